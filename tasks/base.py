@@ -1,0 +1,121 @@
+"""Turns a base (a package's file, a folder or a pinned hub revision) into a folder of safetensors that from_pretrained loads."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from tasks import stage
+from tasks.errors import AnnealError
+from tasks.files import sha256, whole_directory, write_json
+from tasks.section import Section
+
+
+class Base(Section):
+    """Where weights come from: exactly one of `package` + `file`, `folder`, or `hub_id` + `revision`."""
+
+    package: str | None = None
+    file: str | None = Field(None, description="path of a GGUF or safetensors file inside the installed package")
+    folder: str | None = Field(None, description="a folder that from_pretrained can load")
+    hub_id: str | None = Field(None, description="owner/name on the Hugging Face hub")
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="commit on the hub")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="of the weights as they come")] | None = None
+    license: str = Field(description="SPDX-like licence id, for the model card")
+    card_name: str | None = Field(None, description="the hub id that a card names as base_model")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if [self.package, self.folder, self.hub_id].count(None) != 2:
+            raise ValueError("a base names exactly one source: `package` (with `file`), `folder`, or `hub_id` (with `revision`)")
+        if self.package and not self.file:
+            raise ValueError("a base from a package names the `file` inside it")
+        if self.hub_id and not self.revision:
+            raise ValueError("a base from the hub pins a `revision` (the 40 digits of a commit)")
+        return self
+
+
+def base(params: Base, weights: Path) -> None:
+    """Verify the source's SHA-256 and write `weights/`: bf16 safetensors, tokenizer, chat template, source.json.
+
+    Raises AnnealError when the source is missing, its hash differs, or it has no chat template.
+    """
+    source = _locate(params)
+    _verify(params, source)
+    with whole_directory(weights) as folder:
+        _convert(source, folder)
+        template = folder / "chat_template.jinja"
+        if not template.exists():
+            raise AnnealError(f"base {source.name}: its tokenizer has no chat template; use an instruction-tuned base, or add chat_template.jinja to the folder.")
+        write_json(
+            folder / "source.json",
+            {
+                **params.model_dump(exclude_none=True),
+                "weights_sha256": sha256(folder / "model.safetensors") if (folder / "model.safetensors").exists() else sha256(folder),
+                "template_sha256": sha256(template),
+            },
+        )
+
+
+def _locate(params: Base) -> Path:
+    if params.package:
+        from importlib.metadata import PackageNotFoundError, distribution
+
+        try:
+            path = Path(distribution(params.package).locate_file(params.file))
+        except PackageNotFoundError:
+            raise AnnealError(f"params.yaml: the base's package `{params.package}` is not installed: run `make setup`, or install it in .venv.") from None
+    elif params.folder:
+        path = Path(params.folder).expanduser()
+    else:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
+
+        wanted = ["*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model"]
+        try:
+            path = Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=wanted))
+        except (HfHubHTTPError, OSError) as error:
+            raise AnnealError(f"base {params.hub_id}@{params.revision[:8]} could not be fetched from the hub ({type(error).__name__}): check the id, the network and HF_TOKEN.") from None
+    if not path.exists():
+        raise AnnealError(f"params.yaml: the base's source {path} does not exist.")
+    return path
+
+
+def _verify(params: Base, source: Path) -> None:
+    if params.sha256 is None and params.hub_id:
+        return  # a hub revision is itself a hash
+    found = sha256(source) if source.is_file() else _sha256_of_weights(source)
+    if params.sha256 is None:
+        raise AnnealError(f"params.yaml: the base has no sha256; its weights have {found}: put that in if you trust {source.name}.")
+    if found != params.sha256:
+        raise AnnealError(f"base {source.name} does not match: params.yaml expects sha256 {params.sha256[:12]}…, the file has {found[:12]}…; reinstall it, or correct sha256 if you trust this file ({found}).")
+
+
+def _sha256_of_weights(folder: Path) -> str:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise AnnealError(f"base folder {folder} holds no *.safetensors (pickled weights are not loaded: they are code).")
+    if len(files) == 1:
+        return sha256(files[0])
+    import hashlib
+
+    return hashlib.sha256("".join(f"{file.name} {sha256(file)}\n" for file in files).encode()).hexdigest()
+
+
+def _convert(source: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    gguf = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
+    place = source.parent if source.is_file() else source
+    # Without dequantize the GGUF weights stay packed and cannot be saved.
+    packed = {"quantization_config": GgufConfig(dequantize=True)} if gguf else {"use_safetensors": True}
+    model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.bfloat16, **gguf, **packed)
+    tokenizer = AutoTokenizer.from_pretrained(place, **gguf)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    stage.main(base, Base, "bases.{row}")

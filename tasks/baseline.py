@@ -1,0 +1,21 @@
+"""Asks the parent the held-out rows: what a tuned model has to beat. A stage of its own, for it outlives many trainings."""
+
+from pathlib import Path
+
+from tasks import stage
+from tasks.answers import answer
+from tasks.evaluate.params import Evaluate
+from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
+
+
+def baseline(params: Evaluate, parent: Path, prepared: Path, out: Path) -> None:
+    """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows."""
+    rows = read_jsonl(prepared / "test.jsonl")
+    answers = answer(parent, None, rows, params.per_device_eval_batch_size, params.max_new_tokens, "parent")
+    with whole_directory(out) as folder:
+        write_jsonl(folder / "predictions.jsonl", answers.predictions)
+        write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows)})
+
+
+if __name__ == "__main__":
+    stage.main(baseline, Evaluate, "models.{row}.evaluate")

@@ -1,0 +1,71 @@
+"""Turns messages into tokens, one way for training, evaluation and serving, and knows which of them are the answer."""
+
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import AnnealError
+
+
+def load_tokenizer(weights: Path) -> Any:
+    """The tokenizer in `weights/`; AnnealError when it has no chat template."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(weights)
+    if not tokenizer.chat_template:
+        raise AnnealError(f"{weights} has a tokenizer without a chat template: use an instruction-tuned base.")
+    return tokenizer
+
+
+def encode_prompt(tokenizer: Any, messages: list[dict]) -> list[int]:
+    """Token ids of `messages` as the model sees them when it is about to answer."""
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"]
+
+
+def encode_answer(tokenizer: Any, answer: str) -> list[int]:
+    """Token ids of `answer` and the end-of-turn token: all that is trained on."""
+    return [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+
+
+def encode(tokenizer: Any, row: dict) -> dict:
+    """`{id, input_ids, prompt_length}` of a prepared row; the labels are `input_ids[prompt_length:]`."""
+    prompt = encode_prompt(tokenizer, row["messages"])
+    return {"id": row["id"], "input_ids": prompt + encode_answer(tokenizer, row["answer"]), "prompt_length": len(prompt)}
+
+
+def check_template(tokenizer: Any, row: dict) -> None:
+    """Raise AnnealError unless the chat template, given a whole dialogue, says exactly what we train on.
+
+    A template that renders an answer otherwise than prompt + answer + end of turn, or that ends a turn with another
+    token than the one generation stops at, trains a model that answers gibberish or never stops.
+    """
+    ours = encode(tokenizer, row)["input_ids"]
+    whole = tokenizer.apply_chat_template([*row["messages"], {"role": "assistant", "content": row["answer"]}], tokenize=True, return_dict=True)["input_ids"]
+    if whole[: len(ours)] == ours:
+        return
+    at = next((i for i, (a, b) in enumerate(zip(ours, whole, strict=False)) if a != b), min(len(ours), len(whole)))
+    raise AnnealError(
+        f"the chat template does not fit: at token {at} a whole dialogue reads {tokenizer.decode(whole[at : at + 4])!r}, prompt + answer + eos reads "
+        f"{tokenizer.decode(ours[at : at + 4])!r}; correct chat_template.jinja or eos_token of the base."
+    )
+
+
+def collate(rows: list[dict], pad_token_id: int) -> dict:
+    """A batch, padded on the left so that the answers stand at its end and logits are needed for the last tokens only.
+
+    input_ids, attention_mask, position_ids: (batch, time); labels: (batch, kept), -100 where nothing is trained;
+    logits_to_keep: kept, the longest answer + 1. Padding is masked by position, never by token id: pad may equal EOS.
+    """
+    import torch
+
+    time = max(len(row["input_ids"]) for row in rows)
+    kept = max(len(row["input_ids"]) - row["prompt_length"] for row in rows) + 1
+    input_ids = torch.full((len(rows), time), pad_token_id)
+    attention_mask = torch.zeros(len(rows), time, dtype=torch.long)
+    labels = torch.full((len(rows), kept), -100)
+    for i, row in enumerate(rows):
+        ids, answer = torch.tensor(row["input_ids"]), torch.tensor(row["input_ids"][row["prompt_length"] :])
+        input_ids[i, time - len(ids) :] = ids
+        attention_mask[i, time - len(ids) :] = 1
+        labels[i, kept - len(answer) :] = answer
+    position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
+    return {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids, "labels": labels, "logits_to_keep": kept}

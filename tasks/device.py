@@ -1,0 +1,19 @@
+"""Finds what this machine computes on, and makes it compute the same thing twice."""
+
+
+def device() -> str:
+    """`cuda`, `mps` or `cpu`: the best that torch finds here."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def seed_everything(seed: int) -> None:
+    """Fix the seeds of Python, NumPy and torch, and ask torch for deterministic kernels."""
+    import torch
+    from transformers import set_seed
+
+    set_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)

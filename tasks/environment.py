@@ -1,0 +1,26 @@
+"""The environment every program of Anneal runs in: telemetry off, hubs asked only where params.yaml says so."""
+
+import os
+
+DEFAULTS = {
+    # Telemetry of every tool is off unless the user turned it on.
+    "DO_NOT_TRACK": "1",
+    "DISABLE_TELEMETRY": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+    # One progress bar, ours; a forked tokenizer pool warns on every line.
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
+
+
+def apply() -> None:
+    """Set what the user has not set; called once at the edge of each program, never at import."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,13 @@
+"""The errors that are a user's to mend: one sentence that says what, where and what to do."""
+
+
+class AnnealError(Exception):
+    """Ends the program with its one sentence and `exit_status`; never shown as a traceback."""
+
+    exit_status = 1
+
+
+class ParamsError(AnnealError):
+    """A value in params.yaml is wrong; nothing has been done yet."""
+
+    exit_status = 2

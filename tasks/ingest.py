@@ -1,0 +1,101 @@
+"""Takes a snapshot of a source: the same rows as JSON lines, each with an id, and a manifest that says what was read."""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks import stage
+from tasks.errors import AnnealError
+from tasks.files import whole_directory, write_json, write_jsonl
+from tasks.section import Section
+
+
+class Ingest(Section):
+    """A source file and the columns that each of its rows must have."""
+
+    source: str = Field(description="path of the file")
+    format: Literal["jsonl", "csv"] = "jsonl"
+    columns: Annotated[list[str], Field(min_length=1, description="text columns that every row has")]
+
+
+def ingest(params: Ingest, source: Path, out: Path) -> None:
+    """Write `out/rows.jsonl` (id first, then the columns) and `out/manifest.json`.
+
+    Raises AnnealError naming file and line for a row that is broken, not UTF-8, or lacks a column.
+    """
+    if not source.is_file():
+        raise AnnealError(f"{source} does not exist: put the data there, or correct ingest.source in params.yaml.")
+    content = source.read_bytes()
+    rows = [_with_id(row, params.columns, source, line) for line, row in READERS[params.format](_decode(content, source), source)]
+    if not rows:
+        raise AnnealError(f"{source} has no rows.")
+    _refuse_repeated_ids(rows, source)
+    with whole_directory(out) as folder:
+        write_jsonl(folder / "rows.jsonl", rows)
+        manifest = {"source": str(source), "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "rows": len(rows), "columns": params.columns}
+        write_json(folder / "manifest.json", manifest)
+
+
+def _decode(content: bytes, source: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise AnnealError(f"{source}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8.") from None
+
+
+def _read_jsonl(text: str, source: Path) -> Iterator[tuple[int, dict]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise AnnealError(f"{source}, line {number}: not valid JSON ({error}); mend or remove the line.") from None
+        if not isinstance(row, dict):
+            raise AnnealError(f"{source}, line {number}: holds {type(row).__name__}, not an object with columns; mend or remove the line.")
+        yield number, row
+
+
+def _read_csv(text: str, source: Path) -> Iterator[tuple[int, dict]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise AnnealError(f"{source}, line {reader.line_num}: has another number of cells than the header; mend the row.")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise AnnealError(f"{source}, line {reader.line_num}: not valid CSV ({error}); mend the row.") from None
+
+
+READERS = {"jsonl": _read_jsonl, "csv": _read_csv}
+
+
+def _with_id(row: dict, columns: list[str], source: Path, line: int) -> dict:
+    """The row's id and columns; without an id of its own, one made from its content (the same text, the same id)."""
+    for column in columns:
+        if column not in row:
+            raise AnnealError(f"{source}, line {line}: has no `{column}`; add it, or correct ingest.columns in params.yaml.")
+        if not isinstance(row[column], str):
+            raise AnnealError(f"{source}, line {line}: `{column}` is {json.dumps(row[column])[:40]}, not a text; put it in quotes.")
+    kept = {column: row[column] for column in columns if column != "id"}
+    made = hashlib.sha256(json.dumps(kept, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:12]
+    return {"id": str(row.get("id", made)), **kept}
+
+
+def _refuse_repeated_ids(rows: list[dict], source: Path) -> None:
+    """Two different rows under one id would be mixed up later; the same row twice is left to prepare's deduplication."""
+    seen: dict[str, dict] = {}
+    for row in rows:
+        if seen.setdefault(row["id"], row) != row:
+            raise AnnealError(f"{source}: two different rows have the id {row['id']}; give each its own.")
+
+
+if __name__ == "__main__":
+    stage.main(ingest, Ingest, "datasets.{row}.ingest")

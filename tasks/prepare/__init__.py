@@ -1,0 +1,1 @@
+"""prepare: clean, deduplicate, split, decontaminate and format the rows of a dataset."""

@@ -1,0 +1,29 @@
+"""The `prepare` section of a dataset."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from tasks.section import Section
+
+Share = Annotated[float, Field(ge=0, lt=1, description="share of rows")]
+Similarity = Annotated[float, Field(gt=0, le=1, description="Jaccard similarity of 5-character shingles")]
+
+
+class Prepare(Section):
+    """How rows become prompts and answers, and who ends up in which split."""
+
+    seed: Annotated[int, Field(ge=0, description="of the split")] = 42
+    system: Annotated[str, Field(min_length=1, description="system message, the same for every row")]
+    user: Annotated[str, Field(min_length=1, description="Jinja template of the user message over the row's columns")]
+    answer: list[str] | str = Field(description="columns that become one JSON object, or a Jinja template of the answer")
+    validation_share: Share = 0.1
+    test_share: Annotated[float, Field(gt=0, lt=1, description="share of rows")] = 0.2
+    near_duplicate_similarity: Similarity = 0.8
+    contamination_similarity: Similarity = 0.6
+
+    @model_validator(mode="after")
+    def _leaves_rows_to_train_on(self) -> Self:
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError("validation_share + test_share leave nothing to train on; together they must be below 1")
+        return self

@@ -1,0 +1,142 @@
+"""Keeps models in the MLflow registry: a version per distinct artifact, and the aliases champion, challenger and previous."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks import tracking
+from tasks.errors import AnnealError
+from tasks.files import read_json
+
+ALIASES = ("champion", "challenger", "previous")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version in the registry."""
+
+    name: str
+    version: str
+    artifact: str
+    run_id: str
+    tags: dict[str, str]
+
+
+def register(name: str, adapter: Path, evaluate: Path, tags: dict[str, str], metrics: dict[str, float]) -> Version:
+    """The registry's version of the artifact in `adapter/`, made when it is new; a second call finds the first one's.
+
+    A new version becomes @challenger. `tags` are put on the version in either case, for they describe the newest verdict.
+    """
+    client = tracking.client()
+    artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
+    found = find(name, artifact) or _create(client, name, artifact, adapter, evaluate, metrics)
+    for key, value in tags.items():
+        client.set_model_version_tag(name, found.version, key, value)
+    return get(name, found.version)
+
+
+def find(name: str, artifact: str) -> Version | None:
+    """The version of `name` that holds `artifact`, or None."""
+    return next((version for version in versions(name) if version.artifact == artifact), None)
+
+
+def versions(name: str) -> list[Version]:
+    """All whole versions of `name`, newest first; one whose upload was cut short has no artifact tag and does not count."""
+    found = tracking.client().search_model_versions(f"name = '{name}'")
+    return [_version(entry) for entry in sorted(found, key=lambda entry: -int(entry.version)) if "artifact_sha256" in entry.tags]
+
+
+def get(name: str, version: str) -> Version:
+    """Version number `version` of `name`."""
+    return _version(tracking.client().get_model_version(name, version))
+
+
+def alias(name: str, which: str) -> Version | None:
+    """The version that the alias `which` of `name` points to, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(tracking.client().get_model_version_by_alias(name, which))
+    except MlflowException:
+        return None
+
+
+def aliases(name: str) -> dict[str, str]:
+    """Alias: version number, for those that are set."""
+    return {which: found.version for which in ALIASES if (found := alias(name, which))}
+
+
+def promote(version: Version) -> None:
+    """Make `version` the champion and the old champion @previous; nothing changes when it is the champion already."""
+    client = tracking.client()
+    old = alias(version.name, "champion")
+    if old and old.version == version.version:
+        return
+    if old:
+        client.set_registered_model_alias(version.name, "previous", old.version)
+    client.set_registered_model_alias(version.name, "champion", version.version)
+    challenger = alias(version.name, "challenger")
+    if challenger and challenger.version == version.version:
+        client.delete_registered_model_alias(version.name, "challenger")
+    if "rolled_back" in version.tags:
+        client.delete_model_version_tag(version.name, version.version, "rolled_back")
+
+
+def roll_back(name: str) -> Version:
+    """Make @previous the champion again, and mark the version that is left so that no run promotes it by itself."""
+    client = tracking.client()
+    old, previous = alias(name, "champion"), alias(name, "previous")
+    if previous is None:
+        raise AnnealError(f"{name} has no @previous version to roll back to.")
+    client.set_registered_model_alias(name, "champion", previous.version)
+    client.delete_registered_model_alias(name, "previous")
+    if old:
+        client.set_model_version_tag(name, old.version, "rolled_back", "true")
+        client.set_registered_model_alias(name, "challenger", old.version)
+    return get(name, previous.version)
+
+
+def folder(version: Version, part: str) -> Path:
+    """Where the files `part` (`adapter` or `evaluate`) of `version` lie on this machine, fetched when the store is elsewhere."""
+    import mlflow
+
+    place = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=part, tracking_uri=tracking.tracking_uri())
+    return Path(place)
+
+
+def _create(client: Any, name: str, artifact: str, adapter: Path, evaluate: Path, metrics: dict[str, float]) -> Version:
+    from mlflow.exceptions import MlflowException
+
+    run_id = _training_run(client, name, adapter)
+    for key, value in metrics.items():
+        client.log_metric(run_id, key, value)
+    client.log_artifacts(run_id, str(adapter), "adapter")
+    for file in sorted(evaluate.iterdir()):
+        client.log_artifact(run_id, str(file), "evaluate")
+    if client.get_run(run_id).info.status == "RUNNING":
+        client.set_terminated(run_id)
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = client.get_run(run_id).info.artifact_uri + "/adapter"
+    made = client.create_model_version(name, source, run_id)
+    client.set_model_version_tag(name, made.version, "artifact_sha256", artifact)  # last: from here on the version counts
+    client.set_registered_model_alias(name, "challenger", made.version)
+    return get(name, made.version)
+
+
+def _training_run(client: Any, name: str, adapter: Path) -> str:
+    """The run that trained this artifact, found by its hash; a new one where that run is in another store."""
+    parts = read_json(adapter / "artifact.json")["parts"]
+    trained = parts["adapter_model.safetensors"]
+    runs = client.search_runs([tracking.experiment_id(client)], f"tags.adapter_sha256 = '{trained}'", max_results=1)
+    if runs:
+        return runs[0].info.run_id
+    made = client.create_run(tracking.experiment_id(client), run_name=f"register {name}", tags={"model": name, "stage": "register", "adapter_sha256": trained})
+    return made.info.run_id
+
+
+def _version(entry: Any) -> Version:
+    return Version(entry.name, str(entry.version), entry.tags.get("artifact_sha256", ""), entry.run_id, dict(entry.tags))

@@ -1,0 +1,1 @@
+"""report: one page that tells a person what came of a run."""

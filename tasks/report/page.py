@@ -1,0 +1,83 @@
+"""Writes the page about a run: a verdict first, then what it rests on, in one HTML file that needs nothing else."""
+
+import csv
+import os
+from datetime import datetime
+from pathlib import Path
+
+from tasks.files import read_jsonl, write_text
+from tasks.report import plots
+from tasks.report.samples import choose, system_prompt, tally
+from tasks.report.verdict import headline, measures, reasons
+
+TEMPLATE = "page.html.jinja"
+
+
+def write_report(summary: dict, evaluate: Path, baseline: Path, train: Path, out: Path) -> None:
+    """Put one self-contained page at `out` (`reports/<model>/index.html`): the same inputs, the same bytes.
+
+    `evaluate`, `baseline` and `train` are the folders those stages wrote; `summary` is what summary.json holds.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"words": plots.words, "duration": duration, "day": day}
+    page = environment.get_template(TEMPLATE).render(
+        summary=summary,
+        headline=headline(summary),
+        measures=measures(summary["evaluation"]),
+        reasons=reasons(summary["gate"]),
+        loss=plots.loss_curves(read_csv(train / "loss.csv")),
+        lengths=plots.length_histograms(read_csv(train / "lengths.csv")),
+        xray=os.path.relpath(train / "xray.html", out.parent) if (train / "xray.html").exists() else None,
+        where=[(name, str(place), str(place).startswith(("https://", "http://"))) for name, place in summary["where"].items()],
+        slowest=max([stage["seconds"] or 0 for stage in summary["stages"]], default=0) or 1,
+        total=sum(stage["seconds"] or 0 for stage in summary["stages"]),
+        **_answers(evaluate, baseline),
+    )
+    write_text(out, page)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header; none when there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def duration(seconds: float | None) -> str:
+    """`seconds` as a person says it: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def day(moment: str) -> str:
+    """An ISO 8601 `moment` as `24 November 2026, 07:00 UTC`; the text itself when it is none."""
+    try:
+        found = datetime.fromisoformat(moment)
+    except ValueError:
+        return moment
+    return f"{found.day} {found:%B %Y, %H:%M} {found.tzname() or ''}".strip()
+
+
+def _answers(evaluate: Path, baseline: Path) -> dict:
+    """What the page shows of the answers themselves: matrices, F1 of each class and samples."""
+    tuned, parent = (read_jsonl(folder / "predictions.jsonl") for folder in (evaluate, baseline))
+    pairs = {path.stem.removeprefix("confusion_"): read_csv(path) for path in sorted(evaluate.glob("confusion_*.csv"))}
+    pairs = dict(sorted(pairs.items(), key=lambda item: len({row["actual"] for row in item[1]})))  # the small matrices fit beside each other
+    scores = {label: read_csv(evaluate / f"per_class_f1_{label}.csv") for label in pairs}
+    return {
+        "confusions": [plots.confusion(label, pairs) for label in pairs],
+        "f1": [plots.class_scores(label, scores[label], pairs[label]) for label in pairs if scores[label]],
+        "samples": choose(tuned, parent, list(pairs)),
+        "system": system_prompt(tuned),
+        "tally": tally(tuned, parent, list(pairs)),
+        "labels": list(pairs),
+    }

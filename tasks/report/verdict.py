@@ -1,0 +1,121 @@
+"""Puts the verdict and the figures it rests on into words; pure functions of the summary."""
+
+import math
+from dataclasses import dataclass
+
+LOWER_IS_BETTER = frozenset({"perplexity", "loss", "nll", "error", "brier", "ece", "wer", "cer", "seconds"})  # the last word of a metric's name
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The first thing a reader sees: `kind` (promoted, waiting or refused), a title and one sentence."""
+
+    kind: str
+    title: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One model's value on one metric: in words, and as places (0 to 1) on the metric's little axis."""
+
+    text: str
+    interval: str
+    at: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric of parent and tuned: `change` is better, worse, overlap or unknown; `axis` names its two ends."""
+
+    name: str
+    lower_is_better: bool
+    parent: Mark
+    tuned: Mark
+    change: str
+    axis: tuple[str, str]
+
+
+def headline(summary: dict) -> Headline:
+    """The verdict, as little flattering as the facts: promoted only when passed and `@champion` points here."""
+    registry, model = summary["registry"], summary["model"]
+    failed = [stage["name"] for stage in summary["stages"] if stage["state"] == "failed"]
+    trouble = f" {' and '.join(failed)} failed, so read what follows with care." if failed else ""
+    if not summary["gate"]["passed"]:
+        marks = [mark for mark, _ in reasons(summary["gate"])]
+        count = f" ({marks.count('✗')} of {len(marks)} checks failed)" if "✗" in marks else ""
+        return Headline("refused", "Not promoted", f"{model} did not pass its gate{count}. What was in production before stays there." + trouble)
+    if registry is None:
+        return Headline("waiting", "Not promoted yet", f"{model} passed its gate but is not in the registry." + trouble)
+    version = f"version {registry['version']} of {registry['name']}"
+    if "champion" not in registry["aliases"]:
+        return Headline("waiting", "Not promoted yet", f"{model} passed its gate and is registered as {version}, but it is not the champion." + trouble)
+    return Headline("promoted", "Promoted", f"{model} passed every check of its gate. It is {version}, and the champion." + trouble)
+
+
+def reasons(gate: dict) -> list[tuple[str, str]]:
+    """(mark, words) of each reason: the mark is ✓, ✗, or • where the gate put none."""
+    return [(reason[0], reason[1:].strip()) if reason[:1] in ("✓", "✗") else ("•", reason) for reason in gate["reasons"]]
+
+
+def measures(evaluation: dict) -> list[Measure]:
+    """Every metric of parent or tuned, in the order of the tuned model's; one that was not measured shows as –."""
+    parent, tuned = evaluation["parent"], evaluation["tuned"]
+    return [_measure(name, evaluation) for name in [*tuned, *(name for name in parent if name not in tuned)]]
+
+
+def _measure(name: str, evaluation: dict) -> Measure:
+    values = {who: evaluation[who].get(name) for who in ("parent", "tuned")}
+    intervals = {who: evaluation["intervals"].get(who, {}).get(name) for who in ("parent", "tuned")}
+    known = [value for value in (*values.values(), *(intervals["parent"] or ()), *(intervals["tuned"] or ())) if _is_figure(value)]
+    place, axis = _axis(known)
+    marks = {who: _mark(values[who], intervals[who], place) for who in values}
+    lower = name.rsplit("_", 1)[-1] in LOWER_IS_BETTER
+    return Measure(name, lower, marks["parent"], marks["tuned"], _change(intervals["parent"], intervals["tuned"], lower), axis)
+
+
+def _axis(known: list[float]):
+    """(value to place, the two ends in words): 0 to 1 for shares, else from 0, or by powers of ten where values lie far apart."""
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    if 0 <= low and high <= 1:
+        return lambda value: value, ("0", "1")
+    if low > 0 and high / low > 30:
+        start, end = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        return lambda value: (math.log10(value) - start) / (end - start), (figure(10.0**start), f"{figure(10.0**end)} (log)")
+    start, end = min(0.0, low), max(0.0, high)
+    return lambda value: (value - start) / (end - start), (figure(start), figure(end))
+
+
+def _mark(value: float | None, interval: list[float] | None, place) -> Mark:
+    at = place(value) if _is_figure(value) else None
+    if interval is None or not all(map(_is_figure, interval)):
+        return Mark(figure(value), "", at, None, None)
+    return Mark(figure(value), f"{figure(interval[0])} to {figure(interval[1])}", at, place(interval[0]), place(interval[1]))
+
+
+def _change(parent: list[float] | None, tuned: list[float] | None, lower_is_better: bool) -> str:
+    if parent is None or tuned is None:
+        return "unknown"
+    if max(parent[0], tuned[0]) <= min(parent[1], tuned[1]):
+        return "overlap"
+    return "better" if (tuned[0] > parent[1]) != lower_is_better else "worse"
+
+
+def figure(value: float | None) -> str:
+    """A value to three decimals below 10, then to three digits; – for none."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0 or value == int(value) and abs(value) < 10_000:
+        return str(int(value)) if value in (0, 1) or abs(value) >= 10 else f"{value:.3f}"
+    if abs(value) < 0.001 or abs(value) >= 10_000:
+        return f"{value:.2g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _is_figure(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,17 @@
+"""Becomes the command it is given, with telemetry off, ending when the supervisor ends: `python -m tasks.serve.launch mlflow server …`."""
+
+import os
+import sys
+from pathlib import Path
+
+from tasks.stage import guarded
+
+
+def launch(words: list[str]) -> None:
+    """Replace this process by `words`; the program is looked for beside this Python first."""
+    beside = Path(sys.executable).parent / words[0]
+    os.execvp(str(beside) if beside.exists() else words[0], words)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: launch(sys.argv[1:])))

@@ -1,0 +1,131 @@
+"""Starts, stops and asks the local servers through supervisord (supervisord.org), which outlives the terminal."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import AnnealError
+from tasks.serve.params import Servers
+
+CONFIG = Path("infra/local/supervisord.conf")
+LOGS = Path(".anneal/logs")
+
+
+def run_folder() -> Path:
+    """A private folder for the socket of this checkout: a Unix socket's path may have about 100 characters, a checkout's more."""
+    name = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"anneal-{os.getuid()}-{name}"
+
+
+def _proxy() -> Any:
+    from supervisor.xmlrpc import SupervisorTransport
+
+    socket = f"unix://{run_folder() / 'supervisor.sock'}"
+    return xmlrpc.client.ServerProxy("http://localhost", transport=SupervisorTransport(None, None, socket)).supervisor
+
+
+def is_up() -> bool:
+    """True when this checkout's supervisord answers."""
+    try:
+        return _proxy().getState()["statename"] == "RUNNING"
+    except (OSError, xmlrpc.client.Error):
+        return False
+
+
+def ensure(servers: Servers) -> None:
+    """Start supervisord for this checkout unless it runs already."""
+    if is_up():
+        return
+    folder = run_folder()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
+        raise AnnealError(f"{folder} belongs to someone else or is open to others: remove it and run again.")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    variables = {
+        "ANNEAL_HOME": str(Path.cwd()),
+        "ANNEAL_RUN": str(folder),
+        "ANNEAL_PYTHON": sys.executable,
+        "ANNEAL_PREFECT_PORT": str(servers.prefect_port),
+        "ANNEAL_MLFLOW_PORT": str(servers.mlflow_port),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "supervisor.supervisord", "-c", str(CONFIG)],
+        env=os.environ | {name: value.replace("%", "%%") for name, value in variables.items()},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+    )
+    if done.returncode:
+        raise AnnealError(f"the supervisor did not start: {(done.stderr or done.stdout).strip().splitlines()[-1:]}; see {LOGS / 'supervisord.log'}.")
+    _wait(is_up, 10, "the supervisor does not answer")
+
+
+def start(program: str) -> None:
+    """Start `program` unless it runs."""
+    if status(program) not in ("RUNNING", "STARTING", "BACKOFF"):
+        _proxy().startProcess(program, False)
+
+
+def stop(program: str) -> None:
+    """Stop `program` and wait until it is gone; nothing happens when it does not run."""
+    if is_up() and status(program) in ("RUNNING", "STARTING", "BACKOFF"):
+        _proxy().stopProcess(program, True)
+
+
+def status(program: str) -> str:
+    """supervisord's word for `program`: RUNNING, STARTING, BACKOFF, FATAL, EXITED or STOPPED; STOPPED without a supervisor."""
+    if not is_up():
+        return "STOPPED"
+    return _proxy().getProcessInfo(program)["statename"]
+
+
+def pid(program: str) -> int:
+    """The process id of `program`, 0 when it does not run."""
+    return _proxy().getProcessInfo(program)["pid"] if is_up() else 0
+
+
+def shut_down() -> None:
+    """Stop every server of this checkout and the supervisor itself, and wait until they are gone."""
+    if not is_up():
+        return
+    process = _proxy().getPID()
+    _proxy().shutdown()
+    import psutil
+
+    _wait(lambda: not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE, 60, "the supervisor does not end")
+
+
+def last_words(program: str) -> str:
+    """The last telling line of the log of `program`, for a message."""
+    log = LOGS / f"{program}.log"
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    telling = [line for line in lines[-200:] if "Error" in line or "error:" in line] or [line for line in lines if line.strip()]
+    return telling[-1].strip()[-200:] if telling else "it said nothing"
+
+
+def refuse_taken_port(port: int, program: str, setting: str) -> None:
+    """Raise AnnealError when something other than our `program` listens on `port`."""
+    import psutil
+
+    for connection in psutil.net_connections("tcp"):
+        if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
+            continue
+        ours = pid(program)
+        family = [ours, *(child.pid for child in psutil.Process(ours).children(recursive=True))] if ours and psutil.pid_exists(ours) else []
+        if connection.pid not in family or not connection.pid:
+            who = f"{psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid and psutil.pid_exists(connection.pid) else "another program"
+            raise AnnealError(f"port {port} is taken by {who}: stop it, or set {setting} in params.yaml to a free port.")
+
+
+def _wait(done: Any, seconds: float, otherwise: str) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise AnnealError(f"{otherwise} after {seconds:.0f} s; see {LOGS}/.")
+        time.sleep(0.1)

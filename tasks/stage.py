@@ -1,0 +1,119 @@
+"""The edge of every stage: `python -m tasks.<stage> <row> --name path …` becomes one function call on paths and a section."""
+
+import argparse
+import errno
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tasks import environment
+from tasks.errors import AnnealError, ParamsError
+from tasks.section import Section, parse
+
+
+def load_yaml(path: Path) -> dict:
+    """The mapping in a YAML 1.2 file (where `2e-4` is a number); ParamsError names the line that does not parse."""
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is missing: run this from the top folder of the project.") from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8.") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ParamsError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', error)}.") from None
+    if not isinstance(value, dict):
+        raise ParamsError(f"{path} holds no table of keys.")
+    return value
+
+
+def section_of(params: dict, key: str, section: type[Section]) -> Section:
+    """The section at a dotted `key` of `params`."""
+    value = params
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise ParamsError(f"params.yaml: {key} is missing; add it.")
+        value = value[part]
+    return parse(section, value, key)
+
+
+def main(function: Callable, section: type[Section], key: str) -> None:
+    """Run `function(params, **paths)`: the section at `key` (`{row}` filled in), and one `--option` per other parameter.
+
+    Exit status: 0 done, 1 a stop with a sentence, 2 a wrong parameter, 130 Ctrl-C.
+    """
+    sys.exit(guarded(lambda: _call(function, section, key)))
+
+
+def _call(function: Callable, section: type[Section], key: str) -> None:
+    parser = argparse.ArgumentParser(prog=f"python -m {function.__module__.removesuffix('.__main__')}", description=function.__doc__)
+    parser.add_argument("row", help="the row of params.yaml")
+    for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=parameter.default is parameter.empty)
+    options = vars(parser.parse_args())
+    row = options.pop("row")
+    params = section_of(load_yaml(Path("params.yaml")), key.format(row=row), section)
+    function(params, **{name: path for name, path in options.items() if path is not None})
+
+
+def guarded(work: Callable[[], object]) -> int:
+    """Do `work`; a user's mistake or a machine's trouble becomes one line on stderr and an exit status, never a traceback."""
+    environment.apply()
+    die_with_parent()
+    try:
+        work()
+    except AnnealError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("error: stopped by Ctrl-C; what was finished is kept, and the next run goes on from there.", file=sys.stderr)
+        return 130
+    except MemoryError:
+        print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        print(f"error: no space left on the disk{where}: free some (`dvc gc -w` clears the cache) and run again.", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not is_out_of_memory(error) and not is_out_of_space(error):
+            raise
+        print(f"error: {OUT_OF_MEMORY if is_out_of_memory(error) else 'no space left on the disk: free some and run again.'}", file=sys.stderr)
+        return 1
+    return 0
+
+
+OUT_OF_MEMORY = (
+    "out of memory: halve per_device_train_batch_size and double gradient_accumulation_steps (or lower max_length) "
+    "in params.yaml, or free memory, and run again."
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """True for torch's out-of-memory errors: CUDA has a class of its own, the CPU allocator a RuntimeError with words."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def is_out_of_space(error: Exception) -> bool:
+    """True for a full disk as safetensors and torch report it: not an OSError, only its words."""
+    return "No space left on device" in str(error)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end this process when its parent dies, so that a killed flow leaves no training behind; no-op elsewhere."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, prctl(2)
+    if os.getppid() != parent:  # it died between the two calls
+        os.kill(os.getpid(), signal.SIGTERM)

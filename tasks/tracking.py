@@ -1,0 +1,64 @@
+"""Where MLflow is, and whether it answers."""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tasks.errors import AnnealError
+
+EXPERIMENT = "anneal"
+STORE = Path(".anneal/mlflow.db")
+ARTIFACTS = Path(".anneal/mlartifacts")
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, or the SQLite store of this checkout."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE}"
+
+
+def client() -> Any:
+    """An MlflowClient on a store that answers, its experiment made; AnnealError in seconds when it is down or of another version."""
+    uri = tracking_uri()
+    if uri.startswith(("http://", "https://")):
+        _ask(uri)
+    else:
+        STORE.parent.mkdir(parents=True, exist_ok=True)
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    mlflow.set_tracking_uri(uri)
+    try:
+        found = mlflow.MlflowClient()
+        if found.get_experiment_by_name(EXPERIMENT) is None:
+            place = None if uri.startswith("http") else ARTIFACTS.resolve().as_uri()
+            found.create_experiment(EXPERIMENT, artifact_location=place)
+        return found
+    except (MlflowException, SQLAlchemyError) as error:
+        words = " ".join(str(error).split())[:160]
+        raise AnnealError(f"MLflow at {redacted(uri)} cannot be used ({words}): start or upgrade it, or unset MLFLOW_TRACKING_URI.") from None
+
+
+def experiment_id(found: Any) -> str:
+    """The id of Anneal's experiment."""
+    return found.get_experiment_by_name(EXPERIMENT).experiment_id
+
+
+def redacted(uri: str) -> str:
+    """`uri` without user and password."""
+    parts = urlsplit(uri)
+    return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2]) if "@" in parts.netloc else uri
+
+
+def _ask(uri: str) -> None:
+    """MLflow's own client retries for minutes; a person wants to know in seconds."""
+    import httpx
+    import mlflow.version
+
+    try:
+        answer = httpx.get(f"{uri.rstrip('/')}/version", timeout=5)
+    except httpx.HTTPError as error:
+        raise AnnealError(f"MLflow at {redacted(uri)} does not answer ({type(error).__name__}): start it, or unset MLFLOW_TRACKING_URI.") from None
+    if answer.status_code == 200 and answer.text.split(".")[0] != mlflow.version.VERSION.split(".")[0]:
+        raise AnnealError(f"MLflow at {redacted(uri)} is version {answer.text[:20]}, this client is {mlflow.version.VERSION}: use a server of the same major version.")

@@ -1,0 +1,1 @@
+"""train: tune a parent on a dataset with one of the methods."""

@@ -1,0 +1,83 @@
+"""Tunes a parent on prepared rows: resumes from its last checkpoint, stops early, keeps the best, says what it trains on."""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+from tasks import stage
+from tasks.errors import AnnealError
+from tasks.files import read_jsonl, sha256, whole_directory, write_json
+from tasks.train.params import Train
+
+
+def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: Path, report: Path) -> None:
+    """Write the best adapter to `out/` and `metrics.json`, `timing.json`, `loss.csv`, `lengths.csv` and `xray.html` to `report/`.
+
+    `checkpoints/` keeps what a killed run needs to go on; it is emptied when the run is done.
+    Raises AnnealError for rows without trainable tokens, a template that does not fit, or a loss that is not finite.
+    """
+    from filelock import FileLock, Timeout
+
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(checkpoints / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"another training of {checkpoints.name} is running in this checkout; waiting for it to end", file=sys.stderr, flush=True)
+        lock.acquire()
+    with lock:
+        run = checkpoints / _fingerprint(params, parent, prepared)
+        for old in checkpoints.iterdir():
+            if old.is_dir() and old != run:
+                shutil.rmtree(old)  # checkpoints of other data or params can never be resumed
+        _train(params, parent, prepared, run, out, report)
+        shutil.rmtree(run)
+
+
+def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
+    """The same for the same params, parent and rows: only then may a run go on from a checkpoint."""
+    parts = [params.model_dump_json(), sha256(parent), sha256(prepared / "train.jsonl"), sha256(prepared / "validation.jsonl")]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, report: Path) -> None:
+    from transformers.trainer_utils import get_last_checkpoint
+
+    from tasks.chat import check_template, encode, load_tokenizer
+    from tasks.device import seed_everything
+    from tasks.train.fit import make_trainer, save_adapter
+    from tasks.train.xray import write_lengths, write_xray
+
+    seed_everything(params.seed)
+    tokenizer = load_tokenizer(parent)
+    rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
+    for row in rows["train"][:16]:
+        check_template(tokenizer, row)
+    encoded = {name: [encode(tokenizer, row) for row in split] for name, split in rows.items()}
+    kept = {name: [row for row in split if len(row["input_ids"]) <= params.max_length] for name, split in encoded.items()}
+    left_out = {name: len(encoded[name]) - len(kept[name]) for name in kept}
+    for name, split in kept.items():
+        if not split:
+            raise AnnealError(f"no trainable tokens: all {left_out[name]} {name} rows are longer than max_length={params.max_length} tokens; raise it in params.yaml.")
+    report.mkdir(parents=True, exist_ok=True)
+    write_xray(tokenizer, kept["train"], report / "xray.html")
+    write_lengths(kept["train"], report / "lengths.csv")
+
+    run.mkdir(parents=True, exist_ok=True)
+    trainer, history = make_trainer(params, parent, tokenizer, kept, run)
+    last = get_last_checkpoint(str(run))
+    if last:
+        print(f"going on from {Path(last).name}", flush=True)
+    trainer.train(resume_from_checkpoint=last)
+    timing, summary = history.timing(), history.summary()
+    with whole_directory(out) as folder:
+        save_adapter(trainer.model, parent, folder)
+    write_json(report / "timing.json", timing)
+    write_json(report / "metrics.json", {**summary, "trainable_parameters": trainer.model.num_parameters(only_trainable=True), "rows": len(kept["train"]), "rows_left_out": sum(left_out.values())})
+    history.write_csv(report / "loss.csv")
+    history.finish(sha256(out / "adapter_model.safetensors"), {**summary, **timing})
+
+
+if __name__ == "__main__":
+    stage.main(train, Train, "models.{row}.train")

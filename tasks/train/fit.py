@@ -1,0 +1,95 @@
+"""Builds the transformers Trainer for a section: which weights are trained, in what precision, on what batches."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.chat import collate
+from tasks.device import device
+from tasks.train.history import History
+from tasks.train.params import Train
+
+
+def make_trainer(params: Train, parent: Path, tokenizer: Any, rows: dict[str, list[dict]], run: Path) -> tuple[Any, History]:
+    """A Trainer over the encoded `rows` that keeps its checkpoints in `run/`, and the history that it fills."""
+    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer
+
+    history = History(params, run)
+    trainer = Trainer(
+        model=make_model(params, parent),
+        args=make_arguments(params, run),
+        train_dataset=rows["train"],
+        eval_dataset=rows["validation"],
+        data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
+        callbacks=[history, EarlyStoppingCallback(params.early_stopping_patience)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer, history
+
+
+def make_model(params: Train, parent: Path) -> Any:
+    """The parent, frozen in bf16, under adapters in fp32 (Hu et al. 2021, arXiv:2106.09685)."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    dtype = torch.bfloat16 if params.bf16 else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(parent, dtype=dtype)
+    model.config.use_cache = False
+    config = LoraConfig(
+        r=params.r,
+        lora_alpha=params.lora_alpha,
+        lora_dropout=params.lora_dropout,
+        target_modules=params.target_modules,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config, autocast_adapter_dtype=True)
+
+
+def make_arguments(params: Train, run: Path) -> Any:
+    """TrainingArguments of a section; batches hold rows of like length, so that little of them is padding."""
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(run),
+        learning_rate=params.learning_rate,
+        num_train_epochs=params.num_train_epochs,
+        per_device_train_batch_size=params.per_device_train_batch_size,
+        per_device_eval_batch_size=params.per_device_train_batch_size,
+        gradient_accumulation_steps=params.gradient_accumulation_steps,
+        warmup_steps=params.warmup_ratio,
+        lr_scheduler_type=params.lr_scheduler_type,
+        max_grad_norm=params.max_grad_norm,
+        weight_decay=params.weight_decay,
+        bf16=params.bf16,
+        use_cpu=device() == "cpu",
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        prediction_loss_only=True,
+        eval_strategy="steps",
+        eval_steps=params.eval_steps,
+        save_strategy="steps",
+        save_steps=params.eval_steps,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        logging_steps=2,
+        logging_nan_inf_filter=False,
+        include_num_input_tokens_seen="non_padding",
+        report_to="none",
+        disable_tqdm=True,
+        seed=params.seed,
+        data_seed=params.seed,
+    )
+
+
+def save_adapter(model: Any, parent: Path, folder: Path) -> None:
+    """The adapter as safetensors and a config with sorted keys and lists, so that equal adapters are equal bytes."""
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty card; package writes the real one
+    file = folder / "adapter_config.json"
+    config = json.loads(file.read_text())
+    config["target_modules"] = sorted(config["target_modules"])
+    config["base_model_name_or_path"] = parent.as_posix()
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

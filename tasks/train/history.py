@@ -1,0 +1,127 @@
+"""Follows a run as it happens: progress on the screen, curves on disk, metrics in MLflow, and a stop when the loss is lost."""
+
+import csv
+import io
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from tasks import tracking
+from tasks.errors import AnnealError
+from tasks.files import write_text
+from tasks.train.params import Train
+
+SHOW_EVERY = 5.0  # seconds between progress lines where there is no terminal
+
+
+class History(TrainerCallback):
+    """A Trainer callback that keeps (step, train loss, validation loss, learning rate) and shows the pace."""
+
+    def __init__(self, params: Train, run: Path) -> None:
+        self.params, self.run = params, run
+        self.points: dict[int, dict[str, float]] = {}
+        self.tokens = self.tokens_at_start = self.step_at_start = 0
+        self.started = self.shown = time.monotonic()
+        self.client, self.run_id = None, None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
+        """Open the MLflow run, or the one that a killed run had begun; start the clock."""
+        for entry in state.log_history:  # a resumed run brings its past along
+            self._keep(entry, entry["step"])
+        self.tokens_at_start = int(state.num_input_tokens_seen)
+        self.step_at_start = state.global_step
+        self.started = time.monotonic()
+        self._open_run()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> None:
+        """Show step, share, tokens per second and time left."""
+        self.tokens = int(state.num_input_tokens_seen)
+        now = time.monotonic()
+        last = state.global_step == state.max_steps
+        if not last and now - self.shown < (0.5 if sys.stderr.isatty() else SHOW_EVERY):
+            return
+        self.shown = now
+        done = state.global_step / state.max_steps
+        pace = (self.tokens - self.tokens_at_start) / max(now - self.started, 1e-9)
+        left = (now - self.started) / max(state.global_step - self.step_at_start, 1) * (state.max_steps - state.global_step)
+        loss = next((p["loss"] for _, p in sorted(self.points.items(), reverse=True) if "loss" in p), math.nan)
+        bar = "█" * round(done * 20) + "·" * (20 - round(done * 20))
+        line = f"train {bar} {done:4.0%}  step {state.global_step}/{state.max_steps}  loss {loss:.3f}  {pace:,.0f} tokens/s  {_clock(left)} left"
+        print(line, end="\r" if sys.stderr.isatty() and not last else "\n", file=sys.stderr, flush=True)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: object) -> None:
+        """Keep the point, send it to MLflow, stop when it is not a number."""
+        self._keep(logs or {}, state.global_step)
+        point = self.points.get(state.global_step, {})
+        for name in ("loss", "eval_loss"):
+            if not math.isfinite(point.get(name, 0.0)):
+                raise AnnealError(f"the {'training' if name == 'loss' else 'validation'} loss is {point[name]} at step {state.global_step}: lower learning_rate (now {self.params.learning_rate:g}) or max_grad_norm in params.yaml, and run again.")
+        if "eval_loss" in (logs or {}):
+            print(f"validation loss {logs['eval_loss']:.4f} at step {state.global_step}", file=sys.stderr, flush=True)
+        self._send(point, state.global_step)
+
+    def summary(self) -> dict[str, float]:
+        """Figures of the whole run: losses, steps and tokens."""
+        losses = [point["loss"] for _, point in sorted(self.points.items()) if "loss" in point]
+        best = min(((point["eval_loss"], step) for step, point in self.points.items() if "eval_loss" in point), default=(math.nan, 0))
+        return {"train_loss": losses[-1], "eval_loss": best[0], "best_step": best[1], "steps": max(self.points), "tokens": self.tokens}
+
+    def timing(self) -> dict[str, float]:
+        """Seconds and tokens a second of the part that this process trained, validation included."""
+        seconds = time.monotonic() - self.started
+        return {"seconds": round(seconds, 1), "tokens_per_second": round((self.tokens - self.tokens_at_start) / seconds, 1)}
+
+    def write_csv(self, path: Path) -> None:
+        """The curves: one line a logged step."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, ["step", "loss", "eval_loss", "learning_rate"], lineterminator="\n")
+        table.writeheader()
+        for step, point in sorted(self.points.items()):
+            table.writerow({"step": step, **{name: point.get(name, "") for name in ("loss", "eval_loss", "learning_rate")}})
+        write_text(path, text.getvalue())
+
+    def finish(self, artifact: str, summary: dict[str, float]) -> None:
+        """Close the MLflow run, tagged with the hash of what it made, so that the registry finds it again."""
+        if self.client:
+            self.client.set_tag(self.run_id, "adapter_sha256", artifact)
+            for name, value in summary.items():
+                self.client.log_metric(self.run_id, f"final_{name}", value)
+            self.client.set_terminated(self.run_id)
+
+    def _keep(self, logs: dict, step: int) -> None:
+        for name in ("loss", "eval_loss", "learning_rate", "grad_norm"):
+            if name in logs:
+                self.points.setdefault(step, {})[name] = float(logs[name])
+
+    def _open_run(self) -> None:
+        self.client = tracking.client()
+        note = self.run / "mlflow_run_id"
+        if note.exists():
+            self.run_id = note.read_text()
+            return
+        name = self.run.parent.name
+        created = self.client.create_run(tracking.experiment_id(self.client), run_name=f"train {name}", tags={"model": name, "stage": "train"})
+        self.run_id = created.info.run_id
+        for key, value in self.params.model_dump().items():
+            self.client.log_param(self.run_id, key, value)
+        write_text(note, self.run_id)
+
+    def _send(self, point: dict[str, float], step: int) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if self.client is None:
+            return
+        try:
+            for name, value in point.items():
+                self.client.log_metric(self.run_id, name, value, step=step)
+        except MlflowException as error:
+            print(f"MLflow stopped answering ({str(error)[:80]}); training goes on without it, the curves are kept on disk", file=sys.stderr)
+            self.client = None
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"

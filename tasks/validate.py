@@ -1,0 +1,67 @@
+"""Checks raw rows against a Great Expectations suite; rows that break a row rule go to quarantine, with the reason."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from tasks import stage
+from tasks.errors import AnnealError
+from tasks.expectations import Broken, check
+from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.section import Section
+
+
+class Validate(Section):
+    """How much may be set aside before the pipeline stops."""
+
+    max_quarantined_share: Annotated[float, Field(ge=0, le=1, description="share of rows")] = 0.02
+
+
+def validate(params: Validate, raw: Path, suite: Path, out: Path, docs: Path, report: Path) -> None:
+    """Write `out/rows.jsonl` and `out/quarantine.jsonl` (the row and its reasons), Data Docs in `docs/`, figures in `report`.
+
+    Raises AnnealError when a table rule breaks, or when more than the allowed share of rows breaks row rules: the
+    message names the expectation, the column, the share and three example rows.
+    """
+    rows = read_jsonl(raw / "rows.jsonl")
+    broken = check(rows, suite, docs, "raw")
+    kept, quarantined = separate(rows, broken)
+    share = len(quarantined) / len(rows)
+    where = f"see {docs / 'index.html'}; mend the data, or the rule in {suite}"
+    for rule in broken:
+        if not rule.is_row_rule:
+            raise AnnealError(f"table rule {rule.reason()} does not hold: observed {rule.observed!r}; first rows: {examples(rows[:3], rule)}; {where}.")
+    if share > params.max_quarantined_share:
+        worst = max(broken, key=lambda rule: len(rule.rows))
+        broke = [rows[index] for index in worst.rows]
+        raise AnnealError(
+            f"{share:.1%} of {len(rows)} rows break row rules (validate.max_quarantined_share allows {params.max_quarantined_share:.1%}); "
+            f"most often {worst.reason()}, {len(broke) / len(rows):.1%}, for example {examples(broke[:3], worst)}; {where}."
+        )
+    with whole_directory(out) as folder:
+        write_jsonl(folder / "rows.jsonl", kept)
+        write_jsonl(folder / "quarantine.jsonl", quarantined)
+    write_json(report, {"rows": len(rows), "kept": len(kept), "quarantined": len(quarantined), "quarantined_share": share, "broken_rules": sorted(rule.reason() for rule in broken)})
+
+
+def separate(rows: list[dict], broken: list[Broken]) -> tuple[list[dict], list[dict]]:
+    """The rows that break no row rule, and those that do, each with its `reasons`; every row is in exactly one of the two."""
+    reasons: dict[int, list[str]] = {}
+    for rule in broken:
+        for index in rule.rows:
+            reasons.setdefault(index, []).append(rule.reason())
+    kept = [row for index, row in enumerate(rows) if index not in reasons]
+    return kept, [{**rows[index], "reasons": found} for index, found in sorted(reasons.items())]
+
+
+def examples(rows: list[dict], rule: Broken) -> str:
+    """Up to three rows as `id: value`, cut short, for a message."""
+    columns = [column for column in rule.column.split(", ") if rows and column in rows[0]]
+    shown = [f"{row['id']}: {json.dumps([row[column] for column in columns] or list(row.values()), ensure_ascii=False)[:80]}" for row in rows]
+    return "; ".join(shown)
+
+
+if __name__ == "__main__":
+    stage.main(validate, Validate, "datasets.{row}.validate")
