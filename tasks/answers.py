@@ -25,10 +25,14 @@ def load(weights: Path, adapter: Path | None = None) -> Any:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))  # see tasks/train/fit.py
     if adapter is not None:
         from peft import PeftModel
 
+        from tasks.lora import speed_up
+
         model = PeftModel.from_pretrained(model, adapter, autocast_adapter_dtype=False)
+        speed_up(model)
     return model.to(device()).eval()
 
 

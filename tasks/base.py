@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from tasks import stage
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, TransientError
 from tasks.files import sha256, whole_directory, write_json
 from tasks.section import Section
 
@@ -74,7 +74,7 @@ def _locate(params: Base) -> Path:
         try:
             path = Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=wanted))
         except (HfHubHTTPError, OSError) as error:
-            raise AnnealError(f"base {params.hub_id}@{params.revision[:8]} could not be fetched from the hub ({type(error).__name__}): check the id, the network and HF_TOKEN.") from None
+            raise TransientError(f"base {params.hub_id}@{params.revision[:8]} could not be fetched from the hub ({type(error).__name__}): check the id, the network and HF_TOKEN.") from None
     if not path.exists():
         raise AnnealError(f"params.yaml: the base's source {path} does not exist.")
     return path

@@ -49,23 +49,32 @@ def check_template(tokenizer: Any, row: dict) -> None:
     )
 
 
-def collate(rows: list[dict], pad_token_id: int) -> dict:
+def shared_prefix(rows: list[dict]) -> list[int]:
+    """The token ids that all prompts begin with (the system message, mostly); never a whole prompt."""
+    prompts = [row["input_ids"][: row["prompt_length"] - 1] for row in rows]
+    low, high = min(prompts), max(prompts)  # what the extremes share, all share
+    same = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    return low[:same]
+
+
+def collate(rows: list[dict], pad_token_id: int, prefix_length: int = 0) -> dict:
     """A batch, padded on the left so that the answers stand at its end and logits are needed for the last tokens only.
 
-    input_ids, attention_mask, position_ids: (batch, time); labels: (batch, kept), -100 where nothing is trained;
-    logits_to_keep: kept, the longest answer + 1. Padding is masked by position, never by token id: pad may equal EOS.
+    input_ids, position_ids: (batch, time) without the first `prefix_length` tokens of each row, which the caller has in
+    its key-value cache; attention_mask: (batch, prefix_length + time); labels: (batch, kept), -100 where nothing is
+    trained; logits_to_keep: kept, the longest answer + 1. Padding is masked by position, never by id: pad may equal EOS.
     """
     import torch
 
-    time = max(len(row["input_ids"]) for row in rows)
+    time = max(len(row["input_ids"]) for row in rows) - prefix_length
     kept = max(len(row["input_ids"]) - row["prompt_length"] for row in rows) + 1
     input_ids = torch.full((len(rows), time), pad_token_id)
-    attention_mask = torch.zeros(len(rows), time, dtype=torch.long)
+    attention_mask = torch.ones(len(rows), prefix_length + time, dtype=torch.long)
     labels = torch.full((len(rows), kept), -100)
     for i, row in enumerate(rows):
-        ids, answer = torch.tensor(row["input_ids"]), torch.tensor(row["input_ids"][row["prompt_length"] :])
+        ids, answer = torch.tensor(row["input_ids"][prefix_length:]), torch.tensor(row["input_ids"][row["prompt_length"] :])
         input_ids[i, time - len(ids) :] = ids
-        attention_mask[i, time - len(ids) :] = 1
+        attention_mask[i, prefix_length : prefix_length + time - len(ids)] = 0
         labels[i, kept - len(answer) :] = answer
-    position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
+    position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)[:, prefix_length:]
     return {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids, "labels": labels, "logits_to_keep": kept}

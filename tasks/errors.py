@@ -11,3 +11,9 @@ class ParamsError(AnnealError):
     """A value in params.yaml is wrong; nothing has been done yet."""
 
     exit_status = 2
+
+
+class TransientError(AnnealError):
+    """A hub or a server did not answer: the same call may go through later."""
+
+    exit_status = 75  # EX_TEMPFAIL of sysexits.h

@@ -1,7 +1,7 @@
 """The base of every typed section of params.yaml, and the sentence for a value that does not fit."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -31,12 +31,16 @@ def sentence(section: type[Section], error: ValidationError, key: str) -> str:
     where = ".".join([key, *map(str, first["loc"])]).strip(".")
     if first["type"] == "extra_forbidden":
         allowed = _fields_at(section, first["loc"][:-1])
-        near = difflib.get_close_matches(str(first["loc"][-1]), allowed, n=1)
-        meant = f"; did you mean `{near[0]}`?" if near else f"; the keys here are: {', '.join(sorted(allowed))}."
-        return f"params.yaml: {where} is not a known key{meant}"
+        return f"params.yaml: {where} is not a known key{suggestion(str(first['loc'][-1]), allowed)}"
     if first["type"] == "missing":
         return f"params.yaml: {where} is missing; add it."
     return f"params.yaml: {where} is {first['input']!r}; {_allowed(first)}."
+
+
+def suggestion(found: str, allowed: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the one that was probably meant, or all that there are."""
+    near = difflib.get_close_matches(found, allowed := sorted(allowed), n=1)
+    return f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(allowed)}."
 
 
 def _allowed(error: Mapping) -> str:

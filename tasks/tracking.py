@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, TransientError
 
 EXPERIMENT = "anneal"
 STORE = Path(".anneal/mlflow.db")
@@ -20,9 +20,8 @@ def tracking_uri() -> str:
 def client() -> Any:
     """An MlflowClient on a store that answers, its experiment made; AnnealError in seconds when it is down or of another version."""
     uri = tracking_uri()
-    if uri.startswith(("http://", "https://")):
-        _ask(uri)
-    else:
+    check()
+    if not uri.startswith(("http://", "https://")):
         STORE.parent.mkdir(parents=True, exist_ok=True)
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -51,6 +50,12 @@ def redacted(uri: str) -> str:
     return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2]) if "@" in parts.netloc else uri
 
 
+def check() -> None:
+    """Raise TransientError or AnnealError when a tracking server is set that does not answer or has another version."""
+    if tracking_uri().startswith(("http://", "https://")):
+        _ask(tracking_uri())
+
+
 def _ask(uri: str) -> None:
     """MLflow's own client retries for minutes; a person wants to know in seconds."""
     import httpx
@@ -59,6 +64,6 @@ def _ask(uri: str) -> None:
     try:
         answer = httpx.get(f"{uri.rstrip('/')}/version", timeout=5)
     except httpx.HTTPError as error:
-        raise AnnealError(f"MLflow at {redacted(uri)} does not answer ({type(error).__name__}): start it, or unset MLFLOW_TRACKING_URI.") from None
+        raise TransientError(f"MLflow at {redacted(uri)} does not answer ({type(error).__name__}): start it, or unset MLFLOW_TRACKING_URI.") from None
     if answer.status_code == 200 and answer.text.split(".")[0] != mlflow.version.VERSION.split(".")[0]:
         raise AnnealError(f"MLflow at {redacted(uri)} is version {answer.text[:20]}, this client is {mlflow.version.VERSION}: use a server of the same major version.")

@@ -13,7 +13,7 @@ from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl, wr
 
 
 def evaluate(params: Evaluate, parent: Path, trained: Path, prepared: Path, baseline: Path, out: Path) -> None:
-    """Write to `out/`: predictions.jsonl, metrics.json, intervals.json, timing.json, confusion_<label>.csv, per_class_f1_<label>.csv."""
+    """Write to `out/`: predictions.jsonl, metrics.json, intervals.json, timing.json, confusion/<label>.csv, per_class_f1/<label>.csv."""
     rows = read_jsonl(prepared / "test.jsonl")
     for key in [*params.labels, *params.texts]:
         if key not in rows[0]["row"]:
@@ -32,9 +32,9 @@ def evaluate(params: Evaluate, parent: Path, trained: Path, prepared: Path, base
 
 def _write_classes(predictions: dict[str, list[dict]], label: str, params: Evaluate, folder: Path) -> None:
     pairs = {who: classes(found, label, params) for who, found in predictions.items()}
-    _write_csv(folder / f"confusion_{label}.csv", ["actual", "predicted"], zip(*pairs["tuned"], strict=True))
+    _write_csv(folder / "confusion" / f"{label}.csv", ["actual", "predicted"], zip(*pairs["tuned"], strict=True))
     scores = {who: per_class_f1(*pair) for who, pair in pairs.items()}
-    _write_csv(folder / f"per_class_f1_{label}.csv", ["class", "parent", "tuned"], ((name, scores["parent"][name], scores["tuned"][name]) for name in scores["tuned"]))
+    _write_csv(folder / "per_class_f1" / f"{label}.csv", ["class", "parent", "tuned"], ((name, scores["parent"][name], scores["tuned"][name]) for name in scores["tuned"]))
 
 
 def _write_csv(path: Path, header: list[str], rows: object) -> None:

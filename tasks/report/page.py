@@ -70,9 +70,9 @@ def day(moment: str) -> str:
 def _answers(evaluate: Path, baseline: Path) -> dict:
     """What the page shows of the answers themselves: matrices, F1 of each class and samples."""
     tuned, parent = (read_jsonl(folder / "predictions.jsonl") for folder in (evaluate, baseline))
-    pairs = {path.stem.removeprefix("confusion_"): read_csv(path) for path in sorted(evaluate.glob("confusion_*.csv"))}
+    pairs = {path.stem: read_csv(path) for path in sorted((evaluate / "confusion").glob("*.csv"))}
     pairs = dict(sorted(pairs.items(), key=lambda item: len({row["actual"] for row in item[1]})))  # the small matrices fit beside each other
-    scores = {label: read_csv(evaluate / f"per_class_f1_{label}.csv") for label in pairs}
+    scores = {label: read_csv(evaluate / "per_class_f1" / f"{label}.csv") for label in pairs}
     return {
         "confusions": [plots.confusion(label, pairs) for label in pairs],
         "f1": [plots.class_scores(label, scores[label], pairs[label]) for label in pairs if scores[label]],

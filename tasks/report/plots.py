@@ -5,12 +5,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.report.drawing import CARD, GRID, INK, MUTED, ON_HEAT, PARENT, RIGHT, TUNED, WRONG, picture
+from tasks.report.drawing import BAD, CARD, GRID, INK, MUTED, ON_HEAT, PARENT, RIGHT, TUNED, WRONG, picture
 
 NO_CLASS = "(none)"  # what evaluate calls an answer that is not valid or names no known class
 OTHER = "(other)"
 MOST_CLASSES = 40  # more would not be legible; those with the most errors are kept
-WIDE = 10.4  # inches
+WIDE = 10.9  # inches
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def loss_curves(rows: list[dict[str, str]]) -> Plot | None:
         axes = figure.add_subplot(xlabel="step", ylabel="loss (nats a token)")
         axes.grid(axis="y")
         if curves["loss"]:
-            axes.plot(*zip(*curves["loss"], strict=True), color=MUTED, linewidth=1.3, label="training")
+            axes.plot(*zip(*curves["loss"], strict=True), color=PARENT, linewidth=1.4, label="training")
         if curves["eval_loss"]:
             axes.plot(*zip(*curves["eval_loss"], strict=True), color=TUNED, linewidth=2, marker="o", markersize=4, label="validation")
         if best:
@@ -63,7 +63,7 @@ def length_histograms(rows: list[dict[str, str]]) -> Plot | None:
     def draw(figure: Any) -> None:
         for axes, (what, counts) in zip(figure.subplots(1, 2), lengths.items(), strict=True):
             axes.grid(axis="y")
-            axes.hist(counts, bins=min(30, max(1, len(set(counts)))), color=TUNED, edgecolor=CARD, linewidth=0.8)
+            axes.hist(counts, bins=_edges(counts), color=TUNED, edgecolor=CARD, linewidth=0.8)
             middle = statistics.median(counts)
             axes.axvline(middle, color=INK, linewidth=1, linestyle=(0, (3, 3)))
             axes.set(xlabel=f"tokens in the {what}", ylabel="rows" if what == "prompt" else "")
@@ -88,7 +88,7 @@ def class_scores(label: str, scores: list[dict[str, str]], pairs: list[dict[str,
         axes.plot([parent for _, parent, _ in found], places, "o", color=CARD, markeredgecolor=PARENT, markeredgewidth=1.6, markersize=6, label="parent")
         axes.plot([tuned for tuned, _, _ in found], places, "o", color=TUNED, markersize=7, label="tuned")
         for place, (tuned, parent, _) in enumerate(found):
-            axes.text(max(tuned, parent) + 0.018, place, f"{tuned:.2f}", va="center", fontsize=8, color=WRONG if tuned < parent else INK)
+            axes.annotate(f"{tuned:.2f}", (max(tuned, parent), place), (8, 0), textcoords="offset points", va="center", fontsize=8, color=BAD if tuned < parent else INK)
         axes.set_yticks(places, [f"{shorten(name)}  ({rows[name]})" for _, _, name in found])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
@@ -111,7 +111,7 @@ def confusion(label: str, pairs: dict[str, list[dict[str, str]]]) -> Plot:
     caption = f"{right} of {total} rows are right."
     caption += f" Classes of one {words(by)} stand together." if by else ""
     caption += f" The {MOST_CLASSES} classes with the most errors, of {len(classes)}." if len(shown) < len(classes) else ""
-    notes = tuple(f"{actual} → {said} × {count}" for count, actual, said in wrong[:4])
+    notes = tuple(f"{actual} → {said} × {count}" for count, actual, said in wrong[:4] if count > 1)  # of single ones there are many, and four of them say nothing
     wide = len(shown) > 8
     size = (WIDE, WIDE * 0.86) if wide else (5.0, 1.3 + 0.55 * len(shown))
     svg = picture(f"confusion {label}", size, lambda figure: _matrix(figure, counts, shown, groups))
@@ -126,6 +126,12 @@ def coarser(label: str, pairs: dict[str, list[dict[str, str]]]) -> tuple[dict[st
         if 1 < len({group for _, group in seen}) < len(set(names)) == len(seen):
             return dict(seen), other
     return {}, None
+
+
+def _edges(counts: list[int]) -> list[float]:
+    """Bins of whole numbers, equally many in each: others would make peaks that are not there."""
+    step = 1 + (max(counts) - min(counts)) // 30
+    return [edge - 0.5 for edge in range(min(counts), max(counts) + step + 1, step)]
 
 
 def shorten(name: str, longest: int = 28) -> str:

@@ -1,6 +1,7 @@
 """Puts the verdict and the figures it rests on into words; pure functions of the summary."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 LOWER_IS_BETTER = frozenset({"perplexity", "loss", "nll", "error", "brier", "ece", "wer", "cer", "seconds"})  # the last word of a metric's name
@@ -77,10 +78,10 @@ def _measure(name: str, evaluation: dict) -> Measure:
     return Measure(name, lower, marks["parent"], marks["tuned"], _change(intervals["parent"], intervals["tuned"], lower), axis)
 
 
-def _axis(known: list[float]):
+def _axis(known: list[float]) -> tuple[Callable[[float], float], tuple[str, str]]:
     """(value to place, the two ends in words): 0 to 1 for shares, else from 0, or by powers of ten where values lie far apart."""
     low, high = min(known, default=0.0), max(known, default=1.0)
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         return lambda value: value, ("0", "1")
     if low > 0 and high / low > 30:
         start, end = math.floor(math.log10(low)), math.ceil(math.log10(high))
@@ -89,7 +90,7 @@ def _axis(known: list[float]):
     return lambda value: (value - start) / (end - start), (figure(start), figure(end))
 
 
-def _mark(value: float | None, interval: list[float] | None, place) -> Mark:
+def _mark(value: float | None, interval: list[float] | None, place: Callable[[float], float]) -> Mark:
     at = place(value) if _is_figure(value) else None
     if interval is None or not all(map(_is_figure, interval)):
         return Mark(figure(value), "", at, None, None)
@@ -110,7 +111,7 @@ def figure(value: float | None) -> str:
         return NOTHING
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
-    if value == 0 or value == int(value) and abs(value) < 10_000:
+    if value == 0 or (value == int(value) and abs(value) < 10_000):
         return str(int(value)) if value in (0, 1) or abs(value) >= 10 else f"{value:.3f}"
     if abs(value) < 0.001 or abs(value) >= 10_000:
         return f"{value:.2g}"

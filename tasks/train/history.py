@@ -111,13 +111,14 @@ class History(TrainerCallback):
         write_text(note, self.run_id)
 
     def _send(self, point: dict[str, float], step: int) -> None:
+        from mlflow.entities import Metric
         from mlflow.exceptions import MlflowException
 
         if self.client is None:
             return
         try:
-            for name, value in point.items():
-                self.client.log_metric(self.run_id, name, value, step=step)
+            now = int(time.time() * 1000)
+            self.client.log_batch(self.run_id, metrics=[Metric(name, value, now, step) for name, value in point.items()])
         except MlflowException as error:
             print(f"MLflow stopped answering ({str(error)[:80]}); training goes on without it, the curves are kept on disk", file=sys.stderr)
             self.client = None

@@ -1,0 +1,44 @@
+# The front door. `make help` lists it.
+MODEL ?= triage
+PY := .venv/bin/python
+
+# A shell that forbids bytecode makes every start several seconds slower.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+unexport PYTHONHOME
+.PHONY: help setup pipeline test lint up down ui promote rollback lock
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+setup: ## the environment in .venv (DEVICE=cpu|gpu; found when not given)
+	@infra/setup.sh
+
+pipeline: setup ## raw data to a served model (MODEL=triage)
+	@$(PY) -m flows.pipeline $(MODEL)
+
+test: setup ## all tests
+	@$(PY) -m pytest -q
+
+lint: setup ## style and imports
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && .venv/bin/lint-imports
+
+up: setup ## Prefect, MLflow and the model, supervised, until `make down`
+	@$(PY) -m tasks.serve.local up
+
+down: setup ## stop them
+	@$(PY) -m tasks.serve.local down
+
+ui: setup ## where they are
+	@$(PY) -m tasks.serve.local ui
+
+promote: setup ## serve @challenger and make it @champion (MODEL=triage, FORCE=1 against the gate)
+	@$(PY) -m tasks.release promote $(MODEL) $(if $(FORCE),force)
+
+rollback: setup ## serve @previous and make it @champion again (MODEL=triage)
+	@$(PY) -m tasks.release rollback $(MODEL)
+
+lock: setup ## resolve infra/requirements/*.in anew
+	@for device in cpu gpu; do .venv/bin/uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-annotate \
+	  --override infra/requirements/$$device.overrides.txt infra/requirements/base.in infra/requirements/$$device.in -o infra/requirements/$$device.lock; done

@@ -1,0 +1,1 @@
+"""When things run: the only Prefect code, and the only callers of DVC."""

@@ -1,0 +1,160 @@
+"""Reads the DAG from DVC and runs one stage of it; nothing else in Anneal calls DVC."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import AnnealError, TransientError
+
+LOCK = Path("dvc.lock")
+RWLOCK = Path(".dvc/tmp/rwlock")
+
+
+class StageFailed(AnnealError):
+    """A stage ended with a sentence of its own, or was killed."""
+
+
+class StageFailedForNow(StageFailed, TransientError):
+    """A stage failed for a reason that may pass: a hub or a server that did not answer."""
+
+
+def stages(target: str) -> list[str]:
+    """The stages that `target` needs, itself last, each after those it depends on."""
+    with _repo() as repo:
+        return [stage.addressing for stage in repo.stage.collect(target, with_deps=True)]
+
+
+def is_up_to_date(stage: str) -> bool:
+    """True when DVC would not run `stage`: its command, params, code, inputs and outputs are those of dvc.lock."""
+    with _repo() as repo, repo.lock:
+        (found,) = repo.stage.collect(stage)
+        return not found.changed()
+
+
+def run(stage: str, say: Callable[[str], None]) -> bool:
+    """Bring `stage` up to date through `dvc repro --single-item`; True when it ran, False when DVC had its outputs.
+
+    `say` gets each line as it is printed. Raises StageFailed with the stage's own sentence.
+    """
+    _verify_cache(stage)
+    words = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+    ran, sentence, last = False, "", ""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=_environment(), preexec_fn=_die_with_flow) as process:
+        try:
+            for line in _lines(process.stdout):
+                ran |= line.startswith("Running stage")
+                sentence = line.removeprefix("error: ") if line.startswith("error: ") else sentence
+                last = line
+                if not line.startswith(NOISE):
+                    say(line)
+        except BaseException:  # Ctrl-C reaches the stage by itself; wait for its last words
+            process.wait()
+            raise
+    if process.returncode:
+        raise _failure(stage, process.returncode, sentence, last)
+    return ran
+
+
+NOISE = ("To track the changes", "To enable auto staging", "\tgit add", "Use `dvc push`", "Updating lock file", "Generating lock file", "Failed to load CPU gemm")
+
+
+def _failure(stage: str, status: int, sentence: str, last: str) -> StageFailed:
+    killed = re.search(r"exited with -?(\d+)$", last)
+    code = int(killed.group(1)) if killed else status
+    if sentence:
+        kind = StageFailedForNow if code == TransientError.exit_status else StageFailed
+        return kind(f"{stage}: {sentence}")
+    if code in (9, 137, 15, 143) or status < 0:
+        return StageFailed(f"{stage} was killed (signal {code % 128 if code > 128 else code}): by hand, or because memory ran out; run again, it goes on where it stopped.")
+    return StageFailed(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.")
+
+
+def lock_hash() -> str:
+    """The SHA-256 of dvc.lock."""
+    return hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.exists() else ""
+
+
+def check_lock() -> None:
+    """Raise AnnealError when dvc.lock is torn or holds a merge conflict; mend DVC's own lock file when a killed DVC tore it."""
+    import json
+
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        lock = YAML(typ="safe", pure=True).load(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {"stages": {}}
+        if not isinstance(lock, dict) or not isinstance(lock.get("stages"), dict | None):
+            raise ValueError("it holds no stages")
+        for name, entry in (lock.get("stages") or {}).items():
+            if not isinstance(entry, dict) or "cmd" not in entry:
+                raise ValueError(f"stage {name} has no cmd")
+    except (YAMLError, ValueError) as error:
+        words = " ".join(str(getattr(error, "problem", None) or error).split())[:120]
+        raise AnnealError(f"dvc.lock is damaged ({words}): restore it with `git checkout dvc.lock`, or delete it (what is in DVC's run cache is not computed again).") from None
+    if RWLOCK.exists():
+        try:
+            json.loads(RWLOCK.read_text())
+        except ValueError:
+            RWLOCK.unlink()  # torn by a kill; it only lists processes that hold files, and a torn list holds none
+
+
+def _verify_cache(stage: str) -> None:
+    """Raise AnnealError when a cached output that would be brought back is damaged: DVC trusts read-only cache files unread."""
+    with _repo() as repo, repo.lock:
+        (found,) = repo.stage.collect(stage)
+        for out in found.outs:
+            if out.hash_info and not out.exists:
+                for name, hash_info, path in _cached_files(out):
+                    if path.exists() and hash_info != _md5(path):
+                        raise AnnealError(f"DVC's cache of {name} is damaged ({path}): delete that file, then `dvc pull` brings it back, or run again to compute it.")
+
+
+def _cached_files(out: Any) -> Iterable[tuple[str, str, Path]]:
+    """(name, md5, path in the cache) of each file of an output."""
+    if not out.hash_info.isdir:
+        yield str(out), out.hash_info.value, Path(out.cache.oid_to_path(out.hash_info.value))
+        return
+    listing = Path(out.cache.oid_to_path(out.hash_info.value))
+    yield str(out), out.hash_info.value.removesuffix(".dir"), listing
+    if not listing.exists() or _md5(listing) != out.hash_info.value.removesuffix(".dir"):
+        return
+    import json
+
+    for entry in json.loads(listing.read_text()):
+        yield f"{out}/{entry['relpath']}", entry["md5"], Path(out.cache.oid_to_path(entry["md5"]))
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _repo() -> Any:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        return Repo()
+    except DvcException as error:
+        raise AnnealError(f"DVC cannot read this project: {error}.") from None
+
+
+def _environment() -> dict[str, str]:
+    """Stages run `python`: the one of this environment, first in PATH."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1"}
+
+
+def _die_with_flow() -> None:
+    from tasks.stage import die_with_parent
+
+    die_with_parent()
+
+
+def _lines(stream: Iterable[str]) -> Iterable[str]:
+    for line in stream:
+        if text := line.rstrip().rsplit("\r", 1)[-1].rstrip():
+            yield text

@@ -1,0 +1,116 @@
+"""One flow run per `make pipeline`: the DAG of dvc.yaml stage by stage, then gate, register, deploy and the report."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from flows import dvc, server
+from tasks import params as settings
+from tasks import stage as edge
+from tasks import tracking
+from tasks.errors import AnnealError, TransientError
+
+PIPELINE_LOCK = Path(".anneal/pipeline.lock")
+
+
+def run(model: str) -> None:
+    """Take the row `model` and everything above it to production; AnnealError with the reasons when it does not get there."""
+    params = settings.load()
+    settings.model_of(params, model)
+    dvc.check_lock()
+    tracking.check()
+    from tasks.serve import supervisor
+
+    supervisor.refuse_taken_port(params.deploy.port, "vllm", "deploy.port")
+    with _only_one():
+        url = server.choose(params.servers)
+        if url is None:
+            print("no Prefect server is running (`make up` starts one); this run uses an ephemeral one", flush=True)
+        _run_flow(params, model)
+
+
+def _only_one() -> Any:
+    """The lock of this checkout's pipeline; a second run waits and says so. The kernel lets go of it when its holder dies."""
+    from filelock import FileLock, Timeout
+
+    PIPELINE_LOCK.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(PIPELINE_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("another `make pipeline` is running in this checkout; waiting for it to end, then using what it made", flush=True)
+        lock.acquire()
+    return lock
+
+
+def _run_flow(params: settings.Params, model: str) -> None:
+    import logging
+
+    from prefect import flow, tags, task
+    from prefect.cache_policies import NO_CACHE
+    from prefect.logging import get_run_logger
+    from prefect.states import Completed
+
+    from flows import artifacts
+    from flows.steps import Steps
+
+    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
+        logging.getLogger(name).addFilter(server.NoTraceback())
+    steps = Steps(params, model)
+
+    def may_pass(_task: object, _run: object, state: Any) -> bool:
+        return isinstance(state.result(raise_on_failure=False), TransientError)
+
+    @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=5, retry_condition_fn=may_pass)
+    def stage(name: str) -> Any:
+        started = time.monotonic()
+        if dvc.is_up_to_date(name):
+            ran = False
+        else:
+            ran = dvc.run(name, get_run_logger().info)
+        steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
+        artifacts.publish(name)
+        return Completed(name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed")
+
+    @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=5, retry_condition_fn=may_pass)
+    def step(name: str) -> Any:
+        started = time.monotonic()
+        ran = getattr(steps, name)()
+        steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
+        if name == "gate":
+            artifacts.publish_verdict(model, steps.verdict)
+        return Completed(name="Completed" if ran else "Cached")
+
+    @flow(name="pipeline", flow_run_name=f"pipeline {model}", validate_parameters=False, persist_result=False)
+    def pipeline(model: str) -> None:
+        server.bury_killed_runs()
+        for name in dvc.stages(f"package@{model}"):
+            stage(name)
+        for name in ("gate", "register"):
+            step(name)
+        if steps.verdict.passed and not steps.held_back:
+            step("deploy")
+            step("promote")
+        step("report")
+        if not steps.verdict.passed:
+            raise AnnealError(f"{model} was not promoted: " + "; ".join(reason[2:] for reason in steps.verdict.reasons if reason.startswith("✗")) + ".")
+
+    try:
+        with tags(server.checkout_tag()):
+            pipeline(model)
+    finally:
+        steps.show()
+
+
+def main() -> None:
+    """`python -m flows.pipeline triage`."""
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=run.__doc__)
+    parser.add_argument("model", help="a row of `models` in params.yaml")
+    options = parser.parse_args()
+    sys.exit(edge.guarded(lambda: run(options.model)))
+
+
+if __name__ == "__main__":
+    main()

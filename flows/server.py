@@ -1,0 +1,79 @@
+"""Chooses the Prefect server of a run and clears up after runs that were killed. Importing it imports no Prefect."""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+from tasks.errors import AnnealError, TransientError
+from tasks.serve.params import Servers
+
+HOME = Path(".anneal/prefect")
+
+
+def choose(servers: Servers) -> str | None:
+    """Set Prefect up for this process before it is imported; the address of the server, or None for an ephemeral one.
+
+    In order: `PREFECT_API_URL` when it is set, the server of `make up` when it answers, an ephemeral one.
+    Raises TransientError or AnnealError when a server that was asked for does not answer or is of another version.
+    """
+    os.environ.setdefault("PREFECT_HOME", str(HOME.resolve()))
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL")  # an ephemeral server would print every busy moment of SQLite
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    url = os.environ.get("PREFECT_API_URL")
+    if url:
+        _ask(url)
+        return url
+    from tasks.serve import supervisor
+
+    ours = f"http://127.0.0.1:{servers.prefect_port}/api"
+    if supervisor.status("prefect") == "RUNNING":
+        _ask(ours)
+        os.environ["PREFECT_API_URL"] = ours
+        return ours
+    return None
+
+
+def _ask(url: str) -> None:
+    from importlib.metadata import version
+
+    import httpx
+
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/admin/version", timeout=10)
+        answer.raise_for_status()
+        found = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise TransientError(f"the Prefect server at {url} does not answer ({type(error).__name__}): start it (`make up`), or unset PREFECT_API_URL.") from None
+    if str(found).split(".")[:2] != version("prefect").split(".")[:2]:
+        raise AnnealError(f"the Prefect server at {url} is version {found}, this client is {version('prefect')}: use a server of the same minor version.")
+
+
+def checkout_tag() -> str:
+    """The tag by which the flow runs of this checkout are found."""
+    return "checkout:" + hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:12]
+
+
+def bury_killed_runs() -> int:
+    """Mark flow runs of this checkout that are Running though nothing runs them (the pipeline's lock is ours) as Crashed; their number."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.states import Crashed
+
+    with get_client(sync_client=True) as client:
+        wanted = FlowRunFilter(tags={"all_": [checkout_tag()]}, state={"type": {"any_": ["RUNNING", "PENDING"]}})
+        dead = client.read_flow_runs(flow_run_filter=wanted)
+        for run in dead:
+            client.set_flow_run_state(run.id, Crashed(message="The process was killed; a later run of this checkout found it gone."), force=True)
+    return len(dead)
+
+
+class NoTraceback(logging.Filter):
+    """Leaves the sentence of a user's mistake and drops the traceback that Prefect prints with it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True; only the record is shortened."""
+        if record.exc_info and isinstance(record.exc_info[1], AnnealError | KeyboardInterrupt):
+            record.exc_info = record.exc_text = None
+        return True

@@ -1,0 +1,50 @@
+"""The short table that ends a run."""
+
+from typing import Any
+
+
+def show(steps: Any) -> None:
+    """Print stages, figures, verdict, registry, endpoint and where to look; only the stages when the run ended early."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(title=f"pipeline {steps.name}", title_justify="left")
+    for header, side in (("stage", "left"), ("", "left"), ("seconds", "right")):
+        table.add_column(header, justify=side)
+    for entry in steps.done:
+        table.add_row(entry["name"], entry["state"], f"{entry['seconds']:.1f}")
+    console.print(table)
+    summary = steps.summary
+    if summary is None:
+        return
+    console.print(_figures(summary["evaluation"]))
+    gate = summary["gate"]
+    console.print(f"gate      {'passed' if gate['passed'] else 'refused'}")
+    for reason in gate["reasons"]:
+        console.print(f"          {reason}", markup=False)
+    if gate["held_back"]:
+        console.print("          this version was rolled back by hand; `make promote` promotes it again")
+    if registry := summary["registry"]:
+        console.print(f"registry  {registry['name']} version {registry['version']}  {' '.join('@' + alias for alias in registry['aliases'])}", markup=False)
+    if endpoint := summary["endpoint"]:
+        parity = endpoint["parity"]
+        agrees = f", agrees with transformers on {parity['share']:.1%} of the tokens of {parity['prompts']} answers" if parity else ""
+        console.print(f"endpoint  {endpoint['url']}  model {endpoint['model']} (version {endpoint['version']}){agrees}")
+        console.print(f"try it    {endpoint['curl']}", markup=False)
+    for label, place in summary["where"].items():
+        console.print(f"{label:<20} {place}", markup=False)
+
+
+def _figures(evaluation: dict) -> Any:
+    from rich.table import Table
+
+    table = Table(title=f"{evaluation['rows']} held-out rows", title_justify="left")
+    for header, side in (("measure", "left"), ("parent", "right"), ("tuned", "right"), ("95 % interval", "right")):
+        table.add_column(header, justify=side)
+    for name, value in evaluation["tuned"].items():
+        low, high = evaluation["intervals"]["tuned"][name]
+        table.add_row(name, f"{evaluation['parent'][name]:.3f}", f"{value:.3f}", f"{low:.3f} to {high:.3f}")
+    pace = evaluation["seconds_per_answer"]
+    table.add_row("seconds per answer", f"{pace['parent']:.2f}", f"{pace['tuned']:.2f}", "")
+    return table

@@ -1,0 +1,228 @@
+"""The report says what its inputs say, shows nothing raw of what a model wrote, and is the same bytes every time."""
+
+import copy
+import csv
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import AnnealError
+from tasks.files import write_jsonl
+from tasks.report.page import day, duration, write_report
+from tasks.report.plots import MOST_CLASSES, coarser, confusion, loss_curves
+from tasks.report.samples import choose, judge, tally
+from tasks.report.verdict import figure, headline, measures
+
+ATTACK = '<script>alert(1)</script><img src=x onerror="alert(2)">'
+INTENTS = {"double_charge": "billing", "plan_change": "billing", "app_crash": "technical", "how_to": "technical"}
+
+SUMMARY = {
+    "model": "triage",
+    "finished": "2026-11-24T07:00:00+00:00",
+    "commit": None,
+    "stages": [{"name": "ingest@support_tickets", "state": "cached", "seconds": 0.4}, {"name": "train@triage", "state": "ran", "seconds": 95.0}],
+    "evaluation": {
+        "rows": 12,
+        "parent": {"valid_json": 0.512, "intent_accuracy": 0.223, "perplexity": 31.4},
+        "tuned": {"valid_json": 0.981, "intent_accuracy": 0.734, "perplexity": 4.567},
+        "intervals": {"parent": {"valid_json": [0.4, 0.6], "intent_accuracy": [0.1, 0.3], "perplexity": [28.0, 35.0]}, "tuned": {"valid_json": [0.9, 1.0], "intent_accuracy": [0.6, 0.8], "perplexity": [4.1, 5.2]}},
+        "seconds_per_answer": {"parent": 1.3, "tuned": 0.9},
+    },
+    "gate": {"passed": True, "reasons": ["✓ valid_json is 0.981, the minimum is 0.95"]},
+    "registry": {"name": "triage", "version": "3", "aliases": ["champion"]},
+    "endpoint": {"url": "http://127.0.0.1:8000/v1", "model": "triage", "curl": 'curl -d \'{"model": "triage"}\' http://127.0.0.1:8000/v1', "parity": {"share": 0.97, "prompts": 16}},
+    "where": {"Predictions": "reports/triage/predictions.jsonl", "Tracking": "http://127.0.0.1:5000"},
+}
+
+
+class Page(HTMLParser):
+    """The tags with their attributes, and the text, of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def answer(place: int, said: str | None = None, **changed: str) -> dict:
+    intent = list(INTENTS)[place % 4]
+    row = {"category": INTENTS[intent], "intent": intent, "reply": f"We look into it ({place})."}
+    text = json.dumps({**row, **changed}) if said is None else said
+    prompt = [{"role": "system", "content": "Sort the ticket."}, {"role": "user", "content": f"Ticket {place}"}]
+    return {"id": f"row-{place}", "messages": prompt, "expected": json.dumps(row), "row": row, "text": text, "token_ids": [1], "finished": True, "nll": 2.0, "tokens": 4}
+
+
+def write_table(path: Path, header: list[str], rows: list[list]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+@pytest.fixture
+def summary() -> dict:
+    return copy.deepcopy(SUMMARY)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, Path]:
+    """The folders of a small run: the tuned model errs on one row in four, the parent writes no JSON."""
+    found = {name: tmp_path / name for name in ("evaluate", "baseline", "train")}
+    tuned = [answer(place, **({"intent": "how_to", "category": "technical"} if place % 4 == 2 else {})) for place in range(12)]
+    write_jsonl(found["evaluate"] / "predictions.jsonl", tuned)
+    write_jsonl(found["baseline"] / "predictions.jsonl", [answer(place, "Sure, happy to help!") for place in range(12)])
+    for label in ("category", "intent"):
+        write_table(found["evaluate"] / "confusion" / f"{label}.csv", ["actual", "predicted"], [[row["row"][label], json.loads(row["text"])[label]] for row in tuned])
+        write_table(found["evaluate"] / "per_class_f1" / f"{label}.csv", ["class", "parent", "tuned"], [[name, 0.0, 0.8] for name in sorted({row["row"][label] for row in tuned})])
+    write_table(found["train"] / "loss.csv", ["step", "loss", "eval_loss", "learning_rate"], [[1, 2.5, "", 1e-4], [2, 2.0, 1.8, 1e-4], [3, 1.5, 1.9, 1e-4]])
+    write_table(found["train"] / "lengths.csv", ["prompt_tokens", "answer_tokens"], [[10, 4], [12, 5], [30, 4]])
+    (found["train"] / "xray.html").write_text("<p>x</p>")
+    return found
+
+
+@pytest.fixture
+def render(folders: dict[str, Path], tmp_path: Path):
+    def run(summary: dict, name: str = "index.html") -> str:
+        out = tmp_path / "reports" / "triage" / name
+        write_report(summary, folders["evaluate"], folders["baseline"], folders["train"], out)
+        return out.read_text(encoding="utf-8")
+
+    return run
+
+
+def test_report_escapes_what_the_model_says(render, folders, summary):
+    write_jsonl(folders["evaluate"] / "predictions.jsonl", [answer(place, reply=ATTACK) if place % 2 else answer(place, ATTACK) for place in range(12)])
+    write_table(folders["evaluate"] / "confusion" / "intent.csv", ["actual", "predicted"], [[ATTACK, "$x_{$"], ["--><script>", ATTACK]])
+    summary["where"][ATTACK] = "javascript:alert(1)"
+    summary["gate"]["reasons"] = [f"✓ {ATTACK}"]
+    html = render(summary)
+    page = Page(html)
+    assert not [tag for tag, _ in page.tags if tag in ("script", "img")]
+    assert not [attributes for _, attributes in page.tags if any(name.startswith("on") for name in attributes)]
+    assert not [attributes for _, attributes in page.tags if (attributes.get("href") or "").startswith("javascript:")]
+    assert ATTACK in page.text, "the answer is shown, as text"
+
+
+def test_report_is_the_same_bytes_twice(render, summary):
+    assert render(summary, "one.html") == render(summary, "two.html")
+
+
+def test_report_needs_nothing_from_elsewhere(render, summary):
+    page = Page(render(summary))
+    loaded = [value for tag, attributes in page.tags for name, value in attributes.items() if name in ("src", "href", "xlink:href") and tag != "a"]
+    assert all(value.startswith(("#", "data:")) for value in loaded)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert {value[1:] for value in loaded if value.startswith("#")} <= set(ids)
+    assert not [key for key in ids if ids.count(key) > 1], "no two figures share an id"
+
+
+def test_report_shows_every_metric_of_parent_and_tuned(render, summary):
+    summary["evaluation"]["tuned"]["judge_score"] = 7.25
+    text = Page(render(summary)).text
+    for words in ("valid JSON", "intent accuracy", "perplexity", "judge score", "0.512", "0.981", "0.223", "0.734", "31.4", "4.567", "7.250", "0.600 to 0.800", "28 to 35"):
+        assert words in text
+
+
+def test_report_links_the_xray_from_where_it_lies(render, summary):
+    assert ("a", {"href": "../../train/xray.html"}) in Page(render(summary)).tags
+
+
+def test_report_marks_the_best_step():
+    plot = loss_curves([{"step": "1", "loss": "2", "eval_loss": ""}, {"step": "2", "loss": "", "eval_loss": "1.5"}, {"step": "3", "loss": "1", "eval_loss": "1.7"}])
+    assert "1.500, at step 2 of 3" in plot.caption
+
+
+def test_report_without_labels_still_renders(render, folders, summary):
+    for path in [*folders["evaluate"].glob("*.csv"), *folders["train"].glob("*")]:
+        path.unlink()
+    write_jsonl(folders["evaluate"] / "predictions.jsonl", [{**answer(place, "4" if place % 2 else ""), "expected": "4"} for place in range(12)])
+    summary["evaluation"] |= {"parent": {"exact_match": 0.0}, "tuned": {"exact_match": 0.5}, "intervals": {"parent": {}, "tuned": {}}}
+    summary |= {"endpoint": None, "registry": None}
+    text = Page(render(summary)).text
+    assert "exact match" in text and "6 of 12" in text and "No loss curves were written" in text and "This run deployed nothing" in text
+
+
+def test_report_of_a_refused_model_says_so(render, summary):
+    summary["gate"] = {"passed": False, "reasons": ["✓ there is no champion yet", "✗ valid_json is 0.700, the minimum is 0.95"]}
+    summary["registry"]["aliases"] = ["challenger"]
+    html = render(summary)
+    assert "Not promoted" in html and "1 of 2 checks failed" in html and "valid_json is 0.700, the minimum is 0.95" in html
+    assert "passed every check" not in html
+
+
+@pytest.mark.parametrize(("registry", "words"), [(None, "not in the registry"), ({"name": "triage", "version": "3", "aliases": ["challenger"]}, "not the champion")])
+def test_report_promises_no_promotion_that_did_not_happen(summary, registry, words):
+    found = headline(summary | {"registry": registry})
+    assert found.kind == "waiting" and words in found.sentence
+
+
+def test_report_names_a_stage_that_failed(summary):
+    summary["stages"][1]["state"] = "failed"
+    assert "train@triage failed" in headline(summary).sentence
+
+
+def test_report_calls_better_only_what_lies_apart_and_knows_that_lower_can_be_better(summary):
+    summary["evaluation"]["intervals"]["tuned"]["valid_json"] = [0.55, 1.0]
+    summary["evaluation"]["intervals"]["tuned"]["intent_accuracy"] = [0.01, 0.05]
+    changes = {measure.name: measure.change for measure in measures(summary["evaluation"])}
+    assert changes == {"valid_json": "overlap", "intent_accuracy": "worse", "perplexity": "better"}
+
+
+def test_report_places_every_value_on_its_axis(summary):
+    summary["evaluation"]["parent"] |= {"perplexity": 1e300, "drift": float("inf"), "delta": -2.0, "nothing": 0.0}
+    summary["evaluation"]["intervals"]["parent"]["perplexity"] = [1e299, 1e303]
+    for measure in measures(summary["evaluation"]):
+        for place in (measure.parent.at, measure.parent.low, measure.parent.high, measure.tuned.at):
+            assert place is None or 0 <= place <= 1, measure
+
+
+def test_samples_are_half_wrong_where_they_can_be_and_do_not_depend_on_the_order():
+    parent = [answer(place, "no") for place in range(40)]
+    tuned = [answer(place, intent="other") if place % 4 == 0 else answer(place) for place in range(40)]
+    found = choose(tuned, parent, ["intent"])
+    assert [sample.tuned.right for sample in found] == [False] * 4 + [True] * 4
+    assert found == choose(tuned[::-1], parent[::-1], ["intent"])
+    assert len(choose(tuned[1:4], parent, ["intent"])) == 3
+    assert tally(tuned, parent, ["intent"]) == {"rows": 40, "tuned": 30, "parent": 0, "gained": 30, "lost": 0}
+
+
+def test_samples_of_other_rows_than_the_parents_are_refused():
+    with pytest.raises(AnnealError, match="row-1"):
+        choose([answer(1)], [answer(2)], ["intent"])
+
+
+@pytest.mark.parametrize("text", ["", "not JSON", "[]", '{"intent": "double_charge"}', '{"category": "billing", "intent": "double_charge", "reply": 3}', "[" * 100_000])
+def test_an_answer_of_the_wrong_shape_is_wrong_and_says_why(text):
+    said = judge(answer(0, text), ["category", "intent"])
+    assert not said.right and said.notes and said.text == text
+
+
+def test_confusion_keeps_the_classes_of_a_coarser_label_together():
+    rows = {"intent": [{"actual": name, "predicted": name} for name in INTENTS], "category": [{"actual": group, "predicted": group} for group in INTENTS.values()]}
+    assert coarser("intent", rows) == (INTENTS, "category")
+    assert coarser("category", rows) == ({}, None)
+    assert "Classes of one category stand together" in confusion("intent", rows).caption
+
+
+def test_confusion_of_very_many_classes_keeps_those_with_errors():
+    rows = [{"actual": f"class {place}", "predicted": f"class {place}"} for place in range(90)]
+    plot = confusion("intent", {"intent": [*rows, {"actual": "class 77", "predicted": "class 88"}, {"actual": "class 77", "predicted": "(none)"}]})
+    assert "class 77" in plot.svg and f"The {MOST_CLASSES} classes with the most errors, of 91" in plot.caption
+    assert "90 of 92 rows are right" in plot.caption
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(None, "–"), (0.412, "0.41 s"), (3.0, "3.0 s"), (59.7, "1 min 00 s"), (95, "1 min 35 s"), (7810, "2 h 10 min")])
+def test_durations_read_like_a_person_says_them(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_figures_and_days_in_words():
+    assert [figure(value) for value in (None, 0.0, 1.0, 0.5, 12.34, 154.0, 2e9, 0.0001, float("inf"))] == ["–", "0", "1", "0.500", "12.3", "154", "2e+09", "0.0001", "∞"]
+    assert day("2026-11-24T07:00:00+00:00") == "24 November 2026, 07:00 UTC" and day("yesterday") == "yesterday"
