@@ -25,8 +25,13 @@ class StageFailedForNow(StageFailed, TransientError):
 
 def stages(target: str) -> list[str]:
     """The stages that `target` needs, itself last, each after those it depends on."""
+    import networkx
+
     with _repo() as repo:
-        return [stage.addressing for stage in repo.stage.collect(target, with_deps=True)]
+        place = {stage: i for i, stage in enumerate(repo.index.stages)}  # the order of dvc.yaml, where the DAG leaves a choice
+        needed = set(repo.stage.collect(target, with_deps=True))
+        graph = repo.index.graph.subgraph(needed).reverse()
+        return [stage.addressing for stage in networkx.lexicographical_topological_sort(graph, key=place.__getitem__)]
 
 
 def is_up_to_date(stage: str) -> bool:

@@ -1,11 +1,13 @@
 """Checks a table of rows against a Great Expectations suite and says which rows broke which rule."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import AnnealError
-from tasks.files import read_json, whole_directory
+from tasks.files import whole_directory
+from tasks.section import suggestion
 
 
 @dataclass(frozen=True)
@@ -27,25 +29,48 @@ def check(rows: list[dict], suite: Path, docs: Path, title: str) -> list[Broken]
     """Validate `rows` with the suite in the JSON file `suite`, build Data Docs in `docs/`, return what did not hold.
 
     The suite is `{"expectations": [{"type": …, "kwargs": {…}}, …]}`. Raises AnnealError for a suite that names an
-    unknown expectation, or a column that the rows do not have.
+    unknown expectation, or a column that the rows do not have, and for a rule that could not be computed: a rule that
+    is not looked at must never look like a rule that holds.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read by the library at import
     import pandas
     from great_expectations.exceptions import GreatExpectationsError
 
-    expectations = read_json(suite).get("expectations", [])
     columns = list(rows[0]) if rows else []
-    for expectation in expectations:
-        for name in ("column", "column_A", "column_B"):
-            column = expectation["kwargs"].get(name)
-            if column is not None and column not in columns:
-                raise AnnealError(f"{suite}: {expectation['type']} names the column `{column}`; the rows have: {', '.join(columns)}.")
+    expectations = _read_suite(suite, columns)
     try:
         with whole_directory(docs) as folder:
             results = _run(pandas.DataFrame(rows, columns=columns), expectations, folder, title)
     except (GreatExpectationsError, TypeError, ValueError) as error:
         raise AnnealError(f"{suite} is not a usable suite: {' '.join(str(error).split())[:200]}") from None
-    return [broken for broken in map(_broken, results) if broken is not None]
+    return [broken for broken in (_broken(result, suite) for result in results) if broken is not None]
+
+
+def _read_suite(suite: Path, columns: list[str]) -> list[dict]:
+    """The expectations in `suite`; the library itself logs and skips the ones that it does not know."""
+    from great_expectations.expectations.registry import list_registered_expectation_implementations
+
+    try:
+        content = json.loads(suite.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AnnealError(f"{suite} is missing: write the rules for these rows there, or an empty list: {{\"expectations\": []}}.") from None
+    except ValueError as error:
+        raise AnnealError(f"{suite} is not valid JSON ({error}); mend it.") from None
+    expectations = content.get("expectations") if isinstance(content, dict) else None
+    if not isinstance(expectations, list):
+        raise AnnealError(f"{suite} is not a usable suite: it should hold a list `expectations`.")
+    known = list_registered_expectation_implementations()
+    for place, expectation in enumerate(expectations, 1):
+        if not isinstance(expectation, dict) or not isinstance(expectation.get("type"), str) or not isinstance(expectation.get("kwargs"), dict):
+            raise AnnealError(f"{suite} is not a usable suite: expectation {place} should have a `type` (text) and `kwargs` (an object).")
+        kind, kwargs = expectation["type"], expectation["kwargs"]
+        if kind not in known:
+            raise AnnealError(f"{suite}: `{kind}` is not a known expectation{suggestion(kind, known)}")
+        together = [] if kind.startswith("expect_table") else kwargs.get("column_list", [])
+        for column in filter(None, [*map(kwargs.get, ("column", "column_A", "column_B")), *together]):
+            if column not in columns:
+                raise AnnealError(f"{suite}: {kind} names the column `{column}`; the rows have: {', '.join(columns)}.")
+    return expectations
 
 
 def _run(frame: object, expectations: list[dict], docs: Path, title: str) -> list:
@@ -66,17 +91,20 @@ def _run(frame: object, expectations: list[dict], docs: Path, title: str) -> lis
     return run.results
 
 
-def _broken(result: object) -> Broken | None:
+def _broken(result: object, suite: Path) -> Broken | None:
     from great_expectations.expectations.expectation import ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation
     from great_expectations.expectations.registry import get_expectation_impl
 
     config = result.expectation_config
-    if result.exception_info.get("raised_exception"):
-        raise AnnealError(f"expectation {config.type} could not be computed: {result.exception_info['exception_message']}")
+    # `{raised_exception: …}`, or such an object for each thing that the rule computes
+    for info in [result.exception_info, *result.exception_info.values()]:
+        if isinstance(info, dict) and info.get("raised_exception"):
+            raise AnnealError(f"{suite}: {config.type} could not be computed: {' '.join(str(info['exception_message']).split())[:200]}")
     is_row_rule = issubclass(get_expectation_impl(config.type), (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation))
     rows = tuple(sorted(result.result.get("unexpected_index_list") or ()))
     if result.success and not rows:  # `mostly` forgives a share of rows; we still set them aside
         return None
     kwargs = config.kwargs
     column = kwargs.get("column") or ", ".join(filter(None, [kwargs.get("column_A"), kwargs.get("column_B"), *kwargs.get("column_list", [])])) or "table"
-    return Broken(config.type, column, rows, result.result.get("observed_value"), is_row_rule)
+    # A row rule that names no row was judged on the whole column (its type, say): nothing could be set aside for it.
+    return Broken(config.type, column, rows, result.result.get("observed_value"), is_row_rule and bool(rows))

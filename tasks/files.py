@@ -67,12 +67,25 @@ def whole_directory(path: Path) -> Iterator[Path]:
                 with file.open("rb") as opened:
                     os.fsync(opened.fileno())
         os.chmod(temporary, 0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        _exchange(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Put the directory `new` at `path`; what was there goes aside first and is removed last, so that it is never half removed."""
+    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    if path.exists():
+        os.replace(path, old / "old")
+    try:
+        os.replace(new, path)
+    except BaseException:
+        if (old / "old").exists():
+            os.replace(old / "old", path)
+        old.rmdir()
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:

@@ -68,6 +68,6 @@ def _beats_parent(params: Gate, tuned: list[float], parent: list[float]) -> tupl
 
 def _not_worse(params: Gate, tuned: list[float], champion: list[float]) -> tuple[bool, str]:
     won, lost, p_worse = mcnemar(champion, tuned)
-    drop = (won - lost) / len(tuned)
-    held = drop <= params.max_drop and p_worse >= params.alpha
-    return held, f"{'not worse' if held else 'worse'} than the champion on {params.compare_on}: {lost} rows won, {won} lost (difference {-drop:+.3f}, allowed -{params.max_drop:g}; McNemar p of a loss = {p_worse:.2g})"
+    difference = (lost - won) / len(tuned)
+    held = -difference <= params.max_drop and p_worse >= params.alpha
+    return held, f"{'not worse' if held else 'worse'} than the champion on {params.compare_on}: {lost} rows won, {won} lost (difference {difference:+.3f}, allowed -{params.max_drop:g}; McNemar p of a loss = {p_worse:.2g})"

@@ -56,7 +56,7 @@ def _read_jsonl(text: str, source: Path) -> Iterator[tuple[int, dict]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AnnealError(f"{source}, line {number}: not valid JSON ({error}); mend or remove the line.") from None
         if not isinstance(row, dict):
             raise AnnealError(f"{source}, line {number}: holds {type(row).__name__}, not an object with columns; mend or remove the line.")
@@ -64,14 +64,19 @@ def _read_jsonl(text: str, source: Path) -> Iterator[tuple[int, dict]]:
 
 
 def _read_csv(text: str, source: Path) -> Iterator[tuple[int, dict]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header, last = None, 0
     try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise AnnealError(f"{source}, line {reader.line_num}: has another number of cells than the header; mend the row.")
-            yield reader.line_num, row
+        for cells in reader:
+            first, last = last + 1, reader.line_num  # a row with line breaks in its cells is named by its first line
+            if header is None or not cells:
+                header = header or cells
+                continue
+            if len(cells) != len(header):
+                raise AnnealError(f"{source}, line {first}: has another number of cells than the header ({len(cells)}, not {len(header)}); mend the row.")
+            yield first, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise AnnealError(f"{source}, line {reader.line_num}: not valid CSV ({error}); mend the row.") from None
+        raise AnnealError(f"{source}, line {last + 1}: not valid CSV ({error}); mend the row.") from None
 
 
 READERS = {"jsonl": _read_jsonl, "csv": _read_csv}
@@ -84,6 +89,8 @@ def _with_id(row: dict, columns: list[str], source: Path, line: int) -> dict:
             raise AnnealError(f"{source}, line {line}: has no `{column}`; add it, or correct ingest.columns in params.yaml.")
         if not isinstance(row[column], str):
             raise AnnealError(f"{source}, line {line}: `{column}` is {json.dumps(row[column])[:40]}, not a text; put it in quotes.")
+        if any("\ud800" <= character <= "\udfff" for character in row[column]):  # JSON can write them, UTF-8 cannot
+            raise AnnealError(f"{source}, line {line}: `{column}` holds half of a surrogate pair (\\ud800 to \\udfff); write the whole character.")
     kept = {column: row[column] for column in columns if column != "id"}
     made = hashlib.sha256(json.dumps(kept, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:12]
     return {"id": str(row.get("id", made)), **kept}

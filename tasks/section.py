@@ -1,20 +1,35 @@
 """The base of every typed section of params.yaml, and the sentence for a value that does not fit."""
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+import re
+from collections.abc import Iterable
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from tasks.errors import ParamsError
 
 S = TypeVar("S", bound="Section")
 
+UNKNOWN_KEY = ("extra_forbidden", "invalid_key")
+MOST_NAMES = 24  # in one sentence
+BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
+
 
 class Section(BaseModel):
-    """A frozen section of params.yaml: unknown keys are refused, every field has bounds and a unit."""
+    """A frozen section of params.yaml: unknown keys are refused, every field has bounds and a unit, `true` is no number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+class Spot(NamedTuple):
+    """One thing that may stand at a place of params.yaml: its type, its constraints, and its description or unit."""
+
+    annotation: Any
+    rules: tuple
+    description: str | None
 
 
 def parse(section: type[S], value: object, key: str) -> S:
@@ -22,44 +37,99 @@ def parse(section: type[S], value: object, key: str) -> S:
     try:
         return section.model_validate(value)
     except ValidationError as error:
-        raise ParamsError(sentence(section, error, key)) from None
+        raise ParamsError(" ".join(sentence(section, error, key).splitlines())) from None  # a key may hold a line break
 
 
 def sentence(section: type[Section], error: ValidationError, key: str) -> str:
     """One line for a user: the key, what was found, what is allowed, and the key that was probably meant."""
-    first = error.errors()[0]
-    where = ".".join([key, *map(str, first["loc"])]).strip(".")
-    if first["type"] == "extra_forbidden":
-        allowed = _fields_at(section, first["loc"][:-1])
-        return f"params.yaml: {where} is not a known key{suggestion(str(first['loc'][-1]), allowed)}"
+    errors = error.errors()
+    # A misspelt key that must be there is also a missing one: the misspelling says more.
+    first = next((one for one in errors if one["type"] in UNKNOWN_KEY), errors[0])
+    path, _ = _place(section, first)
+    where = f"params.yaml: {'.'.join(filter(None, [key, *map(str, path)]))}"
+    if first["type"] in UNKNOWN_KEY:
+        return f"{where} is not a known key{suggestion(str(path[-1]), _keys_beside(section, first['loc']))}"
     if first["type"] == "missing":
-        return f"params.yaml: {where} is missing; add it."
-    return f"params.yaml: {where} is {first['input']!r}; {_allowed(first)}."
+        return f"{where} is missing; add it."
+    if first["type"].startswith("union_tag"):  # rows of several kinds, told apart by one key
+        which, found, kinds = (str(first["ctx"].get(name)).strip("'") for name in ("discriminator", "tag", "expected_tags"))
+        return f"{where}.{which} is missing; add it." if found == "None" else f"{where}.{which} is '{found}'; it should be one of '{kinds}'."
+    if first["type"] == "value_error":  # a rule over several keys: its words name them
+        return f"{where}: {_words(first, [])}."
+    places = [(*_place(section, one), one) for one in errors]
+    beneath = [place for place in places if place[0][: len(path)] == path]  # the branches of `a | b` fail one by one
+    path, _, deepest = max(beneath, key=lambda place: len(place[0]))
+    allowed = dict.fromkeys(_words(one, spots) for found, spots, one in beneath if found == path)
+    description = next((f" ({spot.description})" for found, spots, _ in beneath for spot in spots if found == path and spot.description), "")
+    where = f"params.yaml: {'.'.join(filter(None, [key, *map(str, path)]))}"
+    return f"{where} is {_shown(deepest['input'])}; it should {' or '.join(allowed)}{description}."
 
 
 def suggestion(found: str, allowed: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the one that was probably meant, or all that there are."""
     near = difflib.get_close_matches(found, allowed := sorted(allowed), n=1)
-    return f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(allowed)}."
+    more = f" and {len(allowed) - MOST_NAMES} more" if len(allowed) > MOST_NAMES else ""
+    return f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(allowed[:MOST_NAMES])}{more}."
 
 
-def _allowed(error: Mapping) -> str:
-    return error["msg"].removeprefix("Value error, ").replace("Input should be", "it should be").rstrip(".")
+def _shown(value: object) -> str:
+    if value is None or isinstance(value, dict):
+        return "empty" if value is None else "a table of keys"
+    text = repr(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _fields_at(section: type[BaseModel], location: tuple) -> list[str]:
-    """The field names of the model at `location` inside `section`, walking through dicts and unions by name."""
-    models = [section]
-    for part in location:
-        found = []
-        for model in models:
-            field = model.model_fields.get(str(part))
-            found += _models_in(field.annotation) if field else []
-        models = found or models
-    return sorted({name for model in models for name in model.model_fields})
+def _words(error: Any, spots: list[Spot]) -> str:
+    """What is allowed, without its subject: `be greater than 0 and less than 1`."""
+    kind = error["type"]
+    if kind in ("model_type", "dict_type"):
+        return "be a table of keys"
+    if kind == "bool_type":
+        return "be true or false"
+    limits = [f"{words} {getattr(rule, name)}" for name, words in BOUNDS.items() for spot in spots for rule in spot.rules if hasattr(rule, name)]
+    if kind.startswith(("greater_than", "less_than")):
+        return f"be {' and '.join(limits)}"
+    words = re.sub(r"^Value error, |^[A-Z][a-z]+ should | after validation, not \d+$", "", error["msg"].rstrip("."))
+    return f"{words}, {' and '.join(limits)}" if limits else words
 
 
-def _models_in(annotation: object) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+def _place(section: type[BaseModel], error: Any) -> tuple[list, list[Spot]]:
+    """The keys down to the value that is wrong, and what may stand there; pydantic's names for the branches of `a | b` are left out."""
+    path, location = [], error["loc"]
+    spots = before = _unfold(section)
+    for depth, part in enumerate(location):
+        if part == "[key]":  # the key itself is wrong, not its value
+            return path, [spot for owner in before for spot in _unfold(get_args(owner.annotation)[0])]
+        below = [found for spot in spots for found in _step(spot, part)]
+        if below or len(spots) < 2 or (depth == len(location) - 1 and error["type"] in UNKNOWN_KEY):
+            path.append(part)
+            before, spots = spots, below
+    return path, spots
+
+
+def _keys_beside(section: type[BaseModel], location: tuple) -> list[str]:
+    """The keys that are known where the last key of `location` is not."""
+    _, spots = _place(section, {"loc": location[:-1], "type": None})
+    return [field.alias or name for spot in spots if _is_model(spot.annotation) for name, field in spot.annotation.model_fields.items()]
+
+
+def _step(spot: Spot, part: str | int) -> list[Spot]:
+    if _is_model(spot.annotation):
+        fields = {field.alias or name: field for name, field in spot.annotation.model_fields.items()}
+        return _unfold(fields[part].annotation, fields[part]) if part in fields else []
+    is_inside = get_origin(spot.annotation) is dict or (get_origin(spot.annotation) is list and isinstance(part, int))
+    return _unfold(get_args(spot.annotation)[-1]) if is_inside else []
+
+
+def _unfold(annotation: Any, *notes: Any) -> list[Spot]:
+    """The branches of an annotation, each with the constraints and the description that `Annotated` and `Field` give it."""
+    if get_origin(annotation) is Annotated:
+        return _unfold(get_args(annotation)[0], *notes, *get_args(annotation)[1:])
+    if get_origin(annotation) in (Union, UnionType):
+        return [spot for branch in get_args(annotation) if branch is not type(None) for spot in _unfold(branch, *notes)]
+    rules = tuple(rule for note in notes for rule in (note.metadata if isinstance(note, FieldInfo) else [note]))
+    return [Spot(annotation, rules, next((note.description for note in notes if isinstance(note, FieldInfo) and note.description), None))]
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -18,19 +18,33 @@ def load_yaml(path: Path) -> dict:
     """The mapping in a YAML 1.2 file (where `2e-4` is a number); ParamsError names the line that does not parse."""
     from ruamel.yaml import YAML, YAMLError
 
+    text = ""
     try:
-        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        value = YAML(typ="safe", pure=True).load(text)
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing: run this from the top folder of the project.") from None
     except UnicodeDecodeError as error:
-        raise ParamsError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8.") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ParamsError(f"{path}, line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}): save it as UTF-8.") from None
     except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ParamsError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', error)}.") from None
+        raise ParamsError(f"{path}{_line_of(error, text)} is not valid YAML: {_first_line(getattr(error, 'problem', None) or error)}.") from None
+    except (ValueError, RecursionError) as error:  # a date that is none, a number that is none, a thousand brackets
+        raise ParamsError(f"{path} is not valid YAML: {_first_line(error)}.") from None
     if not isinstance(value, dict):
         raise ParamsError(f"{path} holds no table of keys.")
     return value
+
+
+def _line_of(error: Exception, text: str) -> str:
+    if mark := getattr(error, "problem_mark", None):
+        return f", line {mark.line + 1}"
+    position = getattr(error, "position", None)  # a character that YAML does not allow
+    return "" if position is None else f", line {text.count(chr(10), 0, position) + 1}"
+
+
+def _first_line(words: object) -> str:
+    return str(words).partition("\n")[0].rstrip(".")
 
 
 def section_of(params: dict, key: str, section: type[Section]) -> Section:

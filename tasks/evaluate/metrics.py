@@ -13,7 +13,7 @@ def parse(text: str, keys: list[str]) -> dict | None:
     """The JSON object in `text`, or None unless it is exactly one object whose `keys` all hold texts."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # a model that repeats itself writes a thousand brackets
         return None
     if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in keys):
         return None

@@ -56,7 +56,7 @@ def assign(rows: list[dict], params: Prepare) -> tuple[list[dict], list[dict]]:
 
 
 def _check_prepared(kept: list[dict], suite: Path, docs: Path) -> None:
-    table = [{"split": row["split"], "prompt": row["messages"][-1]["content"], "answer": row["answer"], **row["row"]} for row in kept]
+    table = [{**row["row"], "split": row["split"], "prompt": row["messages"][-1]["content"], "answer": row["answer"]} for row in kept]
     for rule in check(table, suite, docs, "prepared"):
         shown = "; ".join(f"{table[index]['id']}: {table[index]['answer'][:60]}" for index in rule.rows[:3]) or f"observed {rule.observed!r}"
         raise AnnealError(f"prepared rows break {rule.reason()} ({len(rule.rows) / len(table):.1%} of rows): {shown}; see {docs / 'index.html'}, mend the data or {suite}.")

@@ -9,8 +9,9 @@ from tasks.prepare.params import Prepare
 
 def clean(text: str) -> str:
     """`text` in Unicode NFC, without control characters (but for line breaks), trailing blanks and outer white space."""
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
     text = "".join(character for character in text if character == "\n" or unicodedata.category(character) not in ("Cc", "Cs"))
+    text = unicodedata.normalize("NFC", text)  # last: what stood apart may now be one character
     return "\n".join(line.rstrip() for line in text.split("\n")).strip()
 
 
@@ -21,7 +22,7 @@ def render(template: str, row: dict) -> str:
 
     try:
         return SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(template).render(row)
-    except TemplateError as error:
+    except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise AnnealError(f"params.yaml: the template {template!r} does not fit row {row.get('id')}: {error}.") from None
 
 

@@ -1,6 +1,7 @@
 """Tunes a parent on prepared rows: resumes from its last checkpoint, stops early, keeps the best, says what it trains on."""
 
 import hashlib
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -66,6 +67,9 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
 
     run.mkdir(parents=True, exist_ok=True)
     trainer, history = make_trainer(params, parent, tokenizer, kept, run)
+    for checkpoint in run.glob("checkpoint-*"):
+        if not _is_whole(checkpoint):
+            shutil.rmtree(checkpoint)  # the kill came while it was written
     last = get_last_checkpoint(str(run))
     if last:
         print(f"going on from {Path(last).name}", flush=True)
@@ -77,6 +81,15 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     write_json(report / "metrics.json", {**summary, "trainable_parameters": trainer.model.num_parameters(only_trainable=True), "rows": len(kept["train"]), "rows_left_out": sum(left_out.values())})
     history.write_csv(report / "loss.csv")
     history.finish(sha256(out / "adapter_model.safetensors"), {**summary, **timing})
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether the Trainer finished writing `checkpoint`: its state is the last file."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -73,7 +73,6 @@ def make_arguments(params: Train, run: Path) -> Any:
         max_grad_norm=params.max_grad_norm,
         weight_decay=params.weight_decay,
         use_cpu=device() == "cpu",
-        train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
         prediction_loss_only=True,
         eval_strategy="steps",
@@ -84,7 +83,9 @@ def make_arguments(params: Train, run: Path) -> Any:
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
+        restore_callback_states_from_checkpoint=True,  # the patience that is used up, above all
         logging_steps=5,
+        logging_first_step=True,  # so that the shortest run has a loss to show
         logging_nan_inf_filter=False,
         include_num_input_tokens_seen="non_padding",
         report_to="none",

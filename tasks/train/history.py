@@ -32,7 +32,7 @@ class History(TrainerCallback):
         """Open the MLflow run, or the one that a killed run had begun; start the clock."""
         for entry in state.log_history:  # a resumed run brings its past along
             self._keep(entry, entry["step"])
-        self.tokens_at_start = int(state.num_input_tokens_seen)
+        self.tokens = self.tokens_at_start = int(state.num_input_tokens_seen)
         self.step_at_start = state.global_step
         self.started = time.monotonic()
         self._open_run()
@@ -48,9 +48,9 @@ class History(TrainerCallback):
         done = state.global_step / state.max_steps
         pace = (self.tokens - self.tokens_at_start) / max(now - self.started, 1e-9)
         left = (now - self.started) / max(state.global_step - self.step_at_start, 1) * (state.max_steps - state.global_step)
-        loss = next((p["loss"] for _, p in sorted(self.points.items(), reverse=True) if "loss" in p), math.nan)
+        loss = next((f"{p['loss']:.3f}" for _, p in sorted(self.points.items(), reverse=True) if "loss" in p), "…")
         bar = "█" * round(done * 20) + "·" * (20 - round(done * 20))
-        line = f"train {bar} {done:4.0%}  step {state.global_step}/{state.max_steps}  loss {loss:.3f}  {pace:,.0f} tokens/s  {_clock(left)} left"
+        line = f"train {bar} {done:4.0%}  step {state.global_step}/{state.max_steps}  loss {loss}  {pace:,.0f} tokens/s  {_clock(left)} left"
         print(line, end="\r" if sys.stderr.isatty() and not last else "\n", file=sys.stderr, flush=True)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: object) -> None:

@@ -1,0 +1,119 @@
+"""What all tests share: an environment that writes nothing into the checkout, and one tiny model trained once a session."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import settings
+
+from tasks import environment, tracking
+from tests import tiny
+
+
+def pytest_configure() -> None:
+    """One thread: small matrices on many threads are twenty times slower on a busy machine, and no more exact."""
+    environment.apply()
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    settings.register_profile("anneal", derandomize=True, deadline=None, database=None)
+    settings.load_profile("anneal")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _outside_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow's store and files lie in a temporary folder, whatever the user's environment says."""
+    place = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
+            patch.delenv(name)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
+        patch.setattr(tracking, "STORE", place / "mlflow.db")
+        patch.setattr(tracking, "ARTIFACTS", place / "mlartifacts")
+        yield
+
+
+@pytest.fixture(scope="session")
+def _empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store with tables and nothing in them: making one takes seconds, copying it does not."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    place = tmp_path_factory.mktemp("empty_store")
+    SqlAlchemyStore(f"sqlite:///{place}/mlflow.db", (place / "unused").as_uri())
+    return place / "mlflow.db"
+
+
+@pytest.fixture
+def store(_empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    """A client on an MLflow store of this test's own."""
+    place = tmp_path / "mlflow"
+    place.mkdir()
+    shutil.copy(_empty_store, place / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
+    monkeypatch.setattr(tracking, "STORE", place / "mlflow.db")
+    monkeypatch.setattr(tracking, "ARTIFACTS", place / "mlartifacts")
+    return tracking.client()
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder laid out like the project's."""
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="session")
+def base(tiny_root: Path) -> Path:
+    """The weights of the tiny base."""
+    return tiny.make_base(tiny_root / "models" / "tiny" / "weights")
+
+
+@pytest.fixture(scope="session")
+def tokenizer(base: Path) -> object:
+    """The tiny base's tokenizer."""
+    from tasks.chat import load_tokenizer
+
+    return load_tokenizer(base)
+
+
+@pytest.fixture(scope="session")
+def prepared(tiny_root: Path) -> Path:
+    """128 rows to train on, 32 for validation, 32 for test."""
+    return tiny.write_prepared(tiny_root / "data" / "prepared" / "things", 128)
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_root: Path, base: Path, prepared: Path) -> SimpleNamespace:
+    """`adapter`, `report` and `checkpoints` of one unbroken run with tiny.TRAIN."""
+    from tasks.train.__main__ import train
+    from tasks.train.params import Train
+
+    made = SimpleNamespace(adapter=tiny_root / "models/things/trained", report=tiny_root / "reports/things/train", checkpoints=tiny_root / "checkpoints/things")
+    train(Train(**tiny.TRAIN), base, prepared, made.checkpoints, made.adapter, made.report)
+    return made
+
+
+@pytest.fixture(scope="session")
+def evaluated(tiny_root: Path, base: Path, prepared: Path, trained: SimpleNamespace) -> Path:
+    """The reports folder with `baseline/` and `evaluate/` of the trained adapter."""
+    from tasks.baseline import baseline
+    from tasks.evaluate.__main__ import evaluate
+    from tasks.evaluate.params import Evaluate
+
+    reports, params = tiny_root / "reports" / "things", Evaluate(**tiny.EVALUATE)
+    baseline(params, base, prepared, reports / "baseline")
+    evaluate(params, base, trained.adapter, prepared, reports / "baseline", reports / "evaluate")
+    return reports
+
+
+@pytest.fixture(scope="session")
+def packaged(tiny_root: Path, base: Path, prepared: Path, trained: SimpleNamespace, evaluated: Path) -> SimpleNamespace:
+    """`adapter`, `weights` and `card` of the trained adapter."""
+    from tasks.package import Package, package
+
+    models = tiny_root / "models" / "things"
+    made = SimpleNamespace(adapter=models / "adapter", weights=models / "weights", card=tiny_root / "model_cards" / "things.md")
+    params = Package(title="Things by colour", datasets=["things"])
+    package(params, base, trained.adapter, prepared, evaluated / "evaluate" / "metrics.json", evaluated / "evaluate" / "intervals.json", made.adapter, made.weights, made.card)
+    return made

@@ -1,0 +1,139 @@
+"""The project as its guards see it: modules, what they import and read, and the rows of dvc.yaml with names filled in."""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.stage import load_yaml
+
+ROOT = Path(__file__).parents[2]
+MADE = (".anneal", "data", "models", "reports")  # what the pipeline makes or reads is wired in dvc.yaml by path, not found in code
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of one stage of dvc.yaml, with `${…}` filled in."""
+
+    name: str
+    row: str
+    table: str
+    words: tuple[str, ...]
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+    params: tuple[str, ...]
+
+    @property
+    def module(self) -> str:
+        """The module that `python -m` runs."""
+        return self.words[self.words.index("-m") + 1]
+
+    @property
+    def options(self) -> dict[str, str]:
+        """`--name value` of the command, dashes as underscores."""
+        return {word.removeprefix("--").replace("-", "_"): value for word, value in zip(self.words, self.words[1:], strict=False) if word.startswith("--")}
+
+
+def stages(root: Path) -> list[Stage]:
+    """Every row of every stage of `root`/dvc.yaml."""
+    params = load_yaml(root / "params.yaml")
+    found = []
+    for name, spec in load_yaml(root / "dvc.yaml")["stages"].items():
+        table = spec.get("foreach", "").removeprefix("${").removesuffix("}")
+        for key, item in params[table].items() if table else [("", {})]:
+            found.append(_stage(name, key, table, spec.get("do", spec), {**params, "key": key, "item": item}))
+    return found
+
+
+def _stage(name: str, key: str, table: str, spec: dict, values: dict) -> Stage:
+    def paths(*kinds: str) -> tuple[str, ...]:
+        entries = [entry for kind in kinds for entry in spec.get(kind, [])]
+        return tuple(_filled(next(iter(entry)) if isinstance(entry, dict) else entry, values) for entry in entries)
+
+    return Stage(name, key, table, tuple(shlex.split(_filled(spec["cmd"], values))), paths("deps"), paths("outs", "metrics", "plots"), paths("params"))
+
+
+def _filled(text: str, values: dict) -> str:
+    def value(match: re.Match) -> str:
+        found = values
+        for part in match[1].split("."):
+            found = found[part]
+        return str(found)
+
+    return re.sub(r"\$\{([\w.-]+)\}", value, text)
+
+
+def covers(outer: str, inner: str) -> bool:
+    """True when the path `inner` is `outer` or lies in it."""
+    return Path(inner).is_relative_to(outer)
+
+
+def parse(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def modules(root: Path, *packages: str) -> dict[str, Path]:
+    """Dotted name: file, of every module of `packages`."""
+    files = [file for package in packages for file in sorted((root / package).rglob("*.py"))]
+    return {".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+def imported(path: Path, module: str) -> Iterator[tuple[str, int]]:
+    """(dotted name, line) of all that `module` imports anywhere in its file; `from a import b` gives both a and a.b."""
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])]) if node.level else node.module
+            yield base, node.lineno
+            yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def closure(root: Path, module: str) -> set[str]:
+    """The project's files that `python -m module` may import or name: code, the packages' __init__, and templates, as paths from `root`."""
+    packages = [folder.name for folder in root.iterdir() if (folder / "__init__.py").exists()]
+    known = modules(root, *packages)
+    start = f"{module}.__main__" if f"{module}.__main__" in known else module
+    found, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        if name not in known or name in found:
+            continue
+        found.add(name)
+        waiting += [name.rpartition(".")[0], *(other for other, _ in imported(known[name], name))]
+        waiting += [other for other in _strings(known[name]) if "." in other]  # importlib.import_module("tasks.x"), [python, "-m", "tasks.x"]
+        waiting += [f"{other}.__main__" for other in _strings(known[name]) if f"{other}.__main__" in known]
+    files = {known[name] for name in found}
+    return {file.relative_to(root).as_posix() for file in files | {read for file in files for read in _files_named(root, file)}}
+
+
+def _strings(path: Path) -> list[str]:
+    return [node.value for node in ast.walk(parse(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def _files_named(root: Path, path: Path) -> Iterator[Path]:
+    """Files of the project that `path` names as a string or as parts joined by `/`: from the top, or from its own folder when it asks for `__file__`.
+
+    A bare name is looked for beside the module only: `out / "README.md"` writes one, and means no file of the top folder.
+    """
+    tree = parse(path)
+    joined = ["/".join(_parts(node)) for node in ast.walk(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)]
+    beside = any(isinstance(node, ast.Name) and node.id == "__file__" for node in ast.walk(tree))
+    for text in (*_strings(path), *joined):
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", text):
+            continue
+        for place in ([root / text] if "/" in text else []) + ([path.parent / text] if beside else []):
+            if place.is_file() and place.relative_to(root).parts[0] not in MADE:
+                yield place
+
+
+def _parts(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.BinOp):
+        return [*_parts(node.left), *_parts(node.right)]
+    if isinstance(node, ast.Call) and node.args:
+        return [part for argument in node.args for part in _parts(argument)]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []

@@ -1,0 +1,101 @@
+"""Imports point one way: flows → tasks, no stage into another, Prefect and DVC only in flows. The rules are in pyproject.toml."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.house.project import ROOT, imported, modules, parse
+
+ORCHESTRATORS = {"prefect", "dvc"}
+OPEN_TO_PARAMS = {"tasks", "tasks.section", "tasks.errors"}
+
+
+def lint_imports(root: Path) -> subprocess.CompletedProcess:
+    """import-linter's verdict on the project at `root`."""
+    program = "import sys; sys.path.insert(0, ''); from importlinter.cli import lint_imports_command; lint_imports_command()"
+    return subprocess.run([sys.executable, "-c", program, "--no-cache", "--no-logo"], cwd=root, capture_output=True, text=True, env={"PATH": "", "COLUMNS": "400"})
+
+
+def importers(root: Path, package: str, names: set[str]) -> list[str]:
+    """`file:line` of each import of one of `names` in `package`."""
+    found = [(file, line, name) for module, file in modules(root, package).items() for name, line in imported(file, module)]
+    return sorted({f"{file.relative_to(root)}:{line} imports {name.split('.')[0]}" for file, line, name in found if name.split(".")[0] in names})
+
+
+def callers_of_dvc(root: Path) -> list[str]:
+    """`file:line` of each module but flows/dvc.py that imports DVC, runs it, or reads what is DVC's own."""
+    found = importers(root, "tasks", {"dvc"}) + [entry for entry in importers(root, "flows", {"dvc"}) if not entry.startswith("flows/dvc.py:")]
+    for file in modules(root, "tasks", "flows").values():
+        if file == root / "flows/dvc.py":
+            continue
+        for node in ast.walk(parse(file)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"dvc( .*)?|dvc\.(lock|yaml)|\.dvc(/.*)?", node.value):
+                found.append(f"{file.relative_to(root)}:{node.lineno} names {node.value!r}")
+    return found
+
+
+def open_params(root: Path) -> list[str]:
+    """What the params modules of stages import of the project beyond the base of all sections: others import them, so they stay leaves."""
+    found = []
+    for module, file in modules(root, "tasks").items():
+        if re.fullmatch(r"tasks\.\w+\.params", module):
+            names = {name for name, _ in imported(file, module) if name in modules(root, "tasks", "flows")}
+            found += [f"{file.relative_to(root)} imports {name}" for name in sorted(names - OPEN_TO_PARAMS)]
+    return found
+
+
+def test_contracts_hold() -> None:
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_task_imports_an_orchestrator() -> None:
+    assert not (found := importers(ROOT, "tasks", ORCHESTRATORS)), "\n".join(found)
+
+
+def test_one_module_calls_dvc() -> None:
+    assert not (found := callers_of_dvc(ROOT)), "\n".join(found)
+
+
+def test_params_modules_are_leaves() -> None:
+    assert not (found := open_params(ROOT)), "\n".join(found)
+
+
+def _planted(folder: Path, **lines: str) -> Path:
+    """A copy of the project's code with a line more at the end of some modules (`__` for the dot)."""
+    for package in ("tasks", "flows"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for module, line in lines.items():
+        file = modules(folder, "tasks", "flows")[module.replace("__", ".")]
+        file.write_text(f"{file.read_text()}\n\ndef _planted():\n    {line}\n")
+    return folder
+
+
+def test_each_contract_catches_a_planted_import(tmp_path: Path) -> None:
+    root = _planted(tmp_path, tasks__gate="from flows import table", tasks__ingest="from tasks.prepare.split import split", tasks__card="import dvc.repo")
+    done = lint_imports(root)
+    broken = re.findall(r"^(.+) BROKEN", done.stdout, re.MULTILINE)
+    assert done.returncode == 1 and len(broken) == 3, done.stdout
+
+
+def test_an_indirect_import_of_a_stage_is_caught(tmp_path: Path) -> None:
+    done = lint_imports(_planted(tmp_path, tasks__chat="from tasks.evaluate.metrics import measure"))
+    assert re.findall(r"^(.+) BROKEN", done.stdout, re.MULTILINE) == ["a stage imports no other stage; only its params module, the typed section, is open to others"]
+
+
+def test_planted_orchestrators_are_caught(tmp_path: Path) -> None:
+    runs, reads = "return ['-m', 'dvc', 'repro']", "open('dvc.lock')"
+    root = _planted(tmp_path, tasks__lora="import prefect.flow", flows__server="from dvc.repo import Repo", flows__table=runs, tasks__files=reads)
+    assert [entry.split(":")[0] for entry in importers(root, "tasks", ORCHESTRATORS)] == ["tasks/lora.py"]
+    assert sorted(entry.split(":")[0] for entry in callers_of_dvc(root)) == ["flows/server.py", "flows/table.py", "tasks/files.py"]
+
+
+def test_a_params_module_that_imports_its_stage_is_caught(tmp_path: Path) -> None:
+    assert open_params(_planted(tmp_path, tasks__train__params="from tasks.train import fit")) == [
+        "tasks/train/params.py imports tasks.train",
+        "tasks/train/params.py imports tasks.train.fit",
+    ]

@@ -1,0 +1,190 @@
+"""Rows that break a row rule are set aside with the reason, a table rule or too many of them stop the run, and no rule is passed over in silence."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import AnnealError
+from tasks.expectations import Broken, check
+from tasks.files import read_json, read_jsonl, write_json, write_jsonl
+from tasks.validate import Validate, separate, validate
+
+modest = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+
+LENGTH = {"type": "expect_column_value_lengths_to_be_between", "kwargs": {"column": "body", "min_value": 5}}
+CLASSES = {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "category", "value_set": ["billing", "refund"]}}
+PAIRS = {"type": "expect_column_pair_values_to_be_in_set", "kwargs": {"column_A": "category", "column_B": "body", "value_pairs_set": [["billing", "row 000, long enough"]]}}
+ENOUGH = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 100}}
+MANY = {"type": "expect_column_unique_value_count_to_be_between", "kwargs": {"column": "category", "min_value": 3}}
+
+
+def good(count: int) -> list[dict]:
+    return [{"id": f"r{number}", "category": ("billing", "refund")[number % 2], "body": f"row {number:03}, long enough"} for number in range(count)]
+
+
+class Run:
+    """One run of validate in a folder; `error` is its sentence, or None."""
+
+    def __init__(self, folder: Path, rows: list[dict], expectations: list[dict], share: float = 0.02):
+        self.folder = folder
+        write_jsonl(folder / "raw" / "rows.jsonl", rows)
+        write_json(folder / "suite.json", {"expectations": expectations})
+        self.error = None
+        try:
+            validate(Validate(max_quarantined_share=share), folder / "raw", folder / "suite.json", folder / "out", folder / "docs", folder / "report.json")
+        except AnnealError as error:
+            self.error = str(error)
+
+    def written(self) -> set[str]:
+        return {entry.name for entry in self.folder.iterdir()} - {"raw", "suite.json"}
+
+
+@pytest.fixture(scope="module")
+def some_bad(tmp_path_factory) -> tuple[list[dict], Run]:
+    """40 rows of which three break rules: one two rules at once, one a rule that is `mostly` held."""
+    rows = good(40)
+    rows[7] |= {"body": "no"}
+    rows[11] |= {"category": "gossip", "body": "eh"}
+    rows[20] |= {"category": "weather"}
+    return rows, Run(tmp_path_factory.mktemp("some"), rows, [LENGTH, {**CLASSES, "kwargs": {**CLASSES["kwargs"], "mostly": 0.5}}], share=0.1)
+
+
+def test_rows_in_are_rows_kept_plus_rows_quarantined(some_bad):
+    rows, run = some_bad
+    assert run.error is None
+    kept, quarantined = (read_jsonl(run.folder / "out" / f"{name}.jsonl") for name in ("rows", "quarantine"))
+    assert kept == [row for index, row in enumerate(rows) if index not in (7, 11, 20)]
+    assert [{key: row[key] for key in ("id", "category", "body")} for row in quarantined] == [rows[7], rows[11], rows[20]]
+    assert read_json(run.folder / "report.json") == {
+        "rows": 40, "kept": 37, "quarantined": 3, "quarantined_share": 3 / 40,
+        "broken_rules": ["expect_column_value_lengths_to_be_between(body)", "expect_column_values_to_be_in_set(category)"],
+    }  # fmt: skip
+
+
+def test_a_quarantined_row_says_every_rule_that_it_broke(some_bad):
+    reasons = [row["reasons"] for row in read_jsonl(some_bad[1].folder / "out" / "quarantine.jsonl")]
+    length, classes = "expect_column_value_lengths_to_be_between(body)", "expect_column_values_to_be_in_set(category)"
+    assert reasons == [[length], [length, classes], [classes]]
+
+
+def test_data_docs_can_be_opened(some_bad):
+    docs = some_bad[1].folder / "docs"
+    assert "<html" in (docs / "index.html").read_text(encoding="utf-8")
+    assert any("expect_column_value_lengths_to_be_between" in page.read_text(encoding="utf-8") or "body" in page.read_text(encoding="utf-8") for page in docs.glob("validations/**/*.html"))
+    assert some_bad[1].written() == {"out", "docs", "report.json"}
+
+
+def test_the_same_rows_give_the_same_bytes(some_bad, tmp_path):
+    rows, run = some_bad
+    again = Run(tmp_path, rows, [LENGTH, CLASSES], share=0.1)
+    assert again.error is None
+    for name in ("out/rows.jsonl", "out/quarantine.jsonl", "report.json"):
+        assert (tmp_path / name).read_bytes() == (run.folder / name).read_bytes()
+
+
+def test_too_many_bad_rows_stop_with_expectation_column_share_and_three_examples(tmp_path):
+    rows = good(20)
+    for index in (3, 5, 8, 13):
+        rows[index] |= {"body": f"b{index}"}
+    run = Run(tmp_path, rows, [LENGTH, CLASSES], share=0.19)
+    assert "20.0% of 20 rows break row rules (validate.max_quarantined_share allows 19.0%)" in run.error
+    assert 'expect_column_value_lengths_to_be_between(body), 20.0%, for example r3: ["b3"]; r5: ["b5"]; r8: ["b8"]; see ' in run.error
+    assert "r13" not in run.error and len(run.error.splitlines()) == 1
+    assert f"{tmp_path / 'docs' / 'index.html'}" in run.error
+    assert run.written() == {"docs"} and (tmp_path / "docs" / "index.html").exists()
+
+
+def test_as_many_bad_rows_as_allowed_are_allowed(tmp_path):
+    rows = good(20)
+    rows[3] |= {"body": "b"}
+    assert Run(tmp_path, rows, [LENGTH], share=0.05).error is None
+
+
+def test_a_table_rule_that_does_not_hold_stops_however_much_may_be_set_aside(tmp_path):
+    run = Run(tmp_path, good(20), [LENGTH, ENOUGH], share=1.0)
+    assert run.error.startswith("table rule expect_table_row_count_to_be_between(table) does not hold: observed 20; first rows: r0: ")
+    assert run.written() == {"docs"} and len(run.error.splitlines()) == 1
+
+
+def test_a_rule_over_a_whole_column_stops_too(tmp_path):
+    assert Run(tmp_path, good(20), [MANY], share=1.0).error.startswith('table rule expect_column_unique_value_count_to_be_between(category) does not hold: observed 2; first rows: r0: ["billing"]')
+
+
+def test_a_row_rule_that_names_no_row_stops_and_is_not_passed_over(tmp_path):
+    run = Run(tmp_path, good(5), [{"type": "expect_column_values_to_be_of_type", "kwargs": {"column": "body", "type_": "int64"}}], share=1.0)
+    assert run.error.startswith("table rule expect_column_values_to_be_of_type(body) does not hold: observed 'str'")
+
+
+def test_a_rule_over_two_columns_sets_rows_aside(tmp_path):
+    run = Run(tmp_path, good(4), [PAIRS], share=0.75)
+    assert run.error is None
+    assert [row["reasons"] for row in read_jsonl(tmp_path / "out" / "quarantine.jsonl")] == [["expect_column_pair_values_to_be_in_set(category, body)"]] * 3
+
+
+def unusable(tmp_path: Path, content: str) -> str:
+    (tmp_path / "suite.json").write_text(content)
+    with pytest.raises(AnnealError) as stopped:
+        check(good(3), tmp_path / "suite.json", tmp_path / "docs", "raw")
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name != "docs"] == ["suite.json"]
+    assert len(str(stopped.value).splitlines()) == 1
+    return str(stopped.value).removeprefix(str(tmp_path / "suite.json"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs", "words"),
+    [
+        ("expect_column_values_to_be_in_sett", {"column": "body", "value_set": []}, ": `expect_column_values_to_be_in_sett` is not a known expectation; did you mean `expect_column_values_to_be_in_set`?"),
+        ("expect_column_values_to_be_in_set", {"column": "intent", "value_set": []}, ": expect_column_values_to_be_in_set names the column `intent`; the rows have: id, category, body."),
+        ("expect_column_pair_values_to_be_equal", {"column_A": "body", "column_B": "text"}, ": expect_column_pair_values_to_be_equal names the column `text`;"),
+        ("expect_compound_columns_to_be_unique", {"column_list": ["body", "text"]}, ": expect_compound_columns_to_be_unique names the column `text`;"),
+        ("expect_table_row_count_to_be_between", {"min_valu": 3}, " is not a usable suite: 1 validation error for ExpectTableRowCountToBeBetween min_valu"),
+        ("expect_column_values_to_match_regex", {"column": "body", "regex": "("}, ": expect_column_values_to_match_regex could not be computed: Invalid regular expression"),
+        ("expect_column_mean_to_be_between", {"column": "body", "min_value": 1}, ": expect_column_mean_to_be_between could not be computed: "),
+    ],
+)
+def test_a_rule_that_cannot_be_looked_at_is_one_sentence_and_never_a_rule_that_holds(tmp_path, kind, kwargs, words):
+    assert unusable(tmp_path, json.dumps({"expectations": [CLASSES, {"type": kind, "kwargs": kwargs}]})).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", " is not valid JSON"),
+        ("[]", " is not a usable suite: it should hold a list `expectations`."),
+        ('{"expectation": []}', " is not a usable suite: it should hold a list `expectations`."),
+        ('{"expectations": [{"type": "expect_column_to_exist"}]}', " is not a usable suite: expectation 1 should have a `type` (text) and `kwargs`"),
+        ('{"expectations": [{"kwargs": {}}]}', " is not a usable suite: expectation 1 should have a `type`"),
+        ('{"expectations": ["expect_column_to_exist"]}', " is not a usable suite: expectation 1 should have a `type`"),
+    ],
+)
+def test_a_suite_that_is_none_is_one_sentence(tmp_path, content, words):
+    assert unusable(tmp_path, content).startswith(words)
+
+
+def test_a_missing_suite_is_one_sentence_that_says_what_to_write(tmp_path):
+    with pytest.raises(AnnealError, match="suite.json is missing: write the rules"):
+        check(good(3), tmp_path / "suite.json", tmp_path / "docs", "raw")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rules_that_all_hold_leave_nothing_broken(tmp_path):
+    write_json(tmp_path / "suite.json", {"expectations": [LENGTH, CLASSES, {"type": "expect_table_columns_to_match_ordered_list", "kwargs": {"column_list": ["id", "category", "body"]}}]})
+    assert check(good(3), tmp_path / "suite.json", tmp_path / "docs", "raw") == []
+
+
+@modest
+@given(st.integers(0, 20), st.data())
+def test_every_row_is_kept_or_set_aside_with_all_its_reasons(count, data):
+    rows = good(count)
+    places = st.lists(st.integers(0, count - 1), unique=True).map(sorted).map(tuple) if count else st.just(())
+    broken = [Broken(f"rule{number}", "body", found, None, True) for number, found in enumerate(data.draw(st.lists(places, max_size=4)))]
+    kept, quarantined = separate(rows, broken)
+    assert len(kept) + len(quarantined) == len(rows)
+    bad = {row["id"]: row["reasons"] for row in quarantined}
+    assert [row for row in rows if row["id"] not in bad] == kept
+    assert [{key: row[key] for key in rows[0]} for row in quarantined] == [row for row in rows if row["id"] in bad]
+    for index, row in enumerate(rows):
+        assert bad.get(row["id"], []) == [rule.reason() for rule in broken if index in rule.rows]
