@@ -77,6 +77,8 @@ def _locate(params: Base) -> Path:
             raise TransientError(f"base {params.hub_id}@{params.revision[:8]} could not be fetched from the hub ({type(error).__name__}): check the id, the network and HF_TOKEN.") from None
     if not path.exists():
         raise AnnealError(f"params.yaml: the base's source {path} does not exist.")
+    if path.is_file() and path.suffix not in (".gguf", ".safetensors"):
+        raise AnnealError(f"params.yaml: the base's file {path.name} is neither GGUF nor safetensors (pickled weights are not loaded: they are code).")
     return path
 
 
@@ -103,6 +105,7 @@ def _sha256_of_weights(folder: Path) -> str:
 
 def _convert(source: Path, folder: Path) -> None:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
@@ -111,8 +114,15 @@ def _convert(source: Path, folder: Path) -> None:
     place = source.parent if source.is_file() else source
     # Without dequantize the GGUF weights stay packed and cannot be saved.
     packed = {"quantization_config": GgufConfig(dequantize=True)} if gguf else {"use_safetensors": True}
-    model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.bfloat16, **gguf, **packed)
-    tokenizer = AutoTokenizer.from_pretrained(place, **gguf)
+    try:
+        # Not the default, which asks the person at the terminal whether to run code that came with the weights.
+        model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.bfloat16, trust_remote_code=False, **gguf, **packed)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **gguf)
+    except (OSError, ValueError, SafetensorError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the machine's trouble, not the files'
+        words = " ".join(str(error).split())[:200]
+        raise AnnealError(f"base {source.name} cannot be loaded ({words}): use one whose files are whole and whose architecture transformers knows.") from None
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -63,11 +63,13 @@ def _minimums(params: Gate, metrics: dict[str, float]) -> list[tuple[bool, str]]
 def _beats_parent(params: Gate, tuned: list[float], parent: list[float]) -> tuple[bool, str]:
     won, lost, p = mcnemar(tuned, parent)
     held = p < params.alpha
-    return held, f"{'better' if held else 'not shown to be better'} than its parent on {params.compare_on}: {won} rows won, {lost} lost (McNemar p = {p:.2g}, needs < {params.alpha:g})"
+    found = f"{won} rows won, {lost} lost (McNemar p = {p:.2g}, needs < {params.alpha:g})"
+    return held, f"{'better' if held else 'not shown to be better'} than its parent on {params.compare_on}: {found}"
 
 
 def _not_worse(params: Gate, tuned: list[float], champion: list[float]) -> tuple[bool, str]:
     won, lost, p_worse = mcnemar(champion, tuned)
     difference = (lost - won) / len(tuned)
     held = -difference <= params.max_drop and p_worse >= params.alpha
-    return held, f"{'not worse' if held else 'worse'} than the champion on {params.compare_on}: {lost} rows won, {won} lost (difference {difference:+.3f}, allowed -{params.max_drop:g}; McNemar p of a loss = {p_worse:.2g})"
+    found = f"{lost} rows won, {won} lost (difference {difference:+.3f}, allowed -{params.max_drop:g}; McNemar p of a loss = {p_worse:.2g})"
+    return held, f"{'not worse' if held else 'worse'} than the champion on {params.compare_on}: {found}"

@@ -24,7 +24,10 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict], max_divergence: 
     batch = {name: value.to(model.device) if hasattr(value, "to") else value for name, value in batch.items()}
     with torch.inference_mode():
         apart = _log_probabilities(model, batch, trained)
-        model = model.merge_and_unload(safe_merge=True)
+        try:
+            model = model.merge_and_unload(safe_merge=True)
+        except ValueError as error:  # a weight that is not finite
+            raise AnnealError(f"{adapter} cannot be merged into {parent} ({error}): train again with a lower learning_rate.") from None
         together = _log_probabilities(model, batch, trained)
     divergence = float((apart.exp() * (apart - together)).sum(-1).mean())
     if not divergence <= max_divergence:

@@ -100,8 +100,9 @@ def folder(version: Version, part: str) -> Path:
     """Where the files `part` (`adapter` or `evaluate`) of `version` lie on this machine, fetched when the store is elsewhere."""
     import mlflow
 
-    place = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=part, tracking_uri=tracking.tracking_uri())
-    return Path(place)
+    place = f"{tracking.client().get_run(version.run_id).info.artifact_uri}/{part}"
+    # Asked by address, MLflow gives a local store's own folder; asked by run, a new copy in /tmp each time.
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=place, tracking_uri=tracking.tracking_uri()))
 
 
 def _create(client: Any, name: str, artifact: str, adapter: Path, evaluate: Path, metrics: dict[str, float]) -> Version:

@@ -10,6 +10,7 @@ from tasks.errors import AnnealError, TransientError
 EXPERIMENT = "anneal"
 STORE = Path(".anneal/mlflow.db")
 ARTIFACTS = Path(".anneal/mlartifacts")
+RETRIED = (408, 429, 500, 502, 503, 504)  # what MLflow's client asks again about, for minutes
 
 
 def tracking_uri() -> str:
@@ -35,7 +36,7 @@ def client() -> Any:
             found.create_experiment(EXPERIMENT, artifact_location=place)
         return found
     except (MlflowException, SQLAlchemyError) as error:
-        words = " ".join(str(error).split())[:160]
+        words = " ".join(_without_password(str(error), uri).split())[:160]
         raise AnnealError(f"MLflow at {redacted(uri)} cannot be used ({words}): start or upgrade it, or unset MLFLOW_TRACKING_URI.") from None
 
 
@@ -48,6 +49,12 @@ def redacted(uri: str) -> str:
     """`uri` without user and password."""
     parts = urlsplit(uri)
     return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2]) if "@" in parts.netloc else uri
+
+
+def _without_password(words: str, uri: str) -> str:
+    """`words`, which may quote `uri`, without its user and password."""
+    parts = urlsplit(uri)
+    return words.replace(f"{parts.netloc.rpartition('@')[0]}@", "") if "@" in parts.netloc else words
 
 
 def check() -> None:
@@ -65,5 +72,7 @@ def _ask(uri: str) -> None:
         answer = httpx.get(f"{uri.rstrip('/')}/version", timeout=5)
     except httpx.HTTPError as error:
         raise TransientError(f"MLflow at {redacted(uri)} does not answer ({type(error).__name__}): start it, or unset MLFLOW_TRACKING_URI.") from None
+    if answer.status_code in RETRIED:
+        raise TransientError(f"MLflow at {redacted(uri)} does not answer (status {answer.status_code}): start it, or unset MLFLOW_TRACKING_URI.")
     if answer.status_code == 200 and answer.text.split(".")[0] != mlflow.version.VERSION.split(".")[0]:
         raise AnnealError(f"MLflow at {redacted(uri)} is version {answer.text[:20]}, this client is {mlflow.version.VERSION}: use a server of the same major version.")

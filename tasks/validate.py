@@ -43,7 +43,8 @@ def validate(params: Validate, raw: Path, suite: Path, out: Path, docs: Path, re
     with whole_directory(out) as folder:
         write_jsonl(folder / "rows.jsonl", kept)
         write_jsonl(folder / "quarantine.jsonl", quarantined)
-    write_json(report, {"rows": len(rows), "kept": len(kept), "quarantined": len(quarantined), "quarantined_share": share, "broken_rules": sorted(rule.reason() for rule in broken)})
+    rules = sorted(rule.reason() for rule in broken)
+    write_json(report, {"rows": len(rows), "kept": len(kept), "quarantined": len(quarantined), "quarantined_share": share, "broken_rules": rules})
 
 
 def separate(rows: list[dict], broken: list[Broken]) -> tuple[list[dict], list[dict]]:

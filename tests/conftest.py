@@ -23,8 +23,8 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _outside_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """MLflow's store and files lie in a temporary folder, whatever the user's environment says."""
+def _outside_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder where MLflow's store and files lie, whatever the user's environment says."""
     place = tmp_path_factory.mktemp("mlflow")
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
@@ -32,17 +32,20 @@ def _outside_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
         patch.setattr(tracking, "STORE", place / "mlflow.db")
         patch.setattr(tracking, "ARTIFACTS", place / "mlartifacts")
-        yield
+        yield place
 
 
 @pytest.fixture(scope="session")
-def _empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _empty_store(_outside_the_checkout: Path) -> Path:
     """An MLflow store with tables and nothing in them: making one takes seconds, copying it does not."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    place = tmp_path_factory.mktemp("empty_store")
-    SqlAlchemyStore(f"sqlite:///{place}/mlflow.db", (place / "unused").as_uri())
-    return place / "mlflow.db"
+    store, kept = _outside_the_checkout / "mlflow.db", _outside_the_checkout / "empty.db"
+    if not kept.exists():
+        assert not store.exists(), "a test used the session's MLflow store before a fixture could copy it empty"
+        SqlAlchemyStore(f"sqlite:///{store}", (_outside_the_checkout / "unused").as_uri())
+        shutil.copy(store, kept)
+    return kept
 
 
 @pytest.fixture
@@ -84,14 +87,15 @@ def prepared(tiny_root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(tiny_root: Path, base: Path, prepared: Path) -> SimpleNamespace:
-    """`adapter`, `report` and `checkpoints` of one unbroken run with tiny.TRAIN."""
-    from tasks.train.__main__ import train
-    from tasks.train.params import Train
+def few(tiny_root: Path) -> Path:
+    """16 rows to train on, for runs of a few steps."""
+    return tiny.write_prepared(tiny_root / "data" / "prepared" / "few", 16)
 
-    made = SimpleNamespace(adapter=tiny_root / "models/things/trained", report=tiny_root / "reports/things/train", checkpoints=tiny_root / "checkpoints/things")
-    train(Train(**tiny.TRAIN), base, prepared, made.checkpoints, made.adapter, made.report)
-    return made
+
+@pytest.fixture(scope="session")
+def trained(tiny_root: Path, base: Path, prepared: Path, _empty_store: Path) -> SimpleNamespace:
+    """`adapter`, `report` and `checkpoints` of one unbroken run with tiny.TRAIN."""
+    return tiny.train_in(tiny_root / "models" / "things", base, prepared)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ model (transformers, peft, vLLM's CPU backend: head size 32) loads it, and a row
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.prepare.format import format_row
@@ -24,7 +25,7 @@ SIZES = "small big tall thin old new heavy light".split()
 PREPARE = Prepare(system="Sort the thing. Answer with JSON: colour, mood, reply.", user="Thing: {{ thing }}\nSize: {{ size }}", answer=["colour", "mood", "reply"])
 LABELS, TEXTS = ["colour", "mood"], ["reply"]
 # With 128 rows these learn the whole task (all 32 test answers right) in a few seconds on one thread.
-TRAIN = {"r": 8, "lora_alpha": 16, "learning_rate": 2.0e-2, "num_train_epochs": 6, "max_length": 256, "early_stopping_patience": 3}
+TRAIN = {"r": 16, "lora_alpha": 32, "learning_rate": 1.0e-2, "num_train_epochs": 8, "max_length": 256, "early_stopping_patience": 3}
 EVALUATE = {"labels": LABELS, "texts": TEXTS, "max_new_tokens": 40, "per_device_eval_batch_size": 16, "bootstrap_resamples": 100}
 
 
@@ -67,6 +68,16 @@ def make_base(folder: Path) -> Path:
 def base_row(folder: Path) -> dict:
     """The row of `bases` in params.yaml that names `folder` as its source."""
     return {"folder": folder.as_posix(), "sha256": sha256(folder / "model.safetensors"), "license": "apache-2.0", "card_name": "anneal/tiny"}
+
+
+def train_in(place: Path, base: Path, prepared: Path, **changes: object) -> SimpleNamespace:
+    """Train with TRAIN and `changes`: `place/trained`, `place/report` and `place/checkpoints/things`, as adapter, report, checkpoints."""
+    from tasks.train.__main__ import train
+    from tasks.train.params import Train
+
+    made = SimpleNamespace(adapter=place / "trained", report=place / "report", checkpoints=place / "checkpoints" / "things")
+    train(Train(**{**TRAIN, **changes}), base, prepared, made.checkpoints, made.adapter, made.report)
+    return made
 
 
 def things(first: int, count: int) -> list[dict]:

@@ -5,6 +5,7 @@ import io
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ class History(TrainerCallback):
         point = self.points.get(state.global_step, {})
         for name in ("loss", "eval_loss"):
             if not math.isfinite(point.get(name, 0.0)):
+                self._tell(lambda client: client.set_terminated(self.run_id, "FAILED"))
                 raise AnnealError(f"the {'training' if name == 'loss' else 'validation'} loss is {point[name]} at step {state.global_step}: lower learning_rate (now {self.params.learning_rate:g}) or max_grad_norm in params.yaml, and run again.")
         if "eval_loss" in (logs or {}):
             print(f"validation loss {logs['eval_loss']:.4f} at step {state.global_step}", file=sys.stderr, flush=True)
@@ -86,11 +88,10 @@ class History(TrainerCallback):
 
     def finish(self, artifact: str, summary: dict[str, float]) -> None:
         """Close the MLflow run, tagged with the hash of what it made, so that the registry finds it again."""
-        if self.client:
-            self.client.set_tag(self.run_id, "adapter_sha256", artifact)
-            for name, value in summary.items():
-                self.client.log_metric(self.run_id, f"final_{name}", value)
-            self.client.set_terminated(self.run_id)
+        self._tell(lambda client: client.set_tag(self.run_id, "adapter_sha256", artifact))
+        for name, value in summary.items():
+            self._tell(lambda client, name=name, value=value: client.log_metric(self.run_id, f"final_{name}", value))
+        self._tell(lambda client: client.set_terminated(self.run_id))
 
     def _keep(self, logs: dict, step: int) -> None:
         for name in ("loss", "eval_loss", "learning_rate", "grad_norm"):
@@ -112,13 +113,19 @@ class History(TrainerCallback):
 
     def _send(self, point: dict[str, float], step: int) -> None:
         from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for name, value in point.items()]
+        self._tell(lambda client: client.log_batch(self.run_id, metrics=metrics))
+
+    def _tell(self, what: Callable[[Any], object]) -> None:
+        """Do `what` with the MLflow client; a store that fails costs the curves there, never the training."""
         from mlflow.exceptions import MlflowException
 
         if self.client is None:
             return
         try:
-            now = int(time.time() * 1000)
-            self.client.log_batch(self.run_id, metrics=[Metric(name, value, now, step) for name, value in point.items()])
+            what(self.client)
         except MlflowException as error:
             print(f"MLflow stopped answering ({str(error)[:80]}); training goes on without it, the curves are kept on disk", file=sys.stderr)
             self.client = None

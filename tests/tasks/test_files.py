@@ -15,7 +15,11 @@ from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_js
 
 modest = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts, lambda inside: st.lists(inside, max_size=3) | st.dictionaries(texts, inside, max_size=3), max_leaves=8)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(texts, inside, max_size=3),
+    max_leaves=8,
+)
 
 
 def everything(folder: Path) -> dict[str, bytes]:

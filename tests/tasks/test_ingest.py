@@ -107,7 +107,10 @@ def test_a_byte_order_mark_and_blank_lines_and_windows_line_ends_are_no_content(
 
 
 def test_an_id_of_its_own_is_kept_and_one_that_is_made_depends_on_the_content_alone(tmp_path):
-    rows = taken(tmp_path, b'{"id": "FT-1", "subject": "a", "body": "b", "extra": 1}\n{"subject": "a", "body": "b"}\n{"body": "b", "subject": "a", "more": 2}\n{"subject": "a", "body": "c"}\n')
+    rows = taken(
+        tmp_path,
+        b'{"id": "FT-1", "subject": "a", "body": "b", "extra": 1}\n{"subject": "a", "body": "b"}\n{"body": "b", "subject": "a", "more": 2}\n{"subject": "a", "body": "c"}\n',
+    )
     assert rows[0] == {"id": "FT-1", "subject": "a", "body": "b"}
     assert rows[1] == rows[2] and rows[1]["id"] != rows[3]["id"]
     assert list(rows[1]) == ["id", "subject", "body"]

@@ -87,7 +87,8 @@ def test_a_name_like_no_other_gets_the_list(shipped):
 
 
 @pytest.mark.parametrize(
-    ("parents", "ring"), [({"one": "one"}, "one → one"), ({"one": "two", "two": "one"}, "one → two → one"), ({"one": "two", "two": "three", "three": "two"}, "one → two → three → two")]
+    ("parents", "ring"),
+    [({"one": "one"}, "one → one"), ({"one": "two", "two": "one"}, "one → two → one"), ({"one": "two", "two": "three", "three": "two"}, "one → two → three → two")],
 )
 def test_models_that_build_on_each_other_in_a_ring_are_refused(shipped, parents, ring):
     assert f"in a ring: {ring}; give one" in said(table(shipped, **{name: {"parent": parent} for name, parent in parents.items()}))

@@ -2,26 +2,26 @@
 
 import json
 import random
-import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.prepare.__main__ import SPLITS, assign, prepare
-from tasks.prepare.duplicates import jaccard, shingles, similar_pairs
-from tasks.prepare.format import clean, format_row, render
+from tasks.prepare.duplicates import jaccard, shingles
 from tasks.prepare.params import Prepare
 from tasks.prepare.split import split
 
-modest = settings(max_examples=50, deadline=None, derandomize=True, database=None)
+modest = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 PARAMS = Prepare(system="Triage.", user="{{ subject }}: {{ body }}", answer=["category", "reply"], validation_share=0.2, test_share=0.3)
-SUITE = [{"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "split", "value_set": list(SPLITS)}}, {"type": "expect_column_values_to_be_json_parseable", "kwargs": {"column": "answer"}}]
+SUITE = [
+    {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "split", "value_set": list(SPLITS)}},
+    {"type": "expect_column_values_to_be_json_parseable", "kwargs": {"column": "answer"}},
+]
 WORDS = "amber boat cedar dusk ember frost grove heron inlet jade kelp lark maple north otter pearl quartz river slate thorn umber vale willow yarrow zephyr".split()
-any_text = st.text(st.characters(), max_size=40)  # lone surrogates too
 
 
 def bodies(count: int, seed: int = 0) -> list[str]:
@@ -148,33 +148,10 @@ def test_shares_that_leave_nothing_to_train_on_are_refused():
 # Where a row goes
 
 
-@pytest.mark.parametrize(("validation", "test"), [(0.1, 0.2), (0.0, 0.5), (0.08, 0.18)])
-def test_shares_are_about_right_over_many_texts(validation, test):
-    found = [split(f"text {number}", 42, validation, test) for number in range(10_000)]
-    for name, share in (("validation", validation), ("test", test), ("train", 1 - validation - test)):
-        assert found.count(name) / len(found) == pytest.approx(share, abs=0.015)  # three standard deviations at most
-
-
-def test_the_split_of_a_text_is_the_same_in_every_version():
-    found = [split(f"text {number}", 42, 0.1, 0.2) for number in range(12)]
-    assert " ".join(found) == "validation train test train train train train train train train train train"
-
-
-def test_another_seed_is_another_split():
-    texts = [f"text {number}" for number in range(200)]
-    assert [split(text, 1, 0.1, 0.2) for text in texts] != [split(text, 2, 0.1, 0.2) for text in texts]
-
-
-def test_a_larger_test_share_only_adds_to_the_test_rows():
-    for number in range(500):
-        if split(f"text {number}", 42, 0.1, 0.2) == "test":
-            assert split(f"text {number}", 42, 0.1, 0.3) == "test"
-
-
 short = st.lists(st.sampled_from(WORDS), min_size=3, max_size=8).map(" ".join)
 
 
-@settings(modest, max_examples=25)
+@modest
 @given(st.lists(short, min_size=1, max_size=8, unique=True), st.lists(short, max_size=8))
 def test_rows_that_are_added_never_move_a_row_to_another_split(texts, added):
     before, _ = assigned(texts)
@@ -182,7 +159,7 @@ def test_rows_that_are_added_never_move_a_row_to_another_split(texts, added):
     assert all(before[text] == after[text] for text in before.keys() & after.keys())
 
 
-@settings(modest, max_examples=25)
+@modest
 @given(st.lists(short, min_size=1, max_size=10, unique=True), st.randoms(use_true_random=False))
 def test_every_row_is_kept_or_dropped_once_in_an_order_of_its_own(texts, chance):
     rows = [row(text, text) for text in texts]
@@ -202,6 +179,15 @@ def test_near_duplicates_leave_one_survivor():
     assert len(kept.keys() & set(texts[:4])) == 1 and set(bodies(10)) <= kept.keys()
     (survivor,) = kept.keys() & set(texts[:4])
     assert set(dropped.values()) == {f"near-duplicate of {survivor}"}
+
+
+def test_a_row_is_dropped_only_for_one_that_stays():
+    first = "the lamp in the hall flickers every evening at about ten past nine and then goes out until the morning"
+    second, third = f"{first}, so I am told", f"{first}, so I am told by my aunt"
+    pieces = [shingles(text) for text in (first, second, third)]
+    assert jaccard(pieces[0], pieces[1]) >= 0.8 and jaccard(pieces[1], pieces[2]) >= 0.8 > jaccard(pieces[0], pieces[2])
+    kept, dropped = assigned([first, second, third], PARAMS.model_copy(update={"contamination_similarity": 1.0}))
+    assert kept.keys() == {first, third} and dropped == {second: f"near-duplicate of {first}"}
 
 
 def test_the_same_prompt_with_two_answers_leaves_one_whatever_the_order():
@@ -250,67 +236,3 @@ def test_many_planted_duplicates_are_all_found_and_nothing_else_goes():
     kept, dropped = assigned([*originals, *copies])
     assert len(dropped) == 100 and len(kept) == 150
     assert set(originals[100:]) <= kept.keys()
-
-
-@modest
-@given(st.lists(short, max_size=6), st.lists(short, max_size=6), st.sampled_from([0.3, 0.6, 0.9, 1.0]))
-def test_pairs_that_are_found_are_really_that_alike_and_equal_texts_are_always_found(texts, others, threshold):
-    found = list(similar_pairs(texts, others, threshold))
-    assert found == list(similar_pairs(texts, others, threshold))
-    assert all(jaccard(shingles(texts[i]), shingles(others[j])) >= threshold for i, j in found)
-    assert {(i, j) for i, text in enumerate(texts) for j, other in enumerate(others) if text == other} <= set(found)
-
-
-@modest
-@given(any_text, any_text)
-def test_similarity_is_symmetric_and_1_for_equal_texts(one, other):
-    a, b = shingles(one), shingles(other)
-    assert jaccard(a, b) == jaccard(b, a) and 0 <= jaccard(a, b) <= 1
-    assert jaccard(a, a) == 1
-
-
-# How a row is put
-
-
-@settings(modest, max_examples=300)
-@given(any_text)
-@example("e\x00\u0301")
-@example("a \r\n\x85\r\x00\n b\t")
-@example("\ud83d\x01\ude00")
-def test_what_is_clean_stays_as_it_is(text):
-    once = clean(text)
-    assert clean(once) == once
-    assert unicodedata.is_normalized("NFC", once)
-    assert not any(unicodedata.category(character) in ("Cc", "Cs") for character in once.replace("\n", ""))
-    assert once == once.strip() and all(line == line.rstrip() for line in once.split("\n"))
-
-
-def test_cleaning_keeps_words_and_line_breaks():
-    assert clean(" Cafe\u0301 \r\n\r\n\x07two\tthree  \rfour\n") == "Café\n\ntwo three\nfour"
-
-
-def test_an_answer_of_columns_is_one_json_object_in_the_order_of_the_params():
-    params = Prepare(system="s", user="{{ body }}", answer=["reply", "category"])
-    assert format_row({"id": "1", "body": "b", "category": "é", "reply": 'say "x"'}, params)["answer"] == '{"reply": "say \\"x\\"", "category": "é"}'
-
-
-def test_an_answer_may_be_a_template():
-    params = Prepare(system="s", user="{{ body }}", answer="{{ category | upper }}\n")
-    assert format_row({"id": "1", "body": "b", "category": "refund"}, params)["answer"] == "REFUND\n"
-
-
-def test_a_column_that_the_rows_do_not_have_is_named():
-    with pytest.raises(AnnealError, match=r"params.yaml: the template '\{\{ bdy \}\}' does not fit row 1: 'bdy' is undefined."):
-        format_row({"id": "1", "body": "b"}, Prepare(system="s", user="{{ bdy }}", answer="a"))
-    with pytest.raises(AnnealError, match=r"params.yaml: prepare.answer names `intent`, which the rows do not have \(id, body\)."):
-        format_row({"id": "1", "body": "b"}, Prepare(system="s", user="{{ body }}", answer=["intent"]))
-
-
-@pytest.mark.parametrize("template", ["{{ body", "{% for %}", "{{ body | nosuch }}", "{{ body + 1 }}", "{{ 1 / 0 }}", "{{ body.__class__.__mro__ }}", "{{ body | int(base=99) + 'x' }}"])
-def test_a_template_that_cannot_be_filled_is_one_sentence(template):
-    with pytest.raises(AnnealError, match="does not fit row 7"):
-        render(template, {"id": "7", "body": "b"})
-
-
-def test_a_row_cannot_bring_a_template_of_its_own():
-    assert render("{{ body }}", {"id": "1", "body": "{{ 1 + 1 }}"}) == "{{ 1 + 1 }}"

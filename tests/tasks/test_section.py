@@ -184,12 +184,18 @@ def test_a_section_is_frozen():
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20), lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=8) | st.integers(), inside, max_size=3), max_leaves=6
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=8) | st.integers(), inside, max_size=3),
+    max_leaves=6,
 )
 
 
 @modest
-@given(st.dictionaries(st.sampled_from(["name", "inner", "check", "rows", "nme"]), values | st.dictionaries(st.sampled_from([*Inner.model_fields, "rte"]), values, max_size=3), max_size=4))
+@given(
+    st.dictionaries(
+        st.sampled_from(["name", "inner", "check", "rows", "nme"]), values | st.dictionaries(st.sampled_from([*Inner.model_fields, "rte"]), values, max_size=3), max_size=4
+    )
+)
 def test_any_value_at_all_is_a_section_or_one_sentence_about_a_place_in_it(value):
     try:
         found = parse(Outer, value, "")

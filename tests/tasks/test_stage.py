@@ -105,7 +105,7 @@ def test_a_full_disk_that_a_library_reports_in_words_is_a_sentence_too(capsys):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
 def test_a_disk_that_is_really_full_is_the_same_sentence(capsys):
     def work() -> None:
-        with open("/dev/full", "w") as file:
+        with Path("/dev/full").open("w") as file:
             file.write("x")
 
     assert guarded(work) == 1

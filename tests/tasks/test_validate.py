@@ -73,7 +73,9 @@ def test_a_quarantined_row_says_every_rule_that_it_broke(some_bad):
 def test_data_docs_can_be_opened(some_bad):
     docs = some_bad[1].folder / "docs"
     assert "<html" in (docs / "index.html").read_text(encoding="utf-8")
-    assert any("expect_column_value_lengths_to_be_between" in page.read_text(encoding="utf-8") or "body" in page.read_text(encoding="utf-8") for page in docs.glob("validations/**/*.html"))
+    assert any(
+        "expect_column_value_lengths_to_be_between" in page.read_text(encoding="utf-8") or "body" in page.read_text(encoding="utf-8") for page in docs.glob("validations/**/*.html")
+    )
     assert some_bad[1].written() == {"out", "docs", "report.json"}
 
 
@@ -110,7 +112,9 @@ def test_a_table_rule_that_does_not_hold_stops_however_much_may_be_set_aside(tmp
 
 
 def test_a_rule_over_a_whole_column_stops_too(tmp_path):
-    assert Run(tmp_path, good(20), [MANY], share=1.0).error.startswith('table rule expect_column_unique_value_count_to_be_between(category) does not hold: observed 2; first rows: r0: ["billing"]')
+    assert Run(tmp_path, good(20), [MANY], share=1.0).error.startswith(
+        'table rule expect_column_unique_value_count_to_be_between(category) does not hold: observed 2; first rows: r0: ["billing"]'
+    )
 
 
 def test_a_row_rule_that_names_no_row_stops_and_is_not_passed_over(tmp_path):
@@ -136,8 +140,16 @@ def unusable(tmp_path: Path, content: str) -> str:
 @pytest.mark.parametrize(
     ("kind", "kwargs", "words"),
     [
-        ("expect_column_values_to_be_in_sett", {"column": "body", "value_set": []}, ": `expect_column_values_to_be_in_sett` is not a known expectation; did you mean `expect_column_values_to_be_in_set`?"),
-        ("expect_column_values_to_be_in_set", {"column": "intent", "value_set": []}, ": expect_column_values_to_be_in_set names the column `intent`; the rows have: id, category, body."),
+        (
+            "expect_column_values_to_be_in_sett",
+            {"column": "body", "value_set": []},
+            ": `expect_column_values_to_be_in_sett` is not a known expectation; did you mean `expect_column_values_to_be_in_set`?",
+        ),
+        (
+            "expect_column_values_to_be_in_set",
+            {"column": "intent", "value_set": []},
+            ": expect_column_values_to_be_in_set names the column `intent`; the rows have: id, category, body.",
+        ),
         ("expect_column_pair_values_to_be_equal", {"column_A": "body", "column_B": "text"}, ": expect_column_pair_values_to_be_equal names the column `text`;"),
         ("expect_compound_columns_to_be_unique", {"column_list": ["body", "text"]}, ": expect_compound_columns_to_be_unique names the column `text`;"),
         ("expect_table_row_count_to_be_between", {"min_valu": 3}, " is not a usable suite: 1 validation error for ExpectTableRowCountToBeBetween min_valu"),
@@ -171,7 +183,9 @@ def test_a_missing_suite_is_one_sentence_that_says_what_to_write(tmp_path):
 
 
 def test_rules_that_all_hold_leave_nothing_broken(tmp_path):
-    write_json(tmp_path / "suite.json", {"expectations": [LENGTH, CLASSES, {"type": "expect_table_columns_to_match_ordered_list", "kwargs": {"column_list": ["id", "category", "body"]}}]})
+    write_json(
+        tmp_path / "suite.json", {"expectations": [LENGTH, CLASSES, {"type": "expect_table_columns_to_match_ordered_list", "kwargs": {"column_list": ["id", "category", "body"]}}]}
+    )
     assert check(good(3), tmp_path / "suite.json", tmp_path / "docs", "raw") == []
 
 

@@ -1,0 +1,141 @@
+"""The gate compares with the champion on the same rows: on its own answers where the rows are the same, else it is asked anew."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from tasks import register
+from tasks.champion import judge
+from tasks.errors import AnnealError
+from tasks.evaluate.params import Evaluate
+from tasks.files import read_json, read_jsonl, write_json, write_jsonl
+from tasks.gate import Gate, Verdict
+from tests import tiny
+
+NAME = "things"
+GATE, EVALUATE = Gate(minimum={"valid_json": 0.9}, compare_on="colour_accuracy", max_drop=0.02), Evaluate(**tiny.EVALUATE)
+
+
+@pytest.fixture
+def place(store, tmp_path, evaluated, packaged, base) -> SimpleNamespace:
+    """The reports of the tuned model, copied to be written to, and what judge() is given."""
+    import shutil
+
+    reports = shutil.copytree(evaluated, tmp_path / "reports")
+    return SimpleNamespace(weights=base, reports=reports, adapter=packaged.adapter)
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """The `what` of each time that a model is loaded and asked."""
+    import tasks.answers
+
+    real, calls = tasks.answers.answer, []
+
+    def answer(*given: object) -> object:
+        calls.append(given[-1])
+        return real(*given)
+
+    monkeypatch.setattr(tasks.answers, "answer", answer)
+    return calls
+
+
+def verdict(place: SimpleNamespace, params: Gate = GATE) -> Verdict:
+    return judge(NAME, params, EVALUATE, place.weights, place.reports, place.adapter)
+
+
+def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts: str) -> register.Version:
+    """Make a champion with the tuned adapter, another hash and these predictions."""
+    import shutil
+
+    adapter, evaluate = shutil.copytree(place.adapter, tmp_path / "champion" / "adapter"), tmp_path / "champion" / "evaluate"
+    write_json(adapter / "artifact.json", {**read_json(adapter / "artifact.json"), "artifact_sha256": "another", **facts})
+    write_jsonl(evaluate / "predictions.jsonl", predictions)
+    register.promote(register.register(NAME, adapter, evaluate, {}, {}))
+    return register.alias(NAME, "champion")
+
+
+def tuned(place: SimpleNamespace) -> list[dict]:
+    return read_jsonl(place.reports / "evaluate" / "predictions.jsonl")
+
+
+def without_answers(predictions: list[dict], right: int) -> list[dict]:
+    """The predictions, of which only the first `right` keep their text."""
+    return [row if i < right else {**row, "text": "?"} for i, row in enumerate(predictions)]
+
+
+def test_without_a_champion_it_is_measured_against_its_parent_and_the_minimum(place, asked):
+    found = verdict(place)
+    assert found.passed and not asked
+    assert found.reasons[0] == "✓ valid_json is 1.000, the minimum is 0.9"
+    assert "32 rows won, 0 lost" in found.reasons[1] and found.reasons[2] == "✓ there is no champion yet to compare with"
+
+
+def test_a_tuned_model_no_better_than_its_parent_is_refused(place):
+    write_jsonl(place.reports / "baseline" / "predictions.jsonl", tuned(place))
+    found = verdict(place)
+    assert not found.passed and found.reasons[1].startswith("✗ not shown to be better than its parent")
+
+
+@pytest.mark.parametrize("right", [0, 32])
+def test_a_champion_asked_the_same_rows_is_not_asked_again(place, asked, tmp_path, right):
+    enthrone(place, tmp_path, without_answers(tuned(place), right))
+    found = verdict(place)
+    assert found.passed and not asked
+    assert f"not worse than the champion on colour_accuracy: {32 - right} rows won, 0 lost" in found.reasons[2]
+
+
+def test_a_tuned_model_worse_than_the_champion_is_refused(place, asked, tmp_path):
+    enthrone(place, tmp_path, tuned(place))
+    write_jsonl(place.reports / "evaluate" / "predictions.jsonl", without_answers(tuned(place), 24))
+    found = verdict(place)
+    assert not found.passed and not asked
+    assert found.reasons[2].startswith("✗ worse than the champion on colour_accuracy: 0 rows won, 8 lost (difference -0.250")
+
+
+def test_a_champion_whose_rows_were_others_is_asked_anew_and_only_once(place, asked, tmp_path):
+    champion = enthrone(place, tmp_path, without_answers(tuned(place), 0)[:20])  # its old answers were all wrong, and fewer
+    found = verdict(place)
+    assert asked == [f"champion (version {champion.version})"]
+    assert "not worse than the champion on colour_accuracy: 0 rows won, 0 lost" in found.reasons[2]
+    kept = read_jsonl(place.reports / "champion" / "predictions.jsonl")
+    assert [(row["id"], row["text"]) for row in kept] == [(row["id"], row["text"]) for row in tuned(place)]
+    assert verdict(place) == found and len(asked) == 1
+
+
+def test_answers_kept_from_another_champion_or_other_rows_are_not_taken(place, asked, tmp_path):
+    champion = enthrone(place, tmp_path, tuned(place)[:20])
+    wrong = without_answers(tuned(place), 0)
+    for mark, rows in (("an-older-champion", wrong), (champion.artifact, wrong[:20])):
+        write_jsonl(place.reports / "champion" / "predictions.jsonl", rows)
+        (place.reports / "champion" / mark).touch()
+        asked.clear()
+        assert "0 rows won, 0 lost" in verdict(place).reasons[2] and len(asked) == 1
+        for file in (place.reports / "champion").iterdir():
+            file.unlink()
+
+
+def test_a_row_with_another_answer_is_another_row(place, asked, tmp_path):
+    rows = tuned(place)
+    enthrone(place, tmp_path, [{**rows[0], "expected": "relabelled since"}, *rows[1:]])
+    verdict(place)
+    assert len(asked) == 1
+
+
+def test_a_champion_on_other_weights_cannot_be_compared_and_nothing_is_promoted(place, asked, tmp_path):
+    champion = enthrone(place, tmp_path, tuned(place)[:20], base_sha256="f" * 64)
+    found = verdict(place)
+    assert not found.passed and not asked and "`make promote` promotes by hand" in found.reasons[0]
+    assert f"version {champion.version}" in found.reasons[0]
+
+
+def test_the_champion_is_not_its_own_rival(place, asked, tmp_path):
+    artifact = read_json(place.adapter / "artifact.json")["artifact_sha256"]
+    enthrone(place, tmp_path, tuned(place), artifact_sha256=artifact)
+    found = verdict(place)
+    assert found.passed and not asked and "no champion yet" in found.reasons[2]
+
+
+def test_a_measure_that_rows_do_not_have_is_refused_with_those_there_are(place):
+    with pytest.raises(AnnealError, match="gate.compare_on is 'colour', which is no row score; there are: .*colour_accuracy"):
+        verdict(place, Gate(compare_on="colour"))

@@ -1,0 +1,151 @@
+"""A training that is killed goes on from its last whole checkpoint, and ends as if nothing had happened."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tasks.files import read_json, sha256
+from tests import tiny
+from tests.tiny import train_in as run
+
+PROJECT = Path(__file__).parents[2]
+# Two steps an epoch; with dropout the random state has to be found again as well.
+CHANGES = {"num_train_epochs": 4, "lora_dropout": 0.1, "eval_steps": 0.125}
+
+
+class Stopped(BaseException):
+    """Stands for Ctrl-C at a certain step."""
+
+
+def broken(place: Path, base: Path, prepared: Path, step: int, **changes: object) -> Path:
+    """A run in `place` that is stopped before its step `step` + 1; its last checkpoint."""
+    from tasks.train.history import History
+
+    def stop(self: object, args: object, state: object, control: object, **_: object) -> None:
+        if state.global_step == step:
+            raise Stopped
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(History, "on_step_begin", stop)
+        run(place, base, prepared, **changes)
+    assert not (place / "trained").exists()
+    return max(whole_checkpoints(place), key=lambda path: int(path.name.partition("-")[2]))
+
+
+def whole_checkpoints(place: Path) -> list[Path]:
+    return [path.parent for path in place.glob("checkpoints/things/*/checkpoint-*/trainer_state.json")]
+
+
+def evaluations(report: Path) -> list[tuple]:
+    with (report / "loss.csv").open() as file:
+        return [(line["step"], line["eval_loss"], line["learning_rate"]) for line in csv.DictReader(file) if line["eval_loss"]]
+
+
+@pytest.fixture(scope="module")
+def unbroken(base, few, tmp_path_factory) -> SimpleNamespace:
+    return run(tmp_path_factory.mktemp("unbroken"), base, few, **CHANGES)
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_adapter(trained, base, prepared, tmp_path, capfd):
+    (tmp_path / "params.yaml").write_text(json.dumps({"models": {"things": {"train": tiny.TRAIN}}}))
+    options = {"parent": base, "prepared": prepared, "checkpoints": tmp_path / "checkpoints/things", "out": tmp_path / "trained", "report": tmp_path / "report"}
+    command = [sys.executable, "-m", "tasks.train", "things", *(word for name, path in options.items() for word in (f"--{name}", str(path)))]
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)})
+    while not whole_checkpoints(tmp_path) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    assert not (tmp_path / "trained").exists()
+    capfd.readouterr()
+    made = run(tmp_path, base, prepared)
+    assert "going on from checkpoint-" in capfd.readouterr().out
+    assert sha256(made.adapter) == sha256(trained.adapter)
+    assert read_json(made.report / "metrics.json") == read_json(trained.report / "metrics.json")
+    assert evaluations(made.report) == evaluations(trained.report)
+
+
+@pytest.mark.parametrize("step", [3, 6], ids=["in the middle of an epoch", "between two epochs"])
+def test_a_run_stopped_at_any_step_ends_with_the_adapter_of_an_unbroken_one(unbroken, base, few, tmp_path, step):
+    assert broken(tmp_path, base, few, step, **CHANGES).name == f"checkpoint-{step}"
+    made = run(tmp_path, base, few, **CHANGES)
+    assert sha256(made.adapter) == sha256(unbroken.adapter)
+    assert evaluations(made.report) == evaluations(unbroken.report)
+    assert not whole_checkpoints(tmp_path)
+
+
+def test_an_order_drawn_from_the_global_random_state_would_not_be_found_again(unbroken, base, few, tmp_path, monkeypatch):
+    from transformers import Trainer
+
+    from tasks.train.fit import make_arguments
+    from tasks.train.trainer import PrefixTrainer
+
+    def arguments(*given: object) -> object:
+        made = make_arguments(*given)
+        made.train_sampling_strategy = "group_by_length"
+        return made
+
+    monkeypatch.setattr(PrefixTrainer, "_get_train_sampler", Trainer._get_train_sampler)
+    monkeypatch.setattr("tasks.train.fit.make_arguments", arguments)
+    whole = run(tmp_path / "whole", base, few, **CHANGES)
+    broken(tmp_path / "broken", base, few, 3, **CHANGES)
+    assert sha256(run(tmp_path / "broken", base, few, **CHANGES).adapter) != sha256(whole.adapter)
+
+
+def test_a_checkpoint_torn_by_a_kill_is_passed_over(unbroken, base, few, tmp_path, capsys):
+    last = broken(tmp_path, base, few, 5, **CHANGES)
+    for step, state in ((6, None), (7, '{"epoch": 3.5, "glo')):  # the state is written last
+        torn = shutil.copytree(last, last.with_name(f"checkpoint-{step}"))
+        (torn / "trainer_state.json").unlink()
+        if state:
+            (torn / "trainer_state.json").write_text(state)
+    capsys.readouterr()
+    assert sha256(run(tmp_path, base, few, **CHANGES).adapter) == sha256(unbroken.adapter)
+    assert f"going on from {last.name}" in capsys.readouterr().out
+
+
+def test_a_run_killed_between_its_last_step_and_its_adapter_trains_no_more(unbroken, base, few, tmp_path, monkeypatch):
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr("tasks.train.fit.save_adapter", stop)
+        run(tmp_path, base, few, **CHANGES)
+    made = run(tmp_path, base, few, **CHANGES)
+    assert sha256(made.adapter) == sha256(unbroken.adapter)
+    assert read_json(made.report / "metrics.json") == read_json(unbroken.report / "metrics.json")
+    assert read_json(made.report / "timing.json")["tokens_per_second"] == 0
+
+
+def test_the_patience_that_was_used_up_before_a_kill_stays_used_up(base, few, tmp_path):
+    changes = {"num_train_epochs": 20, "learning_rate": 0.5, "early_stopping_patience": 2, "eval_steps": 0.1, "warmup_ratio": 0.9}
+    whole = run(tmp_path / "whole", base, few, **changes)
+    steps = read_json(whole.report / "metrics.json")["steps"]
+    assert 8 < steps < 40
+    broken(tmp_path / "broken", base, few, steps - 1, **changes)  # one evaluation without a better loss, one to come
+    made = run(tmp_path / "broken", base, few, **changes)
+    assert read_json(made.report / "metrics.json")["steps"] == steps
+    assert sha256(made.adapter) == sha256(whole.adapter)
+
+
+def test_checkpoints_of_other_params_are_not_gone_on_from(base, few, tmp_path, capsys):
+    broken(tmp_path, base, few, 2, num_train_epochs=2)
+    run(tmp_path, base, few, num_train_epochs=2, learning_rate=1e-3)
+    assert "going on" not in capsys.readouterr().out
+    assert not whole_checkpoints(tmp_path)
+
+
+def test_a_run_that_is_gone_on_with_is_one_run_in_mlflow(store, base, few, tmp_path):
+    from tasks import tracking
+
+    broken(tmp_path, base, few, 3, num_train_epochs=2)
+    run(tmp_path, base, few, num_train_epochs=2)
+    assert [found.info.status for found in store.search_runs([tracking.experiment_id(store)])] == ["FINISHED"]

@@ -1,0 +1,96 @@
+"""Leaving out what all prompts share changes neither the loss nor its gradients, and batches weigh by their tokens."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.chat import collate, encode, shared_prefix
+from tasks.train.fit import make_trainer
+from tasks.train.params import Train
+from tasks.train.trainer import EpochOrder
+from tests import tiny
+
+LONG = "and this answer is much longer than the others are "
+
+
+@pytest.fixture
+def trainer(base, tokenizer, tmp_path) -> Any:
+    """A PrefixTrainer in fp32 over rows of different lengths, whose adapters are not zero."""
+    rows = [encode(tokenizer, {**row, "answer": row["answer"] + LONG * (i % 3)}) for i, row in enumerate(tiny.prepared_rows(0, 8))]
+    made, _ = make_trainer(Train(**{**tiny.TRAIN, "bf16": False}), base, tokenizer, {"train": rows, "validation": rows}, tmp_path)
+    torch.manual_seed(0)
+    for name, weight in made.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.05)
+    return made
+
+
+def outcome(trainer: Any, rows: list[dict], prefix: list[int], num_items: int | None = None, **changes: Any) -> tuple[float, torch.Tensor]:
+    """(loss, all LoRA gradients in a row) of `rows` with `prefix` left out of them."""
+    trainer.prefix = prefix
+    trainer.model.zero_grad()
+    batch = collate(rows, trainer.processing_class.pad_token_id if trainer.processing_class else 2, len(prefix))
+    loss = trainer.compute_loss(trainer.model, {**batch, **changes}, num_items_in_batch=num_items)
+    loss.backward()
+    return loss.item(), torch.cat([weight.grad.flatten() for weight in trainer.model.parameters() if weight.requires_grad])
+
+
+def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return ((found - wanted).norm() / wanted.norm()).item()
+
+
+def test_loss_and_gradients_are_those_of_whole_rows(trainer):
+    rows = trainer.train_dataset
+    prefix = trainer.prefix
+    assert len(prefix) == len(shared_prefix(rows)) > 10
+    wanted, gradient = outcome(trainer, rows, [])
+    found, ours = outcome(trainer, rows, prefix)
+    assert found == pytest.approx(wanted, rel=1e-5)
+    assert distance(ours, gradient) < 1e-4
+
+
+def test_whole_rows_give_the_mean_over_answer_tokens_that_a_plain_forward_pass_gives(trainer):
+    rows = trainer.train_dataset
+    nll = []
+    with torch.no_grad():
+        for row in rows:
+            logits = trainer.model(input_ids=torch.tensor([row["input_ids"]])).logits[0].log_softmax(-1)
+            nll += [-logits[place - 1, row["input_ids"][place]].item() for place in range(row["prompt_length"], len(row["input_ids"]))]
+    assert outcome(trainer, rows, [])[0] == pytest.approx(sum(nll) / len(nll), rel=1e-5)
+
+
+def test_a_prefix_that_carried_no_gradient_or_stood_elsewhere_would_be_seen(trainer, monkeypatch):
+    rows, prefix = trainer.train_dataset, trainer.prefix
+    wanted, gradient = outcome(trainer, rows, [])
+    places = collate(rows, 2, len(prefix))["position_ids"] - len(prefix)
+    assert outcome(trainer, rows, prefix, position_ids=places.clamp(min=0))[0] != pytest.approx(wanted, rel=1e-4)
+    call = type(trainer.model).forward
+
+    def without_gradient(self: Any, *args: Any, **given: Any) -> Any:
+        with torch.set_grad_enabled("labels" in given):
+            return call(self, *args, **given)
+
+    monkeypatch.setattr(type(trainer.model), "forward", without_gradient)
+    found, ours = outcome(trainer, rows, prefix)
+    assert found == pytest.approx(wanted, rel=1e-5) and distance(ours, gradient) > 1e-2
+
+
+def test_accumulated_batches_weigh_by_their_tokens_not_by_their_rows(trainer):
+    rows, prefix = trainer.train_dataset, trainer.prefix
+    tokens = sum(len(row["input_ids"]) - row["prompt_length"] for row in rows)
+    whole, gradient = outcome(trainer, rows, prefix)
+    parts = [outcome(trainer, part, prefix, tokens) for part in (rows[:2], rows[2:])]
+    assert sum(loss for loss, _ in parts) == pytest.approx(whole, rel=1e-5)
+    assert distance(sum(part for _, part in parts), gradient) < 1e-4
+
+
+def test_the_order_follows_from_seed_and_epoch_and_keeps_like_lengths_together():
+    rows = [{"input_ids": [0] * (i * 37 % 64 + 1)} for i in range(64)]
+    order = EpochOrder(4, rows, seed=7)
+    first = list(order)
+    assert sorted(first) == list(range(64)) and list(order) == first == list(EpochOrder(4, rows, seed=7))
+    order.set_epoch(1)
+    assert list(order) != first and list(EpochOrder(4, rows, seed=8)) != first
+    spread = [max(lengths) - min(lengths) for i in range(0, 64, 4) if (lengths := [len(rows[j]["input_ids"]) for j in first[i : i + 4]])]
+    assert sum(spread) / len(spread) < 20  # of 64; in a random order the mean is about 38
