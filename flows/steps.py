@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -69,7 +70,7 @@ class Steps:
         if is_served(self.version, self.params.deploy):
             return False
         _, parity = deploy(self.version, self.weights, self.params.deploy, self.params.servers)
-        write_json(PARITY, {"artifact": self.version.artifact, "share": parity.share, "prompts": parity.prompts, "identical": parity.identical})
+        write_json(PARITY, {"artifact": self.version.artifact, **asdict(parity)})
         tracking.client().set_model_version_tag(self.name, self.version.version, "parity", f"{parity.share:.4f}")
         return True
 
@@ -136,7 +137,7 @@ def endpoint(name: str) -> dict | None:
         example = json.loads(file.readline())
     body = {"model": name, "temperature": 0, "max_tokens": 128, "messages": example["messages"]}
     curl = f"curl -s {now.url}/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body, ensure_ascii=False))}"
-    same = {key: parity[key] for key in ("share", "prompts")} if parity.get("artifact") == served.artifact else None
+    same = {key: parity[key] for key in ("share", "prompts", "identical")} if parity.get("artifact") == served.artifact else None
     return {"url": now.url, "model": name, "version": served.version, "curl": curl, "parity": same}
 
 

@@ -29,7 +29,7 @@ def show(steps: Any) -> None:
         console.print(f"registry  {registry['name']} version {registry['version']}  {' '.join('@' + alias for alias in registry['aliases'])}", markup=False)
     if endpoint := summary["endpoint"]:
         parity = endpoint["parity"]
-        agrees = f", agrees with transformers on {parity['share']:.1%} of the tokens of {parity['prompts']} answers" if parity else ""
+        agrees = f", agrees with transformers on {parity['share']:.1%} of the tokens of {parity['prompts']} answers ({parity['identical']} identical)" if parity else ""
         console.print(f"endpoint  {endpoint['url']}  model {endpoint['model']} (version {endpoint['version']}){agrees}")
         console.print(f"try it    {endpoint['curl']}", markup=False)
     for label, place in summary["where"].items():

@@ -13,10 +13,10 @@ DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
-    # One progress bar, ours; a forked tokenizer pool warns on every line.
+    # A forked tokenizer pool warns on every line.
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_MININTERVAL": "5",  # seconds: in a log every step of a bar is a line
 }
 
 

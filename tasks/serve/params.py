@@ -20,7 +20,7 @@ class Deploy(Section):
     kv_cache_gib: Annotated[int, Field(ge=1, le=4096, description="GiB, on a CPU only")] = 2
     startup_timeout: Annotated[int, Field(ge=10, le=7200, description="seconds until vLLM must answer")] = 600
     parity_prompts: Annotated[int, Field(ge=1, le=1024)] = 16
-    min_agreement: Annotated[float, Field(ge=0, le=1, description="share of tokens that vLLM and transformers must agree on")] = 0.8
+    min_agreement: Annotated[float, Field(ge=0, le=1, description="share of tokens that vLLM and transformers must agree on")] = 0.95
 
 
 class Servers(Section):

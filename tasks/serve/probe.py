@@ -10,14 +10,20 @@ from tasks.errors import AnnealError
 from tasks.serve import supervisor
 
 PATIENCE = 120.0  # seconds for one answer
+ENDED = -1  # where vLLM ended its turn and the answer goes on
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far vLLM and transformers agree on `prompts` greedy answers."""
+    """How far vLLM and transformers agree on `prompts` greedy answers.
+
+    `share`: of the tokens, judged one by one with the same tokens before them; `unforced`: of the tokens up to the first
+    difference of each answer, after which two greedy answers go different ways; `identical`: answers without one.
+    """
 
     prompts: int
     share: float
+    unforced: float
     identical: int
 
 
@@ -56,18 +62,42 @@ def wait_until_healthy(url: str, program: str, timeout: float) -> None:
 
 def ask(url: str, model: str, messages: list[dict], max_tokens: int) -> dict:
     """One greedy answer: `{prompt_token_ids, token_ids, text, finished}`; AnnealError when vLLM refuses."""
+    value = _post(url, "chat/completions", {"model": model, "messages": messages, "temperature": 0, "max_tokens": max_tokens, "return_token_ids": True})
+    choice = value["choices"][0]
+    return {"prompt_token_ids": value["prompt_token_ids"], "token_ids": choice["token_ids"], "text": choice["message"]["content"], "finished": choice["finish_reason"] == "stop"}
+
+
+def _post(url: str, path: str, body: dict) -> dict:
     import httpx
 
-    body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": max_tokens, "return_token_ids": True}
     try:
-        answer = httpx.post(f"{url}/chat/completions", json=body, timeout=PATIENCE)
+        answer = httpx.post(f"{url}/{path}", json=body, timeout=PATIENCE)
     except httpx.HTTPError as error:
         raise AnnealError(f"vLLM at {url} did not answer a request ({type(error).__name__}); see .anneal/logs/vllm.log.") from None
     if answer.status_code != 200:
-        raise AnnealError(f"vLLM at {url} refused a request for {model}: {answer.text[:200]}")
-    value = answer.json()
-    choice = value["choices"][0]
-    return {"prompt_token_ids": value["prompt_token_ids"], "token_ids": choice["token_ids"], "text": choice["message"]["content"], "finished": choice["finish_reason"] == "stop"}
+        raise AnnealError(f"vLLM at {url} refused a request for {body['model']}: {answer.text[:200]}")
+    return answer.json()
+
+
+def next_tokens(url: str, model: str, prompt: list[int], answer: list[int]) -> list[int]:
+    """For each token of `answer`, the one that vLLM chooses after `prompt` and the answer's tokens before it.
+
+    vLLM goes on greedily, and is put back on the answer's track after each difference. (Asking for prompt_logprobs would be
+    one request, but with LoRA on a CPU that kills vLLM 0.32.)
+    """
+    chosen: list[int] = []
+    while len(chosen) < len(answer):
+        rest = answer[len(chosen) :]
+        tokens = _complete(url, model, prompt + answer[: len(chosen)], len(rest))
+        same = next((i for i, (x, y) in enumerate(zip(tokens, rest, strict=False)) if x != y), min(len(tokens), len(rest)))
+        chosen += rest[:same]
+        if same < len(rest):
+            chosen.append(tokens[same] if same < len(tokens) else ENDED)
+    return chosen
+
+
+def _complete(url: str, model: str, prompt: list[int], max_tokens: int) -> list[int]:
+    return _post(url, "completions", {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "return_token_ids": True})["choices"][0]["token_ids"]
 
 
 def check_parity(url: str, model: str, tokenizer_folder: Path, predictions: list[dict], max_tokens: int, min_agreement: float) -> Parity:
@@ -77,27 +107,32 @@ def check_parity(url: str, model: str, tokenizer_folder: Path, predictions: list
     mismatch), or a share of equal tokens below `min_agreement`. Equality is not asked for: bf16 sums differ in order.
     """
     tokenizer = load_tokenizer(tokenizer_folder)
+    prompts = [encode_prompt(tokenizer, row["messages"]) for row in predictions]
+    ours = [row["token_ids"] for row in predictions]
     with ThreadPoolExecutor(len(predictions)) as pool:
         answers = list(pool.map(lambda row: ask(url, model, row["messages"], max_tokens), predictions))
-    for row, found in zip(predictions, answers, strict=True):
-        if found["prompt_token_ids"] != encode_prompt(tokenizer, row["messages"]):
+        forced = list(pool.map(lambda pair: next_tokens(url, model, *pair), zip(prompts, ours, strict=True)))
+    for row, prompt, found in zip(predictions, prompts, answers, strict=True):
+        if found["prompt_token_ids"] != prompt:
             raise AnnealError(f"template mismatch: vLLM reads row {row['id']} as {tokenizer.decode(found['prompt_token_ids'])[:80]!r}, training read it otherwise; the deployment is refused.")
     endless = [row["id"] for row, found in zip(predictions, answers, strict=True) if row["finished"] and not found["finished"]]
     if len(endless) > len(predictions) / 8:
         raise AnnealError(f"EOS mismatch: {len(endless)} of {len(predictions)} answers end with transformers and not with vLLM (rows {', '.join(endless[:3])}); the deployment is refused.")
-    parity = agreement([row["token_ids"] for row in predictions], [_without_eos(found["token_ids"], tokenizer.eos_token_id) for found in answers])
+    parity = agreement(ours, forced, [_without_eos(found["token_ids"], tokenizer.eos_token_id) for found in answers])
     if parity.share < min_agreement:
         raise AnnealError(f"vLLM and transformers agree on {parity.share:.1%} of the tokens of {parity.prompts} answers, deploy.min_agreement asks for {min_agreement:.0%}; the deployment is refused.")
     return parity
 
 
-def agreement(ours: list[list[int]], theirs: list[list[int]]) -> Parity:
-    """The share of tokens up to the first difference of each pair of answers, of the longer answer's tokens."""
-    agreed = total = identical = 0
+def agreement(ours: list[list[int]], forced: list[list[int]], theirs: list[list[int]]) -> Parity:
+    """The parity of the answers `ours`: with `forced`, token by token, and with the free answers `theirs`."""
+    equal = sum(x == y for a, b in zip(ours, forced, strict=True) for x, y in zip(a, b, strict=True))
+    before = total = identical = 0
     for a, b in zip(ours, theirs, strict=True):
-        same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-        agreed, total, identical = agreed + same, total + max(len(a), len(b)), identical + (a == b)
-    return Parity(len(ours), agreed / total if total else 1.0, identical)
+        before += next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+        total, identical = total + max(len(a), len(b)), identical + (a == b)
+    tokens = sum(map(len, ours))
+    return Parity(len(ours), equal / tokens if tokens else 1.0, before / total if total else 1.0, identical)
 
 
 def _without_eos(tokens: list[int], eos: int) -> list[int]:
