@@ -46,42 +46,12 @@ def _only_one() -> Any:
 
 
 def _run_flow(params: settings.Params, model: str) -> None:
-    import logging
+    from prefect import flow, tags
 
-    from prefect import flow, tags, task
-    from prefect.cache_policies import NO_CACHE
-    from prefect.logging import get_run_logger
-    from prefect.states import Completed
-
-    from flows import artifacts
     from flows.steps import Steps
 
-    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
-        logging.getLogger(name).addFilter(server.NoTraceback())
     steps = Steps(params, model)
-
-    def may_pass(_task: object, _run: object, state: Any) -> bool:
-        return isinstance(state.result(raise_on_failure=False), TransientError)
-
-    @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=5, retry_condition_fn=may_pass)
-    def stage(name: str) -> Any:
-        started = time.monotonic()
-        if dvc.is_up_to_date(name):
-            ran = False
-        else:
-            ran = dvc.run(name, get_run_logger().info)
-        steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
-        artifacts.publish(name)
-        return Completed(name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed")
-
-    @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=5, retry_condition_fn=may_pass)
-    def step(name: str) -> Any:
-        started = time.monotonic()
-        ran = getattr(steps, name)()
-        steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
-        if name == "gate":
-            artifacts.publish_verdict(model, steps.verdict)
-        return Completed(name="Completed" if ran else "Cached")
+    stage, step = _task_runs(steps)
 
     @flow(name="pipeline", flow_run_name=f"pipeline {model}", validate_parameters=False, persist_result=False)
     def pipeline(model: str) -> None:
@@ -97,11 +67,48 @@ def _run_flow(params: settings.Params, model: str) -> None:
         if not steps.verdict.passed:
             raise AnnealError(f"{model} was not promoted: " + "; ".join(reason[2:] for reason in steps.verdict.reasons if reason.startswith("✗")) + ".")
 
+    server.silence_tracebacks()
     try:
         with tags(server.checkout_tag()):
             pipeline(model)
     finally:
         steps.show()
+
+
+def _task_runs(steps: Any) -> tuple[Any, Any]:
+    """(stage, step): the two kinds of task run, each named for what it does, retried where a server or a hub did not answer."""
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+    from prefect.logging import get_run_logger
+    from prefect.states import Completed
+
+    from flows import artifacts
+
+    def may_pass(_task: object, _run: object, state: Any) -> bool:
+        return isinstance(state.result(raise_on_failure=False), TransientError)
+
+    kind = task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=5, retry_condition_fn=may_pass)
+
+    def finished(name: str, ran: bool, started: float) -> Any:
+        steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
+        return Completed(name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed")
+
+    @kind
+    def stage(name: str) -> Any:
+        started = time.monotonic()
+        ran = not dvc.is_up_to_date(name) and dvc.run(name, get_run_logger().info)
+        artifacts.publish(name)
+        return finished(name, ran, started)
+
+    @kind
+    def step(name: str) -> Any:
+        started = time.monotonic()
+        ran = getattr(steps, name)()
+        if name == "gate":
+            artifacts.publish_verdict(steps.name, steps.verdict)
+        return finished(name, ran, started)
+
+    return stage, step
 
 
 def main() -> None:

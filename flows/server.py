@@ -66,7 +66,29 @@ def bury_killed_runs() -> int:
         dead = client.read_flow_runs(flow_run_filter=wanted)
         for run in dead:
             client.set_flow_run_state(run.id, Crashed(message="The process was killed; a later run of this checkout found it gone."), force=True)
+    _end_orphaned_servers()
     return len(dead)
+
+
+def _end_orphaned_servers() -> None:
+    """End ephemeral servers of this checkout whose flow was killed: they have no parent left, and nobody asks them."""
+    import psutil
+
+    for process in psutil.process_iter(["ppid", "cmdline", "uids"]):
+        command = process.info["cmdline"] or []
+        if process.info["ppid"] != 1 or not any("prefect.server.api.server" in word for word in command) or process.info["uids"].real != os.getuid():
+            continue
+        try:
+            if process.environ().get("PREFECT_HOME") == os.environ["PREFECT_HOME"] and "ANNEAL_RUN" not in process.environ():  # not the one of `make up`
+                process.terminate()
+        except psutil.Error:
+            continue  # it ended by itself
+
+
+def silence_tracebacks() -> None:
+    """Let Prefect print a user's mistake as its sentence."""
+    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
+        logging.getLogger(name).addFilter(NoTraceback())
 
 
 class NoTraceback(logging.Filter):

@@ -1,0 +1,75 @@
+"""Makes a small copy of the project in a folder: its tracked code, a tiny base, a toy data set; and runs commands there."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tasks.files import write_json, write_jsonl, write_text
+from tests import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("flows", "tasks", "infra", "model_cards", ".dvc", "dvc.yaml", ".dvcignore", ".gitignore")
+PORTS = {"deploy": 18642, "prefect_port": 18644, "mlflow_port": 18645}
+
+
+def make(folder: Path) -> Path:
+    """The project in `folder`, committed."""
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", *CODE], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in listed:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+    base = tiny.make_base(folder / "tiny-base")
+    (base / "source.json").unlink()
+    write_jsonl(folder / "data/seed/things.jsonl", tiny.things(0, 160))
+    for suite in ("raw", "prepared"):
+        write_json(folder / f"data/expectations/things/{suite}.json", {"expectations": [{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "colour"}}]})
+    write_text(folder / "params.yaml", json.dumps(params(base.relative_to(folder), folder), indent=1))  # JSON is YAML
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return folder
+
+
+def params(base: Path, folder: Path) -> dict:
+    """params.yaml of the toy."""
+    row = {**tiny.base_row(folder / base), "folder": base.as_posix()}
+    split = {"validation_share": 0.15, "test_share": 0.2, "near_duplicate_similarity": 1.0, "contamination_similarity": 1.0}
+    prepare = {**tiny.PREPARE.model_dump(), **split}
+    model = {
+        "parent": "tiny",
+        "dataset": "things",
+        "train": tiny.TRAIN,
+        "evaluate": tiny.EVALUATE,
+        "package": {"title": "Things", "datasets": ["things"], "max_divergence": 0.5},
+        "gate": {"minimum": {"colour_accuracy": 0.5}, "compare_on": "colour_accuracy"},
+    }
+    return {
+        "bases": {"tiny": row},
+        "datasets": {"things": {"ingest": {"source": "data/seed/things.jsonl", "columns": ["thing", "size", "colour", "mood", "reply"]}, "validate": {}, "prepare": prepare}},
+        "models": {"things": model},
+        "deploy": {"port": PORTS["deploy"], "max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
+        "servers": {name: PORTS[name] for name in ("prefect_port", "mlflow_port")},
+    }
+
+
+def change(folder: Path, **changes: object) -> None:
+    """Set values of params.yaml by dotted key (`__` for the dots)."""
+    value = json.loads((folder / "params.yaml").read_text())
+    for key, new in changes.items():
+        place = value
+        *way, last = key.split("__")
+        for part in way:
+            place = place[part]
+        place[last] = new
+    write_text(folder / "params.yaml", json.dumps(value, indent=1))
+
+
+def run(folder: Path, *words: str, status: int | None = 0, **extra: str) -> str:
+    """The output of `python -m words…` in `folder`, stdout and stderr together; its exit status is checked."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "PREFECT_"))}
+    environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1", **extra}
+    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert status is None or done.returncode == status, f"{words} ended with {done.returncode}:\n{done.stdout[-3000:]}"
+    return done.stdout

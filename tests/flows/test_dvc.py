@@ -1,0 +1,111 @@
+"""flows/dvc.py on a small DAG of its own: order, cache, sentences for what goes wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import dvc
+from tasks.errors import AnnealError, TransientError
+
+DAG = """
+stages:
+  last:
+    cmd: python -c "open('c','w').write(open('b').read())"
+    deps: [b]
+    outs: [c]
+  first:
+    cmd: python -c "print('hello from first'); open('b','w').write(open('a').read())"
+    deps: [a]
+    outs: [b]
+  broken:
+    cmd: python -c "import sys; print('error, a - the sentence of the stage.'.replace(',',' -').replace('error -', 'error:')); sys.exit(1)"
+    outs: [d]
+  passing:
+    cmd: python -c "import sys; print('error' + ':' + ' no answer.'); sys.exit(75)"
+    outs: [e]
+  killed:
+    cmd: python -c "import os; os.kill(os.getpid(), 9)"
+    outs: [f]
+"""
+
+
+@pytest.fixture
+def dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "dvc.yaml").write_text(DAG)
+    (tmp_path / "a").write_text("one")
+    monkeypatch.chdir(tmp_path)
+    for words in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(words, check=True)
+    return tmp_path
+
+
+def test_stages_come_after_those_they_depend_on(dag: Path) -> None:
+    assert dvc.stages("last") == ["first", "last"]
+
+
+def test_a_stage_runs_once_and_its_lines_are_heard(dag: Path) -> None:
+    heard: list[str] = []
+    assert not dvc.is_up_to_date("first")
+    assert dvc.run("first", heard.append)
+    assert "hello from first" in heard
+    assert dvc.is_up_to_date("first")
+
+
+def test_an_output_that_is_only_gone_is_brought_back_not_made_again(dag: Path) -> None:
+    dvc.run("first", print)
+    (dag / "b").unlink()
+    assert not dvc.is_up_to_date("first")
+    assert not dvc.run("first", print)
+    assert (dag / "b").read_text() == "one"
+
+
+def test_a_failed_stage_ends_with_its_own_sentence(dag: Path) -> None:
+    with pytest.raises(dvc.StageFailed, match=r"^broken: .*the sentence of the stage\.$") as caught:
+        dvc.run("broken", print)
+    assert not isinstance(caught.value, TransientError)
+
+
+def test_a_failure_that_may_pass_can_be_retried(dag: Path) -> None:
+    with pytest.raises(TransientError, match=r"^passing: no answer\.$"):
+        dvc.run("passing", print)
+
+
+def test_a_killed_stage_is_called_killed(dag: Path) -> None:
+    with pytest.raises(dvc.StageFailed, match=r"killed was killed \(signal 9\).*run again"):
+        dvc.run("killed", print)
+
+
+@pytest.mark.parametrize("content", ["<<<<<<< HEAD\nschema: '2.0'\n", "stages: [", "stages:\n  first: 3\n", "- 1\n", "\x00"])
+def test_a_damaged_lock_file_is_found_before_use_and_the_remedy_named(dag: Path, content: str) -> None:
+    dvc.LOCK.write_text(content)
+    with pytest.raises(AnnealError, match=r"^dvc\.lock is damaged .*git checkout dvc\.lock"):
+        dvc.check_lock()
+
+
+def test_a_sound_lock_file_passes(dag: Path) -> None:
+    dvc.check_lock()
+    dvc.run("first", print)
+    dvc.check_lock()
+
+
+def test_dvcs_own_torn_lock_does_not_block(dag: Path) -> None:
+    dvc.RWLOCK.parent.mkdir(parents=True, exist_ok=True)
+    dvc.RWLOCK.write_text('{"read": {"')
+    dvc.check_lock()
+    assert dvc.run("first", print)
+
+
+def test_a_damaged_cache_file_is_found_before_it_is_brought_back(dag: Path) -> None:
+    dvc.run("first", print)
+    (cached,) = [path for path in (dag / ".dvc/cache/files").rglob("*") if path.is_file() and path.read_text() == "one"]
+    cached.chmod(0o644)
+    cached.write_text("two")
+    cached.chmod(0o444)
+    (dag / "b").unlink()
+    with pytest.raises(AnnealError, match=r"DVC's cache of b is damaged \(.*\): delete that file"):
+        dvc.run("first", print)
+    cached.unlink()
+    assert dvc.run("first", print)
+    assert (dag / "b").read_text() == "one"
