@@ -50,7 +50,9 @@ def ours(steps: int) -> float:
     with tempfile.TemporaryDirectory() as run:
         trainer, history = fit.make_trainer(params, PARENT, tokenizer, rows, Path(run))
         trainer.args.eval_strategy, trainer.args.save_strategy = "no", "no"
-        trainer.callback_handler.callbacks = [callback for callback in trainer.callback_handler.callbacks if callback is not history and "EarlyStopping" not in type(callback).__name__]
+        trainer.callback_handler.callbacks = [
+            callback for callback in trainer.callback_handler.callbacks if callback is not history and "EarlyStopping" not in type(callback).__name__
+        ]
         trainer.add_callback(clock := Clock())
         trainer.train()
     return (clock.last - clock.first) / clock.seconds
@@ -65,7 +67,22 @@ def trl(steps: int) -> float:
     rows = read_jsonl(PREPARED / "train.jsonl")
     data = Dataset.from_list([{"prompt": row["messages"], "completion": [{"role": "assistant", "content": row["answer"]}]} for row in rows])
     with tempfile.TemporaryDirectory() as run:
-        args = SFTConfig(output_dir=run, packing=True, max_length=512, per_device_train_batch_size=4, max_steps=steps, bf16=True, use_cpu=True, report_to="none", disable_tqdm=True, save_strategy="no", learning_rate=1e-4, include_num_input_tokens_seen="all", gradient_checkpointing=False, model_init_kwargs={"dtype": "bfloat16"})
+        args = SFTConfig(
+            output_dir=run,
+            packing=True,
+            max_length=512,
+            per_device_train_batch_size=4,
+            max_steps=steps,
+            bf16=True,
+            use_cpu=True,
+            report_to="none",
+            disable_tqdm=True,
+            save_strategy="no",
+            learning_rate=1e-4,
+            include_num_input_tokens_seen="all",
+            gradient_checkpointing=False,
+            model_init_kwargs={"dtype": "bfloat16"},
+        )
         trainer = SFTTrainer(str(PARENT), args=args, train_dataset=data, peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
         trainer.add_callback(clock := Clock())
         trainer.train()
@@ -78,7 +95,15 @@ def main() -> None:
     logging.disable(logging.WARNING)
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     first, other, second = ours(steps), trl(steps), ours(steps)
-    print(json.dumps({"tokens_per_second": {"anneal": [round(first, 1), round(second, 1)], "trl_sft_packed_bf16": round(other, 1)}, "ratio": round((first + second) / 2 / other, 2), "steps": steps}))
+    print(
+        json.dumps(
+            {
+                "tokens_per_second": {"anneal": [round(first, 1), round(second, 1)], "trl_sft_packed_bf16": round(other, 1)},
+                "ratio": round((first + second) / 2 / other, 2),
+                "steps": steps,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ def publish(stage: str) -> None:
         create_table_artifact([{"figure": name, "value": str(value)} for name, value in figures.items()], key=key, description=f"{family} {row}")
     if family == "evaluate":
         metrics, intervals = (read_json(Path(f"reports/{row}/evaluate/{name}.json")) for name in ("metrics", "intervals"))
-        table = [{"measure": name, **{who: f"{metrics[who][name]:.3f} [{intervals[who][name][0]:.3f}, {intervals[who][name][1]:.3f}]" for who in ("parent", "tuned")}} for name in metrics["tuned"]]
+        table = [
+            {"measure": name, **{who: f"{metrics[who][name]:.3f} [{intervals[who][name][0]:.3f}, {intervals[who][name][1]:.3f}]" for who in ("parent", "tuned")}}
+            for name in metrics["tuned"]
+        ]
         create_table_artifact(table, key=key, description=f"{row} on {metrics['rows']} held-out rows")
 
 

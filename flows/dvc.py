@@ -65,7 +65,16 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
     return ran
 
 
-NOISE = ("To track the changes", "To enable auto staging", "\tgit add", "\tdvc config core.autostage", "Use `dvc push`", "Updating lock file", "Generating lock file", "Failed to load CPU gemm")
+NOISE = (
+    "To track the changes",
+    "To enable auto staging",
+    "\tgit add",
+    "\tdvc config core.autostage",
+    "Use `dvc push`",
+    "Updating lock file",
+    "Generating lock file",
+    "Failed to load CPU gemm",
+)
 
 
 def _failure(stage: str, status: int, sentence: str, last: str) -> StageFailed:

@@ -101,7 +101,13 @@ class Steps:
             "stages": list(self.done),
             "evaluation": {**metrics, "intervals": read_json(evaluate / "intervals.json"), "seconds_per_answer": paces},
             "gate": {"passed": self.verdict.passed, "reasons": list(self.verdict.reasons), "held_back": self.held_back},
-            "registry": {"name": self.name, "version": self.version.version, "aliases": [which for which, number in register.aliases(self.name).items() if number == self.version.version]} if self.version else None,
+            "registry": {
+                "name": self.name,
+                "version": self.version.version,
+                "aliases": [which for which, number in register.aliases(self.name).items() if number == self.version.version],
+            }
+            if self.version
+            else None,
             "endpoint": endpoint(self.name),
             "where": self.where(),
         }

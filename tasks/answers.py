@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.chat import collate, encode, encode_prompt, load_tokenizer
-from tasks.device import device, seed_everything
+from tasks.device import attention, device, seed_everything
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def load(weights: Path, adapter: Path | None = None) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, attn_implementation=attention())
     model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))  # see tasks/train/fit.py
     if adapter is not None:
         from peft import PeftModel

@@ -74,7 +74,9 @@ def _locate(params: Base) -> Path:
         try:
             path = Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=wanted))
         except (HfHubHTTPError, OSError) as error:
-            raise TransientError(f"base {params.hub_id}@{params.revision[:8]} could not be fetched from the hub ({type(error).__name__}): check the id, the network and HF_TOKEN.") from None
+            raise TransientError(
+                f"base {params.hub_id}@{params.revision[:8]} could not be fetched from the hub ({type(error).__name__}): check the id, the network and HF_TOKEN."
+            ) from None
     if not path.exists():
         raise AnnealError(f"params.yaml: the base's source {path} does not exist.")
     if path.is_file() and path.suffix not in (".gguf", ".safetensors"):
@@ -89,7 +91,10 @@ def _verify(params: Base, source: Path) -> None:
     if params.sha256 is None:
         raise AnnealError(f"params.yaml: the base has no sha256; its weights have {found}: put that in if you trust {source.name}.")
     if found != params.sha256:
-        raise AnnealError(f"base {source.name} does not match: params.yaml expects sha256 {params.sha256[:12]}…, the file has {found[:12]}…; reinstall it, or correct sha256 if you trust this file ({found}).")
+        raise AnnealError(
+            f"base {source.name} does not match: params.yaml expects sha256 {params.sha256[:12]}…, the file has {found[:12]}…; "
+            f"reinstall it, or correct sha256 if you trust this file ({found})."
+        )
 
 
 def _sha256_of_weights(folder: Path) -> str:

@@ -18,7 +18,10 @@ def judge(name: str, params: Gate, evaluation: Evaluate, weights: Path, reports:
     if champion is not None and champion.artifact != artifact:
         rival = _champions_answers(champion, tuned, evaluation, weights, reports / "champion")
         if rival is None:
-            return Verdict(False, (f"✗ cannot be compared with the champion (version {champion.version}): it was trained on other weights than {weights} holds; `make promote` promotes by hand",))
+            return Verdict(
+                False,
+                (f"✗ cannot be compared with the champion (version {champion.version}): it was trained on other weights than {weights} holds; `make promote` promotes by hand",),
+            )
     scores = [_scores(predictions, evaluation, params.compare_on) for predictions in (tuned, parent, rival)]
     return gate(params, read_json(reports / "evaluate" / "metrics.json")["tuned"], *scores)
 

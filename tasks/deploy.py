@@ -49,7 +49,10 @@ def _wanted(version: Version, weights: Path, params: Deploy) -> state.State:
     base_hash = read_json(weights / "source.json")["weights_sha256"]
     needed = read_json(adapter / "artifact.json")["base_sha256"]
     if base_hash != needed:
-        raise AnnealError(f"{version.name} version {version.version} was trained on other weights than {weights} holds now ({needed[:12]}… and {base_hash[:12]}…): bring those back (git checkout + dvc checkout) or train again.")
+        raise AnnealError(
+            f"{version.name} version {version.version} was trained on other weights than {weights} holds now ({needed[:12]}… and {base_hash[:12]}…): "
+            f"bring those back (git checkout + dvc checkout) or train again."
+        )
     where = {"host": params.host, "port": params.port, "options": state.options(params)}
     if params.serve == "merged":
         merged = _merged(version, weights, adapter)

@@ -10,6 +10,15 @@ def device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def attention() -> str:
+    """The attn_implementation that is fastest here: plain products on a CPU, the fused kernel elsewhere.
+
+    For rows of a few hundred tokens the CPU's fused kernel is slower in its backward pass and, with a mask and one query
+    token a row, more than twice as slow in decoding (docs/log.md).
+    """
+    return "eager" if device() == "cpu" else "sdpa"
+
+
 def seed_everything(seed: int) -> None:
     """Fix the seeds of Python, NumPy and torch, and ask torch for deterministic kernels."""
     import torch

@@ -53,7 +53,7 @@ def _read_suite(suite: Path, columns: list[str]) -> list[dict]:
     try:
         content = json.loads(suite.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise AnnealError(f"{suite} is missing: write the rules for these rows there, or an empty list: {{\"expectations\": []}}.") from None
+        raise AnnealError(f'{suite} is missing: write the rules for these rows there, or an empty list: {{"expectations": []}}.') from None
     except ValueError as error:
         raise AnnealError(f"{suite} is not valid JSON ({error}); mend it.") from None
     expectations = content.get("expectations") if isinstance(content, dict) else None

@@ -36,7 +36,10 @@ def package(params: Package, parent: Path, trained: Path, prepared: Path, metric
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         shutil.copy(parent / "chat_template.jinja", folder / "chat_template.jinja")
-        write_json(folder / "source.json", {**source, "parent": parent.parent.name, "weights_sha256": sha256(folder / "model.safetensors") if (folder / "model.safetensors").exists() else sha256(folder)})
+        write_json(
+            folder / "source.json",
+            {**source, "parent": parent.parent.name, "weights_sha256": sha256(folder / "model.safetensors") if (folder / "model.safetensors").exists() else sha256(folder)},
+        )
     with whole_directory(adapter) as folder:
         shutil.copytree(trained, folder, dirs_exist_ok=True)
         tokenizer.save_pretrained(folder)

@@ -18,7 +18,10 @@ def promote(model: str, force: bool) -> None:
     if challenger is None:
         raise AnnealError(f"{model} has no @challenger to promote: `make pipeline MODEL={model}` makes one.")
     if challenger.tags.get("gate") != "passed" and not force:
-        raise AnnealError(f"{model} version {challenger.version} was refused by the gate ({challenger.tags.get('gate_reasons', 'no reasons kept')}); `make promote MODEL={model} FORCE=1` promotes it all the same.")
+        raise AnnealError(
+            f"{model} version {challenger.version} was refused by the gate ({challenger.tags.get('gate_reasons', 'no reasons kept')}); "
+            f"`make promote MODEL={model} FORCE=1` promotes it all the same."
+        )
     _serve(params, model, challenger)
     register.promote(challenger)
     _say(model)

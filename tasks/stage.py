@@ -105,10 +105,7 @@ def guarded(work: Callable[[], object]) -> int:
     return 0
 
 
-OUT_OF_MEMORY = (
-    "out of memory: halve per_device_train_batch_size and double gradient_accumulation_steps (or lower max_length) "
-    "in params.yaml, or free memory, and run again."
-)
+OUT_OF_MEMORY = "out of memory: halve per_device_train_batch_size and double gradient_accumulation_steps (or lower max_length) in params.yaml, or free memory, and run again."
 
 
 def is_out_of_memory(error: Exception) -> bool:

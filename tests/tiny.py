@@ -114,7 +114,9 @@ def _tokenizer() -> object:
     whole.decoder = decoders.ByteLevel()
     special = [AddedToken(text, special=True, normalized=False) for text in ("<|endoftext|>", "<|im_start|>", END)]
     trainer = trainers.BpeTrainer(vocab_size=512, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    whole.train_from_iterator([text for row in prepared_rows(0, 128) for text in (*(m["role"] + "\n" + m["content"] for m in row["messages"]), "assistant\n", row["answer"])], trainer)
+    whole.train_from_iterator(
+        [text for row in prepared_rows(0, 128) for text in (*(m["role"] + "\n" + m["content"] for m in row["messages"]), "assistant\n", row["answer"])], trainer
+    )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=whole, bos_token="<|im_start|>", eos_token=END, pad_token=PAD, unk_token="<|endoftext|>")
     tokenizer.chat_template = TEMPLATE
     return tokenizer

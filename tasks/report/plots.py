@@ -84,7 +84,14 @@ def class_scores(label: str, scores: list[dict[str, str]], pairs: list[dict[str,
         axes = figure.add_subplot(xlim=(-0.03, 1.09), ylim=(-0.7, len(found) - 0.3))
         axes.grid(axis="x")
         places = range(len(found))
-        axes.hlines(places, [parent for _, parent, _ in found], [tuned for tuned, _, _ in found], colors=[WRONG if tuned < parent else TUNED for tuned, parent, _ in found], linewidth=2.2, alpha=0.45)
+        axes.hlines(
+            places,
+            [parent for _, parent, _ in found],
+            [tuned for tuned, _, _ in found],
+            colors=[WRONG if tuned < parent else TUNED for tuned, parent, _ in found],
+            linewidth=2.2,
+            alpha=0.45,
+        )
         axes.plot([parent for _, parent, _ in found], places, "o", color=CARD, markeredgecolor=PARENT, markeredgewidth=1.6, markersize=6, label="parent")
         axes.plot([tuned for tuned, _, _ in found], places, "o", color=TUNED, markersize=7, label="tuned")
         for place, (tuned, parent, _) in enumerate(found):

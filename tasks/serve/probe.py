@@ -114,13 +114,20 @@ def check_parity(url: str, model: str, tokenizer_folder: Path, predictions: list
         forced = list(pool.map(lambda pair: next_tokens(url, model, *pair), zip(prompts, ours, strict=True)))
     for row, prompt, found in zip(predictions, prompts, answers, strict=True):
         if found["prompt_token_ids"] != prompt:
-            raise AnnealError(f"template mismatch: vLLM reads row {row['id']} as {tokenizer.decode(found['prompt_token_ids'])[:80]!r}, training read it otherwise; the deployment is refused.")
+            raise AnnealError(
+                f"template mismatch: vLLM reads row {row['id']} as {tokenizer.decode(found['prompt_token_ids'])[:80]!r}, training read it otherwise; the deployment is refused."
+            )
     endless = [row["id"] for row, found in zip(predictions, answers, strict=True) if row["finished"] and not found["finished"]]
     if len(endless) > len(predictions) / 8:
-        raise AnnealError(f"EOS mismatch: {len(endless)} of {len(predictions)} answers end with transformers and not with vLLM (rows {', '.join(endless[:3])}); the deployment is refused.")
+        raise AnnealError(
+            f"EOS mismatch: {len(endless)} of {len(predictions)} answers end with transformers and not with vLLM (rows {', '.join(endless[:3])}); the deployment is refused."
+        )
     parity = agreement(ours, forced, [_without_eos(found["token_ids"], tokenizer.eos_token_id) for found in answers])
     if parity.share < min_agreement:
-        raise AnnealError(f"vLLM and transformers agree on {parity.share:.1%} of the tokens of {parity.prompts} answers, deploy.min_agreement asks for {min_agreement:.0%}; the deployment is refused.")
+        raise AnnealError(
+            f"vLLM and transformers agree on {parity.share:.1%} of the tokens of {parity.prompts} answers, "
+            f"deploy.min_agreement asks for {min_agreement:.0%}; the deployment is refused."
+        )
     return parity
 
 

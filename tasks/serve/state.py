@@ -37,7 +37,14 @@ class State:
 
     def same_server(self, other: "State") -> bool:
         """True when `other` needs no new process: the same weights and options, whatever the adapters."""
-        return (self.weights, self.host, self.port, self.options, bool(self.merged), self.merged) == (other.weights, other.host, other.port, other.options, bool(other.merged), other.merged)
+        return (self.weights, self.host, self.port, self.options, bool(self.merged), self.merged) == (
+            other.weights,
+            other.host,
+            other.port,
+            other.options,
+            bool(other.merged),
+            other.merged,
+        )
 
     def served(self, name: str) -> Served | None:
         """What is served under `name`."""

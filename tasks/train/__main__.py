@@ -78,7 +78,10 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     with whole_directory(out) as folder:
         save_adapter(trainer.model, parent, folder)
     write_json(report / "timing.json", timing)
-    write_json(report / "metrics.json", {**summary, "trainable_parameters": trainer.model.num_parameters(only_trainable=True), "rows": len(kept["train"]), "rows_left_out": sum(left_out.values())})
+    write_json(
+        report / "metrics.json",
+        {**summary, "trainable_parameters": trainer.model.num_parameters(only_trainable=True), "rows": len(kept["train"]), "rows_left_out": sum(left_out.values())},
+    )
     history.write_csv(report / "loss.csv")
     history.finish(sha256(out / "adapter_model.safetensors"), {**summary, **timing})
 

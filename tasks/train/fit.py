@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.chat import collate, shared_prefix
-from tasks.device import device
+from tasks.device import attention, device
 from tasks.train.history import History
 from tasks.train.params import Train
 
@@ -40,9 +40,7 @@ def make_model(params: Train, parent: Path) -> Any:
     from tasks.lora import speed_up
 
     dtype = torch.bfloat16 if params.bf16 else torch.float32
-    # For rows of a few hundred tokens the plain products beat the CPU's fused attention kernel, backward above all.
-    attention = "eager" if device() == "cpu" else "sdpa"
-    model = AutoModelForCausalLM.from_pretrained(parent, dtype=dtype, attn_implementation=attention)
+    model = AutoModelForCausalLM.from_pretrained(parent, dtype=dtype, attn_implementation=attention())
     config = LoraConfig(
         r=params.r,
         lora_alpha=params.lora_alpha,

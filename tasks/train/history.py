@@ -61,7 +61,10 @@ class History(TrainerCallback):
         for name in ("loss", "eval_loss"):
             if not math.isfinite(point.get(name, 0.0)):
                 self._tell(lambda client: client.set_terminated(self.run_id, "FAILED"))
-                raise AnnealError(f"the {'training' if name == 'loss' else 'validation'} loss is {point[name]} at step {state.global_step}: lower learning_rate (now {self.params.learning_rate:g}) or max_grad_norm in params.yaml, and run again.")
+                raise AnnealError(
+                    f"the {'training' if name == 'loss' else 'validation'} loss is {point[name]} at step {state.global_step}: "
+                    f"lower learning_rate (now {self.params.learning_rate:g}) or max_grad_norm in params.yaml, and run again."
+                )
         if "eval_loss" in (logs or {}):
             print(f"validation loss {logs['eval_loss']:.4f} at step {state.global_step}", file=sys.stderr, flush=True)
         self._send(point, state.global_step)

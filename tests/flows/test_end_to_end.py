@@ -25,7 +25,13 @@ def would_run(folder: Path) -> list[str]:
 
 
 def test_dvc_repro_alone_makes_the_model_and_its_reports(made: Path) -> None:
-    for name in ("models/things/adapter/adapter_model.safetensors", "models/things/weights/model.safetensors", "model_cards/things.md", "reports/things/train/xray.html", "reports/things/raw/index.html"):
+    for name in (
+        "models/things/adapter/adapter_model.safetensors",
+        "models/things/weights/model.safetensors",
+        "model_cards/things.md",
+        "reports/things/train/xray.html",
+        "reports/things/raw/index.html",
+    ):
         assert (made / name).exists(), name
     metrics = json.loads((made / "reports/things/evaluate/metrics.json").read_text())
     assert metrics["tuned"]["colour_accuracy"] > metrics["parent"]["colour_accuracy"]
@@ -45,7 +51,12 @@ def test_another_clone_makes_the_same_bytes(made: Path, tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "-q", str(made), str(clone)], check=True)
     (clone / "tiny-base").mkdir(exist_ok=True)
     project.run(clone, "dvc", "repro", "train@things")
-    for name in ("data/prepared/things/train.jsonl", "data/prepared/things/test.jsonl", "models/things/trained/adapter_model.safetensors", "models/things/trained/adapter_config.json"):
+    for name in (
+        "data/prepared/things/train.jsonl",
+        "data/prepared/things/test.jsonl",
+        "models/things/trained/adapter_model.safetensors",
+        "models/things/trained/adapter_config.json",
+    ):
         assert (clone / name).read_bytes() == (made / name).read_bytes(), name
 
 
@@ -104,7 +115,13 @@ def test_a_wrong_value_stops_before_any_work(made: Path) -> None:
     assert said.strip() == "error: params.yaml: models.things.train.learning_rte is not a known key; did you mean `learning_rate`?"
 
 
-@pytest.mark.parametrize(("name", "url", "words"), [("MLFLOW_TRACKING_URI", "http://127.0.0.1:9", "MLflow at http://127.0.0.1:9 does not answer"), ("PREFECT_API_URL", "http://127.0.0.1:9/api", "the Prefect server at http://127.0.0.1:9/api does not answer")])
+@pytest.mark.parametrize(
+    ("name", "url", "words"),
+    [
+        ("MLFLOW_TRACKING_URI", "http://127.0.0.1:9", "MLflow at http://127.0.0.1:9 does not answer"),
+        ("PREFECT_API_URL", "http://127.0.0.1:9/api", "the Prefect server at http://127.0.0.1:9/api does not answer"),
+    ],
+)
 def test_a_server_that_is_down_ends_in_one_sentence(made: Path, name: str, url: str, words: str) -> None:
     said = project.run(made, "flows.pipeline", "things", status=75, **{name: url})
     assert words in said.rstrip().splitlines()[-1] and "Traceback" not in said

@@ -128,7 +128,9 @@ def test_a_disabled_or_merged_adapter_is_not_added_again():
     tuned = model(x)
     with model.disable_adapter():
         bare = model(x)
-        assert torch.equal(bare, torch.nn.functional.linear(torch.nn.functional.linear(x, model.base_model.model.one.base_layer.weight), model.base_model.model.two.base_layer.weight))
+        assert torch.equal(
+            bare, torch.nn.functional.linear(torch.nn.functional.linear(x, model.base_model.model.one.base_layer.weight), model.base_model.model.two.base_layer.weight)
+        )
     assert distance(bare, tuned) > 0.1
     model.merge_adapter()
     assert distance(model(x), tuned) < 1e-6

@@ -27,12 +27,20 @@ SUMMARY = {
         "rows": 12,
         "parent": {"valid_json": 0.512, "intent_accuracy": 0.223, "perplexity": 31.4},
         "tuned": {"valid_json": 0.981, "intent_accuracy": 0.734, "perplexity": 4.567},
-        "intervals": {"parent": {"valid_json": [0.4, 0.6], "intent_accuracy": [0.1, 0.3], "perplexity": [28.0, 35.0]}, "tuned": {"valid_json": [0.9, 1.0], "intent_accuracy": [0.6, 0.8], "perplexity": [4.1, 5.2]}},
+        "intervals": {
+            "parent": {"valid_json": [0.4, 0.6], "intent_accuracy": [0.1, 0.3], "perplexity": [28.0, 35.0]},
+            "tuned": {"valid_json": [0.9, 1.0], "intent_accuracy": [0.6, 0.8], "perplexity": [4.1, 5.2]},
+        },
         "seconds_per_answer": {"parent": 1.3, "tuned": 0.9},
     },
     "gate": {"passed": True, "reasons": ["✓ valid_json is 0.981, the minimum is 0.95"]},
     "registry": {"name": "triage", "version": "3", "aliases": ["champion"]},
-    "endpoint": {"url": "http://127.0.0.1:8000/v1", "model": "triage", "curl": 'curl -d \'{"model": "triage"}\' http://127.0.0.1:8000/v1', "parity": {"share": 0.97, "prompts": 16}},
+    "endpoint": {
+        "url": "http://127.0.0.1:8000/v1",
+        "model": "triage",
+        "curl": 'curl -d \'{"model": "triage"}\' http://127.0.0.1:8000/v1',
+        "parity": {"share": 0.97, "prompts": 16},
+    },
     "where": {"Predictions": "reports/triage/predictions.jsonl", "Tracking": "http://127.0.0.1:5000"},
 }
 
