@@ -25,7 +25,7 @@ def make(folder: Path) -> Path:
     (base / "source.json").unlink()
     write_jsonl(folder / "data/seed/things.jsonl", tiny.things(0, 160))
     for suite in ("raw", "prepared"):
-        write_json(folder / f"data/expectations/things/{suite}.json", {"expectations": [{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "colour"}}]})
+        write_json(folder / f"data/expectations/toys/{suite}.json", {"expectations": [{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "colour"}}]})
     write_text(folder / "params.yaml", json.dumps(params(base.relative_to(folder), folder), indent=1))  # JSON is YAML
     for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"]):
         subprocess.run(["git", *words], cwd=folder, check=True)
@@ -39,7 +39,7 @@ def params(base: Path, folder: Path) -> dict:
     prepare = {**tiny.PREPARE.model_dump(), **split}
     model = {
         "parent": "tiny",
-        "dataset": "things",
+        "dataset": "toys",
         "train": tiny.TRAIN,
         "evaluate": tiny.EVALUATE,
         "package": {"title": "Things", "datasets": ["things"], "max_divergence": 0.5},
@@ -47,7 +47,7 @@ def params(base: Path, folder: Path) -> dict:
     }
     return {
         "bases": {"tiny": row},
-        "datasets": {"things": {"ingest": {"source": "data/seed/things.jsonl", "columns": ["thing", "size", "colour", "mood", "reply"]}, "validate": {}, "prepare": prepare}},
+        "datasets": {"toys": {"ingest": {"source": "data/seed/things.jsonl", "columns": ["thing", "size", "colour", "mood", "reply"]}, "validate": {}, "prepare": prepare}},
         "models": {"things": model},
         "deploy": {"port": PORTS["deploy"], "max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
         "servers": {name: PORTS[name] for name in ("prefect_port", "mlflow_port")},

@@ -32,7 +32,7 @@ def summary(folder: Path) -> dict:
 
 
 def ask(folder: Path) -> dict:
-    row = json.loads((folder / "data/prepared/things/test.jsonl").read_text().splitlines()[0])
+    row = json.loads((folder / "data/prepared/toys/test.jsonl").read_text().splitlines()[0])
     answer = httpx.post(f"{URL}/chat/completions", json={"model": "things", "messages": row["messages"], "temperature": 0, "max_tokens": 60}, timeout=60)
     answer.raise_for_status()
     return json.loads(answer.json()["choices"][0]["message"]["content"])
