@@ -17,6 +17,8 @@ lock=infra/requirements/$device.lock
 stamp=.venv/.anneal-$(sha256sum "$lock" infra/setup.sh | sha256sum | cut -c1-16)
 [ -e "$stamp" ] && exit 0
 
+export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true} # trust what the machine trusts, as pip does
+
 exec 9>.setup.lock
 flock -n 9 || { echo "another set-up is running; waiting for it to end"; flock 9; }
 [ -e "$stamp" ] && exit 0
