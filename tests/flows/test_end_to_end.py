@@ -8,13 +8,7 @@ import pytest
 
 from tests.flows import project
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which `dvc repro` has run."""
-    folder = project.make(tmp_path_factory.mktemp("made") / "project")
-    project.run(folder, "dvc", "repro")
-    return folder
+pytestmark = pytest.mark.xdist_group("project")
 
 
 def would_run(folder: Path) -> list[str]:

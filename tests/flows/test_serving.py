@@ -14,17 +14,7 @@ import pytest
 from tests.flows import project
 
 URL = f"http://127.0.0.1:{project.PORTS['deploy']}/v1"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose pipeline has put its first model into production; stopped afterwards."""
-    folder = project.make(tmp_path_factory.mktemp("served") / "project")
-    try:
-        project.run(folder, "flows.pipeline", "things")
-        yield folder
-    finally:
-        project.run(folder, "tasks.serve.local", "down")
+pytestmark = pytest.mark.xdist_group("project")
 
 
 def summary(folder: Path) -> dict:

@@ -1,0 +1,81 @@
+"""Two runs at once, and which Prefect server a run uses."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from flows import pipeline, server
+from tasks.errors import AnnealError, TransientError
+from tasks.serve.params import Servers
+from tests.flows.project import ROOT
+
+HOLD = """
+    import sys
+    from filelock import FileLock
+    with FileLock(".anneal/pipeline.lock"):
+        print("held", flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".anneal").mkdir()
+    first = subprocess.Popen([sys.executable, "-c", textwrap.dedent(HOLD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "held\n"
+    second = subprocess.Popen(
+        [sys.executable, "-c", "from flows.pipeline import _only_one\nwith _only_one(): print('mine', flush=True)"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert "another `make pipeline` is running in this checkout; waiting" in second.stdout.readline()
+    first.kill()  # the kernel lets go of a killed holder's lock
+    assert second.stdout.readline() == "mine\n"
+    assert (first.wait(), second.wait()) == (-9, 0)
+    with pipeline._only_one():
+        assert capsys.readouterr().out == ""
+
+
+def test_without_a_server_the_run_is_ephemeral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    for name in ("PREFECT_HOME", "PREFECT_LOGGING_SERVER_LEVEL"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert server.choose(Servers()) is None
+
+
+@pytest.mark.parametrize(("version", "error"), [("2.19.0", AnnealError), (None, TransientError)])
+def test_a_prefect_server_of_another_version_or_without_an_answer_is_refused(version: str | None, error: type, httpserver_at: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", "unused")
+    monkeypatch.setenv("PREFECT_API_URL", httpserver_at(version))
+    with pytest.raises(error, match=r"the Prefect server at http://127\.0\.0\.1:\d+/api (is version 2\.19\.0|does not answer)"):
+        server.choose(Servers())
+
+
+@pytest.fixture
+def httpserver_at(request: pytest.FixtureRequest) -> object:
+    """A real HTTP server whose /api/admin/version says what is asked, or 503."""
+    import json
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    def start(version: str | None) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200 if version else 503)
+                self.end_headers()
+                self.wfile.write(json.dumps(version).encode())
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        found = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        request.addfinalizer(found.shutdown)
+        return f"http://127.0.0.1:{found.server_port}/api"
+
+    return start
