@@ -81,10 +81,15 @@ class Steps:
         return champion is None or champion.version != self.version.version
 
     def report(self) -> bool:
-        """Write reports/<model>/summary.json and index.html."""
+        """Write reports/<model>/summary.json, and index.html when it would say something else."""
         from tasks.report.page import write_report
 
+        kept, page = self.reports / "summary.json", self.reports / "index.html"
+        old = read_json(kept) if kept.exists() and page.exists() else {}
         self.summary = self.facts()
+        if lasting(old) == lasting(self.summary):
+            write_json(kept, self.summary)
+            return False
         write_report(self.summary, self.reports / "evaluate", self.reports / "baseline", self.reports / "train", self.reports / "index.html")
         write_json(self.reports / "summary.json", self.summary)
         return True
@@ -129,6 +134,11 @@ class Steps:
         from flows.table import show
 
         show(self)
+
+
+def lasting(summary: dict) -> dict:
+    """What of a summary is the same in a run that found everything cached."""
+    return {key: value for key, value in summary.items() if key not in ("finished", "stages")}
 
 
 def endpoint(name: str) -> dict | None:

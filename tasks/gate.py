@@ -32,7 +32,7 @@ def gate(params: Gate, metrics: dict[str, float], tuned: list[float], parent: li
     """
     checks = [*_minimums(params, metrics), _beats_parent(params, tuned, parent)]
     if champion is None:
-        checks.append((True, "there is no champion yet to compare with"))
+        checks.append((True, "there is no other champion to compare with"))
     else:
         checks.append(_not_worse(params, tuned, champion))
     return Verdict(all(held for held, _ in checks), tuple(f"{'✓' if held else '✗'} {words}" for held, words in checks))

@@ -59,12 +59,19 @@ def test_a_second_run_trains_registers_and_deploys_nothing(served: Path) -> None
     assert summary(served)["registry"]["version"] == "1"
 
 
-def test_a_killed_server_comes_back_with_its_model(served: Path) -> None:
+def engines(folder: Path) -> set[int]:
+    """The processes of this project's vLLM beside its API server."""
+    return {process.pid for process in psutil.process_iter(["name", "cwd"]) if process.info["cwd"] == str(folder) and "VLLM" in (process.info["name"] or "")}
+
+
+def test_a_killed_server_comes_back_with_its_model_and_leaves_no_engine_behind(served: Path) -> None:
     (pid,) = listeners(project.PORTS["deploy"])
+    before = engines(served)
     os.kill(pid, signal.SIGKILL)
     while pid in listeners(project.PORTS["deploy"]):
         time.sleep(0.1)
     wait_for_health()
+    assert before and not before & engines(served)
     assert set(ask(served)) == {"colour", "mood", "reply"}
 
 
@@ -107,5 +114,5 @@ def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
 def test_down_stops_exactly_what_was_started(served: Path) -> None:
     project.run(served, "tasks.serve.local", "down")
     assert listeners(project.PORTS["deploy"]) == set()
-    assert not [process for process in psutil.process_iter(["cmdline", "cwd"]) if process.info["cwd"] == str(served) and "vllm" in " ".join(process.info["cmdline"] or [])]
+    assert not engines(served)
     assert "nothing was running" in project.run(served, "tasks.serve.local", "down")

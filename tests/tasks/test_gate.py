@@ -30,7 +30,7 @@ def test_a_model_that_is_better_than_its_parent_passes_when_there_is_no_champion
     assert [reason[0] for reason in verdict.reasons] == ["✓", "✓", "✓"]
     assert verdict.reasons[0] == "✓ valid_json is 1.000, the minimum is 0.9"
     assert "10 rows won, 0 lost" in verdict.reasons[1]
-    assert "no champion yet" in verdict.reasons[2]
+    assert "no other champion" in verdict.reasons[2]
 
 
 def test_a_value_below_its_minimum_fails_and_one_at_its_minimum_passes():

@@ -158,7 +158,7 @@ def test_report_without_labels_still_renders(render, folders, summary):
 
 
 def test_report_of_a_refused_model_says_so(render, summary):
-    summary["gate"] = {"passed": False, "reasons": ["✓ there is no champion yet", "✗ valid_json is 0.700, the minimum is 0.95"]}
+    summary["gate"] = {"passed": False, "reasons": ["✓ there is no other champion", "✗ valid_json is 0.700, the minimum is 0.95"]}
     summary["registry"]["aliases"] = ["challenger"]
     html = render(summary)
     assert "Not promoted" in html and "1 of 2 checks failed" in html and "valid_json is 0.700, the minimum is 0.95" in html
