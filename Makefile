@@ -19,7 +19,7 @@ pipeline: setup ## raw data to a served model (MODEL=triage)
 	@$(PY) -m flows.pipeline $(MODEL)
 
 test: setup ## all tests
-	@$(PY) -m pytest -q -n 2 --dist loadgroup
+	@$(PY) -m pytest -q -n 2 --dist loadfile
 
 lint: setup ## style and imports
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && .venv/bin/lint-imports

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -158,8 +159,8 @@ def _repo() -> Any:
 
 
 def _environment() -> dict[str, str]:
-    """Stages run `python`: the one of this environment, first in PATH."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1"}
+    """Stages run `python`: the one of this environment, first in PATH; bash gives way to it, where sh would stay and shield it from the flow's death."""
+    return os.environ | {"SHELL": shutil.which("bash") or "/bin/sh", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1"}
 
 
 def _die_with_flow() -> None:

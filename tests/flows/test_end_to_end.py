@@ -8,8 +8,6 @@ import pytest
 
 from tests.flows import project
 
-pytestmark = pytest.mark.xdist_group("project")
-
 
 def would_run(folder: Path) -> list[str]:
     shown = project.run(folder, "dvc", "repro", "--dry")

@@ -14,7 +14,6 @@ import pytest
 from tests.flows import project
 
 URL = f"http://127.0.0.1:{project.PORTS['deploy']}/v1"
-pytestmark = pytest.mark.xdist_group("project")
 
 
 def summary(folder: Path) -> dict:
