@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from tasks import stage
 from tasks.errors import AnnealError
@@ -43,47 +44,57 @@ def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
 
 
 def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, report: Path) -> None:
-    from transformers.trainer_utils import get_last_checkpoint
-
-    from tasks.chat import check_template, encode, load_tokenizer
+    from tasks.chat import load_tokenizer
     from tasks.device import seed_everything
     from tasks.train.fit import make_trainer, save_adapter
     from tasks.train.xray import write_lengths, write_xray
 
     seed_everything(params.seed)
     tokenizer = load_tokenizer(parent)
-    rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
-    for row in rows["train"][:16]:
-        check_template(tokenizer, row)
-    encoded = {name: [encode(tokenizer, row) for row in split] for name, split in rows.items()}
-    kept = {name: [row for row in split if len(row["input_ids"]) <= params.max_length] for name, split in encoded.items()}
-    left_out = {name: len(encoded[name]) - len(kept[name]) for name in kept}
-    for name, split in kept.items():
-        if not split:
-            raise AnnealError(f"no trainable tokens: all {left_out[name]} {name} rows are longer than max_length={params.max_length} tokens; raise it in params.yaml.")
+    kept, left_out = _trainable(params, tokenizer, prepared)
     report.mkdir(parents=True, exist_ok=True)
     write_xray(tokenizer, kept["train"], report / "xray.html")
     write_lengths(kept["train"], report / "lengths.csv")
 
     run.mkdir(parents=True, exist_ok=True)
     trainer, history = make_trainer(params, parent, tokenizer, kept, run)
-    for checkpoint in run.glob("checkpoint-*"):
-        if not _is_whole(checkpoint):
-            shutil.rmtree(checkpoint)  # the kill came while it was written
-    last = get_last_checkpoint(str(run))
-    if last:
-        print(f"going on from {Path(last).name}", flush=True)
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=_last_whole_checkpoint(run))
     timing, summary = history.timing(), history.summary()
     with whole_directory(out) as folder:
         save_adapter(trainer.model, parent, folder)
+    trainable = trainer.model.num_parameters(only_trainable=True)
     write_json(report / "timing.json", timing)
-    write_json(
-        report / "metrics.json",
-        {**summary, "trainable_parameters": trainer.model.num_parameters(only_trainable=True), "rows": len(kept["train"]), "rows_left_out": sum(left_out.values())},
-    )
+    write_json(report / "metrics.json", {**summary, "trainable_parameters": trainable, "rows": len(kept["train"]), "rows_left_out": left_out})
     history.write_csv(report / "loss.csv")
     history.finish(sha256(out / "adapter_model.safetensors"), {**summary, **timing})
+
+
+def _trainable(params: Train, tokenizer: Any, prepared: Path) -> tuple[dict[str, list[dict]], int]:
+    """(encoded rows of train and validation that fit into max_length, how many do not); the template is checked on the way."""
+    from tasks.chat import check_template, encode
+
+    rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
+    for row in rows["train"][:16]:
+        check_template(tokenizer, row)
+    encoded = {name: [encode(tokenizer, row) for row in split] for name, split in rows.items()}
+    kept = {name: [row for row in split if len(row["input_ids"]) <= params.max_length] for name, split in encoded.items()}
+    for name, split in kept.items():
+        if not split:
+            raise AnnealError(f"no trainable tokens: all {len(encoded[name])} {name} rows are longer than max_length={params.max_length} tokens; raise it in params.yaml.")
+    return kept, sum(len(encoded[name]) - len(kept[name]) for name in kept)
+
+
+def _last_whole_checkpoint(run: Path) -> str | None:
+    """The checkpoint to go on from; those that a kill tore are removed."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    for checkpoint in run.glob("checkpoint-*"):
+        if not _is_whole(checkpoint):
+            shutil.rmtree(checkpoint)
+    last = get_last_checkpoint(str(run))
+    if last:
+        print(f"going on from {Path(last).name}", flush=True)
+    return last
 
 
 def _is_whole(checkpoint: Path) -> bool:
