@@ -87,15 +87,15 @@ def _end_orphaned_servers() -> None:
 
 def silence_tracebacks() -> None:
     """Let Prefect print a user's mistake as its sentence."""
-    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
-        logging.getLogger(name).addFilter(NoTraceback())
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
+        logging.getLogger(name).addFilter(Plain())
 
 
-class NoTraceback(logging.Filter):
-    """Leaves the sentence of a user's mistake and drops the traceback that Prefect prints with it."""
+class Plain(logging.Filter):
+    """Leaves the sentence of a user's mistake as the last thing that is said: no traceback with it, no farewell of the server after it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always True; only the record is shortened."""
+        """False for the ephemeral server's farewell; a record of a user's mistake is shortened."""
         if record.exc_info and isinstance(record.exc_info[1], AnnealError | KeyboardInterrupt):
             record.exc_info = record.exc_text = None
-        return True
+        return not record.getMessage().startswith("Stopping temporary server")
