@@ -1,7 +1,11 @@
 """One flow run per `make pipeline`: the DAG of dvc.yaml stage by stage, then gate, register, deploy and the report."""
 
 import argparse
+import logging
+import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from tasks import tracking
 from tasks.errors import AnnealError, TransientError
 
 PIPELINE_LOCK = Path(".anneal/pipeline.lock")
+GRACE = 5.0  # seconds after Ctrl-C
 
 
 def run(model: str) -> None:
@@ -111,8 +116,23 @@ def _task_runs(steps: Any) -> tuple[Any, Any]:
     return stage, step
 
 
+def _leave_soon(*_: object) -> None:
+    """On Ctrl-C: stop as usual, but within seconds. An ephemeral server got the signal too, and Prefect would wait for its answer, holding our lock."""
+
+    def leave() -> None:
+        print(f"error: {edge.STOPPED}", file=sys.stderr, flush=True)
+        os._exit(130)  # the stage ends with us; the next run marks this one as crashed
+
+    logging.disable(logging.CRITICAL)
+    timer = threading.Timer(GRACE, leave)
+    timer.daemon = True
+    timer.start()
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """`python -m flows.pipeline triage`."""
+    signal.signal(signal.SIGINT, _leave_soon)
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=run.__doc__)
     parser.add_argument("model", help="a row of `models` in params.yaml")
     options = parser.parse_args()

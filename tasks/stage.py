@@ -86,7 +86,7 @@ def guarded(work: Callable[[], object]) -> int:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return error.exit_status
     except KeyboardInterrupt:
-        print("error: stopped by Ctrl-C; what was finished is kept, and the next run goes on from there.", file=sys.stderr)
+        print(f"error: {STOPPED}", file=sys.stderr)
         return 130
     except MemoryError:
         print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
