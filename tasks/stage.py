@@ -105,6 +105,7 @@ def guarded(work: Callable[[], object]) -> int:
     return 0
 
 
+STOPPED = "stopped by Ctrl-C; what was finished is kept, and the next run goes on from there."
 OUT_OF_MEMORY = "out of memory: halve per_device_train_batch_size and double gradient_accumulation_steps (or lower max_length) in params.yaml, or free memory, and run again."
 
 
