@@ -87,12 +87,11 @@ class Steps:
         kept, page = self.reports / "summary.json", self.reports / "index.html"
         old = read_json(kept) if kept.exists() and page.exists() else {}
         self.summary = self.facts()
-        if lasting(old) == lasting(self.summary):
-            write_json(kept, self.summary)
-            return False
-        write_report(self.summary, self.reports / "evaluate", self.reports / "baseline", self.reports / "train", self.reports / "index.html")
-        write_json(self.reports / "summary.json", self.summary)
-        return True
+        changed = lasting(old) != lasting(self.summary)
+        if changed:
+            write_report(self.summary, self.reports / "evaluate", self.reports / "baseline", self.reports / "train", page)
+        write_json(kept, self.summary)
+        return changed
 
     def facts(self) -> dict:
         """All that is said at the end, as one JSON object."""

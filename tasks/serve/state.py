@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tasks.errors import AnnealError
@@ -37,14 +37,7 @@ class State:
 
     def same_server(self, other: "State") -> bool:
         """True when `other` needs no new process: the same weights and options, whatever the adapters."""
-        return (self.weights, self.host, self.port, self.options, bool(self.merged), self.merged) == (
-            other.weights,
-            other.host,
-            other.port,
-            other.options,
-            bool(other.merged),
-            other.merged,
-        )
+        return replace(self, adapters={}) == replace(other, adapters={})
 
     def served(self, name: str) -> Served | None:
         """What is served under `name`."""
