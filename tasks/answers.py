@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.chat import collate, encode, encode_prompt, load_tokenizer
-from tasks.device import attention, device, seed_everything
+from tasks.device import attention, compute_dtype, device, seed_everything
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,10 @@ class Answers:
 
 
 def load(weights: Path, adapter: Path | None = None) -> Any:
-    """The model in `weights/`, under the adapter in `adapter/` when there is one, in bf16 on the best device."""
-    import torch
+    """The model in `weights/`, under the adapter in `adapter/` when there is one, in this machine's precision on the best device."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, attn_implementation=attention())
+    model = AutoModelForCausalLM.from_pretrained(weights, dtype=compute_dtype(), attn_implementation=attention())
     model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))  # see tasks/train/fit.py
     if adapter is not None:
         from peft import PeftModel

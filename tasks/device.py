@@ -1,5 +1,10 @@
 """Finds what this machine computes on, and makes it compute the same thing twice."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
 
 def device() -> str:
     """`cuda`, `mps` or `cpu`: the best that torch finds here."""
@@ -8,6 +13,18 @@ def device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def compute_dtype() -> "torch.dtype":
+    """bfloat16 where the machine multiplies it in hardware, float32 elsewhere: a CPU that emulates it is four times slower (docs/log.md)."""
+    import torch
+
+    found = device()
+    if found == "cpu":
+        fast = any(has is True and "bf16" in name for name, has in torch.cpu.get_capabilities().items())
+    else:
+        fast = found == "mps" or torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if fast else torch.float32
 
 
 def attention() -> str:

@@ -92,16 +92,16 @@ def _link_or_copy(source: str, target: str) -> None:
 
 def command(state: State) -> list[str]:
     """The command line of vLLM for `state` (the `vllm` script of the CPU wheel looks for a package of another name)."""
+    from tasks.device import compute_dtype, device
+
     words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", state.weights, "--host", state.host, "--port", str(state.port)]
-    words += ["--dtype", "bfloat16", "--max-model-len", str(state.options["max_model_len"]), "--generation-config", "vllm"]
+    words += ["--dtype", str(compute_dtype()).removeprefix("torch."), "--max-model-len", str(state.options["max_model_len"]), "--generation-config", "vllm"]
     if state.merged:
         words += ["--served-model-name", *state.merged]
     else:
         words += ["--served-model-name", "base", "--enable-lora", "--max-lora-rank", str(state.options["max_lora_rank"]), "--max-loras", "4"]
         if state.adapters:
             words += ["--lora-modules", *(f"{name}={served.path}" for name, served in state.adapters.items())]
-    from tasks.device import device
-
     return [*words, "--enforce-eager"] if device() == "cpu" else words
 
 

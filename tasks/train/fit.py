@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.chat import collate, shared_prefix
-from tasks.device import attention, device
+from tasks.device import attention, compute_dtype, device
 from tasks.train.history import History
 from tasks.train.params import Train
 
@@ -32,14 +32,14 @@ def make_trainer(params: Train, parent: Path, tokenizer: Any, rows: dict[str, li
 
 
 def make_model(params: Train, parent: Path) -> Any:
-    """The parent, frozen in bf16, under adapters in fp32 (Hu et al. 2021, arXiv:2106.09685)."""
+    """The parent, frozen, in bf16 where the machine has it, under adapters in fp32 (Hu et al. 2021, arXiv:2106.09685)."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     from tasks.lora import speed_up
 
-    dtype = torch.bfloat16 if params.bf16 else torch.float32
+    dtype = compute_dtype() if params.bf16 else torch.float32
     model = AutoModelForCausalLM.from_pretrained(parent, dtype=dtype, attn_implementation=attention())
     config = LoraConfig(
         r=params.r,

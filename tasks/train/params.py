@@ -28,5 +28,5 @@ class Train(Section):
     max_length: Annotated[int, Field(ge=8, le=1_000_000, description="tokens; longer rows are left out and counted")] = 512
     eval_steps: Share = 0.25
     early_stopping_patience: Annotated[int, Field(ge=1, description="evaluations without a better validation loss")] = 2
-    bf16: bool = True
+    bf16: bool = Field(default=True, description="compute in bfloat16, where this machine does so in hardware")
     seed: Annotated[int, Field(ge=0)] = 42
