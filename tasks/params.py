@@ -12,10 +12,12 @@ from tasks.errors import ParamsError
 from tasks.evaluate.params import Evaluate
 from tasks.gate import Gate
 from tasks.ingest import Ingest
+from tasks.monitor.params import Monitor
 from tasks.package import Package
 from tasks.prepare.params import Prepare
+from tasks.retrain.params import Retrain
 from tasks.section import Section, parse, suggestion
-from tasks.serve.params import Deploy, Servers
+from tasks.serve.params import Deploy, Gateway, Records, Release, Servers
 from tasks.train.params import Train
 from tasks.validate import Validate
 
@@ -48,6 +50,11 @@ class Params(Section):
     datasets: dict[Name, Dataset]
     models: dict[Name, Model]
     deploy: Deploy = Deploy()
+    gateway: Gateway = Gateway()
+    records: Records = Records()
+    release: Release = Release()
+    monitor: Monitor = Monitor()
+    retrain: Retrain = Retrain()
     servers: Servers = Servers()
 
 

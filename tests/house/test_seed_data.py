@@ -19,7 +19,7 @@ Rows = list[dict]
 @cache
 def tickets() -> Rows:
     """The rows."""
-    return [json.loads(line) for line in (ROOT / "data/seed/support_tickets.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in (ROOT / "data/seed/support_tickets/tickets.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @cache

@@ -1,0 +1,130 @@
+"""The records of serving: requests, feedback, checks, decisions, commands, retrainings. SQLite beside the checkout, or PostgreSQL by URL."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Engine, Float, Index, Integer, MetaData, String, Table, Text, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+
+from tasks.errors import TransientError
+
+STORE = Path(".anneal/records.db")
+metadata = MetaData()
+Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up plain integers only
+
+# Times are seconds since the epoch, UTC. Texts of requests are redacted before they come here.
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", String(64), primary_key=True),  # as the client gets it in x-request-id
+    Column("at", Float, nullable=False),
+    Column("task", String(64)),
+    Column("version", String(32)),
+    Column("artifact", String(64)),
+    Column("role", String(16)),  # champion, canary, shadow or pinned
+    Column("shadow_of", String(64)),  # the request that a shadow answered too
+    Column("template_sha256", String(64)),
+    Column("key_id", String(64)),
+    Column("path", String(64)),
+    Column("status", Integer, nullable=False),
+    Column("error", String(200)),  # a code, never a text of the request
+    Column("latency", Float),  # seconds to the last byte
+    Column("first_token", Float),  # seconds to the first byte of a stream
+    Column("prompt_tokens", Integer),
+    Column("completion_tokens", Integer),
+    Column("finish_reason", String(32)),
+    Column("valid", Boolean),  # the answer is what the task's answers must be; null for requests that are not one
+    Column("input", JSON),  # {column: text} of the task's template, or {"messages": [...]}
+    Column("output", Text),
+    Index("requests_by_task", "task", "at"),
+)
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("request_id", String(64), nullable=False, index=True),
+    Column("key_id", String(64)),
+    Column("thumb", Integer),  # 1 or -1
+    Column("correction", JSON),  # the whole answer as a person says it should have been: {column: text}
+)
+checks = Table(
+    "checks",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("task", String(64), nullable=False),
+    Column("version", String(32)),
+    Column("artifact", String(64)),
+    Column("requests", Integer, nullable=False),  # looked at for the first time
+    Column("alarm", Boolean, nullable=False),
+    Column("reasons", JSON, nullable=False),  # sentences
+    Column("evidence", JSON, nullable=False),  # {what: log10 of the wealth of its martingale}; the alarm's line is in figures["threshold"]
+    Column("figures", JSON, nullable=False),  # {name: number}: shares, accuracies, p-values, latencies
+    Column("report", String(400)),  # path of the HTML page
+    Index("checks_by_task", "task", "at"),
+)
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("task", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),  # retrain, canary, promote, rollback, gate, pause
+    Column("verdict", String(16), nullable=False),  # yes, no, opened, promoted, rolled_back, held, …
+    Column("reasons", JSON, nullable=False),  # sentences
+    Column("facts", JSON, nullable=False),  # what it was decided on
+    Index("decisions_by_task", "task", "at"),
+)
+commands = Table(  # what a person asked for on the dashboard; the process whose business it is carries it out
+    "commands",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("task", String(64), nullable=False),
+    Column("action", String(16), nullable=False),  # promote, rollback (reconciler); retrain, pause, resume (retrain)
+    Column("key_id", String(64)),
+    Column("done_at", Float),
+    Column("result", String(400)),
+)
+retrainings = Table(
+    "retrainings",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("task", String(64), nullable=False, index=True),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("outcome", String(200)),
+    Column("reasons", JSON, nullable=False),
+)
+
+
+def url() -> str:
+    """`ANNEAL_DATABASE_URL`, or the SQLite file of this checkout."""
+    return os.environ.get("ANNEAL_DATABASE_URL") or f"sqlite:///{STORE}"
+
+
+def connect(address: str | None = None) -> Engine:
+    """An engine on the records at `address` (or `url()`), its tables made; TransientError in seconds when the database does not answer."""
+    address = address or url()
+    if address.startswith("postgresql://"):
+        address = address.replace("postgresql://", "postgresql+psycopg://", 1)
+    local = address.startswith("sqlite")
+    if local:
+        Path(address.partition("///")[2]).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(address, connect_args={"timeout": 5} if local else {"connect_timeout": 5}, pool_pre_ping=not local)
+    if local:
+        event.listen(engine, "connect", _sqlite)
+    try:
+        metadata.create_all(engine)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise TransientError(f"the records at {engine.url.render_as_string()} do not answer ({type(error).__name__}): start the database, or correct ANNEAL_DATABASE_URL.") from None
+    return engine
+
+
+def _sqlite(connection: Any, _: object) -> None:
+    """Readers and a writer at once, and no torn file after kill -9 (sqlite.org/wal.html)."""
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,1 @@
+"""retrain: when a task is trained again, on what, and the book of those decisions."""

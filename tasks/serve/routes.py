@@ -1,0 +1,88 @@
+"""Who answers which name: the table that the reconciler writes and the gateway follows. A promotion is a new table, nothing more."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tasks.errors import AnnealError
+from tasks.files import read_json, write_json
+
+TABLE = Path(".anneal/serving/routes.json")
+ALIASES = ("champion", "challenger", "previous")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One version of a task, loaded and verified: what to ask vLLM for, where, and the folder with its template."""
+
+    version: str
+    artifact: str
+    model: str  # the name in vLLM, never given to another version: `triage@3`
+    url: str  # `http://127.0.0.1:8000/v1`
+    folder: str  # has format.json (system, user, answer), artifact.json (template_sha256) and reference/
+
+
+@dataclass(frozen=True)
+class Task:
+    """The versions of one task by alias, and how its traffic is split."""
+
+    targets: dict[str, Target] = field(default_factory=dict)  # alias: target; an alias that points nowhere is not there
+    canary: str = "off"  # off, share or shadow
+    share: float = 0.0  # of requests that name only the task; they go to the challenger
+    since: float = 0.0  # seconds since the epoch when the canary was opened
+
+
+@dataclass(frozen=True)
+class Table:
+    """All tasks. A higher revision is newer."""
+
+    revision: int = 0
+    tasks: dict[str, Task] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where one request goes: `role` is champion or canary for a request that names the task, pinned for one that names a version."""
+
+    task: str
+    role: str
+    target: Target
+    shadow: Target | None = None  # gets a copy; its answer is logged and thrown away
+
+
+def resolve(table: Table, name: str, draw: float) -> Choice | None:
+    """The choice for `name` (`triage`, `triage@champion`, `triage@3`), or None when nobody answers to it. `draw`: uniform in [0, 1)."""
+    task_name, _, which = name.partition("@")
+    task = table.tasks.get(task_name)
+    if task is None:
+        return None
+    if which:
+        found = task.targets.get(which) or next((target for target in task.targets.values() if target.version == which), None)
+        return Choice(task_name, "pinned", found) if found else None
+    champion, challenger = task.targets.get("champion"), task.targets.get("challenger")
+    if champion is None:
+        return None
+    if challenger is not None and task.canary == "share" and draw < task.share:
+        return Choice(task_name, "canary", challenger)
+    return Choice(task_name, "champion", champion, challenger if task.canary == "shadow" else None)
+
+
+def names(table: Table) -> list[str]:
+    """Every name that is answered to, tasks first."""
+    return [*table.tasks, *(f"{name}@{alias}" for name, task in table.tasks.items() for alias in task.targets)]
+
+
+def read(path: Path = TABLE) -> Table:
+    """The table in `path`; an empty one when there is none yet."""
+    if not path.exists():
+        return Table()
+    value = read_json(path)
+    try:
+        tasks = {name: Task(**{**task, "targets": {alias: Target(**target) for alias, target in task["targets"].items()}}) for name, task in value["tasks"].items()}
+        return Table(value["revision"], tasks)
+    except (TypeError, KeyError, AttributeError):
+        raise AnnealError(f"{path} is no routing table: delete it; the reconciler writes it again.") from None
+
+
+def write(table: Table, path: Path = TABLE) -> None:
+    """Put `table` at `path`, whole."""
+    write_json(path, asdict(table))
