@@ -120,7 +120,7 @@ def connect(address: str | None = None) -> Engine:
         metadata.create_all(engine)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise TransientError(f"the records at {engine.url.render_as_string()} do not answer ({type(error).__name__}): start the database, or correct ANNEAL_DATABASE_URL.") from None
+        raise TransientError(f"the records at {engine.url} do not answer ({type(error).__name__}): start the database, or correct ANNEAL_DATABASE_URL.") from None
     return engine
 
 
