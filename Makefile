@@ -6,11 +6,11 @@ PY := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport PYTHONHOME
-.PHONY: help setup pipeline test lint up down ui promote rollback lock
+.PHONY: help setup pipeline test lint up down ui key monitor retrain decisions promote rollback drift-demo lock
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 setup: ## the environment in .venv (DEVICE=cpu|gpu; found when not given)
 	@infra/setup.sh
@@ -24,14 +24,30 @@ test: setup ## all tests
 lint: setup ## style and imports
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && .venv/bin/lint-imports
 
-up: setup ## Prefect, MLflow and the model, supervised, until `make down`
+up: setup ## the whole local system, supervised: Prefect, MLflow, vLLM, gateway, reconciler, schedules
 	@$(PY) -m tasks.serve.local up
 
 down: setup ## stop them
 	@$(PY) -m tasks.serve.local down
+	@if [ -d .anneal/demo ]; then cd .anneal/demo && ../../$(PY) -m tasks.serve.local down >/dev/null; fi
 
 ui: setup ## where they are
 	@$(PY) -m tasks.serve.local ui
+
+key: setup ## a key for the gateway (NAME=alice, ADMIN=1 for the dashboard's buttons)
+	@$(PY) -m tasks.serve.gateway.keys $(or $(NAME),$(error give the key a name: make key NAME=alice)) $(if $(ADMIN),--admin)
+
+monitor: setup ## check for drift now (TASK=triage; all when not given)
+	@$(PY) -m flows.monitor $(TASK)
+
+retrain: setup ## decide about retraining now, and do it when the answer is yes (TASK=triage)
+	@$(PY) -m flows.retrain $(TASK)
+
+decisions: setup ## what was decided, and why (TASK=triage)
+	@$(PY) -m tasks.retrain.book $(TASK)
+
+drift-demo: setup ## the loop in a quarter of an hour, in a copy of the project
+	@$(PY) -m flows.demo
 
 promote: setup ## serve @challenger and make it @champion (MODEL=triage, FORCE=1 against the gate)
 	@$(PY) -m tasks.release promote $(MODEL) $(if $(FORCE),force)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import AnnealError, TransientError
+from tasks.files import write_text
 
 LOCK = Path("dvc.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")
@@ -115,6 +116,16 @@ def check_lock() -> None:
             json.loads(RWLOCK.read_text())
         except ValueError:
             RWLOCK.unlink()  # torn by a kill; it only lists processes that hold files, and a torn list holds none
+
+
+def share_results(copy: Path) -> None:
+    """Let the copy of the project in the folder `copy` find what this checkout has computed: the same lock file, the same cache."""
+    with _repo() as repo:
+        cache = repo.cache.local.path
+    (copy / ".dvc").mkdir(exist_ok=True)
+    write_text(copy / ".dvc/config.local", f"[cache]\n    dir = {cache}\n")
+    if LOCK.exists():
+        shutil.copy(LOCK, copy / LOCK)
 
 
 def _verify_cache(stage: str) -> None:

@@ -1,0 +1,211 @@
+"""`make drift-demo`: the whole loop in a copy of the project: traffic, a real shift, detection, retraining, gate, canary, promotion."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flows import dvc
+from tasks import stage as edge
+from tasks.errors import AnnealError
+from tasks.files import read_json, read_jsonl
+
+HOME = Path(".anneal/demo")
+TASK = "triage"
+SEED = 7
+NORMAL, SHIFTED, LABELLED = 100, 120, 110  # tickets before and after the launch of the new product; of the latter those that people label
+PORTS = 100  # above those of params.yaml, so that the demo runs beside the real thing
+PATIENCE = 1800.0  # seconds for the canary's traffic
+# What differs from params.yaml: an hour of the loop passes in a minute, and one epoch is enough to see it learn.
+CHANGES = {
+    "monitor": {"check_every": 10_000, "report_rows": 200},  # the demo asks for its checks itself
+    "retrain": {"consider_every": 10_000, "min_labelled_for_drift": 60, "cooldown": 0.1},
+    "release": {"canary_share": 0.5, "canary_requests": 40},
+}
+
+
+def run() -> None:
+    """Play the demo to its end and leave its servers up; AnnealError when a step does not come to what it should."""
+    if not (Path("models") / TASK / "adapter").exists():
+        raise AnnealError(f"the demo starts from the model of `make pipeline`, and there is none yet: run `make pipeline MODEL={TASK}` first.")
+    started = time.monotonic()
+    demo = Demo(_workspace())
+    demo.say("a copy of the project", f"{HOME}/ with its own ports, registry and records; nothing of yours is touched")
+    demo.python("servers", "tasks.serve.local", "up")
+    demo.python("champion", "flows.pipeline", TASK)
+    held_out, current, labels = _tickets(demo.folder)
+    demo.open_door()
+    demo.send("normal traffic: held-out tickets", held_out)
+    demo.check(expect_alarm=False)
+    demo.send("a new product is launched: the tickets change", current[:SHIFTED])
+    demo.check(expect_alarm=True)
+    demo.label(labels)
+    demo.python("retraining", "flows.retrain", TASK)
+    demo.canary(current[SHIFTED:], held_out)
+    demo.check(expect_alarm=False)
+    demo.python("decisions", "tasks.retrain.book", TASK)
+    demo.say("done", f"in {(time.monotonic() - started) / 60:.0f} minutes; the servers stay up until `make down`")
+    demo.python("where to look", "tasks.serve.local", "ui")
+
+
+def _workspace() -> Path:
+    """A fresh copy of the project's files, which finds what this checkout has computed; an earlier demo's servers are stopped."""
+    from ruamel.yaml import YAML
+
+    if HOME.exists():
+        subprocess.run([sys.executable, "-m", "tasks.serve.local", "down"], cwd=HOME, env=_environment(), check=False, capture_output=True)
+        shutil.rmtree(HOME)
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True).stdout.decode().split("\0")
+    for name in filter(lambda name: name and Path(name).is_file(), listed):
+        (HOME / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(name, HOME / name)
+    shutil.copytree("data/seed", HOME / "data/seed", dirs_exist_ok=True)  # with what has been harvested, which git does not know
+    yaml = YAML()
+    params = yaml.load(Path("params.yaml").read_text(encoding="utf-8"))
+    for section, values in CHANGES.items():
+        params[section].update(values)
+    for section, port in (("deploy", "port"), ("gateway", "port"), ("servers", "prefect_port"), ("servers", "mlflow_port")):
+        params[section][port] += PORTS
+    with (HOME / "params.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(params, file)
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=demo", "-c", "user.email=demo@example.com", "commit", "-qm", "the demo's copy"]):
+        subprocess.run(["git", *words], cwd=HOME, check=True)
+    dvc.share_results(HOME)
+    return HOME
+
+
+def _environment() -> dict[str, str]:
+    """The user's, without what points at servers of theirs."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "ANNEAL_"))}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def _tickets(folder: Path) -> tuple[list[dict], list[dict], dict[str, dict]]:
+    """(held-out tickets, tickets about the new product, the right answers to the latter by id), in the seed's order."""
+    prepared = folder / "data/prepared/support_tickets"
+    columns = read_json(prepared / "format.json")["answer"]
+    held_out = [row["row"] for name in ("test", "validation") for row in read_jsonl(prepared / f"{name}.jsonl")]
+    current = read_jsonl(folder / "data/demo/current_tickets.jsonl")
+    for rows in (held_out, current):
+        random.Random(SEED).shuffle(rows)
+    return held_out[:NORMAL], current, {row["id"]: {column: row[column] for column in columns} for row in current}
+
+
+class Demo:
+    """The copy of the project in `folder`, the client that asks its gateway, and the clock of the story."""
+
+    def __init__(self, folder: Path) -> None:
+        from rich.console import Console
+
+        self.folder, self.console, self.started = folder, Console(highlight=False, soft_wrap=True), time.monotonic()
+        self.asked: dict[str, str] = {}  # ticket: request
+        self.client: Any = None
+
+    def say(self, title: str, words: str = "") -> None:
+        """A heading of the story with the minutes passed."""
+        minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+        self.console.print(f"\n[bold]{minutes:02}:{seconds:02}  {title}[/bold]  {words}")
+
+    def python(self, title: str, *words: str) -> None:
+        """Run `python -m words…` in the copy, its output shown; AnnealError when it fails."""
+        self.say(title, "python -m " + " ".join(words))
+        if subprocess.run([sys.executable, "-m", *words], cwd=self.folder, env=_environment()).returncode:
+            raise AnnealError(f"the demo stopped at {title}; its logs are in {HOME}/.anneal/logs/.")
+
+    def open_door(self) -> None:
+        """Make a key and wait until the gateway has a champion behind it."""
+        import httpx
+
+        from tasks import params as settings
+        from tasks.serve.gateway import keys
+
+        gateway = settings.load(self.folder / "params.yaml").gateway
+        key = keys.create("demo", admin=True, path=self.folder / keys.STORE)
+        url = f"http://127.0.0.1:{gateway.port}"
+        self.client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=gateway.timeout)
+        end = time.monotonic() + 120
+        while self.client.get("/ready").status_code != 200:
+            if time.monotonic() > end:
+                raise AnnealError(f"the gateway at {url} does not get ready: {self.client.get('/ready').text[:200]}")
+            time.sleep(0.5)
+        self.say("the door is open", f"{url}/dashboard   key for its buttons: {key}")
+
+    def send(self, title: str, tickets: list[dict]) -> None:
+        """Ask the task about each ticket, eight at a time, and say how often it named the right category."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        from rich.progress import track
+
+        self.say(title, f"{len(tickets)} requests")
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(track(pool.map(self.ask, tickets), description="asking", total=len(tickets), console=self.console))
+        valid = [answer for answer in answers if answer["valid"]]
+        right = sum(answer["result"]["category"] == ticket["category"] for ticket, answer in zip(tickets, answers, strict=True) if answer["valid"])
+        served = sorted({answer["version"] for answer in answers})
+        self.console.print(f"answered by version {', '.join(served)}: {len(valid)} of {len(answers)} valid, category right in {right / len(answers):.0%}")
+
+    def ask(self, ticket: dict) -> dict:
+        """The gateway's answer to one ticket."""
+        found = self.client.post(f"/tasks/{TASK}", json={"input": {"subject": ticket["subject"], "body": ticket["body"]}})
+        if found.status_code != 200:
+            raise AnnealError(f"the gateway answered {found.status_code} to ticket {ticket['id']}: {found.text[:200]}")
+        self.asked[ticket["id"]] = found.json()["request_id"]
+        return found.json()
+
+    def check(self, expect_alarm: bool) -> None:
+        """Run the monitor and say what it found; AnnealError when that is not what the story needs."""
+        time.sleep(2)  # the records are written behind the answers
+        self.python("monitor", "flows.monitor", TASK)
+        newest = self.rows("checks")[-1]
+        words = newest["reasons"] if newest["reasons"] else ["nothing has changed"]
+        self.console.print(f"[bold]{'ALARM' if newest['alarm'] else 'no alarm'}[/bold]: " + "; ".join(words) + f"\nreport: {HOME / newest['report']}" if newest["report"] else "")
+        if bool(newest["alarm"]) != expect_alarm:
+            raise AnnealError(f"the demo expected {'an' if expect_alarm else 'no'} alarm here; the report says what was seen: {newest['report']}.")
+
+    def label(self, labels: dict[str, dict]) -> None:
+        """People look at some of the answers and say what they should have been: late labels, as feedback."""
+        chosen = [ticket for ticket in self.asked if ticket in labels][:LABELLED]
+        self.say("labels arrive late", f"{len(chosen)} corrected answers as feedback")
+        for ticket in chosen:
+            self.client.post("/feedback", json={"request_id": self.asked[ticket], "correction": labels[ticket]}).raise_for_status()
+        self.python("monitor, with labels", "flows.monitor", TASK)
+
+    def canary(self, fresh: list[dict], old: list[dict]) -> None:
+        """Go on with the traffic of the new world until the reconciler has promoted the challenger or taken it back."""
+        traffic = self._endless([*fresh, *old])
+        end = time.monotonic() + PATIENCE
+        while not (closed := [row for row in self.rows("decisions") if row["kind"] == "canary" and row["verdict"] != "opened"]):
+            if time.monotonic() > end:
+                raise AnnealError("the canary came to no verdict; `make decisions` and the reconciler's log say why.")
+            self.send("canary: both versions answer", [next(traffic) for _ in range(24)])
+            time.sleep(2)
+        self.say(f"canary: {closed[-1]['verdict']}", "; ".join(closed[-1]["reasons"]))
+        if closed[-1]["verdict"] != "promoted":
+            raise AnnealError("the challenger was not promoted; the reasons are above.")
+
+    def rows(self, table: str) -> list[dict]:
+        """All rows of a table of the records, oldest first."""
+        from sqlalchemy import select
+
+        from tasks import database
+
+        engine = database.connect(f"sqlite:///{self.folder / database.STORE}")
+        with engine.connect() as connection:
+            wanted = database.metadata.tables[table]
+            found = [dict(row._mapping) for row in connection.execute(select(wanted).order_by(wanted.c.id))]
+        engine.dispose()
+        return found
+
+    @staticmethod
+    def _endless(tickets: list[dict]) -> Iterator[dict]:
+        while True:
+            yield from tickets
+
+
+if __name__ == "__main__":
+    sys.exit(edge.guarded(run))
