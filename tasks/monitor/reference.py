@@ -1,0 +1,67 @@
+"""The reference of a version: the rows it was trained and evaluated on and its answers to the latter, reduced to what the monitor compares with."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.files import read_json, read_jsonl, write_json, write_jsonl
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What `write_reference` wrote, and the template of the version: `format.json`."""
+
+    rows: list[dict]  # {id, split, input, answer}
+    predictions: list[dict]  # {id, text, expected, row}
+    classes: dict[str, list[str]]
+    template: dict  # {system, user, answer}
+
+
+def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: int, out: Path) -> None:
+    """Write `out/rows.jsonl`, `out/predictions.jsonl` and `out/classes.json`: at most `limit` rows each, picked by the hash of their ids.
+
+    `prepared` and `evaluate` are the folders of those stages, `labels` the columns whose classes are known.
+    """
+    template = read_json(prepared / "format.json")
+    columns = columns_of(template["user"])
+    every = [{**row, "split": split} for split in SPLITS if (prepared / f"{split}.jsonl").exists() for row in read_jsonl(prepared / f"{split}.jsonl")]
+    rows = []
+    for row in sample(every, limit):
+        answer = {column: row["row"][column] for column in template["answer"]} if isinstance(template["answer"], list) else row["answer"]
+        rows.append({"id": row["id"], "split": row["split"], "input": {column: row["row"].get(column, "") for column in columns}, "answer": answer})
+    write_jsonl(out / "rows.jsonl", rows)
+    predictions = sample(read_jsonl(evaluate / "predictions.jsonl"), limit)
+    write_jsonl(out / "predictions.jsonl", [{key: row[key] for key in ("id", "text", "expected", "row")} for row in predictions])
+    write_json(out / "classes.json", {label: sorted({row["row"][label] for row in every if label in row["row"]}) for label in labels})
+
+
+def read_reference(folder: Path) -> Reference | None:
+    """The reference of the version whose kept copy is `folder`, or None where it was registered without one."""
+    place = folder / "reference"
+    if not all((place / name).exists() for name in ("rows.jsonl", "predictions.jsonl", "classes.json")):
+        return None
+    rows = read_jsonl(place / "rows.jsonl")
+    return Reference(rows, read_jsonl(place / "predictions.jsonl"), read_json(place / "classes.json"), read_json(folder / "format.json"))
+
+
+def columns_of(template: str) -> list[str]:
+    """The columns that a Jinja template asks for, sorted."""
+    from jinja2 import meta
+    from jinja2.sandbox import SandboxedEnvironment
+
+    return sorted(meta.find_undeclared_variables(SandboxedEnvironment().parse(template)))
+
+
+def sample(rows: list[dict], limit: int) -> list[dict]:
+    """At most `limit` of `rows` in their order: those whose ids have the smallest hashes, so that a row more moves at most one."""
+    if len(rows) <= limit:
+        return rows
+    order = sorted(range(len(rows)), key=lambda i: digest(rows[i]["id"]))
+    return [rows[i] for i in sorted(order[:limit])]
+
+
+def digest(text: object) -> int:
+    """64 bits that look random and depend on `text` only."""
+    return int.from_bytes(hashlib.sha256(str(text).encode()).digest()[:8], "big")
