@@ -1,0 +1,202 @@
+"""A backend that speaks vLLM's API and thinks nothing: for benches and tests that need a server and no model.
+
+`.venv/bin/python -m bench.stub_vllm --port 19000 [--base base] [--delay 0.05] [--token-delay 0.01] [--slots 4]`; in a test, `with running(Stub()) as url:`.
+"""
+
+import argparse
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+ANSWER = '{"category": "technical", "intent": "device_offline", "priority": "normal", "reply": "Please restart the hub and try again."}'
+
+
+@dataclass
+class Stub:
+    """How the backend behaves, and what it saw; both may be read and changed while it runs."""
+
+    base: str = "base"  # the name of the model without an adapter
+    delay: float = 0.0  # seconds until an answer, or the first piece of a stream
+    token_delay: float = 0.0  # seconds between pieces of a stream
+    slots: int = 10_000  # requests worked on at once; the others wait, as in vLLM
+    answer: Callable[[dict], str] = lambda body: ANSWER  # body of a request → text of its answer
+    die_after: int | None = None  # pieces of a stream after which the connection breaks; 0 breaks an answer without a stream too
+    status: int = 200  # of every answer, when it is not 200
+    healthy: bool = True
+    load_delay: float = 0.02  # seconds that loading an adapter takes
+    adapters: dict[str, str] = field(default_factory=dict)  # name: path
+    bodies: list[dict] = field(default_factory=list)  # of the latest requests
+    served: int = 0
+    running: int = 0
+    cancelled: int = 0  # clients that hung up before the answer ended
+    unloaded_in_use: int = 0  # requests whose adapter was unloaded before their answer ended
+    _free: asyncio.Semaphore | None = None
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """The ASGI application."""
+        if scope["type"] != "http":
+            return
+        body = await _body(receive)
+        path = scope["path"]
+        if path == "/health":
+            await _reply(send, 200 if self.healthy else 503, b"")
+        elif path == "/v1/models":
+            names = [self.base, *self.adapters]
+            await _json(send, 200, {"object": "list", "data": [{"id": name, "object": "model", "created": 0, "owned_by": "vllm"} for name in names]})
+        elif path in ("/v1/load_lora_adapter", "/v1/unload_lora_adapter"):
+            await self._adapter(send, path, json.loads(body))
+        elif path in ("/v1/chat/completions", "/v1/completions"):
+            await self._complete(receive, send, json.loads(body), chat="chat" in path)
+        else:
+            await _json(send, 404, {"detail": "Not Found"})
+
+    async def _adapter(self, send: Callable, path: str, body: dict) -> None:
+        name = body["lora_name"]
+        if path.endswith("/load_lora_adapter"):
+            if name in self.adapters and not body.get("load_inplace"):
+                return await _refuse(send, 400, f"The lora adapter '{name}' has already been loaded.", "InvalidUserInput")
+            await asyncio.sleep(self.load_delay)
+            self.adapters[name] = body["lora_path"]
+            return await _reply(send, 200, f"Success: LoRA adapter '{name}' added successfully.".encode(), b"text/plain")
+        if self.adapters.pop(name, None) is None:
+            return await _refuse(send, 404, f"The lora adapter '{name}' cannot be found.", "NotFoundError")
+        await _reply(send, 200, f"Success: LoRA adapter '{name}' removed successfully.".encode(), b"text/plain")
+
+    async def _complete(self, receive: Callable, send: Callable, body: dict, chat: bool) -> None:
+        self.bodies = [*self.bodies[-99:], body]
+        if body.get("model") != self.base and body.get("model") not in self.adapters:
+            return await _refuse(send, 404, f"The model `{body.get('model')}` does not exist.", "NotFoundError")
+        if self.status != 200:
+            return await _refuse(send, self.status, "planted", "InternalServerError")
+        self._free = self._free or asyncio.Semaphore(self.slots)
+        try:
+            async with self._free:
+                self.running += 1
+                try:
+                    await self._work(receive, send, body, chat)
+                finally:
+                    self.running -= 1
+        except ConnectionAbortedError:
+            self.cancelled += 1
+
+    async def _work(self, receive: Callable, send: Callable, body: dict, chat: bool) -> None:
+        await _pause(receive, self.delay)
+        answer = _answer(body, self.answer(body), chat)
+        if self.die_after == 0:
+            raise RuntimeError("planted: the backend died")
+        if not body.get("stream"):
+            await _json(send, 200, answer)
+        else:
+            await self._stream(receive, send, body, answer, chat)
+        self.served += 1
+        self.unloaded_in_use += body["model"] != self.base and body["model"] not in self.adapters
+
+    async def _stream(self, receive: Callable, send: Callable, body: dict, answer: dict, chat: bool) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream; charset=utf-8")]})
+        for count, piece in enumerate(_pieces(body, answer, chat)):
+            if count == self.die_after:
+                raise RuntimeError("planted: the backend died in mid-stream")
+            if count:
+                await _pause(receive, self.token_delay)
+            await send({"type": "http.response.body", "body": b"data: " + json.dumps(piece).encode() + b"\n\n", "more_body": True})
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": False})
+
+
+def _answer(body: dict, text: str, chat: bool) -> dict:
+    """A whole answer; one word counts as one token."""
+    choice = {"message": {"role": "assistant", "content": text, "tool_calls": []}} if chat else {"text": text}
+    if chat and body.get("tools"):
+        call = {"id": "call-1", "type": "function", "function": {"name": body["tools"][0]["function"]["name"], "arguments": "{}"}}
+        choice = {"message": {"role": "assistant", "content": None, "tool_calls": [call]}}
+    asked = sum(len(str(message.get("content")).split()) for message in body["messages"]) if chat else len(str(body["prompt"]).split())
+    given = len(text.split())
+    usage = {"prompt_tokens": asked, "completion_tokens": given, "total_tokens": asked + given}
+    finish = "tool_calls" if chat and body.get("tools") else "stop"
+    choices = [{"index": i, **choice, "logprobs": None, "finish_reason": finish} for i in range(body.get("n") or 1)]
+    name = "chat.completion" if chat else "text_completion"
+    return {"id": f"stub-{time.time_ns()}", "object": name, "created": int(time.time()), "model": body["model"], "choices": choices, "usage": usage}
+
+
+def _pieces(body: dict, answer: dict, chat: bool) -> Iterator[dict]:
+    """The events of a stream, a word each; the last one has the usage when it was asked for."""
+    frame = {**{name: answer[name] for name in ("id", "created", "model")}, "object": "chat.completion.chunk" if chat else "text_completion"}
+    text = (answer["choices"][0]["message"]["content"] or "") if chat else answer["choices"][0]["text"]
+    words = text.split(" ")
+    for place, word in enumerate(words):
+        piece = word if place == 0 else f" {word}"
+        delta = {"delta": {"role": "assistant", "content": piece} if place == 0 else {"content": piece}} if chat else {"text": piece}
+        yield {**frame, "choices": [{"index": 0, **delta, "finish_reason": "stop" if place == len(words) - 1 else None}]}
+    if (body.get("stream_options") or {}).get("include_usage"):
+        yield {**frame, "choices": [], "usage": answer["usage"]}
+
+
+async def _body(receive: Callable) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _pause(receive: Callable, seconds: float) -> None:
+    """Wait; ConnectionAbortedError as soon as the client hangs up."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(receive(), max(seconds, 1e-4))
+        raise ConnectionAbortedError
+
+
+async def _reply(send: Callable, status: int, content: bytes, kind: bytes = b"application/json") -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind), (b"content-length", str(len(content)).encode())]})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _json(send: Callable, status: int, value: dict) -> None:
+    await _reply(send, status, json.dumps(value).encode())
+
+
+async def _refuse(send: Callable, status: int, message: str, kind: str) -> None:
+    await _json(send, status, {"error": {"message": message, "type": kind, "param": None, "code": status}})
+
+
+@contextmanager
+def running(stub: Stub, port: int = 0) -> Iterator[str]:
+    """Serve `stub` from a thread of this process, on a free port or `port`; yields its URL with /v1."""
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(stub, host="127.0.0.1", port=port, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.005)
+    if not server.started:
+        raise OSError(f"the stub cannot listen on port {port}")
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
+    finally:
+        server.should_exit = True
+        thread.join(5)
+
+
+def main() -> None:
+    """Serve a stub until it is told to stop."""
+    import uvicorn
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=19000)
+    parser.add_argument("--base", default="base")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds until an answer")
+    parser.add_argument("--token-delay", type=float, default=0.0, help="seconds between pieces of a stream")
+    parser.add_argument("--slots", type=int, default=10_000, help="requests worked on at once")
+    parser.add_argument("--adapter", action="append", default=[], help="a name that is loaded from the start")
+    options = parser.parse_args()
+    stub = Stub(options.base, options.delay, options.token_delay, options.slots, adapters=dict.fromkeys(options.adapter, ""))
+    uvicorn.run(stub, host="127.0.0.1", port=options.port, log_level="warning", access_log=False, lifespan="off")
+
+
+if __name__ == "__main__":
+    main()
