@@ -17,29 +17,58 @@ from tasks.section import Section
 
 
 class Ingest(Section):
-    """A source file and the columns that each of its rows must have."""
+    """A source, a file or a folder of files, and the columns that each of its rows must have."""
 
-    source: str = Field(description="path of the file")
+    source: str = Field(description="path of a file, or of a folder whose files of this format are read in the order of their names")
     format: Literal["jsonl", "csv"] = "jsonl"
     columns: Annotated[list[str], Field(min_length=1, description="text columns that every row has")]
 
 
 def ingest(params: Ingest, source: Path, out: Path) -> None:
-    """Write `out/rows.jsonl` (id first, then the columns) and `out/manifest.json`.
+    """Write `out/rows.jsonl` (id first, then the columns) and `out/manifest.json`, which names each file that was read.
 
     Raises AnnealError naming file and line for a row that is broken, not UTF-8, or lacks a column.
     """
-    if not source.is_file():
-        raise AnnealError(f"{source} does not exist: put the data there, or correct ingest.source in params.yaml.")
-    content = source.read_bytes()
-    rows = [_with_id(row, params.columns, source, line) for line, row in READERS[params.format](_decode(content, source), source)]
+    rows, files = read(params, source)
     if not rows:
         raise AnnealError(f"{source} has no rows.")
-    _refuse_repeated_ids(rows, source)
     with whole_directory(out) as folder:
         write_jsonl(folder / "rows.jsonl", rows)
-        manifest = {"source": str(source), "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "rows": len(rows), "columns": params.columns}
+        total = {name: sum(file[name] for file in files) for name in ("bytes", "rows")}
+        manifest = {"source": str(source), "files": files, "sha256": version(files), **total, "columns": params.columns}
         write_json(folder / "manifest.json", manifest)
+
+
+def read(params: Ingest, source: Path) -> tuple[list[dict], list[dict]]:
+    """(rows with their ids, `{name, sha256, bytes, rows}` of each file) of `source`, file by file."""
+    rows, files, places = [], [], {}
+    for path in sources(params, source):
+        content = path.read_bytes()
+        found = [_with_id(row, params.columns, path, line) for line, row in READERS[params.format](_decode(content, path), path)]
+        for row in found:
+            _refuse_repeated_id(row, path, places)
+        rows += found
+        files.append({"name": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "rows": len(found)})
+    return rows, files
+
+
+def sources(params: Ingest, source: Path) -> list[Path]:
+    """The files of `source`: itself, or those in the folder that have the format's ending, sorted by name; AnnealError when there is none."""
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise AnnealError(f"{source} does not exist: put the data there, or correct ingest.source in params.yaml.")
+    # A file that is being written has a name with a dot in front.
+    found = sorted((path for path in source.glob(f"*.{params.format}") if path.is_file() and not path.name.startswith(".")), key=lambda path: path.name)
+    if not found:
+        raise AnnealError(f"{source} holds no *.{params.format} file: put the data there, or correct ingest.source or ingest.format in params.yaml.")
+    return found
+
+
+def version(files: list[dict]) -> str:
+    """One hash for the content of all files, whatever they are called: a lone file's own, so that moving it makes no new version."""
+    hashes = [file["sha256"] for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def _decode(content: bytes, source: Path) -> str:
@@ -96,12 +125,12 @@ def _with_id(row: dict, columns: list[str], source: Path, line: int) -> dict:
     return {"id": str(row.get("id", made)), **kept}
 
 
-def _refuse_repeated_ids(rows: list[dict], source: Path) -> None:
+def _refuse_repeated_id(row: dict, path: Path, places: dict[str, tuple[dict, Path]]) -> None:
     """Two different rows under one id would be mixed up later; the same row twice is left to prepare's deduplication."""
-    seen: dict[str, dict] = {}
-    for row in rows:
-        if seen.setdefault(row["id"], row) != row:
-            raise AnnealError(f"{source}: two different rows have the id {row['id']}; give each its own.")
+    other, first = places.setdefault(row["id"], (row, path))
+    if other != row:
+        where = f"{path}" if first == path else f"{first} and {path}"
+        raise AnnealError(f"{where}: two different rows have the id {row['id']}; give each its own.")
 
 
 if __name__ == "__main__":
