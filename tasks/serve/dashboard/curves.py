@@ -1,0 +1,169 @@
+"""Curves over time from the log of requests, aggregated in SQL: what is fetched grows with the chart, not with the traffic."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, cast, func, or_, select
+
+from tasks.database import checks, feedback, requests
+
+MOST_FEEDBACK = 20_000  # the newest rows that agreement is taken from; corrections are compared here, not in SQL
+LATENCY_STEPS = ((100, 5), (1_000, 50), (10_000, 500), (100_000, 5_000))  # ms: below each bound, bins of this width
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of time that ends now, cut into buckets; seconds."""
+
+    name: str
+    length: int
+    bucket: int
+    fresh: float  # seconds that its curves may be old: nobody sees a 30-day curve move in two minutes
+
+
+WINDOWS = {window.name: window for window in (Window("1h", 3600, 60, 4), Window("24h", 86_400, 900, 20), Window("30d", 30 * 86_400, 21_600, 120))}
+
+
+def traffic(connection: Connection, since: float, bucket: int) -> dict[str, dict[str, list[dict]]]:
+    """{task: {version: points}}, a point {at, requests, copies, failed, busy, p50, p95, asked, valid} a bucket with requests.
+
+    `copies` are the answers to shadow copies among `requests`; `failed` those with a status of 500 or more
+    or a stream that broke, `busy` those refused
+    with 429; `valid` of the `asked` whose answer could be checked were what the task's answers must be. Seconds are interpolated in bins.
+    """
+    when, bin_ = _bucket(requests.c.at, bucket), latency_bin(requests.c.latency)
+    counted = [
+        func.count().label("requests"),
+        _sum(requests.c.role == "shadow", "copies"),
+        _sum(or_(requests.c.status >= 500, and_(requests.c.status < 400, requests.c.error.is_not(None))), "failed"),
+        _sum(requests.c.status == 429, "busy"),
+        func.count(requests.c.valid).label("asked"),
+        _sum(requests.c.valid.is_(True), "valid"),
+    ]
+    keys = [requests.c.task, requests.c.version, when.label("bucket"), bin_.label("bin")]
+    query = select(*keys, *counted).where(requests.c.at >= since, requests.c.task.is_not(None)).group_by(*keys)
+    rows: dict[tuple, list[Any]] = defaultdict(list)
+    for row in connection.execute(query):
+        rows[row.task, row.version or "", row.bucket].append(row)
+    found: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
+    for (task, version, number), group in sorted(rows.items()):
+        sums = {column.name: int(sum(getattr(row, column.name) for row in group)) for column in counted}
+        bins = {row.bin: row.requests for row in group if row.bin is not None}
+        found[task][version].append({"at": number * bucket, **sums, "p50": quantile(bins, 0.5), "p95": quantile(bins, 0.95), "bins": bins})
+    return found
+
+
+def totals(points: Iterable[dict]) -> dict:
+    """The points of some versions as one: sums, and quantiles over all their requests."""
+    names = ("requests", "copies", "failed", "busy", "asked", "valid")
+    sums, bins = dict.fromkeys(names, 0), defaultdict(int)
+    for point in points:
+        for name in names:
+            sums[name] += point[name]
+        for number, count in point["bins"].items():
+            bins[number] += count
+    return {**sums, "p50": quantile(bins, 0.5), "p95": quantile(bins, 0.95)}
+
+
+def agreement(connection: Connection, since: float, bucket: int, labels: dict[str, list[str]]) -> dict[str, dict[str, list[dict]]]:
+    """{task: {version: points}}, a point {at, judged, agreed} a bucket of requests that people said something about.
+
+    The newest word on a request counts. A correction agrees when it says what the answer said, in the task's `labels` where it has some.
+    """
+    newest = (
+        select(func.max(feedback.c.id).label("id"))
+        .where(feedback.c.at >= since)
+        .group_by(feedback.c.request_id)
+        .order_by(func.max(feedback.c.id).desc())
+        .limit(MOST_FEEDBACK)
+        .subquery()
+    )
+    columns = [requests.c.task, requests.c.version, _bucket(requests.c.at, bucket).label("bucket"), requests.c.output, feedback.c.thumb, feedback.c.correction]
+    query = select(*columns).join_from(newest, feedback, newest.c.id == feedback.c.id).join(requests, requests.c.id == feedback.c.request_id)
+    counts: dict[tuple, list[int]] = defaultdict(lambda: [0, 0])
+    for row in connection.execute(query.where(requests.c.task.is_not(None), requests.c.at >= since)):
+        agreed = agrees(row.output, row.correction, labels.get(row.task, [])) if row.correction is not None else row.thumb == 1
+        counts[row.task, row.version or "", row.bucket][0] += 1
+        counts[row.task, row.version or "", row.bucket][1] += agreed
+    found: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
+    for (task, version, number), (judged, agreed) in sorted(counts.items()):
+        found[task][version].append({"at": number * bucket, "judged": judged, "agreed": agreed})
+    return found
+
+
+def agrees(output: str | None, correction: Any, labels: list[str]) -> bool:
+    """True when `output` says what a person's `correction` says: in `labels`, or in all its columns when it has none of them."""
+    if not isinstance(correction, dict):
+        return output is not None and output.strip() == str(correction).strip()
+    try:
+        said = json.loads(output or "")
+    except ValueError:
+        return output is not None and [output.strip()] == [str(value).strip() for value in correction.values()]
+    names = [name for name in labels if name in correction] or list(correction)
+    return isinstance(said, dict) and all(said.get(name) == correction[name] for name in names)
+
+
+def evidence(connection: Connection, task: str, since: float, bucket: int) -> list[dict]:
+    """The checks of `task`, {at, evidence, threshold, alarm, version} each: the newest of a bucket, an alarm of any check in it."""
+    when = _bucket(checks.c.at, bucket)
+    newest = (
+        select(func.max(checks.c.id).label("id"), func.max(case((checks.c.alarm, 1), else_=0)).label("alarm"))
+        .where(checks.c.task == task, checks.c.at >= since)
+        .group_by(when)
+        .subquery()
+    )
+    columns = [checks.c.at, checks.c.version, checks.c.evidence, checks.c.figures, newest.c.alarm]
+    query = select(*columns).join_from(newest, checks, newest.c.id == checks.c.id).order_by(checks.c.at)
+    return [
+        {"at": row.at, "version": row.version, "evidence": finite(row.evidence), "threshold": finite(row.figures).get("threshold"), "alarm": bool(row.alarm)}
+        for row in connection.execute(query)
+    ]
+
+
+def finite(values: dict | None) -> dict[str, float]:
+    """The numbers of `values` that JSON can say."""
+    return {name: value for name, value in (values or {}).items() if isinstance(value, int | float) and math.isfinite(value)}
+
+
+def latency_bin(seconds: ColumnElement) -> ColumnElement:
+    """The number of the bin that `seconds` fall into: bins widen with every power of ten, so there are never more than 75."""
+    ms = cast(seconds * 1000, BigInteger)
+    branches, first, low = [(seconds.is_(None), None)], 0, 0
+    for bound, width in LATENCY_STEPS:
+        branches.append((ms < bound, first + (ms - low) // width))
+        first, low = first + (bound - low) // width, bound
+    return case(*branches, else_=first)
+
+
+def bin_edges(number: int) -> tuple[float, float]:
+    """Where bin `number` begins and ends, in seconds; the last begins and ends at 100."""
+    low = 0
+    for bound, width in LATENCY_STEPS:
+        if number < (bound - low) // width:
+            return (low + number * width) / 1000, (low + (number + 1) * width) / 1000
+        number, low = number - (bound - low) // width, bound
+    return low / 1000, low / 1000
+
+
+def quantile(bins: dict[int, int], share: float) -> float | None:
+    """The `share`-quantile in seconds of {bin: count}, taken as evenly spread within a bin; None of nothing."""
+    wanted, passed = share * sum(bins.values()), 0
+    for number in sorted(bins):
+        if bins[number] and passed + bins[number] >= wanted:
+            low, high = bin_edges(number)
+            return low + (high - low) * (wanted - passed) / bins[number]
+        passed += bins[number]
+    return None
+
+
+def _bucket(at: ColumnElement, seconds: int) -> ColumnElement:
+    """The number of the bucket of time: whole seconds first, since the integer division of SQLite and of PostgreSQL are the same."""
+    return cast(at, BigInteger) // seconds
+
+
+def _sum(condition: ColumnElement, name: str) -> ColumnElement:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0).label(name)

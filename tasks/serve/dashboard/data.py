@@ -1,0 +1,159 @@
+"""What the page shows, as plain values: the routing table, the curves, the last checks, decisions and retrainings. No texts of requests, no keys."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from tasks.database import checks, commands, decisions, requests, retrainings
+from tasks.errors import AnnealError
+from tasks.files import read_json
+from tasks.params import Params
+from tasks.retrain.records import is_paused
+from tasks.serve import routes
+from tasks.serve.dashboard import curves
+
+REPORTS = Path("reports/monitor")
+MOST_DECISIONS, MOST_RETRAININGS, MOST_COMMANDS = 30, 8, 5
+WITHOUT_RECORDS = (
+    "The records do not answer ({}), so this page has no curves and no decisions; requests are served all the same. Start the database, or correct ANNEAL_DATABASE_URL."
+)
+
+
+class Reader:
+    """Reads the records for the page; curves are kept for as long as their window lets them be old, and made by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple, tuple[float, tuple]] = {}
+        self._locks = {name: threading.Lock() for name in curves.WINDOWS}
+
+    def page(self, engine: Engine | None, table: routes.Table, params: Params, window: curves.Window) -> dict:
+        """All that the page shows for `window`; with the sentence under `problem` when the records do not answer."""
+        now = time.time()
+        start = now - window.length
+        found = {
+            "at": now,
+            "window": window.name,
+            "since": start,
+            "bucket": window.bucket,
+            "revision": table.revision,
+            "problem": None,
+            "retrain_every": params.retrain.consider_every * 60,
+        }
+        if engine is None:
+            return {**found, "problem": WITHOUT_RECORDS.format("not connected"), "tasks": {name: _routing(table, name) for name in table.tasks}}
+        try:
+            with engine.connect() as connection:
+                traffic, agreed = self._curves(connection, table, window, now)
+                names = [*table.tasks, *(name for name in _decided(connection) if name not in table.tasks)]
+                tasks = {name: _task(connection, table, params, name, window, start) for name in names}
+        except SQLAlchemyError as error:
+            return {**found, "problem": WITHOUT_RECORDS.format(type(error).__name__), "tasks": {name: _routing(table, name) for name in table.tasks}}
+        for name, task in tasks.items():
+            task["traffic"] = {version: [_shown(point) for point in points] for version, points in traffic.get(name, {}).items()}
+            task["agreement"] = agreed.get(name, {})
+            task["totals"] = _shown(curves.totals(point for points in traffic.get(name, {}).values() for point in points))
+        return {**found, "tasks": tasks}
+
+    def _curves(self, connection: Connection, table: routes.Table, window: curves.Window, now: float) -> tuple:
+        """Traffic and agreement of all tasks."""
+        key = (str(connection.engine.url), window.name)
+        with self._locks[window.name]:
+            made, value = self._made.get(key, (0.0, ()))
+            if now - made > window.fresh:
+                since = (int(now - window.length) // window.bucket + 1) * window.bucket  # half a first bucket would look like a quiet one
+                labels = {name: labels_of(task) for name, task in table.tasks.items()}
+                began = time.time()
+                value = (curves.traffic(connection, since, window.bucket), curves.agreement(connection, since, window.bucket, labels))
+                # A log so large that reading it takes seconds is read less often: never more than a tenth of one processor.
+                self._made[key] = (now + max(0.0, 10 * (time.time() - began) - window.fresh), value)
+            return value
+
+
+def labels_of(task: routes.Task) -> list[str]:
+    """The label columns that the champion's reference names; none when there is no reference."""
+    target = task.targets.get("champion")
+    if target is None:
+        return []
+    try:
+        return list(read_json(Path(target.folder) / "reference" / "classes.json"))
+    except (AnnealError, OSError):
+        return []
+
+
+def _shown(point: dict) -> dict:
+    return {name: value for name, value in point.items() if name != "bins"}
+
+
+def _routing(table: routes.Table, name: str) -> dict:
+    """Who answers: aliases, and how the traffic is split."""
+    task = table.tasks.get(name, routes.Task())
+    targets = {alias: {"version": target.version, "artifact": target.artifact[:12], "model": target.model} for alias, target in task.targets.items()}
+    return {"targets": targets, "canary": task.canary, "share": task.share, "canary_since": task.since if task.canary != "off" else None}
+
+
+def _task(connection: Connection, table: routes.Table, params: Params, name: str, window: curves.Window, start: float) -> dict:
+    last = connection.execute(select(checks).where(checks.c.task == name).order_by(checks.c.at.desc(), checks.c.id.desc()).limit(1)).first()
+    return {
+        **_routing(table, name),
+        "canary_answers": _canary_answers(connection, table, name),
+        "canary_requests": params.release.canary_requests,
+        "check": _check(last) if last else None,
+        "check_every": params.monitor.check_every * 60,
+        "evidence": curves.evidence(connection, name, start, window.bucket),
+        "decisions": _decisions(connection, name),
+        "paused": is_paused(connection.engine, name),
+        "retrainings": _newest(connection, retrainings, name, MOST_RETRAININGS, "id", "started_at", "ended_at", "outcome", "reasons"),
+        "commands": _newest(connection, commands, name, MOST_COMMANDS, "id", "at", "action", "done_at", "result"),
+    }
+
+
+def _canary_answers(connection: Connection, table: routes.Table, name: str) -> int | None:
+    """How many requests the challenger answered since its canary was opened."""
+    task = table.tasks.get(name)
+    if task is None or task.canary == "off" or "challenger" not in task.targets:
+        return None
+    mine = (requests.c.task == name, requests.c.at >= task.since, requests.c.version == task.targets["challenger"].version, requests.c.role.in_(("canary", "shadow")))
+    return connection.execute(select(func.count()).where(*mine)).scalar_one()
+
+
+def _check(row: Any) -> dict:
+    """A check as the page shows it; `report` is a path below /dashboard/reports/."""
+    path = Path(row.report) if row.report else None
+    inside = path is not None and path.resolve().is_relative_to(REPORTS.resolve())
+    return {
+        "at": row.at,
+        "version": row.version,
+        "requests": row.requests,
+        "alarm": bool(row.alarm),
+        "reasons": row.reasons or [],
+        "figures": curves.finite(row.figures),
+        "report": path.resolve().relative_to(REPORTS.resolve()).as_posix() if path is not None and inside else None,
+    }
+
+
+def _decisions(connection: Connection, name: str) -> list[dict]:
+    """The newest decisions; of many alike in a row (a `no` every quarter of an hour) the newest, with their number."""
+    query = select(decisions).where(decisions.c.task == name).order_by(decisions.c.at.desc(), decisions.c.id.desc()).limit(20 * MOST_DECISIONS)
+    found: list[dict] = []
+    for row in connection.execute(query):
+        if found and (row.kind, row.verdict, row.reasons) == (found[-1]["kind"], found[-1]["verdict"], found[-1]["reasons"]):
+            found[-1] |= {"times": found[-1]["times"] + 1, "first": row.at}
+        elif len(found) == MOST_DECISIONS:
+            break
+        else:
+            found.append({"id": row.id, "at": row.at, "kind": row.kind, "verdict": row.verdict, "reasons": row.reasons, "times": 1, "first": row.at})
+    return found
+
+
+def _newest(connection: Connection, table: Any, name: str, most: int, *columns: str) -> list[dict]:
+    query = select(*(table.c[column] for column in columns)).where(table.c.task == name).order_by(table.c.id.desc()).limit(most)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _decided(connection: Connection) -> list[str]:
+    """Tasks that something was decided about, whether or not they are served."""
+    return list(connection.execute(select(decisions.c.task).distinct().order_by(decisions.c.task)).scalars())

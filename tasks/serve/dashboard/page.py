@@ -1,0 +1,81 @@
+"""GET /dashboard and what belongs to it. Reading needs no key; the page's buttons go to /admin/commands, which does."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import FileResponse, JSONResponse
+from prometheus_client import REGISTRY
+
+from tasks import params as settings
+from tasks import tracking
+from tasks.serve.dashboard import curves, data
+from tasks.serve.params import Servers
+
+router = APIRouter(prefix="/dashboard", include_in_schema=False)
+
+FOLDER = Path(__file__).parent
+STATIC = {"page.css": "text/css", **dict.fromkeys(("page.js", "words.js", "plots.js", "charts.js", "actions.js"), "text/javascript")}
+REPORT_TYPES = {".html": "text/html", ".json": "application/json", ".png": "image/png", ".svg": "image/svg+xml"}
+SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
+PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# A report brings scripts of its own. The sandbox gives it an origin of its own: it sees neither the key in sessionStorage nor /admin.
+REPORT_POLICY = "sandbox allow-scripts allow-popups; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+GAUGES = {"dropped": "anneal_records_dropped_total", "waiting": "anneal_waiting", "backend_up": "anneal_backend_up"}
+
+
+@router.get("")
+def page() -> FileResponse:
+    """The page."""
+    return FileResponse(FOLDER / "page.html", media_type="text/html", headers={**SAFE, "Content-Security-Policy": PAGE_POLICY})
+
+
+@router.get("/static/{name}")
+def static(name: str) -> FileResponse:
+    """One of the page's own files."""
+    if name not in STATIC:
+        raise HTTPException(404, "the dashboard has no such file")
+    return FileResponse(FOLDER / name, media_type=STATIC[name], headers=SAFE)
+
+
+@router.get("/data.json")
+def figures(request: Request, window: Literal["1h", "24h", "30d"] = "24h") -> JSONResponse:
+    """All that the page shows of the last `window`. A plain function: the database is asked in a thread, not in the event loop."""
+    state = request.app.state
+    if not hasattr(state, "dashboard"):
+        state.dashboard = data.Reader()
+    params = getattr(state, "params", None) or _params(state)
+    found = state.dashboard.page(getattr(state, "engine", None), state.table, params, curves.WINDOWS[window])
+    return JSONResponse({**found, "servers": servers(params.servers), "gateway": gauges(getattr(getattr(state, "metrics", None), "registry", REGISTRY))}, headers=SAFE)
+
+
+@router.get("/reports/{path:path}")
+def report(path: str) -> FileResponse:
+    """A file of the monitor's reports, and nothing outside their folder."""
+    root = data.REPORTS.resolve()
+    # `resolve` follows links too: one that leads out of the folder is outside.
+    found = (root / path).resolve() if "\0" not in path else root
+    if not found.is_relative_to(root) or found.suffix not in REPORT_TYPES or not found.is_file():
+        raise HTTPException(404, "there is no such report")
+    return FileResponse(found, media_type=REPORT_TYPES[found.suffix], headers={**SAFE, "Content-Security-Policy": REPORT_POLICY})
+
+
+def servers(section: Servers) -> dict[str, str]:
+    """Where a person finds MLflow and Prefect: what the environment says, or what `make up` starts."""
+    tracking_uri, prefect = tracking.tracking_uri(), os.environ.get("PREFECT_API_URL", "")
+    return {
+        "mlflow": tracking.redacted(tracking_uri) if tracking_uri.startswith(("http://", "https://")) else f"http://127.0.0.1:{section.mlflow_port}",
+        "prefect": tracking.redacted(prefect).rstrip("/").removesuffix("/api") if prefect.startswith(("http://", "https://")) else f"http://127.0.0.1:{section.prefect_port}",
+    }
+
+
+def gauges(registry: Any) -> dict[str, float | None]:
+    """What the gateway's own metrics say now; None for one that it does not have."""
+    return {name: registry.get_sample_value(metric) for name, metric in GAUGES.items()}
+
+
+def _params(state: Any) -> settings.Params:
+    """params.yaml as it was when the page was first asked for."""
+    state.dashboard_params = getattr(state, "dashboard_params", None) or settings.load()
+    return state.dashboard_params
