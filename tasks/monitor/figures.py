@@ -1,0 +1,83 @@
+"""The figures of a check: what the latest requests of a version look like beside its reference."""
+
+from collections import Counter
+
+import numpy as np
+
+from tasks.monitor import texts
+from tasks.monitor.embedding import novelty
+from tasks.monitor.mmd import mmd
+from tasks.monitor.params import Monitor
+from tasks.monitor.scores import OTHER, Scores
+
+MOST_POINTS = 500  # of each side in the two-sample test
+
+
+def of_inputs(scores: Scores, inputs: list[dict], vectors: np.ndarray) -> dict[str, float]:
+    """Medians and shares of some requests; nothing for none."""
+    if not inputs:
+        return {}
+    said = scores.asked(inputs)
+    new = [share for text in said if (share := texts.new_words(text, scores.vocabulary)) is not None]
+    surprise = [bits for text in said if (bits := scores.spelling.surprise(text)) is not None]
+    incomplete = [found for given in inputs if (found := texts.is_incomplete(given, scores.columns)) is not None]
+    found = {
+        "length_median": float(np.median([len(text) for text in said])),
+        "new_words": _mean(new),
+        "letter_surprise": _mean(surprise),
+        "other_language": _mean([texts.language(text) != scores.language for text in said]),
+        "missing_fields": _mean(incomplete),
+        "novelty": float(novelty(vectors, scores.vectors).mean()),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
+    """Class shares, length, refusals and validity of some answers; nothing for none."""
+    if not answers:
+        return {}
+    found = [texts.parsed(text, scores.template["answer"]) for text in answers]
+    figures = {"answer_length_median": float(np.median([len(text) for text in answers])), "refusals": _mean([texts.is_refusal(text) for text in answers])}
+    if isinstance(scores.template["answer"], list):
+        figures["valid_json"] = _mean([answer is not None for answer in found])
+    for label, classes in scores.reference.classes.items():
+        counts = Counter(scores.class_of(answer, label) for answer in found)
+        figures |= {f"{label}={name}": counts[name] / len(found) for name in (*classes, OTHER)}
+    return figures
+
+
+def of_labels(scores: Scores, pairs: list[tuple[str, dict]]) -> dict[str, float]:
+    """`{label}_accuracy` and `{label}_accuracy_n` over (answer, right answer by column)."""
+    figures: dict[str, float] = {}
+    for label in scores.reference.classes:
+        known = [((texts.parsed(text, scores.template["answer"]) or {}).get(label), right[label]) for text, right in pairs if label in right]
+        if known:
+            figures |= {f"{label}_accuracy": _mean([said == right for said, right in known]), f"{label}_accuracy_n": float(len(known))}
+    return figures
+
+
+def of_service(rows: list[dict]) -> dict[str, float]:
+    """Error rate and latency of some requests; what to do about them is Prometheus' business."""
+    seconds = [row["latency"] for row in rows if row["latency"] is not None]
+    figures = {"error_rate": _mean([row["status"] >= 500 for row in rows])} if rows else {}
+    return figures | ({"latency_p50": float(np.quantile(seconds, 0.5)), "latency_p95": float(np.quantile(seconds, 0.95))} if seconds else {})
+
+
+def of_reference(scores: Scores) -> dict[str, float]:
+    """The same figures of the reference: rows that the scores were not fitted on, and the evaluation's answers."""
+    inputs, tests = scores.held_out(), scores.reference.predictions
+    found = of_inputs(scores, inputs, scores.embed(scores.asked(inputs)))
+    return found | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, [(row["text"], row["row"]) for row in tests])
+
+
+def distance(scores: Scores, vectors: np.ndarray, params: Monitor) -> dict[str, float]:
+    """`mmd` and `mmd_p` between the latest requests and the reference; nothing for fewer than 20 requests."""
+    if len(vectors) < 20:
+        return {}
+    known = scores.embed(scores.asked(scores.held_out()))[:MOST_POINTS]
+    value, p = mmd(known, vectors[-MOST_POINTS:], params.permutations)
+    return {"mmd": value, "mmd_p": p}
+
+
+def _mean(values: list) -> float | None:
+    return float(np.mean(values)) if values else None

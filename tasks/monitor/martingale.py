@@ -1,0 +1,92 @@
+"""Conformal test martingales: wealth that grows by betting against 'nothing has changed' only when something has.
+
+Vovk, Petej, Nouretdinov, Ahlberg, Carlsson, Gammerman 2021, "Retrain or not retrain: conformal test martingales for
+change-point detection". While nothing changes, wealth is a martingale that starts at 1, so that it ever reaches
+1/a with a chance of at most a (Ville 1939), however often one looks. All functions are vectorised over leading axes.
+"""
+
+import numpy as np
+
+BINS = 64
+LINEAR = (0.5, 1.0, 1.9)  # slopes of 1 ± ε(p - ½); 2 would bet everything on one request
+POWER = (0.3, 0.6)  # exponents of κ·p^(κ-1), for the rare and strange
+JUMP = 0.001  # share of the wealth that changes its bet with each request: the simple jumper
+MOST = 1e60  # where wealth stops to count; far beyond any line, and products stay finite
+SIDE = len(LINEAR) + len(POWER)
+BETS = 2 * SIDE + 2
+
+
+def factors(p: np.ndarray) -> np.ndarray:
+    """(..., BETS) by which each bet multiplies its wealth at `p` (...): bets on small p, on large p, on both ends, and none; each has mean 1."""
+    p = np.clip(p, 1e-12, 1 - 1e-12)[..., None]
+    slopes, exponents = np.array(LINEAR), np.array(POWER)
+    small, large = ([1 - sign * slopes * (p - 0.5), exponents * np.where(sign > 0, p, 1 - p) ** (exponents - 1)] for sign in (1, -1))
+    ends = 1 + 0.9 * (12 * (p - 0.5) ** 2 - 1)
+    return np.concatenate([*small, *large, ends, np.ones_like(p)], axis=-1)
+
+
+def prior(sides: list[str]) -> np.ndarray:
+    """(streams, BETS): how each stream spreads what it starts with. `high` bets on strange scores (small p) only, `both` on any change."""
+    spread = np.ones((len(sides), BETS))
+    for row, side in zip(spread, sides, strict=True):
+        if side == "high":
+            row[SIDE:-1] = 0
+    return spread / spread.sum(axis=1, keepdims=True)
+
+
+def p_values(counts: np.ndarray, bins: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """The smoothed rank (...) of a score in bin `bins` (...) among the pool `counts` (..., BINS) and itself; `draws` (...) in [0, 1) break ties.
+
+    While pool and score are exchangeable, these are independent and uniform, however small the pool is.
+    """
+    places = np.arange(counts.shape[-1])
+    above = (counts * (places > bins[..., None])).sum(axis=-1)
+    ties = np.take_along_axis(counts, bins[..., None], axis=-1)[..., 0] + 1
+    return (above + (1 - draws) * ties) / (counts.sum(axis=-1) + 1)
+
+
+def begin(wealth: np.ndarray, spread: np.ndarray, check: int, checks: int) -> np.ndarray:
+    """`wealth` (..., BETS) and the bets that begin with check number `check` of a year of `checks`."""
+    return wealth + spread * share(check, checks)
+
+
+def share(check: int, checks: int) -> float:
+    """The share of a year's money that begins with check number `check`: 1 over the year.
+
+    Half of it evenly, so that a long quiet past costs a logarithm; half falling like 1/check, so that a change soon
+    after the start is seen soon. What has not begun is cash, which neither grows nor shrinks.
+    """
+    if not 1 <= check <= checks:
+        return 0.0
+    return 0.5 / checks + 0.5 / check / harmonic(checks)
+
+
+def harmonic(n: int) -> float:
+    """1 + 1/2 + … + 1/n, to ten digits (Euler-Maclaurin beyond 100)."""
+    if n <= 100:
+        return sum(1 / k for k in range(1, n + 1))
+    return float(np.log(n) + np.euler_gamma + 1 / (2 * n) - 1 / (12 * n * n))
+
+
+def cash(check: int, checks: int) -> float:
+    """What has not begun after check number `check`."""
+    if check >= checks:
+        return 0.0
+    return 1 - 0.5 * check / checks - (0.5 * harmonic(check) / harmonic(checks) if check else 0.0)
+
+
+def bet(wealth: np.ndarray, spread: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """`wealth` (..., BETS) after one p-value (...) each; `spread` (..., BETS) is where jumpers land."""
+    wealth = (1 - JUMP) * wealth + JUMP * spread * wealth.sum(axis=-1, keepdims=True)
+    return np.minimum(wealth * factors(p), MOST)
+
+
+def follow(counts: np.ndarray, wealth: np.ndarray, spread: np.ndarray, bins: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(counts, wealth) after the requests `bins`, `draws` (requests, streams), one after the other; a bin of -1 is no score."""
+    counts, wealth = counts.copy(), wealth.copy()
+    for row, draw in zip(bins, draws, strict=True):
+        present = np.flatnonzero(row >= 0)
+        at = row[present]
+        wealth[present] = bet(wealth[present], spread[present], p_values(counts[present], at, draw[present]))
+        counts[present, at] += 1
+    return counts, wealth

@@ -1,0 +1,117 @@
+"""Reads what the monitor has not seen yet from the records, each request and each correction exactly once, also when rows arrive late."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine, and_, select
+
+from tasks.database import feedback, requests
+from tasks.monitor.reference import digest
+
+LATE = 900.0  # seconds that a row may be written after a newer one; later ones are not waited for
+MOST = 5000  # requests scored in one check; of more, these many by the hash of their ids, which knows nothing of what they say
+
+
+@dataclass(frozen=True)
+class Window:
+    """Up to when rows have been taken, and which of the last LATE seconds."""
+
+    newest: float = 0.0
+    seen: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def since(self) -> float:
+        """Rows up to this moment have been taken, all of them."""
+        return self.newest - LATE
+
+    def fresh(self, rows: Iterable[tuple[Any, float]]) -> list[Any]:
+        """The ids among `rows` (id, at) that have not been taken, oldest first."""
+        return [key for key, at in sorted(rows, key=lambda row: (row[1], str(row[0]))) if at > self.since and str(key) not in self.seen]
+
+    def take(self, rows: Iterable[tuple[Any, float]]) -> "Window":
+        """The window after all of `rows` (id, at) have been taken."""
+        rows = list(rows)
+        newest = max([self.newest, *(at for _, at in rows)])
+        seen = self.seen | {str(key): at for key, at in rows}
+        return Window(newest, {key: at for key, at in seen.items() if at > newest - LATE})
+
+
+@dataclass(frozen=True)
+class Found:
+    """New rows, oldest first, and the window that has them taken. `count` may be more than the rows: see MOST."""
+
+    rows: list[dict]
+    count: int
+    window: Window
+
+
+def _of(task: str, artifact: str) -> Any:
+    return and_(requests.c.task == task, requests.c.artifact == artifact, requests.c.role.in_(("champion", "canary", "pinned")), requests.c.shadow_of.is_(None))
+
+
+def new_requests(engine: Engine, task: str, artifact: str, window: Window, now: float) -> Found:
+    """Requests that the version `artifact` answered itself (no copies) up to `now` and that `window` has not taken."""
+    wanted = select(requests.c.id, requests.c.at).where(_of(task, artifact), requests.c.at > window.since, requests.c.at <= now)
+    with engine.connect() as connection:
+        listed = [tuple(row) for row in connection.execute(wanted)]
+        fresh = window.fresh(listed)
+        chosen = set(sorted(fresh, key=digest)[:MOST])
+        order = [key for key in fresh if key in chosen]
+        rows = {row["id"]: row for start in range(0, len(order), 500) for row in _read(connection, order[start : start + 500])}
+    return Found([rows[key] for key in order], len(fresh), window.take(listed))
+
+
+def _read(connection: Any, ids: list[str]) -> list[dict]:
+    return [_plain(row._mapping) for row in connection.execute(select(requests).where(requests.c.id.in_(ids)))]
+
+
+def _plain(row: Any) -> dict:
+    """A row whose input is a mapping, whatever was logged."""
+    given = row["input"]
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            given = None
+    return {**row, "input": given if isinstance(given, dict) else None}
+
+
+def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> Found:
+    """Corrections {id, at, output, correction} of the version's answers up to `now` that `window` has not taken; the first of each request counts."""
+    joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
+    wanted = select(feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, requests.c.output).select_from(joined)
+    wanted = wanted.where(_of(task, artifact), feedback.c.at > window.since, feedback.c.at <= now)
+    with engine.connect() as connection:
+        listed = [row._mapping for row in connection.execute(wanted)]
+        fresh = set(window.fresh((row["id"], row["at"]) for row in listed))
+        corrected = [row for row in listed if row["id"] in fresh and isinstance(row["correction"], dict) and row["output"] is not None]
+        asked = select(feedback.c.request_id, feedback.c.id, feedback.c.correction).where(feedback.c.request_id.in_({row["request_id"] for row in corrected}))
+        first: dict[str, int] = {}
+        for request, key, correction in connection.execute(asked.order_by(feedback.c.id)):
+            if isinstance(correction, dict):
+                first.setdefault(request, key)
+    rows = [dict(row) for row in sorted(corrected, key=lambda row: (row["at"], row["id"])) if first[row["request_id"]] == row["id"]]
+    return Found(rows, len(rows), window.take((row["id"], row["at"]) for row in listed))
+
+
+def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[dict]:
+    """The version's newest `limit` requests, oldest first, each with the `correction` it got, if any."""
+    wanted = select(requests).where(_of(task, artifact), requests.c.at <= now).order_by(requests.c.at.desc(), requests.c.id).limit(limit)
+    with engine.connect() as connection:
+        rows = [_plain(row._mapping) for row in connection.execute(wanted)][::-1]
+    return rows
+
+
+def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[tuple[str, dict]]:
+    """(answer, right answer) of the newest `limit` corrected requests of the version, the last correction of each."""
+    joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
+    wanted = select(requests.c.id, requests.c.output, feedback.c.correction).select_from(joined).where(_of(task, artifact), feedback.c.at <= now)
+    with engine.connect() as connection:
+        rows = connection.execute(wanted.order_by(feedback.c.at.desc(), feedback.c.id.desc()).limit(4 * limit)).all()
+    found: dict[str, tuple[str, dict]] = {}
+    for key, output, correction in rows:
+        if isinstance(correction, dict) and output is not None:
+            found.setdefault(key, (output, correction))
+    return list(found.values())[:limit]

@@ -1,0 +1,165 @@
+"""Fixed functions that turn requests, answers and corrections into binned scores, one stream of bins each, and the pool they are ranked in.
+
+What the functions need (vocabulary, letters, vectors, bin edges) comes from one half of the training rows; the pool is made of
+all other rows, which therefore are to the functions what new requests are. Answers are ranked among the version's own test answers.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.monitor import texts
+from tasks.monitor.embedding import Embed, novelty
+from tasks.monitor.martingale import BINS
+from tasks.monitor.reference import Reference, columns_of, digest
+
+FEW = 8  # classes of a label that are followed one by one; of more, how rare they are
+OTHER = "(other)"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One sequence of scores: `group` is what people read about, `side` is where strange scores lie, `kind` is input, answer or label."""
+
+    name: str
+    group: str
+    side: str
+    kind: str
+
+
+class Scores:
+    """The score functions of one version; `embed` makes vectors of texts."""
+
+    def __init__(self, reference: Reference, embed: Embed) -> None:
+        """Fit on one half of the training rows of `reference`."""
+        self.reference, self.template, self.embed = reference, reference.template, embed
+        self.columns = columns_of(self.template["user"])
+        self.fit = fit_rows(reference.rows)
+        self.question = texts.Question(self.template["user"])
+        known = self.asked([row["input"] for row in self.fit])
+        self.vocabulary, self.spelling = frozenset(word for text in known for word in texts.words(text)), texts.Spelling(known)
+        self.language = Counter(map(texts.language, known)).most_common(1)[0][0]
+        self.vectors = embed(known)
+        self.common = {label: Counter(str(row["answer"].get(label)) for row in reference.rows if isinstance(row["answer"], dict)) for label in reference.classes}
+        self.edges = {name: edges(values) for name, values in self._unseen(known).items()}
+        self.streams = self._streams()
+        self.names = [stream.name for stream in self.streams]
+
+    def _unseen(self, known: list[str]) -> dict[str, list]:
+        """Scores of the half that is fitted on, each by what the others taught: they only say where the edges of bins lie."""
+        halves = known[::2], known[1::2]
+        found: dict[str, list] = {"length": [len(text) for text in known], "words": [], "spelling": []}
+        for half, other in (halves, halves[::-1]):
+            vocabulary, spelling = frozenset(word for text in other for word in texts.words(text)), texts.Spelling(other)
+            found["words"] += [texts.new_words(text, vocabulary) for text in half]
+            found["spelling"] += [spelling.surprise(text) for text in half]
+        found["novelty"] = novelty(self.vectors, self.vectors, leave_out_self=True).tolist()
+        found["answer length"] = [len(row["text"]) for row in self.reference.predictions]
+        return found
+
+    def _streams(self) -> list[Stream]:
+        found = [Stream("length", "length of requests", "both", "input"), Stream("words", "vocabulary of requests", "high", "input")]
+        found += [Stream("spelling", "spelling of requests", "high", "input"), Stream("language", "language of requests", "high", "input")]
+        found += [Stream("novelty", "topics of requests", "high", "input"), Stream("missing", "missing fields", "high", "input")]
+        for label, classes in self.reference.classes.items():
+            names = [f"{label}: {name}" for name in (*classes, OTHER)] if len(classes) <= FEW else [f"{label} rarity"]
+            found += [Stream(name, f"{label} of answers", "both", "answer") for name in names]
+        found += [Stream("answer length", "length of answers", "both", "answer"), Stream("refusal", "refusals", "high", "answer")]
+        if isinstance(self.template["answer"], list):
+            found.append(Stream("invalid", "validity of answers", "high", "quality"))
+            found += [Stream(f"{label} wrong", f"accuracy of {label}", "high", "label") for label in self.reference.classes]
+        return found
+
+    def pool(self) -> np.ndarray:
+        """(streams, BINS): how often each score occurs among the rows that the functions were not fitted on."""
+        inputs, tests = self.held_out(), self.reference.predictions
+        bins = [
+            self.of_inputs(inputs, self.embed(self.asked(inputs))),
+            self.of_answers([row["text"] for row in tests]),
+            self.of_labels([(row["text"], row["row"]) for row in tests]),
+        ]
+        counts = np.zeros((len(self.streams), BINS), int)
+        for rows in bins:
+            for stream, column in enumerate(rows.T):
+                counts[stream] += np.bincount(column[column >= 0], minlength=BINS)
+        return counts
+
+    def held_out(self) -> list[dict]:
+        """The inputs of the reference that the functions were not fitted on."""
+        fitted = {row["id"] for row in self.fit}
+        return [row["input"] for row in self.reference.rows if row["id"] not in fitted] or [row["input"] for row in self.reference.rows]
+
+    def asked(self, inputs: list[dict]) -> list[str]:
+        """The text of each request."""
+        return [self.question.text(given) for given in inputs]
+
+    def of_inputs(self, inputs: list[dict], vectors: np.ndarray) -> np.ndarray:
+        """(requests, streams) bins of what was asked, -1 in the other streams."""
+        said, bins = self.asked(inputs), self._empty(len(inputs))
+        self._fill(bins, "length", [len(text) for text in said])
+        self._fill(bins, "words", [texts.new_words(text, self.vocabulary) for text in said])
+        self._fill(bins, "spelling", [self.spelling.surprise(text) for text in said])
+        self._fill(bins, "novelty", novelty(vectors, self.vectors) if inputs else [])
+        self._mark(bins, "language", [texts.language(text) != self.language for text in said])
+        self._mark(bins, "missing", [texts.is_incomplete(given, self.columns) for given in inputs])
+        return bins
+
+    def of_answers(self, answers: list[str]) -> np.ndarray:
+        """(answers, streams) bins of what was answered, -1 in the other streams."""
+        bins, found = self._empty(len(answers)), [texts.parsed(text, self.template["answer"]) for text in answers]
+        self._fill(bins, "answer length", [len(text) for text in answers])
+        self._mark(bins, "refusal", [texts.is_refusal(text) for text in answers])
+        self._mark(bins, "invalid", [answer is None for answer in found])
+        for label, classes in self.reference.classes.items():
+            said = [self.class_of(answer, label) for answer in found]
+            for name in (*classes, OTHER):
+                self._mark(bins, f"{label}: {name}", [value == name for value in said])
+            rank = {name: place for place, (name, _) in enumerate(self.common[label].most_common(BINS - 1))}
+            self._put(bins, f"{label} rarity", [rank.get(value, BINS - 1) for value in said])
+        return bins
+
+    def of_labels(self, pairs: list[tuple[str, dict]]) -> np.ndarray:
+        """(pairs, streams) bins of (answer, right answer by column), -1 in the streams that are not about being right."""
+        bins, found = self._empty(len(pairs)), [texts.parsed(text, self.template["answer"]) or {} for text, _ in pairs]
+        for label in self.reference.classes:
+            known = [right.get(label) if isinstance(right, dict) else None for _, right in pairs]
+            self._mark(bins, f"{label} wrong", [None if value is None else answer.get(label) != value for answer, value in zip(found, known, strict=True)])
+        return bins
+
+    def class_of(self, answer: dict | None, label: str) -> str:
+        """The class that a parsed answer names, or `(other)`."""
+        value = (answer or {}).get(label)
+        return value if value in self.reference.classes[label] else OTHER
+
+    def is_one_of_many(self, name: str) -> bool:
+        """True for the figure of one class (`intent=login_problem`) of a label that has too many to list."""
+        return len(self.reference.classes.get(name.partition("=")[0], ())) > FEW and "=" in name
+
+    def _empty(self, rows: int) -> np.ndarray:
+        return np.full((rows, len(self.streams)), -1)
+
+    def _put(self, bins: np.ndarray, name: str, values: list) -> None:
+        if name in self.names:
+            bins[:, self.names.index(name)] = values
+
+    def _mark(self, bins: np.ndarray, name: str, values: list[bool | None]) -> None:
+        self._put(bins, name, [-1 if value is None else int(value) for value in values])
+
+    def _fill(self, bins: np.ndarray, name: str, values: list[float | None]) -> None:
+        key: Callable[[float], int] = lambda value: int(np.searchsorted(self.edges[name], value, side="right"))  # noqa: E731
+        self._put(bins, name, [-1 if value is None else key(value) for value in values])
+
+
+def fit_rows(rows: list[dict]) -> list[dict]:
+    """Half of the training rows by the hash of their ids; of all rows where no split is known."""
+    trained = [row for row in rows if row["split"] == "train"] or rows
+    half = [row for row in trained if digest(f"fit {row['id']}") % 2] or trained[:1]
+    return half
+
+
+def edges(values: list[float | None]) -> np.ndarray:
+    """At most BINS - 1 rising edges at the quantiles of `values`."""
+    found = [value for value in values if value is not None] or [0.0]
+    return np.unique(np.quantile(found, np.linspace(0, 1, BINS - 1)))

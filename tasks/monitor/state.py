@@ -1,0 +1,86 @@
+"""What the monitor remembers of a version between two checks: pools, wealth, what it has seen. One file, written whole."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from tasks.files import read_json, write_json
+from tasks.monitor import martingale
+from tasks.monitor.records import Window
+from tasks.monitor.scores import Scores, Stream
+
+HOME = Path(".anneal/monitor")
+YEAR = 365.25 * 86400
+QUALITY = ("quality", "label")  # kinds of streams that are always ranked among the evaluation
+
+
+@dataclass(frozen=True)
+class State:
+    """`counts` (streams, BINS) and `wealth` (streams, BETS) as lists; `check` of `checks` in the year that began at `year`; the alarm that stands."""
+
+    names: list[str]
+    counts: list
+    wealth: list
+    check: int
+    checks: int
+    year: float
+    fresh: bool = False
+    requests: Window = field(default_factory=Window)
+    labels: Window = field(default_factory=Window)
+    alarm: dict | None = None  # {at, reasons}
+    row: dict | None = None  # of the last check, as it is or soon will be in the records
+
+
+def place(home: Path, task: str, artifact: str) -> Path:
+    """The folder of one version's state."""
+    return home / f"{task}-{artifact[:12]}"
+
+
+def begin(scores: Scores, checks: int, now: float, fresh: bool) -> State:
+    """The state before the first check. `fresh`: the version answers an alarm, so that what it is asked from now on is what is normal."""
+    counts = scores.pool()
+    if fresh:
+        counts[[stream.kind not in QUALITY for stream in scores.streams]] = 0
+    return State(scores.names, counts.tolist(), np.zeros((len(scores.names), martingale.BETS)).tolist(), 0, checks, now, fresh)
+
+
+def load(folder: Path, scores: Scores) -> State | None:
+    """The state in `folder`; None when there is none, or one of other streams, which an older Anneal wrote."""
+    file = folder / "state.json"
+    if not file.exists():
+        return None
+    value = read_json(file)
+    if value["names"] != scores.names:
+        return None
+    windows = {name: Window(**value[name]) for name in ("requests", "labels")}
+    return State(**{**value, **windows})
+
+
+def save(folder: Path, state: State) -> None:
+    """Put `state` into `folder`, whole."""
+    write_json(folder / "state.json", asdict(state))
+
+
+def advance(state: State, streams: list[Stream], bins: np.ndarray, draws: np.ndarray, now: float) -> State:
+    """The state after one more check that saw `bins` and `draws` (events, streams); a new year begins with new money."""
+    wealth, check, year = np.array(state.wealth), state.check, state.year
+    if now - year >= YEAR:
+        wealth, check, year = np.zeros_like(wealth), 0, now
+    spread = martingale.prior([stream.side for stream in streams])
+    wealth = martingale.begin(wealth, spread, check + 1, state.checks)
+    counts, wealth = martingale.follow(np.array(state.counts), wealth, spread, bins, draws)
+    return replace(state, counts=counts.tolist(), wealth=wealth.tolist(), check=check + 1, year=year)
+
+
+def evidence(state: State, streams: list[Stream]) -> dict[str, float]:
+    """log10 of each group's wealth: the mean of its streams', cash included."""
+    totals = np.array(state.wealth).sum(axis=1) + martingale.cash(state.check, state.checks)
+    groups = dict.fromkeys(stream.group for stream in streams)
+    return {group: float(np.log10(np.mean([total for total, stream in zip(totals, streams, strict=True) if stream.group == group]) + 1e-300)) for group in groups}
+
+
+def strongest(state: State, streams: list[Stream], group: str) -> Stream:
+    """The stream of `group` with the most wealth."""
+    totals = np.array(state.wealth).sum(axis=1)
+    return streams[max((i for i, stream in enumerate(streams) if stream.group == group), key=lambda i: totals[i])]

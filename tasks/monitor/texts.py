@@ -1,0 +1,89 @@
+"""What of a request and of an answer is looked at: texts in, scores out."""
+
+import json
+import math
+import re
+from collections import Counter
+
+WORD = re.compile(r"[^\W\d_]+")
+REFUSAL = re.compile(
+    r"\b(i(?:'|’)?m sorry, but|i (?:can(?:'|’)?t|cannot|am unable to|am not able to|won(?:'|’)?t) (?:help|assist|answer|provide|do|comply)|as an ai|i am an ai)\b", re.IGNORECASE
+)
+
+
+def words(text: str) -> list[str]:
+    """The words of `text` in lower case, without figures."""
+    return WORD.findall(text.lower())
+
+
+class Question:
+    """The text of a request: its columns in the user template of the version, or the last message of a dialogue."""
+
+    def __init__(self, template: str) -> None:
+        """Compile `template` once. A column that a request does not have reads as nothing: that it is missing is a score of its own."""
+        from jinja2.sandbox import SandboxedEnvironment
+
+        self.template = SandboxedEnvironment(keep_trailing_newline=True).from_string(template)
+
+    def text(self, given: dict) -> str:
+        """What was asked."""
+        if isinstance(given.get("messages"), list):
+            said = [message.get("content") for message in given["messages"] if isinstance(message, dict) and message.get("role") == "user"]
+            return said[-1] if said and isinstance(said[-1], str) else ""
+        return self.template.render({column: "" if value is None else value for column, value in given.items()})
+
+
+def is_incomplete(given: dict, columns: list[str]) -> bool | None:
+    """True when a column of the template is missing or blank; None for a dialogue, which has no columns."""
+    if "messages" in given:
+        return None
+    return any(not str(given.get(column) or "").strip() for column in columns)
+
+
+def language(text: str) -> str:
+    """The language of `text` as ISO 639-1."""
+    import py3langid
+
+    return py3langid.classify(text)[0]
+
+
+def new_words(text: str, vocabulary: frozenset[str]) -> float | None:
+    """The share of the words that are not in `vocabulary`; None for a text without words."""
+    found = words(text)
+    return sum(word not in vocabulary for word in found) / len(found) if found else None
+
+
+class Spelling:
+    """A letter model of some texts: how surprising the letters of another text are, in bits a letter."""
+
+    def __init__(self, texts: list[str]) -> None:
+        """Count what follows each pair of letters in `texts`."""
+        runs = [self._letters(text) for text in texts]
+        self.triples = Counter(run[i : i + 3] for run in runs for i in range(len(run) - 2))
+        self.pairs = Counter(run[i : i + 2] for run in runs for i in range(len(run) - 2))
+
+    def surprise(self, text: str) -> float | None:
+        """Mean -log2 P(letter | the two before), with 1/20 of a count added to each of 40 letters; None for a text without letters."""
+        run = self._letters(text)
+        bits = [math.log2((self.pairs[run[i : i + 2]] + 2) / (self.triples[run[i : i + 3]] + 0.05)) for i in range(len(run) - 2)]
+        return sum(bits) / len(bits) if bits else None
+
+    @staticmethod
+    def _letters(text: str) -> str:
+        return f" {' '.join(words(text))} "
+
+
+def parsed(text: str, columns: list[str] | str) -> dict | None:
+    """The answer as {column: text}, or None when it is no JSON object with texts in `columns`; a free text parses as nothing, {}."""
+    if isinstance(columns, str):
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and all(isinstance(value.get(column), str) for column in columns) else None
+
+
+def is_refusal(text: str) -> bool:
+    """True for the usual phrases of a model that declines."""
+    return bool(REFUSAL.search(text))

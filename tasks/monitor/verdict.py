@@ -1,0 +1,73 @@
+"""The decision of a check: a pure function of the evidence, with its sentences."""
+
+import math
+from dataclasses import dataclass
+
+SAID = {  # group: what its sentence quotes
+    "length of requests": ("length_median", "half of the requests have more than {:.0f} characters, half of the reference more than {:.0f}"),
+    "vocabulary of requests": ("new_words", "{:.0%} of the words are new, {:.0%} in the reference"),
+    "spelling of requests": ("letter_surprise", "a letter is worth {:.2f} bits of surprise, {:.2f} in the reference"),
+    "language of requests": ("other_language", "{:.0%} of the requests are in another language, {:.0%} of the reference"),
+    "topics of requests": ("novelty", "requests lie {:.2f} from the nearest known ones, the reference {:.2f}"),
+    "missing fields": ("missing_fields", "{:.0%} of the requests lack a field, {:.0%} of the reference"),
+    "length of answers": ("answer_length_median", "half of the answers have more than {:.0f} characters, half of the evaluation's more than {:.0f}"),
+    "refusals": ("refusals", "{:.0%} of the answers decline, {:.0%} in the evaluation"),
+    "validity of answers": ("valid_json", "{:.1%} of the answers are valid, {:.1%} in the evaluation"),
+}
+ALL = "everything together"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether something has changed, and the sentences that say what."""
+
+    alarm: bool
+    reasons: tuple[str, ...]
+
+
+def line(groups: int, false_alarms_per_year: float) -> float:
+    """log10 of the wealth at which a group raises the alarm by itself: its share of the chance is that of all, divided by their number."""
+    return math.log10(groups / false_alarms_per_year)
+
+
+def together(evidence: dict[str, float]) -> float:
+    """log10 of the sum of the groups' wealth, which may cross the same line: their mean is a martingale too."""
+    return math.log10(sum(10**value for value in evidence.values()))
+
+
+def is_drifted(evidence: dict[str, float], threshold: float, now: dict[str, float], reference: dict[str, float]) -> Verdict:
+    """An alarm when all groups together are at `threshold` or above it; the sentences name the groups that are, or the strongest.
+
+    `evidence`: log10 of the wealth of each group; `now` and `reference`: the figures that the sentences quote.
+    """
+    if together(evidence) < threshold:
+        return Verdict(False, ())
+    over = sorted((group for group in evidence if evidence[group] >= threshold), key=lambda group: -evidence[group]) or [max(evidence, key=evidence.__getitem__)]
+    return Verdict(True, tuple(_sentence(group, evidence[group], threshold, now, reference) for group in over))
+
+
+def _sentence(group: str, found: float, threshold: float, now: dict[str, float], reference: dict[str, float]) -> str:
+    plural = group in ("missing fields", "refusals", "topics of requests")
+    words = f"the {group} {'have' if plural else 'has'} changed: evidence 10^{found:.1f}, the line is 10^{threshold:.1f}"
+    said = _quote(group, now, reference)
+    return f"{words}; {said}" if said else words
+
+
+def _quote(group: str, now: dict[str, float], reference: dict[str, float]) -> str:
+    if group in SAID:
+        name, words = SAID[group]
+        return words.format(now[name], reference[name]) if name in now and name in reference else ""
+    if group.startswith("accuracy of "):
+        label = group.removeprefix("accuracy of ")
+        name = f"{label}_accuracy"
+        return (
+            f"{label} is right in {now[name]:.0%} of {now[name + '_n']:.0f} corrected answers, in {reference[name]:.0%} of the evaluation's"
+            if name in now and name in reference
+            else ""
+        )
+    label = group.removesuffix(" of answers")
+    names = [name for name in now if name.startswith(f"{label}=")]
+    if not names:
+        return ""
+    most = max(names, key=lambda name: abs(now[name] - reference.get(name, 0)))
+    return f"{now[most]:.0%} of the answers say {most.partition('=')[2]}, {reference.get(most, 0):.0%} in the evaluation"
