@@ -1,4 +1,4 @@
-"""One flow run per `make pipeline`: the DAG of dvc.yaml stage by stage, then gate, register, deploy and the report."""
+"""One flow run per `make pipeline`: the DAG of dvc.yaml stage by stage, then gate, register, deploy, release and the report."""
 
 import argparse
 import logging
@@ -28,7 +28,7 @@ def run(model: str) -> None:
     tracking.check()
     from tasks.serve import supervisor
 
-    supervisor.refuse_taken_port(params.deploy.port, "vllm", "deploy.port")
+    supervisor.refuse_taken_port(params.deploy.port, "vllm-a", "deploy.port")
     with _only_one():
         url = server.choose(params.servers)
         if url is None:
@@ -67,7 +67,7 @@ def _run_flow(params: settings.Params, model: str) -> None:
             step(name)
         if steps.verdict.passed and not steps.held_back:
             step("deploy")
-            step("promote")
+            step("release")
         step("report")
         if not steps.verdict.passed:
             raise AnnealError(f"{model} was not promoted: " + "; ".join(reason[2:] for reason in steps.verdict.reasons if reason.startswith("✗")) + ".")

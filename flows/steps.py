@@ -1,22 +1,24 @@
-"""The steps after the DAG: gate, register, deploy, promote, report. Plain methods; flows/pipeline.py makes task runs of them."""
+"""The steps after the DAG: gate, register, deploy, release, report. Plain methods; flows/pipeline.py makes task runs of them."""
 
 import json
 import shlex
 import subprocess
+import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flows import dvc
 from tasks import register, tracking
+from tasks import release as releasing
 from tasks.champion import judge
-from tasks.deploy import deploy, is_served
+from tasks.deploy import deploy, is_available
 from tasks.files import read_json, sha256, write_json
 from tasks.gate import Verdict
 from tasks.params import Params
-from tasks.serve import state
-
-PARITY = Path(".anneal/serving/parity.json")
+from tasks.register import Version
+from tasks.serve import routes, state
+from tasks.serve.reconcile import acts, gateway, records
 
 
 class Steps:
@@ -29,8 +31,9 @@ class Steps:
         self.adapter, self.reports = Path(f"models/{model}/adapter"), Path(f"reports/{model}")
         self.done: list[dict] = []
         self.verdict = Verdict(False, ("✗ the run ended before the gate",))
-        self.version: register.Version | None = None
+        self.version: Version | None = None
         self.held_back = False
+        self.released: tuple[str, ...] = ()
         self.summary: dict | None = None
 
     def note(self, name: str, what: str, seconds: float) -> None:
@@ -57,28 +60,63 @@ class Steps:
             "gate_reasons": "; ".join(self.verdict.reasons),
         }
         if known is None or any(known.tags.get(key) != value for key, value in tags.items()):
-            metrics = read_json(self.reports / "evaluate" / "metrics.json")
-            flat = {f"{who}_{name}": value for who in ("parent", "tuned") for name, value in metrics[who].items()}
-            self.version = register.register(self.name, self.adapter, self.reports / "evaluate", tags, flat)
+            self.version = self._registered(tags, known)
         else:
             self.version = known
         self.held_back = self.verdict.passed and "rolled_back" in self.version.tags
         return known is None
 
+    def _registered(self, tags: dict[str, str], known: Version | None) -> Version:
+        """The version, made when it is not `known`: with its figures, and with what the monitor will compare the traffic with."""
+        metrics = read_json(self.reports / "evaluate" / "metrics.json")
+        flat = {f"{who}_{name}": value for who in ("parent", "tuned") for name, value in metrics[who].items()}
+        if known is not None:
+            return register.register(self.name, self.adapter, self.reports / "evaluate", tags, flat)
+        from tasks.monitor.reference import write_reference
+
+        with tempfile.TemporaryDirectory() as folder:
+            reference = Path(folder) / "reference"
+            write_reference(Path(f"data/prepared/{self.model.dataset}"), self.reports / "evaluate", self.model.evaluate.labels, self.params.monitor.reference_rows, reference)
+            version = register.register(self.name, self.adapter, self.reports / "evaluate", tags, flat, reference)
+        records.note(self.name, "gate", tags["gate"], self.verdict.reasons, {"version": version.version})
+        return version
+
     def deploy(self) -> bool:
-        """Serve the version, unless it is served."""
-        if is_served(self.version, self.params.deploy):
+        """Make the version available under its own name, unless it is."""
+        if is_available(self.version, self.params.deploy):
             return False
+        register.challenge(self.version)
         _, parity = deploy(self.version, self.weights, self.params.deploy, self.params.servers)
-        write_json(PARITY, {"artifact": self.version.artifact, **asdict(parity)})
-        tracking.client().set_model_version_tag(self.name, self.version.version, "parity", f"{parity.share:.4f}")
+        write_json(parity_file(self.version.artifact), asdict(parity))
         return True
 
-    def promote(self) -> bool:
-        """Make the served version the champion."""
-        champion = register.alias(self.name, "champion")
-        register.promote(self.version)
-        return champion is None or champion.version != self.version.version
+    def release(self) -> bool:
+        """Open a canary beside the champion, or promote at once where there is nothing to compare with or no traffic to compare on."""
+        version, champion = register.get(self.name, self.version.version), register.alias(self.name, "champion")
+        changed = False
+        if champion is None or champion.version != version.version:
+            changed = version.tags.get("canary") != "open"
+            why = self._at_once(champion)
+            if changed and why is None:
+                self.released = acts.open_canary(version, self.params.release)
+            elif changed:
+                register.promote(version)
+                self.released = (f"promoted at once: {why}",)
+                records.note(self.name, "promote", "promoted", self.released, {"version": version.version})
+            else:
+                self.released = ("its canary is open; the reconciler promotes or rolls back",)
+        releasing.route(self.params, self.name)
+        return changed
+
+    def _at_once(self, champion: Version | None) -> str | None:
+        """Why there is to be no canary, or None."""
+        if champion is None:
+            return "there is no champion to compare with"
+        if self.params.release.canary == "off":
+            return "release.canary is off"
+        if gateway.look(self.params.gateway) is None:
+            return "no gateway runs, so there is no traffic to compare on (`make up` starts one)"
+        return None
 
     def report(self) -> bool:
         """Write reports/<model>/summary.json, and index.html when it would say something else."""
@@ -112,18 +150,21 @@ class Steps:
             }
             if self.version
             else None,
-            "endpoint": endpoint(self.name),
+            "release": list(self.released),
+            "endpoint": endpoint(self.name, self.version.version if self.version else ""),
             "where": self.where(),
         }
 
     def where(self) -> dict[str, str]:
         """Where a person looks next."""
-        data = self.model.dataset
+        data, door = self.model.dataset, gateway.address(self.params.gateway)
+        runs = gateway.look(self.params.gateway) is not None
         return {
             "report": str(self.reports / "index.html"),
             "card": f"model_cards/{self.name}.md",
             "Data Docs": f"reports/{data}/raw/index.html, reports/{data}/prepared/index.html",
             "what is trained on": str(self.reports / "train" / "xray.html"),
+            **({"gateway": f"{door}/v1 and {door}/tasks/{self.name} (`make key NAME=…`)", "dashboard": f"{door}/dashboard"} if runs else {}),
             "MLflow": tracking.redacted(tracking.tracking_uri()) + f" (`make up`: http://127.0.0.1:{self.params.servers.mlflow_port})",
             "Prefect": f"`make up`: http://127.0.0.1:{self.params.servers.prefect_port}",
         }
@@ -137,23 +178,28 @@ class Steps:
 
 def lasting(summary: dict) -> dict:
     """What of a summary is the same in a run that found everything cached."""
-    return {key: value for key, value in summary.items() if key not in ("finished", "stages")}
+    return {key: value for key, value in summary.items() if key not in ("finished", "stages", "release")}
 
 
-def endpoint(name: str) -> dict | None:
-    """The endpoint that serves `name`, with a line to try it, or None."""
-    now = state.read()
-    served = now.served(name) if now else None
-    if served is None:
+def parity_file(artifact: str) -> Path:
+    """Where the parity of a deployed artifact is kept for the summary."""
+    return state.FOLDER / f"parity-{artifact[:12]}.json"
+
+
+def endpoint(name: str, version: str) -> dict | None:
+    """Where `version` of `name` answers (the champion, when that one does not), with a line to try it; None when none does."""
+    targets = routes.read().tasks.get(name, routes.Task()).targets
+    target = next((found for found in targets.values() if found.version == version), targets.get("champion"))
+    if target is None:
         return None
-    parity = read_json(PARITY) if PARITY.exists() else {}
     rows = Path(f"reports/{name}/evaluate/predictions.jsonl")
     with rows.open(encoding="utf-8") as file:
         example = json.loads(file.readline())
-    body = {"model": name, "temperature": 0, "max_tokens": 128, "messages": example["messages"]}
-    curl = f"curl -s {now.url}/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body, ensure_ascii=False))}"
-    same = {key: parity[key] for key in ("share", "prompts", "identical")} if parity.get("artifact") == served.artifact else None
-    return {"url": now.url, "model": name, "version": served.version, "curl": curl, "parity": same}
+    body = {"model": target.model, "temperature": 0, "max_tokens": 128, "messages": example["messages"]}
+    curl = f"curl -s {target.url}/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body, ensure_ascii=False))}"
+    file = parity_file(target.artifact)
+    same = {key: value for key, value in read_json(file).items() if key in ("share", "prompts", "identical")} if file.exists() else None
+    return {"url": target.url, "model": target.model, "version": target.version, "curl": curl, "parity": same}
 
 
 def commit() -> str:

@@ -24,9 +24,11 @@ def show(steps: Any) -> None:
     for reason in gate["reasons"]:
         console.print(f"          {reason}", markup=False)
     if gate["held_back"]:
-        console.print("          this version was rolled back by hand; `make promote` promotes it again")
+        console.print("          this version was rolled back; `make decisions` shows why, and `make promote` promotes it all the same")
     if registry := summary["registry"]:
         console.print(f"registry  {registry['name']} version {registry['version']}  {' '.join('@' + alias for alias in registry['aliases'])}", markup=False)
+    for words in summary["release"]:
+        console.print(f"release   {words}; `make decisions` shows why", markup=False)
     if endpoint := summary["endpoint"]:
         parity = endpoint["parity"]
         agrees = f", agrees with transformers on {parity['share']:.1%} of the tokens of {parity['prompts']} answers ({parity['identical']} identical)" if parity else ""

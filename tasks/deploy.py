@@ -1,51 +1,109 @@
-"""Puts a version of the registry behind the endpoint: verified beside the old one, then swapped in; the old one stays when it fails."""
+"""Makes a version of the registry available under a name of its own, verified; who answers does not change, and stays when it fails."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from tasks import register
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.register import Version, folder
-from tasks.serve import probe, state, supervisor
+from tasks.serve import probe, slots, state, supervisor
 from tasks.serve.params import Deploy, Servers
+from tasks.serve.reconcile import locked
+from tasks.serve.reconcile.starting import keep
 
-CANDIDATE_PORT = 1  # above the endpoint's
-
-
-def is_served(version: Version, params: Deploy) -> bool:
-    """True when the endpoint answers and serves exactly this artifact in the way that `params` asks for."""
-    now = state.read()
-    served = now.served(version.name) if now else None
-    if served is None or served.artifact != version.artifact or (now.options, now.host, now.port) != (state.options(params), params.host, params.port):
-        return False
-    kind = now.adapters if params.serve == "adapter" else now.merged
-    return version.name in kind and probe.is_healthy(now.url) and version.name in probe.served_names(now.url)
+LOCK = state.FOLDER / "deploy.lock"
 
 
-def deploy(version: Version, weights: Path, params: Deploy, servers: Servers) -> tuple[state.State, probe.Parity]:
-    """Serve `version` on the parent in `weights/`; the state and the parity with transformers.
+def name(version: Version) -> str:
+    """The name of `version` in vLLM, never given to another: `triage@3`."""
+    return f"{version.name}@{version.version}"
 
-    Raises AnnealError when the port is taken, the base differs, vLLM does not start, or parity fails; what was served
-    before is then served still.
+
+def is_available(version: Version, params: Deploy) -> bool:
+    """True when a server that runs as `params` asks for answers to this version, and it has been verified."""
+    model = name(version)
+    for slot in slots.look():
+        kind = slot.state.adapters if params.serve == "adapter" else slot.state.merged
+        as_asked = (slot.state.options, slot.state.host, slot.state.port) == (state.options(params), params.host, state.port(slot.name, params))
+        if slot.state.verified and as_asked and model in kind and kind[model].artifact == version.artifact and model in slot.names:
+            return "parity" in version.tags
+    return False
+
+
+def deploy(version: Version, weights: Path, params: Deploy, servers: Servers) -> tuple[str, probe.Parity]:
+    """Load `version`, trained on the parent in `weights/`, beside what runs: its URL and the parity with transformers.
+
+    A server with the same base and options takes it in; otherwise the other slot starts one. Raises AnnealError when a port
+    is taken, the base differs, both slots are in use, vLLM does not start, or parity fails; nothing is left behind then.
     """
-    supervisor.refuse_taken_port(params.port, "vllm", "deploy.port")
-    wanted = _wanted(version, weights, params)
-    supervisor.ensure(servers)
-    old = state.read()
-    running = old is not None and supervisor.status("vllm") in ("RUNNING", "STARTING", "BACKOFF")
-    if running and old.same_server(wanted):
-        parity = _swap(old, wanted, version, params)
-    elif running:
-        parity = _replace(wanted, version, params)
-    else:
-        parity = _start(old, wanted, version, params)
-    return wanted, parity
+    with _one_at_a_time():
+        supervisor.ensure(servers)
+        wanted = _wanted(version, weights, params)
+        slot, started = _place(wanted, params)
+        now = state.read(slot)
+        try:
+            probe.wait_until_healthy(now.url, state.program(slot), params.startup_timeout)
+            if not now.merged:
+                slots.load(now.url, name(version), str(state.FOLDER / state.adapter_folder(version.name, version.artifact)))
+            parity = _verify(now.url, version, params)
+        except BaseException:
+            _give_up(slot, started, version)
+            raise
+        register.tag(version, parity=f"{parity.share:.4f}")  # first: a verified server with nothing to serve would be stopped
+        with locked():
+            now = state.read(slot)
+            state.write(slot, replace(now, verified=True, adapters={**now.adapters, **wanted.adapters}))
+    return now.url, parity
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """The lock of deployments; a server on trial that is found under it was left by one that was killed."""
+    from filelock import FileLock
+
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(LOCK):
+        for slot, found in state.read_all().items():
+            if not found.verified:
+                slots.stop(slot)
+        yield
+
+
+def _place(wanted: state.State, params: Deploy) -> tuple[str, bool]:
+    """(slot, whether a server was started for it): the newest server that is as `wanted`, or a free slot."""
+    with locked():
+        taken = state.read_all()
+        for slot, found in sorted(taken.items(), key=lambda entry: -entry[1].since):
+            if found.verified and found.same_server(wanted) and found.port == state.port(slot, params):
+                if not slots.is_running(slot):
+                    slots.start(slot, found)
+                return slot, False
+        slot = next((slot for slot in state.SLOTS if slot not in taken), None)
+        if slot is None:
+            serving = "; ".join(f"{slot}: {', '.join([*found.adapters, *found.merged])}" for slot, found in taken.items())
+            raise AnnealError(f"both vLLM slots are in use ({serving}): close the open canary (`make promote` or `make rollback`) and run again.")
+        port = state.port(slot, params)
+        supervisor.refuse_taken_port(port, state.program(slot), "deploy.port")
+        slots.start(slot, replace(wanted, port=port, adapters={}, since=state.now()))
+        return slot, True
+
+
+def _give_up(slot: str, started: bool, version: Version) -> None:
+    """Take back what this deployment has added."""
+    found = state.read(slot)
+    if started:
+        slots.stop(slot)
+    elif found and not found.served(name(version)) and probe.is_healthy(found.url):
+        slots.unload(found.url, name(version))
 
 
 def _wanted(version: Version, weights: Path, params: Deploy) -> state.State:
-    """The state with `version` in it, its files kept where DVC does not touch them."""
-    adapter = state.keep(folder(version, "adapter"), f"{version.name}-{version.artifact[:12]}")
+    """The server that `version` needs, its files kept where DVC does not touch them; the slot's port is still to be put in."""
+    adapter = keep(version)
     base_hash = read_json(weights / "source.json")["weights_sha256"]
     needed = read_json(adapter / "artifact.json")["base_sha256"]
     if base_hash != needed:
@@ -56,18 +114,14 @@ def _wanted(version: Version, weights: Path, params: Deploy) -> state.State:
     where = {"host": params.host, "port": params.port, "options": state.options(params)}
     if params.serve == "merged":
         merged = _merged(version, weights, adapter)
-        served = state.Served(version.version, version.artifact, str(merged))
-        return state.State(weights=str(merged), merged={version.name: served}, **where)
-    base = state.keep(weights, f"base-{base_hash[:12]}")
-    served = state.Served(version.version, version.artifact, str(adapter))
-    old = state.read()
-    others = old.adapters if old and old.weights == str(base) else {}
-    return state.State(weights=str(base), adapters={**others, version.name: served}, **where)
+        return state.State(weights=str(merged), merged={name(version): state.Served(version.version, version.artifact, str(merged))}, **where)
+    base = state.keep(weights, state.base_folder(base_hash))
+    return state.State(weights=str(base), adapters={name(version): state.Served(version.version, version.artifact, str(adapter))}, **where)
 
 
 def _merged(version: Version, weights: Path, adapter: Path) -> Path:
     """The merged weights of `version`, made again from base and adapter: the registry keeps only the adapter."""
-    place = state.FOLDER / f"{version.name}-{version.artifact[:12]}-merged"
+    place = adapter.with_name(f"{adapter.name}-merged")
     if not place.exists():
         from tasks.files import whole_directory
         from tasks.merge import merged_model
@@ -81,70 +135,10 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
     return place
 
 
-def _verify(url: str, model: str, version: Version, params: Deploy) -> probe.Parity:
-    """A smoke test and the parity check of `model` at `url`."""
+def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
+    """A smoke test and the parity check of `version` at `url`."""
     predictions = read_jsonl(folder(version, "evaluate") / "predictions.jsonl")[: params.parity_prompts]
     longest = max(len(row["token_ids"]) for row in predictions)
-    if not probe.ask(url, model, predictions[0]["messages"], longest + 16)["text"]:
-        raise AnnealError(f"{model} answers nothing to a smoke test; the deployment is refused.")
-    return probe.check_parity(url, model, folder(version, "adapter"), predictions, longest + 16, params.min_agreement)
-
-
-def _swap(old: state.State, wanted: state.State, version: Version, params: Deploy) -> probe.Parity:
-    """Load the adapter into the running server under a name of its own, verify it, then put it under its real name."""
-    probe.wait_until_healthy(old.url, "vllm", params.startup_timeout)
-    candidate, path = f"{version.name}-candidate", wanted.adapters[version.name].path
-    _adapter(old.url, "load", lora_name=candidate, lora_path=path, load_inplace=True)
-    try:
-        parity = _verify(old.url, candidate, version, params)
-        state.write(wanted)  # first: a server that dies now comes back with the new one
-        _adapter(old.url, "load", lora_name=version.name, lora_path=path, load_inplace=version.name in probe.served_names(old.url))
-    except BaseException:
-        state.write(old)
-        raise
-    finally:
-        _adapter(old.url, "unload", lora_name=candidate)
-    return parity
-
-
-def _replace(wanted: state.State, version: Version, params: Deploy) -> probe.Parity:
-    """Verify a new server on the next port while the old one serves, then restart the endpoint with it."""
-    beside = replace(wanted, host="127.0.0.1", port=params.port + CANDIDATE_PORT)
-    supervisor.refuse_taken_port(beside.port, "vllm-candidate", "deploy.port")
-    state.write(beside, state.CANDIDATE)
-    try:
-        supervisor.start("vllm-candidate")
-        probe.wait_until_healthy(beside.url, "vllm-candidate", params.startup_timeout)
-        parity = _verify(beside.url, version.name, version, params)
-    finally:
-        supervisor.stop("vllm-candidate")
-        state.CANDIDATE.unlink(missing_ok=True)
-    supervisor.stop("vllm")
-    state.write(wanted)
-    supervisor.start("vllm")
-    probe.wait_until_healthy(wanted.url, "vllm", params.startup_timeout)
-    return parity
-
-
-def _start(old: state.State | None, wanted: state.State, version: Version, params: Deploy) -> probe.Parity:
-    """Start the endpoint; when the new version does not hold, nothing (or what there was) is what a restart will serve."""
-    state.write(wanted)
-    try:
-        supervisor.start("vllm")
-        probe.wait_until_healthy(wanted.url, "vllm", params.startup_timeout)
-        return _verify(wanted.url, version.name, version, params)
-    except BaseException:
-        supervisor.stop("vllm")
-        if old is None:
-            state.CURRENT.unlink(missing_ok=True)
-        else:
-            state.write(old)
-        raise
-
-
-def _adapter(url: str, what: str, **body: object) -> None:
-    import httpx
-
-    answer = httpx.post(f"{url}/{what}_lora_adapter", json=body, timeout=60)
-    if answer.status_code not in (200, 404):
-        raise AnnealError(f"vLLM could not {what} an adapter: {answer.text[:200]}")
+    if not probe.ask(url, name(version), predictions[0]["messages"], longest + 16)["text"]:
+        raise AnnealError(f"{name(version)} answers nothing to a smoke test; the deployment is refused.")
+    return probe.check_parity(url, name(version), folder(version, "adapter"), predictions, longest + 16, params.min_agreement)

@@ -22,14 +22,20 @@ class Version:
     tags: dict[str, str]
 
 
-def register(name: str, adapter: Path, evaluate: Path, tags: dict[str, str], metrics: dict[str, float]) -> Version:
+def register(name: str, adapter: Path, evaluate: Path, tags: dict[str, str], metrics: dict[str, float], reference: Path | None = None) -> Version:
     """The registry's version of the artifact in `adapter/`, made when it is new; a second call finds the first one's.
 
-    A new version becomes @challenger. `tags` are put on the version in either case, for they describe the newest verdict.
+    A new version becomes @challenger (one that the gate refused does not displace another whose canary is open), and keeps the folder
+    `reference` that the monitor compares with. `tags` are put on the version in either case, for they describe the newest verdict.
     """
     client = tracking.client()
     artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
-    found = find(name, artifact) or _create(client, name, artifact, adapter, evaluate, metrics)
+    found = find(name, artifact)
+    if found is None:
+        found = _create(client, name, artifact, {"adapter": adapter, "evaluate": evaluate, "reference": reference}, metrics)
+        rival = alias(name, "challenger")
+        if tags.get("gate") != "refused" or rival is None or rival.tags.get("canary") != "open":
+            client.set_registered_model_alias(name, "challenger", found.version)
     for key, value in tags.items():
         client.set_model_version_tag(name, found.version, key, value)
     return get(name, found.version)
@@ -66,20 +72,48 @@ def aliases(name: str) -> dict[str, str]:
     return {which: found.version for which in ALIASES if (found := alias(name, which))}
 
 
+def look(name: str) -> tuple[dict[str, str], list[Version]] | None:
+    """(alias: version number, all whole versions) of `name` in two questions; None when the registry has no such model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = tracking.client().get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return {which: str(number) for which, number in found.aliases.items()}, versions(name)
+
+
+def tag(version: Version, **values: str | None) -> None:
+    """Put tags on `version`; a value of None takes the tag away."""
+    client = tracking.client()
+    known = client.get_model_version(version.name, version.version).tags
+    for key, value in values.items():
+        if value is not None:
+            client.set_model_version_tag(version.name, version.version, key, value)
+        elif key in known:
+            client.delete_model_version_tag(version.name, version.version, key)
+
+
+def challenge(version: Version) -> None:
+    """Make `version` the @challenger unless an alias points to it already."""
+    if version.version not in aliases(version.name).values():
+        tracking.client().set_registered_model_alias(version.name, "challenger", version.version)
+
+
 def promote(version: Version) -> None:
-    """Make `version` the champion and the old champion @previous; nothing changes when it is the champion already."""
+    """Make `version` the champion and the old champion @previous; nothing changes when it is so already, and one that was cut short is finished."""
     client = tracking.client()
     old = alias(version.name, "champion")
-    if old and old.version == version.version:
-        return
-    if old:
-        client.set_registered_model_alias(version.name, "previous", old.version)
-    client.set_registered_model_alias(version.name, "champion", version.version)
+    if old is None or old.version != version.version:
+        if old:
+            client.set_registered_model_alias(version.name, "previous", old.version)
+        client.set_registered_model_alias(version.name, "champion", version.version)
     challenger = alias(version.name, "challenger")
     if challenger and challenger.version == version.version:
         client.delete_registered_model_alias(version.name, "challenger")
-    if "rolled_back" in version.tags:
-        client.delete_model_version_tag(version.name, version.version, "rolled_back")
+    tag(version, rolled_back=None, canary="promoted" if "canary" in version.tags else None)
 
 
 def roll_back(name: str) -> Version:
@@ -96,8 +130,13 @@ def roll_back(name: str) -> Version:
     return get(name, previous.version)
 
 
+def has(version: Version, part: str) -> bool:
+    """True when `version` was registered with files `part`."""
+    return bool(tracking.client().list_artifacts(version.run_id, part))
+
+
 def folder(version: Version, part: str) -> Path:
-    """Where the files `part` (`adapter` or `evaluate`) of `version` lie on this machine, fetched when the store is elsewhere."""
+    """Where the files `part` (`adapter`, `evaluate` or `reference`) of `version` lie on this machine, fetched when the store is elsewhere."""
     import mlflow
 
     place = f"{tracking.client().get_run(version.run_id).info.artifact_uri}/{part}"
@@ -105,15 +144,15 @@ def folder(version: Version, part: str) -> Path:
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=place, tracking_uri=tracking.tracking_uri()))
 
 
-def _create(client: Any, name: str, artifact: str, adapter: Path, evaluate: Path, metrics: dict[str, float]) -> Version:
+def _create(client: Any, name: str, artifact: str, parts: dict[str, Path | None], metrics: dict[str, float]) -> Version:
     from mlflow.exceptions import MlflowException
 
-    run_id = _training_run(client, name, adapter)
+    run_id = _training_run(client, name, parts["adapter"])
     for key, value in metrics.items():
         client.log_metric(run_id, key, value)
-    client.log_artifacts(run_id, str(adapter), "adapter")
-    for file in sorted(evaluate.iterdir()):
-        client.log_artifact(run_id, str(file), "evaluate")
+    for part, folder in parts.items():
+        if folder is not None:
+            client.log_artifacts(run_id, str(folder), part)
     if client.get_run(run_id).info.status == "RUNNING":
         client.set_terminated(run_id)
     try:
@@ -124,7 +163,6 @@ def _create(client: Any, name: str, artifact: str, adapter: Path, evaluate: Path
     source = client.get_run(run_id).info.artifact_uri + "/adapter"
     made = client.create_model_version(name, source, run_id)
     client.set_model_version_tag(name, made.version, "artifact_sha256", artifact)  # last: from here on the version counts
-    client.set_registered_model_alias(name, "challenger", made.version)
     return get(name, made.version)
 
 

@@ -1,54 +1,68 @@
-"""`make promote` and `make rollback`: move the aliases by hand and serve what they say."""
+"""`make promote` and `make rollback`: move the aliases by hand and route what they say."""
 
+import logging
 import sys
+import time
 from pathlib import Path
 
 from tasks import params as settings
 from tasks import register
-from tasks.deploy import deploy, is_served
+from tasks.deploy import deploy, is_available
 from tasks.errors import AnnealError
+from tasks.serve import routes
+from tasks.serve.reconcile import acts, records, settle
 from tasks.stage import guarded
 
 
 def promote(model: str, force: bool) -> None:
-    """Deploy @challenger and make it the champion; a version that the gate refused needs `FORCE=1`."""
+    """Make @challenger the champion; a version that the gate refused needs `FORCE=1`, one that was never verified is deployed first."""
     params = settings.load()
     settings.model_of(params, model)
     challenger = register.alias(model, "challenger")
-    if challenger is None:
-        raise AnnealError(f"{model} has no @challenger to promote: `make pipeline MODEL={model}` makes one.")
-    if challenger.tags.get("gate") != "passed" and not force:
-        raise AnnealError(
-            f"{model} version {challenger.version} was refused by the gate ({challenger.tags.get('gate_reasons', 'no reasons kept')}); "
-            f"`make promote MODEL={model} FORCE=1` promotes it all the same."
-        )
-    _serve(params, model, challenger)
-    register.promote(challenger)
-    _say(model)
+    if challenger is not None and (force or challenger.tags.get("gate") == "passed") and not is_available(challenger, params.deploy):
+        deploy(challenger, Path(f"models/{params.models[model].parent}/weights"), params.deploy, params.servers)
+    version, words = acts.promote(model, "by hand", force)
+    records.note(model, "promote", "promoted", (words,), {"version": version.version})
+    _route(params, model)
 
 
 def rollback(model: str) -> None:
-    """Deploy @previous and make it the champion again."""
+    """Close an open canary, or make @previous the champion again."""
     params = settings.load()
     settings.model_of(params, model)
-    previous = register.alias(model, "previous")
-    if previous is None:
-        raise AnnealError(f"{model} has no @previous version to roll back to.")
-    _serve(params, model, previous)
-    register.roll_back(model)
-    _say(model)
+    words = acts.roll_back(model, "by hand")
+    records.note(model, "rollback", "rolled_back", (words,), {})
+    _route(params, model)
 
 
-def _serve(params: settings.Params, model: str, version: register.Version) -> None:
-    if not is_served(version, params.deploy):
-        deploy(version, Path(f"models/{params.models[model].parent}/weights"), params.deploy, params.servers)
-
-
-def _say(model: str) -> None:
+def _route(params: settings.Params, model: str) -> None:
+    """Take the reconciler's steps until the champion of the registry answers, and say who does."""
+    started = time.monotonic()
+    outcome = route(params, model)
+    target = outcome.targets["champion"]
+    print(f"{model} is answered by version {target.version} ({time.monotonic() - started:.1f} s)")
     for which, version in register.aliases(model).items():
         print(f"@{which:<11} {model} version {version}")
 
 
+def route(params: settings.Params, model: str) -> routes.Task:
+    """The routes of `model` once its champion is the registry's; AnnealError when that does not come about in time."""
+    champion = register.alias(model, "champion")
+
+    def done(table: routes.Table) -> bool:
+        target = table.tasks.get(model, routes.Task()).targets.get("champion")
+        return target is not None and champion is not None and target.version == champion.version
+
+    outcome = settle(params, done, params.deploy.startup_timeout)
+    if not done(outcome.table):
+        words = "; ".join([*outcome.did, *outcome.pending]) or "no server runs that can serve it"
+        raise AnnealError(
+            f"{model} version {champion.version if champion else '?'} is the champion but is not routed to ({words}): see .anneal/logs/, then run `make pipeline MODEL={model}`."
+        )
+    return outcome.table.tasks[model]
+
+
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     what, name, *rest = sys.argv[1:]
     sys.exit(guarded((lambda: promote(name, "force" in rest)) if what == "promote" else lambda: rollback(name)))

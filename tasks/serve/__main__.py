@@ -1,31 +1,70 @@
-"""Runs the vLLM server that a state file asks for, and leaves none of its processes behind; run by the supervisor."""
+"""Runs the vLLM server that a slot asks for, and leaves none of its processes behind; run by the supervisor."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 from tasks.errors import AnnealError
 from tasks.serve import state
 from tasks.stage import die_with_parent, guarded
 
+DIED = 3  # the exit status after which the supervisor starts the server again; 0 and 1 are final
+PORT_PATIENCE = 30.0  # seconds that a predecessor's last processes may hold the port
 
-def serve(path: Path) -> None:
+
+def serve(slot: str) -> None:
     """Run vLLM until it ends, then end every process of its group; AnnealError when nothing is to be served.
 
     An API server that is killed cannot stop its engine, which would go on holding gigabytes and its port's model: the
-    group (the supervisor makes one for each program) is what dies together.
+    group (the supervisor makes one for each program) is what dies together. A server whose version has been verified
+    comes back when it dies; one that is still on trial does not, for whoever tries it waits for its end.
     """
-    wanted = state.read(path)
+    wanted = state.read(slot)
     if wanted is None:
         raise AnnealError("nothing is deployed yet: run `make pipeline` first.")
+    _wait_for_port(wanted.host, wanted.port)
     server = subprocess.Popen(state.command(wanted), env=os.environ | state.environment(wanted), preexec_fn=die_with_parent)
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        stopped.append(number)
+        server.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
     server.wait()
-    if os.getpgrp() == os.getpid():  # never the group of a shell that runs this by hand
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+    _end_group()
+    now = state.read(slot)
+    raise SystemExit(DIED if now and now.verified and not stopped else 0)
+
+
+def _wait_for_port(host: str, port: int) -> None:
+    end = time.monotonic() + PORT_PATIENCE
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+                return
+            except OSError:
+                time.sleep(0.2)
+
+
+def _end_group() -> None:
+    """End every other process of this process's group; never that of a shell which runs this by hand."""
+    import psutil
+
+    if os.getpgrp() != os.getpid():
+        return
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and os.getpgid(process.pid) == os.getpid():
+                process.kill()
+        except (psutil.Error, OSError):
+            continue  # it ended by itself
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(lambda: serve(Path(sys.argv[1]) if len(sys.argv) > 1 else state.CURRENT)))
+    sys.exit(guarded(lambda: serve(sys.argv[1])))

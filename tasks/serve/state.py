@@ -1,9 +1,10 @@
-"""What vLLM should be serving: a small file that a restarted server reads, so that kill -9 changes nothing."""
+"""What each vLLM slot should be serving: small files that a restarted server reads, so that kill -9 changes nothing."""
 
 import os
 import shutil
 import sys
-from dataclasses import asdict, dataclass, field, replace
+import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tasks.errors import AnnealError
@@ -11,8 +12,8 @@ from tasks.files import read_json, write_json
 from tasks.serve.params import Deploy
 
 FOLDER = Path(".anneal/serving")
-CURRENT = FOLDER / "current.json"
-CANDIDATE = FOLDER / "candidate.json"
+SLOTS = ("a", "b")  # two, so that a server's successor starts beside it
+OLD = FOLDER / "current.json"  # of the time when there was one server and it was changed in place
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Served:
 
 @dataclass(frozen=True)
 class State:
-    """One vLLM server: weights, how they are served, and the adapters on them by name."""
+    """One vLLM server: weights, how they are served, and the versions on them by their names in vLLM (`triage@3`)."""
 
     weights: str
     host: str
@@ -34,10 +35,12 @@ class State:
     options: dict = field(default_factory=dict)
     adapters: dict[str, Served] = field(default_factory=dict)
     merged: dict[str, Served] = field(default_factory=dict)
+    verified: bool = False  # a version passed its parity check here; until then nothing is routed here and a crash is not followed by a restart
+    since: float = 0.0  # seconds since the epoch when the server was asked for; of two that can serve a version, the newer one does
 
     def same_server(self, other: "State") -> bool:
-        """True when `other` needs no new process: the same weights and options, whatever the adapters."""
-        return replace(self, adapters={}) == replace(other, adapters={})
+        """True when `other` needs no new process on the same slot: the same weights and options, whatever the adapters."""
+        return (self.weights, self.host, self.options, self.merged) == (other.weights, other.host, other.options, other.merged)
 
     def served(self, name: str) -> Served | None:
         """What is served under `name`."""
@@ -49,38 +52,83 @@ class State:
         return f"http://{self.host}:{self.port}/v1"
 
 
+def program(slot: str) -> str:
+    """The supervisor's name for the server of `slot`."""
+    return f"vllm-{slot}"
+
+
+def port(slot: str, params: Deploy) -> int:
+    """The port of `slot`: deploy.port, and the next one up."""
+    return params.port + SLOTS.index(slot)
+
+
+def path(slot: str) -> Path:
+    """The state file of `slot`."""
+    return FOLDER / f"{slot}.json"
+
+
 def options(params: Deploy) -> dict:
     """The settings that need another process when they change."""
     return params.model_dump(include={"max_model_len", "max_lora_rank", "kv_cache_gib"})
 
 
-def read(path: Path = CURRENT) -> State | None:
-    """The state in `path`, or None when nothing has been deployed yet."""
-    if not path.exists():
+def read(slot: str) -> State | None:
+    """The state of `slot`, or None when it is free."""
+    return read_file(path(slot))
+
+
+def read_file(file: Path) -> State | None:
+    """The state in `file`, or None when there is none."""
+    if not file.exists():
         return None
-    value = read_json(path)
+    value = read_json(file)
     try:
         for kind in ("adapters", "merged"):
             value[kind] = {name: Served(**entry) for name, entry in value[kind].items()}
         return State(**value)
     except (TypeError, KeyError, AttributeError):
-        raise AnnealError(f"{path} does not say what to serve: delete it and run `make pipeline` again.") from None
+        raise AnnealError(f"{file} does not say what to serve: delete it and run `make pipeline` again.") from None
 
 
-def write(state: State, path: Path = CURRENT) -> None:
-    """Put `state` at `path`, whole."""
-    write_json(path, asdict(state))
+def read_all() -> dict[str, State]:
+    """The state of each slot that is not free."""
+    return {slot: found for slot in SLOTS if (found := read(slot))}
+
+
+def write(slot: str, state: State) -> None:
+    """Put `state` in the file of `slot`, whole."""
+    write_json(path(slot), asdict(state))
+
+
+def free(slot: str) -> None:
+    """Forget what `slot` should serve."""
+    path(slot).unlink(missing_ok=True)
+
+
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()
 
 
 def keep(source: Path, name: str) -> Path:
     """A copy of the folder `source` that lives as long as it is served, whatever DVC does to the workspace; hard links where possible."""
     kept = FOLDER / name
     if not kept.exists():
-        making = kept.with_name(f".{name}.{os.getpid()}")
+        making = kept.with_name(f".{kept.name}.{os.getpid()}")
         shutil.rmtree(making, ignore_errors=True)
         shutil.copytree(source, making, copy_function=_link_or_copy)
         os.replace(making, kept)
     return kept
+
+
+def base_folder(base_sha256: str) -> str:
+    """The name under which the weights with this hash are kept."""
+    return f"base-{base_sha256[:12]}"
+
+
+def adapter_folder(task: str, artifact: str) -> str:
+    """The name under which the adapter with this hash is kept."""
+    return f"{task}-{artifact[:12]}"
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -99,9 +147,9 @@ def command(state: State) -> list[str]:
     if state.merged:
         words += ["--served-model-name", *state.merged]
     else:
-        words += ["--served-model-name", "base", "--enable-lora", "--max-lora-rank", str(state.options["max_lora_rank"]), "--max-loras", "4"]
-        if state.adapters:
-            words += ["--lora-modules", *(f"{name}={served.path}" for name, served in state.adapters.items())]
+        words += ["--served-model-name", "base", "--enable-lora", "--max-lora-rank", str(state.options["max_lora_rank"]), "--max-loras", "4", "--max-cpu-loras", "16"]
+        there = [f"{name}={served.path}" for name, served in state.adapters.items() if Path(served.path).exists()]  # one that is gone must not keep the others away
+        words += ["--lora-modules", *there] if there else []
     return [*words, "--enforce-eager"] if device() == "cpu" else words
 
 

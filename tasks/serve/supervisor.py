@@ -39,8 +39,9 @@ def is_up() -> bool:
 
 
 def ensure(servers: Servers) -> None:
-    """Start supervisord for this checkout unless it runs already."""
+    """Start supervisord for this checkout; one that runs already takes in what has changed in its configuration since."""
     if is_up():
+        _follow_configuration()
         return
     folder = run_folder()
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -66,6 +67,16 @@ def ensure(servers: Servers) -> None:
     _wait(is_up, 10, "the supervisor does not answer")
 
 
+def _follow_configuration() -> None:
+    """What `supervisorctl update` does, but programs that are still asked for run on as they are."""
+    [[added, _, removed]] = _proxy().reloadConfig()
+    for group in removed:
+        _proxy().stopProcessGroup(group, True)
+        _proxy().removeProcessGroup(group)
+    for group in added:
+        _proxy().addProcessGroup(group)
+
+
 def start(program: str) -> None:
     """Start `program` unless it runs."""
     if status(program) not in ("RUNNING", "STARTING", "BACKOFF"):
@@ -80,14 +91,20 @@ def stop(program: str) -> None:
 
 def status(program: str) -> str:
     """supervisord's word for `program`: RUNNING, STARTING, BACKOFF, FATAL, EXITED or STOPPED; STOPPED without a supervisor."""
-    if not is_up():
-        return "STOPPED"
-    return _proxy().getProcessInfo(program)["statename"]
+    return _info(program)["statename"]
 
 
 def pid(program: str) -> int:
     """The process id of `program`, 0 when it does not run."""
-    return _proxy().getProcessInfo(program)["pid"] if is_up() else 0
+    return _info(program)["pid"]
+
+
+def _info(program: str) -> dict:
+    """What supervisord knows of `program`; one that it has never heard of (its configuration is older) does not run."""
+    try:
+        return _proxy().getProcessInfo(program)
+    except (OSError, xmlrpc.client.Error):
+        return {"statename": "STOPPED", "pid": 0}
 
 
 def shut_down() -> None:

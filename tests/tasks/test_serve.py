@@ -20,20 +20,41 @@ def some_state(**changes: object) -> state.State:
     return state.State(**{"weights": "w", "host": "127.0.0.1", "port": 8000, "options": state.options(Deploy()), "adapters": {"things": SERVED}, **changes})
 
 
-def test_a_state_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    state.write(some_state(), tmp_path / "current.json")
-    assert state.read(tmp_path / "current.json") == some_state()
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a folder for state files."""
+    monkeypatch.chdir(tmp_path)
+    state.FOLDER.mkdir(parents=True)
+    return tmp_path
 
 
-def test_nothing_deployed_is_no_state(tmp_path: Path) -> None:
-    assert state.read(tmp_path / "current.json") is None
+def test_a_state_reads_back_as_it_was_written_and_each_slot_has_its_own(folder: Path) -> None:
+    state.write("a", some_state())
+    state.write("b", some_state(port=8001, verified=True, since=3.5))
+    assert state.read_all() == {"a": some_state(), "b": some_state(port=8001, verified=True, since=3.5)}
+    state.free("a")
+    assert state.read("a") is None and state.read("b").verified
+
+
+def test_nothing_deployed_is_no_state(folder: Path) -> None:
+    assert state.read_all() == {}
 
 
 @pytest.mark.parametrize("content", ["{}", '{"adapters": {}, "merged": {}, "colour": 1}', '{"adapters": {"a": {"x": 1}}, "merged": {}}', "{", "[]"])
-def test_a_damaged_state_is_one_sentence(tmp_path: Path, content: str) -> None:
-    (tmp_path / "current.json").write_text(content)
-    with pytest.raises(AnnealError, match=r"current\.json .*delete it"):
-        state.read(tmp_path / "current.json")
+def test_a_damaged_state_is_one_sentence(folder: Path, content: str) -> None:
+    state.path("a").write_text(content)
+    with pytest.raises(AnnealError, match=r"a\.json .*delete it"):
+        state.read("a")
+
+
+def test_the_slots_have_neighbouring_ports() -> None:
+    assert [state.port(slot, Deploy(port=9000)) for slot in state.SLOTS] == [9000, 9001]
+
+
+def test_an_adapter_whose_folder_is_gone_keeps_no_server_from_coming_back(folder: Path) -> None:
+    there = state.Served("4", "cd" * 32, str(state.FOLDER))
+    words = state.command(some_state(adapters={"things@3": SERVED, "things@4": there}))
+    assert f"things@4={state.FOLDER}" in words and not [word for word in words if "things@3" in word]
 
 
 def test_another_adapter_needs_no_other_server_and_other_options_do() -> None:
@@ -48,8 +69,9 @@ def test_a_served_copy_outlives_its_source(tmp_path: Path, monkeypatch: pytest.M
     Path("models").mkdir()
     Path("models/file").write_text("kept")
     kept = state.keep(Path("models"), "base-1")
+    nested = state.keep(Path("models"), "base-1/reference")
     Path("models/file").unlink()
-    assert (kept / "file").read_text() == "kept"
+    assert (kept / "file").read_text() == (nested / "file").read_text() == "kept"
     assert state.keep(Path("models"), "base-1") == kept
 
 
@@ -58,8 +80,8 @@ def test_a_taken_port_names_who_holds_it_and_the_setting(tmp_path: Path, monkeyp
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(AnnealError, match=rf"port {port} is taken by .*\(pid \d+\).*deploy\.port"):
-            supervisor.refuse_taken_port(port, "vllm", "deploy.port")
-    supervisor.refuse_taken_port(port, "vllm", "deploy.port")
+            supervisor.refuse_taken_port(port, "vllm-a", "deploy.port")
+    supervisor.refuse_taken_port(port, "vllm-a", "deploy.port")
 
 
 def test_agreement_counted_by_hand() -> None:

@@ -1,0 +1,5 @@
+"""Makes what is served agree with the registry's aliases: `once` is one idempotent step of it, and the only writer of the routing table."""
+
+from tasks.serve.reconcile.step import Outcome, locked, once, settle
+
+__all__ = ["Outcome", "locked", "once", "settle"]

@@ -1,0 +1,112 @@
+"""The reconciler's loop: commands, canaries, one step, twice a second; whatever is away is said once, and the last table stays."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks import params as settings
+from tasks.errors import AnnealError
+from tasks.serve.canary import Verdict, judge
+from tasks.serve.reconcile import acts, desired, evidence, records, step
+
+EVERY = 0.5  # seconds
+JUDGE_EVERY = 2.0
+log = logging.getLogger("anneal.reconcile")
+
+
+class Reconciler:
+    """What lives from one turn of the loop to the next: params.yaml as last read, the engine, and what has been complained of."""
+
+    def __init__(self, path: Path = Path("params.yaml")) -> None:
+        self.path, self.mark, self.params = path, 0, settings.load(path)
+        self.reader, self.engine, self.judged = desired.Reader(), None, 0.0
+        self.said: dict[str, str] = {}
+
+    def turn(self) -> None:
+        """One turn. Each part fails for itself: without the records there are no canaries and no commands, but tables."""
+        self._part("params.yaml", self._reread)
+        self._part("records", self._records)
+        self._part("registry", lambda: self._say(step.once(self.params, self.reader.read)))
+
+    def _reread(self) -> None:
+        mark = self.path.stat().st_mtime_ns
+        if mark != self.mark:
+            self.params = settings.load(self.path)
+            self.mark = mark
+
+    def _records(self) -> None:
+        self.engine = self.engine or records.connect()
+        for command in records.open_commands(self.engine):
+            self._carry_out(command)
+        if time.monotonic() - self.judged >= JUDGE_EVERY:
+            self.judged = time.monotonic()
+            for task, wanted in self.reader.read([*self.params.models]).items():
+                self._judge(task, wanted)
+
+    def _carry_out(self, command: dict) -> None:
+        task, action, who = command["task"], command["action"], f"by key {command['key_id']}"
+        records.close_command(self.engine, command["id"], "being carried out")  # first: a rollback must not be done twice because of a crash
+        try:
+            if task not in self.params.models:
+                raise AnnealError(f"params.yaml has no model {task}.")
+            words = acts.promote(task, who)[1] if action == "promote" else acts.roll_back(task, who)
+            step.once(self.params)
+            records.decide(self.engine, task, action, "promoted" if action == "promote" else "rolled_back", (words,), {"key": command["key_id"], "command": command["id"]})
+        except AnnealError as error:
+            words = f"not done: {error}"
+        records.close_command(self.engine, command["id"], words)
+
+    def _judge(self, task: str, wanted: desired.Desired) -> None:
+        for one in wanted.superseded:
+            acts.close_canary(one, Verdict("supersede", ("a newer challenger took its place",)), self.engine)
+        champion, challenger = wanted.aliases.get("champion"), wanted.aliases.get("challenger")
+        if challenger is None or not challenger.canary or challenger in wanted.superseded:
+            return
+        if champion is None:
+            acts.close_canary(challenger, Verdict("promote", ("there is no champion to compare with",)), self.engine)
+            return
+        counts = evidence.count(self.engine, champion, challenger, self.params.models[task].evaluate.labels)
+        release = self.params.release
+        hours = (time.time() - challenger.since) / 3600
+        verdict = judge(counts, challenger.canary, challenger.share, release.alpha, release.canary_requests, hours, release.canary_patience)
+        if verdict.what != "continue":
+            acts.close_canary(challenger, verdict, self.engine)
+
+    def _part(self, name: str, work: Callable[[], Any]) -> None:
+        """Do `work`; a failure is said when it is news, and so is its end."""
+        try:
+            work()
+        except Exception as error:  # a supervisor's restart would cost seconds and mend nothing
+            words = str(error).splitlines()[0] if str(error) else type(error).__name__
+            kind = f"{type(error).__name__}"
+            if self.said.get(name) != kind:
+                self.said[name] = kind
+                log.error("%s: %s; the last table stays, and this is tried again", name, words, exc_info=None if isinstance(error, AnnealError | OSError) else error)
+        else:
+            if self.said.pop(name, None):
+                log.warning("%s: in order again", name)
+
+    def _say(self, outcome: step.Outcome) -> None:
+        for words in outcome.did:
+            log.warning("%s", words)
+        waiting = "; ".join(outcome.pending)
+        if waiting != self.said.get("waiting", ""):
+            self.said["waiting"] = waiting
+            if waiting:
+                log.warning("%s", waiting)
+
+
+def run() -> None:
+    """Reconcile until SIGTERM."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    reconciler = Reconciler()
+    log.warning("following the registry for %s", ", ".join(reconciler.params.models))
+    while not stopped:
+        started = time.monotonic()
+        reconciler.turn()
+        time.sleep(max(0.05, EVERY - (time.monotonic() - started)))

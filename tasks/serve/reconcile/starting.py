@@ -1,0 +1,66 @@
+"""Starts a server for a version that none can serve, beside what runs: a rollback across a change of base or of merged weights."""
+
+from pathlib import Path
+
+from tasks import register
+from tasks.errors import AnnealError
+from tasks.params import Params
+from tasks.serve import slots, state
+from tasks.serve.params import Deploy
+from tasks.serve.reconcile.desired import Wanted
+
+
+def start(one: Wanted, params: Params, found: list[slots.Slot]) -> str | None:
+    """Start the free slot with what `one` needs, and say so; None when no slot is free or its files are no longer kept."""
+    slot = next((name for name in state.SLOTS if name not in {taken.name for taken in found}), None)
+    wanted = None if slot is None else _wanted(one, params.deploy, slot)
+    if wanted is None:
+        return None
+    from tasks.serve import supervisor
+
+    supervisor.ensure(params.servers)
+    slots.start(slot, wanted)
+    return f"started slot {slot} for {one.model}"
+
+
+def revive(found: list[slots.Slot]) -> list[str]:
+    """Start verified servers that the supervisor does not run (it was itself stopped and started), and say so."""
+    from tasks.serve import supervisor
+
+    asleep = [slot.name for slot in found if slot.state.verified and not slot.healthy]
+    if not asleep or not supervisor.is_up():
+        return []
+    stopped = [slot for slot in asleep if supervisor.status(state.program(slot)) in ("STOPPED", "EXITED")]
+    for slot in stopped:
+        supervisor.start(state.program(slot))
+    return [f"started slot {slot} again" for slot in stopped]
+
+
+def _wanted(one: Wanted, params: Deploy, slot: str) -> state.State | None:
+    """The state with which `one`, verified before on the same weights, is served again."""
+    base, merged = state.FOLDER / state.base_folder(one.base), Path(f"{one.folder}-merged")
+    where = {"host": params.host, "port": state.port(slot, params), "options": state.options(params), "verified": True, "since": state.now()}
+    if params.serve == "merged" and merged.exists():
+        return state.State(weights=str(merged), merged={one.model: state.Served(one.version, one.artifact, str(merged))}, **where)
+    if not base.exists():
+        return None
+    return state.State(weights=str(base), adapters={one.model: state.Served(one.version, one.artifact, kept(one))}, **where)
+
+
+def kept(one: Wanted) -> str:
+    """The folder with the adapter of `one`, copied from the registry again when it is gone."""
+    if not (Path(one.folder) / "artifact.json").exists():
+        version = register.get(one.task, one.version)
+        keep(version)
+    return one.folder
+
+
+def keep(version: register.Version) -> Path:
+    """A kept copy of the adapter of `version`, with the reference data that it was registered with."""
+    name = state.adapter_folder(version.name, version.artifact)
+    folder = state.keep(register.folder(version, "adapter"), name)
+    if not (folder / "reference").exists() and register.has(version, "reference"):
+        state.keep(register.folder(version, "reference"), f"{name}/reference")
+    if not (folder / "artifact.json").exists():
+        raise AnnealError(f"{version.name} version {version.version} has no artifact.json in the registry: it was not made by `make pipeline`; register it again.")
+    return folder

@@ -1,0 +1,105 @@
+"""The two vLLM slots as they are found: what answers there, and loading, unloading, starting and stopping."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from tasks.errors import AnnealError
+from tasks.serve import probe, state, supervisor
+
+RUNNING = ("RUNNING", "STARTING", "BACKOFF")
+BUSY = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A slot that is not free: what it should serve, whether it answers, and the names that it answers to."""
+
+    name: str
+    state: state.State
+    healthy: bool
+    names: frozenset[str] = frozenset()
+
+    @property
+    def url(self) -> str:
+        """The OpenAI-compatible address."""
+        return self.state.url
+
+    def can_serve(self, model: str, artifact: str, base: str) -> bool:
+        """True when the version `model` runs here: its own merged weights, or (as an adapter) the base it was trained on."""
+        if self.state.merged:
+            return model in self.state.merged and self.state.merged[model].artifact == artifact
+        return self.state.weights == str(state.FOLDER / state.base_folder(base))
+
+
+def look() -> list[Slot]:
+    """The slots that are not free, newest server first."""
+    found = [_look(name, wanted) for name, wanted in state.read_all().items()]
+    return sorted(found, key=lambda slot: -slot.state.since)
+
+
+def _look(name: str, wanted: state.State) -> Slot:
+    import httpx
+
+    if not probe.is_healthy(wanted.url):
+        return Slot(name, wanted, False)
+    try:
+        return Slot(name, wanted, True, frozenset(probe.served_names(wanted.url)))
+    except (httpx.HTTPError, ValueError, KeyError):  # it died between the two questions
+        return Slot(name, wanted, False)
+
+
+def load(url: str, model: str, path: str) -> None:
+    """Load the adapter in the folder `path` under the name `model`; nothing happens when that name is loaded already."""
+    _adapter(url, "load", {"lora_name": model, "lora_path": path}, "already been loaded")
+
+
+def unload(url: str, model: str) -> None:
+    """Unload `model`; nothing happens when it is not loaded."""
+    _adapter(url, "unload", {"lora_name": model}, "cannot be found")
+
+
+def _adapter(url: str, what: str, body: dict, done: str) -> None:
+    import httpx
+
+    try:
+        answer = httpx.post(f"{url}/{what}_lora_adapter", json=body, timeout=60)
+    except httpx.HTTPError as error:
+        raise AnnealError(f"vLLM at {url} did not answer when it should {what} {body['lora_name']} ({type(error).__name__}); see .anneal/logs/.") from None
+    if answer.status_code != 200 and done not in answer.text:
+        raise AnnealError(f"vLLM at {url} could not {what} {body['lora_name']}: {answer.text[:200]}")
+
+
+def is_idle(url: str) -> bool:
+    """True when vLLM itself says that no request runs or waits; a server that does not answer has none."""
+    import httpx
+
+    try:
+        text = httpx.get(url.removesuffix("/v1") + "/metrics", timeout=5).text
+    except httpx.HTTPError:
+        return True
+    return all(float(count) == 0 for count in BUSY.findall(text))
+
+
+def start(slot: str, wanted: state.State) -> None:
+    """Start the server of `slot` as `wanted` says; returns at once."""
+    state.write(slot, wanted)
+    supervisor.start(state.program(slot))
+
+
+def stop(slot: str) -> None:
+    """Stop the server of `slot` and free it."""
+    supervisor.stop(state.program(slot))
+    state.free(slot)
+
+
+def is_running(slot: str) -> bool:
+    """True when the supervisor keeps a server on `slot`."""
+    return supervisor.status(state.program(slot)) in RUNNING
+
+
+def remember(slot: Slot, models: Iterable[str], known: dict[str, state.Served]) -> None:
+    """Make the adapters `models` those with which the server of `slot` comes back after a crash."""
+    kept = {model: known[model] for model in sorted(models) if model in known}
+    if not slot.state.merged and slot.state.adapters != kept:
+        state.write(slot.name, replace(slot.state, adapters=kept))

@@ -1,0 +1,98 @@
+"""A small world for tests of serving: a registry with versions, stub servers on two slots, a gateway's page of metrics, no supervisor."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bench.stub_vllm import Stub, running
+from tasks import params as settings
+from tasks import register
+from tasks.files import sha256, write_json, write_jsonl
+from tasks.serve import state, supervisor
+from tests.house.project import ROOT
+
+BASE = "b" * 64
+TASK = "things"
+
+
+@dataclass
+class World:
+    """The folder of a project, its params, and what runs on its slots."""
+
+    folder: Path
+    params: settings.Params
+    stack: ExitStack
+    stubs: dict[str, Stub] = field(default_factory=dict)
+    started: list[str] = field(default_factory=list)  # programs
+    stopped: list[str] = field(default_factory=list)
+
+    def version(self, what: str, parity: bool = True, base: str = BASE, **tags: str) -> register.Version:
+        """The version of the artifact named `what`, registered when it is new; it becomes @challenger."""
+        adapter, evaluate = self.folder / "made" / what / "adapter", self.folder / "made" / what / "evaluate"
+        write_jsonl(adapter / "adapter_model.safetensors", [{"weights": what}])
+        write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": what}])
+        trained = sha256(adapter / "adapter_model.safetensors")
+        write_json(adapter / "artifact.json", {"artifact_sha256": f"hash-of-{what}", "base_sha256": base, "parts": {"adapter_model.safetensors": trained}})
+        made = register.register(TASK, adapter, evaluate, {"gate": "passed", "base_sha256": base, **({"parity": "1.0"} if parity else {}), **tags}, {})
+        return made
+
+    def serve(self, slot: str, base: str = BASE, since: float = 1.0) -> Stub:
+        """A verified server on `slot` with the weights `base`."""
+        port = state.port(slot, self.params.deploy)
+        stub = Stub(load_delay=0.0)
+        self.stack.enter_context(running(stub, port))
+        self.stubs[slot] = stub
+        weights = str(state.FOLDER / state.base_folder(base))
+        Path(weights).mkdir(parents=True, exist_ok=True)
+        state.write(slot, state.State(weights, "127.0.0.1", port, state.options(self.params.deploy), verified=True, since=since))
+        return stub
+
+
+@contextmanager
+def world(folder: Path, patch: pytest.MonkeyPatch, port: int) -> Iterator[World]:
+    """A world in `folder` with slots on `port` and the next one up, and no gateway."""
+    patch.chdir(folder)
+    patch.setenv("ANNEAL_DATABASE_URL", f"sqlite:///{folder}/records.db")
+    shipped = settings.load(ROOT / "params.yaml")
+    params = shipped.model_copy(
+        update={
+            "models": {TASK: shipped.models["triage"]},
+            "deploy": shipped.deploy.model_copy(update={"port": port}),
+            "gateway": shipped.gateway.model_copy(update={"port": port + 2}),
+        }
+    )
+    with ExitStack() as stack:
+        made = World(folder, params, stack)
+        patch.setattr(supervisor, "ensure", lambda servers: None)
+        patch.setattr(supervisor, "is_up", lambda: False)
+        patch.setattr(supervisor, "start", made.started.append)
+        patch.setattr(supervisor, "stop", made.stopped.append)
+        patch.setattr(supervisor, "status", lambda program: "RUNNING")
+        patch.setattr(supervisor, "refuse_taken_port", lambda *_: None)
+        yield made
+
+
+@contextmanager
+def metrics(port: int, page: dict[str, str]) -> Iterator[None]:
+    """A gateway that only has /metrics: what `page["text"]` says at the time."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(page["text"].encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        try:
+            yield
+        finally:
+            found.shutdown()
