@@ -12,7 +12,17 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, cast, 
 from tasks.database import checks, feedback, requests
 
 MOST_FEEDBACK = 20_000  # the newest rows that agreement is taken from; corrections are compared here, not in SQL
-LATENCY_STEPS = ((100, 5), (1_000, 50), (10_000, 500), (100_000, 5_000))  # ms: below each bound, bins of this width
+LATENCY_STEPS = (
+    (100, 5),
+    (200, 10),
+    (500, 25),
+    (1_000, 50),
+    (2_000, 100),
+    (5_000, 250),
+    (10_000, 500),
+    (20_000, 1_000),
+    (100_000, 5_000),
+)  # ms: below each bound, bins of this width
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ def finite(values: dict | None) -> dict[str, float]:
 
 
 def latency_bin(seconds: ColumnElement) -> ColumnElement:
-    """The number of the bin that `seconds` fall into: bins widen with every power of ten, so there are never more than 75."""
+    """The number of the bin that `seconds` fall into: from 50 ms on a bin is at most a tenth as wide as where it begins. There are 111."""
     ms = cast(seconds * 1000, BigInteger)
     branches, first, low = [(seconds.is_(None), None)], 0, 0
     for bound, width in LATENCY_STEPS:

@@ -54,9 +54,13 @@ def figures(request: Request, window: Literal["1h", "24h", "30d"] = "24h") -> JS
 def report(path: str) -> FileResponse:
     """A file of the monitor's reports, and nothing outside their folder."""
     root = data.REPORTS.resolve()
-    # `resolve` follows links too: one that leads out of the folder is outside.
-    found = (root / path).resolve() if "\0" not in path else root
-    if not found.is_relative_to(root) or found.suffix not in REPORT_TYPES or not found.is_file():
+    try:
+        # `resolve` follows links too: one that leads out of the folder is outside.
+        found = (root / path).resolve()
+        is_report = found.is_relative_to(root) and found.suffix in REPORT_TYPES and found.is_file()
+    except (OSError, ValueError):  # a name too long, or with a null byte in it
+        is_report = False
+    if not is_report:
         raise HTTPException(404, "there is no such report")
     return FileResponse(found, media_type=REPORT_TYPES[found.suffix], headers={**SAFE, "Content-Security-Policy": REPORT_POLICY})
 
