@@ -77,6 +77,8 @@ async function follow(id, key, name, say) {
 
 export function setUp() {
   showForget();
+  // Not a submit button: Enter in the key's field would press the first of those.
+  for (const button of document.querySelectorAll("[data-cancel]")) button.addEventListener("click", () => button.closest("dialog").close("no"));
   byId("forget").addEventListener("click", () => {
     sessionStorage.removeItem(KEY);
     showForget();
