@@ -1,0 +1,47 @@
+"""Serves the gateway of this checkout: `python -m tasks.serve.gateway`, by the sections `gateway` and `records` of params.yaml."""
+
+import sys
+
+from fastapi import FastAPI
+
+from tasks import database, stage
+from tasks.serve.gateway.app import create_app
+from tasks.serve.gateway.door import Settings
+
+GRACE = 10  # seconds for running answers when the gateway is told to stop
+KEEP_ALIVE = 75  # seconds; longer than the pools of usual clients and proxies, which would else meet a closed connection
+SWITCH = 0.0005  # seconds: the thread that writes the log must not hold up the answers for Python's usual 5 ms
+
+
+def serve(app: FastAPI, host: str, port: int) -> None:
+    """Serve `app` until SIGTERM or SIGINT."""
+    import uvicorn
+
+    sys.setswitchinterval(SWITCH)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
+def main() -> None:
+    """Read the sections and serve."""
+    from tasks import params as settings
+
+    params = settings.load()
+    app = create_app(Settings(params.gateway, params.records), database.connect)
+    app.state.params = params
+    serve(app, params.gateway.host, params.gateway.port)
+
+
+if __name__ == "__main__":
+    sys.exit(stage.guarded(main))

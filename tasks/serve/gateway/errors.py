@@ -1,0 +1,70 @@
+"""Refusals in OpenAI's error format: what a client gets instead of an answer."""
+
+import json
+import uuid
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+CLIENT_LEFT = 499  # nginx's number for a client that hung up; nobody receives it, the log has it
+
+
+class Refusal(Exception):
+    """A request that gets no answer: status, code and one sentence without anything of its texts. `wait`: seconds for Retry-After."""
+
+    def __init__(self, status: int, code: str, message: str, param: str | None = None, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.param, self.wait = status, code, message, param, wait
+
+    def body(self) -> dict:
+        """`{"error": {message, type, param, code}}`."""
+        kind = TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def event(self) -> bytes:
+        """The last event of a stream that broke: clients raise it, none takes the answer for a whole one."""
+        return b"data: " + json.dumps(self.body()).encode() + b"\n\n"
+
+    def response(self, headers: dict[str, str] | None = None) -> JSONResponse:
+        """The answer to the client."""
+        more = {} if self.wait is None else {"Retry-After": str(max(1, round(self.wait + 0.5)))}
+        if self.status in (408, 413):  # the rest of its body is not read
+            more["Connection"] = "close"
+        return JSONResponse(self.body(), self.status, {**(headers or {}), **more})
+
+
+def bad(message: str, param: str | None = None, code: str = "invalid_value") -> Refusal:
+    """400: the request is wrong, whoever asks."""
+    return Refusal(400, code, message, param)
+
+
+def of_http(error: HTTPException) -> Refusal:
+    """The refusal for FastAPI's own: no such route, wrong method."""
+    if error.status_code == 404:
+        return Refusal(404, "unknown_url", "There is no such route here; GET /v1/models lists who can be asked.")
+    if error.status_code == 405:
+        return Refusal(405, "method_not_allowed", "This route does not know this method.")
+    return Refusal(error.status_code, "refused", str(error.detail))
+
+
+async def on_http(request: Request, error: HTTPException) -> JSONResponse:
+    """FastAPI's handler for its own refusals."""
+    return _refused(request, of_http(error), dict(error.headers or {}))
+
+
+async def on_refusal(request: Request, error: Refusal) -> JSONResponse:
+    """FastAPI's handler for ours."""
+    return _refused(request, error, {})
+
+
+async def on_crash(request: Request, error: Exception) -> JSONResponse:
+    """FastAPI's handler for what should not happen: the traceback goes to the log, the client learns nothing of it."""
+    return _refused(request, Refusal(500, "internal_error", "The gateway made a mistake; it is in its log."), {})
+
+
+def _refused(request: Request, refusal: Refusal, headers: dict[str, str]) -> JSONResponse:
+    request_id = f"req-{uuid.uuid4().hex}"
+    request.app.state.door.note(request, refusal, request_id)
+    return refusal.response({**headers, "x-request-id": request_id})

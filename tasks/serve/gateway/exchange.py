@@ -1,0 +1,140 @@
+"""One request and its answer, as the metrics and the log see it."""
+
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from tasks.contract import Contract
+from tasks.serve.gateway.metrics import Metrics
+from tasks.serve.gateway.records import Writer
+from tasks.serve.routes import Target
+
+MOST_TEXT = 1 << 20  # characters of an answer that are kept
+
+
+def new_id() -> str:
+    """An id for a request, as the client gets it in x-request-id."""
+    return f"req-{uuid.uuid4().hex}"
+
+
+@dataclass
+class Exchange:
+    """What is known of one request. It counts as in flight for its target from here until `finish`."""
+
+    metrics: Metrics
+    writer: Writer
+    task: str
+    role: str
+    target: Target
+    contract: Contract | None
+    path: str
+    key_id: str
+    given: dict  # the input as the log has it
+    id: str = field(default_factory=new_id)
+    shadow_of: str | None = None
+    judged: bool = True  # the answer should be what the task's answers must be
+    usage: dict = field(default_factory=dict)
+    finish_reason: str | None = None
+    error: str | None = None
+    first_token: float | None = None
+    valid: bool | None = None
+    result: dict | None = None
+    done: bool = False
+
+    def __post_init__(self) -> None:
+        """The clock starts."""
+        self.at, self.started, self._texts, self._size = time.time(), time.monotonic(), [], 0
+        self.asked_as_task = self.judged
+        self.metrics.enter(self.target.model)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the client learns of who answered."""
+        return {"x-request-id": self.id, "x-anneal-version": f"{self.task}@{self.target.version}"}
+
+    @property
+    def text(self) -> str:
+        """The first choice of the answer, as far as it came."""
+        return "".join(self._texts)
+
+    def read(self, value: object) -> None:
+        """Take in a whole answer, or one piece of a stream."""
+        if not isinstance(value, dict):
+            return
+        self.usage = value.get("usage") or self.usage
+        if value.get("error"):
+            self.error = "backend_error"
+        for choice in value.get("choices") or []:
+            if choice.get("index"):
+                continue
+            message = choice.get("message") or choice.get("delta") or choice
+            content = message.get("content") or message.get("text") or ""
+            if self._size < MOST_TEXT:
+                self._texts.append(content)
+                self._size += len(content)
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            if message.get("tool_calls"):
+                self.judged = False
+
+    def read_bytes(self, content: bytes) -> None:
+        """`read` what may be JSON."""
+        try:
+            self.read(json.loads(content))
+        except (ValueError, AttributeError, TypeError):  # not what vLLM says: the client gets it as it is, the log says so
+            self.error = "backend_garbled"
+
+    def begin(self) -> None:
+        """The first byte of a stream has come."""
+        if self.first_token is None:
+            self.first_token = time.monotonic() - self.started
+
+    def judge(self) -> None:
+        """Check the answer against the contract; nothing to say for requests that are not the task's."""
+        if self.contract and self.judged:
+            self.result = self.contract.check(self.text)
+            self.valid = self.result is not None
+
+    def finish(self, status: int, error: str | None = None) -> None:
+        """The answer is over, for good or bad; the second call does nothing."""
+        if self.done:
+            return
+        self.done, self.error = True, error or self.error
+        latency = time.monotonic() - self.started
+        if status == 200 and self.error is None and self.valid is None:
+            self.judge()
+        self.metrics.leave(self.target.model)
+        labels = (self.task, self.target.version)
+        self.metrics.requests.labels(*labels, self.role, str(status)).inc()
+        self.metrics.seconds.labels(*labels).observe(latency)
+        if self.first_token is not None:
+            self.metrics.first_token.labels(*labels).observe(self.first_token)
+        for kind in ("prompt", "completion"):
+            self.metrics.tokens.labels(*labels, kind).inc(self.usage.get(f"{kind}_tokens") or 0)
+        if self.valid is not None:
+            self.metrics.answers.labels(*labels, "true" if self.valid else "false").inc()
+        self.writer.put(self._row(status, latency))
+
+    def _row(self, status: int, latency: float) -> dict:
+        return {
+            "id": self.id,
+            "at": self.at,
+            "task": self.task,
+            "version": self.target.version,
+            "artifact": self.target.artifact,
+            "role": self.role,
+            "shadow_of": self.shadow_of,
+            "template_sha256": self.contract.template_sha256 if self.contract else None,
+            "key_id": self.key_id,
+            "path": self.path,
+            "status": status,
+            "error": self.error,
+            "latency": latency,
+            "first_token": self.first_token,
+            "prompt_tokens": self.usage.get("prompt_tokens"),
+            "completion_tokens": self.usage.get("completion_tokens"),
+            "finish_reason": self.finish_reason,
+            "valid": self.valid,
+            "input": self.given,
+            "output": self.text,
+        }

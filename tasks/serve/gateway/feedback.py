@@ -1,0 +1,122 @@
+"""What people say about answers (/feedback), and what they ask of the loop (/admin/commands)."""
+
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import insert, select
+
+from tasks.database import commands, feedback
+from tasks.redaction import redact
+from tasks.serve.gateway import body as bodies
+from tasks.serve.gateway.door import Door, door_of
+from tasks.serve.gateway.errors import Refusal
+from tasks.serve.gateway.keys import Caller
+from tasks.serve.gateway.records import TROUBLE, storable
+
+router = APIRouter()
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Opinion(BaseModel):
+    """The body of POST /feedback."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    request_id: Name
+    thumb: Literal["up", "down"] | None = None
+    correction: dict[str, str] | None = None
+
+
+class Command(BaseModel):
+    """The body of POST /admin/commands."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    task: Name
+    action: Literal["promote", "rollback", "retrain", "pause", "resume"]
+
+
+@router.post("/feedback", status_code=201)
+async def give(request: Request) -> dict:
+    """Keep a thumb, a corrected answer, or both, about a request of the same key; an admin's key may speak about any."""
+    door = door_of(request)
+    caller = door.caller(request)
+    said = await _body(request, door, Opinion)
+    if said.thumb is None and said.correction is None:
+        raise Refusal(422, "invalid_value", "Give a thumb, a correction, or both.")
+    return {"id": await _stored(_keep, door, caller, said)}
+
+
+@router.post("/admin/commands", status_code=202)
+async def command(request: Request) -> dict:
+    """Ask for a promotion, a rollback, a retraining, a pause or its end; the process whose business it is carries it out."""
+    door = door_of(request)
+    caller = door.caller(request, admin=True)
+    wanted = await _body(request, door, Command)
+    if wanted.task not in door.follower.table.tasks:
+        raise Refusal(404, "task_not_found", "There is no such task here.", "task")
+    row = {"at": time.time(), "task": wanted.task, "action": wanted.action, "key_id": caller.id}
+    return {"id": await _stored(_insert, door, commands, row), "task": wanted.task, "action": wanted.action}
+
+
+@router.get("/admin/commands/{number}")
+async def outcome(request: Request, number: int) -> dict:
+    """What has become of it: `done_at` and `result` are null until it has been carried out."""
+    door = door_of(request)
+    door.caller(request, admin=True)
+    row = await _stored(_read, door, number) if number < 2**63 else None
+    if row is None:
+        raise Refusal(404, "command_not_found", "There is no such command.")
+    return row
+
+
+async def _body(request: Request, door: Door, shape: type[BaseModel]) -> Any:
+    value = bodies.parse(await bodies.read(request, door.settings.max_body_kib * 1024))
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, found["loc"]))[:80]
+        raise Refusal(422, "invalid_value", f"`{where}`: {found['msg'].lower()}.", where) from None
+
+
+async def _stored(work: Any, *arguments: Any) -> Any:
+    """`work(*arguments)` on the database, in a thread; Refusal 503 when that is away: better no than a label that is lost."""
+    try:
+        return await run_in_threadpool(work, *arguments)
+    except TROUBLE:
+        raise Refusal(503, "records_unavailable", "The records do not answer; nothing was kept. Ask again later.", wait=10) from None
+
+
+def _keep(door: Door, caller: Caller, said: Opinion) -> int:
+    found = door.writer.find(said.request_id)
+    # Somebody else's request is as unknown as one that never was: ids are not to be tried out.
+    if found is None or (found[1] != caller.id and not caller.admin):
+        raise Refusal(404, "request_not_found", "No request of this key has this id, or it was not kept (records.sample, records.retention_days).", "request_id")
+    if said.correction is not None:
+        _check(door, found[0], said.correction)
+    correction = {column: storable(redact(text)) for column, text in said.correction.items()} if said.correction is not None else None
+    thumb = {"up": 1, "down": -1, None: None}[said.thumb]
+    return _insert(door, feedback, {"at": time.time(), "request_id": said.request_id, "key_id": caller.id, "thumb": thumb, "correction": correction})
+
+
+def _check(door: Door, task: str, correction: dict[str, str]) -> None:
+    """A correction becomes a label, so it must be a whole answer, with labels of known classes."""
+    targets = door.follower.table.tasks[task].targets if task in door.follower.table.tasks else {}
+    contract = door.follower.contract(targets["champion"]) if "champion" in targets else None
+    if contract is None:
+        raise Refusal(503, "not_ready", "The task has no champion to say what an answer must be; ask again later.", wait=10)
+    if problem := contract.problem(correction):
+        raise Refusal(422, "invalid_correction", f"The correction is no answer of this task: {problem}.", "correction")
+
+
+def _insert(door: Door, table: Any, row: dict) -> int:
+    with door.writer.engine().begin() as connection:
+        return connection.execute(insert(table), row).inserted_primary_key[0]
+
+
+def _read(door: Door, number: int) -> dict | None:
+    with door.writer.engine().connect() as connection:
+        row = connection.execute(select(commands).where(commands.c.id == number)).mappings().first()
+    return dict(row) if row else None

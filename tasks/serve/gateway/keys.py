@@ -1,0 +1,125 @@
+"""API keys: `python -m tasks.serve.gateway.keys NAME [--admin]` prints a new one once; only its hash is kept. Also `--list` and `--revoke ID`."""
+
+import argparse
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import stage
+from tasks.errors import AnnealError
+from tasks.files import read_json, write_text
+
+STORE = Path(".anneal/keys.json")
+FORM = re.compile(r"anneal-([0-9a-f]{8})-[\w-]{43}", re.ASCII)
+NOBODY = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose key it is."""
+
+    id: str
+    name: str
+    admin: bool = False
+
+
+class Ring:
+    """The keys in a file, read again when it changes, so that a new or revoked key needs no restart."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.stamp, self.entries = path, (0, 0, 0), {}
+
+    def find(self, key: str) -> Caller | None:
+        """Whose `key` it is, or None. Takes the same time for a wrong secret as for the right one."""
+        self._follow()
+        form = FORM.fullmatch(key)
+        entry = self.entries.get(form[1]) if form else None
+        same = hmac.compare_digest(digest(key), entry["sha256"] if entry else NOBODY)
+        return Caller(form[1], entry["name"], bool(entry.get("admin"))) if form and entry and same else None
+
+    def _follow(self) -> None:
+        try:
+            found = self.path.stat()
+            stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        except OSError:  # no file, no keys
+            self.stamp, self.entries = (0, 0, 0), {}
+            return
+        if stamp == self.stamp:
+            return
+        try:
+            self.entries = read_json(self.path)
+        except (AnnealError, OSError) as error:  # keys that can't be read open nothing, and close nothing that was open
+            print(json.dumps({"event": "keys", "error": f"{self.path} cannot be read ({type(error).__name__}); the keys of before hold"}), file=sys.stderr, flush=True)
+        self.stamp = stamp
+
+
+def digest(key: str) -> str:
+    """SHA-256 of a key. A slow hash guards secrets that can be guessed; ours are 256 random bits, and each request hashes one."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+def create(name: str, admin: bool = False, path: Path = STORE) -> str:
+    """A new key in `path`; it is shown this once, since the file has its hash only."""
+    key_id = secrets.token_hex(4)
+    key = f"anneal-{key_id}-{secrets.token_urlsafe(32)}"
+    with _changing(path) as entries:
+        entries[key_id] = {"name": name, "admin": admin, "created": time.time(), "sha256": digest(key)}
+    return key
+
+
+def revoke(key_id: str, path: Path = STORE) -> None:
+    """Forget a key; AnnealError when there is none with this id."""
+    with _changing(path) as entries:
+        if entries.pop(key_id, None) is None:
+            raise AnnealError(f"{path} has no key {key_id}: `python -m tasks.serve.gateway.keys --list` shows them.")
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[dict]:
+    """The entries of `path`, written back whole, mode 0600, when the block ends well; one process at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        entries = read_json(path) if path.exists() else {}
+        yield entries
+        # Written beside its place and closed to others before it gets there.
+        new = path.with_suffix(".new")
+        write_text(new, json.dumps(entries, indent=2, sort_keys=True) + "\n")
+        os.chmod(new, 0o600)
+        os.replace(new, path)
+
+
+def _listing(path: Path) -> None:
+    for key_id, entry in sorted((read_json(path) if path.exists() else {}).items(), key=lambda item: item[1]["created"]):
+        print(f"{key_id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(entry['created']))}  {'admin' if entry['admin'] else '-':<5}  {entry['name']}")
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tasks.serve.gateway.keys", description=__doc__)
+    parser.add_argument("name", nargs="?", help="whose key it will be")
+    parser.add_argument("--admin", action="store_true", help="may promote, roll back, retrain, pause, and see everyone's feedback")
+    parser.add_argument("--list", action="store_true", help="ids and names")
+    parser.add_argument("--revoke", metavar="ID")
+    options = parser.parse_args()
+    if options.list:
+        _listing(STORE)
+    elif options.revoke:
+        revoke(options.revoke)
+    elif options.name and options.name.strip():
+        print(create(options.name.strip(), options.admin))
+    else:
+        parser.error("give the key a name")
+
+
+if __name__ == "__main__":
+    sys.exit(stage.guarded(_main))

@@ -1,0 +1,66 @@
+"""How much is let in: requests a minute of each key, requests at vLLM at once, and requests that wait for a place."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from tasks.serve.gateway.errors import Refusal
+
+
+class Rate:
+    """`per_minute` requests of each key, over a sliding minute."""
+
+    def __init__(self, per_minute: int) -> None:
+        self.item, self.limiter = RateLimitItemPerMinute(per_minute), SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    def check(self, key_id: str) -> None:
+        """Count one request; Refusal 429 when it is one too many."""
+        if not self.limiter.hit(self.item, key_id):
+            wait = max(1.0, self.limiter.get_window_stats(self.item, key_id).reset_time - time.time())
+            raise Refusal(429, "rate_limit_exceeded", f"This key may ask {self.item.amount} times a minute; wait, or ask for more.", wait=wait)
+
+
+class Places:
+    """`running` places at vLLM and `waiting` seats before it, first come, first served."""
+
+    def __init__(self, running: int, waiting: int, patience: float) -> None:
+        self.most_running, self.most_waiting, self.patience = running, waiting, patience
+        self.free = asyncio.Semaphore(running)
+        self.waiting = self.running = 0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place; Refusal 429 at once when every seat is taken too, 503 when none frees in time."""
+        await self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    async def enter(self) -> None:
+        """Take a place, or wait for one; see `place`."""
+        if self.free.locked() and self.waiting >= self.most_waiting:
+            raise Refusal(429, "queue_full", "Too many requests are waiting already; ask again in a moment.", wait=1)
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self.patience):
+                await self.free.acquire()
+        except TimeoutError:
+            raise Refusal(503, "queue_timeout", f"No place came free within {self.patience:g} s; ask again later.", wait=5) from None
+        finally:
+            self.waiting -= 1
+        self.running += 1
+
+    def leave(self) -> None:
+        """Give the place to whoever waits longest."""
+        self.running -= 1
+        self.free.release()
+
+    def is_idle(self) -> bool:
+        """A place is free and nobody waits: room for a shadow."""
+        return not self.free.locked() and not self.waiting

@@ -1,0 +1,64 @@
+"""What Prometheus reads at /metrics. A registry a gateway: two in one process do not count for each other."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from sqlalchemy import Engine, func, select
+
+from tasks.database import checks
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+class Metrics:
+    """Every metric of one gateway."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        version = ["task", "version"]
+        self.requests = Counter("anneal_requests", "Requests answered or refused after a version was chosen", [*version, "role", "status"], registry=registry)
+        self.seconds = Histogram("anneal_request_seconds", "Seconds to the last byte", version, buckets=SECONDS, registry=registry)
+        self.first_token = Histogram("anneal_first_token_seconds", "Seconds to the first byte of a stream", version, buckets=SECONDS, registry=registry)
+        self.tokens = Counter("anneal_tokens", "Tokens as the backend counts them", [*version, "kind"], registry=registry)
+        self.in_flight = Gauge("anneal_in_flight", "Requests that have chosen a model and are not done with it", ["model"], registry=registry)
+        self.waiting = Gauge("anneal_waiting", "Requests that wait for a place", registry=registry)
+        self.refused = Counter("anneal_refused", "Requests refused, by reason", ["reason"], registry=registry)
+        self.answers = Counter("anneal_answers", "Answers of tasks, by whether they are what they must be", [*version, "valid"], registry=registry)
+        self.dropped = Counter("anneal_records_dropped", "Records that could not be kept", registry=registry)
+        self.queue = Gauge("anneal_records_queue", "Records that wait to be written", registry=registry)
+        self.revision = Gauge("anneal_routes_revision", "The routing table that is followed", registry=registry)
+        self.backend_up = Gauge("anneal_backend_up", "1 when every backend of the table answers", registry=registry)
+        self.alarm = Gauge("anneal_monitor_alarm", "1 when the last check raised an alarm", ["task"], registry=registry)
+        self.evidence = Gauge("anneal_monitor_evidence", "log10 of a martingale's wealth at the last check", ["task", "what"], registry=registry)
+        self.figure = Gauge("anneal_monitor_figure", "A figure of the last check", ["task", "name"], registry=registry)
+        self._running: dict[str, int] = {}
+
+    def enter(self, model: str) -> None:
+        """One more request that has chosen `model`."""
+        self._running[model] = self._running.get(model, 0) + 1
+        self.in_flight.labels(model).set(self._running[model])
+
+    def leave(self, model: str) -> None:
+        """One less. A model that nobody uses is no longer shown, so that versions that are gone take no memory."""
+        self._running[model] -= 1
+        if self._running[model]:
+            self.in_flight.labels(model).set(self._running[model])
+        else:
+            del self._running[model]
+            self.in_flight.remove(model)
+
+    def text(self) -> bytes:
+        """The page."""
+        return generate_latest(self.registry)
+
+    def read_checks(self, engine: Engine) -> None:
+        """Show the newest check of each task."""
+        newest = select(func.max(checks.c.id)).group_by(checks.c.task)
+        with engine.connect() as connection:
+            rows = connection.execute(select(checks).where(checks.c.id.in_(newest))).mappings().all()
+        for gauge in (self.alarm, self.evidence, self.figure):
+            gauge.clear()
+        for row in rows:
+            self.alarm.labels(row["task"]).set(bool(row["alarm"]))
+            for gauge, values in ((self.evidence, row["evidence"]), (self.figure, row["figures"])):
+                for name, value in (values or {}).items():
+                    if isinstance(value, int | float):
+                        gauge.labels(row["task"], name).set(value)

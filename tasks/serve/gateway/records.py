@@ -1,0 +1,197 @@
+"""Writes the log of requests behind the answers: a thread with a bounded queue, which a full disk or a dead database never makes anybody wait for."""
+
+import json
+import queue
+import random
+import sys
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
+
+from tasks.database import feedback, requests
+from tasks.errors import AnnealError
+from tasks.redaction import redact, redact_all
+from tasks.serve.gateway.metrics import Metrics
+from tasks.serve.params import Records
+
+DAY = 86_400.0
+MOST_QUEUED = 10_000  # records in memory, at the door of the thread and behind it
+BATCH = 200  # rows of one transaction
+CHORES_EVERY = 10.0  # seconds between looks at the checks
+FORGET_EVERY = 600.0  # seconds between deletions
+TROUBLE = (SQLAlchemyError, AnnealError, OSError)
+UNLOGGED = ("input", "output", "artifact", "template_sha256")
+
+
+class Writer:
+    """The thread. `put` never blocks and never fails; what finds no room is counted as dropped."""
+
+    def __init__(self, params: Records, engine_factory: Callable[[], Engine], metrics: Metrics, on_connect: Callable[[Engine], None] = lambda engine: None) -> None:
+        self.params, self.factory, self.metrics, self.on_connect = params, engine_factory, metrics, on_connect
+        self.queue: queue.Queue[dict | None] = queue.Queue(MOST_QUEUED)
+        self.waiting: deque[dict] = deque()  # redacted, to be written
+        self.recent: OrderedDict[str, tuple[str, str]] = OrderedDict()  # not yet written: request → (task, key)
+        self.thread = threading.Thread(target=self._run, name="records", daemon=True)
+        self._engine: Engine | None = None
+        self._connecting = threading.Lock()
+        self._next_try = self._pause = self._next_chores = self._next_forget = 0.0
+        metrics.queue.set_function(lambda: self.queue.qsize() + len(self.waiting))
+
+    def start(self) -> None:
+        """Begin to write."""
+        self.thread.start()
+
+    def put(self, row: dict, keep: bool = True) -> None:
+        """Take one row of `requests`, as yet unredacted; without `keep`, for a line of the log only."""
+        row["kept"] = keep and random.random() < self.params.sample
+        if row["kept"]:
+            self.recent[row["id"]] = (row["task"], row["key_id"])
+        try:
+            self.queue.put_nowait(row)
+        except queue.Full:
+            self._drop(row)
+
+    def stop(self, patience: float = 5.0) -> None:
+        """Write what is left, for `patience` seconds at most; what is not written then is counted as dropped."""
+        try:
+            self.queue.put(None, timeout=patience)
+        except queue.Full:
+            self.metrics.dropped.inc(self.queue.qsize())
+        if self.thread.is_alive():
+            self.thread.join(patience)
+        self.metrics.dropped.inc(len(self.waiting))
+
+    def engine(self) -> Engine:
+        """The records; connects when that has not worked before, and raises one of TROUBLE when it still does not."""
+        with self._connecting:
+            if self._engine is None:
+                self._engine = self.factory()
+                self.on_connect(self._engine)
+            return self._engine
+
+    def find(self, request_id: str) -> tuple[str, str] | None:
+        """(task, key) of a request that was kept; raises one of TROUBLE when the database is away."""
+        if found := self.recent.get(request_id):
+            return found
+        with self.engine().connect() as connection:
+            row = connection.execute(select(requests.c.task, requests.c.key_id).where(requests.c.id == request_id, requests.c.shadow_of.is_(None))).first()
+        return (row[0], row[1]) if row else None
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            rows = self._take()
+            going = None not in rows
+            for row in rows:
+                if row is not None:
+                    self._prepare(row)
+            self._flush(last=not going)
+            self._chores()
+
+    def _take(self) -> list[dict | None]:
+        """What has come, after a short wait for more: rows are cheaper in batches."""
+        try:
+            rows = [self.queue.get(timeout=0.2)]
+        except queue.Empty:
+            return []
+        while len(rows) < BATCH and rows[-1] is not None:
+            try:
+                rows.append(self.queue.get_nowait())
+            except queue.Empty:
+                break
+        return rows
+
+    def _prepare(self, row: dict) -> None:
+        """Say the line of the structured log, and queue the redacted row when it is to be kept."""
+        kept = row.pop("kept")
+        line = {name: round(value, 6) if isinstance(value, float) else value for name, value in row.items() if name not in UNLOGGED and value is not None}
+        try:
+            print(json.dumps(line), flush=True)
+        except (OSError, ValueError):  # stdout is full or closed: the log is the lesser thing
+            self.metrics.dropped.inc()
+        if not kept:
+            return
+        if len(self.waiting) >= MOST_QUEUED:
+            self._drop(self.waiting.popleft())
+        self.waiting.append({**row, "input": storable(redact_all(row["input"])), "output": storable(redact(row["output"]))})
+
+    def _flush(self, last: bool) -> None:
+        """Write what waits; after a failure, not again before a pause that doubles up to half a minute."""
+        if not last and time.monotonic() < self._next_try:
+            return
+        while self.waiting:
+            batch = [self.waiting[i] for i in range(min(BATCH, len(self.waiting)))]
+            try:
+                self._insert(batch)
+            except TROUBLE as error:
+                self._pause = min(30.0, max(0.5, 2 * self._pause))
+                self._next_try = time.monotonic() + self._pause
+                self._say(f"{len(self.waiting)} records wait: the database does not take them ({type(error).__name__}); next try in {self._pause:g} s")
+                return
+            self._pause = 0.0
+            for row in batch:
+                self.waiting.popleft()
+                self.recent.pop(row["id"], None)
+
+    def _insert(self, rows: list[dict]) -> None:
+        """One transaction; when the database finds a row impossible, one for each row, and that row is dropped."""
+        try:
+            with self.engine().begin() as connection:
+                connection.execute(insert(requests), rows)
+        except (IntegrityError, DataError, ProgrammingError):
+            if len(rows) == 1:
+                self.metrics.dropped.inc()
+                self._say(f"the database refuses the record {rows[0]['id']}")
+                return
+            for row in rows:
+                self._insert([row])
+
+    def _drop(self, row: dict) -> None:
+        self.recent.pop(row["id"], None)
+        self.metrics.dropped.inc()
+
+    def _chores(self) -> None:
+        now = time.monotonic()
+        if now < self._next_chores or self._pause:
+            return
+        self._next_chores = now + CHORES_EVERY
+        try:
+            self.metrics.read_checks(self.engine())
+            if now >= self._next_forget:
+                self._next_forget = now + FORGET_EVERY
+                forget(self.engine(), time.time() - self.params.retention_days * DAY)
+        except TROUBLE as error:
+            self._say(f"the records do not answer ({type(error).__name__})")
+
+    def _say(self, words: str) -> None:
+        try:
+            print(json.dumps({"event": "records", "error": words}), file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            self.metrics.dropped.inc()
+
+
+def forget(engine: Engine, before: float, batch: int = 500, most: int = 100) -> int:
+    """Delete requests and feedback from before that time, `batch` rows a transaction so that nobody waits long; returns how many."""
+    gone = 0
+    for table in (requests, feedback):
+        for _ in range(most):
+            old = select(table.c.id).where(table.c.at < before).limit(batch)
+            with engine.begin() as connection:
+                count = connection.execute(delete(table).where(table.c.id.in_(old))).rowcount
+            gone += count
+            if count < batch:
+                break
+    return gone
+
+
+def storable(value: object) -> object:
+    """`value` without what no database takes: NUL, and halves of characters."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {storable(str(name)): storable(entry) for name, entry in value.items()}
+    return [storable(entry) for entry in value] if isinstance(value, list) else value

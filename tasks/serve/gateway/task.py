@@ -1,0 +1,79 @@
+"""POST /tasks/{task}: a text in, the task's checked result out; the templates are the ones that the model was trained with."""
+
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from tasks.contract import Contract
+from tasks.errors import AnnealError
+from tasks.serve.gateway import body as bodies
+from tasks.serve.gateway import shadow
+from tasks.serve.gateway.door import Door, door_of
+from tasks.serve.gateway.errors import Refusal, bad
+from tasks.serve.gateway.exchange import Exchange
+from tasks.serve.gateway.proxy import answer
+from tasks.serve.routes import Choice
+
+router = APIRouter()
+
+
+@router.post("/tasks/{task}")
+async def ask(request: Request, task: str) -> Response:
+    """`{task, version, request_id, valid, result}`; when the model's answer is not what it must be, `valid` is false and `text` has it as it is."""
+    door = door_of(request)
+    caller = door.caller(request)
+    raw = await bodies.read(request, door.settings.max_body_kib * 1024)
+    given = _given(request.headers.get("content-type", ""), raw)
+    choice = door.follower.choose(task)
+    row, body = _ready(door, choice, given)
+    exchange = door.exchange(choice, "/tasks/{task}", caller, row)
+    response = await answer(door, exchange, body, request.receive, partial(_shadow, door, exchange, choice, given))
+    return response if response.status_code != 200 else JSONResponse(_result(exchange), headers=exchange.headers)
+
+
+def _given(kind: str, raw: bytes) -> object:
+    """The text, or the columns, of the body."""
+    kind = kind.partition(";")[0].strip().lower()
+    if kind in ("text/plain", ""):
+        return bodies.text(raw)
+    if kind != "application/json":
+        raise Refusal(415, "unsupported_media_type", 'Send text/plain, or application/json with {"text": …} or {"input": {column: text}}.')
+    value = bodies.parse(raw)
+    if len(value) != 1 or not value.keys() & {"text", "input"}:
+        raise bad('The body must be {"text": …} or {"input": {column: text}}, and nothing else.')
+    if "text" in value and not isinstance(value["text"], str):
+        raise bad("`text` must be a text.", "text")
+    if "input" in value and not isinstance(value["input"], dict):
+        raise bad("`input` must be an object of texts.", "input")
+    return value.get("text", value.get("input"))
+
+
+def _ready(door: Door, choice: Choice, given: object) -> tuple[dict, dict]:
+    """(the columns, the body for vLLM) as the chosen version wants them."""
+    contract = door.follower.contract(choice.target)
+    if contract is None:
+        raise Refusal(503, "not_ready", f"The folder of {choice.target.model} cannot be read; the gateway's log says why.", wait=10)
+    return _filled(contract, given, door.settings.max_tokens)
+
+
+def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict, dict]:
+    try:
+        row = contract.row(given)
+    except AnnealError as error:
+        raise bad(str(error), "input") from None
+    return row, {"messages": contract.messages(row), "temperature": 0, "max_tokens": max_tokens}
+
+
+def _shadow(door: Door, exchange: Exchange, choice: Choice, given: object) -> None:
+    """The shadow gets the same text in the words of its own template."""
+    contract = door.follower.contract(choice.shadow) if choice.shadow else None
+    if contract is None or set(contract.inputs) != set(exchange.given):
+        return
+    shadow.start(door, exchange, _filled(contract, given, door.settings.max_tokens)[1], choice.shadow)
+
+
+def _result(exchange: Exchange) -> dict:
+    valid = bool(exchange.valid)
+    found = {"task": exchange.task, "version": exchange.target.version, "request_id": exchange.id, "valid": valid, "result": exchange.result}
+    return found if valid else {**found, "text": exchange.text}

@@ -1,0 +1,136 @@
+"""A gateway on a free port, in front of a stub, for the tests of both."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import Engine, select
+
+from bench.stub_vllm import Stub, running
+from tasks import database
+from tasks.files import write_json
+from tasks.serve import routes
+from tasks.serve.gateway import keys
+from tasks.serve.gateway.app import create_app
+from tasks.serve.gateway.door import Door, Settings
+from tasks.serve.params import Gateway, Records
+
+SYSTEM, USER = "You triage tickets.", "Subject: {{ subject }}\n\n{{ body }}"
+COLUMNS = ["category", "intent", "priority", "reply"]
+CLASSES = {"category": ["billing", "technical"], "intent": ["device_offline", "refund"], "priority": ["high", "normal"]}
+
+
+def write_folder(folder: Path, **form: object) -> Path:
+    """The kept copy of a version, without its weights."""
+    write_json(folder / "format.json", {"system": SYSTEM, "user": USER, "answer": COLUMNS, **form})
+    write_json(folder / "artifact.json", {"artifact_sha256": "a" * 64, "template_sha256": "b" * 64})
+    write_json(folder / "reference" / "classes.json", CLASSES)
+    return folder
+
+
+@dataclass
+class House:
+    """A running gateway and what is around it."""
+
+    url: str
+    app: FastAPI
+    stub: Stub
+    folder: Path
+    key: str
+    engine: Engine
+
+    @property
+    def door(self) -> Door:
+        """The gateway's own state."""
+        return self.app.state.door
+
+    def client(self, **more: object) -> httpx.Client:
+        """A client with the house's key."""
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=10, **more)
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """A metric's value now."""
+        return self.door.metrics.registry.get_sample_value(name, labels)
+
+    def rows(self, table: str = "requests", least: int = 1) -> list[dict]:
+        """Rows of the records, once there are `least`."""
+        wanted = database.metadata.tables[table]
+        return wait_for(lambda: self._rows(wanted, least), f"{least} rows of {table}")
+
+    def _rows(self, wanted: object, least: int) -> list[dict]:
+        with self.engine.connect() as connection:
+            found = [dict(row) for row in connection.execute(select(wanted).order_by(wanted.c.at)).mappings()]
+        return found if len(found) >= least else []
+
+    def route(self, table: routes.Table) -> None:
+        """Write a routing table and wait until it is followed."""
+        routes.write(table, self.folder / "routes.json")
+        wait_for(lambda: self.door.follower.table.revision == table.revision, "the new table")
+
+
+def wait_for(found: Callable[[], object], what: str, seconds: float = 5.0) -> object:
+    """What `found()` says once it says something."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, f"no {what} within {seconds} s"
+        time.sleep(0.01)
+    return value
+
+
+def target(url: str, folder: Path, version: str = "1") -> routes.Target:
+    """A version of triage."""
+    return routes.Target(version, version * 64, f"triage@{version}", url, str(folder))
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Serve `app` from a thread; yields its URL."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", loop="uvloop", http="httptools", timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_for(lambda: server.started or not thread.is_alive(), "server")
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@contextmanager
+def house(folder: Path, stub: Stub | None = None, factory: Callable[[], Engine] | None = None, records: Records | None = None, **gateway: object) -> Iterator[House]:
+    """A gateway with triage@1 as champion and triage@2 as challenger without traffic; `gateway` are fields of its section."""
+    stub = stub or Stub(adapters={"triage@1": "", "triage@2": ""})
+    settings = Settings(Gateway(**{"requests_per_minute": 100_000, "timeout": 5, **gateway}), records or Records())
+    key = keys.create("tests", admin=True, path=folder / "keys.json")
+    engine = database.connect(f"sqlite:///{folder / 'records.db'}")
+    with running(stub) as url:
+        kept = write_folder(folder / "kept")
+        first, second = target(url, kept), target(url, kept, "2")
+        routes.write(routes.Table(1, {"triage": routes.Task({"champion": first, "challenger": second})}), folder / "routes.json")
+        app = create_app(settings, factory or (lambda: engine), folder / "routes.json", folder / "keys.json")
+        with serving(app) as address:
+            yield House(address, app, stub, folder, key, engine)
+    engine.dispose()
+
+
+def with_canary(table: routes.Table, canary: str, share: float = 0.0) -> routes.Table:
+    """`table` with the canary of triage opened, one revision on."""
+    return routes.Table(table.revision + 1, {"triage": replace(table.tasks["triage"], canary=canary, share=share)})
+
+
+def chat(text: str = "hello", **more: object) -> dict:
+    """The body of a chat request."""
+    return {"model": "triage", "messages": [{"role": "user", "content": text}], **more}
+
+
+def events(text: str) -> list[dict]:
+    """The events of a stream but for [DONE]."""
+    return [json.loads(line.removeprefix("data: ")) for line in text.split("\n\n") if line.startswith("data: {")]
