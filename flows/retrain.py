@@ -1,0 +1,208 @@
+"""Decides about retraining, writes the decision down, and carries it out: `python -m flows.retrain [TASK] [--now]`."""
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from flows import pipeline, server
+from tasks import database, tracking
+from tasks import params as settings
+from tasks import stage as edge
+from tasks.errors import AnnealError
+from tasks.files import read_json
+from tasks.retrain import book, gather, records
+from tasks.retrain.decide import should_retrain
+from tasks.retrain.facts import FAILED
+from tasks.retrain.harvest import harvest
+from tasks.serve import routes
+
+LOCK, ALIVE = Path(".anneal/retrain.lock"), Path(".anneal/retrain.alive")
+PATIENCE = 10.0  # seconds for a decision that another process is just making
+BEAT = 20.0  # seconds between signs of life: what a killed retraining has used of its budget is known that well
+REFUSED = "refused"
+
+
+def run(task: str | None = None, now: bool = False) -> None:
+    """Decide about `task`, or about all that are served, and retrain where the answer is yes; `now` asks by hand."""
+    params = settings.load()
+    if task is not None:
+        settings.model_of(params, task)
+    tracking.check()
+    server.choose(params.servers)
+    if now:
+        ask_by_hand(params, task)
+    server.silence_tracebacks()
+    outcomes = retrain_flow()(task)
+    if not outcomes:
+        print("nothing is served yet: `make pipeline` makes a first model.")
+    for name, outcome in outcomes.items():
+        print(f"{name}: {outcome}", flush=True)
+    if refused := [f"{name}: {outcome}" for name, outcome in outcomes.items() if outcome.startswith(REFUSED)]:
+        raise AnnealError(f"{'; '.join(refused)}.")
+
+
+def ask_by_hand(params: settings.Params, task: str | None) -> None:
+    """Write down that the command line asks for a retraining."""
+    engine = database.connect()
+    for name in served(params, task):
+        records.ask(engine, name, "retrain", None, time.time())
+    engine.dispose()
+
+
+def retrain_flow() -> Any:
+    """The Prefect flow of one decision about one task, or about each that is served."""
+    from prefect import flow, get_run_logger
+
+    @flow(name="retrain", flow_run_name=_run_name, validate_parameters=False, persist_result=False)
+    def retrain(task: str | None = None) -> dict[str, str]:
+        return decide(task, get_run_logger().info, publish)
+
+    return retrain
+
+
+def _run_name() -> str:
+    from prefect.runtime import flow_run
+
+    return f"retrain {flow_run.parameters.get('task') or ''}".strip()
+
+
+def served(params: settings.Params, task: str | None) -> list[str]:
+    """The rows of models to decide about: `task`, or those that have a champion."""
+    if task is not None:
+        return [settings.model_of(params, task) and task]
+    return [name for name, routed in routes.read().tasks.items() if name in params.models and "champion" in routed.targets]
+
+
+def decide(task: str | None, say: Callable[[str], object], show: Callable[[Engine, str], object]) -> dict[str, str]:
+    """Task: what came of it. One at a time in this checkout; a retraining that was killed is closed first."""
+    params = settings.load()
+    engine = database.connect()
+    try:
+        with only_one() as mine:
+            if mine and (killed := records.close_killed(engine, ALIVE.stat().st_mtime if ALIVE.exists() else 0.0, time.time())):
+                say(f"{killed} retraining(s) had been killed")
+            book.prune(engine, params.records.retention_days, time.time())
+            return {name: consider(engine, params, name, mine, say, show) for name in served(params, task)}
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def only_one() -> Iterator[bool]:
+    """True while the lock is ours, False when another process retrains. The kernel lets go of it when its holder dies."""
+    from filelock import FileLock, Timeout
+
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(LOCK)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def consider(engine: Engine, params: settings.Params, task: str, mine: bool, say: Callable[[str], object], show: Callable[[Engine, str], object]) -> str:
+    """Decide about one task, write it down, and do it when the answer is yes; what came of it in a few words."""
+    now = time.time()
+    asked = records.open_commands(engine, task)
+    by_hand = [command for command in asked if command["action"] == "retrain"]
+    known = gather.gather(engine, params, task, now, (by_hand[-1]["key_id"] or "") if by_hand else None, not mine)
+    decision = should_retrain(params.retrain, known, now)
+    number = records.write(engine, decision, known, now)
+    for action, result in (("pause", "paused"), ("resume", "resumed"), ("retrain", "started" if number else "; ".join(decision.reasons))):
+        records.close_commands(engine, [command["id"] for command in asked if command["action"] == action], result, now)
+    for reason in decision.reasons:
+        say(f"{task}: {reason}")
+    show(engine, task)
+    if number is None:
+        return "no retraining"
+    with sign_of_life():
+        return carry_out(engine, params, task, number, known.champion, say)
+
+
+def carry_out(engine: Engine, params: settings.Params, task: str, number: int, champion: str | None, say: Callable[[str], object]) -> str:
+    """Harvest, run the pipeline, and close the retraining with what came of it."""
+    outcome = f"{FAILED}: it was stopped"
+    try:
+        say(f"{task}: {harvest(engine, params, task, kept_copy(task), time.time()).words()}")
+        pipeline.run(task)
+        outcome = told(task, champion)
+    except AnnealError as error:
+        prefix = f"{task} was not promoted: "
+        outcome = f"{REFUSED} by the gate: {str(error).removeprefix(prefix)}" if str(error).startswith(prefix) else f"{FAILED}: {error}"
+        if outcome.startswith(FAILED):
+            raise
+    except Exception as error:
+        outcome = f"{FAILED}: {type(error).__name__}"
+        raise
+    finally:
+        records.close(engine, number, outcome, time.time())
+    return outcome
+
+
+def kept_copy(task: str) -> Path | None:
+    """The folder of the version that answers for `task`."""
+    target = routes.read().tasks.get(task, routes.Task()).targets.get("champion")
+    return Path(target.folder) if target else None
+
+
+def told(task: str, champion: str | None) -> str:
+    """What a pipeline that ended well came to; `champion` is the version before it."""
+    summary = read_json(Path(f"reports/{task}/summary.json"))
+    registry = summary["registry"]
+    if summary["gate"]["held_back"]:
+        return f"held back: version {registry['version']} was rolled back before"
+    if registry["version"] == champion:
+        return f"nothing new: version {champion} stays"
+    return f"promoted: version {registry['version']}" if "champion" in registry["aliases"] else f"canary: version {registry['version']}"
+
+
+@contextmanager
+def sign_of_life() -> Iterator[None]:
+    """Touch a file every BEAT seconds, so that the end of a killed retraining is known."""
+    done = threading.Event()
+
+    def beat() -> None:
+        ALIVE.touch()
+        while not done.wait(BEAT):
+            ALIVE.touch()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def publish(engine: Engine, task: str) -> None:
+    """The newest decisions about `task` as an artifact in the UI."""
+    from prefect.artifacts import create_markdown_artifact
+
+    key = f"decisions-{task}".replace("_", "-")
+    create_markdown_artifact(book.markdown(book.newest(engine, task)), key=key, description=f"decisions about {task}")
+
+
+def main() -> None:
+    """`python -m flows.retrain triage`."""
+    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=run.__doc__)
+    parser.add_argument("task", nargs="?", help="a row of `models` in params.yaml; all that are served when not given")
+    parser.add_argument("--now", action="store_true", help="ask by hand: the cool-down does not hold, pause, budget, canary and a running one do")
+    options = parser.parse_args()
+    sys.exit(edge.guarded(lambda: run(options.task, options.now)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The book of decisions: `python -m tasks.retrain.book [TASK]` shows the newest, with their reasons."""
+
+import sys
+from datetime import datetime
+
+from sqlalchemy import Engine, delete, func, select
+
+from tasks import database, stage
+from tasks.database import decisions
+from tasks.retrain.records import KIND
+
+NEWEST = 30
+DAY = 24 * 3600.0
+
+
+def newest(engine: Engine, task: str | None = None, limit: int = NEWEST) -> list[dict]:
+    """The newest decisions of all kinds, newest first."""
+    wanted = select(decisions).order_by(decisions.c.id.desc()).limit(limit)
+    with engine.connect() as connection:
+        return [dict(row._mapping) for row in connection.execute(wanted if task is None else wanted.where(decisions.c.task == task))]
+
+
+def prune(engine: Engine, retention_days: float, now: float) -> int:
+    """Forget each `no` about retraining that is older than `retention_days`; what was done is kept for good. Returns their number."""
+    old = delete(decisions).where(decisions.c.kind == KIND, decisions.c.verdict == "no", decisions.c.at < now - retention_days * DAY)
+    with engine.begin() as connection:
+        first = select(func.min(decisions.c.id)).where(decisions.c.kind == KIND).group_by(decisions.c.task)
+        return connection.execute(old.where(decisions.c.id.not_in(first))).rowcount  # schedules count from the first
+
+
+def markdown(rows: list[dict]) -> str:
+    """Decisions as a table in markdown."""
+    lines = ["| time | task | kind | verdict | reasons |", "|---|---|---|---|---|"]
+    for row in rows:
+        reasons = "<br>".join(str(reason).replace("|", "\\|").replace("\n", " ") for reason in row["reasons"])
+        lines.append(f"| {_time(row['at'])} | {row['task']} | {row['kind']} | {row['verdict']} | {reasons} |")
+    return "\n".join(lines) + "\n"
+
+
+def show(task: str | None = None) -> None:
+    """Print the newest decisions, oldest first, so that the newest stands beside the prompt."""
+    from rich.console import Console
+    from rich.table import Table
+
+    engine = database.connect()
+    rows = newest(engine, task)
+    engine.dispose()
+    if not rows:
+        print(f"nothing has been decided{f' about {task}' if task else ''} yet: `make retrain` decides about retraining, a release about its canary.")
+        return
+    table = Table(title=f"the newest {len(rows)} decisions{f' about {task}' if task else ''}", title_justify="left", show_lines=True)
+    for header in ("time", "task", "kind", "verdict", "reasons"):
+        table.add_column(header, overflow="fold", no_wrap=header == "time")
+    for row in reversed(rows):
+        table.add_row(_time(row["at"]), row["task"], row["kind"], row["verdict"], "\n".join(map(str, row["reasons"])))
+    Console(highlight=False, markup=False).print(table)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+if __name__ == "__main__":
+    sys.exit(stage.guarded(lambda: show(sys.argv[1] if len(sys.argv) > 1 else None)))

@@ -1,0 +1,73 @@
+"""What a decision about retraining is made on: plain values, gathered elsewhere and written down with the decision."""
+
+from dataclasses import asdict, dataclass, field, fields
+
+HOUR, WEEK = 3600.0, 7 * 24 * 3600.0
+KILLED, FAILED = "killed", "failed"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A share that the monitor measured on `n` answers."""
+
+    value: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Past:
+    """An earlier retraining of the task, and what was known when it started."""
+
+    started_at: float
+    ended_at: float | None = None
+    outcome: str = ""
+    triggers: tuple[str, ...] = ()
+    champion: str | None = None
+    data: str | None = None
+    data_known: str | None = None
+
+    @property
+    def is_judged(self) -> bool:
+        """True when it ran to a verdict; one that was killed or failed has answered nothing, and its trigger may ask again."""
+        return self.ended_at is not None and not self.outcome.startswith((KILLED, FAILED))
+
+    def hours(self, now: float) -> float:
+        """How long it has run, up to `now`."""
+        return max(0.0, (self.ended_at if self.ended_at is not None else now) - self.started_at) / HOUR
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The state of one task. `labelled` counts corrected requests that have never been harvested, `labelled_since` those of them corrected after the last start."""
+
+    task: str
+    champion: str | None = None  # its version
+    asked_by: str | None = None  # the key that asked by hand; "" for the command line
+    paused: bool = False
+    running: bool = False  # another retraining holds the lock
+    canary: str = "off"
+    alarm: tuple[str, ...] | None = None  # why the monitor raised its newest alarm about the champion
+    figures: dict[str, Figure] = field(default_factory=dict)  # of the newest check of the champion
+    labelled: int = 0
+    labelled_since: int = 0
+    data: str | None = None  # hash of the source as it is
+    data_known: str | None = None  # hash of the source as it was last trained on to a verdict, or last ingested
+    watched_since: float = 0.0  # the first decision about this task; schedules count from there
+    past: tuple[Past, ...] = ()  # newest first
+    hours_elsewhere: float = 0.0  # of other tasks' retrainings within a week
+
+    def plain(self) -> dict:
+        """As JSON; of the past only the newest."""
+        return asdict(self) | {"past": [asdict(past) for past in self.past[:1]]}
+
+
+def past(row: dict, facts: dict, triggers: list[str]) -> Past:
+    """The Past of a row of `retrainings` and of the facts of the decision that started it."""
+    known = {name.name for name in fields(Past)}
+    return Past(
+        **{key: value for key, value in row.items() if key in known},
+        triggers=tuple(triggers),
+        champion=facts.get("champion"),
+        data=facts.get("data"),
+        data_known=facts.get("data_known"),
+    )

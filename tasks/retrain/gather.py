@@ -1,0 +1,60 @@
+"""Gathers the facts about a task: records, routing table, registry, what was harvested, the data on disk."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from tasks.files import read_json, sha256
+from tasks.ingest import Ingest, sources, version
+from tasks.params import Params
+from tasks.retrain import lineage, records
+from tasks.retrain.facts import Facts
+from tasks.serve import routes
+
+
+def gather(engine: Engine, params: Params, task: str, now: float, asked_by: str | None = None, running: bool = False) -> Facts:
+    """The Facts about `task`, a row of models, at `now`."""
+    dataset = params.models[task].dataset
+    ingest = params.datasets[dataset].ingest
+    routed = routes.read().tasks.get(task, routes.Task())
+    champion = champion_of(task, routed)
+    past = records.past(engine, task)
+    known = Facts(task, champion, asked_by, records.is_paused(engine, task), running, past=past, hours_elsewhere=records.hours_elsewhere(engine, task, now))
+    if champion is not None:
+        alarm = records.newest_check(engine, task, champion, alarm=True)
+        figures = records.figures(records.newest_check(engine, task, champion))
+        known = replace(known, alarm=tuple(alarm["reasons"]) if alarm else None, figures=figures)
+    new = {request: at for request, at in records.corrected(engine, task).items() if request not in lineage.consumed(dataset)}
+    since = sum(at > past[0].started_at for at in new.values()) if past else len(new)
+    unjudged = past and not past[0].is_judged
+    return replace(
+        known,
+        canary=routed.canary if "challenger" in routed.targets else "off",
+        labelled=len(new),
+        labelled_since=since,
+        data=data_version(ingest),
+        data_known=past[0].data_known if unjudged else last_ingested(dataset),
+        watched_since=records.watched_since(engine, task),
+    )
+
+
+def champion_of(task: str, routed: routes.Task) -> str | None:
+    """The version that answers for `task`, or, where nothing is routed, the registry's champion."""
+    if "champion" in routed.targets:
+        return routed.targets["champion"].version
+    from tasks import register
+
+    found = register.alias(task, "champion")
+    return found.version if found else None
+
+
+def data_version(params: Ingest) -> str:
+    """The version of the data as it lies in the source."""
+    return version([{"sha256": sha256(file)} for file in sources(params, Path(params.source))])
+
+
+def last_ingested(dataset: str) -> str | None:
+    """The version of the data that was ingested last, or None before that."""
+    manifest = Path(f"data/raw/{dataset}/manifest.json")
+    return read_json(manifest)["sha256"] if manifest.exists() else None

@@ -1,0 +1,140 @@
+"""Harvests corrected answers: one file more in the dataset's folder, with its lineage and a quarantine beside the records."""
+
+import csv
+import io
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from tasks.errors import AnnealError
+from tasks.files import read_json, sha256, write_json, write_jsonl, write_text
+from tasks.ingest import read
+from tasks.monitor.reference import columns_of
+from tasks.params import Dataset, Params
+from tasks.prepare.format import clean, render
+from tasks.retrain import lineage, records
+from tasks.retrain.invert import columns_of_input
+from tasks.retrain.sift import Candidate, Rules, Sifted, sift
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """What became of the corrected answers that no earlier harvest had seen; all numbers are rows."""
+
+    file: str | None
+    taken: int = 0
+    quarantined: int = 0
+    waiting: int = 0
+    skipped: int = 0
+
+    def words(self) -> str:
+        """One clause for a person."""
+        parts = {"harvested": self.taken, "quarantined": self.quarantined, "waiting": self.waiting, "skipped": self.skipped}
+        return ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "harvested")
+
+
+def harvest(engine: Engine, params: Params, task: str, folder: Path | None, now: float) -> Harvest:
+    """Write what people have corrected of `task` since the last harvest as a new file of its dataset.
+
+    `folder` is the kept copy of the served version: its tokenizer names the special tokens. The data file is written
+    before the lineage, and its ids name the requests: a harvest that is cut short between the two is not taken twice.
+    """
+    model = params.models[task]
+    dataset = params.datasets[model.dataset]
+    source, name = Path(dataset.ingest.source), model.dataset
+    done = lineage.consumed(name)
+    new = [one for one in records.corrections(engine, task) if one.request_id not in done]
+    if not new:
+        return Harvest(None)
+    if not source.is_dir():
+        raise AnnealError(f"params.yaml: datasets.{name}.ingest.source is {source}, a file: name a folder that holds it, so that harvested rows can lie beside it.")
+    rows, _ = read(dataset.ingest, source)
+    known = [Candidate(row["id"], None, 0.0, row, _text(row, dataset)) for row in rows]
+    rules = _rules(dataset, model.evaluate.labels, rows, special_tokens(folder), params.retrain.max_share_of_key)
+    candidates, skipped = _candidates(new, dataset, rules, rows)
+    heaps = sift(candidates, known, rules)
+    heaps.skipped += skipped
+    return _write(heaps, dataset, name, task, source, now)
+
+
+def special_tokens(folder: Path | None) -> tuple[str, ...]:
+    """The special tokens of the tokenizer in `folder`: in a text they would end a turn or begin one."""
+    file = folder / "tokenizer.json" if folder else None
+    if file is None or not file.exists():
+        return ()
+    return tuple(token["content"] for token in read_json(file).get("added_tokens", []) if token.get("special"))
+
+
+def _rules(dataset: Dataset, labels: list[str], rows: list[dict], tokens: tuple[str, ...], max_share: float) -> Rules:
+    columns = tuple(column for column in dataset.ingest.columns if column != "id")
+    asked = set(columns_of(dataset.prepare.user))
+    kinds = tuple(label for label in labels if label in columns)
+    classes = {label: frozenset(row[label] for row in rows) for label in kinds}
+    return Rules(columns, kinds, tuple(column for column in columns if column not in asked), classes, tokens, dataset.prepare.near_duplicate_similarity, max_share)
+
+
+def _candidates(new: list[records.Correction], dataset: Dataset, rules: Rules, rows: list[dict]) -> tuple[list[Candidate], list[Candidate]]:
+    """(candidates, requests whose input cannot be told or is in the data already), one for each request, by its newest correction."""
+    by_request, found, skipped = defaultdict(list), [], []
+    for one in new:
+        by_request[one.request_id].append(one)
+    asked = columns_of(dataset.prepare.user)
+    one_line = [column for column in asked if column in rules.columns and not any("\n" in row[column] for row in rows)]
+    ids = {row["id"] for row in rows}
+    for request, corrections in by_request.items():
+        last = corrections[-1]
+        told = (last.key_id, last.at)
+        more = {"version": last.version, "template": last.template_sha256, "requested_at": last.requested_at}
+        given = columns_of_input(last.input, dataset.prepare.model_dump(), asked, one_line)
+        if given is None or f"feedback-{request}" in ids:
+            why = "its columns cannot be told from what was logged" if given is None else "the dataset has it already"
+            skipped.append(Candidate(request, *told, {}, "", reasons=(why,), **more))
+            continue
+        answer = {column: text for column, text in last.correction.items() if column in rules.answer and isinstance(text, str)}
+        row = {column: clean(text) for column, text in {**given, **answer}.items()}
+        # One person may think again; two who differ leave nobody to believe.
+        said = {one.key_id: tuple(str(one.correction.get(label)) for label in rules.labels) for one in corrections}
+        why = ("corrections of this request contradict each other",) if len(set(said.values())) > 1 else ()
+        found.append(Candidate(request, *told, row, _text(row, dataset), reasons=why, **more))
+    return found, skipped
+
+
+def _text(row: dict, dataset: Dataset) -> str:
+    return render(dataset.prepare.user, {column: clean(text) for column, text in row.items()})
+
+
+def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, now: float) -> Harvest:
+    """Quarantine first, then the data, lineage last."""
+    number = f"{lineage.next_number(name, source):04}"
+    home = lineage.folder(name)
+    aside = [{"request": one.request, "key": one.key, "reasons": list(one.reasons), **one.row} for one in (*heaps.quarantined, *heaps.waiting)]
+    if aside:
+        write_jsonl(home / f"quarantine-{number}.jsonl", aside)
+    file = source / f"harvested-{number}.{dataset.ingest.format}" if heaps.taken else None
+    if file:
+        columns = [column for column in dataset.ingest.columns if column != "id"]
+        write_rows(file, [{"id": f"feedback-{one.request}", **{column: one.row[column] for column in columns}} for one in heaps.taken])
+    told = {kind: [_told(one) for one in getattr(heaps, kind)] for kind in ("taken", "quarantined", "waiting", "skipped")}
+    if any(told[kind] for kind in lineage.DONE):
+        about = {"task": task, "dataset": name, "at": now, "file": str(file) if file else None, "sha256": sha256(file) if file else None}
+        write_json(home / f"harvested-{number}.json", about | told)
+    return Harvest(str(file) if file else None, *(len(told[kind]) for kind in ("taken", "quarantined", "waiting", "skipped")))
+
+
+def _told(one: Candidate) -> dict:
+    """Where a row came from, without its texts."""
+    about = {"request": one.request, "key": one.key, "version": one.version, "template": one.template, "requested_at": one.requested_at, "corrected_at": one.corrected_at}
+    return about | ({"reasons": list(one.reasons)} if one.reasons else {})
+
+
+def write_rows(file: Path, rows: list[dict]) -> None:
+    """Put rows with equal columns at `file`, as JSON lines or, where its name says so, as CSV."""
+    if file.suffix != ".csv":
+        return write_jsonl(file, rows)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(rows[0]), quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_text(file, table.getvalue())

@@ -1,0 +1,231 @@
+"""Retraining starts for a reason and storms for none: each trigger, each thing that holds back, and worlds that drift, lie and crash."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import ParamsError
+from tasks.retrain import decide
+from tasks.retrain.decide import Decision, should_retrain, upper_bound
+from tasks.retrain.facts import HOUR, WEEK, Facts, Figure, Past
+from tasks.retrain.params import Retrain
+from tasks.section import parse
+
+NOW = datetime(2026, 11, 23, 16, tzinfo=UTC).timestamp()  # a Monday
+DAY = 24 * HOUR
+PARAMS = Retrain(min_quality={"valid_json": 0.95})
+CALM = Facts("triage", champion="3", data="aa", data_known="aa", watched_since=NOW - 60 * DAY)
+DRIFT = replace(CALM, alarm=("the category mix changed",), labelled=30, labelled_since=30)
+
+
+def ended(hours_ago: float, hours: float = 1.0, **more: object) -> Past:
+    start = NOW - hours_ago * HOUR
+    return Past(start, start + hours * HOUR, **{"outcome": "promoted: version 3", "champion": "2", "data": "aa", **more})
+
+
+@pytest.mark.parametrize(
+    ("facts", "trigger", "words"),
+    [
+        (DRIFT, "drift", "the monitor raised an alarm about version 3 (the category mix changed), and there are 30 new labelled rows to learn from"),
+        (replace(CALM, asked_by="ab12"), "by hand", "asked for by hand (key ab12)"),
+        (replace(CALM, asked_by=""), "by hand", "asked for by hand (command line)"),
+        (replace(CALM, labelled=200), "labels", "there are 200 new labelled rows"),
+        (replace(CALM, data="bb"), "data", "the data is a new version (bb)"),
+        (
+            replace(CALM, figures={"valid_json": Figure(0.8, 300)}, labelled=30),
+            "quality",
+            "quality is too low: valid_json is 0.800 on 300 answers (at most 0.894, the least is 0.95)",
+        ),
+    ],
+)
+def test_each_trigger_starts_one_and_says_why(facts, trigger, words):
+    found = should_retrain(PARAMS, facts, NOW)
+    assert found.retrain and found.triggers == (trigger,)
+    assert found.reasons[0].startswith(f"✓ {words}")
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (CALM, "✗ the monitor has raised no alarm about version 3"),
+        (replace(DRIFT, labelled=29), "it waits for labels: 29 new labelled rows, it needs 30"),
+        (replace(CALM, labelled=199), "✗ 199 new labelled rows, 200 would start one"),
+        (replace(CALM, figures={"valid_json": Figure(0.8, 10)}, labelled=30), "✗ quality is not shown to be too low: valid_json is 0.800 on 10 answers"),
+        (replace(CALM, figures={"valid_json": Figure(0.8, 300)}), "it waits for labels: 0 new labelled rows"),
+        (replace(CALM, champion=None), "✗ no version is in production"),
+        (replace(CALM, data="bb", data_known=None), "✗ no version of the data is known to compare with"),
+        (replace(CALM, data="bb", past=(ended(100, data="bb"),)), "✗ the data is the version that was last trained on"),
+    ],
+)
+def test_what_does_not_start_one_says_so(facts, words):
+    found = should_retrain(PARAMS, facts, NOW)
+    assert not found.retrain and found.triggers == ()
+    assert any(words in reason for reason in found.reasons), found.reasons
+
+
+def test_an_alarm_starts_nothing_when_it_may_not():
+    found = should_retrain(Retrain(on_drift=False), DRIFT, NOW)
+    assert not found.retrain and any("retrain.on_drift is false" in reason for reason in found.reasons)
+
+
+HELD = [
+    ({"paused": True}, "retraining is paused", True),
+    ({"running": True}, "one is already running", True),
+    ({"past": (Past(NOW - 30 * HOUR, None),)}, "one is already running", True),
+    ({"canary": "share"}, "a canary is open (share)", True),
+    ({"past": (ended(3),)}, "the cool-down of 24 hours ends in 21.0 hours", False),
+    ({"past": (ended(30), ended(60), ended(90))}, "the week's budget of 3 runs is used up", True),
+    ({"hours_elsewhere": 24.0}, "24.0 of the week's budget of 24 hours are used", True),
+    ({"past": (ended(30, hours=13),)}, "13.0 of the week's budget of 24 hours are used, and one takes about 13.0", True),
+]
+
+
+@pytest.mark.parametrize(("change", "words", "also_by_hand"), HELD)
+def test_what_holds_back_holds_and_says_so(change, words, also_by_hand):
+    facts = replace(DRIFT, **change)
+    found = should_retrain(PARAMS, facts, NOW)
+    assert not found.retrain and found.triggers == ("drift",)
+    assert any(reason.startswith(f"✗ held back: {words}") for reason in found.reasons), found.reasons
+    assert should_retrain(PARAMS, replace(facts, asked_by=""), NOW).retrain is not also_by_hand
+
+
+@pytest.mark.parametrize("trigger", ["drift", "quality", "labels"])
+def test_a_trigger_needs_something_new_before_it_causes_another(trigger):
+    low = {"valid_json": Figure(0.5, 500)}
+    world = {"drift": DRIFT, "quality": replace(CALM, figures=low, labelled=40), "labels": replace(CALM, labelled=250)}[trigger]
+    refused = ended(100, champion="3", outcome="refused by the gate", triggers=(trigger,))
+    stale = replace(world, past=(refused,), labelled_since=0)
+    found = should_retrain(PARAMS, stale, NOW)
+    assert not found.retrain and any("it has caused the retraining of" in reason for reason in found.reasons)
+    assert should_retrain(PARAMS, replace(stale, labelled_since=200), NOW).retrain  # more labels
+    assert should_retrain(PARAMS, replace(stale, champion="4"), NOW).retrain  # another champion
+    assert should_retrain(PARAMS, replace(stale, asked_by=""), NOW).retrain  # a person
+    assert should_retrain(PARAMS, replace(stale, past=(replace(refused, outcome="killed: its process was gone"),)), NOW).retrain  # it never came to a verdict
+
+
+def test_a_schedule_is_kept_once_for_each_of_its_dates():
+    weekly = Retrain(cron="0 3 * * 1")
+    assert should_retrain(weekly, CALM, NOW).triggers == ("cron",)
+    assert not should_retrain(weekly, replace(CALM, watched_since=NOW - HOUR), NOW).retrain  # nobody was there at three
+    assert not should_retrain(weekly, replace(CALM, watched_since=0.0), NOW).retrain
+    done = replace(CALM, past=(ended(12),))
+    assert not should_retrain(weekly, done, NOW + 3 * DAY).retrain
+    assert should_retrain(weekly, done, NOW + 7 * DAY).triggers == ("cron",)
+
+
+def test_a_schedule_that_is_none_is_refused_before_any_work():
+    with pytest.raises(ParamsError, match=r"params\.yaml: retrain: cron is 'mondays', which is no schedule"):
+        parse(Retrain, {"cron": "mondays"}, "retrain")
+
+
+def test_in_a_year_of_hourly_checks_good_quality_is_called_too_low_with_a_chance_below_one_percent():
+    """The exact chance that a model just good enough is called too low, for every number of answers, times the checks of a year."""
+    from scipy.stats import binom
+
+    for n in (1, 5, 20, 100, 500):
+        wrong = sum(binom.pmf(hits, n, 0.95) for hits in range(n + 1) if upper_bound(Figure(hits / n, n)) < 0.95)
+        assert wrong * 24 * 365 < 0.01, n
+
+
+# A world: hours pass, and in each step something happens that may ask for a retraining or get in its way.
+steps = st.lists(
+    st.fixed_dictionaries(
+        {
+            "hours": st.floats(0.01, 40),
+            "alarm": st.booleans(),
+            "forged": st.integers(0, 400),  # labelled rows that appear from nowhere
+            "quality": st.none() | st.floats(0, 1),
+            "data": st.integers(0, 3),
+            "canary": st.sampled_from(["off", "off", "off", "share"]),
+            "paused": st.sampled_from([False, False, False, True]),
+            "takes": st.floats(0.1, 60),
+            "outcome": st.sampled_from(["promoted: version", "refused by the gate", "killed: its process was gone", "failed: x"]),
+        }
+    ),
+    max_size=40,
+)
+knobs = st.builds(
+    Retrain,
+    cooldown=st.sampled_from([0.0, 1.0, 24.0]),
+    max_runs_per_week=st.integers(1, 4),
+    max_hours_per_week=st.sampled_from([2.0, 24.0, 1000.0]),
+    min_labelled=st.sampled_from([1, 200]),
+    min_labelled_for_drift=st.sampled_from([0, 30]),
+    min_quality=st.just({"valid_json": 0.95}),
+    cron=st.sampled_from([None, "* * * * *"]),
+)
+
+
+def play(params: Retrain, world: list[dict], judge=should_retrain) -> list[Past]:
+    """The retrainings of a world, oldest first; asked at each of its steps."""
+    now, past, champion, labels, since, known = NOW, (), 1, 0, 0, 0
+    for step in world:
+        now += step["hours"] * HOUR
+        labels, since = labels + step["forged"], since + step["forged"]
+        running = bool(past) and now < past[0].ended_at
+        facts = Facts(
+            "t", str(champion), None, step["paused"], running, step["canary"],
+            ("drift",) if step["alarm"] else None, {} if step["quality"] is None else {"valid_json": Figure(step["quality"], 200)},
+            labels, since, str(step["data"]), str(known), NOW - DAY, past,
+        )  # fmt: skip
+        first = judge(params, facts, now)
+        assert judge(params, facts, now) == first  # the same facts, the same decision
+        if first.retrain:
+            assert not step["paused"] and step["canary"] == "off"
+            past = (Past(now, now + step["takes"] * HOUR, step["outcome"], first.triggers, str(champion), str(step["data"])), *past)
+            champion += step["outcome"].startswith("promoted")
+            labels, since, known = 0, 0, step["data"]
+    return list(past[::-1])
+
+
+def storms(params: Retrain, runs: list[Past]) -> list[str]:
+    """What a series of retrainings must never do."""
+    found = []
+    for i, run in enumerate(runs):
+        week = [other for other in runs[: i + 1] if other.started_at > run.started_at - WEEK]
+        used = sum(other.hours(run.started_at) for other in week[:-1])
+        found += ["two at once"] if i and run.started_at < runs[i - 1].ended_at else []
+        found += ["within the cool-down"] if i and run.started_at - runs[i - 1].started_at < params.cooldown * HOUR - 1e-3 else []
+        found += ["more runs than the budget"] if len(week) > params.max_runs_per_week else []
+        found += ["more hours than the budget"] if used >= params.max_hours_per_week else []
+    return found
+
+
+@settings(max_examples=150)
+@given(knobs, steps)
+def test_oscillating_or_forged_drift_never_storms(params, world):
+    assert storms(params, play(params, world)) == []
+
+
+@pytest.mark.parametrize(
+    ("left_out", "storm"),
+    [
+        ("the cool-down", "within the cool-down"),
+        ("one is already", "two at once"),
+        ("budget of 4 runs", "more runs than the budget"),
+        ("hours are used", "more hours than the budget"),
+    ],
+)
+def test_a_storm_is_seen_when_a_guard_is_taken_out(left_out, storm, monkeypatch):
+    calm = {"alarm": True, "forged": 400, "quality": None, "data": 0, "canary": "off", "paused": False, "outcome": "promoted: version"}
+    world = [{**calm, "hours": hours, "takes": takes} for hours, takes in [(1, 3), (2, 3), *[(6, 5)] * 12]]
+    params = Retrain(cooldown=1 if left_out != "the cool-down" else 24, max_runs_per_week=4 if "runs" in left_out else 1000, max_hours_per_week=10 if "hours" in left_out else 1000)
+    assert storms(params, play(params, world)) == []
+    whole = decide._holds
+    monkeypatch.setattr(decide, "_holds", lambda *given: (words for words in whole(*given) if left_out not in words))
+    assert storm in storms(params, play(params, world))
+
+
+@settings(max_examples=60)
+@given(steps)
+def test_an_alarm_that_goes_on_is_answered_once(world):
+    """Drift that does not end, with a gate that refuses and no new labels after the first: one retraining, whatever the time."""
+    world = [{**step, "alarm": True, "quality": 0.1, "forged": 100 if i == 0 else 0, "outcome": "refused by the gate", "data": 0, "takes": 0.1} for i, step in enumerate(world)]
+
+    def frozen(params: Retrain, facts: Facts, now: float) -> Decision:
+        return should_retrain(params, replace(facts, labelled=100, labelled_since=0 if facts.past else 100), now)
+
+    assert len(play(Retrain(cooldown=1, max_runs_per_week=1000, max_hours_per_week=1000, min_quality={"valid_json": 0.95}), world, frozen)) <= 1
