@@ -1,0 +1,191 @@
+"""The compose file and what it shares with Kubernetes: valid, hardened, pinned, no secrets, ports of params.yaml, files that exist, settings that are documented."""
+
+import ast
+import copy
+import importlib.util
+import json
+import re
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from tasks import params as settings
+from tests.house.manifests import BASE, COMPOSE, INFRA, compose, containers, job, render
+from tests.house.project import ROOT, modules, parse
+
+Found = Iterator[str]
+OPERATIONS = ROOT / "docs/operations.md"
+DONE = {"bucket", "workspace"}  # these end when they have done their work
+UNASKED = {"reconciler", "schedules-cpu", "schedules-gpu", "prometheus"}  # no clients; Docker starts them again when they end
+SECRET = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|TOKEN")
+OWN = re.compile(r"^(ANNEAL|MLFLOW|PREFECT|VLLM)_\w+$")
+
+
+def is_not_hardened(file: dict) -> Found:
+    """A service that could be root, gain rights, write its root, or eat the machine."""
+    for name, service in file["services"].items():
+        if not re.fullmatch(r"[1-9]\d*:[1-9]\d*", service.get("user", "")):
+            yield f"{name}: runs as root"
+        if service.get("cap_drop") != ["ALL"] or service.get("security_opt") != ["no-new-privileges:true"] or service.get("read_only") is not True or "privileged" in service:
+            yield f"{name}: is not hardened"
+        if not {"cpus", "memory"} <= service.get("deploy", {}).get("resources", {}).get("limits", {}).keys():
+            yield f"{name}: has no limits"
+        if name not in DONE | UNASKED and "healthcheck" not in service:
+            yield f"{name}: has no health check"
+
+
+def is_not_pinned(file: dict) -> Found:
+    """An image that may be another tomorrow."""
+    yield from (
+        f"{name}: {service['image']}" for name, service in file["services"].items() if not re.fullmatch(r"[\w./-]+:(v?\d[\w.-]*|\$\{ANNEAL_VERSION:\?.*\})", service["image"])
+    )
+
+
+def tells_a_secret(file: dict) -> Found:
+    """A secret that is not asked for from outside, or that may be empty."""
+    for name, service in file["services"].items():
+        for key, value in service.get("environment", {}).items():
+            if (SECRET.search(key) or "://" in value and "@" in value) and not re.search(r"\$\{\w+:\?", value):
+                yield f"{name}: {key}"
+
+
+def is_exposed(file: dict) -> Found:
+    """A port beyond loopback, or vLLM outside its inner network."""
+    for name, service in file["services"].items():
+        yield from (f"{name}: {port} is open to others" for port in service.get("ports", []) if not port.startswith("127.0.0.1:"))
+        if name.startswith("vllm") and (set(service["networks"]) != {"models"} or "ports" in service or "network_mode" in service):
+            yield f"{name}: is reached from outside the network of its clients"
+        if set(service.get("networks", [])) & {"models"} and name.partition("-")[0] not in ("vllm", "gateway", "schedules"):
+            yield f"{name}: may ask vLLM"
+    if not all(file["networks"][name].get("internal") for name in ("models", "data")):
+        yield "an inner network has a way out"
+
+
+GUARDS = [is_not_hardened, is_not_pinned, tells_a_secret, is_exposed]
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
+def test_compose(guard: Callable) -> None:
+    assert not (found := list(guard(compose()))), "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("guard", "service", "changes"),
+    [
+        (is_not_hardened, "gateway", {"user": "0:0"}),
+        (is_not_hardened, "gateway", {"read_only": False}),
+        (is_not_hardened, "gateway", {"deploy": {}}),
+        (is_not_hardened, "gateway", {"privileged": True}),
+        (is_not_pinned, "grafana", {"image": "grafana/grafana:latest"}),
+        (is_not_pinned, "grafana", {"image": "grafana/grafana"}),
+        (tells_a_secret, "postgres", {"environment": {"POSTGRES_PASSWORD": "hunter2"}}),
+        (tells_a_secret, "postgres", {"environment": {"POSTGRES_PASSWORD": "${POSTGRES_PASSWORD}"}}),
+        (tells_a_secret, "gateway", {"environment": {"ANNEAL_DATABASE_URL": "postgresql://a:b@postgres/a"}}),
+        (is_exposed, "gateway", {"ports": ["8080:8080"]}),
+        (is_exposed, "vllm-cpu", {"ports": ["127.0.0.1:8000:8000"]}),
+        (is_exposed, "vllm-gpu", {"networks": ["models", "front"]}),
+        (is_exposed, "grafana", {"networks": ["models"]}),
+    ],
+)
+def test_a_planted_defect_is_caught(guard: Callable, service: str, changes: dict) -> None:
+    file = copy.deepcopy(compose())
+    file["services"][service].update(changes)
+    assert len(list(guard(file))) == 1
+
+
+def test_compose_fits_its_schema() -> None:
+    schema = json.loads((resources.files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json").read_text())
+    jsonschema.validate(compose(), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**compose(), "services": {"a": {"image": "a:1", "port": ["1:1"]}}}, schema)
+
+
+def test_every_setting_of_compose_is_in_its_example() -> None:
+    asked = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text(encoding="utf-8")))
+    offered = dict(line.split("=", 1) for line in (COMPOSE.parent / "env.example").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
+    assert offered.keys() == asked
+    assert not {name for name, value in offered.items() if SECRET.search(name) and value}, "the example gives no secrets away"
+    assert ".env" in (COMPOSE.parent / ".gitignore").read_text().split()
+
+
+def test_every_file_that_is_mounted_exists() -> None:
+    mounted = {volume.partition(":")[0] for service in compose()["services"].values() for volume in service.get("volumes", []) if volume.startswith(".")}
+    folders = [path.parent for path in (INFRA / "k8s").rglob("kustomization.yaml")]
+    generated = [
+        (folder, name) for folder in folders for made in yaml.safe_load((folder / "kustomization.yaml").read_text()).get("configMapGenerator", []) for name in made["files"]
+    ]
+    missing = [str(place) for place in [COMPOSE.parent / name for name in mounted] + [folder / name for folder, name in generated] if not place.exists()]
+    assert mounted and generated and not missing, missing
+
+
+def commands() -> Iterator[list[str]]:
+    """Every command line of our image, in compose and Kubernetes."""
+    yield from (service["command"] for service in compose()["services"].values() if service["image"].startswith("anneal:"))
+    yield from (container["command"] for _, container in containers(render(BASE)) if container["image"].startswith("anneal:"))
+
+
+def test_every_command_starts_something_that_exists() -> None:
+    for words in commands():
+        if "-m" in words:
+            assert importlib.util.find_spec(words[words.index("-m") + 1]), words
+        else:
+            assert (ROOT / next(word for word in words if "/" in word)).exists(), words
+
+
+def test_ports_and_addresses_are_those_of_params() -> None:
+    params = settings.load(ROOT / "params.yaml")
+    ours = {
+        "gateway": {params.gateway.port},
+        "vllm": {params.deploy.port, params.deploy.port + 1},
+        "prefect": {params.servers.prefect_port},
+        "mlflow": {params.servers.mlflow_port},
+    }
+    manifests = render(BASE)
+    services = {manifest["metadata"]["name"]: {port["port"] for port in manifest["spec"]["ports"]} for manifest in manifests if manifest["kind"] == "Service"}
+    assert {name: services[name] for name in ours} == ours
+    published = {port.split(":")[1] for service in compose()["services"].values() for port in service.get("ports", [])}
+    assert {str(port) for name, ports in ours.items() for port in ports if name != "vllm"} <= published
+    known = {name: {str(port) for port in ports} for name, ports in services.items()}
+    for place in [COMPOSE, *(INFRA / "k8s").rglob("*.yaml"), *(INFRA / "k8s").rglob("*.json"), BASE / "prometheus.yml"]:
+        for name, port in re.findall(r"(?:://|@|\[\")(\w+):(\d+)\b", place.read_text(encoding="utf-8")):
+            assert port in known.get(name, {port}), f"{place}: {name}:{port}"
+    timeout = params.gateway.timeout
+    gateway = next(manifest for manifest in manifests if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == "gateway")
+    assert gateway["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > timeout < int(compose()["services"]["gateway"]["stop_grace_period"].removesuffix("s"))
+
+
+def test_the_training_job_uses_the_image_of_the_others() -> None:
+    tags = {image["name"]: image["newTag"] for image in yaml.safe_load((BASE / "kustomization.yaml").read_text())["images"]}
+    assert job()["spec"]["template"]["spec"]["containers"][0]["image"] == f"anneal:{tags['anneal']}"
+
+
+def variables(tree: ast.Module) -> set[str]:
+    """The variables of our tools that a module reads from or gives to the environment by name."""
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and OWN.match(node.value)}
+
+
+def documented() -> set[str]:
+    """The variables that docs/operations.md names."""
+    return set(re.findall(r"`((?:ANNEAL|MLFLOW|PREFECT|VLLM)_\w+)`", OPERATIONS.read_text(encoding="utf-8")))
+
+
+def test_every_variable_that_the_code_reads_is_documented() -> None:
+    used = {name for package in ("tasks", "flows") for file in modules(ROOT, package).values() for name in variables(parse(file))}
+    given = {entry["name"] for _, container in containers(render(BASE)) for entry in container.get("env", []) if container["image"].startswith("anneal:")}
+    assert used and not (missing := sorted((used | {name for name in given if OWN.match(name)}) - documented())), missing
+    assert variables(ast.parse('import os\nos.environ.get("ANNEAL_PLANTED")')) - documented() == {"ANNEAL_PLANTED"}
+
+
+def test_no_path_of_a_machine_and_no_registry_is_named() -> None:
+    files = [
+        place
+        for place in [*INFRA.rglob("*"), OPERATIONS]
+        if place.is_file() and "requirements" not in place.parts and place.suffix in (".md", ".yaml", ".yml", ".json", ".sh", ".py", "")
+    ]
+    for place in files:
+        assert not re.search(r"/home/\w|/root/(?!\.cache)|pypi\.org|index-url", place.read_text(encoding="utf-8")), place
+    assert Path(INFRA / "images/Containerfile") in files
