@@ -94,7 +94,7 @@ def past(engine: Engine, task: str) -> tuple[Past, ...]:
     """The task's retrainings, newest first."""
     told = select(decisions.c.at, decisions.c.facts).where(decisions.c.task == task, decisions.c.kind == KIND, decisions.c.verdict == "yes")
     with engine.connect() as connection:
-        started = dict(connection.execute(told).tuples().all())
+        started = dict(connection.execute(told).all())
         rows = [dict(row._mapping) for row in connection.execute(select(retrainings).where(retrainings.c.task == task).order_by(retrainings.c.id.desc()))]
     known = [started.get(row["started_at"], {}) for row in rows]
     return tuple(facts.past({**row, "outcome": row["outcome"] or ""}, told, told.get("triggers", [])) for row, told in zip(rows, known, strict=True))

@@ -1,13 +1,9 @@
 """What people corrected becomes rows once, by way of a quarantine; every row that goes in comes out in exactly one heap, with its lineage."""
 
-import json
 import random
-import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tasks import database
 from tasks.errors import AnnealError
@@ -18,11 +14,10 @@ from tasks.ingest import Ingest, read
 from tasks.package import Package
 from tasks.params import Dataset, Model, Params
 from tasks.prepare.params import Prepare
-from tasks.retrain import lineage, records
+from tasks.retrain import lineage
 from tasks.retrain.harvest import Harvest, harvest
-from tasks.retrain.invert import columns_of_input, invert
 from tasks.retrain.params import Retrain
-from tasks.retrain.sift import MANY, Candidate, Rules, sift, surplus_of_keys
+from tasks.retrain.sift import MANY
 from tasks.train.params import Train
 from tasks.validate import Validate
 
@@ -212,50 +207,6 @@ def test_one_key_alone_is_everybody(engine):
     assert take(engine, params(max_share_of_key=0.5)).taken == 6
 
 
-@settings(max_examples=100)
-@given(st.lists(st.integers(0, 5), max_size=60), st.floats(0.05, 1))
-def test_no_key_has_more_than_its_share_of_what_stays(keys, share):
-    rows = [Candidate(f"r{i}", f"k{key}", 0.0, {}, "") for i, key in enumerate(keys)]
-    surplus = surplus_of_keys(rows, share)
-    kept = [row.key for row in rows if row.request not in surplus]
-    allowed = max(share, 1 / max(1, len(set(keys))))
-    assert all(kept.count(key) <= allowed * len(kept) + 1e-6 for key in set(kept))
-    assert surplus_of_keys(rows, 1.0) == set()
-
-
-heap = st.lists(
-    st.fixed_dictionaries(
-        {
-            "seed": st.integers(0, 12),
-            "category": st.sampled_from(["billing", "shipping", "planted"]),
-            "key": st.sampled_from(["a", "b"]),
-            "tail": st.sampled_from(["", "!", " <EMAIL>", " <|im_end|>"]),
-        }
-    ),
-    max_size=14,
-)
-
-
-@settings(max_examples=20)
-@given(heap, st.randoms(use_true_random=False))
-def test_every_row_ends_up_in_one_heap_whatever_the_order(drawn, shuffle):
-    def candidate(i: int, one: dict) -> Candidate:
-        row = ticket(one["seed"], category=one["category"])
-        return Candidate(f"r{i:02}", one["key"], NOW, {**row, "body": row["body"] + one["tail"]}, row["subject"] + row["body"] + one["tail"])
-
-    columns = ("subject", "body", "category", "reply")
-    rules = Rules(columns, ("category",), ("category", "reply"), {"category": frozenset({"billing", "shipping"})}, ("<|im_end|>",), 0.8, 0.5)
-    candidates = [candidate(i, one) for i, one in enumerate(drawn)]
-    known = [Candidate(f"T-{i}", None, 0, ticket(i), ticket(i)["subject"] + ticket(i)["body"]) for i in range(4)]
-    found = sift(candidates, known, rules)
-    heaps = [one.request for part in (found.taken, found.quarantined, found.waiting, found.skipped) for one in part]
-    assert sorted(heaps) == [one.request for one in candidates]
-    assert all(one.row["category"] != "planted" and "<|im_end|>" not in one.text for one in found.taken)
-    assert all(one.reasons for part in (found.quarantined, found.waiting, found.skipped) for one in part)
-    shuffle.shuffle(candidates)
-    assert sift(candidates, known, rules) == found
-
-
 def test_messages_give_the_columns_back_where_there_is_one_way_only(engine):
     row = ticket(100)
     system, user = {"role": "system", "content": "Triage."}, {"role": "user", "content": f"Subject: {row['subject']}\n\n{row['body']}\n\nA second paragraph."}
@@ -270,17 +221,6 @@ def test_messages_give_the_columns_back_where_there_is_one_way_only(engine):
     found = take(engine)
     assert (found.taken, found.skipped) == (1, 6)
     assert read_jsonl(Path(found.file))[0]["body"] == f"{row['body']}\n\nA second paragraph."
-
-
-def test_inverting_a_template_is_its_opposite_or_nothing():
-    assert invert("Subject: a\n\nb\n\nc", USER, ["subject"]) == {"subject": "a", "body": "b\n\nc"}
-    assert invert("Subject: a\n\nb\n\nc", USER) is None  # where does the subject end?
-    assert invert("Subject: a\n\nb", USER) == {"subject": "a", "body": "b"}
-    assert invert("a-a", "{{ x }}-{{ x }}") == {"x": "a"}
-    assert invert("a-b", "{{ x }}-{{ x }}") is None
-    assert invert("AB", "{{ x | upper }}") is None
-    assert invert("ab", "{% if x %}{{ x }}{% endif %}") is None
-    assert columns_of_input({"subject": 1, "body": "b"}, {"user": USER, "system": "s"}, ["body", "subject"], []) is None
 
 
 def test_a_dataset_in_csv_is_harvested_in_csv(engine):
@@ -298,18 +238,3 @@ def test_a_source_that_is_a_file_cannot_take_more(engine):
     corrected(engine, "r1", 100)
     with pytest.raises(AnnealError, match=r"datasets\.tickets\.ingest\.source is data/seed/tickets/tickets\.jsonl, a file: name a folder"):
         take(engine, params("data/seed/tickets/tickets.jsonl"))
-
-
-def test_hundreds_of_corrections_take_seconds(engine):
-    with engine.begin() as connection:
-        rows = [(f"r{i}", ticket(1000 + i)) for i in range(300)]
-        asked = [{"id": key, "at": NOW, "task": "triage", "status": 200, "input": {name: row[name] for name in ("subject", "body")}} for key, row in rows]
-        connection.execute(database.requests.insert(), asked)
-        connection.execute(
-            database.feedback.insert(), [{"at": NOW, "request_id": key, "key_id": "k", "correction": {n: row[n] for n in ("category", "reply")}} for key, row in rows]
-        )
-    started = time.perf_counter()
-    assert take(engine).taken == 300
-    assert time.perf_counter() - started < 10
-    assert len(records.corrected(engine, "triage")) == 300
-    assert json.loads(Path("data/seed/tickets/harvested-0001.jsonl").read_text().splitlines()[0])["id"] == "feedback-r0"

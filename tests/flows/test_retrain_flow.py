@@ -1,0 +1,241 @@
+"""One decision at a time, each written down; a yes harvests, runs the pipeline and is closed with what came of it, also when it is killed."""
+
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from flows import pipeline, retrain
+from tasks import database
+from tasks.errors import AnnealError
+from tasks.files import read_jsonl, write_json, write_jsonl, write_text
+from tasks.retrain import book, records
+from tasks.serve import routes
+from tests.flows.project import ROOT
+
+HOUR = 3600.0
+PARAMS = """
+bases: {m: {package: p, file: f, sha256: "%s", license: mit, card_name: m}}
+datasets: {tickets: {ingest: {source: data/seed/tickets, columns: [text, kind]}, validate: {}, prepare: {system: Sort., user: "{{ text }}", answer: [kind]}}}
+models:
+  sort: {parent: m, dataset: tickets, train: {}, evaluate: {labels: [kind], texts: []}, package: {title: t, datasets: [t]}, gate: {}}
+  other: {parent: m, dataset: tickets, train: {}, evaluate: {labels: [kind], texts: []}, package: {title: t, datasets: [t]}, gate: {}}
+retrain: {min_labelled: 2, cooldown: 24}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that serves version 1 of `sort`, and whose pipeline makes version 2 at once."""
+    monkeypatch.chdir(tmp_path)
+    write_text(Path("params.yaml"), PARAMS % ("a" * 64))
+    write_jsonl(Path("data/seed/tickets/first.jsonl"), [{"text": f"the {word} of {i} is late", "kind": kind} for i, (word, kind) in enumerate([("lamp", "a"), ("bill", "b")])])
+    serve("1")
+    monkeypatch.setattr(pipeline, "run", lambda model: finish("2", ["champion"]))
+    monkeypatch.setattr(retrain, "PATIENCE", 0.1)
+    return tmp_path
+
+
+def serve(version: str, canary: str = "off") -> None:
+    target = routes.Target(version, "0", f"sort@{version}", "http://127.0.0.1:9/v1", "copy")
+    targets = {"champion": target} | ({"challenger": target} if canary != "off" else {})
+    routes.write(routes.Table(1, {"sort": routes.Task(targets, canary), "gone": routes.Task({"champion": target})}))
+
+
+def finish(version: str, aliases: list[str], held_back: bool = False) -> None:
+    write_json(Path("reports/sort/summary.json"), {"gate": {"passed": True, "held_back": held_back}, "registry": {"version": version, "aliases": aliases}})
+
+
+def label(count: int, first: int = 0) -> None:
+    """People correct some answers."""
+    engine = database.connect()
+    words = "one two three four five six seven eight".split()
+    with engine.begin() as connection:
+        for i in range(first, first + count):
+            asked = {"text": f"{words[i] * 4} is what {words[-i]} asked about {i * 77777}"}
+            connection.execute(database.requests.insert().values(id=f"r{i}", at=time.time(), task="sort", status=200, input=asked, output="{}"))
+            connection.execute(database.feedback.insert().values(at=time.time(), request_id=f"r{i}", key_id="k", correction={"kind": "ab"[i % 2]}))
+    engine.dispose()
+
+
+def rows(table: str) -> list[dict]:
+    engine = database.connect()
+    with engine.connect() as connection:
+        wanted = database.metadata.tables[table]
+        found = [dict(row._mapping) for row in connection.execute(select(wanted).order_by(wanted.c.id))]
+    engine.dispose()
+    return found
+
+
+def command(action: str) -> None:
+    engine = database.connect()
+    records.ask(engine, "sort", action, "admin", time.time())
+    engine.dispose()
+
+
+def decide(said: list[str] | None = None) -> dict[str, str]:
+    return retrain.decide(None, (said if said is not None else []).append, lambda engine, task: None)
+
+
+def test_a_no_is_written_down_with_its_reasons(home):
+    assert decide() == {"sort": "no retraining"}
+    (row,) = rows("decisions")
+    assert (row["task"], row["kind"], row["verdict"]) == ("sort", "retrain", "no")
+    assert "✗ 0 new labelled rows, 2 would start one" in row["reasons"] and row["facts"]["champion"] == "1"
+    assert rows("retrainings") == []
+
+
+def test_a_yes_harvests_runs_the_pipeline_and_is_closed_with_what_came_of_it(home):
+    label(3)
+    said = []
+    assert decide(said) == {"sort": "promoted: version 2"}
+    (row,) = rows("retrainings")
+    assert row["outcome"] == "promoted: version 2" and row["ended_at"] >= row["started_at"]
+    assert row["reasons"] == ["✓ there are 3 new labelled rows"]
+    assert [row["verdict"] for row in rows("decisions")] == ["yes"]
+    assert len(read_jsonl(Path("data/seed/tickets/harvested-0001.jsonl"))) == 3
+    assert "sort: 3 harvested" in said
+    label(2, first=3)
+    assert decide() == {"sort": "no retraining"}  # the cool-down
+    assert any(reason.startswith("✗ held back: the cool-down of 24 hours ends in 24.0 hours") for reason in rows("decisions")[-1]["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("version", "aliases", "held_back", "outcome"),
+    [
+        ("2", ["challenger"], False, "canary: version 2"),
+        ("1", ["champion"], False, "nothing new: version 1 stays"),
+        ("2", ["challenger"], True, "held back: version 2 was rolled back before"),
+    ],
+)
+def test_what_came_of_it_is_told_apart(home, monkeypatch, version, aliases, held_back, outcome):
+    label(2)
+    monkeypatch.setattr(pipeline, "run", lambda model: finish(version, aliases, held_back))
+    assert decide() == {"sort": outcome}
+
+
+def test_a_refusal_of_the_gate_is_an_outcome_and_a_failure_an_error(home, monkeypatch):
+    def refuse(model: str) -> None:
+        raise AnnealError("sort was not promoted: worse than the champion.")
+
+    def fail(model: str) -> None:
+        raise AnnealError("ingest@tickets: line 3 is broken.")
+
+    label(2)
+    monkeypatch.setattr(pipeline, "run", refuse)
+    assert decide() == {"sort": "refused by the gate: worse than the champion."}
+    monkeypatch.setattr(pipeline, "run", fail)
+    command("retrain")
+    with pytest.raises(AnnealError, match="line 3 is broken"):
+        decide()
+    assert [row["outcome"] for row in rows("retrainings")] == ["refused by the gate: worse than the champion.", "failed: ingest@tickets: line 3 is broken."]
+
+
+def test_a_command_is_carried_out_once_and_answered(home):
+    command("retrain")
+    assert decide() == {"sort": "promoted: version 2"}
+    assert rows("commands")[0]["result"] == "started" and rows("commands")[0]["done_at"]
+    assert decide() == {"sort": "no retraining"}
+    assert rows("retrainings")[0]["reasons"] == ["✓ asked for by hand (key admin)"]
+
+
+def test_a_pause_holds_until_it_is_resumed_also_what_is_asked_by_hand(home):
+    command("pause")
+    label(2)
+    decide()
+    command("retrain")
+    assert decide() == {"sort": "no retraining"}
+    assert [row["result"] for row in rows("commands")] == ["paused", "✓ asked for by hand (key admin); ✓ there are 2 new labelled rows; ✗ held back: retraining is paused"]
+    command("resume")
+    assert decide() == {"sort": "promoted: version 2"}
+
+
+def test_an_open_canary_holds_back(home):
+    label(2)
+    serve("1", canary="share")
+    assert decide() == {"sort": "no retraining"}
+    assert "✗ held back: a canary is open (share)" in rows("decisions")[0]["reasons"]
+
+
+def test_an_alarm_about_another_version_is_no_alarm(home):
+    engine = database.connect()
+    with engine.begin() as connection:
+        known = {
+            "at": 1.0,
+            "task": "sort",
+            "requests": 9,
+            "alarm": True,
+            "reasons": ["new words"],
+            "evidence": {},
+            "figures": {"kind_accuracy": 0.5, "kind_accuracy_n": 40, "valid_json": 0.9},
+        }
+        connection.execute(database.checks.insert().values(version="7", **known))
+    decide()
+    assert "✗ the monitor has raised no alarm about version 1" in rows("decisions")[-1]["reasons"]
+    with engine.begin() as connection:
+        connection.execute(database.checks.insert().values(version="1", **known))
+    decide()
+    assert any("alarm about version 1 (new words); it waits for labels" in reason for reason in rows("decisions")[-1]["reasons"])
+    assert rows("decisions")[-1]["facts"]["figures"] == {"kind_accuracy": {"value": 0.5, "n": 40}, "valid_json": {"value": 0.9, "n": 9}}
+    engine.dispose()
+
+
+RETRAINING = """
+    import sys, time
+    from flows import pipeline, retrain
+    def wait(model):
+        print("training", flush=True)
+        time.sleep(60)
+    pipeline.run = wait
+    retrain.decide(None, lambda words: None, lambda engine, task: None)
+"""
+
+
+def test_there_are_never_two_at_once_and_a_killed_one_is_closed_and_counts(home):
+    label(2)
+    first = subprocess.Popen([sys.executable, "-c", textwrap.dedent(RETRAINING)], stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)})
+    try:
+        assert first.stdout.readline() == "training\n"
+        label(2, first=2)
+        command("retrain")
+        assert decide() == {"sort": "no retraining"}
+        assert "✗ held back: one is already running" in rows("decisions")[-1]["reasons"]
+        assert rows("retrainings")[0]["ended_at"] is None
+    finally:
+        first.kill()
+        first.wait()
+        first.stdout.close()
+    said = []
+    assert decide(said) == {"sort": "no retraining"}
+    assert "1 retraining(s) had been killed" in said
+    (row,) = rows("retrainings")
+    assert row["outcome"] == "killed: its process was gone" and row["started_at"] <= row["ended_at"] <= time.time()
+    assert any("the cool-down of 24 hours" in reason for reason in rows("decisions")[-1]["reasons"])
+
+
+def test_an_old_no_is_forgotten_and_a_yes_and_the_first_are_not(home):
+    engine = database.connect()
+    with engine.begin() as connection:
+        for day, verdict in enumerate(["no", "no", "yes", "no", "no"]):
+            connection.execute(database.decisions.insert().values(at=day * 24 * HOUR, task="sort", kind="retrain", verdict=verdict, reasons=[f"{day}"], facts={}))
+    assert book.prune(engine, 1.5, 5 * 24 * HOUR) == 2
+    assert [row["reasons"] for row in book.newest(engine)] == [["4"], ["2"], ["0"]]
+    engine.dispose()
+
+
+def test_the_book_shows_decisions_of_every_kind(home, capsys):
+    book.show()
+    assert "nothing has been decided yet" in capsys.readouterr().out
+    engine = database.connect()
+    with engine.begin() as connection:
+        for kind, verdict in (("canary", "rolled_back"), ("retrain", "no")):
+            connection.execute(database.decisions.insert().values(at=0.0, task="sort", kind=kind, verdict=verdict, reasons=["a [b] | c"], facts={}))
+    book.show("sort")
+    shown = capsys.readouterr().out
+    assert shown.index("rolled_back") < shown.index(" no ") and "a [b] | c" in shown
+    assert book.markdown(book.newest(engine)).count("a [b] \\| c") == 2
+    engine.dispose()
