@@ -87,6 +87,7 @@ class Stub:
         await _pause(receive, self.delay)
         answer = _answer(body, self.answer(body), chat)
         if self.die_after == 0:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json"), (b"content-length", b"1000")]})
             raise RuntimeError("planted: the backend died")
         if not body.get("stream"):
             await _json(send, 200, answer)

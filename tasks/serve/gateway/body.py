@@ -71,11 +71,11 @@ def check(body: dict, chat: bool, limit: int) -> dict:
     if not isinstance(body.get("model"), str):
         raise bad("`model` must be the name of a task.", "model")
     for name, reason in FORBIDDEN.items():
-        if body.get(name) not in (None, False):
+        if not _is_off(body.get(name)):
             raise bad(f"`{name}` is not allowed here: {reason}.", name, "unsupported_parameter")
-    if body.get("echo") and (body.get("logprobs") not in (None, False) or body.get("top_logprobs")):
+    if body.get("echo") and not (_is_off(body.get("logprobs")) and _is_off(body.get("top_logprobs"))):
         raise bad("`echo` with `logprobs` is not allowed here: it is prompt_logprobs by another name.", "echo", "unsupported_parameter")
-    if body.get("stream") not in (None, True, False):
+    if not isinstance(body.get("stream"), bool | None):
         raise bad("`stream` must be true or false.", "stream")
     if not isinstance(body.get("stream_options"), dict | None):
         raise bad("`stream_options` must be an object.", "stream_options")
@@ -85,6 +85,11 @@ def check(body: dict, chat: bool, limit: int) -> dict:
     else:
         prompts = _count_prompts(body.get("prompt"))
     return _limited(body, prompts, limit)
+
+
+def _is_off(value: object) -> bool:
+    """Not asked for. 0 is: for vLLM it is a number of log-probabilities like any other."""
+    return value is None or value is False
 
 
 def _limited(body: dict, prompts: int, limit: int) -> dict:
