@@ -11,7 +11,7 @@ from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("flows", "tasks", "infra", "model_cards", ".dvc", "dvc.yaml", ".dvcignore", ".gitignore")
-PORTS = {"deploy": 18642, "prefect_port": 18644, "mlflow_port": 18645}
+PORTS = {"deploy": 18642, "prefect_port": 18644, "mlflow_port": 18645, "gateway": 18646}
 
 
 def make(folder: Path) -> Path:
@@ -50,6 +50,7 @@ def params(base: Path, folder: Path) -> dict:
         "datasets": {"toys": {"ingest": {"source": "data/seed/things.jsonl", "columns": ["thing", "size", "colour", "mood", "reply"]}, "validate": {}, "prepare": prepare}},
         "models": {"things": model},
         "deploy": {"port": PORTS["deploy"], "max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
+        "gateway": {"port": PORTS["gateway"]},
         "servers": {name: PORTS[name] for name in ("prefect_port", "mlflow_port")},
     }
 

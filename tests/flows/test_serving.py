@@ -1,61 +1,74 @@
-"""The real vLLM on a tiny model, under the real supervisor: deployed by the pipeline, swapped, killed, rolled back, stopped."""
+"""The real vLLM on a tiny model, under the real supervisor: deployed by the pipeline, swapped, killed, replaced, rolled back, stopped."""
 
 import json
 import os
 import signal
 import socket
+import sqlite3
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 
 from tests.flows import project
 
-URL = f"http://127.0.0.1:{project.PORTS['deploy']}/v1"
+PORT = project.PORTS["deploy"]
 
 
 def summary(folder: Path) -> dict:
     return json.loads((folder / "reports/things/summary.json").read_text())
 
 
-def ask(folder: Path) -> dict:
+def targets(folder: Path) -> dict:
+    """Alias: target, as routed."""
+    return json.loads((folder / ".anneal/serving/routes.json").read_text())["tasks"]["things"]["targets"]
+
+
+def ask(folder: Path, alias: str = "champion", **more: object) -> httpx.Response:
+    """What the routed version answers to a test row; the table is read first, as the gateway does."""
     row = json.loads((folder / "data/prepared/toys/test.jsonl").read_text().splitlines()[0])
-    answer = httpx.post(f"{URL}/chat/completions", json={"model": "things", "messages": row["messages"], "temperature": 0, "max_tokens": 60}, timeout=60)
-    answer.raise_for_status()
-    return json.loads(answer.json()["choices"][0]["message"]["content"])
+    target = targets(folder)[alias]
+    body = {"model": target["model"], "messages": row["messages"], "temperature": 0, "max_tokens": 60, **more}
+    return httpx.post(f"{target['url']}/chat/completions", json=body, timeout=120)
 
 
-def wait_for_health(seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            if httpx.get(URL.removesuffix("/v1") + "/health", timeout=2).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.5)
-    pytest.fail(f"no server after {seconds} s")
+def answer(folder: Path, alias: str = "champion") -> dict:
+    return json.loads(ask(folder, alias).raise_for_status().json()["choices"][0]["message"]["content"])
+
+
+@contextmanager
+def traffic(folder: Path) -> Iterator[list[str]]:
+    """Streams one after the other, by two clients, while the block runs; yields what went wrong with any of them."""
+    wrong, done, count = [], threading.Event(), []
+
+    def client() -> None:
+        while not done.is_set():
+            try:
+                text = ask(folder, stream=True, max_tokens=200, ignore_eos=True).raise_for_status().text
+                count.append(text)
+                if not text.rstrip().endswith("data: [DONE]"):
+                    wrong.append(f"cut: {text[-80:]}")
+            except (httpx.HTTPError, KeyError, ValueError) as error:
+                wrong.append(repr(error))
+
+    threads = [threading.Thread(target=client) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield wrong
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert len(count) > 4
 
 
 def listeners(port: int) -> set[int]:
     return {connection.pid for connection in psutil.net_connections("tcp") if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port}
-
-
-def test_the_pipeline_ends_with_a_champion_that_answers(served: Path) -> None:
-    said = summary(served)
-    assert said["gate"]["passed"] and said["registry"] == {"name": "things", "version": "1", "aliases": ["champion"]}
-    assert said["endpoint"]["parity"]["share"] >= 0.9
-    assert set(ask(served)) == {"colour", "mood", "reply"}
-
-
-def test_a_second_run_trains_registers_and_deploys_nothing(served: Path) -> None:
-    before = listeners(project.PORTS["deploy"])
-    project.run(served, "flows.pipeline", "things")
-    states = {entry["name"]: entry["state"] for entry in summary(served)["stages"]}
-    assert {name: state for name, state in states.items() if name not in ("gate", "report")} == dict.fromkeys([name for name in states if name not in ("gate", "report")], "cached")
-    assert listeners(project.PORTS["deploy"]) == before
-    assert summary(served)["registry"]["version"] == "1"
 
 
 def engines(folder: Path) -> set[int]:
@@ -63,40 +76,83 @@ def engines(folder: Path) -> set[int]:
     return {process.pid for process in psutil.process_iter(["name", "cwd"]) if process.info["cwd"] == str(folder) and "VLLM" in (process.info["name"] or "")}
 
 
-def test_a_killed_server_comes_back_with_its_model_and_leaves_no_engine_behind(served: Path) -> None:
-    (pid,) = listeners(project.PORTS["deploy"])
+def test_the_pipeline_ends_with_a_champion_that_answers(served: Path) -> None:
+    said = summary(served)
+    assert said["gate"]["passed"] and said["registry"] == {"name": "things", "version": "1", "aliases": ["champion"]}
+    assert said["endpoint"]["model"] == "things@1" and said["endpoint"]["parity"]["share"] >= 0.9
+    assert set(answer(served)) == {"colour", "mood", "reply"}
+    assert (served / targets(served)["champion"]["folder"] / "reference/rows.jsonl").exists()
+
+
+def test_a_second_run_trains_registers_and_deploys_nothing(served: Path) -> None:
+    before, table = listeners(PORT), (served / ".anneal/serving/routes.json").read_text()
+    project.run(served, "flows.pipeline", "things")
+    states = {entry["name"]: entry["state"] for entry in summary(served)["stages"]}
+    assert {name: state for name, state in states.items() if name not in ("gate", "report")} == dict.fromkeys([name for name in states if name not in ("gate", "report")], "cached")
+    assert listeners(PORT) == before and (served / ".anneal/serving/routes.json").read_text() == table
+
+
+def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_without_a_cut_stream(served: Path) -> None:
+    (pid,) = listeners(PORT)
+    project.change(served, models__things__train__seed=7)
+    with traffic(served) as wrong:
+        said = project.run(served, "flows.pipeline", "things")
+        assert "promoted at once: no gateway runs" in said
+        assert summary(served)["registry"] == {"name": "things", "version": "2", "aliases": ["champion"]}
+        assert {alias: target["version"] for alias, target in targets(served).items()} == {"champion": "2", "previous": "1"}
+        said = project.run(served, "tasks.release", "rollback", "things")
+    assert wrong == []
+    assert "things is answered by version 1" in said and "@champion    things version 1" in said
+    assert listeners(PORT) == {pid}
+    project.run(served, "flows.pipeline", "things")  # a version that was rolled back is not promoted by itself
+    assert targets(served)["champion"]["version"] == "1"
+    project.change(served, models__things__train__seed=project.params(Path("tiny-base"), served)["models"]["things"]["train"].get("seed", 42))
+
+
+def test_a_killed_server_comes_back_with_all_versions_and_leaves_no_engine_behind(served: Path) -> None:
+    (pid,) = listeners(PORT)
     before = engines(served)
     os.kill(pid, signal.SIGKILL)
-    while pid in listeners(project.PORTS["deploy"]):
+    while pid in listeners(PORT):
         time.sleep(0.1)
-    wait_for_health()
+    end = time.monotonic() + 240
+    while not listeners(PORT):
+        assert time.monotonic() < end, "no server after 240 s"
+        time.sleep(0.5)
+    while time.monotonic() < end:
+        try:
+            ask(served)
+            break
+        except httpx.HTTPError:
+            time.sleep(0.5)
     assert before and not before & engines(served)
-    assert set(ask(served)) == {"colour", "mood", "reply"}
+    assert set(answer(served)) == set(answer(served, "challenger")) == {"colour", "mood", "reply"}
 
 
-def test_a_better_version_is_swapped_in_without_a_restart_and_rolled_back(served: Path) -> None:
-    (pid,) = listeners(project.PORTS["deploy"])
-    project.change(served, models__things__train__seed=7)
-    project.run(served, "flows.pipeline", "things")
-    assert summary(served)["registry"] == {"name": "things", "version": "2", "aliases": ["champion"]}
-    said = project.run(served, "tasks.release", "rollback", "things")
-    assert "@champion    things version 1" in said
-    assert listeners(project.PORTS["deploy"]) == {pid}
-    state = json.loads((served / ".anneal/serving/current.json").read_text())
-    assert state["adapters"]["things"]["version"] == "1"
-    project.run(served, "flows.pipeline", "things")  # a version that a person rolled back is not promoted by itself
-    assert json.loads((served / ".anneal/serving/current.json").read_text())["adapters"]["things"]["version"] == "1"
-
-
-def test_a_deployment_that_disagrees_with_transformers_is_refused_and_the_old_one_stays(served: Path) -> None:
-    store = served / ".anneal/mlartifacts"
-    for file in store.rglob("evaluate/predictions.jsonl"):  # planted: what transformers is said to have answered is something else
-        rows = [json.loads(line) for line in file.read_text().splitlines()]
+def test_a_version_that_disagrees_with_transformers_is_refused_and_who_answers_stays(served: Path) -> None:
+    with sqlite3.connect(served / ".anneal/mlflow.db") as registry:
+        registry.execute("DELETE FROM model_version_tags WHERE key = 'parity' AND version = 2")
+    kept = {file: file.read_text() for file in (served / ".anneal/mlartifacts").rglob("evaluate/predictions.jsonl")}
+    for file, text in kept.items():  # planted: what transformers is said to have answered is something else
+        rows = [json.loads(line) for line in text.splitlines()]
         file.write_text("".join(json.dumps({**row, "token_ids": row["token_ids"][::-1]}) + "\n" for row in rows))
-    said = project.run(served, "tasks.release", "promote", "things", status=1)
+    try:
+        said = project.run(served, "tasks.release", "promote", "things", status=1)
+    finally:
+        for file, text in kept.items():
+            file.write_text(text)
     assert "the deployment is refused" in said
-    assert json.loads((served / ".anneal/serving/current.json").read_text())["adapters"]["things"]["version"] == "1"
-    assert set(ask(served)) == {"colour", "mood", "reply"}
+    assert targets(served)["champion"]["version"] == "1" and set(answer(served)) == {"colour", "mood", "reply"}
+
+
+def test_a_server_with_other_options_starts_beside_the_old_one_and_takes_over_without_a_gap(served: Path) -> None:
+    project.change(served, deploy__max_model_len=640)
+    with traffic(served) as wrong:
+        project.run(served, "flows.pipeline", "things")
+    assert wrong == []
+    assert summary(served)["endpoint"]["url"] == f"http://127.0.0.1:{PORT + 1}/v1" == targets(served)["champion"]["url"]
+    assert not listeners(PORT) and listeners(PORT + 1)
+    assert not (served / ".anneal/serving/a.json").exists()
 
 
 def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
@@ -112,6 +168,6 @@ def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
 
 def test_down_stops_exactly_what_was_started(served: Path) -> None:
     project.run(served, "tasks.serve.local", "down")
-    assert listeners(project.PORTS["deploy"]) == set()
+    assert listeners(PORT) == listeners(PORT + 1) == set()
     assert not engines(served)
     assert "nothing was running" in project.run(served, "tasks.serve.local", "down")

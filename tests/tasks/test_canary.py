@@ -82,6 +82,7 @@ def row(**changes: object) -> dict:
         ({}, None, set()),
         ({"status": 503, "valid": None}, None, {"error"}),
         ({"error": "backend_died", "valid": False}, None, {"error"}),
+        ({"status": 499, "error": "client_left", "valid": None}, None, set()),
         ({"valid": False}, None, {"invalid"}),
         ({"valid": None}, None, set()),
         ({"latency": 2.1}, None, {"slow"}),

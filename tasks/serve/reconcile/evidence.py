@@ -28,7 +28,7 @@ def count(engine: Any, champion: Wanted, challenger: Wanted, labels: list[str]) 
 def failures(row: dict, feedback: dict | None, labels: list[str], slow: float | None) -> set[str]:
     """The indicators by which the request `row` failed. A copy in shadow mode is not called slow: it runs beside its original and after it."""
     found = set()
-    if row["status"] >= 500 or row["error"]:
+    if row["status"] >= 500 or (row["status"] == 200 and row["error"]):  # a client's mistake, and one that hung up, are no failures
         found.add("error")
     elif row["valid"] is False:
         found.add("invalid")
@@ -81,7 +81,8 @@ def _requests(engine: Any, champion: Wanted, challenger: Wanted) -> list[dict]:
     columns = [table.c[name] for name in ("id", "role", "shadow_of", "status", "error", "latency", "valid", "output")]
     who = or_(and_(table.c.role == "champion", table.c.artifact == champion.artifact), and_(table.c.role.in_(roles), table.c.artifact == challenger.artifact))
     with engine.connect() as connection:
-        found = connection.execute(select(*columns).where(table.c.task == champion.task, table.c.at >= challenger.since, who))
+        answered = or_(table.c.status < 400, table.c.status >= 499)  # the rest are the clients' mistakes
+        found = connection.execute(select(*columns).where(table.c.task == champion.task, table.c.at >= challenger.since, answered, who))
         return [dict(row._mapping) for row in found]
 
 

@@ -12,7 +12,7 @@ from tasks.serve.reconcile import desired, gateway, starting
 from tasks.serve.reconcile.table import Plan, idle_slots, leftovers, plan, served, wanted_table
 
 LOCK = state.FOLDER / "reconcile.lock"
-GRACE = 2.0  # seconds after a new table before what left it may go: requests that were routed by the old one are on their way
+GRACE = 2.0  # seconds after a new table in which requests that were routed by the old one may be on their way, where no gateway counts them
 
 
 @dataclass(frozen=True)
@@ -110,21 +110,29 @@ def _retire(table: routes.Table, wanted: dict[str, desired.Desired], found: list
     if not to_unload and not to_stop:
         return [], []
     seen, age = gateway.look(params.gateway), time.time() - (routes.TABLE.stat().st_mtime if routes.TABLE.exists() else 0.0)
-    follows = age > GRACE and (seen is None or (seen.revision >= table.revision and not seen.waiting))
     gone, draining = [], []
     for slot, model in to_unload:
         if slot in to_stop:
             continue
-        if follows and not (seen and seen.in_flight.get(model, 0)):
+        # The gateway counts a request for its model from the moment it is routed: once it follows this table, none can be on its way uncounted.
+        if age > GRACE if seen is None else seen.revision >= table.revision and not seen.in_flight.get(model, 0):
             slots.unload(slot.url, model)
             gone.append(f"unloaded {model} at {slot.url}")
         else:
             draining.append(f"{model} drains")
     for slot in to_stop:
         settled = time.time() - state.path(slot.name).stat().st_mtime > GRACE  # a server that has just been verified is about to be routed to
-        if follows and settled and (not slot.healthy or slots.is_idle(slot.url)):
+        if settled and age > GRACE and _is_left(slot, table, seen, age, params):
             slots.stop(slot.name)
             gone.append(f"stopped the server of slot {slot.name}")
         else:
             draining.append(f"slot {slot.name} drains")
     return gone, draining
+
+
+def _is_left(slot: slots.Slot, table: routes.Table, seen: gateway.View | None, age: float, params: Params) -> bool:
+    """True when no request runs at `slot` and none is on its way. Its versions may run elsewhere by now, so the gateway's counts by model do not tell."""
+    if seen is not None and seen.revision < table.revision:
+        return False
+    nobody_waits = seen is None or not seen.waiting or age > 2 * params.gateway.timeout  # those that were routed here and still wait have been refused by then
+    return not slot.healthy or (nobody_waits and slots.is_idle(slot.url))
