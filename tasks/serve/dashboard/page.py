@@ -47,7 +47,7 @@ def figures(request: Request, window: Literal["1h", "24h", "30d"] = "24h") -> JS
         state.dashboard = data.Reader()
     params = getattr(state, "params", None) or _params(state)
     found = state.dashboard.page(getattr(state, "engine", None), state.table, params, curves.WINDOWS[window])
-    return JSONResponse({**found, "servers": servers(params.servers), "gateway": gauges(getattr(getattr(state, "metrics", None), "registry", REGISTRY))}, headers=SAFE)
+    return JSONResponse({**found, "servers": servers(params.servers), "gateway": gauges(getattr(state, "registry", REGISTRY))}, headers=SAFE)
 
 
 @router.get("/reports/{path:path}")
