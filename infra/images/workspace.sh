@@ -5,6 +5,7 @@ set -euo pipefail
 from=${1:-/srv/anneal} to=${2:-/workspace}
 cp -R --no-preserve=ownership "$from/." "$to/"
 cd "$to"
+mkdir -p reports # the gateway shows what lies there
 git init -q
 git add -A
 git -c user.name=anneal -c user.email=anneal@localhost commit -q --allow-empty -m "image built from ${ANNEAL_REVISION:-unknown}"

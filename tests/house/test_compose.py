@@ -49,7 +49,7 @@ def tells_a_secret(file: dict) -> Found:
     """A secret that is not asked for from outside, or that may be empty."""
     for name, service in file["services"].items():
         for key, value in service.get("environment", {}).items():
-            if (SECRET.search(key) or "://" in value and "@" in value) and not re.search(r"\$\{\w+:\?", value):
+            if (SECRET.search(key) or ("://" in value and "@" in value)) and not re.search(r"\$\{\w+:\?", value):
                 yield f"{name}: {key}"
 
 
@@ -113,12 +113,11 @@ def test_every_setting_of_compose_is_in_its_example() -> None:
 
 
 def test_every_file_that_is_mounted_exists() -> None:
-    mounted = {volume.partition(":")[0] for service in compose()["services"].values() for volume in service.get("volumes", []) if volume.startswith(".")}
-    folders = [path.parent for path in (INFRA / "k8s").rglob("kustomization.yaml")]
-    generated = [
-        (folder, name) for folder in folders for made in yaml.safe_load((folder / "kustomization.yaml").read_text()).get("configMapGenerator", []) for name in made["files"]
-    ]
-    missing = [str(place) for place in [COMPOSE.parent / name for name in mounted] + [folder / name for folder, name in generated] if not place.exists()]
+    volumes = [volume for service in compose()["services"].values() for volume in service.get("volumes", [])]
+    mounted = [COMPOSE.parent / volume.partition(":")[0] for volume in volumes if isinstance(volume, str) and volume.startswith(".")]
+    specs = {path.parent: yaml.safe_load(path.read_text()) for path in (INFRA / "k8s").rglob("kustomization.yaml")}
+    generated = [folder / name for folder, spec in specs.items() for made in spec.get("configMapGenerator", []) for name in made["files"]]
+    missing = [str(place) for place in [*mounted, *generated] if not place.exists()]
     assert mounted and generated and not missing, missing
 
 
@@ -153,14 +152,25 @@ def test_ports_and_addresses_are_those_of_params() -> None:
     for place in [COMPOSE, *(INFRA / "k8s").rglob("*.yaml"), *(INFRA / "k8s").rglob("*.json"), BASE / "prometheus.yml"]:
         for name, port in re.findall(r"(?:://|@|\[\")(\w+):(\d+)\b", place.read_text(encoding="utf-8")):
             assert port in known.get(name, {port}), f"{place}: {name}:{port}"
-    timeout = params.gateway.timeout
-    gateway = next(manifest for manifest in manifests if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == "gateway")
-    assert gateway["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > timeout < int(compose()["services"]["gateway"]["stop_grace_period"].removesuffix("s"))
+
+
+def test_the_gateway_is_given_the_time_that_it_gives_its_answers() -> None:
+    from tasks.serve.gateway.__main__ import GRACE
+
+    spec = next(manifest["spec"]["template"]["spec"] for manifest in render(BASE) if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == "gateway")
+    pause = int(spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert spec["terminationGracePeriodSeconds"] >= pause + GRACE + 10
+    assert int(compose()["services"]["gateway"]["stop_grace_period"].removesuffix("s")) >= GRACE + 10
 
 
 def test_the_training_job_uses_the_image_of_the_others() -> None:
     tags = {image["name"]: image["newTag"] for image in yaml.safe_load((BASE / "kustomization.yaml").read_text())["images"]}
     assert job()["spec"]["template"]["spec"]["containers"][0]["image"] == f"anneal:{tags['anneal']}"
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    alerts = set(re.findall(r"- alert: (\w+)", (INFRA / "prometheus/rules.yml").read_text(encoding="utf-8")))
+    assert alerts and alerts == set(re.findall(r"(?m)^### (Anneal\w+)$", OPERATIONS.read_text(encoding="utf-8")))
 
 
 def variables(tree: ast.Module) -> set[str]:

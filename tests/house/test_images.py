@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -162,7 +163,7 @@ def test_a_server_that_dies_comes_back_after_pauses_that_double(slots: SimpleNam
             starts.append(now)
             keeper.process.wait()
         now += 0.5
-    waits = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(starts)]
     assert waits == [1.5, 2.5, 4.5, 8.5]
     keeper.pause = 60.0
     keeper.turn(now)
