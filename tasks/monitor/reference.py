@@ -38,12 +38,18 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
 
 
 def read_reference(folder: Path) -> Reference | None:
-    """The reference of the version whose kept copy is `folder`, or None where it was registered without one."""
+    """The reference of the version whose kept copy is `folder`, or None where it was registered without one.
+
+    Personal data are taken out of its texts as they are out of the records: the placeholders must not look like new words.
+    """
+    from tasks.redaction import redact, redact_all
+
     place = folder / "reference"
     if not all((place / name).exists() for name in ("rows.jsonl", "predictions.jsonl", "classes.json")):
         return None
-    rows = read_jsonl(place / "rows.jsonl")
-    return Reference(rows, read_jsonl(place / "predictions.jsonl"), read_json(place / "classes.json"), read_json(folder / "format.json"))
+    rows = [{**row, "input": redact_all(row["input"])} for row in read_jsonl(place / "rows.jsonl")]
+    predictions = [{**row, "text": redact(row["text"])} for row in read_jsonl(place / "predictions.jsonl")]
+    return Reference(rows, predictions, read_json(place / "classes.json"), read_json(folder / "format.json"))
 
 
 def columns_of(template: str) -> list[str]:

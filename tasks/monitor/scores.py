@@ -21,12 +21,13 @@ OTHER = "(other)"
 
 @dataclass(frozen=True)
 class Stream:
-    """One sequence of scores: `group` is what people read about, `side` is where strange scores lie, `kind` is input, answer or label."""
+    """One sequence of scores: `group` is what people read about, `side` is how to bet (tasks/monitor/martingale.py), `kind` is input, answer, quality or label."""
 
     name: str
     group: str
     side: str
     kind: str
+    cut: float = 0.5  # of a class: its share among the rows that the scores are fitted on
 
 
 class Scores:
@@ -64,8 +65,13 @@ class Scores:
         found += [Stream("spelling", "spelling of requests", "high", "input"), Stream("language", "language of requests", "high", "input")]
         found += [Stream("novelty", "topics of requests", "high", "input"), Stream("missing", "missing fields", "high", "input")]
         for label, classes in self.reference.classes.items():
-            names = [f"{label}: {name}" for name in (*classes, OTHER)] if len(classes) <= FEW else [f"{label} rarity"]
-            found += [Stream(name, f"{label} of answers", "both", "answer") for name in names]
+            if len(classes) > FEW:
+                found.append(Stream(f"{label} rarity", f"{label} of answers", "both", "answer"))
+                continue
+            said = [row["answer"].get(label) for row in self.fit if isinstance(row["answer"], dict)]
+            for name in (*classes, OTHER):
+                cut = float(np.clip(said.count(name) / max(1, len(said)), 0.02, 0.9))
+                found.append(Stream(f"{label}: {name}", f"{label} of answers", "class", "answer", cut))
         found += [Stream("answer length", "length of answers", "both", "answer"), Stream("refusal", "refusals", "high", "answer")]
         if isinstance(self.template["answer"], list):
             found.append(Stream("invalid", "validity of answers", "high", "quality"))

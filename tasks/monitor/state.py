@@ -69,7 +69,7 @@ def advance(state: State, streams: list[Stream], bins: np.ndarray, draws: np.nda
         wealth, check, year = np.zeros_like(wealth), 0, now
     spread = martingale.prior([stream.side for stream in streams])
     wealth = martingale.begin(wealth, spread, check + 1, state.checks)
-    counts, wealth = martingale.follow(np.array(state.counts), wealth, spread, bins, draws)
+    counts, wealth = martingale.follow(np.array(state.counts), wealth, spread, np.array([stream.cut for stream in streams]), bins, draws)
     return replace(state, counts=counts.tolist(), wealth=wealth.tolist(), check=check + 1, year=year)
 
 

@@ -49,3 +49,10 @@ def test_a_version_without_a_reference_has_none(tmp_path: Path) -> None:
 
 def test_columns_are_those_the_template_does_not_set_itself() -> None:
     assert columns_of("{% set a = 1 %}{{ a }} {{ b }} {% for c in d %}{{ c }}{% endfor %}") == ["b", "d"]
+
+
+def test_personal_data_are_out_of_the_reference_as_they_are_out_of_the_records(tmp_path: Path) -> None:
+    folder = _write(tmp_path, ["kind"])
+    rows = read_jsonl(folder / "reference/rows.jsonl")
+    write_jsonl(folder / "reference/rows.jsonl", [{**row, "input": {"subject": "mail", "body": "write to ann@example.com"}} for row in rows])
+    assert read_reference(folder).rows[0]["input"]["body"] == "write to <EMAIL>"
