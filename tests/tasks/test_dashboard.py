@@ -97,6 +97,22 @@ def test_curves_are_kept_while_they_are_fresh_and_made_again_after(empty: Engine
     assert len(made) == 3
 
 
+@pytest.mark.parametrize("window", ["1h", "24h", "30d"])
+def test_what_is_kept_and_what_is_read_anew_are_the_whole(empty: Engine, window: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, reader, table, settings = [NOW], data.Reader(), seed.table(NOW), params.load()
+    monkeypatch.setattr(data.time, "time", lambda: clock[0])
+    seed.fill(empty, NOW, 600)
+    rows = iter(range(1000))
+    for passed in (0, 300, 700, 3000, 30_000, 100_000):
+        clock[0] = NOW + passed
+        with empty.begin() as connection:  # one is written at once, one came as late as may be
+            for at in (clock[0] - 1, clock[0] - data.LATE + 1):
+                connection.execute(database.requests.insert(), {"id": f"new-{next(rows)}", "at": at, "task": "triage", "version": "3", "role": "champion", "status": 200})
+        clock[0] += 200
+        kept, anew = (one.page(empty, table, settings, curves.WINDOWS[window])["tasks"] for one in (reader, data.Reader()))
+        assert kept["triage"]["traffic"] == anew["triage"]["traffic"] and kept["refunds"]["totals"] == anew["refunds"]["totals"]
+
+
 def test_reading_the_records_never_blocks_the_event_loop() -> None:
     assert page.router.routes
     assert not [route.path for route in page.router.routes if inspect.iscoroutinefunction(route.endpoint)]

@@ -67,6 +67,19 @@ def traffic(connection: Connection, since: float, bucket: int) -> dict[str, dict
     return found
 
 
+def joined(old: dict, new: dict, first: int, settled: int) -> dict[str, dict[str, list[dict]]]:
+    """The points of `old` from `first` to before `settled`, then those of `new`, which begin there."""
+    found: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
+    for task, versions in old.items():
+        for version, points in versions.items():
+            if kept := [point for point in points if first <= point["at"] < settled]:
+                found[task][version] += kept
+    for task, versions in new.items():
+        for version, points in versions.items():
+            found[task][version] += points
+    return found
+
+
 def totals(points: Iterable[dict]) -> dict:
     """The points of some versions as one: sums, and quantiles over all their requests."""
     names = ("requests", "copies", "failed", "busy", "asked", "valid")

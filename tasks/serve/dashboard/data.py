@@ -17,6 +17,7 @@ from tasks.serve import routes
 from tasks.serve.dashboard import curves
 
 REPORTS = Path("reports/monitor")
+LATE = 900  # seconds after which nothing is added to what is over: the longest answer, and a queue of records behind a slow database
 MOST_DECISIONS, MOST_RETRAININGS, MOST_COMMANDS = 30, 8, 5
 WITHOUT_RECORDS = (
     "The records do not answer ({}), so this page has no curves and no decisions; requests are served all the same. Start the database, or correct ANNEAL_DATABASE_URL."
@@ -27,7 +28,7 @@ class Reader:
     """Reads the records for the page; curves are kept for as long as their window lets them be old, and made by one thread at a time."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple, tuple[float, tuple]] = {}
+        self._made: dict[tuple, tuple[float, int, tuple]] = {}  # (good until, traffic before this is over, (traffic, agreement))
         self._locks = {name: threading.Lock() for name in curves.WINDOWS}
 
     def page(self, engine: Engine | None, table: routes.Table, params: Params, window: curves.Window) -> dict:
@@ -59,17 +60,20 @@ class Reader:
         return {**found, "tasks": tasks}
 
     def _curves(self, connection: Connection, table: routes.Table, window: curves.Window, now: float) -> tuple:
-        """Traffic and agreement of all tasks."""
+        """Traffic and agreement of all tasks. Traffic that is over is not counted again: of thirty days only the last hours are read anew."""
         key = (str(connection.engine.url), window.name)
         with self._locks[window.name]:
-            made, value = self._made.get(key, (0.0, ()))
-            if now - made > window.fresh:
-                since = (int(now - window.length) // window.bucket + 1) * window.bucket  # half a first bucket would look like a quiet one
-                labels = {name: labels_of(task) for name, task in table.tasks.items()}
-                began = time.time()
-                value = (curves.traffic(connection, since, window.bucket), curves.agreement(connection, since, window.bucket, labels))
-                # A log so large that reading it takes seconds is read less often: never more than a tenth of one processor.
-                self._made[key] = (now + max(0.0, 10 * (time.time() - began) - window.fresh), value)
+            until, settled, value = self._made.get(key, (0.0, 0, ({}, {})))
+            if now >= until:
+                # The first whole bucket: half of one would look like a quiet one.
+                first, began = (int(now - window.length) // window.bucket + 1) * window.bucket, time.time()
+                traffic = curves.traffic(connection, max(first, settled), window.bucket)
+                traffic = curves.joined(value[0], traffic, first, settled)
+                value = (traffic, curves.agreement(connection, first, window.bucket, {name: labels_of(task) for name, task in table.tasks.items()}))
+                # A log so large that reading it takes seconds is read less often: a tenth of one processor at most.
+                until = now + max(window.fresh, 10 * (time.time() - began))
+                settled = int(now - LATE) // window.bucket * window.bucket
+                self._made[key] = (until, settled, value)
             return value
 
 
