@@ -1,0 +1,200 @@
+"""Feedback and commands: whose requests, what a correction must be, who may ask for what; keys, contracts and the parts of the door by themselves."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import contract
+from tasks.errors import AnnealError
+from tasks.serve.gateway import keys
+from tasks.serve.gateway.errors import Refusal
+from tasks.serve.gateway.limits import Places
+from tasks.serve.gateway.proxy import events
+from tasks.serve.params import Records
+from tests.tasks.gateway import House, house, write_folder
+
+RIGHT = {"category": "billing", "intent": "refund", "priority": "high", "reply": "Mail me at a@b.com."}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One gateway for all."""
+    with house(tmp_path_factory.mktemp("gateway")) as found:
+        yield found
+
+
+@pytest.fixture
+def stranger(home: House) -> Iterator[httpx.Client]:
+    """A client with a key of its own, which is no admin's."""
+    with httpx.Client(base_url=home.url, headers={"Authorization": f"Bearer {keys.create('stranger', path=home.folder / 'keys.json')}"}) as client:
+        yield client
+
+
+def asked(client: httpx.Client) -> str:
+    """The id of a request just answered."""
+    return client.post("/tasks/triage", json={"text": "hi"}).json()["request_id"]
+
+
+def test_feedback_is_kept_as_soon_as_the_answer_is_there(home: House) -> None:
+    """Also while the request's own record is still on its way to the database."""
+    with home.client() as client:
+        for _ in range(20):
+            assert client.post("/feedback", json={"request_id": asked(client), "thumb": "down"}).status_code == 201
+        request_id = asked(client)
+        assert client.post("/feedback", json={"request_id": request_id, "thumb": "up", "correction": RIGHT}).status_code == 201
+    kept = home.rows("feedback", 21)[-1]
+    assert (kept["request_id"], kept["thumb"], kept["key_id"]) == (request_id, 1, home.key.split("-")[1])
+    assert kept["correction"] == {**RIGHT, "reply": "Mail me at <EMAIL>."}
+
+
+WRONG = [
+    {"category": "billing"},
+    {**RIGHT, "category": "cooking"},
+    {**RIGHT, "more": "x"},
+    {**RIGHT, "priority": 3},
+    "billing",
+    {},
+]
+
+
+@pytest.mark.parametrize("correction", WRONG, ids=range(len(WRONG)))
+def test_a_correction_is_a_whole_answer_or_none(home: House, correction: object) -> None:
+    with home.client() as client:
+        answer = client.post("/feedback", json={"request_id": asked(client), "correction": correction})
+    assert answer.status_code == 422 and answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("more", [{}, {"thumb": "sideways"}, {"thumb": "up", "stars": 5}, {"thumb": 1}])
+def test_feedback_says_something(home: House, more: dict) -> None:
+    with home.client() as client:
+        assert client.post("/feedback", json={"request_id": asked(client), **more}).status_code == 422
+
+
+def test_a_key_speaks_about_its_own_requests(home: House, stranger: httpx.Client) -> None:
+    """Somebody else's is as unknown as one that never was; an admin may speak about any."""
+    with home.client() as admin:
+        theirs, own = asked(stranger), asked(admin)
+        others = stranger.post("/feedback", json={"request_id": own, "thumb": "down"})
+        never = stranger.post("/feedback", json={"request_id": "req-never", "thumb": "down"})
+        assert others.status_code == never.status_code == 404 and others.json() == never.json()
+        assert stranger.post("/feedback", json={"request_id": theirs, "thumb": "down"}).status_code == 201
+        assert admin.post("/feedback", json={"request_id": theirs, "thumb": "down"}).status_code == 201
+
+
+def test_what_was_not_kept_gets_no_feedback(tmp_path: Path) -> None:
+    with house(tmp_path, records=Records(sample=0)) as home, home.client() as client:
+        assert client.post("/feedback", json={"request_id": asked(client), "thumb": "up"}).status_code == 404
+
+
+def test_a_command_is_an_admins(home: House, stranger: httpx.Client) -> None:
+    body = {"task": "triage", "action": "rollback"}
+    assert stranger.post("/admin/commands", json=body).status_code == 403
+    with home.client() as admin:
+        made = admin.post("/admin/commands", json=body)
+        assert made.status_code == 202
+        found = admin.get(f"/admin/commands/{made.json()['id']}").json()
+        assert (found["task"], found["action"], found["done_at"], found["result"]) == ("triage", "rollback", None, None)
+        assert stranger.get("/admin/commands/1").status_code == 403
+        assert admin.get("/admin/commands/99999").status_code == admin.get(f"/admin/commands/{10**30}").status_code == 404
+        assert admin.post("/admin/commands", json={"task": "nobody", "action": "promote"}).status_code == 404
+        assert admin.post("/admin/commands", json={"task": "triage", "action": "explode"}).status_code == 422
+        assert admin.get("/admin/commands/x").status_code == 422
+
+
+def test_a_key_is_made_by_one_line_and_listed_without_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["alice"], ["bob", "--admin"], ["--list"]):
+        monkeypatch.setattr("sys.argv", ["keys", *words])
+        keys._main()
+    alice, bob, *listing = capsys.readouterr().out.splitlines()
+    ring = keys.Ring(keys.STORE)
+    assert ring.find(alice) == keys.Caller(alice[7:15], "alice") and ring.find(bob).admin
+    assert ring.find(alice[:-1] + ("x" if alice[-1] != "x" else "y")) is None and ring.find("") is None and ring.find("ä" * 60) is None
+    assert len(listing) == 2 and not any(key.split("-", 2)[2] in line for key in (alice, bob) for line in listing)
+    with pytest.raises(AnnealError, match="no key"):
+        keys.revoke("00000000")
+
+
+def test_keys_made_at_the_same_time_are_all_there(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    threads = [threading.Thread(target=keys.create, args=(f"user {number}",), kwargs={"path": path}) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ring = keys.Ring(path)
+    ring.find("")
+    assert len(ring.entries) == 12
+
+
+def test_a_torn_key_file_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    key, ring = keys.create("alice", path=path), keys.Ring(path)
+    assert ring.find(key)
+    path.write_text("{ torn")
+    assert ring.find(key)
+    path.unlink()
+    assert ring.find(key) is None
+
+
+def test_a_contract_without_classes_or_json(tmp_path: Path) -> None:
+    """Older versions have no reference; an answer by a template is one text."""
+    folder = write_folder(tmp_path / "a", answer="{{ reply }}", user="{% if subject %}{{ subject }}{% endif %} {{ body }} {{ subject }}")
+    (folder / "reference" / "classes.json").unlink()
+    found = contract.load(folder)
+    assert found.inputs == ("subject", "body") and not found.json
+    assert found.check("any words") == {"text": "any words"} and found.check(" ") is None
+    assert contract.text_of({"text": "any words"}, found) == "any words"
+    plain = contract.load(write_folder(tmp_path / "b"))
+    assert plain.check(contract.text_of(RIGHT, plain)) == RIGHT
+    (tmp_path / "b" / "format.json").write_text('{"system": "x"}')
+    with pytest.raises(AnnealError, match="lacks"):
+        contract.load(tmp_path / "b")
+
+
+@given(st.lists(st.binary(max_size=20).map(lambda part: part.replace(b"x", b"\n\n")), max_size=12))
+def test_events_are_cut_and_no_byte_is_lost(pieces: list[bytes]) -> None:
+    async def cut() -> list[bytes]:
+        async def source():
+            for piece in pieces:
+                yield piece
+
+        return [event async for event in events(source())]
+
+    found = asyncio.run(cut())
+    assert b"".join(found) == b"".join(pieces)
+    assert all(event.endswith(b"\n\n") and b"\n\n" not in event[:-2] for event in found[:-1])
+
+
+def test_places_go_in_order_and_a_waiter_that_leaves_takes_none() -> None:
+    async def story() -> None:
+        places, order = Places(1, 3, 0.3), []
+
+        async def visit(name: str) -> None:
+            async with places.place():
+                order.append(name)
+                await asyncio.sleep(0.01)
+
+        await places.enter()
+        tasks = [asyncio.create_task(visit(name)) for name in "abc"]
+        await asyncio.sleep(0)
+        with pytest.raises(Refusal) as full:
+            await places.enter()
+        assert full.value.status == 429 and full.value.wait
+        tasks[1].cancel()
+        await asyncio.sleep(0)
+        places.leave()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert order == ["a", "c"] and places.is_idle() and places.running == places.waiting == 0
+        await places.enter()
+        with pytest.raises(Refusal) as late:
+            await places.enter()
+        assert late.value.status == 503 and places.waiting == 0
+
+    asyncio.run(story())
