@@ -81,7 +81,7 @@ function task(owner, name, value, data) {
   for (const [action, words, off] of [
     ["promote", challenger ? `Promote version ${challenger}\u00a0…` : "Promote\u00a0…", !challenger && "There is no @challenger."],
     ["rollback", isOpen(value) ? `Take back version ${challenger}\u00a0…` : previous ? `Roll back to version ${previous}\u00a0…` : "Roll back\u00a0…", !previous && !isOpen(value) && "There is no @previous."],
-  ]) Object.assign(part(`[data-action=${action}]`), { textContent: words, disabled: !!off, title: off || "" });
+  ]) Object.assign(part(`[data-action=${action}]`), { textContent: words, disabled: !!off || owner.busy === action, title: off || "" });
   const pause = part("[data-action=pause],[data-action=resume]");
   Object.assign(pause, { textContent: value.paused ? "Resume retraining" : "Pause retraining" }).dataset.action = value.paused ? "resume" : "pause";
   alarm(part(".alarm"), value);
@@ -160,15 +160,17 @@ function press(owner, name, button) {
   if (!button || button.disabled) return;
   const { action } = button.dataset, { value } = owner, [champion, challenger, previous] = ["champion", "challenger", "previous"].map((alias) => versionOf(value, alias));
   const questions = {
-    promote: { title: `Promote version ${challenger} of ${name}?`, text: `Version ${challenger} answers every request from now on, version ${champion ?? "none"} becomes @previous. An open canary ends without a verdict.`, yes: `Promote version ${challenger}` },
+    promote: { title: `Promote version ${challenger} of ${name}?`, text: `Version ${challenger} answers every request from now on, version ${champion ?? "none"} becomes @previous.${isOpen(value) ? " Its canary ends without a verdict." : ""}`, yes: `Promote version ${challenger}` },
     rollback: isOpen(value) ? {
       title: `Take back the canary of ${name}?`, text: `Version ${challenger} gets no more requests; version ${champion} answers all of them.`, yes: `Take back version ${challenger}`,
     } : { title: `Roll ${name} back to version ${previous}?`, text: `Version ${previous} answers every request from now on; version ${champion ?? "none"} gets none.`, yes: `Roll back to version ${previous}` },
   };
   const say = (kind, text) => Object.assign(owner.querySelector(".outcome"), { hidden: false, className: `outcome ${kind}`, textContent: text });
   button.disabled = true;
+  owner.busy = action; // a refresh meanwhile leaves the button as it is
   act(name, action, button.textContent.replace(/\s…$/, ""), questions[action] ?? null, say).finally(() => {
     button.disabled = false;
+    owner.busy = null;
     refresh();
   });
 }
