@@ -38,6 +38,7 @@ requests = Table(
     Column("input", JSON),  # {column: text} of the task's template, or {"messages": [...]}
     Column("output", Text),
     Index("requests_by_task", "task", "at"),
+    Index("requests_over_time", "at", "task", "version", "role", "status", "error", "valid", "latency"),  # all that the dashboard adds up
 )
 feedback = Table(
     "feedback",
@@ -48,6 +49,7 @@ feedback = Table(
     Column("key_id", String(64)),
     Column("thumb", Integer),  # 1 or -1
     Column("correction", JSON),  # the whole answer as a person says it should have been: {column: text}
+    Index("feedback_over_time", "at"),
 )
 checks = Table(
     "checks",
