@@ -11,15 +11,18 @@ from pathlib import Path
 import httpx
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from bench.stub_vllm import Stub, running
 from tasks import database
+from tasks.database import requests
 from tasks.files import write_json
 from tasks.serve import routes
 from tasks.serve.gateway import keys
 from tasks.serve.gateway.app import create_app
 from tasks.serve.gateway.door import Door, Settings
+from tasks.serve.gateway.metrics import Metrics
+from tasks.serve.gateway.records import Writer
 from tasks.serve.params import Gateway, Records
 
 SYSTEM, USER = "You triage tickets.", "Subject: {{ subject }}\n\n{{ body }}"
@@ -134,3 +137,41 @@ def chat(text: str = "hello", **more: object) -> dict:
 def events(text: str) -> list[dict]:
     """The events of a stream but for [DONE]."""
     return [json.loads(line.removeprefix("data: ")) for line in text.split("\n\n") if line.startswith("data: {")]
+
+
+def refused(answer: httpx.Response, status: int, code: str | None = None) -> dict:
+    """The error of a refusal in OpenAI's format."""
+    assert answer.status_code == status, answer.text
+    assert set(answer.json()) == {"error"}
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert "Traceback" not in answer.text and "/site-packages/" not in answer.text
+    assert code is None or answer.json()["error"]["code"] == code
+    return answer.json()["error"]
+
+
+def row(number: int = 1, **more: object) -> dict:
+    """A row as the gateway puts it."""
+    return {
+        **dict.fromkeys(requests.columns.keys()),
+        "id": f"req-{number}",
+        "at": time.time(),
+        "task": "triage",
+        "key_id": "k",
+        "status": 200,
+        "input": {"body": "hi"},
+        "output": "x",
+        **more,
+    }
+
+
+def writer(engine: Engine | None, factory: object = None, **params: object) -> Writer:
+    """A writer that has started."""
+    made = Writer(Records(**params), factory or (lambda: engine), Metrics())
+    made.start()
+    return made
+
+
+def count(engine: Engine, table: object = requests) -> int:
+    """Rows in a table."""
+    with engine.connect() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar()

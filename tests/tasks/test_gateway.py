@@ -64,7 +64,7 @@ def test_a_stream_comes_as_it_comes(tmp_path: Path) -> None:
             first = next(pieces)
             early = time.monotonic() - started
             rest = b"".join(pieces)
-        assert first.startswith(b"data: {") and early < 0.3 < time.monotonic() - started
+        assert first.startswith(b"data: {") and early < 0.5 * (time.monotonic() - started)
         assert rest.endswith(b"data: [DONE]\n\n")
         row = home.rows()[0]
         assert row["completion_tokens"] == len(ANSWER.split()) and row["output"] == ANSWER and row["valid"] and row["first_token"] < row["latency"]

@@ -91,7 +91,7 @@ class Follower:
 async def _is_up(client: httpx.AsyncClient, url: str) -> bool:
     try:
         return (await client.get(url.removesuffix("/v1") + "/health", timeout=2)).status_code == 200
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
 
 

@@ -11,7 +11,7 @@ from tasks.serve.gateway.door import Door, Gone, until_gone
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal
 from tasks.serve.gateway.exchange import Exchange
 
-BROKEN = (httpx.HTTPError, TimeoutError)
+BROKEN = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
 MOST_EVENT = 1 << 20  # bytes of a stream that are held back for the end of an event
 END = {"type": "http.response.body", "body": b"", "more_body": False}
 
