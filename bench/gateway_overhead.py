@@ -2,7 +2,8 @@
 
 `.venv/bin/python -m bench.gateway_overhead [--seconds 60] [--rate 50]`; the last line is JSON. Open loop: each request has its time of
 sending in advance, and latency counts from then, so that a slow answer does not hold back the next question. The generator, the stub and the
-gateway share the machine, and so does whatever else runs on it: run it on an idle one, and compare with the direct figures of the same run.
+gateway share the machine, and so does whatever else runs on it: run it on an idle one, or, as root,
+under `chrt -f 1`, which keeps the others out of the figures; and compare with the direct figures of the same run.
 """
 
 import argparse

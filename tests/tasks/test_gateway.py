@@ -1,7 +1,9 @@
 """The gateway as its users see it: OpenAI's own client unchanged, tasks with their template, versions by the routing table."""
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -162,6 +164,34 @@ def test_a_promotion_is_a_new_table(tmp_path: Path) -> None:
         (tmp_path / "routes.json").write_text("{ torn")
         time.sleep(0.5)
         assert client.post("/tasks/triage", json={"text": "hi"}).json()["version"] == "2"
+
+
+def test_promotions_under_load_cut_nobody(tmp_path: Path) -> None:
+    """Each answer comes from the version that its header names, whole, however often the table changes meanwhile."""
+    with house(tmp_path, Stub(adapters={"triage@1": "", "triage@2": ""}, delay=0.02)) as home:
+        first, second = (home.door.follower.table.tasks["triage"].targets[alias] for alias in ("champion", "challenger"))
+        over = threading.Event()
+
+        def ask(number: int) -> set[str]:
+            seen = set()
+            with home.client() as client:
+                while not over.is_set():
+                    answer = client.post("/v1/chat/completions", json=chat(stream=number % 2 == 0))
+                    assert answer.status_code == 200
+                    named = events(answer.text)[-1]["model"] if number % 2 == 0 else answer.json()["model"]
+                    assert named == answer.headers["x-anneal-version"]
+                    assert number % 2 or answer.text.endswith("data: [DONE]\n\n")
+                    seen.add(named)
+            return seen
+
+        with ThreadPoolExecutor(4) as pool:
+            asking = [pool.submit(ask, number) for number in range(4)]
+            for revision in range(2, 8):
+                champion, previous = (second, first) if revision % 2 == 0 else (first, second)
+                home.route(routes.Table(revision, {"triage": routes.Task({"champion": champion, "previous": previous})}))
+            over.set()
+            assert set.union(*(asked.result() for asked in asking)) == {"triage@1", "triage@2"}
+        assert home.door.metrics._running == {} and home.stub.cancelled == 0
 
 
 def test_a_canary_gets_its_share(tmp_path: Path) -> None:
