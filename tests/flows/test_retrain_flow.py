@@ -13,6 +13,8 @@ from flows import pipeline, retrain
 from tasks import database
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl, write_json, write_jsonl, write_text
+from tasks.ingest import Ingest
+from tasks.ingest import ingest as ingest_data
 from tasks.retrain import book, records
 from tasks.serve import routes
 from tests.flows.project import ROOT
@@ -23,7 +25,6 @@ bases: {m: {package: p, file: f, sha256: "%s", license: mit, card_name: m}}
 datasets: {tickets: {ingest: {source: data/seed/tickets, columns: [text, kind]}, validate: {}, prepare: {system: Sort., user: "{{ text }}", answer: [kind]}}}
 models:
   sort: {parent: m, dataset: tickets, train: {}, evaluate: {labels: [kind], texts: []}, package: {title: t, datasets: [t]}, gate: {}}
-  other: {parent: m, dataset: tickets, train: {}, evaluate: {labels: [kind], texts: []}, package: {title: t, datasets: [t]}, gate: {}}
 retrain: {min_labelled: 2, cooldown: 24}
 """
 
@@ -84,15 +85,14 @@ def decide(said: list[str] | None = None) -> dict[str, str]:
 def test_a_no_is_written_down_with_its_reasons(home):
     assert decide() == {"sort": "no retraining"}
     (row,) = rows("decisions")
-    assert (row["task"], row["kind"], row["verdict"]) == ("sort", "retrain", "no")
+    assert (row["kind"], row["verdict"]) == ("retrain", "no")
     assert "✗ 0 new labelled rows, 2 would start one" in row["reasons"] and row["facts"]["champion"] == "1"
     assert rows("retrainings") == []
 
 
 def test_a_yes_harvests_runs_the_pipeline_and_is_closed_with_what_came_of_it(home):
     label(3)
-    said = []
-    assert decide(said) == {"sort": "promoted: version 2"}
+    assert decide(said := []) == {"sort": "promoted: version 2"}
     (row,) = rows("retrainings")
     assert row["outcome"] == "promoted: version 2" and row["ended_at"] >= row["started_at"]
     assert row["reasons"] == ["✓ there are 3 new labelled rows"]
@@ -182,6 +182,15 @@ def test_an_alarm_about_another_version_is_no_alarm(home):
     assert any("alarm about version 1 (new words); it waits for labels" in reason for reason in rows("decisions")[-1]["reasons"])
     assert rows("decisions")[-1]["facts"]["figures"] == {"kind_accuracy": {"value": 0.5, "n": 40}, "valid_json": {"value": 0.9, "n": 9}}
     engine.dispose()
+
+
+def test_another_version_of_the_data_starts_one_and_the_one_that_was_ingested_does_not(home):
+    ingest_data(Ingest(source="s", columns=["text", "kind"]), Path("data/seed/tickets"), Path("data/raw/tickets"))
+    assert decide() == {"sort": "no retraining"}
+    write_jsonl(Path("data/seed/tickets/more.jsonl"), [{"text": "where is my chair", "kind": "a"}])
+    assert decide() == {"sort": "promoted: version 2"}
+    assert rows("retrainings")[0]["reasons"][0].startswith("✓ the data is a new version (")
+    assert decide() == {"sort": "no retraining"}
 
 
 RETRAINING = """
