@@ -38,8 +38,15 @@ def is_up() -> bool:
         return False
 
 
+def is_external() -> bool:
+    """True where another keeps the servers by their state files (ANNEAL_SLOTS=external: in containers, infra/images/slots.py)."""
+    return os.environ.get("ANNEAL_SLOTS") == "external"
+
+
 def ensure(servers: Servers) -> None:
     """Start supervisord for this checkout; one that runs already takes in what has changed in its configuration since."""
+    if is_external():
+        return
     if is_up():
         _follow_configuration()
         return
@@ -101,6 +108,8 @@ def pid(program: str) -> int:
 
 def _info(program: str) -> dict:
     """What supervisord knows of `program`; one that it has never heard of (its configuration is older) does not run."""
+    if is_external():
+        return {"statename": "RUNNING", "pid": 0}
     try:
         return _proxy().getProcessInfo(program)
     except (OSError, xmlrpc.client.Error):

@@ -14,6 +14,7 @@ from tasks.serve.reconcile import acts, desired, evidence, records, step
 
 EVERY = 0.5  # seconds
 JUDGE_EVERY = 2.0
+ALIVE = Path(".anneal/serving/reconcile.alive")  # touched each turn, for probes
 log = logging.getLogger("anneal.reconcile")
 
 
@@ -109,4 +110,6 @@ def run() -> None:
     while not stopped:
         started = time.monotonic()
         reconciler.turn()
+        ALIVE.parent.mkdir(parents=True, exist_ok=True)
+        ALIVE.touch()
         time.sleep(max(0.05, EVERY - (time.monotonic() - started)))
