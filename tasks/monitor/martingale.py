@@ -34,9 +34,13 @@ def factors(p: np.ndarray, cuts: np.ndarray) -> np.ndarray:
 
 
 def prior(sides: list[str]) -> np.ndarray:
-    """(streams, BETS): how each stream spreads what it starts with. `high` bets on strange scores (small p) only, `both` on any change, `class` at the cut."""
+    """(streams, BETS): how each stream spreads what it starts with.
+
+    `high` bets on strange scores (small p) only, `both` on any change, `class` at the cut, `rare` on more of what is strange and seldom.
+    """
     spread = np.zeros((len(sides), BETS))
-    chosen = {"high": slice(0, SIDE), "both": slice(0, 2 * SIDE + 1), "class": slice(2 * SIDE + 1, BETS - 1)}
+    steps = 2 * SIDE + 1
+    chosen = {"high": slice(0, SIDE), "both": slice(0, steps), "class": slice(steps, BETS - 1), "rare": [*range(len(LINEAR), SIDE), *range(steps, BETS - 1, len(ODDS))]}
     for row, side in zip(spread, sides, strict=True):
         row[chosen[side]] = 1
         row[-1] = 1

@@ -90,7 +90,7 @@ def plot(rows: list[dict], threshold: float) -> Any:
         axes.axhline(threshold, color=BAD, linewidth=1.2, linestyle=(0, (4, 3)), label=f"the line: 10^{threshold:.1f}")
         axes.set_ylim(-2.2, max(threshold + 1, *(max(curve(group)) + 0.5 for group in strong)))
         if len(rows) > 1:
-            locator = AutoDateLocator(maxticks=9)
+            locator = AutoDateLocator()
             axes.xaxis.set_major_locator(locator)
             axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         else:

@@ -17,6 +17,7 @@ from tasks.monitor.reference import Reference, columns_of, digest
 
 FEW = 8  # classes of a label that are followed one by one; of more, how rare they are
 OTHER = "(other)"
+SELDOM = 0.1  # the cut of what is seldom and should stay so
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Scores:
         self.vocabulary, self.spelling = frozenset(word for text in known for word in texts.words(text)), texts.Spelling(known)
         self.language = Counter(map(texts.language, known)).most_common(1)[0][0]
         self.vectors = embed(known)
-        self.common = {label: Counter(str(row["answer"].get(label)) for row in reference.rows if isinstance(row["answer"], dict)) for label in reference.classes}
+        self.common = {label: Counter(str(row["answer"].get(label)) for row in self.fit if isinstance(row["answer"], dict)) for label in reference.classes}
         self.edges = {name: edges(values) for name, values in self._unseen(known).items()}
         self.streams = self._streams()
         self.names = [stream.name for stream in self.streams]
@@ -62,8 +63,8 @@ class Scores:
 
     def _streams(self) -> list[Stream]:
         found = [Stream("length", "length of requests", "both", "input"), Stream("words", "vocabulary of requests", "high", "input")]
-        found += [Stream("spelling", "spelling of requests", "high", "input"), Stream("language", "language of requests", "high", "input")]
-        found += [Stream("novelty", "topics of requests", "high", "input"), Stream("missing", "missing fields", "high", "input")]
+        found += [Stream("spelling", "spelling of requests", "high", "input"), Stream("language", "language of requests", "rare", "input", SELDOM)]
+        found += [Stream("novelty", "topics of requests", "high", "input"), Stream("missing", "missing fields", "rare", "input", SELDOM)]
         for label, classes in self.reference.classes.items():
             if len(classes) > FEW:
                 found.append(Stream(f"{label} rarity", f"{label} of answers", "both", "answer"))
@@ -72,10 +73,10 @@ class Scores:
             for name in (*classes, OTHER):
                 cut = float(np.clip(said.count(name) / max(1, len(said)), 0.02, 0.9))
                 found.append(Stream(f"{label}: {name}", f"{label} of answers", "class", "answer", cut))
-        found += [Stream("answer length", "length of answers", "both", "answer"), Stream("refusal", "refusals", "high", "answer")]
+        found += [Stream("answer length", "length of answers", "both", "answer"), Stream("refusal", "refusals", "rare", "answer", SELDOM)]
         if isinstance(self.template["answer"], list):
-            found.append(Stream("invalid", "validity of answers", "high", "quality"))
-            found += [Stream(f"{label} wrong", f"accuracy of {label}", "high", "label") for label in self.reference.classes]
+            found.append(Stream("invalid", "validity of answers", "rare", "quality", SELDOM))
+            found += [Stream(f"{label} wrong", f"accuracy of {label}", "rare", "label", SELDOM) for label in self.reference.classes]
         return found
 
     def pool(self) -> np.ndarray:
@@ -166,6 +167,8 @@ def fit_rows(rows: list[dict]) -> list[dict]:
 
 
 def edges(values: list[float | None]) -> np.ndarray:
-    """At most BINS - 1 rising edges at the quantiles of `values`."""
+    """At most BINS - 1 rising edges: at quantiles of `values`, and eight beyond either end, where shifted scores fall."""
     found = [value for value in values if value is not None] or [0.0]
-    return np.unique(np.quantile(found, np.linspace(0, 1, BINS - 1)))
+    low, high = min(found), max(found)
+    beyond = (high - low or 0.1 * max(1.0, abs(high))) * 2.0 ** np.arange(-4, 4)
+    return np.unique(np.concatenate([low - beyond, np.quantile(found, np.linspace(0, 1, BINS - 17)), high + beyond]))
