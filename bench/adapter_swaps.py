@@ -125,7 +125,7 @@ def swap(count: int) -> list[float]:
         started = time.monotonic()
         client.set_registered_model_alias(TASK, "champion", str(i % (VERSIONS - 1) + 1))
         outcome = once(params, reader.read)
-        while gateway.look(params.gateway).revision < outcome.table.revision:
+        while (seen := gateway.look(params.gateway)) is None or seen.revision < outcome.table.revision:
             time.sleep(0.01)
         seconds.append(time.monotonic() - started)
         while once(params, reader.read).pending:
@@ -198,7 +198,7 @@ def measure(count: int, real: bool) -> None:
         stack.enter_context(process("tasks.serve", "a") if real else running(stub, PORT))
         wait(f"http://127.0.0.1:{PORT}/health", 600)
         stack.enter_context(process("tasks.serve.gateway"))
-        wait(f"http://127.0.0.1:{PORT + 2}/health", 60)
+        wait(f"http://127.0.0.1:{PORT + 2}/health", 180)
         swap(1)
         wait(f"http://127.0.0.1:{PORT + 2}/ready", 60)
         streams = Streams(key)

@@ -97,8 +97,9 @@ def tag(version: Version, **values: str | None) -> None:
 
 
 def challenge(version: Version) -> None:
-    """Make `version` the @challenger unless an alias points to it already."""
-    if version.version not in aliases(version.name).values():
+    """Make `version` the @challenger unless it is that or the champion already."""
+    now = aliases(version.name)
+    if version.version not in (now.get("champion"), now.get("challenger")):
         tracking.client().set_registered_model_alias(version.name, "challenger", version.version)
 
 

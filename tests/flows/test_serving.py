@@ -42,18 +42,19 @@ def answer(folder: Path, alias: str = "champion") -> dict:
 
 @contextmanager
 def traffic(folder: Path) -> Iterator[list[str]]:
-    """Streams one after the other, by two clients, while the block runs; yields what went wrong with any of them."""
+    """A stream now and then, by two clients, while the block runs; yields what went wrong with any of them."""
     wrong, done, count = [], threading.Event(), []
 
     def client() -> None:
         while not done.is_set():
             try:
-                text = ask(folder, stream=True, max_tokens=200, ignore_eos=True).raise_for_status().text
+                text = ask(folder, stream=True, max_tokens=100, ignore_eos=True).raise_for_status().text
                 count.append(text)
                 if not text.rstrip().endswith("data: [DONE]"):
                     wrong.append(f"cut: {text[-80:]}")
             except (httpx.HTTPError, KeyError, ValueError) as error:
                 wrong.append(repr(error))
+            time.sleep(0.3)  # the training beside it needs the processor too
 
     threads = [threading.Thread(target=client) for _ in range(2)]
     for thread in threads:

@@ -25,6 +25,7 @@ PORT = 19100
 @pytest.fixture
 def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A project with an empty registry and nothing on its slots."""
+    monkeypatch.setattr("tasks.serve.reconcile.step.GRACE", 30.0)  # a machine with much to do must not outlive it by chance
     with serving.world(tmp_path, monkeypatch, PORT) as made:
         yield made
 
@@ -139,6 +140,16 @@ def test_a_version_is_unloaded_only_when_the_gateway_follows_the_table_and_none_
         page["text"] = 'anneal_routes_revision 2.0\nanneal_in_flight{model="things@2"} 0.0\nanneal_in_flight{model="things@1"} 7.0\n'
         once(two.params)
     assert set(stub.adapters) == {"things@1", "things@3"}
+
+
+def test_a_gateway_that_is_too_busy_to_say_unloads_nothing(two: World) -> None:
+    import socket
+
+    two.version("three")
+    with socket.create_server(("127.0.0.1", two.params.gateway.port)):  # takes connections and never answers
+        once(two.params)
+        age_table()
+        assert once(two.params).pending == ("things@2 drains",) and "things@2" in two.stubs["a"].adapters
 
 
 def test_without_a_gateway_a_version_is_unloaded_after_a_grace(two: World) -> None:

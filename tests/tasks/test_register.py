@@ -115,6 +115,32 @@ def test_registering_a_known_artifact_again_keeps_the_mark_of_a_roll_back(made):
     assert made("two", {"gate": "passed"}).tags["rolled_back"] == "true"
 
 
+def test_a_version_that_was_known_before_can_challenge_again_and_a_champion_cannot(made):
+    for what in ("one", "two"):
+        register.promote(made(what))
+    register.challenge(register.get(NAME, "2"))
+    assert register.aliases(NAME) == {"champion": "2", "previous": "1"}
+    register.challenge(register.get(NAME, "1"))
+    assert register.aliases(NAME) == {"champion": "2", "challenger": "1", "previous": "1"}
+
+
+def test_a_promotion_that_was_cut_short_is_finished_by_the_next(made, store):
+    register.promote(made("one"))
+    two = made("two", {"canary": "open"})
+    store.set_registered_model_alias(NAME, "previous", "1")
+    store.set_registered_model_alias(NAME, "champion", "2")  # and then it was killed
+    register.promote(two)
+    assert register.aliases(NAME) == {"champion": "2", "previous": "1"} and register.get(NAME, "2").tags["canary"] == "promoted"
+
+
+def test_a_look_is_all_aliases_and_versions_and_of_an_unknown_model_nothing(made):
+    register.promote(made("one"))
+    made("two")
+    aliases, versions = register.look(NAME)
+    assert aliases == {"champion": "1", "challenger": "2"} and [version.version for version in versions] == ["2", "1"]
+    assert register.look("nobody") is None
+
+
 @contextmanager
 def server(status: int, body: bytes = b"") -> Iterator[str]:
     """A server that answers every request with `status`."""

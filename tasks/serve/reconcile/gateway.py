@@ -23,14 +23,16 @@ def address(params: Gateway) -> str:
 
 
 def look(params: Gateway) -> View | None:
-    """What the gateway says now; None when it does not answer."""
+    """What the gateway says now; None when there is none. One that is too busy to say follows no table that we know of."""
     import httpx
 
     try:
         answer = httpx.get(f"{address(params)}/metrics", timeout=2)
-    except httpx.HTTPError:
+    except httpx.ConnectError:
         return None
-    return view(answer.text) if answer.status_code == 200 else None
+    except httpx.HTTPError:
+        return View(-1)
+    return view(answer.text) if answer.status_code == 200 else View(-1)
 
 
 def view(text: str) -> View | None:
