@@ -40,8 +40,8 @@ key: setup ## a key for the gateway (NAME=alice, ADMIN=1 for the dashboard's but
 monitor: setup ## check for drift now (TASK=triage; all when not given)
 	@$(PY) -m flows.monitor $(TASK)
 
-retrain: setup ## decide about retraining now, and do it when the answer is yes (TASK=triage)
-	@$(PY) -m flows.retrain $(TASK)
+retrain: setup ## decide about retraining now, and do it when the answer is yes (TASK=triage, NOW=1 by hand)
+	@$(PY) -m flows.retrain $(TASK) $(if $(NOW),--now)
 
 decisions: setup ## what was decided, and why (TASK=triage)
 	@$(PY) -m tasks.retrain.book $(TASK)

@@ -56,14 +56,16 @@ def checkout_tag() -> str:
 
 
 def bury_killed_runs() -> int:
-    """Mark flow runs of this checkout that are Running though nothing runs them (the pipeline's lock is ours) as Crashed; their number."""
+    """Mark pipelines of this checkout that are Running though nothing runs them (the pipeline's lock is ours) as Crashed; their number."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+    from prefect.runtime import flow_run
     from prefect.states import Crashed
 
     with get_client(sync_client=True) as client:
         wanted = FlowRunFilter(tags={"all_": [checkout_tag()]}, state={"type": {"any_": ["RUNNING", "PENDING"]}})
-        dead = client.read_flow_runs(flow_run_filter=wanted)
+        found = client.read_flow_runs(flow_run_filter=wanted, flow_filter=FlowFilter(name={"any_": ["pipeline"]}))
+        dead = [run for run in found if str(run.id) != flow_run.id]  # it is asked from within one
         for run in dead:
             client.set_flow_run_state(run.id, Crashed(message="The process was killed; a later run of this checkout found it gone."), force=True)
     _end_orphaned_servers()

@@ -114,7 +114,9 @@ def connect(address: str | None = None) -> Engine:
         address = address.replace("postgresql://", "postgresql+psycopg://", 1)
     local = address.startswith("sqlite")
     if local:
-        Path(address.partition("///")[2]).parent.mkdir(parents=True, exist_ok=True)
+        place = Path(address.partition("///")[2])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch(mode=0o600)  # what customers wrote is nobody else's to read
     engine = create_engine(address, connect_args={"timeout": 5} if local else {"connect_timeout": 5}, pool_pre_ping=not local)
     if local:
         event.listen(engine, "connect", _sqlite)

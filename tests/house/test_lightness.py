@@ -11,7 +11,7 @@ import pytest
 
 from tests.house.project import ROOT, modules
 
-LIGHT = ["tasks.params", "tasks.stage", "flows.pipeline", "tasks.release", "tasks.serve.local"]
+LIGHT = ["tasks.params", "tasks.stage", "flows.pipeline", "tasks.release", "tasks.serve.local", "tasks.serve.gateway.app"]
 HEAVY = ["torch", "transformers", "peft", "trl", "great_expectations", "vllm", "mlflow", "prefect", "dvc", "pandas"]
 
 PROBE = """
