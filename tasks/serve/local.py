@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tasks import params as settings
 from tasks.errors import AnnealError
 from tasks.serve import probe, routes, state, supervisor
+from tasks.serve.loopback import client
 from tasks.serve.reconcile import gateway
 from tasks.stage import guarded
 
@@ -84,7 +85,7 @@ def _answers(address: str) -> bool:
     import httpx
 
     try:
-        return httpx.get(address, timeout=2).status_code == 200
+        return client().get(address, timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tasks.chat import encode_prompt, load_tokenizer
 from tasks.errors import AnnealError
 from tasks.serve import supervisor
+from tasks.serve.loopback import client
 
 PATIENCE = 120.0  # seconds for one answer
 ENDED = -1  # where vLLM ended its turn and the answer goes on
@@ -32,16 +33,15 @@ def is_healthy(url: str) -> bool:
     import httpx
 
     try:
-        return httpx.get(url.removesuffix("/v1") + "/health", timeout=2).status_code == 200
+        return client().get(url.removesuffix("/v1") + "/health", timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
 
 
 def served_names(url: str) -> list[str]:
     """The models that the server at `url` lists."""
-    import httpx
 
-    return [entry["id"] for entry in httpx.get(f"{url}/models", timeout=10).json()["data"]]
+    return [entry["id"] for entry in client().get(f"{url}/models", timeout=10).json()["data"]]
 
 
 def wait_until_healthy(url: str, program: str, timeout: float) -> None:
@@ -71,7 +71,7 @@ def _post(url: str, path: str, body: dict) -> dict:
     import httpx
 
     try:
-        answer = httpx.post(f"{url}/{path}", json=body, timeout=PATIENCE)
+        answer = client().post(f"{url}/{path}", json=body, timeout=PATIENCE)
     except httpx.HTTPError as error:
         raise AnnealError(f"vLLM at {url} did not answer a request ({type(error).__name__}); see .anneal/logs/vllm.log.") from None
     if answer.status_code != 200:

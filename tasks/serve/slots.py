@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from tasks.errors import AnnealError
 from tasks.serve import probe, state, supervisor
+from tasks.serve.loopback import client
 
 RUNNING = ("RUNNING", "STARTING", "BACKOFF")
 BUSY = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
@@ -63,7 +64,7 @@ def _adapter(url: str, what: str, body: dict, done: str) -> None:
     import httpx
 
     try:
-        answer = httpx.post(f"{url}/{what}_lora_adapter", json=body, timeout=60)
+        answer = client().post(f"{url}/{what}_lora_adapter", json=body, timeout=60)
     except httpx.HTTPError as error:
         raise AnnealError(f"vLLM at {url} did not answer when it should {what} {body['lora_name']} ({type(error).__name__}); see .anneal/logs/.") from None
     if answer.status_code != 200 and done not in answer.text:
@@ -75,7 +76,7 @@ def is_idle(url: str) -> bool:
     import httpx
 
     try:
-        text = httpx.get(url.removesuffix("/v1") + "/metrics", timeout=5).text
+        text = client().get(url.removesuffix("/v1") + "/metrics", timeout=5).text
     except httpx.HTTPError:
         return True
     return all(float(count) == 0 for count in BUSY.findall(text))

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+from tasks.serve.loopback import client
 from tasks.serve.params import Gateway
 
 LINE = re.compile(r"^(anneal_routes_revision|anneal_waiting|anneal_in_flight)(?:\{([^}]*)\})? ([0-9.e+]+)$", re.MULTILINE)
@@ -27,7 +28,7 @@ def look(params: Gateway) -> View | None:
     import httpx
 
     try:
-        answer = httpx.get(f"{address(params)}/metrics", timeout=2)
+        answer = client().get(f"{address(params)}/metrics", timeout=2)
     except httpx.ConnectError:
         return None
     except httpx.HTTPError:
