@@ -121,7 +121,7 @@ def check_lock() -> None:
 def share_results(copy: Path) -> None:
     """Let the copy of the project in the folder `copy` find what this checkout has computed: the same lock file, the same cache."""
     with _repo() as repo:
-        cache = repo.cache.local.path
+        cache = repo.cache.local_cache_dir
     (copy / ".dvc").mkdir(exist_ok=True)
     write_text(copy / ".dvc/config.local", f"[cache]\n    dir = {cache}\n")
     if LOCK.exists():

@@ -109,3 +109,16 @@ def test_a_damaged_cache_file_is_found_before_it_is_brought_back(dag: Path) -> N
     cached.unlink()
     assert dvc.run("first", print)
     assert (dag / "b").read_text() == "one"
+
+
+def test_a_copy_of_the_project_finds_what_this_one_has_computed(dag: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    dvc.run("first", print)
+    copy = tmp_path_factory.mktemp("copy")
+    for name in ("a", "dvc.yaml"):
+        (copy / name).write_bytes((dag / name).read_bytes())
+    for words in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(words, cwd=copy, check=True)
+    dvc.share_results(copy)
+    monkeypatch.chdir(copy)
+    assert not dvc.run("first", print)
+    assert (copy / "b").read_text() == "one"
