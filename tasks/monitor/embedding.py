@@ -66,3 +66,8 @@ def novelty(points: np.ndarray, known: np.ndarray, leave_out_self: bool = False)
         np.fill_diagonal(near, -np.inf)
     count = max(1, min(NEAREST, near.shape[1] - leave_out_self))
     return 1 - np.partition(near, -count, axis=1)[:, -count:].mean(axis=1)
+
+
+def nearest(points: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(points,): which of `known` lies nearest, all unit vectors."""
+    return (points @ known.T).argmax(axis=1)

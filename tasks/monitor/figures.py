@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from tasks.monitor import texts
-from tasks.monitor.embedding import novelty
+from tasks.monitor.embedding import nearest, novelty
 from tasks.monitor.mmd import mmd
 from tasks.monitor.params import Monitor
 from tasks.monitor.scores import OTHER, Scores
@@ -29,6 +29,8 @@ def of_inputs(scores: Scores, inputs: list[dict], vectors: np.ndarray) -> dict[s
         "missing_fields": _mean(incomplete),
         "novelty": float(novelty(vectors, scores.vectors).mean()),
     }
+    about = Counter(scores.subjects[nearest(vectors, scores.vectors)].tolist())
+    found |= {f"subject={name}": about[name] / len(inputs) for name in sorted(set(scores.subjects.tolist()))}
     return {name: value for name, value in found.items() if value is not None}
 
 

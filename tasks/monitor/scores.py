@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.monitor import texts
-from tasks.monitor.embedding import Embed, novelty
+from tasks.monitor.embedding import Embed, nearest, novelty
 from tasks.monitor.martingale import BINS
 from tasks.monitor.reference import Reference, columns_of, digest
 
-FEW = 8  # classes of a label that are followed one by one; of more, how rare they are
+FEW = 8  # classes of a label that is what requests are about; of labels with more, it is also followed how rare the answers are
 OTHER = "(other)"
 SELDOM = 0.1  # the cut of what is seldom and should stay so
 
@@ -46,6 +46,7 @@ class Scores:
         self.vectors = embed(known)
         self.common = {label: Counter(str(row["answer"].get(label)) for row in self.fit if isinstance(row["answer"], dict)) for label in reference.classes}
         self.edges = {name: edges(values) for name, values in self._unseen(known).items()}
+        self.subjects = self._subjects()
         self.streams = self._streams()
         self.names = [stream.name for stream in self.streams]
 
@@ -61,18 +62,27 @@ class Scores:
         found["answer length"] = [len(row["text"]) for row in self.reference.predictions]
         return found
 
+    def _subjects(self) -> np.ndarray:
+        """(fitted rows,): what each is about: its class of the first label with few classes; where there is none, one of eight clusters."""
+        label = next((label for label, classes in self.reference.classes.items() if 1 < len(classes) <= FEW), None)
+        if label is not None:
+            return np.array([str(row["answer"].get(label)) for row in self.fit])
+        from sklearn.cluster import KMeans
+
+        distinct = len(np.unique(self.vectors, axis=0))
+        return np.array([f"cluster {place}" for place in KMeans(min(FEW, distinct), n_init=1, random_state=0).fit_predict(self.vectors)])
+
     def _streams(self) -> list[Stream]:
         found = [Stream("length", "length of requests", "both", "input"), Stream("words", "vocabulary of requests", "high", "input")]
         found += [Stream("spelling", "spelling of requests", "high", "input"), Stream("language", "language of requests", "rare", "input", SELDOM)]
         found += [Stream("novelty", "topics of requests", "high", "input"), Stream("missing", "missing fields", "rare", "input", SELDOM)]
+        near = Counter(self.subjects.tolist())
+        found += [Stream(f"near {name}", "subjects of requests", "class", "input", cut(near[name], len(self.fit))) for name in sorted(near)]
         for label, classes in self.reference.classes.items():
             if len(classes) > FEW:
                 found.append(Stream(f"{label} rarity", f"{label} of answers", "both", "answer"))
-                continue
-            said = [row["answer"].get(label) for row in self.fit if isinstance(row["answer"], dict)]
-            for name in (*classes, OTHER):
-                cut = float(np.clip(said.count(name) / max(1, len(said)), 0.02, 0.9))
-                found.append(Stream(f"{label}: {name}", f"{label} of answers", "class", "answer", cut))
+            said, of = self.common[label], f"{label} of answers"
+            found += [Stream(f"{label}: {name}", of, "class", "answer", cut(said[name], said.total())) for name in (*classes, OTHER)]
         found += [Stream("answer length", "length of answers", "both", "answer"), Stream("refusal", "refusals", "rare", "answer", SELDOM)]
         if isinstance(self.template["answer"], list):
             found.append(Stream("invalid", "validity of answers", "rare", "quality", SELDOM))
@@ -109,6 +119,9 @@ class Scores:
         self._fill(bins, "words", [texts.new_words(text, self.vocabulary) for text in said])
         self._fill(bins, "spelling", [self.spelling.surprise(text) for text in said])
         self._fill(bins, "novelty", novelty(vectors, self.vectors) if inputs else [])
+        about = self.subjects[nearest(vectors, self.vectors)] if inputs else self.subjects[:0]
+        for name in set(self.subjects.tolist()):
+            self._mark(bins, f"near {name}", (about == name).tolist())
         self._mark(bins, "language", [texts.language(text) != self.language for text in said])
         self._mark(bins, "missing", [texts.is_incomplete(given, self.columns) for given in inputs])
         return bins
@@ -164,6 +177,11 @@ def fit_rows(rows: list[dict]) -> list[dict]:
     trained = [row for row in rows if row["split"] == "train"] or rows
     half = [row for row in trained if digest(f"fit {row['id']}") % 2] or trained[:1]
     return half
+
+
+def cut(count: int, total: int) -> float:
+    """Where steps are bet on for a class that has `count` of `total` rows."""
+    return float(np.clip(count / max(1, total), 0.02, 0.9))
 
 
 def edges(values: list[float | None]) -> np.ndarray:

@@ -47,7 +47,7 @@ def is_drifted(evidence: dict[str, float], threshold: float, now: dict[str, floa
 
 
 def _sentence(group: str, found: float, threshold: float, now: dict[str, float], reference: dict[str, float]) -> str:
-    plural = group in ("missing fields", "refusals", "topics of requests")
+    plural = group in ("missing fields", "refusals", "topics of requests", "subjects of requests")
     words = f"the {group} {'have' if plural else 'has'} changed: evidence 10^{found:.1f}, the line is 10^{threshold:.1f}"
     said = _quote(group, now, reference)
     return f"{words}; {said}" if said else words
@@ -65,9 +65,10 @@ def _quote(group: str, now: dict[str, float], reference: dict[str, float]) -> st
             if name in now and name in reference
             else ""
         )
-    label = group.removesuffix(" of answers")
+    words = "{:.0%} of the requests are most like {}, {:.0%} of the reference" if group == "subjects of requests" else "{:.0%} of the answers say {}, {:.0%} in the evaluation"
+    label = "subject" if group == "subjects of requests" else group.removesuffix(" of answers")
     names = [name for name in now if name.startswith(f"{label}=")]
     if not names:
         return ""
     most = max(names, key=lambda name: abs(now[name] - reference.get(name, 0)))
-    return f"{now[most]:.0%} of the answers say {most.partition('=')[2]}, {reference.get(most, 0):.0%} in the evaluation"
+    return words.format(now[most], most.partition("=")[2], reference.get(most, 0))
