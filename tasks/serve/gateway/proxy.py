@@ -32,7 +32,7 @@ class Call:
         request = client.build_request("POST", target.url + where, content=json.dumps(body).encode(), headers=headers)
         try:
             self.response = await client.send(request, stream=True)
-        except httpx.ConnectError:  # not a byte was sent, so asking again asks once
+        except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError):  # not a word was said: often a kept connection that vLLM was closing; asking twice changes nothing
             await asyncio.sleep(0.1)
             self.response = await client.send(request, stream=True)
         return self.response
