@@ -136,7 +136,10 @@ def swap(count: int) -> list[float]:
 
 
 def rollbacks(key: str) -> dict[str, float]:
-    """Seconds from the command of the dashboard, and from the start of `make rollback`, to an answer of the version before."""
+    """Seconds from the command of the dashboard, and from the start of `make rollback`, until the gateway routes to the version before.
+
+    The next answer comes as long after that as one takes.
+    """
     from tasks import database, register
 
     found = {}
@@ -153,10 +156,24 @@ def rollbacks(key: str) -> dict[str, float]:
                 engine.dispose()
             else:
                 subprocess.Popen([sys.executable, "-m", "tasks.release", "rollback", TASK], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
-            _until_answered_by("1", key)
+            _until_routed_to("1")
             found[how] = round(time.monotonic() - started, 2)
             time.sleep(6)  # let it end
     return found
+
+
+def _until_routed_to(version: str) -> None:
+    from tasks import params as settings
+    from tasks.serve import routes
+    from tasks.serve.reconcile import gateway
+
+    params, end = settings.load(), time.monotonic() + 120
+    while time.monotonic() < end:
+        table, seen = routes.read(), gateway.look(params.gateway)
+        if table.tasks[TASK].targets["champion"].version == version and seen and seen.revision >= table.revision:
+            return
+        time.sleep(0.02)
+    raise SystemExit(f"version {version} was never routed to; the logs are in {Path.cwd()}")
 
 
 def _until_answered_by(version: str, key: str) -> None:
