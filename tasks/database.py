@@ -121,11 +121,21 @@ def connect(address: str | None = None) -> Engine:
     if local:
         event.listen(engine, "connect", _sqlite)
     try:
-        metadata.create_all(engine)
+        _make_tables(engine)
     except SQLAlchemyError as error:
         engine.dispose()
         raise TransientError(f"the records at {engine.url} do not answer ({type(error).__name__}): start the database, or correct ANNEAL_DATABASE_URL.") from None
     return engine
+
+
+def _make_tables(engine: Engine) -> None:
+    """Make the tables that are not there; `make up` starts several programs that all do so in the same moment."""
+    for left in (3, 2, 1, 0):
+        try:
+            return metadata.create_all(engine)
+        except SQLAlchemyError as error:
+            if not left or not any(words in str(error) for words in ("already exists", "duplicate key")):
+                raise
 
 
 def _sqlite(connection: Any, _: object) -> None:

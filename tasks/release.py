@@ -13,6 +13,8 @@ from tasks.serve import routes
 from tasks.serve.reconcile import acts, records, settle
 from tasks.stage import guarded
 
+PATIENCE = 60.0  # seconds for a reconciler that runs
+
 
 def promote(model: str, force: bool) -> None:
     """Make @challenger the champion; a version that the gate refused needs `FORCE=1`, one that was never verified is deployed first."""
@@ -30,6 +32,9 @@ def rollback(model: str) -> None:
     """Close an open canary, or make @previous the champion again."""
     params = settings.load()
     settings.model_of(params, model)
+    if records.is_watched():
+        print(records.ask(model, "rollback", PATIENCE))
+        return
     words = acts.roll_back(model, "by hand")
     records.note(model, "rollback", "rolled_back", (words,), {})
     _route(params, model)

@@ -14,7 +14,6 @@ from tasks.serve.reconcile import acts, desired, evidence, records, step
 
 EVERY = 0.5  # seconds
 JUDGE_EVERY = 2.0
-ALIVE = Path(".anneal/serving/reconcile.alive")  # touched each turn, for probes
 log = logging.getLogger("anneal.reconcile")
 
 
@@ -49,7 +48,7 @@ class Reconciler:
 
     def _carry_out(self, command: dict) -> None:
         task, action, who = command["task"], command["action"], f"by key {command['key_id']}"
-        records.close_command(self.engine, command["id"], "being carried out")  # first: a rollback must not be done twice because of a crash
+        records.close_command(self.engine, command["id"], records.CLAIMED)  # first: a rollback must not be done twice because of a crash
         try:
             if task not in self.params.models:
                 raise AnnealError(f"params.yaml has no model {task}.")
@@ -57,7 +56,7 @@ class Reconciler:
             step.once(self.params)
             records.decide(self.engine, task, action, "promoted" if action == "promote" else "rolled_back", (words,), {"key": command["key_id"], "command": command["id"]})
         except AnnealError as error:
-            words = f"not done: {error}"
+            words = f"{records.REFUSED}{error}"
         records.close_command(self.engine, command["id"], words)
 
     def _judge(self, task: str, wanted: desired.Desired) -> None:
@@ -110,6 +109,6 @@ def run() -> None:
     while not stopped:
         started = time.monotonic()
         reconciler.turn()
-        ALIVE.parent.mkdir(parents=True, exist_ok=True)
-        ALIVE.touch()
+        records.ALIVE.parent.mkdir(parents=True, exist_ok=True)
+        records.ALIVE.touch()
         time.sleep(max(0.05, EVERY - (time.monotonic() - started)))
