@@ -54,7 +54,7 @@ def traffic(folder: Path) -> Iterator[list[str]]:
                     wrong.append(f"cut: {text[-80:]}")
             except (httpx.HTTPError, KeyError, ValueError) as error:
                 wrong.append(repr(error))
-            time.sleep(0.3)  # the training beside it needs the processor too
+            time.sleep(1)  # what is tested beside it needs the processor too
 
     threads = [threading.Thread(target=client) for _ in range(2)]
     for thread in threads:
@@ -96,6 +96,7 @@ def test_a_second_run_trains_registers_and_deploys_nothing(served: Path) -> None
 def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_without_a_cut_stream(served: Path) -> None:
     (pid,) = listeners(PORT)
     project.change(served, models__things__train__seed=7)
+    project.run(served, "dvc", "repro")  # trained before the traffic begins: both would want the processor
     with traffic(served) as wrong:
         said = project.run(served, "flows.pipeline", "things")
         assert "promoted at once: no gateway runs" in said
