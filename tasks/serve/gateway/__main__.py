@@ -38,7 +38,8 @@ def main() -> None:
     from tasks import params as settings
 
     params = settings.load()
-    app = create_app(Settings(params.gateway, params.records), database.connect)
+    most = min(params.gateway.max_tokens, params.deploy.max_model_len)  # vLLM refuses to be asked for more than it has room for
+    app = create_app(Settings(params.gateway.model_copy(update={"max_tokens": most}), params.records), database.connect)
     app.state.params = params
     serve(app, params.gateway.host, params.gateway.port)
 
