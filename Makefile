@@ -46,7 +46,7 @@ retrain: setup ## decide about retraining now, and do it when the answer is yes 
 decisions: setup ## what was decided, and why (TASK=triage)
 	@$(PY) -m tasks.retrain.book $(TASK)
 
-drift-demo: setup ## the loop in a quarter of an hour, in a copy of the project
+drift-demo: setup ## the whole loop played once, in a copy of the project
 	@$(PY) -m flows.demo
 
 promote: setup ## serve @challenger and make it @champion (MODEL=triage, FORCE=1 against the gate)

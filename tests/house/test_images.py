@@ -62,7 +62,6 @@ def test_versions_in_the_image_file_are_those_of_the_lock_file() -> None:
     assert [(name, version) for name, version in pinned if f"\n{name}==" in lock and f"\n{name}=={version}\n" not in lock] == []
 
 
-@pytest.mark.skipif(not HADOLINT, reason="hadolint is not installed")
 def test_the_image_file_passes_the_linter(tmp_path: Path) -> None:
     assert subprocess.run([HADOLINT, str(FILE)], capture_output=True, text=True).stdout == ""
     planted = tmp_path / "Containerfile"
