@@ -12,8 +12,8 @@ from pathlib import Path
 from tasks.errors import AnnealError
 
 
-def write_text(path: Path, text: str) -> None:
-    """Put `text` at `path` as UTF-8: a temporary file beside it, fsync, rename."""
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Put `text` at `path` as UTF-8: a temporary file beside it, open to none but its owner until it has `mode`, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -21,7 +21,7 @@ def write_text(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from bench.stub_vllm import Stub
 from tests.tasks.gateway import chat, events, house, refused, wait_for
 
 
-def test_one_request_too_many_for_a_key(tmp_path: Path) -> None:
+def test_one_request_too_many_for_a_key(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     with house(tmp_path, requests_per_minute=3) as home:
         client = openai.OpenAI(base_url=f"{home.url}/v1", api_key=home.key, max_retries=0)
         for _ in range(3):
@@ -23,6 +23,8 @@ def test_one_request_too_many_for_a_key(tmp_path: Path) -> None:
         with pytest.raises(openai.RateLimitError) as error:
             client.models.list()
         assert 1 <= int(error.value.response.headers["retry-after"]) <= 61
+    [line] = [json.loads(line) for line in capfd.readouterr().out.splitlines() if '"status": 429' in line]
+    assert line["key_id"] == home.key.split("-")[1]
 
 
 def test_a_full_queue_says_so_at_once_and_recovers(tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def test_the_newest_check_is_shown(engine: Engine) -> None:
     assert metrics.registry.get_sample_value("anneal_monitor_evidence", {"task": "triage", "what": "words"}) == 2.5
     assert metrics.registry.get_sample_value("anneal_monitor_evidence", {"task": "triage", "what": "old"}) is None
     assert metrics.registry.get_sample_value("anneal_monitor_figure", {"task": "triage", "name": "threshold"}) == 4
+    assert metrics.registry.get_sample_value("anneal_monitor_figure", {"task": "triage", "name": "checked_at"}) == 1
 
 
 def test_a_dead_postgres_is_said_in_one_sentence_and_without_its_password() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
@@ -12,6 +11,7 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
 from tasks.serve import routes
+from tasks.serve.dashboard import page
 from tasks.serve.gateway import errors, feedback, keys, openai, task
 from tasks.serve.gateway.door import Door, Settings, door_of
 
@@ -36,15 +36,11 @@ def create_app(settings: Settings, engine_factory: Callable[[], Engine], table_p
         on_engine=lambda engine: setattr(state, "engine", engine),
     )
     state.registry = state.door.metrics.registry
-    for router in (openai.router, task.router, feedback.router):
+    for router in (openai.router, task.router, feedback.router, page.router):
         app.include_router(router)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/ready", ready, methods=["GET"])
     app.add_api_route("/metrics", metrics, methods=["GET"])
-    if find_spec("tasks.serve.dashboard.page"):
-        from tasks.serve.dashboard import page
-
-        app.include_router(page.router)
     app.add_exception_handler(HTTPException, errors.on_http)
     app.add_exception_handler(errors.Refusal, errors.on_refusal)
     app.add_exception_handler(Exception, errors.on_crash)

@@ -83,6 +83,7 @@ class Door:
         found = self.ring.find(key.strip()) if scheme.lower() == "bearer" else None
         if found is None:
             raise Refusal(401, "invalid_api_key", "A key is needed, as `Authorization: Bearer anneal-…`; `make key NAME=…` makes one.")
+        request.state.key_id = found.id  # for the line of a refusal
         if admin and not found.admin:
             raise Refusal(403, "no_admin", "This needs an admin's key; `make key NAME=… ADMIN=1` makes one.")
         self.rate.check(found.id)
@@ -92,7 +93,8 @@ class Door:
         """A line in the log for a request that was refused before anybody was chosen to answer it."""
         self.metrics.refused.labels(refusal.code).inc()
         path = getattr(request.scope.get("route"), "path", "(unknown)")  # what a stranger asks for may be anything: it is not repeated
-        self.writer.put({"id": request_id, "at": time.time(), "path": path, "status": refusal.status, "error": refusal.code}, keep=False)
+        key_id = getattr(request.state, "key_id", None)
+        self.writer.put({"id": request_id, "at": time.time(), "path": path, "key_id": key_id, "status": refusal.status, "error": refusal.code}, keep=False)
 
     def exchange(self, choice: Choice, path: str, caller: Caller, given: dict, judged: bool = True) -> Exchange:
         """The books of one request to `choice`. Between the choice and this there must be no `await`: the reconciler counts on it."""

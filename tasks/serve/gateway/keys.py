@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 import sys
@@ -92,11 +91,7 @@ def _changing(path: Path) -> Iterator[dict]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         entries = read_json(path) if path.exists() else {}
         yield entries
-        # Written beside its place and closed to others before it gets there.
-        new = path.with_suffix(".new")
-        write_text(new, json.dumps(entries, indent=2, sort_keys=True) + "\n")
-        os.chmod(new, 0o600)
-        os.replace(new, path)
+        write_text(path, json.dumps(entries, indent=2, sort_keys=True) + "\n", mode=0o600)
 
 
 def _listing(path: Path) -> None:

@@ -58,6 +58,7 @@ class Metrics:
             gauge.clear()
         for row in rows:
             self.alarm.labels(row["task"]).set(bool(row["alarm"]))
+            self.figure.labels(row["task"], "checked_at").set(row["at"])  # seconds since 1970, for the alert on a silent monitor
             for gauge, values in ((self.evidence, row["evidence"]), (self.figure, row["figures"])):
                 for name, value in (values or {}).items():
                     if isinstance(value, int | float):
