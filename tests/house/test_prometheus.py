@@ -150,7 +150,7 @@ def free(port: int) -> bool:
         return door.connect_ex(("127.0.0.1", port)) != 0
 
 
-def until(running: SimpleNamespace, path: str, holds: Any, seconds: float = 20, **query: str) -> Any:
+def until(running: SimpleNamespace, path: str, holds: Any, seconds: float = 60, **query: str) -> Any:
     end = time.monotonic() + seconds
     while True:
         try:
