@@ -29,7 +29,7 @@ from tasks.monitor.params import Monitor
 from tasks.monitor.reference import Reference
 from tasks.monitor.scores import Scores
 
-SEED, BEFORE, EVERY = 7, 100, 10
+SEED, BEFORE, EVERY = 2026, 100, 10  # the bets were tuned on seed 7; no figure is taken from that
 TYPO = 0.02  # of the letters, in the traffic as it is
 LABELS = ("category", "intent", "priority")
 # Everyday words in five other languages: sentences of support requests.

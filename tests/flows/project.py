@@ -23,7 +23,7 @@ def make(folder: Path) -> Path:
             (folder / name).write_bytes((ROOT / name).read_bytes())
     base = tiny.make_base(folder / "tiny-base")
     (base / "source.json").unlink()
-    write_jsonl(folder / "data/seed/things.jsonl", tiny.things(0, 160))
+    write_jsonl(folder / "data/seed/things/things.jsonl", tiny.things(0, 160))
     for suite in ("raw", "prepared"):
         write_json(folder / f"data/expectations/toys/{suite}.json", {"expectations": [{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "colour"}}]})
     write_text(folder / "params.yaml", json.dumps(params(base.relative_to(folder), folder), indent=1))  # JSON is YAML
@@ -47,10 +47,13 @@ def params(base: Path, folder: Path) -> dict:
     }
     return {
         "bases": {"tiny": row},
-        "datasets": {"toys": {"ingest": {"source": "data/seed/things.jsonl", "columns": ["thing", "size", "colour", "mood", "reply"]}, "validate": {}, "prepare": prepare}},
+        "datasets": {"toys": {"ingest": {"source": "data/seed/things", "columns": ["thing", "size", "colour", "mood", "reply"]}, "validate": {}, "prepare": prepare}},
         "models": {"things": model},
         "deploy": {"port": PORTS["deploy"], "max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
         "gateway": {"port": PORTS["gateway"]},
+        "release": {"canary_share": 0.5, "canary_requests": 12},
+        "monitor": {"reference_rows": 200, "report_rows": 50, "permutations": 99},
+        "retrain": {"min_labelled": 10, "cooldown": 0},
         "servers": {name: PORTS[name] for name in ("prefect_port", "mlflow_port")},
     }
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import httpx
 import psutil
+from openai import OpenAI
 
+from tests import tiny
 from tests.flows import project
 
 PORT = project.PORTS["deploy"]
@@ -168,8 +170,39 @@ def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
     assert "is taken by" in said and f"(pid {os.getpid()})" in said and "deploy.port" in said
 
 
+def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and_rolled_back(served: Path) -> None:
+    """The whole loop: gateway, feedback, harvest, training, gate, canary, promotion, rollback, with every server of `make up`."""
+    project.run(served, "tasks.serve.local", "up")
+    key = project.run(served, "tasks.serve.gateway.keys", "me").split()[-1]
+    door = httpx.Client(base_url=f"http://127.0.0.1:{project.PORTS['gateway']}", headers={"Authorization": f"Bearer {key}"}, timeout=120)
+    fresh = [{**row, "thing": f"a {row['colour']} {word}"} for word in ("sofa", "violin", "ladder", "bucket", "carpet") for row in tiny.things(0, 4)]
+
+    def sort(row: dict) -> dict:
+        found = door.post("/tasks/things", json={"input": {"thing": row["thing"], "size": row["size"]}})
+        return found.raise_for_status().json()
+
+    for row in fresh:
+        correction = {column: row[column] for column in ("colour", "mood", "reply")}
+        door.post("/feedback", json={"request_id": sort(row)["request_id"], "correction": correction}).raise_for_status()
+    before = targets(served)["champion"]["version"]
+    said = project.run(served, "flows.retrain", "things")
+    assert "things: 20 harvested" in said and "things: canary: version" in said
+    assert targets(served)["champion"]["version"] == before
+    end, versions = time.monotonic() + 120, set()
+    while targets(served)["champion"]["version"] == before:
+        assert time.monotonic() < end, project.run(served, "tasks.retrain.book", "things")
+        versions |= {sort(row)["version"] for row in fresh}
+    assert versions >= {before, targets(served)["champion"]["version"]} and targets(served)["previous"]["version"] == before
+    assert "promoted" in project.run(served, "tasks.retrain.book", "things")
+    project.run(served, "tasks.release", "rollback", "things")
+    assert sort(fresh[0])["version"] == before
+    openai = OpenAI(base_url=f"{door.base_url}/v1", api_key=key)
+    assert "things" in [model.id for model in openai.models.list()]
+    door.close()
+
+
 def test_down_stops_exactly_what_was_started(served: Path) -> None:
     project.run(served, "tasks.serve.local", "down")
-    assert listeners(PORT) == listeners(PORT + 1) == set()
+    assert not any(listeners(port) for port in (PORT, PORT + 1, *project.PORTS.values()))
     assert not engines(served)
     assert "nothing was running" in project.run(served, "tasks.serve.local", "down")
