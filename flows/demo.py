@@ -145,7 +145,7 @@ class Demo:
             if time.monotonic() > end:
                 raise AnnealError(f"the gateway at {url} does not get ready: {self.client.get('/ready').text[:200]}")
             time.sleep(0.5)
-        self.say("the door is open", f"{url}/dashboard   key for its buttons: {key}")
+        self.say("the door is open", f"{url}/dashboard#1h   key for its buttons: {key}")
 
     def send(self, title: str, tickets: list[dict]) -> None:
         """Ask the task about each ticket, eight at a time, and say how often it named the right category."""

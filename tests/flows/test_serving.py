@@ -173,6 +173,8 @@ def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
 def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and_rolled_back(served: Path) -> None:
     """The whole loop: gateway, feedback, harvest, training, gate, canary, promotion, rollback, with every server of `make up`."""
     project.run(served, "tasks.serve.local", "up")
+    prefect = f"http://127.0.0.1:{project.PORTS['prefect_port']}"
+    assert httpx.get(f"{prefect}/ui-settings").json()["api_url"] == f"{prefect}/api"  # its pages ask this server, not one at Prefect's usual port
     key = project.run(served, "tasks.serve.gateway.keys", "me").split()[-1]
     door = httpx.Client(base_url=f"http://127.0.0.1:{project.PORTS['gateway']}", headers={"Authorization": f"Bearer {key}"}, timeout=120)
     fresh = [{**row, "thing": f"a {row['colour']} {word}"} for word in ("sofa", "violin", "ladder", "bucket", "carpet") for row in tiny.things(0, 4)]

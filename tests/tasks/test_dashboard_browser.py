@@ -158,6 +158,16 @@ def test_it_is_brought_up_to_date_in_place(browser: Any, served: SimpleNamespace
     assert browser.execute_script("return window.kept.every((node) => node.isConnected)")
 
 
+def test_a_link_names_the_hours_that_it_shows(browser: Any, served: SimpleNamespace) -> None:
+    open_page(browser, served)
+    click(browser, "[name=window][value='1h'] + span")
+    until(lambda: "requests in the last hour" in text(browser, ".tiles"))
+    assert browser.current_url.endswith("/dashboard#1h")
+    browser.get("about:blank")
+    browser.get(f"{served.url}#1h")
+    until(lambda: "requests in the last hour" in text(browser, ".tiles"))
+
+
 def test_a_hostile_text_is_shown_as_text(browser: Any, served: SimpleNamespace) -> None:
     with served.app.state.engine.begin() as connection:
         connection.execute(database.decisions.insert(), {"at": served.now, "task": "triage", "kind": "canary", "verdict": "held", "reasons": [HOSTILE], "facts": {}})

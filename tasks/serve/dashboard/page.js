@@ -176,7 +176,10 @@ function press(owner, name, button) {
 }
 
 setUp();
-for (const choice of document.querySelectorAll("[name=window]")) choice.addEventListener("change", refresh);
+for (const choice of document.querySelectorAll("[name=window]")) {
+  choice.checked ||= location.hash === `#${choice.value}`; // a link may name the hours that it is about
+  choice.addEventListener("change", () => (history.replaceState(null, "", `#${choice.value}`), refresh()));
+}
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 let resized;
 addEventListener("resize", () => (clearTimeout(resized), (resized = setTimeout(() => last && show(last), 150))));
