@@ -41,7 +41,7 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
     found = [texts.parsed(text, scores.template["answer"]) for text in answers]
     figures = {"answer_length_median": float(np.median([len(text) for text in answers])), "refusals": _mean([texts.is_refusal(text) for text in answers])}
     if isinstance(scores.template["answer"], list):
-        figures["valid_json"] = _mean([answer is not None for answer in found])
+        figures |= {"valid_json": _mean([answer is not None for answer in found]), "valid_json_n": float(len(found))}
     for label, classes in scores.reference.classes.items():
         counts = Counter(scores.class_of(answer, label) for answer in found)
         figures |= {f"{label}={name}": counts[name] / len(found) for name in (*classes, OTHER)}
