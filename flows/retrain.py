@@ -45,7 +45,7 @@ def run(task: str | None = None, now: bool = False) -> None:
     for name, outcome in outcomes.items():
         print(f"{name}: {outcome}", flush=True)
     if refused := [f"{name}: {outcome}" for name, outcome in outcomes.items() if outcome.startswith(REFUSED)]:
-        raise AnnealError(f"{'; '.join(refused)}.")
+        raise AnnealError(f"{'; '.join(refused).rstrip('.')}.")
 
 
 def ask_by_hand(params: settings.Params, task: str | None) -> None:

@@ -1,5 +1,6 @@
 """Compares a tuned model with its parent and the champion on the same rows, for the gate."""
 
+import json
 from pathlib import Path
 
 from tasks import register
@@ -38,25 +39,27 @@ def _scores(predictions: list[dict] | None, evaluation: Evaluate, measure: str) 
 
 
 def _champions_answers(champion: register.Version, tuned: list[dict], evaluation: Evaluate, weights: Path, cache: Path) -> list[dict] | None:
-    """The champion's answers to the rows of `tuned`: those of its own evaluation when the rows are the same, else asked anew."""
-    known = read_jsonl(register.folder(champion, "evaluate") / "predictions.jsonl")
-    if _questions(known) == _questions(tuned):
-        return known
-    adapter = register.folder(champion, "adapter")
-    if read_json(adapter / "artifact.json")["base_sha256"] != read_json(weights / "source.json")["weights_sha256"]:
-        return None
-    kept = cache / "predictions.jsonl"
-    if (cache / champion.artifact).exists() and _questions(read_jsonl(kept)) == _questions(tuned):
-        return read_jsonl(kept)
-    from tasks.answers import answer
+    """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows that it has not seen it is asked."""
+    known = _by_question(read_jsonl(register.folder(champion, "evaluate") / "predictions.jsonl"))
+    if (cache / champion.artifact).exists():
+        known |= _by_question(read_jsonl(cache / "predictions.jsonl"))
+    if missing := [row for question, row in _by_question(tuned).items() if question not in known]:
+        adapter = register.folder(champion, "adapter")
+        if read_json(adapter / "artifact.json")["base_sha256"] != read_json(weights / "source.json")["weights_sha256"]:
+            return None
+        from tasks.answers import answer
 
-    rows = [{"id": row["id"], "messages": row["messages"], "answer": row["expected"], "row": row["row"]} for row in tuned]
-    answers = answer(weights, adapter, rows, evaluation.per_device_eval_batch_size, evaluation.max_new_tokens, f"champion (version {champion.version})")
-    with whole_directory(cache) as folder:
-        write_jsonl(folder / "predictions.jsonl", answers.predictions)
-        (folder / champion.artifact).touch()
-    return answers.predictions
+        rows = [{"id": row["id"], "messages": row["messages"], "answer": row["expected"], "row": row["row"]} for row in missing]
+        answers = answer(weights, adapter, rows, evaluation.per_device_eval_batch_size, evaluation.max_new_tokens, f"champion (version {champion.version})")
+        known |= _by_question(answers.predictions)
+    found = [known[question] for question in _by_question(tuned)]
+    if missing:
+        with whole_directory(cache) as folder:
+            write_jsonl(folder / "predictions.jsonl", found)
+            (folder / champion.artifact).touch()
+    return found
 
 
-def _questions(predictions: list[dict]) -> list:
-    return [(row["id"], row["messages"], row["expected"]) for row in predictions]
+def _by_question(predictions: list[dict]) -> dict[str, dict]:
+    """The same in their order, by what was asked and what was expected."""
+    return {json.dumps([row["id"], row["messages"], row["expected"]], sort_keys=True): row for row in predictions}

@@ -1,4 +1,4 @@
-"""The gate compares with the champion on the same rows: on its own answers where the rows are the same, else it is asked anew."""
+"""The gate compares with the champion on the same rows: on its own answers where the rows are the same; rows that are new to it it is asked."""
 
 from types import SimpleNamespace
 
@@ -27,13 +27,13 @@ def place(store, tmp_path, evaluated, packaged, base) -> SimpleNamespace:
 
 @pytest.fixture
 def asked(monkeypatch) -> list[str]:
-    """The `what` of each time that a model is loaded and asked."""
+    """The `what` of each time that a model is loaded and asked, and how many rows."""
     import tasks.answers
 
     real, calls = tasks.answers.answer, []
 
     def answer(*given: object) -> object:
-        calls.append(given[-1])
+        calls.append(f"{given[-1]}, {len(given[2])} rows")
         return real(*given)
 
     monkeypatch.setattr(tasks.answers, "answer", answer)
@@ -93,13 +93,13 @@ def test_a_tuned_model_worse_than_the_champion_is_refused(place, asked, tmp_path
     assert found.reasons[2].startswith("✗ worse than the champion on colour_accuracy: 0 rows won, 8 lost (difference -0.250")
 
 
-def test_a_champion_whose_rows_were_others_is_asked_anew_and_only_once(place, asked, tmp_path):
-    champion = enthrone(place, tmp_path, without_answers(tuned(place), 0)[:20])  # its old answers were all wrong, and fewer
+def test_a_champion_is_asked_the_rows_that_are_new_to_it_and_only_once(place, asked, tmp_path):
+    champion = enthrone(place, tmp_path, without_answers(tuned(place), 0)[:20])  # its answers to these were all wrong
     found = verdict(place)
-    assert asked == [f"champion (version {champion.version})"]
-    assert "not worse than the champion on colour_accuracy: 0 rows won, 0 lost" in found.reasons[2]
+    assert asked == [f"champion (version {champion.version}), 12 rows"]
+    assert "not worse than the champion on colour_accuracy: 20 rows won, 0 lost" in found.reasons[2]
     kept = read_jsonl(place.reports / "champion" / "predictions.jsonl")
-    assert [(row["id"], row["text"]) for row in kept] == [(row["id"], row["text"]) for row in tuned(place)]
+    assert [(row["id"], row["text"]) for row in kept] == [(row["id"], "?" if i < 20 else row["text"]) for i, row in enumerate(tuned(place))]
     assert verdict(place) == found and len(asked) == 1
 
 
@@ -107,7 +107,7 @@ def test_answers_kept_from_another_champion_or_other_rows_are_not_taken(place, a
     champion = enthrone(place, tmp_path, tuned(place)[:20])
     wrong = without_answers(tuned(place), 0)
     for mark, rows in (("an-older-champion", wrong), (champion.artifact, wrong[:20])):
-        write_jsonl(place.reports / "champion" / "predictions.jsonl", rows)
+        write_jsonl(place.reports / "champion" / "predictions.jsonl", [{**row, "expected": "another"} for row in rows] if mark == champion.artifact else rows)
         (place.reports / "champion" / mark).touch()
         asked.clear()
         assert "0 rows won, 0 lost" in verdict(place).reasons[2] and len(asked) == 1
@@ -119,7 +119,7 @@ def test_a_row_with_another_answer_is_another_row(place, asked, tmp_path):
     rows = tuned(place)
     enthrone(place, tmp_path, [{**rows[0], "expected": "relabelled since"}, *rows[1:]])
     verdict(place)
-    assert len(asked) == 1
+    assert len(asked) == 1 and asked[0].endswith(", 1 rows")
 
 
 def test_a_champion_on_other_weights_cannot_be_compared_and_nothing_is_promoted(place, asked, tmp_path):
