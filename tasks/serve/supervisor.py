@@ -117,14 +117,24 @@ def _info(program: str) -> dict:
 
 
 def shut_down() -> None:
-    """Stop every server of this checkout and the supervisor itself, and wait until they are gone."""
+    """Stop every server of this checkout and the supervisor itself, and wait until they and all that they started are gone."""
     if not is_up():
         return
-    process = _proxy().getPID()
-    _proxy().shutdown()
     import psutil
 
-    _wait(lambda: not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE, 60, "the supervisor does not end")
+    process = psutil.Process(_proxy().getPID())
+    family = [process, *process.children(recursive=True)]
+    _proxy().shutdown()
+    _wait(lambda: all(map(_has_ended, family)), 60, "the servers do not end")
+
+
+def _has_ended(process: Any) -> bool:
+    import psutil
+
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def last_words(program: str) -> str:
