@@ -46,7 +46,9 @@ def write_report(facts: Facts, folder: Path) -> Path:
         plot=plot([*facts.history, row], threshold),
         checks=len(facts.history) + 1,
         figures=[
-            (name, shown(name, value), shown(name, facts.reference[name]) if name in facts.reference else "–") for name, value in row["figures"].items() if name not in HIDDEN
+            (name, shown(name, row["figures"]), shown(name, facts.reference) if name in facts.reference else "–")
+            for name in row["figures"]
+            if name not in HIDDEN and not name.endswith("_n")
         ],
         evidently=evidently_page.write(facts.scores, facts.inputs, facts.answers, folder / "evidently.html"),
         fresh=row["figures"]["normal_is_traffic"] == 1,
@@ -58,10 +60,11 @@ def write_report(facts: Facts, folder: Path) -> Path:
     return page
 
 
-def shown(name: str, value: float) -> str:
-    """A figure as a person reads it."""
+def shown(name: str, figures: dict[str, float]) -> str:
+    """A figure as a person reads it, with the number of answers that it rests on where that is known."""
+    value, of = figures[name], f" of {figures[f'{name}_n']:.0f}" if f"{name}_n" in figures else ""
     if name in PERCENT or "=" in name or name.endswith("_accuracy"):
-        return f"{value:.1%}"
+        return f"{value:.1%}{of}"
     if name.startswith("latency"):
         return f"{value:.2f} s"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
