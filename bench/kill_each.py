@@ -123,11 +123,9 @@ def main() -> None:
         client.start()
     for name, (program, find) in victims().items():
         time.sleep(SETTLED)
-        before, pid, started = Counter(ended), find(), time.monotonic()
-        os.kill(pid, signal.SIGKILL)
-        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.01)
-        while not is_well(params, program, task, key):
+        before, main_process, started = Counter(ended), supervisor.pid(program), time.monotonic()
+        os.kill(find(), signal.SIGKILL)
+        while supervisor.pid(program) in (0, main_process) or not is_well(params, program, task, key):
             if time.monotonic() - started > PATIENCE:
                 raise SystemExit(f"{name} is not back after {PATIENCE:.0f} s: {supervisor.status(program)}")
             time.sleep(0.2)

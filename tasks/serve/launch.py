@@ -4,11 +4,14 @@ import os
 import sys
 from pathlib import Path
 
+from tasks.serve import supervisor
 from tasks.stage import guarded
 
 
 def launch(words: list[str]) -> None:
-    """Replace this process by `words`; the program is looked for beside this Python first."""
+    """Replace this process by `words`; the program is looked for beside this Python first. What a killed predecessor left behind ends before."""
+    if "SUPERVISOR_PROCESS_NAME" in os.environ:
+        supervisor.end_left_behind(os.environ["SUPERVISOR_PROCESS_NAME"])
     beside = Path(sys.executable).parent / words[0]
     os.execvp(str(beside) if beside.exists() else words[0], words)
 

@@ -20,6 +20,8 @@ def up() -> None:
     params = settings.load()
     state.OLD.unlink(missing_ok=True)
     deployed = state.read_all()
+    if not supervisor.is_up():  # one that was killed has left some that would hold the ports
+        supervisor.end_left_behind()
     _refuse_taken_ports(params)
     supervisor.ensure(params.servers)
     for slot in deployed:

@@ -1,5 +1,6 @@
 """Starts, stops and asks the local servers through supervisord (supervisord.org), which outlives the terminal."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -119,6 +120,7 @@ def _info(program: str) -> dict:
 def shut_down() -> None:
     """Stop every server of this checkout and the supervisor itself, and wait until they and all that they started are gone."""
     if not is_up():
+        end_left_behind()
         return
     import psutil
 
@@ -126,6 +128,26 @@ def shut_down() -> None:
     family = [process, *process.children(recursive=True)]
     _proxy().shutdown()
     _wait(lambda: all(map(_has_ended, family)), 60, "the servers do not end")
+    end_left_behind()
+
+
+def end_left_behind(program: str | None = None) -> None:
+    """End what a killed `program` of this checkout (any, when not given) had started: its children live on and hold its port."""
+    import psutil
+
+    ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            variables = process.environ()
+        except (psutil.Error, OSError):  # another user's, or gone
+            continue
+        is_left = variables.get("ANNEAL_RUN") == str(run_folder()) and program in (None, variables.get("SUPERVISOR_PROCESS_NAME"))
+        found += [process] if is_left and process.pid not in ours else []
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    _wait(lambda: all(map(_has_ended, found)), 30, f"what {program or 'the servers'} left behind does not end")
 
 
 def _has_ended(process: Any) -> bool:

@@ -1,6 +1,8 @@
 """What vLLM should be serving, who holds a port, and how agreement is counted; the real server is in tests/flows/test_serving.py."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,29 @@ def test_a_taken_port_names_who_holds_it_and_the_setting(tmp_path: Path, monkeyp
         with pytest.raises(AnnealError, match=rf"port {port} is taken by .*\(pid \d+\).*deploy\.port"):
             supervisor.refuse_taken_port(port, "vllm-a", "deploy.port")
     supervisor.refuse_taken_port(port, "vllm-a", "deploy.port")
+
+
+def test_what_a_killed_program_left_behind_ends_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    here, elsewhere = str(supervisor.run_folder()), "/tmp/anneal-another"
+    kinds = {"left": (here, "mlflow"), "another program": (here, "prefect"), "another checkout": (elsewhere, "mlflow")}
+    sleepers = {
+        kind: subprocess.Popen(
+            [sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"ANNEAL_RUN": run, "SUPERVISOR_PROCESS_NAME": name}
+        )
+        for kind, (run, name) in kinds.items()
+    }
+    try:
+        for sleeper in sleepers.values():
+            sleeper.stdout.read(1)  # it has begun, under its own environment
+        supervisor.end_left_behind("mlflow")
+        assert {kind for kind, sleeper in sleepers.items() if sleeper.poll() is not None} == {"left"}
+        supervisor.end_left_behind()
+        assert {kind for kind, sleeper in sleepers.items() if sleeper.poll() is None} == {"another checkout"}
+    finally:
+        for sleeper in sleepers.values():
+            sleeper.kill()
+            sleeper.communicate()
 
 
 def test_agreement_counted_by_hand() -> None:
