@@ -19,7 +19,7 @@ pipeline: setup ## raw data to a served model (MODEL=triage)
 	@$(PY) -m flows.pipeline $(MODEL)
 
 test: setup ## all tests
-	@$(PY) -m pytest -q -n 2 --dist loadfile
+	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: setup ## style and imports
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && .venv/bin/lint-imports

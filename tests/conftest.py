@@ -12,6 +12,8 @@ from hypothesis import settings
 from tasks import environment, tracking
 from tests import tiny
 
+LONGEST = "test_serving.py"
+
 
 def pytest_configure() -> None:
     """One thread: small matrices on many threads are twenty times slower on a busy machine, and no more exact."""
@@ -20,6 +22,11 @@ def pytest_configure() -> None:
         os.environ.setdefault(name, "1")
     settings.register_profile("anneal", derandomize=True, deadline=None, database=None)
     settings.load_profile("anneal")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The file that takes longest comes first, and one process does it while the other does the rest."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)
