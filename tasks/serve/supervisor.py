@@ -142,7 +142,8 @@ def end_left_behind(program: str | None = None) -> None:
             variables = process.environ()
         except (psutil.Error, OSError):  # another user's, or gone
             continue
-        is_left = variables.get("ANNEAL_RUN") == str(run_folder()) and program in (None, variables.get("SUPERVISOR_PROCESS_NAME"))
+        name = variables.get("SUPERVISOR_PROCESS_NAME")  # a supervisor has none: another `make up` may be starting it just now
+        is_left = variables.get("ANNEAL_RUN") == str(run_folder()) and name is not None and program in (None, name)
         found += [process] if is_left and process.pid not in ours else []
     for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):

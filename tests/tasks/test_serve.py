@@ -89,10 +89,13 @@ def test_a_taken_port_names_who_holds_it_and_the_setting(tmp_path: Path, monkeyp
 def test_what_a_killed_program_left_behind_ends_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     here, elsewhere = str(supervisor.run_folder()), "/tmp/anneal-another"
-    kinds = {"left": (here, "mlflow"), "another program": (here, "prefect"), "another checkout": (elsewhere, "mlflow")}
+    kinds = {"left": (here, "mlflow"), "another program": (here, "prefect"), "another checkout": (elsewhere, "mlflow"), "a supervisor": (here, None)}
     sleepers = {
         kind: subprocess.Popen(
-            [sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"ANNEAL_RUN": run, "SUPERVISOR_PROCESS_NAME": name}
+            [sys.executable, "-c", "print(flush=True); input()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"ANNEAL_RUN": run, **({"SUPERVISOR_PROCESS_NAME": name} if name else {})},
         )
         for kind, (run, name) in kinds.items()
     }
@@ -102,7 +105,7 @@ def test_what_a_killed_program_left_behind_ends_and_nothing_else(tmp_path: Path,
         supervisor.end_left_behind("mlflow")
         assert {kind for kind, sleeper in sleepers.items() if sleeper.poll() is not None} == {"left"}
         supervisor.end_left_behind()
-        assert {kind for kind, sleeper in sleepers.items() if sleeper.poll() is None} == {"another checkout"}
+        assert {kind for kind, sleeper in sleepers.items() if sleeper.poll() is None} == {"another checkout", "a supervisor"}
     finally:
         for sleeper in sleepers.values():
             sleeper.kill()
