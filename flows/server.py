@@ -5,10 +5,9 @@ import logging
 import os
 from pathlib import Path
 
+from tasks import environment
 from tasks.errors import AnnealError, TransientError
 from tasks.serve.params import Servers
-
-HOME = Path(".anneal/prefect")
 
 
 def choose(servers: Servers) -> str | None:
@@ -17,7 +16,7 @@ def choose(servers: Servers) -> str | None:
     In order: `PREFECT_API_URL` when it is set, the server of `make up` when it answers, an ephemeral one.
     Raises TransientError or AnnealError when a server that was asked for does not answer or is of another version.
     """
-    os.environ.setdefault("PREFECT_HOME", str(HOME.resolve()))
+    os.environ["PREFECT_HOME"] = environment.prefect_home()
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL")  # an ephemeral server would print every busy moment of SQLite
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")

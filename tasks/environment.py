@@ -1,6 +1,9 @@
-"""The environment every program of Anneal runs in: telemetry off, hubs asked only where params.yaml says so."""
+"""The environment every program of Anneal runs in: telemetry off, hubs asked only where params.yaml says so, Prefect's files in the checkout."""
 
 import os
+from pathlib import Path
+
+PREFECT_HOME = Path(".anneal/prefect")  # of this checkout alone: servers on one database run each other's schedules
 
 DEFAULTS = {
     # Telemetry of every tool is off unless the user turned it on.
@@ -24,3 +27,8 @@ def apply() -> None:
     """Set what the user has not set; called once at the edge of each program, never at import."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def prefect_home() -> str:
+    """Where Prefect keeps its database: what the user has set, else this checkout's own folder."""
+    return os.environ.get("PREFECT_HOME", str(PREFECT_HOME.resolve()))

@@ -11,6 +11,7 @@ import xmlrpc.client
 from pathlib import Path
 from typing import Any
 
+from tasks import environment
 from tasks.errors import AnnealError
 from tasks.serve.params import Servers
 
@@ -62,6 +63,7 @@ def ensure(servers: Servers) -> None:
         "ANNEAL_PYTHON": sys.executable,
         "ANNEAL_PREFECT_PORT": str(servers.prefect_port),
         "ANNEAL_MLFLOW_PORT": str(servers.mlflow_port),
+        "PREFECT_HOME": environment.prefect_home(),
     }
     done = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(CONFIG)],

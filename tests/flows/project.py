@@ -5,13 +5,28 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
 
 from tasks.files import write_json, write_jsonl, write_text
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("flows", "tasks", "infra", "model_cards", ".dvc", "dvc.yaml", ".dvcignore", ".gitignore")
-PORTS = {"deploy": 18642, "prefect_port": 18644, "mlflow_port": 18645, "gateway": 18646}
+NEEDED = ("deploy", "deploy's second", "prefect_port", "mlflow_port", "gateway")
+
+
+def free_ports() -> dict[str, int]:
+    """A port for each server of a project, none of them in use; two test processes never look at the same ones."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    taken = {connection.laddr.port for connection in psutil.net_connections("tcp") if connection.laddr}
+    for first in range(18600 + 10 * worker, 30000, 10 * workers):  # below what the system gives to clients
+        block = range(first, first + len(NEEDED))
+        if not taken & set(block):
+            return dict(zip(NEEDED, block, strict=True))
+    raise OSError(f"no {len(NEEDED)} free ports in a row between 18600 and 30000")
 
 
 def make(folder: Path) -> Path:
@@ -34,6 +49,7 @@ def make(folder: Path) -> Path:
 
 def params(base: Path, folder: Path) -> dict:
     """params.yaml of the toy."""
+    ports = free_ports()
     row = {**tiny.base_row(folder / base), "folder": base.as_posix()}
     split = {"validation_share": 0.15, "test_share": 0.2, "near_duplicate_similarity": 1.0, "contamination_similarity": 1.0}
     prepare = {**tiny.PREPARE.model_dump(), **split}
@@ -49,13 +65,20 @@ def params(base: Path, folder: Path) -> dict:
         "bases": {"tiny": row},
         "datasets": {"toys": {"ingest": {"source": "data/seed/things", "columns": ["thing", "size", "colour", "mood", "reply"]}, "validate": {}, "prepare": prepare}},
         "models": {"things": model},
-        "deploy": {"port": PORTS["deploy"], "max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
-        "gateway": {"port": PORTS["gateway"]},
+        "deploy": {"port": ports["deploy"], "max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
+        "gateway": {"port": ports["gateway"]},
         "release": {"canary_share": 0.5, "canary_requests": 12},
         "monitor": {"reference_rows": 200, "report_rows": 50, "permutations": 99},
         "retrain": {"min_labelled": 10, "cooldown": 0},
-        "servers": {name: PORTS[name] for name in ("prefect_port", "mlflow_port")},
+        "servers": {name: ports[name] for name in ("prefect_port", "mlflow_port")},
     }
+
+
+def ports(folder: Path) -> SimpleNamespace:
+    """`deploy`, `second` (beside it while a server is replaced), `gateway`, `prefect`, `mlflow` of the project in `folder`."""
+    said = json.loads((folder / "params.yaml").read_text())
+    deploy, servers = said["deploy"]["port"], said["servers"]
+    return SimpleNamespace(deploy=deploy, second=deploy + 1, gateway=said["gateway"]["port"], prefect=servers["prefect_port"], mlflow=servers["mlflow_port"])
 
 
 def change(folder: Path, **changes: object) -> None:

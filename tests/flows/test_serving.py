@@ -18,8 +18,6 @@ from openai import OpenAI
 from tests import tiny
 from tests.flows import project
 
-PORT = project.PORTS["deploy"]
-
 
 def summary(folder: Path) -> dict:
     return json.loads((folder / "reports/things/summary.json").read_text())
@@ -88,15 +86,17 @@ def test_the_pipeline_ends_with_a_champion_that_answers(served: Path) -> None:
 
 
 def test_a_second_run_trains_registers_and_deploys_nothing(served: Path) -> None:
-    before, table = listeners(PORT), (served / ".anneal/serving/routes.json").read_text()
+    port = project.ports(served).deploy
+    before, table = listeners(port), (served / ".anneal/serving/routes.json").read_text()
     project.run(served, "flows.pipeline", "things")
     states = {entry["name"]: entry["state"] for entry in summary(served)["stages"]}
     assert {name: state for name, state in states.items() if name not in ("gate", "report")} == dict.fromkeys([name for name in states if name not in ("gate", "report")], "cached")
-    assert listeners(PORT) == before and (served / ".anneal/serving/routes.json").read_text() == table
+    assert listeners(port) == before and (served / ".anneal/serving/routes.json").read_text() == table
 
 
 def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_without_a_cut_stream(served: Path) -> None:
-    (pid,) = listeners(PORT)
+    port = project.ports(served).deploy
+    (pid,) = listeners(port)
     project.change(served, models__things__train__seed=7)
     project.run(served, "dvc", "repro")  # trained before the traffic begins: both would want the processor
     with traffic(served) as wrong:
@@ -107,20 +107,21 @@ def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_wi
         said = project.run(served, "tasks.release", "rollback", "things")
     assert wrong == []
     assert "things is answered by version 1" in said and "@champion    things version 1" in said
-    assert listeners(PORT) == {pid}
+    assert listeners(port) == {pid}
     project.run(served, "flows.pipeline", "things")  # a version that was rolled back is not promoted by itself
     assert targets(served)["champion"]["version"] == "1"
-    project.change(served, models__things__train__seed=project.params(Path("tiny-base"), served)["models"]["things"]["train"].get("seed", 42))
+    project.change(served, models__things__train__seed=tiny.TRAIN.get("seed", 42))
 
 
 def test_a_killed_server_comes_back_with_all_versions_and_leaves_no_engine_behind(served: Path) -> None:
-    (pid,) = listeners(PORT)
+    port = project.ports(served).deploy
+    (pid,) = listeners(port)
     before = engines(served)
     os.kill(pid, signal.SIGKILL)
-    while pid in listeners(PORT):
+    while pid in listeners(port):
         time.sleep(0.1)
     end = time.monotonic() + 240
-    while not listeners(PORT):
+    while not listeners(port):
         assert time.monotonic() < end, "no server after 240 s"
         time.sleep(0.5)
     while time.monotonic() < end:
@@ -150,12 +151,13 @@ def test_a_version_that_disagrees_with_transformers_is_refused_and_who_answers_s
 
 
 def test_a_server_with_other_options_starts_beside_the_old_one_and_takes_over_without_a_gap(served: Path) -> None:
+    ports = project.ports(served)
     project.change(served, deploy__max_model_len=640)
     with traffic(served) as wrong:
         project.run(served, "flows.pipeline", "things")
     assert wrong == []
-    assert summary(served)["endpoint"]["url"] == f"http://127.0.0.1:{PORT + 1}/v1" == targets(served)["champion"]["url"]
-    assert not listeners(PORT) and listeners(PORT + 1)
+    assert summary(served)["endpoint"]["url"] == f"http://127.0.0.1:{ports.second}/v1" == targets(served)["champion"]["url"]
+    assert not listeners(ports.deploy) and listeners(ports.second)
     assert not (served / ".anneal/serving/a.json").exists()
 
 
@@ -173,10 +175,12 @@ def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
 def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and_rolled_back(served: Path) -> None:
     """The whole loop: gateway, feedback, harvest, training, gate, canary, promotion, rollback, with every server of `make up`."""
     project.run(served, "tasks.serve.local", "up")
-    prefect = f"http://127.0.0.1:{project.PORTS['prefect_port']}"
+    ports = project.ports(served)
+    prefect = f"http://127.0.0.1:{ports.prefect}"
     assert httpx.get(f"{prefect}/ui-settings").json()["api_url"] == f"{prefect}/api"  # its pages ask this server, not one at Prefect's usual port
+    assert (served / ".anneal/prefect/prefect.db").exists()  # a database of its own: two servers on one run each other's schedules
     key = project.run(served, "tasks.serve.gateway.keys", "me").split()[-1]
-    door = httpx.Client(base_url=f"http://127.0.0.1:{project.PORTS['gateway']}", headers={"Authorization": f"Bearer {key}"}, timeout=120)
+    door = httpx.Client(base_url=f"http://127.0.0.1:{ports.gateway}", headers={"Authorization": f"Bearer {key}"}, timeout=120)
     fresh = [{**row, "thing": f"a {row['colour']} {word}"} for word in ("sofa", "violin", "ladder", "bucket", "carpet") for row in tiny.things(0, 4)]
 
     def sort(row: dict) -> dict:
@@ -205,6 +209,6 @@ def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and
 
 def test_down_stops_exactly_what_was_started(served: Path) -> None:
     project.run(served, "tasks.serve.local", "down")
-    assert not any(listeners(port) for port in (PORT, PORT + 1, *project.PORTS.values()))
+    assert not any(listeners(port) for port in vars(project.ports(served)).values())
     assert not engines(served)
     assert "nothing was running" in project.run(served, "tasks.serve.local", "down")
