@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,9 +43,24 @@ def make(folder: Path) -> Path:
     for suite in ("raw", "prepared"):
         write_json(folder / f"data/expectations/toys/{suite}.json", {"expectations": [{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "colour"}}]})
     write_text(folder / "params.yaml", json.dumps(params(base.relative_to(folder), folder), indent=1))  # JSON is YAML
-    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"]):
-        subprocess.run(["git", *words], cwd=folder, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    _commit(folder, "start")
     return folder
+
+
+def copy(source: Path, folder: Path) -> Path:
+    """The project `source` once more in `folder`, with ports of its own."""
+    shutil.copytree(source, folder, symlinks=True)
+    ports = free_ports()
+    servers = {name: ports[name] for name in ("prefect_port", "mlflow_port")}
+    change(folder, deploy__port=ports["deploy"], gateway__port=ports["gateway"], servers=servers)
+    _commit(folder, "ports")
+    return folder
+
+
+def _commit(folder: Path, words: str) -> None:
+    subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", words, "--allow-empty"], cwd=folder, check=True)
 
 
 def params(base: Path, folder: Path) -> dict:

@@ -48,7 +48,7 @@ def traffic(folder: Path) -> Iterator[list[str]]:
     def client() -> None:
         while not done.is_set():
             try:
-                text = ask(folder, stream=True, max_tokens=100, ignore_eos=True).raise_for_status().text
+                text = ask(folder, stream=True, max_tokens=40, ignore_eos=True).raise_for_status().text
                 count.append(text)
                 if not text.rstrip().endswith("data: [DONE]"):
                     wrong.append(f"cut: {text[-80:]}")
