@@ -49,8 +49,8 @@ def make(folder: Path) -> Path:
 
 
 def copy(source: Path, folder: Path) -> Path:
-    """The project `source` once more in `folder`, with ports of its own."""
-    shutil.copytree(source, folder, symlinks=True)
+    """The project `source` once more in `folder`, with ports and an MLflow store of its own (a store knows its files by absolute paths)."""
+    shutil.copytree(source, folder, symlinks=True, ignore=shutil.ignore_patterns(".anneal"))
     ports = free_ports()
     servers = {name: ports[name] for name in ("prefect_port", "mlflow_port")}
     change(folder, deploy__port=ports["deploy"], gateway__port=ports["gateway"], servers=servers)
