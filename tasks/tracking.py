@@ -31,9 +31,14 @@ def client() -> Any:
     mlflow.set_tracking_uri(uri)
     try:
         found = mlflow.MlflowClient()
-        if found.get_experiment_by_name(EXPERIMENT) is None:
-            place = None if uri.startswith("http") else ARTIFACTS.resolve().as_uri()
-            found.create_experiment(EXPERIMENT, artifact_location=place)
+        experiment, here = found.get_experiment_by_name(EXPERIMENT), ARTIFACTS.resolve().as_uri()
+        if experiment is None:
+            found.create_experiment(EXPERIMENT, artifact_location=None if uri.startswith("http") else here)
+        elif not os.environ.get("MLFLOW_TRACKING_URI") and experiment.artifact_location != here:
+            raise AnnealError(
+                f"the MLflow store {STORE} was made in another folder and keeps its files there ({experiment.artifact_location.removeprefix('file://')}): "
+                "move this checkout back, or delete its .anneal/mlflow.db and start a registry of its own."
+            )
         return found
     except (MlflowException, SQLAlchemyError) as error:
         words = " ".join(_without_password(str(error), uri).split())[:160]

@@ -211,6 +211,15 @@ def test_a_store_of_another_version_says_so(store, monkeypatch, tmp_path):
         tracking.client()
 
 
+def test_a_store_that_was_copied_or_moved_with_its_checkout_does_not_write_into_the_old_one(store, monkeypatch, tmp_path):
+    """MLflow knows its files by absolute paths."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking.client()
+    monkeypatch.setattr(tracking, "ARTIFACTS", tmp_path / "moved" / "mlartifacts")
+    with pytest.raises(AnnealError, match="was made in another folder and keeps its files there .*move this checkout back"):
+        tracking.client()
+
+
 def test_words_of_mlflow_that_hold_the_address_lose_its_password(monkeypatch):
     import mlflow
     from mlflow.exceptions import MlflowException
