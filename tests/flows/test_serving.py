@@ -165,9 +165,9 @@ def test_a_server_with_other_options_starts_beside_the_old_one_and_takes_over_wi
 
 
 def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        before = (served / "params.yaml").read_text()
-        project.change(served, deploy__port=taken.getsockname()[1])
+    ports, before = project.ports(served), (served / "params.yaml").read_text()
+    with socket.create_server(("127.0.0.1", ports.prefect)), socket.create_server(("127.0.0.1", ports.mlflow)):  # one for each slot
+        project.change(served, deploy__port=ports.prefect)
         try:
             said = project.run(served, "flows.pipeline", "things", status=1)
         finally:
