@@ -104,6 +104,10 @@ def test_a_champion_that_is_not_loaded_yet_leaves_the_traffic_with_the_old_one(t
     (Path(state.FOLDER) / state.base_folder("c" * 64)).mkdir(parents=True)
     outcome = once(two.params)
     assert versions()["champion"] == "1" and two.started == ["vllm-b"] and "things@3 waits for a server" in outcome.pending
+    age_table()
+    for _ in range(2):  # it is started once, however long it takes, and is not taken for one that nobody uses
+        assert "things@3 waits for its server to answer" in once(two.params).pending
+    assert two.started == ["vllm-b"] and not two.stopped
     stub = two.serve("b", base="c" * 64, since=2.0)
     once(two.params)
     assert versions() == {"champion": "3"} and set(stub.adapters) == {"things@3"}  # @previous would need the old server alone

@@ -52,7 +52,8 @@ def once(params: Params, read: Callable[[list[str]], dict[str, desired.Desired]]
         started = starting.revive(found) + [starting.start(one, params, found) for one in planned.homeless[:1]]
         did += [words for words in started if words]
         pending += [f"{one.model} waits for a server" for one in planned.homeless]
-        gone, draining = _retire(table, wanted, found, params)
+        pending += [f"{one.model} waits for its server to answer" for _, one in planned.awaited]
+        gone, draining = _retire(table, wanted, planned, found, params)
         return Outcome(table, tuple(did + gone), tuple(pending + draining))
 
 
@@ -104,9 +105,9 @@ def _remember(table: routes.Table, wanted: dict[str, desired.Desired], planned: 
             slots.remember(slot, at | {model for model, home in planned.homes.items() if home.name == slot.name}, {**slot.state.adapters, **known})
 
 
-def _retire(table: routes.Table, wanted: dict[str, desired.Desired], found: list[slots.Slot], params: Params) -> tuple[list[str], list[str]]:
+def _retire(table: routes.Table, wanted: dict[str, desired.Desired], planned: Plan, found: list[slots.Slot], params: Params) -> tuple[list[str], list[str]]:
     """(what was unloaded or stopped, what is still draining)."""
-    to_unload, to_stop = leftovers(table, wanted, found), idle_slots(table, found)
+    to_unload, to_stop = leftovers(table, wanted, found), idle_slots(table, planned, found)
     if not to_unload and not to_stop:
         return [], []
     seen, age = gateway.look(params.gateway), time.time() - (routes.TABLE.stat().st_mtime if routes.TABLE.exists() else 0.0)

@@ -16,6 +16,7 @@ class Plan:
     homes: dict[str, Slot]  # model: the slot that serves it, or will once its adapter is loaded
     loads: tuple[tuple[Slot, Wanted], ...]
     homeless: tuple[Wanted, ...]
+    awaited: tuple[tuple[Slot, Wanted], ...] = ()  # servers that are starting, and for whom
 
 
 def plan(desired: dict[str, Desired], slots: Iterable[Slot], old: Table) -> Plan:
@@ -24,7 +25,7 @@ def plan(desired: dict[str, Desired], slots: Iterable[Slot], old: Table) -> Plan
     on_trial = [slot for slot in slots if not slot.state.verified]
     routed = {(target.model, target.url) for task in old.tasks.values() for target in task.targets.values()}
     homes: dict[str, Slot] = {}
-    loads, homeless = [], []
+    loads, homeless, awaited = [], [], []
     for task in desired.values():
         for alias, one in task.aliases.items():
             if not one.verified or one.model in homes:
@@ -38,9 +39,11 @@ def plan(desired: dict[str, Desired], slots: Iterable[Slot], old: Table) -> Plan
                     loads.append((up[0], one))
             elif down:
                 homes[one.model] = down[0]
+            elif able and needs_server(alias, one):
+                awaited.append((able[0], one))
             elif not able and needs_server(alias, one) and not any(slot.can_serve(one.model, one.artifact, one.base) for slot in on_trial):
                 homeless.append(one)
-    return Plan(homes, tuple(loads), tuple(homeless))
+    return Plan(homes, tuple(loads), tuple(homeless), tuple(awaited))
 
 
 def needs_server(alias: str, one: Wanted) -> bool:
@@ -96,9 +99,9 @@ def _on_needed_servers(tasks: dict[str, Task], desired: dict[str, Desired]) -> d
     return {name: Task({alias: target for alias, target in task.targets.items() if target.url in urls}, task.canary, task.share, task.since) for name, task in tasks.items()}
 
 
-def idle_slots(table: Table, slots: Iterable[Slot]) -> list[Slot]:
-    """Verified servers to which the table routes nothing."""
-    urls = {target.url for task in table.tasks.values() for target in task.targets.values()}
+def idle_slots(table: Table, planned: Plan, slots: Iterable[Slot]) -> list[Slot]:
+    """Verified servers to which the table routes nothing, and whom no version waits for."""
+    urls = {target.url for task in table.tasks.values() for target in task.targets.values()} | {slot.url for slot, _ in planned.awaited}
     return [slot for slot in slots if slot.state.verified and slot.url not in urls]
 
 
