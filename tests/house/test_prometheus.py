@@ -154,7 +154,7 @@ def until(running: SimpleNamespace, path: str, holds: Any, seconds: float = 60, 
     end = time.monotonic() + seconds
     while True:
         try:
-            found = httpx.get(f"{running.url}/{path}", params=query, timeout=5).json()["data"]
+            found = httpx.get(f"{running.url}/{path}", params=query, timeout=5).raise_for_status().json()["data"]  # 503 while it starts
             if holds(found):
                 return found
         except httpx.HTTPError:
