@@ -18,7 +18,7 @@ setup: ## the environment in .venv (DEVICE=cpu|gpu; found when not given)
 pipeline: setup ## raw data to a served model (MODEL=triage)
 	@$(PY) -m flows.pipeline $(MODEL)
 
-test: setup ## the tests (ANNEAL_ALL_TESTS=1: also those that take minutes, and none is skipped)
+test: setup ## all tests (ANNEAL_ALL_TESTS=1: none may be skipped)
 	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: setup ## style and imports

@@ -25,12 +25,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The file that takes longest comes first, and one process does it while the other does the rest; tests of minutes run when they are asked for."""
+    """The file that takes longest comes first, and one process does it while the other does the rest."""
     items.sort(key=lambda item: item.path.name != LONGEST)
-    if os.environ.get("ANNEAL_ALL_TESTS") != "1":
-        for item in items:
-            if item.get_closest_marker("minutes"):
-                item.add_marker(pytest.mark.skip(reason="takes minutes; `ANNEAL_ALL_TESTS=1 make test` runs it too"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -44,7 +44,7 @@ def make(folder: Path) -> Path:
         write_json(folder / f"data/expectations/toys/{suite}.json", {"expectations": [{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "colour"}}]})
     write_text(folder / "params.yaml", json.dumps(params(base.relative_to(folder), folder), indent=1))  # JSON is YAML
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    _commit(folder, "start")
+    _commit(folder, "start", "-A")
     return folder
 
 
@@ -54,18 +54,17 @@ def copy(source: Path, folder: Path) -> Path:
     ports = free_ports()
     servers = {name: ports[name] for name in ("prefect_port", "mlflow_port")}
     change(folder, deploy__port=ports["deploy"], gateway__port=ports["gateway"], servers=servers)
-    _commit(folder, "ports")
+    _commit(folder, "ports", "params.yaml")
     return folder
 
 
-def _commit(folder: Path, words: str) -> None:
-    subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", words, "--allow-empty"], cwd=folder, check=True)
+def _commit(folder: Path, words: str, what: str) -> None:
+    subprocess.run(["git", "add", what], cwd=folder, check=True)
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", words], cwd=folder, check=True)
 
 
 def params(base: Path, folder: Path) -> dict:
     """params.yaml of the toy."""
-    ports = free_ports()
     row = {**tiny.base_row(folder / base), "folder": base.as_posix()}
     split = {"validation_share": 0.15, "test_share": 0.2, "near_duplicate_similarity": 1.0, "contamination_similarity": 1.0}
     prepare = {**tiny.PREPARE.model_dump(), **split}
@@ -81,12 +80,11 @@ def params(base: Path, folder: Path) -> dict:
         "bases": {"tiny": row},
         "datasets": {"toys": {"ingest": {"source": "data/seed/things", "columns": ["thing", "size", "colour", "mood", "reply"]}, "validate": {}, "prepare": prepare}},
         "models": {"things": model},
-        "deploy": {"port": ports["deploy"], "max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
-        "gateway": {"port": ports["gateway"]},
+        "deploy": {"max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
+        "gateway": {},
         "release": {"canary_share": 0.5, "canary_requests": 12},
         "monitor": {"reference_rows": 200, "report_rows": 50, "permutations": 99},
         "retrain": {"min_labelled": 10, "cooldown": 0},
-        "servers": {name: ports[name] for name in ("prefect_port", "mlflow_port")},
     }
 
 

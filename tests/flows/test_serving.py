@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 from openai import OpenAI
 
 from tests import tiny
@@ -152,7 +151,6 @@ def test_a_version_that_disagrees_with_transformers_is_refused_and_who_answers_s
     assert targets(served)["champion"]["version"] == "1" and set(answer(served)) == {"colour", "mood", "reply"}
 
 
-@pytest.mark.minutes
 def test_a_server_with_other_options_starts_beside_the_old_one_and_takes_over_without_a_gap(served: Path) -> None:
     ports = project.ports(served)
     project.change(served, deploy__max_model_len=640)
@@ -175,7 +173,6 @@ def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
     assert "is taken by" in said and f"(pid {os.getpid()})" in said and "deploy.port" in said
 
 
-@pytest.mark.minutes
 def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and_rolled_back(served: Path) -> None:
     """The whole loop: gateway, feedback, harvest, training, gate, canary, promotion, rollback, with every server of `make up`."""
     project.run(served, "tasks.serve.local", "up")

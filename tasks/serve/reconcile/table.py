@@ -16,7 +16,7 @@ class Plan:
     homes: dict[str, Slot]  # model: the slot that serves it, or will once its adapter is loaded
     loads: tuple[tuple[Slot, Wanted], ...]
     homeless: tuple[Wanted, ...]
-    awaited: tuple[tuple[Slot, Wanted], ...] = ()  # servers that are starting, and for whom
+    awaited: tuple[tuple[Slot, Wanted], ...]  # servers that are starting, and for whom
 
 
 def plan(desired: dict[str, Desired], slots: Iterable[Slot], old: Table) -> Plan:
