@@ -37,7 +37,7 @@ def make_project(folder: Path, real: bool) -> None:
         yaml.dump(params, file)
     os.chdir(folder)
     from tasks import params as settings
-    from tasks import register
+    from tasks import registry
     from tasks.files import write_json, write_jsonl
     from tasks.serve import state
 
@@ -50,7 +50,7 @@ def make_project(folder: Path, real: bool) -> None:
         if not real:
             write_json(adapter / "format.json", {"system": "", "user": "{{ body }}", "answer": ["category"]})
         write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": ""}])
-        register.register(TASK, adapter, evaluate, {"gate": "passed", "parity": "1.0", "base_sha256": base}, {})
+        registry.register(TASK, adapter, evaluate, {"gate": "passed", "parity": "1.0", "base_sha256": base}, {})
     weights = state.FOLDER / state.base_folder(base)
     if real:
         state.keep(ROOT / "models/smollm2/weights", weights.name)
@@ -140,12 +140,12 @@ def rollbacks(key: str) -> dict[str, float]:
 
     The next answer comes as long after that as one takes.
     """
-    from tasks import database, register
+    from tasks import database, registry
 
     found = {}
     for how in ("dashboard", "command line"):
-        register.promote(register.get(TASK, "1"))
-        register.promote(register.get(TASK, "2"))
+        registry.promote(registry.get(TASK, "1"))
+        registry.promote(registry.get(TASK, "2"))
         with process("tasks.serve.reconcile"):
             _until_answered_by("2", key)
             started = time.monotonic()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows import dvc
+from flows import dag
 from tasks import stage as edge
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
@@ -75,7 +75,7 @@ def _workspace() -> Path:
         yaml.dump(params, file)
     for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=demo", "-c", "user.email=demo@example.com", "commit", "-qm", "the demo's copy"]):
         subprocess.run(["git", *words], cwd=HOME, check=True)
-    dvc.share_results(HOME)
+    dag.share_results(HOME)
     return HOME
 
 

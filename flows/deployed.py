@@ -2,10 +2,8 @@
 
 import os
 import signal
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from flows.monitor import monitor_flow
@@ -16,8 +14,6 @@ from flows.server import silence_tracebacks
 def end_with_parent(*_: Any) -> None:
     """Let a run end with the process that serves it, so that `make down` leaves nothing behind; what stays open is closed by the next one."""
     silence_tracebacks()
-    here = Path(__file__).resolve().parent  # a worker that loads this file by path puts its folder first, where our dvc.py would pass for DVC
-    sys.path[:] = [place for place in sys.path if Path(place).resolve() != here]
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from flows import dvc, server
+from flows import dag, server
 from tasks import params as settings
 from tasks import stage as edge
 from tasks import tracking
@@ -24,7 +24,7 @@ def run(model: str) -> None:
     """Take the row `model` and everything above it to production; AnnealError with the reasons when it does not get there."""
     params = settings.load()
     settings.model_of(params, model)
-    dvc.check_lock()
+    dag.check_lock()
     tracking.check()
     from tasks.serve import supervisor
 
@@ -61,7 +61,7 @@ def _run_flow(params: settings.Params, model: str) -> None:
     @flow(name="pipeline", flow_run_name=f"pipeline {model}", validate_parameters=False, persist_result=False)
     def pipeline(model: str) -> None:
         server.bury_killed_runs()
-        for name in dvc.stages(f"package@{model}"):
+        for name in dag.stages(f"package@{model}"):
             stage(name)
         for name in ("gate", "register"):
             step(name)
@@ -101,7 +101,7 @@ def _task_runs(steps: Any) -> tuple[Any, Any]:
     @kind
     def stage(name: str) -> Any:
         started = time.monotonic()
-        ran = not dvc.is_up_to_date(name) and dvc.run(name, get_run_logger().info)
+        ran = not dag.is_up_to_date(name) and dag.run(name, get_run_logger().info)
         artifacts.publish(name)
         return finished(name, ran, started)
 

@@ -74,7 +74,7 @@ def deployment(params: settings.Params, flow: str, is_paused: bool = False, off:
     if flow == "retrain" and params.retrain.cron:
         schedules.append(Cron(params.retrain.cron, timezone="UTC", slug="cron", active="cron" not in off))
     words = {"monitor": "Checks each task that is served for drift and quality.", "retrain": "Decides about retraining, and does it when the answer is yes."}[flow]
-    # By module, not by file: by file its folder would come first on the path, and our dvc.py pass for DVC.
+    # By module, not by file: by file its folder would come first on the path.
     more = {"description": words, "tags": ["anneal"], "paused": is_paused, "enforce_parameter_schema": False}
     return RunnerDeployment.from_entrypoint(f"flows.deployed.{flow}", NAME, schedules=schedules, **more)
 

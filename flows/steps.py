@@ -8,15 +8,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows import dvc
-from tasks import register, tracking
+from flows import dag
+from tasks import registry, tracking
 from tasks import release as releasing
 from tasks.champion import judge
 from tasks.deploy import deploy, is_available
 from tasks.files import read_json, sha256, write_json
 from tasks.gate import Verdict
 from tasks.params import Params
-from tasks.register import Version
+from tasks.registry import Version
 from tasks.serve import routes, state
 from tasks.serve.reconcile import acts, gateway, records
 
@@ -48,10 +48,10 @@ class Steps:
     def register(self) -> bool:
         """Make sure that the registry has this artifact, and what it came from."""
         artifact = read_json(self.adapter / "artifact.json")
-        known = register.find(self.name, artifact["artifact_sha256"])
+        known = registry.find(self.name, artifact["artifact_sha256"])
         tags = {
             "git_commit": commit(),
-            "dvc_lock_sha256": dvc.lock_hash(),
+            "dvc_lock_sha256": dag.lock_hash(),
             "data_sha256": sha256(Path(f"data/prepared/{self.model.dataset}")),
             "params_sha256": sha256(Path("params.yaml")),
             "base_sha256": artifact["base_sha256"],
@@ -71,13 +71,13 @@ class Steps:
         metrics = read_json(self.reports / "evaluate" / "metrics.json")
         flat = {f"{who}_{name}": value for who in ("parent", "tuned") for name, value in metrics[who].items()}
         if known is not None:
-            return register.register(self.name, self.adapter, self.reports / "evaluate", tags, flat)
+            return registry.register(self.name, self.adapter, self.reports / "evaluate", tags, flat)
         from tasks.monitor.reference import write_reference
 
         with tempfile.TemporaryDirectory() as folder:
             reference = Path(folder) / "reference"
             write_reference(Path(f"data/prepared/{self.model.dataset}"), self.reports / "evaluate", self.model.evaluate.labels, self.params.monitor.reference_rows, reference)
-            version = register.register(self.name, self.adapter, self.reports / "evaluate", tags, flat, reference)
+            version = registry.register(self.name, self.adapter, self.reports / "evaluate", tags, flat, reference)
         records.note(self.name, "gate", tags["gate"], self.verdict.reasons, {"version": version.version})
         return version
 
@@ -85,14 +85,14 @@ class Steps:
         """Make the version available under its own name, unless it is."""
         if is_available(self.version, self.params.deploy):
             return False
-        register.challenge(self.version)
+        registry.challenge(self.version)
         _, parity = deploy(self.version, self.weights, self.params.deploy, self.params.servers)
         write_json(parity_file(self.version.artifact), asdict(parity))
         return True
 
     def release(self) -> bool:
         """Open a canary beside the champion, or promote at once where there is nothing to compare with or no traffic to compare on."""
-        version, champion = register.get(self.name, self.version.version), register.alias(self.name, "champion")
+        version, champion = registry.get(self.name, self.version.version), registry.alias(self.name, "champion")
         changed = False
         if champion is None or champion.version != version.version:
             changed = version.tags.get("canary") != "open"
@@ -100,7 +100,7 @@ class Steps:
             if changed and why is None:
                 self.released = acts.open_canary(version, self.params.release)
             elif changed:
-                register.promote(version)
+                registry.promote(version)
                 self.released = (f"promoted at once: {why}",)
                 records.note(self.name, "promote", "promoted", self.released, {"version": version.version})
             else:
@@ -146,7 +146,7 @@ class Steps:
             "registry": {
                 "name": self.name,
                 "version": self.version.version,
-                "aliases": [which for which, number in register.aliases(self.name).items() if number == self.version.version],
+                "aliases": [which for which, number in registry.aliases(self.name).items() if number == self.version.version],
             }
             if self.version
             else None,

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tasks import register
+from tasks import registry
 from tasks.evaluate.metrics import score_rows
 from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, read_jsonl, whole_directory, write_jsonl
@@ -13,7 +13,7 @@ from tasks.gate import Gate, Verdict, gate
 def judge(name: str, params: Gate, evaluation: Evaluate, weights: Path, reports: Path, adapter: Path) -> Verdict:
     """The gate's verdict on the model whose evaluation is in `reports/evaluate`, against parent and champion."""
     tuned, parent = (read_jsonl(reports / part / "predictions.jsonl") for part in ("evaluate", "baseline"))
-    champion = register.alias(name, "champion")
+    champion = registry.alias(name, "champion")
     artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
     rival = None
     if champion is not None and champion.artifact != artifact:
@@ -38,13 +38,13 @@ def _scores(predictions: list[dict] | None, evaluation: Evaluate, measure: str) 
     return rows[measure].tolist()
 
 
-def _champions_answers(champion: register.Version, tuned: list[dict], evaluation: Evaluate, weights: Path, cache: Path) -> list[dict] | None:
+def _champions_answers(champion: registry.Version, tuned: list[dict], evaluation: Evaluate, weights: Path, cache: Path) -> list[dict] | None:
     """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows that it has not seen it is asked."""
-    known = _by_question(read_jsonl(register.folder(champion, "evaluate") / "predictions.jsonl"))
+    known = _by_question(read_jsonl(registry.folder(champion, "evaluate") / "predictions.jsonl"))
     if (cache / champion.artifact).exists():
         known |= _by_question(read_jsonl(cache / "predictions.jsonl"))
     if missing := [row for question, row in _by_question(tuned).items() if question not in known]:
-        adapter = register.folder(champion, "adapter")
+        adapter = registry.folder(champion, "adapter")
         if read_json(adapter / "artifact.json")["base_sha256"] != read_json(weights / "source.json")["weights_sha256"]:
             return None
         from tasks.answers import answer

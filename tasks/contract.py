@@ -4,10 +4,11 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.evaluate.metrics import parse
 from tasks.files import read_json
-from tasks.prepare.format import clean, render
+from tasks.template import render
 
 TEXT = "text"  # the one column of an answer that is no JSON
 

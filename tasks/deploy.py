@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tasks import register
+from tasks import registry
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
-from tasks.register import Version, folder
+from tasks.registry import Version, folder
 from tasks.serve import probe, slots, state, supervisor
 from tasks.serve.params import Deploy, Servers
 from tasks.serve.reconcile import locked
@@ -53,7 +53,7 @@ def deploy(version: Version, weights: Path, params: Deploy, servers: Servers) ->
         except BaseException:
             _give_up(slot, started, version)
             raise
-        register.tag(version, parity=f"{parity.share:.4f}")  # first: a verified server with nothing to serve would be stopped
+        registry.tag(version, parity=f"{parity.share:.4f}")  # first: a verified server with nothing to serve would be stopped
         with locked():
             now = state.read(slot)
             state.write(slot, replace(now, verified=True, adapters={**now.adapters, **wanted.adapters}))

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tasks import params as settings
-from tasks import register
+from tasks import registry
 from tasks.deploy import deploy, is_available
 from tasks.errors import AnnealError
 from tasks.serve import routes
@@ -20,7 +20,7 @@ def promote(model: str, force: bool) -> None:
     """Make @challenger the champion; a version that the gate refused needs `FORCE=1`, one that was never verified is deployed first."""
     params = settings.load()
     settings.model_of(params, model)
-    challenger = register.alias(model, "challenger")
+    challenger = registry.alias(model, "challenger")
     if challenger is not None and (force or challenger.tags.get("gate") == "passed") and not is_available(challenger, params.deploy):
         deploy(challenger, Path(f"models/{params.models[model].parent}/weights"), params.deploy, params.servers)
     version, words = acts.promote(model, "by hand", force)
@@ -46,13 +46,13 @@ def _route(params: settings.Params, model: str) -> None:
     outcome = route(params, model)
     target = outcome.targets["champion"]
     print(f"{model} is answered by version {target.version} ({time.monotonic() - started:.1f} s)")
-    for which, version in register.aliases(model).items():
+    for which, version in registry.aliases(model).items():
         print(f"@{which:<11} {model} version {version}")
 
 
 def route(params: settings.Params, model: str) -> routes.Task:
     """The routes of `model` once its champion is the registry's; AnnealError when that does not come about in time."""
-    champion = register.alias(model, "champion")
+    champion = registry.alias(model, "champion")
 
     def done(table: routes.Table) -> bool:
         target = table.tasks.get(model, routes.Task()).targets.get("champion")

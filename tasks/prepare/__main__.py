@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from tasks import stage
+from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.expectations import check
 from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.prepare.duplicates import similar_pairs
-from tasks.prepare.format import clean, format_row
+from tasks.prepare.format import format_row
 from tasks.prepare.params import Prepare
 from tasks.prepare.split import split
 

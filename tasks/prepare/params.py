@@ -14,7 +14,7 @@ class Prepare(Section):
     """How rows become prompts and answers, and who ends up in which split."""
 
     seed: Annotated[int, Field(ge=0, description="of the split")] = 42
-    system: Annotated[str, Field(min_length=1, description="system message, the same for every row")]
+    system: Annotated[str, Field(min_length=1, description="system message, the same for every row; none when not given")] | None = None
     user: Annotated[str, Field(min_length=1, description="Jinja template of the user message over the row's columns")]
     answer: list[str] | str = Field(description="columns that become one JSON object, or a Jinja template of the answer")
     validation_share: Share = 0.1

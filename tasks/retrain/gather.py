@@ -43,9 +43,9 @@ def champion_of(task: str, routed: routes.Task) -> str | None:
     """The version that answers for `task`, or, where nothing is routed, the registry's champion."""
     if "champion" in routed.targets:
         return routed.targets["champion"].version
-    from tasks import register
+    from tasks import registry
 
-    found = register.alias(task, "champion")
+    found = registry.alias(task, "champion")
     return found.version if found else None
 
 

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json, write_jsonl, write_text
 from tasks.ingest import read
 from tasks.monitor.reference import columns_of
 from tasks.params import Dataset, Params
-from tasks.prepare.format import clean, render
 from tasks.retrain import lineage, records
 from tasks.retrain.invert import columns_of_input
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
+from tasks.template import render
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 
 from bench.stub_vllm import Stub, running
 from tasks import params as settings
-from tasks import register
+from tasks import registry
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.serve import state, supervisor
 from tests.house.project import ROOT
@@ -31,14 +31,14 @@ class World:
     started: list[str] = field(default_factory=list)  # programs
     stopped: list[str] = field(default_factory=list)
 
-    def version(self, what: str, parity: bool = True, base: str = BASE, **tags: str) -> register.Version:
+    def version(self, what: str, parity: bool = True, base: str = BASE, **tags: str) -> registry.Version:
         """The version of the artifact named `what`, registered when it is new; it becomes @challenger."""
         adapter, evaluate = self.folder / "made" / what / "adapter", self.folder / "made" / what / "evaluate"
         write_jsonl(adapter / "adapter_model.safetensors", [{"weights": what}])
         write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": what}])
         trained = sha256(adapter / "adapter_model.safetensors")
         write_json(adapter / "artifact.json", {"artifact_sha256": f"hash-of-{what}", "base_sha256": base, "parts": {"adapter_model.safetensors": trained}})
-        made = register.register(TASK, adapter, evaluate, {"gate": "passed", "base_sha256": base, **({"parity": "1.0"} if parity else {}), **tags}, {})
+        made = registry.register(TASK, adapter, evaluate, {"gate": "passed", "base_sha256": base, **({"parity": "1.0"} if parity else {}), **tags}, {})
         return made
 
     def serve(self, slot: str, base: str = BASE, since: float = 1.0) -> Stub:

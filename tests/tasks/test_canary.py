@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import binom
 
-from tasks import database, register
+from tasks import database, registry
 from tasks.errors import AnnealError
 from tasks.files import write_text
 from tasks.serve import routes
@@ -101,10 +101,10 @@ def test_what_counts_as_a_failure(changes: dict, feedback: dict | None, failed: 
 def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Version 1 answers and version 2 is on trial."""
     with serving.world(tmp_path, monkeypatch, PORT) as made:
-        register.promote(made.version("one"))
+        registry.promote(made.version("one"))
         made.version("two")
         made.serve("a")
-        acts.open_canary(register.get(TASK, "2"), made.params.release)
+        acts.open_canary(registry.get(TASK, "2"), made.params.release)
         once(made.params)
         yield made
 
@@ -145,12 +145,12 @@ def test_a_bad_version_is_taken_back_by_itself_with_its_reasons_and_the_champion
     requests(92, 8, role="canary", artifact="hash-of-two")
     requests(0, 50, role="pinned", artifact="hash-of-one")  # asked for by name: no coin was thrown
     reconciler.turn()
-    version = register.get(TASK, "2")
+    version = registry.get(TASK, "2")
     assert (version.tags["canary"], version.tags["rolled_back"]) == ("rolled_back", "true")
     assert "8 of 100 on the challenger, 0 of 400 on the champion" in version.tags["canary_reasons"]
     assert decisions() == [("canary", "opened"), ("canary", "rolled_back")]
     task = routes.read().tasks[TASK]
-    assert task.canary == "off" and task.targets["champion"].version == "1" and register.aliases(TASK)["champion"] == "1"
+    assert task.canary == "off" and task.targets["champion"].version == "1" and registry.aliases(TASK)["champion"] == "1"
     assert reconciler.said == {}
 
 
@@ -158,35 +158,35 @@ def test_an_equal_version_takes_over_after_enough_answers(world: World, reconcil
     requests(1900, 100, role="champion", artifact="hash-of-one")
     requests(474, 25, role="canary", artifact="hash-of-two")
     reconciler.turn()
-    assert register.get(TASK, "2").tags["canary"] == "open"
+    assert registry.get(TASK, "2").tags["canary"] == "open"
     requests(1, 0, role="canary", artifact="hash-of-two", id="the last one")
     reconciler.turn()
-    assert register.aliases(TASK) == {"champion": "2", "previous": "1"} and routes.read().tasks[TASK].targets["champion"].version == "2"
-    assert decisions()[-1] == ("canary", "promoted") and register.get(TASK, "2").tags["canary"] == "promoted"
+    assert registry.aliases(TASK) == {"champion": "2", "previous": "1"} and routes.read().tasks[TASK].targets["champion"].version == "2"
+    assert decisions()[-1] == ("canary", "promoted") and registry.get(TASK, "2").tags["canary"] == "promoted"
 
 
 def test_a_canary_without_traffic_is_called_off_and_another_challenger_closes_it(world: World, reconciler: Reconciler) -> None:
-    register.tag(register.get(TASK, "2"), canary_since=str(time.time() - 73 * 3600))
+    registry.tag(registry.get(TASK, "2"), canary_since=str(time.time() - 73 * 3600))
     reconciler.turn()
-    assert register.get(TASK, "2").tags["canary"] == "undecided" and routes.read().tasks[TASK].canary == "off"
-    acts.open_canary(register.get(TASK, "2"), world.params.release)
+    assert registry.get(TASK, "2").tags["canary"] == "undecided" and routes.read().tasks[TASK].canary == "off"
+    acts.open_canary(registry.get(TASK, "2"), world.params.release)
     world.version("three")
     reconciler.turn()
-    assert register.get(TASK, "2").tags["canary"] == "superseded" and decisions()[-1] == ("canary", "superseded")
+    assert registry.get(TASK, "2").tags["canary"] == "superseded" and decisions()[-1] == ("canary", "superseded")
 
 
 def test_a_version_that_the_gate_refused_does_not_end_an_open_canary(world: World) -> None:
     assert world.version("three", gate="refused").version == "3"
-    assert register.aliases(TASK) == {"champion": "1", "challenger": "2"}
+    assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"}
 
 
 def test_copies_are_compared_with_their_originals(world: World, reconciler: Reconciler) -> None:
-    register.tag(register.get(TASK, "2"), canary_mode="shadow")
+    registry.tag(registry.get(TASK, "2"), canary_mode="shadow")
     for i in range(12):
         requests(1, 0, role="champion", artifact="hash-of-one", id=f"first-{i}")
         requests(0, 1, role="shadow", artifact="hash-of-two", id=f"copy-{i}", shadow_of=f"first-{i}", latency=99.0)
     reconciler.turn()
-    assert register.get(TASK, "2").tags["canary"] == "rolled_back" and "12 of 12 times" in register.get(TASK, "2").tags["canary_reasons"]
+    assert registry.get(TASK, "2").tags["canary"] == "rolled_back" and "12 of 12 times" in registry.get(TASK, "2").tags["canary_reasons"]
 
 
 def command(action: str, **facts: object) -> None:
@@ -221,7 +221,7 @@ def test_commands_of_the_dashboard_are_carried_out_once_and_answered(world: Worl
 def test_a_rollback_during_a_canary_ends_the_canary(world: World, reconciler: Reconciler) -> None:
     command("rollback")
     reconciler.turn()
-    assert register.get(TASK, "2").tags["canary"] == "rolled_back" and register.aliases(TASK)["champion"] == "1" and "taken back by key ann" in results()[0]
+    assert registry.get(TASK, "2").tags["canary"] == "rolled_back" and registry.aliases(TASK)["champion"] == "1" and "taken back by key ann" in results()[0]
 
 
 def test_without_registry_or_records_the_last_table_stays_and_it_is_said_once(

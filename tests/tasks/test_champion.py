@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import register
+from tasks import registry
 from tasks.champion import judge
 from tasks.errors import AnnealError
 from tasks.evaluate.params import Evaluate
@@ -44,15 +44,15 @@ def verdict(place: SimpleNamespace, params: Gate = GATE) -> Verdict:
     return judge(NAME, params, EVALUATE, place.weights, place.reports, place.adapter)
 
 
-def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts: str) -> register.Version:
+def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts: str) -> registry.Version:
     """Make a champion with the tuned adapter, another hash and these predictions."""
     import shutil
 
     adapter, evaluate = shutil.copytree(place.adapter, tmp_path / "champion" / "adapter"), tmp_path / "champion" / "evaluate"
     write_json(adapter / "artifact.json", {**read_json(adapter / "artifact.json"), "artifact_sha256": "another", **facts})
     write_jsonl(evaluate / "predictions.jsonl", predictions)
-    register.promote(register.register(NAME, adapter, evaluate, {}, {}))
-    return register.alias(NAME, "champion")
+    registry.promote(registry.register(NAME, adapter, evaluate, {}, {}))
+    return registry.alias(NAME, "champion")
 
 
 def tuned(place: SimpleNamespace) -> list[dict]:

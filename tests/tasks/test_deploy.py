@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks import deploy as deploying
-from tasks import register
+from tasks import registry
 from tasks.errors import AnnealError
 from tasks.files import write_json
 from tasks.serve import probe, routes, state
@@ -26,14 +26,14 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     with serving.world(tmp_path, monkeypatch, PORT) as made:
         write_json(Path("weights/source.json"), {"weights_sha256": BASE})
         write_json(Path("other/source.json"), {"weights_sha256": "c" * 64})
-        register.promote(made.version("one"))
+        registry.promote(made.version("one"))
         made.serve("a")
         once(made.params)
         made.version("two", parity=False)
         yield made
 
 
-def deploy(world: World, version: register.Version, weights: str = "weights", **changes: Any) -> tuple[str, probe.Parity]:
+def deploy(world: World, version: registry.Version, weights: str = "weights", **changes: Any) -> tuple[str, probe.Parity]:
     return deploying.deploy(version, Path(weights), world.params.deploy.model_copy(update=changes), world.params.servers)
 
 
@@ -43,9 +43,9 @@ def refuse(*_: object) -> probe.Parity:
 
 def test_a_version_is_loaded_beside_the_champion_and_marked_and_who_answers_stays(world: World) -> None:
     before = routes.read()
-    assert not deploying.is_available(register.get(TASK, "2"), world.params.deploy)
-    assert deploy(world, register.get(TASK, "2")) == (f"http://127.0.0.1:{PORT}/v1", GOOD)
-    assert register.get(TASK, "2").tags["parity"] == "0.9900" and deploying.is_available(register.get(TASK, "2"), world.params.deploy)
+    assert not deploying.is_available(registry.get(TASK, "2"), world.params.deploy)
+    assert deploy(world, registry.get(TASK, "2")) == (f"http://127.0.0.1:{PORT}/v1", GOOD)
+    assert registry.get(TASK, "2").tags["parity"] == "0.9900" and deploying.is_available(registry.get(TASK, "2"), world.params.deploy)
     assert routes.read() == before and set(world.stubs["a"].adapters) == {"things@1", "things@2"} and world.started == []
     once(world.params)
     assert routes.read().tasks[TASK].targets["champion"] == before.tasks[TASK].targets["champion"]
@@ -55,8 +55,8 @@ def test_a_version_that_disagrees_leaves_nothing_behind(world: World, monkeypatc
     monkeypatch.setattr(deploying, "_verify", refuse)
     before, kept = routes.read(), state.read_all()
     with pytest.raises(AnnealError, match="the deployment is refused"):
-        deploy(world, register.get(TASK, "2"))
-    assert set(world.stubs["a"].adapters) == {"things@1"} and "parity" not in register.get(TASK, "2").tags
+        deploy(world, registry.get(TASK, "2"))
+    assert set(world.stubs["a"].adapters) == {"things@1"} and "parity" not in registry.get(TASK, "2").tags
     once(world.params)
     assert (routes.read(), state.read_all()) == (before, kept)
 
@@ -64,7 +64,7 @@ def test_a_version_that_disagrees_leaves_nothing_behind(world: World, monkeypatc
 def test_a_champion_that_is_checked_again_and_disagrees_goes_on_answering(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploying, "_verify", refuse)
     with pytest.raises(AnnealError):
-        deploy(world, register.get(TASK, "1"))
+        deploy(world, registry.get(TASK, "1"))
     assert set(world.stubs["a"].adapters) == {"things@1"}
 
 
@@ -79,7 +79,7 @@ def test_other_options_start_the_other_slot_and_the_running_one_is_not_touched(w
         world.stack.enter_context(serving.running(serving.Stub(), PORT + 1))
 
     monkeypatch.setattr("tasks.serve.supervisor.start", start)
-    url, _ = deploy(world, register.get(TASK, "2"), max_model_len=512)
+    url, _ = deploy(world, registry.get(TASK, "2"), max_model_len=512)
     assert started == ["vllm-b"] and url == f"http://127.0.0.1:{PORT + 1}/v1" and state.read("b").verified
     once(world.params)
     assert {target.url for target in routes.read().tasks[TASK].targets.values()} == {url}
@@ -91,25 +91,25 @@ def test_a_new_server_that_fails_is_stopped_and_its_slot_is_free_again(world: Wo
 
     monkeypatch.setattr(probe, "wait_until_healthy", never)
     with pytest.raises(AnnealError, match="did not start"):
-        deploy(world, register.get(TASK, "2"), max_model_len=512)
+        deploy(world, registry.get(TASK, "2"), max_model_len=512)
     assert world.started == ["vllm-b"] and world.stopped == ["vllm-b"] and state.read("b") is None and state.read("a")
 
 
 def test_a_server_on_trial_that_a_killed_deployment_left_makes_room(world: World) -> None:
     state.write("b", state.State("left", "127.0.0.1", PORT + 1))
-    deploy(world, register.get(TASK, "2"))
+    deploy(world, registry.get(TASK, "2"))
     assert state.read("b") is None and world.stopped == ["vllm-b"]
 
 
 def test_two_busy_slots_are_one_sentence(world: World) -> None:
     world.serve("b", base="d" * 64)
     with pytest.raises(AnnealError, match="both vLLM slots are in use .*a: things@1"):
-        deploy(world, register.get(TASK, "2"), max_model_len=512)
+        deploy(world, registry.get(TASK, "2"), max_model_len=512)
 
 
 def test_other_weights_than_it_was_trained_on_are_refused(world: World) -> None:
     with pytest.raises(AnnealError, match="version 2 was trained on other weights than other holds now"):
-        deploy(world, register.get(TASK, "2"), weights="other")
+        deploy(world, registry.get(TASK, "2"), weights="other")
 
 
 def test_the_reference_of_a_version_is_kept_with_its_adapter(world: World) -> None:
@@ -118,7 +118,7 @@ def test_the_reference_of_a_version_is_kept_with_its_adapter(world: World) -> No
     three = world.folder / "made" / "three"
     made.rename(three)
     write_json(three / "adapter/artifact.json", {"artifact_sha256": "hash-of-three", "base_sha256": BASE, "parts": {"adapter_model.safetensors": "3"}})
-    version = register.register(TASK, three / "adapter", three / "evaluate", {"gate": "passed", "base_sha256": BASE}, {}, Path("reference"))
+    version = registry.register(TASK, three / "adapter", three / "evaluate", {"gate": "passed", "base_sha256": BASE}, {}, Path("reference"))
     deploy(world, version)
     once(world.params)
     assert (Path(routes.read().tasks[TASK].targets["challenger"].folder) / "reference/classes.json").exists()

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tasks.clean import clean
 from tasks.errors import AnnealError
-from tasks.prepare.format import clean, format_row, render
+from tasks.prepare.format import format_row
 from tasks.prepare.params import Prepare
+from tasks.template import render
 
 any_text = st.text(st.characters(), max_size=40)  # lone surrogates too
 

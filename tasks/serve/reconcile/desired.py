@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks import register, tracking
+from tasks import registry, tracking
 from tasks.serve import state
 from tasks.serve.routes import ALIASES
 
@@ -41,7 +41,7 @@ class Desired:
     superseded: tuple[Wanted, ...] = ()
 
 
-def wanted(version: register.Version) -> Wanted:
+def wanted(version: registry.Version) -> Wanted:
     """The version with what its tags say."""
     tags = version.tags
     is_open = tags.get("canary") == "open"
@@ -62,7 +62,7 @@ def read(tasks: list[str]) -> dict[str, Desired]:
     """The registered ones of `tasks`; raises what `tracking.client` and MLflow raise when the store is away."""
     found = {}
     for task in tasks:
-        entry = register.look(task)
+        entry = registry.look(task)
         if entry is not None:
             aliases, versions = entry
             by_number = {version.version: wanted(version) for version in versions}

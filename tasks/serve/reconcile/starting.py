@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks import register
+from tasks import registry
 from tasks.errors import AnnealError
 from tasks.params import Params
 from tasks.serve import slots, state
@@ -50,17 +50,17 @@ def _wanted(one: Wanted, params: Deploy, slot: str) -> state.State | None:
 def kept(one: Wanted) -> str:
     """The folder with the adapter of `one`, copied from the registry again when it is gone."""
     if not (Path(one.folder) / "artifact.json").exists():
-        version = register.get(one.task, one.version)
+        version = registry.get(one.task, one.version)
         keep(version)
     return one.folder
 
 
-def keep(version: register.Version) -> Path:
+def keep(version: registry.Version) -> Path:
     """A kept copy of the adapter of `version`, with the reference data that it was registered with."""
     name = state.adapter_folder(version.name, version.artifact)
-    folder = state.keep(register.folder(version, "adapter"), name)
-    if not (folder / "reference").exists() and register.has(version, "reference"):
-        state.keep(register.folder(version, "reference"), f"{name}/reference")
+    folder = state.keep(registry.folder(version, "adapter"), name)
+    if not (folder / "reference").exists() and registry.has(version, "reference"):
+        state.keep(registry.folder(version, "reference"), f"{name}/reference")
     if not (folder / "artifact.json").exists():
         raise AnnealError(f"{version.name} version {version.version} has no artifact.json in the registry: it was not made by `make pipeline`; register it again.")
     return folder

@@ -1,0 +1,144 @@
+"""What an answer is: the one place that writes it for training, reads it back, says what is wrong with it and whether it is right.
+
+An answer is a mapping of columns to texts, whatever the model writes: a JSON object (`answer: [category, reply]`), or a
+text that a template makes of columns (`answer: "{{ reply }}"`). A template of plain words and columns is read backwards,
+so a text answer has the same columns as the rows; one that computes something reads as the single column `text`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tasks import template
+from tasks.clean import clean
+
+TEXT = "text"  # the one column of an answer that cannot be read backwards into columns of a row
+
+Classes = Mapping[str, frozenset[str]]  # label column: the values it may have
+
+
+class AnswerFormat(Protocol):
+    """How answers are written and read. `columns`: what an answer holds, in the order in which it is written."""
+
+    columns: tuple[str, ...]
+    is_json: bool
+
+    def write(self, row: Mapping[str, object]) -> str:
+        """The answer as the model should write it, from a row's (or an answer's) columns."""
+        ...
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """`{column: text}` of a written answer; None when it is not one."""
+        ...
+
+
+@dataclass(frozen=True)
+class JsonAnswer:
+    """One JSON object whose columns are texts."""
+
+    columns: tuple[str, ...]
+    is_json = True
+
+    def write(self, row: Mapping[str, object]) -> str:
+        """`row`'s columns as one JSON object; KeyError names a column that it lacks."""
+        return json.dumps({column: row[column] for column in self.columns}, ensure_ascii=False)
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """The object's columns; None for what is not exactly one object, repeats a key, lacks a column, or holds half a character."""
+        try:
+            value = json.loads(text, object_pairs_hook=_without_repeats)
+        except (ValueError, RecursionError):  # a model that repeats itself writes a thousand brackets
+            return None
+        if not isinstance(value, dict) or not all(isinstance(value.get(column), str) for column in self.columns):
+            return None
+        answer = {column: value[column] for column in self.columns}
+        return None if any(has_half_character(entry) for entry in answer.values()) else answer
+
+
+@dataclass(frozen=True)
+class TextAnswer:
+    """A text that a template makes of columns."""
+
+    template: str
+    is_json = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The template's columns; `text` alone where it cannot be read backwards."""
+        return template.columns(self.template) if self._is_plain else (TEXT,)
+
+    @property
+    def _is_plain(self) -> bool:
+        pieces = template.parts(self.template)
+        return pieces is not None and any(piece.kind == "column" for piece in pieces)
+
+    def write(self, row: Mapping[str, object]) -> str:
+        """The template filled from `row`; AnnealError for a column that it lacks. An answer that was read as `text` is written as it was."""
+        return str(row[TEXT]) if not self._is_plain and set(row) == {TEXT} else template.render(self.template, row)
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """The template's columns; None for a blank text, and for one that the template does not make in exactly one way."""
+        text = text.strip()
+        if not text or has_half_character(text):
+            return None
+        answer = template.invert(text, self.template.strip()) if self._is_plain else {TEXT: text}
+        return answer if answer is not None and all(entry.strip() for entry in answer.values()) else None
+
+
+def format_of(spec: Sequence[str] | str) -> AnswerFormat:
+    """The format that `prepare.answer` of params.yaml, or `answer` of a version's format.json, describes."""
+    return TextAnswer(spec) if isinstance(spec, str) else JsonAnswer(tuple(spec))
+
+
+def valid(form: AnswerFormat, text: str, classes: Classes) -> dict[str, str] | None:
+    """`{column: text}` of a written answer whose labels are of known classes; None when it is not one."""
+    answer = form.read(text)
+    return None if answer is None or problem(form, answer, classes) else answer
+
+
+def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
+    """Why `answer` (`{column: text}`) is not a whole answer of this task, in one clause; None when it is one."""
+    names = ", ".join(form.columns)
+    if not isinstance(answer, Mapping) or not all(isinstance(value, str) for value in answer.values()):
+        return f"it must be an object of texts: {names}"
+    if missing := [column for column in form.columns if column not in answer]:
+        return f"it lacks `{missing[0]}` (it needs {names})"
+    if unknown := [column for column in answer if column not in form.columns]:
+        return f"`{unknown[0]}` is not a column of the answer ({names})"
+    if halves := [column for column, value in answer.items() if has_half_character(value)]:
+        return f"`{halves[0]}` holds half of a character (a lone surrogate)"
+    for label, known in classes.items():
+        if label in answer and clean(answer[label]) not in known:
+            return f"`{label}` is not one of its known values ({', '.join(sorted(known))})"
+    return None
+
+
+def agrees(said: Mapping[str, str] | None, right: Mapping[str, str], labels: Sequence[str]) -> bool:
+    """Whether an answer as read (None: it was not one) is the right one: in the `labels` that `right` names, in all its columns where there are none."""
+    if said is None:
+        return False
+    return all(column in said and same(said[column], right[column]) for column in compared(right, labels))
+
+
+def compared(right: Mapping[str, str], labels: Sequence[str]) -> list[str]:
+    """The columns in which an answer is compared with `right`."""
+    return [label for label in labels if label in right] or list(right)
+
+
+def same(said: str, right: str) -> bool:
+    """Whether two values are the same text, as data are cleaned; case counts."""
+    return clean(said) == clean(right)
+
+
+def has_half_character(text: str) -> bool:
+    r"""Whether `text` holds a lone surrogate (U+D800 to U+DFFF): JSON can write one as `\ud83d`, UTF-8 cannot."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object as a dict; ValueError for a repeated key, of which json.loads would silently keep the last."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key is repeated")
+    return value

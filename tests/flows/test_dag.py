@@ -1,0 +1,124 @@
+"""flows/dag.py on a small DAG of its own: order, cache, sentences for what goes wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import dag
+from tasks.errors import AnnealError, TransientError
+
+DAG = """
+stages:
+  last:
+    cmd: python -c "open('c','w').write(open('b').read())"
+    deps: [b]
+    outs: [c]
+  first:
+    cmd: python -c "print('hello from first'); open('b','w').write(open('a').read())"
+    deps: [a]
+    outs: [b]
+  broken:
+    cmd: python -c "import sys; print('error, a - the sentence of the stage.'.replace(',',' -').replace('error -', 'error:')); sys.exit(1)"
+    outs: [d]
+  passing:
+    cmd: python -c "import sys; print('error' + ':' + ' no answer.'); sys.exit(75)"
+    outs: [e]
+  killed:
+    cmd: python -c "import os; os.kill(os.getpid(), 9)"
+    outs: [f]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "dvc.yaml").write_text(DAG)
+    (tmp_path / "a").write_text("one")
+    monkeypatch.chdir(tmp_path)
+    for words in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(words, check=True)
+    return tmp_path
+
+
+def test_stages_come_after_those_they_depend_on(project: Path) -> None:
+    assert dag.stages("last") == ["first", "last"]
+
+
+def test_a_stage_runs_once_and_its_lines_are_heard(project: Path) -> None:
+    heard: list[str] = []
+    assert not dag.is_up_to_date("first")
+    assert dag.run("first", heard.append)
+    assert "hello from first" in heard
+    assert dag.is_up_to_date("first")
+
+
+def test_an_output_that_is_only_gone_is_brought_back_not_made_again(project: Path) -> None:
+    dag.run("first", print)
+    (project / "b").unlink()
+    assert not dag.is_up_to_date("first")
+    assert not dag.run("first", print)
+    assert (project / "b").read_text() == "one"
+
+
+def test_a_failed_stage_ends_with_its_own_sentence(project: Path) -> None:
+    with pytest.raises(dag.StageFailed, match=r"^broken: .*the sentence of the stage\.$") as caught:
+        dag.run("broken", print)
+    assert not isinstance(caught.value, TransientError)
+
+
+def test_a_failure_that_may_pass_can_be_retried(project: Path) -> None:
+    with pytest.raises(TransientError, match=r"^passing: no answer\.$"):
+        dag.run("passing", print)
+
+
+def test_a_killed_stage_is_called_killed(project: Path) -> None:
+    with pytest.raises(dag.StageFailed, match=r"killed was killed \(signal 9\).*run again"):
+        dag.run("killed", print)
+
+
+@pytest.mark.parametrize("content", ["<<<<<<< HEAD\nschema: '2.0'\n", "stages: [", "stages:\n  first: 3\n", "- 1\n", "\x00"])
+def test_a_damaged_lock_file_is_found_before_use_and_the_remedy_named(project: Path, content: str) -> None:
+    dag.LOCK.write_text(content)
+    with pytest.raises(AnnealError, match=r"^dvc\.lock is damaged .*git checkout dvc\.lock"):
+        dag.check_lock()
+
+
+def test_a_sound_lock_file_passes(project: Path) -> None:
+    dag.check_lock()
+    dag.run("first", print)
+    dag.check_lock()
+
+
+def test_dvcs_own_torn_lock_does_not_block(project: Path) -> None:
+    dag.RWLOCK.parent.mkdir(parents=True, exist_ok=True)
+    dag.RWLOCK.write_text('{"read": {"')
+    dag.check_lock()
+    assert dag.run("first", print)
+
+
+def test_a_damaged_cache_file_is_found_before_it_is_brought_back(project: Path) -> None:
+    dag.run("first", print)
+    (cached,) = [path for path in (project / ".dvc/cache/files").rglob("*") if path.is_file() and path.read_text() == "one"]
+    cached.chmod(0o644)
+    cached.write_text("two")
+    cached.chmod(0o444)
+    (project / "b").unlink()
+    with pytest.raises(AnnealError, match=r"DVC's cache of b is damaged \(.*\): delete that file"):
+        dag.run("first", print)
+    cached.unlink()
+    assert dag.run("first", print)
+    assert (project / "b").read_text() == "one"
+
+
+def test_a_copy_of_the_project_finds_what_this_one_has_computed(project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    dag.run("first", print)
+    copy = tmp_path_factory.mktemp("copy")
+    for name in ("a", "dvc.yaml"):
+        (copy / name).write_bytes((project / name).read_bytes())
+    for words in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(words, cwd=copy, check=True)
+    dag.share_results(copy)
+    monkeypatch.chdir(copy)
+    assert not dag.run("first", print)
+    assert (copy / "b").read_text() == "one"
