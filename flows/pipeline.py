@@ -14,7 +14,7 @@ from flows import dag, server
 from tasks import params as settings
 from tasks import stage as edge
 from tasks import tracking
-from tasks.errors import AnnealError, TransientError
+from tasks.errors import NotPromoted, TransientError
 
 PIPELINE_LOCK = Path(".anneal/pipeline.lock")
 GRACE = 5.0  # seconds after Ctrl-C
@@ -70,7 +70,7 @@ def _run_flow(params: settings.Params, model: str) -> None:
             step("release")
         step("report")
         if not steps.verdict.passed:
-            raise AnnealError(f"{model} was not promoted: " + "; ".join(reason[2:] for reason in steps.verdict.reasons if reason.startswith("✗")) + ".")
+            raise NotPromoted(model, steps.verdict.failures)
 
     server.silence_tracebacks()
     try:

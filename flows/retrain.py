@@ -15,7 +15,7 @@ from flows import pipeline, server
 from tasks import database, tracking
 from tasks import params as settings
 from tasks import stage as edge
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_json
 from tasks.retrain import book, gather, records
 from tasks.retrain.decide import should_retrain
@@ -138,11 +138,11 @@ def carry_out(engine: Engine, params: settings.Params, task: str, number: int, c
         say(f"{task}: {harvest(engine, params, task, kept_copy(task), time.time()).words()}")
         pipeline.run(task)
         outcome = told(task, champion)
+    except NotPromoted as refusal:
+        outcome = f"{REFUSED} by the gate: {'; '.join(refusal.reasons)}."
     except AnnealError as error:
-        prefix = f"{task} was not promoted: "
-        outcome = f"{REFUSED} by the gate: {str(error).removeprefix(prefix)}" if str(error).startswith(prefix) else f"{FAILED}: {error}"
-        if outcome.startswith(FAILED):
-            raise
+        outcome = f"{FAILED}: {error}"
+        raise
     except Exception as error:
         outcome = f"{FAILED}: {type(error).__name__}"
         raise

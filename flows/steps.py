@@ -14,7 +14,7 @@ from tasks import release as releasing
 from tasks.champion import judge
 from tasks.deploy import deploy, is_available
 from tasks.files import read_json, sha256, write_json
-from tasks.gate import Verdict
+from tasks.gate import Check, Verdict
 from tasks.params import Params
 from tasks.registry import Version
 from tasks.serve import routes, state
@@ -30,7 +30,7 @@ class Steps:
         self.weights = Path(f"models/{self.model.parent}/weights")
         self.adapter, self.reports = Path(f"models/{model}/adapter"), Path(f"reports/{model}")
         self.done: list[dict] = []
-        self.verdict = Verdict(False, ("✗ the run ended before the gate",))
+        self.verdict = Verdict(False, (Check(False, "the run ended before the gate"),))
         self.version: Version | None = None
         self.held_back = False
         self.released: tuple[str, ...] = ()
@@ -142,7 +142,7 @@ class Steps:
             "commit": commit() or None,
             "stages": list(self.done),
             "evaluation": {**metrics, "intervals": read_json(evaluate / "intervals.json"), "seconds_per_answer": paces},
-            "gate": {"passed": self.verdict.passed, "reasons": list(self.verdict.reasons), "held_back": self.held_back},
+            "gate": {**asdict(self.verdict), "held_back": self.held_back},
             "registry": {
                 "name": self.name,
                 "version": self.version.version,

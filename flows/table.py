@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tasks.gate import Check
+
 
 def show(steps: Any) -> None:
     """Print stages, figures, verdict, registry, endpoint and where to look; only the stages when the run ended early."""
@@ -21,8 +23,8 @@ def show(steps: Any) -> None:
     console.print(_figures(summary["evaluation"]))
     gate = summary["gate"]
     console.print(f"gate      {'passed' if gate['passed'] else 'refused'}")
-    for reason in gate["reasons"]:
-        console.print(f"          {reason}", markup=False)
+    for check in gate["checks"]:
+        console.print(f"          {Check(**check)}", markup=False)
     if gate["held_back"]:
         console.print("          this version was rolled back; `make decisions` shows why, and `make promote` promotes it all the same")
     if registry := summary["registry"]:

@@ -7,7 +7,7 @@ from tasks import registry
 from tasks.evaluate.metrics import score_rows
 from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, read_jsonl, whole_directory, write_jsonl
-from tasks.gate import Gate, Verdict, gate
+from tasks.gate import Check, Gate, Verdict, gate
 
 
 def judge(name: str, params: Gate, evaluation: Evaluate, weights: Path, reports: Path, adapter: Path) -> Verdict:
@@ -19,10 +19,8 @@ def judge(name: str, params: Gate, evaluation: Evaluate, weights: Path, reports:
     if champion is not None and champion.artifact != artifact:
         rival = _champions_answers(champion, tuned, evaluation, weights, reports / "champion")
         if rival is None:
-            return Verdict(
-                False,
-                (f"✗ cannot be compared with the champion (version {champion.version}): it was trained on other weights than {weights} holds; `make promote` promotes by hand",),
-            )
+            words = f"cannot be compared with the champion (version {champion.version}): it was trained on other weights than {weights} holds; `make promote` promotes by hand"
+            return Verdict(False, (Check(False, words),))
     scores = [_scores(predictions, evaluation, params.compare_on) for predictions in (tuned, parent, rival)]
     return gate(params, read_json(reports / "evaluate" / "metrics.json")["tuned"], *scores)
 

@@ -17,3 +17,14 @@ class TransientError(AnnealError):
     """A hub or a server did not answer: the same call may go through later."""
 
     exit_status = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class NotPromoted(AnnealError):
+    """The gate refused `model`; `reasons` are the words of the checks that did not hold."""
+
+    def __init__(self, model: str, reasons: tuple[str, ...]) -> None:
+        super().__init__(model, reasons)
+        self.model, self.reasons = model, reasons
+
+    def __str__(self) -> str:
+        return f"{self.model} was not promoted: {'; '.join(self.reasons)}."

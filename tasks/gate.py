@@ -18,11 +18,32 @@ class Gate(Section):
 
 
 @dataclass(frozen=True)
+class Check:
+    """One thing that the gate looked at: whether it held, and the sentence that says so."""
+
+    held: bool
+    words: str
+
+    def __str__(self) -> str:
+        return f"{'✓' if self.held else '✗'} {self.words}"
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """Whether the model passes, and one sentence for each thing that was looked at."""
+    """Whether the model passes, and all that was looked at."""
 
     passed: bool
-    reasons: tuple[str, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The checks for display: ✓ or ✗ before the words. Code asks `checks` and never parses these."""
+        return tuple(map(str, self.checks))
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """The words of the checks that did not hold."""
+        return tuple(check.words for check in self.checks if not check.held)
 
 
 def gate(params: Gate, metrics: dict[str, float], tuned: list[float], parent: list[float], champion: list[float] | None) -> Verdict:
@@ -32,10 +53,10 @@ def gate(params: Gate, metrics: dict[str, float], tuned: list[float], parent: li
     """
     checks = [*_minimums(params, metrics), _beats_parent(params, tuned, parent)]
     if champion is None:
-        checks.append((True, "there is no other champion to compare with"))
+        checks.append(Check(True, "there is no other champion to compare with"))
     else:
         checks.append(_not_worse(params, tuned, champion))
-    return Verdict(all(held for held, _ in checks), tuple(f"{'✓' if held else '✗'} {words}" for held, words in checks))
+    return Verdict(all(check.held for check in checks), tuple(checks))
 
 
 def mcnemar(better: list[float], worse: list[float]) -> tuple[int, int, float]:
@@ -50,26 +71,27 @@ def mcnemar(better: list[float], worse: list[float]) -> tuple[int, int, float]:
     return won, lost, binomtest(won, won + lost, 0.5, alternative="greater").pvalue if won + lost else 1.0
 
 
-def _minimums(params: Gate, metrics: dict[str, float]) -> list[tuple[bool, str]]:
+def _minimums(params: Gate, metrics: dict[str, float]) -> list[Check]:
     checks = []
     for name, least in sorted(params.minimum.items()):
         if name not in metrics:
-            checks.append((False, f"{name} has a minimum but was not measured; the metrics are {', '.join(sorted(metrics))}"))
+            words = f"{name} has a minimum but was not measured; the metrics are {', '.join(sorted(metrics))}"
+            checks.append(Check(False, words))
         else:
-            checks.append((metrics[name] >= least, f"{name} is {metrics[name]:.3f}, the minimum is {least:g}"))
+            checks.append(Check(metrics[name] >= least, f"{name} is {metrics[name]:.3f}, the minimum is {least:g}"))
     return checks
 
 
-def _beats_parent(params: Gate, tuned: list[float], parent: list[float]) -> tuple[bool, str]:
+def _beats_parent(params: Gate, tuned: list[float], parent: list[float]) -> Check:
     won, lost, p = mcnemar(tuned, parent)
     held = p < params.alpha
     found = f"{won} rows won, {lost} lost (McNemar p = {p:.2g}, needs < {params.alpha:g})"
-    return held, f"{'better' if held else 'not shown to be better'} than its parent on {params.compare_on}: {found}"
+    return Check(held, f"{'better' if held else 'not shown to be better'} than its parent on {params.compare_on}: {found}")
 
 
-def _not_worse(params: Gate, tuned: list[float], champion: list[float]) -> tuple[bool, str]:
+def _not_worse(params: Gate, tuned: list[float], champion: list[float]) -> Check:
     won, lost, p_worse = mcnemar(champion, tuned)
     difference = (lost - won) / len(tuned)
     held = -difference <= params.max_drop and p_worse >= params.alpha
     found = f"{lost} rows won, {won} lost (difference {difference:+.3f}, allowed -{params.max_drop:g}; McNemar p of a loss = {p_worse:.2g})"
-    return held, f"{'not worse' if held else 'worse'} than the champion on {params.compare_on}: {found}"
+    return Check(held, f"{'not worse' if held else 'worse'} than the champion on {params.compare_on}: {found}")

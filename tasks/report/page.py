@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.files import read_jsonl, write_text
 from tasks.report import plots
 from tasks.report.samples import choose, system_prompt, tally
-from tasks.report.verdict import headline, measures, reasons
+from tasks.report.verdict import checks, headline, measures
 
 TEMPLATE = "page.html.jinja"
 
@@ -26,7 +26,7 @@ def write_report(summary: dict, evaluate: Path, baseline: Path, train: Path, out
         summary=summary,
         headline=headline(summary),
         measures=measures(summary["evaluation"]),
-        reasons=reasons(summary["gate"]),
+        checks=checks(summary["gate"]),
         loss=plots.loss_curves(read_csv(train / "loss.csv")),
         lengths=plots.length_histograms(read_csv(train / "lengths.csv")),
         xray=os.path.relpath(train / "xray.html", out.parent) if (train / "xray.html").exists() else None,

@@ -46,8 +46,8 @@ def headline(summary: dict) -> Headline:
     failed = [stage["name"] for stage in summary["stages"] if stage["state"] == "failed"]
     trouble = f" {' and '.join(failed)} failed, so read what follows with care." if failed else ""
     if not summary["gate"]["passed"]:
-        marks = [mark for mark, _ in reasons(summary["gate"])]
-        count = f" ({marks.count('✗')} of {len(marks)} checks failed)" if "✗" in marks else ""
+        held = [check["held"] for check in summary["gate"]["checks"]]
+        count = f" ({held.count(False)} of {len(held)} checks failed)" if False in held else ""
         return Headline("refused", "Not promoted", f"{model} did not pass its gate{count}. What was in production before stays there." + trouble)
     if registry is None:
         return Headline("waiting", "Not promoted yet", f"{model} passed its gate but is not in the registry." + trouble)
@@ -57,9 +57,9 @@ def headline(summary: dict) -> Headline:
     return Headline("promoted", "Promoted", f"{model} passed every check of its gate. It is {version}, and the champion." + trouble)
 
 
-def reasons(gate: dict) -> list[tuple[str, str]]:
-    """(mark, words) of each reason: the mark is ✓, ✗, or • where the gate put none."""
-    return [(reason[0], reason[1:].strip()) if reason[:1] in ("✓", "✗") else ("•", reason) for reason in gate["reasons"]]
+def checks(gate: dict) -> list[tuple[bool, str]]:
+    """(whether it held, words) of each thing that the gate looked at."""
+    return [(check["held"], check["words"]) for check in gate["checks"]]
 
 
 def measures(evaluation: dict) -> list[Measure]:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from flows import pipeline, retrain
 from tasks import database
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_jsonl, write_json, write_jsonl, write_text
 from tasks.ingest import Ingest
 from tasks.ingest import ingest as ingest_data
@@ -120,7 +120,7 @@ def test_what_came_of_it_is_told_apart(home, monkeypatch, version, aliases, held
 
 def test_a_refusal_of_the_gate_is_an_outcome_and_a_failure_an_error(home, monkeypatch):
     def refuse(model: str) -> None:
-        raise AnnealError("sort was not promoted: worse than the champion.")
+        raise NotPromoted("sort", ("worse than the champion",))
 
     def fail(model: str) -> None:
         raise AnnealError("ingest@tickets: line 3 is broken.")

@@ -33,7 +33,7 @@ SUMMARY = {
         },
         "seconds_per_answer": {"parent": 1.3, "tuned": 0.9},
     },
-    "gate": {"passed": True, "reasons": ["✓ valid_json is 0.981, the minimum is 0.95"]},
+    "gate": {"passed": True, "checks": [{"held": True, "words": "valid_json is 0.981, the minimum is 0.95"}]},
     "registry": {"name": "triage", "version": "3", "aliases": ["champion"]},
     "endpoint": {
         "url": "http://127.0.0.1:8000/v1",
@@ -109,7 +109,7 @@ def test_report_escapes_what_the_model_says(render, folders, summary):
     write_jsonl(folders["evaluate"] / "predictions.jsonl", [answer(place, reply=ATTACK) if place % 2 else answer(place, ATTACK) for place in range(12)])
     write_table(folders["evaluate"] / "confusion" / "intent.csv", ["actual", "predicted"], [[ATTACK, "$x_{$"], ["--><script>", ATTACK]])
     summary["where"][ATTACK] = "javascript:alert(1)"
-    summary["gate"]["reasons"] = [f"✓ {ATTACK}"]
+    summary["gate"]["checks"] = [{"held": True, "words": ATTACK}]
     html = render(summary)
     page = Page(html)
     assert not [tag for tag, _ in page.tags if tag in ("script", "img")]
@@ -158,7 +158,8 @@ def test_report_without_labels_still_renders(render, folders, summary):
 
 
 def test_report_of_a_refused_model_says_so(render, summary):
-    summary["gate"] = {"passed": False, "reasons": ["✓ there is no other champion", "✗ valid_json is 0.700, the minimum is 0.95"]}
+    checks = [{"held": True, "words": "there is no other champion"}, {"held": False, "words": "valid_json is 0.700, the minimum is 0.95"}]
+    summary["gate"] = {"passed": False, "checks": checks}
     summary["registry"]["aliases"] = ["challenger"]
     html = render(summary)
     assert "Not promoted" in html and "1 of 2 checks failed" in html and "valid_json is 0.700, the minimum is 0.95" in html
