@@ -133,7 +133,11 @@ def same(said: str, right: str) -> bool:
 
 def has_half_character(text: str) -> bool:
     r"""Whether `text` holds a lone surrogate (U+D800 to U+DFFF): JSON can write one as `\ud83d`, UTF-8 cannot."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -7,5 +7,11 @@ def clean(text: str) -> str:
     """`text` in Unicode NFC, without control characters (but for line breaks), trailing blanks and outer white space."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
     text = "".join(character for character in text if character == "\n" or unicodedata.category(character) not in ("Cc", "Cs"))
+    text = text.replace("\ufeff", "")  # a byte-order mark is how a file begins, not what a person wrote
     text = unicodedata.normalize("NFC", text)  # last: what stood apart may now be one character
     return "\n".join(line.rstrip() for line in text.split("\n")).strip()
+
+
+def encodable(text: str) -> str:
+    """`text` as UTF-8 can write it: a half of a character (a lone surrogate) becomes U+FFFD, two that belong together become one."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import contract
 from tasks.errors import AnnealError
 from tasks.serve.gateway import keys
 from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.limits import Places
 from tasks.serve.gateway.proxy import events
 from tasks.serve.params import Records
-from tests.tasks.gateway import House, house, write_folder
+from tests.tasks.gateway import House, house
 
 RIGHT = {"category": "billing", "intent": "refund", "priority": "high", "reply": "Mail me at a@b.com."}
 
@@ -143,19 +142,16 @@ def test_a_torn_key_file_changes_nothing(tmp_path: Path) -> None:
     assert ring.find(key) is None
 
 
-def test_a_contract_without_classes_or_json(tmp_path: Path) -> None:
-    """Older versions have no reference; an answer by a template is one text."""
-    folder = write_folder(tmp_path / "a", answer="{{ reply }}", user="{% if subject %}{{ subject }}{% endif %} {{ body }} {{ subject }}")
-    (folder / "reference" / "classes.json").unlink()
-    found = contract.load(folder)
-    assert found.inputs == ("subject", "body") and not found.json
-    assert found.check("any words") == {"text": "any words"} and found.check(" ") is None
-    assert contract.text_of({"text": "any words"}, found) == "any words"
-    plain = contract.load(write_folder(tmp_path / "b"))
-    assert plain.check(contract.text_of(RIGHT, plain)) == RIGHT
-    (tmp_path / "b" / "format.json").write_text('{"system": "x"}')
-    with pytest.raises(AnnealError, match="lacks"):
-        contract.load(tmp_path / "b")
+def test_a_label_of_a_correction_is_compared_and_kept_cleaned(home: House) -> None:
+    """`billing ` is billing, in data as in corrections."""
+    with home.client() as client:
+        request_id = asked(client)
+        said = {**RIGHT, "category": "billing \r\n", "priority": "\ufeffhigh"}
+        assert client.post("/feedback", json={"request_id": request_id, "correction": said}).status_code == 201
+        wrong = client.post("/feedback", json={"request_id": request_id, "correction": {**RIGHT, "x" * 9000: ""}})
+    assert wrong.status_code == 422 and len(wrong.json()["error"]["message"]) < 500
+    kept = next(row["correction"] for row in home.rows("feedback") if row["request_id"] == request_id)
+    assert (kept["category"], kept["priority"]) == ("billing", "high")
 
 
 @given(st.lists(st.binary(max_size=20).map(lambda part: part.replace(b"x", b"\n\n")), max_size=12))

@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import math
 
 from starlette.requests import ClientDisconnect, Request
 
+from tasks.serve.gateway import schema
 from tasks.serve.gateway.errors import Refusal, bad
 
 MOST_CHOICES = 16
+MOST_DEPTH = 100  # levels of a body: what comes after may recurse
+LARGEST = 2**64  # whole numbers beyond it are not the same for every reader of JSON
 PATIENCE = 30.0  # seconds for a body to come
 TEXT_PARTS = ("text", "refusal", "input_text", "output_text")
 FORBIDDEN = {
@@ -43,27 +47,67 @@ async def read(request: Request, limit: int) -> bytes:
 
 
 def text(raw: bytes) -> str:
-    """`raw` as UTF-8; Refusal 400 when it is not."""
+    """`raw` as UTF-8, without a byte-order mark; Refusal 400 when it is not."""
     try:
-        return raw.decode("utf-8")
+        return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise bad(f"The body is not UTF-8 (byte {error.start}).", code="invalid_utf8") from None
 
 
 def parse(raw: bytes) -> dict:
-    """The JSON object in `raw`; Refusal 400 when it is none, or holds what JSON or Unicode don't have (NaN, half a character)."""
+    """The JSON object in `raw`; Refusal 400 when it is not one, or holds what not every reader of JSON takes in the same way.
+
+    That is NaN, half of a character, a number beyond 64 bits, a key that is repeated, and nesting without end.
+    """
+    words = text(raw)
     try:
-        value = json.loads(text(raw), parse_constant=_no_number)
+        value = json.loads(words, parse_constant=_constant, parse_float=_float, parse_int=_whole, object_pairs_hook=_object)
         json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise bad(f"The body is not valid JSON ({type(error).__name__}).", code="invalid_json") from None
+    except RecursionError:
+        raise _malformed("is nested too deeply") from None
     if not isinstance(value, dict):
-        raise bad("The body must be a JSON object.", code="invalid_json")
+        raise _malformed("must be a JSON object")
+    if _is_deep(value):
+        raise _malformed("is nested too deeply")
     return value
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(name)
+def _malformed(reason: str) -> Refusal:
+    return bad(f"The body {reason}.", code="invalid_json")
+
+
+def _constant(name: str) -> None:
+    raise _malformed(f"has {name} for a number: JSON has no such number")
+
+
+def _float(digits: str) -> float:
+    if not math.isfinite(value := float(digits)):
+        raise _malformed("has a number that is too large: 64 bits are the limit")
+    return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > len(str(LARGEST)) + 1 or abs(int(digits)) >= LARGEST:
+        raise _malformed("has a number that is too large: 64 bits are the limit")
+    return int(digits)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _malformed("has an object that repeats a key")
+    return value
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        level = [child for node in level if isinstance(node, dict | list) for child in (node.values() if isinstance(node, dict) else node)]
+        if not level:
+            return False
+    return True
 
 
 def check(body: dict, chat: bool, limit: int) -> dict:
@@ -79,6 +123,7 @@ def check(body: dict, chat: bool, limit: int) -> dict:
         raise bad("`stream` must be true or false.", "stream")
     if not isinstance(body.get("stream_options"), dict | None):
         raise bad("`stream_options` must be an object.", "stream_options")
+    schema.check(body)
     prompts = 1
     if chat:
         _check_messages(body.get("messages"))

@@ -5,6 +5,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
+from tasks.clean import encodable
 from tasks.contract import Contract
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.records import Writer
@@ -55,8 +56,8 @@ class Exchange:
 
     @property
     def text(self) -> str:
-        """The first choice of the answer, as far as it came."""
-        return "".join(self._texts)
+        """The first choice of the answer, as far as it came, in characters that JSON and databases can write."""
+        return encodable(self._written)
 
     def read(self, value: object) -> None:
         """Take in a whole answer, or one piece of a stream."""
@@ -70,6 +71,8 @@ class Exchange:
                 continue
             message = choice.get("message") or choice.get("delta") or choice
             content = message.get("content") or message.get("text") or ""
+            if not isinstance(content, str):
+                raise TypeError("the content of an answer is not a text")
             if self._size < MOST_TEXT:
                 self._texts.append(content)
                 self._size += len(content)
@@ -92,7 +95,7 @@ class Exchange:
     def judge(self) -> None:
         """Check the answer against the contract; nothing to say for requests that are not the task's."""
         if self.contract and self.judged:
-            self.result = self.contract.check(self.text)
+            self.result = self.contract.check(self._written)
             self.valid = self.result is not None
 
     def finish(self, status: int, error: str | None = None) -> None:
@@ -114,6 +117,11 @@ class Exchange:
         if self.valid is not None:
             self.metrics.answers.labels(*labels, "true" if self.valid else "false").inc()
         self.writer.put(self._row(status, latency))
+
+    @property
+    def _written(self) -> str:
+        """The answer as it came; only the halves of a character that came in two pieces are put together."""
+        return "".join(self._texts).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
     def _row(self, status: int, latency: float) -> dict:
         return {

@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import insert, select
 
+from tasks.clean import clean
 from tasks.database import commands, feedback
 from tasks.redaction import redact
 from tasks.serve.gateway import body as bodies
@@ -96,7 +97,7 @@ def _keep(door: Door, caller: Caller, said: Opinion) -> int:
         raise Refusal(404, "request_not_found", "No request of this key has this id, or it was not kept (records.sample, records.retention_days).", "request_id")
     if said.correction is not None:
         _check(door, found[0], said.correction)
-    correction = {column: storable(redact(text)) for column, text in said.correction.items()} if said.correction is not None else None
+    correction = said.correction and {column: storable(redact(clean(text))) for column, text in said.correction.items()}
     thumb = {"up": 1, "down": -1, None: None}[said.thumb]
     return _insert(door, feedback, {"at": time.time(), "request_id": said.request_id, "key_id": caller.id, "thumb": thumb, "correction": correction})
 
@@ -108,7 +109,7 @@ def _check(door: Door, task: str, correction: dict[str, str]) -> None:
     if contract is None:
         raise Refusal(503, "not_ready", "The task has no champion to say what an answer must be; ask again later.", wait=10)
     if problem := contract.problem(correction):
-        raise Refusal(422, "invalid_correction", f"The correction is no answer of this task: {problem}.", "correction")
+        raise Refusal(422, "invalid_correction", f"The correction is not an answer of this task: {problem[:400]}.", "correction")
 
 
 def _insert(door: Door, table: Any, row: dict) -> int:

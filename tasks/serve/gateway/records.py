@@ -12,6 +12,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine, delete, insert, select
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
+from tasks.clean import encodable
 from tasks.database import feedback, requests
 from tasks.errors import AnnealError
 from tasks.redaction import redact, redact_all
@@ -191,7 +192,7 @@ def forget(engine: Engine, before: float, batch: int = 500, most: int = 100) -> 
 def storable(value: object) -> object:
     """`value` without what no database takes: NUL, and halves of characters."""
     if isinstance(value, str):
-        return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+        return encodable(value.replace("\0", ""))
     if isinstance(value, dict):
         return {storable(str(name)): storable(entry) for name, entry in value.items()}
     return [storable(entry) for entry in value] if isinstance(value, list) else value

@@ -62,7 +62,11 @@ def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict, d
         row = contract.row(given)
     except AnnealError as error:
         raise bad(str(error), "input") from None
-    return row, {"messages": contract.messages(row), "temperature": 0, "max_tokens": max_tokens}
+    try:
+        messages = contract.messages(row)
+    except AnnealError:  # the sentence has the template in it, which is not the client's
+        raise bad("The task's template cannot be filled in with this input.", "input") from None
+    return row, {"messages": messages, "temperature": 0, "max_tokens": max_tokens}
 
 
 def _shadow(door: Door, exchange: Exchange, choice: Choice, given: object) -> None:
