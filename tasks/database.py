@@ -35,7 +35,7 @@ requests = Table(
     Column("completion_tokens", Integer),
     Column("finish_reason", String(32)),
     Column("valid", Boolean),  # the answer is what the task's answers must be; null for requests that are not one
-    Column("input", JSON),  # {column: text} of the task's template, or {"messages": [...]}
+    Column("input", JSON),  # {column: text} of the task's template, {"messages": [...]} with "tools" where it brought any, or {"prompt": ...}
     Column("output", Text),
     Index("requests_by_task", "task", "at"),
     Index("requests_over_time", "at", "task", "version", "role", "status", "error", "valid", "latency"),  # all that the dashboard adds up

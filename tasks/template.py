@@ -41,6 +41,7 @@ def problem(template: str) -> str | None:
     return None
 
 
+@lru_cache
 def columns(template: str) -> tuple[str, ...]:
     """The columns that `template` names, in the order in which it does; AnnealError when it does not parse."""
     from jinja2 import TemplateSyntaxError, meta, nodes
@@ -54,6 +55,7 @@ def columns(template: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
+@lru_cache
 def parts(template: str) -> tuple[Part, ...] | None:
     """The pieces of a template of plain words and plain columns; None for one that computes something."""
     from jinja2 import meta, nodes
@@ -84,6 +86,12 @@ def invert(text: str, template: str, one_line: Iterable[str] = ()) -> dict[str, 
         return None
     lazy, greedy = (_match(text, pieces, frozenset(one_line), is_lazy) for is_lazy in (True, False))
     return lazy if lazy is not None and lazy == greedy else None
+
+
+def fits(text: str, template: str) -> bool:
+    """Whether `template` could have made `text`, but for white space around it; True for a template that computes, of which nobody can tell."""
+    tried = ((text, parts(template)), (text.strip(), parts(template.strip())))
+    return any(pieces is None or _match(words, pieces, frozenset(), True) is not None for words, pieces in tried)
 
 
 def _match(text: str, pieces: tuple[Part, ...], one_line: frozenset[str], is_lazy: bool) -> dict[str, str] | None:

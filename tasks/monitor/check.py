@@ -10,7 +10,8 @@ import numpy as np
 from sqlalchemy import Engine, insert, select
 
 from tasks.database import checks
-from tasks.monitor import figures, records, state, verdict
+from tasks.messages import Kind
+from tasks.monitor import figures, kinds, records, state, verdict
 from tasks.monitor.embedding import Embed, embed, remembering
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import digest, read_reference
@@ -58,8 +59,10 @@ def check(engine: Engine, task: str, target: Target, params: Monitor, now: float
         labels = records.new_labels(engine, task, target.artifact, known.labels, now)
         bins, draws = events(scores, found.rows, labels.rows, target.artifact)
         after = state.advance(known, scores.streams, bins, draws, now)
-        after = replace(after, requests=found.window, labels=labels.window)
-        after, facts = _judged(engine, task, target, params, now, scores, after, found.count)
+        apart = kinds.count(found.rows, reference.template)
+        note = kinds.new(apart, known.kinds, len(found.rows))
+        after = replace(after, requests=found.window, labels=labels.window, kinds=sorted({*known.kinds, *apart}))
+        after, facts = _judged(engine, task, target, params, now, scores, after, found.count, note)
         page = write_report(facts, reports / task)
         after = replace(after, row={**after.row, "report": str(page)})
         state.save(folder, after)
@@ -73,9 +76,13 @@ def checks_of_a_year(params: Monitor) -> int:
 
 
 def events(scores: Scores, rows: list[dict], labels: list[dict], artifact: str) -> tuple[np.ndarray, np.ndarray]:
-    """(bins, draws), (events, streams) each: the requests, then the corrections. A draw depends on the event and the version only."""
-    asked = [i for i, row in enumerate(rows) if row["input"] is not None]
-    answered = [i for i, row in enumerate(rows) if row["status"] == 200 and row["output"] is not None]
+    """(bins, draws), (events, streams) each: the requests, then the corrections. A draw depends on the event and the version only.
+
+    Requests of a kind that is not judged, and what is said about them, are in no stream.
+    """
+    asked = [i for i, row in enumerate(rows) if kinds.of(row, scores.template) is Kind.TASK]
+    answered = [i for i in asked if rows[i]["status"] == 200 and rows[i]["output"] is not None]
+    labels = kinds.judged(labels, scores.template)
     bins = np.full((len(rows), len(scores.streams)), -1)
     if asked:
         inputs = [rows[i]["input"] for i in asked]
@@ -88,30 +95,33 @@ def events(scores: Scores, rows: list[dict], labels: list[dict], artifact: str) 
     return np.concatenate([bins, late]), np.array(draws).reshape(len(keys), len(scores.streams))
 
 
-def _judged(engine: Engine, task: str, target: Target, params: Monitor, now: float, scores: Scores, after: state.State, count: int) -> tuple[state.State, Facts]:
-    """The state with its verdict and row, and the facts of the report."""
+def _judged(engine: Engine, task: str, target: Target, params: Monitor, now: float, scores: Scores, after: state.State, count: int, note: str) -> tuple[state.State, Facts]:
+    """The state with its verdict and row, and the facts of the report; `note` is said with either verdict."""
     evidence = state.evidence(after, scores.streams)
     threshold = verdict.line(len(evidence), params.false_alarms_per_year)
     rows = records.latest(engine, task, target.artifact, now, params.report_rows)
-    inputs = [row["input"] for row in rows if row["input"] is not None]
-    answers = [row["output"] for row in rows if row["status"] == 200 and row["output"] is not None]
+    judged, apart = kinds.judged(rows, scores.template), kinds.count(rows, scores.template)
+    inputs = [row["input"] for row in judged]
+    answers = [row["output"] for row in judged if row["status"] == 200 and row["output"] is not None]
     vectors = scores.embed(scores.asked(inputs))
-    labelled = records.labelled(engine, task, target.artifact, now, params.report_rows)
+    corrected = kinds.judged(records.labelled(engine, task, target.artifact, now, params.report_rows), scores.template)
+    labelled = [(row["output"], row["correction"]) for row in corrected]
     latest = figures.of_inputs(scores, inputs, vectors) | figures.of_answers(scores, answers) | figures.of_labels(scores, labelled) | figures.of_service(rows)
-    latest |= figures.distance(scores, vectors, params)
+    latest |= figures.distance(scores, vectors, params) | kinds.figures(apart, len(rows))
     reference = figures.of_reference(scores)
     found = verdict.is_drifted(evidence, threshold, latest, reference)
     alarm = after.alarm or ({"at": now, "reasons": list(found.reasons)} if found.alarm else None)
     reasons = [] if alarm is None else list(found.reasons or alarm["reasons"])
     if after.alarm:
         reasons.append(f"this alarm was raised on {moment(after.alarm['at'])} and stands until another version serves")
+    reasons += [note] if note else []
     kept = {name: value for name, value in latest.items() if not scores.is_one_of_many(name)}
-    numbers = {**kept, "threshold": threshold, "latest": float(len(rows)), FRESH: float(after.fresh)}
+    numbers = {**kept, "threshold": threshold, "latest": float(len(judged)), FRESH: float(after.fresh)}
     shown = {**evidence, verdict.ALL: verdict.together(evidence)}
     row = {"at": now, "task": task, "version": target.version, "artifact": target.artifact, "requests": count, "alarm": alarm is not None}
     row |= {"reasons": reasons, "evidence": shown, "figures": numbers, "report": None}
     after = replace(after, alarm=alarm, row=row)
-    return after, Facts(row, reference, history(engine, task, target.artifact), scores, inputs, answers)
+    return after, Facts(row, reference, history(engine, task, target.artifact), scores, inputs, answers, kinds.sentence(apart, len(rows)))
 
 
 def moment(at: float) -> str:

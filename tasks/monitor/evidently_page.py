@@ -51,8 +51,8 @@ def _inputs(scores: Scores, inputs: list[dict]) -> object:
 def _answers(scores: Scores, answers: list[str]) -> object:
     import pandas as pd
 
-    found = [texts.parsed(text, scores.template["answer"]) for text in answers]
-    labels = {label: [scores.class_of(answer, label) for answer in found] for label in scores.reference.classes}
+    found = [scores.form.read(text) for text in answers]
+    labels = {label: [scores.class_of(answer, label) for answer in found] for label in scores.labels}
     return pd.DataFrame({"characters of the answer": [float(len(text)) for text in answers], "valid": [str(answer is not None) for answer in found], **labels})
 
 

@@ -10,6 +10,7 @@ from tasks.monitor.mmd import mmd
 from tasks.monitor.params import Monitor
 from tasks.monitor.scores import OTHER, Scores
 
+EXACT_MATCH = "exact_match"
 MOST_POINTS = 500  # of each side in the two-sample test
 
 
@@ -38,23 +39,22 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
     """Class shares, length, refusals and validity of some answers; nothing for none."""
     if not answers:
         return {}
-    found = [texts.parsed(text, scores.template["answer"]) for text in answers]
+    found = [scores.form.read(text) for text in answers]
     figures = {"answer_length_median": float(np.median([len(text) for text in answers])), "refusals": _mean([texts.is_refusal(text) for text in answers])}
-    if isinstance(scores.template["answer"], list):
-        figures |= {"valid_json": _mean([answer is not None for answer in found]), "valid_json_n": float(len(found))}
-    for label, classes in scores.reference.classes.items():
+    figures |= {"valid_json": _mean([answer is not None for answer in found]), "valid_json_n": float(len(found))}
+    for label, classes in scores.labels.items():
         counts = Counter(scores.class_of(answer, label) for answer in found)
         figures |= {f"{label}={name}": counts[name] / len(found) for name in (*classes, OTHER)}
     return figures
 
 
 def of_labels(scores: Scores, pairs: list[tuple[str, dict]]) -> dict[str, float]:
-    """`{label}_accuracy` and `{label}_accuracy_n` over (answer, right answer by column)."""
+    """`{label}_accuracy` over (answer, right answer by column), `exact_match` where answers have no labels; each with its `_n`."""
+    marks = {f"{label}_accuracy": scores.wrong(pairs, label) for label in scores.labels} or {EXACT_MATCH: scores.wrong(pairs)}
     figures: dict[str, float] = {}
-    for label in scores.reference.classes:
-        known = [((texts.parsed(text, scores.template["answer"]) or {}).get(label), right[label]) for text, right in pairs if label in right]
-        if known:
-            figures |= {f"{label}_accuracy": _mean([said == right for said, right in known]), f"{label}_accuracy_n": float(len(known))}
+    for name, wrong in marks.items():
+        if known := [not mark for mark in wrong if mark is not None]:
+            figures |= {name: float(np.mean(known)), f"{name}_n": float(len(known))}
     return figures
 
 
@@ -69,7 +69,7 @@ def of_reference(scores: Scores) -> dict[str, float]:
     """The same figures of the reference: rows that the scores were not fitted on, and the evaluation's answers."""
     inputs, tests = scores.held_out(), scores.reference.predictions
     found = of_inputs(scores, inputs, scores.embed(scores.asked(inputs)))
-    return found | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, [(row["text"], row["row"]) for row in tests])
+    return found | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, scores.marked_tests())
 
 
 def distance(scores: Scores, vectors: np.ndarray, params: Monitor) -> dict[str, float]:

@@ -11,6 +11,7 @@ from tasks.database import feedback, requests
 from tasks.monitor.reference import digest
 
 LATE = 900.0  # seconds that a row may be written after a newer one; later ones are not waited for
+ASKED = (requests.c.input, requests.c.path, requests.c.finish_reason, requests.c.output)  # what tells of which kind a request is, and its answer
 MOST = 5000  # requests scored in one check; of more, these many by the hash of their ids, which knows nothing of what they say
 
 
@@ -79,9 +80,9 @@ def _plain(row: Any) -> dict:
 
 
 def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> Found:
-    """Corrections {id, at, output, correction} of the version's answers up to `now` that `window` has not taken; the first of each request counts."""
+    """Corrections {id, at, correction, *ASKED} of the version's answers up to `now` that `window` has not taken; the first of each request counts."""
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
-    wanted = select(feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, requests.c.output).select_from(joined)
+    wanted = select(feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, *ASKED).select_from(joined)
     wanted = wanted.where(_of(task, artifact), feedback.c.at > window.since, feedback.c.at <= now)
     with engine.connect() as connection:
         listed = [row._mapping for row in connection.execute(wanted)]
@@ -92,7 +93,7 @@ def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: fl
         for request, key, correction in connection.execute(asked.order_by(feedback.c.id)):
             if isinstance(correction, dict):
                 first.setdefault(request, key)
-    rows = [dict(row) for row in sorted(corrected, key=lambda row: (row["at"], row["id"])) if first[row["request_id"]] == row["id"]]
+    rows = [_plain(row) for row in sorted(corrected, key=lambda row: (row["at"], row["id"])) if first[row["request_id"]] == row["id"]]
     return Found(rows, len(rows), window.take((row["id"], row["at"]) for row in listed))
 
 
@@ -104,14 +105,14 @@ def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> 
     return rows
 
 
-def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[tuple[str, dict]]:
-    """(answer, right answer) of the newest `limit` corrected requests of the version, the last correction of each."""
+def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[dict]:
+    """{id, correction, *ASKED} of the newest `limit` corrected requests of the version, the last correction of each."""
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
-    wanted = select(requests.c.id, requests.c.output, feedback.c.correction).select_from(joined).where(_of(task, artifact), feedback.c.at <= now)
+    wanted = select(requests.c.id, feedback.c.correction, *ASKED).select_from(joined).where(_of(task, artifact), feedback.c.at <= now)
     with engine.connect() as connection:
-        rows = connection.execute(wanted.order_by(feedback.c.at.desc(), feedback.c.id.desc()).limit(4 * limit)).all()
-    found: dict[str, tuple[str, dict]] = {}
-    for key, output, correction in rows:
-        if isinstance(correction, dict) and output is not None:
-            found.setdefault(key, (output, correction))
-    return list(found.values())[:limit]
+        rows = [row._mapping for row in connection.execute(wanted.order_by(feedback.c.at.desc(), feedback.c.id.desc()).limit(4 * limit))]
+    newest: dict[str, dict] = {}
+    for row in rows:
+        if isinstance(row["correction"], dict) and row["output"] is not None:
+            newest.setdefault(row["id"], _plain(row))
+    return list(newest.values())[:limit]

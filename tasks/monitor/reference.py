@@ -1,10 +1,14 @@
 """The reference of a version: the rows it was trained and evaluated on and its answers to the latter, reduced to what the monitor compares with."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from tasks.answer import AnswerFormat, format_of
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
+from tasks.template import columns as template_columns
 
 SPLITS = ("train", "validation", "test")
 
@@ -13,10 +17,20 @@ SPLITS = ("train", "validation", "test")
 class Reference:
     """What `write_reference` wrote, and the template of the version: `format.json`."""
 
-    rows: list[dict]  # {id, split, input, answer}
+    rows: list[dict]  # {id, split, input, answer}, the last two by column
     predictions: list[dict]  # {id, text, expected, row}
     classes: dict[str, list[str]]
     template: dict  # {system, user, answer}
+
+    @cached_property
+    def form(self) -> AnswerFormat:
+        """How the version's answers are read."""
+        return format_of(self.template["answer"])
+
+    @cached_property
+    def labels(self) -> dict[str, list[str]]:
+        """Classes of each label that an answer says."""
+        return {label: classes for label, classes in self.classes.items() if label in self.form.columns}
 
 
 def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: int, out: Path) -> None:
@@ -25,11 +39,11 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
     `prepared` and `evaluate` are the folders of those stages, `labels` the columns whose classes are known.
     """
     template = read_json(prepared / "format.json")
-    columns = columns_of(template["user"])
+    columns, form = template_columns(template["user"]), format_of(template["answer"])
     every = [{**row, "split": split} for split in SPLITS if (prepared / f"{split}.jsonl").exists() for row in read_jsonl(prepared / f"{split}.jsonl")]
     rows = []
     for row in sample(every, limit):
-        answer = {column: row["row"][column] for column in template["answer"]} if isinstance(template["answer"], list) else row["answer"]
+        answer = right_answer(form, row["answer"], row["row"])
         rows.append({"id": row["id"], "split": row["split"], "input": {column: row["row"].get(column, "") for column in columns}, "answer": answer})
     write_jsonl(out / "rows.jsonl", rows)
     predictions = sample(read_jsonl(evaluate / "predictions.jsonl"), limit)
@@ -47,17 +61,19 @@ def read_reference(folder: Path) -> Reference | None:
     place = folder / "reference"
     if not all((place / name).exists() for name in ("rows.jsonl", "predictions.jsonl", "classes.json")):
         return None
+    template = read_json(folder / "format.json")
     rows = [{**row, "input": redact_all(row["input"])} for row in read_jsonl(place / "rows.jsonl")]
+    for row in rows:
+        if isinstance(row["answer"], str):  # as older versions kept an answer that is a text
+            row["answer"] = right_answer(format_of(template["answer"]), row["answer"], {})
     predictions = [{**row, "text": redact(row["text"])} for row in read_jsonl(place / "predictions.jsonl")]
-    return Reference(rows, predictions, read_json(place / "classes.json"), read_json(folder / "format.json"))
+    return Reference(rows, predictions, read_json(place / "classes.json"), template)
 
 
-def columns_of(template: str) -> list[str]:
-    """The columns that a Jinja template asks for, sorted."""
-    from jinja2 import meta
-    from jinja2.sandbox import SandboxedEnvironment
-
-    return sorted(meta.find_undeclared_variables(SandboxedEnvironment().parse(template)))
+def right_answer(form: AnswerFormat, written: str, row: Mapping[str, str]) -> dict[str, str]:
+    """The right answer to `row` by column: as `written` is read, or, where it can be read in several ways, as the row has it."""
+    answer = form.read(written)
+    return answer if answer is not None else {column: row[column] for column in form.columns if column in row}
 
 
 def sample(rows: list[dict], limit: int) -> list[dict]:

@@ -12,7 +12,7 @@ from tasks.report.drawing import BAD, MUTED, PARENT, TUNED, picture
 
 KEPT = 50  # pages of a task
 TOP = 12.0  # of the plot: beyond, how much evidence there is does not matter
-PERCENT = ("new_words", "other_language", "missing_fields", "refusals", "valid_json", "error_rate")
+PERCENT = ("new_words", "other_language", "missing_fields", "refusals", "valid_json", "exact_match", "error_rate", "not_judged")
 HIDDEN = ("threshold", "normal_is_traffic", "latest")
 
 
@@ -26,6 +26,7 @@ class Facts:
     scores: Scores
     inputs: list[dict]
     answers: list[str]
+    apart: str = ""  # a sentence about requests that are not judged
 
 
 def write_report(facts: Facts, folder: Path) -> Path:
@@ -51,6 +52,7 @@ def write_report(facts: Facts, folder: Path) -> Path:
             if name not in HIDDEN and not name.endswith("_n")
         ],
         evidently=evidently_page.write(facts.scores, facts.inputs, facts.answers, folder / "evidently.html"),
+        apart=facts.apart,
         fresh=row["figures"]["normal_is_traffic"] == 1,
     )
     write_text(page, text)

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.answer import agrees
+from tasks.clean import clean
 from tasks.monitor import texts
 from tasks.monitor.embedding import Embed, nearest, novelty
 from tasks.monitor.martingale import BINS
-from tasks.monitor.reference import Reference, columns_of, digest
+from tasks.monitor.reference import Reference, digest, right_answer
+from tasks.template import columns
 
 FEW = 8  # classes of a label that is what requests are about; of labels with more, it is also followed how rare the answers are
 OTHER = "(other)"
+WRONG, EXACT = "answer wrong", "exact match of answers"  # stream and group of answers without labels
 SELDOM = 0.1  # the cut of what is seldom and should stay so
 
 
@@ -37,14 +41,15 @@ class Scores:
     def __init__(self, reference: Reference, embed: Embed) -> None:
         """Fit on one half of the training rows of `reference`."""
         self.reference, self.template, self.embed = reference, reference.template, embed
-        self.columns = columns_of(self.template["user"])
+        self.form, self.labels = reference.form, reference.labels
+        self.columns = columns(self.template["user"])
         self.fit = fit_rows(reference.rows)
         self.question = texts.Question(self.template["user"])
         known = self.asked([row["input"] for row in self.fit])
         self.vocabulary, self.spelling = frozenset(word for text in known for word in texts.words(text)), texts.Spelling(known)
         self.language = Counter(map(texts.language, known)).most_common(1)[0][0]
         self.vectors = embed(known)
-        self.common = {label: Counter(str(row["answer"].get(label)) for row in self.fit if isinstance(row["answer"], dict)) for label in reference.classes}
+        self.common = {label: Counter(clean(str(row["answer"].get(label))) for row in self.fit) for label in self.labels}
         self.edges = {name: edges(values) for name, values in self._unseen(known).items()}
         self.subjects = self._subjects()
         self.streams = self._streams()
@@ -64,9 +69,9 @@ class Scores:
 
     def _subjects(self) -> np.ndarray:
         """(fitted rows,): what each is about: its class of the first label with few classes; where there is none, one of eight clusters."""
-        label = next((label for label, classes in self.reference.classes.items() if 1 < len(classes) <= FEW), None)
+        label = next((label for label, classes in self.labels.items() if 1 < len(classes) <= FEW), None)
         if label is not None:
-            return np.array([str(row["answer"].get(label)) for row in self.fit])
+            return np.array([clean(str(row["answer"].get(label))) for row in self.fit])
         from sklearn.cluster import KMeans
 
         distinct = len(np.unique(self.vectors, axis=0))
@@ -78,16 +83,15 @@ class Scores:
         found += [Stream("novelty", "topics of requests", "high", "input"), Stream("missing", "missing fields", "rare", "input", SELDOM)]
         near = Counter(self.subjects.tolist())
         found += [Stream(f"near {name}", "subjects of requests", "class", "input", cut(near[name], len(self.fit))) for name in sorted(near)]
-        for label, classes in self.reference.classes.items():
+        for label, classes in self.labels.items():
             if len(classes) > FEW:
                 found.append(Stream(f"{label} rarity", f"{label} of answers", "both", "answer"))
             said, of = self.common[label], f"{label} of answers"
             found += [Stream(f"{label}: {name}", of, "class", "answer", cut(said[name], said.total())) for name in (*classes, OTHER)]
         found += [Stream("answer length", "length of answers", "both", "answer"), Stream("refusal", "refusals", "rare", "answer", SELDOM)]
-        if isinstance(self.template["answer"], list):
-            found.append(Stream("invalid", "validity of answers", "rare", "quality", SELDOM))
-            found += [Stream(f"{label} wrong", f"accuracy of {label}", "rare", "label", SELDOM) for label in self.reference.classes]
-        return found
+        found.append(Stream("invalid", "validity of answers", "rare", "quality", SELDOM))
+        found += [Stream(f"{label} wrong", f"accuracy of {label}", "rare", "label", SELDOM) for label in self.labels]
+        return found if self.labels else [*found, Stream(WRONG, EXACT, "rare", "label", SELDOM)]
 
     def pool(self) -> np.ndarray:
         """(streams, BINS): how often each score occurs among the rows that the functions were not fitted on."""
@@ -95,7 +99,7 @@ class Scores:
         bins = [
             self.of_inputs(inputs, self.embed(self.asked(inputs))),
             self.of_answers([row["text"] for row in tests]),
-            self.of_labels([(row["text"], row["row"]) for row in tests]),
+            self.of_labels(self.marked_tests()),
         ]
         counts = np.zeros((len(self.streams), BINS), int)
         for rows in bins:
@@ -107,6 +111,11 @@ class Scores:
         """The inputs of the reference that the functions were not fitted on."""
         fitted = {row["id"] for row in self.fit}
         return [row["input"] for row in self.reference.rows if row["id"] not in fitted] or [row["input"] for row in self.reference.rows]
+
+    def marked_tests(self) -> list[tuple[str, dict[str, str]]]:
+        """(answer, right answer by column) of the evaluation."""
+        tests = self.reference.predictions
+        return [(row["text"], right_answer(self.form, row["expected"], row["row"])) for row in tests]
 
     def asked(self, inputs: list[dict]) -> list[str]:
         """The text of each request."""
@@ -128,11 +137,11 @@ class Scores:
 
     def of_answers(self, answers: list[str]) -> np.ndarray:
         """(answers, streams) bins of what was answered, -1 in the other streams."""
-        bins, found = self._empty(len(answers)), [texts.parsed(text, self.template["answer"]) for text in answers]
+        bins, found = self._empty(len(answers)), [self.form.read(text) for text in answers]
         self._fill(bins, "answer length", [len(text) for text in answers])
         self._mark(bins, "refusal", [texts.is_refusal(text) for text in answers])
         self._mark(bins, "invalid", [answer is None for answer in found])
-        for label, classes in self.reference.classes.items():
+        for label, classes in self.labels.items():
             said = [self.class_of(answer, label) for answer in found]
             for name in (*classes, OTHER):
                 self._mark(bins, f"{label}: {name}", [value == name for value in said])
@@ -142,20 +151,29 @@ class Scores:
 
     def of_labels(self, pairs: list[tuple[str, dict]]) -> np.ndarray:
         """(pairs, streams) bins of (answer, right answer by column), -1 in the streams that are not about being right."""
-        bins, found = self._empty(len(pairs)), [texts.parsed(text, self.template["answer"]) or {} for text, _ in pairs]
-        for label in self.reference.classes:
-            known = [right.get(label) if isinstance(right, dict) else None for _, right in pairs]
-            self._mark(bins, f"{label} wrong", [None if value is None else answer.get(label) != value for answer, value in zip(found, known, strict=True)])
+        bins = self._empty(len(pairs))
+        for label in self.labels:
+            self._mark(bins, f"{label} wrong", self.wrong(pairs, label))
+        self._mark(bins, WRONG, self.wrong(pairs))
         return bins
 
+    def wrong(self, pairs: list[tuple[str, dict]], label: str | None = None) -> list[bool | None]:
+        """Whether each (answer, right answer by column) is wrong, in its `label` or as a whole; None where nothing says what is right."""
+        compared = (label,) if label else self.form.columns
+        marks: list[bool | None] = []
+        for text, right in pairs:
+            known = {column: right[column] for column in compared if isinstance(right.get(column), str)}
+            marks.append(not agrees(self.form.read(text), known, ()) if known else None)
+        return marks
+
     def class_of(self, answer: dict | None, label: str) -> str:
-        """The class that a parsed answer names, or `(other)`."""
-        value = (answer or {}).get(label)
-        return value if value in self.reference.classes[label] else OTHER
+        """The class that an answer as read names, or `(other)`."""
+        value = clean((answer or {}).get(label, ""))
+        return value if value in self.labels[label] else OTHER
 
     def is_one_of_many(self, name: str) -> bool:
         """True for the figure of one class (`intent=login_problem`) of a label that has too many to list."""
-        return len(self.reference.classes.get(name.partition("=")[0], ())) > FEW and "=" in name
+        return len(self.labels.get(name.partition("=")[0], ())) > FEW and "=" in name
 
     def _empty(self, rows: int) -> np.ndarray:
         return np.full((rows, len(self.streams)), -1)

@@ -28,6 +28,7 @@ class State:
     fresh: bool = False
     requests: Window = field(default_factory=Window)
     labels: Window = field(default_factory=Window)
+    kinds: list[str] = field(default_factory=list)  # of requests that are not judged, seen so far
     alarm: dict | None = None  # {at, reasons}
     row: dict | None = None  # of the last check, as it is or soon will be in the records
 

@@ -1,9 +1,12 @@
 """What of a request and of an answer is looked at: texts in, scores out."""
 
-import json
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
+
+from tasks.messages import last_text
+from tasks.template import columns, render
 
 WORD = re.compile(r"[^\W\d_]+")
 REFUSAL = re.compile(
@@ -17,27 +20,28 @@ def words(text: str) -> list[str]:
 
 
 class Question:
-    """The text of a request: its columns in the user template of the version, or the last message of a dialogue."""
+    """The text of a request: its columns in the user template of the version, or the last message of a chat."""
 
     def __init__(self, template: str) -> None:
-        """Compile `template` once. A column that a request does not have reads as nothing: that it is missing is a score of its own."""
-        from jinja2.sandbox import SandboxedEnvironment
-
-        self.template = SandboxedEnvironment(keep_trailing_newline=True).from_string(template)
+        """Columns that a request does not have read as nothing: that one is missing is a score of its own."""
+        self.template, self.columns = template, columns(template)
 
     def text(self, given: dict) -> str:
         """What was asked."""
         if isinstance(given.get("messages"), list):
-            said = [message.get("content") for message in given["messages"] if isinstance(message, dict) and message.get("role") == "user"]
-            return said[-1] if said and isinstance(said[-1], str) else ""
-        return self.template.render({column: "" if value is None else value for column, value in given.items()})
+            return last_text(given["messages"])
+        return render(self.template, {column: _plain(given.get(column)) for column in self.columns})
 
 
-def is_incomplete(given: dict, columns: list[str]) -> bool | None:
-    """True when a column of the template is missing or blank; None for a dialogue, which has no columns."""
-    if "messages" in given:
+def is_incomplete(given: dict, columns: Sequence[str]) -> bool | None:
+    """True when a column of the template is missing or blank; None for a chat, which has no columns."""
+    if isinstance(given.get("messages"), list):
         return None
-    return any(not str(given.get(column) or "").strip() for column in columns)
+    return any(not _plain(given.get(column)).strip() for column in columns)
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def language(text: str) -> str:
@@ -71,17 +75,6 @@ class Spelling:
     @staticmethod
     def _letters(text: str) -> str:
         return f" {' '.join(words(text))} "
-
-
-def parsed(text: str, columns: list[str] | str) -> dict | None:
-    """The answer as {column: text}, or None when it is no JSON object with texts in `columns`; a free text parses as nothing, {}."""
-    if isinstance(columns, str):
-        return {}
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) and all(isinstance(value.get(column), str) for column in columns) else None
 
 
 def is_refusal(text: str) -> bool:

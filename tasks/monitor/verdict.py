@@ -57,6 +57,11 @@ def _quote(group: str, now: dict[str, float], reference: dict[str, float]) -> st
     if group in SAID:
         name, words = SAID[group]
         return words.format(now[name], reference[name]) if name in now and name in reference else ""
+    if group == "exact match of answers":
+        name = "exact_match"
+        if name not in now or name not in reference:
+            return ""
+        return f"{now[name]:.0%} of {now[name + '_n']:.0f} corrected answers were right as they stood, {reference[name]:.0%} of the evaluation's"
     if group.startswith("accuracy of "):
         label = group.removeprefix("accuracy of ")
         name = f"{label}_accuracy"

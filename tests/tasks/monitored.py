@@ -43,7 +43,7 @@ def vectors(texts: list[str]) -> np.ndarray:
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
 
-def version(folder: Path, seed: int = 1, rows: int = 300, artifact: str = ARTIFACT, number: str = "1") -> Target:
+def version(folder: Path, seed: int = 1, rows: int = 300, artifact: str = ARTIFACT, number: str = "1", user: str = "{{ text }}") -> Target:
     """A kept version with a reference of `rows` rows, a fifth of them for test."""
     dice = random.Random(seed)
     made = [ticket(dice) for _ in range(rows)]
@@ -54,7 +54,7 @@ def version(folder: Path, seed: int = 1, rows: int = 300, artifact: str = ARTIFA
     tests = [{"id": f"r{i}", "text": answer(row, dice), "expected": "", "row": row} for i, row in enumerate(made) if i % 5 == 0]
     write_jsonl(folder / "reference/predictions.jsonl", tests)
     write_json(folder / "reference/classes.json", {"kind": sorted(KINDS)})
-    write_json(folder / "format.json", {"system": "Sort.", "user": "{{ text }}", "answer": ["kind", "reply"]})
+    write_json(folder / "format.json", {"system": "Sort.", "user": user, "answer": ["kind", "reply"]})
     return Target(number, artifact, f"sort@{number}", "http://127.0.0.1:1/v1", str(folder))
 
 
@@ -66,6 +66,20 @@ def ask(engine: Engine, rows: list[dict], at: float, prefix: str, seed: int = 0,
     with engine.begin() as connection:
         connection.execute(insert(requests), logged)
     return [row["id"] for row in logged]
+
+
+def chat(content: object, **more: object) -> dict:
+    """The input of a chat whose only message, of the user, has `content`."""
+    return {"messages": [{"role": "user", "content": content}], **more}
+
+
+def log(engine: Engine, inputs: list[dict], outputs: list[str], at: float, prefix: str, **changes: object) -> list[str]:
+    """Log any inputs with their outputs as answered requests, one a second from `at` on; their ids."""
+    same = {"task": "sort", "version": "1", "artifact": ARTIFACT, "role": "champion", "status": 200, "latency": 0.5}
+    rows = [same | {"id": f"{prefix}{i}", "at": at + i, "input": given, "output": output} | changes for i, (given, output) in enumerate(zip(inputs, outputs, strict=True))]
+    with engine.begin() as connection:
+        connection.execute(insert(requests), rows)
+    return [row["id"] for row in rows]
 
 
 def correct(engine: Engine, ids: list[str], rows: list[dict], at: float) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.monitor.reference import columns_of, read_reference, sample, write_reference
+from tasks.monitor.reference import read_reference, sample, write_reference
 
 ROWS = [{"id": f"r{i}", "row": {"id": f"r{i}", "subject": f"s{i}", "body": "b", "kind": "ab"[i % 2]}, "answer": "x", "messages": []} for i in range(30)]
 
@@ -26,8 +26,16 @@ def test_rows_have_the_columns_of_the_template_and_of_the_answer(tmp_path: Path)
     assert found.classes == {"kind": ["a", "b"]}
 
 
-def test_an_answer_that_is_a_template_is_kept_as_text(tmp_path: Path) -> None:
-    assert read_reference(_write(tmp_path, "{{ kind }}")).rows[0]["answer"] == "x"
+def test_an_answer_that_is_a_template_has_the_columns_of_the_rows(tmp_path: Path) -> None:
+    assert read_reference(_write(tmp_path, "{{ kind }}")).rows[0]["answer"] == {"kind": "x"}  # as the answer reads
+    assert read_reference(_write(tmp_path / "two", "{{ kind }} {{ body }}")).rows[0]["answer"] == {"kind": "a", "body": "b"}  # as the row has it
+    assert read_reference(_write(tmp_path / "computed", "{{ kind | upper }}")).rows[0]["answer"] == {"text": "x"}
+
+
+def test_the_text_that_an_older_version_kept_is_read(tmp_path: Path) -> None:
+    folder = _write(tmp_path, "{{ kind }}")
+    write_jsonl(folder / "reference/rows.jsonl", [{**row, "answer": "x"} for row in read_jsonl(folder / "reference/rows.jsonl")])
+    assert read_reference(folder).rows[0]["answer"] == {"kind": "x"}
 
 
 def test_a_sample_is_the_same_each_time_and_whatever_the_order(tmp_path: Path) -> None:
@@ -45,10 +53,6 @@ def test_a_version_without_a_reference_has_none(tmp_path: Path) -> None:
     folder = _write(tmp_path, ["kind"])
     (folder / "reference/classes.json").unlink()
     assert read_reference(folder) is None
-
-
-def test_columns_are_those_the_template_does_not_set_itself() -> None:
-    assert columns_of("{% set a = 1 %}{{ a }} {{ b }} {% for c in d %}{{ c }}{% endfor %}") == ["b", "d"]
 
 
 def test_personal_data_are_out_of_the_reference_as_they_are_out_of_the_records(tmp_path: Path) -> None:

@@ -59,7 +59,15 @@ def test_edges_leave_room_for_what_has_never_been_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "text"), [({"text": "a"}, "a"), ({}, ""), ({"text": None}, ""), ({"messages": [{"role": "user", "content": "b"}]}, "b"), ({"messages": ["x", {"role": "user"}]}, "")]
+    ("given", "text"),
+    [
+        ({"text": "a"}, "a"),
+        ({}, ""),
+        ({"text": None}, ""),
+        ({"messages": [{"role": "user", "content": "b"}]}, "b"),
+        ({"messages": ["x", {"role": "user"}]}, ""),
+        ({"messages": [{"role": "user", "content": ["b", {"type": "text", "text": "c"}]}]}, "b\nc"),
+    ],
 )
 def test_every_logged_input_has_a_text(given: dict, text: str) -> None:
     assert texts.Question("{{ text }}").text(given) == text
@@ -69,12 +77,6 @@ def test_every_logged_input_has_a_text(given: dict, text: str) -> None:
 def test_a_text_without_words_has_no_share_of_new_ones(text: str) -> None:
     assert texts.new_words(text, frozenset()) is None
     assert texts.Spelling(["some words"]).surprise(text) in (None, pytest.approx(texts.Spelling(["some words"]).surprise(text)))
-
-
-@pytest.mark.parametrize(("text", "valid"), [('{"kind": "a"}', True), ('{"kind": 1}', False), ("[]", False), ("no", False), ("[" * 9999, False), ('{"other": "a"}', False)])
-def test_an_answer_parses_when_it_holds_all_columns(text: str, valid: bool) -> None:
-    assert (texts.parsed(text, ["kind"]) is not None) == valid
-    assert texts.parsed(text, "{{ kind }}") == {}
 
 
 def test_refusals_are_known_by_their_phrases() -> None:

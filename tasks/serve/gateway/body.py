@@ -6,6 +6,7 @@ import math
 
 from starlette.requests import ClientDisconnect, Request
 
+from tasks.messages import TEXT_PARTS
 from tasks.serve.gateway import schema
 from tasks.serve.gateway.errors import Refusal, bad
 
@@ -13,7 +14,6 @@ MOST_CHOICES = 16
 MOST_DEPTH = 100  # levels of a body: what comes after may recurse
 LARGEST = 2**64  # whole numbers beyond it are not the same for every reader of JSON
 PATIENCE = 30.0  # seconds for a body to come
-TEXT_PARTS = ("text", "refusal", "input_text", "output_text")
 FORBIDDEN = {
     "prompt_logprobs": "it stops vLLM 0.32 when adapters run on a CPU",
     "best_of": "vLLM does not have it any more; use n",

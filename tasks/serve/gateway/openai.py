@@ -4,6 +4,7 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
+from tasks.messages import logged
 from tasks.serve import routes
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import shadow
@@ -31,7 +32,7 @@ async def _complete(request: Request, is_chat: bool) -> Response:
     caller = door.caller(request)
     raw = await bodies.read(request, door.settings.max_body_kib * 1024)
     body = bodies.check(bodies.parse(raw), is_chat, door.settings.max_tokens)
-    given = {"messages": body["messages"]} if is_chat else {"prompt": body["prompt"]}
+    given = logged(body) if is_chat else {"prompt": body["prompt"]}
     choice = door.follower.choose(body["model"])
     exchange = door.exchange(choice, request.url.path, caller, given, judged=is_chat)
     return await answer(door, exchange, body, request.receive, partial(shadow.start, door, exchange, body, choice.shadow))

@@ -1,0 +1,103 @@
+"""Messages of a chat: the text of one, whatever its form, and what kind of request the records hold.
+
+A version is trained on one kind of request: its template, filled in, behind its system message. What is asked in another
+way says nothing about whether the task's requests have changed, so it is told apart here, by its form alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from tasks import template
+from tasks.clean import clean
+
+TEXT_PARTS = ("text", "refusal", "input_text", "output_text")  # the types of a part that holds text
+CHAT, COMPLETIONS, TASKS = "/v1/chat/completions", "/v1/completions", "/tasks/{task}"  # paths, as the records have them
+TOOL_REASONS = ("tool_calls", "function_call")  # finish_reason of an answer that calls a tool
+
+
+class Kind(StrEnum):
+    """What a logged request is. Only a `TASK` is what the version was trained for; the others are counted, not judged."""
+
+    TASK = "requests of the task"
+    COMPLETION = "completions"
+    TOOLS = "tool calls"
+    DIALOGUE = "dialogues of several turns"
+    SYSTEM = "other system messages"
+    FORM = "texts in another form than the template's"
+    MEDIA = "content that is not text"
+    UNKNOWN = "requests without a kept input"
+
+
+def text_of(content: object) -> str | None:
+    r"""The text of a message's `content`, a text or a list of parts; None where a part is not a text.
+
+    Parts are joined as vLLM joins them for a template that takes texts (`vllm/renderers/chat_utils.py`): with line breaks,
+    empty ones left out.
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    texts = [_text_of_part(part) for part in content]
+    return None if None in texts else "\n".join(text for text in texts if text)
+
+
+def _text_of_part(part: object) -> str | None:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping) or part.get("type") not in TEXT_PARTS:
+        return None
+    text = part.get("text", part.get("refusal"))
+    return text if isinstance(text, str) else None
+
+
+def last_text(messages: Sequence[object]) -> str:
+    """What the user said last; empty where that is not a text."""
+    contents = [entry.get("content") for entry in messages if isinstance(entry, Mapping) and entry.get("role") == "user"]
+    return (text_of(contents[-1]) or "") if contents else ""
+
+
+def logged(body: Mapping[str, object]) -> dict[str, object]:
+    """What the records keep of a chat's checked `body`: its messages, and whether it brought tools."""
+    brought = any(body.get(name) for name in ("tools", "functions"))
+    return {"messages": body["messages"]} | ({"tools": True} if brought else {})
+
+
+def kind_of(given: object, form: Mapping[str, object], path: str | None = None, finish_reason: str | None = None) -> Kind:
+    """The kind of a logged request: its input `given`, its `path`, and how its answer ended.
+
+    `form` is the version's format.json (`system`, `user`). Without a path, which old records lack, the input decides.
+    """
+    if path == COMPLETIONS:
+        return Kind.COMPLETION
+    if not isinstance(given, Mapping):
+        return Kind.UNKNOWN
+    messages = given.get("messages")
+    if path == TASKS or not isinstance(messages, list):
+        is_prompt = path != TASKS and set(given) == {"prompt"} and "prompt" not in template.columns(str(form["user"]))
+        return Kind.COMPLETION if is_prompt else Kind.TASK
+    if given.get("tools") or finish_reason in TOOL_REASONS:
+        return Kind.TOOLS
+    return _kind_of_chat(messages, form)
+
+
+def _kind_of_chat(messages: Sequence[object], form: Mapping[str, object]) -> Kind:
+    if not all(isinstance(entry, Mapping) for entry in messages):
+        return Kind.MEDIA
+    entries = [entry for entry in messages if isinstance(entry, Mapping)]
+    roles = [entry.get("role") for entry in entries]
+    if "tool" in roles or "function" in roles or any(entry.get("tool_calls") for entry in entries):
+        return Kind.TOOLS
+    if [role for role in roles if role not in ("system", "developer")] != ["user"]:
+        return Kind.DIALOGUE
+    if roles != ["user"] and not (roles == ["system", "user"] and _is_same(entries[0].get("content"), form.get("system"))):
+        return Kind.SYSTEM
+    text = text_of(entries[-1].get("content"))
+    if text is None:
+        return Kind.MEDIA
+    return Kind.TASK if template.fits(text, str(form["user"])) else Kind.FORM
+
+
+def _is_same(content: object, system: object) -> bool:
+    text = text_of(content)
+    return text is not None and isinstance(system, str) and clean(text) == clean(system)
