@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.chat import collate, encode, encode_prompt, load_tokenizer
+from tasks.chat import collate, decode_answer, encode, encode_prompt, load_tokenizer
 from tasks.device import attention, compute_dtype, device, seed_everything
 
 
@@ -74,7 +74,7 @@ def _generate(model: Any, tokenizer: Any, dialogues: list[list[dict]], max_new_t
     for tokens in out[:, inputs["input_ids"].shape[1] :].tolist():
         finished = tokenizer.eos_token_id in tokens
         kept = tokens[: tokens.index(tokenizer.eos_token_id)] if finished else tokens
-        answers.append({"text": tokenizer.decode(kept, skip_special_tokens=True), "token_ids": kept, "finished": finished})
+        answers.append({"text": decode_answer(tokenizer, kept), "token_ids": kept, "finished": finished})
     return answers
 
 

@@ -1,8 +1,10 @@
 """Turns messages into tokens, one way for training, evaluation and serving, and knows which of them are the answer."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tasks import special
 from tasks.errors import AnnealError
 
 
@@ -16,14 +18,33 @@ def load_tokenizer(weights: Path) -> Any:
     return tokenizer
 
 
+def special_texts(tokenizer: Any) -> special.SpecialTexts:
+    """What means more than itself to `tokenizer` as it is now."""
+    return _special_texts(tokenizer, str(tokenizer.chat_template), tuple(tokenizer.all_special_tokens))
+
+
+@lru_cache(maxsize=4)
+def _special_texts(tokenizer: Any, _template: str, _tokens: tuple[str, ...]) -> special.SpecialTexts:
+    return special.of_tokenizer(tokenizer)
+
+
 def encode_prompt(tokenizer: Any, messages: list[dict]) -> list[int]:
-    """Token ids of `messages` as the model sees them when it is about to answer."""
-    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"]
+    """Token ids of `messages` as the model sees them when it is about to answer; special tokens in them are text."""
+    return _render(tokenizer, special_texts(tokenizer).neutral_in(messages), add_generation_prompt=True)
 
 
 def encode_answer(tokenizer: Any, answer: str) -> list[int]:
-    """Token ids of `answer` and the end-of-turn token: all that is trained on."""
-    return [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    """Token ids of `answer`, where special tokens are text, and the end-of-turn token: all that is trained on."""
+    return [*tokenizer(special_texts(tokenizer).neutral(answer), add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+
+
+def decode_answer(tokenizer: Any, tokens: list[int]) -> str:
+    """The text of an answer, as it was before `encode_answer`."""
+    return special_texts(tokenizer).original(tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+def _render(tokenizer: Any, messages: list[dict], **more: object) -> list[int]:
+    return tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **more)["input_ids"]
 
 
 def encode(tokenizer: Any, row: dict) -> dict:
@@ -39,7 +60,8 @@ def check_template(tokenizer: Any, row: dict) -> None:
     token than the one generation stops at, trains a model that answers gibberish or never stops.
     """
     ours = encode(tokenizer, row)["input_ids"]
-    whole = tokenizer.apply_chat_template([*row["messages"], {"role": "assistant", "content": row["answer"]}], tokenize=True, return_dict=True)["input_ids"]
+    dialogue = [*row["messages"], {"role": "assistant", "content": row["answer"]}]
+    whole = _render(tokenizer, special_texts(tokenizer).neutral_in(dialogue))
     if whole[: len(ours)] == ours:
         return
     at = next((i for i, (a, b) in enumerate(zip(ours, whole, strict=False)) if a != b), min(len(ours), len(whole)))

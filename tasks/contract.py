@@ -9,6 +9,7 @@ from tasks.answer import AnswerFormat, Classes
 from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.files import read_json
+from tasks.special import USUAL, SpecialTexts, of_folder
 
 REGISTER = "register the model again with `make pipeline`"
 
@@ -23,6 +24,7 @@ class Contract:
     form: AnswerFormat
     classes: Classes = field(default_factory=dict)  # label column: the values it may have
     template_sha256: str | None = None
+    special: SpecialTexts = USUAL  # to the version's tokenizer
 
     def check(self, text: str) -> dict[str, str] | None:
         """`{column: text}` of what a model wrote, its labels cleaned; None when it is not a whole answer with labels of known classes."""
@@ -79,4 +81,4 @@ def load(folder: Path) -> Contract:
     labels = read_json(known) if known.exists() else {}  # older versions have none
     classes = {label: frozenset(values) for label, values in labels.items() if values and label in form.columns}
     sha256 = read_json(artifact).get("template_sha256") if artifact.exists() else None
-    return Contract(system, user, template.columns(user), form, classes, sha256)
+    return Contract(system, user, template.columns(user), form, classes, sha256, of_folder(folder))

@@ -14,6 +14,7 @@ from tasks.serve import probe, slots, state, supervisor
 from tasks.serve.params import Deploy, Servers
 from tasks.serve.reconcile import locked
 from tasks.serve.reconcile.starting import keep
+from tasks.special import of_folder
 
 LOCK = state.FOLDER / "deploy.lock"
 
@@ -139,6 +140,7 @@ def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
     """A smoke test and the parity check of `version` at `url`."""
     predictions = read_jsonl(folder(version, "evaluate") / "predictions.jsonl")[: params.parity_prompts]
     longest = max(len(row["token_ids"]) for row in predictions)
-    if not probe.ask(url, name(version), predictions[0]["messages"], longest + 16)["text"]:
+    adapter = folder(version, "adapter")
+    if not probe.ask(url, name(version), of_folder(adapter).neutral_in(predictions[0]["messages"]), longest + 16)["text"]:
         raise AnnealError(f"{name(version)} answers nothing to a smoke test; the deployment is refused.")
-    return probe.check_parity(url, name(version), folder(version, "adapter"), predictions, longest + 16, params.min_agreement)
+    return probe.check_parity(url, name(version), adapter, predictions, longest + 16, params.min_agreement)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.chat import encode_prompt, load_tokenizer
+from tasks.chat import encode_prompt, load_tokenizer, special_texts
 from tasks.errors import AnnealError
 from tasks.serve import supervisor
 from tasks.serve.loopback import client
@@ -109,8 +109,9 @@ def check_parity(url: str, model: str, tokenizer_folder: Path, predictions: list
     tokenizer = load_tokenizer(tokenizer_folder)
     prompts = [encode_prompt(tokenizer, row["messages"]) for row in predictions]
     ours = [row["token_ids"] for row in predictions]
+    dialogues = special_texts(tokenizer).neutral_in([row["messages"] for row in predictions])
     with ThreadPoolExecutor(len(predictions)) as pool:
-        answers = list(pool.map(lambda row: ask(url, model, row["messages"], max_tokens), predictions))
+        answers = list(pool.map(lambda messages: ask(url, model, messages, max_tokens), dialogues))
         forced = list(pool.map(lambda pair: next_tokens(url, model, *pair), zip(prompts, ours, strict=True)))
     for row, prompt, found in zip(predictions, prompts, answers, strict=True):
         if found["prompt_token_ids"] != prompt:

@@ -10,6 +10,7 @@ from tasks.contract import Contract
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.records import Writer
 from tasks.serve.routes import Target
+from tasks.special import USUAL, SpecialTexts
 
 MOST_TEXT = 1 << 20  # characters of an answer that are kept
 
@@ -58,6 +59,11 @@ class Exchange:
     def text(self) -> str:
         """The first choice of the answer, as far as it came, in characters that JSON and databases can write."""
         return encodable(self._written)
+
+    @property
+    def special(self) -> SpecialTexts:
+        """What is special to the tokenizer of who answers."""
+        return self.contract.special if self.contract else USUAL
 
     def read(self, value: object) -> None:
         """Take in a whole answer, or one piece of a stream."""
@@ -120,8 +126,9 @@ class Exchange:
 
     @property
     def _written(self) -> str:
-        """The answer as it came; only the halves of a character that came in two pieces are put together."""
-        return "".join(self._texts).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        """The answer as it came, but for two things: halves of a character that came in two pieces are put together, and special texts are mended."""
+        whole = "".join(self._texts).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return self.special.original(whole)
 
     def _row(self, status: int, latency: float) -> dict:
         return {

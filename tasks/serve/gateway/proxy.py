@@ -12,6 +12,7 @@ from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal
 from tasks.serve.gateway.exchange import Exchange
 
 BROKEN = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
+RENDERED = ("messages", "tools", "functions", "documents", "chat_template_kwargs")  # fields that become part of a prompt
 MOST_EVENT = 1 << 20  # bytes of a stream that are held back for the end of an event
 END = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -29,6 +30,8 @@ class Call:
         target, client = self.exchange.target, self.door.client
         headers = {"content-type": "application/json", "x-request-id": self.exchange.id}
         where = "/completions" if self.exchange.path == "/v1/completions" else "/chat/completions"
+        if where == "/chat/completions":
+            body = as_text(self.exchange, body)
         request = client.build_request("POST", target.url + where, content=json.dumps(body).encode(), headers=headers)
         try:
             self.response = await client.send(request, stream=True)
@@ -45,6 +48,15 @@ class Call:
         if self.response is not None:
             self.door.spawn(self.response.aclose())
         self.exchange.finish(status, error)
+
+
+def as_text(exchange: Exchange, body: dict) -> dict:
+    """`body` of a chat with special tokens in whatever the template renders as text: nobody's message opens or ends a turn.
+
+    That holds for /v1 too: clients own their messages, and say whose turn it is by `role`. A raw prompt (/v1/completions)
+    is all theirs and passes as it is.
+    """
+    return {**body, **{name: exchange.special.neutral_in(body[name]) for name in RENDERED if name in body}}
 
 
 def refusal_of(error: Exception) -> Refusal:

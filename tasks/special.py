@@ -1,0 +1,123 @@
+"""Special tokens that stand in a text are text: they are broken before the model reads them and mended after it wrote.
+
+A tokenizer takes `<|im_end|>` for the end of a turn wherever it stands, also in a customer's message. So one invisible
+character, U+2060 WORD JOINER, goes behind the first character of each special text in a content: training, evaluation
+and the gateway do it with the same list (tokenizer.json and the chat template), so all of them read the same tokens, and
+vLLM, which renders and tokenises by itself, needs no change. Splitting them in the tokenizer would not reach vLLM.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Protocol, TypeVar, cast
+
+Json = TypeVar("Json")
+JOINER = "\u2060"
+# How a template marks turns where its marks are no special tokens: <|user|>, the same with U+FF5C, [INST], <<SYS>>, <start_of_turn>.
+MARK = re.compile(r"<[|\uff5c][^|\uff5c<>\s]{1,40}[|\uff5c]>|\[/?[A-Z_]{3,24}\]|<</?SYS>>|<(?:start|end)_of_turn>")
+
+
+class AddedToken(Protocol):
+    """A token that a tokenizer finds in a text before anything else."""
+
+    content: str
+    special: bool
+
+
+class Tokenizer(Protocol):
+    """What is needed of a tokenizer of transformers."""
+
+    chat_template: object
+    all_special_tokens: list[str]
+    added_tokens_decoder: dict[int, AddedToken]
+
+
+@dataclass(frozen=True)
+class SpecialTexts:
+    """The texts that mean more than themselves to one tokenizer and its chat template."""
+
+    texts: frozenset[str]
+
+    @cached_property
+    def _lengths(self) -> tuple[int, ...]:
+        return tuple(sorted({len(text) for text in self.texts}))
+
+    @cached_property
+    def _firsts(self) -> frozenset[str]:
+        return frozenset(text[0] for text in self.texts)
+
+    def _places(self, text: str) -> list[int]:
+        """Behind the first character of each special text in `text`, joiners left out of account, so that a text and its neutral form have the same."""
+        if not any(first in text for first in self._firsts):
+            return []
+        kept = [place for place, character in enumerate(text) if character != JOINER]
+        bare = text.replace(JOINER, "")
+        starts = (i for i, character in enumerate(bare) if character in self._firsts)
+        return [kept[i] + 1 for i in starts if any(bare[i : i + length] in self.texts for length in self._lengths)]
+
+    def neutral(self, text: str) -> str:
+        """`text` with one joiner more in each special text; `original` takes it out again. Apply it once."""
+        return JOINER.join(_cut(text, self._places(text)))
+
+    def original(self, text: str) -> str:
+        """`text` as it was before `neutral`."""
+        first, *rest = _cut(text, self._places(text))
+        return "".join([first, *(piece.removeprefix(JOINER) for piece in rest)])
+
+    def neutral_in(self, value: Json) -> Json:
+        """`neutral` of each text in a JSON value: messages, parts of messages, tools."""
+        if isinstance(value, str):
+            return cast(Json, self.neutral(value))
+        if isinstance(value, list):
+            return cast(Json, [self.neutral_in(entry) for entry in value])
+        if isinstance(value, dict):
+            return cast(Json, {self.neutral_in(key): self.neutral_in(entry) for key, entry in value.items()})
+        return value
+
+
+# What a version without a tokenizer's files is held against: what begins and ends turns in the usual families.
+USUAL = SpecialTexts(
+    frozenset(
+        {"<s>", "</s>", "<unk>", "<pad>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"}
+        | {"<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>"}
+        | {"<|eot_id|>", "<|eom_id|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"}
+    )
+)
+
+
+def _cut(text: str, places: list[int]) -> list[str]:
+    """`text` in pieces, cut at each of the ascending `places`."""
+    edges = [0, *places, len(text)]
+    return [text[start:end] for start, end in pairwise(edges)]
+
+
+def of_tokenizer(tokenizer: Tokenizer) -> SpecialTexts:
+    """The special texts of a loaded tokenizer."""
+    added = [(token.content, token.special) for token in tokenizer.added_tokens_decoder.values()]
+    return _special_texts([*added, *((text, True) for text in tokenizer.all_special_tokens)], str(tokenizer.chat_template))
+
+
+def of_folder(folder: Path) -> SpecialTexts:
+    """The same from the files of the tokenizer in `folder`; of a folder without one, the texts that are special to most."""
+    if not (folder / "tokenizer.json").exists():
+        return USUAL
+    template = folder / "chat_template.jinja"
+    added = [(token["content"], bool(token.get("special"))) for token in _added_tokens((folder / "tokenizer.json").read_text(encoding="utf-8"))]
+    return _special_texts(added, template.read_text(encoding="utf-8") if template.exists() else "")
+
+
+def _added_tokens(text: str) -> list[dict]:
+    """`added_tokens` of a tokenizer.json. It stands at the top, before megabytes of vocabulary that the gateway need not read."""
+    if start := re.search(r'"added_tokens"\s*:\s*(?=\[)', text):
+        return json.JSONDecoder().raw_decode(text, start.end())[0]
+    return []
+
+
+def _special_texts(added: Iterable[tuple[str, bool]], template: str) -> SpecialTexts:
+    """Special tokens, and marks of turns: a token for tools or thoughts that is not special stays what it is, since answers are made of those."""
+    tokens = {text for text, special in added if special or MARK.fullmatch(text)}
+    return SpecialTexts(frozenset(text for text in {*tokens, *MARK.findall(template)} if len(text) > 1))
