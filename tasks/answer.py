@@ -19,10 +19,11 @@ Classes = Mapping[str, frozenset[str]]  # label column: the values it may have
 
 
 class AnswerFormat(Protocol):
-    """How answers are written and read. `columns`: what an answer holds, in the order in which it is written."""
+    """How answers are written and read. `columns`: what an answer holds, in the order in which it is written; those of rows where it `is_invertible`."""
 
     columns: tuple[str, ...]
     is_json: bool
+    is_invertible: bool
 
     def write(self, row: Mapping[str, object]) -> str:
         """The answer as the model should write it, from a row's (or an answer's) columns."""
@@ -39,6 +40,7 @@ class JsonAnswer:
 
     columns: tuple[str, ...]
     is_json = True
+    is_invertible = True
 
     def write(self, row: Mapping[str, object]) -> str:
         """`row`'s columns as one JSON object; KeyError names a column that it lacks."""
@@ -66,23 +68,24 @@ class TextAnswer:
     @property
     def columns(self) -> tuple[str, ...]:
         """The template's columns; `text` alone where it cannot be read backwards."""
-        return template.columns(self.template) if self._is_plain else (TEXT,)
+        return template.columns(self.template) if self.is_invertible else (TEXT,)
 
     @property
-    def _is_plain(self) -> bool:
+    def is_invertible(self) -> bool:
+        """Whether the template is of plain words and columns."""
         pieces = template.parts(self.template)
         return pieces is not None and any(piece.kind == "column" for piece in pieces)
 
     def write(self, row: Mapping[str, object]) -> str:
         """The template filled from `row`; AnnealError for a column that it lacks. An answer that was read as `text` is written as it was."""
-        return str(row[TEXT]) if not self._is_plain and set(row) == {TEXT} else template.render(self.template, row)
+        return str(row[TEXT]) if not self.is_invertible and set(row) == {TEXT} else template.render(self.template, row)
 
     def read(self, text: str) -> dict[str, str] | None:
         """The template's columns; None for a blank text, and for one that the template does not make in exactly one way."""
         text = text.strip()
         if not text or has_half_character(text):
             return None
-        answer = template.invert(text, self.template.strip()) if self._is_plain else {TEXT: text}
+        answer = template.invert(text, self.template.strip()) if self.is_invertible else {TEXT: text}
         return answer if answer is not None and all(entry.strip() for entry in answer.values()) else None
 
 

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from tasks.answer import format_of
 from tasks.files import read_json, sha256
 from tasks.ingest import Ingest, sources, version
+from tasks.messages import Kind, kind_of
 from tasks.params import Params
+from tasks.prepare.params import Prepare
 from tasks.retrain import lineage, records
 from tasks.retrain.facts import Facts
 from tasks.serve import routes
@@ -25,7 +28,7 @@ def gather(engine: Engine, params: Params, task: str, now: float, asked_by: str 
         alarm = records.newest_check(engine, task, champion, alarm=True)
         figures = records.figures(records.newest_check(engine, task, champion))
         known = replace(known, alarm=tuple(alarm["reasons"]) if alarm else None, figures=figures)
-    new = {request: at for request, at in records.corrected(engine, task).items() if request not in lineage.consumed(dataset)}
+    new = labelled(engine, task, dataset, params.datasets[dataset].prepare)
     since = sum(at > past[0].started_at for at in new.values()) if past else len(new)
     unjudged = past and not past[0].is_judged
     return replace(
@@ -37,6 +40,18 @@ def gather(engine: Engine, params: Params, task: str, now: float, asked_by: str 
         data_known=past[0].data_known if unjudged else last_ingested(dataset),
         watched_since=records.watched_since(engine, task),
     )
+
+
+def labelled(engine: Engine, task: str, dataset: str, prepare: Prepare) -> dict[str, float]:
+    """Request: time of its newest correction, of those that no harvest has seen and that a row might be made of."""
+    if not format_of(prepare.answer).is_invertible:
+        return {}
+    done, form = lineage.consumed(dataset), prepare.model_dump()
+    return {
+        correction.request_id: correction.at
+        for correction in records.corrections(engine, task)
+        if correction.request_id not in done and kind_of(correction.input, form, correction.path, correction.finish_reason) is Kind.TASK
+    }
 
 
 def champion_of(task: str, routed: routes.Task) -> str | None:

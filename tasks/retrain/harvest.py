@@ -2,21 +2,23 @@
 
 import csv
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine
 
+from tasks.answer import TEXT, AnswerFormat, format_of
 from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json, write_jsonl, write_text
 from tasks.ingest import read
-from tasks.monitor.reference import columns_of
 from tasks.params import Dataset, Params
 from tasks.retrain import lineage, records
-from tasks.retrain.invert import columns_of_input
+from tasks.retrain.invert import columns_of_input, why_not
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
+from tasks.template import columns as columns_of
 from tasks.template import render
 
 
@@ -29,11 +31,13 @@ class Harvest:
     quarantined: int = 0
     waiting: int = 0
     skipped: int = 0
+    why: str = ""  # the commonest reason to skip one
 
     def words(self) -> str:
         """One clause for a person."""
         parts = {"harvested": self.taken, "quarantined": self.quarantined, "waiting": self.waiting, "skipped": self.skipped}
-        return ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "harvested")
+        counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "harvested")
+        return f"{counts} (most often: {self.why})" if self.why else counts
 
 
 def harvest(engine: Engine, params: Params, task: str, folder: Path | None, now: float) -> Harvest:
@@ -52,6 +56,7 @@ def harvest(engine: Engine, params: Params, task: str, folder: Path | None, now:
     if not source.is_dir():
         raise AnnealError(f"params.yaml: datasets.{name}.ingest.source is {source}, a file: name a folder that holds it, so that harvested rows can lie beside it.")
     rows, _ = read(dataset.ingest, source)
+    rows = [{column: clean(text) for column, text in row.items()} for row in rows]
     known = [Candidate(row["id"], None, 0.0, row, _text(row, dataset)) for row in rows]
     rules = _rules(dataset, model.evaluate.labels, rows, special_tokens(folder), params.retrain.max_share_of_key)
     candidates, skipped = _candidates(new, dataset, rules, rows)
@@ -69,37 +74,58 @@ def special_tokens(folder: Path | None) -> tuple[str, ...]:
 
 
 def _rules(dataset: Dataset, labels: list[str], rows: list[dict], tokens: tuple[str, ...], max_share: float) -> Rules:
+    """What the dataset asks of a row; `rows` are its own, cleaned."""
     columns = tuple(column for column in dataset.ingest.columns if column != "id")
-    asked = set(columns_of(dataset.prepare.user))
-    kinds = tuple(label for label in labels if label in columns)
+    asked, form = columns_of(dataset.prepare.user), format_of(dataset.prepare.answer)
+    answer = tuple(column for column in columns if column in form.columns and column not in asked)
+    kinds = tuple(label for label in labels if label in answer)
     classes = {label: frozenset(row[label] for row in rows) for label in kinds}
-    return Rules(columns, kinds, tuple(column for column in columns if column not in asked), classes, tokens, dataset.prepare.near_duplicate_similarity, max_share)
+    empty = frozenset(column for column in columns if column not in answer and not all(row[column] for row in rows))
+    return Rules(columns, kinds, answer, classes, tokens, dataset.prepare.near_duplicate_similarity, max_share, empty)
 
 
 def _candidates(new: list[records.Correction], dataset: Dataset, rules: Rules, rows: list[dict]) -> tuple[list[Candidate], list[Candidate]]:
-    """(candidates, requests whose input cannot be told or is in the data already), one for each request, by its newest correction."""
-    by_request, found, skipped = defaultdict(list), [], []
-    for one in new:
-        by_request[one.request_id].append(one)
+    """(candidates, requests that no row can be made of), one for each request, by its newest correction."""
+    by_request, candidates, skipped = defaultdict(list), [], []
+    for correction in new:
+        by_request[correction.request_id].append(correction)
     asked = columns_of(dataset.prepare.user)
     one_line = [column for column in asked if column in rules.columns and not any("\n" in row[column] for row in rows)]
     ids = {row["id"] for row in rows}
     for request, corrections in by_request.items():
         last = corrections[-1]
-        told = (last.key_id, last.at)
-        more = {"version": last.version, "template": last.template_sha256, "requested_at": last.requested_at}
-        given = columns_of_input(last.input, dataset.prepare.model_dump(), asked, one_line)
-        if given is None or f"feedback-{request}" in ids:
-            why = "its columns cannot be told from what was logged" if given is None else "the dataset has it already"
-            skipped.append(Candidate(request, *told, {}, "", reasons=(why,), **more))
+        about = {"version": last.version, "template": last.template_sha256, "requested_at": last.requested_at}
+        row = "the dataset has it already" if f"feedback-{request}" in ids else _row(last, dataset, rules, asked, one_line)
+        if isinstance(row, str):
+            skipped.append(Candidate(request, last.key_id, last.at, {}, "", reasons=(row,), **about))
             continue
-        answer = {column: text for column, text in last.correction.items() if column in rules.answer and isinstance(text, str)}
-        row = {column: clean(text) for column, text in {**given, **answer}.items()}
         # One person may think again; two who differ leave nobody to believe.
-        said = {one.key_id: tuple(str(one.correction.get(label)) for label in rules.labels) for one in corrections}
+        said = {one.key_id: tuple(clean(str(one.correction.get(label))) for label in rules.labels) for one in corrections}
         why = ("corrections of this request contradict each other",) if len(set(said.values())) > 1 else ()
-        found.append(Candidate(request, *told, row, _text(row, dataset), reasons=why, **more))
-    return found, skipped
+        candidates.append(Candidate(request, last.key_id, last.at, row, _text(row, dataset), reasons=why, **about))
+    return candidates, skipped
+
+
+def _row(correction: records.Correction, dataset: Dataset, rules: Rules, asked: Sequence[str], one_line: list[str]) -> dict[str, str] | str:
+    """The row that a correction makes, or why it makes none, in one clause."""
+    prepare, form = dataset.prepare.model_dump(), format_of(dataset.prepare.answer)
+    if not form.is_invertible:
+        return "prepare.answer computes something, so an answer cannot be read back into the columns of a row"
+    logged = (correction.input, prepare, correction.path, correction.finish_reason)
+    given = columns_of_input(correction.input, prepare, asked, one_line, correction.path, correction.finish_reason)
+    if given is None:
+        return why_not(*logged)
+    answer = _by_column(correction.correction, form)
+    if answer is None:
+        return "its text is not of the form of prepare.answer"
+    return given | {column: clean(text) for column, text in answer.items() if column in rules.answer}
+
+
+def _by_column(correction: dict, form: AnswerFormat) -> dict[str, str] | None:
+    """A correction by column; one of a text answer was kept as its whole text by older versions."""
+    if set(correction) == {TEXT} and TEXT not in form.columns and isinstance(correction[TEXT], str):
+        return form.read(correction[TEXT])
+    return {column: text for column, text in correction.items() if isinstance(text, str)}
 
 
 def _text(row: dict, dataset: Dataset) -> str:
@@ -116,12 +142,14 @@ def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, 
     file = source / f"harvested-{number}.{dataset.ingest.format}" if heaps.taken else None
     if file:
         columns = [column for column in dataset.ingest.columns if column != "id"]
-        write_rows(file, [{"id": f"feedback-{one.request}", **{column: one.row[column] for column in columns}} for one in heaps.taken])
+        write_rows(file, [{"id": f"feedback-{one.request}", **{column: one.row.get(column, "") for column in columns}} for one in heaps.taken])
     told = {kind: [_told(one) for one in getattr(heaps, kind)] for kind in ("taken", "quarantined", "waiting", "skipped")}
     if any(told[kind] for kind in lineage.DONE):
         about = {"task": task, "dataset": name, "at": now, "file": str(file) if file else None, "sha256": sha256(file) if file else None}
         write_json(home / f"harvested-{number}.json", about | told)
-    return Harvest(str(file) if file else None, *(len(told[kind]) for kind in ("taken", "quarantined", "waiting", "skipped")))
+    reasons = Counter(reason for candidate in heaps.skipped for reason in candidate.reasons[:1])
+    why = reasons.most_common(1)[0][0] if reasons else ""
+    return Harvest(str(file) if file else None, *(len(told[kind]) for kind in ("taken", "quarantined", "waiting", "skipped")), why)
 
 
 def _told(one: Candidate) -> dict:

@@ -27,26 +27,21 @@ class Correction:
     version: str | None
     template_sha256: str | None
     input: dict | None
+    path: str | None = None
+    finish_reason: str | None = None
 
 
 def corrections(engine: Engine, task: str) -> list[Correction]:
-    """All corrections of the task's answers, oldest first. Thumbs, and what the model itself said, are none."""
+    """All corrections of the task's answers, oldest first. Thumbs, and what the model itself said, are not corrections."""
     wanted = select(
         feedback.c.request_id, feedback.c.id, feedback.c.at, feedback.c.key_id, feedback.c.correction,
         requests.c.at.label("requested_at"), requests.c.version, requests.c.template_sha256, requests.c.input,
+        requests.c.path, requests.c.finish_reason,
     )  # fmt: skip
     wanted = wanted.join(requests, requests.c.id == feedback.c.request_id).where(requests.c.task == task).order_by(feedback.c.id)
     with engine.connect() as connection:
         rows = [tuple(row) for row in connection.execute(wanted)]
     return [Correction(*row) for row in rows if isinstance(row[4], dict) and row[4]]
-
-
-def corrected(engine: Engine, task: str) -> dict[str, float]:
-    """Request: time of its newest correction."""
-    wanted = select(feedback.c.request_id, feedback.c.at, feedback.c.correction).join(requests, requests.c.id == feedback.c.request_id)
-    with engine.connect() as connection:
-        rows = connection.execute(wanted.where(requests.c.task == task).order_by(feedback.c.at))
-        return {request: at for request, at, correction in rows if isinstance(correction, dict) and correction}
 
 
 def is_paused(engine: Engine, task: str) -> bool:

@@ -4,6 +4,8 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
+from tasks.answer import same
+from tasks.clean import clean
 from tasks.prepare.duplicates import similar_pairs
 
 MANY = 5  # more near-identical texts than this in one harvest look planted; of fewer, prepare keeps one
@@ -37,6 +39,7 @@ class Rules:
     special_tokens: tuple[str, ...]  # of the chat template
     similarity: float
     max_share_of_key: float
+    may_be_empty: frozenset[str] = frozenset()  # columns beside the answer that some rows of the dataset leave empty
 
 
 @dataclass
@@ -75,11 +78,13 @@ def _apart(aside: list[Candidate], left: list[Candidate], look: object, rules: R
 
 
 def _unusable(one: Candidate, rules: Rules) -> list[str]:
-    missing = [column for column in rules.columns if not one.row.get(column, "").strip()]
-    if missing:
+    columns = [column for column in rules.columns if column not in rules.may_be_empty]
+    if beside := [column for column in columns if column not in one.row and column not in rules.answer]:
+        return [f"`{beside[0]}` is in neither question nor answer, so a correction cannot fill it: take it out of ingest.columns"]
+    if missing := [column for column in columns if not one.row.get(column, "").strip()]:
         return [f"`{missing[0]}` is missing or empty"]
-    reasons = [f"`{label}` is '{one.row[label][:40]}', which is no known value" for label in rules.labels if one.row[label] not in rules.classes[label]]
-    whole = "\n".join(one.row[column] for column in rules.columns)
+    reasons = [f"`{label}` is '{one.row[label][:40]}', which is no known value" for label in rules.labels if clean(one.row[label]) not in rules.classes[label]]
+    whole = "\n".join(one.row.values())
     reasons += [f"it holds {token}, a special token of the chat template" for token in rules.special_tokens if token in whole]
     reasons += [f"`{column}` holds a redacted part, which the model would learn to write" for column in rules.answer if PLACEHOLDER.search(one.row[column])]
     placeholders, words = len(PLACEHOLDER.findall(one.text)), len(re.findall(r"\w+", PLACEHOLDER.sub(" ", one.text)))
@@ -90,7 +95,14 @@ def _unusable(one: Candidate, rules: Rules) -> list[str]:
 
 def labels_of(one: Candidate, rules: Rules) -> tuple[str, ...]:
     """The classes of a row."""
-    return tuple(one.row.get(label, "") for label in rules.labels)
+    return tuple(clean(one.row.get(label, "")) for label in rules.labels)
+
+
+def _differ(one: Candidate, other: Candidate, rules: Rules) -> bool:
+    """Whether two rows of (nearly) the same text say different things: other labels, or, without labels, the same text exactly and another answer."""
+    if rules.labels:
+        return labels_of(one, rules) != labels_of(other, rules)
+    return same(one.text, other.text) and not all(same(one.row.get(column, ""), other.row.get(column, "")) for column in rules.answer)
 
 
 def _crowded(left: list[Candidate], rules: Rules) -> dict[str, str]:
@@ -118,14 +130,15 @@ def _crowded(left: list[Candidate], rules: Rules) -> dict[str, str]:
 
 
 def _repeated(left: list[Candidate], known: list[Candidate], rules: Rules) -> list[tuple[Candidate, str, bool]]:
-    """(candidate, reason, whether the labels are the same too) for texts that the dataset has already."""
+    """(candidate, reason, whether they say the same too) for texts that the dataset has already."""
     pairs = defaultdict(list)
     for i, j in similar_pairs([one.text for one in left], [one.text for one in known], rules.similarity):
         pairs[i].append(known[j])
     found = []
     for i, others in sorted(pairs.items()):
-        other = next((one for one in others if labels_of(one, rules) != labels_of(left[i], rules)), None)
-        words = f"the dataset has this text under other labels ({other.request})" if other else f"the dataset has this text already ({others[0].request})"
+        other = next((row for row in others if _differ(left[i], row, rules)), None)
+        under = "other labels" if rules.labels else "another answer"
+        words = f"the dataset has this text under {under} ({other.request})" if other else f"the dataset has this text already ({others[0].request})"
         found.append((left[i], words, other is None))
     return found
 

@@ -1,36 +1,18 @@
 """What people corrected becomes rows once, by way of a quarantine; every row that goes in comes out in exactly one heap, with its lineage."""
 
-import random
 from pathlib import Path
 
 import pytest
 
 from tasks import database
 from tasks.errors import AnnealError
-from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, read_jsonl, sha256, write_json, write_jsonl
-from tasks.gate import Gate
-from tasks.ingest import Ingest, read
-from tasks.package import Package
-from tasks.params import Dataset, Model, Params
-from tasks.prepare.params import Prepare
+from tasks.ingest import read
+from tasks.params import Params
 from tasks.retrain import lineage
 from tasks.retrain.harvest import Harvest, harvest
-from tasks.retrain.params import Retrain
 from tasks.retrain.sift import MANY
-from tasks.train.params import Train
-from tasks.validate import Validate
-
-WORDS = "amber bridge candle dragon engine forest garden harbour island jacket kettle ladder mirror needle orange pencil quarry river saddle tunnel".split()
-USER = "Subject: {{ subject }}\n\n{{ body }}"
-NOW = 1_800_000_000.0
-
-
-def ticket(seed: int, **more: str) -> dict[str, str]:
-    """A ticket whose text is like no other's."""
-    drawn = random.Random(seed)
-    texts = {"subject": " ".join(drawn.choices(WORDS, k=3)), "body": " ".join(drawn.choices(WORDS, k=25))}
-    return {**texts, "category": ["billing", "shipping"][seed % 2], "reply": f"We look into {drawn.choice(WORDS)} and write again.", **more}
+from tests.tasks.corrections import NOW, ask, corrected, params, ticket
 
 
 @pytest.fixture
@@ -43,42 +25,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def params(source: str = "data/seed/tickets", kind: str = "jsonl", **retrain: object) -> Params:
-    dataset = Dataset(
-        ingest=Ingest(source=source, format=kind, columns=["subject", "body", "category", "reply"]),
-        validate=Validate(),
-        prepare=Prepare(system="Triage.", user=USER, answer=["category", "reply"]),
-    )
-    model = Model(parent="m", dataset="tickets", train=Train(), evaluate=Evaluate(labels=["category"], texts=["reply"]), package=Package(title="t", datasets=["t"]), gate=Gate())
-    return Params(
-        bases={},
-        datasets={"tickets": dataset},
-        models={"triage": model},
-        retrain=Retrain(max_share_of_key=1.0, **retrain) if "max_share_of_key" not in retrain else Retrain(**retrain),
-    )
-
-
 @pytest.fixture
 def engine(home: Path) -> object:
     """The records."""
     found = database.connect()
     yield found
     found.dispose()
-
-
-def ask(engine: object, request: str, given: object, correction: object = None, key: str = "k1", task: str = "triage", thumb: int | None = None) -> None:
-    """A request and, where there is one, what a person said about its answer."""
-    with engine.begin() as connection:
-        known = connection.execute(database.requests.select().where(database.requests.c.id == request)).first()
-        if known is None:
-            connection.execute(database.requests.insert().values(id=request, at=NOW, task=task, status=200, input=given, output="{}", version="3", template_sha256="t"))
-        if correction is not None or thumb is not None:
-            connection.execute(database.feedback.insert().values(at=NOW + 5, request_id=request, key_id=key, thumb=thumb, correction=correction))
-
-
-def corrected(engine: object, request: str, seed: int, key: str = "k1", **more: str) -> None:
-    row = ticket(seed, **more)
-    ask(engine, request, {name: row[name] for name in ("subject", "body")}, {name: row[name] for name in ("category", "reply")}, key)
 
 
 def take(engine: object, settings_: Params | None = None) -> Harvest:

@@ -5,8 +5,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.retrain.invert import columns_of_input, invert
+from tasks.retrain.invert import columns_of_input
 from tasks.retrain.sift import Candidate, Rules, sift, surplus_of_keys
+from tasks.template import invert
 
 WORDS = "amber bridge candle dragon engine forest garden harbour island jacket kettle ladder mirror needle orange pencil quarry river saddle tunnel".split()
 USER = "Subject: {{ subject }}\n\n{{ body }}"
