@@ -15,6 +15,7 @@ from tasks import params as settings
 from tasks import stage as edge
 from tasks import tracking
 from tasks.errors import NotPromoted, TransientError
+from tasks.preflight import checks
 
 PIPELINE_LOCK = Path(".anneal/pipeline.lock")
 GRACE = 5.0  # seconds after Ctrl-C
@@ -24,6 +25,7 @@ def run(model: str) -> None:
     """Take the row `model` and everything above it to production; AnnealError with the reasons when it does not get there."""
     params = settings.load()
     settings.model_of(params, model)
+    checks.check(params, [model])
     dag.check_lock()
     tracking.check()
     from tasks.serve import supervisor

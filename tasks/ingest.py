@@ -20,15 +20,17 @@ class Ingest(Section):
     """A source, a file or a folder of files, and the columns that each of its rows must have."""
 
     source: str = Field(description="path of a file, or of a folder whose files of this format are read in the order of their names")
-    format: Literal["jsonl", "csv"] = "jsonl"
-    columns: Annotated[list[str], Field(min_length=1, description="text columns that every row has")]
+    format: Literal["jsonl", "csv"] | None = Field(default=None, description="that of the files' ending when not given")
+    columns: Annotated[list[str], Field(min_length=1, description="text columns that every row has; those of the first row when not given")] | None = None
 
 
-def ingest(params: Ingest, source: Path, out: Path) -> None:
+def ingest(params: Ingest, out: Path) -> None:
     """Write `out/rows.jsonl` (id first, then the columns) and `out/manifest.json`, which names each file that was read.
 
     Raises AnnealError naming file and line for a row that is broken, not UTF-8, or lacks a column.
     """
+    source = Path(params.source).expanduser()
+    params = resolved(params, source)
     rows, files = read(params, source)
     if not rows:
         raise AnnealError(f"{source} has no rows.")
@@ -39,8 +41,27 @@ def ingest(params: Ingest, source: Path, out: Path) -> None:
         write_json(folder / "manifest.json", manifest)
 
 
+def resolved(params: Ingest, source: Path) -> Ingest:
+    """`params` with the format and the columns that `source` has, where they are not given; AnnealError when it does not tell."""
+    if not source.exists():
+        raise AnnealError(f"{source} does not exist: put the data there, or correct ingest.source in params.yaml.")
+    if params.format is None:
+        files = [source] if source.is_file() else [path for path in source.iterdir() if path.is_file() and not path.name.startswith(".")]
+        kinds = sorted({path.suffix[1:] for path in files} & READERS.keys())
+        if len(kinds) != 1:
+            endings = " and ".join(f"*.{kind}" for kind in kinds) or f"no {' or '.join(f'*.{kind}' for kind in READERS)} file"
+            raise AnnealError(f"{source} holds {endings}: say which is read, as ingest.format in params.yaml.")
+        params = params.model_copy(update={"format": kinds[0]})
+    if params.columns is None:
+        first = next((row for path in sources(params, source) for _, row in READERS[params.format](_decode(path.read_bytes(), path), path)), None)
+        if first is None:
+            raise AnnealError(f"{source} has no rows.")
+        params = params.model_copy(update={"columns": list(first)})
+    return params
+
+
 def read(params: Ingest, source: Path) -> tuple[list[dict], list[dict]]:
-    """(rows with their ids, `{name, sha256, bytes, rows}` of each file) of `source`, file by file."""
+    """(rows with their ids, `{name, sha256, bytes, rows}` of each file) of `source`, file by file; `params` as `resolved`."""
     rows, files, places = [], [], {}
     for path in sources(params, source):
         content = path.read_bytes()

@@ -17,7 +17,7 @@ from tasks.section import Section
 class Package(Section):
     """What goes on the card, and how far merging may change the answers."""
 
-    title: Annotated[str, Field(min_length=1, description="one line for the card")]
+    title: Annotated[str, Field(min_length=1, description="one line for the card; the model's name when not given")] | None = None
     datasets: list[str] = Field(default=[], description="names on the card")
     language: list[str] = Field(default=["en"], description="ISO 639-1 codes for the card")
     license: str | None = Field(default=None, description="licence id; that of the base when not given")
@@ -29,6 +29,7 @@ def package(params: Package, parent: Path, trained: Path, prepared: Path, metric
 
     Raises AnnealError when the merged weights diverge from adapter-on-parent.
     """
+    params = params.model_copy(update={"title": params.title or card.stem})
     source = read_json(parent / "source.json")
     tokenizer = load_tokenizer(parent)
     model, divergence = merged_model(parent, trained, read_jsonl(prepared / "test.jsonl"), params.max_divergence)

@@ -97,5 +97,12 @@ def model_of(params: Params, name: str) -> Model:
     return params.models[name]
 
 
+def main() -> None:
+    """`python -m tasks.params`: all rows, checked against each other and against what lies on disk."""
+    from tasks.preflight.checks import check_everything
+
+    sys.exit(stage.guarded(lambda: check_everything(load())))
+
+
 if __name__ == "__main__":
-    sys.exit(stage.guarded(load))
+    main()

@@ -37,7 +37,7 @@ def problem(template: str) -> str | None:
     try:
         _environment().parse(template)
     except TemplateSyntaxError as error:
-        return f"{error.message} (line {error.lineno}); a column whose name is not an identifier is written {{{{ row['its name'] }}}}"
+        return f"{error.message} (line {error.lineno})"
     return None
 
 

@@ -24,7 +24,7 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     rows = [format_row({name: clean(text) for name, text in row.items()}, params) for row in read_jsonl(validated / "rows.jsonl")]
     kept, dropped = assign(rows, params)
     for name in SPLITS:
-        if not any(row["split"] == name for row in kept) and (name != "validation" or params.validation_share):
+        if not any(row["split"] == name for row in kept):
             raise AnnealError(f"prepare: the {name} split is empty ({len(rows)} rows in, {len(dropped)} dropped); add data, or change the shares in params.yaml.")
     _check_prepared(kept, suite, docs)
     with whole_directory(out) as folder:

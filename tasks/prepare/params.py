@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from tasks.section import Section
 
-Share = Annotated[float, Field(ge=0, lt=1, description="share of rows")]
+Share = Annotated[float, Field(gt=0, lt=1, description="share of rows")]
 Similarity = Annotated[float, Field(gt=0, le=1, description="Jaccard similarity of 5-character shingles")]
 
 
@@ -16,9 +16,9 @@ class Prepare(Section):
     seed: Annotated[int, Field(ge=0, description="of the split")] = 42
     system: Annotated[str, Field(min_length=1, description="system message, the same for every row; none when not given")] | None = None
     user: Annotated[str, Field(min_length=1, description="Jinja template of the user message over the row's columns")]
-    answer: list[str] | str = Field(description="columns that become one JSON object, or a Jinja template of the answer")
-    validation_share: Share = 0.1
-    test_share: Annotated[float, Field(gt=0, lt=1, description="share of rows")] = 0.2
+    answer: Annotated[list[str], Field(min_length=1)] | str = Field(description="columns that become one JSON object, or a Jinja template of the answer")
+    validation_share: Annotated[float, Field(gt=0, lt=1, description="share of rows; by them training stops early")] = 0.1
+    test_share: Share = 0.2
     near_duplicate_similarity: Similarity = 0.8
     contamination_similarity: Similarity = 0.6
 

@@ -13,7 +13,7 @@ from tasks.answer import TEXT, AnswerFormat, format_of
 from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json, write_jsonl, write_text
-from tasks.ingest import read
+from tasks.ingest import read, resolved
 from tasks.params import Dataset, Params
 from tasks.retrain import lineage, records
 from tasks.retrain.invert import columns_of_input, why_not
@@ -55,6 +55,7 @@ def harvest(engine: Engine, params: Params, task: str, folder: Path | None, now:
         return Harvest(None)
     if not source.is_dir():
         raise AnnealError(f"params.yaml: datasets.{name}.ingest.source is {source}, a file: name a folder that holds it, so that harvested rows can lie beside it.")
+    dataset = dataset.model_copy(update={"ingest": resolved(dataset.ingest, source)})
     rows, _ = read(dataset.ingest, source)
     rows = [{column: clean(text) for column, text in row.items()} for row in rows]
     known = [Candidate(row["id"], None, 0.0, row, _text(row, dataset)) for row in rows]

@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.chat import collate, shared_prefix
 from tasks.device import attention, compute_dtype, device
+from tasks.errors import ParamsError
 from tasks.train.history import History
 from tasks.train.params import Train
 
@@ -38,9 +39,12 @@ def make_model(params: Train, parent: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
     from tasks.lora import speed_up
+    from tasks.train.targets import problem
 
     dtype = compute_dtype() if params.bf16 else torch.float32
     model = AutoModelForCausalLM.from_pretrained(parent, dtype=dtype, attn_implementation=attention())
+    if not isinstance(params.target_modules, str) and (words := problem(model, params.target_modules)):
+        raise ParamsError(f"params.yaml: train.{words}")
     config = LoraConfig(
         r=params.r,
         lora_alpha=params.lora_alpha,

@@ -16,7 +16,7 @@ class Train(Section):
     r: Annotated[int, Field(ge=1, le=512, description="rank of the adapter")] = 16
     lora_alpha: Annotated[int, Field(ge=1, le=4096, description="the update is scaled by lora_alpha / r")] = 32
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    target_modules: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
     learning_rate: Annotated[float, Field(gt=0, lt=1, description="peak, after warm-up")] = 2.0e-4
     num_train_epochs: Annotated[float, Field(gt=0, le=1000, description="passes over the training rows")] = 2
     per_device_train_batch_size: Annotated[int, Field(ge=1, le=4096, description="rows")] = 8

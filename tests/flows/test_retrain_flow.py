@@ -185,7 +185,7 @@ def test_an_alarm_about_another_version_is_no_alarm(home):
 
 
 def test_another_version_of_the_data_starts_one_and_the_one_that_was_ingested_does_not(home):
-    ingest_data(Ingest(source="s", columns=["text", "kind"]), Path("data/seed/tickets"), Path("data/raw/tickets"))
+    ingest_data(Ingest(source="data/seed/tickets", columns=["text", "kind"]), Path("data/raw/tickets"))
     assert decide() == {"sort": "no retraining"}
     write_jsonl(Path("data/seed/tickets/more.jsonl"), [{"text": "where is my chair", "kind": "a"}])
     assert decide() == {"sort": "promoted: version 2"}

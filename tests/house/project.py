@@ -24,6 +24,7 @@ class Stage:
     deps: tuple[str, ...]
     outs: tuple[str, ...]
     params: tuple[str, ...]
+    values: frozenset[str]  # the texts of its own section of params.yaml
 
     @property
     def module(self) -> str:
@@ -52,7 +53,10 @@ def _stage(name: str, key: str, table: str, spec: dict, values: dict) -> Stage:
         entries = [entry for kind in kinds for entry in spec.get(kind, [])]
         return tuple(_filled(next(iter(entry)) if isinstance(entry, dict) else entry, values) for entry in entries)
 
-    return Stage(name, key, table, tuple(shlex.split(_filled(spec["cmd"], values))), paths("deps"), paths("outs", "metrics", "plots"), paths("params"))
+    section = values["item"].get(name, {})
+    texts = frozenset(value for value in section.values() if isinstance(value, str)) if isinstance(section, dict) else frozenset()
+    words = tuple(shlex.split(_filled(spec["cmd"], values)))
+    return Stage(name, key, table, words, paths("deps"), paths("outs", "metrics", "plots"), paths("params"), texts)
 
 
 def _filled(text: str, values: dict) -> str:

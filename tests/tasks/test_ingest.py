@@ -12,12 +12,17 @@ from hypothesis import strategies as st
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
-from tasks.ingest import Ingest, ingest, version
+from tasks.ingest import Ingest, version
+from tasks.ingest import ingest as stage
 
 modest = settings(max_examples=40, deadline=None, derandomize=True, database=None)
-PARAMS = {"jsonl": Ingest(source="s", columns=["subject", "body"]), "csv": Ingest(source="s", format="csv", columns=["subject", "body"])}
+PARAMS = {kind: Ingest(source="s", format=kind, columns=["subject", "body"]) for kind in ("jsonl", "csv")}
 GOOD = {"jsonl": b'{"subject": "a", "body": "b"}\n', "csv": b"subject,body\na,b\n"}
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+def ingest(params: Ingest, source: Path, out: Path) -> None:
+    stage(params.model_copy(update={"source": str(source)}), out)
 
 
 def taken(tmp_path: Path, content: bytes, kind: str = "jsonl") -> list[dict]:
@@ -210,3 +215,24 @@ def test_a_folder_without_a_file_of_the_format_is_refused(tmp_path, files):
 def test_an_empty_file_of_a_folder_is_no_trouble_while_another_has_rows(tmp_path):
     ingest(PARAMS["jsonl"], folder_of(tmp_path, a__jsonl=b"", b__jsonl=GOOD["jsonl"]), tmp_path / "raw")
     assert len(read_jsonl(tmp_path / "raw/rows.jsonl")) == 1
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_format_and_columns_that_are_not_given_are_those_of_the_source(tmp_path, kind):
+    source = folder_of(tmp_path, **{f"a__{kind}": GOOD[kind]})
+    for place in (source, source / f"a.{kind}"):
+        ingest(Ingest(source="s"), place, tmp_path / "raw")
+        assert [{name: row[name] for name in ("subject", "body")} for row in read_jsonl(tmp_path / "raw" / "rows.jsonl")] == [{"subject": "a", "body": "b"}]
+        assert read_json(tmp_path / "raw" / "manifest.json")["columns"] == ["subject", "body"]
+
+
+def test_a_folder_of_two_formats_asks_which(tmp_path):
+    with pytest.raises(AnnealError, match=r"holds \*\.csv and \*\.jsonl: say which is read, as ingest\.format"):
+        ingest(Ingest(source="s"), folder_of(tmp_path, a__csv=GOOD["csv"], b__jsonl=GOOD["jsonl"]), tmp_path / "raw")
+
+
+def test_a_home_folder_is_spelt_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "s.csv").write_bytes(GOOD["csv"])
+    stage(Ingest(source="~/s.csv"), tmp_path / "raw")
+    assert len(read_jsonl(tmp_path / "raw" / "rows.jsonl")) == 1

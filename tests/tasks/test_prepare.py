@@ -135,11 +135,6 @@ def test_an_empty_split_is_refused_by_name(tmp_path, name):
     assert f"the {name} split is empty ({len(rows)} rows in, 0 dropped)" in fails(tmp_path, rows)
 
 
-def test_no_validation_split_is_no_mistake_when_none_is_wanted(tmp_path):
-    found = run(tmp_path, raw(30), PARAMS.model_copy(update={"validation_share": 0.0}))
-    assert found["validation"] == [] and found["train"] and found["test"]
-
-
 def test_shares_that_leave_nothing_to_train_on_are_refused():
     with pytest.raises(ValueError, match="leave nothing to train on"):
         Prepare(system="s", user="u", answer=["a"], validation_share=0.5, test_share=0.5)

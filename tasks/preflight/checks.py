@@ -1,0 +1,50 @@
+"""Checks the rows of params.yaml that a run needs against each other and against what lies on disk, before any work."""
+
+from collections.abc import Iterable, Iterator
+
+from tasks.errors import ParamsError
+from tasks.params import Params, lineage
+from tasks.preflight import columns, layers, serving, sources, suites
+
+
+def check(params: Params, models: Iterable[str]) -> None:
+    """Raise ParamsError for the first thing that would stop a run of one of `models`, of what they build on, or of their data."""
+    for problem in problems(params, list(models)):
+        raise ParamsError(f"params.yaml: {problem}")
+
+
+def check_everything(params: Params) -> None:
+    """The same for all rows, and for data sets that no model uses; suites must exist."""
+    for problem in problems(params, list(params.models), list(params.datasets)):
+        raise ParamsError(f"params.yaml: {problem}")
+    for problem in suites.missing(params.datasets):
+        raise ParamsError(problem)
+
+
+def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) -> Iterator[str]:
+    """One sentence for each thing that would stop a run; what costs most to find out comes last."""
+    rows = _with_ancestors(params, models)
+    data = dict.fromkeys([*(params.models[name].dataset for name in rows), *datasets])
+    for name in models:  # an ancestor is merged, not served
+        yield from serving.problems(params, name)
+    for name in data:
+        yield from sources.problems(name, params.datasets[name].ingest)
+    for name in data:
+        yield from columns.problems(name, params.datasets[name])
+    for name in rows:
+        yield from columns.problems_of_measures(name, params.models[name], params.datasets)
+    for name in rows:
+        yield from serving.problems_of_base(params, name)
+    for name in rows:
+        yield from layers.problems(params, name)
+
+
+def datasets_of(params: Params, model: str) -> list[str]:
+    """The rows of `datasets` that `model` and the models it builds on are trained on."""
+    return list(dict.fromkeys(params.models[name].dataset for name in _with_ancestors(params, [model])))
+
+
+def _with_ancestors(params: Params, models: list[str]) -> list[str]:
+    """`models` and the models that they build on, parents first."""
+    lines = (reversed(lineage(params, name)[:-1]) for name in models)  # the last one is a base
+    return list(dict.fromkeys(name for line in lines for name in line))

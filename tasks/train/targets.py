@@ -1,0 +1,40 @@
+"""Which layers of a model can take an adapter, and whether `target_modules` names such layers."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.section import suggestion
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def without_weights(folder: Path) -> "nn.Module":
+    """The model that `folder`/config.json describes, built on the meta device: all its layers, no memory."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
+def problem(model: "nn.Module", targets: Iterable[str]) -> str | None:
+    """Why peft could not put adapters on all `targets` of `model`, from the key on; None when it can.
+
+    As peft matches them: a target is a layer's whole name or its end after a dot. peft itself is content when one matches.
+    """
+    names = _adaptable(model)
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            known = {name.rpartition(".")[2] for name in names}
+            return f"target_modules names `{target}`, which is not a linear layer or an embedding of the base{suggestion(target, known)}"
+    return None
+
+
+def _adaptable(model: "nn.Module") -> list[str]:
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    return [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Embedding | Conv1D)]

@@ -1,0 +1,215 @@
+"""What can be refused before work is refused before work: one sentence that names the key and the way out, exit status 2, in seconds."""
+
+import copy
+import csv
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import ParamsError
+from tasks.files import write_json
+from tasks.params import Params, check_rows
+from tasks.preflight import checks
+from tasks.section import parse
+from tests import tiny
+
+ROWS = [{"Ticket Text": f"Where is parcel {i}?", "body": f"text {i}", "reply": "soon", "category": "shipping"} for i in range(4)]
+VALUE = {
+    "bases": {"tiny": {"folder": "tiny", "sha256": "0" * 64, "license": "mit"}},
+    "datasets": {
+        "tickets": {
+            "ingest": {"source": "mine.csv"},
+            "validate": {},
+            "prepare": {"user": "{{ body }}", "answer": ["category", "reply"]},
+        }
+    },
+    "models": {"mine": {"parent": "tiny", "dataset": "tickets", "train": {}, "evaluate": {}, "package": {}, "gate": {}}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Path("mine.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(ROWS[0]))
+        table.writeheader()
+        table.writerows(ROWS)
+
+
+def changed(**changes: object) -> Params:
+    """The small project's params with values set by dotted key (`__` for the dots)."""
+    value = copy.deepcopy(VALUE)
+    for key, new in changes.items():
+        place = value
+        *way, last = key.split("__")
+        for part in way:
+            place = place.setdefault(part, {})
+        place[last] = new
+    params = parse(Params, value, "")
+    check_rows(params)
+    return params
+
+
+def refusal(**changes: object) -> str:
+    with pytest.raises(ParamsError) as stopped:
+        checks.check(changed(**changes), ["mine"])
+    assert stopped.value.exit_status == 2 and len(str(stopped.value).splitlines()) == 1
+    return str(stopped.value).removeprefix("params.yaml: ")
+
+
+PREPARE, MODEL = "datasets__tickets__prepare", "models__mine"
+
+
+def test_the_shortest_rows_pass() -> None:
+    checks.check(changed(), ["mine"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({f"{PREPARE}__user": "{{ bdy }}"}, "datasets.tickets.prepare.user names `bdy`, which is not a column of the data; did you mean `body`?"),
+        (
+            {f"{PREPARE}__user": "{{ Ticket Text }}"},
+            "datasets.tickets.prepare.user is not a valid template: expected token 'end of print statement', got 'Text' (line 1); "
+            "the column `Ticket Text` is written {{ row['Ticket Text'] }}.",
+        ),
+        ({f"{PREPARE}__user": "{{ row['Ticket Txt'] }}"}, "datasets.tickets.prepare.user names `Ticket Txt`, which is not a column of the data; did you mean `Ticket Text`?"),
+        ({f"{PREPARE}__user": "{% if body %}"}, "datasets.tickets.prepare.user is not a valid template: "),
+        ({f"{PREPARE}__user": "Sort this."}, "datasets.tickets.prepare.user is 'Sort this.', which names no column"),
+        (
+            {f"{PREPARE}__answer": "category"},
+            "datasets.tickets.prepare.answer is 'category', which names no column, so all rows would get the same text; write \"{{ category }}\" for the column.",
+        ),
+        (
+            {f"{PREPARE}__answer": "Ticket Text"},
+            "datasets.tickets.prepare.answer is 'Ticket Text', which names no column, so all rows would get the same text; write \"{{ row['Ticket Text'] }}\" ",
+        ),
+        ({f"{PREPARE}__answer": "{{ categry }}"}, "datasets.tickets.prepare.answer names `categry`, which is not a column of the data; did you mean `category`?"),
+        ({f"{PREPARE}__answer": ["category", "repl"]}, "datasets.tickets.prepare.answer names `repl`, which is not a column of the data; did you mean `reply`?"),
+        ({f"{PREPARE}__answer": ["reply", "reply"]}, "datasets.tickets.prepare.answer names `reply` twice"),
+        (
+            {f"{MODEL}__evaluate__labels": ["categroy"]},
+            "models.mine.evaluate.labels names `categroy`, which datasets.tickets.prepare.answer does not hold; did you mean `category`?",
+        ),
+        ({f"{MODEL}__evaluate__texts": ["body"]}, "models.mine.evaluate.texts names `body`, which datasets.tickets.prepare.answer does not hold; there are: category, reply."),
+        ({"datasets__tickets__ingest__columns": ["category", "reply"]}, "datasets.tickets.prepare.user names `body`, which is not a column of the data; there are: "),
+    ],
+)
+def test_a_name_that_is_not_a_column_is_refused_with_the_way_to_name_one(changes: dict, words: str) -> None:
+    assert refusal(**changes).startswith(words)
+
+
+@pytest.mark.parametrize("template", ["{{ row['Ticket Text'] }}", "{% for word in body.split() %}{{ word }}{% endfor %}", "{{ id }}: {{ body | upper }}"])
+def test_a_template_that_the_rows_can_fill_passes(template: str) -> None:
+    checks.check(changed(**{f"{PREPARE}__user": template}), ["mine"])
+
+
+def test_a_dash_in_a_name_is_not_a_minus() -> None:
+    Path("mine.csv").write_text("ticket-text,category\na,b\n")
+    said = refusal(**{f"{PREPARE}__user": "{{ ticket-text }}", f"{PREPARE}__answer": ["category"]})
+    assert said == "datasets.tickets.prepare.user names `ticket`, which is not a column of the data; the column `ticket-text` is written {{ row['ticket-text'] }}."
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("data/seed/nothere", "datasets.tickets.ingest.source is 'data/seed/nothere', which does not exist: put the data there, or correct the path."),
+        ("~/tickets", "datasets.tickets.ingest.source is '~/tickets', and DVC does not know `~`: write {home}/tickets."),
+        ("empty", "datasets.tickets.ingest.source: empty holds no *.jsonl or *.csv file: say which is read, as ingest.format in params.yaml."),
+        ("mine.txt", "datasets.tickets.ingest.source: mine.txt holds no *.jsonl or *.csv file"),
+    ],
+)
+def test_a_source_that_is_not_there_is_refused(source: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("empty").mkdir()
+    Path("mine.txt").write_text("a,b\n")
+    assert refusal(datasets__tickets__ingest__source=source).startswith(words.format(home=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {f"{MODEL}__train__r": 64},
+            "models.mine.train.r is 64, and the server takes ranks up to deploy.max_lora_rank, 16; raise that, lower the rank, or set deploy.serve to merged.",
+        ),
+        ({f"{MODEL}__train__max_length": 2048}, "models.mine.train.max_length is 2048 tokens, and the server takes deploy.max_model_len, 1024; raise that"),
+        ({f"{MODEL}__evaluate__max_new_tokens": 1024}, "models.mine.evaluate.max_new_tokens is 1024, which leaves no room for a prompt in deploy.max_model_len, 1024;"),
+    ],
+)
+def test_what_the_server_would_refuse_is_refused(changes: dict, words: str) -> None:
+    assert refusal(**changes).startswith(words)
+
+
+@pytest.mark.parametrize("changes", [{f"{MODEL}__train__r": 64, "deploy__serve": "merged"}, {f"{MODEL}__train__r": 12}, {f"{MODEL}__train__r": 64, "deploy__max_lora_rank": 64}])
+def test_a_rank_that_the_server_loads_passes(changes: dict) -> None:
+    checks.check(changed(**changes), ["mine"])
+
+
+def test_only_rows_that_a_run_needs_are_asked() -> None:
+    other = {**VALUE["datasets"]["tickets"], "ingest": {"source": "nowhere"}}
+    params = changed(datasets__others=other)
+    checks.check(params, ["mine"])
+    with pytest.raises(ParamsError, match=r"datasets\.others\.ingest\.source is 'nowhere', which does not exist"):
+        checks.check_everything(params)
+
+
+def test_what_a_model_builds_on_is_asked_as_well() -> None:
+    parent = {**VALUE["models"]["mine"], "train": {"target_modules": "all-linear"}, "evaluate": {"labels": ["colour"]}}
+    assert refusal(models__first=parent, models__mine__parent="first").startswith("models.first.evaluate.labels names `colour`")
+
+
+def test_a_suite_that_is_missing_is_named_with_the_way_to_get_one() -> None:
+    with pytest.raises(ParamsError) as stopped:
+        checks.check_everything(changed())
+    assert str(stopped.value) == (
+        "data/expectations/tickets/raw.json is missing, and `validate` checks rows against it: `make pipeline` profiles the data and writes one, or write it yourself."
+    )
+    for suite in ("raw", "prepared"):
+        write_json(Path(f"data/expectations/tickets/{suite}.json"), {"expectations": []})
+    checks.check_everything(changed())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({f"{MODEL}__train__target_modules": []}, "models.mine.train.target_modules is []; it should"),
+        ({f"{PREPARE}__answer": []}, "datasets.tickets.prepare.answer is []; it should"),
+        (
+            {f"{PREPARE}__validation_share": 0},
+            "datasets.tickets.prepare.validation_share is 0; it should be greater than 0 and less than 1 (share of rows; by them training stops early).",
+        ),
+    ],
+)
+def test_a_value_that_leaves_nothing_is_refused_by_its_type(changes: dict, words: str) -> None:
+    with pytest.raises(ParamsError) as stopped:
+        changed(**changes)
+    assert str(stopped.value).startswith(f"params.yaml: {words}")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tiny.make_base(tmp_path_factory.mktemp("base") / "tiny")
+    (folder / "model.safetensors").unlink()  # its config is enough
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        (["qproj"], "models.mine.train.target_modules names `qproj`, which is not a linear layer or an embedding of the base; did you mean `q_proj`?"),
+        (["q_proj", "v_prj"], "models.mine.train.target_modules names `v_prj`, which is not a linear layer or an embedding of the base; did you mean `v_proj`?"),
+        (["self_attn"], "models.mine.train.target_modules names `self_attn`, which is not a linear layer or an embedding of the base; "),
+    ],
+)
+def test_target_modules_that_name_no_layer_of_the_base_are_refused_from_its_config(base: Path, targets: list[str], words: str) -> None:
+    assert refusal(bases__tiny__folder=str(base), models__mine__train__target_modules=targets).startswith(words)
+
+
+def test_target_modules_of_the_base_pass(base: Path) -> None:
+    checks.check(changed(bases__tiny__folder=str(base), models__mine__train__target_modules=["q_proj", "layers.0.mlp.up_proj", "model.layers.1.mlp.gate_proj"]), ["mine"])
+
+
+def test_more_tokens_than_the_base_has_positions_for_are_refused(base: Path) -> None:
+    said = refusal(bases__tiny__folder=str(base), deploy__max_model_len=4096)
+    assert said == "deploy.max_model_len is 4096 tokens, and tiny has positions for 2048; lower it."
