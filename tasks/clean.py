@@ -1,6 +1,9 @@
 """The one clean form of a text: in data, in requests, in corrections and where two texts are compared."""
 
+import re
 import unicodedata
+
+HALF, HALVES = re.compile("[\ud800-\udfff]"), re.compile("[\ud800-\udbff][\udc00-\udfff]")  # surrogates, and pairs of them
 
 
 def clean(text: str) -> str:
@@ -14,4 +17,9 @@ def clean(text: str) -> str:
 
 def encodable(text: str) -> str:
     """`text` as UTF-8 can write it: a half of a character (a lone surrogate) becomes U+FFFD, two that belong together become one."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return HALF.sub("\ufffd", joined(text))
+
+
+def joined(text: str) -> str:
+    """`text` with each two halves of a character that stand side by side as the character that they are."""
+    return HALVES.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)

@@ -5,7 +5,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-from tasks.clean import encodable
+from tasks.clean import encodable, joined
 from tasks.contract import Contract
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.records import Writer
@@ -127,8 +127,7 @@ class Exchange:
     @property
     def _written(self) -> str:
         """The answer as it came, but for two things: halves of a character that came in two pieces are put together, and special texts are mended."""
-        whole = "".join(self._texts).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-        return self.special.original(whole)
+        return self.special.original(joined("".join(self._texts)))
 
     def _row(self, status: int, latency: float) -> dict:
         return {

@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 
 import httpx
 from fastapi import Response
 
+from tasks.answer import has_half_character
+from tasks.clean import encodable
 from tasks.serve.gateway.door import Door, Gone, until_gone
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal
 from tasks.serve.gateway.exchange import Exchange
 
 BROKEN = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
 RENDERED = ("messages", "tools", "functions", "documents", "chat_template_kwargs")  # fields that become part of a prompt
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # as JSON escapes it
 MOST_EVENT = 1 << 20  # bytes of a stream that are held back for the end of an event
 END = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -103,7 +107,7 @@ async def answer(door: Door, exchange: Exchange, body: dict, receive: Callable, 
         call.close(status, error)
         if status == 200:
             after()
-        return Response(content, status, {**exchange.headers, "content-type": "application/json"})
+        return Response(readable(content), status, {**exchange.headers, "content-type": "application/json"})
     except Gone:
         status, error = CLIENT_LEFT, "client_left"
         return Response(status_code=CLIENT_LEFT)
@@ -155,7 +159,7 @@ class Relay(Response):
                 ended = ended or event.startswith(b"data: [DONE]")
                 if _take(exchange, event) and self.own_usage:
                     continue
-                await _send(send, event, patience)
+                await _send(send, _readable_event(event), patience)
             if ended:
                 return 200, None
             refusal = refusal_of(httpx.RemoteProtocolError(""))
@@ -188,6 +192,22 @@ def _take(exchange: Exchange, event: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(value, dict) and value.get("choices") == [] and bool(value.get("usage"))
+
+
+def readable(content: bytes) -> bytes:
+    r"""JSON as it came, but for halves of characters (`\ud83d` with no other half), which many readers refuse: they become U+FFFD."""
+    if not SURROGATE.search(content):
+        return content
+    try:
+        text = json.dumps(json.loads(content), ensure_ascii=False)
+    except (ValueError, RecursionError):  # not JSON: not ours to mend
+        return content
+    return encodable(text).encode() if has_half_character(text) else content
+
+
+def _readable_event(event: bytes) -> bytes:
+    data = event.removeprefix(b"data: ")
+    return event if data is event or not SURROGATE.search(data) else b"data: " + readable(data.rstrip(b"\n")) + b"\n\n"
 
 
 async def events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
