@@ -135,7 +135,7 @@ def carry_out(engine: Engine, params: settings.Params, task: str, number: int, c
     """Harvest, run the pipeline, and close the retraining with what came of it."""
     outcome = f"{FAILED}: it was stopped"
     try:
-        say(f"{task}: {harvest(engine, params, task, kept_copy(task), time.time()).words()}")
+        say(f"{task}: {harvest(engine, params, task, time.time()).words()}")
         pipeline.run(task)
         outcome = told(task, champion)
     except NotPromoted as refusal:
@@ -149,12 +149,6 @@ def carry_out(engine: Engine, params: settings.Params, task: str, number: int, c
     finally:
         records.close(engine, number, outcome, time.time())
     return outcome
-
-
-def kept_copy(task: str) -> Path | None:
-    """The folder of the version that answers for `task`."""
-    target = routes.read().tasks.get(task, routes.Task()).targets.get("champion")
-    return Path(target.folder) if target else None
 
 
 def told(task: str, champion: str | None) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from tasks.answer import TEXT, AnswerFormat, format_of
 from tasks.clean import clean
 from tasks.errors import AnnealError
-from tasks.files import read_json, sha256, write_json, write_jsonl, write_text
+from tasks.files import sha256, write_json, write_jsonl, write_text
 from tasks.ingest import read, resolved
 from tasks.params import Dataset, Params
 from tasks.retrain import lineage, records
@@ -40,11 +40,11 @@ class Harvest:
         return f"{counts} (most often: {self.why})" if self.why else counts
 
 
-def harvest(engine: Engine, params: Params, task: str, folder: Path | None, now: float) -> Harvest:
+def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     """Write what people have corrected of `task` since the last harvest as a new file of its dataset.
 
-    `folder` is the kept copy of the served version: its tokenizer names the special tokens. The data file is written
-    before the lineage, and its ids name the requests: a harvest that is cut short between the two is not taken twice.
+    The data file is written before the lineage, and its ids name the requests: a harvest that is cut short between the
+    two is not taken twice.
     """
     model = params.models[task]
     dataset = params.datasets[model.dataset]
@@ -59,22 +59,14 @@ def harvest(engine: Engine, params: Params, task: str, folder: Path | None, now:
     rows, _ = read(dataset.ingest, source)
     rows = [{column: clean(text) for column, text in row.items()} for row in rows]
     known = [Candidate(row["id"], None, 0.0, row, _text(row, dataset)) for row in rows]
-    rules = _rules(dataset, model.evaluate.labels, rows, special_tokens(folder), params.retrain.max_share_of_key)
+    rules = _rules(dataset, model.evaluate.labels, rows, params.retrain.max_share_of_key)
     candidates, skipped = _candidates(new, dataset, rules, rows)
     heaps = sift(candidates, known, rules)
     heaps.skipped += skipped
     return _write(heaps, dataset, name, task, source, now)
 
 
-def special_tokens(folder: Path | None) -> tuple[str, ...]:
-    """The special tokens of the tokenizer in `folder`: in a text they would end a turn or begin one."""
-    file = folder / "tokenizer.json" if folder else None
-    if file is None or not file.exists():
-        return ()
-    return tuple(token["content"] for token in read_json(file).get("added_tokens", []) if token.get("special"))
-
-
-def _rules(dataset: Dataset, labels: list[str], rows: list[dict], tokens: tuple[str, ...], max_share: float) -> Rules:
+def _rules(dataset: Dataset, labels: list[str], rows: list[dict], max_share: float) -> Rules:
     """What the dataset asks of a row; `rows` are its own, cleaned."""
     columns = tuple(column for column in dataset.ingest.columns if column != "id")
     asked, form = columns_of(dataset.prepare.user), format_of(dataset.prepare.answer)
@@ -82,7 +74,7 @@ def _rules(dataset: Dataset, labels: list[str], rows: list[dict], tokens: tuple[
     kinds = tuple(label for label in labels if label in answer)
     classes = {label: frozenset(row[label] for row in rows) for label in kinds}
     empty = frozenset(column for column in columns if column not in answer and not all(row[column] for row in rows))
-    return Rules(columns, kinds, answer, classes, tokens, dataset.prepare.near_duplicate_similarity, max_share, empty)
+    return Rules(columns, kinds, answer, classes, dataset.prepare.near_duplicate_similarity, max_share, empty)
 
 
 def _candidates(new: list[records.Correction], dataset: Dataset, rules: Rules, rows: list[dict]) -> tuple[list[Candidate], list[Candidate]]:

@@ -36,7 +36,6 @@ class Rules:
     labels: tuple[str, ...]  # columns that are classes
     answer: tuple[str, ...]  # columns that a person wrote
     classes: dict[str, frozenset[str]]  # label: known values
-    special_tokens: tuple[str, ...]  # of the chat template
     similarity: float
     max_share_of_key: float
     may_be_empty: frozenset[str] = frozenset()  # columns beside the answer that some rows of the dataset leave empty
@@ -84,8 +83,6 @@ def _unusable(one: Candidate, rules: Rules) -> list[str]:
     if missing := [column for column in columns if not one.row.get(column, "").strip()]:
         return [f"`{missing[0]}` is missing or empty"]
     reasons = [f"`{label}` is '{one.row[label][:40]}', which is no known value" for label in rules.labels if clean(one.row[label]) not in rules.classes[label]]
-    whole = "\n".join(one.row.values())
-    reasons += [f"it holds {token}, a special token of the chat template" for token in rules.special_tokens if token in whole]
     reasons += [f"`{column}` holds a redacted part, which the model would learn to write" for column in rules.answer if PLACEHOLDER.search(one.row[column])]
     placeholders, words = len(PLACEHOLDER.findall(one.text)), len(re.findall(r"\w+", PLACEHOLDER.sub(" ", one.text)))
     if placeholders and (words < LEAST_WORDS or placeholders > MOST_PLACEHOLDERS * (words + placeholders)):

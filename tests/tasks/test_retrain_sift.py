@@ -53,13 +53,13 @@ def test_every_row_ends_up_in_one_heap_whatever_the_order(drawn, shuffle):
         return Candidate(f"r{i:02}", one["key"], NOW, {**row, "body": row["body"] + one["tail"]}, row["subject"] + row["body"] + one["tail"])
 
     columns = ("subject", "body", "category", "reply")
-    rules = Rules(columns, ("category",), ("category", "reply"), {"category": frozenset({"billing", "shipping"})}, ("<|im_end|>",), 0.8, 0.5)
+    rules = Rules(columns, ("category",), ("category", "reply"), {"category": frozenset({"billing", "shipping"})}, 0.8, 0.5)
     candidates = [candidate(i, one) for i, one in enumerate(drawn)]
     known = [Candidate(f"T-{i}", None, 0, ticket(i), ticket(i)["subject"] + ticket(i)["body"]) for i in range(4)]
     found = sift(candidates, known, rules)
     heaps = [one.request for part in (found.taken, found.quarantined, found.waiting, found.skipped) for one in part]
     assert sorted(heaps) == [one.request for one in candidates]
-    assert all(one.row["category"] != "planted" and "<|im_end|>" not in one.text for one in found.taken)
+    assert all(one.row["category"] != "planted" for one in found.taken)
     assert all(one.reasons for part in (found.quarantined, found.waiting, found.skipped) for one in part)
     shuffle.shuffle(candidates)
     assert sift(candidates, known, rules) == found
