@@ -30,7 +30,7 @@ def data(rows: list[dict]) -> None:
 
 def take(engine: Engine, of: Params) -> Harvest:
     """Harvest now."""
-    return harvest(engine, of, "triage", None, NOW + 10)
+    return harvest(engine, of, "triage", NOW + 10)
 
 
 def question(seed: int) -> dict[str, str]:
