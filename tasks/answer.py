@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tasks import template
-from tasks.clean import clean
+from tasks.clean import clean, has_half_character
 
 TEXT = "text"  # the one column of an answer that cannot be read backwards into columns of a row
 
@@ -132,15 +132,6 @@ def compared(right: Mapping[str, str], labels: Sequence[str]) -> list[str]:
 def same(said: str, right: str) -> bool:
     """Whether two values are the same text, as data are cleaned; case counts."""
     return clean(said) == clean(right)
-
-
-def has_half_character(text: str) -> bool:
-    r"""Whether `text` holds a lone surrogate (U+D800 to U+DFFF): JSON can write one as `\ud83d`, UTF-8 cannot."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -23,3 +23,12 @@ def encodable(text: str) -> str:
 def joined(text: str) -> str:
     """`text` with each two halves of a character that stand side by side as the character that they are."""
     return HALVES.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
+
+
+def has_half_character(text: str) -> bool:
+    r"""Whether `text` holds a lone surrogate (U+D800 to U+DFFF): JSON can write one as `\ud83d`, UTF-8 cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False

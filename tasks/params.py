@@ -11,7 +11,7 @@ from tasks.base import Base
 from tasks.errors import ParamsError
 from tasks.evaluate.params import Evaluate
 from tasks.gate import Gate
-from tasks.ingest import Ingest
+from tasks.ingest.params import Ingest
 from tasks.monitor.params import Monitor
 from tasks.package import Package
 from tasks.prepare.params import Prepare

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.errors import AnnealError
-from tasks.ingest import Ingest, resolved
+from tasks.ingest import Ingest, peek
 
 
 def problems(name: str, ingest: Ingest) -> Iterator[str]:
@@ -23,4 +23,4 @@ def problems(name: str, ingest: Ingest) -> Iterator[str]:
 
 def columns(ingest: Ingest) -> tuple[str, ...]:
     """The columns of the rows that `ingest` takes: those that it names, or those of its source's first row; `id` comes first."""
-    return tuple(dict.fromkeys(["id", *(resolved(ingest, Path(ingest.source)).columns or ())]))
+    return ("id", *peek(ingest).columns)

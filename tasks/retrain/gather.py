@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from tasks.answer import format_of
 from tasks.files import read_json, sha256
-from tasks.ingest import Ingest, resolved, sources, version
+from tasks.ingest import Ingest, sources, version
 from tasks.messages import Kind, kind_of
 from tasks.params import Params
 from tasks.prepare.params import Prepare
@@ -67,7 +67,7 @@ def champion_of(task: str, routed: routes.Task) -> str | None:
 def data_version(params: Ingest) -> str:
     """The version of the data as it lies in the source."""
     source = Path(params.source)
-    return version([{"sha256": sha256(file)} for file in sources(resolved(params, source), source)])
+    return version([{"sha256": sha256(file)} for file in sources(params, source)])
 
 
 def last_ingested(dataset: str) -> str | None:

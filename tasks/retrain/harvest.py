@@ -13,7 +13,7 @@ from tasks.answer import TEXT, AnswerFormat, format_of
 from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.files import sha256, write_json, write_jsonl, write_text
-from tasks.ingest import read, resolved
+from tasks.ingest import format_for_new_rows, read, resolved
 from tasks.params import Dataset, Params
 from tasks.retrain import lineage, records
 from tasks.retrain.invert import columns_of_input, why_not
@@ -132,7 +132,7 @@ def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, 
     aside = [{"request": one.request, "key": one.key, "reasons": list(one.reasons), **one.row} for one in (*heaps.quarantined, *heaps.waiting)]
     if aside:
         write_jsonl(home / f"quarantine-{number}.jsonl", aside)
-    file = source / f"harvested-{number}.{dataset.ingest.format}" if heaps.taken else None
+    file = source / f"harvested-{number}.{format_for_new_rows(dataset.ingest, source)}" if heaps.taken else None
     if file:
         columns = [column for column in dataset.ingest.columns if column != "id"]
         write_rows(file, [{"id": f"feedback-{one.request}", **{column: one.row.get(column, "") for column in columns}} for one in heaps.taken])
@@ -152,11 +152,11 @@ def _told(one: Candidate) -> dict:
 
 
 def write_rows(file: Path, rows: list[dict]) -> None:
-    """Put rows with equal columns at `file`, as JSON lines or, where its name says so, as CSV."""
-    if file.suffix != ".csv":
+    """Put rows with equal columns at `file`, as JSON lines or, where its name says so, as a table of commas or tabs."""
+    if file.suffix not in (".csv", ".tsv"):
         return write_jsonl(file, rows)
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(rows[0]), quoting=csv.QUOTE_ALL)
+    writer = csv.DictWriter(table, list(rows[0]), delimiter="\t" if file.suffix == ".tsv" else ",", quoting=csv.QUOTE_ALL)
     writer.writeheader()
     writer.writerows(rows)
     return write_text(file, table.getvalue())

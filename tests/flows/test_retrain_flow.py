@@ -14,7 +14,7 @@ from tasks import database
 from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_jsonl, write_json, write_jsonl, write_text
 from tasks.ingest import Ingest
-from tasks.ingest import ingest as ingest_data
+from tasks.ingest.__main__ import ingest as ingest_data
 from tasks.retrain import book, records
 from tasks.serve import routes
 from tests.flows.project import ROOT

@@ -115,8 +115,8 @@ def test_a_dash_in_a_name_is_not_a_minus() -> None:
     [
         ("data/seed/nothere", "datasets.tickets.ingest.source is 'data/seed/nothere', which does not exist: put the data there, or correct the path."),
         ("~/tickets", "datasets.tickets.ingest.source is '~/tickets', and DVC does not know `~`: write {home}/tickets."),
-        ("empty", "datasets.tickets.ingest.source: empty holds no *.jsonl or *.csv file: say which is read, as ingest.format in params.yaml."),
-        ("mine.txt", "datasets.tickets.ingest.source: mine.txt holds no *.jsonl or *.csv file"),
+        ("empty", "datasets.tickets.ingest.source: empty holds no file that ends in .jsonl, .ndjson, .json, .csv, .tsv, .tab: put the data there"),
+        ("mine.txt", "datasets.tickets.ingest.source: mine.txt does not say by its ending what it holds: write ingest.format"),
     ],
 )
 def test_a_source_that_is_not_there_is_refused(source: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

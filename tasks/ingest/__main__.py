@@ -1,0 +1,56 @@
+"""Takes a snapshot of a source: the same rows as JSON lines, each with an id, and a manifest that says what was read and what was not."""
+
+import sys
+from pathlib import Path
+
+from tasks import stage
+from tasks.errors import AnnealError
+from tasks.files import whole_directory, write_json, write_jsonl
+from tasks.ingest.params import Ingest
+from tasks.ingest.source import Snapshot, take, version
+
+
+def ingest(params: Ingest, out: Path) -> None:
+    """Write `out/rows.jsonl` (id first, then the columns) and `out/manifest.json`, which names each file that was read.
+
+    Raises AnnealError naming file and line for a row that is broken, not Unicode, or lacks a column.
+    """
+    source = Path(params.source).expanduser()
+    snapshot = take(params, source)
+    if not snapshot.rows:
+        raise AnnealError(f"{source} has no rows.")
+    with whole_directory(out) as folder:
+        write_jsonl(folder / "rows.jsonl", snapshot.rows)
+        write_json(folder / "manifest.json", manifest(snapshot, source))
+    for line in notes(snapshot):
+        print(f"ingest: {line}", file=sys.stderr, flush=True)
+
+
+def manifest(snapshot: Snapshot, source: Path) -> dict[str, object]:
+    """What was read of `source`, and what was left out of it."""
+    return {
+        "source": str(source),
+        "files": snapshot.files,
+        "sha256": version(snapshot.files),
+        "bytes": sum(file["bytes"] for file in snapshot.files),
+        "rows": len(snapshot.rows),
+        "columns": list(snapshot.columns),
+        "left_out_files": list(snapshot.listing.left_out),
+        "left_out_columns": list(snapshot.other_columns),
+        "numbers_as_text": dict(snapshot.numbers),
+    }
+
+
+def notes(snapshot: Snapshot) -> list[str]:
+    """What a person should know of a snapshot that was taken, a line each."""
+    lines = []
+    if names := snapshot.listing.left_out:
+        lines.append(f"left out, because the names are not those of data: {', '.join(names)}")
+    if snapshot.numbers:
+        counts = ", ".join(f"{count} in `{column}`" for column, count in snapshot.numbers.items())
+        lines.append(f"numbers, true and false are read as texts, as they are written: {counts}")
+    return lines
+
+
+if __name__ == "__main__":
+    stage.main(ingest, Ingest, "datasets.{row}.ingest")

@@ -1,0 +1,172 @@
+"""The rows of a source, file by file, with an id each; or a first few of them."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+from tasks.clean import clean, has_half_character
+from tasks.errors import AnnealError
+from tasks.ingest.encoding import text_of
+from tasks.ingest.json_rows import Number, read_json
+from tasks.ingest.listing import Listing, format_of, list_files
+from tasks.ingest.params import Format, Ingest
+from tasks.ingest.tables import UNNAMED, read_table
+
+ID = "id"
+
+
+class FileRead(TypedDict):
+    """What the manifest says of a file."""
+
+    name: str
+    sha256: str
+    bytes: int
+    rows: int
+
+
+class Peek(NamedTuple):
+    """The columns of a source, without its ids, and its first rows."""
+
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, str], ...]
+
+
+@dataclass
+class Snapshot:
+    """All that is read of a source, and what is not: files and columns that are left out, numbers that became texts."""
+
+    listing: Listing
+    columns: tuple[str, ...] = ()
+    rows: list[dict[str, str]] = field(default_factory=list)
+    files: list[FileRead] = field(default_factory=list)
+    other_columns: dict[str, None] = field(default_factory=dict)  # an ordered set
+    numbers: Counter[str] = field(default_factory=Counter)  # column: values
+
+
+def take(params: Ingest, source: Path) -> Snapshot:
+    """The whole of `source`; AnnealError names file and line of the first row that is not well-formed."""
+    snapshot = Snapshot(list_files(params, source.expanduser()))
+    places: dict[str, tuple[dict[str, str], Path, int]] = {}
+    columns: tuple[str, ...] | None = None
+    for path in snapshot.listing.files:
+        stored, text = text_of(path)
+        before = len(snapshot.rows)
+        for line, raw in _rows(text, path, params.columns, params.format):
+            columns = columns or _columns(params.columns, raw, f"{path}, line {line}")
+            row = _with_id(raw, columns, f"{path}, line {line}", params.columns is None)
+            _refuse_repeated_id(row, path, line, places)
+            snapshot.numbers.update(column for column in columns if isinstance(raw[column], Number | bool))
+            snapshot.other_columns.update(dict.fromkeys(key for key in raw if key not in columns and key != ID))
+            snapshot.rows.append(row)
+        digest = hashlib.sha256(stored).hexdigest()
+        snapshot.files.append({"name": path.name, "sha256": digest, "bytes": len(stored), "rows": len(snapshot.rows) - before})
+    snapshot.columns = columns or tuple(params.columns or ())
+    return snapshot
+
+
+def read(params: Ingest, source: Path) -> tuple[list[dict[str, str]], list[FileRead]]:
+    """(rows with their ids, what was read of each file) of `source`."""
+    snapshot = take(params, source)
+    return snapshot.rows, snapshot.files
+
+
+def peek(params: Ingest, source: Path | None = None, count: int = 5) -> Peek:
+    """The columns and the first `count` rows, without reading the rest; AnnealError as in `take`, for what is seen."""
+    listing = list_files(params, (source or Path(params.source)).expanduser())
+    rows: list[dict[str, str]] = []
+    columns: tuple[str, ...] | None = None
+    for path in listing.files:
+        for line, raw in islice(_rows(text_of(path)[1], path, params.columns, params.format), count - len(rows)):
+            columns = columns or _columns(params.columns, raw, f"{path}, line {line}")
+            rows.append(_with_id(raw, columns, f"{path}, line {line}", params.columns is None))
+        if len(rows) >= count:
+            break
+    return Peek(columns or tuple(column for column in params.columns or () if column != ID), tuple(rows))
+
+
+def resolved(params: Ingest, source: Path) -> Ingest:
+    """`params` with the columns that the source has, where they are not given; AnnealError when it does not tell."""
+    if params.columns is not None:
+        return params
+    seen = peek(params, source, count=1)
+    if not seen.columns:
+        raise AnnealError(f"{source} has no rows.")
+    return params.model_copy(update={"columns": list(seen.columns)})
+
+
+def sources(params: Ingest, source: Path) -> list[Path]:
+    """The files of `source`, in the order in which they are read."""
+    return list(list_files(params, source.expanduser()).files)
+
+
+def version(files: Sequence[Mapping[str, object]]) -> str:
+    """One hash for the content of all files, whatever they are called: a lone file's own, so that moving it makes no new version."""
+    hashes = [str(file["sha256"]) for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def format_for_new_rows(params: Ingest, source: Path) -> Format:
+    """The format in which rows can be added to the folder: the one that is set, or that of its first file."""
+    return params.format or format_of(sources(params, source)[0]) or "jsonl"
+
+
+def _rows(text: str, path: Path, columns: list[str] | None, wanted: Format | None) -> Iterator[tuple[int, Mapping[str, object]]]:
+    ending = format_of(path)
+    kind = wanted or ending
+    if kind in ("csv", "tsv"):
+        yield from read_table(text, path, columns, "\t" if "tsv" in (wanted, ending) else ",")
+    else:
+        yield from read_json(text, path)
+
+
+def _columns(named: Sequence[str] | None, row: Mapping[str, object], where: str) -> tuple[str, ...]:
+    """The columns that are taken: those that are named, or all that the first row has; the id is no column."""
+    columns = tuple(key for key in named or row if key != ID and not (named is None and UNNAMED.fullmatch(key)))
+    if not columns:
+        raise AnnealError(f"{where}: has no column but the id; a row needs a text at least.")
+    if halves := [column for column in columns if has_half_character(column)]:
+        raise AnnealError(f"{where}: the key {json.dumps(halves[0])} holds half of a surrogate pair (\\ud800 to \\udfff); write the whole character.")
+    return columns
+
+
+def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, is_whole: bool) -> dict[str, str]:
+    """The row's id and columns as texts; without an id of its own, one made from its content (the same text, the same id).
+
+    `is_whole`: the columns were not chosen, so the row may have no other.
+    """
+    for column in columns:
+        if column not in row:
+            raise AnnealError(f"{where}: has no `{column}`; add it, or correct ingest.columns in params.yaml.")
+    if is_whole and (more := [key for key in row if key not in columns and key != ID and not UNNAMED.fullmatch(key)]):
+        raise AnnealError(f"{where}: has `{more[0]}`, which the first row has not; name the columns to take under ingest.columns in params.yaml.")
+    kept = {column: _as_text(row[column], f"{where}: `{column}`") for column in columns}
+    own = "" if row.get(ID) is None else clean(_as_text(row[ID], f"{where}: `{ID}`"))
+    made = hashlib.sha256(json.dumps(kept, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:12]
+    return {ID: own or made, **kept}
+
+
+def _as_text(value: object, what: str) -> str:
+    """A value as text: numbers as they are written, true and false; AnnealError for what holds no single text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        raise AnnealError(f'{what} is null, not a text; write "" if it is empty, or remove the row.')
+    if not isinstance(value, str):
+        kind = "a list" if isinstance(value, list) else "an object"
+        raise AnnealError(f"{what} is {kind}, not a text; write it as one text, or leave the column out of ingest.columns.")
+    if has_half_character(value):  # JSON can write them, UTF-8 cannot
+        raise AnnealError(f"{what} holds half of a surrogate pair (\\ud800 to \\udfff); write the whole character.")
+    return str(value)
+
+
+def _refuse_repeated_id(row: dict[str, str], path: Path, line: int, places: dict[str, tuple[dict[str, str], Path, int]]) -> None:
+    """Two different rows under one id would be mixed up later; the same row twice is left to prepare's deduplication."""
+    other, first, first_line = places.setdefault(row[ID], (row, path, line))
+    if other != row:
+        where = f"{path}, lines {first_line} and {line}" if first == path else f"{first}, line {first_line}, and {path}, line {line}"
+        raise AnnealError(f"{where}: two different rows have the id {row[ID]}; give each its own.")
