@@ -9,7 +9,7 @@ from tasks.clean import clean
 from tasks.prepare.duplicates import similar_pairs
 
 MANY = 5  # more near-identical texts than this in one harvest look planted; of fewer, prepare keeps one
-PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|IBAN|CARD|IP|SSN|SECRET)>")  # see tasks/redaction.py
+PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|IBAN|CARD|IP|SSN|SECRET)>")  # see tasks/redaction/
 LEAST_WORDS, MOST_PLACEHOLDERS = 3, 0.25  # words beside the placeholders; share of the words that may be placeholders
 
 

@@ -1,0 +1,49 @@
+"""Finds IBANs (ISO 13616): the structure of each country from the registry of SWIFT, as python-stdnum has it, and the check digits."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from stdnum import numdb
+from stdnum.iso7064 import mod_97_10
+
+from tasks.redaction.plain import Span
+
+GAP = r"[ .\-_/+]{0,3}(?:\r?\n[ >]{0,4})?"  # between two characters; mail programs wrap lines
+CHECK = re.compile(r"\d ?\d(?=[ .\-_/+]{0,3}[A-Za-z0-9])")  # check digits: rarer than letters, so these are looked for first
+COUNTRY = re.compile(r"[A-Za-z]{2}[ .\-]{0,2}\Z")
+PART = re.compile(r"([1-9]\d*)!([nac])")
+CLASSES = {"n": "[0-9]", "a": "[A-Za-z]", "c": "[A-Za-z0-9]"}
+# Countries that write IBANs without being in the registry: length of what follows the check digits.
+UNREGISTERED = dict.fromkeys(("BJ", "BF", "CI", "ML", "NE", "SN", "TG", "MA"), 24) | dict.fromkeys(("CF", "TD", "KM", "CG", "GQ", "GA", "MG", "CM"), 23)
+UNREGISTERED |= {"AO": 21, "CV": 21, "MZ": 21, "GW": 21, "DZ": 22, "IR": 22}
+
+
+def ibans(text: str) -> Iterator[Span]:
+    """Where IBANs stand in a plain text. The country says where one ends, so that the next word is not taken for a part of it."""
+    place = 0
+    while check := CHECK.search(text, place):
+        place = check.start() + 1
+        country = COUNTRY.search(text, max(0, check.start() - 4), check.start())
+        if not country or (rest := _structure(country[0][:2].upper())) is None:
+            continue
+        if country[0].isalpha() or country[0][:2].isupper() or "iban" in text[max(0, country.start() - 20) : country.start()].lower():
+            account = rest.match(text, check.end())  # else it is a word: "no 12 …", "at 10 …"
+            if account and is_iban(text[country.start() : account.end()]):
+                yield country.start(), account.end()
+                place = account.end()
+
+
+def is_iban(text: str) -> bool:
+    """Country, structure and check digits fit. National check digits inside are not looked at: banks' own examples lack them."""
+    packed = re.sub(r"[^A-Z0-9]", "", text.upper())
+    structure = _structure(packed[:2])
+    return bool(structure and structure.fullmatch(packed[4:])) and mod_97_10.is_valid(packed[4:] + packed[:4])
+
+
+@cache
+def _structure(country: str) -> re.Pattern[str] | None:
+    """What follows the check digits in that country's IBANs, gaps allowed; None for a country that has none."""
+    registered = numdb.get("iban").info(country)[0][1].get("bban", "")
+    parts = PART.findall(registered) or ([(UNREGISTERED[country], "c")] if country in UNREGISTERED else [])
+    return re.compile("".join(f"(?:{GAP}{CLASSES[kind]}){{{count}}}" for count, kind in parts)) if parts else None
