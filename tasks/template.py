@@ -1,7 +1,7 @@
 """Jinja templates over a row's columns: filled in, asked which columns they name, and read backwards."""
 
-import re
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -79,38 +79,80 @@ def parts(template: str) -> tuple[Part, ...] | None:
 def invert(text: str, template: str, one_line: Iterable[str] = ()) -> dict[str, str] | None:
     """The columns from which `template` makes `text`, or None when there are none or more than one set of them.
 
-    `one_line` names the columns that never hold a line break.
+    `one_line` names the columns that never hold a line break. A column that the template names twice does not help to tell
+    the others apart.
     """
     pieces = parts(template)
     if pieces is None:
         return None
-    lazy, greedy = (_match(text, pieces, frozenset(one_line), is_lazy) for is_lazy in (True, False))
-    return lazy if lazy is not None and lazy == greedy else None
+    shortest, longest = (_read(text, pieces, frozenset(one_line), is_short) for is_short in (True, False))
+    if shortest is None or shortest != longest:
+        return None
+    row = dict(shortest)
+    return row if all(row[column] == value for column, value in shortest) else None
 
 
 def fits(text: str, template: str) -> bool:
     """Whether `template` could have made `text`, but for white space around it; True for a template that computes, of which nobody can tell."""
     tried = ((text, parts(template)), (text.strip(), parts(template.strip())))
-    return any(pieces is None or _match(words, pieces, frozenset(), True) is not None for words, pieces in tried)
+    return any(pieces is None or _read(words, pieces, frozenset(), True) is not None for words, pieces in tried)
 
 
-def _match(text: str, pieces: tuple[Part, ...], one_line: frozenset[str], is_lazy: bool) -> dict[str, str] | None:
-    """The columns when each takes as little as it can (`is_lazy`), or as much: where both agree there is one way only.
+def _read(text: str, pieces: tuple[Part, ...], one_line: frozenset[str], is_short: bool) -> list[tuple[str, str]] | None:
+    """(column, text) of each column where each, in turn, takes as little as it can (`is_short`), or as much; None where nothing fits.
 
-    That a column holds no line break matters where the template ends it with one.
+    Where both agree there is one way only. Texts come from outside, so this takes time in proportion to their length,
+    where a regular expression may take its third power: the places where a column can end are found from the last one on.
     """
-    pattern, groups = "", dict[str, str]()
-    for (kind, piece), (_, after) in zip(pieces, [*pieces[1:], Part("words", "")], strict=True):
+    names, words = [piece.text for piece in pieces if piece.kind == "column"], _words(pieces)
+    ends = [[len(text) - len(words[-1])] if text.endswith(words[-1]) else []]
+    for place in reversed(range(len(names) - 1)):
+        after, is_line = words[place + 1], _is_line(names[place + 1], words[place + 2], one_line)
+        ends.append([end for end in _occurrences(text, after) if _end(text, ends[-1], end + len(after), is_line, True) is not None])
+    if not text.startswith(words[0]):
+        return None
+    if not names:
+        return [] if text == words[0] else None
+    start, columns = len(words[0]), []
+    for name, after, places in zip(names, words[1:], reversed(ends), strict=True):
+        end = _end(text, places, start, _is_line(name, after, one_line), is_short)
+        if end is None:
+            return None
+        columns.append((name, text[start:end]))
+        start = end + len(after)
+    return columns
+
+
+def _words(pieces: tuple[Part, ...]) -> list[str]:
+    """The words before the first column, and those after each."""
+    words = [""]
+    for kind, piece in pieces:
         if kind == "words":
-            pattern += re.escape(piece)
-        elif piece in groups:
-            pattern += f"(?P={groups[piece]})"
+            words[-1] += piece
         else:
-            groups[piece] = f"c{len(groups)}"
-            any_character = r"[^\n]" if piece in one_line and after.startswith("\n") else "."
-            pattern += f"(?P<{groups[piece]}>{any_character}*{'?' if is_lazy else ''})"
-    match = re.fullmatch(pattern, text, re.DOTALL)
-    return {column: match[group] for column, group in groups.items()} if match else None
+            words.append("")
+    return words
+
+
+def _is_line(column: str, after: str, one_line: frozenset[str]) -> bool:
+    """Whether a column ends at the next line break, because it holds none and the template goes on with one."""
+    return column in one_line and after.startswith("\n")
+
+
+def _occurrences(text: str, words: str) -> Iterator[int]:
+    """Where `words` stand in `text`, also where they overlap."""
+    place = text.find(words)
+    while place >= 0:
+        yield place
+        place = text.find(words, place + 1)
+
+
+def _end(text: str, places: list[int], start: int, is_line: bool, is_short: bool) -> int | None:
+    """The first (`is_short`) or last of the sorted `places` where a column that starts at `start` can end."""
+    first = bisect_left(places, start)
+    if first == len(places) or (is_line and places[first] != text.find("\n", start)):
+        return None
+    return places[first] if is_short or is_line else places[-1]
 
 
 def _column_of(node: "nodes.Node", free: set[str]) -> str | None:

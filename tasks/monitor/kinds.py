@@ -2,23 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tasks.messages import Kind, kind_of
 
 APART = "not_judged"  # figure: the share of the latest requests; `not_judged: completions` counts one kind of them
 
 
-def of(row: Mapping, form: Mapping) -> Kind:
+def of(row: Mapping[str, Any], form: Mapping[str, object]) -> Kind:
     """The kind of a row of `requests`, or of a correction with its request's columns."""
     return kind_of(row["input"], form, row.get("path"), row.get("finish_reason"))
 
 
-def judged(rows: Iterable[dict], form: Mapping) -> list[dict]:
+def judged(rows: Iterable[dict[str, Any]], form: Mapping[str, object]) -> list[dict[str, Any]]:
     """Those of `rows` that ask the task."""
     return [row for row in rows if of(row, form) is Kind.TASK]
 
 
-def count(rows: Iterable[Mapping], form: Mapping) -> dict[str, int]:
+def count(rows: Iterable[Mapping[str, Any]], form: Mapping[str, object]) -> dict[str, int]:
     """How many of `rows` are of each kind that is not judged, the commonest first."""
     return dict(Counter(kind.value for row in rows if (kind := of(row, form)) is not Kind.TASK).most_common())
 

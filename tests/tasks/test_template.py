@@ -1,7 +1,9 @@
 """Templates: which columns they name, columns whose names are no identifiers, and reading a text backwards."""
 
+import time
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import template
@@ -41,3 +43,42 @@ def test_what_a_template_made_is_read_back_or_not_at_all(subject: str, body: str
     text = "Subject: {{ subject }}\n\n{{ body }}"
     columns = template.invert(template.render(text, {"subject": subject, "body": body}), text, ["subject"])
     assert columns in (None, {"subject": subject, "body": body})
+
+
+WORDS, VALUES = st.sampled_from(["", "a", "ab", "\n", "\nb", "aa"]), st.text("ab\n", max_size=7)
+
+
+def every_way(text: str, words: list[str], lines: set[int], place: int = 0) -> list[tuple[str, ...]]:
+    """All values of the columns between `words` that make `text`, tried one by one; those at `lines` hold no line break where words with one follow."""
+    if not text.startswith(words[0]):
+        return []
+    rest = text[len(words[0]) :]
+    if len(words) == 1:
+        return [()] if not rest else []
+    is_line = place in lines and words[1].startswith("\n")
+    ends = [end for end in range(len(rest) + 1) if not (is_line and "\n" in rest[:end])]
+    return [(rest[:end], *tail) for end in ends for tail in every_way(rest[end:], words[1:], lines, place + 1)]
+
+
+@settings(max_examples=300)
+@given(st.lists(WORDS, min_size=1, max_size=4), VALUES, st.sets(st.integers(0, 2)))
+def test_a_text_is_read_backwards_exactly_where_there_is_one_way(words: list[str], text: str, lines: set[int]) -> None:
+    columns = [f"c{i}" for i in range(len(words) - 1)]
+    source = words[0] + "".join(f"{{{{ {column} }}}}{after}" for column, after in zip(columns, words[1:], strict=True))
+    ways = every_way(text, words, lines)
+    expected = dict(zip(columns, ways[0], strict=True)) if len(ways) == 1 else None
+    assert template.invert(text, source, [f"c{i}" for i in lines]) == expected
+    assert template.fits(text, source) == bool(every_way(text, words, set()) or every_way(text.strip(), _stripped(words), set()))
+
+
+def _stripped(words: list[str]) -> list[str]:
+    if len(words) == 1:
+        return [words[0].strip()]
+    return [words[0].lstrip(), *words[1:-1], words[-1].rstrip()]
+
+
+def test_a_text_of_a_hostile_form_is_read_in_no_time() -> None:
+    source, text = "Subject: {{ a }}\n\n{{ b }}\n\n{{ c }} | {{ d }}", "Subject: a\n\n" + "word\n\n" * 100_000
+    started = time.monotonic()
+    assert template.invert(text, source, ["a"]) is None and not template.fits(text, source)
+    assert time.monotonic() - started < 5
