@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-COUNTED = ("train", "baseline", "evaluate")
+COUNTED = ("train", "baseline", "predict", "evaluate")
 
 
 def main() -> None:

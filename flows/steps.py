@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import tempfile
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from pathlib import Path
 from flows import dag
 from tasks import registry, tracking
 from tasks import release as releasing
+from tasks.answer import format_of
 from tasks.champion import judge
 from tasks.deploy import deploy, is_available
 from tasks.files import read_json, sha256, write_json
@@ -42,7 +44,7 @@ class Steps:
 
     def gate(self) -> bool:
         """Compare with parent and champion."""
-        self.verdict = judge(self.name, self.model.gate, self.model.evaluate, self.weights, self.reports, self.adapter)
+        self.verdict = judge(self.name, self.model, self.weights, self.reports, self.adapter)
         return True
 
     def register(self) -> bool:
@@ -75,9 +77,11 @@ class Steps:
         from tasks.monitor.reference import write_reference
 
         with tempfile.TemporaryDirectory() as folder:
-            reference = Path(folder) / "reference"
-            write_reference(Path(f"data/prepared/{self.model.dataset}"), self.reports / "evaluate", self.model.evaluate.labels, self.params.monitor.reference_rows, reference)
-            version = registry.register(self.name, self.adapter, self.reports / "evaluate", tags, flat, reference)
+            measured, reference = Path(folder) / "evaluate", Path(folder) / "reference"
+            shutil.copytree(self.reports / "evaluate", measured)
+            shutil.copy(self.reports / "predict" / "predictions.jsonl", measured)
+            write_reference(Path(f"data/prepared/{self.model.dataset}"), self.reports / "predict", self.model.evaluate.labels, self.params.monitor.reference_rows, reference)
+            version = registry.register(self.name, self.adapter, measured, tags, flat, reference)
         records.note(self.name, "gate", tags["gate"], self.verdict.reasons, {"version": version.version})
         return version
 
@@ -127,7 +131,8 @@ class Steps:
         self.summary = self.facts()
         changed = lasting(old) != lasting(self.summary)
         if changed:
-            write_report(self.summary, self.reports / "evaluate", self.reports / "baseline", self.reports / "train", page)
+            form = format_of(read_json(self.adapter / "format.json")["answer"])
+            write_report(self.summary, self.reports, form, page)
         write_json(kept, self.summary)
         return changed
 
@@ -135,13 +140,18 @@ class Steps:
         """All that is said at the end, as one JSON object."""
         evaluate = self.reports / "evaluate"
         metrics = read_json(evaluate / "metrics.json")
-        paces = {who: read_json(place / "timing.json")["seconds_per_answer"] for who, place in (("parent", self.reports / "baseline"), ("tuned", evaluate))}
+        paces = {who: read_json(place / "timing.json")["seconds_per_answer"] for who, place in (("parent", self.reports / "baseline"), ("tuned", self.reports / "predict"))}
         return {
             "model": self.name,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": commit() or None,
             "stages": list(self.done),
-            "evaluation": {**metrics, "intervals": read_json(evaluate / "intervals.json"), "seconds_per_answer": paces},
+            "evaluation": {
+                **metrics,
+                "intervals": read_json(evaluate / "intervals.json"),
+                "measures": read_json(evaluate / "measures.json")["measures"],
+                "seconds_per_answer": paces,
+            },
             "gate": {**asdict(self.verdict), "held_back": self.held_back},
             "registry": {
                 "name": self.name,
@@ -192,7 +202,7 @@ def endpoint(name: str, version: str) -> dict | None:
     target = next((found for found in targets.values() if found.version == version), targets.get("champion"))
     if target is None:
         return None
-    rows = Path(f"reports/{name}/evaluate/predictions.jsonl")
+    rows = Path(f"reports/{name}/predict/predictions.jsonl")
     with rows.open(encoding="utf-8") as file:
         example = json.loads(file.readline())
     body = {"model": target.model, "temperature": 0, "max_tokens": 128, "messages": example["messages"]}

@@ -44,7 +44,7 @@ def _figures(evaluation: dict) -> Any:
     from rich.table import Table
 
     table = Table(title=f"{evaluation['rows']} held-out rows", title_justify="left")
-    for header, side in (("measure", "left"), ("parent", "right"), ("tuned", "right"), ("95 % interval", "right")):
+    for header, side in (("measure", "left"), ("parent", "right"), ("tuned", "right"), (f"{100 * evaluation['intervals']['confidence']:g} % interval", "right")):
         table.add_column(header, justify=side)
     for name, value in evaluation["tuned"].items():
         low, high = evaluation["intervals"]["tuned"][name]

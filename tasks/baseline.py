@@ -4,11 +4,11 @@ from pathlib import Path
 
 from tasks import stage
 from tasks.answers import answer
-from tasks.evaluate.params import Evaluate
 from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.predict.params import Predict
 
 
-def baseline(params: Evaluate, parent: Path, prepared: Path, out: Path) -> None:
+def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows."""
     rows = read_jsonl(prepared / "test.jsonl")
     answers = answer(parent, None, rows, params.per_device_eval_batch_size, params.max_new_tokens, "parent")
@@ -18,4 +18,4 @@ def baseline(params: Evaluate, parent: Path, prepared: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    stage.main(baseline, Evaluate, "models.{row}.evaluate")
+    stage.main(baseline, Predict, "models.{row}.predict")

@@ -4,39 +4,41 @@ import json
 from pathlib import Path
 
 from tasks import registry
-from tasks.evaluate.metrics import score_rows
-from tasks.evaluate.params import Evaluate
+from tasks.answer import format_of
+from tasks.errors import ParamsError
+from tasks.evaluate import measures
+from tasks.evaluate.predictions import read
 from tasks.files import read_json, read_jsonl, whole_directory, write_jsonl
-from tasks.gate import Check, Gate, Verdict, gate
+from tasks.gate import Check, Rivals, Verdict, gate
+from tasks.params import Model
+from tasks.predict.params import Predict
+from tasks.section import suggestion
 
 
-def judge(name: str, params: Gate, evaluation: Evaluate, weights: Path, reports: Path, adapter: Path) -> Verdict:
+def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) -> Verdict:
     """The gate's verdict on the model whose evaluation is in `reports/evaluate`, against parent and champion."""
-    tuned, parent = (read_jsonl(reports / part / "predictions.jsonl") for part in ("evaluate", "baseline"))
+    tuned, parent = (read_jsonl(reports / part / "predictions.jsonl") for part in ("predict", "baseline"))
     champion = registry.alias(name, "champion")
     artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
     rival = None
     if champion is not None and champion.artifact != artifact:
-        rival = _champions_answers(champion, tuned, evaluation, weights, reports / "champion")
+        rival = _champions_answers(champion, tuned, model.predict, weights, reports / "champion")
         if rival is None:
             words = f"cannot be compared with the champion (version {champion.version}): it was trained on other weights than {weights} holds; `make promote` promotes by hand"
             return Verdict(False, (Check(False, words),))
-    scores = [_scores(predictions, evaluation, params.compare_on) for predictions in (tuned, parent, rival)]
-    return gate(params, read_json(reports / "evaluate" / "metrics.json")["tuned"], *scores)
+    form = format_of(read_json(adapter / "format.json")["answer"])
+    table = measures.of(model.evaluate, form)
+    compare_on = model.gate.compare_on or measures.compared_on(model.evaluate)
+    if compare_on not in table:
+        raise ParamsError(f"params.yaml: gate.compare_on is '{compare_on}', which is not a measure of this model{suggestion(compare_on, table)}")
+    measured = read_json(reports / "evaluate" / "measures.json")
+    classes = {label: frozenset(known) for label, known in measured["classes"].items()}
+    measure = table[compare_on]
+    rows = [None if given is None else measure.rows(read(given, form, classes)) for given in (tuned, parent, rival)]
+    return gate(model.gate, table, read_json(reports / "evaluate" / "metrics.json"), Rivals(measure, *rows))
 
 
-def _scores(predictions: list[dict] | None, evaluation: Evaluate, measure: str) -> list[float] | None:
-    if predictions is None:
-        return None
-    rows = score_rows(predictions, evaluation)
-    if measure not in rows:
-        from tasks.errors import ParamsError
-
-        raise ParamsError(f"params.yaml: gate.compare_on is '{measure}', which is no row score; there are: {', '.join(rows)}.")
-    return rows[measure].tolist()
-
-
-def _champions_answers(champion: registry.Version, tuned: list[dict], evaluation: Evaluate, weights: Path, cache: Path) -> list[dict] | None:
+def _champions_answers(champion: registry.Version, tuned: list[dict], params: Predict, weights: Path, cache: Path) -> list[dict] | None:
     """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows that it has not seen it is asked."""
     known = _by_question(read_jsonl(registry.folder(champion, "evaluate") / "predictions.jsonl"))
     if (cache / champion.artifact).exists():
@@ -48,7 +50,7 @@ def _champions_answers(champion: registry.Version, tuned: list[dict], evaluation
         from tasks.answers import answer
 
         rows = [{"id": row["id"], "messages": row["messages"], "answer": row["expected"], "row": row["row"]} for row in missing]
-        answers = answer(weights, adapter, rows, evaluation.per_device_eval_batch_size, evaluation.max_new_tokens, f"champion (version {champion.version})")
+        answers = answer(weights, adapter, rows, params.per_device_eval_batch_size, params.max_new_tokens, f"champion (version {champion.version})")
         known |= _by_question(answers.predictions)
     found = [known[question] for question in _by_question(tuned)]
     if missing:

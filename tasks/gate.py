@@ -1,20 +1,23 @@
 """Decides whether a tuned model may be promoted: minimum values, better than its parent, not worse than the champion."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
+from tasks.evaluate.comparison import are_comparable, compare
+from tasks.evaluate.measures.measure import Measure, Rows
 from tasks.section import Section
 
 
 class Gate(Section):
     """The `gate` section of a model."""
 
-    minimum: dict[str, float] = Field(default={}, description="metric: the least that the tuned model must reach")
-    compare_on: str = Field(default="exact_match", description="the row score (0 or 1) of the paired tests")
+    minimum: dict[str, float] = Field(default={}, description="measure: the least that the tuned model must reach; the most, where lower is better")
+    compare_on: str | None = Field(default=None, description="the measure of the paired tests; the first label's accuracy, or perplexity, when not given")
     alpha: Annotated[float, Field(gt=0, lt=0.5, description="level of the paired tests")] = 0.05
-    max_drop: Annotated[float, Field(ge=0, lt=1, description="how far below the champion is still not worse")] = 0.02
+    max_drop: Annotated[float, Field(ge=0, lt=1, description="how much worse than the champion is still not worse: of a perplexity, as a share")] = 0.02
 
 
 @dataclass(frozen=True)
@@ -46,52 +49,58 @@ class Verdict:
         return tuple(check.words for check in self.checks if not check.held)
 
 
-def gate(params: Gate, metrics: dict[str, float], tuned: list[float], parent: list[float], champion: list[float] | None) -> Verdict:
-    """The verdict on a tuned model from its `metrics` and the row scores (rows,) of tuned, parent and champion (or None).
+@dataclass(frozen=True)
+class Rivals:
+    """What the paired tests compare: the rows of one measure, of the tuned model, its parent and the champion (or None)."""
 
-    Pure: the same values, the same verdict.
+    measure: Measure
+    tuned: Rows
+    parent: Rows
+    champion: Rows | None
+
+
+def gate(params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, Mapping[str, float]], rivals: Rivals) -> Verdict:
+    """The verdict on a tuned model from the `metrics` of `tuned` and `parent` and the rows of its rivals.
+
+    Pure: the same values, the same verdict. ValueError when rows do not pair up.
     """
-    checks = [*_minimums(params, metrics), _beats_parent(params, tuned, parent)]
-    if champion is None:
+    checks = [*_minimums(params, measures, metrics["tuned"]), _beats_parent(params, rivals, metrics["parent"])]
+    if rivals.champion is None:
         checks.append(Check(True, "there is no other champion to compare with"))
     else:
-        checks.append(_not_worse(params, tuned, champion))
+        checks.append(_not_worse(params, rivals, rivals.champion))
     return Verdict(all(check.held for check in checks), tuple(checks))
 
 
-def mcnemar(better: list[float], worse: list[float]) -> tuple[int, int, float]:
-    """(rows only `better` has right, rows only `worse` has right, one-sided exact p that `better` is no better).
-
-    McNemar 1947, in its exact form: under no difference the discordant rows fall on either side like a fair coin.
-    """
-    from scipy.stats import binomtest
-
-    won = sum(a > b for a, b in zip(better, worse, strict=True))
-    lost = sum(a < b for a, b in zip(better, worse, strict=True))
-    return won, lost, binomtest(won, won + lost, 0.5, alternative="greater").pvalue if won + lost else 1.0
-
-
-def _minimums(params: Gate, metrics: dict[str, float]) -> list[Check]:
+def _minimums(params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, float]) -> list[Check]:
     checks = []
-    for name, least in sorted(params.minimum.items()):
-        if name not in metrics:
+    for name, bound in sorted(params.minimum.items()):
+        if name not in metrics or name not in measures:
             words = f"{name} has a minimum but was not measured; the metrics are {', '.join(sorted(metrics))}"
             checks.append(Check(False, words))
+        elif measures[name].higher_is_better:
+            checks.append(Check(metrics[name] >= bound, f"{name} is {metrics[name]:.3f}, the minimum is {bound:g}"))
         else:
-            checks.append(Check(metrics[name] >= least, f"{name} is {metrics[name]:.3f}, the minimum is {least:g}"))
+            checks.append(Check(metrics[name] <= bound, f"{name} is {metrics[name]:.3f}, the most allowed is {bound:g}"))
     return checks
 
 
-def _beats_parent(params: Gate, tuned: list[float], parent: list[float]) -> Check:
-    won, lost, p = mcnemar(tuned, parent)
-    held = p < params.alpha
-    found = f"{won} rows won, {lost} lost (McNemar p = {p:.2g}, needs < {params.alpha:g})"
-    return Check(held, f"{'better' if held else 'not shown to be better'} than its parent on {params.compare_on}: {found}")
+def _beats_parent(params: Gate, rivals: Rivals, parent: Mapping[str, float]) -> Check:
+    result = compare(rivals.measure, rivals.tuned, rivals.parent)
+    held = result.p < params.alpha
+    figures = f"{result.figures} ({result.test} p = {result.p:.2g}, needs < {params.alpha:g})"
+    words = f"{'better' if held else 'not shown to be better'} than its parent on {rivals.measure.name}: {figures}"
+    # A perplexity is of the expected answer, whatever the parent would have said itself.
+    says_little = held and parent.get("valid") == 0 and rivals.measure.kind != "ratio"
+    return Check(held, words + ("; the parent gives no valid answer, so this says little" if says_little else ""))
 
 
-def _not_worse(params: Gate, tuned: list[float], champion: list[float]) -> Check:
-    won, lost, p_worse = mcnemar(champion, tuned)
-    difference = (lost - won) / len(tuned)
-    held = -difference <= params.max_drop and p_worse >= params.alpha
-    found = f"{lost} rows won, {won} lost (difference {difference:+.3f}, allowed -{params.max_drop:g}; McNemar p of a loss = {p_worse:.2g})"
-    return Check(held, f"{'not worse' if held else 'worse'} than the champion on {params.compare_on}: {found}")
+def _not_worse(params: Gate, rivals: Rivals, champion: Rows) -> Check:
+    name = rivals.measure.name
+    if not are_comparable(rivals.measure, rivals.tuned, champion):
+        words = f"{name} is counted over other tokens than the champion's; set gate.compare_on to a measure of the answers"
+        return Check(False, f"cannot be compared with the champion: {words}")
+    result, loss = compare(rivals.measure, rivals.tuned, champion), compare(rivals.measure, champion, rivals.tuned)
+    held = -result.difference <= params.max_drop and loss.p >= params.alpha
+    figures = f"{result.figures} (difference {result.difference:+.3f}, allowed -{params.max_drop:g}; {loss.test} p of a loss = {loss.p:.2g})"
+    return Check(held, f"{'not worse' if held else 'worse'} than the champion on {name}: {figures}")

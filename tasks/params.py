@@ -14,6 +14,7 @@ from tasks.gate import Gate
 from tasks.ingest.params import Ingest
 from tasks.monitor.params import Monitor
 from tasks.package import Package
+from tasks.predict.params import Predict
 from tasks.prepare.params import Prepare
 from tasks.retrain.params import Retrain
 from tasks.section import Section, parse, suggestion
@@ -38,6 +39,7 @@ class Model(Section):
     parent: str
     dataset: str
     train: Train
+    predict: Predict
     evaluate: Evaluate
     package: Package
     gate: Gate

@@ -107,14 +107,17 @@ def trained(tiny_root: Path, base: Path, prepared: Path, _empty_store: Path) -> 
 
 @pytest.fixture(scope="session")
 def evaluated(tiny_root: Path, base: Path, prepared: Path, trained: SimpleNamespace) -> Path:
-    """The reports folder with `baseline/` and `evaluate/` of the trained adapter."""
+    """The reports folder with `baseline/`, `predict/` and `evaluate/` of the trained adapter."""
     from tasks.baseline import baseline
     from tasks.evaluate.__main__ import evaluate
     from tasks.evaluate.params import Evaluate
+    from tasks.predict.__main__ import predict
+    from tasks.predict.params import Predict
 
-    reports, params = tiny_root / "reports" / "things", Evaluate(**tiny.EVALUATE)
+    reports, params = tiny_root / "reports" / "things", Predict(**tiny.PREDICT)
     baseline(params, base, prepared, reports / "baseline")
-    evaluate(params, base, trained.adapter, prepared, reports / "baseline", reports / "evaluate")
+    predict(params, base, trained.adapter, prepared, reports / "predict")
+    evaluate(Evaluate(**tiny.EVALUATE), prepared, reports / "baseline", reports / "predict", reports / "evaluate")
     return reports
 
 

@@ -26,7 +26,8 @@ PREPARE = Prepare(system="Sort the thing. Answer with JSON: colour, mood, reply.
 LABELS, TEXTS = ["colour", "mood"], ["reply"]
 # With 128 rows these learn the whole task (all 32 test answers right) in a few seconds on one thread.
 TRAIN = {"r": 16, "lora_alpha": 32, "learning_rate": 1.0e-2, "num_train_epochs": 8, "max_length": 256, "early_stopping_patience": 3}
-EVALUATE = {"labels": LABELS, "texts": TEXTS, "max_new_tokens": 40, "per_device_eval_batch_size": 16, "bootstrap_resamples": 100}
+PREDICT = {"max_new_tokens": 40, "per_device_eval_batch_size": 16}
+EVALUATE = {"labels": LABELS, "texts": TEXTS, "bootstrap_resamples": 100}
 
 
 def make_base(folder: Path) -> Path:

@@ -1,43 +1,57 @@
-"""Asks the tuned model the held-out rows and measures it and its parent on the same rows, template and decoding."""
+"""Measures the tuned model and its parent on the same rows, template and decoding, from the answers that they gave."""
 
 import csv
 import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tasks import stage
-from tasks.answers import answer
-from tasks.errors import AnnealError
-from tasks.evaluate.metrics import classes, measure, per_class_f1
+from tasks.answer import Classes, format_of
+from tasks.evaluate import measures
+from tasks.evaluate.classes import pairs, per_class_f1
+from tasks.evaluate.comparison import interval
+from tasks.evaluate.measures.measure import slug
 from tasks.evaluate.params import Evaluate
-from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl, write_text
+from tasks.evaluate.predictions import Prediction, known_classes, read
+from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_text
+
+SPLITS = ("train", "validation", "test")
 
 
-def evaluate(params: Evaluate, parent: Path, trained: Path, prepared: Path, baseline: Path, out: Path) -> None:
-    """Write to `out/`: predictions.jsonl, metrics.json, intervals.json, timing.json, confusion/<label>.csv, per_class_f1/<label>.csv."""
-    rows = read_jsonl(prepared / "test.jsonl")
-    for key in [*params.labels, *params.texts]:
-        if key not in rows[0]["row"]:
-            raise AnnealError(f"params.yaml: evaluate names `{key}`, which the rows do not have ({', '.join(rows[0]['row'])}).")
-    answers = answer(parent, trained, rows, params.per_device_eval_batch_size, params.max_new_tokens, "tuned")
-    predictions = {"parent": read_jsonl(baseline / "predictions.jsonl"), "tuned": answers.predictions}
-    measured = {who: measure(found, params) for who, found in predictions.items()}
+def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, out: Path) -> None:
+    """Write to `out/`: metrics.json, intervals.json, measures.json, confusion/<label>.csv, per_class_f1/<label>.csv.
+
+    `baseline` and `predict` are the folders with the parent's and the tuned model's answers to the same rows.
+    """
+    form = format_of(read_json(prepared / "format.json")["answer"])
+    every = [row for split in SPLITS if (file := prepared / f"{split}.jsonl").exists() for row in read_jsonl(file)]
+    classes = known_classes(every, form, params.labels)
+    answers = {"parent": baseline, "tuned": predict}
+    predictions = {who: read(read_jsonl(folder / "predictions.jsonl"), form, classes) for who, folder in answers.items()}
+    table = measures.of(params, form)
+    rows = {who: {name: measure.rows(given) for name, measure in table.items()} for who, given in predictions.items()}
+    metrics = {who: {name: table[name].value(scores) for name, scores in given.items()} for who, given in rows.items()}
+    intervals = {who: {name: interval(table[name], scores, params) for name, scores in given.items()} for who, given in rows.items()}
+    facts = {name: {"unit": measure.unit, "higher_is_better": measure.higher_is_better, "kind": measure.kind} for name, measure in table.items()}
     with whole_directory(out) as folder:
-        write_jsonl(folder / "predictions.jsonl", answers.predictions)
-        write_json(folder / "metrics.json", {"rows": len(rows), **{who: metrics for who, (metrics, _) in measured.items()}})
-        write_json(folder / "intervals.json", {who: intervals for who, (_, intervals) in measured.items()})
-        write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows)})
+        write_json(folder / "metrics.json", {"rows": len(predictions["tuned"]), **metrics})
+        write_json(folder / "intervals.json", {"confidence": params.confidence, **intervals})
+        write_json(folder / "measures.json", {"measures": facts, "classes": {label: sorted(known) for label, known in classes.items()}})
+        for plots in ("confusion", "per_class_f1"):  # DVC wants what is declared, also where there is no label
+            (folder / plots).mkdir()
         for label in params.labels:
-            _write_classes(predictions, label, params, folder)
+            _write_classes(predictions, label, classes, folder)
 
 
-def _write_classes(predictions: dict[str, list[dict]], label: str, params: Evaluate, folder: Path) -> None:
-    pairs = {who: classes(found, label, params) for who, found in predictions.items()}
-    _write_csv(folder / "confusion" / f"{label}.csv", ["actual", "predicted"], zip(*pairs["tuned"], strict=True))
-    scores = {who: per_class_f1(*pair) for who, pair in pairs.items()}
-    _write_csv(folder / "per_class_f1" / f"{label}.csv", ["class", "parent", "tuned"], ((name, scores["parent"][name], scores["tuned"][name]) for name in scores["tuned"]))
+def _write_classes(predictions: Mapping[str, Sequence[Prediction]], label: str, classes: Classes, folder: Path) -> None:
+    told = {who: pairs(given, label, classes) for who, given in predictions.items()}
+    _write_csv(folder / "confusion" / f"{slug(label)}.csv", ["actual", "predicted"], zip(*told["tuned"], strict=True))
+    scores = {who: per_class_f1(*pair) for who, pair in told.items()}
+    rows = ((name, scores["parent"][name], scores["tuned"][name]) for name in scores["tuned"])
+    _write_csv(folder / "per_class_f1" / f"{slug(label)}.csv", ["class", "parent", "tuned"], rows)
 
 
-def _write_csv(path: Path, header: list[str], rows: object) -> None:
+def _write_csv(path: Path, header: list[str], rows: Iterable[Iterable[object]]) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(header)

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from tasks.evaluate.measures.measure import named
 from tasks.monitor import texts
 from tasks.monitor.embedding import nearest, novelty
 from tasks.monitor.mmd import mmd
@@ -41,7 +42,7 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
         return {}
     found = [scores.form.read(text) for text in answers]
     figures = {"answer_length_median": float(np.median([len(text) for text in answers])), "refusals": _mean([texts.is_refusal(text) for text in answers])}
-    figures |= {"valid_json": _mean([answer is not None for answer in found]), "valid_json_n": float(len(found))}
+    figures |= {"valid": _mean([answer is not None for answer in found]), "valid_n": float(len(found))}
     for label, classes in scores.labels.items():
         counts = Counter(scores.class_of(answer, label) for answer in found)
         figures |= {f"{label}={name}": counts[name] / len(found) for name in (*classes, OTHER)}
@@ -50,7 +51,7 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
 
 def of_labels(scores: Scores, pairs: list[tuple[str, dict]]) -> dict[str, float]:
     """`{label}_accuracy` over (answer, right answer by column), `exact_match` where answers have no labels; each with its `_n`."""
-    marks = {f"{label}_accuracy": scores.wrong(pairs, label) for label in scores.labels} or {EXACT_MATCH: scores.wrong(pairs)}
+    marks = {named(label, "accuracy"): scores.wrong(pairs, label) for label in scores.labels} or {EXACT_MATCH: scores.wrong(pairs)}
     figures: dict[str, float] = {}
     for name, wrong in marks.items():
         if known := [not mark for mark in wrong if mark is not None]:

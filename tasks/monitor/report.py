@@ -12,7 +12,7 @@ from tasks.report.drawing import BAD, MUTED, PARENT, TUNED, picture
 
 KEPT = 50  # pages of a task
 TOP = 12.0  # of the plot: beyond, how much evidence there is does not matter
-PERCENT = ("new_words", "other_language", "missing_fields", "refusals", "valid_json", "exact_match", "error_rate", "not_judged")
+PERCENT = ("new_words", "other_language", "missing_fields", "refusals", "valid", "exact_match", "error_rate", "not_judged")
 HIDDEN = ("threshold", "normal_is_traffic", "latest")
 
 

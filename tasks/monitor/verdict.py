@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from tasks.evaluate.measures.measure import named
+
 SAID = {  # group: what its sentence quotes
     "length of requests": ("length_median", "half of the requests have more than {:.0f} characters, half of the reference more than {:.0f}"),
     "vocabulary of requests": ("new_words", "{:.0%} of the words are new, {:.0%} in the reference"),
@@ -12,7 +14,7 @@ SAID = {  # group: what its sentence quotes
     "missing fields": ("missing_fields", "{:.0%} of the requests lack a field, {:.0%} of the reference"),
     "length of answers": ("answer_length_median", "half of the answers have more than {:.0f} characters, half of the evaluation's more than {:.0f}"),
     "refusals": ("refusals", "{:.0%} of the answers decline, {:.0%} in the evaluation"),
-    "validity of answers": ("valid_json", "{:.1%} of the answers are valid, {:.1%} in the evaluation"),
+    "validity of answers": ("valid", "{:.1%} of the answers are valid, {:.1%} in the evaluation"),
 }
 ALL = "everything together"
 
@@ -64,7 +66,7 @@ def _quote(group: str, now: dict[str, float], reference: dict[str, float]) -> st
         return f"{now[name]:.0%} of {now[name + '_n']:.0f} corrected answers were right as they stood, {reference[name]:.0%} of the evaluation's"
     if group.startswith("accuracy of "):
         label = group.removeprefix("accuracy of ")
-        name = f"{label}_accuracy"
+        name = named(label, "accuracy")
         return (
             f"{label} is right in {now[name]:.0%} of {now[name + '_n']:.0f} corrected answers, in {reference[name]:.0%} of the evaluation's"
             if name in now and name in reference

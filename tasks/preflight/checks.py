@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from tasks.errors import ParamsError
 from tasks.params import Params, lineage
-from tasks.preflight import columns, layers, serving, sources, suites
+from tasks.preflight import columns, layers, measures, serving, sources, suites
 
 
 def check(params: Params, models: Iterable[str]) -> None:
@@ -32,7 +32,8 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     for name in data:
         yield from columns.problems(name, params.datasets[name])
     for name in rows:
-        yield from columns.problems_of_measures(name, params.models[name], params.datasets)
+        yield from measures.problems(name, params.models[name], params.datasets)
+    yield from measures.problems_of_quality(params)
     for name in rows:
         yield from serving.problems_of_base(params, name)
     for name in rows:

@@ -1,9 +1,9 @@
-"""Whether templates, answers and measures name columns that the data have."""
+"""Whether templates and answers name columns that the data have."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from tasks import answer, template
-from tasks.params import Dataset, Model
+from tasks import template
+from tasks.params import Dataset
 from tasks.preflight import sources
 from tasks.section import suggestion
 
@@ -21,16 +21,6 @@ def problems(name: str, dataset: Dataset) -> Iterator[str]:
             yield f"{key}.answer names `{column}`, which is not a column of the data{suggestion(column, known)}"
     for column in dict.fromkeys(column for column in prepare.answer if prepare.answer.count(column) > 1):
         yield f"{key}.answer names `{column}` twice; an answer holds each column once."
-
-
-def problems_of_measures(name: str, model: Model, datasets: Mapping[str, Dataset]) -> Iterator[str]:
-    """One sentence for each label or text of the model `name` that its answers do not hold."""
-    columns = answer.format_of(datasets[model.dataset].prepare.answer).columns
-    for kind in ("labels", "texts"):
-        for column in getattr(model.evaluate, kind):
-            if column not in columns:
-                where = f"datasets.{model.dataset}.prepare.answer"
-                yield f"models.{name}.evaluate.{kind} names `{column}`, which {where} does not hold{suggestion(column, columns)}"
 
 
 def _problems_of_template(key: str, text: str, known: Sequence[str]) -> Iterator[str]:

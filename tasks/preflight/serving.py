@@ -21,9 +21,9 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"models.{name}.train.max_length is {model.train.max_length} tokens, and the server takes deploy.max_model_len, "
             f"{deploy.max_model_len}; raise that, or train on shorter rows."
         )
-    if model.evaluate.max_new_tokens >= deploy.max_model_len:
+    if model.predict.max_new_tokens >= deploy.max_model_len:
         yield (
-            f"models.{name}.evaluate.max_new_tokens is {model.evaluate.max_new_tokens}, which leaves no room for a prompt in "
+            f"models.{name}.predict.max_new_tokens is {model.predict.max_new_tokens}, which leaves no room for a prompt in "
             f"deploy.max_model_len, {deploy.max_model_len}; raise that, or lower max_new_tokens."
         )
 

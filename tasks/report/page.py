@@ -5,6 +5,8 @@ import os
 from datetime import datetime
 from pathlib import Path
 
+from tasks.answer import AnswerFormat
+from tasks.evaluate.measures.measure import slug
 from tasks.files import read_jsonl, write_text
 from tasks.report import plots
 from tasks.report.samples import choose, system_prompt, tally
@@ -13,13 +15,15 @@ from tasks.report.verdict import checks, headline, measures
 TEMPLATE = "page.html.jinja"
 
 
-def write_report(summary: dict, evaluate: Path, baseline: Path, train: Path, out: Path) -> None:
+def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) -> None:
     """Put one self-contained page at `out` (`reports/<model>/index.html`): the same inputs, the same bytes.
 
-    `evaluate`, `baseline` and `train` are the folders those stages wrote; `summary` is what summary.json holds.
+    `reports` holds the folders that the stages train, baseline, predict and evaluate wrote; `summary` is what summary.json
+    holds, `form` how the model's answers are read.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    train = reports / "train"
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"words": plots.words, "duration": duration, "day": day}
     page = environment.get_template(TEMPLATE).render(
@@ -33,7 +37,7 @@ def write_report(summary: dict, evaluate: Path, baseline: Path, train: Path, out
         where=[(name, str(place), str(place).startswith(("https://", "http://"))) for name, place in summary["where"].items()],
         slowest=max([stage["seconds"] or 0 for stage in summary["stages"]], default=0) or 1,
         total=sum(stage["seconds"] or 0 for stage in summary["stages"]),
-        **_answers(evaluate, baseline),
+        **_answers(reports, form),
     )
     write_text(out, page)
 
@@ -67,17 +71,19 @@ def day(moment: str) -> str:
     return f"{found.day} {found:%B %Y, %H:%M} {found.tzname() or ''}".strip()
 
 
-def _answers(evaluate: Path, baseline: Path) -> dict:
+def _answers(reports: Path, form: AnswerFormat) -> dict:
     """What the page shows of the answers themselves: matrices, F1 of each class and samples."""
-    tuned, parent = (read_jsonl(folder / "predictions.jsonl") for folder in (evaluate, baseline))
+    tuned, parent = (read_jsonl(reports / folder / "predictions.jsonl") for folder in ("predict", "baseline"))
+    evaluate = reports / "evaluate"
     pairs = {path.stem: read_csv(path) for path in sorted((evaluate / "confusion").glob("*.csv"))}
     pairs = dict(sorted(pairs.items(), key=lambda item: len({row["actual"] for row in item[1]})))  # the small matrices fit beside each other
     scores = {label: read_csv(evaluate / "per_class_f1" / f"{label}.csv") for label in pairs}
+    labels = [column for column in form.columns if slug(column) in pairs]
     return {
         "confusions": [plots.confusion(label, pairs) for label in pairs],
         "f1": [plots.class_scores(label, scores[label], pairs[label]) for label in pairs if scores[label]],
-        "samples": choose(tuned, parent, list(pairs)),
+        "samples": choose(tuned, parent, form, labels),
         "system": system_prompt(tuned),
-        "tally": tally(tuned, parent, list(pairs)),
-        "labels": list(pairs),
+        "tally": tally(tuned, parent, form, labels),
+        "labels": labels,
     }

@@ -1,9 +1,10 @@
 """Chooses rows to show side by side and says of each answer whether it is right; the model's text is never trusted."""
 
 import hashlib
-import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.answer import AnswerFormat, agrees, same
 from tasks.errors import AnnealError
 
 SHOWN = 8  # rows
@@ -11,7 +12,7 @@ SHOWN = 8  # rows
 
 @dataclass(frozen=True)
 class Said:
-    """One answer: `fields` of (key, value, state) when it is JSON as expected, else only its `text`; notes say what is odd.
+    """One answer: `fields` of (column, value, state) when it is an answer of several columns, else only its `text`; notes say what is odd.
 
     `state` is right or wrong for a label, and free for text that no one expects word for word.
     """
@@ -33,18 +34,18 @@ class Sample:
     tuned: Said
 
 
-def choose(tuned: list[dict], parent: list[dict], labels: list[str]) -> list[Sample]:
+def choose(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Sequence[str]) -> list[Sample]:
     """Up to eight rows in the order of a hash of their ids, so that nobody picked them: half that `tuned` has wrong, half right."""
-    samples = [_sample(row, before, labels) for row, before in _paired(tuned, parent)]
+    samples = [_sample(row, before, form, labels) for row, before in _paired(tuned, parent)]
     samples.sort(key=lambda sample: hashlib.sha256(sample.id.encode()).hexdigest())
     wrong, right = ([sample for sample in samples if sample.tuned.right is kind] for kind in (False, True))
     few = max(SHOWN // 2, SHOWN - len(right))
     return [*wrong[:few], *right[: SHOWN - len(wrong[:few])]]
 
 
-def tally(tuned: list[dict], parent: list[dict], labels: list[str]) -> dict[str, int]:
+def tally(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Sequence[str]) -> dict[str, int]:
     """How many rows each has right, who alone has them right, and how many there are."""
-    pairs = [(judge(row, labels).right, judge(before, labels).right) for row, before in _paired(tuned, parent)]
+    pairs = [(judge(row, form, labels).right, judge(before, form, labels).right) for row, before in _paired(tuned, parent)]
     return {
         "rows": len(pairs),
         "tuned": sum(now for now, _ in pairs),
@@ -60,34 +61,24 @@ def system_prompt(rows: list[dict]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def judge(row: dict, labels: list[str]) -> Said:
-    """What the answer of `row` says: right when every label is, or, without labels, when it is the expected text."""
-    expected, answer = as_fields(row["expected"]), as_fields(row["text"])
+def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:
+    """What the answer of `row` says: right when every label is, or, without labels, when it is the expected answer."""
+    answer, right = form.read(row["text"]), form.read(row["expected"])
     notes = [] if row["finished"] else ["cut off at the longest answer allowed"]
-    if expected is None:
-        right = row["text"].strip() == row["expected"].strip()
-        return Said(right, row["text"], (), tuple(notes if row["text"].strip() else [*notes, "empty"]))
-    if answer is None or any(type(answer.get(key)) is not type(value) for key, value in expected.items()):
-        what = "empty" if not row["text"].strip() else "not a JSON object" if answer is None else "keys are missing, or hold another kind of value"
-        return Said(False, row["text"], (), (*notes, what))
-    fields = tuple((key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _state(key, value, expected, labels)) for key, value in answer.items())
-    right = all(state == "right" for key, _, state in fields if key in labels) if labels else row["text"].strip() == row["expected"].strip()
-    return Said(right, row["text"], fields, tuple(notes))
+    is_right = right is not None and agrees(answer, right, labels)
+    if answer is None or right is None:
+        what = "empty" if not row["text"].strip() else "not a JSON object of texts" if form.is_json else "not of the answer's form"
+        return Said(is_right or (not labels and same(row["text"], row["expected"])), row["text"], (), (*notes, what))
+    if not form.is_json and len(form.columns) == 1:
+        return Said(is_right, row["text"], (), tuple(notes))
+    fields = tuple((column, value, _state(column, value, right, labels)) for column, value in answer.items())
+    return Said(is_right, row["text"], fields, tuple(notes))
 
 
-def as_fields(text: str) -> dict | None:
-    """The JSON object that `text` is, or None."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _state(key: str, value: object, expected: dict, labels: list[str]) -> str:
-    if key not in labels:
+def _state(column: str, value: str, right: Mapping[str, str], labels: Sequence[str]) -> str:
+    if column not in labels:
         return "free"
-    return "right" if value == expected.get(key) else "wrong"
+    return "right" if same(value, right[column]) else "wrong"
 
 
 def _paired(tuned: list[dict], parent: list[dict]) -> list[tuple[dict, dict]]:
@@ -98,7 +89,7 @@ def _paired(tuned: list[dict], parent: list[dict]) -> list[tuple[dict, dict]]:
     return [(row, before[row["id"]]) for row in tuned]
 
 
-def _sample(row: dict, before: dict, labels: list[str]) -> Sample:
+def _sample(row: dict, before: dict, form: AnswerFormat, labels: Sequence[str]) -> Sample:
     prompt = tuple((message["role"], message["content"]) for message in row["messages"] if message["role"] != "system")
-    expected = judge({**row, "text": row["expected"], "finished": True}, labels)
-    return Sample(str(row["id"]), prompt, expected, judge(before, labels), judge(row, labels))
+    expected = judge({**row, "text": row["expected"], "finished": True}, form, labels)
+    return Sample(str(row["id"]), prompt, expected, judge(before, form, labels), judge(row, form, labels))

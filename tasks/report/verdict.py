@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LOWER_IS_BETTER = frozenset({"perplexity", "loss", "nll", "error", "brier", "ece", "wer", "cer", "seconds"})  # the last word of a metric's name
 NOTHING = "–"
 
 
@@ -74,7 +73,7 @@ def _measure(name: str, evaluation: dict) -> Measure:
     known = [value for value in (*values.values(), *(intervals["parent"] or ()), *(intervals["tuned"] or ())) if _is_figure(value)]
     place, axis = _axis(known)
     marks = {who: _mark(values[who], intervals[who], place) for who in values}
-    lower = name.rsplit("_", 1)[-1] in LOWER_IS_BETTER
+    lower = not evaluation["measures"][name]["higher_is_better"]
     return Measure(name, lower, marks["parent"], marks["tuned"], _change(intervals["parent"], intervals["tuned"], lower), axis)
 
 

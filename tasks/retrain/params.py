@@ -16,7 +16,7 @@ class Retrain(Section):
     consider_every: Annotated[float, Field(gt=0, le=10_080, description="minutes")] = 15
     cron: str | None = Field(default=None, description="a schedule of its own in cron's words (UTC), such as '0 3 * * 1'; none when empty")
     on_drift: bool = Field(default=True, description="an alarm of the monitor starts one")
-    min_quality: dict[str, float] = Field(default={}, description="measure of the monitor (valid_json, category_accuracy): the least that is good enough")
+    min_quality: dict[str, float] = Field(default={}, description="measure of the monitor (valid, category_accuracy): the least that is good enough")
     min_labelled: Annotated[int, Field(ge=1, le=10_000_000, description="new labelled rows that start one by themselves")] = 200
     min_labelled_for_drift: Annotated[
         int, Field(ge=0, le=10_000_000, description="new labelled rows without which drift and low quality wait: there would be nothing to learn from")

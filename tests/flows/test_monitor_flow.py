@@ -9,9 +9,7 @@ from tasks.serve.routes import Table, Target, Task
 
 FIRST = Target("3", "ab" * 32, "sort@3", "http://127.0.0.1:1/v1", "kept")
 TABLE = Table(1, {"sort": Task({"champion": FIRST, "previous": FIRST}), "waiting": Task({"challenger": FIRST})})
-FOUND = Check(
-    0.0, "sort", "3", "ab" * 32, 12, True, ("the spelling of requests has changed",), {"words": 1.0, "spelling": 4.25}, {"valid_json": 0.5}, "reports/monitor/sort/x.html"
-)
+FOUND = Check(0.0, "sort", "3", "ab" * 32, 12, True, ("the spelling of requests has changed",), {"words": 1.0, "spelling": 4.25}, {"valid": 0.5}, "reports/monitor/sort/x.html")
 
 
 def test_every_champion_is_looked_at_and_a_challenger_is_not() -> None:
@@ -31,7 +29,7 @@ def test_the_artifact_has_verdict_reasons_evidence_figures_and_report() -> None:
         "## sort, version 3: alarm",
         "- the spelling of requests has changed",
         "| spelling | 10^4.2 |",
-        "| valid_json | 0.5 |",
+        "| valid | 0.5 |",
         "`reports/monitor/sort/x.html`",
         "12 requests",
     ):

@@ -24,7 +24,7 @@ PARAMS = """
 bases: {m: {package: p, file: f, sha256: "%s", license: mit, card_name: m}}
 datasets: {tickets: {ingest: {source: data/seed/tickets, columns: [text, kind]}, validate: {}, prepare: {system: Sort., user: "{{ text }}", answer: [kind]}}}
 models:
-  sort: {parent: m, dataset: tickets, train: {}, evaluate: {labels: [kind], texts: []}, package: {title: t, datasets: [t]}, gate: {}}
+  sort: {parent: m, dataset: tickets, train: {}, predict: {}, evaluate: {labels: [kind], texts: []}, package: {title: t, datasets: [t]}, gate: {}}
 retrain: {min_labelled: 2, cooldown: 24}
 """
 
@@ -171,7 +171,7 @@ def test_an_alarm_about_another_version_is_no_alarm(home):
             "alarm": True,
             "reasons": ["new words"],
             "evidence": {},
-            "figures": {"kind_accuracy": 0.5, "kind_accuracy_n": 40, "valid_json": 0.9},
+            "figures": {"kind_accuracy": 0.5, "kind_accuracy_n": 40, "valid": 0.9},
         }
         connection.execute(database.checks.insert().values(version="7", **known))
     decide()
@@ -180,7 +180,7 @@ def test_an_alarm_about_another_version_is_no_alarm(home):
         connection.execute(database.checks.insert().values(version="1", **known))
     decide()
     assert any("alarm about version 1 (new words); it waits for labels" in reason for reason in rows("decisions")[-1]["reasons"])
-    assert rows("decisions")[-1]["facts"]["figures"] == {"kind_accuracy": {"value": 0.5, "n": 40}, "valid_json": {"value": 0.9, "n": 9}}
+    assert rows("decisions")[-1]["facts"]["figures"] == {"kind_accuracy": {"value": 0.5, "n": 40}, "valid": {"value": 0.9, "n": 9}}
     engine.dispose()
 
 

@@ -83,7 +83,7 @@ def test_each_contract_catches_a_planted_import(tmp_path: Path) -> None:
 
 
 def test_an_indirect_import_of_a_stage_is_caught(tmp_path: Path) -> None:
-    done = lint_imports(_planted(tmp_path, tasks__chat="from tasks.evaluate.metrics import measure"))
+    done = lint_imports(_planted(tmp_path, tasks__chat="from tasks.evaluate.comparison import compare"))
     assert re.findall(r"^(.+) BROKEN", done.stdout, re.MULTILINE) == ["a stage imports no other stage; only its params module, the typed section, is open to others"]
 
 

@@ -8,6 +8,7 @@ from tasks.gate import Gate
 from tasks.ingest import Ingest
 from tasks.package import Package
 from tasks.params import Dataset, Model, Params
+from tasks.predict.params import Predict
 from tasks.prepare.params import Prepare
 from tasks.retrain.params import Retrain
 from tasks.train.params import Train
@@ -47,7 +48,7 @@ def task(
         prepare=Prepare(system="Triage.", user=user, answer=answer),
     )
     evaluate = Evaluate(labels=labels, texts=texts or [])
-    model = Model(parent="m", dataset="tickets", train=Train(), evaluate=evaluate, package=Package(title="t", datasets=["t"]), gate=Gate())
+    model = Model(parent="m", dataset="tickets", train=Train(), predict=Predict(), evaluate=evaluate, package=Package(title="t", datasets=["t"]), gate=Gate())
     return Params(bases={}, datasets={"tickets": dataset}, models={"triage": model}, retrain=Retrain(**{"max_share_of_key": 1.0, **retrain}))
 
 

@@ -63,7 +63,7 @@ def _request(draw: random.Random, i: int, now: float) -> dict:
 
 def _checks(draw: random.Random, now: float) -> list[dict]:
     rows = []
-    wealth = dict.fromkeys(("text", "length", "language", "vocabulary", "category", "priority", "valid_json", "errors"), 0.0)
+    wealth = dict.fromkeys(("text", "length", "language", "vocabulary", "category", "priority", "valid", "errors"), 0.0)
     for hour in range(24 * 30, -1, -1):
         at = now - hour * 3600 - 600
         for what in wealth:
@@ -71,7 +71,7 @@ def _checks(draw: random.Random, now: float) -> list[dict]:
             wealth[what] = max(-1.6, wealth[what] * 0.98 + draw.gauss({"text": 0.26, "vocabulary": 0.17, "category": 0.09}[what] if drifts else -0.02, 0.12))
         alarm = max(wealth.values()) > 4.2
         reasons = [f"{what}: evidence 1 : {10**value:,.0f} that it has changed, the line is 1 : 15,849" for what, value in wealth.items() if value > 4.2]
-        shared = {"task": "triage", "version": "3", "artifact": "3" * 12, "requests": 40, "figures": {"threshold": 4.2, "valid_json": 0.97}}
+        shared = {"task": "triage", "version": "3", "artifact": "3" * 12, "requests": 40, "figures": {"threshold": 4.2, "valid": 0.97}}
         rows.append({**shared, "at": at, "alarm": alarm, "reasons": reasons, "evidence": dict(wealth), "report": "reports/monitor/triage/newest.html"})
     return rows
 
@@ -85,7 +85,7 @@ def _decisions(now: float) -> list[dict]:
         (2 * DAY, "canary", "rolled_back", ["invalid answers: 14 of 61 on the canary, 3 of 244 on the champion; evidence 1 : 210 that it is worse, the line is 1 : 20"]),
         *((6 * 3600 - 900 * i, "retrain", "no", [no]) for i in range(5)),
         (4.4 * 3600, "retrain", "yes", ["drift: text (1 : 40,000), 64 new labelled rows, the last one began 9 days ago"]),
-        (3.1 * 3600, "gate", "passed", ["valid_json is 0.991, the minimum is 0.98", "category_accuracy is 0.902, the champion's is 0.874 (p = 0.01)"]),
+        (3.1 * 3600, "gate", "passed", ["valid is 0.991, the minimum is 0.98", "category_accuracy is 0.902, the champion's is 0.874 (p = 0.01)"]),
         (3 * 3600, "canary", "opened", ["version 4 gets 20 % of the traffic until 500 answers; the reconciler promotes or rolls back"]),
     ]
     return [{"at": now - back, "task": "triage", "kind": kind, "verdict": verdict, "reasons": reasons, "facts": {}} for back, kind, verdict, reasons in told]

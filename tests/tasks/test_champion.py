@@ -10,10 +10,15 @@ from tasks.errors import AnnealError
 from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.gate import Gate, Verdict
+from tasks.package import Package
+from tasks.params import Model
+from tasks.predict.params import Predict
+from tasks.train.params import Train
 from tests import tiny
 
 NAME = "things"
-GATE, EVALUATE = Gate(minimum={"valid_json": 0.9}, compare_on="colour_accuracy", max_drop=0.02), Evaluate(**tiny.EVALUATE)
+GATE = Gate(minimum={"valid": 0.9}, compare_on="colour_accuracy", max_drop=0.02)
+MODEL = Model(parent="tiny", dataset="toys", train=Train(), predict=Predict(**tiny.PREDICT), evaluate=Evaluate(**tiny.EVALUATE), package=Package(), gate=GATE)
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def asked(monkeypatch) -> list[str]:
 
 
 def verdict(place: SimpleNamespace, params: Gate = GATE) -> Verdict:
-    return judge(NAME, params, EVALUATE, place.weights, place.reports, place.adapter)
+    return judge(NAME, MODEL.model_copy(update={"gate": params}), place.weights, place.reports, place.adapter)
 
 
 def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts: str) -> registry.Version:
@@ -56,7 +61,7 @@ def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts:
 
 
 def tuned(place: SimpleNamespace) -> list[dict]:
-    return read_jsonl(place.reports / "evaluate" / "predictions.jsonl")
+    return read_jsonl(place.reports / "predict" / "predictions.jsonl")
 
 
 def without_answers(predictions: list[dict], right: int) -> list[dict]:
@@ -67,7 +72,7 @@ def without_answers(predictions: list[dict], right: int) -> list[dict]:
 def test_without_a_champion_it_is_measured_against_its_parent_and_the_minimum(place, asked):
     found = verdict(place)
     assert found.passed and not asked
-    assert found.reasons[0] == "✓ valid_json is 1.000, the minimum is 0.9"
+    assert found.reasons[0] == "✓ valid is 1.000, the minimum is 0.9"
     assert "32 rows won, 0 lost" in found.reasons[1] and found.reasons[2] == "✓ there is no other champion to compare with"
 
 
@@ -87,7 +92,7 @@ def test_a_champion_asked_the_same_rows_is_not_asked_again(place, asked, tmp_pat
 
 def test_a_tuned_model_worse_than_the_champion_is_refused(place, asked, tmp_path):
     enthrone(place, tmp_path, tuned(place))
-    write_jsonl(place.reports / "evaluate" / "predictions.jsonl", without_answers(tuned(place), 24))
+    write_jsonl(place.reports / "predict" / "predictions.jsonl", without_answers(tuned(place), 24))
     found = verdict(place)
     assert not found.passed and not asked
     assert found.reasons[2].startswith("✗ worse than the champion on colour_accuracy: 0 rows won, 8 lost (difference -0.250")
@@ -136,6 +141,24 @@ def test_the_champion_is_not_its_own_rival(place, asked, tmp_path):
     assert found.passed and not asked and "no other champion" in found.reasons[2]
 
 
-def test_a_measure_that_rows_do_not_have_is_refused_with_those_there_are(place):
-    with pytest.raises(AnnealError, match="gate.compare_on is 'colour', which is no row score; there are: .*colour_accuracy"):
+def test_a_measure_that_the_model_does_not_have_is_refused_with_those_there_are(place):
+    with pytest.raises(AnnealError, match="gate.compare_on is 'colour', which is not a measure of this model; there are: colour_accuracy, "):
         verdict(place, Gate(compare_on="colour"))
+
+
+@pytest.mark.parametrize("measure", ["valid", "colour_macro_f1", "reply_rouge_l", "perplexity"])
+def test_any_measure_can_be_compared_on(place, asked, tmp_path, measure):
+    rows = tuned(place)
+    enthrone(place, tmp_path, [{**row, "text": "?", "nll": 2 * row["nll"] + 1} for row in rows])
+    found = verdict(place, Gate(compare_on=measure))
+    assert found.passed and not asked and f"not worse than the champion on {measure}: " in found.reasons[1]
+    write_jsonl(place.reports / "predict" / "predictions.jsonl", [{**row, "text": "?", "nll": 4 * row["nll"] + 4} for row in rows])
+    assert not verdict(place, Gate(compare_on=measure)).passed
+
+
+def test_without_a_named_measure_the_first_label_decides(place):
+    assert "than its parent on colour_accuracy: 32 rows won" in verdict(place, Gate()).reasons[0]
+
+
+def test_a_parent_without_a_valid_answer_says_little(place):
+    assert verdict(place).reasons[1].endswith("; the parent gives no valid answer, so this says little")

@@ -60,7 +60,7 @@ def test_traffic_like_the_reference_raises_no_alarm(engine: Engine, look: Callab
         found = look(hour + 0.5)
         assert (found.alarm, found.reasons, found.requests) == (False, (), 50)
     assert max(found.evidence.values()) < found.figures["threshold"]
-    assert found.figures["valid_json_n"] == found.figures["latest"]
+    assert found.figures["valid_n"] == found.figures["latest"]
     assert found.figures["kind_accuracy_n"] == 60 and found.figures["kind_accuracy"] > 0.8
 
 

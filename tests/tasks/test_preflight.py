@@ -23,17 +23,21 @@ VALUE = {
             "prepare": {"user": "{{ body }}", "answer": ["category", "reply"]},
         }
     },
-    "models": {"mine": {"parent": "tiny", "dataset": "tickets", "train": {}, "evaluate": {}, "package": {}, "gate": {}}},
+    "models": {"mine": {"parent": "tiny", "dataset": "tickets", "train": {}, "predict": {}, "evaluate": {}, "package": {}, "gate": {}}},
 }
 
 
 @pytest.fixture(autouse=True)
 def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    _write(ROWS)
+
+
+def _write(rows: list[dict[str, str]]) -> None:
     with Path("mine.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(ROWS[0]))
+        table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
-        table.writerows(ROWS)
+        table.writerows(rows)
 
 
 def changed(**changes: object) -> Params:
@@ -99,6 +103,33 @@ def test_a_name_that_is_not_a_column_is_refused_with_the_way_to_name_one(changes
     assert refusal(**changes).startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({f"{MODEL}__gate__minimum": {"valid_jsn": 0.9}}, "models.mine.gate.minimum names `valid_jsn`, which is not measured; did you mean `valid`?"),
+        ({f"{MODEL}__gate__minimum": {"category_accuracy": 0.9}}, "models.mine.gate.minimum names `category_accuracy`, which is not measured; "),
+        ({f"{MODEL}__gate__compare_on": "exact"}, "models.mine.gate.compare_on names `exact`, which is not measured; did you mean `exact_match`?"),
+        ({"retrain__min_quality": {"valid_json": 0.9}}, "retrain.min_quality names `valid_json`, which the monitor measures for no model; did you mean `valid`?"),
+        ({"retrain__min_quality": {"perplexity": 3.0}}, "retrain.min_quality names `perplexity`, which the monitor measures for no model; "),
+        ({f"{PREPARE}__answer": "{{ row['??'] }}", f"{MODEL}__evaluate__labels": ["??"]}, "models.mine.evaluate.labels names `??`, which has no letter or digit"),
+        (
+            {f"{PREPARE}__answer": ["Kind (A)", "Kind A"], f"{MODEL}__evaluate__labels": ["Kind (A)", "Kind A"]},
+            "models.mine.evaluate.labels names `Kind (A)`, `Kind A`, whose measures would all be called `Kind_A_…`",
+        ),
+    ],
+)
+def test_a_name_that_is_not_a_measure_is_refused_with_the_one_that_was_meant(changes: dict, words: str) -> None:
+    _write([{**row, "??": "x", "Kind (A)": "x", "Kind A": "x"} for row in ROWS])
+    assert refusal(**changes).startswith(words)
+
+
+def test_any_measure_of_the_model_may_be_named() -> None:
+    names = ("valid", "category_accuracy", "category_macro_f1", "reply_rouge_l", "perplexity")
+    for name in names:
+        gate = {"minimum": dict.fromkeys(names, 0.5), "compare_on": name}
+        checks.check(changed(**{f"{MODEL}__evaluate__labels": ["category"], f"{MODEL}__gate": gate, "retrain__min_quality": {"category_accuracy": 0.5}}), ["mine"])
+
+
 @pytest.mark.parametrize("template", ["{{ row['Ticket Text'] }}", "{% for word in body.split() %}{{ word }}{% endfor %}", "{{ id }}: {{ body | upper }}"])
 def test_a_template_that_the_rows_can_fill_passes(template: str) -> None:
     checks.check(changed(**{f"{PREPARE}__user": template}), ["mine"])
@@ -134,7 +165,7 @@ def test_a_source_that_is_not_there_is_refused(source: str, words: str, tmp_path
             "models.mine.train.r is 64, and the server takes ranks up to deploy.max_lora_rank, 16; raise that, lower the rank, or set deploy.serve to merged.",
         ),
         ({f"{MODEL}__train__max_length": 2048}, "models.mine.train.max_length is 2048 tokens, and the server takes deploy.max_model_len, 1024; raise that"),
-        ({f"{MODEL}__evaluate__max_new_tokens": 1024}, "models.mine.evaluate.max_new_tokens is 1024, which leaves no room for a prompt in deploy.max_model_len, 1024;"),
+        ({f"{MODEL}__predict__max_new_tokens": 1024}, "models.mine.predict.max_new_tokens is 1024, which leaves no room for a prompt in deploy.max_model_len, 1024;"),
     ],
 )
 def test_what_the_server_would_refuse_is_refused(changes: dict, words: str) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import AnnealError
+from tasks.answer import format_of
 from tasks.files import write_jsonl
 from tasks.report.page import day, duration, write_report
 from tasks.report.plots import MOST_CLASSES, coarser, confusion, loss_curves
-from tasks.report.samples import choose, judge, tally
 from tasks.report.verdict import figure, headline, measures
 
 ATTACK = '<script>alert(1)</script><img src=x onerror="alert(2)">'
+FORM = format_of(["category", "intent", "reply"])
 INTENTS = {"double_charge": "billing", "plan_change": "billing", "app_crash": "technical", "how_to": "technical"}
 
 SUMMARY = {
@@ -25,15 +25,23 @@ SUMMARY = {
     "stages": [{"name": "ingest@support_tickets", "state": "cached", "seconds": 0.4}, {"name": "train@triage", "state": "ran", "seconds": 95.0}],
     "evaluation": {
         "rows": 12,
-        "parent": {"valid_json": 0.512, "intent_accuracy": 0.223, "perplexity": 31.4},
-        "tuned": {"valid_json": 0.981, "intent_accuracy": 0.734, "perplexity": 4.567},
+        "parent": {"valid": 0.512, "intent_accuracy": 0.223, "perplexity": 31.4},
+        "tuned": {"valid": 0.981, "intent_accuracy": 0.734, "perplexity": 4.567},
         "intervals": {
-            "parent": {"valid_json": [0.4, 0.6], "intent_accuracy": [0.1, 0.3], "perplexity": [28.0, 35.0]},
-            "tuned": {"valid_json": [0.9, 1.0], "intent_accuracy": [0.6, 0.8], "perplexity": [4.1, 5.2]},
+            "parent": {"valid": [0.4, 0.6], "intent_accuracy": [0.1, 0.3], "perplexity": [28.0, 35.0]},
+            "tuned": {"valid": [0.9, 1.0], "intent_accuracy": [0.6, 0.8], "perplexity": [4.1, 5.2]},
+            "confidence": 0.95,
+        },
+        "measures": {
+            "valid": {"higher_is_better": True},
+            "intent_accuracy": {"higher_is_better": True},
+            "exact_match": {"higher_is_better": True},
+            "perplexity": {"higher_is_better": False},
+            "rank_error": {"higher_is_better": False},
         },
         "seconds_per_answer": {"parent": 1.3, "tuned": 0.9},
     },
-    "gate": {"passed": True, "checks": [{"held": True, "words": "valid_json is 0.981, the minimum is 0.95"}]},
+    "gate": {"passed": True, "checks": [{"held": True, "words": "valid is 0.981, the minimum is 0.95"}]},
     "registry": {"name": "triage", "version": "3", "aliases": ["champion"]},
     "endpoint": {
         "url": "http://127.0.0.1:8000/v1",
@@ -82,9 +90,9 @@ def summary() -> dict:
 @pytest.fixture
 def folders(tmp_path: Path) -> dict[str, Path]:
     """The folders of a small run: the tuned model errs on one row in four, the parent writes no JSON."""
-    found = {name: tmp_path / name for name in ("evaluate", "baseline", "train")}
+    found = {name: tmp_path / name for name in ("predict", "evaluate", "baseline", "train")}
     tuned = [answer(place, **({"intent": "how_to", "category": "technical"} if place % 4 == 2 else {})) for place in range(12)]
-    write_jsonl(found["evaluate"] / "predictions.jsonl", tuned)
+    write_jsonl(found["predict"] / "predictions.jsonl", tuned)
     write_jsonl(found["baseline"] / "predictions.jsonl", [answer(place, "Sure, happy to help!") for place in range(12)])
     for label in ("category", "intent"):
         write_table(found["evaluate"] / "confusion" / f"{label}.csv", ["actual", "predicted"], [[row["row"][label], json.loads(row["text"])[label]] for row in tuned])
@@ -97,16 +105,16 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def render(folders: dict[str, Path], tmp_path: Path):
-    def run(summary: dict, name: str = "index.html") -> str:
+    def run(summary: dict, name: str = "index.html", answer: list[str] | str = FORM.columns) -> str:
         out = tmp_path / "reports" / "triage" / name
-        write_report(summary, folders["evaluate"], folders["baseline"], folders["train"], out)
+        write_report(summary, folders["predict"].parent, format_of(answer), out)
         return out.read_text(encoding="utf-8")
 
     return run
 
 
 def test_report_escapes_what_the_model_says(render, folders, summary):
-    write_jsonl(folders["evaluate"] / "predictions.jsonl", [answer(place, reply=ATTACK) if place % 2 else answer(place, ATTACK) for place in range(12)])
+    write_jsonl(folders["predict"] / "predictions.jsonl", [answer(place, reply=ATTACK) if place % 2 else answer(place, ATTACK) for place in range(12)])
     write_table(folders["evaluate"] / "confusion" / "intent.csv", ["actual", "predicted"], [[ATTACK, "$x_{$"], ["--><script>", ATTACK]])
     summary["where"][ATTACK] = "javascript:alert(1)"
     summary["gate"]["checks"] = [{"held": True, "words": ATTACK}]
@@ -132,9 +140,9 @@ def test_report_needs_nothing_from_elsewhere(render, summary):
 
 
 def test_report_shows_every_metric_of_parent_and_tuned(render, summary):
-    summary["evaluation"]["tuned"]["judge_score"] = 7.25
+    summary["evaluation"]["tuned"]["rank_error"] = 7.25
     text = Page(render(summary)).text
-    for words in ("valid JSON", "intent accuracy", "perplexity", "judge score", "0.512", "0.981", "0.223", "0.734", "31.4", "4.567", "7.250", "0.600 to 0.800", "28 to 35"):
+    for words in ("valid", "intent accuracy", "perplexity", "rank error", "0.512", "0.981", "0.223", "0.734", "31.4", "4.567", "7.250", "0.600 to 0.800", "28 to 35"):
         assert words in text
 
 
@@ -150,19 +158,19 @@ def test_report_marks_the_best_step():
 def test_report_without_labels_still_renders(render, folders, summary):
     for path in [*folders["evaluate"].glob("*.csv"), *folders["train"].glob("*")]:
         path.unlink()
-    write_jsonl(folders["evaluate"] / "predictions.jsonl", [{**answer(place, "4" if place % 2 else ""), "expected": "4"} for place in range(12)])
-    summary["evaluation"] |= {"parent": {"exact_match": 0.0}, "tuned": {"exact_match": 0.5}, "intervals": {"parent": {}, "tuned": {}}}
+    write_jsonl(folders["predict"] / "predictions.jsonl", [{**answer(place, "4" if place % 2 else ""), "expected": "4"} for place in range(12)])
+    summary["evaluation"] |= {"parent": {"exact_match": 0.0}, "tuned": {"exact_match": 0.5}, "intervals": {"parent": {}, "tuned": {}, "confidence": 0.8}}
     summary |= {"endpoint": None, "registry": None}
-    text = Page(render(summary)).text
-    assert "exact match" in text and "6 of 12" in text and "No loss curves were written" in text and "This run deployed nothing" in text
+    text = Page(render(summary, answer="{{ reply }}")).text
+    assert "80 % intervals" in text and "exact match" in text and "6 of 12" in text and "No loss curves were written" in text and "This run deployed nothing" in text
 
 
 def test_report_of_a_refused_model_says_so(render, summary):
-    checks = [{"held": True, "words": "there is no other champion"}, {"held": False, "words": "valid_json is 0.700, the minimum is 0.95"}]
+    checks = [{"held": True, "words": "there is no other champion"}, {"held": False, "words": "valid is 0.700, the minimum is 0.95"}]
     summary["gate"] = {"passed": False, "checks": checks}
     summary["registry"]["aliases"] = ["challenger"]
     html = render(summary)
-    assert "Not promoted" in html and "1 of 2 checks failed" in html and "valid_json is 0.700, the minimum is 0.95" in html
+    assert "Not promoted" in html and "1 of 2 checks failed" in html and "valid is 0.700, the minimum is 0.95" in html
     assert "passed every check" not in html
 
 
@@ -178,39 +186,19 @@ def test_report_names_a_stage_that_failed(summary):
 
 
 def test_report_calls_better_only_what_lies_apart_and_knows_that_lower_can_be_better(summary):
-    summary["evaluation"]["intervals"]["tuned"]["valid_json"] = [0.55, 1.0]
+    summary["evaluation"]["intervals"]["tuned"]["valid"] = [0.55, 1.0]
     summary["evaluation"]["intervals"]["tuned"]["intent_accuracy"] = [0.01, 0.05]
     changes = {measure.name: measure.change for measure in measures(summary["evaluation"])}
-    assert changes == {"valid_json": "overlap", "intent_accuracy": "worse", "perplexity": "better"}
+    assert changes == {"valid": "overlap", "intent_accuracy": "worse", "perplexity": "better"}
 
 
 def test_report_places_every_value_on_its_axis(summary):
+    summary["evaluation"]["measures"] |= {key: {"higher_is_better": True} for key in ("drift", "delta", "nothing")}
     summary["evaluation"]["parent"] |= {"perplexity": 1e300, "drift": float("inf"), "delta": -2.0, "nothing": 0.0}
     summary["evaluation"]["intervals"]["parent"]["perplexity"] = [1e299, 1e303]
     for measure in measures(summary["evaluation"]):
         for place in (measure.parent.at, measure.parent.low, measure.parent.high, measure.tuned.at):
             assert place is None or 0 <= place <= 1, measure
-
-
-def test_samples_are_half_wrong_where_they_can_be_and_do_not_depend_on_the_order():
-    parent = [answer(place, "no") for place in range(40)]
-    tuned = [answer(place, intent="other") if place % 4 == 0 else answer(place) for place in range(40)]
-    found = choose(tuned, parent, ["intent"])
-    assert [sample.tuned.right for sample in found] == [False] * 4 + [True] * 4
-    assert found == choose(tuned[::-1], parent[::-1], ["intent"])
-    assert len(choose(tuned[1:4], parent, ["intent"])) == 3
-    assert tally(tuned, parent, ["intent"]) == {"rows": 40, "tuned": 30, "parent": 0, "gained": 30, "lost": 0}
-
-
-def test_samples_of_other_rows_than_the_parents_are_refused():
-    with pytest.raises(AnnealError, match="row-1"):
-        choose([answer(1)], [answer(2)], ["intent"])
-
-
-@pytest.mark.parametrize("text", ["", "not JSON", "[]", '{"intent": "double_charge"}', '{"category": "billing", "intent": "double_charge", "reply": 3}', "[" * 100_000])
-def test_an_answer_of_the_wrong_shape_is_wrong_and_says_why(text):
-    said = judge(answer(0, text), ["category", "intent"])
-    assert not said.right and said.notes and said.text == text
 
 
 def test_confusion_keeps_the_classes_of_a_coarser_label_together():

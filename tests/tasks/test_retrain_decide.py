@@ -16,7 +16,7 @@ from tasks.section import parse
 
 NOW = datetime(2026, 11, 23, 16, tzinfo=UTC).timestamp()  # a Monday
 DAY = 24 * HOUR
-PARAMS = Retrain(min_quality={"valid_json": 0.95})
+PARAMS = Retrain(min_quality={"valid": 0.95})
 CALM = Facts("triage", champion="3", data="aa", data_known="aa", watched_since=NOW - 60 * DAY)
 DRIFT = replace(CALM, alarm=("the category mix changed",), labelled=30, labelled_since=30)
 
@@ -35,9 +35,9 @@ def ended(hours_ago: float, hours: float = 1.0, **more: object) -> Past:
         (replace(CALM, labelled=200), "labels", "there are 200 new labelled rows"),
         (replace(CALM, data="bb"), "data", "the data is a new version (bb)"),
         (
-            replace(CALM, figures={"valid_json": Figure(0.8, 300)}, labelled=30),
+            replace(CALM, figures={"valid": Figure(0.8, 300)}, labelled=30),
             "quality",
-            "quality is too low: valid_json is 0.800 on 300 answers (at most 0.894, the least is 0.95)",
+            "quality is too low: valid is 0.800 on 300 answers (at most 0.894, the least is 0.95)",
         ),
     ],
 )
@@ -53,8 +53,8 @@ def test_each_trigger_starts_one_and_says_why(facts, trigger, words):
         (CALM, "✗ the monitor has raised no alarm about version 3"),
         (replace(DRIFT, labelled=29), "it waits for labels: 29 new labelled rows, it needs 30"),
         (replace(CALM, labelled=199), "✗ 199 new labelled rows, 200 would start one"),
-        (replace(CALM, figures={"valid_json": Figure(0.8, 10)}, labelled=30), "✗ quality is not shown to be too low: valid_json is 0.800 on 10 answers"),
-        (replace(CALM, figures={"valid_json": Figure(0.8, 300)}), "it waits for labels: 0 new labelled rows"),
+        (replace(CALM, figures={"valid": Figure(0.8, 10)}, labelled=30), "✗ quality is not shown to be too low: valid is 0.800 on 10 answers"),
+        (replace(CALM, figures={"valid": Figure(0.8, 300)}), "it waits for labels: 0 new labelled rows"),
         (replace(CALM, champion=None), "✗ no version is in production"),
         (replace(CALM, data="bb", data_known=None), "✗ no version of the data is known to compare with"),
         (replace(CALM, data="bb", past=(ended(100, data="bb"),)), "✗ the data is the version that was last trained on"),
@@ -94,7 +94,7 @@ def test_what_holds_back_holds_and_says_so(change, words, also_by_hand):
 
 @pytest.mark.parametrize("trigger", ["drift", "quality", "labels"])
 def test_a_trigger_needs_something_new_before_it_causes_another(trigger):
-    low = {"valid_json": Figure(0.5, 500)}
+    low = {"valid": Figure(0.5, 500)}
     world = {"drift": DRIFT, "quality": replace(CALM, figures=low, labelled=40), "labels": replace(CALM, labelled=250)}[trigger]
     refused = ended(100, champion="3", outcome="refused by the gate", triggers=(trigger,))
     stale = replace(world, past=(refused,), labelled_since=0)
@@ -154,7 +154,7 @@ knobs = st.builds(
     max_hours_per_week=st.sampled_from([2.0, 24.0, 1000.0]),
     min_labelled=st.sampled_from([1, 200]),
     min_labelled_for_drift=st.sampled_from([0, 30]),
-    min_quality=st.just({"valid_json": 0.95}),
+    min_quality=st.just({"valid": 0.95}),
     cron=st.sampled_from([None, "* * * * *"]),
 )
 
@@ -168,7 +168,7 @@ def play(params: Retrain, world: list[dict], judge=should_retrain) -> list[Past]
         running = bool(past) and now < past[0].ended_at
         facts = Facts(
             "t", str(champion), None, step["paused"], running, step["canary"],
-            ("drift",) if step["alarm"] else None, {} if step["quality"] is None else {"valid_json": Figure(step["quality"], 200)},
+            ("drift",) if step["alarm"] else None, {} if step["quality"] is None else {"valid": Figure(step["quality"], 200)},
             labels, since, str(step["data"]), str(known), NOW - DAY, past,
         )  # fmt: skip
         first = judge(params, facts, now)
@@ -228,4 +228,4 @@ def test_an_alarm_that_goes_on_is_answered_once(world):
     def frozen(params: Retrain, facts: Facts, now: float) -> Decision:
         return should_retrain(params, replace(facts, labelled=100, labelled_since=0 if facts.past else 100), now)
 
-    assert len(play(Retrain(cooldown=1, max_runs_per_week=1000, max_hours_per_week=1000, min_quality={"valid_json": 0.95}), world, frozen)) <= 1
+    assert len(play(Retrain(cooldown=1, max_runs_per_week=1000, max_hours_per_week=1000, min_quality={"valid": 0.95}), world, frozen)) <= 1

@@ -1,0 +1,26 @@
+"""Which class each answer names, and how well each class is told: what the confusion matrix and the bars are drawn from."""
+
+from collections.abc import Sequence
+
+from tasks.answer import Classes
+from tasks.clean import clean
+from tasks.evaluate.predictions import Prediction
+
+NO_CLASS = "(none)"  # the answer is not one, or names no known class
+
+
+def pairs(predictions: Sequence[Prediction], label: str, classes: Classes) -> tuple[list[str], list[str]]:
+    """(actual, predicted) classes of `label`."""
+    actual = [clean(row.right[label]) for row in predictions]
+    known = classes[label]
+    said = (clean((row.answer or {}).get(label, "")) for row in predictions)
+    return actual, [value if value in known else NO_CLASS for value in said]
+
+
+def per_class_f1(actual: list[str], predicted: list[str]) -> dict[str, float]:
+    """F1 = 2 TP / (2 TP + FP + FN) of each class in `actual`."""
+    from sklearn.metrics import f1_score
+
+    classes = sorted(set(actual))
+    scores = f1_score(actual, predicted, labels=classes, average=None, zero_division=0)
+    return dict(zip(classes, scores.tolist(), strict=True))

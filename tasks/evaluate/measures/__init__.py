@@ -1,0 +1,58 @@
+"""The table of measures: which there are of the answers of a model, by name. A new measure is a file, a row here and a test."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from tasks.answer import AnswerFormat, format_of
+from tasks.evaluate.measures.accuracy import accuracy
+from tasks.evaluate.measures.exact_match import exact_match
+from tasks.evaluate.measures.macro_f1 import macro_f1
+from tasks.evaluate.measures.measure import Measure, named
+from tasks.evaluate.measures.perplexity import perplexity
+from tasks.evaluate.measures.rouge import rouge_l
+from tasks.evaluate.measures.valid import valid
+from tasks.evaluate.params import Evaluate
+
+
+class Row(NamedTuple):
+    """A measure of each answer, of each answer where there are no labels, of each label, or of each text."""
+
+    of: Literal["answer", "whole", "label", "text"]
+    measure: Callable[[str], Measure]  # of a column; of an answer it is given none
+
+
+TABLE = (
+    Row("answer", valid),
+    Row("whole", exact_match),
+    Row("label", accuracy),
+    Row("text", rouge_l),
+    Row("label", macro_f1),
+    Row("answer", perplexity),
+)
+
+
+def of(params: Evaluate, form: AnswerFormat) -> dict[str, Measure]:
+    """The measures of a model whose answers are of `form`, by name, in the order in which they are shown."""
+    columns = {"answer": [""], "whole": [] if params.labels else [""], "label": params.labels, "text": texts(params, form)}
+    every = [row.measure(column) for row in TABLE for column in columns[row.of]]
+    return {measure.name: measure for measure in every}
+
+
+def texts(params: Evaluate, form: AnswerFormat) -> list[str]:
+    """The columns of free text: those of params.yaml, or all of the answer that are not labels."""
+    return [column for column in form.columns if column not in params.labels] if params.texts is None else params.texts
+
+
+def names(params: Evaluate, answer: Sequence[str] | str) -> tuple[str, ...]:
+    """The names of a model's measures, from its `evaluate` and the `prepare.answer` of its data set."""
+    return tuple(of(params, format_of(answer)))
+
+
+def compared_on(params: Evaluate) -> str:
+    """The measure of the gate's paired tests where params.yaml names none: the first label's accuracy, else perplexity.
+
+    Of free text, an exact match is 0 for nearly every model, and ROUGE rewards the length and the phrases of the data.
+    Perplexity on the expected answers is what training lowers, says something of each row, and is found without
+    sampling; whether the answers themselves are well-formed is what a minimum of `valid` is for.
+    """
+    return named(params.labels[0], "accuracy") if params.labels else "perplexity"

@@ -1,0 +1,17 @@
+"""exact_match: the share of the answers that are the expected one as a whole."""
+
+import numpy as np
+
+from tasks.answer import agrees, same
+from tasks.evaluate.measures.measure import Measure
+
+
+def exact_match(_: str) -> Measure:
+    """The share of the answers that are the expected text, or say the same in every column; case counts."""
+    return Measure(
+        "exact_match",
+        "share of rows",
+        True,
+        "share",
+        lambda rows: np.array([same(row.text, row.expected) or agrees(row.answer, row.right, ()) for row in rows], float),
+    )

@@ -1,0 +1,53 @@
+"""A model's answers to the held-out rows as they are measured: read once, by the owner of what an answer is."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tasks.answer import AnswerFormat, Classes, problem
+from tasks.clean import clean
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer. `nll` is the summed negative log-likelihood (nats) of the `tokens` tokens of the expected answer."""
+
+    text: str
+    expected: str
+    answer: Mapping[str, str] | None  # column: text; None when `text` is not an answer of this format
+    right: Mapping[str, str]
+    is_valid: bool  # of this format, with labels of known classes
+    nll: float
+    tokens: int
+
+
+def read(rows: Iterable[Mapping], form: AnswerFormat, classes: Classes) -> list[Prediction]:
+    """The rows of a predictions.jsonl as predictions."""
+    return [_prediction(row, form, classes) for row in rows]
+
+
+def known_classes(rows: Iterable[Mapping], form: AnswerFormat, labels: Iterable[str]) -> dict[str, frozenset[str]]:
+    """`{label: its values}` over prepared rows, as `valid` compares them; only of labels that the answer holds."""
+    values: dict[str, set[str]] = {label: set() for label in labels if label in form.columns}
+    for row in rows:
+        right = expected(row["answer"], row["row"], form)
+        for label, known in values.items():
+            known.add(clean(right[label]))
+    return {label: frozenset(known) for label, known in values.items()}
+
+
+def expected(text: str, row: Mapping[str, str], form: AnswerFormat) -> dict[str, str]:
+    """The columns of the right answer `text` to a `row`: as it reads, and from the row where it reads in several ways."""
+    return form.read(text) or {column: row[column] for column in form.columns}
+
+
+def _prediction(row: Mapping, form: AnswerFormat, classes: Classes) -> Prediction:
+    answer = form.read(row["text"])
+    return Prediction(
+        text=row["text"],
+        expected=row["expected"],
+        answer=answer,
+        right=expected(row["expected"], row["row"], form),
+        is_valid=answer is not None and problem(form, answer, classes) is None,
+        nll=float(row["nll"]),
+        tokens=int(row["tokens"]),
+    )

@@ -1,0 +1,1 @@
+"""predict: the tuned model's answers to the held-out rows."""

@@ -1,0 +1,21 @@
+"""Asks the tuned model the held-out rows. Scoring is a stage of its own, so a new measure asks no model again."""
+
+from pathlib import Path
+
+from tasks import stage
+from tasks.answers import answer
+from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.predict.params import Predict
+
+
+def predict(params: Predict, parent: Path, trained: Path, prepared: Path, out: Path) -> None:
+    """Write `out/predictions.jsonl` and `out/timing.json`: the tuned model's greedy answers to the test rows."""
+    rows = read_jsonl(prepared / "test.jsonl")
+    answers = answer(parent, trained, rows, params.per_device_eval_batch_size, params.max_new_tokens, "tuned")
+    with whole_directory(out) as folder:
+        write_jsonl(folder / "predictions.jsonl", answers.predictions)
+        write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows)})
+
+
+if __name__ == "__main__":
+    stage.main(predict, Predict, "models.{row}.predict")

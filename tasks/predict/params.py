@@ -1,0 +1,14 @@
+"""The `predict` section of a model."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tasks.section import Section
+
+
+class Predict(Section):
+    """How the held-out rows are asked: the tuned model, its parent and the champion alike."""
+
+    max_new_tokens: Annotated[int, Field(ge=1, le=100_000, description="tokens an answer may have")] = 128
+    per_device_eval_batch_size: Annotated[int, Field(ge=1, le=4096, description="rows")] = 32

@@ -1,0 +1,56 @@
+"""Whether labels, texts and the keys of the gate name what the answers hold and what is measured of them."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from tasks import answer
+from tasks.errors import AnnealError
+from tasks.evaluate import measures
+from tasks.evaluate.measures.measure import Measure, slug
+from tasks.params import Dataset, Model, Params
+from tasks.section import suggestion
+
+
+def problems(name: str, model: Model, datasets: Mapping[str, Dataset]) -> Iterator[str]:
+    """One sentence for each label, text, minimum or compared measure of the model `name` that its answers do not have."""
+    columns = answer.format_of(datasets[model.dataset].prepare.answer).columns
+    for kind, named in (("labels", model.evaluate.labels), ("texts", model.evaluate.texts or [])):
+        key = f"models.{name}.evaluate.{kind}"
+        for column in named:
+            if column not in columns:
+                where = f"datasets.{model.dataset}.prepare.answer"
+                yield f"{key} names `{column}`, which {where} does not hold{suggestion(column, columns)}"
+        yield from _clashes(key, named)
+    table, gate = _table(model, datasets), model.gate
+    for key, named in (("minimum", [*gate.minimum]), ("compare_on", [gate.compare_on] if gate.compare_on else [])):
+        for measure in named:
+            if measure not in table:
+                yield f"models.{name}.gate.{key} names `{measure}`, which is not measured{suggestion(measure, table)}"
+
+
+def problems_of_quality(params: Params) -> Iterator[str]:
+    """One sentence for each key of retrain.min_quality that the monitor follows for no model."""
+    tables = [_table(model, params.datasets) for model in params.models.values()]
+    followed = {name for table in tables for name, measure in table.items() if measure.kind == "share"}
+    for name in params.retrain.min_quality:
+        if name not in followed:
+            yield f"retrain.min_quality names `{name}`, which the monitor measures for no model{suggestion(name, followed)}"
+
+
+def _table(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, Measure]:
+    """The measures of a model; none where its answer's template does not parse, which the check of its data set says."""
+    try:
+        return measures.of(model.evaluate, answer.format_of(datasets[model.dataset].prepare.answer))
+    except AnnealError:
+        return {}
+
+
+def _clashes(key: str, columns: Sequence[str]) -> Iterator[str]:
+    """Measures are named after columns in the characters that MLflow takes: no name may be empty, no two the same."""
+    for column in columns:
+        if not slug(column):
+            yield f"{key} names `{column}`, which has no letter or digit to name a measure with; rename the column."
+    for name, count in Counter(map(slug, columns)).items():
+        if name and count > 1:
+            same = ", ".join(f"`{column}`" for column in columns if slug(column) == name)
+            yield f"{key} names {same}, whose measures would all be called `{name}_…`; name one of them, or rename a column."

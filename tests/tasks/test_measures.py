@@ -1,0 +1,213 @@
+"""An answer that is not exactly what was asked for scores nothing; each measure agrees with what is computed by hand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.answer import format_of
+from tasks.evaluate import measures
+from tasks.evaluate.classes import NO_CLASS, pairs, per_class_f1
+from tasks.evaluate.comparison import interval
+from tasks.evaluate.measures.macro_f1 import of_classes
+from tasks.evaluate.measures.measure import slug
+from tasks.evaluate.params import Evaluate
+from tasks.evaluate.predictions import known_classes, read
+
+modest = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+PARAMS = Evaluate(labels=["intent"], texts=["reply"], bootstrap_resamples=100)
+CLASSES = {"intent": frozenset({"refund", "exchange", "delivery"})}
+JSON = ["intent", "reply"]
+
+
+def prediction(text: str, intent: str = "refund", reply: str = "We will pay you back.", nll: float = 2.0, tokens: int = 4) -> dict:
+    return {"text": text, "expected": json.dumps({"intent": intent, "reply": reply}), "row": {"intent": intent, "reply": reply}, "nll": nll, "tokens": tokens}
+
+
+def right(intent: str = "refund", reply: str = "We will pay you back.") -> dict:
+    return prediction(json.dumps({"intent": intent, "reply": reply}), intent, reply)
+
+
+def text_row(text: str, expected: str, **row: str) -> dict:
+    return {"text": text, "expected": expected, "row": row, "nll": 2.0, "tokens": 4}
+
+
+def scores(rows: list[dict], params: Evaluate = PARAMS, answer: list[str] | str = JSON, classes: dict = CLASSES) -> dict[str, list]:
+    """Each measure's rows."""
+    form = format_of(answer)
+    return {name: measure.rows(read(rows, form, classes)).tolist() for name, measure in measures.of(params, form).items()}
+
+
+def values(rows: list[dict], params: Evaluate = PARAMS, answer: list[str] | str = JSON, classes: dict = CLASSES) -> tuple[dict, dict]:
+    """(value, interval) of each measure."""
+    form = format_of(answer)
+    table, answers = measures.of(params, form), read(rows, form, classes)
+    parts = {name: measure.rows(answers) for name, measure in table.items()}
+    return {name: table[name].value(part) for name, part in parts.items()}, {name: interval(table[name], part, params) for name, part in parts.items()}
+
+
+INVALID = [  # the last but one repeats a key, the last holds half of a character
+    "",
+    "no JSON",
+    "null",
+    "3",
+    '["refund"]',
+    '{"intent": "refund"}',
+    '{"reply": "x"}',
+    '{"intent": "refund", "reply": null}',
+    '{"intent": 3, "reply": "x"}',
+    '{"intent": ["refund"], "reply": "x"}',
+    '{"intent": "refund", "reply": "x"} and more',
+    'Sure: {"intent": "refund", "reply": "x"}',
+    '```json\n{"intent": "refund", "reply": "x"}\n```',
+    '{"intent": "refund", "reply": "x"',
+    '{"intent": "refund", "reply": "x"}{"intent": "refund", "reply": "x"}',
+    "{'intent': 'refund', 'reply': 'x'}",
+    "[" * 5000,
+    '{"intent": ' * 5000,
+    '{"intent": "refund", "intent": "refund", "reply": "x"}',
+    '{"intent": "refund", "reply": "x \\ud83d"}',
+]
+
+
+def test_an_answer_that_is_not_exactly_one_object_of_texts_scores_zero():
+    found = scores([prediction(text) for text in INVALID])
+    assert list(found) == ["valid", "intent_accuracy", "reply_rouge_l", "intent_macro_f1", "perplexity"]
+    assert not any(found["valid"] + found["intent_accuracy"] + found["reply_rouge_l"])
+    assert values([prediction(text) for text in INVALID])[0]["intent_macro_f1"] == 0
+
+
+@pytest.mark.parametrize("text", ['{"intent": "refund", "reply": ""}', ' {"reply": "x", "intent": "refund"}\n', '{"intent": "refund", "reply": "x", "more": 1}'])
+def test_an_object_with_the_keys_is_valid_whatever_their_order_and_whatever_else_it_holds(text):
+    found = scores([prediction(text)])
+    assert found["valid"] == [1.0] and found["intent_accuracy"] == [1.0]
+
+
+def test_a_right_answer_scores_one_everywhere():
+    found = scores([right()])
+    assert [found[name] for name in ("valid", "intent_accuracy", "reply_rouge_l")] == [[1.0]] * 3
+
+
+def test_a_label_of_no_known_class_is_not_valid_and_costs_no_other_column():
+    found = scores([prediction(json.dumps({"intent": "Refund", "reply": "We will pay you back."}))])
+    assert (found["valid"], found["intent_accuracy"], found["reply_rouge_l"]) == ([0.0], [0.0], [1.0])
+
+
+def test_a_label_is_compared_as_data_are_cleaned():
+    assert scores([prediction(json.dumps({"intent": " refund\n", "reply": "x"}))])["intent_accuracy"] == [1.0]
+
+
+TEXT = {"answer": "{{ category }}", "params": Evaluate(labels=["category"]), "classes": {"category": frozenset({"billing", "refund"})}}
+
+
+@pytest.mark.parametrize(("text", "is_valid", "is_right"), [("billing", 1, 1), (" billing\n", 1, 1), ("refund", 1, 0), ("Billing.", 0, 0), ("", 0, 0)])
+def test_a_text_answer_that_is_a_label_has_accuracy(text, is_valid, is_right):
+    found = scores([text_row(text, "billing", category="billing")], **TEXT)
+    assert list(found) == ["valid", "category_accuracy", "category_macro_f1", "perplexity"]
+    assert (found["valid"], found["category_accuracy"]) == ([is_valid], [is_right])
+
+
+def test_the_label_in_a_text_answer_has_a_confusion_and_an_f1():
+    rows = [text_row(text, f"category: {label}", category=label) for text, label in (("category: a", "a"), ("category: b", "a"), ("b", "b"))]
+    form = format_of("category: {{ category }}")
+    prepared = [{"answer": row["expected"], "row": row["row"]} for row in rows]
+    classes = known_classes(prepared, form, ["category"])
+    assert classes == {"category": frozenset("ab")}
+    actual, predicted = pairs(read(rows, form, classes), "category", classes)
+    assert (actual, predicted) == (["a", "a", "b"], ["a", "b", NO_CLASS])
+    assert per_class_f1(actual, predicted) == {"a": pytest.approx(2 / 3), "b": 0.0}
+
+
+def test_free_text_is_compared_as_a_whole_and_by_its_columns():
+    rows = [text_row(" Paris\n", "Paris", reply="Paris"), text_row("paris", "Paris", reply="Paris"), text_row("", "Paris", reply="Paris")]
+    found = scores(rows, Evaluate(), "{{ reply }}", {})
+    assert (found["valid"], found["exact_match"], found["reply_rouge_l"]) == ([1, 1, 0], [1, 0, 0], [1, 1, 0])
+
+
+def test_an_answer_that_computes_something_is_one_text():
+    found = scores([text_row("PARIS", "PARIS", city="Paris") | {"row": {"text": "another column"}}], Evaluate(), "{{ city | upper }}", {})
+    assert (found["valid"], found["exact_match"], found["text_rouge_l"]) == ([1], [1], [1])
+
+
+def test_a_json_answer_without_labels_matches_whatever_its_spaces_and_order():
+    row = prediction('{"reply":"We will pay you back.","intent":"refund"}')
+    assert scores([row], Evaluate(texts=[]), JSON, {})["exact_match"] == [1.0]
+
+
+def test_which_measures_there_are_follows_from_labels_and_texts():
+    assert measures.names(Evaluate(), "{{ reply }}") == ("valid", "exact_match", "reply_rouge_l", "perplexity")
+    assert measures.names(Evaluate(texts=[]), "{{ reply }}") == ("valid", "exact_match", "perplexity")
+    assert measures.names(Evaluate(labels=["a"]), ["a", "b"]) == ("valid", "a_accuracy", "b_rouge_l", "a_macro_f1", "perplexity")
+    assert measures.compared_on(Evaluate(labels=["b", "a"])) == "b_accuracy" and measures.compared_on(Evaluate()) == "perplexity"
+
+
+@pytest.mark.parametrize(
+    ("column", "name"), [("Category (L1)", "Category_L1"), ("Ticket Text", "Ticket_Text"), ("what's it?", "what_s_it"), ("категория", "категория"), ("a/b", "a_b"), ("?", "")]
+)
+def test_the_name_of_a_measure_is_one_that_mlflow_takes(column, name):
+    from mlflow.utils.validation import _validate_metric_name
+
+    assert slug(column) == name
+    for measure in measures.names(Evaluate(labels=[column]), [column]):
+        _validate_metric_name(measure)
+
+
+def f1(actual: list[str], predicted: list[str]) -> float:
+    """Macro-F1 as the measure computes it."""
+    return values([text_row(said, label, label=label) for label, said in zip(actual, predicted, strict=True)], Evaluate(labels=["label"]), "{{ label }}", {})[0]["label_macro_f1"]
+
+
+def test_macro_f1_is_the_one_computed_by_hand():
+    actual = ["a", "a", "a", "b", "b", "c"]
+    predicted = ["a", "a", "b", "b", NO_CLASS, "a"]
+    # a: TP 2, FP 1, FN 1; b: TP 1, FP 1, FN 1; c: TP 0, FP 0, FN 1
+    assert per_class_f1(actual, predicted) == {"a": pytest.approx(4 / 6), "b": pytest.approx(2 / 4), "c": 0.0}
+    assert f1(actual, predicted) == pytest.approx((4 / 6 + 2 / 4 + 0) / 3)
+
+
+@modest
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 2)), min_size=1, max_size=30))
+def test_macro_f1_agrees_with_that_of_scikit_learn(codes):
+    actual, predicted = (list(map(str, part)) for part in zip(*codes, strict=True))
+    assert of_classes(np.array(codes, float)) == pytest.approx(np.mean(list(per_class_f1(actual, predicted).values())))
+
+
+def test_perplexity_is_weighted_by_tokens():
+    rows = [right() | {"nll": 2.0, "tokens": 4}, right() | {"nll": 10.0, "tokens": 1}]
+    assert values(rows)[0]["perplexity"] == pytest.approx(math.exp(12 / 5))
+
+
+def test_a_perplexity_beyond_all_numbers_stays_one_that_json_can_write():
+    metrics, intervals = values([right() | {"nll": 1e9, "tokens": 1}] * 3)
+    assert all(map(math.isfinite, [metrics["perplexity"], *intervals["perplexity"]]))
+
+
+def test_a_share_of_100_percent_is_not_reported_as_certain():
+    assert values([right()] * 30)[1]["intent_accuracy"][0] < 0.9
+
+
+@pytest.fixture(scope="module")
+def mixed() -> list[dict]:
+    """60 rows of three intents; every third answer is wrong, every tenth invalid, replies half right."""
+    found = []
+    for number in range(60):
+        intent = ("refund", "exchange", "delivery")[number % 3]
+        said = "refund" if number % 4 == 0 else intent
+        text = json.dumps({"intent": said, "reply": "We will pay" if number % 2 else "We will pay you back soon."})
+        found.append(prediction("oops" if number % 10 == 0 else text, intent, nll=1.0 + number % 7, tokens=5))
+    return found
+
+
+def test_every_metric_has_an_interval_that_holds_it(mixed):
+    metrics, intervals = values(mixed)
+    for name, (low, high) in intervals.items():
+        assert low < metrics[name] < high, name
+
+
+def test_the_same_seed_gives_the_same_intervals_and_another_seed_others(mixed):
+    assert values(mixed) == values(mixed)
+    other = values(mixed, PARAMS.model_copy(update={"seed": 7}))
+    assert other[0] == values(mixed)[0] and other[1] != values(mixed)[1]
