@@ -1,6 +1,6 @@
 """What a task is asked and what its answers must be: read from a version's `format.json` and `reference/classes.json`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,14 @@ class Contract:
     def problem(self, value: object) -> str | None:
         """Why `value` (`{column: text}`) is not a whole answer of this task, in one clause; None when it is one."""
         return answer.problem(self.form, value, self.classes)
+
+    def agrees(self, output: str | None, correction: Mapping[str, str], labels: Sequence[str]) -> bool | None:
+        """Whether a logged answer of this version says what a person's correction says, in the `labels` (in all of it, where it names none of them).
+
+        None when the correction is of columns that this version does not answer with: another version's answer was corrected.
+        """
+        right = {column: text for column, text in correction.items() if column in self.form.columns}
+        return answer.agrees(self.form.read(output or ""), right, labels) if right else None
 
     def row(self, given: object) -> dict[str, str]:
         """The cleaned input columns of `given`: `{column: text}`, or one text for all of them; AnnealError says what does not fit.

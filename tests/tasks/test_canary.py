@@ -16,7 +16,7 @@ from tasks.errors import AnnealError
 from tasks.files import write_text
 from tasks.serve import routes
 from tasks.serve.canary import Counts, judge, wealth
-from tasks.serve.reconcile import acts, evidence, once
+from tasks.serve.reconcile import acts, once
 from tasks.serve.reconcile.loop import Reconciler
 from tests.house.project import ROOT
 from tests.tasks import serving
@@ -70,31 +70,6 @@ def test_the_reasons_say_what_was_counted() -> None:
     found = judge(Counts(100, 400, {"invalid": (9, 12), "slow": (1, 5)}), "share", 0.2, 0.05, 500, 1, 72)
     assert found.reasons == ("more answers that are not valid: 9 of 100 on the challenger, 3 of 400 on the champion; of 12 it should have had 2",)
     assert found.facts["failures"] == {"invalid": [9, 12], "slow": [1, 5]} and found.facts["line"] == 20
-
-
-def row(**changes: object) -> dict:
-    return {"status": 200, "error": None, "valid": True, "latency": 1.0, "output": RIGHT, **changes}
-
-
-@pytest.mark.parametrize(
-    ("changes", "feedback", "failed"),
-    [
-        ({}, None, set()),
-        ({"status": 503, "valid": None}, None, {"error"}),
-        ({"error": "backend_died", "valid": False}, None, {"error"}),
-        ({"status": 499, "error": "client_left", "valid": None}, None, set()),
-        ({"valid": False}, None, {"invalid"}),
-        ({"valid": None}, None, set()),
-        ({"latency": 2.1}, None, {"slow"}),
-        ({}, {"thumb": -1, "correction": None}, {"wrong"}),
-        ({}, {"thumb": 1, "correction": None}, set()),
-        ({}, {"thumb": None, "correction": {"category": "billing", "reply": "another"}}, set()),  # a reply may be put otherwise
-        ({}, {"thumb": None, "correction": {"category": "refund"}}, {"wrong"}),
-        ({"output": "no JSON"}, {"thumb": None, "correction": {"category": "refund"}}, {"wrong"}),
-    ],
-)
-def test_what_counts_as_a_failure(changes: dict, feedback: dict | None, failed: set) -> None:
-    assert evidence.failures(row(**changes), feedback, ["category", "intent"], 2.0) == failed
 
 
 @pytest.fixture

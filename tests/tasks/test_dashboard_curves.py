@@ -13,11 +13,16 @@ from sqlalchemy import Engine, create_engine, literal, select
 from sqlalchemy.dialects import postgresql
 
 from tasks import database
-from tasks.serve.dashboard import curves
+from tasks.answer import format_of
+from tasks.contract import Contract
+from tasks.serve.dashboard import curves, data
+from tasks.serve.routes import Table, Task
 from tests.tasks import dashboard_seed as seed
+from tests.tasks.gateway import target, write_folder
 
 NOW = time.time()
 NONE = create_engine("sqlite://")
+VERSIONS = [("champion", "3", ["category", "reply"]), ("previous", "2", "{{ reply }}")]
 
 
 @pytest.fixture
@@ -41,9 +46,9 @@ def traffic_of(engine: Engine, bucket: int = 60) -> list[dict]:
         return [point for versions in curves.traffic(connection, 0, bucket).values() for points in versions.values() for point in points]
 
 
-def agreement_of(engine: Engine, labels: list[str]) -> tuple[int, int]:
+def agreement_of(engine: Engine, contract: Contract | None) -> tuple[int, int]:
     with engine.connect() as connection:
-        points = [point for versions in curves.agreement(connection, 0, 60, {"triage": labels}).values() for points in versions.values() for point in points]
+        points = [point for versions in curves.agreement(connection, 0, 60, lambda task, version: contract).values() for points in versions.values() for point in points]
     return sum(point["agreed"] for point in points), sum(point["judged"] for point in points)
 
 
@@ -98,24 +103,45 @@ def test_the_newest_word_on_a_request_counts(empty: Engine) -> None:
     put(empty, database.requests, request(1, output=json.dumps(seed.ANSWER)), request(2, output=json.dumps(seed.ANSWER)))
     words = [("r1", 1, None), ("r1", -1, None), ("r2", None, {**seed.ANSWER, "category": "billing"}), ("r2", None, seed.ANSWER), ("unknown", 1, None)]
     put(empty, database.feedback, *[{"at": NOW, "request_id": of, "thumb": thumb, "correction": correction} for of, thumb, correction in words])
-    assert agreement_of(empty, []) == (1, 2)
+    form = format_of(list(seed.ANSWER))
+    assert agreement_of(empty, Contract(None, "{{ body }}", ("body",), form)) == (1, 2)
+    assert agreement_of(empty, None) == (0, 1), "a thumb counts without a contract, a correction does not"
+
+
+LABELLED, PLAIN, REPLY = (
+    Contract(None, "{{ body }}", ("body",), format_of(answer), classes)
+    for answer, classes in ((["category", "reply"], {"category": frozenset("ab")}), (["category", "reply"], {}), ("{{ reply }}", {}))
+)
 
 
 @pytest.mark.parametrize(
-    ("output", "correction", "labels", "agreed"),
+    ("output", "correction", "contract", "agreed"),
     [
-        ('{"category": "a", "reply": "x"}', {"category": "a", "reply": "y"}, ["category"], True),
-        ('{"category": "a", "reply": "x"}', {"category": "a", "reply": "y"}, [], False),
-        ('{"category": "a"}', {"category": "b"}, ["category"], False),
-        ('{"reply": "x"}', {"reply": "x"}, ["category"], True),
-        ("not json", {"category": "a"}, ["category"], False),
-        ("a text", {"text": "a text "}, [], True),
-        (None, {"category": "a"}, [], False),
-        ("[1]", {"category": "a"}, [], False),
+        ('{"category": "a", "reply": "x"}', {"category": "a ", "reply": "y"}, LABELLED, True),
+        ('{"category": "a", "reply": "x"}', {"category": "a", "reply": "y"}, PLAIN, False),
+        ('{"category": "a", "reply": "x"}', {"category": "b", "reply": "x"}, LABELLED, False),
+        ('{"category": "a"}', {"category": "a", "reply": "x"}, LABELLED, False),
+        ('{"category": "b", "category": "a", "reply": "x"}', {"category": "a", "reply": "x"}, LABELLED, False),
+        ("not json", {"category": "a", "reply": "x"}, LABELLED, False),
+        ("[1]", {"category": "a", "reply": "x"}, LABELLED, False),
+        (None, {"category": "a", "reply": "x"}, LABELLED, False),
+        ("a text", {"reply": "a text "}, REPLY, True),
+        ("a text", {"reply": "another"}, REPLY, False),
+        ('{"reply": "a text"}', {"reply": "a text"}, REPLY, False),
+        ("a text", {"category": "a"}, REPLY, None),
+        ("a text", {"reply": "a text"}, None, None),
     ],
 )
-def test_a_correction_agrees_when_it_says_the_same(output: str | None, correction: dict, labels: list[str], agreed: bool) -> None:
-    assert curves.agrees(output, correction, labels) is agreed
+def test_a_correction_agrees_when_it_says_the_same(output: str | None, correction: dict, contract: Contract | None, agreed: bool | None) -> None:
+    assert curves.agrees(output, correction, contract) is agreed
+
+
+def test_a_version_is_read_by_its_own_contract_and_an_older_one_by_the_champions(tmp_path: Path) -> None:
+    targets = {alias: target("http://127.0.0.1:9/v1", write_folder(tmp_path / alias, answer=answer), version) for alias, version, answer in VERSIONS}
+    of = data.contracts_of(Table(1, {"triage": Task(targets), "gone": Task({"champion": target("http://127.0.0.1:9/v1", tmp_path / "gone")})}))
+    assert of("triage", "3").form.columns == ("category", "reply") and of("triage", "2").form.columns == ("reply",)
+    assert of("triage", "1").form == of("triage", None).form == of("triage", "3").form
+    assert of("gone", "1") is None and of("unknown", "1") is None
 
 
 def test_an_alarm_of_any_check_in_a_bucket_is_shown(empty: Engine) -> None:

@@ -1,16 +1,17 @@
 """Curves over time from the log of requests, aggregated in SQL: what is fetched grows with the chart, not with the traffic."""
 
-import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, cast, func, or_, select
 
+from tasks.contract import Contract
 from tasks.database import checks, feedback, requests
 
+Of = Callable[[str, str | None], Contract | None]  # (task, version) → its contract
 MOST_FEEDBACK = 20_000  # the newest rows that agreement is taken from; corrections are compared here, not in SQL
 LATENCY_STEPS = (
     (100, 5),
@@ -92,10 +93,11 @@ def totals(points: Iterable[dict]) -> dict:
     return {**sums, "p50": quantile(bins, 0.5), "p95": quantile(bins, 0.95)}
 
 
-def agreement(connection: Connection, since: float, bucket: int, labels: dict[str, list[str]]) -> dict[str, dict[str, list[dict]]]:
+def agreement(connection: Connection, since: float, bucket: int, of: Of) -> dict[str, dict[str, list[dict]]]:
     """{task: {version: points}}, a point {at, judged, agreed} a bucket of requests that people said something about.
 
-    The newest word on a request counts. A correction agrees when it says what the answer said, in the task's `labels` where it has some.
+    The newest word on a request counts. A correction agrees when it says what the answer said, in the task's labels where it has some,
+    by the contract `of` the version that answered; without one nobody knows, and the request is not counted.
     """
     newest = (
         select(func.max(feedback.c.id).label("id"))
@@ -109,7 +111,9 @@ def agreement(connection: Connection, since: float, bucket: int, labels: dict[st
     query = select(*columns).join_from(newest, feedback, newest.c.id == feedback.c.id).join(requests, requests.c.id == feedback.c.request_id)
     counts: dict[tuple, list[int]] = defaultdict(lambda: [0, 0])
     for row in connection.execute(query.where(requests.c.task.is_not(None), requests.c.at >= since)):
-        agreed = agrees(row.output, row.correction, labels.get(row.task, [])) if row.correction is not None else row.thumb == 1
+        agreed = row.thumb == 1 if row.correction is None else agrees(row.output, row.correction, of(row.task, row.version))
+        if agreed is None:
+            continue
         counts[row.task, row.version or "", row.bucket][0] += 1
         counts[row.task, row.version or "", row.bucket][1] += agreed
     found: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
@@ -118,16 +122,9 @@ def agreement(connection: Connection, since: float, bucket: int, labels: dict[st
     return found
 
 
-def agrees(output: str | None, correction: Any, labels: list[str]) -> bool:
-    """True when `output` says what a person's `correction` says: in `labels`, or in all its columns when it has none of them."""
-    if not isinstance(correction, dict):
-        return output is not None and output.strip() == str(correction).strip()
-    try:
-        said = json.loads(output or "")
-    except ValueError:
-        return output is not None and [output.strip()] == [str(value).strip() for value in correction.values()]
-    names = [name for name in labels if name in correction] or list(correction)
-    return isinstance(said, dict) and all(said.get(name) == correction[name] for name in names)
+def agrees(output: str | None, correction: dict[str, str], contract: Contract | None) -> bool | None:
+    """Whether `output` says what a person's `correction` says, in the labels or in all of it; None when that cannot be told."""
+    return contract.agrees(output, correction, [*contract.classes]) if contract else None
 
 
 def evidence(connection: Connection, task: str, since: float, bucket: int) -> list[dict]:

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from tasks import contract
+from tasks.contract import Contract
 from tasks.database import checks, commands, decisions, requests, retrainings
 from tasks.errors import AnnealError
-from tasks.files import read_json
 from tasks.params import Params
 from tasks.retrain.records import is_paused
 from tasks.serve import routes
@@ -69,7 +70,7 @@ class Reader:
                 first, began = (int(now - window.length) // window.bucket + 1) * window.bucket, time.time()
                 traffic = curves.traffic(connection, max(first, settled), window.bucket)
                 traffic = curves.joined(value[0], traffic, first, settled)
-                value = (traffic, curves.agreement(connection, first, window.bucket, {name: labels_of(task) for name, task in table.tasks.items()}))
+                value = (traffic, curves.agreement(connection, first, window.bucket, contracts_of(table)))
                 # A log so large that reading it takes seconds is read less often: a tenth of one processor at most.
                 until = now + max(window.fresh, 10 * (time.time() - began))
                 settled = int(now - LATE) // window.bucket * window.bucket
@@ -77,15 +78,18 @@ class Reader:
             return value
 
 
-def labels_of(task: routes.Task) -> list[str]:
-    """The label columns that the champion's reference names; none when there is no reference."""
-    target = task.targets.get("champion")
-    if target is None:
-        return []
+def contracts_of(table: routes.Table) -> curves.Of:
+    """(task, version) → what its answers must be: its own contract where it is routed, else its champion's; None when neither can be read."""
+    known = {(name, target.version): _contract(target) for name, task in table.tasks.items() for target in task.targets.values()}
+    champions = {name: known[name, task.targets["champion"].version] for name, task in table.tasks.items() if "champion" in task.targets}
+    return lambda task, version: known.get((task, version or "")) or champions.get(task)
+
+
+def _contract(target: routes.Target) -> Contract | None:
     try:
-        return list(read_json(Path(target.folder) / "reference" / "classes.json"))
+        return contract.load(Path(target.folder))
     except (AnnealError, OSError):
-        return []
+        return None
 
 
 def _shown(point: dict) -> dict:

@@ -1,9 +1,12 @@
 """Counts what the records say about an open canary: failures of either version by indicator."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from tasks import contract
+from tasks.contract import Contract
 from tasks.serve.canary import Counts
 from tasks.serve.reconcile.desired import Wanted
 
@@ -17,7 +20,9 @@ def count(engine: Any, champion: Wanted, challenger: Wanted, labels: list[str]) 
     rows = _requests(engine, champion, challenger)
     feedback = _feedback(engine, champion.task, challenger.since)
     slow = _slow(engine, champion, challenger) if challenger.canary == "share" else None
-    by_id = {row["id"]: failures(row, feedback.get(row["id"]), labels, slow) for row in rows}
+    contracts = {"champion": cache(lambda: contract.load(Path(champion.folder)))}
+    theirs = cache(lambda: contract.load(Path(challenger.folder)))  # as the canary, or in the shadow
+    by_id = {row["id"]: failures(row, feedback.get(row["id"]), contracts.get(row["role"], theirs), labels, slow) for row in rows}
     if challenger.canary == "shadow":
         return _pairs(rows, by_id)
     mine = {row["id"] for row in rows if row["role"] == "canary"}
@@ -25,8 +30,11 @@ def count(engine: Any, champion: Wanted, challenger: Wanted, labels: list[str]) 
     return Counts(len(mine), len(rows) - len(mine), found)
 
 
-def failures(row: dict, feedback: dict | None, labels: list[str], slow: float | None) -> set[str]:
-    """The indicators by which the request `row` failed. A copy in shadow mode is not called slow: it runs beside its original and after it."""
+def failures(row: dict, feedback: dict | None, of: Callable[[], Contract], labels: list[str], slow: float | None) -> set[str]:
+    """The indicators by which the request `row` failed; `of` reads the contract of the version that answered it.
+
+    A copy in shadow mode is not called slow: it runs beside its original and after it.
+    """
     found = set()
     if row["status"] >= 500 or (row["status"] == 200 and row["error"]):  # a client's mistake, and one that hung up, are no failures
         found.add("error")
@@ -34,24 +42,18 @@ def failures(row: dict, feedback: dict | None, labels: list[str], slow: float | 
         found.add("invalid")
     if slow is not None and row["latency"] is not None and row["latency"] > slow:
         found.add("slow")
-    if feedback is not None and is_wrong(row["output"], feedback, labels):
+    if feedback is not None and is_wrong(row["output"], feedback, of, labels):
         found.add("wrong")
     return found
 
 
-def is_wrong(output: str | None, feedback: dict, labels: list[str]) -> bool:
-    """True when a person marked the answer down, or corrected it in one of the `labels` (in anything, where a task has none)."""
+def is_wrong(output: str | None, feedback: dict, of: Callable[[], Contract], labels: list[str]) -> bool:
+    """True when a person marked the answer down, or corrected it in one of the `labels` (in anything, where a task has none).
+
+    Raises AnnealError when there is a correction and the format of the version's answers cannot be read: then nobody knows.
+    """
     correction = feedback["correction"]
-    if correction is None:
-        return feedback["thumb"] == -1
-    try:
-        answer = json.loads(output or "")
-    except ValueError:
-        return True
-    if not isinstance(answer, dict):
-        return True
-    compared = [label for label in labels if label in correction] or list(correction)
-    return any(answer.get(label) != correction[label] for label in compared)
+    return feedback["thumb"] == -1 if correction is None else of().agrees(output, correction, labels) is False
 
 
 def _of(by_id: dict[str, set[str]], mine: set[str], name: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Reconciler:
         if time.monotonic() - self.judged >= JUDGE_EVERY:
             self.judged = time.monotonic()
             for task, wanted in self.reader.read([*self.params.models]).items():
-                self._judge(task, wanted)
+                self._part(f"canary of {task}", partial(self._judge, task, wanted))
 
     def _carry_out(self, command: dict) -> None:
         task, action, who = command["task"], command["action"], f"by key {command['key_id']}"
