@@ -13,6 +13,7 @@ from tasks.params import Params
 from tasks.prepare.params import Prepare
 from tasks.retrain import lineage, records
 from tasks.retrain.facts import Facts
+from tasks.retrain.pause import is_paused
 from tasks.serve import routes
 
 
@@ -23,7 +24,7 @@ def gather(engine: Engine, params: Params, task: str, now: float, asked_by: str 
     routed = routes.read().tasks.get(task, routes.Task())
     champion = champion_of(task, routed)
     past = records.past(engine, task)
-    known = Facts(task, champion, asked_by, records.is_paused(engine, task), running, past=past, hours_elsewhere=records.hours_elsewhere(engine, task, now))
+    known = Facts(task, champion, asked_by, is_paused(engine, task), running, past=past, hours_elsewhere=records.hours_elsewhere(engine, task, now))
     if champion is not None:
         alarm = records.newest_check(engine, task, champion, alarm=True)
         figures = records.figures(records.newest_check(engine, task, champion))

@@ -44,13 +44,6 @@ def corrections(engine: Engine, task: str) -> list[Correction]:
     return [Correction(*row) for row in rows if isinstance(row[4], dict) and row[4]]
 
 
-def is_paused(engine: Engine, task: str) -> bool:
-    """True when the newest of `pause` and `resume` is a pause."""
-    wanted = select(commands.c.action).where(commands.c.task == task, commands.c.action.in_(("pause", "resume"))).order_by(commands.c.id.desc()).limit(1)
-    with engine.connect() as connection:
-        return connection.execute(wanted).scalar() == "pause"
-
-
 def open_commands(engine: Engine, task: str | None = None, actions: tuple[str, ...] = ACTIONS) -> list[dict]:
     """Commands of retraining that nobody has carried out, oldest first."""
     wanted = select(commands).where(commands.c.done_at.is_(None), commands.c.action.in_(actions))

@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, create_engine, select
 
-from tasks import database, params
+from tasks import database
 from tasks.serve.dashboard import curves, data, page
+from tasks.serve.dashboard.settings import Settings
 from tasks.serve.routes import Table, Task
 from tests.tasks import dashboard_seed as seed
 
@@ -33,7 +34,7 @@ def empty(tmp_path: Path) -> Engine:
 
 def client(engine: Engine | None, table: Table) -> TestClient:
     app = FastAPI()
-    app.state.engine, app.state.table, app.state.params = engine, table, params.load()
+    app.state.engine, app.state.table = engine, table
     app.include_router(page.router)
     return TestClient(app)
 
@@ -89,17 +90,17 @@ def test_curves_are_kept_while_they_are_fresh_and_made_again_after(empty: Engine
     real = curves.traffic
     monkeypatch.setattr(curves, "traffic", lambda *words: made.append(1) or real(*words))
     for window in ("1h", "1h", "24h", "24h"):
-        reader.page(empty, Table(), params.load(), curves.WINDOWS[window])
+        reader.page(empty, Table(), Settings(), curves.WINDOWS[window])
     assert len(made) == 2
     later = time.time() + 10_000
     monkeypatch.setattr(data.time, "time", lambda: later)
-    reader.page(empty, Table(), params.load(), curves.WINDOWS["1h"])
+    reader.page(empty, Table(), Settings(), curves.WINDOWS["1h"])
     assert len(made) == 3
 
 
 @pytest.mark.parametrize("window", ["1h", "24h", "30d"])
 def test_what_is_kept_and_what_is_read_anew_are_the_whole(empty: Engine, window: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, reader, table, settings = [NOW], data.Reader(), seed.table(NOW), params.load()
+    clock, reader, table, settings = [NOW], data.Reader(), seed.table(NOW), Settings()
     monkeypatch.setattr(data.time, "time", lambda: clock[0])
     seed.fill(empty, NOW, 600)
     rows = iter(range(1000))

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from tasks import database, params
+from tasks import database
 from tasks.serve.dashboard import data, page
 from tasks.serve.routes import Table
 from tests.tasks import dashboard_seed as seed
@@ -50,7 +50,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNa
     """The page over a filled database, with a gateway's /admin/commands that remembers what it was sent."""
     monkeypatch.setattr(data, "REPORTS", tmp_path / "reports" / "monitor")
     now, app, sent = time.time(), FastAPI(), []
-    app.state.engine, app.state.table, app.state.params = database.connect(f"sqlite:///{tmp_path}/records.db"), seed.table(now), params.load()
+    app.state.engine, app.state.table = database.connect(f"sqlite:///{tmp_path}/records.db"), seed.table(now)
     seed.fill(app.state.engine, now, 2000)
     app.include_router(page.router)
 

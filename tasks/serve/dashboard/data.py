@@ -12,10 +12,10 @@ from tasks import contract
 from tasks.contract import Contract
 from tasks.database import checks, commands, decisions, requests, retrainings
 from tasks.errors import AnnealError
-from tasks.params import Params
-from tasks.retrain.records import is_paused
+from tasks.retrain.pause import is_paused
 from tasks.serve import routes
 from tasks.serve.dashboard import curves
+from tasks.serve.dashboard.settings import Settings
 
 REPORTS = Path("reports/monitor")
 LATE = 900  # seconds after which nothing is added to what is over: the longest answer, and a queue of records behind a slow database
@@ -32,7 +32,7 @@ class Reader:
         self._made: dict[tuple, tuple[float, int, tuple]] = {}  # (good until, traffic before this is over, (traffic, agreement))
         self._locks = {name: threading.Lock() for name in curves.WINDOWS}
 
-    def page(self, engine: Engine | None, table: routes.Table, params: Params, window: curves.Window) -> dict:
+    def page(self, engine: Engine | None, table: routes.Table, settings: Settings, window: curves.Window) -> dict:
         """All that the page shows for `window`; with the sentence under `problem` when the records do not answer."""
         now = time.time()
         start = now - window.length
@@ -43,7 +43,7 @@ class Reader:
             "bucket": window.bucket,
             "revision": table.revision,
             "problem": None,
-            "retrain_every": params.retrain.consider_every * 60,
+            "retrain_every": settings.retrain.consider_every * 60,
         }
         if engine is None:
             return {**found, "problem": WITHOUT_RECORDS.format("not connected"), "tasks": {name: _routing(table, name) for name in table.tasks}}
@@ -51,7 +51,7 @@ class Reader:
             with engine.connect() as connection:
                 traffic, agreed = self._curves(connection, table, window, now)
                 names = [*table.tasks, *(name for name in _decided(connection) if name not in table.tasks)]
-                tasks = {name: _task(connection, table, params, name, window, start) for name in names}
+                tasks = {name: _task(connection, table, settings, name, window, start) for name in names}
         except SQLAlchemyError as error:
             return {**found, "problem": WITHOUT_RECORDS.format(type(error).__name__), "tasks": {name: _routing(table, name) for name in table.tasks}}
         for name, task in tasks.items():
@@ -103,14 +103,14 @@ def _routing(table: routes.Table, name: str) -> dict:
     return {"targets": targets, "canary": task.canary, "share": task.share, "canary_since": task.since if task.canary != "off" else None}
 
 
-def _task(connection: Connection, table: routes.Table, params: Params, name: str, window: curves.Window, start: float) -> dict:
+def _task(connection: Connection, table: routes.Table, settings: Settings, name: str, window: curves.Window, start: float) -> dict:
     last = connection.execute(select(checks).where(checks.c.task == name).order_by(checks.c.at.desc(), checks.c.id.desc()).limit(1)).first()
     return {
         **_routing(table, name),
         "canary_answers": _canary_answers(connection, table, name),
-        "canary_requests": params.release.canary_requests,
+        "canary_requests": settings.release.canary_requests,
         "check": _check(last) if last else None,
-        "check_every": params.monitor.check_every * 60,
+        "check_every": settings.monitor.check_every * 60,
         "evidence": curves.evidence(connection, name, start, window.bucket),
         "decisions": _decisions(connection, name),
         "paused": is_paused(connection.engine, name),

@@ -1,6 +1,5 @@
 """GET /dashboard and what belongs to it. Reading needs no key; the page's buttons go to /admin/commands, which does."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,10 +7,8 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
 from prometheus_client import REGISTRY
 
-from tasks import params as settings
-from tasks import tracking
 from tasks.serve.dashboard import curves, data
-from tasks.serve.params import Servers
+from tasks.serve.dashboard.settings import Settings
 
 router = APIRouter(prefix="/dashboard", include_in_schema=False)
 
@@ -45,9 +42,9 @@ def figures(request: Request, window: Literal["1h", "24h", "30d"] = "24h") -> JS
     state = request.app.state
     if not hasattr(state, "dashboard"):
         state.dashboard = data.Reader()
-    params = getattr(state, "params", None) or _params(state)
-    found = state.dashboard.page(getattr(state, "engine", None), state.table, params, curves.WINDOWS[window])
-    return JSONResponse({**found, "servers": servers(params.servers), "gateway": gauges(getattr(state, "registry", REGISTRY))}, headers=SAFE)
+    settings = getattr(state, "dashboard_settings", Settings())
+    shown = state.dashboard.page(getattr(state, "engine", None), state.table, settings, curves.WINDOWS[window])
+    return JSONResponse({**shown, "servers": dict(settings.links), "gateway": gauges(getattr(state, "registry", REGISTRY))}, headers=SAFE)
 
 
 @router.get("/reports/{path:path}")
@@ -65,21 +62,6 @@ def report(path: str) -> FileResponse:
     return FileResponse(found, media_type=REPORT_TYPES[found.suffix], headers={**SAFE, "Content-Security-Policy": REPORT_POLICY})
 
 
-def servers(section: Servers) -> dict[str, str]:
-    """Where a person finds MLflow and Prefect: what the environment says, or what `make up` starts."""
-    tracking_uri, prefect = tracking.tracking_uri(), os.environ.get("PREFECT_API_URL", "")
-    return {
-        "mlflow": tracking.redacted(tracking_uri) if tracking_uri.startswith(("http://", "https://")) else f"http://127.0.0.1:{section.mlflow_port}",
-        "prefect": tracking.redacted(prefect).rstrip("/").removesuffix("/api") if prefect.startswith(("http://", "https://")) else f"http://127.0.0.1:{section.prefect_port}",
-    }
-
-
 def gauges(registry: Any) -> dict[str, float | None]:
     """What the gateway's own metrics say now; None for one that it does not have."""
     return {name: registry.get_sample_value(metric) for name, metric in GAUGES.items()}
-
-
-def _params(state: Any) -> settings.Params:
-    """params.yaml as it was when the page was first asked for."""
-    state.dashboard_params = getattr(state, "dashboard_params", None) or settings.load()
-    return state.dashboard_params

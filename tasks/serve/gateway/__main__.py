@@ -5,6 +5,7 @@ import sys
 from fastapi import FastAPI
 
 from tasks import database, stage
+from tasks.serve.dashboard.settings import Settings as Shown
 from tasks.serve.gateway.app import create_app
 from tasks.serve.gateway.door import Settings
 
@@ -36,11 +37,12 @@ def serve(app: FastAPI, host: str, port: int) -> None:
 def main() -> None:
     """Read the sections and serve."""
     from tasks import params as settings
+    from tasks.serve.dashboard.links import links
 
     params = settings.load()
     most = min(params.gateway.max_tokens, params.deploy.max_model_len)  # vLLM refuses to be asked for more than it has room for
     app = create_app(Settings(params.gateway.model_copy(update={"max_tokens": most}), params.records), database.connect)
-    app.state.params = params
+    app.state.dashboard_settings = Shown(params.monitor, params.retrain, params.release, links(params.servers))
     serve(app, params.gateway.host, params.gateway.port)
 
 

@@ -1,0 +1,13 @@
+"""Whether retraining of a task is paused: asked by the decision and shown on the dashboard."""
+
+from sqlalchemy import Engine, select
+
+from tasks.database import commands
+
+
+def is_paused(engine: Engine, task: str) -> bool:
+    """True when the newest of `pause` and `resume` is a pause."""
+    asked = (commands.c.task == task, commands.c.action.in_(("pause", "resume")))
+    newest = select(commands.c.action).where(*asked).order_by(commands.c.id.desc()).limit(1)
+    with engine.connect() as connection:
+        return connection.execute(newest).scalar() == "pause"

@@ -1,0 +1,18 @@
+"""What the dashboard shows of params.yaml and of the environment, handed to it by who starts it: it reads neither itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tasks.monitor.params import Monitor
+from tasks.retrain.params import Retrain
+from tasks.serve.params import Release
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sections of params.yaml, and where the other servers are: `links` has URLs by `mlflow` and `prefect`."""
+
+    monitor: Monitor = field(default_factory=Monitor)
+    retrain: Retrain = field(default_factory=Retrain)
+    release: Release = field(default_factory=Release)
+    links: Mapping[str, str] = field(default_factory=dict)
