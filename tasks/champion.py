@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tasks import registry
 from tasks.answer import format_of
 from tasks.errors import ParamsError
 from tasks.evaluate import measures
+from tasks.evaluate.measures.measure import Rows
 from tasks.evaluate.predictions import read
 from tasks.files import read_json, read_jsonl, whole_directory, write_jsonl
 from tasks.gate import Check, Rivals, Verdict, gate
@@ -34,11 +36,15 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
     measured = read_json(reports / "evaluate" / "measures.json")
     classes = {label: frozenset(known) for label, known in measured["classes"].items()}
     measure = table[compare_on]
-    rows = [None if given is None else measure.rows(read(given, form, classes)) for given in (tuned, parent, rival)]
-    return gate(model.gate, table, read_json(reports / "evaluate" / "metrics.json"), Rivals(measure, *rows))
+
+    def rows(answers: list[dict[str, Any]]) -> Rows:
+        return measure.rows(read(answers, form, classes))
+
+    rivals = Rivals(measure, rows(tuned), rows(parent), None if rival is None else rows(rival))
+    return gate(model.gate, table, read_json(reports / "evaluate" / "metrics.json"), rivals)
 
 
-def _champions_answers(champion: registry.Version, tuned: list[dict], params: Predict, weights: Path, cache: Path) -> list[dict] | None:
+def _champions_answers(champion: registry.Version, tuned: list[dict[str, Any]], params: Predict, weights: Path, cache: Path) -> list[dict[str, Any]] | None:
     """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows that it has not seen it is asked."""
     known = _by_question(read_jsonl(registry.folder(champion, "evaluate") / "predictions.jsonl"))
     if (cache / champion.artifact).exists():
@@ -60,6 +66,6 @@ def _champions_answers(champion: registry.Version, tuned: list[dict], params: Pr
     return found
 
 
-def _by_question(predictions: list[dict]) -> dict[str, dict]:
+def _by_question(predictions: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The same in their order, by what was asked and what was expected."""
     return {json.dumps([row["id"], row["messages"], row["expected"]], sort_keys=True): row for row in predictions}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.answer import AnswerFormat, Classes, problem
 from tasks.clean import clean
@@ -20,12 +21,12 @@ class Prediction:
     tokens: int
 
 
-def read(rows: Iterable[Mapping], form: AnswerFormat, classes: Classes) -> list[Prediction]:
+def read(rows: Iterable[Mapping[str, Any]], form: AnswerFormat, classes: Classes) -> list[Prediction]:
     """The rows of a predictions.jsonl as predictions."""
     return [_prediction(row, form, classes) for row in rows]
 
 
-def known_classes(rows: Iterable[Mapping], form: AnswerFormat, labels: Iterable[str]) -> dict[str, frozenset[str]]:
+def known_classes(rows: Iterable[Mapping[str, Any]], form: AnswerFormat, labels: Iterable[str]) -> dict[str, frozenset[str]]:
     """`{label: its values}` over prepared rows, as `valid` compares them; only of labels that the answer holds."""
     values: dict[str, set[str]] = {label: set() for label in labels if label in form.columns}
     for row in rows:
@@ -40,7 +41,7 @@ def expected(text: str, row: Mapping[str, str], form: AnswerFormat) -> dict[str,
     return form.read(text) or {column: row[column] for column in form.columns}
 
 
-def _prediction(row: Mapping, form: AnswerFormat, classes: Classes) -> Prediction:
+def _prediction(row: Mapping[str, Any], form: AnswerFormat, classes: Classes) -> Prediction:
     answer = form.read(row["text"])
     return Prediction(
         text=row["text"],

@@ -15,7 +15,13 @@ def format_row(row: dict[str, str], params: Prepare) -> dict:
 
 
 def _written(form: AnswerFormat, row: dict[str, str]) -> str:
+    """The answer to `row`; AnnealError when a column is missing, or when the answer does not read back as what was written."""
     try:
-        return form.write(row)
+        answer = form.write(row)
     except KeyError as error:
         raise AnnealError(f"params.yaml: prepare.answer names `{error.args[0]}`, which the rows do not have ({', '.join(row)}).") from None
+    if form.read(answer) is None:
+        shown = answer if len(answer) <= 80 else f"{answer[:79]}…"
+        why = "empty, or reads as its columns in more than one way" if not form.is_json else "not text that can be written"
+        raise AnnealError(f"row {row['id']}: its answer {shown!r} is {why}, so no answer could be judged right: mend the row, or params.yaml's prepare.answer.")
+    return answer

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.answers import answer
 from tasks.errors import AnnealError
-from tasks.files import read_json, read_jsonl, sha256
+from tasks.files import read_json, read_jsonl, sha256, write_json
 from tasks.package import Package, package
 
 PARAMS = {"title": "Things by colour", "datasets": ["things"]}
@@ -84,6 +84,14 @@ def test_the_card_reads_back_with_what_was_measured(packaged, evaluated):
     for name, value in measured["parent"].items():
         assert f"| {name} | {value:.3f} [" in card.text
     assert packaged.card.read_bytes() == (packaged.adapter / "README.md").read_bytes()
+
+
+def test_the_card_says_the_confidence_that_was_set_and_the_models_name_without_a_title(pack, evaluated, tmp_path):
+    reports = tmp_path / "reports"
+    for name in ("metrics", "intervals"):
+        write_json(reports / f"{name}.json", {**read_json(evaluated / "evaluate" / f"{name}.json"), **({"confidence": 0.8} if name == "intervals" else {})})
+    card = pack(reports=reports, title=None).card
+    assert "in brackets the 80 % interval" in card.read_text() and f"# {card.stem}\n" in card.read_text()
 
 
 @pytest.mark.parametrize("title", ['Quotes " and: colons', "# not a heading", "Umlauts äöü — 中文", "{{ jinja }} <b>"])
