@@ -20,8 +20,9 @@ def _written(form: AnswerFormat, row: dict[str, str]) -> str:
         answer = form.write(row)
     except KeyError as error:
         raise AnnealError(f"params.yaml: prepare.answer names `{error.args[0]}`, which the rows do not have ({', '.join(row)}).") from None
-    if form.read(answer) is None:
+    is_whole = all(row[column].strip() for column in form.columns if column in row)  # rows with blank texts are not this function's to judge
+    if is_whole and form.read(answer) is None:
         shown = answer if len(answer) <= 80 else f"{answer[:79]}…"
-        why = "empty, or reads as its columns in more than one way" if not form.is_json else "not text that can be written"
-        raise AnnealError(f"row {row['id']}: its answer {shown!r} is {why}, so no answer could be judged right: mend the row, or params.yaml's prepare.answer.")
+        why = "reads as its columns in more than one way, so no answer could be judged right"
+        raise AnnealError(f"row {row['id']}: its answer {shown!r} {why}; mend the row, or params.yaml's prepare.answer.")
     return answer

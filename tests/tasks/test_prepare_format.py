@@ -59,3 +59,15 @@ def test_a_template_that_cannot_be_filled_is_one_sentence(template):
 
 def test_a_row_cannot_bring_a_template_of_its_own():
     assert render("{{ body }}", {"id": "1", "body": "{{ 1 + 1 }}"}) == "{{ 1 + 1 }}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "row"),
+    [
+        ("{{ category }} {{ reply }}", {"category": "billing", "reply": "on its way"}),
+        ("{{ category }}: {{ reply }}", {"category": "a: b", "reply": "c"}),
+    ],
+)
+def test_a_row_whose_own_answer_cannot_be_read_back_is_named(answer, row):
+    with pytest.raises(AnnealError, match=r"^row T-7: its answer '.*' reads as its columns in more than one way, so no answer could be judged right; mend the row"):
+        format_row({"id": "T-7", "body": "b", **row}, Prepare(system="s", user="{{ body }}", answer=answer))
