@@ -13,6 +13,23 @@ from tasks.clean import clean
 TEXT_PARTS = ("text", "refusal", "input_text", "output_text")  # the types of a part that holds text
 CHAT, COMPLETIONS, TASKS = "/v1/chat/completions", "/v1/completions", "/tasks/{task}"  # paths, as the records have them
 TOOL_REASONS = ("tool_calls", "function_call")  # finish_reason of an answer that calls a tool
+LIMITS = ("max_tokens", "max_completion_tokens")
+SHAPING: dict[str, tuple[object, ...]] = {  # settings that make another answer of the same question, and values that do not
+    "temperature": (0,),
+    "stop": ([], ""),
+    "stop_token_ids": ([],),
+    "response_format": ({"type": "text"},),
+    "structured_outputs": ({},),
+    "guided_json": (), "guided_regex": (), "guided_choice": (), "guided_grammar": (),
+    "logit_bias": ({},),
+    "allowed_token_ids": (),
+    "bad_words": ([],),
+    "presence_penalty": (0,), "frequency_penalty": (0,), "repetition_penalty": (1,),
+    "min_tokens": (0,),
+    "ignore_eos": (False,),
+    "chat_template": (), "chat_template_kwargs": ({},), "documents": ([],),
+    "add_generation_prompt": (True,), "continue_final_message": (False,),
+}  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -58,9 +75,18 @@ def last_text(messages: Sequence[object]) -> str:
 
 
 def logged(body: Mapping[str, object]) -> dict[str, object]:
-    """What the records keep of a chat's checked `body`: its messages, and whether it brought tools."""
+    """What the records keep of a chat's checked `body`: its messages, whether it brought tools, and which settings shape its answer."""
     brought = any(body.get(name) for name in ("tools", "functions"))
-    return {"messages": body["messages"]} | ({"tools": True} if brought else {})
+    settings = sorted(name for name in (*SHAPING, *LIMITS) if name in body and body[name] not in (None, *SHAPING.get(name, ())))
+    return {"messages": body["messages"]} | ({"tools": True} if brought else {}) | ({"settings": settings} if settings else {})
+
+
+def is_own_answer(given: object, finish_reason: str | None = None) -> bool:
+    """Whether a chat's own settings may have made its answer another one than the task's: a temperature, a schema, a limit that cut it."""
+    settings = given.get("settings") if isinstance(given, Mapping) and isinstance(given.get("messages"), list) else None
+    if not isinstance(settings, list):
+        return False
+    return any(name not in LIMITS for name in settings) or (bool(settings) and finish_reason == "length")
 
 
 def kind_of(given: object, form: Mapping[str, object], path: str | None = None, finish_reason: str | None = None) -> Kind:

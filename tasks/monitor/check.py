@@ -81,8 +81,8 @@ def events(scores: Scores, rows: list[dict], labels: list[dict], artifact: str) 
     Requests of a kind that is not judged, and what is said about them, are in no stream.
     """
     asked = [i for i, row in enumerate(rows) if kinds.of(row, scores.template) is Kind.TASK]
-    answered = [i for i in asked if rows[i]["status"] == 200 and rows[i]["output"] is not None]
-    labels = kinds.judged(labels, scores.template)
+    answered = [i for i in asked if kinds.answered([rows[i]])]
+    labels = kinds.answered(kinds.judged(labels, scores.template))
     bins = np.full((len(rows), len(scores.streams)), -1)
     if asked:
         inputs = [rows[i]["input"] for i in asked]
@@ -102,10 +102,10 @@ def _judged(engine: Engine, task: str, target: Target, params: Monitor, now: flo
     rows = records.latest(engine, task, target.artifact, now, params.report_rows)
     judged, apart = kinds.judged(rows, scores.template), kinds.count(rows, scores.template)
     inputs = [row["input"] for row in judged]
-    answers = [row["output"] for row in judged if row["status"] == 200 and row["output"] is not None]
+    answers = [row["output"] for row in kinds.answered(judged)]
     vectors = scores.embed(scores.asked(inputs))
     corrected = kinds.judged(records.labelled(engine, task, target.artifact, now, params.report_rows), scores.template)
-    labelled = [(row["output"], row["correction"]) for row in corrected]
+    labelled = [(row["output"], row["correction"]) for row in kinds.answered(corrected)]
     latest = figures.of_inputs(scores, inputs, vectors) | figures.of_answers(scores, answers) | figures.of_labels(scores, labelled) | figures.of_service(rows)
     latest |= figures.distance(scores, vectors, params) | kinds.figures(apart, len(rows))
     reference = figures.of_reference(scores)

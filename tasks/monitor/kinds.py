@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tasks.messages import Kind, kind_of
+from tasks.messages import Kind, is_own_answer, kind_of
 
 APART = "not_judged"  # figure: the share of the latest requests; `not_judged: completions` counts one kind of them
+
+OWN = "answers under settings of the client's own"  # what was asked is judged, the answer is not
 
 
 def of(row: Mapping[str, Any], form: Mapping[str, object]) -> Kind:
@@ -19,9 +21,25 @@ def judged(rows: Iterable[dict[str, Any]], form: Mapping[str, object]) -> list[d
     return [row for row in rows if of(row, form) is Kind.TASK]
 
 
+def answered(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of judged `rows` whose answer is judged as well: there is one, and it is the task's, not one that a client's settings made."""
+    return [row for row in rows if row.get("status", 200) == 200 and row["output"] is not None and not _is_own(row)]
+
+
 def count(rows: Iterable[Mapping[str, Any]], form: Mapping[str, object]) -> dict[str, int]:
     """How many of `rows` are of each kind that is not judged, the commonest first."""
-    return dict(Counter(kind.value for row in rows if (kind := of(row, form)) is not Kind.TASK).most_common())
+    counts: Counter[str] = Counter()
+    for row in rows:
+        kind = of(row, form)
+        if kind is not Kind.TASK:
+            counts[kind.value] += 1
+        elif _is_own(row):
+            counts[OWN] += 1
+    return dict(counts.most_common())
+
+
+def _is_own(row: Mapping[str, Any]) -> bool:
+    return is_own_answer(row["input"], row.get("finish_reason"))
 
 
 def figures(counts: Mapping[str, int], total: int) -> dict[str, float]:

@@ -148,3 +148,19 @@ def test_content_in_parts_is_asked_and_kept_as_it_came(home: House) -> None:
     assert home.stub.bodies[-1]["messages"] == messages
     [row] = wait_for(lambda: [row for row in home.rows() if row["id"] == request_id], "the record")
     assert row["input"] == {"messages": messages} and row["valid"] is True
+
+
+def test_the_records_say_that_a_chat_brought_tools_or_settings_of_its_own(home: House) -> None:
+    messages = [{"role": "user", "content": "hello"}]
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    asked = [{}, {"tools": tools}, {"temperature": 0.7, "max_tokens": 9}, {"temperature": 0}]
+    with home.client() as client:
+        replies = [client.post("/v1/chat/completions", json={"model": "triage", "messages": messages, **more}) for more in asked]
+    ids = [reply.headers["x-request-id"] for reply in replies]
+    rows = wait_for(lambda: (kept := {row["id"]: row["input"] for row in home.rows()}).keys() >= set(ids) and kept, "the records")
+    assert [rows[key] for key in ids] == [
+        {"messages": messages},
+        {"messages": messages, "tools": True},
+        {"messages": messages, "settings": ["max_tokens", "temperature"]},
+        {"messages": messages},
+    ]

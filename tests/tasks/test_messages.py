@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.messages import CHAT, COMPLETIONS, TASKS, TEXT_PARTS, Kind, kind_of, last_text, logged, text_of
+from tasks.messages import CHAT, COMPLETIONS, TASKS, TEXT_PARTS, Kind, is_own_answer, kind_of, last_text, logged, text_of
 
 FORM = {"system": "Sort.", "user": "Subject: {{ subject }}\n\n{{ body }}"}
 TEXT = "Subject: Late\n\nIt is late."
@@ -97,3 +97,20 @@ def test_the_records_keep_that_a_chat_brought_tools() -> None:
     assert logged({"messages": messages, "tools": [{"type": "function"}]}) == {"messages": messages, "tools": True}
     assert logged({"messages": messages, "functions": [{}], "model": "x"}) == {"messages": messages, "tools": True}
     assert logged({"messages": messages, "tools": []}) == {"messages": messages}
+
+
+@pytest.mark.parametrize(
+    ("settings", "finish_reason", "is_own"),
+    [
+        ({"temperature": 0, "stream": True, "user": "x", "stop": [], "presence_penalty": 0.0, "logprobs": True}, "length", False),
+        ({"temperature": 0.7}, "stop", True),
+        ({"response_format": {"type": "text"}, "stop": None}, "stop", False),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "stop", True),
+        ({"stop": ["\n"]}, "stop", True),
+        ({"max_tokens": 60}, "stop", False),
+        ({"max_completion_tokens": 1}, "length", True),
+    ],
+)
+def test_settings_that_make_another_answer_are_kept_with_the_request(settings: dict, finish_reason: str, is_own: bool) -> None:
+    given = logged({"messages": [user(TEXT)], **settings})
+    assert is_own_answer(given, finish_reason) is is_own and kind_of(given, FORM, CHAT) is Kind.TASK

@@ -110,3 +110,18 @@ def test_drift_in_chats_of_the_tasks_form_is_seen_among_other_kinds(engine: Engi
     found = look(1)
     assert found.alarm and found.evidence["topics of requests"] > found.figures["threshold"]
     assert found.reasons[-1].startswith("25% of 200 requests were of a kind that is not judged: completions 50")
+
+
+def test_an_answer_under_a_clients_own_settings_is_not_judged_but_what_was_asked_is(engine: Engine, look: Callable[..., Check]) -> None:
+    rows = tickets(100, "usual")
+    ask(engine, rows, START, "usual", path=TASKS)
+    assert not look(1).alarm
+    asked = [chat(f"Message: {row['text']}", settings=["response_format"]) for row in tickets(50, "own")]
+    ids = log(engine, asked, ["Certainly!"] * 50, START + HOUR, "own", path=CHAT)
+    correct(engine, ids, tickets(50, "right"), START + HOUR + 60)
+    found = look(2)
+    assert not found.alarm and found.figures["latest"] == 150 and "kind_accuracy" not in found.figures
+    assert found.reasons[0].startswith("100% of 50 requests were of a kind that is not judged: answers under settings of the client's own 50")
+    shifted = tickets(150, "shift", new=0.5)
+    log(engine, [chat(f"Message: {row['text']}", settings=["stop"]) for row in shifted], said(shifted), START + 3 * HOUR, "s", path=CHAT)
+    assert look(4).evidence["topics of requests"] > found.figures["threshold"]

@@ -79,7 +79,7 @@ def test_a_label_in_a_text_is_watched(engine: Engine, look: Callable[..., Check]
     found = look(target, 1)
     assert not found.alarm and set(found.evidence) >= {"validity of answers", "kind of answers", "accuracy of kind", "length of answers"}
     assert found.figures["kind_accuracy_n"] == 100 and found.figures["kind_accuracy"] > 0.85
-    assert found.figures["valid_json"] == 1 and found.figures["kind=lamp"] > 0.2 and found.figures["kind=(other)"] == 0
+    assert found.figures["valid"] == 1 and found.figures["kind=lamp"] > 0.2 and found.figures["kind=(other)"] == 0
     assert "exact_match" not in found.figures
     served(engine, 150, 2, lambda _: "Kind: bill", slip=False)
     assert look(target, 3).evidence["kind of answers"] > found.figures["threshold"]
@@ -90,7 +90,7 @@ def test_a_text_that_the_template_does_not_make_is_not_valid(engine: Engine, loo
     target = version(tmp_path, "Kind: {{ kind }}", ["kind"], label)
     served(engine, 150, 0, lambda _: output, slip=False)
     found = look(target, 1)
-    assert found.figures["valid_json"] == 0 and found.evidence["validity of answers"] > found.figures["threshold"]
+    assert found.figures["valid"] == 0 and found.evidence["validity of answers"] > found.figures["threshold"]
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,9 @@ async def _complete(request: Request, is_chat: bool) -> Response:
     door = door_of(request)
     caller = door.caller(request)
     raw = await bodies.read(request, door.settings.max_body_kib * 1024)
-    body = bodies.check(bodies.parse(raw), is_chat, door.settings.max_tokens)
-    given = logged(body) if is_chat else {"prompt": body["prompt"]}
+    asked = bodies.parse(raw)
+    body = bodies.check(asked, is_chat, door.settings.max_tokens)
+    given = logged(asked) if is_chat else {"prompt": asked["prompt"]}
     choice = door.follower.choose(body["model"])
     exchange = door.exchange(choice, request.url.path, caller, given, judged=is_chat)
     return await answer(door, exchange, body, request.receive, partial(shadow.start, door, exchange, body, choice.shadow))
