@@ -23,9 +23,7 @@ GRACE = 5.0  # seconds after Ctrl-C
 
 def run(model: str) -> None:
     """Take the row `model` and everything above it to production; AnnealError with the reasons when it does not get there."""
-    params = settings.load()
-    settings.model_of(params, model)
-    checks.check(params, [model])
+    params = checks.ready(model, lambda line: print(line, flush=True))
     dag.check_lock()
     tracking.check()
     from tasks.serve import supervisor

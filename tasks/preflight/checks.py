@@ -1,10 +1,25 @@
 """Checks the rows of params.yaml that a run needs against each other and against what lies on disk, before any work."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tasks.errors import ParamsError
-from tasks.params import Params, lineage
-from tasks.preflight import columns, layers, measures, serving, sources, suites
+from tasks.params import Params, lineage, load, model_of
+from tasks.preflight import columns, layers, measures, sections, serving, sources, suites
+
+
+def ready(model: str, say: Callable[[str], None]) -> Params:
+    """What comes before any work of `make pipeline`: params.yaml, completed and checked for a run of `model`, and suites for its data.
+
+    `say` gets a line for each thing that was written. Raises ParamsError for the first thing that would stop the run.
+    """
+    for line in sections.complete():
+        say(line)
+    params = load()
+    model_of(params, model)
+    check(params, [model])
+    for line in suites.write_missing(params, datasets_of(params, model)):
+        say(line)
+    return params
 
 
 def check(params: Params, models: Iterable[str]) -> None:

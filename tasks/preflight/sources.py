@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.errors import AnnealError
-from tasks.ingest import Ingest, peek
+from tasks.ingest import Ingest, peek, read
 
 
 def problems(name: str, ingest: Ingest) -> Iterator[str]:
@@ -24,3 +24,8 @@ def problems(name: str, ingest: Ingest) -> Iterator[str]:
 def columns(ingest: Ingest) -> tuple[str, ...]:
     """The columns of the rows that `ingest` takes: those that it names, or those of its source's first row; `id` comes first."""
     return ("id", *peek(ingest).columns)
+
+
+def rows(ingest: Ingest) -> list[dict[str, str]]:
+    """The rows of the source as `ingest` will take them; AnnealError for the first that is broken."""
+    return read(ingest, Path(ingest.source))[0]

@@ -1,7 +1,13 @@
-"""The Great Expectations suites of a data set: whether they are there."""
+"""The Great Expectations suites of a data set: whether they are there, and the first ones, written from a profile of its rows."""
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from tasks.errors import ParamsError
+from tasks.files import write_text
+from tasks.params import Dataset, Params
+from tasks.preflight import profile, sources
 
 FOLDER = Path("data/expectations")
 STAGES = {"raw": "validate", "prepared": "prepare"}  # suite: the stage that checks rows against it
@@ -11,5 +17,38 @@ def missing(datasets: Iterable[str]) -> Iterator[str]:
     """One sentence for each suite of `datasets` that is not there."""
     for name in datasets:
         for suite, stage in STAGES.items():
-            if not (path := FOLDER / name / f"{suite}.json").is_file():
+            if not (path := _path(name, suite)).is_file():
                 yield f"{path} is missing, and `{stage}` checks rows against it: `make pipeline` profiles the data and writes one, or write it yourself."
+
+
+def write_missing(params: Params, datasets: Iterable[str]) -> list[str]:
+    """Write each suite of `datasets` that is not there, from its rows as they are; what was written, one line each.
+
+    Raises AnnealError when the rows cannot be read.
+    """
+    lines = []
+    for name in datasets:
+        for suite in [suite for suite in STAGES if not _path(name, suite).is_file()]:
+            path, rules = _path(name, suite), _profiled(params.datasets[name], suite)
+            write_text(path, as_json(rules))
+            lines.append(f"{path}: wrote {len(rules)} rules that the rows keep today, as there were none; they are yours to mend")
+    return lines
+
+
+def as_json(rules: list[profile.Rule]) -> str:
+    """A suite file: a rule a line, as a person edits them."""
+    body = ",\n".join(f"    {json.dumps(rule, ensure_ascii=False)}" for rule in rules)
+    return f'{{\n  "expectations": [\n{body}\n  ]\n}}\n'
+
+
+def _profiled(dataset: Dataset, suite: str) -> list[profile.Rule]:
+    if suite == "prepared":
+        return profile.prepared_rules(dataset.prepare)
+    rows = sources.rows(dataset.ingest)
+    if not rows:
+        raise ParamsError(f"params.yaml: {dataset.ingest.source} has no rows.")
+    return profile.raw_rules(rows, profile.used_columns(dataset.prepare), dataset.validate_.max_quarantined_share)
+
+
+def _path(name: str, suite: str) -> Path:
+    return FOLDER / name / f"{suite}.json"

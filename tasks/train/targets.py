@@ -17,7 +17,8 @@ def without_weights(folder: Path) -> "nn.Module":
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+    return model
 
 
 def problem(model: "nn.Module", targets: Iterable[str]) -> str | None:

@@ -1,0 +1,90 @@
+"""Rules that rows keep today, as Great Expectations names them: the first suite of a data set, for a person to mend."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypedDict
+
+from tasks import template
+from tasks.clean import clean
+from tasks.prepare.params import Prepare
+
+Row = Mapping[str, object]
+SPLITS = ["train", "validation", "test"]
+MOST_VALUES = 200  # a column with more of them holds text, not classes
+LEAST_ROWS = 5  # of a value, on average: a class is met again
+ROOM = 2  # times the longest text of today
+
+
+class Rule(TypedDict):
+    """One expectation of a suite."""
+
+    type: str
+    kwargs: dict[str, object]
+
+
+def used_columns(prepare: Prepare) -> list[str]:
+    """The columns that prompts and answers are made of, but the id."""
+    answer = template.columns(prepare.answer) if isinstance(prepare.answer, str) else prepare.answer
+    return [column for column in dict.fromkeys([*template.columns(prepare.user), *answer]) if column != "id"]
+
+
+def raw_rules(rows: Sequence[Row], columns: Sequence[str], max_quarantined_share: float) -> list[Rule]:
+    """Rules for raw `rows`, of which at most the allowed share breaks any of them.
+
+    A rule that today's rows break too often (blank texts, mostly) is left out: a profile describes data, and a person
+    decides what they ought to be.
+    """
+    allowed = int(max_quarantined_share * len(rows))
+    rules: list[Rule] = [_rule("expect_table_row_count_to_be_between", min_value=max(1, len(rows) // 2))]
+    broken: set[int] = set()
+    for column in columns:
+        texts = [row.get(column) for row in rows]
+        for rule, breaks in _rules_of_column(column, texts):
+            if len(broken | breaks) <= allowed:
+                broken |= breaks
+                rules.append(rule)
+    return rules
+
+
+def prepared_rules(prepare: Prepare) -> list[Rule]:
+    """Rules that hold for prepared rows of any data; `split`, `prompt` and `answer` are columns that `prepare` adds."""
+    rules = [
+        _rule("expect_column_values_to_be_in_set", column="split", value_set=SPLITS),
+        _rule("expect_column_values_to_be_unique", column="id"),
+        _rule("expect_column_value_lengths_to_be_between", column="prompt", min_value=1),
+        _rule("expect_column_value_lengths_to_be_between", column="answer", min_value=1),
+    ]
+    return rules if isinstance(prepare.answer, str) else [*rules, _rule("expect_column_values_to_be_json_parseable", column="answer")]
+
+
+def _rules_of_column(column: str, texts: Sequence[object]) -> "Iterator[tuple[Rule, set[int]]]":
+    """(rule, places of the rows that break it) for one column."""
+    absent = {i for i, text in enumerate(texts) if not isinstance(text, str)}
+    blank = absent | {i for i, text in enumerate(texts) if isinstance(text, str) and not clean(text)}
+    yield _rule("expect_column_values_to_not_be_null", column=column), absent
+    yield _rule("expect_column_values_to_match_regex", column=column, regex=r"\S"), blank
+    held = [text for i, text in enumerate(texts) if i not in blank and isinstance(text, str)]
+    if values := _classes(held):
+        yield _rule("expect_column_values_to_be_in_set", column=column, value_set=values), blank
+    elif held:
+        longest = _rounded_up(ROOM * max(map(len, held)))
+        yield _rule("expect_column_value_lengths_to_be_between", column=column, min_value=1, max_value=longest), blank
+
+
+def _classes(texts: Sequence[str]) -> list[str]:
+    """The values of a column of classes, the commonest first, as they stand and as they are cleaned; none when it holds text."""
+    counts = Counter(texts)
+    if not counts or len(counts) > MOST_VALUES or len(texts) < LEAST_ROWS * len(counts):
+        return []
+    ordered = sorted(counts, key=lambda text: (-counts[text], text))
+    return list(dict.fromkeys(version for text in ordered for version in (text, clean(text))))
+
+
+def _rounded_up(number: int) -> int:
+    """`number` rounded up to two figures."""
+    step: int = 10 ** max(0, len(str(number)) - 2)
+    return -(-number // step) * step
+
+
+def _rule(kind: str, **kwargs: object) -> Rule:
+    return Rule(type=kind, kwargs=kwargs)
