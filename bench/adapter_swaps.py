@@ -1,6 +1,6 @@
 """Swaps of the champion under steady streams behind the real gateway: requests that failed or were cut, and how long a rollback takes.
 
-`.venv/bin/python -m bench.adapter_swaps [--swaps 1000]` with a stub for vLLM; `--real 20` with vLLM itself and the model that
+`.venv/bin/python bench/adapter_swaps.py [--swaps 1000]` with a stub for vLLM; `--real 20` with vLLM itself and the model that
 `make pipeline` made. Each swap loads a version, routes to it, drains the one before and unloads it. Works in a folder of its
 own with a registry of its own. A table, and one JSON line last.
 """
@@ -20,6 +20,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 ROOT = Path(__file__).resolve().parents[1]
 TASK, PORT, CLIENTS, VERSIONS = "triage", 19150, 8, 6
@@ -192,7 +194,6 @@ def main() -> None:
     parser.add_argument("--swaps", type=int, default=1000)
     parser.add_argument("--real", type=int, default=0, metavar="N", help="N swaps on the real vLLM instead")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     from tasks import environment
 
     environment.apply()

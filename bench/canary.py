@@ -1,14 +1,18 @@
 """How often a canary takes back an equal version, and how soon a worse one: simulated releases through the reconciler's own test.
 
-`.venv/bin/python -m bench.canary [--releases 500] [--share 0.2]`; a table, and one JSON line last. Each request has the four
+`.venv/bin/python bench/canary.py [--releases 500] [--share 0.2]`; a table, and one JSON line last. Each request has the four
 indicators at once; the judge looks after every request, which is more often than the reconciler does.
 """
 
 import argparse
 import json
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tasks.serve.canary import INDICATORS, wealth
 

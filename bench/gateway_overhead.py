@@ -1,6 +1,6 @@
 """What the gateway costs: latency over a direct request at a steady rate, memory over time, and manners under twice the load it can take.
 
-`.venv/bin/python -m bench.gateway_overhead [--seconds 60] [--rate 50]`; the last line is JSON. Open loop: each request has its time of
+`.venv/bin/python bench/gateway_overhead.py [--seconds 60] [--rate 50]`; the last line is JSON. Open loop: each request has its time of
 sending in advance, and latency counts from then, so that a slow answer does not hold back the next question. The generator, the stub and the
 gateway share the machine, and so does whatever else runs on it: run it on an idle one, or, as root,
 under `chrt -f 1`, which keeps the others out of the figures; and compare with the direct figures of the same run.
@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 MODEL = "triage@1"
 TICKET = "My hub has been offline since the update of yesterday evening; the light is red, and I tried another cable. " * 4

@@ -1,6 +1,6 @@
 """Kill -9 of each process of `make up` under load: how long until it is back, and what the clients saw meanwhile.
 
-`.venv/bin/python -m bench.kill_each [--clients 4]` in a project that is up and has a champion; a table, and one JSON line last. Every request
+`.venv/bin/python bench/kill_each.py [--clients 4]` in a project that is up and has a champion; a table, and one JSON line last. Every request
 must end whole, or with an error that its client sees: a status, an error event, a broken connection. One that ends in neither is lost.
 """
 
@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import httpx
 import psutil
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tasks import params as settings
 from tasks.files import read_json

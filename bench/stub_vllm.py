@@ -1,6 +1,6 @@
 """A backend that speaks vLLM's API and thinks nothing: for benches and tests that need a server and no model.
 
-`.venv/bin/python -m bench.stub_vllm --port 19000 [--base base] [--delay 0.05] [--token-delay 0.01] [--slots 4]`; in a test, `with running(Stub()) as url:`.
+`.venv/bin/python bench/stub_vllm.py --port 19000 [--base base] [--delay 0.05] [--token-delay 0.01] [--slots 4]`; in a test, `with running(Stub()) as url:`.
 """
 
 import argparse
