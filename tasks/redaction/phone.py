@@ -11,31 +11,34 @@ TAIL = r"(?:[ ().\-/]{0,4}\d){5,17}"
 HEAD = r"(?<![\w#&+])(?<!\d[.,/:-])(?<![A-Za-z]-)(?<![\d)] -)"
 CANDIDATE = re.compile(
     rf"(?<![\d+])(?:(?<!UTC)(?<!GMT)\(?\+ ?\(?|{HEAD}\(?00[ -]?)[1-9]{TAIL}"  # with the code of a country
-    rf"|{HEAD}(?:\(?0[1-9]|\(\d{{2,4}}\)|8[ -]?\(?\d{{3}}\)?[ -]\d{{3}}[ -]\d\d[ -]\d\d(?!\d)|\d){TAIL}"
+    rf"|{HEAD}(?:\(?0[1-9]|\(\d{{2,4}}\)|8[ -]?\(?\d{{3}}\)?[ -]\d{{3}}[ -]\d\d[ -]\d\d(?!\d)|\(0\) ?[1-9]|[1-9]){TAIL}"
 )
 # Groups that are hardly anything but a phone; any other number without a leading 0 needs a word that says so.
 GROUPS = re.compile(
     r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|\d{3}([ .-])\d{2}\1\d{2}\1\d{2}|\d{2}( )\d{2} \d{2} \d{2}|\d{3}([ -])\d{3}\3\d{3}"
     r"|\(\d{2,4}\) ?\d{3,5}[ -]\d{4}|(?:\d{2} 9\d{4}|(?:33|55|56|81) \d{4})[ -]\d{4}|1\d{2}([ -])\d{4}\4\d{4}|[6-9]\d{4} \d{5}|[49]\d{2} \d{2} \d{3}|\d{3} \d{3} \d{2} \d{2}"
-    r"|8[ -]?\(?\d{3}\)?[ -]\d{3}[ -]\d{2}[ -]\d{2}"
+    r"|8[ -]?\(?\d{3}\)?[ -]\d{3}[ -]\d{2}[ -]\d{2}|\d{2} \d{3} (?:\d{2} \d{2}|\d{4})|\(\d{2,3}\) ?\d{3}[ -]\d{2}[ -]\d{2}|3\d{2} \d{6,7}"
 )
 NORTH_AMERICA = re.compile(r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}")
 DATE = re.compile(
     r"(?:0?[1-9]|[12]\d|3[01])([./ -])(?:0?[1-9]|1[0-2])\1(?:19|20)\d\d(?!\d)|(?:19|20)\d\d([./ -])(?:0?[1-9]|1[0-2])\2(?:0?[1-9]|[12]\d|3[01])(?!\d)"
     r"|(?:0[1-9]|[12]\d|3[01])[./](?:0[1-9]|1[0-2])[./]\d\d(?![\d./])|(?:0[1-9]|1[0-2]) ?/ ?(?:20)?\d\d(?![\d/])"
 )
+DECIMAL = re.compile(r"[1-9]\d*[.,]\d+")
+SERIAL = re.compile(r"\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?!\d)")
 HOURS = re.compile(r"(?:[01]\d|2[0-3])[0-5]\d ?- ?(?:[01]\d|2[0-4])[0-5]\d(?!\d)")
-AFTER = re.compile(r"[:/]\d|[.,]\d|_|\d|\w{1,2}\b| ?[%€$£¥]| ?(?:EUR|USD|GBP|CHF|PLN|CZK|Kč|zł|kr)\b")  # what a phone is not followed by
+AFTER = re.compile(r"[:/]\d|[.,]\d|(?=\w)(?![^\W\d_]{3})| ?[%€$£¥]| ?(?:EUR|USD|GBP|CHF|PLN|CZK|Kč|zł|kr)\b")  # what a phone is not followed by
 BESIDE, BESIDE_BEFORE = re.compile(r"[ -]{1,2}\d"), re.compile(r"\d[ -]{1,2}\Z")
-EXTENSION = re.compile(r"(?:;ext=| ?[,;]? ?(?:ext(?:ension|n)?|x|poste|interno|int|anexo|ramal|durchwahl|dw|toestel|wew|доб)\b[.:]? ?|#)\d{1,6}(?!\w)", re.IGNORECASE)
+EXTENSION = re.compile(r"(?:;ext=| ?[,;]? ?(?:ext(?:ension|n)?|x|poste|interno|int|anexo|ramal|durchwahl|dw|toestel|wew|доб)(?![a-z])[.:]? ?|#)\d{1,6}(?!\w)", re.IGNORECASE)
 # Words by which a row of digits is named something else than a phone, right before it …
 THINGS = (
-    "order|invoice|ticket|case|serial|s/n|tracking|parcel|shipment|reference|ref|isbn|issn|ean|gtin|upc|barcode|imei|part|item|article|sku|model"
-    "|version|build|account|customer|contract|policy|booking|transaction|zip|vat|tax|batch|lot|bestell|rechnung|auftrag|kunden|vorgang|artikel"
-    "|sendung|commande|facture|client|pedido|factura|ordine|fattura|zamówieni|faktur|objednáv|заказ|счёт|счет|注文"
+    r"(?:orders?|invoice|ticket|serial|s/n|tracking|parcel|shipment|reference|ref|isbn|issn|ean|gtin|upc|barcode|imei|sku|model|version|build|booking"
+    r"|transaction|zip|vat|batch|key|commande|facture|pedido|factura|ordine|fattura)(?!\w)|(?:bestell|rechnung|auftrag|vorgang|sendung|zamówieni|faktur"
+    r"|objednáv|заказ|счёт|счет)\w*|注文(?:番号)?|(?:kunden|artikel|vertrags|konto)n(?:umme)?r"
 )
-NUMBER = r"number|numbers|no|nr|num|nummer|numéro|número|numero|id|code|is|was|n°|№|#|номер"
-NAMED = re.compile(rf"(?:{THINGS})\w*[.:#]?[ \-]?(?:(?:{NUMBER})[.:#]?[ ]?){{0,3}}[ (\"']?\Z", re.IGNORECASE)
+NUMBERED = "customer|client|account|contract|case|part|item|article|policy|lot|tax|member"  # things only where a number of theirs is meant
+NUMBER = r"(?:numbers?|no|nr|num|nummer|numéro|número|numero|id|code|n°|№|#|номер)"
+NAMED = re.compile(rf"(?<![^\W_])(?:(?:{THINGS})[.:#]?[ \-]?|(?:{NUMBERED})[ \-]?(?={NUMBER}))(?:(?:{NUMBER}|is|was)[.:#]? ?){{0,3}}[ (\"']?\Z", re.IGNORECASE)
 # … and by which it is named a phone, somewhere before it.
 CALLS = (
     "tel|phone|call|ring|dial|mobile|mobil|cell|fax|whatsapp|sms|text me|reach me|contact|hotline|landline|handy|anruf|ruf|rückruf|festnetz"
@@ -45,7 +48,9 @@ MY_NUMBER = r"(?:my|meine|mi|mon|mio|mijn|min|mój|moje) (?:number|nummer|númer
 CALLED = re.compile(rf"\b(?:{CALLS}|{MY_NUMBER})|電話|携帯|电话|手机|전화|핸드폰|फ़ोन|फोन|هاتف|โทร", re.IGNORECASE)
 NEAR = 40  # characters before a number in which a word may say what it is
 GROUP, ROW = re.compile(r"[+(]*\d+"), re.compile(r"[+(]*\d+(?:[ .-]\d+)*")  # what is no phone: one group, or all of a thing's number
+DIGITS = re.compile(r"\d+")
 EXPIRY = re.compile(r"(?:0[1-9]|1[0-2]) ?\d\d \d{3,4}(?!\d)")  # and CVC, behind a card
+LEAST, LEAST_BARE = 7, 9  # digits; in one row, with nothing but a leading 0 to say that it is a phone
 MOST = 2000  # candidates judged in one text; the others are taken out unjudged
 WITH_TRUNK = (
     *("AR", "AT", "AU", "BE", "BG", "BR", "CH", "CN", "DE", "EG", "FI", "FR", "GB", "HR", "HU", "ID", "IE", "IL", "IN", "IT", "JP", "KE"),
@@ -59,28 +64,36 @@ def phones(text: str) -> Iterator[Span]:
     place = judged = 0
     while match := CANDIDATE.search(text, place):
         judged += 1
-        end = match.end() if judged > MOST else _end(text, match)
-        if end:
+        start = match.start()
+        before = text[max(0, start - NEAR) : start]
+        before = before[max(map(before.rfind, "<>\n")) + 1 :]
+        if judged <= MOST and (other := _other(text, start, before)):
+            place = other
+        elif end := match.end() if judged > MOST else _end(text, match, bool(CALLED.search(before))):
             extension = EXTENSION.match(text, end)
             place = extension.end() if extension else end
-            yield match.start() + (match[0][0] == "(" and ")" not in text[match.start() : end]), place
+            yield start + (text[start] == "(" and ")" not in text[start:end]), place
         else:
-            is_named = NAMED.search(text, max(0, match.start() - NEAR), match.start())
-            other = (ROW if is_named else GROUP).match(text, match.start())
-            place = other.end() if other else match.end()
+            group = GROUP.match(text, start)
+            place = group.end() if group else match.end()
 
 
-def _end(text: str, match: re.Match[str]) -> int | None:
+def _other(text: str, start: int, before: str) -> int | None:
+    """Where what begins at `start` ends when it is a date, hours of opening, a key in four groups of four, or named something else than a phone."""
+    if text[start] != "+" and NAMED.search(before):
+        match = ROW.match(text, start)
+    else:
+        is_behind = text[max(0, start - 2) : start] == "> "
+        match = (is_behind and EXPIRY.match(text, start)) or DATE.match(text, start) or HOURS.match(text, start) or SERIAL.match(text, start)
+    return match.end() if match else None
+
+
+def _end(text: str, match: re.Match[str], is_called: bool) -> int | None:
     """Where the number that begins with `match` ends: the longest row of its groups that is one; None when none is."""
-    start, candidate = match.span()[0], match[0]
-    before = text[max(0, start - NEAR) : start]
-    before = before[max(map(before.rfind, "<>\n")) + 1 :]
-    if DATE.match(text, start) or HOURS.match(text, start) or NAMED.search(before) or (text[max(0, start - 2) : start] == "> " and EXPIRY.match(text, start)):
-        return None
-    is_called = bool(CALLED.search(before))
-    for end in reversed([start + group.end() for group in re.finditer(r"\d+", candidate)]):
+    start = match.start()
+    for end in reversed([group.end() for group in DIGITS.finditer(text, start, match.end())]):
         part = text[start:end]
-        if sum(map(str.isdigit, part)) < 7:
+        if sum(map(str.isdigit, part)) < LEAST:
             return None
         is_apart = not (BESIDE_BEFORE.search(text, max(0, start - 3), start) or BESIDE.match(text, end))
         if not AFTER.match(text, end) and is_phone(part, is_called, is_apart):
@@ -92,15 +105,16 @@ def is_phone(text: str, is_called: bool = False, is_apart: bool = True) -> bool:
     """A possible number of any country after a +; after a leading 0 a valid number of some country, and likewise in groups that are a phone's
     and stand apart from other numbers, or called a phone."""
     digits = re.sub(r"\D", "", text)
-    if not 7 <= len(digits) <= 17:
+    if not LEAST <= len(digits) <= 17:
         return False
     if "+" in text[:2] or digits.startswith("00"):
         return _is_international(digits.removeprefix("00") if digits.startswith("00") else digits)
     if text.lstrip("(")[0] == "0":
-        return _is_national(digits)
+        return (is_called or len(digits) >= LEAST_BARE or text != digits) and _is_national(digits)
+    text = re.sub(" +", " ", text)
     if NORTH_AMERICA.fullmatch(text):
         return True
-    return bool(is_called or (is_apart and GROUPS.fullmatch(text))) and _is_national(digits)
+    return bool((is_called and not DECIMAL.fullmatch(text)) or (is_apart and GROUPS.fullmatch(text))) and _is_national(digits)
 
 
 @lru_cache(maxsize=4096)
