@@ -53,7 +53,7 @@ def _answers(scores: Scores, answers: list[str]) -> object:
 
     found = [scores.form.read(text) for text in answers]
     labels = {label: [scores.class_of(answer, label) for answer in found] for label in scores.labels}
-    return pd.DataFrame({"characters of the answer": [float(len(text)) for text in answers], "valid": [str(answer is not None) for answer in found], **labels})
+    return pd.DataFrame({"characters of the answer": [float(len(text)) for text in answers], "valid": [str(scores.is_valid(text)) for text in answers], **labels})
 
 
 def _mend_pandas() -> None:

@@ -42,7 +42,7 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
         return {}
     found = [scores.form.read(text) for text in answers]
     figures = {"answer_length_median": float(np.median([len(text) for text in answers])), "refusals": _mean([texts.is_refusal(text) for text in answers])}
-    figures |= {"valid": _mean([answer is not None for answer in found]), "valid_n": float(len(found))}
+    figures |= {"valid": _mean([scores.is_valid(text) for text in answers]), "valid_n": float(len(found))}
     for label, classes in scores.labels.items():
         counts = Counter(scores.class_of(answer, label) for answer in found)
         figures |= {f"{label}={name}": counts[name] / len(found) for name in (*classes, OTHER)}

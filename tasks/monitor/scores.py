@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.answer import agrees
+from tasks.answer import agrees, valid
 from tasks.clean import clean
 from tasks.monitor import texts
 from tasks.monitor.embedding import Embed, nearest, novelty
@@ -42,6 +42,7 @@ class Scores:
         """Fit on one half of the training rows of `reference`."""
         self.reference, self.template, self.embed = reference, reference.template, embed
         self.form, self.labels = reference.form, reference.labels
+        self.classes = {label: frozenset(map(clean, classes)) for label, classes in self.labels.items()}
         self.columns = columns(self.template["user"])
         self.fit = fit_rows(reference.rows)
         self.question = texts.Question(self.template["user"])
@@ -140,7 +141,7 @@ class Scores:
         bins, found = self._empty(len(answers)), [self.form.read(text) for text in answers]
         self._fill(bins, "answer length", [len(text) for text in answers])
         self._mark(bins, "refusal", [texts.is_refusal(text) for text in answers])
-        self._mark(bins, "invalid", [answer is None for answer in found])
+        self._mark(bins, "invalid", [not self.is_valid(text) for text in answers])
         for label, classes in self.labels.items():
             said = [self.class_of(answer, label) for answer in found]
             for name in (*classes, OTHER):
@@ -148,6 +149,10 @@ class Scores:
             rank = {name: place for place, (name, _) in enumerate(self.common[label].most_common(BINS - 1))}
             self._put(bins, f"{label} rarity", [rank.get(value, BINS - 1) for value in said])
         return bins
+
+    def is_valid(self, text: str) -> bool:
+        """Whether an answer is of the version's form, with labels of known classes: the measure `valid` of the evaluation."""
+        return valid(self.form, text, self.classes) is not None
 
     def of_labels(self, pairs: list[tuple[str, dict]]) -> np.ndarray:
         """(pairs, streams) bins of (answer, right answer by column), -1 in the streams that are not about being right."""
