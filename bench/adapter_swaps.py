@@ -39,7 +39,7 @@ def make_project(folder: Path, real: bool) -> None:
         yaml.dump(params, file)
     os.chdir(folder)
     from tasks import params as settings
-    from tasks import registry
+    from tasks import promotion
     from tasks.files import write_json, write_jsonl
     from tasks.serve import state
 
@@ -52,7 +52,7 @@ def make_project(folder: Path, real: bool) -> None:
         if not real:
             write_json(adapter / "format.json", {"system": "", "user": "{{ body }}", "answer": ["category"]})
         write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": ""}])
-        registry.register(TASK, adapter, evaluate, {"gate": "passed", "parity": "1.0", "base_sha256": base}, {})
+        promotion.register(TASK, adapter, evaluate, {"gate": "passed", "parity": "1.0", "base_sha256": base}, {})
     weights = state.FOLDER / state.base_folder(base)
     if real:
         state.keep(ROOT / "models/smollm2/weights", weights.name)
@@ -116,16 +116,24 @@ class Streams(threading.Thread):
             self.versions.add(answer.headers["x-anneal-version"])
 
 
+def promote(number: str) -> None:
+    """Make version `number` the champion."""
+    from tasks import promotion
+
+    outcome = promotion.promote(TASK, number, promotion.Why("promote", ("the bench swaps",)))
+    if isinstance(outcome, promotion.Refused):
+        raise SystemExit(outcome.words)
+
+
 def swap(count: int) -> list[float]:
     """Move @champion `count` times, each when the one before is drained and unloaded; seconds from the alias to the gateway's new table."""
     from tasks import params as settings
-    from tasks import tracking
     from tasks.serve.reconcile import desired, gateway, once
 
-    params, reader, client, seconds = settings.load(), desired.Reader(), tracking.client(), []
+    params, reader, seconds = settings.load(), desired.Reader(), []
     for i in range(count):
         started = time.monotonic()
-        client.set_registered_model_alias(TASK, "champion", str(i % (VERSIONS - 1) + 1))
+        promote(str(i % (VERSIONS - 1) + 1))
         outcome = once(params, reader.read)
         while (seen := gateway.look(params.gateway)) is None or seen.revision < outcome.table.revision:
             time.sleep(0.01)
@@ -142,12 +150,12 @@ def rollbacks(key: str) -> dict[str, float]:
 
     The next answer comes as long after that as one takes.
     """
-    from tasks import database, registry
+    from tasks import database
 
     found = {}
     for how in ("dashboard", "command line"):
-        registry.promote(registry.get(TASK, "1"))
-        registry.promote(registry.get(TASK, "2"))
+        promote("1")
+        promote("2")
         with process("tasks.serve.reconcile"):
             _until_answered_by("2", key)
             started = time.monotonic()

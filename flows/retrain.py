@@ -15,6 +15,7 @@ from flows import pipeline, server
 from tasks import database, tracking
 from tasks import params as settings
 from tasks import stage as edge
+from tasks.database import CommandState
 from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_json
 from tasks.retrain import book, gather, records
@@ -120,8 +121,11 @@ def consider(engine: Engine, params: settings.Params, task: str, mine: bool, say
     known = gather.gather(engine, params, task, now, (by_hand[-1]["key_id"] or "") if by_hand else None, not mine)
     decision = should_retrain(params.retrain, known, now)
     number = records.write(engine, decision, known, now)
-    for action, result in (("pause", "paused"), ("resume", "resumed"), ("retrain", "started" if number else "; ".join(decision.reasons))):
-        records.close_commands(engine, [command["id"] for command in asked if command["action"] == action], result, now)
+    started = (CommandState.DONE, "started") if number else (CommandState.REFUSED, "; ".join(decision.reasons))
+    answers = {"pause": (CommandState.DONE, "paused"), "resume": (CommandState.DONE, "resumed"), "retrain": started}
+    for action, (state, result) in answers.items():
+        ids = [command["id"] for command in asked if command["action"] == action]
+        records.close_commands(engine, ids, state, result, now)
     for reason in decision.reasons:
         say(f"{task}: {reason}")
     show(engine, task)

@@ -10,17 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows import dag
-from tasks import registry, tracking
+from tasks import decisions, promotion, registry, tracking
 from tasks import release as releasing
 from tasks.answer import format_of
 from tasks.champion import judge
+from tasks.decisions import Decision
 from tasks.deploy import deploy, is_available
+from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json
 from tasks.gate import Check, Verdict
 from tasks.params import Params
+from tasks.promotion import Refused
 from tasks.registry import Version
 from tasks.serve import routes, state
-from tasks.serve.reconcile import acts, gateway, records
+from tasks.serve.reconcile import acts, gateway
 
 
 class Steps:
@@ -73,7 +76,7 @@ class Steps:
         metrics = read_json(self.reports / "evaluate" / "metrics.json")
         flat = {f"{who}_{name}": value for who in ("parent", "tuned") for name, value in metrics[who].items()}
         if known is not None:
-            return registry.register(self.name, self.adapter, self.reports / "evaluate", tags, flat)
+            return promotion.register(self.name, self.adapter, self.reports / "evaluate", tags, flat)
         from tasks.monitor.reference import write_reference
 
         with tempfile.TemporaryDirectory() as folder:
@@ -81,46 +84,34 @@ class Steps:
             shutil.copytree(self.reports / "evaluate", measured)
             shutil.copy(self.reports / "predict" / "predictions.jsonl", measured)
             write_reference(Path(f"data/prepared/{self.model.dataset}"), self.reports / "predict", self.model.evaluate.labels, self.params.monitor.reference_rows, reference)
-            version = registry.register(self.name, self.adapter, measured, tags, flat, reference)
-        records.note(self.name, "gate", tags["gate"], self.verdict.reasons, {"version": version.version})
+            version = promotion.register(self.name, self.adapter, measured, tags, flat, reference)
+        decisions.note(Decision(self.name, "gate", tags["gate"], self.verdict.reasons, {"version": version.version}))
         return version
 
     def deploy(self) -> bool:
         """Make the version available under its own name, unless it is."""
         if is_available(self.version, self.params.deploy):
             return False
-        registry.challenge(self.version)
+        promotion.challenge(self.version)
         _, parity = deploy(self.version, self.weights, self.params.deploy, self.params.servers)
         write_json(parity_file(self.version.artifact), asdict(parity))
         return True
 
     def release(self) -> bool:
         """Open a canary beside the champion, or promote at once where there is nothing to compare with or no traffic to compare on."""
-        version, champion = registry.get(self.name, self.version.version), registry.alias(self.name, "champion")
-        changed = False
-        if champion is None or champion.version != version.version:
-            changed = version.tags.get("canary") != "open"
-            why = self._at_once(champion)
-            if changed and why is None:
-                self.released = acts.open_canary(version, self.params.release)
-            elif changed:
-                registry.promote(version)
-                self.released = (f"promoted at once: {why}",)
-                records.note(self.name, "promote", "promoted", self.released, {"version": version.version})
-            else:
-                self.released = ("its canary is open; the reconciler promotes or rolls back",)
+        outcome = acts.release(self.version, self.params.release, self._gateway())
+        if isinstance(outcome, Refused):
+            raise AnnealError(outcome.words)
+        self.released = (outcome.words,) if outcome.words else ()
         releasing.route(self.params, self.name)
-        return changed
+        return outcome.changed
 
-    def _at_once(self, champion: Version | None) -> str | None:
-        """Why there is to be no canary, or None."""
-        if champion is None:
-            return "there is no champion to compare with"
-        if self.params.release.canary == "off":
-            return "release.canary is off"
-        if gateway.look(self.params.gateway) is None:
-            return "no gateway runs, so there is no traffic to compare on (`make up` starts one)"
-        return None
+    def _gateway(self) -> gateway.Presence | None:
+        """Whether there is traffic, waited for where it decides something; before the lock, which nobody should hold for so long."""
+        champion = registry.alias(self.name, "champion")
+        if champion is None or champion.version == self.version.version or self.params.release.canary == "off":
+            return None
+        return gateway.await_presence(self.params.gateway)
 
     def report(self) -> bool:
         """Write reports/<model>/summary.json, and index.html when it would say something else."""

@@ -1,10 +1,11 @@
 """The records of serving: requests, feedback, checks, decisions, commands, retrainings. SQLite beside the checkout, or PostgreSQL by URL."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Engine, Float, Index, Integer, MetaData, String, Table, Text, create_engine, event
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Engine, Float, Index, Integer, MetaData, String, Table, Text, create_engine, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.errors import TransientError
@@ -79,6 +80,16 @@ decisions = Table(
     Column("facts", JSON, nullable=False),  # what it was decided on
     Index("decisions_by_task", "task", "at"),
 )
+
+
+class CommandState(StrEnum):
+    """What has become of a command; null in the table while nobody has taken it up."""
+
+    CLAIMED = "claimed"
+    DONE = "done"
+    REFUSED = "refused"
+
+
 commands = Table(  # what a person asked for on the dashboard; the process whose business it is carries it out
     "commands",
     metadata,
@@ -88,6 +99,7 @@ commands = Table(  # what a person asked for on the dashboard; the process whose
     Column("action", String(16), nullable=False),  # promote, rollback (reconciler); retrain, pause, resume (retrain)
     Column("key_id", String(64)),
     Column("done_at", Float),
+    Column("state", String(16)),  # a CommandState
     Column("result", String(400)),
 )
 retrainings = Table(
@@ -132,10 +144,19 @@ def _make_tables(engine: Engine) -> None:
     """Make the tables that are not there; `make up` starts several programs that all do so in the same moment."""
     for left in (3, 2, 1, 0):
         try:
-            return metadata.create_all(engine)
+            metadata.create_all(engine)
+            return _add_columns(engine)
         except SQLAlchemyError as error:
-            if not left or not any(words in str(error) for words in ("already exists", "duplicate key")):
+            if not left or not any(words in str(error) for words in ("already exists", "duplicate")):
                 raise
+
+
+def _add_columns(engine: Engine) -> None:
+    """Give tables of an earlier version of Anneal the columns that came since; all of them may be null."""
+    known = {column["name"] for column in inspect(engine).get_columns("commands")}
+    if "state" not in known:
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE commands ADD COLUMN state VARCHAR(16)"))
 
 
 def _sqlite(connection: Any, _: object) -> None:

@@ -1,12 +1,18 @@
-"""Keeps models in the MLflow registry: a version per distinct artifact, and the aliases champion, challenger and previous."""
+"""Keeps models in the MLflow registry, a version per distinct artifact, and reads their aliases; tasks/promotion.py moves them."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tasks import tracking
-from tasks.errors import AnnealError
 from tasks.files import read_json
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 ALIASES = ("champion", "challenger", "previous")
 
@@ -22,23 +28,33 @@ class Version:
     tags: dict[str, str]
 
 
-def register(name: str, adapter: Path, evaluate: Path, tags: dict[str, str], metrics: dict[str, float], reference: Path | None = None) -> Version:
-    """The registry's version of the artifact in `adapter/`, made when it is new; a second call finds the first one's.
+@dataclass(frozen=True)
+class Model:
+    """A registered model: alias → version number for the aliases that are set, and its tags."""
 
-    A new version becomes @challenger (one that the gate refused does not displace another whose canary is open), and keeps the folder
-    `reference` that the monitor compares with. `tags` are put on the version in either case, for they describe the newest verdict.
+    name: str
+    aliases: dict[str, str]
+    tags: dict[str, str]
+
+
+def register(
+    name: str,
+    adapter: Path,
+    evaluate: Path,
+    metrics: dict[str, float],
+    reference: Path | None = None,
+) -> tuple[Version, bool]:
+    """(the registry's version of the artifact in `adapter/`, whether it was made by this call). No alias moves.
+
+    A new version keeps the folder `reference` that the monitor compares with.
     """
-    client = tracking.client()
     artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
-    found = find(name, artifact)
-    if found is None:
-        found = _create(client, name, artifact, {"adapter": adapter, "evaluate": evaluate, "reference": reference}, metrics)
-        rival = alias(name, "challenger")
-        if tags.get("gate") != "refused" or rival is None or rival.tags.get("canary") != "open":
-            client.set_registered_model_alias(name, "challenger", found.version)
-    for key, value in tags.items():
-        client.set_model_version_tag(name, found.version, key, value)
-    return get(name, found.version)
+    known = find(name, artifact)
+    if known is not None:
+        return known, False
+    parts = {"adapter": adapter, "evaluate": evaluate, "reference": reference}
+    with tracking.asking():
+        return _create(tracking.client(), name, artifact, parts, metrics), True
 
 
 def find(name: str, artifact: str) -> Version | None:
@@ -46,106 +62,108 @@ def find(name: str, artifact: str) -> Version | None:
     return next((version for version in versions(name) if version.artifact == artifact), None)
 
 
-def versions(name: str) -> list[Version]:
+def versions(name: str, client: MlflowClient | None = None) -> list[Version]:
     """All whole versions of `name`, newest first; one whose upload was cut short has no artifact tag and does not count."""
-    found = tracking.client().search_model_versions(f"name = '{name}'")
-    return [_version(entry) for entry in sorted(found, key=lambda entry: -int(entry.version)) if "artifact_sha256" in entry.tags]
+    client = client or tracking.client()
+    with tracking.asking():
+        entries = client.search_model_versions(f"name = '{name}'")
+    whole = [entry for entry in entries if "artifact_sha256" in entry.tags]
+    return [_version(entry) for entry in sorted(whole, key=lambda entry: -int(entry.version))]
 
 
-def get(name: str, version: str) -> Version:
+def get(name: str, version: str, client: MlflowClient | None = None) -> Version:
     """Version number `version` of `name`."""
-    return _version(tracking.client().get_model_version(name, version))
+    client = client or tracking.client()
+    with tracking.asking():
+        return _version(client.get_model_version(name, version))
 
 
 def alias(name: str, which: str) -> Version | None:
-    """The version that the alias `which` of `name` points to, or None."""
+    """The version that the alias `which` of `name` points to; None only when the registry says that there is no such alias.
+
+    AnnealError whenever it says anything else: a registry that stumbles must not look like one without a champion.
+    """
     from mlflow.exceptions import MlflowException
 
-    try:
-        return _version(tracking.client().get_model_version_by_alias(name, which))
-    except MlflowException:
-        return None
+    client = tracking.client()
+    with tracking.asking():
+        try:
+            return _version(client.get_model_version_by_alias(name, which))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            # For an alias that is not set MLflow's stores raise INVALID_PARAMETER_VALUE, as for any bad request: the model's own list decides.
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            known = model(name, client)
+            if known is not None and which in known.aliases:
+                raise
+            return None
+
+
+def model(name: str, client: MlflowClient | None = None) -> Model | None:
+    """The registered model `name` in one question; None only when the registry says that there is none."""
+    from mlflow.exceptions import MlflowException
+
+    client = client or tracking.client()
+    with tracking.asking():
+        try:
+            entry = client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+    return Model(name, {which: str(number) for which, number in entry.aliases.items()}, dict(entry.tags))
 
 
 def aliases(name: str) -> dict[str, str]:
     """Alias: version number, for those that are set."""
-    return {which: found.version for which in ALIASES if (found := alias(name, which))}
+    known = model(name)
+    return {which: known.aliases[which] for which in ALIASES if which in known.aliases} if known else {}
 
 
-def look(name: str) -> tuple[dict[str, str], list[Version]] | None:
-    """(alias: version number, all whole versions) of `name` in two questions; None when the registry has no such model."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        found = tracking.client().get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-    return {which: str(number) for which, number in found.aliases.items()}, versions(name)
+def look(name: str) -> tuple[Model, list[Version]] | None:
+    """(the model, all its whole versions) in two questions; None when the registry has no such model."""
+    client = tracking.client()
+    known = model(name, client)
+    return None if known is None else (known, versions(name, client))
 
 
 def tag(version: Version, **values: str | None) -> None:
     """Put tags on `version`; a value of None takes the tag away."""
-    client = tracking.client()
-    known = client.get_model_version(version.name, version.version).tags
-    for key, value in values.items():
-        if value is not None:
-            client.set_model_version_tag(version.name, version.version, key, value)
-        elif key in known:
-            client.delete_model_version_tag(version.name, version.version, key)
+    put_tags(tracking.client(), version.name, version.version, values)
 
 
-def challenge(version: Version) -> None:
-    """Make `version` the @challenger unless it is that or the champion already."""
-    now = aliases(version.name)
-    if version.version not in (now.get("champion"), now.get("challenger")):
-        tracking.client().set_registered_model_alias(version.name, "challenger", version.version)
-
-
-def promote(version: Version) -> None:
-    """Make `version` the champion and the old champion @previous; nothing changes when it is so already, and one that was cut short is finished."""
-    client = tracking.client()
-    old = alias(version.name, "champion")
-    if old is None or old.version != version.version:
-        if old:
-            client.set_registered_model_alias(version.name, "previous", old.version)
-        client.set_registered_model_alias(version.name, "champion", version.version)
-    challenger = alias(version.name, "challenger")
-    if challenger and challenger.version == version.version:
-        client.delete_registered_model_alias(version.name, "challenger")
-    tag(version, rolled_back=None, canary="promoted" if "canary" in version.tags else None)
-
-
-def roll_back(name: str) -> Version:
-    """Make @previous the champion again, and mark the version that is left so that no run promotes it by itself."""
-    client = tracking.client()
-    old, previous = alias(name, "champion"), alias(name, "previous")
-    if previous is None:
-        raise AnnealError(f"{name} has no @previous version to roll back to.")
-    client.set_registered_model_alias(name, "champion", previous.version)
-    client.delete_registered_model_alias(name, "previous")
-    if old:
-        client.set_model_version_tag(name, old.version, "rolled_back", "true")
-        client.set_registered_model_alias(name, "challenger", old.version)
-    return get(name, previous.version)
+def put_tags(client: MlflowClient, name: str, version: str, values: Mapping[str, str | None]) -> None:
+    """As `tag`, in the order of `values`, so that a call that was cut short can be made again."""
+    with tracking.asking():
+        known = client.get_model_version(name, version).tags
+        for key, value in values.items():
+            if value is None and key in known:
+                client.delete_model_version_tag(name, version, key)
+            elif value is not None and known.get(key) != value:
+                client.set_model_version_tag(name, version, key, value)
 
 
 def has(version: Version, part: str) -> bool:
     """True when `version` was registered with files `part`."""
-    return bool(tracking.client().list_artifacts(version.run_id, part))
+    client = tracking.client()
+    with tracking.asking():
+        return bool(client.list_artifacts(version.run_id, part))
 
 
 def folder(version: Version, part: str) -> Path:
     """Where the files `part` (`adapter`, `evaluate` or `reference`) of `version` lie on this machine, fetched when the store is elsewhere."""
     import mlflow
 
-    place = f"{tracking.client().get_run(version.run_id).info.artifact_uri}/{part}"
-    # Asked by address, MLflow gives a local store's own folder; asked by run, a new copy in /tmp each time.
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=place, tracking_uri=tracking.tracking_uri()))
+    client = tracking.client()
+    with tracking.asking():
+        place = f"{client.get_run(version.run_id).info.artifact_uri}/{part}"
+        # Asked by address, MLflow gives a local store's own folder; asked by run, a new copy in /tmp each time.
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=place, tracking_uri=tracking.tracking_uri()))
 
 
-def _create(client: Any, name: str, artifact: str, parts: dict[str, Path | None], metrics: dict[str, float]) -> Version:
+def _create(client: MlflowClient, name: str, artifact: str, parts: dict[str, Path | None], metrics: dict[str, float]) -> Version:
     from mlflow.exceptions import MlflowException
 
     run_id = _training_run(client, name, parts["adapter"])
@@ -164,10 +182,10 @@ def _create(client: Any, name: str, artifact: str, parts: dict[str, Path | None]
     source = client.get_run(run_id).info.artifact_uri + "/adapter"
     made = client.create_model_version(name, source, run_id)
     client.set_model_version_tag(name, made.version, "artifact_sha256", artifact)  # last: from here on the version counts
-    return get(name, made.version)
+    return get(name, made.version, client)
 
 
-def _training_run(client: Any, name: str, adapter: Path) -> str:
+def _training_run(client: MlflowClient, name: str, adapter: Path) -> str:
     """The run that trained this artifact, found by its hash; a new one where that run is in another store."""
     parts = read_json(adapter / "artifact.json")["parts"]
     trained = parts["adapter_model.safetensors"]
@@ -178,5 +196,5 @@ def _training_run(client: Any, name: str, adapter: Path) -> str:
     return made.info.run_id
 
 
-def _version(entry: Any) -> Version:
+def _version(entry: ModelVersion) -> Version:
     return Version(entry.name, str(entry.version), entry.tags.get("artifact_sha256", ""), entry.run_id, dict(entry.tags))

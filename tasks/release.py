@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 from tasks import params as settings
-from tasks import registry
+from tasks import promotion, registry
 from tasks.deploy import deploy, is_available
 from tasks.errors import AnnealError
+from tasks.promotion import Outcome, Refused
 from tasks.serve import routes
-from tasks.serve.reconcile import acts, records, settle
+from tasks.serve.reconcile import records, settle
 from tasks.stage import guarded
 
 PATIENCE = 60.0  # seconds for a reconciler that runs
@@ -23,8 +24,7 @@ def promote(model: str, force: bool) -> None:
     challenger = registry.alias(model, "challenger")
     if challenger is not None and (force or challenger.tags.get("gate") == "passed") and not is_available(challenger, params.deploy):
         deploy(challenger, Path(f"models/{params.models[model].parent}/weights"), params.deploy, params.servers)
-    version, words = acts.promote(model, "by hand", force)
-    records.note(model, "promote", "promoted", (words,), {"version": version.version})
+    _done(promotion.promote_challenger(model, "by hand", force))
     _route(params, model)
 
 
@@ -35,9 +35,14 @@ def rollback(model: str) -> None:
     if records.is_watched():
         print(records.ask(model, "rollback", PATIENCE))
         return
-    words = acts.roll_back(model, "by hand")
-    records.note(model, "rollback", "rolled_back", (words,), {})
+    _done(promotion.roll_back(model, "by hand"))
     _route(params, model)
+
+
+def _done(outcome: Outcome) -> None:
+    """AnnealError with its words for one that was refused."""
+    if isinstance(outcome, Refused):
+        raise AnnealError(outcome.words)
 
 
 def _route(params: settings.Params, model: str) -> None:

@@ -1,6 +1,9 @@
 """Where MLflow is, and whether it answers."""
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +14,7 @@ EXPERIMENT = "anneal"
 STORE = Path(".anneal/mlflow.db")
 ARTIFACTS = Path(".anneal/mlartifacts")
 RETRIED = (408, 429, 500, 502, 503, 504)  # what MLflow's client asks again about, for minutes
+PASSING = frozenset({"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "ABORTED"})
 
 
 def tracking_uri() -> str:
@@ -29,6 +33,7 @@ def client() -> Any:
     from sqlalchemy.exc import SQLAlchemyError
 
     mlflow.set_tracking_uri(uri)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback for each error that it raises
     try:
         found = mlflow.MlflowClient()
         experiment, here = found.get_experiment_by_name(EXPERIMENT), ARTIFACTS.resolve().as_uri()
@@ -41,8 +46,36 @@ def client() -> Any:
             )
         return found
     except (MlflowException, SQLAlchemyError) as error:
-        words = " ".join(_without_password(str(error), uri).split())[:160]
-        raise AnnealError(f"MLflow at {redacted(uri)} cannot be used ({words}): start or upgrade it, or unset MLFLOW_TRACKING_URI.") from None
+        words = f"MLflow at {redacted(uri)} cannot be used ({_words(error)}): start or upgrade it, or unset MLFLOW_TRACKING_URI."
+        raise (TransientError(words) if _may_pass(error) else AnnealError(words)) from None
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Makes one AnnealError of whatever MLflow and its store raise: not knowing must never look like "there is none"."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        words = f"the registry cannot be asked: MLflow at {redacted(tracking_uri())} says {_words(error)}"
+        if _may_pass(error):
+            raise TransientError(f"{words}; nothing was taken for granted, try again when it answers.") from None
+        raise AnnealError(f"{words}; mend that and run again.") from None
+
+
+def _may_pass(error: Exception) -> bool:
+    """True for a store that is locked, busy or away; False for one that answers and refuses."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
+
+    return error.error_code in PASSING if isinstance(error, MlflowException) else isinstance(error, OperationalError | OSError)
+
+
+def _words(error: Exception) -> str:
+    """What `error` says, on one line and without a password."""
+    return " ".join(_without_password(str(error), tracking_uri()).split())[:160]
 
 
 def experiment_id(found: Any) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, select, update
 
-from tasks.database import checks, commands, decisions, feedback, requests, retrainings
+from tasks.database import CommandState, checks, commands, decisions, feedback, requests, retrainings
 from tasks.retrain import facts
 from tasks.retrain.decide import Decision
 from tasks.retrain.facts import HOUR, KILLED, WEEK, Facts, Figure, Past
@@ -57,10 +57,10 @@ def ask(engine: Engine, task: str, action: str, key_id: str | None, now: float) 
         connection.execute(commands.insert().values(at=now, task=task, action=action, key_id=key_id))
 
 
-def close_commands(engine: Engine, ids: list[int], result: str, now: float) -> None:
-    """Mark commands as done, with what came of them."""
+def close_commands(engine: Engine, ids: list[int], state: CommandState, result: str, now: float) -> None:
+    """Mark commands as answered, with what came of them."""
     with engine.begin() as connection:
-        connection.execute(update(commands).where(commands.c.id.in_(ids)).values(done_at=now, result=result[:MOST]))
+        connection.execute(update(commands).where(commands.c.id.in_(ids)).values(done_at=now, state=state.value, result=result[:MOST]))
 
 
 def newest_check(engine: Engine, task: str, version: str | None, alarm: bool = False) -> dict | None:

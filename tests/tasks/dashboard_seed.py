@@ -43,7 +43,7 @@ def fill(engine: Engine, now: float, count: int, seed: int = 0) -> None:
         connection.execute(database.retrainings.insert(), _retrainings(now))
         connection.execute(
             database.commands.insert(),
-            [{"at": now - 2 * DAY, "task": "triage", "action": "rollback", "key_id": "k9", "done_at": now - 2 * DAY + 1, "result": "version 3 answers again"}],
+            [{"at": now - 2 * DAY, "task": "triage", "action": "rollback", "key_id": "k9", "done_at": now - 2 * DAY + 1, "state": "done", "result": "version 3 answers again"}],
         )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench.stub_vllm import Stub, running
 from tasks import params as settings
-from tasks import registry
+from tasks import promotion, registry
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.serve import state, supervisor
 from tests.house.project import ROOT
@@ -38,7 +38,7 @@ class World:
         write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": what}])
         trained = sha256(adapter / "adapter_model.safetensors")
         write_json(adapter / "artifact.json", {"artifact_sha256": f"hash-of-{what}", "base_sha256": base, "parts": {"adapter_model.safetensors": trained}})
-        made = registry.register(TASK, adapter, evaluate, {"gate": "passed", "base_sha256": base, **({"parity": "1.0"} if parity else {}), **tags}, {})
+        made = promotion.register(TASK, adapter, evaluate, {"gate": "passed", "base_sha256": base, **({"parity": "1.0"} if parity else {}), **tags}, {})
         return made
 
     def serve(self, slot: str, base: str = BASE, since: float = 1.0) -> Stub:

@@ -20,6 +20,7 @@ from tasks.serve.reconcile import acts, once
 from tasks.serve.reconcile.loop import Reconciler
 from tests.house.project import ROOT
 from tests.tasks import serving
+from tests.tasks.promoting import promote
 from tests.tasks.serving import TASK, World
 
 PORT = 19110
@@ -76,7 +77,7 @@ def test_the_reasons_say_what_was_counted() -> None:
 def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Version 1 answers and version 2 is on trial."""
     with serving.world(tmp_path, monkeypatch, PORT) as made:
-        registry.promote(made.version("one"))
+        promote(made.version("one"))
         made.version("two")
         made.serve("a")
         acts.open_canary(registry.get(TASK, "2"), made.params.release)
@@ -187,7 +188,7 @@ def test_commands_of_the_dashboard_are_carried_out_once_and_answered(world: Worl
     command("rollback")
     reconciler.turn()
     assert results()[0] == "version 2 was promoted by key ann" and results()[1] == "version 2 was rolled back to version 1 by key ann"
-    assert results()[2].startswith("not done: things has no @previous")
+    assert results()[2].startswith("things has no @previous")
     assert routes.read().tasks[TASK].targets["champion"].version == "1" and decisions()[1:] == [("promote", "promoted"), ("rollback", "rolled_back")]
     reconciler.turn()
     assert len(results()) == 3

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import registry
+from tasks import promotion, registry
 from tasks.champion import judge
 from tasks.errors import AnnealError
 from tasks.evaluate.params import Evaluate
@@ -15,6 +15,7 @@ from tasks.params import Model
 from tasks.predict.params import Predict
 from tasks.train.params import Train
 from tests import tiny
+from tests.tasks.promoting import promote
 
 NAME = "things"
 GATE = Gate(minimum={"valid": 0.9}, compare_on="colour_accuracy", max_drop=0.02)
@@ -56,7 +57,7 @@ def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts:
     adapter, evaluate = shutil.copytree(place.adapter, tmp_path / "champion" / "adapter"), tmp_path / "champion" / "evaluate"
     write_json(adapter / "artifact.json", {**read_json(adapter / "artifact.json"), "artifact_sha256": "another", **facts})
     write_jsonl(evaluate / "predictions.jsonl", predictions)
-    registry.promote(registry.register(NAME, adapter, evaluate, {}, {}))
+    promote(promotion.register(NAME, adapter, evaluate, {}, {}))
     return registry.alias(NAME, "champion")
 
 

@@ -66,7 +66,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNa
     @app.get("/admin/commands/{number}")
     def get(number: int) -> dict:
         asked.append(number)
-        return {"id": number, "done_at": now if len(asked) > 1 else None, "result": "version 4 was promoted" if len(asked) > 1 else None}
+        states = [(None, None, None), (now, "claimed", "being carried out"), (now, "done", "version 4 was promoted")]
+        return {"id": number, **dict(zip(("done_at", "state", "result"), states[min(len(asked), 3) - 1], strict=True))}
 
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     door = socket.create_server(("127.0.0.1", 0))

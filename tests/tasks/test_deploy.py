@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from tasks import deploy as deploying
-from tasks import registry
+from tasks import promotion, registry
 from tasks.errors import AnnealError
 from tasks.files import write_json
 from tasks.serve import probe, routes, state
 from tasks.serve.reconcile import once
 from tests.tasks import serving
+from tests.tasks.promoting import promote
 from tests.tasks.serving import BASE, TASK, World
 
 PORT = 19120
@@ -26,7 +27,7 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     with serving.world(tmp_path, monkeypatch, PORT) as made:
         write_json(Path("weights/source.json"), {"weights_sha256": BASE})
         write_json(Path("other/source.json"), {"weights_sha256": "c" * 64})
-        registry.promote(made.version("one"))
+        promote(made.version("one"))
         made.serve("a")
         once(made.params)
         made.version("two", parity=False)
@@ -118,7 +119,7 @@ def test_the_reference_of_a_version_is_kept_with_its_adapter(world: World) -> No
     three = world.folder / "made" / "three"
     made.rename(three)
     write_json(three / "adapter/artifact.json", {"artifact_sha256": "hash-of-three", "base_sha256": BASE, "parts": {"adapter_model.safetensors": "3"}})
-    version = registry.register(TASK, three / "adapter", three / "evaluate", {"gate": "passed", "base_sha256": BASE}, {}, Path("reference"))
+    version = promotion.register(TASK, three / "adapter", three / "evaluate", {"gate": "passed", "base_sha256": BASE}, {}, Path("reference"))
     deploy(world, version)
     once(world.params)
     assert (Path(routes.read().tasks[TASK].targets["challenger"].folder) / "reference/classes.json").exists()

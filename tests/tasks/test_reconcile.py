@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import registry
+from tasks import promotion, registry
 from tasks.serve import routes, state
 from tasks.serve.reconcile import acts, once
 from tasks.serve.reconcile.desired import Desired, Reader, Wanted
@@ -17,6 +17,7 @@ from tasks.serve.reconcile.gateway import View, view
 from tasks.serve.reconcile.table import plan, wanted_table
 from tasks.serve.slots import Slot
 from tests.tasks import serving
+from tests.tasks.promoting import promote
 from tests.tasks.serving import TASK, World
 
 PORT = 19100
@@ -33,7 +34,7 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def two(world: World) -> World:
     """Version 1 is the champion, version 2 the challenger, and slot a can serve both."""
-    registry.promote(world.version("one"))
+    promote(world.version("one"))
     world.version("two")
     world.serve("a")
     once(world.params)
@@ -75,10 +76,10 @@ def test_a_version_without_a_parity_check_is_not_routed(two: World) -> None:
 
 def test_promotion_and_rollback_are_new_tables_and_load_nothing_in_place(two: World) -> None:
     first = routes.read().revision
-    registry.promote(registry.get(TASK, "2"))
+    promote(registry.get(TASK, "2"))
     once(two.params)
     assert versions() == {"champion": "2", "previous": "1"} and routes.read().revision == first + 1
-    registry.roll_back(TASK)
+    promotion.roll_back(TASK, "by hand")
     once(two.params)
     assert versions() == {"champion": "1", "challenger": "2"} and routes.read().revision == first + 2
     assert set(two.stubs["a"].adapters) == {"things@1", "things@2"}
@@ -100,7 +101,7 @@ def test_a_server_that_is_down_keeps_its_routes_and_gets_no_new_ones(two: World)
 
 def test_a_champion_that_is_not_loaded_yet_leaves_the_traffic_with_the_old_one(two: World) -> None:
     two.version("three", base="c" * 64)
-    registry.promote(registry.get(TASK, "3"))
+    promote(registry.get(TASK, "3"))
     (Path(state.FOLDER) / state.base_folder("c" * 64)).mkdir(parents=True)
     outcome = once(two.params)
     assert versions()["champion"] == "1" and two.started == ["vllm-b"] and "things@3 waits for a server" in outcome.pending
@@ -116,7 +117,7 @@ def test_a_champion_that_is_not_loaded_yet_leaves_the_traffic_with_the_old_one(t
     once(two.params)
     assert two.stopped == ["vllm-a"] and state.read("a") is None and versions() == {"champion": "3"}
     two.started.clear()
-    registry.roll_back(TASK)
+    promotion.roll_back(TASK, "by hand")
     once(two.params)
     assert versions()["champion"] == "3" and two.started == ["vllm-a"]
 
@@ -200,7 +201,7 @@ def test_the_registry_is_read_again_only_when_it_was_written_to(two: World, monk
     monkeypatch.setattr(registry, "look", lambda name: asked.append(name) or real(name))
     first = reader.read([TASK])
     assert reader.read([TASK]) == first and asked == [TASK]
-    registry.promote(registry.get(TASK, "2"))
+    promote(registry.get(TASK, "2"))
     assert reader.read([TASK])[TASK].aliases["champion"].version == "2" and asked == [TASK, TASK]
 
 

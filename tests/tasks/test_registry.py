@@ -2,11 +2,20 @@
 
 import pytest
 
-from tasks import registry, tracking
-from tasks.errors import AnnealError
+from tasks import promotion, registry, tracking
+from tasks.errors import AnnealError, TransientError
 from tasks.files import sha256, write_json, write_jsonl
+from tests.tasks.promoting import promote
 
 NAME = "things"
+CALLS = (
+    "get_model_version_by_alias",
+    "get_registered_model",
+    "search_model_versions",
+    "get_model_version",
+    "set_model_version_tag",
+    "list_artifacts",
+)
 
 
 @pytest.fixture
@@ -19,7 +28,7 @@ def made(store, tmp_path):
         write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": what}])
         trained = sha256(adapter / "adapter_model.safetensors")
         write_json(adapter / "artifact.json", {"artifact_sha256": f"hash-of-{what}", "parts": {"adapter_model.safetensors": trained}})
-        return registry.register(NAME, adapter, evaluate, tags or {}, metrics or {})
+        return promotion.register(NAME, adapter, evaluate, tags or {}, metrics or {})
 
     return make
 
@@ -78,59 +87,97 @@ def test_a_model_that_was_never_registered_has_no_versions(store):
     assert registry.versions("nobody") == [] and registry.aliases("nobody") == {}
 
 
-def test_promoting_moves_champion_and_previous_and_twice_changes_nothing(made):
-    one, two = made("one"), made("two")
-    registry.promote(one)
-    assert registry.aliases(NAME) == {"champion": "1", "challenger": "2"}
-    registry.promote(two)
-    assert registry.aliases(NAME) == {"champion": "2", "previous": "1"}
-    registry.promote(two)
-    assert registry.aliases(NAME) == {"champion": "2", "previous": "1"}
+@pytest.mark.parametrize("code", ["TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "PERMISSION_DENIED", "BAD_REQUEST"])
+@pytest.mark.parametrize("question", ["alias", "aliases", "look", "versions", "find", "get", "tag", "has"])
+def test_a_registry_that_stumbles_is_never_one_that_has_nothing(made, monkeypatch, code, question):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    version = made("one")
+
+    def stumble(*_: object, **__: object) -> None:
+        raise MlflowException("database is locked", ErrorCode.Value(code))
+
+    for call in CALLS:
+        monkeypatch.setattr(MlflowClient, call, stumble)
+    ask = {
+        "alias": lambda: registry.alias(NAME, "champion"),
+        "aliases": lambda: registry.aliases(NAME),
+        "look": lambda: registry.look(NAME),
+        "versions": lambda: registry.versions(NAME),
+        "find": lambda: registry.find(NAME, "hash-of-one"),
+        "get": lambda: registry.get(NAME, "1"),
+        "tag": lambda: registry.tag(version, parity="1.0"),
+        "has": lambda: registry.has(version, "adapter"),
+    }
+    with pytest.raises(AnnealError, match="^the registry cannot be asked: .*database is locked") as raised:
+        ask[question]()
+    assert isinstance(raised.value, TransientError) == (code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR"))
 
 
-def test_rolling_back_restores_the_previous_and_marks_what_is_left(made):
-    one, two = made("one"), made("two")
-    registry.promote(one)
-    registry.promote(two)
-    assert registry.roll_back(NAME).version == one.version
-    assert registry.aliases(NAME) == {"champion": "1", "challenger": "2"}
-    assert registry.get(NAME, "2").tags["rolled_back"] == "true" and "rolled_back" not in registry.get(NAME, "1").tags
-    with pytest.raises(AnnealError, match="no @previous version to roll back to"):
-        registry.roll_back(NAME)
-    registry.promote(registry.get(NAME, "2"))  # by hand: from here on it is as good as any
-    assert "rolled_back" not in registry.get(NAME, "2").tags and registry.aliases(NAME) == {"champion": "2", "previous": "1"}
+def test_a_store_that_another_process_has_locked_is_said_and_not_taken_for_empty(made, store, monkeypatch):
+    import sqlite3
+    from urllib.parse import urlsplit
+
+    promote(made("one"))
+    client = tracking.client()
+    monkeypatch.setattr(tracking, "client", lambda: client)  # the lock comes after the store was opened
+    other = sqlite3.connect(urlsplit(tracking.tracking_uri()).path[1:].replace("//", "/"), isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(TransientError, match="the registry cannot be asked: .*locked"):
+            registry.alias(NAME, "champion")
+        with pytest.raises(TransientError, match="the registry cannot be asked: .*locked"):
+            registry.aliases(NAME)
+    finally:
+        other.close()
+    assert registry.alias(NAME, "champion").version == "1"
+
+
+def test_only_an_alias_or_a_model_that_is_not_there_reads_as_none(made, monkeypatch):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
+
+    promote(made("one"))
+    assert registry.alias(NAME, "previous") is None and registry.alias("nobody", "champion") is None
+
+    def refuse(code: int) -> None:
+        def ask(*_: object) -> None:
+            raise MlflowException("no", code)
+
+        monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", ask)
+
+    refuse(RESOURCE_DOES_NOT_EXIST)
+    assert registry.alias(NAME, "champion") is None
+    refuse(INVALID_PARAMETER_VALUE)  # what MLflow's stores raise for an alias that is not set, and for any other bad request
+    assert registry.alias(NAME, "previous") is None
+    with pytest.raises(AnnealError, match="the registry cannot be asked"):
+        registry.alias(NAME, "champion")
 
 
 def test_registering_a_known_artifact_again_keeps_the_mark_of_a_roll_back(made):
     for what in ("one", "two"):
-        registry.promote(made(what))
-    registry.roll_back(NAME)
+        promote(made(what))
+    promotion.roll_back(NAME, "by hand")
     assert made("two", {"gate": "passed"}).tags["rolled_back"] == "true"
 
 
 def test_a_version_that_was_known_before_can_challenge_again_and_a_champion_cannot(made):
     for what in ("one", "two"):
-        registry.promote(made(what))
-    registry.challenge(registry.get(NAME, "2"))
+        promote(made(what))
+    promotion.challenge(registry.get(NAME, "2"))
     assert registry.aliases(NAME) == {"champion": "2", "previous": "1"}
-    registry.challenge(registry.get(NAME, "1"))
+    promotion.challenge(registry.get(NAME, "1"))
     assert registry.aliases(NAME) == {"champion": "2", "challenger": "1", "previous": "1"}
 
 
-def test_a_promotion_that_was_cut_short_is_finished_by_the_next(made, store):
-    registry.promote(made("one"))
-    two = made("two", {"canary": "open"})
-    store.set_registered_model_alias(NAME, "previous", "1")
-    store.set_registered_model_alias(NAME, "champion", "2")  # and then it was killed
-    registry.promote(two)
-    assert registry.aliases(NAME) == {"champion": "2", "previous": "1"} and registry.get(NAME, "2").tags["canary"] == "promoted"
-
-
 def test_a_look_is_all_aliases_and_versions_and_of_an_unknown_model_nothing(made):
-    registry.promote(made("one"))
+    promote(made("one"))
     made("two")
-    aliases, versions = registry.look(NAME)
-    assert aliases == {"champion": "1", "challenger": "2"} and [version.version for version in versions] == ["2", "1"]
+    model, versions = registry.look(NAME)
+    assert model.aliases == {"champion": "1", "challenger": "2"} and [version.version for version in versions] == ["2", "1"]
     assert registry.look("nobody") is None
 
 

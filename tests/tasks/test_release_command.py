@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.database import CommandState
 from tasks.errors import AnnealError
 from tasks.serve.reconcile import records
 
@@ -19,16 +20,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def carry_out(result: str) -> threading.Thread:
-    """A reconciler that claims the next command and closes it with `result`."""
+def carry_out(state: CommandState, result: str) -> threading.Thread:
+    """A reconciler that claims the next command and closes it as `state` with `result`."""
 
     def work() -> None:
         engine = records.connect()
         while not (asked := records.open_commands(engine)):
             time.sleep(0.02)
-        records.close_command(engine, asked[0]["id"], records.CLAIMED)
+        records.claim(engine, asked[0]["id"])
         time.sleep(0.3)
-        records.close_command(engine, asked[0]["id"], result)
+        records.close_command(engine, asked[0]["id"], state, result)
         engine.dispose()
 
     thread = threading.Thread(target=work)
@@ -37,13 +38,13 @@ def carry_out(result: str) -> threading.Thread:
 
 
 def test_a_command_waits_for_its_end_and_not_only_for_its_claim(place: Path) -> None:
-    thread = carry_out("version 2 was rolled back to version 1")
+    thread = carry_out(CommandState.DONE, "version 2 was rolled back to version 1")
     assert records.ask("things", "rollback", 30) == "version 2 was rolled back to version 1"
     thread.join()
 
 
 def test_a_refusal_is_the_commands_own_sentence(place: Path) -> None:
-    thread = carry_out(f"{records.REFUSED}things has no @previous version to roll back to.")
+    thread = carry_out(CommandState.REFUSED, "things has no @previous version to roll back to.")
     with pytest.raises(AnnealError, match=r"^things has no @previous version to roll back to\.$"):
         records.ask("things", "rollback", 30)
     thread.join()
@@ -77,3 +78,21 @@ def test_many_may_open_new_records_at_once(place: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(connect, range(8))) == 8
+
+
+def test_records_of_an_earlier_version_get_the_column_that_says_what_became_of_a_command(place: Path) -> None:
+    import sqlite3
+
+    from tasks import database
+
+    database.connect().dispose()
+    with sqlite3.connect(database.STORE) as old:
+        old.execute("ALTER TABLE commands DROP COLUMN state")
+        old.execute("INSERT INTO commands (at, task, action) VALUES (1.0, 'things', 'rollback')")
+    engine = records.connect()
+    [command] = records.open_commands(engine)
+    records.close_command(engine, command["id"], CommandState.DONE, "it was done")
+    with engine.connect() as connection:
+        row = connection.execute(database.commands.select()).one()
+    engine.dispose()
+    assert (row.state, row.result) == ("done", "it was done")

@@ -67,7 +67,7 @@ async function follow(id, key, name, say) {
   for (;;) {
     const { status, value, words } = await ask(`/admin/commands/${encodeURIComponent(id)}`, key);
     if (status >= 400) return say("bad", `${name}: ${words}`);
-    if (value.done_at) return say(/^(no|not|refused|failed)\b|error/i.test(value.result ?? "") ? "bad" : "good", `${name}: ${value.result || "done"}`);
+    if (value.done_at && value.state !== "claimed") return say(value.state === "refused" ? "bad" : "good", `${name}: ${value.result || "done"}`);
     const waited = Date.now() - started;
     say("", waited < PATIENCE ? `${name}: asked for, not done yet …` : `${name}: nobody has taken it up for two minutes. It is kept; look with “make ui” whether everything runs.`);
     if (waited > PATIENCE) return;

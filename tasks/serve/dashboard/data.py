@@ -115,7 +115,7 @@ def _task(connection: Connection, table: routes.Table, settings: Settings, name:
         "decisions": _decisions(connection, name),
         "paused": is_paused(connection.engine, name),
         "retrainings": _newest(connection, retrainings, name, MOST_RETRAININGS, "id", "started_at", "ended_at", "outcome", "reasons"),
-        "commands": _newest(connection, commands, name, MOST_COMMANDS, "id", "at", "action", "done_at", "result"),
+        "commands": _newest(connection, commands, name, MOST_COMMANDS, "id", "at", "action", "done_at", "state", "result"),
     }
 
 

@@ -1,77 +1,93 @@
-"""What changes who answers: opening and closing a canary, promotion, rollback. Each leaves its mark on the version, a decision and one line."""
+"""Opens and closes canaries; what becomes of aliases goes through tasks/promotion.py."""
 
 import logging
 import time
-from typing import Any
 
-from tasks import registry
-from tasks.errors import AnnealError
+from tasks import moves, promotion, registry
+from tasks.decisions import Decision
+from tasks.moves import Held, Move
+from tasks.promotion import Done, Outcome, Refused, Why
 from tasks.serve.canary import Verdict
 from tasks.serve.params import Release
-from tasks.serve.reconcile import records
 from tasks.serve.reconcile.desired import Wanted
-from tasks.serve.reconcile.step import locked
+from tasks.serve.reconcile.gateway import Presence
 
 log = logging.getLogger("anneal.reconcile")
 CLOSED = {"roll_back": "rolled_back", "call_off": "undecided", "promote": "promoted", "supersede": "superseded"}
 
 
-def open_canary(version: registry.Version, release: Release) -> tuple[str, ...]:
-    """Open a canary of `version`: from the next table on it gets its share of the traffic, or copies of it. The words that say so."""
-    share = release.canary_share if release.canary == "share" else 0.0
-    with locked():
-        registry.challenge(version)
-        registry.tag(version, rolled_back=None, canary_reasons=None, canary_mode=release.canary, canary_share=str(share), canary_since=f"{time.time():.3f}", canary="open")
-    what = f"{share:.0%} of the traffic" if release.canary == "share" else "a copy of the traffic"
-    said = (f"canary open: version {version.version} gets {what} until {release.canary_requests} answers; the reconciler promotes or rolls back",)
-    records.note(version.name, "canary", "opened", said, {"version": version.version, "mode": release.canary, "share": share})
-    return said
+def release(version: registry.Version, params: Release, gateway: Presence | None) -> Outcome:
+    """Open a canary of `version` beside the champion, or promote it at once where there is nothing to compare with or no traffic.
+
+    `gateway` is None where nobody has asked after it: then there is traffic, for all that we know.
+    """
+    with moves.held(version.name) as now:
+        version = registry.get(version.name, version.version, now.client)
+        if now.model.aliases.get("champion") == version.version:
+            return promotion.promote_held(now, version, Why("promote", ()))
+        if version.tags.get("canary") == "open":
+            return Done(version.version, "its canary is open; the reconciler promotes or rolls back", changed=False)
+        why = _at_once(now, params, gateway)
+        if why is None:
+            return _open(now, version, params)
+        return promotion.promote_held(now, version, Why("promote", (f"promoted at once: {why}",)))
 
 
-def close_canary(one: Wanted, verdict: Verdict, engine: Any) -> None:
-    """Do what `verdict` says about the open canary of `one`. The registry first: a decision is written about what has happened."""
-    word = CLOSED[verdict.what]
-    with locked():
-        version = registry.get(one.task, one.version)
+def _at_once(now: Held, params: Release, gateway: Presence | None) -> str | None:
+    """Why there is to be no canary, or None."""
+    if "champion" not in now.model.aliases:
+        return "there is no champion to compare with"
+    if params.canary == "off":
+        return "release.canary is off"
+    if gateway is Presence.ABSENT:
+        return "no gateway runs, so there is no traffic to compare on (`make up` starts one)"
+    return None
+
+
+def open_canary(version: registry.Version, params: Release) -> Outcome:
+    """Open a canary of `version`: from the next table on it gets its share of the traffic, or copies of it."""
+    with moves.held(version.name) as now:
+        return _open(now, registry.get(version.name, version.version, now.client), params)
+
+
+def _open(now: Held, version: registry.Version, params: Release) -> Outcome:
+    number, share = version.version, params.canary_share if params.canary == "share" else 0.0
+    if version.tags.get("gate") != "passed":
+        return Refused(f"{version.name} version {number} was refused by the gate, so it gets no canary.")
+    what = f"{share:.0%} of the traffic" if params.canary == "share" else "a copy of the traffic"
+    words = f"canary open: version {number} gets {what} until {params.canary_requests} answers; the reconciler promotes or rolls back"
+    tags = {
+        **{name: None for name in ("rolled_back", "canary_reasons") if name in version.tags},
+        "canary_mode": params.canary,
+        "canary_share": str(share),
+        "canary_since": f"{time.time():.3f}",
+        "canary": "open",
+    }
+    challenges = now.model.aliases.get("challenger") == number
+    aliases = () if challenges else (("challenger", number),)
+    facts = {"version": number, "mode": params.canary, "share": share}
+    decision = Decision(version.name, "canary", "opened", (words,), facts)
+    moves.carry_out(now, Move(version.name, number, aliases, tags, decision, now.model.aliases))
+    return Done(number, words)
+
+
+def close_canary(one: Wanted, verdict: Verdict) -> Outcome:
+    """Do what `verdict` says about the open canary of `one`; a promotion that is refused leaves the champion and closes it undecided."""
+    with moves.held(one.task) as now:
+        version = registry.get(one.task, one.version, now.client)
         if version.tags.get("canary") != "open":
-            return  # somebody else was quicker
-        reasons = "; ".join(verdict.reasons)
+            return Done(one.version, "its canary was closed by somebody else", changed=False)
+        word, reasons = CLOSED[verdict.what], tuple(verdict.reasons)
+        facts = {"version": one.version, **verdict.facts}
         if verdict.what == "promote":
-            registry.promote(version)
-        # `canary` last: a process that dies before it leaves the canary open, and the next one finishes this.
-        registry.tag(version, rolled_back="true" if verdict.what == "roll_back" else None, canary_reasons=reasons, canary=word)
-    log.warning("%s: canary of version %s %s: %s", one.task, one.version, word, reasons)
-    records.decide(engine, one.task, "canary", word, verdict.reasons, {"version": one.version, **verdict.facts})
-
-
-def promote(task: str, who: str, force: bool = False) -> tuple[registry.Version, str]:
-    """Make @challenger the champion: (version, words). AnnealError when there is none or it was never verified."""
-    challenger = registry.alias(task, "challenger")
-    if challenger is None:
-        raise AnnealError(f"{task} has no @challenger to promote: `make pipeline MODEL={task}` makes one.")
-    if challenger.tags.get("gate") != "passed" and not force:
-        raise AnnealError(
-            f"{task} version {challenger.version} was refused by the gate ({challenger.tags.get('gate_reasons', 'no reasons kept')}); "
-            f"`make promote MODEL={task} FORCE=1` promotes it all the same."
-        )
-    if "parity" not in challenger.tags:
-        raise AnnealError(f"{task} version {challenger.version} was never loaded and compared with transformers: `make promote MODEL={task}` does so first.")
-    with locked():
-        registry.promote(challenger)
-    words = f"version {challenger.version} was promoted {who}"
-    log.warning("%s: %s", task, words)
-    return challenger, words
-
-
-def roll_back(task: str, who: str) -> str:
-    """Close an open canary, or else make @previous the champion again; the words that say which."""
-    with locked():
-        challenger = registry.alias(task, "challenger")
-        if challenger is not None and challenger.tags.get("canary") == "open":
-            words = f"the canary of version {challenger.version} was taken back {who}; the champion stays"
-            registry.tag(challenger, rolled_back="true", canary_reasons=words, canary="rolled_back")
-        else:
-            champion, now = registry.alias(task, "champion"), registry.roll_back(task)
-            words = f"version {champion.version if champion else '?'} was rolled back to version {now.version} {who}"
-    log.warning("%s: %s", task, words)
-    return words
+            outcome = promotion.promote_held(now, version, Why("canary", reasons, facts))
+            if isinstance(outcome, Done):
+                return outcome
+            word, reasons = "undecided", (outcome.words,)
+        tags = {"rolled_back": "true"} if verdict.what == "roll_back" else {}
+        # `canary` last: a reader in between still sees it open, and nothing else is decided of it.
+        tags |= {"canary_reasons": "; ".join(reasons), "canary": word}
+        decision = Decision(one.task, "canary", word, reasons, facts)
+        moves.carry_out(now, Move(one.task, one.version, (), tags, decision, now.model.aliases))
+    log.warning("%s: canary of version %s %s: %s", one.task, one.version, word, "; ".join(reasons))
+    return Done(one.version, "; ".join(reasons))

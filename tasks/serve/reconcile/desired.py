@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks import registry, tracking
+from tasks import moves, registry, tracking
 from tasks.serve import state
 from tasks.serve.routes import ALIASES
 
@@ -39,6 +39,7 @@ class Desired:
 
     aliases: dict[str, Wanted] = field(default_factory=dict)
     superseded: tuple[Wanted, ...] = ()
+    is_unfinished: bool = False  # a move of its aliases is under way, or was cut short
 
 
 def wanted(version: registry.Version) -> Wanted:
@@ -64,11 +65,11 @@ def read(tasks: list[str]) -> dict[str, Desired]:
     for task in tasks:
         entry = registry.look(task)
         if entry is not None:
-            aliases, versions = entry
+            model, versions = entry
             by_number = {version.version: wanted(version) for version in versions}
-            at = {which: by_number[aliases[which]] for which in ALIASES if aliases.get(which) in by_number}
+            at = {which: by_number[model.aliases[which]] for which in ALIASES if model.aliases.get(which) in by_number}
             stale = tuple(one for one in by_number.values() if one.canary and one not in (at.get("challenger"), at.get("champion")))
-            found[task] = Desired(at, stale)
+            found[task] = Desired(at, stale, bool(moves.unfinished(model)))
     return found
 
 

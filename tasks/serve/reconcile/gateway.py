@@ -1,12 +1,30 @@
-"""What the gateway's /metrics say about the table it follows and the requests that run."""
+"""Whether a gateway serves, and what its /metrics say about the table it follows and the requests that run."""
 
 import re
+import time
 from dataclasses import dataclass, field
+from enum import Enum
 
+from tasks.errors import AnnealError, TransientError
+from tasks.serve import supervisor
 from tasks.serve.loopback import client
 from tasks.serve.params import Gateway
 
 LINE = re.compile(r"^(anneal_routes_revision|anneal_waiting|anneal_in_flight)(?:\{([^}]*)\})? ([0-9.e+]+)$", re.MULTILINE)
+
+
+PROGRAM = "gateway"
+PATIENCE = 30.0  # seconds for a gateway that is starting; it needs about three
+
+
+class Presence(Enum):
+    """What is known of the gateway. Only ABSENT says that there is no traffic."""
+
+    ANSWERS = "answers"
+    STARTING = "is being started, or started again"
+    ABSENT = "does not run, and nobody asked for it"
+    ELSEWHERE = "is kept by others than this supervisor, where this process may not see it"
+    FAILED = "was asked for and does not start"
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,31 @@ def look(params: Gateway) -> View | None:
     except httpx.HTTPError:
         return View(-1)
     return view(answer.text) if answer.status_code == 200 else View(-1)
+
+
+def presence(params: Gateway) -> Presence:
+    """Whether there is a gateway. A closed port alone says nothing: the supervisor may be starting it this moment."""
+    if look(params) is not None:
+        return Presence.ANSWERS
+    if supervisor.is_external():
+        return Presence.ELSEWHERE
+    status = supervisor.status(PROGRAM)
+    if status == "STOPPED":
+        return Presence.ABSENT
+    return Presence.FAILED if status in ("FATAL", "UNKNOWN") else Presence.STARTING
+
+
+def await_presence(params: Gateway, seconds: float = PATIENCE) -> Presence:
+    """ANSWERS, ABSENT or ELSEWHERE: one that starts is waited for; AnnealError when it does not come about."""
+    end = time.monotonic() + seconds
+    while (now := presence(params)) is Presence.STARTING and time.monotonic() < end:
+        time.sleep(0.2)
+    log = f".anneal/logs/{PROGRAM}.log"
+    if now is Presence.STARTING:
+        raise TransientError(f"the gateway is starting and does not answer at {address(params)} within {seconds:.0f} s; see {log}, and run again.")
+    if now is Presence.FAILED:
+        raise AnnealError(f"the gateway does not start ({supervisor.last_words(PROGRAM)}): mend it and `make up`, or set release.canary to off; see {log}.")
+    return now
 
 
 def view(text: str) -> View | None:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks import params as settings
+from tasks import promotion
+from tasks.database import CommandState
 from tasks.errors import AnnealError
+from tasks.promotion import Done, Outcome, Refused
 from tasks.serve.canary import Verdict, judge
 from tasks.serve.reconcile import acts, desired, evidence, records, step
 
@@ -48,33 +51,43 @@ class Reconciler:
                 self._part(f"canary of {task}", partial(self._judge, task, wanted))
 
     def _carry_out(self, command: dict) -> None:
-        task, action, who = command["task"], command["action"], f"by key {command['key_id']}"
-        records.close_command(self.engine, command["id"], records.CLAIMED)  # first: a rollback must not be done twice because of a crash
+        records.claim(self.engine, command["id"])  # first: a rollback must not be done twice because of a crash
         try:
-            if task not in self.params.models:
-                raise AnnealError(f"params.yaml has no model {task}.")
-            words = acts.promote(task, who)[1] if action == "promote" else acts.roll_back(task, who)
-            step.once(self.params)
-            records.decide(self.engine, task, action, "promoted" if action == "promote" else "rolled_back", (words,), {"key": command["key_id"], "command": command["id"]})
+            outcome = self._outcome(command)
         except AnnealError as error:
-            words = f"{records.REFUSED}{error}"
-        records.close_command(self.engine, command["id"], words)
+            outcome = Refused(str(error))
+        state = CommandState.DONE if isinstance(outcome, Done) else CommandState.REFUSED
+        records.close_command(self.engine, command["id"], state, outcome.words)
+
+    def _outcome(self, command: dict) -> Outcome:
+        task, who = command["task"], f"by key {command['key_id']}"
+        if task not in self.params.models:
+            return Refused(f"params.yaml has no model {task}.")
+        facts = {"key": command["key_id"], "command": command["id"]}
+        if command["action"] == "promote":
+            outcome = promotion.promote_challenger(task, who, facts=facts)
+        else:
+            outcome = promotion.roll_back(task, who, facts)
+        step.once(self.params)
+        return outcome
 
     def _judge(self, task: str, wanted: desired.Desired) -> None:
+        if wanted.is_unfinished:
+            promotion.finish(task)
         for one in wanted.superseded:
-            acts.close_canary(one, Verdict("supersede", ("a newer challenger took its place",)), self.engine)
+            acts.close_canary(one, Verdict("supersede", ("a newer challenger took its place",)))
         champion, challenger = wanted.aliases.get("champion"), wanted.aliases.get("challenger")
         if challenger is None or not challenger.canary or challenger in wanted.superseded:
             return
         if champion is None:
-            acts.close_canary(challenger, Verdict("promote", ("there is no champion to compare with",)), self.engine)
+            acts.close_canary(challenger, Verdict("promote", ("there is no champion to compare with",)))
             return
         counts = evidence.count(self.engine, champion, challenger, self.params.models[task].evaluate.labels)
         release = self.params.release
         hours = (time.time() - challenger.since) / 3600
         verdict = judge(counts, challenger.canary, challenger.share, release.alpha, release.canary_requests, hours, release.canary_patience)
         if verdict.what != "continue":
-            acts.close_canary(challenger, verdict, self.engine)
+            acts.close_canary(challenger, verdict)
 
     def _part(self, name: str, work: Callable[[], Any]) -> None:
         """Do `work`; a failure is said when it is news, and so is its end."""

@@ -1,40 +1,21 @@
-"""The reconciler's door to the records: an engine that comes back by itself, decisions written, commands read."""
+"""The reconciler's side of the records: the commands that people gave it, claimed and answered."""
 
 import time
 from pathlib import Path
-from typing import Any
+
+from sqlalchemy import Engine
 
 from tasks import database
+from tasks.database import CommandState
 from tasks.errors import AnnealError
 
 ALIVE = Path(".anneal/serving/reconcile.alive")  # touched each turn of the loop; probes look at it too
 FRESH = 5.0  # seconds
-CLAIMED, REFUSED = "being carried out", "not done: "
 
 
-def connect() -> Any:
+def connect() -> Engine:
     """An engine on the records, its tables made."""
     return database.connect()
-
-
-def decide(engine: Any, task: str, kind: str, verdict: str, reasons: tuple[str, ...], facts: dict) -> None:
-    """Write a decision down."""
-    with engine.begin() as connection:
-        connection.execute(database.decisions.insert().values(at=time.time(), task=task, kind=kind, verdict=verdict, reasons=list(reasons), facts=facts))
-
-
-def note(task: str, kind: str, verdict: str, reasons: tuple[str, ...], facts: dict) -> None:
-    """Write a decision down from a command or a flow; one that cannot be written is said, for the act itself is done."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from tasks.errors import TransientError
-
-    try:
-        engine = connect()
-        decide(engine, task, kind, verdict, reasons, facts)
-        engine.dispose()
-    except (TransientError, SQLAlchemyError) as error:
-        print(f"the decision is not in the records ({error})", flush=True)
 
 
 def is_watched() -> bool:
@@ -48,20 +29,20 @@ def ask(task: str, action: str, patience: float) -> str:
     table = database.commands
     with engine.begin() as connection:
         number = connection.execute(table.insert().values(at=time.time(), task=task, action=action, key_id="command line")).inserted_primary_key[0]
-    result = None
-    while result in (None, CLAIMED):
+    row = None
+    while row is None or row.state in (None, CommandState.CLAIMED):
         if time.monotonic() > end:
             raise AnnealError(f"the reconciler has not carried out the {action} of {task} within {patience:.0f} s; it will when it can: see .anneal/logs/reconciler.log.")
         time.sleep(0.1)
         with engine.connect() as connection:
-            result = connection.execute(table.select().where(table.c.id == number)).one().result
+            row = connection.execute(table.select().where(table.c.id == number)).one()
     engine.dispose()
-    if result.startswith(REFUSED):
-        raise AnnealError(result.removeprefix(REFUSED))
-    return result
+    if row.state == CommandState.REFUSED:
+        raise AnnealError(row.result)
+    return row.result
 
 
-def open_commands(engine: Any) -> list[dict]:
+def open_commands(engine: Engine) -> list[dict]:
     """The promotions and rollbacks that people asked for and nobody has carried out, oldest first."""
     from sqlalchemy import select
 
@@ -71,8 +52,18 @@ def open_commands(engine: Any) -> list[dict]:
         return [dict(row._mapping) for row in found]
 
 
-def close_command(engine: Any, number: int, result: str) -> None:
-    """Mark the command `number` as done, with what came of it."""
+def claim(engine: Engine, number: int) -> None:
+    """Mark the command `number` as being carried out: it is not taken up again, whatever becomes of us."""
+    _update(engine, number, CommandState.CLAIMED, "being carried out")
+
+
+def close_command(engine: Engine, number: int, state: CommandState, result: str) -> None:
+    """Mark the command `number` as answered, with what came of it."""
+    _update(engine, number, state, result)
+
+
+def _update(engine: Engine, number: int, state: CommandState, result: str) -> None:
     table = database.commands
     with engine.begin() as connection:
-        connection.execute(table.update().where(table.c.id == number).values(done_at=time.time(), result=result[:400]))
+        values = {"done_at": time.time(), "state": state.value, "result": result[:400]}
+        connection.execute(table.update().where(table.c.id == number).values(values))

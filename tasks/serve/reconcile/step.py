@@ -1,17 +1,16 @@
 """One step from what is to what should be: load, route, drain, unload, start, stop. Safe to run beside itself, and after any crash."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks.errors import AnnealError
 from tasks.params import Params
 from tasks.serve import routes, slots, state
+from tasks.serve.lock import locked
 from tasks.serve.reconcile import desired, gateway, starting
 from tasks.serve.reconcile.table import Plan, idle_slots, leftovers, plan, served, wanted_table
 
-LOCK = state.FOLDER / "reconcile.lock"
 GRACE = 2.0  # seconds after a new table in which requests that were routed by the old one may be on their way, where no gateway counts them
 
 
@@ -22,16 +21,6 @@ class Outcome:
     table: routes.Table
     did: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
-
-
-@contextmanager
-def locked() -> Iterator[None]:
-    """The lock of everything that changes aliases, slots or the table; the same process may take it twice."""
-    from filelock import FileLock
-
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(LOCK, is_singleton=True):
-        yield
 
 
 def once(params: Params, read: Callable[[list[str]], dict[str, desired.Desired]] = desired.read) -> Outcome:

@@ -1,0 +1,54 @@
+"""What was decided, and why: rows of the records, each written once."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tasks.errors import TransientError
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision about `task`. The time it was taken tells it from every other of its kind, so it can be written again safely."""
+
+    task: str
+    kind: str  # retrain, canary, promote, rollback, gate, pause
+    verdict: str  # promoted, rolled_back, opened, …
+    reasons: tuple[str, ...]
+    facts: Mapping[str, object]
+    at: float = field(default_factory=time.time)
+
+
+def write(decision: Decision) -> None:
+    """Put `decision` in the records unless it is there; TransientError when they cannot be reached."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from tasks import database
+
+    table = database.decisions
+    same = table.select().where(table.c.task == decision.task, table.c.kind == decision.kind, table.c.at == decision.at)
+    row = {
+        "at": decision.at,
+        "task": decision.task,
+        "kind": decision.kind,
+        "verdict": decision.verdict,
+        "reasons": list(decision.reasons),
+        "facts": dict(decision.facts),
+    }
+    engine = database.connect()
+    try:
+        with engine.begin() as connection:
+            if connection.execute(same).first() is None:
+                connection.execute(table.insert().values(row))
+    except SQLAlchemyError as error:
+        raise TransientError(f"the records cannot be written ({type(error).__name__}).") from None
+    finally:
+        engine.dispose()
+
+
+def note(decision: Decision) -> None:
+    """Write a decision that is only told of; one that cannot be written is said, for what it tells of is done."""
+    try:
+        write(decision)
+    except TransientError as error:
+        print(f"the decision is not in the records ({error})", flush=True)

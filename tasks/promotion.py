@@ -1,0 +1,186 @@
+"""The one path to an alias: registering, challenging, promoting and rolling back, each under the lock and with its decision."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks import moves, registry
+from tasks.decisions import Decision
+from tasks.moves import Held, Move
+from tasks.registry import Version
+
+log = logging.getLogger("anneal.reconcile")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was asked for is so: by this call, or already."""
+
+    version: str
+    words: str
+    changed: bool = True
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Nothing was moved, and why."""
+
+    words: str
+
+
+Outcome = Done | Refused
+
+
+@dataclass(frozen=True)
+class Why:
+    """The reason of a promotion, as its decision tells it."""
+
+    kind: str  # promote, canary
+    words: tuple[str, ...]
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def register(
+    name: str,
+    adapter: Path,
+    evaluate: Path,
+    tags: Mapping[str, str],
+    metrics: dict[str, float],
+    reference: Path | None = None,
+) -> Version:
+    """The registry's version of the artifact in `adapter/` with `tags`, made when it is new; a second call gives the first one's.
+
+    The newest version becomes @challenger unless it has an alias; one that the gate refused does not displace another whose canary is open.
+    """
+    version, _ = registry.register(name, adapter, evaluate, metrics, reference)
+    # A refusal comes before all other tags and a pass after them: a call that is cut short leaves no version passed that is not.
+    ordered = dict(sorted(tags.items(), key=lambda entry: (entry[0] == "gate") * (-1 if entry[1] == "refused" else 1)))
+    with moves.held(name) as now:
+        registry.put_tags(now.client, name, version.version, ordered)
+        newest = registry.versions(name, now.client)[0]
+        if newest.version == version.version and version.version not in now.model.aliases.values():
+            rival = _at(now, "challenger")
+            if tags.get("gate") != "refused" or rival is None or rival.tags.get("canary") != "open":
+                moves.carry_out(now, Move(name, version.version, (("challenger", version.version),)))
+        return registry.get(name, version.version, now.client)
+
+
+def challenge(version: Version) -> None:
+    """Make `version` the @challenger unless it is that or the champion already."""
+    with moves.held(version.name) as now:
+        move_to_challenger(now, version)
+
+
+def move_to_challenger(now: Held, version: Version) -> None:
+    """As `challenge`, for one who holds the lock."""
+    if version.version not in (now.model.aliases.get("champion"), now.model.aliases.get("challenger")):
+        moves.carry_out(now, Move(version.name, version.version, (("challenger", version.version),)))
+
+
+def promote(task: str, number: str, why: Why, force: bool = False) -> Outcome:
+    """Make version `number` the champion and the old champion @previous; nothing changes when it is so already.
+
+    Refused for a version that the gate has not passed, read again under the lock (`force` does it all the same, and the decision
+    says so), and for one that was never compared with transformers.
+    """
+    with moves.held(task) as now:
+        return promote_held(now, registry.get(task, number, now.client), why, force)
+
+
+def promote_held(now: Held, version: Version, why: Why, force: bool = False) -> Outcome:
+    """As `promote`, for one who holds the lock and has read `version` under it."""
+    planned = plan(now.model, version, why, force)
+    if isinstance(planned, Refused):
+        return planned
+    if planned is None:
+        return Done(version.version, f"version {version.version} is the champion", changed=bool(now.finished))
+    moves.carry_out(now, planned)
+    words = "; ".join(why.words)
+    log.warning("%s: version %s promoted: %s", version.name, version.version, words)
+    return Done(version.version, words)
+
+
+def plan(model: registry.Model, version: Version, why: Why, force: bool = False) -> Move | Refused | None:
+    """The move that makes `version` the champion, why there is none, or None when it is the champion. Pure."""
+    champion, number = model.aliases.get("champion"), version.version
+    tags = {name: None for name in ("rolled_back",) if name in version.tags}
+    tags |= {"canary": "promoted"} if version.tags.get("canary", "promoted") != "promoted" else {}
+    challenges = model.aliases.get("challenger") == number
+    if champion == number:
+        left = (("challenger", None),) if challenges else ()
+        return Move(model.name, number, left, tags, before=model.aliases) if left or tags else None
+    passed = version.tags.get("gate") == "passed"
+    if not passed and not force:
+        return Refused(
+            f"{model.name} version {number} was refused by the gate ({version.tags.get('gate_reasons', 'no reasons kept')}); "
+            f"`make promote MODEL={model.name} FORCE=1` promotes it all the same."
+        )
+    if "parity" not in version.tags:
+        return Refused(f"{model.name} version {number} was never loaded and compared with transformers: `make promote MODEL={model.name}` does so first.")
+    if why.kind == "canary":
+        tags = {"canary_reasons": "; ".join(why.words), **tags}
+    aliases = ((("previous", champion),) if champion else ()) + (("champion", number),)
+    aliases += (("challenger", None),) if challenges else ()
+    facts = {"version": number, "before": champion, "forced": not passed, **why.facts}
+    decision = Decision(model.name, why.kind, "promoted", why.words, facts)
+    return Move(model.name, number, aliases, tags, decision, model.aliases, gated=passed)
+
+
+def promote_challenger(task: str, who: str, force: bool = False, facts: Mapping[str, object] | None = None) -> Outcome:
+    """Make @challenger the champion because `who` asked for it."""
+    with moves.held(task) as now:
+        challenger = _at(now, "challenger")
+        if challenger is None:
+            for move in now.finished:
+                if ("champion", move.version) in move.aliases:
+                    return Done(move.version, f"the promotion of version {move.version}, which was cut short, is finished")
+            return Refused(f"{task} has no @challenger to promote: `make pipeline MODEL={task}` makes one.")
+        words = f"version {challenger.version} was promoted {who}"
+        return promote_held(now, challenger, Why("promote", (words,), facts or {}), force)
+
+
+def roll_back(task: str, who: str, facts: Mapping[str, object] | None = None) -> Outcome:
+    """Close an open canary, or else make @previous the champion again and mark the version that is left, so that no run promotes it by itself."""
+    with moves.held(task) as now:
+        for move in now.finished:
+            if move.decision is not None and move.decision.kind == "rollback":
+                return Done(move.version, f"{'; '.join(move.decision.reasons)} (it had been cut short)")
+        planned = plan_rollback(now.model, _at(now, "challenger"), who, facts or {})
+        if isinstance(planned, Refused):
+            return planned
+        moves.carry_out(now, planned)
+    words = "; ".join(planned.decision.reasons) if planned.decision else ""
+    log.warning("%s: %s", task, words)
+    return Done(planned.version, words)
+
+
+def plan_rollback(model: registry.Model, challenger: Version | None, who: str, facts: Mapping[str, object]) -> Move | Refused:
+    """The move that takes back an open canary, or else the champion. Pure."""
+    champion, previous = model.aliases.get("champion"), model.aliases.get("previous")
+    if challenger is not None and challenger.tags.get("canary") == "open":
+        number = challenger.version
+        words = f"the canary of version {number} was taken back {who}; the champion stays"
+        decision = Decision(model.name, "rollback", "rolled_back", (words,), {"version": number, **facts})
+        tags = {"rolled_back": "true", "canary_reasons": words, "canary": "rolled_back"}
+        return Move(model.name, number, (), tags, decision, model.aliases)
+    if previous is None or previous == champion:
+        return Refused(f"{model.name} has no @previous version to roll back to.")
+    words = f"version {champion or '?'} was rolled back to version {previous} {who}"
+    decision = Decision(model.name, "rollback", "rolled_back", (words,), {"version": champion, "to": previous, **facts})
+    # @previous goes last: until the rollback is whole, the version to go back to has an alias.
+    left = (("challenger", champion),) if champion else ()
+    aliases = (("champion", previous), *left, ("previous", None))
+    tags = {"rolled_back": "true"} if champion else {}
+    return Move(model.name, champion or previous, aliases, tags, decision, model.aliases)
+
+
+def finish(task: str) -> None:
+    """Finish what others were cut short in."""
+    with moves.held(task):
+        pass
+
+
+def _at(now: Held, which: str) -> Version | None:
+    number = now.model.aliases.get(which)
+    return None if number is None else registry.get(now.model.name, number, now.client)
