@@ -124,7 +124,7 @@ def test_a_bad_version_is_taken_back_by_itself_with_its_reasons_and_the_champion
     version = registry.get(TASK, "2")
     assert (version.tags["canary"], version.tags["rolled_back"]) == ("rolled_back", "true")
     assert "8 of 100 on the challenger, 0 of 400 on the champion" in version.tags["canary_reasons"]
-    assert decisions() == [("canary", "opened"), ("canary", "rolled_back")]
+    assert decisions()[1:] == [("canary", "opened"), ("canary", "rolled_back")]
     task = routes.read().tasks[TASK]
     assert task.canary == "off" and task.targets["champion"].version == "1" and registry.aliases(TASK)["champion"] == "1"
     assert reconciler.said == {}
@@ -189,7 +189,7 @@ def test_commands_of_the_dashboard_are_carried_out_once_and_answered(world: Worl
     reconciler.turn()
     assert results()[0] == "version 2 was promoted by key ann" and results()[1] == "version 2 was rolled back to version 1 by key ann"
     assert results()[2].startswith("things has no @previous")
-    assert routes.read().tasks[TASK].targets["champion"].version == "1" and decisions()[1:] == [("promote", "promoted"), ("rollback", "rolled_back")]
+    assert routes.read().tasks[TASK].targets["champion"].version == "1" and decisions()[2:] == [("promote", "promoted"), ("rollback", "rolled_back")]
     reconciler.turn()
     assert len(results()) == 3
 
