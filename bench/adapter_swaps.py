@@ -116,24 +116,16 @@ class Streams(threading.Thread):
             self.versions.add(answer.headers["x-anneal-version"])
 
 
-def promote(number: str) -> None:
-    """Make version `number` the champion."""
-    from tasks import promotion
-
-    outcome = promotion.promote(TASK, number, promotion.Why("promote", ("the bench swaps",)))
-    if isinstance(outcome, promotion.Refused):
-        raise SystemExit(outcome.words)
-
-
 def swap(count: int) -> list[float]:
     """Move @champion `count` times, each when the one before is drained and unloaded; seconds from the alias to the gateway's new table."""
     from tasks import params as settings
+    from tasks import promotion
     from tasks.serve.reconcile import desired, gateway, once
 
     params, reader, seconds = settings.load(), desired.Reader(), []
     for i in range(count):
         started = time.monotonic()
-        promote(str(i % (VERSIONS - 1) + 1))
+        promotion.promote(TASK, str(i % (VERSIONS - 1) + 1), promotion.Why("promote", ("the bench swaps",)))
         outcome = once(params, reader.read)
         while (seen := gateway.look(params.gateway)) is None or seen.revision < outcome.table.revision:
             time.sleep(0.01)
@@ -150,12 +142,12 @@ def rollbacks(key: str) -> dict[str, float]:
 
     The next answer comes as long after that as one takes.
     """
-    from tasks import database
+    from tasks import database, promotion
 
     found = {}
     for how in ("dashboard", "command line"):
-        promote("1")
-        promote("2")
+        for number in ("1", "2"):
+            promotion.promote(TASK, number, promotion.Why("promote", ("the bench swaps",)))
         with process("tasks.serve.reconcile"):
             _until_answered_by("2", key)
             started = time.monotonic()
