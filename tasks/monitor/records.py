@@ -80,7 +80,10 @@ def _plain(row: Any) -> dict:
 
 
 def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> Found:
-    """Corrections {id, at, correction, *ASKED} of the version's answers up to `now` that `window` has not taken; the first of each request counts."""
+    """Corrections {id, at, correction, *ASKED} of the version's answers up to `now` that `window` has not taken.
+
+    The first of each request counts, and it alone: a request is bet on once. Elsewhere the newest does (docs/operations.md).
+    """
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
     wanted = select(feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, *ASKED).select_from(joined)
     wanted = wanted.where(_of(task, artifact), feedback.c.at > window.since, feedback.c.at <= now)
