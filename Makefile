@@ -1,12 +1,13 @@
 # The front door. `make help` lists it.
 MODEL ?= triage
 PY := .venv/bin/python
+PYTEST = $(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(if $(ONLY),-k "$(ONLY)")
 
 # A shell that forbids bytecode makes every start several seconds slower.
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport PYTHONHOME
-.PHONY: help setup pipeline test lint up down ui key monitor retrain decisions promote rollback drift-demo lock
+.PHONY: help setup pipeline test check lint up down ui key monitor retrain decisions promote rollback drift-demo lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,11 +19,14 @@ setup: ## the environment in .venv (DEVICE=cpu|gpu; found when not given)
 pipeline: setup ## raw data to a served model (MODEL=triage)
 	@$(PY) -m flows.pipeline $(MODEL)
 
-test: setup ## all tests (ANNEAL_ALL_TESTS=1: none may be skipped)
-	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+test: setup ## the tests (ONLY=word: those with the word in their name; ANNEAL_ALL_TESTS=1: also those that take minutes, and none may be skipped)
+	@$(PYTEST) --durations=10 $(if $(filter 1,$(ANNEAL_ALL_TESTS)),,-m "not minutes")
 
-lint: setup ## style and imports
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && .venv/bin/lint-imports
+check: lint ## what takes less than a minute: style, imports, types, and the tests that train nothing and start nothing
+	@$(PYTEST) -m "not slow"
+
+lint: setup ## style, imports and types
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && .venv/bin/lint-imports --no-logo && $(PY) -m mypy
 
 up: setup ## the whole local system, supervised: Prefect, MLflow, vLLM, gateway, reconciler, schedules
 	@$(PY) -m tasks.serve.local up

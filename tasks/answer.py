@@ -19,11 +19,22 @@ Classes = Mapping[str, frozenset[str]]  # label column: the values it may have
 
 
 class AnswerFormat(Protocol):
-    """How answers are written and read. `columns`: what an answer holds, in the order in which it is written; those of rows where it `is_invertible`."""
+    """How answers are written and read."""
 
-    columns: tuple[str, ...]
-    is_json: bool
-    is_invertible: bool
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What an answer holds, in the order in which it is written."""
+        ...
+
+    @property
+    def is_json(self) -> bool:
+        """Whether an answer is a JSON object."""
+        ...
+
+    @property
+    def is_invertible(self) -> bool:
+        """Whether its columns are those of the rows that it was made of."""
+        ...
 
     def write(self, row: Mapping[str, object]) -> str:
         """The answer as the model should write it, from a row's (or an answer's) columns."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 Json = TypeVar("Json")
 JOINER = "\u2060"
@@ -110,10 +110,11 @@ def of_folder(folder: Path) -> SpecialTexts:
     return _special_texts(added, template.read_text(encoding="utf-8") if template.exists() else "")
 
 
-def _added_tokens(text: str) -> list[dict]:
+def _added_tokens(text: str) -> list[dict[str, Any]]:
     """`added_tokens` of a tokenizer.json. It stands at the top, before megabytes of vocabulary that the gateway need not read."""
     if start := re.search(r'"added_tokens"\s*:\s*(?=\[)', text):
-        return json.JSONDecoder().raw_decode(text, start.end())[0]
+        added: list[dict[str, Any]] = json.JSONDecoder().raw_decode(text, start.end())[0]
+        return added
     return []
 
 

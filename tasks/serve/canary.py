@@ -44,7 +44,7 @@ class Verdict:
 
     what: str
     reasons: tuple[str, ...]
-    facts: dict = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def wealth(challenger: Any, failures: Any, share: float) -> Any:

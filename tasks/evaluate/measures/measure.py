@@ -3,14 +3,14 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluate.predictions import Prediction
 
-Rows = NDArray[np.float64]  # (rows,), or (rows, parts) where `value` is not the mean of one number a row
+Rows: TypeAlias = NDArray[np.float64]  # (rows,), or (rows, parts) where `value` is not the mean of one number a row
 Kind = Literal["share", "score", "ratio"]
 
 REFUSED = re.compile(r"[^\w.-]+")  # MLflow takes letters, digits and _-./: and blanks; a / would be a folder of the plots
