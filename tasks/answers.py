@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.chat import collate, decode_answer, encode, encode_prompt, load_tokenizer
+from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
 
 
@@ -24,6 +25,7 @@ def load(weights: Path, adapter: Path | None = None) -> Any:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(weights, dtype=compute_dtype(), attn_implementation=attention())
+    make_greedy(model)
     model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))  # see tasks/train/fit.py
     if adapter is not None:
         from peft import PeftModel
@@ -69,12 +71,12 @@ def _generate(model: Any, tokenizer: Any, dialogues: list[list[dict]], max_new_t
     prompts = [encode_prompt(tokenizer, messages) for messages in dialogues]
     batch = collate([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts], tokenizer.pad_token_id)
     inputs = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
-    out = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    ends = stop_ids(tokenizer, model)
+    out = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
     answers = []
     for tokens in out[:, inputs["input_ids"].shape[1] :].tolist():
-        finished = tokenizer.eos_token_id in tokens
-        kept = tokens[: tokens.index(tokenizer.eos_token_id)] if finished else tokens
-        answers.append({"text": decode_answer(tokenizer, kept), "token_ids": kept, "finished": finished})
+        end = next((place for place, token in enumerate(tokens) if token in ends), None)
+        answers.append({"text": decode_answer(tokenizer, tokens[:end]), "token_ids": tokens[:end], "finished": end is not None})
     return answers
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from tasks import stage
+from tasks.decoding import make_greedy
 from tasks.errors import AnnealError, TransientError
 from tasks.files import sha256, whole_directory, write_json
 from tasks.section import Section
@@ -37,8 +38,12 @@ class Base(Section):
 def base(params: Base, weights: Path) -> None:
     """Verify the source's SHA-256 and write `weights/`: bf16 safetensors, tokenizer, chat template, source.json.
 
-    Raises AnnealError when the source is missing, its hash differs, or it has no chat template.
+    Raises AnnealError when the source is missing, its hash differs, or it has no chat template that can be trained with.
     """
+    from transformers import AutoTokenizer
+
+    from tasks.chat_template import problem
+
     source = _locate(params)
     _verify(params, source)
     with whole_directory(weights) as folder:
@@ -46,6 +51,8 @@ def base(params: Base, weights: Path) -> None:
         template = folder / "chat_template.jinja"
         if not template.exists():
             raise AnnealError(f"base {source.name}: its tokenizer has no chat template; use an instruction-tuned base, or add chat_template.jinja to the folder.")
+        if words := problem(AutoTokenizer.from_pretrained(folder, trust_remote_code=False)):
+            raise AnnealError(f"base {source.name}: {words}.")
         write_json(
             folder / "source.json",
             {
@@ -112,9 +119,7 @@ def _convert(source: Path, folder: Path) -> None:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     gguf = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
     place = source.parent if source.is_file() else source
     # Without dequantize the GGUF weights stay packed and cannot be saved.
@@ -128,6 +133,7 @@ def _convert(source: Path, folder: Path) -> None:
             raise  # the machine's trouble, not the files'
         words = " ".join(str(error).split())[:200]
         raise AnnealError(f"base {source.name} cannot be loaded ({words}): use one whose files are whole and whose architecture transformers knows.") from None
+    make_greedy(model)  # transformers refuses to save some configs that it loads
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

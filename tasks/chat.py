@@ -5,16 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from tasks import special
+from tasks.chat_template import NO_SYSTEM, has_date, render, text
 from tasks.errors import AnnealError
 
 
 def load_tokenizer(weights: Path) -> Any:
-    """The tokenizer in `weights/`; AnnealError when it has no chat template."""
+    """The tokenizer in `weights/`, which pads with its end of turn when it has no padding token; AnnealError when it has no chat template."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(weights)
     if not tokenizer.chat_template:
         raise AnnealError(f"{weights} has a tokenizer without a chat template: use an instruction-tuned base.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # never read: `collate` masks padding by place
     return tokenizer
 
 
@@ -30,7 +33,7 @@ def _special_texts(tokenizer: Any, _template: str, _tokens: tuple[str, ...]) -> 
 
 def encode_prompt(tokenizer: Any, messages: list[dict]) -> list[int]:
     """Token ids of `messages` as the model sees them when it is about to answer; special tokens in them are text."""
-    return _render(tokenizer, special_texts(tokenizer).neutral_in(messages), add_generation_prompt=True)
+    return render(tokenizer, special_texts(tokenizer).neutral_in(messages), add_generation_prompt=True)
 
 
 def encode_answer(tokenizer: Any, answer: str) -> list[int]:
@@ -41,10 +44,6 @@ def encode_answer(tokenizer: Any, answer: str) -> list[int]:
 def decode_answer(tokenizer: Any, tokens: list[int]) -> str:
     """The text of an answer, as it was before `encode_answer`."""
     return special_texts(tokenizer).original(tokenizer.decode(tokens, skip_special_tokens=True))
-
-
-def _render(tokenizer: Any, messages: list[dict], **more: object) -> list[int]:
-    return tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **more)["input_ids"]
 
 
 def encode(tokenizer: Any, row: dict) -> dict:
@@ -60,15 +59,25 @@ def check_template(tokenizer: Any, row: dict) -> None:
     token than the one generation stops at, trains a model that answers gibberish or never stops.
     """
     ours = encode(tokenizer, row)["input_ids"]
-    dialogue = [*row["messages"], {"role": "assistant", "content": row["answer"]}]
-    whole = _render(tokenizer, special_texts(tokenizer).neutral_in(dialogue))
+    dialogue = special_texts(tokenizer).neutral_in([*row["messages"], {"role": "assistant", "content": row["answer"]}])
+    whole = render(tokenizer, dialogue)
     if whole[: len(ours)] == ours:
-        return
+        return _check_that_all_is_said(tokenizer, dialogue)
     at = next((i for i, (a, b) in enumerate(zip(ours, whole, strict=False)) if a != b), min(len(ours), len(whole)))
     raise AnnealError(
         f"the chat template does not fit: at token {at} a whole dialogue reads {tokenizer.decode(whole[at : at + 4])!r}, prompt + answer + eos reads "
         f"{tokenizer.decode(ours[at : at + 4])!r}; correct chat_template.jinja or eos_token of the base."
     )
+
+
+def _check_that_all_is_said(tokenizer: Any, dialogue: list[dict]) -> None:
+    """Raise AnnealError when a message is not in the prompt, as where a template knows no system message, or when today's date is."""
+    whole = text(tokenizer, dialogue) or ""
+    for message in dialogue:
+        if message["content"].strip() not in whole:
+            raise AnnealError(f"the base's {NO_SYSTEM if message['role'] == 'system' else 'chat template changes the words of a message; correct chat_template.jinja'}.")
+    if has_date(tokenizer):
+        raise AnnealError("the base's chat template writes today's date into each prompt: make the base again (its stage says how).")
 
 
 def shared_prefix(rows: list[dict]) -> list[int]:

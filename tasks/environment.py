@@ -19,7 +19,9 @@ DEFAULTS = {
     # A forked tokenizer pool warns on every line.
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
-    "TQDM_MININTERVAL": "5",  # seconds: in a log every step of a bar is a line
+    # Other libraries' progress bars: in a log every step of a bar is a line, and none of them is Anneal's.
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
 }
 
 

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from tasks import stage
 from tasks.card import write_card
-from tasks.chat import load_tokenizer
 from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_json
 from tasks.merge import merged_model
 from tasks.section import Section
@@ -29,9 +28,11 @@ def package(params: Package, parent: Path, trained: Path, prepared: Path, metric
 
     Raises AnnealError when the merged weights diverge from adapter-on-parent.
     """
+    from transformers import AutoTokenizer
+
     params = params.model_copy(update={"title": params.title or card.stem})
     source = read_json(parent / "source.json")
-    tokenizer = load_tokenizer(parent)
+    tokenizer = AutoTokenizer.from_pretrained(parent)  # as it came, not as it pads in a batch
     model, divergence = merged_model(parent, trained, read_jsonl(prepared / "test.jsonl"), params.max_divergence)
     with whole_directory(weights) as folder:
         model.save_pretrained(folder)
@@ -49,7 +50,8 @@ def package(params: Package, parent: Path, trained: Path, prepared: Path, metric
         parts = {file.name: sha256(file) for file in sorted(folder.iterdir())}
         facts = {"artifact_sha256": sha256(folder), "parts": parts, "base_sha256": source["weights_sha256"], "template_sha256": source["template_sha256"], "divergence": divergence}
         write_json(folder / "artifact.json", facts)
-        write_card(params, source, read_json(metrics), read_json(intervals), facts, folder / "README.md")
+        stands_on = {**source, "card_name": parent.parent.name} if "parent" in source else source  # a model of ours, not the base far below it
+        write_card(params, stands_on, read_json(metrics), read_json(intervals), facts, folder / "README.md")
         card.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / "README.md", card)
 

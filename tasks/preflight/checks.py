@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from tasks.errors import ParamsError
 from tasks.params import Params, lineage, load, model_of
-from tasks.preflight import columns, layers, measures, sections, serving, sources, suites
+from tasks.preflight import columns, layers, measures, sections, serving, sources, suites, turns
 
 
 def ready(model: str, say: Callable[[str], None]) -> Params:
@@ -51,6 +51,8 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     yield from measures.problems_of_quality(params)
     for name in rows:
         yield from serving.problems_of_base(params, name)
+    for name in rows:
+        yield from turns.problems(params, name)
     for name in rows:
         yield from layers.problems(params, name)
 

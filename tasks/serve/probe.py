@@ -123,7 +123,7 @@ def check_parity(url: str, model: str, tokenizer_folder: Path, predictions: list
         raise AnnealError(
             f"EOS mismatch: {len(endless)} of {len(predictions)} answers end with transformers and not with vLLM (rows {', '.join(endless[:3])}); the deployment is refused."
         )
-    parity = agreement(ours, forced, [_without_eos(found["token_ids"], tokenizer.eos_token_id) for found in answers])
+    parity = agreement(ours, forced, [_without_end(found["token_ids"], set(tokenizer.all_special_ids)) for found in answers])
     if parity.share < min_agreement:
         raise AnnealError(
             f"vLLM and transformers agree on {parity.share:.1%} of the tokens of {parity.prompts} answers, "
@@ -143,5 +143,5 @@ def agreement(ours: list[list[int]], forced: list[list[int]], theirs: list[list[
     return Parity(len(ours), equal / tokens if tokens else 1.0, before / total if total else 1.0, identical)
 
 
-def _without_eos(tokens: list[int], eos: int) -> list[int]:
-    return tokens[:-1] if tokens and tokens[-1] == eos else tokens
+def _without_end(tokens: list[int], ends: set[int]) -> list[int]:
+    return tokens[:-1] if tokens and tokens[-1] in ends else tokens

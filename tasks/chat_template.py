@@ -1,0 +1,83 @@
+"""What a chat template must not do: refuse or drop a message, change from one day to the next, or take text for the end of a turn."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tasks.errors import AnnealError
+from tasks.special import of_tokenizer
+
+Message = dict[str, str]
+DATE = "@@today@@"  # stands where a template asks for the time
+HARMLESS = "a"
+
+
+def render(tokenizer: Any, messages: Sequence[Message], **more: object) -> list[int]:
+    """Token ids of `messages`, whose special texts are neutral already; AnnealError when the template does not take them."""
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=True, **more)["input_ids"]
+    except TemplateError as error:
+        raise AnnealError(_refusal(tokenizer, messages, str(error))) from None
+
+
+def text(tokenizer: Any, messages: Sequence[Message], **more: object) -> str | None:
+    """The same as text; None when the template does not take them."""
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(list(messages), tokenize=False, **more)
+    except TemplateError:
+        return None
+
+
+def problem(tokenizer: Any) -> str | None:
+    """Why no dialogue can be trained with this tokenizer and its template, in one clause; None when one can."""
+    if tokenizer.eos_token_id is None:
+        return "its tokenizer names no eos_token, so no answer would ever end; set eos_token in tokenizer_config.json to what ends a turn"
+    if text(tokenizer, [_user(HARMLESS)]) is None:
+        return "its chat template refuses a single question; correct chat_template.jinja"
+    if has_date(tokenizer):
+        return (
+            "its chat template writes today's date into each prompt, so that tomorrow's prompts would not be those it was trained on; "
+            "put a fixed date in place of strftime_now in chat_template.jinja of the base's folder"
+        )
+    texts = of_tokenizer(tokenizer)
+    forged = "".join(texts.neutral(token) for token in sorted({*texts.texts, *tokenizer.all_special_tokens}))
+    if _specials(tokenizer, forged) != _specials(tokenizer, HARMLESS):
+        return "its tokenizer takes a text for a special token even with a word joiner in it, so that a text could end a turn; use another base"
+    return None
+
+
+def has_date(tokenizer: Any) -> bool:
+    """Whether the time of day or the date becomes part of a prompt."""
+    dialogues = ([_user(HARMLESS)], [_system(HARMLESS), _user(HARMLESS)])
+    return any(DATE in (text(tokenizer, messages, strftime_now=lambda _: DATE) or "") for messages in dialogues)
+
+
+def takes_system(tokenizer: Any) -> bool:
+    """Whether a system message is part of the prompt, neither refused nor dropped."""
+    mark = "Answer in rhymes"
+    return mark in (text(tokenizer, [_system(mark), _user(HARMLESS)]) or "")
+
+
+def _refusal(tokenizer: Any, messages: Sequence[Message], why: str) -> str:
+    if messages and messages[0]["role"] == "system" and not takes_system(tokenizer):
+        return f"the base's {NO_SYSTEM} ({why[:80]})."
+    return f"the base's chat template refuses a dialogue of {', '.join(message['role'] for message in messages)} ({why[:80]}); correct chat_template.jinja."
+
+
+NO_SYSTEM = "chat template takes no system message: leave out prepare.system and put the instruction into prepare.user"
+
+
+def _specials(tokenizer: Any, content: str) -> list[int]:
+    known = set(tokenizer.all_special_ids)
+    return [token for token in render(tokenizer, [_user(content)], add_generation_prompt=True) if token in known]
+
+
+def _user(content: str) -> Message:
+    return {"role": "user", "content": content}
+
+
+def _system(content: str) -> Message:
+    return {"role": "system", "content": content}
