@@ -24,6 +24,8 @@ class Stub:
     token_delay: float = 0.0  # seconds between pieces of a stream
     slots: int = 10_000  # requests worked on at once; the others wait, as in vLLM
     answer: Callable[[dict], str] = lambda body: ANSWER  # body of a request → text of its answer
+    tokens: Callable[[dict], tuple[list[int], list[int]]] | None = None  # body → token ids of its prompt and of its answer
+    max_model_len: int | None = None  # tokens; more are refused, where `tokens` counts them
     die_after: int | None = None  # pieces of a stream after which the connection breaks; 0 breaks an answer without a stream too
     status: int = 200  # of every answer, when it is not 200
     healthy: bool = True
@@ -72,6 +74,8 @@ class Stub:
             return await _refuse(send, 404, f"The model `{body.get('model')}` does not exist.", "NotFoundError")
         if self.status != 200:
             return await _refuse(send, self.status, "planted", "InternalServerError")
+        if self.tokens and self.max_model_len is not None and len(self.tokens(body)[0]) + body["max_tokens"] > self.max_model_len:
+            return await _refuse(send, 400, f"This model's maximum context length is {self.max_model_len} tokens. Please reduce …", "BadRequestError")
         self._free = self._free or asyncio.Semaphore(self.slots)
         try:
             async with self._free:
@@ -86,6 +90,8 @@ class Stub:
     async def _work(self, receive: Callable, send: Callable, body: dict, chat: bool) -> None:
         await _pause(receive, self.delay)
         answer = _answer(body, self.answer(body), chat)
+        if self.tokens and body.get("return_token_ids"):
+            answer["prompt_token_ids"], answer["choices"][0]["token_ids"] = self.tokens(body)
         if self.die_after == 0:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json"), (b"content-length", b"1000")]})
             raise RuntimeError("planted: the backend died")

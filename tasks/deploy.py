@@ -137,10 +137,15 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
 
 
 def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
-    """A smoke test and the parity check of `version` at `url`."""
-    predictions = read_jsonl(folder(version, "evaluate") / "predictions.jsonl")[: params.parity_prompts]
-    longest = max(len(row["token_ids"]) for row in predictions)
-    adapter = folder(version, "adapter")
-    if not probe.ask(url, name(version), of_folder(adapter).neutral_in(predictions[0]["messages"]), longest + 16)["text"]:
+    """A smoke test and the parity check of `version` at `url`, on rows that a server of this length can answer."""
+    adapter, predictions = folder(version, "adapter"), read_jsonl(folder(version, "evaluate") / "predictions.jsonl")
+    kept, too_long = probe.answerable(adapter, predictions, params.parity_prompts, params.max_model_len)
+    what = f"longer than deploy.max_model_len, {params.max_model_len} tokens, with their answers"
+    if not kept:
+        raise AnnealError(f"{name(version)} cannot be verified: all {len(predictions)} test rows are {what}; raise it in params.yaml.")
+    if too_long:
+        shown = ", ".join(too_long[:5]) + (" …" if len(too_long) > 5 else "")
+        print(f"{name(version)}: the parity check leaves out {len(too_long)} of the test rows, {what}: {shown}", flush=True)
+    if not probe.ask(url, name(version), of_folder(adapter).neutral_in(kept[0]["messages"]), 1 + len(kept[0]["token_ids"]))["text"]:
         raise AnnealError(f"{name(version)} answers nothing to a smoke test; the deployment is refused.")
-    return probe.check_parity(url, name(version), adapter, predictions, longest + 16, params.min_agreement)
+    return probe.check_parity(url, name(version), adapter, kept, params.max_model_len, params.min_agreement)

@@ -11,6 +11,7 @@ from tasks.serve import supervisor
 from tasks.serve.loopback import client
 
 PATIENCE = 120.0  # seconds for one answer
+SLACK = 16  # tokens that an answer may be longer than the longest of transformers
 ENDED = -1  # where vLLM ended its turn and the answer goes on
 
 
@@ -100,8 +101,26 @@ def _complete(url: str, model: str, prompt: list[int], max_tokens: int) -> list[
     return _post(url, "completions", {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "return_token_ids": True})["choices"][0]["token_ids"]
 
 
-def check_parity(url: str, model: str, tokenizer_folder: Path, predictions: list[dict], max_tokens: int, min_agreement: float) -> Parity:
-    """Compare vLLM's greedy answers with those that transformers gave in `predictions`.
+def answerable(tokenizer_folder: Path, predictions: list[dict], count: int, max_model_len: int) -> tuple[list[dict], list[str]]:
+    """(the first `count` of `predictions` that a server of `max_model_len` tokens can answer again, the ids of those passed over).
+
+    Prompt, answer and end of turn must fit. Evaluation asked these rows without the server's limit.
+    """
+    tokenizer = load_tokenizer(tokenizer_folder)
+    kept: list[dict] = []
+    too_long: list[str] = []
+    for row in predictions:
+        if len(kept) == count:
+            break
+        if len(encode_prompt(tokenizer, row["messages"])) + len(row["token_ids"]) + 1 > max_model_len:
+            too_long.append(row["id"])
+        else:
+            kept.append(row)
+    return kept, too_long
+
+
+def check_parity(url: str, model: str, tokenizer_folder: Path, predictions: list[dict], max_model_len: int, min_agreement: float) -> Parity:
+    """Compare vLLM's greedy answers with those that transformers gave in `predictions`, each of which is `answerable`.
 
     Raises AnnealError for another prompt (template mismatch), an answer that does not end where it should (EOS
     mismatch), or a share of equal tokens below `min_agreement`. Equality is not asked for: bf16 sums differ in order.
@@ -109,9 +128,11 @@ def check_parity(url: str, model: str, tokenizer_folder: Path, predictions: list
     tokenizer = load_tokenizer(tokenizer_folder)
     prompts = [encode_prompt(tokenizer, row["messages"]) for row in predictions]
     ours = [row["token_ids"] for row in predictions]
+    longest = max(map(len, ours)) + SLACK
+    rooms = [min(longest, max_model_len - len(prompt)) for prompt in prompts]
     dialogues = special_texts(tokenizer).neutral_in([row["messages"] for row in predictions])
     with ThreadPoolExecutor(len(predictions)) as pool:
-        answers = list(pool.map(lambda messages: ask(url, model, messages, max_tokens), dialogues))
+        answers = list(pool.map(lambda messages, room: ask(url, model, messages, room), dialogues, rooms))
         forced = list(pool.map(lambda pair: next_tokens(url, model, *pair), zip(prompts, ours, strict=True)))
     for row, prompt, found in zip(predictions, prompts, answers, strict=True):
         if found["prompt_token_ids"] != prompt:
