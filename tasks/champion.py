@@ -9,7 +9,7 @@ from tasks.answer import format_of
 from tasks.errors import ParamsError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Rows
-from tasks.evaluate.predictions import read
+from tasks.evaluate.predictions import check_pairs, read
 from tasks.files import read_json, read_jsonl, whole_directory, write_jsonl
 from tasks.gate import Check, Rivals, Verdict, gate
 from tasks.params import Model
@@ -20,6 +20,7 @@ from tasks.section import suggestion
 def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) -> Verdict:
     """The gate's verdict on the model whose evaluation is in `reports/evaluate`, against parent and champion."""
     tuned, parent = (read_jsonl(reports / part / "predictions.jsonl") for part in ("predict", "baseline"))
+    check_pairs(tuned, parent)
     champion = registry.alias(name, "champion")
     artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
     rival = None

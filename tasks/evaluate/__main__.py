@@ -12,7 +12,7 @@ from tasks.evaluate.classes import pairs, per_class_f1
 from tasks.evaluate.comparison import interval
 from tasks.evaluate.measures.measure import slug
 from tasks.evaluate.params import Evaluate
-from tasks.evaluate.predictions import Prediction, known_classes, read
+from tasks.evaluate.predictions import Prediction, check_pairs, known_classes, read
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_text
 
 SPLITS = ("train", "validation", "test")
@@ -26,8 +26,9 @@ def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, ou
     form = format_of(read_json(prepared / "format.json")["answer"])
     every = [row for split in SPLITS if (file := prepared / f"{split}.jsonl").exists() for row in read_jsonl(file)]
     classes = known_classes(every, form, params.labels)
-    answers = {"parent": baseline, "tuned": predict}
-    predictions = {who: read(read_jsonl(folder / "predictions.jsonl"), form, classes) for who, folder in answers.items()}
+    answers = {who: read_jsonl(folder / "predictions.jsonl") for who, folder in (("parent", baseline), ("tuned", predict))}
+    check_pairs(answers["tuned"], answers["parent"])
+    predictions = {who: read(given, form, classes) for who, given in answers.items()}
     table = measures.of(params, form)
     rows = {who: {name: measure.rows(given) for name, measure in table.items()} for who, given in predictions.items()}
     metrics = {who: {name: table[name].value(scores) for name, scores in given.items()} for who, given in rows.items()}

@@ -1,11 +1,12 @@
 """A model's answers to the held-out rows as they are measured: read once, by the owner of what an answer is."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.answer import AnswerFormat, Classes, problem
 from tasks.clean import clean
+from tasks.errors import AnnealError
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,13 @@ class Prediction:
 def read(rows: Iterable[Mapping[str, Any]], form: AnswerFormat, classes: Classes) -> list[Prediction]:
     """The rows of a predictions.jsonl as predictions."""
     return [_prediction(row, form, classes) for row in rows]
+
+
+def check_pairs(tuned: Sequence[Mapping[str, Any]], parent: Sequence[Mapping[str, Any]]) -> None:
+    """Raise AnnealError unless both answered the same rows in the same order: paired tests take them side by side."""
+    ours, theirs = ([(row["id"], row["expected"]) for row in rows] for rows in (tuned, parent))
+    if ours != theirs:
+        raise AnnealError("the parent's answers are to other rows than the tuned model's: run `dvc repro` to make both again.")
 
 
 def known_classes(rows: Iterable[Mapping[str, Any]], form: AnswerFormat, labels: Iterable[str]) -> dict[str, frozenset[str]]:

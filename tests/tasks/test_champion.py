@@ -163,3 +163,9 @@ def test_without_a_named_measure_the_first_label_decides(place):
 
 def test_a_parent_without_a_valid_answer_says_little(place):
     assert verdict(place).reasons[1].endswith("; the parent gives no valid answer, so this says little")
+
+
+def test_answers_to_other_rows_are_not_compared(place):
+    write_jsonl(place.reports / "baseline" / "predictions.jsonl", tuned(place)[::-1])
+    with pytest.raises(AnnealError, match="the parent's answers are to other rows than the tuned model's"):
+        verdict(place)
