@@ -1,4 +1,4 @@
-"""What a task is asked and what its answers must be: read from a version's `format.json` and `reference/classes.json`."""
+"""What a task is asked and what its answers must be, from a version's `format.json` and `reference/classes.json`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ REGISTER = "register the model again with `make pipeline`"
 
 @dataclass(frozen=True)
 class Contract:
-    """The templates of one version and the format of its answers; the same functions as in training read and write them."""
+    """The templates of one version and the format of its answers, read and written by the functions of training."""
 
     system: str | None  # no system message when it is null
     user: str
@@ -27,7 +27,10 @@ class Contract:
     special: SpecialTexts = USUAL  # to the version's tokenizer
 
     def check(self, text: str) -> dict[str, str] | None:
-        """`{column: text}` of what a model wrote, its labels cleaned; None when it is not a whole answer with labels of known classes."""
+        """`{column: text}` of what a model wrote, its labels cleaned.
+
+        None when it is not a whole answer with labels of known classes.
+        """
         columns = answer.valid(self.form, text, self.classes)
         return columns and {name: clean(value) if name in self.classes else value for name, value in columns.items()}
 
@@ -36,17 +39,19 @@ class Contract:
         return answer.problem(self.form, value, self.classes)
 
     def agrees(self, output: str | None, correction: Mapping[str, str], labels: Sequence[str]) -> bool | None:
-        """Whether a logged answer of this version says what a person's correction says, in the `labels` (in all of it, where it names none of them).
+        """Whether a logged answer of this version says what a person's correction says.
 
-        None when the correction is of columns that this version does not answer with: another version's answer was corrected.
+        They are compared in the `labels`, or in all columns where the correction names none of them. None when it names
+        no column that this version answers with: the format has changed since.
         """
         right = {column: text for column, text in correction.items() if column in self.form.columns}
         return answer.agrees(self.form.read(output or ""), right, labels) if right else None
 
     def row(self, given: object) -> dict[str, str]:
-        """The cleaned input columns of `given`: `{column: text}`, or one text for all of them; AnnealError says what does not fit.
+        """The cleaned input columns of `given` (`{column: text}`, or one text for all); AnnealError says what does not fit.
 
-        A text for several columns: its first line (without `Subject:`) is the first, the rest is the last; a single line is both.
+        A text for several columns: its first line (without `Subject:`) is the first, the rest is the last;
+        a single line is both.
         """
         values = self._columns_of(given) if isinstance(given, str) else given
         needed = ", ".join(self.inputs)
@@ -67,7 +72,10 @@ class Contract:
             return {self.inputs[0]: text}
         if first[: len("subject:")].lower() == "subject:":
             first = first[len("subject:") :]
-        return dict.fromkeys(self.inputs, "") | {self.inputs[0]: first, self.inputs[-1]: rest if rest.strip() else first}
+        return dict.fromkeys(self.inputs, "") | {
+            self.inputs[0]: first,
+            self.inputs[-1]: rest if rest.strip() else first,
+        }
 
     def messages(self, row: Mapping[str, str]) -> list[dict[str, str]]:
         """What the model is asked about `row`, exactly as in training."""
@@ -76,7 +84,7 @@ class Contract:
 
 
 def load(folder: Path) -> Contract:
-    """The contract of the version kept in `folder`; AnnealError when its format.json is missing or says something else."""
+    """The contract of the version kept in `folder`; AnnealError when its format.json is missing or is not one."""
     file, artifact, known = folder / "format.json", folder / "artifact.json", folder / "reference" / "classes.json"
     spec = read_json(file)
     try:
@@ -85,7 +93,7 @@ def load(folder: Path) -> Contract:
         raise AnnealError(f"{file} lacks {error}: {REGISTER}.") from None
     for text in (user, spec["answer"]):
         if isinstance(text, str) and (reason := template.problem(text)):
-            raise AnnealError(f"{file}: the template {text!r} does not parse: {reason}; correct params.yaml and {REGISTER}.")
+            raise AnnealError(f"{file}: the template {text!r} does not parse: {reason}; correct it and {REGISTER}.")
     labels = read_json(known) if known.exists() else {}  # older versions have none
     classes = {label: frozenset(values) for label, values in labels.items() if values and label in form.columns}
     sha256 = read_json(artifact).get("template_sha256") if artifact.exists() else None

@@ -9,6 +9,7 @@ from tests.house.project import ROOT, imported, parse
 
 OWN = {"tasks", "flows", "bench"}
 LINE = "sys.path.insert(0, str(Path(__file__).parent.parent))"
+MAIN = 'if __name__ == "__main__":\n    main()\n'
 START = """
 import runpy, sys
 usual = sys.path[1:]
@@ -20,10 +21,15 @@ for script in sys.argv[1:]:
 """
 
 
+def scripts(root: Path) -> list[Path]:
+    """The files of bench/ that can be run; the others are their parts."""
+    return [file for file in sorted((root / "bench").glob("*.py")) if "__main__" in file.read_text(encoding="utf-8")]
+
+
 def unfindable(root: Path) -> list[str]:
     """Scripts that import the project's code before they say where it is, and those whose first lines give another command."""
     wrong = []
-    for script in sorted((root / "bench").glob("*.py")):
+    for script in scripts(root):
         tree, path = parse(script), script.relative_to(root).as_posix()
         lines = [line for name, line in imported(script, f"bench.{script.stem}") if name.partition(".")[0] in OWN]
         said = [node.lineno for node in tree.body if ast.unparse(node) == LINE]
@@ -39,13 +45,17 @@ def test_each_script_finds_the_project() -> None:
 
 
 def test_each_script_starts() -> None:
-    scripts = sorted(script.relative_to(ROOT).as_posix() for script in (ROOT / "bench").glob("*.py"))
-    done = subprocess.run([sys.executable, "-c", START, *scripts], cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and len(scripts) >= 9, done.stderr
+    paths = [script.relative_to(ROOT).as_posix() for script in scripts(ROOT)]
+    done = subprocess.run([sys.executable, "-c", START, *paths], cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and len(paths) >= 9, done.stderr
 
 
 def test_a_script_that_cannot_be_started_is_caught(tmp_path: Path) -> None:
     (tmp_path / "bench").mkdir()
-    (tmp_path / "bench/early.py").write_text(f'"""`python bench/early.py`"""\nimport sys\nfrom tasks import files\n{LINE}\n')
-    (tmp_path / "bench/late.py").write_text('"""`python -m bench.late`"""\n\ndef main():\n    import tasks.files\n')
-    assert [line.split()[0] for line in unfindable(tmp_path)] == ["bench/early.py:3", "bench/late.py:4", "bench/late.py"]
+    (tmp_path / "bench/early.py").write_text(f'"""`python bench/early.py`"""\nimport sys\nfrom tasks import files\n{LINE}\n{MAIN}')
+    (tmp_path / "bench/late.py").write_text('"""`python -m bench.late`"""\n\ndef main():\n    import tasks.files\n' + MAIN)
+    assert [line.split()[0] for line in unfindable(tmp_path)] == [
+        "bench/early.py:3",
+        "bench/late.py:4",
+        "bench/late.py",
+    ]

@@ -37,7 +37,11 @@ def row(**changes: object) -> dict:
         ({"latency": 2.1}, None, {"slow"}),
         ({}, {"thumb": -1, "correction": None}, {"wrong"}),
         ({}, {"thumb": 1, "correction": None}, set()),
-        ({}, {"thumb": None, "correction": {"category": "billing", "reply": "another"}}, set()),  # a reply may be put otherwise
+        (
+            {},
+            {"thumb": None, "correction": {"category": "billing", "reply": "another"}},
+            set(),
+        ),  # a reply may be put otherwise
         ({}, {"thumb": None, "correction": {"category": "refund"}}, {"wrong"}),
         ({"output": "no JSON"}, {"thumb": None, "correction": {"category": "refund"}}, {"wrong"}),
     ],
@@ -78,7 +82,14 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 def answered(engine: Engine, role: str, outputs: list[str], correction: dict | None) -> None:
     """Answers of the champion or of the canary that people said something about."""
-    known = {"task": "things", "at": 200.0, "role": role, "artifact": (CHAMPION if role == "champion" else CHALLENGER).artifact, "status": 200, "valid": True}
+    known = {
+        "task": "things",
+        "at": 200.0,
+        "role": role,
+        "artifact": (CHAMPION if role == "champion" else CHALLENGER).artifact,
+        "status": 200,
+        "valid": True,
+    }
     with engine.begin() as connection:
         for number, output in enumerate(outputs):
             connection.execute(database.requests.insert().values(id=f"{role}-{number}", output=output, **known))

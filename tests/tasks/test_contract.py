@@ -57,7 +57,10 @@ def test_there_need_not_be_a_system_message(tmp_path: Path, system: str | None) 
         ({"system": "x"}, "format.json lacks 'user': register the model again"),
         ({"system": "x", "user": "{{ body }}", "answer": 3}, "format.json lacks"),
         ([], "format.json lacks"),
-        ({"system": "x", "user": "{{ Ticket Text }}", "answer": ["a"]}, "the template '{{ Ticket Text }}' does not parse"),
+        (
+            {"system": "x", "user": "{{ Ticket Text }}", "answer": ["a"]},
+            "the template '{{ Ticket Text }}' does not parse",
+        ),
         ({"system": "x", "user": "{{ body }}", "answer": "{{ a b }}"}, "the template '{{ a b }}' does not parse"),
     ],
 )
@@ -72,4 +75,7 @@ def test_a_format_that_is_not_one_is_said_to_be(tmp_path: Path, form: object, wo
 def test_the_mark_of_a_file_is_not_part_of_a_text(tmp_path: Path) -> None:
     read = contract.load(write_folder(tmp_path))
     assert read.row("\ufeffSubject: Hub off\n\nIt is red.") == {"subject": "Hub off", "body": "It is red."}
-    assert read.row({"subject": "\ufeffHub off", "body": "It\ufeff is red."}) == {"subject": "Hub off", "body": "It is red."}
+    assert read.row({"subject": "\ufeffHub off", "body": "It\ufeff is red."}) == {
+        "subject": "Hub off",
+        "body": "It is red.",
+    }

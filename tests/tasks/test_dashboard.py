@@ -11,7 +11,9 @@ from sqlalchemy import Engine, create_engine, select
 
 from tasks import database
 from tasks.serve.dashboard import curves, data, page
+from tasks.serve.dashboard.links import links
 from tasks.serve.dashboard.settings import Settings
+from tasks.serve.params import Servers
 from tasks.serve.routes import Table, Task
 from tests.tasks import dashboard_seed as seed
 
@@ -169,3 +171,16 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
     assert all(len(text) > 500 for text in texts)
     assert not [text for text in texts if "http://" in text.replace("http://www.w3.org/2000/svg", "") or "https://" in text or "innerHTML" in text]
     assert {web.get(f"/dashboard/static/{name}").status_code for name in ("page.py", "page.html", "..%2fpage.py", "")} == {404}
+
+
+def test_links_are_those_of_the_environment_or_of_make_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    assert links(Servers()) == {"mlflow": "http://127.0.0.1:5000", "prefect": "http://127.0.0.1:4200"}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org")
+    monkeypatch.setenv("PREFECT_API_URL", "http://ann:secret@prefect.example.org/api/")
+    assert links(Servers()) == {"mlflow": "https://mlflow.example.org", "prefect": "http://prefect.example.org"}
+    app = FastAPI()
+    app.state.engine, app.state.table, app.state.dashboard_settings = None, Table(), Settings(links=links(Servers()))
+    app.include_router(page.router)
+    assert TestClient(app).get("/dashboard/data.json").json()["servers"] == links(Servers())

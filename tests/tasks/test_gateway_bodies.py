@@ -75,7 +75,14 @@ def test_what_readers_of_json_take_differently_is_refused(home: House, name: str
 
 def test_large_numbers_that_fit_go_on_as_they_are(home: House) -> None:
     with home.client() as client:
-        more = {"seed": 2**63 - 1, "maximum": 2**64 - 1, "least": -(2**63), "huge": 1e308, "tiny": 5e-324, "deep": json.loads("[" * 90 + "]" * 90)}
+        more = {
+            "seed": 2**63 - 1,
+            "maximum": 2**64 - 1,
+            "least": -(2**63),
+            "huge": 1e308,
+            "tiny": 5e-324,
+            "deep": json.loads("[" * 90 + "]" * 90),
+        }
         assert client.post("/v1/chat/completions", json=chat(**more)).status_code == 200
         assert {name: home.stub.bodies[-1][name] for name in more} == more
 
@@ -86,7 +93,11 @@ VALUES = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), VALUES, max_size=4), st.booleans(), st.booleans())
+@given(
+    st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), VALUES, max_size=4),
+    st.booleans(),
+    st.booleans(),
+)
 def test_an_object_is_read_as_it_was_written(value: dict, is_ascii: bool, is_marked: bool) -> None:
     raw = json.dumps(value, ensure_ascii=is_ascii).encode()
     assert bodies.parse(BOM + raw if is_marked else raw) == value

@@ -11,15 +11,25 @@ from tasks.serve.gateway.schema import problem
 from tests.tasks.gateway import House, chat, house, refused
 
 LEAF = {"type": "string"}
-ITSELF, NOTHING, ELSEWHERE = "that refers to itself", "leads to no schema in it", "nothing that a request points to is fetched"
+ITSELF, NOTHING, ELSEWHERE = (
+    "that refers to itself",
+    "leads to no schema in it",
+    "nothing that a request points to is fetched",
+)
 
 BAD = {
     "itself": ({"$ref": "#"}, ITSELF),
     "itself as a pointer": ({"$ref": "#/"}, NOTHING),
     "a list of itself": ({"type": "object", "properties": {"next": {"type": "array", "items": {"$ref": "#"}}}}, ITSELF),
     "a tree": ({"$ref": "#/$defs/n", "$defs": {"n": {"properties": {"left": {"$ref": "#/$defs/n"}}}}}, ITSELF),
-    "two of each other": ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [LEAF, {"$ref": "#/$defs/a"}]}}}, ITSELF),
-    "old definitions": ({"allOf": [{"$ref": "#/definitions/a"}], "definitions": {"a": {"not": {"$ref": "#/definitions/a"}}}}, ITSELF),
+    "two of each other": (
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [LEAF, {"$ref": "#/$defs/a"}]}}},
+        ITSELF,
+    ),
+    "old definitions": (
+        {"allOf": [{"$ref": "#/definitions/a"}], "definitions": {"a": {"not": {"$ref": "#/definitions/a"}}}},
+        ITSELF,
+    ),
     "by an anchor": ({"$anchor": "top", "items": {"$ref": "#top"}}, ITSELF),
     "by a dynamic anchor": ({"$dynamicAnchor": "top", "items": {"$dynamicRef": "#top"}}, ITSELF),
     "by an id": ({"$id": "#top", "items": {"$ref": "#top"}}, ITSELF),
@@ -45,7 +55,12 @@ GOOD = {
     "by an anchor": {"$ref": "#x", "$defs": {"x": {**LEAF, "$anchor": "x"}}},
     "into a list": {"anyOf": [LEAF], "properties": {"a": {"$ref": "#/anyOf/0"}}},
     "whatever": {"items": {"$ref": "#/$defs/any"}, "$defs": {"any": True}},
-    "a value that looks like one": {"const": {"$ref": "#"}, "enum": [{"$ref": "x"}], "default": {"$ref": "https://example.org"}, "examples": [{"$ref": "#"}]},
+    "a value that looks like one": {
+        "const": {"$ref": "#"},
+        "enum": [{"$ref": "x"}],
+        "default": {"$ref": "https://example.org"},
+        "examples": [{"$ref": "#"}],
+    },
     "a property called $ref": {"properties": {"$ref": LEAF}},
 }
 
@@ -90,7 +105,12 @@ def places(schema: dict) -> dict[str, dict]:
     return {
         "response_format": {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}},
         "response_format by tags": {"response_format": {"type": "structural_tag", "structures": [{"begin": "<", "schema": schema, "end": ">"}]}},
-        "response_format by formats": {"response_format": {"type": "structural_tag", "format": {"content": {"type": "json_schema", "json_schema": schema}}}},
+        "response_format by formats": {
+            "response_format": {
+                "type": "structural_tag",
+                "format": {"content": {"type": "json_schema", "json_schema": schema}},
+            }
+        },
         "structured_outputs": {"structured_outputs": {"json": schema}},
         "structured_outputs as text": {"structured_outputs": {"json": json.dumps(schema)}},
         "structured_outputs by tags": {"structured_outputs": {"structural_tag": json.dumps({"structures": [{"schema": schema}]})}},
@@ -106,7 +126,11 @@ def test_a_request_is_refused_wherever_the_schema_stands(home: House, place: str
     with home.client() as client:
         error = refused(client.post("/v1/chat/completions", json=chat(**places({"$ref": "#"})[place])), 400, "invalid_schema")
         assert error["param"] == place.split()[0] and ITSELF in error["message"]
-        refused(client.post("/v1/completions", json={"model": "triage", "prompt": "x", **places({"$ref": "#"})[place]}), 400, "invalid_schema")
+        refused(
+            client.post("/v1/completions", json={"model": "triage", "prompt": "x", **places({"$ref": "#"})[place]}),
+            400,
+            "invalid_schema",
+        )
         assert len(home.stub.bodies) == seen
         assert client.post("/v1/chat/completions", json=chat(**places(GOOD["used twice"])[place])).status_code == 200
 

@@ -8,12 +8,10 @@ from tasks.serve.params import Servers
 
 def links(section: Servers) -> dict[str, str]:
     """What the environment says, or what `make up` starts; never with a password."""
-    mlflow, prefect = tracking.tracking_uri(), os.environ.get("PREFECT_API_URL", "")
-    return {
-        "mlflow": tracking.redacted(mlflow) if _is_url(mlflow) else f"http://127.0.0.1:{section.mlflow_port}",
-        "prefect": tracking.redacted(prefect).rstrip("/").removesuffix("/api") if _is_url(prefect) else f"http://127.0.0.1:{section.prefect_port}",
-    }
+    prefect = os.environ.get("PREFECT_API_URL", "").rstrip("/").removesuffix("/api")
+    return {"mlflow": _url(tracking.tracking_uri(), section.mlflow_port), "prefect": _url(prefect, section.prefect_port)}
 
 
-def _is_url(text: str) -> bool:
-    return text.startswith(("http://", "https://"))
+def _url(uri: str, port: int) -> str:
+    is_url = uri.startswith(("http://", "https://"))
+    return tracking.redacted(uri) if is_url else f"http://127.0.0.1:{port}"

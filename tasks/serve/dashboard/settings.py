@@ -1,4 +1,4 @@
-"""What the dashboard shows of params.yaml and of the environment, handed to it by who starts it: it reads neither itself."""
+"""What the dashboard shows of params.yaml and of the environment, handed to it by who starts it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

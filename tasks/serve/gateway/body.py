@@ -13,6 +13,7 @@ from tasks.serve.gateway.errors import Refusal, bad
 MOST_CHOICES = 16
 MOST_DEPTH = 100  # levels of a body: what comes after may recurse
 LARGEST = 2**64  # whole numbers beyond it are not the same for every reader of JSON
+Body = dict[str, object]  # a JSON object
 PATIENCE = 30.0  # seconds for a body to come
 FORBIDDEN = {
     "prompt_logprobs": "it stops vLLM 0.32 when adapters run on a CPU",
@@ -54,14 +55,20 @@ def text(raw: bytes) -> str:
         raise bad(f"The body is not UTF-8 (byte {error.start}).", code="invalid_utf8") from None
 
 
-def parse(raw: bytes) -> dict:
-    """The JSON object in `raw`; Refusal 400 when it is not one, or holds what not every reader of JSON takes in the same way.
+def parse(raw: bytes) -> Body:
+    """The JSON object in `raw`; Refusal 400 when it is not one, or holds what readers of JSON take in different ways.
 
     That is NaN, half of a character, a number beyond 64 bits, a key that is repeated, and nesting without end.
     """
     words = text(raw)
     try:
-        value = json.loads(words, parse_constant=_constant, parse_float=_float, parse_int=_whole, object_pairs_hook=_object)
+        value = json.loads(
+            words,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_whole,
+            object_pairs_hook=_object,
+        )
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except ValueError as error:
         raise bad(f"The body is not valid JSON ({type(error).__name__}).", code="invalid_json") from None
@@ -104,13 +111,14 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _is_deep(value: object) -> bool:
     level = [value]
     for _ in range(MOST_DEPTH):
-        level = [child for node in level if isinstance(node, dict | list) for child in (node.values() if isinstance(node, dict) else node)]
+        containers = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        level = [child for container in containers for child in container]
         if not level:
             return False
     return True
 
 
-def check(body: dict, chat: bool, limit: int) -> dict:
+def check(body: Body, chat: bool, limit: int) -> Body:
     """`body` as it goes to vLLM: checked, its tokens limited to `limit` for all choices together; Refusal 400 says what is wrong."""
     if not isinstance(body.get("model"), str):
         raise bad("`model` must be the name of a task.", "model")
@@ -118,7 +126,11 @@ def check(body: dict, chat: bool, limit: int) -> dict:
         if not _is_off(body.get(name)):
             raise bad(f"`{name}` is not allowed here: {reason}.", name, "unsupported_parameter")
     if body.get("echo") and not (_is_off(body.get("logprobs")) and _is_off(body.get("top_logprobs"))):
-        raise bad("`echo` with `logprobs` is not allowed here: it is prompt_logprobs by another name.", "echo", "unsupported_parameter")
+        raise bad(
+            "`echo` with `logprobs` is not allowed here: it is prompt_logprobs by another name.",
+            "echo",
+            "unsupported_parameter",
+        )
     if not isinstance(body.get("stream"), bool | None):
         raise bad("`stream` must be true or false.", "stream")
     if not isinstance(body.get("stream_options"), dict | None):
@@ -137,27 +149,33 @@ def _is_off(value: object) -> bool:
     return value is None or value is False
 
 
-def _limited(body: dict, prompts: int, limit: int) -> dict:
-    choices = _count(body, "n", 1)
+def _limited(body: Body, prompts: int, limit: int) -> Body:
+    choices = _count(body, "n") or 1
     if choices > MOST_CHOICES:
         raise bad(f"`n` may be {MOST_CHOICES} at most.", "n")
-    asked = [_count(body, name, None) for name in ("max_completion_tokens", "max_tokens")]
+    asked = [_count(body, name) for name in ("max_completion_tokens", "max_tokens")]
     tokens = max((value for value in asked if value is not None), default=None)
     if tokens is None:
         each = limit // (choices * prompts)
         if not each:
-            raise bad(f"{prompts} prompts with {choices} choices each are too many: {limit} tokens are allowed for all of them.", "prompt")
+            raise bad(
+                f"{prompts} prompts with {choices} choices each are too many: {limit} tokens are allowed for all of them.",
+                "prompt",
+            )
         return {**body, "max_tokens": each}
     if tokens * choices * prompts > limit:
         what = "`max_tokens` × `n`" if prompts == 1 else "`max_tokens` × `n` × prompts"
-        raise bad(f"{what} may be {limit} at most; it is {tokens * choices * prompts if tokens < 10**9 else 'far more'}.", "max_tokens")
+        raise bad(
+            f"{what} may be {limit} at most; it is {tokens * choices * prompts if tokens < 10**9 else 'far more'}.",
+            "max_tokens",
+        )
     return body
 
 
-def _count(body: dict, name: str, default: int | None) -> int | None:
+def _count(body: Body, name: str) -> int | None:
     value = body.get(name)
     if value is None:
-        return default
+        return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise bad(f"`{name}` must be a whole number from 1 up.", name)
     return value
@@ -184,9 +202,17 @@ def _check_part(part: object, where: str) -> None:
     if isinstance(part, str):
         return
     if not isinstance(part, dict) or part.get("type") not in TEXT_PARTS:
-        raise bad(f"{where} may have parts of text only: nothing that a request points to is fetched.", where, "unsupported_content")
+        raise bad(
+            f"{where} may have parts of text only: nothing that a request points to is fetched.",
+            where,
+            "unsupported_content",
+        )
     if other := [name for name in part if name not in ("type", "text", "refusal", "cache_control", "annotations")]:
-        raise bad(f"{where} has a part with `{other[0][:40]}`: nothing that a request points to is fetched.", where, "unsupported_content")
+        raise bad(
+            f"{where} has a part with `{other[0][:40]}`: nothing that a request points to is fetched.",
+            where,
+            "unsupported_content",
+        )
     if not isinstance(part.get("text", part.get("refusal")), str):
         raise bad(f"{where} has a part without text.", where)
 

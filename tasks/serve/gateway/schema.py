@@ -1,4 +1,4 @@
-"""Refuses JSON schemas that vLLM fails on: those that refer to themselves, to what is not there, or to another document."""
+"""Refuses JSON schemas that vLLM fails on: they refer to themselves, to what is not there, or to another document."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,26 +8,33 @@ from tasks.serve.gateway.errors import bad
 
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 ANCHORS = ("$anchor", "$dynamicAnchor")
-BY_NAME = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies")  # {name: schema}
+BY_NAME = (
+    "properties",
+    "patternProperties",
+    "$defs",
+    "definitions",
+    "dependentSchemas",
+    "dependencies",
+)  # {name: schema}
 DATA = ("const", "enum", "default", "example", "examples")  # what stands there is a value, whatever it looks like
 
 
 def check(body: Mapping[str, object]) -> None:
-    """Refusal 400 when a schema in the `response_format`, `structured_outputs` or `tools` of a request cannot be followed."""
+    """Refusal 400 when a schema in the `response_format`, `structured_outputs` or `tools` cannot be followed."""
     for param, schema in _schemas(body):
         if reason := problem(schema):
             raise bad(f"`{param}` has a JSON schema {reason}.", param, "invalid_schema")
 
 
 def problem(schema: object) -> str | None:
-    """Why the references of `schema` cannot be followed, in one clause that goes on after "a schema"; None when they can.
+    """Why the references of `schema` cannot be followed, in a clause that goes on after "a schema"; None when they can.
 
-    A schema is a graph: from a schema to those inside it, and from a reference to what it names. One that refers to itself
-    is a cycle there, found by a depth-first search without recursion: chains of references may be long.
+    A schema is a graph: from a schema to those inside it, and from a reference to what it names. One that refers to
+    itself is a cycle there, found by a depth-first search without recursion: chains of references may be long.
     """
     anchors = _anchors(schema)
     entered, left = set[int](), set[int]()
-    stack: list[tuple[object, str, bool]] = [(schema, "#", False)]  # (node, the reference it was last reached by, was it entered)
+    stack: list[tuple[object, str, bool]] = [(schema, "#", False)]  # (node, last reference on the way, was it entered)
     while stack:
         node, reference, is_done = stack.pop()
         if is_done:
@@ -57,7 +64,8 @@ def _schemas(body: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     structured = body.get("structured_outputs")
     if isinstance(structured, dict):
         yield "structured_outputs", _parsed(structured.get("json"), "structured_outputs")
-        yield from (("structured_outputs", schema) for schema in _formats(_parsed(structured.get("structural_tag"), "structured_outputs")))
+        tags = _parsed(structured.get("structural_tag"), "structured_outputs")
+        yield from (("structured_outputs", schema) for schema in _formats(tags))
     yield "guided_json", _parsed(body.get("guided_json"), "guided_json")
     for param in ("tools", "functions"):
         for tool in _listed(body.get(param)):
@@ -67,7 +75,7 @@ def _schemas(body: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _formats(value: object) -> Iterator[object]:
-    """The schemas in a `response_format`: OpenAI's `{json_schema: {schema}}`, and those of vLLM's structural tags at any depth."""
+    """The schemas in a `response_format`: OpenAI's `{json_schema: {schema}}`, and those of vLLM's structural tags."""
     if isinstance(value, list):
         for entry in value:
             yield from _formats(entry)
@@ -120,7 +128,8 @@ def _anchors(schema: object) -> dict[str, object]:
         stack += _children(node)
         if isinstance(node, dict):
             named |= {node[key]: node for key in ANCHORS if isinstance(node.get(key), str)}
-            named |= {node[key][1:]: node for key in ("$id", "id") if isinstance(node.get(key), str) and node[key].startswith("#")}
+            ids = (node.get(key) for key in ("$id", "id"))
+            named |= {name[1:]: node for name in ids if isinstance(name, str) and name.startswith("#")}
     return named
 
 

@@ -48,9 +48,9 @@ def failures(row: dict, feedback: dict | None, of: Callable[[], Contract], label
 
 
 def is_wrong(output: str | None, feedback: dict, of: Callable[[], Contract], labels: list[str]) -> bool:
-    """True when a person marked the answer down, or corrected it in one of the `labels` (in anything, where a task has none).
+    """True when a person marked the answer down, or corrected it in one of the `labels` (without any: in anything).
 
-    Raises AnnealError when there is a correction and the format of the version's answers cannot be read: then nobody knows.
+    Raises AnnealError when there is a correction and the version's format cannot be read: then nobody knows.
     """
     correction = feedback["correction"]
     return feedback["thumb"] == -1 if correction is None else of().agrees(output, correction, labels) is False
@@ -81,7 +81,10 @@ def _requests(engine: Any, champion: Wanted, challenger: Wanted) -> list[dict]:
 
     roles = ("canary", "shadow")
     columns = [table.c[name] for name in ("id", "role", "shadow_of", "status", "error", "latency", "valid", "output")]
-    who = or_(and_(table.c.role == "champion", table.c.artifact == champion.artifact), and_(table.c.role.in_(roles), table.c.artifact == challenger.artifact))
+    who = or_(
+        and_(table.c.role == "champion", table.c.artifact == champion.artifact),
+        and_(table.c.role.in_(roles), table.c.artifact == challenger.artifact),
+    )
     with engine.connect() as connection:
         answered = or_(table.c.status < 400, table.c.status >= 499)  # the rest are the clients' mistakes
         found = connection.execute(select(*columns).where(table.c.task == champion.task, table.c.at >= challenger.since, answered, who))
@@ -106,7 +109,12 @@ def _slow(engine: Any, champion: Wanted, challenger: Wanted) -> float | None:
 
     from tasks.database import requests as table
 
-    wanted = select(table.c.latency).where(table.c.task == champion.task, table.c.artifact == champion.artifact, table.c.at < challenger.since, table.c.status == 200)
+    wanted = select(table.c.latency).where(
+        table.c.task == champion.task,
+        table.c.artifact == champion.artifact,
+        table.c.at < challenger.since,
+        table.c.status == 200,
+    )
     with engine.connect() as connection:
         found = sorted(row.latency for row in connection.execute(wanted.where(table.c.latency.is_not(None)).order_by(table.c.at.desc()).limit(LATEST)))
     return SLOWER * found[int(0.95 * (len(found) - 1))] if len(found) >= FEW else None
