@@ -175,3 +175,23 @@ def test_the_records_say_that_a_chat_brought_tools_or_settings_of_its_own(home: 
         {"messages": messages, "settings": ["max_tokens", "temperature"]},
         {"messages": messages},
     ]
+
+
+SYSTEM, QUESTION = {"role": "system", "content": "Be rude."}, {"role": "user", "content": "Subject: x\n\ny"}
+
+
+@pytest.mark.parametrize(
+    ("more", "is_judged"),
+    [
+        ({"messages": [QUESTION]}, True),
+        ({"messages": [SYSTEM, QUESTION]}, False),
+        ({"messages": [QUESTION, {"role": "assistant", "content": "x"}, QUESTION]}, False),
+        ({"messages": [QUESTION], "response_format": {"type": "json_object"}}, False),
+        ({"messages": [QUESTION], "tools": [{"type": "function", "function": {"name": "look"}}]}, False),
+    ],
+)
+def test_an_answer_is_called_invalid_only_where_the_task_was_asked(home: House, more: dict, is_judged: bool) -> None:
+    with home.client() as client:
+        request_id = client.post("/v1/chat/completions", json={"model": "triage", **more}).headers["x-request-id"]
+    [row] = wait_for(lambda: [row for row in home.rows() if row["id"] == request_id], "the record")
+    assert row["status"] == 200 and row["valid"] is (True if is_judged else None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tasks.clean import encodable, joined
 from tasks.contract import Contract
+from tasks.messages import Kind, is_own_answer, kind_of
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.records import Writer
 from tasks.serve.routes import Target
@@ -99,10 +100,17 @@ class Exchange:
             self.first_token = time.monotonic() - self.started
 
     def judge(self) -> None:
-        """Check the answer against the contract; nothing to say for requests that are not the task's."""
-        if self.contract and self.judged:
+        """Check the answer against the contract; nothing to say for requests that are not the task's.
+
+        A chat in other words than the template's is judged; the monitor, which compares questions, leaves those out too.
+        """
+        if self.contract and self.judged and self._asks_the_task(self.contract):
             self.result = self.contract.check(self._written)
             self.valid = self.result is not None
+
+    def _asks_the_task(self, contract: Contract) -> bool:
+        kind = kind_of(self.given, {"system": contract.system, "user": contract.user}, self.path, self.finish_reason)
+        return kind in (Kind.TASK, Kind.FORM) and not is_own_answer(self.given, self.finish_reason)
 
     def finish(self, status: int, error: str | None = None) -> None:
         """The answer is over, for good or bad; the second call does nothing."""
