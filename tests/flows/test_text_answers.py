@@ -10,6 +10,8 @@ import pytest
 
 from tests.flows import project
 
+pytestmark = pytest.mark.slow
+
 JUDGE = """
 import json
 from pathlib import Path
