@@ -4,10 +4,15 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.errors import AnnealError
 from tasks.files import whole_directory
 from tasks.section import suggestion
+
+if TYPE_CHECKING:
+    from great_expectations.data_context import EphemeralDataContext
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,9 @@ class Broken:
 def check(rows: list[dict], suite: Path, docs: Path, title: str) -> list[Broken]:
     """Validate `rows` with the suite in the JSON file `suite`, build Data Docs in `docs/`, return what did not hold.
 
-    The suite is `{"expectations": [{"type": …, "kwargs": {…}}, …]}`. Raises AnnealError for a suite that names an
-    unknown expectation, or a column that the rows do not have, and for a rule that could not be computed: a rule that
+    Row rules are checked on all rows, table rules on those that break no row rule: a row that is set aside is not part of
+    the table. The suite is `{"expectations": [{"type": …, "kwargs": {…}}, …]}`. Raises AnnealError for a suite that names
+    an unknown expectation, or a column that the rows do not have, and for a rule that could not be computed: a rule that
     is not looked at must never look like a rule that holds.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read by the library at import
@@ -38,12 +44,26 @@ def check(rows: list[dict], suite: Path, docs: Path, title: str) -> list[Broken]
 
     columns = list(rows[0]) if rows else []
     expectations = _read_suite(suite, columns)
+    of_rows, of_table = ([rule for rule in expectations if _is_of_rows(rule["type"]) == is_of_rows] for is_of_rows in (True, False))
+    frame = pandas.DataFrame(rows, columns=columns)
     try:
         with whole_directory(docs) as folder:
-            results = _run(pandas.DataFrame(rows, columns=columns), expectations, folder, title)
+            context = _context(folder)
+            broken = _judged(_run(context, frame, of_rows, title), suite) if of_rows or not of_table else []
+            left = frame.drop(index=list({index for rule in broken for index in rule.rows}))
+            if of_table and (len(left) or not rows):  # where none is left, that is what is wrong
+                broken += _judged(_run(context, left, of_table, f"{title}, table rules"), suite)
     except (GreatExpectationsError, TypeError, ValueError) as error:
         raise AnnealError(f"{suite} is not a usable suite: {' '.join(str(error).split())[:200]}") from None
-    return [broken for broken in (_broken(result, suite) for result in results) if broken is not None]
+    return broken
+
+
+def _is_of_rows(kind: str) -> bool:
+    """Whether an expectation judges each row by itself."""
+    from great_expectations.expectations.expectation import ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    return issubclass(get_expectation_impl(kind), (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation))
 
 
 def _read_suite(suite: Path, columns: list[str]) -> list[dict]:
@@ -73,14 +93,21 @@ def _read_suite(suite: Path, columns: list[str]) -> list[dict]:
     return expectations
 
 
-def _run(frame: object, expectations: list[dict], docs: Path, title: str) -> list:
+def _context(docs: Path) -> "EphemeralDataContext":
     import great_expectations as gx
-    from great_expectations.checkpoint import UpdateDataDocsAction
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
-    context.add_data_docs_site(site_name="docs", site_config={"class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}, "store_backend": store})
+    site = {"class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}, "store_backend": store}
+    context.add_data_docs_site(site_name="docs", site_config=site)
+    return context
+
+
+def _run(context: "EphemeralDataContext", frame: "DataFrame", expectations: list[dict], title: str) -> list:
+    import great_expectations as gx
+    from great_expectations.checkpoint import UpdateDataDocsAction
+
     batch = context.data_sources.add_pandas(title).add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
     suite = context.suites.add(gx.ExpectationSuite(name=title, expectations=expectations))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=title, data=batch, suite=suite))
@@ -91,20 +118,20 @@ def _run(frame: object, expectations: list[dict], docs: Path, title: str) -> lis
     return run.results
 
 
-def _broken(result: object, suite: Path) -> Broken | None:
-    from great_expectations.expectations.expectation import ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation
-    from great_expectations.expectations.registry import get_expectation_impl
+def _judged(results: list, suite: Path) -> list[Broken]:
+    return [broken for broken in (_broken(result, suite) for result in results) if broken is not None]
 
+
+def _broken(result: object, suite: Path) -> Broken | None:
     config = result.expectation_config
     # `{raised_exception: …}`, or such an object for each thing that the rule computes
     for info in [result.exception_info, *result.exception_info.values()]:
         if isinstance(info, dict) and info.get("raised_exception"):
             raise AnnealError(f"{suite}: {config.type} could not be computed: {' '.join(str(info['exception_message']).split())[:200]}")
-    is_row_rule = issubclass(get_expectation_impl(config.type), (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation))
     rows = tuple(sorted(result.result.get("unexpected_index_list") or ()))
     if result.success and not rows:  # `mostly` forgives a share of rows; we still set them aside
         return None
     kwargs = config.kwargs
     column = kwargs.get("column") or ", ".join(filter(None, [kwargs.get("column_A"), kwargs.get("column_B"), *kwargs.get("column_list", [])])) or "table"
     # A row rule that names no row was judged on the whole column (its type, say): nothing could be set aside for it.
-    return Broken(config.type, column, rows, result.result.get("observed_value"), is_row_rule and bool(rows))
+    return Broken(config.type, column, rows, result.result.get("observed_value"), _is_of_rows(config.type) and bool(rows))

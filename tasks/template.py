@@ -42,6 +42,7 @@ def problem(template: str) -> str | None:
 
 
 @lru_cache
+@lru_cache
 def columns(template: str) -> tuple[str, ...]:
     """The columns that `template` names, in the order in which it does; AnnealError when it does not parse."""
     from jinja2 import TemplateSyntaxError, meta, nodes
@@ -55,6 +56,7 @@ def columns(template: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
+@lru_cache
 @lru_cache
 def parts(template: str) -> tuple[Part, ...] | None:
     """The pieces of a template of plain words and plain columns; None for one that computes something."""

@@ -1,12 +1,23 @@
 """Turns a row into messages and an answer: the same templates in training, evaluation and serving."""
 
+from typing import TypedDict
+
 from tasks.answer import AnswerFormat, format_of
 from tasks.errors import AnnealError
 from tasks.prepare.params import Prepare
 from tasks.template import render
 
 
-def format_row(row: dict[str, str], params: Prepare) -> dict:
+class Formatted(TypedDict):
+    """A row as it stands in a split."""
+
+    id: str
+    messages: list[dict[str, str]]
+    answer: str
+    row: dict[str, str]
+
+
+def format_row(row: dict[str, str], params: Prepare) -> Formatted:
     """`{id, messages, answer, row}`: what the model is asked, what it should say, and the columns it came from."""
     messages = [{"role": "user", "content": render(params.user, row)}]
     if params.system:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.prepare.__main__ import SPLITS, assign, prepare
+from tasks.prepare.__main__ import SPLITS, prepare
+from tasks.prepare.assign import assign
 from tasks.prepare.duplicates import jaccard, shingles
 from tasks.prepare.params import Prepare
 from tasks.prepare.split import split
@@ -36,13 +37,18 @@ def raw(count: int) -> list[dict]:
 
 def row(text: str, identity: str = "r", answer: str = "a") -> dict:
     """A formatted row whose prompt is `text`."""
-    return {"id": identity, "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": text}], "answer": answer, "row": {"id": identity, "text": text}}
+    return {
+        "id": identity,
+        "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": text}],
+        "answer": answer,
+        "row": {"id": identity, "subject": "", "body": text, "reply": answer},
+    }
 
 
 def assigned(texts: list[str], params: Prepare = PARAMS) -> tuple[dict[str, str], dict[str, str]]:
     """({text: split} of the kept, {text: reason} of the dropped); the id of a row is its text."""
-    kept, dropped = assign([row(text, text) for text in texts], params)
-    return {one["id"]: one["split"] for one in kept}, {one["id"]: one["reason"] for one in dropped}
+    assignment = assign([row(text, text) for text in texts], params)
+    return {placed.row["id"]: placed.split for placed in assignment.kept}, {dropped.row["id"]: dropped.reason for dropped in assignment.dropped}
 
 
 def of_split(name: str, base: str, params: Prepare = PARAMS) -> str:
@@ -50,8 +56,9 @@ def of_split(name: str, base: str, params: Prepare = PARAMS) -> str:
     return next(text for number in range(1000) if split(text := f"{base} {number}", params.seed, params.validation_share, params.test_share) == name)
 
 
-def run(folder: Path, rows: list[dict], params: Prepare = PARAMS, suite: list[dict] = SUITE) -> dict[str, list[dict]]:
+def run(folder: Path, rows: list[dict], params: Prepare = PARAMS, suite: list[dict] = SUITE, limits: dict | None = None) -> dict[str, list[dict]]:
     write_jsonl(folder / "in" / "rows.jsonl", rows)
+    write_json(folder / "in" / "limits.json", {"rows": len(rows), "quarantined": 0, "max_quarantined_share": 0.02} | (limits or {}))
     write_json(folder / "suite.json", {"expectations": suite})
     prepare(params, folder / "in", folder / "suite.json", folder / "out", folder / "docs", folder / "report.json")
     return {name: read_jsonl(folder / "out" / f"{name}.jsonl") for name in (*SPLITS, "dropped")}
@@ -71,7 +78,9 @@ def test_rows_in_are_rows_in_the_splits_plus_the_dropped(prepared):
     ids = [one["id"] for name in (*SPLITS, "dropped") for one in found[name]]
     assert sorted(ids) == sorted(one["id"] for one in rows)
     assert all(found[name] for name in SPLITS)
-    assert read_json(folder / "report.json") == {"rows": 62, "dropped": len(found["dropped"]), **{name: len(found[name]) for name in SPLITS}}
+    report = read_json(folder / "report.json")
+    assert {name: report[name] for name in ("rows", "dropped", *SPLITS)} == {"rows": 62, "dropped": 2, **{name: len(found[name]) for name in SPLITS}}
+    assert report["dropped_for"] == {"near_duplicate": 2, "contradiction": 0, "contamination": 0, "blank": 0, "broken_rule": 0}
     assert len(found["dropped"]) == 2 and {one["id"][:1] for one in found["dropped"]} <= {"r", "t"}
     assert all(one["reason"].startswith("near-duplicate of ") for one in found["dropped"])
 
@@ -104,27 +113,43 @@ def test_the_order_of_the_source_does_not_matter(prepared, tmp_path):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
 
-def fails(folder: Path, rows: list[dict], params: Prepare = PARAMS, suite: list[dict] = SUITE) -> str:
+def fails(folder: Path, rows: list[dict], params: Prepare = PARAMS, suite: list[dict] = SUITE, limits: dict | None = None) -> str:
     with pytest.raises(AnnealError) as stopped:
-        run(folder, rows, params, suite)
+        run(folder, rows, params, suite, limits)
     assert {entry.name for entry in folder.iterdir()} <= {"in", "suite.json", "docs"}
     assert len(str(stopped.value).splitlines()) == 1
     return str(stopped.value)
 
 
-def test_a_suite_that_the_prepared_rows_break_stops_with_rule_share_and_examples(tmp_path):
-    rule = {"type": "expect_column_values_to_not_match_regex", "kwargs": {"column": "answer", "regex": r"Reply \d\."}}
-    said = fails(tmp_path, raw(40), suite=[rule])
-    assert said.startswith("prepared rows break expect_column_values_to_not_match_regex(answer) (25.0% of rows): r0")
-    assert said.count('{"category": "billing", "reply": "Reply ') == 3 and f"see {tmp_path / 'docs' / 'index.html'}" in said
+RULE = {"type": "expect_column_values_to_not_match_regex", "kwargs": {"column": "answer", "regex": r"Reply 1\d\."}}
+NAME = "expect_column_values_to_not_match_regex(answer)"
+
+
+def test_rows_that_break_a_row_rule_of_the_prepared_suite_are_dropped_with_the_reason(tmp_path):
+    found = run(tmp_path, raw(60), suite=[{**RULE, "kwargs": {**RULE["kwargs"], "regex": r"Reply 7\."}}])
+    assert [(one["id"], one["reason"]) for one in found["dropped"]] == [("r007", f"breaks {NAME}")]
+    assert sum(len(found[name]) for name in SPLITS) == 59
+    assert read_json(tmp_path / "report.json")["dropped_for"]["broken_rule"] == 1
+
+
+def test_more_broken_rows_than_validate_allows_stop_with_share_and_examples(tmp_path):
+    words = fails(tmp_path, raw(60), suite=[RULE])
+    assert words.startswith("16.7% of 60 rows are blank or break a rule (validate.max_quarantined_share allows 2.0%), 10 of them seen by prepare, for example r0")
+    assert words.count(f"breaks {NAME}") == 3
+
+
+def test_rows_that_validate_has_set_aside_count(tmp_path):
+    run(tmp_path, raw(60), suite=[RULE], limits={"rows": 100, "max_quarantined_share": 0.1})
+    assert fails(tmp_path / "more", raw(60), suite=[RULE], limits={"rows": 100, "quarantined": 1, "max_quarantined_share": 0.1}).startswith("11.0% of 100 rows")
 
 
 def test_a_table_rule_that_the_prepared_rows_break_stops_with_what_was_observed(tmp_path):
-    assert "(0.0% of rows): observed 40; see " in fails(tmp_path, raw(40), suite=[{"type": "expect_table_row_count_to_equal", "kwargs": {"value": 3}}])
+    rule = {"type": "expect_table_row_count_to_equal", "kwargs": {"value": 3}}
+    assert fails(tmp_path, raw(40), suite=[rule]).startswith("prepared rows break expect_table_row_count_to_equal(table): observed 40; see ")
 
 
 def test_the_suite_sees_the_prompt_and_answer_that_are_trained_on_whatever_columns_the_source_has(tmp_path):
-    rows = [{"id": one["id"], "prompt": one["body"], "answer": "raw", "split": "mine"} for one in raw(40)]
+    rows = [{"id": one["id"], "prompt": one["body"], "answer": "raw", "split": "mine"} for one in raw(60)]
     params = Prepare(system="s", user="Q: {{ prompt }}", answer=["answer"], validation_share=0.2, test_share=0.3)
     run(tmp_path, rows, params, [*SUITE, {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "prompt", "regex": "^Q: "}}])
 
@@ -138,9 +163,6 @@ def test_an_empty_split_is_refused_by_name(tmp_path, name):
 def test_shares_that_leave_nothing_to_train_on_are_refused():
     with pytest.raises(ValueError, match="leave nothing to train on"):
         Prepare(system="s", user="u", answer=["a"], validation_share=0.5, test_share=0.5)
-
-
-# Where a row goes
 
 
 short = st.lists(st.sampled_from(WORDS), min_size=3, max_size=8).map(" ".join)
@@ -158,10 +180,10 @@ def test_rows_that_are_added_never_move_a_row_to_another_split(texts, added):
 @given(st.lists(short, min_size=1, max_size=10, unique=True), st.randoms(use_true_random=False))
 def test_every_row_is_kept_or_dropped_once_in_an_order_of_its_own(texts, chance):
     rows = [row(text, text) for text in texts]
-    kept, dropped = assign(rows, PARAMS)
-    assert sorted([one["id"] for one in [*kept, *dropped]]) == sorted(texts)
+    assignment = assign(rows, PARAMS)
+    assert sorted([one.row["id"] for one in [*assignment.kept, *assignment.dropped]]) == sorted(texts)
     chance.shuffle(rows)
-    assert assign(rows, PARAMS) == (kept, dropped)
+    assert assign(rows, PARAMS) == assignment
 
 
 # What is too alike
@@ -183,13 +205,6 @@ def test_a_row_is_dropped_only_for_one_that_stays():
     assert jaccard(pieces[0], pieces[1]) >= 0.8 and jaccard(pieces[1], pieces[2]) >= 0.8 > jaccard(pieces[0], pieces[2])
     kept, dropped = assigned([first, second, third], PARAMS.model_copy(update={"contamination_similarity": 1.0}))
     assert kept.keys() == {first, third} and dropped == {second: f"near-duplicate of {first}"}
-
-
-def test_the_same_prompt_with_two_answers_leaves_one_whatever_the_order():
-    rows = [row("where is my parcel, it was due on Monday", "x", "late"), row("where is my parcel, it was due on Monday", "y", "lost")]
-    kept, dropped = assign(rows, PARAMS)
-    assert ([one["answer"] for one in kept], len(dropped)) == (["late"], 1)
-    assert assign(rows[::-1], PARAMS) == (kept, dropped)
 
 
 def test_rows_that_are_only_somewhat_alike_all_stay():

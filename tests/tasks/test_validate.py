@@ -107,19 +107,63 @@ def test_as_many_bad_rows_as_allowed_are_allowed(tmp_path):
 
 def test_a_table_rule_that_does_not_hold_stops_however_much_may_be_set_aside(tmp_path):
     run = Run(tmp_path, good(20), [LENGTH, ENOUGH], share=1.0)
-    assert run.error.startswith("table rule expect_table_row_count_to_be_between(table) does not hold: observed 20; first rows: r0: ")
+    assert run.error.startswith("table rule expect_table_row_count_to_be_between(table) does not hold for 20 rows: observed 20; see ")
     assert run.written() == {"docs"} and len(run.error.splitlines()) == 1
 
 
 def test_a_rule_over_a_whole_column_stops_too(tmp_path):
     assert Run(tmp_path, good(20), [MANY], share=1.0).error.startswith(
-        'table rule expect_column_unique_value_count_to_be_between(category) does not hold: observed 2; first rows: r0: ["billing"]'
+        "table rule expect_column_unique_value_count_to_be_between(category) does not hold for 20 rows: observed 2; see "
     )
 
 
 def test_a_row_rule_that_names_no_row_stops_and_is_not_passed_over(tmp_path):
     run = Run(tmp_path, good(5), [{"type": "expect_column_values_to_be_of_type", "kwargs": {"column": "body", "type_": "int64"}}], share=1.0)
-    assert run.error.startswith("table rule expect_column_values_to_be_of_type(body) does not hold: observed 'str'")
+    assert run.error.startswith("table rule expect_column_values_to_be_of_type(body) does not hold for 5 rows: observed 'str'")
+
+
+EVEN = {
+    "type": "expect_column_kl_divergence_to_be_less_than",
+    "kwargs": {"column": "category", "partition_object": {"values": ["billing", "refund"], "weights": [0.5, 0.5]}, "threshold": 0.05},
+}
+
+
+def test_table_rules_see_the_rows_that_are_left(tmp_path):
+    """One value outside the set makes the divergence infinite; its row is set aside by another rule."""
+    rows = good(200)
+    rows[8] |= {"category": "BILLING"}
+    for expectations in ([EVEN, CLASSES], [CLASSES, EVEN]):
+        run = Run(tmp_path, rows, expectations)
+        assert run.error is None
+        assert [row["id"] for row in read_jsonl(tmp_path / "out/quarantine.jsonl")] == ["r8"]
+        assert len(read_jsonl(tmp_path / "out/rows.jsonl")) == 199
+        assert read_json(tmp_path / "out/limits.json") == {"rows": 200, "quarantined": 1, "max_quarantined_share": 0.02}
+
+
+def test_a_table_rule_that_does_not_hold_for_the_rows_that_are_left_names_no_innocent_row(tmp_path):
+    rows = [{**row, "category": "billing"} for row in good(200)]
+    rows[8] |= {"category": "BILLING"}
+    error = Run(tmp_path, rows, [CLASSES, EVEN]).error
+    assert error.startswith("table rule expect_column_kl_divergence_to_be_less_than(category) does not hold for 199 rows, without the 1 that are set aside: observed ")
+    assert "r0" not in error
+
+
+def test_a_table_rule_that_only_the_rows_that_are_left_break_stops(tmp_path):
+    rows = good(20)
+    rows[3] |= {"category": "gossip"}
+    assert Run(tmp_path, rows, [CLASSES, MANY], share=0.1).error.startswith("table rule expect_column_unique_value_count_to_be_between(category) does not hold for 19 rows")
+
+
+def test_rows_that_are_all_set_aside_stop(tmp_path):
+    assert Run(tmp_path, [{**row, "category": "gossip"} for row in good(5)], [CLASSES, EVEN], share=1.0).error.startswith("100.0% of 5 rows break row rules")
+
+
+def test_rules_judge_the_clean_text(tmp_path):
+    rows = good(40)
+    rows[7] |= {"body": "no" + " " * 8}
+    rows[8] |= {"category": "billing "}
+    assert Run(tmp_path, rows, [LENGTH, CLASSES], share=0.1).error is None
+    assert [row["body"] for row in read_jsonl(tmp_path / "out/quarantine.jsonl")] == ["no" + " " * 8]
 
 
 def test_a_rule_over_two_columns_sets_rows_aside(tmp_path):

@@ -1,0 +1,91 @@
+"""Decides for each row: which split it is in, or why it is dropped. Judged on what the person wrote, not on the template around it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.clean import clean, folded
+from tasks.prepare.duplicates import Pair, first_like, leaders
+from tasks.prepare.format import Formatted
+from tasks.prepare.labels import answers, label_columns, question
+from tasks.prepare.params import Prepare
+from tasks.prepare.split import split
+
+Kind = Literal["blank", "contradiction", "near_duplicate", "contamination", "broken_rule"]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A row and its split."""
+
+    row: Formatted
+    split: str
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A row (its columns) that is in no split: why, in words, and the id of the row that it is `like`, and how much (0 to 1)."""
+
+    row: dict[str, str]
+    kind: Kind
+    reason: str
+    like: str | None = None
+    similarity: float | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Every row, once: kept in a split, or dropped."""
+
+    kept: tuple[Placed, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def assign(rows: Sequence[Formatted], params: Prepare) -> Assignment:
+    """Each row with its split, in an order that does not depend on the order of the source, and the dropped ones.
+
+    Rows that ask (nearly) the same and have other labels are all dropped; of those that agree one survives; then rows of
+    training that resemble a held-out row too much go as well.
+    """
+    rows = sorted(rows, key=lambda row: (row["messages"][-1]["content"], row["answer"], row["id"]))
+    asked = [folded(question(row["row"], params.user) or row["messages"][-1]["content"]) for row in rows]
+    dropped = _repeated(rows, asked, params)
+    splits = [split(row["messages"][-1]["content"], params.seed, params.validation_share, params.test_share) for row in rows]
+    left = [i for i in range(len(rows)) if i not in dropped]
+    trained, held_out = [i for i in left if splits[i] == "train"], [i for i in left if splits[i] != "train"]
+    near = first_like([asked[i] for i in trained], [asked[i] for i in held_out], params.contamination_similarity)
+    for i, pair in zip(trained, near, strict=True):
+        if pair:
+            other = held_out[pair.place]
+            reason = f"too like {rows[other]['id']} of the {splits[other]} split"
+            dropped[i] = Dropped(rows[i]["row"], "contamination", reason, rows[other]["id"], pair.similarity)
+    kept = tuple(Placed(rows[i], splits[i]) for i in left if i not in dropped)
+    return Assignment(kept, tuple(dropped[i] for i in sorted(dropped)))
+
+
+def _repeated(rows: Sequence[Formatted], asked: list[str], params: Prepare) -> dict[int, Dropped]:
+    """Position: why, of the rows that ask what another asks."""
+    given = [answers(row["row"], row["answer"], params) for row in rows]
+    labels = label_columns(asked, given)
+    groups: dict[int, list[tuple[int, Pair]]] = defaultdict(list)
+    for i, pair in enumerate(leaders(asked, params.near_duplicate_similarity)):
+        groups[pair.place].append((i, pair))
+    dropped = {}
+    for leader, members in groups.items():
+        values = {i: tuple(clean(given[i][label]) for label in labels) for i, _ in members}
+        is_contradicted = len(set(values.values())) > 1
+        for i, pair in members:
+            if is_contradicted:
+                other = leader if values[leader] != values[i] else next(j for j in values if values[j] != values[i])
+                reason = f"contradicts {rows[other]['id']}, which asks (nearly) the same: {_difference(labels, values[i], values[other])}"
+                similarity = pair.similarity if other == leader else None
+                dropped[i] = Dropped(rows[i]["row"], "contradiction", reason, rows[other]["id"], similarity)
+            elif i != leader:
+                dropped[i] = Dropped(rows[i]["row"], "near_duplicate", f"near-duplicate of {rows[leader]['id']}", rows[leader]["id"], pair.similarity)
+    return dropped
+
+
+def _difference(labels: Sequence[str], own: Sequence[str], other: Sequence[str]) -> str:
+    """The first label in which two rows differ, with both values."""
+    return next(f"`{label}` is {a!r} here and {b!r} there" for label, a, b in zip(labels, own, other, strict=True) if a != b)

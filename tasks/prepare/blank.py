@@ -1,0 +1,24 @@
+"""Finds rows that show nothing where the template or the answer needs a text."""
+
+from collections.abc import Mapping
+
+from tasks import template
+from tasks.clean import is_blank
+from tasks.prepare.params import Prepare
+
+
+def problem(row: Mapping[str, str], params: Prepare) -> str | None:
+    """Why a row as it was ingested has nothing to learn from, in one clause; None when it has.
+
+    A column may be left empty, since the question or answer may have others. One that holds only blanks or invisible
+    characters looks filled and is not, so its row is set aside; so is a row whose whole question or answer is empty.
+    """
+    answer = template.columns(params.answer) if isinstance(params.answer, str) else tuple(params.answer)
+    for side, columns in (("question", template.columns(params.user)), ("answer", answer)):
+        values = {column: row[column] for column in columns if column in row}
+        for column, text in values.items():
+            if text and is_blank(text):
+                return f"`{column}` shows nothing: it holds only blanks or invisible characters"
+        if values and not any(values.values()):
+            return f"its {side} is empty ({', '.join(f'`{column}`' for column in values)})"
+    return None

@@ -1,0 +1,52 @@
+"""Says in figures and in words which rows were dropped, by which threshold, and shows a pair."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tasks.prepare.assign import Dropped, Kind, Placed
+from tasks.prepare.params import Prepare
+
+SPLITS = ("train", "validation", "test")
+WORDS: dict[Kind, str] = {
+    "blank": "blank rows",
+    "contradiction": "rows that ask (nearly) the same as another and have other labels",
+    "near_duplicate": "near-duplicates",
+    "contamination": "rows of training too like a held-out one",
+    "broken_rule": "rows that break a rule of the suite for prepared rows",
+}
+THRESHOLDS: dict[Kind, str] = {
+    "contradiction": "near_duplicate_similarity",
+    "near_duplicate": "near_duplicate_similarity",
+    "contamination": "contamination_similarity",
+}
+SHOWN = 20  # contradictions in the report; dropped.jsonl has all
+
+
+def figures(kept: Sequence[Placed], dropped: Sequence[Dropped], params: Prepare) -> dict[str, object]:
+    """The report: rows in, rows of each split, rows dropped of each kind with an example, and what contradicts what."""
+    counts = Counter(row.kind for row in dropped)
+    pairs = [f"{row.row['id']}: {row.reason}" for row in dropped if row.kind == "contradiction"]
+    return {
+        "rows": len(kept) + len(dropped),
+        **{name: sum(row.split == name for row in kept) for name in SPLITS},
+        "dropped": len(dropped),
+        "dropped_for": {kind: counts[kind] for kind in WORDS},
+        "examples": {kind: _example(kind, dropped, params) for kind in WORDS if counts[kind]},
+        "contradictions": pairs[:SHOWN],
+    }
+
+
+def sentences(dropped: Sequence[Dropped], params: Prepare) -> list[str]:
+    """For each kind of which there are any: how many, and an example with its threshold."""
+    counts = Counter(row.kind for row in dropped)
+    return [f"{counts[kind]} {words}, for example {_example(kind, dropped, params)}" for kind, words in WORDS.items() if counts[kind]]
+
+
+def _example(kind: Kind, dropped: Sequence[Dropped], params: Prepare) -> str:
+    """The pair that only just reaches the threshold, which tells most about it."""
+    row = min((row for row in dropped if row.kind == kind), key=lambda row: (row.similarity is None, row.similarity or 0.0))
+    if row.similarity is None or kind not in THRESHOLDS:
+        return f"{row.row['id']}: {row.reason}"
+    key = THRESHOLDS[kind]
+    similarity, threshold = f"{row.similarity:.2f}", f"prepare.{key} is {getattr(params, key)}"
+    return f"{row.row['id']} and {row.like}, which are {similarity} alike ({threshold})"

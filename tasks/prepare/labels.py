@@ -1,0 +1,37 @@
+"""Tells the labels of an answer from its free text, and what a row is asked and answers, apart from the template around it."""
+
+from collections.abc import Mapping, Sequence
+
+from tasks import template
+from tasks.answer import TEXT, format_of
+from tasks.clean import clean
+from tasks.prepare.params import Prepare
+
+LABEL_LENGTH = 40  # characters
+
+
+def question(row: Mapping[str, str], user: str) -> str:
+    """What the person wrote: the columns that the template `user` names, without its own words."""
+    return "\n".join(row[column] for column in template.columns(user) if column in row)
+
+
+def answers(row: Mapping[str, str], written: str, params: Prepare) -> dict[str, str]:
+    """The answer of a row by column; the whole of it, as `written`, where it has no columns of the row."""
+    columns = [column for column in format_of(params.answer).columns if column in row]
+    return {column: row[column] for column in columns} or {TEXT: written}
+
+
+def label_columns(questions: Sequence[str], given: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """The columns of the answers to (folded) questions that are labels, so that two values for the same question contradict each other.
+
+    A label is a column whose values are all short and on one line, or recur: at most half as many values as pairs of a
+    question and a value. The rest is free text, of which a question may have more than one.
+    """
+    labels = []
+    for column in given[0] if given else ():
+        pairs = {(text, clean(answer[column])) for text, answer in zip(questions, given, strict=True)}
+        values = {value for _, value in pairs}
+        is_short = all(len(value) <= LABEL_LENGTH and "\n" not in value for value in values)
+        if is_short or 2 * len(values) <= len(pairs):
+            labels.append(column)
+    return tuple(labels)
