@@ -40,6 +40,32 @@ def test_the_mark_of_a_file_is_taken_off(home: House, raw: bytes, kind: dict) ->
         assert home.stub.bodies[-1]["messages"][-1]["content"] == "Subject: Hub off\n\nIt is red."
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "us-ascii", "ISO-8859-1", "windows-1252", "utf-16"])
+def test_a_text_is_read_in_the_charset_that_it_names(home: House, charset: str) -> None:
+    name = charset.strip('"').lower()
+    text = "Where is my hub?" if name == "us-ascii" else "Où est mon hub?"
+    kind = {"content-type": f"text/plain; format=flowed; charset={charset}"}
+    with home.client() as client:
+        assert client.post("/tasks/triage", content=text.encode(name), headers=kind).status_code == 200
+        assert home.stub.bodies[-1]["messages"][-1]["content"] == f"Subject: {text}\n\n{text}"
+
+
+@pytest.mark.parametrize("kind", ["application", "text", "multipart/form-data", "text/html", "text/plain,text/plain"])
+def test_another_kind_of_body_is_refused(home: House, kind: str) -> None:
+    with home.client() as client:
+        refused(client.post("/tasks/triage", content=b"x", headers={"content-type": kind}), 415, "unsupported_media_type")
+
+
+def test_a_text_in_another_charset_than_it_names_is_refused(home: House) -> None:
+    with home.client() as client:
+        for charset in ("koi8-r", "utf-7", "idna", "rot13", "base64", "unicode_escape", "none"):
+            kind = {"content-type": f"text/plain; charset={charset}"}
+            refused(client.post("/tasks/triage", content=b"x", headers=kind), 415, "unsupported_charset")
+        for charset, raw in (("utf-8", "é".encode("latin-1")), ("utf-16", b"\xff\xfex"), ("us-ascii", b"\xe9")):
+            kind = {"content-type": f"text/plain; charset={charset}"}
+            refused(client.post("/tasks/triage", content=raw, headers=kind), 400, "invalid_utf8")
+
+
 def test_the_mark_of_a_file_is_taken_off_a_chat(home: House) -> None:
     with home.client() as client:
         assert client.post("/v1/chat/completions", content=BOM + json.dumps(chat()).encode(), headers=JSON).status_code == 200

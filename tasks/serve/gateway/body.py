@@ -14,6 +14,8 @@ MOST_CHOICES = 16
 MOST_DEPTH = 100  # levels of a body: what comes after may recurse
 LARGEST = 2**64  # whole numbers beyond it are not the same for every reader of JSON
 Body = dict[str, object]  # a JSON object
+# What browsers and servers call ISO-8859-1 is Windows-1252 (https://encoding.spec.whatwg.org/#names-and-labels).
+CHARSETS = {"utf-8": "utf-8", "us-ascii": "utf-8", "iso-8859-1": "cp1252", "windows-1252": "cp1252", "utf-16": "utf-16"}
 PATIENCE = 30.0  # seconds for a body to come
 FORBIDDEN = {
     "prompt_logprobs": "it stops vLLM 0.32 when adapters run on a CPU",
@@ -47,12 +49,15 @@ async def read(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def text(raw: bytes) -> str:
-    """`raw` as UTF-8, without a byte-order mark; Refusal 400 when it is not."""
+def text(raw: bytes, charset: str = "utf-8") -> str:
+    """`raw` as what it says it is, without a byte-order mark; Refusal 400 when it is not, 415 for a charset that is not read."""
+    if charset not in CHARSETS:
+        raise Refusal(415, "unsupported_charset", f"Send UTF-8; of other charsets only {', '.join(CHARSETS)} are read.")
     try:
-        return raw.decode("utf-8").removeprefix("\ufeff")
+        return raw.decode(CHARSETS[charset]).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise bad(f"The body is not UTF-8 (byte {error.start}).", code="invalid_utf8") from None
+        name = charset.upper()
+        raise bad(f"The body is not {name} (byte {error.start}).", code="invalid_utf8") from None
 
 
 def parse(raw: bytes) -> Body:

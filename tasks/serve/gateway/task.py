@@ -1,5 +1,6 @@
 """POST /tasks/{task}: a text in, the task's checked result out; the templates are the ones that the model was trained with."""
 
+from email.message import Message
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
@@ -34,9 +35,11 @@ async def ask(request: Request, task: str) -> Response:
 
 def _given(kind: str, raw: bytes) -> object:
     """The text, or the columns, of the body."""
+    header = Message()
+    header["content-type"] = kind
     kind = kind.partition(";")[0].strip().lower()
     if kind in ("text/plain", ""):
-        return bodies.text(raw)
+        return bodies.text(raw, str(header.get_content_charset("utf-8")))
     if kind != "application/json":
         raise Refusal(415, "unsupported_media_type", 'Send text/plain, or application/json with {"text": …} or {"input": {column: text}}.')
     value = bodies.parse(raw)
