@@ -9,6 +9,8 @@ from tasks.special import of_tokenizer
 Message = dict[str, str]
 DATE = "@@today@@"  # stands where a template asks for the time
 HARMLESS = "a"
+QUESTION = {"role": "user", "content": HARMLESS}
+DIALOGUES = ([QUESTION], [{"role": "system", "content": HARMLESS}, QUESTION])
 
 
 def render(tokenizer: Any, messages: Sequence[Message], **more: object) -> list[int]:
@@ -16,9 +18,10 @@ def render(tokenizer: Any, messages: Sequence[Message], **more: object) -> list[
     from jinja2 import TemplateError
 
     try:
-        return tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=True, **more)["input_ids"]
+        encoded = tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=True, **more)
     except TemplateError as error:
         raise AnnealError(_refusal(tokenizer, messages, str(error))) from None
+    return list(encoded["input_ids"])
 
 
 def text(tokenizer: Any, messages: Sequence[Message], **more: object) -> str | None:
@@ -26,7 +29,7 @@ def text(tokenizer: Any, messages: Sequence[Message], **more: object) -> str | N
     from jinja2 import TemplateError
 
     try:
-        return tokenizer.apply_chat_template(list(messages), tokenize=False, **more)
+        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, **more))
     except TemplateError:
         return None
 
@@ -35,7 +38,7 @@ def problem(tokenizer: Any) -> str | None:
     """Why no dialogue can be trained with this tokenizer and its template, in one clause; None when one can."""
     if tokenizer.eos_token_id is None:
         return "its tokenizer names no eos_token, so no answer would ever end; set eos_token in tokenizer_config.json to what ends a turn"
-    if text(tokenizer, [_user(HARMLESS)]) is None:
+    if not any(text(tokenizer, messages) for messages in DIALOGUES):
         return "its chat template refuses a single question; correct chat_template.jinja"
     if has_date(tokenizer):
         return (
@@ -43,22 +46,21 @@ def problem(tokenizer: Any) -> str | None:
             "put a fixed date in place of strftime_now in chat_template.jinja of the base's folder"
         )
     texts = of_tokenizer(tokenizer)
-    forged = "".join(texts.neutral(token) for token in sorted({*texts.texts, *tokenizer.all_special_tokens}))
-    if _specials(tokenizer, forged) != _specials(tokenizer, HARMLESS):
+    forged = texts.neutral("".join(sorted({*texts.texts, *tokenizer.all_special_tokens})))
+    if any(_specials(tokenizer, messages, forged) != _specials(tokenizer, messages, HARMLESS) for messages in DIALOGUES):
         return "its tokenizer takes a text for a special token even with a word joiner in it, so that a text could end a turn; use another base"
     return None
 
 
 def has_date(tokenizer: Any) -> bool:
     """Whether the time of day or the date becomes part of a prompt."""
-    dialogues = ([_user(HARMLESS)], [_system(HARMLESS), _user(HARMLESS)])
-    return any(DATE in (text(tokenizer, messages, strftime_now=lambda _: DATE) or "") for messages in dialogues)
+    return any(DATE in (text(tokenizer, messages, strftime_now=lambda _: DATE) or "") for messages in DIALOGUES)
 
 
 def takes_system(tokenizer: Any) -> bool:
     """Whether a system message is part of the prompt, neither refused nor dropped."""
     mark = "Answer in rhymes"
-    return mark in (text(tokenizer, [_system(mark), _user(HARMLESS)]) or "")
+    return mark in (text(tokenizer, [{"role": "system", "content": mark}, QUESTION]) or "")
 
 
 def _refusal(tokenizer: Any, messages: Sequence[Message], why: str) -> str:
@@ -70,14 +72,8 @@ def _refusal(tokenizer: Any, messages: Sequence[Message], why: str) -> str:
 NO_SYSTEM = "chat template takes no system message: leave out prepare.system and put the instruction into prepare.user"
 
 
-def _specials(tokenizer: Any, content: str) -> list[int]:
+def _specials(tokenizer: Any, messages: Sequence[Message], content: str) -> list[int]:
+    """The special tokens in `messages` with `content` in each; none where the template does not take them."""
+    whole = text(tokenizer, [{**message, "content": content} for message in messages], add_generation_prompt=True)
     known = set(tokenizer.all_special_ids)
-    return [token for token in render(tokenizer, [_user(content)], add_generation_prompt=True) if token in known]
-
-
-def _user(content: str) -> Message:
-    return {"role": "user", "content": content}
-
-
-def _system(content: str) -> Message:
-    return {"role": "system", "content": content}
+    return [token for token in tokenizer(whole or "", add_special_tokens=False)["input_ids"] if token in known]

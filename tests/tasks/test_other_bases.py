@@ -83,7 +83,7 @@ def test_a_system_message_that_the_base_refuses_is_refused_before_any_work(sourc
     rows = {
         "bases": {"theirs": tiny.base_row(source)},
         "datasets": {"mine": {"ingest": {"source": "mine.csv"}, "validate": {}, "prepare": {"system": "Sort it.", "user": "{{ thing }}", "answer": ["colour"]}}},
-        "models": {"sorter": {"parent": "theirs", "dataset": "mine", "train": {}, "evaluate": {}, "package": {}, "gate": {}}},
+        "models": {"sorter": {"parent": "theirs", "dataset": "mine", "train": {}, "predict": {}, "evaluate": {}, "package": {}, "gate": {}}},
     }
     refused = "datasets.mine.prepare.system is given, and theirs's chat template takes no system message: leave out prepare.system"
     problems = list(turns.problems(parse(Params, rows, ""), "sorter"))
@@ -99,6 +99,24 @@ def test_a_template_that_drops_a_system_message_is_refused_with_one(source):
     check_template(tokenizer, PLAIN)
     with pytest.raises(AnnealError, match="takes no system message: leave out prepare.system"):
         check_template(tokenizer, ROW)
+
+
+def test_a_template_that_cannot_do_without_a_system_message_is_taken(source):
+    words = "{% if messages[0]['role'] != 'system' %}{{ raise_exception('Say who you are') }}{% endif %}"
+    tokenizer = load_tokenizer(made(with_words(source, words)))
+    check_template(tokenizer, ROW)
+    with pytest.raises(AnnealError, match=r"refuses a dialogue of user \(Say who you are\)"):
+        encode_prompt(tokenizer, PLAIN["messages"])
+
+
+def test_a_tokenizer_that_does_not_see_the_joiner_is_refused(source):
+    tokens = read_json(source / "tokenizer.json")
+    tokens["normalizer"] = {"type": "Replace", "pattern": {"String": "\u2060"}, "content": ""}
+    for token in tokens["added_tokens"]:
+        token["normalized"] = True
+    (source / "tokenizer.json").write_text(json.dumps(tokens))
+    with pytest.raises(AnnealError, match="takes a text for a special token even with a word joiner in it"):
+        made(source)
 
 
 def test_a_template_that_wants_turns_in_another_order_is_refused_in_a_sentence(source):
