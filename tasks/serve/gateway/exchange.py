@@ -118,9 +118,9 @@ class Exchange:
             return
         self.done, self.error = True, error or self.error
         latency = time.monotonic() - self.started
+        self.metrics.leave(self.target.model)  # first: nothing that follows may keep a server from draining
         if status == 200 and self.error is None and self.valid is None:
             self.judge()
-        self.metrics.leave(self.target.model)
         labels = (self.task, self.target.version)
         self.metrics.requests.labels(*labels, self.role, str(status)).inc()
         self.metrics.seconds.labels(*labels).observe(latency)
