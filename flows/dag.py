@@ -59,8 +59,10 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
                 last = line
                 if not line.startswith(NOISE):
                     say(line)
-        except BaseException:  # Ctrl-C reaches the stage by itself; wait for its last words
-            process.wait()
+        except BaseException as error:
+            if not isinstance(error, KeyboardInterrupt):  # Ctrl-C reaches the stage by itself; SIGTERM reaches only the flow
+                process.terminate()
+            process.wait()  # for its last words
             raise
     if process.returncode:
         raise _failure(stage, process.returncode, sentence, last)

@@ -28,6 +28,9 @@ stages:
   killed:
     cmd: python -c "import os; os.kill(os.getpid(), 9)"
     outs: [f]
+  long:
+    cmd: python -c "import time; print('begun', flush=True); time.sleep(300)"
+    outs: [g]
 """
 
 
@@ -75,6 +78,17 @@ def test_a_failure_that_may_pass_can_be_retried(project: Path) -> None:
 def test_a_killed_stage_is_called_killed(project: Path) -> None:
     with pytest.raises(dag.StageFailed, match=r"killed was killed \(signal 9\).*run again"):
         dag.run("killed", print)
+
+
+def test_a_flow_that_is_ended_ends_its_stage(project: Path) -> None:
+    """SIGTERM reaches the flow alone, and Prefect turns it into an exception that is no KeyboardInterrupt."""
+
+    def end(line: str) -> None:
+        if "begun" in line:
+            raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        dag.run("long", end)
 
 
 @pytest.mark.parametrize("content", ["<<<<<<< HEAD\nschema: '2.0'\n", "stages: [", "stages:\n  first: 3\n", "- 1\n", "\x00"])
