@@ -6,9 +6,11 @@ way says nothing about whether the task's requests have changed, so it is told a
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 from tasks import template
 from tasks.clean import clean
+from tasks.errors import AnnealError
 
 TEXT_PARTS = ("text", "refusal", "input_text", "output_text")  # the types of a part that holds text
 CHAT, COMPLETIONS, TASKS = "/v1/chat/completions", "/v1/completions", "/tasks/{task}"  # paths, as the records have them
@@ -121,9 +123,35 @@ def _kind_of_chat(messages: Sequence[object], form: Mapping[str, object]) -> Kin
     text = text_of(entries[-1].get("content"))
     if text is None:
         return Kind.MEDIA
-    return Kind.TASK if template.fits(text, str(form["user"])) else Kind.FORM
+    return Kind.TASK if any(template.fits(*pair) for pair in readings(text, str(form["user"]))) else Kind.FORM
+
+
+def readings(text: str, user: str) -> list[tuple[str, str]]:
+    """(text, template) to hold a logged text against the template `user`: as they are, then both cleaned, with personal data and without.
+
+    What a client sends may end its lines in another way, or write its letters in parts; what the records keep is redacted,
+    the words of the template included.
+    """
+    return [(text, user), (clean(text), clean(user)), (clean(text), clean(logged_template(user)))]
+
+
+@lru_cache
+def logged_template(user: str) -> str:
+    """A template whose words are as the records keep them: without personal data. As it is where a column's name would go with them."""
+    redacted = _redacted(user)
+    try:
+        return redacted if template.columns(redacted) == template.columns(user) else user
+    except AnnealError:
+        return user
+
+
+@lru_cache
+def _redacted(text: str) -> str:
+    from tasks.redaction import redact
+
+    return redact(text)
 
 
 def _is_same(content: object, system: object) -> bool:
     text = text_of(content)
-    return text is not None and isinstance(system, str) and clean(text) == clean(system)
+    return text is not None and isinstance(system, str) and clean(text) in (clean(system), clean(_redacted(system)))

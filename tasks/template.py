@@ -95,9 +95,9 @@ def invert(text: str, template: str, one_line: Iterable[str] = ()) -> dict[str, 
 
 
 def fits(text: str, template: str) -> bool:
-    """Whether `template` could have made `text`, but for white space around it; True for a template that computes, of which nobody can tell."""
-    tried = ((text, parts(template)), (text.strip(), parts(template.strip())))
-    return any(pieces is None or _read(words, pieces, frozenset(), True) is not None for words, pieces in tried)
+    """Whether `template` could have made `text`; True for a template that computes, of which nobody can tell."""
+    pieces = parts(template)
+    return pieces is None or _read(text, pieces, frozenset(), True) is not None
 
 
 def _read(text: str, pieces: tuple[Part, ...], one_line: frozenset[str], is_short: bool) -> list[tuple[str, str]] | None:

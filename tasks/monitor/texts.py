@@ -5,7 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from tasks.messages import last_text
+from tasks.clean import clean
+from tasks.messages import last_text, logged_template
 from tasks.template import columns, render
 
 WORD = re.compile(r"[^\W\d_]+")
@@ -23,14 +24,18 @@ class Question:
     """The text of a request: its columns in the user template of the version, or the last message of a chat."""
 
     def __init__(self, template: str) -> None:
-        """Columns that a request does not have read as nothing: that one is missing is a score of its own."""
-        self.template, self.columns = template, columns(template)
+        """Columns that a request does not have read as nothing: that one is missing is a score of its own.
+
+        The template's words are taken as the records keep those of a chat, and texts are cleaned, so that the same words
+        score the same, whoever filled them in.
+        """
+        self.template, self.columns = logged_template(template), columns(template)
 
     def text(self, given: dict) -> str:
         """What was asked."""
         if isinstance(given.get("messages"), list):
-            return last_text(given["messages"])
-        return render(self.template, {column: _plain(given.get(column)) for column in self.columns})
+            return clean(last_text(given["messages"]))
+        return clean(render(self.template, {column: _plain(given.get(column)) for column in self.columns}))
 
 
 def is_incomplete(given: dict, columns: Sequence[str]) -> bool | None:

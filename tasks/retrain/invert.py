@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tasks import template
 from tasks.clean import clean
-from tasks.messages import Kind, kind_of, last_text
+from tasks.messages import Kind, kind_of, last_text, readings
 
 
 def columns_of_input(
@@ -30,9 +30,9 @@ def columns_of_input(
 
 
 def _read(text: str, user: str, one_line: tuple[str, ...]) -> dict[str, str] | None:
-    """The columns of `text`; white space around the whole text is nobody's words."""
-    row = template.invert(text, user, one_line)
-    return row if row is not None else template.invert(text.strip(), user.strip(), one_line)
+    """The columns of `text`, by the first reading that has them."""
+    rows = (template.invert(words, form, one_line) for words, form in readings(text, user))
+    return next((row for row in rows if row is not None), None)
 
 
 def why_not(given: object, form: Mapping[str, object], path: str | None = None, finish_reason: str | None = None) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,13 @@ def vectors(texts: list[str]) -> np.ndarray:
     found = np.zeros((len(texts), 16), np.float32)
     for row, text in zip(found, texts, strict=True):
         for word in text.split():
-            row += np.random.default_rng(int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")).normal(size=16)
+            row += _vector(word)
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+
+
+@cache
+def _vector(word: str) -> np.ndarray:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")).normal(size=16)
 
 
 def version(folder: Path, seed: int = 1, rows: int = 300, artifact: str = ARTIFACT, number: str = "1", user: str = "{{ text }}") -> Target:

@@ -1,10 +1,16 @@
 """One text in any form is one text; requests of another kind than the task's are told apart by their form."""
 
+import unicodedata
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.messages import CHAT, COMPLETIONS, TASKS, TEXT_PARTS, Kind, is_own_answer, kind_of, last_text, logged, text_of
+from tasks.monitor.texts import Question
+from tasks.redaction import redact_all
+from tasks.retrain.invert import columns_of_input
 
 FORM = {"system": "Sort.", "user": "Subject: {{ subject }}\n\n{{ body }}"}
 TEXT = "Subject: Late\n\nIt is late."
@@ -114,3 +120,18 @@ def test_the_records_keep_that_a_chat_brought_tools() -> None:
 def test_settings_that_make_another_answer_are_kept_with_the_request(settings: dict, finish_reason: str, is_own: bool) -> None:
     given = logged({"messages": [user(TEXT)], **settings})
     assert is_own_answer(given, finish_reason) is is_own and kind_of(given, FORM, CHAT) is Kind.TASK
+
+
+PRIVATE = {"system": "Answer as help@example.com would.", "user": "From: help@example.com\n\n{{ text }} "}
+
+
+@pytest.mark.parametrize("is_redacted", [False, True])
+@pytest.mark.parametrize("change", [lambda text: text, lambda text: text.replace("\n", "\r\n"), lambda text: unicodedata.normalize("NFD", text)])
+def test_the_task_is_known_by_its_words_however_they_were_sent_and_kept(change: Callable[[str], str], is_redacted: bool) -> None:
+    asked = PRIVATE["user"].replace("{{ text }}", "Where is my caf\u00e9?")
+    messages = [{"role": "system", "content": change(PRIVATE["system"])}, user(change(asked))]
+    given = {"messages": redact_all(messages) if is_redacted else messages}
+    assert kind_of(given, PRIVATE, CHAT) is Kind.TASK
+    assert columns_of_input(given, PRIVATE, ["text"], [], CHAT) == {"text": "Where is my caf\u00e9?"}
+    question = Question(PRIVATE["user"])
+    assert question.text(redact_all(given)) == question.text({"text": "Where is my caf\u00e9?"})

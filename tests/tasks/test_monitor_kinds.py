@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from tasks import database
 from tasks.messages import CHAT, COMPLETIONS, TASKS, Kind
-from tasks.monitor import evidently_page
+from tasks.monitor import evidently_page, report
 from tasks.monitor.check import Check, check
 from tasks.monitor.params import Monitor
 from tasks.serve.routes import Target
@@ -21,8 +21,9 @@ FRAME = "Message: {{ text }}"
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """An empty database; Evidently stays out, its import takes seconds."""
+    """An empty database; Evidently and the plot, which take seconds, stay out."""
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
+    monkeypatch.setattr(report, "plot", lambda *_: "")
     return database.connect(f"sqlite:///{tmp_path}/records.db")
 
 
