@@ -1,0 +1,73 @@
+"""README's way with data of one's own, followed to the letter: the rows it shows, a CSV of two columns, `make pipeline MODEL=mine`."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tasks.files import write_text
+from tasks.stage import load_yaml
+from tests import tiny
+from tests.flows import project
+
+README = (project.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def rows_of_readme() -> list[str]:
+    """The lines of the block in README that a person adds to params.yaml."""
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return block.splitlines()
+
+
+def added(text: str, lines: list[str]) -> str:
+    """`text` of params.yaml with the rows of `lines` under the keys that are there already."""
+    table = ""
+    for line in reversed(lines):
+        if line.startswith(" "):
+            table = f"{line}\n{table}"
+        else:
+            assert f"\n{line}" in text, line
+            head, _, tail = text.partition(f"\n{line}")
+            comment, _, rest = tail.partition("\n")
+            text, table = f"{head}\n{line}{comment}\n{table}{rest}", ""
+    return text
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A project with a small base under the name of the shipped one, no other rows, and a person's CSV."""
+    folder = project.make(tmp_path / "project")
+    base = json.dumps(json.loads((folder / "params.yaml").read_text())["bases"]["tiny"])
+    own = f"# Mine.\nbases:\n  smollm2: {base}\n\ndatasets: # rows\n\nmodels: # more rows\n\ndeploy: {{max_model_len: 512, kv_cache_gib: 1}}\n"
+    write_text(folder / "params.yaml", added(own, rows_of_readme()))
+    with (folder / "data/tickets.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["text", "intent"], *([f"{row['thing']}, {row['size']}", row["colour"]] for row in tiny.things(0, 120))])
+    return folder
+
+
+def test_the_rows_are_few_and_fit_into_the_shipped_file() -> None:
+    lines = rows_of_readme()
+    assert len(lines) <= 8
+    text = (project.ROOT / "params.yaml").read_text(encoding="utf-8")
+    file = added(text, lines)
+    assert sum(1 for line in file.splitlines() if line not in text.splitlines()) == sum(line.startswith(" ") for line in lines)
+
+
+@pytest.mark.slow
+def test_the_way_of_readme_takes_one_try(mine: Path) -> None:
+    said = project.run(mine, "flows.pipeline", "mine", status=1)  # two passes over 80 rows teach a random base nothing
+    assert said.rstrip().splitlines()[-1].startswith("error: mine was not promoted: not shown to be better than its parent")
+    wrote = [line for line in said.splitlines() if ": wrote " in line]
+    assert [line.split(": wrote ")[0] for line in wrote] == [
+        "params.yaml",
+        "params.yaml",
+        "data/expectations/tickets/raw.json",
+        "data/expectations/tickets/prepared.json",
+    ]
+    metrics = json.loads((mine / "reports/mine/evaluate/metrics.json").read_text())
+    assert metrics["rows"] > 10 and "exact_match" in metrics["tuned"]
+    assert load_yaml(mine / "params.yaml")["models"]["mine"]["gate"] == {}
+    project.run(mine, "tasks.params")
+    assert "Running stage" not in project.run(mine, "dvc", "repro", "--dry", "package@mine")
