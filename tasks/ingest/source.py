@@ -141,7 +141,8 @@ def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, is
     """
     for column in columns:
         if column not in row:
-            raise AnnealError(f"{where}: has no `{column}`; add it, or correct ingest.columns in params.yaml.")
+            has = ", ".join(f"`{key}`" for key in list(row)[:20]) or "nothing"
+            raise AnnealError(f"{where}: has no `{column}`; add it, or correct ingest.columns in params.yaml (the row has {has}).")
     if is_whole and (more := [key for key in row if key not in columns and key != ID and not UNNAMED.fullmatch(key)]):
         raise AnnealError(f"{where}: has `{more[0]}`, which the first row has not; name the columns to take under ingest.columns in params.yaml.")
     kept = {column: _as_text(row[column], f"{where}: `{column}`") for column in columns}

@@ -1,0 +1,62 @@
+"""The suites that ship set aside what breaks them, row by row, and agree with each other."""
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tasks.clean import clean
+from tasks.files import read_json, read_jsonl, write_jsonl
+from tasks.params import Params, load
+from tasks.prepare.__main__ import prepare
+from tasks.prepare.assign import assign
+from tasks.prepare.format import format_row
+from tasks.validate import validate
+from tests.house.project import ROOT
+
+SUITES = ROOT / "data/expectations/support_tickets"
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load(ROOT / "params.yaml")
+
+
+def tickets() -> list[dict]:
+    return [json.loads(line) for line in (ROOT / "data/seed/support_tickets/tickets.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def run(folder: Path, params: Params, rows: list[dict]) -> dict[str, object]:
+    """The report of prepare, after validate, on `rows`."""
+    dataset = params.datasets["support_tickets"]
+    write_jsonl(folder / "raw/rows.jsonl", rows)
+    validate(dataset.validate_, folder / "raw", SUITES / "raw.json", folder / "validated", folder / "docs/raw", folder / "validate.json")
+    prepare(dataset.prepare, folder / "validated", SUITES / "prepared.json", folder / "prepared", folder / "docs/prepared", folder / "prepare.json")
+    return read_json(folder / "prepare.json")
+
+
+def test_one_label_in_capitals_costs_one_row_and_the_longest_texts_that_are_allowed_none(tmp_path, params):
+    rows = tickets()
+    capital, blank, longest = rows[5], rows[6], rows[7]
+    capital["category"] = capital["category"].upper()
+    blank["body"] = " " * 8
+    longest |= {"subject": "The lamp " * 22 + "x" * 2, "body": "Lamps of " * 444 + "four"}
+    assert (len(longest["subject"]), len(longest["body"])) == (200, 4000)
+    report = run(tmp_path, params, rows)
+    assert [(row["id"], row["reasons"]) for row in read_jsonl(tmp_path / "validated/quarantine.jsonl")] == [
+        (capital["id"], ["expect_column_values_to_be_in_set(category)", "expect_column_pair_values_to_be_in_set(category, intent)"]),
+        (blank["id"], ["expect_column_value_lengths_to_be_between(body)"]),
+    ]
+    assert (report["rows"], report["dropped"], sum(report[name] for name in ("train", "validation", "test"))) == (766, 0, 766)
+
+
+def test_the_split_of_the_shipped_tickets_is_the_one_that_all_figures_are_measured_on(params):
+    section = params.datasets["support_tickets"].prepare
+    rows = [format_row({name: clean(text) for name, text in row.items()}, section) for row in tickets()]
+    assignment = assign(rows, section)
+    assert assignment.dropped == ()
+    assert Counter(placed.split for placed in assignment.kept) == {"train": 583, "validation": 55, "test": 130}
+    texts = "\n".join(placed.row["id"] for placed in assignment.kept if placed.split == "test")
+    assert hashlib.sha256(texts.encode()).hexdigest()[:12] == "d909364ec15a"
