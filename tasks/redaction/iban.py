@@ -9,6 +9,7 @@ from stdnum.iso7064 import mod_97_10
 
 from tasks.redaction.plain import Span
 
+OTHER = re.compile(r"[A-Z]{2}\d\d(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![A-Za-z0-9])")  # of a country, but not as it has them
 GAP = r"[ .\-_/+]{0,3}(?:\r?\n[ >]{0,4})?"  # between two characters; mail programs wrap lines
 CHECK = re.compile(r"\d ?\d(?=[ .\-_/+]{0,3}[A-Za-z0-9])")  # check digits: rarer than letters, so these are looked for first
 COUNTRY = re.compile(r"[A-Za-z]{2}[ .\-]{0,2}\Z")
@@ -29,16 +30,27 @@ def ibans(text: str) -> Iterator[Span]:
             continue
         if country[0].isalpha() or country[0][:2].isupper() or "iban" in text[max(0, country.start() - 20) : country.start()].lower():
             account = rest.match(text, check.end())  # else it is a word: "no 12 …", "at 10 …"
-            if account and is_iban(text[country.start() : account.end()]):
+            if not (account and is_iban(text[country.start() : account.end()])):
+                account = OTHER.match(text, country.start())
+            if account and _fits(text[country.start() : account.end()]):
                 yield country.start(), account.end()
                 place = account.end()
 
 
 def is_iban(text: str) -> bool:
     """Country, structure and check digits fit. National check digits inside are not looked at: banks' own examples lack them."""
-    packed = re.sub(r"[^A-Z0-9]", "", text.upper())
+    packed = _packed(text)
     structure = _structure(packed[:2])
-    return bool(structure and structure.fullmatch(packed[4:])) and mod_97_10.is_valid(packed[4:] + packed[:4])
+    return bool(structure and structure.fullmatch(packed[4:])) and _fits(text)
+
+
+def _packed(text: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "", text.upper())
+
+
+def _fits(text: str) -> bool:
+    packed = _packed(text)
+    return mod_97_10.checksum(packed[4:] + packed[:4]) == 1
 
 
 @cache

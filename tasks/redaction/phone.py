@@ -16,20 +16,25 @@ CANDIDATE = re.compile(
 # Groups that are hardly anything but a phone; any other number without a leading 0 needs a word that says so.
 GROUPS = re.compile(
     r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|\d{3}([ .-])\d{2}\1\d{2}\1\d{2}|\d{2}( )\d{2} \d{2} \d{2}|\d{3}([ -])\d{3}\3\d{3}"
-    r"|\(\d{2,4}\) ?\d{3,5}[ -]\d{4}|(?:\d{2} 9\d{4}|(?:33|55|56|81) \d{4})[ -]\d{4}|1\d{2}([ -])\d{4}\4\d{4}|[6-9]\d{4} \d{5}|[49]\d{2} \d{2} \d{3}|\d{3} \d{3} \d{2} \d{2}"
+    r"|\(\d{2,4}\) ?\d{3,5}[ -]\d{4}"
+    r"|(?:\d{2} 9\d{4}|(?:21|33|55|56|81) \d{4})[ -]\d{4}|\d{2} \d{4}-\d{4}|1\d{2}([ -])\d{4}\4\d{4}|[6-9]\d{4} \d{5}|[49]\d{2} \d{2} \d{3}|\d{3} \d{3} \d{2} \d{2}"
     r"|8[ -]?\(?\d{3}\)?[ -]\d{3}[ -]\d{2}[ -]\d{2}|\d{2} \d{3} (?:\d{2} \d{2}|\d{4})|\(\d{2,3}\) ?\d{3}[ -]\d{2}[ -]\d{2}|3\d{2} \d{6,7}"
 )
 NORTH_AMERICA = re.compile(r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}")
+RUSSIA = re.compile(r"8[ -]?\(\d{3}\) ?\d{3}[ -]\d{2}[ -]\d{2}")
 DATE = re.compile(
     r"(?:0?[1-9]|[12]\d|3[01])([./ -])(?:0?[1-9]|1[0-2])\1(?:19|20)\d\d(?!\d)|(?:19|20)\d\d([./ -])(?:0?[1-9]|1[0-2])\2(?:0?[1-9]|[12]\d|3[01])(?!\d)"
     r"|(?:0[1-9]|[12]\d|3[01])[./](?:0[1-9]|1[0-2])[./]\d\d(?![\d./])|(?:0[1-9]|1[0-2]) ?/ ?(?:20)?\d\d(?![\d/])"
 )
+COUNTRY = re.compile(r"\([1-9]\d{0,2}\)")  # its code, in place of a +
 DECIMAL = re.compile(r"[1-9]\d*[.,]\d+")
 SERIAL = re.compile(r"\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?!\d)")
 HOURS = re.compile(r"(?:[01]\d|2[0-3])[0-5]\d ?- ?(?:[01]\d|2[0-4])[0-5]\d(?!\d)")
 AFTER = re.compile(r"[:/]\d|[.,]\d|(?=\w)(?![^\W\d_]{3})| ?[%€$£¥]| ?(?:EUR|USD|GBP|CHF|PLN|CZK|Kč|zł|kr)\b")  # what a phone is not followed by
 BESIDE, BESIDE_BEFORE = re.compile(r"[ -]{1,2}\d"), re.compile(r"\d[ -]{1,2}\Z")
-EXTENSION = re.compile(r"(?:;ext=| ?[,;]? ?(?:ext(?:ension|n)?|x|poste|interno|int|anexo|ramal|durchwahl|dw|toestel|wew|доб)(?![a-z])[.:]? ?|#)\d{1,6}(?!\w)", re.IGNORECASE)
+EXTENSION = re.compile(
+    r"(?:;ext=| ?[,;]? ?(?:ext(?:ension|n)?|x|poste|interno|int|anexo|ramal|durchwahl|dw|toestel|wew|доб)(?![a-z])[.:]? ?|#)\d{1,6}(?!\w)|-\d{1,4}(?![\w-]|[.,:/]\d)", re.IGNORECASE
+)
 # Words by which a row of digits is named something else than a phone, right before it …
 THINGS = (
     r"(?:orders?|invoice|ticket|serial|s/n|tracking|parcel|shipment|reference|ref|isbn|issn|ean|gtin|upc|barcode|imei|sku|model|version|build|booking"
@@ -44,8 +49,10 @@ CALLS = (
     "tel|phone|call|ring|dial|mobile|mobil|cell|fax|whatsapp|sms|text me|reach me|contact|hotline|landline|handy|anruf|ruf|rückruf|festnetz"
     "|portable|appel|télé|móvil|movil|llam|chiam|bel|gsm|lig[au]|puhelin|soit|tlf|komórk|komork|zadzwo|zavol|volej|τηλ|тел|звон|моб"
 )
+NAMES = r"(?:tele)?(?:phone|fon|foon|téléphone|teléfono|fono)\w*|tel|tél|tlf|fax|mobile?|cell|whatsapp|handy|gsm|call|тел\w*|電話|电话|手机|전화"
+NAMED_PHONE = re.compile(rf"(?<!\w)(?:{NAMES})[.:=]{{0,2}} ?(?:(?:no|nr|number)[.:]? ?)?[ (\"']?\Z", re.IGNORECASE)  # right before it
 MY_NUMBER = r"(?:my|meine|mi|mon|mio|mijn|min|mój|moje) (?:number|nummer|número|numero|numéro|numer)"
-CALLED = re.compile(rf"\b(?:{CALLS}|{MY_NUMBER})|電話|携帯|电话|手机|전화|핸드폰|फ़ोन|फोन|هاتف|โทร", re.IGNORECASE)
+CALLED = re.compile(rf"\b(?:{CALLS}|{MY_NUMBER})|電話|联系|致电|拨打|携帯|电话|手机|전화|핸드폰|फ़ोन|फोन|هاتف|โทร", re.IGNORECASE)
 NEAR = 40  # characters before a number in which a word may say what it is
 GROUP, ROW = re.compile(r"[+(]*\d+"), re.compile(r"[+(]*\d+(?:[ .-]\d+)*")  # what is no phone: one group, or all of a thing's number
 DIGITS = re.compile(r"\d+")
@@ -69,7 +76,7 @@ def phones(text: str) -> Iterator[Span]:
         before = before[max(map(before.rfind, "<>\n")) + 1 :]
         if judged <= MOST and (other := _other(text, start, before)):
             place = other
-        elif end := match.end() if judged > MOST else _end(text, match, bool(CALLED.search(before))):
+        elif end := match.end() if judged > MOST else _end(text, match, before):
             extension = EXTENSION.match(text, end)
             place = extension.end() if extension else end
             yield start + (text[start] == "(" and ")" not in text[start:end]), place
@@ -88,17 +95,21 @@ def _other(text: str, start: int, before: str) -> int | None:
     return match.end() if match else None
 
 
-def _end(text: str, match: re.Match[str], is_called: bool) -> int | None:
+def _end(text: str, match: re.Match[str], before: str) -> int | None:
     """Where the number that begins with `match` ends: the longest row of its groups that is one; None when none is."""
     start = match.start()
+    is_called = bool(CALLED.search(before))
+    ends = []
     for end in reversed([group.end() for group in DIGITS.finditer(text, start, match.end())]):
         part = text[start:end]
         if sum(map(str.isdigit, part)) < LEAST:
-            return None
-        is_apart = not (BESIDE_BEFORE.search(text, max(0, start - 3), start) or BESIDE.match(text, end))
-        if not AFTER.match(text, end) and is_phone(part, is_called, is_apart):
-            return end
-    return None
+            break
+        if EXTENSION.match(text, end) or not AFTER.match(text, end):
+            is_apart = not (BESIDE_BEFORE.search(text, max(0, start - 3), start) or BESIDE.match(text, end))
+            if is_phone(part, is_called, is_apart):
+                return end
+            ends += [end] if not DECIMAL.fullmatch(part) else []
+    return ends[0] if ends and NAMED_PHONE.search(before) else None  # in no plan that we know, but a person calls it a phone
 
 
 def is_phone(text: str, is_called: bool = False, is_apart: bool = True) -> bool:
@@ -112,13 +123,14 @@ def is_phone(text: str, is_called: bool = False, is_apart: bool = True) -> bool:
     if text.lstrip("(")[0] == "0":
         return (is_called or len(digits) >= LEAST_BARE or text != digits) and _is_national(digits)
     text = re.sub(" +", " ", text)
-    if NORTH_AMERICA.fullmatch(text):
+    if NORTH_AMERICA.fullmatch(text) or RUSSIA.fullmatch(text) or ((is_called or COUNTRY.match(text)) and _is_international(digits, is_sure=True)):
         return True
     return bool((is_called and not DECIMAL.fullmatch(text)) or (is_apart and GROUPS.fullmatch(text))) and _is_national(digits)
 
 
 @lru_cache(maxsize=4096)
-def _is_international(digits: str) -> bool:
+def _is_international(digits: str, is_sure: bool = False) -> bool:
+    """A valid number behind the code of a country; unless it must be sure, a possible one will do."""
     import phonenumbers
 
     for plain in (digits, re.sub(r"\A(\d{1,3}?)0", r"\1", digits)):  # +49 (0) 30 …
@@ -127,7 +139,7 @@ def _is_international(digits: str) -> bool:
         except phonenumbers.NumberParseException:
             continue
         reason = phonenumbers.is_possible_number_with_reason(number)
-        if phonenumbers.is_valid_number(number) or (len(plain) > 8 and reason == phonenumbers.ValidationResult.IS_POSSIBLE):
+        if phonenumbers.is_valid_number(number) or (not is_sure and len(plain) > 8 and reason == phonenumbers.ValidationResult.IS_POSSIBLE):
             return True
     return False
 
