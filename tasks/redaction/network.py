@@ -14,6 +14,7 @@ MOST_LOCAL = 64  # characters before the @ (RFC 5321)
 LOCAL = re.compile(rf"\"[^\"\n<>]{{1,62}}\"|(?:(?![{UNSPACED}])[\w.+%'~-])+|[\w.+%'~-]+")
 ASCII_DOMAIN = re.compile(rf"(?:[a-z0-9_-]{{1,63}}\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[a-z]{{2,24}}+(?!{LETTER}))", re.IGNORECASE)
 DOMAIN = re.compile(rf"(?:[\w-]{{1,63}}\.){{1,8}}(?:[a-z]{{2,24}}+(?!{LETTER})|(?:{LETTER}){{2,24}}|[{UNSPACED}]{{2,24}})", re.IGNORECASE)
+NOBODYS = re.compile(r"git@[\w.-]+[:/]|[^@]+@\dx\.(?:png|jpe?g|gif|svg|webp)\b")  # where code is, and pictures for fine screens
 NEXT_SENTENCE = re.compile(r"(?<=[a-z0-9])\.[A-Z][a-z]*\Z")
 CREDENTIALS = re.compile(r"\b([a-z][a-z0-9+.-]{1,15}://)[^\s/@:]{0,100}:[^\s/]{1,200}@", re.IGNORECASE)
 SECRET = re.compile(r"([?&](?:access_token|api_?key|auth|code|key|password|pwd|secret|sig|signature|token)=)[^\s&#\"'<>]{1,2000}", re.IGNORECASE)
@@ -39,7 +40,7 @@ def mails(text: str) -> Iterator[Span]:
         local = LOCAL.match(text[max(done, place - MOST_LOCAL) : place][::-1])
         name = local[0][::-1].lstrip(".'%-~") if local else ""
         domain = (ASCII_DOMAIN.match(text, place + 1) or DOMAIN.match(text, place + 1)) if name else None
-        if domain and not (name == "git" and text[domain.end() : domain.end() + 1] in (":", "/")):  # where code is, not who
+        if domain and not NOBODYS.match(text, place - len(name)):
             done = place + 1 + len(_without_next_sentence(domain[0]))
             yield place - len(name), done
         place = text.find("@", place + 1)

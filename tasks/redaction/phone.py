@@ -8,9 +8,9 @@ from tasks.redaction.plain import Span
 
 TAIL = r"(?:[ ().\-/]{0,4}\d){5,17}"
 # A number begins where no other number, word or decimal goes on.
-HEAD = r"(?<![\w#&+])(?<!\d[.,/:-])(?<![A-Za-z]-)(?<![\d)] -)"
+HEAD = r"(?<![\w#&+])(?<!\d[.,:-])(?:(?<!\d/)|(?=\(?0[1-9]\d\d|\(?0[1-9]\d? ))(?<![A-Za-z]-)(?<![\d)] -)"
 CANDIDATE = re.compile(
-    rf"(?<![\d+])(?:(?<!UTC)(?<!GMT)\(?\+ ?\(?|{HEAD}\(?00[ -]?)[1-9]{TAIL}"  # with the code of a country
+    rf"(?<!\+)(?:(?<!UTC)(?<!GMT)\(?\+ ?\(?|{HEAD}\(?00[ -]?)[1-9]{TAIL}"  # with the code of a country
     rf"|{HEAD}(?:\(?0[1-9]|\(\d{{2,4}}\)|8[ -]?\(?\d{{3}}\)?[ -]\d{{3}}[ -]\d\d[ -]\d\d(?!\d)|\(0\) ?[1-9]|[1-9]){TAIL}"
 )
 # Groups that are hardly anything but a phone; any other number without a leading 0 needs a word that says so.
@@ -27,10 +27,12 @@ DATE = re.compile(
     r"|(?:0[1-9]|[12]\d|3[01])[./](?:0[1-9]|1[0-2])[./]\d\d(?![\d./])|(?:0[1-9]|1[0-2]) ?/ ?(?:20)?\d\d(?![\d/])"
 )
 COUNTRY = re.compile(r"\([1-9]\d{0,2}\)")  # its code, in place of a +
+PAIRS = re.compile(r"\d\d(?: \d\d)+")
+PAIRS_OF_TEN = re.compile(r"0[1-9](?: \d\d){4}(?![ -]?\d)")
 DECIMAL = re.compile(r"[1-9]\d*[.,]\d+")
 SERIAL = re.compile(r"\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?!\d)")
 HOURS = re.compile(r"(?:[01]\d|2[0-3])[0-5]\d ?- ?(?:[01]\d|2[0-4])[0-5]\d(?!\d)")
-AFTER = re.compile(r"[:/]\d|[.,]\d|(?=\w)(?![^\W\d_]{3})| ?[%€$£¥]| ?(?:EUR|USD|GBP|CHF|PLN|CZK|Kč|zł|kr)\b")  # what a phone is not followed by
+AFTER = re.compile(r":\d|/(?!\(?0[1-9]\d)\d|[.,]\d|(?=\w)(?![^\W\d_]{3})| ?[%€$£¥]| ?(?:EUR|USD|GBP|CHF|PLN|CZK|Kč|zł|kr)\b")  # what a phone is not followed by
 BESIDE, BESIDE_BEFORE = re.compile(r"[ -]{1,2}\d"), re.compile(r"\d[ -]{1,2}\Z")
 EXTENSION = re.compile(
     r"(?:;ext=| ?[,;]? ?(?:ext(?:ension|n)?|x|poste|interno|int|anexo|ramal|durchwahl|dw|toestel|wew|доб)(?![a-z])[.:]? ?|#)\d{1,6}(?!\w)|-\d{1,4}(?![\w-]|[.,:/]\d)", re.IGNORECASE
@@ -38,8 +40,9 @@ EXTENSION = re.compile(
 # Words by which a row of digits is named something else than a phone, right before it …
 THINGS = (
     r"(?:orders?|invoice|ticket|serial|s/n|tracking|parcel|shipment|reference|ref|isbn|issn|ean|gtin|upc|barcode|imei|sku|model|version|build|booking"
-    r"|transaction|zip|vat|batch|key|commande|facture|pedido|factura|ordine|fattura)(?!\w)|(?:bestell|rechnung|auftrag|vorgang|sendung|zamówieni|faktur"
-    r"|objednáv|заказ|счёт|счет)\w*|注文(?:番号)?|(?:kunden|artikel|vertrags|konto)n(?:umme)?r"
+    r"|transaction|zip|vat|batch|key|id|code|pin|commande|facture|pedido|factura|ordine|fattura)(?!\w)|(?:bestell|rechnung|auftrag|vorgang|sendung|zamówieni|faktur"
+    r"|objednáv|заказ|счёт|счет)\w*|注文(?:番号)?"
+    r"|(?!tele|handy|mobil|fax|ruf|rück|fest|durch|not|service|hotline|kontakt|privat|dienst)[^\W\d_]{3,20}n(?:umme)?r"
 )
 NUMBERED = "customer|client|account|contract|case|part|item|article|policy|lot|tax|member"  # things only where a number of theirs is meant
 NUMBER = r"(?:numbers?|no|nr|num|nummer|numéro|número|numero|id|code|n°|№|#|номер)"
@@ -55,6 +58,7 @@ MY_NUMBER = r"(?:my|meine|mi|mon|mio|mijn|min|mój|moje) (?:number|nummer|númer
 CALLED = re.compile(rf"\b(?:{CALLS}|{MY_NUMBER})|電話|联系|致电|拨打|携帯|电话|手机|전화|핸드폰|फ़ोन|फोन|هاتف|โทร", re.IGNORECASE)
 NEAR = 40  # characters before a number in which a word may say what it is
 GROUP, ROW = re.compile(r"[+(]*\d+"), re.compile(r"[+(]*\d+(?:[ .-]\d+)*")  # what is no phone: one group, or all of a thing's number
+TRUNK = re.compile(r"(?<!\d)\(?0[1-9]")  # how a number within a country begins
 DIGITS = re.compile(r"\d+")
 EXPIRY = re.compile(r"(?:0[1-9]|1[0-2]) ?\d\d \d{3,4}(?!\d)")  # and CVC, behind a card
 LEAST, LEAST_BARE = 7, 9  # digits; in one row, with nothing but a leading 0 to say that it is a phone
@@ -100,16 +104,35 @@ def _end(text: str, match: re.Match[str], before: str) -> int | None:
     start = match.start()
     is_called = bool(CALLED.search(before))
     ends = []
-    for end in reversed([group.end() for group in DIGITS.finditer(text, start, match.end())]):
+    last = _next_number(text, match) or match.end()
+    for end in reversed([group.end() for group in DIGITS.finditer(text, start, last)]):
         part = text[start:end]
         if sum(map(str.isdigit, part)) < LEAST:
             break
         if EXTENSION.match(text, end) or not AFTER.match(text, end):
-            is_apart = not (BESIDE_BEFORE.search(text, max(0, start - 3), start) or BESIDE.match(text, end))
+            beside = BESIDE.match(text, end)
+            is_apart = not BESIDE_BEFORE.search(text, max(0, start - 3), start) and (not beside or _begins(text, beside.end() - 1))
             if is_phone(part, is_called, is_apart):
                 return end
             ends += [end] if not DECIMAL.fullmatch(part) else []
     return ends[0] if ends and NAMED_PHONE.search(before) else None  # in no plan that we know, but a person calls it a phone
+
+
+def _begins(text: str, place: int) -> bool:
+    """A number in a phone's groups begins here."""
+    return bool(PAIRS_OF_TEN.match(text, place) or GROUPS.match(text, place))
+
+
+def _next_number(text: str, match: re.Match[str]) -> int | None:
+    """Where the row of groups goes on with a number of its own: `030 2345678/030 2345679` are two."""
+    start = match.start()
+    for head in TRUNK.finditer(text, start + LEAST, match.end()):
+        before = text[start : head.start()].rstrip(" ()./-")
+        if is_phone(before) and (following := CANDIDATE.match(text, head.start())):
+            ends = [group.end() for group in DIGITS.finditer(text, head.start(), following.end())]
+            if any(is_phone(text[head.start() : end]) for end in ends):
+                return head.start()
+    return None
 
 
 def is_phone(text: str, is_called: bool = False, is_apart: bool = True) -> bool:
@@ -121,7 +144,8 @@ def is_phone(text: str, is_called: bool = False, is_apart: bool = True) -> bool:
     if "+" in text[:2] or digits.startswith("00"):
         return _is_international(digits.removeprefix("00") if digits.startswith("00") else digits)
     if text.lstrip("(")[0] == "0":
-        return (is_called or len(digits) >= LEAST_BARE or text != digits) and _is_national(digits)
+        is_likely = is_called or (is_apart and len(digits) == 10 if PAIRS.fullmatch(text) else text != digits or len(digits) >= LEAST_BARE)
+        return is_likely and _is_national(digits)
     text = re.sub(" +", " ", text)
     if NORTH_AMERICA.fullmatch(text) or RUSSIA.fullmatch(text) or ((is_called or COUNTRY.match(text)) and _is_international(digits, is_sure=True)):
         return True

@@ -117,3 +117,18 @@ def test_ten_thousand_levels_do_not_matter() -> None:
     for level in reversed(range(10_000)):
         value = value[0] if level % 2 else value["in"]
     assert value == "<EMAIL>"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("030 2345678/030 2345679 or 030 2345678 / 0171 2345679", "<PHONE>/<PHONE> or <PHONE> / <PHONE>"),
+        ("+49 30 2345678 0171 2345679, 07911 123456 07911 123457", "<PHONE> <PHONE>, <PHONE> <PHONE>"),
+        ("06 12 34 56 78 06 12 34 56 79; 612 345 678 612 345 679", "<PHONE> <PHONE>; <PHONE> <PHONE>"),
+        ("4111 1111 1111 1111 5500 0000 0000 0004", "<CARD> <CARD>"),
+        ("DE89 3704 0044 0532 0130 00 AT731999900000099999", "<IBAN> <IBAN>"),
+        ("a@b.org/c@d.org,e@f.org", "<EMAIL>/<EMAIL>,<EMAIL>"),
+    ],
+)
+def test_two_beside_each_other_are_two(text: str, clean: str) -> None:
+    assert redact(text) == clean
