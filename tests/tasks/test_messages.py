@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tasks.messages import CHAT, COMPLETIONS, TASKS, TEXT_PARTS, Kind, is_own_answer, kind_of, last_text, logged, text_of
 from tasks.monitor.texts import Question
 from tasks.redaction import redact_all
-from tasks.retrain.invert import columns_of_input
+from tasks.retrain.invert import columns_of_input, why_not
 
 FORM = {"system": "Sort.", "user": "Subject: {{ subject }}\n\n{{ body }}"}
 TEXT = "Subject: Late\n\nIt is late."
@@ -135,3 +135,21 @@ def test_the_task_is_known_by_its_words_however_they_were_sent_and_kept(change: 
     assert columns_of_input(given, PRIVATE, ["text"], [], CHAT) == {"text": "Where is my caf\u00e9?"}
     question = Question(PRIVATE["user"])
     assert question.text(redact_all(given)) == question.text({"text": "Where is my caf\u00e9?"})
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["user", "system", "tool", "text", TEXT])
+NAMES = st.sampled_from(["messages", "role", "content", "type", "text", "tools", "tool_calls", "prompt", "settings", "subject", "body"])
+ANY = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=12)
+
+
+@settings(max_examples=200)
+@given(ANY, st.sampled_from([None, CHAT, COMPLETIONS, TASKS]))
+def test_whatever_was_logged_has_a_kind_and_stops_nothing(logged_input: object, path: str | None) -> None:
+    kind = kind_of(logged_input, FORM, path)
+    columns = columns_of_input(logged_input, FORM, ["subject", "body"], [], path)
+    assert columns is None or (kind is Kind.TASK and set(columns) == {"subject", "body"})
+    assert is_own_answer(logged_input, "length") in (True, False)
+    if kind is Kind.TASK:
+        assert isinstance(Question(FORM["user"]).text(dict(logged_input)), str)
+    if columns is None:
+        assert why_not(logged_input, FORM, path)

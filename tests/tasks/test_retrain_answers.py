@@ -126,6 +126,7 @@ def test_what_was_asked_in_another_way_is_passed_over_with_its_kind(engine: Engi
     of = task("{{ reply }}", [], ("prompt", "reply"), "{{ prompt }}")
     data([{"prompt": f"Where is {i}?", "reply": "There."} for i in range(3)])
     ask(engine, "r1", given, {"reply": "Here."}, path=path)
+    assert count(engine, of) == (path == TASKS)  # what did not ask the task starts no retraining
     found = take(engine, of)
     assert (found.taken, found.skipped) == (0, 1) and reasons("skipped") == {"r1": why}
 
