@@ -1,6 +1,7 @@
 """dvc.yaml, the stages' functions and params.yaml say the same: one word per stage, every path handed over, every path watched."""
 
 import ast
+import re
 from pathlib import Path
 
 from tasks.stage import load_yaml
@@ -98,6 +99,16 @@ def test_every_watched_param_exists_and_is_the_stages_own() -> None:
     assert not (found := unlike_params(ROOT)), "\n".join(found)
 
 
+def unquoted_values(root: Path) -> list[str]:
+    """Commands in which a value of params.yaml stands outside single quotes: a shell would read it as code."""
+    commands = {name: spec.get("do", spec)["cmd"] for name, spec in load_yaml(root / "dvc.yaml")["stages"].items()}
+    return [f"{name}: {match[0]} stands outside quotes" for name, cmd in commands.items() for match in re.finditer(r"\$\{[^}]*\}", re.sub(r"'[^']*'", "", cmd))]
+
+
+def test_no_value_reaches_a_shell_as_code() -> None:
+    assert not (found := unquoted_values(ROOT)), "\n".join(found)
+
+
 MODULE = """from tasks import stage
 
 def train(params, parent, out):
@@ -159,3 +170,7 @@ def test_a_key_within_the_section_is_caught(tmp_path: Path) -> None:
     assert unlike_params(_fake(tmp_path, DAG.replace('"models.${key}.train"', '"models.${key}.train.seed"'))) == [
         "train: watches models.small.train.seed, its section is models.small.train"
     ]
+
+
+def test_a_value_outside_quotes_is_caught(tmp_path: Path) -> None:
+    assert unquoted_values(_fake(tmp_path, DAG.replace("train ${key}", "train '${key}'")))[0] == "train: ${item.parent} stands outside quotes"
