@@ -43,8 +43,10 @@ class SpecialTexts:
     texts: frozenset[str]
 
     @cached_property
-    def _lengths(self) -> tuple[int, ...]:
-        return tuple(sorted({len(text) for text in self.texts}))
+    def _start(self) -> re.Pattern[str]:
+        """Where one of the texts begins; they may overlap. Its first character is looked at first: most are none of them."""
+        firsts = "".join(map(re.escape, sorted(self._firsts)))
+        return re.compile(f"(?=[{firsts}])(?={'|'.join(map(re.escape, sorted(self.texts)))})")
 
     @cached_property
     def _firsts(self) -> frozenset[str]:
@@ -56,8 +58,7 @@ class SpecialTexts:
             return []
         kept = [place for place, character in enumerate(text) if character != JOINER]
         bare = text.replace(JOINER, "")
-        starts = (i for i, character in enumerate(bare) if character in self._firsts)
-        return [kept[i] + 1 for i in starts if any(bare[i : i + length] in self.texts for length in self._lengths)]
+        return [kept[match.start()] + 1 for match in self._start.finditer(bare)]
 
     def neutral(self, text: str) -> str:
         """`text` with one joiner more in each special text; `original` takes it out again. Apply it once."""
