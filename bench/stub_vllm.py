@@ -91,7 +91,8 @@ class Stub:
         await _pause(receive, self.delay)
         answer = _answer(body, self.answer(body), chat)
         if self.tokens and body.get("return_token_ids"):
-            answer["prompt_token_ids"], answer["choices"][0]["token_ids"] = self.tokens(body)
+            answer["prompt_token_ids"], tokens = self.tokens(body)
+            answer["choices"][0] |= {"token_ids": tokens, "finish_reason": "stop" if len(tokens) < body["max_tokens"] else "length"}
         if self.die_after == 0:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json"), (b"content-length", b"1000")]})
             raise RuntimeError("planted: the backend died")
