@@ -66,14 +66,14 @@ def presence(params: Gateway) -> Presence:
     return Presence.FAILED if status in ("FATAL", "UNKNOWN") else Presence.STARTING
 
 
-def await_presence(params: Gateway, seconds: float = PATIENCE) -> Presence:
+def await_presence(params: Gateway) -> Presence:
     """ANSWERS, ABSENT or ELSEWHERE: one that starts is waited for; AnnealError when it does not come about."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while (now := presence(params)) is Presence.STARTING and time.monotonic() < end:
         time.sleep(0.2)
     log = f".anneal/logs/{PROGRAM}.log"
     if now is Presence.STARTING:
-        raise TransientError(f"the gateway is starting and does not answer at {address(params)} within {seconds:.0f} s; see {log}, and run again.")
+        raise TransientError(f"the gateway is starting and does not answer at {address(params)} within {PATIENCE:.0f} s; see {log}, and run again.")
     if now is Presence.FAILED:
         raise AnnealError(f"the gateway does not start ({supervisor.last_words(PROGRAM)}): mend it and `make up`, or set release.canary to off; see {log}.")
     return now
