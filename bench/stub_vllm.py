@@ -25,6 +25,7 @@ class Stub:
     slots: int = 10_000  # requests worked on at once; the others wait, as in vLLM
     answer: Callable[[dict], str] = lambda body: ANSWER  # body of a request → text of its answer
     tokens: Callable[[dict], tuple[list[int], list[int]]] | None = None  # body → token ids of its prompt and of its answer
+    end: int | None = None  # the token without which an answer of `tokens` was cut at max_tokens; None: each has ended
     max_model_len: int | None = None  # tokens; more are refused, where `tokens` counts them
     die_after: int | None = None  # pieces of a stream after which the connection breaks; 0 breaks an answer without a stream too
     status: int = 200  # of every answer, when it is not 200
@@ -92,7 +93,8 @@ class Stub:
         answer = _answer(body, self.answer(body), chat)
         if self.tokens and body.get("return_token_ids"):
             answer["prompt_token_ids"], tokens = self.tokens(body)
-            answer["choices"][0] |= {"token_ids": tokens, "finish_reason": "stop" if len(tokens) < body["max_tokens"] else "length"}
+            ended = self.end is None or self.end in tokens[-1:]
+            answer["choices"][0] |= {"token_ids": tokens, "finish_reason": "stop" if ended else "length"}
         if self.die_after == 0:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json"), (b"content-length", b"1000")]})
             raise RuntimeError("planted: the backend died")

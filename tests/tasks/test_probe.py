@@ -65,7 +65,7 @@ def speaker(base: Path, rows: list[dict], changed: dict[tuple[int, int], int] | 
 
 @contextmanager
 def served(model: Greedy, **facts: object) -> Iterator[str]:
-    with running(Stub(tokens=model.tokens, adapters={MODEL: ""}, **facts)) as url:
+    with running(Stub(tokens=model.tokens, end=model.end, adapters={MODEL: ""}, **facts)) as url:
         yield url
 
 
