@@ -40,7 +40,7 @@ def decode(content: bytes, path: Path) -> str:
             raise AnnealError(f"{path} is {name}: save its rows as CSV (UTF-8) or JSON lines.")
     encoding = next((name for mark, name in MARKS if content.startswith(mark)), None) or _unmarked(content)
     try:
-        return content.decode(encoding)
+        return content.decode(encoding).lstrip("\ufeff")  # some programs put a mark before the mark
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         if not encoding.startswith("utf-8"):

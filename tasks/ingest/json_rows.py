@@ -4,8 +4,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
+from tasks.clean import clean, has_half_character
 from tasks.errors import AnnealError
 
 BLANK = re.compile("[ \t\r\n\ufeff]*")  # a mark in the middle comes from files that were joined
@@ -87,10 +89,16 @@ def _line_ends(text: str, start: int, end: int) -> int:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    row = dict(pairs)
+    """A row by the clean form of its keys, as headers are read: one letter may be written in two ways that look alike."""
+    row = {_name(key): value for key, value in pairs}
     if len(row) < len(pairs):
-        raise _RepeatedKey(Counter(key for key, _ in pairs).most_common(1)[0][0])
+        raise _RepeatedKey(Counter(_name(key) for key, _ in pairs).most_common(1)[0][0])
     return row
+
+
+@lru_cache(4096)
+def _name(key: str) -> str:
+    return key if has_half_character(key) else clean(key)
 
 
 def _refuse_constant(name: str) -> object:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from tasks.clean import clean
 from tasks.errors import AnnealError
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -52,7 +53,7 @@ def _first(rows: Iterator[Record]) -> Record:
 
 
 def _header(cells: list[str], where: str) -> list[str]:
-    names = [cell.strip() or f"(column {place})" for place, cell in enumerate(cells, 1)]
+    names = [clean(cell) or f"(column {place})" for place, cell in enumerate(cells, 1)]
     name, count = Counter(names).most_common(1)[0] if names else ("", 0)
     if count > 1:
         raise AnnealError(f"{where}: the header has `{name}` {count} times; rename all but one.")
@@ -65,7 +66,7 @@ def _separator(text: str, path: Path, columns: Sequence[str] | None, usual: str)
     trouble: AnnealError | None = None
     for separator in (usual, *(other for other in SEPARATORS if other != usual)):
         try:
-            headers[separator] = [cell.strip() for cell in _first(_records(text, separator, path, 0, 1))[1]]
+            headers[separator] = [clean(cell) for cell in _first(_records(text, separator, path, 0, 1))[1]]
         except AnnealError as error:
             trouble = trouble or error
     if trouble and not headers:

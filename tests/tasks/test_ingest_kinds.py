@@ -176,6 +176,12 @@ def test_columns_that_are_not_named_are_all_of_the_first_row(tmp_path):
     assert read_json(tmp_path / "raw/manifest.json")["columns"] == ["Ticket Text", "label"]
 
 
+@pytest.mark.parametrize("name", ["Gro\u0308\u00dfe", " Gr\u00f6\u00dfe\u00a0", "\ufeff\ufeffGr\u00f6\u00dfe", "Gr\u00f6\u200b\u00dfe"])
+def test_a_name_is_known_however_its_letters_are_written(tmp_path, name):
+    assert rows(tmp_path, "s.csv", f"{name};text\na;b\n", columns=["Größe", "text"]) == [("a", "b")]
+    assert rows(tmp_path, "s.jsonl", json.dumps({name: "a", "text": "b"}), columns=["Größe", "text"]) == [("a", "b")]
+
+
 def test_columns_that_are_not_named_must_be_in_every_row_and_no_others(tmp_path):
     assert refused(tmp_path, "s.jsonl", '{"a": "x"}\n{"b": "y"}', columns=None).startswith("s.jsonl, line 2: has no `a`")
     assert refused(tmp_path, "s.jsonl", '{"a": "x"}\n{"a": "y", "b": "z"}', columns=None).startswith("s.jsonl, line 2: has `b`, which the first row has not; name the columns")
