@@ -15,11 +15,11 @@ from tasks.errors import AnnealError
 from tasks.files import sha256, write_json, write_jsonl, write_text
 from tasks.ingest import format_for_new_rows, read, resolved
 from tasks.params import Dataset, Params
+from tasks.prepare.labels import question
 from tasks.retrain import lineage, records
 from tasks.retrain.invert import columns_of_input, why_not
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
 from tasks.template import columns as columns_of
-from tasks.template import render
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def _by_column(correction: dict, form: AnswerFormat) -> dict[str, str] | None:
 
 
 def _text(row: dict, dataset: Dataset) -> str:
-    return render(dataset.prepare.user, {column: clean(text) for column, text in row.items()})
+    """What the person wrote: judged with the template around it, short messages under a long instruction would all look alike."""
+    return question({column: clean(text) for column, text in row.items()}, dataset.prepare.user)
 
 
 def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, now: float) -> Harvest:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
 from tasks.answer import same
-from tasks.clean import clean
+from tasks.clean import clean, folded
 from tasks.prepare.duplicates import similar_pairs
 
 MANY = 5  # more near-identical texts than this in one harvest look planted; of fewer, prepare keeps one
@@ -104,8 +104,9 @@ def _differ(one: Candidate, other: Candidate, rules: Rules) -> bool:
 
 def _crowded(left: list[Candidate], rules: Rules) -> dict[str, str]:
     """Request: reason, for groups of near-identical texts that contradict one another or are too many."""
-    texts = [one.text for one in left]
-    group = list(range(len(left)))
+    first: dict[str, int] = {}  # folded text: where it stands first; equal ones, however many, are compared once
+    group = [first.setdefault(folded(one.text), i) for i, one in enumerate(left)]
+    texts, places = list(first), list(first.values())
 
     def root(i: int) -> int:
         while group[i] != i:
@@ -113,7 +114,8 @@ def _crowded(left: list[Candidate], rules: Rules) -> dict[str, str]:
         return i
 
     for i, j in similar_pairs(texts, texts, rules.similarity):
-        group[max(root(i), root(j))] = min(root(i), root(j))
+        ends = root(places[i]), root(places[j])
+        group[max(ends)] = min(ends)
     members = defaultdict(list)
     for i, one in enumerate(left):
         members[root(i)].append(one)

@@ -12,7 +12,7 @@ from tasks.params import Params
 from tasks.retrain import lineage
 from tasks.retrain.harvest import Harvest, harvest
 from tasks.retrain.sift import MANY
-from tests.tasks.corrections import NOW, ask, corrected, params, ticket
+from tests.tasks.corrections import NOW, USER, ask, corrected, params, task, ticket
 
 
 @pytest.fixture
@@ -50,6 +50,16 @@ def test_a_corrected_answer_becomes_a_row_with_its_lineage(engine):
     assert told["sha256"] == sha256(Path("data/seed/tickets/harvested-0001.jsonl")) and told["at"] == NOW + 10
     rows, files = read(params().datasets["tickets"].ingest, Path("data/seed/tickets"))
     assert len(rows) == 9 and [file["name"] for file in files] == ["harvested-0001.jsonl", "tickets.jsonl"]
+
+
+def test_short_corrections_under_a_long_instruction_are_not_taken_for_one_another(engine):
+    """Ten messages of a few words; what they share is the template around them."""
+    instruction = "You sort the mail of a shop for lamps and hubs. Read it with care, and choose the class that the handbook names. " * 4
+    for number in range(10):
+        row = ticket(100 + number)
+        corrected(engine, f"r{number}", 100 + number, subject=row["subject"], body=row["body"][:24])
+    found = take(engine, task(["category", "reply"], ["category"], user=instruction + USER, texts=["reply"]))
+    assert (found.taken, found.quarantined) == (10, 0)
 
 
 def test_thumbs_answers_without_a_person_and_other_tasks_are_no_labels(engine):
@@ -90,7 +100,7 @@ def test_a_harvest_cut_short_before_its_lineage_is_not_taken_twice(engine):
     [
         ({"category": "crypto"}, "`category` is 'crypto', which is no known value"),
         ({"reply": "Write to <EMAIL> please."}, "`reply` holds a redacted part"),
-        ({"body": "<EMAIL> <PHONE> <CARD>", "subject": "hi"}, "redaction left too little of it: 3 parts redacted, 2 words"),
+        ({"body": "<EMAIL> <PHONE> <CARD>", "subject": "hi"}, "redaction left too little of it: 3 parts redacted, 1 words"),
         ({"reply": "  "}, "`reply` is missing or empty"),
     ],
 )

@@ -74,3 +74,10 @@ def test_inverting_a_template_is_its_opposite_or_nothing():
     assert invert("AB", "{{ x | upper }}") is None
     assert invert("ab", "{% if x %}{{ x }}{% endif %}") is None
     assert columns_of_input({"subject": 1, "body": "b"}, {"user": USER, "system": "s"}, ["body", "subject"], []) is None
+
+
+def test_thousands_of_equal_texts_are_told_in_seconds():
+    rules = Rules(("body", "category"), ("category",), ("category",), {"category": frozenset({"billing"})}, 0.8, 1.0)
+    row = {"body": ticket(1)["body"], "category": "billing"}
+    candidates = [Candidate(f"r{i}", "k", NOW, row, row["body"] + "\u200b" * (i % 3)) for i in range(3000)]
+    assert [one.reasons for one in sift(candidates, [], rules).quarantined] == [("one of 3000 near-identical texts",)] * 3000
