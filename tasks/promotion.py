@@ -104,7 +104,7 @@ def promote_held(now: Held, version: Version, why: Why, force: bool = False) -> 
 def plan(model: registry.Model, version: Version, why: Why, force: bool = False) -> Move | Refused | None:
     """The move that makes `version` the champion, why there is none, or None when it is the champion. Pure."""
     champion, number = model.aliases.get("champion"), version.version
-    tags = {name: None for name in ("rolled_back",) if name in version.tags}
+    tags: dict[str, str | None] = {"rolled_back": None} if "rolled_back" in version.tags else {}
     tags |= {"canary": "promoted"} if version.tags.get("canary", "promoted") != "promoted" else {}
     challenges = model.aliases.get("challenger") == number
     if champion == number:
@@ -120,8 +120,8 @@ def plan(model: registry.Model, version: Version, why: Why, force: bool = False)
         return Refused(f"{model.name} version {number} was never loaded and compared with transformers: `make promote MODEL={model.name}` does so first.")
     if why.kind == "canary":
         tags = {"canary_reasons": "; ".join(why.words), **tags}
-    aliases = ((("previous", champion),) if champion else ()) + (("champion", number),)
-    aliases += (("challenger", None),) if challenges else ()
+    first: tuple[tuple[str, str | None], ...] = (("previous", champion),) if champion else ()
+    aliases = (*first, ("champion", number), *((("challenger", None),) if challenges else ()))
     facts = {"version": number, "before": champion, "forced": not passed, **why.facts}
     decision = Decision(model.name, why.kind, "promoted", why.words, facts)
     return Move(model.name, number, aliases, tags, decision, model.aliases, gated=passed)

@@ -52,9 +52,10 @@ def register(
     known = find(name, artifact)
     if known is not None:
         return known, False
-    parts = {"adapter": adapter, "evaluate": evaluate, "reference": reference}
+    parts = {"evaluate": evaluate, **({"reference": reference} if reference else {})}
+    client = tracking.client()
     with tracking.asking():
-        return _create(tracking.client(), name, artifact, parts, metrics), True
+        return _create(client, name, artifact, {"adapter": adapter, **parts}, metrics), True
 
 
 def find(name: str, artifact: str) -> Version | None:
@@ -163,15 +164,14 @@ def folder(version: Version, part: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=place, tracking_uri=tracking.tracking_uri()))
 
 
-def _create(client: MlflowClient, name: str, artifact: str, parts: dict[str, Path | None], metrics: dict[str, float]) -> Version:
+def _create(client: MlflowClient, name: str, artifact: str, parts: dict[str, Path], metrics: dict[str, float]) -> Version:
     from mlflow.exceptions import MlflowException
 
     run_id = _training_run(client, name, parts["adapter"])
     for key, value in metrics.items():
         client.log_metric(run_id, key, value)
     for part, folder in parts.items():
-        if folder is not None:
-            client.log_artifacts(run_id, str(folder), part)
+        client.log_artifacts(run_id, str(folder), part)
     if client.get_run(run_id).info.status == "RUNNING":
         client.set_terminated(run_id)
     try:
@@ -191,10 +191,10 @@ def _training_run(client: MlflowClient, name: str, adapter: Path) -> str:
     trained = parts["adapter_model.safetensors"]
     runs = client.search_runs([tracking.experiment_id(client)], f"tags.adapter_sha256 = '{trained}'", max_results=1)
     if runs:
-        return runs[0].info.run_id
+        return str(runs[0].info.run_id)
     made = client.create_run(tracking.experiment_id(client), run_name=f"register {name}", tags={"model": name, "stage": "register", "adapter_sha256": trained})
-    return made.info.run_id
+    return str(made.info.run_id)
 
 
 def _version(entry: ModelVersion) -> Version:
-    return Version(entry.name, str(entry.version), entry.tags.get("artifact_sha256", ""), entry.run_id, dict(entry.tags))
+    return Version(entry.name, str(entry.version), entry.tags.get("artifact_sha256", ""), str(entry.run_id), dict(entry.tags))

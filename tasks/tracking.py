@@ -80,7 +80,7 @@ def _words(error: Exception) -> str:
 
 def experiment_id(found: Any) -> str:
     """The id of Anneal's experiment."""
-    return found.get_experiment_by_name(EXPERIMENT).experiment_id
+    return str(found.get_experiment_by_name(EXPERIMENT).experiment_id)
 
 
 def redacted(uri: str) -> str:

@@ -19,6 +19,7 @@ from tests.tasks import serving
 from tests.tasks.promoting import promote
 from tests.tasks.serving import TASK, World
 
+pytestmark = pytest.mark.slow
 PORT = 19640
 CALLS = ("get_registered_model", "get_model_version", "get_model_version_by_alias")
 

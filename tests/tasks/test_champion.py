@@ -135,6 +135,27 @@ def test_a_champion_on_other_weights_cannot_be_compared_and_nothing_is_promoted(
     assert f"version {champion.version}" in found.reasons[0]
 
 
+@pytest.mark.parametrize("code", ["TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "PERMISSION_DENIED"])
+def test_a_registry_that_stumbles_stops_the_gate_and_is_not_one_without_a_champion(place, asked, tmp_path, monkeypatch, code):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    enthrone(place, tmp_path, tuned(place))
+    real, left = MlflowClient.get_model_version_by_alias, [1]
+
+    def stumble(*given: object) -> object:
+        if left and left.pop():
+            raise MlflowException("locked", ErrorCode.Value(code))
+        return real(*given)
+
+    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", stumble)
+    write_jsonl(place.reports / "predict" / "predictions.jsonl", without_answers(tuned(place), 24))
+    with pytest.raises(AnnealError, match="the registry cannot be asked: .*locked"):
+        verdict(place)
+    assert not verdict(place).passed  # and once it answers, the version is worse than the champion
+
+
 def test_the_champion_is_not_its_own_rival(place, asked, tmp_path):
     artifact = read_json(place.adapter / "artifact.json")["artifact_sha256"]
     enthrone(place, tmp_path, tuned(place), artifact_sha256=artifact)

@@ -13,6 +13,7 @@ from tasks.errors import AnnealError
 from tasks.serve import probe
 from tests import tiny
 
+pytestmark = pytest.mark.slow
 MODEL = "things@1"
 OTHER = 7  # a token that no answer here begins with
 

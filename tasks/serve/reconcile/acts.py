@@ -56,7 +56,7 @@ def _open(now: Held, version: registry.Version, params: Release) -> Outcome:
         return Refused(f"{version.name} version {number} was refused by the gate, so it gets no canary.")
     what = f"{share:.0%} of the traffic" if params.canary == "share" else "a copy of the traffic"
     words = f"canary open: version {number} gets {what} until {params.canary_requests} answers; the reconciler promotes or rolls back"
-    tags = {
+    tags: dict[str, str | None] = {
         **{name: None for name in ("rolled_back", "canary_reasons") if name in version.tags},
         "canary_mode": params.canary,
         "canary_share": str(share),

@@ -81,7 +81,7 @@ def await_presence(params: Gateway) -> Presence:
 
 def view(text: str) -> View | None:
     """The view in a page of metrics; None when the page is not the gateway's."""
-    found = {"anneal_routes_revision": None, "anneal_waiting": 0}
+    figures: dict[str, int] = {}
     in_flight: dict[str, int] = {}
     for name, labels, value in LINE.findall(text):
         if name == "anneal_in_flight":
@@ -89,6 +89,6 @@ def view(text: str) -> View | None:
             if model:
                 in_flight[model[1]] = in_flight.get(model[1], 0) + int(float(value))
         else:
-            found[name] = int(float(value))
-    revision = found["anneal_routes_revision"]
-    return None if revision is None else View(revision, found["anneal_waiting"], in_flight)
+            figures[name] = int(float(value))
+    revision = figures.get("anneal_routes_revision")
+    return None if revision is None else View(revision, figures.get("anneal_waiting", 0), in_flight)

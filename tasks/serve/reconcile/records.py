@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -28,21 +29,22 @@ def ask(task: str, action: str, patience: float) -> str:
     engine, end = connect(), time.monotonic() + patience
     table = database.commands
     with engine.begin() as connection:
-        number = connection.execute(table.insert().values(at=time.time(), task=task, action=action, key_id="command line")).inserted_primary_key[0]
-    row = None
-    while row is None or row.state in (None, CommandState.CLAIMED):
+        row = {"at": time.time(), "task": task, "action": action, "key_id": "command line"}
+        number = connection.execute(table.insert().values(row).returning(table.c.id)).scalar_one()
+    answer = None
+    while answer is None or answer.state in (None, CommandState.CLAIMED):
         if time.monotonic() > end:
             raise AnnealError(f"the reconciler has not carried out the {action} of {task} within {patience:.0f} s; it will when it can: see .anneal/logs/reconciler.log.")
         time.sleep(0.1)
         with engine.connect() as connection:
-            row = connection.execute(table.select().where(table.c.id == number)).one()
+            answer = connection.execute(table.select().where(table.c.id == number)).one()
     engine.dispose()
-    if row.state == CommandState.REFUSED:
-        raise AnnealError(row.result)
-    return row.result
+    if answer.state == CommandState.REFUSED:
+        raise AnnealError(answer.result)
+    return str(answer.result)
 
 
-def open_commands(engine: Engine) -> list[dict]:
+def open_commands(engine: Engine) -> list[dict[str, Any]]:
     """The promotions and rollbacks that people asked for and nobody has carried out, oldest first."""
     from sqlalchemy import select
 
