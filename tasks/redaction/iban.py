@@ -11,7 +11,8 @@ from tasks.redaction.plain import Span
 
 OTHER = re.compile(r"[A-Z]{2}\d\d(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![A-Za-z0-9])")  # of a country, but not as it has them
 GAP = r"[ .\-_/+]{0,3}(?:\r?\n[ >]{0,4})?"  # between two characters; mail programs wrap lines
-CHECK = re.compile(r"\d ?\d(?=[ .\-_/+]{0,3}[A-Za-z0-9])")  # check digits: rarer than letters, so these are looked for first
+# Check digits behind two letters: digits are rarer than letters, so they are looked for first.
+CHECK = re.compile(r"\d(?:(?<=[A-Za-z]\d)|(?<=[A-Za-z][ .\-]\d)|(?<=[A-Za-z][ .\-][ .\-]\d)) ?\d(?=[ .\-_/+]{0,3}[A-Za-z0-9])")
 COUNTRY = re.compile(r"[A-Za-z]{2}[ .\-]{0,2}\Z")
 PART = re.compile(r"([1-9]\d*)!([nac])")
 CLASSES = {"n": "[0-9]", "a": "[A-Za-z]", "c": "[A-Za-z0-9]"}
