@@ -8,6 +8,7 @@ in the text as it was written, so that nothing else of it changes.
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from tasks.nested import mapped
 from tasks.redaction.card import cards, grouped_cards
 from tasks.redaction.iban import ibans
 from tasks.redaction.network import ips4, ips6, mails, without_secrets
@@ -80,37 +81,8 @@ def _replaced(text: str, spans: list[tuple[int, int, str]]) -> str:
 
 
 def redact_all(value: object) -> object:
-    """`value` (texts in lists and objects, however deep) with every text redacted, the names of an object too.
-
-    A number that is personal data as a text becomes that text. Names that become equal get a number behind them, so that nothing is lost.
-    """
-    top: list[object] = [value]
-    waiting: list[tuple[list[object] | dict[str, object], int | str]] = [(top, 0)]
-    while waiting:
-        holder, place = waiting.pop()
-        entry = holder[place]  # type: ignore[index]
-        if isinstance(entry, dict):
-            entry = _renamed(entry)
-            waiting += [(entry, name) for name in entry]
-        elif isinstance(entry, list | tuple):
-            entry = list(entry)
-            waiting += [(entry, index) for index in range(len(entry))]
-        else:
-            entry = _redacted(entry)
-        holder[place] = entry  # type: ignore[index]
-    return top[0]
-
-
-def _renamed(entries: dict[object, object]) -> dict[str, object]:
-    renamed: dict[str, object] = {}
-    for name, entry in entries.items():
-        clean = unique = redact(str(name))
-        count = 1
-        while unique in renamed:
-            count += 1
-            unique = f"{clean} {count}"
-        renamed[unique] = entry
-    return renamed
+    """`value` (texts in lists and objects, however deep) with every text redacted, the names of an object and numbers with a card's digits too."""
+    return mapped(value, _redacted, redact)
 
 
 def _redacted(value: object) -> object:

@@ -1,10 +1,13 @@
 """Personal data is found in the forms that people and programs write it in, and nothing else of the text changes."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.redaction import redact, redact_all
+from tasks.serve.gateway.records import storable
 
 BLANKS = {"no-break": "\u00a0", "figure": "\u2007", "thin": "\u2009", "narrow no-break": "\u202f", "ideographic": "\u3000", "tab": "\t", "two": "  ", "zero width": "\u200b"}
 DASHES = {f"U+{ord(dash):04X}": dash for dash in "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d"}
@@ -117,6 +120,13 @@ def test_ten_thousand_levels_do_not_matter() -> None:
     for level in reversed(range(10_000)):
         value = value[0] if level % 2 else value["in"]
     assert value == "<EMAIL>"
+
+
+def test_what_json_can_nest_can_be_stored() -> None:
+    """The thread that writes the records does not die of a request."""
+    value = json.loads("[" * 900 + '{"a\\u0000": "jo@example.org"}' + "]" * 900)
+    text = json.dumps(storable(redact_all(value)))
+    assert text == "[" * 900 + '{"a": "<EMAIL>"}' + "]" * 900
 
 
 @pytest.mark.parametrize(

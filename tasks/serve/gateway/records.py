@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlche
 from tasks.clean import encodable
 from tasks.database import feedback, requests
 from tasks.errors import AnnealError
+from tasks.nested import mapped
 from tasks.redaction import redact, redact_all
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.params import Records
@@ -191,8 +192,8 @@ def forget(engine: Engine, before: float, batch: int = 500, most: int = 100) -> 
 
 def storable(value: object) -> object:
     """`value` without what no database takes: NUL, and halves of characters."""
-    if isinstance(value, str):
-        return encodable(value.replace("\0", ""))
-    if isinstance(value, dict):
-        return {storable(str(name)): storable(entry) for name, entry in value.items()}
-    return [storable(entry) for entry in value] if isinstance(value, list) else value
+    return mapped(value, lambda leaf: _storable(leaf) if isinstance(leaf, str) else leaf, _storable)
+
+
+def _storable(text: str) -> str:
+    return encodable(text.replace("\0", ""))
