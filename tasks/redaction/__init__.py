@@ -8,9 +8,9 @@ in the text as it was written, so that nothing else of it changes.
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from tasks.nested import mapped
 from tasks.redaction.card import cards, grouped_cards
 from tasks.redaction.iban import ibans
+from tasks.redaction.nested import mapped
 from tasks.redaction.network import ips4, ips6, mails, without_secrets
 from tasks.redaction.phone import phones
 from tasks.redaction.plain import Span, plain_form

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlche
 from tasks.clean import encodable
 from tasks.database import feedback, requests
 from tasks.errors import AnnealError
-from tasks.nested import mapped
 from tasks.redaction import redact, redact_all
+from tasks.redaction.nested import mapped
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.params import Records
 
