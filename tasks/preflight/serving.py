@@ -1,10 +1,10 @@
 """Whether the server will load what is trained, and whether prompt and answer fit into it."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.base import Base
+from tasks.files import read_json
 from tasks.params import Params, lineage
 
 
@@ -32,7 +32,7 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
     """One sentence for each length that the base of the model `name` has no positions for; none while the base is not there."""
     base = lineage(params, name)[-1]
     folder = config_folder(base, params.bases[base])
-    positions = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings") if folder else None
+    positions = read_json(folder / "config.json").get("max_position_embeddings") if folder else None
     if not isinstance(positions, int):
         return
     for key, tokens in ((f"models.{name}.train.max_length", params.models[name].train.max_length), ("deploy.max_model_len", params.deploy.max_model_len)):

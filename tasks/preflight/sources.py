@@ -11,7 +11,8 @@ def problems(name: str, ingest: Ingest) -> Iterator[str]:
     """One sentence when the source of the data set `name` is not there, or holds nothing that can be read."""
     key = f"datasets.{name}.ingest.source"
     if ingest.source.startswith("~"):
-        yield f"{key} is '{ingest.source}', and DVC does not know `~`: write {Path(ingest.source).expanduser()}."
+        home = Path(ingest.source).expanduser() if ingest.source.startswith("~/") else "the path from / on"
+        yield f"{key} is '{ingest.source}', and DVC does not know `~`: write {home}."
     elif not Path(ingest.source).exists():
         yield f"{key} is '{ingest.source}', which does not exist: put the data there, or correct the path."
     else:

@@ -146,6 +146,7 @@ def test_a_dash_in_a_name_is_not_a_minus() -> None:
     [
         ("data/seed/nothere", "datasets.tickets.ingest.source is 'data/seed/nothere', which does not exist: put the data there, or correct the path."),
         ("~/tickets", "datasets.tickets.ingest.source is '~/tickets', and DVC does not know `~`: write {home}/tickets."),
+        ("~nobody/tickets", "datasets.tickets.ingest.source is '~nobody/tickets', and DVC does not know `~`: write the path from / on."),
         ("empty", "datasets.tickets.ingest.source: empty holds no file that ends in .jsonl, .ndjson, .json, .csv, .tsv, .tab: put the data there"),
         ("mine.txt", "datasets.tickets.ingest.source: mine.txt does not say by its ending what it holds: write ingest.format"),
     ],
@@ -235,6 +236,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_target_modules_that_name_no_layer_of_the_base_are_refused_from_its_config(base: Path, targets: list[str], words: str) -> None:
     assert refusal(bases__tiny__folder=str(base), models__mine__train__target_modules=targets).startswith(words)
+
+
+def test_a_base_that_transformers_does_not_know_is_left_to_its_stage(base: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "odd/config.json", {"model_type": "unheard-of"})
+    checks.check(changed(bases__tiny__folder="odd", models__mine__train__target_modules=["q_proj"]), ["mine"])
 
 
 def test_target_modules_of_the_base_pass(base: Path) -> None:

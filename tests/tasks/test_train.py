@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
 from tasks.train.params import Train
 from tests.tiny import train_in as run
@@ -131,3 +131,11 @@ def test_a_store_that_fails_at_the_end_costs_no_adapter(store, base, few, tmp_pa
     monkeypatch.setattr(MlflowClient, "set_tag", fail)
     assert (run(tmp_path, base, few, num_train_epochs=1).adapter / "adapter_model.safetensors").exists()
     assert "MLflow stopped answering (gone)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("targets", [["qproj"], ["q_proj", "qproj"]])
+def test_a_layer_that_the_base_lacks_is_refused_where_no_check_could_see_the_base(base, targets):
+    from tasks.train.fit import make_model
+
+    with pytest.raises(ParamsError, match=r"^params\.yaml: train\.target_modules names `qproj`, which is not a linear layer .* did you mean `q_proj`\?$"):
+        make_model(Train(target_modules=targets), base)
