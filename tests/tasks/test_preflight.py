@@ -1,64 +1,19 @@
 """What can be refused before work is refused before work: one sentence that names the key and the way out, exit status 2, in seconds."""
 
-import copy
-import csv
 from pathlib import Path
 
 import pytest
 
 from tasks.errors import ParamsError
 from tasks.files import write_json
-from tasks.params import Params, check_rows
 from tasks.preflight import checks
-from tasks.section import parse
-from tests import tiny
-
-ROWS = [{"Ticket Text": f"Where is parcel {i}?", "body": f"text {i}", "reply": "soon", "category": "shipping"} for i in range(4)]
-VALUE = {
-    "bases": {"tiny": {"folder": "tiny", "sha256": "0" * 64, "license": "mit"}},
-    "datasets": {
-        "tickets": {
-            "ingest": {"source": "mine.csv"},
-            "validate": {},
-            "prepare": {"user": "{{ body }}", "answer": ["category", "reply"]},
-        }
-    },
-    "models": {"mine": {"parent": "tiny", "dataset": "tickets", "train": {}, "predict": {}, "evaluate": {}, "package": {}, "gate": {}}},
-}
+from tests.tasks.own_params import ROWS, VALUE, changed, refusal, write_rows
 
 
 @pytest.fixture(autouse=True)
 def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    _write(ROWS)
-
-
-def _write(rows: list[dict[str, str]]) -> None:
-    with Path("mine.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
-
-
-def changed(**changes: object) -> Params:
-    """The small project's params with values set by dotted key (`__` for the dots)."""
-    value = copy.deepcopy(VALUE)
-    for key, new in changes.items():
-        place = value
-        *way, last = key.split("__")
-        for part in way:
-            place = place.setdefault(part, {})
-        place[last] = new
-    params = parse(Params, value, "")
-    check_rows(params)
-    return params
-
-
-def refusal(**changes: object) -> str:
-    with pytest.raises(ParamsError) as stopped:
-        checks.check(changed(**changes), ["mine"])
-    assert stopped.value.exit_status == 2 and len(str(stopped.value).splitlines()) == 1
-    return str(stopped.value).removeprefix("params.yaml: ")
+    write_rows(ROWS)
 
 
 PREPARE, MODEL = "datasets__tickets__prepare", "models__mine"
@@ -119,7 +74,7 @@ def test_a_name_that_is_not_a_column_is_refused_with_the_way_to_name_one(changes
     ],
 )
 def test_a_name_that_is_not_a_measure_is_refused_with_the_one_that_was_meant(changes: dict, words: str) -> None:
-    _write([{**row, "??": "x", "Kind (A)": "x", "Kind A": "x"} for row in ROWS])
+    write_rows([{**row, "??": "x", "Kind (A)": "x", "Kind A": "x"} for row in ROWS])
     assert refusal(**changes).startswith(words)
 
 
@@ -217,36 +172,3 @@ def test_a_value_that_leaves_nothing_is_refused_by_its_type(changes: dict, words
     with pytest.raises(ParamsError) as stopped:
         changed(**changes)
     assert str(stopped.value).startswith(f"params.yaml: {words}")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tiny.make_base(tmp_path_factory.mktemp("base") / "tiny")
-    (folder / "model.safetensors").unlink()  # its config is enough
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("targets", "words"),
-    [
-        (["qproj"], "models.mine.train.target_modules names `qproj`, which is not a linear layer or an embedding of the base; did you mean `q_proj`?"),
-        (["q_proj", "v_prj"], "models.mine.train.target_modules names `v_prj`, which is not a linear layer or an embedding of the base; did you mean `v_proj`?"),
-        (["self_attn"], "models.mine.train.target_modules names `self_attn`, which is not a linear layer or an embedding of the base; "),
-    ],
-)
-def test_target_modules_that_name_no_layer_of_the_base_are_refused_from_its_config(base: Path, targets: list[str], words: str) -> None:
-    assert refusal(bases__tiny__folder=str(base), models__mine__train__target_modules=targets).startswith(words)
-
-
-def test_a_base_that_transformers_does_not_know_is_left_to_its_stage(base: Path, tmp_path: Path) -> None:
-    write_json(tmp_path / "odd/config.json", {"model_type": "unheard-of"})
-    checks.check(changed(bases__tiny__folder="odd", models__mine__train__target_modules=["q_proj"]), ["mine"])
-
-
-def test_target_modules_of_the_base_pass(base: Path) -> None:
-    checks.check(changed(bases__tiny__folder=str(base), models__mine__train__target_modules=["q_proj", "layers.0.mlp.up_proj", "model.layers.1.mlp.gate_proj"]), ["mine"])
-
-
-def test_more_tokens_than_the_base_has_positions_for_are_refused(base: Path) -> None:
-    said = refusal(bases__tiny__folder=str(base), deploy__max_model_len=4096)
-    assert said == "deploy.max_model_len is 4096 tokens, and tiny has positions for 2048; lower it."

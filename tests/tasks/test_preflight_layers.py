@@ -1,0 +1,49 @@
+"""What the base cannot take is refused from its config alone, without its weights."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.files import write_json
+from tasks.preflight import checks
+from tests import tiny
+from tests.tasks.own_params import ROWS, changed, refusal, write_rows
+
+
+@pytest.fixture(autouse=True)
+def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_rows(ROWS)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tiny.make_base(tmp_path_factory.mktemp("base") / "tiny")
+    (folder / "model.safetensors").unlink()  # its config is enough
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        (["qproj"], "models.mine.train.target_modules names `qproj`, which is not a linear layer or an embedding of the base; did you mean `q_proj`?"),
+        (["q_proj", "v_prj"], "models.mine.train.target_modules names `v_prj`, which is not a linear layer or an embedding of the base; did you mean `v_proj`?"),
+        (["self_attn"], "models.mine.train.target_modules names `self_attn`, which is not a linear layer or an embedding of the base; "),
+    ],
+)
+def test_target_modules_that_name_no_layer_of_the_base_are_refused_from_its_config(base: Path, targets: list[str], words: str) -> None:
+    assert refusal(bases__tiny__folder=str(base), models__mine__train__target_modules=targets).startswith(words)
+
+
+def test_a_base_that_transformers_does_not_know_is_left_to_its_stage(base: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "odd/config.json", {"model_type": "unheard-of"})
+    checks.check(changed(bases__tiny__folder="odd", models__mine__train__target_modules=["q_proj"]), ["mine"])
+
+
+def test_target_modules_of_the_base_pass(base: Path) -> None:
+    checks.check(changed(bases__tiny__folder=str(base), models__mine__train__target_modules=["q_proj", "layers.0.mlp.up_proj", "model.layers.1.mlp.gate_proj"]), ["mine"])
+
+
+def test_more_tokens_than_the_base_has_positions_for_are_refused(base: Path) -> None:
+    said = refusal(bases__tiny__folder=str(base), deploy__max_model_len=4096)
+    assert said == "deploy.max_model_len is 4096 tokens, and tiny has positions for 2048; lower it."
