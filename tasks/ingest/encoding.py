@@ -67,6 +67,7 @@ def _advice(content: bytes, place: int, path: Path) -> str:
     guess = from_bytes(content[start : start + SAMPLE]).best()
     if guess is None:
         return "save the file as UTF-8."
-    name = guess.encoding.replace("_", "-")
+    # Several read the same of these bytes; then it is the commonest.
+    name = "cp1252" if "cp1252" in guess.could_be_from_charset else guess.encoding.replace("_", "-")
     command = f"iconv -f {name} -t utf-8 {shlex.quote(path.name)} > {shlex.quote(f'new.{path.name}')}"
-    return f"it seems to be {name}: save the file as UTF-8, for example with `{command}`."
+    return f"it seems to be {name}: save the file as UTF-8, for example with `{command}`, and look at its accents."

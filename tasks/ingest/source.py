@@ -158,7 +158,7 @@ def _as_text(value: object, what: str) -> str:
     if value is None:
         raise AnnealError(f'{what} is null, not a text; write "" if it is empty, or remove the row.')
     if not isinstance(value, str):
-        kind = "a list" if isinstance(value, list) else "an object"
+        kind = "a list (if that holds the rows, save it alone)" if isinstance(value, list) else "an object"
         raise AnnealError(f"{what} is {kind}, not a text; write it as one text, or leave the column out of ingest.columns.")
     if has_half_character(value):  # JSON can write them, UTF-8 cannot
         raise AnnealError(f"{what} holds half of a surrogate pair (\\ud800 to \\udfff); write the whole character.")

@@ -54,7 +54,7 @@ def stopped(tmp_path: Path, content: bytes, kind: str = "jsonl") -> str:
         (b'{"subject": "a"}', "s.jsonl, line 3: has no `body`; add it, or correct ingest.columns"),
         (b"3", "s.jsonl, line 3: holds a number, not an object"),
         (b'{"subject": "a", "body": NaN}', "s.jsonl, line 3: not valid JSON (NaN is not JSON)"),
-        (b'{"subject": "a", "body": ["b"]}', "s.jsonl, line 3: `body` is a list, not a text"),
+        (b'{"subject": "a", "body": ["b"]}', "s.jsonl, line 3: `body` is a list (if that holds the rows, save it alone), not a text"),
         (b'{"subject": "a", "body": null}', "s.jsonl, line 3: `body` is null, not a text"),
         (b'{"subject": "a", "body": {"x": 1}}', "s.jsonl, line 3: `body` is an object, not a text"),
         (b'{"subject": "caf\xe9", "body": "b"}', "s.jsonl, line 3: not UTF-8 (byte 0xe9)"),
