@@ -141,6 +141,24 @@ def test_a_store_that_another_process_has_locked_is_said_and_not_taken_for_empty
     assert registry.alias(NAME, "champion").version == "1"
 
 
+def test_a_retraining_is_not_decided_on_a_registry_that_stumbles(made, monkeypatch):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    from tasks.retrain.gather import champion_of
+    from tasks.serve import routes
+
+    promote(made("one"))
+    assert champion_of(NAME, routes.Task()) == "1" and champion_of("nobody", routes.Task()) is None
+
+    def stumble(*_: object) -> None:
+        raise MlflowException("locked")
+
+    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", stumble)
+    with pytest.raises(TransientError, match="the registry cannot be asked"):
+        champion_of(NAME, routes.Task())
+
+
 def test_only_an_alias_or_a_model_that_is_not_there_reads_as_none(made, monkeypatch):
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException

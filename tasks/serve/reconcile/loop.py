@@ -11,7 +11,7 @@ from typing import Any
 from tasks import params as settings
 from tasks import promotion
 from tasks.database import CommandState
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, TransientError
 from tasks.promotion import Done, Outcome, Refused
 from tasks.serve.canary import Verdict, judge
 from tasks.serve.reconcile import acts, desired, evidence, records, step
@@ -54,6 +54,8 @@ class Reconciler:
         records.claim(self.engine, command["id"])  # first: a rollback must not be done twice because of a crash
         try:
             outcome = self._outcome(command)
+        except TransientError as error:
+            outcome = Refused(f"{error} What it had begun is finished by itself.")
         except AnnealError as error:
             outcome = Refused(str(error))
         state = CommandState.DONE if isinstance(outcome, Done) else CommandState.REFUSED
