@@ -1,0 +1,106 @@
+"""Gate, register and deploy on a run's files: what each leaves in the registry and on the stub server."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows import steps as flow_steps
+from flows.steps import Steps
+from tasks import deploy as deploying
+from tasks import promotion, registry
+from tasks.errors import TransientError
+from tasks.evaluate.__main__ import evaluate
+from tasks.evaluate.params import Evaluate
+from tasks.files import write_json, write_jsonl
+from tasks.gate import Gate
+from tasks.serve import probe
+from tests import tiny
+from tests.tasks import serving
+from tests.tasks.promoting import promote
+from tests.tasks.serving import BASE, TASK, World
+
+pytestmark = pytest.mark.slow
+PORT = 19680
+GATE = Gate(minimum={"valid": 0.9}, compare_on="colour_accuracy")
+
+
+@pytest.fixture
+def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The files of a run whose model answers everything rightly and whose parent nothing."""
+    with serving.world(tmp_path, monkeypatch, PORT) as made:
+        model = made.params.models[TASK].model_copy(update={"dataset": "toys", "gate": GATE, "evaluate": Evaluate(**tiny.EVALUATE)})
+        made.params = made.params.model_copy(update={"models": {TASK: model}})
+        monkeypatch.setattr(flow_steps, "commit", lambda: "c" * 40)
+        Path("params.yaml").write_text("models: {}\n")
+        tiny.write_prepared(Path("data/prepared/toys"), 16)
+        answered("predict", right=True)
+        answered("baseline", right=False)
+        reports = Path(f"reports/{TASK}")
+        evaluate(model.evaluate, Path("data/prepared/toys"), reports / "baseline", reports / "predict", reports / "evaluate")
+        adapter = Path(f"models/{TASK}/adapter")
+        write_jsonl(adapter / "adapter_model.safetensors", [{"weights": "two"}])
+        write_json(adapter / "format.json", {"system": "", "user": tiny.PREPARE.user, "answer": tiny.PREPARE.answer})
+        facts = {"artifact_sha256": "a" * 64, "base_sha256": BASE, "template_sha256": "t" * 64, "parts": {"adapter_model.safetensors": "p"}}
+        write_json(adapter / "artifact.json", facts)
+        write_json(Path(f"models/{model.parent}/weights/source.json"), {"weights_sha256": BASE})
+        yield made
+
+
+def answered(part: str, right: bool) -> None:
+    rows = [json.loads(line) for line in Path("data/prepared/toys/test.jsonl").read_text().splitlines()]
+    told = [
+        {**row, "expected": row["answer"], "text": row["answer"] if right else "?", "nll": 1.0 if right else 9.0, "tokens": 4, "token_ids": [1], "finished": True} for row in rows
+    ]
+    write_jsonl(Path(f"reports/{TASK}/{part}/predictions.jsonl"), told)
+
+
+def run(world: World) -> Steps:
+    made = Steps(world.params, TASK)
+    made.gate()
+    made.register()
+    return made
+
+
+def test_a_model_that_passes_is_registered_once_with_its_verdict_as_challenger(world: World) -> None:
+    made = run(world)
+    assert made.verdict.passed and made.version.version == "1" and not made.held_back
+    assert (made.version.tags["gate"], made.version.tags["base_sha256"], made.version.tags["git_commit"]) == ("passed", BASE, "c" * 40)
+    assert registry.aliases(TASK) == {"challenger": "1"} and registry.has(made.version, "reference")
+    assert not made.register() and len(registry.versions(TASK)) == 1
+
+
+def test_a_model_that_is_refused_is_registered_as_refused_with_the_words(world: World) -> None:
+    answered("baseline", right=True)
+    made = run(world)
+    assert not made.verdict.passed and made.version.tags["gate"] == "refused"
+    assert "✗ not shown to be better than its parent" in made.version.tags["gate_reasons"]
+    assert isinstance(promotion.promote_challenger(TASK, "by hand"), promotion.Refused)
+
+
+def test_a_version_that_was_rolled_back_is_held_back(world: World) -> None:
+    promote(run(world).version)
+    registry.tag(registry.get(TASK, "1"), rolled_back="true")
+    assert run(world).held_back
+
+
+def test_a_gate_that_cannot_ask_for_the_champion_has_no_verdict(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(name: str, which: str) -> None:
+        raise TransientError("the registry cannot be asked.")
+
+    monkeypatch.setattr(registry, "alias", away)
+    made = Steps(world.params, TASK)
+    with pytest.raises(TransientError, match="cannot be asked"):
+        made.gate()
+    assert not made.verdict.passed
+
+
+def test_a_version_is_deployed_once_and_challenges(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploying, "_verify", lambda url, version, params: probe.Parity(4, 0.99, 0.98, 3))  # test_probe.py has the real one
+    made = run(world)
+    stub = world.serve("a")
+    assert made.deploy() and "things@1" in stub.adapters and registry.get(TASK, "1").tags["parity"] == "0.9900"
+    assert json.loads(flow_steps.parity_file(made.version.artifact).read_text())["share"] == 0.99
+    made.version = registry.get(TASK, "1")
+    assert not made.deploy()
