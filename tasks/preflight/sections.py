@@ -1,4 +1,4 @@
-"""Writes into params.yaml what a row leaves out and DVC must find there: empty sections, and paths without `~`."""
+"""Writes into params.yaml what a row leaves out and DVC must find there: sections, and paths without `~`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tasks.errors import ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
+from tasks.preflight.labels import labels_of
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -27,15 +28,20 @@ class Edit(NamedTuple):
 def complete(path: Path = Path("params.yaml")) -> list[str]:
     """Write what is left out into the file at `path`, which is otherwise kept character by character; what was written, one line each.
 
-    A section that is left out is one that is all defaults; DVC cannot watch what is not there. A source that begins
-    with `~` is spelt out: DVC would look for a folder of that name. A file that does not parse is left to who reads it.
+    A section that is left out is one that is all defaults; DVC cannot watch what is not there. Only `evaluate` gets the
+    labels that the data set's answers hold, so that a classifier is judged as one. A source that begins with `~` is spelt
+    out: DVC would look for a folder of that name. A file that does not parse is left to who reads it.
     """
     text = _read(path)
     edits, lines = [], []
+    datasets = {key: row for table, key, row, _ in _rows(text) if table == "datasets"}
     for table, key, row, node in _rows(text):
         if left_out := [name for name in _sections_of_defaults(TABLES[table]) if name not in row]:
-            edits.append(_insertion(text, node, left_out))
-            lines.append(f"{path}: wrote {', '.join(f'`{name}: {{}}`' for name in left_out)} into {table}.{key}, as it names none")
+            sections = dict.fromkeys(left_out, "{}")
+            if "evaluate" in sections and (labels := labels_of(datasets.get(str(row.get("dataset"))))):
+                sections["evaluate"] = f"{{{_key('labels', text, node)}: {_quoted(labels)}}}"
+            edits.append(_insertion(text, node, sections))
+            lines.append(f"{path}: wrote {', '.join(f'`{name}: {value}`' for name, value in sections.items())} into {table}.{key}, as it names none")
         if source := _source_node(node):
             expanded = Path(source.value).expanduser().as_posix()
             edits.append(Edit(source.start_mark.index, source.end_mark.index, _quoted(expanded)))
@@ -96,18 +102,23 @@ def _value_of(node: "Node", name: str) -> "Node | None":
     return next((value for key, value in pairs if key.value == name), None)
 
 
-def _insertion(text: str, row: "MappingNode", names: list[str]) -> Edit:
-    """Where and how the sections `names` are written: as more lines of a block, or before the bracket that closes `{…}`."""
+def _insertion(text: str, row: "MappingNode", sections: Mapping[str, str]) -> Edit:
+    """Where and how `sections` (name: value) are written: as more lines of a block, or before the bracket that closes `{…}`."""
     first, last = row.value[0][0], row.value[-1][1]
-    quoted = [_quoted(name) if text[first.start_mark.index] == '"' else name for name in names]  # JSON stays JSON
+    written = [f"{_key(name, text, row)}: {value}" for name, value in sections.items()]
     if row.flow_style:
         place = last.end_mark.index
-        return Edit(place, place, "".join(f", {name}: {{}}" for name in quoted))
+        return Edit(place, place, "".join(f", {section}" for section in written))
     line_end = "\r\n" if "\r\n" in text else "\n"
     indent = " " * first.start_mark.column
     place = _end_of_block(text, row)
     before = "" if not place or text[place - 1] == "\n" else line_end
-    return Edit(place, place, before + "".join(f"{indent}{name}: {{}}{line_end}" for name in quoted))
+    return Edit(place, place, before + "".join(f"{indent}{section}{line_end}" for section in written))
+
+
+def _key(name: str, text: str, row: "MappingNode") -> str:
+    """A key as the row writes its own: JSON stays JSON."""
+    return _quoted(name) if text[row.value[0][0].start_mark.index] == '"' else name
 
 
 def _end_of_block(text: str, row: "MappingNode") -> int:
@@ -126,8 +137,8 @@ def _is_between(line: str, column: int) -> bool:
     return not words or (words.startswith("#") and len(line) - len(line.lstrip()) < column)
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+def _quoted(value: str | list[str]) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _applied(text: str, edits: list[Edit], path: Path) -> str:
@@ -149,8 +160,8 @@ def _applied(text: str, edits: list[Edit], path: Path) -> str:
 
 
 def _only_adds(before: object, after: object) -> bool:
-    """Whether `after` is `before` with empty sections more, and homes spelt out."""
+    """Whether `after` is `before` with sections more, and homes spelt out."""
     if isinstance(before, dict) and isinstance(after, dict):
         same = before.keys() <= after.keys() and all(_only_adds(before[key], after[key]) for key in before)
-        return same and all(after[key] == {} for key in after.keys() - before.keys())
+        return same and all(after[key] == {} or list(after[key]) == ["labels"] for key in after.keys() - before.keys())
     return before == after or (isinstance(before, str) and before.startswith("~") and Path(before).expanduser().as_posix() == after)

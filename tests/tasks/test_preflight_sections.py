@@ -138,3 +138,24 @@ def test_whatever_the_rows_the_sections_are_added_and_nothing_else(tmp_path_fact
     before = json.dumps({"models": models}, indent=2) if is_json else text.getvalue()
     new, _ = completed(before, tmp_path_factory.mktemp("rows"))
     assert yaml.load(new)["models"] == {name: row | {section: {} for section in SECTIONS if section not in row} for name, row in models.items()}
+
+
+LABELS = [
+    ("few values", ["blue", "red", "blue", "red"], ["intent"]),
+    ("as many values as rows", ["blue", "red", "green", "black"], []),
+    ("one value", ["blue"] * 4, []),
+    ("long texts that recur", ["It is on its way, and will be there in the course of tomorrow."] * 2 + ["No, it cannot be had any more, we are sorry."] * 2, []),
+]
+
+
+@pytest.mark.parametrize(("values", "labels"), [row[1:] for row in LABELS], ids=[row[0] for row in LABELS])
+def test_the_labels_of_an_answer_are_found_and_written_and_a_section_that_is_there_stays(
+    values: list[str], labels: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.csv").write_text("text,intent\n" + "".join(f'question {i},"{value}"\n' for i, value in enumerate(values)))
+    row = 'datasets:\n  rows: {ingest: {source: mine.csv}, prepare: {user: "{{ text }}", answer: "{{ intent }}"}}\nmodels:\n'
+    new, lines = completed(f"{row}  mine: {{parent: base, dataset: rows}}\n  own: {{parent: base, dataset: rows, evaluate: {{}}}}\n", tmp_path)
+    models = YAML(typ="safe").load(new)["models"]
+    assert models["mine"]["evaluate"] == ({"labels": labels} if labels else {}) and models["own"]["evaluate"] == {}
+    assert any("`evaluate: {labels: [" in line for line in lines) == bool(labels)
