@@ -10,9 +10,12 @@ import pytest
 from hypothesis import settings
 
 from tasks import environment, tracking
-from tests import tiny
+from tests import effects, tiny
 
 LONGEST = "test_serving.py"
+# A test that uses one of these trains, serves, or keeps a registry.
+SLOW_FIXTURES = {"base", "tokenizer", "trained", "evaluated", "packaged", "made", "served", "store"}
+WATCH = effects.install()
 
 
 def pytest_configure() -> None:
@@ -27,6 +30,30 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The file that takes longest comes first, and one process does it while the other does the rest."""
     items.sort(key=lambda item: item.path.name != LONGEST)
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Watch a test that is not marked slow; its fixtures are part of it."""
+    WATCH.effects.clear()
+    WATCH.is_on = item.get_closest_marker("slow") is None
+    try:
+        return (yield)
+    finally:
+        WATCH.is_on = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[pytest.TestReport]:
+    """A test that does what only slow ones may fails, and says so."""
+    report = yield
+    if call.when == "teardown" and report.passed and WATCH.effects:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} {WATCH.effects[0]}: mark it slow, or make it lighter"
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)

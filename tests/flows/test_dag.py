@@ -9,6 +9,8 @@ import pytest
 from flows import dag
 from tasks.errors import AnnealError, TransientError
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 DAG = """
 stages:
   last:

@@ -9,6 +9,8 @@ import pytest
 from tasks.files import read_jsonl, write_json
 from tests.flows import project
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 ROWS = "text,kind\nThe lamp is dark,fault\n"
 SOURCES = {
     "words": 'data/my tickets (1)/o\'brien & "co".csv',

@@ -21,6 +21,7 @@ HOLD = """
 """
 
 
+@pytest.mark.slow
 def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".anneal").mkdir()
@@ -49,6 +50,7 @@ def test_without_a_server_the_run_is_ephemeral(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(("version", "error"), [("2.19.0", AnnealError), (None, TransientError)])
+@pytest.mark.slow
 def test_a_prefect_server_of_another_version_or_without_an_answer_is_refused(version: str | None, error: type, httpserver_at: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", "unused")
     monkeypatch.setenv("PREFECT_API_URL", httpserver_at(version))

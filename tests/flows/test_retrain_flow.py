@@ -204,6 +204,7 @@ RETRAINING = """
 """
 
 
+@pytest.mark.slow
 def test_there_are_never_two_at_once_and_a_killed_one_is_closed_and_counts(home):
     label(2)
     first = subprocess.Popen([sys.executable, "-c", textwrap.dedent(RETRAINING)], stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)})

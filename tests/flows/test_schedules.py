@@ -27,6 +27,7 @@ def params() -> settings.Params:
     return settings.load(ROOT / "params.yaml")
 
 
+@pytest.mark.slow
 def test_both_flows_are_served_at_the_intervals_of_params(params, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = {flow: schedules.deployment(params, flow) for flow in ("monitor", "retrain")}
@@ -35,6 +36,7 @@ def test_both_flows_are_served_at_the_intervals_of_params(params, monkeypatch):
     assert not any(one.paused for one in found.values()) and all(schedule.active for one in found.values() for schedule in one.schedules)
 
 
+@pytest.mark.slow
 def test_a_schedule_in_crons_words_is_one_more_that_can_be_paused(params, monkeypatch):
     monkeypatch.chdir(ROOT)
     weekly = params.model_copy(update={"retrain": Retrain(cron="0 3 * * 1")})
@@ -123,6 +125,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_a_run_and_what_it_started_end_with_the_process_that_serves_it(tmp_path):
     import psutil
 

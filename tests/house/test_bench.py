@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.house.project import ROOT, imported, parse
 
 OWN = {"tasks", "flows", "bench"}
@@ -44,6 +46,7 @@ def test_each_script_finds_the_project() -> None:
     assert not (wrong := unfindable(ROOT)), "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_each_script_starts() -> None:
     paths = [script.relative_to(ROOT).as_posix() for script in scripts(ROOT)]
     done = subprocess.run([sys.executable, "-c", START, *paths], cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, timeout=120)

@@ -18,6 +18,8 @@ from tasks.params import load
 from tests.house.manifests import INFRA
 from tests.house.project import ROOT
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 IMAGES = INFRA / "images"
 FILE = IMAGES / "Containerfile"
 HADOLINT = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")

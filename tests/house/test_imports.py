@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.house.project import ROOT, closure, imported, modules, parse
 
 ORCHESTRATORS = {"prefect", "dvc"}
@@ -54,6 +56,7 @@ def open_params(root: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_contracts_hold() -> None:
     done = lint_imports(ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -89,6 +92,7 @@ def _planted(folder: Path, **lines: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_each_contract_catches_a_planted_import(tmp_path: Path) -> None:
     root = _planted(
         tmp_path, tasks__gate="from flows import table", tasks__ingest="from tasks.prepare.split import split", tasks__card="import dvc.repo", tasks__serve__routes="import torch"
@@ -98,6 +102,7 @@ def test_each_contract_catches_a_planted_import(tmp_path: Path) -> None:
     assert done.returncode == 1 and len(broken) == 4, done.stdout
 
 
+@pytest.mark.slow
 def test_an_indirect_import_of_a_stage_is_caught(tmp_path: Path) -> None:
     done = lint_imports(_planted(tmp_path, tasks__chat="from tasks.evaluate.comparison import compare"))
     assert re.findall(r"^(.+) BROKEN", done.stdout, re.MULTILINE) == ["a stage imports no other stage; only its params module, the typed section, is open to others"]

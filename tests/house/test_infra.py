@@ -159,6 +159,7 @@ def test_a_misspelt_field_does_not_fit_the_schema(_schemas_once: None) -> None:
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 @pytest.mark.parametrize("folder", [BASE, GPU], ids=["base", "gpu"])
+@pytest.mark.slow
 def test_kustomize_makes_of_it_what_the_guards_see(folder: Path) -> None:
     done = subprocess.run(["kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder)], capture_output=True, text=True, check=True)
     made = re.sub(r"\b(databases|training-job|prometheus|grafana[a-z-]*)-[a-z0-9]{10}\b", r"\1", done.stdout)

@@ -17,6 +17,8 @@ HEAVY = ["torch", "transformers", "peft", "trl", "great_expectations", "vllm", "
 PROBE = """
 import importlib, json, os, socket, sys
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 def hook(event, arguments):
     if event.startswith("socket."):
         sockets.append(event)

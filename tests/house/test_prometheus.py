@@ -21,6 +21,8 @@ from tasks.serve.gateway.metrics import Metrics
 from tasks.stage import load_yaml
 from tests.house.project import ROOT
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 PROMETHEUS, GRAFANA = ROOT / "infra/prometheus", ROOT / "infra/grafana"
 PORTS = range(19400, 19500)
 

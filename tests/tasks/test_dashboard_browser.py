@@ -20,6 +20,8 @@ from tasks.serve.dashboard import data, page
 from tasks.serve.routes import Table
 from tests.tasks import dashboard_seed as seed
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 ADMIN = "admin-key-of-this-test"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'

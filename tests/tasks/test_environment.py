@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.house.project import ROOT
 
 BAR = re.compile(r"\d+%\s*\||it/s|s/it|Loading weights|Writing model|Map:")
@@ -27,6 +29,7 @@ sys.exit(guarded(work))
 """
 
 
+@pytest.mark.slow
 def test_no_bar_of_another_library_stands_in_the_log(tmp_path: Path) -> None:
     names = ("TQDM", "HF_", "MLFLOW", "TRANSFORMERS")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(names)} | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

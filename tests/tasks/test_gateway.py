@@ -17,6 +17,8 @@ from tasks.serve import routes
 from tasks.serve.gateway import keys
 from tests.tasks.gateway import SYSTEM, USER, House, chat, events, house, target, wait_for, with_canary, write_folder
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 RESULT = {"category": "technical", "intent": "device_offline", "priority": "normal", "reply": "Please restart the hub and try again."}
 
 

@@ -13,6 +13,8 @@ from bench.stub_vllm import ANSWER, Stub
 from tasks.serve.gateway import keys
 from tests.tasks.gateway import House, chat, events, house, wait_for
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 RIGHT = json.loads(ANSWER)
 HALF = "\ud83d"
 ASKED = {"text": "Hub off"}

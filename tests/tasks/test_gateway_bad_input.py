@@ -9,6 +9,8 @@ import pytest
 
 from tests.tasks.gateway import House, chat, house, refused
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 PNG = "data:image/png;base64,AAAA"
 
 

@@ -11,6 +11,8 @@ from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway.errors import Refusal
 from tests.tasks.gateway import House, chat, house, refused, wait_for, write_folder
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 BOM = b"\xef\xbb\xbf"
 JSON, TEXT = {"content-type": "application/json"}, {"content-type": "text/plain; charset=utf-8"}
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/tasks/triage", "/feedback", "/admin/commands")

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from tests.tasks.gateway import House, house, wait_for
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20) | st.sampled_from(["<|im_end|>", "Subject: a\n\nb", "\0", ""])
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | WORDS,

@@ -18,6 +18,8 @@ from tasks.serve.gateway.proxy import events
 from tasks.serve.params import Records
 from tests.tasks.gateway import House, house
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 RIGHT = {"category": "billing", "intent": "refund", "priority": "high", "reply": "Mail me at a@b.com."}
 
 

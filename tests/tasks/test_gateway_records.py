@@ -12,6 +12,8 @@ from tasks.errors import TransientError
 from tasks.serve.gateway import records
 from tests.tasks.gateway import chat, count, house, row, wait_for, writer
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 
 def test_a_database_that_was_away_gets_what_was_kept_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, away = database.connect(f"sqlite:///{tmp_path}/records.db"), [True]

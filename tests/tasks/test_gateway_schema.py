@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tasks.serve.gateway.schema import problem
 from tests.tasks.gateway import House, chat, house, refused
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 LEAF = {"type": "string"}
 ITSELF, NOTHING, ELSEWHERE = (
     "that refers to itself",

@@ -14,6 +14,8 @@ import pytest
 from bench.stub_vllm import Stub
 from tests.tasks.gateway import chat, events, house, refused, wait_for
 
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
 
 def test_one_request_too_many_for_a_key(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     with house(tmp_path, requests_per_minute=3) as home:

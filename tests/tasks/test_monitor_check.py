@@ -140,6 +140,7 @@ KILLED = """
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.slow
 def test_a_check_killed_around_its_state_loses_and_doubles_nothing(engine: Engine, look: Callable[..., Check], tmp_path: Path, where: str) -> None:
     ask(engine, tickets(40, 1), START, "a")
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), where], capture_output=True, text=True)

@@ -125,6 +125,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.slow
 def test_the_program_stops_on_a_broken_file_with_status_2_and_one_line_in_a_moment(tmp_path, shipped, what):
     model = next(iter(shipped["models"]))
     good, bad, words = (part.replace(*(("MODEL", model) if isinstance(part, str) else (b"MODEL", model.encode()))) for part in BROKEN[what])
@@ -162,11 +163,13 @@ def test_a_file_that_cannot_be_read_stops_with_one_line_that_names_where(tmp_pat
     assert words in str(stopped.value) and len(str(stopped.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_program_says_nothing_about_the_shipped_file():
     done, _ = program(ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_checking_params_imports_nothing_heavy():
     code = f"import sys, tasks.params; tasks.params.load(); print(sorted(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -69,6 +69,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     made.dispose()
 
 
+@pytest.mark.slow
 def test_rows_come_back_as_they_went_in(engine: Engine) -> None:
     """JSON, big numbers of time, any Unicode; and personal data redacted, NUL and half characters gone, which no database takes."""
     made = writer(engine)
@@ -153,6 +154,7 @@ def test_the_newest_check_is_shown(engine: Engine) -> None:
     assert metrics.registry.get_sample_value("anneal_monitor_figure", {"task": "triage", "name": "checked_at"}) == 1
 
 
+@pytest.mark.slow
 def test_a_dead_postgres_is_said_in_one_sentence_and_without_its_password() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

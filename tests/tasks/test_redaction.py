@@ -147,6 +147,7 @@ def test_no_text_makes_it_slow(part: str) -> None:
     assert seconds[1] < 2 and seconds[1] < 7 * seconds[0] + 0.1
 
 
+@pytest.mark.slow
 def test_it_imports_nothing_heavy() -> None:
     code = "import sys; from tasks.redaction import redact; redact('+49 30 1234567'); print([m for m in ('spacy', 'torch', 'presidio_analyzer', 'pandas') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"

@@ -77,6 +77,7 @@ def test_a_served_copy_outlives_its_source(tmp_path: Path, monkeypatch: pytest.M
     assert state.keep(Path("models"), "base-1") == kept
 
 
+@pytest.mark.slow
 def test_a_taken_port_names_who_holds_it_and_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -86,6 +87,7 @@ def test_a_taken_port_names_who_holds_it_and_the_setting(tmp_path: Path, monkeyp
     supervisor.refuse_taken_port(port, "vllm-a", "deploy.port")
 
 
+@pytest.mark.slow
 def test_what_a_killed_program_left_behind_ends_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     here, elsewhere = str(supervisor.run_folder()), "/tmp/anneal-another"

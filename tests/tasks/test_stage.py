@@ -181,6 +181,7 @@ def test_a_section_that_is_not_there_is_a_sentence_whatever_is_in_its_place(para
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+@pytest.mark.slow
 def test_a_stage_dies_with_the_program_that_started_it():
     child = "import os, time; from tasks.stage import die_with_parent; die_with_parent(); print(os.getpid(), flush=True); time.sleep(60)"
     parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]); sys.stdin.read()"

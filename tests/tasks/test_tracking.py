@@ -54,6 +54,7 @@ DOWN = {"nobody listens": closed, "it never answers": silent, "its proxy answers
 
 
 @pytest.mark.parametrize("trouble", DOWN)
+@pytest.mark.slow
 def test_a_tracking_server_that_is_down_says_so_within_seconds_and_without_its_password(monkeypatch, trouble):
     with DOWN[trouble]() as place:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:s3cret@{place}")
@@ -65,6 +66,7 @@ def test_a_tracking_server_that_is_down_says_so_within_seconds_and_without_its_p
 
 
 @pytest.mark.parametrize("status, body, words", [(200, b"1.30.0", "is version 1.30.0"), (404, b"no such page", "cannot be used")])
+@pytest.mark.slow
 def test_a_server_that_is_not_this_mlflow_says_so(monkeypatch, status, body, words):
     with server(status, body) as place:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:s3cret@{place}")
@@ -92,6 +94,7 @@ def test_a_store_that_was_copied_or_moved_with_its_checkout_does_not_write_into_
         tracking.client()
 
 
+@pytest.mark.slow
 def test_words_of_mlflow_that_hold_the_address_lose_its_password(monkeypatch):
     import mlflow
     from mlflow.exceptions import MlflowException

@@ -1,0 +1,48 @@
+"""The mark `slow` means what it says: a test without it that starts a process, listens or loads torch fails."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.project import ROOT
+
+PLANTED = """
+import socket, subprocess, sys
+
+import pytest
+
+
+def test_pure():
+    assert sorted([2, 1]) == [1, 2]
+
+
+def test_process():
+    subprocess.run([sys.executable, "-c", ""], check=True)
+
+
+def test_server():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+
+
+def test_training():
+    import torch
+
+
+@pytest.mark.slow
+def test_marked():
+    subprocess.run([sys.executable, "-c", ""], check=True)
+"""
+
+
+@pytest.mark.slow
+def test_what_only_slow_tests_may_do_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "test_planted.py").write_text(PLANTED)
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    words += ["-o", "addopts=", "-o", "markers=slow", "--rootdir", str(tmp_path), str(tmp_path / "test_planted.py")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert "5 passed, 3 errors" in done.stdout, done.stdout + done.stderr
+    for name, effect in (("process", "starts a process (subprocess.Popen)"), ("server", "listens on a socket"), ("training", "loads torch")):
+        assert f"test_planted.py::test_{name} {effect}: mark it slow, or make it lighter" in done.stdout
