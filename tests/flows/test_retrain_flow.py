@@ -207,18 +207,17 @@ RETRAINING = """
 @pytest.mark.slow
 def test_there_are_never_two_at_once_and_a_killed_one_is_closed_and_counts(home):
     label(2)
-    first = subprocess.Popen([sys.executable, "-c", textwrap.dedent(RETRAINING)], stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)})
-    try:
-        assert first.stdout.readline() == "training\n"
-        label(2, first=2)
-        command("retrain")
-        assert decide() == {"sort": "no retraining"}
-        assert "✗ held back: one is already running" in rows("decisions")[-1]["reasons"]
-        assert rows("retrainings")[0]["ended_at"] is None
-    finally:
-        first.kill()
-        first.wait()
-        first.stdout.close()
+    program = [sys.executable, "-c", textwrap.dedent(RETRAINING)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)}) as first:
+        try:
+            assert first.stdout.readline() == "training\n"
+            label(2, first=2)
+            command("retrain")
+            assert decide() == {"sort": "no retraining"}
+            assert "✗ held back: one is already running" in rows("decisions")[-1]["reasons"]
+            assert rows("retrainings")[0]["ended_at"] is None
+        finally:
+            first.kill()
     said = []
     assert decide(said) == {"sort": "no retraining"}
     assert "1 retraining(s) had been killed" in said

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 from openai import OpenAI
 
 from tests import tiny
@@ -94,6 +95,7 @@ def test_a_second_run_trains_registers_and_deploys_nothing(served: Path) -> None
     assert listeners(port) == before and (served / ".anneal/serving/routes.json").read_text() == table
 
 
+@pytest.mark.minutes
 def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_without_a_cut_stream(served: Path) -> None:
     port = project.ports(served).deploy
     (pid,) = listeners(port)
@@ -113,6 +115,7 @@ def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_wi
     project.change(served, models__things__train__seed=tiny.TRAIN.get("seed", 42))
 
 
+@pytest.mark.minutes
 def test_a_killed_server_comes_back_with_all_versions_and_leaves_no_engine_behind(served: Path) -> None:
     port = project.ports(served).deploy
     (pid,) = listeners(port)
@@ -134,6 +137,7 @@ def test_a_killed_server_comes_back_with_all_versions_and_leaves_no_engine_behin
     assert set(answer(served)) == set(answer(served, "challenger")) == {"colour", "mood", "reply"}
 
 
+@pytest.mark.minutes
 def test_a_version_that_disagrees_with_transformers_is_refused_and_who_answers_stays(served: Path) -> None:
     with sqlite3.connect(served / ".anneal/mlflow.db") as registry:
         registry.execute("DELETE FROM model_version_tags WHERE key = 'parity' AND version = 2")
@@ -151,6 +155,7 @@ def test_a_version_that_disagrees_with_transformers_is_refused_and_who_answers_s
     assert targets(served)["champion"]["version"] == "1" and set(answer(served)) == {"colour", "mood", "reply"}
 
 
+@pytest.mark.minutes
 def test_a_server_with_other_options_starts_beside_the_old_one_and_takes_over_without_a_gap(served: Path) -> None:
     ports = project.ports(served)
     project.change(served, deploy__max_model_len=640)
@@ -173,6 +178,7 @@ def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
     assert "is taken by" in said and f"(pid {os.getpid()})" in said and "deploy.port" in said
 
 
+@pytest.mark.minutes
 def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and_rolled_back(served: Path) -> None:
     """The whole loop: gateway, feedback, harvest, training, gate, canary, promotion, rollback, with every server of `make up`."""
     project.run(served, "tasks.serve.local", "up")
