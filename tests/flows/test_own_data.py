@@ -63,6 +63,7 @@ def test_the_rows_are_few_and_fit_into_the_shipped_file() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.minutes
 def test_the_way_of_readme_leads_to_a_served_model_in_one_try(mine: Path) -> None:
     try:
         said = project.run(mine, "flows.pipeline", "mine")

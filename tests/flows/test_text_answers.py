@@ -81,6 +81,7 @@ def test_another_measure_asks_no_model_again(minimal: Path) -> None:
     assert "reply_rouge_l" not in measured(minimal)["tuned"]
 
 
+@pytest.mark.minutes
 def test_a_text_answer_that_is_a_label_has_accuracy(minimal: Path) -> None:
     project.change(minimal, datasets__toys__prepare__answer="{{ colour }}", models__things__evaluate={"labels": ["colour"]})
     project.run(minimal, "dvc", "repro", "package@things")
