@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import tracking
+from tasks.errors import AnnealError
 from tasks.files import read_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 ALIASES = ("champion", "challenger", "previous")
 
@@ -69,14 +70,14 @@ def versions(name: str, client: MlflowClient | None = None) -> list[Version]:
     with tracking.asking():
         entries = client.search_model_versions(f"name = '{name}'")
     whole = [entry for entry in entries if "artifact_sha256" in entry.tags]
-    return [_version(entry) for entry in sorted(whole, key=lambda entry: -int(entry.version))]
+    return [_version(entry, name) for entry in sorted(whole, key=lambda entry: -int(entry.version))]
 
 
 def get(name: str, version: str, client: MlflowClient | None = None) -> Version:
     """Version number `version` of `name`."""
     client = client or tracking.client()
     with tracking.asking():
-        return _version(client.get_model_version(name, version))
+        return _version(client.get_model_version(name, version), name)
 
 
 def alias(name: str, which: str) -> Version | None:
@@ -89,7 +90,7 @@ def alias(name: str, which: str) -> Version | None:
     client = tracking.client()
     with tracking.asking():
         try:
-            return _version(client.get_model_version_by_alias(name, which))
+            return _version(client.get_model_version_by_alias(name, which), name)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
@@ -114,6 +115,7 @@ def model(name: str, client: MlflowClient | None = None) -> Model | None:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
+    _check_name(entry, name)
     return Model(name, {which: str(number) for which, number in entry.aliases.items()}, dict(entry.tags))
 
 
@@ -196,5 +198,13 @@ def _training_run(client: MlflowClient, name: str, adapter: Path) -> str:
     return str(made.info.run_id)
 
 
-def _version(entry: ModelVersion) -> Version:
+def _version(entry: ModelVersion, name: str) -> Version:
+    _check_name(entry, name)
     return Version(entry.name, str(entry.version), entry.tags.get("artifact_sha256", ""), str(entry.run_id), dict(entry.tags))
+
+
+def _check_name(entry: ModelVersion | RegisteredModel, name: str) -> None:
+    """AnnealError for an answer about something else: an empty one, as a proxy may give, would read as a model without a champion."""
+    if entry.name != name:
+        uri = tracking.redacted(tracking.tracking_uri())
+        raise AnnealError(f"the registry cannot be asked: MLflow at {uri} was asked about {name} and answers about {entry.name or 'nothing'}; mend that and run again.")

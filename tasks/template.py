@@ -31,39 +31,37 @@ def render(template: str, row: Mapping[str, object]) -> str:
 
 
 def problem(template: str) -> str | None:
-    """Why `template` does not parse, in one clause; None when it does."""
-    from jinja2 import TemplateSyntaxError
+    """Why `template` does not parse, or which filter or test it names that there is not, in one clause; None when all is well."""
+    from jinja2 import TemplateSyntaxError, nodes
 
+    environment = _environment()
     try:
-        _environment().parse(template)
+        tree = environment.parse(template)
     except TemplateSyntaxError as error:
         return f"{error.message} (line {error.lineno})"
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        kind, known = ("filter", environment.filters) if isinstance(node, nodes.Filter) else ("test", environment.tests)
+        if node.name not in known:
+            return f"there is no {kind} {node.name!r} (line {node.lineno})"
     return None
 
 
 @lru_cache
-@lru_cache
 def columns(template: str) -> tuple[str, ...]:
     """The columns that `template` names, in the order in which it does; AnnealError when it does not parse."""
-    from jinja2 import TemplateSyntaxError, meta, nodes
+    from jinja2 import nodes
 
-    try:
-        tree = _environment().parse(template)
-    except TemplateSyntaxError as error:
-        raise AnnealError(f"the template {template!r} is not a valid template: {error.message}.") from None
-    free = meta.find_undeclared_variables(tree)
+    tree, free = _parsed(template)
     named = (_column_of(node, free) for node in tree.find_all((nodes.Name, nodes.Getitem, nodes.Getattr)))
     return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
 @lru_cache
-@lru_cache
 def parts(template: str) -> tuple[Part, ...] | None:
-    """The pieces of a template of plain words and plain columns; None for one that computes something."""
-    from jinja2 import meta, nodes
+    """The pieces of a template of plain words and plain columns; None for one that computes something. AnnealError when it does not parse."""
+    from jinja2 import nodes
 
-    tree = _environment().parse(template)
-    free = meta.find_undeclared_variables(tree)
+    tree, free = _parsed(template)
     pieces = []
     for output in tree.body:
         if not isinstance(output, nodes.Output):
@@ -171,6 +169,17 @@ def _column_of(node: "nodes.Node", free: set[str]) -> str | None:
     if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
         return str(node.arg.value)
     return None
+
+
+def _parsed(template: str) -> "tuple[nodes.Template, set[str]]":
+    """(the tree of `template`, the names that come from outside); AnnealError when it does not parse, or names a filter that there is not."""
+    from jinja2 import TemplateSyntaxError, meta
+
+    try:
+        tree = _environment().parse(template)
+        return tree, meta.find_undeclared_variables(tree)
+    except TemplateSyntaxError as error:
+        raise AnnealError(f"the template {template!r} is not a valid template: {error.message}.") from None
 
 
 def _environment() -> "Environment":

@@ -1,11 +1,14 @@
 """Whether templates and answers name columns that the data have."""
 
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 
 from tasks import template
 from tasks.params import Dataset
 from tasks.preflight import sources
 from tasks.section import suggestion
+
+ID = "id"  # what every row has besides
 
 
 def problems(name: str, dataset: Dataset) -> Iterator[str]:
@@ -31,14 +34,21 @@ def _problems_of_template(key: str, text: str, known: Sequence[str]) -> Iterator
         return
     named = template.columns(text)
     if not named:
-        meant = text.strip()
-        yield (
-            f"{key} is {text[:60]!r}, which names no column, so all rows would get the same text; "
-            + (f'write "{_reference(meant)}" for the column.' if meant in known else f'name one as in "{_reference(known[0])}".')
-        )
+        yield f"{key} is {text[:60]!r}, which names no column, so all rows would get the same text; {_with_braces(text, known)}"
     for column in named:
         if column not in known:
             yield f"{key} names `{column}`, which is not a column of the data{_way(text, known) or suggestion(column, known)}"
+
+
+def _with_braces(text: str, known: Sequence[str]) -> str:
+    """How the column that is probably meant by a `text` without a column is written."""
+    meant = text.strip().strip("{}").strip()
+    if meant in known:
+        return f'write "{_reference(meant)}" for the column.'
+    if near := get_close_matches(meant, known, n=1):
+        return f'did you mean "{_reference(near[0])}"?'
+    shortest = min((column for column in known if column != ID), key=len, default=ID)
+    return f'name one as in "{_reference(shortest)}".'
 
 
 def _way(text: str, known: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Whether labels, texts and the keys of the gate name what the answers hold and what is measured of them."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -26,6 +27,9 @@ def problems(name: str, model: Model, datasets: Mapping[str, Dataset]) -> Iterat
         for measure in named:
             if measure not in table:
                 yield f"models.{name}.gate.{key} names `{measure}`, which is not measured{suggestion(measure, table)}"
+    for measure, bound in gate.minimum.items():
+        if measure in table and not table[measure].bounds[0] <= bound <= table[measure].bounds[1]:
+            yield f"models.{name}.gate.minimum.{measure} is {bound:g}, and {measure} is {_range(table[measure].bounds)}."
 
 
 def problems_of_quality(params: Params) -> Iterator[str]:
@@ -43,6 +47,11 @@ def _table(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, Measure]:
         return measures.of(model.evaluate, answer.format_of(datasets[model.dataset].prepare.answer))
     except AnnealError:
         return {}
+
+
+def _range(bounds: tuple[float, float]) -> str:
+    low, high = bounds
+    return f"{low:g} or more" if high == math.inf else f"between {low:g} and {high:g}"
 
 
 def _clashes(key: str, columns: Sequence[str]) -> Iterator[str]:

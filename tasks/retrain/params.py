@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from tasks.section import Section
 
+Share = Annotated[float, Field(ge=0, le=1, description="share of answers")]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -16,7 +17,7 @@ class Retrain(Section):
     consider_every: Annotated[float, Field(gt=0, le=10_080, description="minutes")] = 15
     cron: str | None = Field(default=None, description="a schedule of its own in cron's words (UTC), such as '0 3 * * 1'; none when empty")
     on_drift: bool = Field(default=True, description="an alarm of the monitor starts one")
-    min_quality: dict[str, float] = Field(default={}, description="measure of the monitor (valid, category_accuracy): the least that is good enough")
+    min_quality: dict[str, Share] = Field(default={}, description="measure of the monitor (valid, category_accuracy): the least that is good enough")
     min_labelled: Annotated[int, Field(ge=1, le=10_000_000, description="new labelled rows that start one by themselves")] = 200
     min_labelled_for_drift: Annotated[
         int, Field(ge=0, le=10_000_000, description="new labelled rows without which drift and low quality wait: there would be nothing to learn from")

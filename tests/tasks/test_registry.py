@@ -181,6 +181,23 @@ def test_only_an_alias_or_a_model_that_is_not_there_reads_as_none(made, monkeypa
         registry.alias(NAME, "champion")
 
 
+@pytest.mark.parametrize("about", ["", "other"])
+def test_an_answer_about_another_model_or_nothing_is_not_one_without_a_champion(made, monkeypatch, about):
+    from types import SimpleNamespace
+
+    from mlflow import MlflowClient
+
+    made("one")
+    entry = SimpleNamespace(name=about, version="", run_id="", aliases={}, tags={"artifact_sha256": ""})
+    for call in ("get_model_version_by_alias", "get_registered_model", "get_model_version"):
+        monkeypatch.setattr(MlflowClient, call, lambda *_: entry)
+    monkeypatch.setattr(MlflowClient, "search_model_versions", lambda *_: [SimpleNamespace(**{**vars(entry), "version": "1"})])
+    questions = (lambda name: registry.alias(name, "champion"), registry.aliases, registry.look, registry.versions, lambda name: registry.get(name, "1"))
+    for question in questions:
+        with pytest.raises(AnnealError, match=f"the registry cannot be asked: .* was asked about things and answers about {about or 'nothing'};"):
+            question(NAME)
+
+
 def test_registering_a_known_artifact_again_keeps_the_mark_of_a_roll_back(made):
     for what in ("one", "two"):
         promote(made(what))

@@ -29,8 +29,12 @@ def test_a_missing_column_is_named() -> None:
 def test_a_template_that_does_not_parse_is_said_in_one_clause() -> None:
     assert template.problem("{{ Ticket Text }}") == "expected token 'end of print statement', got 'Text' (line 1)"
     assert template.problem("{{ subject }}") is None
-    with pytest.raises(AnnealError, match="is not a valid template"):
-        template.columns("{% if %}")
+    assert template.problem("{{ subject | uper }}") == "there is no filter 'uper' (line 1)"
+    assert template.problem("{% if subject is blue %}{% endif %}") == "there is no test 'blue' (line 1)"
+    for text in ("{% if %}", "{{ subject", "{{ subject | uper }}"):
+        for ask in (template.columns, template.parts):
+            with pytest.raises(AnnealError, match="is not a valid template"):
+                ask(text)
 
 
 def test_local_names_are_no_columns() -> None:

@@ -30,6 +30,7 @@ class Measure:
     kind: Kind
     rows: Callable[[Sequence[Prediction]], Rows]
     value: Callable[[Rows], float] = lambda rows: float(rows.mean())
+    bounds: tuple[float, float] = (0.0, 1.0)  # what `value` can be
 
 
 def named(column: str, measure: str) -> str:
