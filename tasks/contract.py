@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks import answer, template
 from tasks.answer import AnswerFormat, Classes
-from tasks.clean import clean
+from tasks.clean import clean, is_blank
 from tasks.errors import AnnealError
 from tasks.files import read_json
 from tasks.special import USUAL, SpecialTexts, of_folder
@@ -62,7 +62,7 @@ class Contract:
         if unknown := [column for column in values if column not in self.inputs]:
             raise AnnealError(f"`input` has `{unknown[0][:40]}`, which the task does not ask for (it needs {needed}).")
         row = {column: clean(values[column]) for column in self.inputs}
-        if not any(row.values()):
+        if all(map(is_blank, row.values())):
             raise AnnealError("the text is empty.")
         return row
 

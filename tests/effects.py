@@ -28,6 +28,8 @@ class Watch:
 
 def install() -> Watch:
     """A watch that Python tells of each event from now on."""
+    import urllib3.util.connection  # noqa: F401  # binds once, when it is imported, to see whether there is IPv6: no test's doing
+
     watch = Watch()
     sys.addaudithook(watch)
     return watch

@@ -8,7 +8,7 @@ from typing import Literal
 from tasks.clean import clean, folded
 from tasks.prepare.duplicates import Pair, first_like, leaders
 from tasks.prepare.format import Formatted
-from tasks.prepare.labels import answers, label_columns, question
+from tasks.prepare.labels import answers, asked_columns, label_columns, question
 from tasks.prepare.params import Prepare
 from tasks.prepare.split import split
 
@@ -49,7 +49,8 @@ def assign(rows: Sequence[Formatted], params: Prepare) -> Assignment:
     training that resemble a held-out row too much go as well.
     """
     rows = sorted(rows, key=lambda row: (row["messages"][-1]["content"], row["answer"], row["id"]))
-    asked = [folded(question(row["row"], params.user) or row["messages"][-1]["content"]) for row in rows]
+    columns = asked_columns([row["row"] for row in rows], params.user)
+    asked = [folded(question(row["row"], columns) or row["messages"][-1]["content"]) for row in rows]
     dropped = _repeated(rows, asked, params)
     splits = [split(row["messages"][-1]["content"], params.seed, params.validation_share, params.test_share) for row in rows]
     left = [i for i in range(len(rows)) if i not in dropped]

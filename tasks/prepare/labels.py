@@ -10,9 +10,18 @@ from tasks.prepare.params import Prepare
 LABEL_LENGTH = 40  # characters
 
 
-def question(row: Mapping[str, str], user: str) -> str:
-    """What the person wrote: the columns that the template `user` names, without its own words."""
-    return "\n".join(row[column] for column in template.columns(user) if column in row)
+def asked_columns(rows: Sequence[Mapping[str, str]], user: str) -> tuple[str, ...]:
+    """The columns of the template `user` in which a person wrote something: an instruction that is the same in all `rows` is none.
+
+    All of them where the rows differ in none.
+    """
+    columns = template.columns(user)
+    return tuple(column for column in columns if len({row.get(column) for row in rows}) > 1) or columns
+
+
+def question(row: Mapping[str, str], columns: Sequence[str]) -> str:
+    """What the person wrote: the `columns` of the template, without its own words."""
+    return "\n".join(row[column] for column in columns if column in row)
 
 
 def answers(row: Mapping[str, str], written: str, params: Prepare) -> dict[str, str]:

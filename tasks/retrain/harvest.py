@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -15,7 +15,7 @@ from tasks.errors import AnnealError
 from tasks.files import sha256, write_json, write_jsonl, write_text
 from tasks.ingest import format_for_new_rows, read, resolved
 from tasks.params import Dataset, Params
-from tasks.prepare.labels import question
+from tasks.prepare.labels import asked_columns, question
 from tasks.retrain import lineage, records
 from tasks.retrain.invert import columns_of_input, why_not
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
@@ -58,10 +58,10 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     dataset = dataset.model_copy(update={"ingest": resolved(dataset.ingest, source)})
     rows, _ = read(dataset.ingest, source)
     rows = [{column: clean(text) for column, text in row.items()} for row in rows]
-    known = [Candidate(row["id"], None, 0.0, row, _text(row, dataset)) for row in rows]
     rules = _rules(dataset, model.evaluate.labels, rows, params.retrain.max_share_of_key)
     candidates, skipped = _candidates(new, dataset, rules, rows)
-    heaps = sift(candidates, known, rules)
+    known = [Candidate(row["id"], None, 0.0, row, "") for row in rows]
+    heaps = sift(*_with_questions(candidates, known, dataset.prepare.user), rules)
     heaps.skipped += skipped
     return _write(heaps, dataset, name, task, source, now)
 
@@ -95,7 +95,7 @@ def _candidates(new: list[records.Correction], dataset: Dataset, rules: Rules, r
         # One person may think again; two who differ leave nobody to believe.
         said = {one.key_id: tuple(clean(str(one.correction.get(label))) for label in rules.labels) for one in corrections}
         why = ("corrections of this request contradict each other",) if len(set(said.values())) > 1 else ()
-        candidates.append(Candidate(request, last.key_id, last.at, row, _text(row, dataset), reasons=why, **about))
+        candidates.append(Candidate(request, last.key_id, last.at, row, "", reasons=why, **about))
     return candidates, skipped
 
 
@@ -121,9 +121,11 @@ def _by_column(correction: dict, form: AnswerFormat) -> dict[str, str] | None:
     return {column: text for column, text in correction.items() if isinstance(text, str)}
 
 
-def _text(row: dict, dataset: Dataset) -> str:
-    """What the person wrote: judged with the template around it, short messages under a long instruction would all look alike."""
-    return question({column: clean(text) for column, text in row.items()}, dataset.prepare.user)
+def _with_questions(candidates: list[Candidate], known: list[Candidate], user: str) -> tuple[list[Candidate], list[Candidate]]:
+    """Both with what the person wrote as their text: judged with the template around it, short messages under a long instruction would all look alike."""
+    columns = asked_columns([one.row for one in (*known, *candidates)], user)
+    first, second = ([replace(one, text=question(one.row, columns)) for one in some] for some in (candidates, known))
+    return first, second
 
 
 def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, now: float) -> Harvest:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
 from tasks.answer import same
-from tasks.clean import clean, folded
+from tasks.clean import clean, folded, is_blank
 from tasks.prepare.duplicates import similar_pairs
 
 MANY = 5  # more near-identical texts than this in one harvest look planted; of fewer, prepare keeps one
@@ -80,7 +80,7 @@ def _unusable(one: Candidate, rules: Rules) -> list[str]:
     columns = [column for column in rules.columns if column not in rules.may_be_empty]
     if beside := [column for column in columns if column not in one.row and column not in rules.answer]:
         return [f"`{beside[0]}` is in neither question nor answer, so a correction cannot fill it: take it out of ingest.columns"]
-    if missing := [column for column in columns if not one.row.get(column, "").strip()]:
+    if missing := [column for column in columns if is_blank(one.row.get(column, ""))]:
         return [f"`{missing[0]}` is missing or empty"]
     reasons = [f"`{label}` is '{one.row[label][:40]}', which is no known value" for label in rules.labels if clean(one.row[label]) not in rules.classes[label]]
     reasons += [f"`{column}` holds a redacted part, which the model would learn to write" for column in rules.answer if PLACEHOLDER.search(one.row[column])]

@@ -79,3 +79,12 @@ def test_the_mark_of_a_file_is_not_part_of_a_text(tmp_path: Path) -> None:
         "subject": "Hub off",
         "body": "It is red.",
     }
+
+
+@pytest.mark.parametrize("text", [" \n", "\u200b\u200b", "\u3164", "\u2800 \u200d"])
+def test_a_text_that_shows_nothing_is_not_asked(tmp_path: Path, text: str) -> None:
+    read = contract.load(write_folder(tmp_path))
+    for given in (text, {"subject": text, "body": text}):
+        with pytest.raises(AnnealError, match="the text is empty"):
+            read.row(given)
+    assert read.row({"subject": "", "body": "Hub off"}) == {"subject": "", "body": "Hub off"}

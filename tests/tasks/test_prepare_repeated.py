@@ -11,7 +11,7 @@ from tasks.prepare.__main__ import prepare
 from tasks.prepare.assign import Assignment, assign
 from tasks.prepare.duplicates import leaders, similar_pairs
 from tasks.prepare.format import format_row
-from tasks.prepare.labels import label_columns
+from tasks.prepare.labels import asked_columns, label_columns
 from tasks.prepare.params import Prepare
 
 INSTRUCTION = "You are the assistant of a shop for lamps. Read the message of the customer with care and sort it into one of the classes that the handbook of the shop names. " * 2
@@ -54,6 +54,20 @@ def test_short_messages_under_a_long_instruction_all_stay():
     for user in ("{{ subject }}", INSTRUCTION + "{{ subject }}"):
         params = loose.model_copy(update={"user": user})
         assert kinds(assign(rows(entries, params), params)) == {"kept": 60}
+
+
+def test_an_instruction_that_every_row_holds_is_not_what_the_person_wrote():
+    """As in data of instruction, input and output whose instruction never changes."""
+    entries = [(f"{subject} {colour}", "a") for subject in SUBJECTS for colour in ("amber", "teal", "copper mesh", "white paper", "smoked glass")]
+    params = PARAMS.model_copy(update={"contamination_similarity": 0.8, "user": "{{ instruction }}\n\n{{ subject }}"})
+    source = [{**row["row"], "instruction": INSTRUCTION} for row in rows(entries)]
+    assert kinds(assign([format_row(row, params) for row in source], params)) == {"kept": 60}
+    source.append({**source[0], "id": "other", "instruction": "Translate this."})  # two instructions: then it counts who asks what
+    assert kinds(assign([format_row(row, params) for row in source], params))["kept"] < 61
+
+
+def test_where_the_rows_differ_in_no_column_all_are_compared():
+    assert asked_columns([{"a": "x", "b": "y"}] * 2, "{{ a }} {{ b }}") == asked_columns([], "{{ a }} {{ b }}") == ("a", "b")
 
 
 def test_a_template_without_columns_is_compared_as_it_is_asked():

@@ -139,6 +139,22 @@ def test_columns_with_blanks_in_their_names(engine: Engine) -> None:
     assert [(row["Ticket Text"], row["The Reply"]) for row in rows(take(engine, of))] == [("Is the lamp ready?", "Yes."), ("Can I pay later?", "You can.")]
 
 
+def test_an_instruction_that_every_row_holds_makes_no_two_questions_alike(engine: Engine) -> None:
+    instruction = "Read the message of the customer with care and answer it in one friendly sentence without any promise. " * 3
+    data([{"instruction": instruction, "body": f"Where is order {i}?", "reply": f"On its way {i}."} for i in range(3)])
+    of = task("{{ reply }}", [], ("instruction", "body", "reply"), "{{ instruction }}\n{{ body }}")
+    for number, text in enumerate(("Is the lamp ready?", "Can I pay later?", "Who made this shade?")):
+        ask(engine, f"r{number}", {"instruction": instruction, "body": text}, {"reply": f"Yes {number}."}, path=TASKS)
+    assert take(engine, of).taken == 3
+
+
+def test_a_correction_that_shows_nothing_is_set_aside(engine: Engine) -> None:
+    for request, reply in (("blank", "  "), ("filler", "\u3164"), ("joiner", "\u200d")):
+        ask(engine, request, question(100 + len(request)), {"category": "billing", "reply": reply})
+    assert take(engine, params()).taken == 0
+    assert reasons("quarantined") == dict.fromkeys(("blank", "filler", "joiner"), "`reply` is missing or empty")
+
+
 @pytest.mark.parametrize(("source", "said"), [("billing ", "billing"), ("billing", " billing"), ("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
 def test_labels_are_cleaned_on_both_sides(engine: Engine, source: str, said: str) -> None:
     data([{"id": f"T-{i}", **ticket(i), "category": [source, "shipping"][i % 2]} for i in range(8)])
