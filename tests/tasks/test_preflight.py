@@ -36,7 +36,10 @@ def test_the_shortest_rows_pass() -> None:
         ({f"{PREPARE}__user": "{% if body %}"}, "datasets.tickets.prepare.user is not a valid template: "),
         ({f"{PREPARE}__user": "{{ body | uper }}"}, "datasets.tickets.prepare.user is not a valid template: there is no filter 'uper' (line 1)"),
         ({f"{PREPARE}__user": "{body}"}, "datasets.tickets.prepare.user is '{body}', which names no column, so all rows would get the same text; write \"{{ body }}\" "),
-        ({f"{PREPARE}__answer": "categry"}, "datasets.tickets.prepare.answer is 'categry', which names no column, so all rows would get the same text; did you mean \"{{ category }}\"?"),
+        (
+            {f"{PREPARE}__answer": "categry"},
+            "datasets.tickets.prepare.answer is 'categry', which names no column, so all rows would get the same text; did you mean \"{{ category }}\"?",
+        ),
         ({f"{PREPARE}__answer": "yes"}, "datasets.tickets.prepare.answer is 'yes', which names no column, so all rows would get the same text; name one as in \"{{ body }}\"."),
         ({f"{PREPARE}__user": "Sort this."}, "datasets.tickets.prepare.user is 'Sort this.', which names no column"),
         (
