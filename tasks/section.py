@@ -56,7 +56,8 @@ def sentence(section: type[Section], error: ValidationError, key: str) -> str:
         return f"{where}.{which} is missing; add it." if found == "None" else f"{where}.{which} is '{found}'; it should be one of '{kinds}'."
     if first["type"] == "value_error":  # a rule over several keys: its words name them
         return f"{where}: {_words(first, [])}."
-    places = [(*_place(section, one), one) for one in errors]
+    # Under a name that does not fit, what its row lacks is not said.
+    places = [(*_place(section, one), one) for one in ([first] if first["loc"][-1] == "[key]" else errors)]
     beneath = [place for place in places if place[0][: len(path)] == path]  # the branches of `a | b` fail one by one
     path, _, deepest = max(beneath, key=lambda place: len(place[0]))
     allowed = dict.fromkeys(_words(one, spots) for found, spots, one in beneath if found == path)

@@ -46,6 +46,9 @@ def notes(snapshot: Snapshot) -> list[str]:
     lines = []
     if names := snapshot.listing.left_out:
         lines.append(f"left out, because the names are not those of data: {', '.join(names)}")
+    if snapshot.nameless:
+        counts = ", ".join(f"{count} cells in {column.strip('()')}" for column, count in snapshot.nameless.items())
+        lines.append(f"left out, because the header names no column there: {counts}")
     if snapshot.numbers:
         counts = ", ".join(f"{count} in `{column}`" for column, count in snapshot.numbers.items())
         lines.append(f"numbers, true and false are read as texts, as they are written: {counts}")

@@ -46,6 +46,7 @@ class Snapshot:
     files: list[FileRead] = field(default_factory=list)
     other_columns: dict[str, None] = field(default_factory=dict)  # an ordered set
     numbers: Counter[str] = field(default_factory=Counter)  # column: values
+    nameless: Counter[str] = field(default_factory=Counter)  # column that has no name and is left out for that: cells that hold something
 
 
 def take(params: Ingest, source: Path) -> Snapshot:
@@ -61,6 +62,8 @@ def take(params: Ingest, source: Path) -> Snapshot:
             row = _with_id(raw, columns, f"{path}, line {line}", params.columns is None)
             _refuse_repeated_id(row, path, line, places)
             snapshot.numbers.update(column for column in columns if isinstance(raw[column], Number | bool))
+            if params.columns is None:
+                snapshot.nameless.update(key for key, text in raw.items() if UNNAMED.fullmatch(key) and str(text).strip())
             snapshot.other_columns.update(dict.fromkeys(key for key in raw if key not in columns and key != ID))
             snapshot.rows.append(row)
         digest = hashlib.sha256(stored).hexdigest()

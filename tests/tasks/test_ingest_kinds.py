@@ -54,8 +54,9 @@ def test_a_name_twice_in_a_header_is_refused(tmp_path, header):
     assert refused(tmp_path, "s.csv", f"{header}\na,b,c\n") == "s.csv, line 1: the header has `body` 2 times; rename all but one."
 
 
-def test_several_columns_without_a_name_are_no_repeated_name_and_the_manifest_says_that_they_are_left_out(tmp_path):
+def test_several_columns_without_a_name_are_no_repeated_name_and_it_is_said_that_they_are_left_out(tmp_path, capsys):
     assert rows(tmp_path, "s.csv", ",subject,body,\n0,a,b,\n1,c,d,\n", columns=None) == [("a", "b"), ("c", "d")]
+    assert capsys.readouterr().err == "ingest: left out, because the header names no column there: 2 cells in column 1\n"
     assert read_json(tmp_path / "raw/manifest.json")["left_out_columns"] == ["(column 1)", "(column 4)"]
 
 

@@ -153,6 +153,14 @@ def test_a_name_of_a_row_that_does_not_fit_is_named_with_the_rule_for_names():
     assert said(Outer, {"name": "n", "rows": {"A B": {}}}) == "params.yaml: rows.A B is 'A B'; it should match pattern '^[a-z]+$' (lower-case letters)."
 
 
+@pytest.mark.parametrize("row", [{}, {"r": "x"}, None])
+def test_under_a_name_that_does_not_fit_nothing_else_is_said(row):
+    class Named(Section):
+        rows: dict[Annotated[str, Field(pattern="^[a-z]+$", description="lower-case letters")], Lora]
+
+    assert said(Named, {"rows": {"A B": row}}) == "params.yaml: rows.A B is 'A B'; it should match pattern '^[a-z]+$' (lower-case letters)."
+
+
 def test_a_section_that_is_empty_or_a_list_should_be_a_table():
     assert said(Outer, {"name": "n", "inner": None}) == "params.yaml: inner is empty; it should be a table of keys."
     assert said(Outer, {"name": "n", "rows": [1]}) == "params.yaml: rows is [1]; it should be a table of keys."
