@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import os
 import subprocess
 import sys
@@ -102,6 +103,23 @@ def stop(program: str) -> None:
 def status(program: str) -> str:
     """supervisord's word for `program`: RUNNING, STARTING, BACKOFF, FATAL, EXITED or STOPPED; STOPPED without a supervisor."""
     return _info(program)["statename"]
+
+
+def is_surely_stopped(program: str) -> bool:
+    """Whether `program` is known not to run: its supervisor says so or has never heard of it, or there is none.
+
+    False for one that is shutting down or gives no answer: then nobody knows, and `status` says STOPPED all the same.
+    """
+    from supervisor.xmlrpc import Faults
+
+    try:
+        return bool(_proxy().getProcessInfo(program)["statename"] == "STOPPED")
+    except (FileNotFoundError, ConnectionRefusedError):  # no socket, or nobody behind it
+        return True
+    except xmlrpc.client.Fault as fault:
+        return bool(fault.faultCode == Faults.BAD_NAME)
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+        return False
 
 
 def pid(program: str) -> int:

@@ -5,7 +5,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import BadStatusLine
 from pathlib import Path
+from types import SimpleNamespace
+from xmlrpc.client import Fault, ProtocolError
 
 import pytest
 
@@ -93,6 +96,24 @@ def test_a_gateway_that_is_being_restarted_is_not_no_gateway(world: World, monke
     with pytest.raises(TransientError, match="the gateway is starting and does not answer at http://127.0.0.1:19642"):
         steps(world).release()
     assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"} and len(decisions()) == 1
+
+
+@pytest.mark.parametrize("error", [Fault(6, "SHUTDOWN_STATE"), TimeoutError(), ConnectionResetError(), BadStatusLine(""), ProtocolError("", 500, "", {})])
+def test_a_supervisor_that_does_not_say_is_not_one_without_a_gateway(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(supervisor, "_proxy", lambda: SimpleNamespace(getProcessInfo=lambda _: _raise(error)))
+    with pytest.raises(TransientError, match="the gateway is starting and does not answer"):
+        steps(world).release()
+    assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"} and len(decisions()) == 1
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(), ConnectionRefusedError(), Fault(10, "BAD_NAME")])
+def test_without_a_supervisor_or_a_program_of_that_name_there_is_no_gateway(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(supervisor, "_proxy", lambda: SimpleNamespace(getProcessInfo=lambda _: _raise(error)))
+    assert gateway.presence(world.params.gateway) is gateway.Presence.ABSENT
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def test_a_gateway_that_does_not_start_stops_the_release(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ class Presence(Enum):
     """What is known of the gateway. Only ABSENT says that there is no traffic."""
 
     ANSWERS = "answers"
-    STARTING = "is being started, or started again"
+    STARTING = "is being started, or started again, or nobody knows"
     ABSENT = "does not run, and nobody asked for it"
     ELSEWHERE = "is kept by others than this supervisor, where this process may not see it"
     FAILED = "was asked for and does not start"
@@ -62,7 +62,7 @@ def presence(params: Gateway) -> Presence:
         return Presence.ELSEWHERE
     status = supervisor.status(PROGRAM)
     if status == "STOPPED":
-        return Presence.ABSENT
+        return Presence.ABSENT if supervisor.is_surely_stopped(PROGRAM) else Presence.STARTING
     return Presence.FAILED if status in ("FATAL", "UNKNOWN") else Presence.STARTING
 
 
