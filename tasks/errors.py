@@ -1,5 +1,11 @@
 """The errors that are a user's to mend: one sentence that says what, where and what to do."""
 
+import errno
+import os
+
+# What the machine refuses because of how a file is called, where it lies, or whose it is; all else is a bug.
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
+
 
 class AnnealError(Exception):
     """Ends the program with its one sentence and `exit_status`; never shown as a traceback."""
@@ -28,3 +34,10 @@ class NotPromoted(AnnealError):
 
     def __str__(self) -> str:
         return f"{self.model} was not promoted: {'; '.join(self.reasons)}."
+
+
+def unusable(error: OSError) -> str:
+    """The sentence for a file that cannot be read or written."""
+    name = os.fspath(error.filename) if isinstance(error.filename, (str, os.PathLike)) else "a file"
+    way = "correct the path" if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR) else "allow it (`chmod`, `chown`), or use another place"
+    return f"{name if len(name) <= 120 else name[:117] + '...'} cannot be read or written ({error.strerror}): {way}."

@@ -60,9 +60,9 @@ class Params(Section):
     servers: Servers = Servers()
 
 
-def load(path: Path = Path("params.yaml")) -> Params:
-    """The whole of params.yaml; ParamsError for the first thing that is wrong."""
-    params = parse(Params, stage.load_yaml(path), "")
+def load(path: Path = Path("params.yaml"), text: str | None = None) -> Params:
+    """The whole of params.yaml (of `text`, where that will stand there); ParamsError for the first thing that is wrong."""
+    params = parse(Params, stage.parse_yaml(text, path) if text else stage.load_yaml(path), "")
     check_rows(params)
     return params
 
@@ -101,9 +101,9 @@ def model_of(params: Params, name: str) -> Model:
 
 def main() -> None:
     """`python -m tasks.params`: all rows, checked against each other and against what lies on disk."""
-    from tasks.preflight.checks import check_everything
+    from tasks.preflight.checks import check_file
 
-    sys.exit(stage.guarded(lambda: check_everything(load())))
+    sys.exit(stage.guarded(check_file))
 
 
 if __name__ == "__main__":

@@ -10,30 +10,51 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tasks import environment
-from tasks.errors import AnnealError, ParamsError
+from tasks.errors import REFUSED, AnnealError, ParamsError, unusable
 from tasks.section import Section, parse
 
 
 def load_yaml(path: Path) -> dict:
     """The mapping in a YAML 1.2 file (where `2e-4` is a number); ParamsError names the line that does not parse."""
-    from ruamel.yaml import YAML, YAMLError
-
-    text = ""
     try:
         text = path.read_text(encoding="utf-8")
-        value = YAML(typ="safe", pure=True).load(text)
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing: run this from the top folder of the project.") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ParamsError(f"{path}, line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}): save it as UTF-8.") from None
+    except OSError as error:
+        raise ParamsError(unusable(error)) from None
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: Path) -> dict:
+    """The mapping in `text`, the content of the file at `path`."""
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
-        raise ParamsError(f"{path}{_line_of(error, text)} is not valid YAML: {_first_line(getattr(error, 'problem', None) or error)}.") from None
+        words = _first_line(getattr(error, "problem", None) or error)
+        raise ParamsError(f"{path}{_line_of(error, text)} is not valid YAML: {words}{_advice(words)}.") from None
     except (ValueError, RecursionError) as error:  # a date that is none, a number that is none, a thousand brackets
         raise ParamsError(f"{path} is not valid YAML: {_first_line(error)}.") from None
     if not isinstance(value, dict):
         raise ParamsError(f"{path} holds no table of keys.")
     return value
+
+
+ADVICE = {
+    "unhashable key": '; a template stands in quotes, as in "{{ text }}"',
+    "duplicate key": "; put what stands under both under one",
+    "'\\t'": "; indent with blanks, not tabs",
+    "another document": "; take out the line ---",
+}
+
+
+def _advice(words: str) -> str:
+    """What to do about the commonest mistakes, whose names in YAML tell a person little."""
+    return next((advice for mistake, advice in ADVICE.items() if mistake in words), "")
 
 
 def _line_of(error: Exception, text: str) -> str:
@@ -92,6 +113,9 @@ def guarded(work: Callable[[], object]) -> int:
         print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
         return 1
     except OSError as error:
+        if error.errno in REFUSED and error.filename:
+            print(f"error: {unusable(error)}", file=sys.stderr)
+            return 1
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" while writing {error.filename}" if error.filename else ""

@@ -25,7 +25,7 @@ def render(template: str, row: Mapping[str, object]) -> str:
     from jinja2 import TemplateError
 
     try:
-        return str(_compiled(template).render({ROW: row, **row}))
+        return str(_compiled(template).render({**row, ROW: row}))
     except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise AnnealError(f"params.yaml: the template {template!r} does not fit row {row.get('id')}: {error}.") from None
 

@@ -30,9 +30,13 @@ def list_files(params: Ingest, source: Path) -> Listing:
     broken link that looks like data and would be left out.
     """
     if source.is_file():
+        if OTHER_DATA.fullmatch(source.suffix) and format_of(source) is None:
+            raise AnnealError(f"{source} is not a file that Anneal reads: save its rows as CSV (UTF-8) or JSON lines, and name that file as ingest.source.")
         if params.format is None and format_of(source) is None:
             raise AnnealError(f"{source} does not say by its ending what it holds: write ingest.format (jsonl, json, csv or tsv) in params.yaml.")
         return Listing((source,), ())
+    if source.exists() and not source.is_dir():
+        raise AnnealError(f"{source} is neither a file nor a folder: correct ingest.source in params.yaml.")
     if not source.is_dir():
         raise AnnealError(f"{source} does not exist: put the data there, or correct ingest.source in params.yaml.")
     entries = sorted(source.iterdir(), key=lambda path: path.name)

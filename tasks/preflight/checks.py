@@ -1,6 +1,7 @@
 """Checks the rows of params.yaml that a run needs against each other and against what lies on disk, before any work."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from tasks.errors import ParamsError
 from tasks.params import Params, lineage, load, model_of
@@ -10,14 +11,18 @@ from tasks.preflight import columns, layers, measures, sections, serving, source
 def ready(model: str, say: Callable[[str], None]) -> Params:
     """What comes before any work of `make pipeline`: params.yaml, completed and checked for a run of `model`, and suites for its data.
 
-    `say` gets a line for each thing that was written. Raises ParamsError for the first thing that would stop the run.
+    `say` gets a line for each thing that was written; nothing is before all has been checked. Raises ParamsError for the
+    first thing that would stop the run.
     """
-    for line in sections.complete():
-        say(line)
-    params = load()
+    completion = sections.complete()
+    params = load(text=completion.text)
     model_of(params, model)
     check(params, [model])
-    for line in suites.write_missing(params, datasets_of(params, model)):
+    for problem in completion.problems:
+        raise ParamsError(f"params.yaml: {problem}")
+    written = suites.write_missing(params, datasets_of(params, model))
+    completion.write()
+    for line in (*completion.lines, *written):
         say(line)
     return params
 
@@ -28,9 +33,17 @@ def check(params: Params, models: Iterable[str]) -> None:
         raise ParamsError(f"params.yaml: {problem}")
 
 
-def check_everything(params: Params) -> None:
-    """The same for all rows, and for data sets that no model uses; suites must exist."""
-    for problem in problems(params, list(params.models), list(params.datasets)):
+def check_file() -> None:
+    """Raise ParamsError for the first thing in params.yaml that would stop any run; nothing is written, and what must be there is named."""
+    completion = sections.complete()
+    params = load(text=completion.text)
+    missing = f"DVC must find what is left out, and `make pipeline` writes it, or you do: {'; '.join(completion.left_out)}."
+    check_everything(params, [*completion.problems, *([missing] if completion.left_out else [])])
+
+
+def check_everything(params: Params, more: Iterable[str] = ()) -> None:
+    """The same as `check` for all rows, and for data sets that no model uses; then `more` problems, and suites must exist."""
+    for problem in chain(problems(params, list(params.models), list(params.datasets)), more):
         raise ParamsError(f"params.yaml: {problem}")
     for problem in suites.missing(params.datasets):
         raise ParamsError(problem)

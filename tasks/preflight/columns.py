@@ -1,12 +1,15 @@
 """Whether templates and answers name columns that the data have."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from tasks import template
+from tasks.errors import AnnealError
 from tasks.params import Dataset
 from tasks.preflight import sources
 from tasks.section import suggestion
+
+Row = Mapping[str, str]
 
 ID = "id"  # what every row has besides
 
@@ -14,10 +17,12 @@ ID = "id"  # what every row has besides
 def problems(name: str, dataset: Dataset) -> Iterator[str]:
     """One sentence for each template or answer of the data set `name` that its rows cannot fill."""
     known = sources.columns(dataset.ingest)
+    rows = sources.first_rows(dataset.ingest)
     prepare, key = dataset.prepare, f"datasets.{name}.prepare"
-    yield from _problems_of_template(f"{key}.user", prepare.user, known)
+    yield from _problem_of_system(f"{key}.system", prepare.system, known)
+    yield from _problems_of_template(f"{key}.user", prepare.user, known, rows)
     if isinstance(prepare.answer, str):
-        yield from _problems_of_template(f"{key}.answer", prepare.answer, known)
+        yield from _problems_of_template(f"{key}.answer", prepare.answer, known, rows)
         return
     for column in prepare.answer:
         if column not in known:
@@ -26,7 +31,13 @@ def problems(name: str, dataset: Dataset) -> Iterator[str]:
         yield f"{key}.answer names `{column}` twice; an answer holds each column once."
 
 
-def _problems_of_template(key: str, text: str, known: Sequence[str]) -> Iterator[str]:
+def _problem_of_system(key: str, text: str | None, known: Sequence[str]) -> Iterator[str]:
+    """The system message is no template: the name of a column in braces would stand in every prompt as it is."""
+    if text and not template.problem(text) and (named := [column for column in template.columns(text) if column in known]):
+        yield f"{key} names the column `{named[0]}`, and it is the same for every row; name columns in prepare.user."
+
+
+def _problems_of_template(key: str, text: str, known: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     """Why the template `text` makes no prompt or answer of rows with the columns `known`."""
     if words := template.problem(text):
         way = _way(text, known) or "; a column whose name is not an identifier is written {{ row['its name'] }}."
@@ -35,9 +46,17 @@ def _problems_of_template(key: str, text: str, known: Sequence[str]) -> Iterator
     named = template.columns(text)
     if not named:
         yield f"{key} is {text[:60]!r}, which names no column, so all rows would get the same text; {_with_braces(text, known)}"
+        return
     for column in named:
         if column not in known:
             yield f"{key} names `{column}`, which is not a column of the data{_way(text, known) or suggestion(column, known)}"
+            return
+    for row in rows:
+        try:
+            template.render(text, row)
+        except AnnealError as error:
+            yield f"{key}: {str(error).removeprefix('params.yaml: ')}"
+            return
 
 
 def _with_braces(text: str, known: Sequence[str]) -> str:
@@ -59,4 +78,5 @@ def _way(text: str, known: Sequence[str]) -> str:
 
 def _reference(column: str) -> str:
     """`column` as a template names it."""
-    return f"{{{{ {column} }}}}" if column.isidentifier() else f"{{{{ row[{column!r}] }}}}"
+    plain = f"{{{{ {column} }}}}"
+    return plain if column.isidentifier() and not template.problem(plain) and template.columns(plain) == (column,) else f"{{{{ row[{column!r}] }}}}"

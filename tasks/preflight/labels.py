@@ -9,28 +9,29 @@ from tasks.ingest import Ingest
 from tasks.preflight import sources
 from tasks.prepare.params import Prepare
 
-LONGEST = 40  # characters of a label
+LONGEST = 40, 100  # characters of a label, and of one that is a single word, as identifiers are
 FEWEST = 2  # values
 
 
 def labels_of(dataset: object) -> list[str]:
     """The columns of the answers of `dataset` (a row of params.yaml as it was read) that hold one of a few classes.
 
-    A label is short, stands on one line and recurs: at most half as many values as rows. A row that does not parse, or whose
-    source cannot be read, has none; the check that follows says what is wrong with it.
+    A label is short, stands on one line and recurs: at most half as many values as rows. A row that does not parse has
+    none, as the check that follows refuses it; AnnealError when its source cannot be read.
     """
     if not isinstance(dataset, dict):
         return []
     try:
-        columns = format_of(Prepare.model_validate(dataset.get("prepare")).answer).columns
-        rows = sources.rows(Ingest.model_validate(dataset.get("ingest")))
-    except (ValidationError, AnnealError):
+        prepare, ingest = Prepare.model_validate(dataset.get("prepare")), Ingest.model_validate(dataset.get("ingest"))
+        columns = format_of(prepare.answer).columns
+    except (ValidationError, AnnealError):  # a template that does not parse
         return []
-    return [column for column in columns if rows and column in rows[0] and is_label([clean(row[column]) for row in rows])]
+    rows = sources.rows(ingest)
+    return [column for column in columns if column in rows[0] and is_label([clean(row[column]) for row in rows])]
 
 
 def is_label(values: list[str]) -> bool:
     """Whether the cleaned `values` of a column are classes."""
     classes = {value for value in values if value}
-    is_short = all(len(value) <= LONGEST and "\n" not in value for value in classes)
+    is_short = all(len(value) <= LONGEST[len(value.split()) == 1] and "\n" not in value for value in classes)
     return is_short and FEWEST <= len(classes) <= len(values) / 2

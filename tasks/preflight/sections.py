@@ -1,11 +1,13 @@
 """Writes into params.yaml what a row leaves out and DVC must find there: sections, and paths without `~`."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.errors import ParamsError
+from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
 from tasks.preflight.labels import labels_of
@@ -25,56 +27,96 @@ class Edit(NamedTuple):
     text: str
 
 
-def complete(path: Path = Path("params.yaml")) -> list[str]:
-    """Write what is left out into the file at `path`, which is otherwise kept character by character; what was written, one line each.
+@dataclass(frozen=True)
+class Completion:
+    """The `text` of params.yaml with what it leaves out, what that is (a line each), and why labels could not be looked for."""
+
+    path: Path
+    text: str
+    lines: tuple[str, ...]
+    left_out: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    def write(self) -> None:
+        """Put the text in place of the file; ParamsError for a file that nobody may write."""
+        if not self.lines:
+            return
+        if not os.access(self.path, os.W_OK):
+            raise ParamsError(f"{self.path} is read-only, and {'; '.join(self.left_out)} must be written into it: allow that (`chmod u+w`), or write it yourself.")
+        write_text(self.path.resolve(), self.text, mode=self.path.stat().st_mode & 0o777)
+
+
+def complete(path: Path = Path("params.yaml")) -> Completion:
+    """The file at `path` with what its rows leave out; all else stays character by character, and nothing is written yet.
 
     A section that is left out is one that is all defaults; DVC cannot watch what is not there. Only `evaluate` gets the
     labels that the data set's answers hold, so that a classifier is judged as one. A source that begins with `~` is spelt
     out: DVC would look for a folder of that name. A file that does not parse is left to who reads it.
     """
     text = _read(path)
-    edits, lines = [], []
-    datasets = {key: row for table, key, row, _ in _rows(text) if table == "datasets"}
+    edits, lines, missing, problems = [], [], [], []
+    datasets = _table(text, "datasets")
     for table, key, row, node in _rows(text):
         if left_out := [name for name in _sections_of_defaults(TABLES[table]) if name not in row]:
             sections = dict.fromkeys(left_out, "{}")
-            if "evaluate" in sections and (labels := labels_of(datasets.get(str(row.get("dataset"))))):
-                sections["evaluate"] = f"{{{_key('labels', text, node)}: {_quoted(labels)}}}"
+            if "evaluate" in sections:
+                labels, problem = _labels(datasets.get(str(row.get("dataset"))))
+                sections["evaluate"] = f"{{{_key('labels', text, node)}: {_quoted(labels)}}}" if labels else "{}"
+                problems += [f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}"] if problem else []
             edits.append(_insertion(text, node, sections))
-            lines.append(f"{path}: wrote {', '.join(f'`{name}: {value}`' for name, value in sections.items())} into {table}.{key}, as it names none")
+            written = ", ".join(f"`{name}: {value}`" for name, value in sections.items())
+            lines.append(f"{path}: wrote {written} into {table}.{key}, as it names none")
+            missing.append(f"{written} in {table}.{key}")
         if source := _source_node(node):
             expanded = Path(source.value).expanduser().as_posix()
             edits.append(Edit(source.start_mark.index, source.end_mark.index, _quoted(expanded)))
             lines.append(f"{path}: wrote {expanded} for {source.value} into {table}.{key}.ingest.source, as DVC does not know `~`")
-    if edits:
-        write_text(path.resolve(), _applied(text, edits, path), mode=path.stat().st_mode & 0o777)
-    return lines
+            missing.append(f"{expanded} for {source.value} in {table}.{key}.ingest.source")
+    return Completion(path, _applied(text, edits, path) if edits else text, tuple(lines), tuple(missing), tuple(problems))
+
+
+def _labels(dataset: object) -> tuple[list[str], str]:
+    """(the labels of a row of `datasets`, why they cannot be looked for)."""
+    try:
+        return labels_of(dataset), ""
+    except AnnealError as error:
+        return [], str(error)
 
 
 def _read(path: Path) -> str:
     """The text of the file as it stands, line ends included; empty when it cannot be read."""
     try:
         return path.read_bytes().decode("utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):  # load_yaml says which
         return ""
 
 
-def _rows(text: str) -> "Iterator[tuple[str, str, Mapping[str, object], MappingNode]]":
-    """(table, key, value, node) of each row of `datasets` and `models` that is a table of keys; rows that are one by an alias come once."""
+def _table(text: str, name: str) -> Mapping[object, object]:
+    """The rows of a table as they are read, those that are one by an alias as well; none where the file does not parse."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.nodes import MappingNode
 
     try:
-        values, root = YAML(typ="safe", pure=True).load(text), YAML(typ="safe", pure=True).compose(text)
+        values = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, RecursionError):
-        return
+        return {}
+    table = values.get(name) if isinstance(values, dict) else None
+    return table if isinstance(table, dict) else {}
+
+
+def _rows(text: str) -> "Iterator[tuple[str, str, Mapping[object, object], MappingNode]]":
+    """(table, key, value, node) of each row of `datasets` and `models` that is a table of keys; rows that are one by an alias come once."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.nodes import MappingNode
+
+    tables = {name: _table(text, name) for name in TABLES}
+    root = YAML(typ="safe", pure=True).compose(text) if any(tables.values()) else None
     known: set[int] = set()
     for table_key, table in root.value if isinstance(root, MappingNode) else []:
         if table_key.value not in TABLES or not isinstance(table, MappingNode):
             continue
         for key, node in table.value:
-            value = values[table_key.value].get(key.value)
+            value = tables[table_key.value].get(key.value)
             if isinstance(node, MappingNode) and node.value and isinstance(value, dict) and id(node) not in known:
                 known.add(id(node))
                 yield table_key.value, key.value, value, node

@@ -3,30 +3,61 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.errors import AnnealError
-from tasks.ingest import Ingest, peek, read
+from tasks.errors import AnnealError, unusable
+from tasks.ingest import Ingest, Peek, peek, read
+
+MADE = ("data/raw", "data/validated", "data/prepared", "data/expectations", "reports")  # each with a folder a data set
 
 
 def problems(name: str, ingest: Ingest) -> Iterator[str]:
-    """One sentence when the source of the data set `name` is not there, or holds nothing that can be read."""
+    """One sentence when the source of the data set `name` is not there, holds nothing that can be read, or lies where stages write."""
     key = f"datasets.{name}.ingest.source"
-    if ingest.source.startswith("~"):
-        home = Path(ingest.source).expanduser() if ingest.source.startswith("~/") else "the path from / on"
-        yield f"{key} is '{ingest.source}', and DVC does not know `~`: write {home}."
-    elif not Path(ingest.source).exists():
-        yield f"{key} is '{ingest.source}', which does not exist: put the data there, or correct the path."
-    else:
-        try:
+    try:
+        if ingest.source.startswith("~"):
+            home = Path(ingest.source).expanduser() if ingest.source.startswith("~/") else "the path from / on"
+            yield f"{key} is '{ingest.source}', and DVC does not know `~`: write {home}."
+        elif not Path(ingest.source).exists():
+            yield f"{key} is '{ingest.source}', which does not exist: put the data there, or correct the path."
+        elif folder := _made(name, Path(ingest.source)):
+            yield f"{key} is '{ingest.source}', and {folder} is made by the pipeline: put the data elsewhere, for example into data/{name}-source."
+        else:
             columns(ingest)
-        except AnnealError as error:
-            yield f"{key}: {error}"
+    except OSError as error:
+        yield f"{key}: {unusable(error)}"
+    except AnnealError as error:
+        yield f"{key}: {error}"
 
 
 def columns(ingest: Ingest) -> tuple[str, ...]:
     """The columns of the rows that `ingest` takes: those that it names, or those of its source's first row; `id` comes first."""
-    return ("id", *peek(ingest).columns)
+    return ("id", *_peek(ingest).columns)
+
+
+def first_rows(ingest: Ingest) -> tuple[dict[str, str], ...]:
+    """The first few rows of the source, as `ingest` will take them."""
+    return _peek(ingest).rows
+
+
+def _peek(ingest: Ingest) -> Peek:
+    first = peek(ingest)
+    if not first.rows:
+        raise AnnealError(f"{ingest.source} has no rows.")
+    return first
 
 
 def rows(ingest: Ingest) -> list[dict[str, str]]:
-    """The rows of the source as `ingest` will take them; AnnealError for the first that is broken."""
-    return read(ingest, Path(ingest.source))[0]
+    """The rows of the source as `ingest` will take them; AnnealError for the first that is broken, and when there is none."""
+    try:
+        taken = read(ingest, Path(ingest.source))[0]
+    except OSError as error:
+        raise AnnealError(unusable(error)) from None
+    if not taken:
+        raise AnnealError(f"{ingest.source} has no rows.")
+    return taken
+
+
+def _made(name: str, source: Path) -> Path | None:
+    """The folder of the data set's own that holds `source` or is held by it."""
+    place = source.resolve()
+    folders = [Path(folder) / name for folder in MADE]
+    return next((folder for folder in folders if (whole := folder.resolve()).is_relative_to(place) or place.is_relative_to(whole)), None)

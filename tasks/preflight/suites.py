@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tasks.errors import ParamsError
+from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Params
 from tasks.preflight import profile, sources
@@ -24,12 +24,16 @@ def missing(datasets: Iterable[str]) -> Iterator[str]:
 def write_missing(params: Params, datasets: Iterable[str]) -> list[str]:
     """Write each suite of `datasets` that is not there, from its rows as they are; what was written, one line each.
 
-    Raises AnnealError when the rows cannot be read.
+    Raises ParamsError when the rows cannot be read.
     """
     lines = []
     for name in datasets:
         for suite in [suite for suite in STAGES if not _path(name, suite).is_file()]:
-            path, rules = _path(name, suite), _profiled(params.datasets[name], suite)
+            path = _path(name, suite)
+            try:
+                rules = _profiled(params.datasets[name], suite)
+            except AnnealError as error:
+                raise ParamsError(f"params.yaml: datasets.{name}.ingest.source: {error}") from None
             write_text(path, as_json(rules))
             lines.append(f"{path}: wrote {len(rules)} rules that the rows keep today, as there were none; they are yours to mend")
     return lines
@@ -45,8 +49,6 @@ def _profiled(dataset: Dataset, suite: str) -> list[profile.Rule]:
     if suite == "prepared":
         return profile.prepared_rules(dataset.prepare)
     rows = sources.rows(dataset.ingest)
-    if not rows:
-        raise ParamsError(f"params.yaml: {dataset.ingest.source} has no rows.")
     return profile.raw_rules(rows, profile.used_columns(dataset.prepare), dataset.validate_.max_quarantined_share)
 
 

@@ -49,8 +49,10 @@ models:
 def completed(text: str, folder: Path) -> tuple[str, list[str]]:
     file = folder / "params.yaml"
     file.write_bytes(text.encode())
-    lines = complete(file)
-    return file.read_bytes().decode(), lines
+    completion = complete(file)
+    assert file.read_bytes().decode() == text, "nothing is written before all is checked"
+    completion.write()
+    return file.read_bytes().decode(), list(completion.lines)
 
 
 def test_sections_are_written_and_all_else_stays(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_a_link_stays_a_link_and_its_mode_is_kept(tmp_path: Path) -> None:
     (tmp_path / "real.yaml").write_text(LAYOUTS["windows"])
     (tmp_path / "real.yaml").chmod(0o600)
     (tmp_path / "params.yaml").symlink_to("real.yaml")
-    assert complete(tmp_path / "params.yaml")
+    complete(tmp_path / "params.yaml").write()
     assert (tmp_path / "params.yaml").is_symlink() and (tmp_path / "real.yaml").stat().st_mode & 0o777 == 0o600
 
 

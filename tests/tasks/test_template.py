@@ -17,8 +17,8 @@ def test_a_column_with_a_blank_in_its_name_is_named_through_row() -> None:
     assert template.invert("Ticket: dark / lamp / x", text) == {"Ticket Text": "dark", "kind": "lamp", "plain": "x"}
 
 
-def test_a_column_called_row_is_that_column() -> None:
-    assert template.render("{{ row }}", {"row": "7"}) == "7"
+def test_a_column_called_row_is_named_through_row_as_well() -> None:
+    assert template.render("{{ row['row'] }}", {"row": "7"}) == "7" and template.columns("{{ row['row'] }}") == ("row",)
 
 
 def test_a_missing_column_is_named() -> None:
