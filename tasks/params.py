@@ -22,7 +22,7 @@ from tasks.serve.params import Deploy, Gateway, Records, Release, Servers
 from tasks.train.params import Train
 from tasks.validate import Validate
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", description="lower-case letters, digits, _ and -")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100, description="lower-case letters, digits, _ and -")]
 
 
 class Dataset(Section):

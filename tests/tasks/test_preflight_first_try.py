@@ -176,3 +176,9 @@ def test_a_file_that_the_machine_refuses_is_a_sentence(capsys: pytest.CaptureFix
     assert guarded(lambda: Path("params.yaml/x").read_text()) == 1
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition("(")[2] for line in lines] == ["File name too long): correct the path.", "Not a directory): correct the path."]
+
+
+def test_a_name_that_no_folder_can_have_is_refused() -> None:
+    Path("mine.csv").write_text(CSV)
+    Path("params.yaml").write_text(BASE + MINE + f"  {'a' * 300}: {{parent: tiny, dataset: rows}}\n")
+    assert "it should have at most 100 characters" in stopped()
