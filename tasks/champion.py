@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks import registry
+from tasks import contract, registry
 from tasks.answer import format_of
-from tasks.errors import ParamsError
+from tasks.errors import AnnealError, ParamsError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Rows
 from tasks.evaluate.predictions import check_pairs, read
@@ -25,9 +25,10 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
     artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
     rival = None
     if champion is not None and champion.artifact != artifact:
-        rival = _champions_answers(champion, tuned, model.predict, weights, reports / "champion")
-        if rival is None:
-            words = f"cannot be compared with the champion (version {champion.version}): it was trained on other weights than {weights} holds; `make promote` promotes by hand"
+        try:
+            rival = _champions_answers(champion, tuned, model.predict, weights, adapter, reports / "champion")
+        except Incomparable as reason:
+            words = f"cannot be compared with the champion (version {champion.version}): {reason}; `make promote` promotes by hand"
             return Verdict(False, (Check(False, words),))
     form = format_of(read_json(adapter / "format.json")["answer"])
     table = measures.of(model.evaluate, form)
@@ -45,26 +46,49 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
     return gate(model.gate, table, read_json(reports / "evaluate" / "metrics.json"), rivals)
 
 
-def _champions_answers(champion: registry.Version, tuned: list[dict[str, Any]], params: Predict, weights: Path, cache: Path) -> list[dict[str, Any]] | None:
-    """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows that it has not seen it is asked."""
+class Incomparable(Exception):
+    """Why the champion cannot be asked what the tuned model was asked, in one clause: a gate that cannot compare refuses."""
+
+
+def _champions_answers(champion: registry.Version, tuned: list[dict[str, Any]], params: Predict, weights: Path, adapter: Path, cache: Path) -> list[dict[str, Any]]:
+    """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows that it has not seen it is asked.
+
+    It is asked in the words that it was trained on, as when it serves. Raises Incomparable.
+    """
+    its_adapter = registry.folder(champion, "adapter")
+    rows = _as_asked(tuned, its_adapter, adapter)
     known = _by_question(read_jsonl(registry.folder(champion, "evaluate") / "predictions.jsonl"))
     if (cache / champion.artifact).exists():
         known |= _by_question(read_jsonl(cache / "predictions.jsonl"))
-    if missing := [row for question, row in _by_question(tuned).items() if question not in known]:
-        adapter = registry.folder(champion, "adapter")
-        if read_json(adapter / "artifact.json")["base_sha256"] != read_json(weights / "source.json")["weights_sha256"]:
-            return None
+    if missing := [row for question, row in _by_question(rows).items() if question not in known]:
+        if read_json(its_adapter / "artifact.json")["base_sha256"] != read_json(weights / "source.json")["weights_sha256"]:
+            raise Incomparable(f"it was trained on other weights than {weights} holds")
         from tasks.answers import answer
 
-        rows = [{"id": row["id"], "messages": row["messages"], "answer": row["expected"], "row": row["row"]} for row in missing]
-        answers = answer(weights, adapter, rows, params.per_device_eval_batch_size, params.max_new_tokens, f"champion (version {champion.version})")
+        asked = [{"id": row["id"], "messages": row["messages"], "answer": row["expected"], "row": row["row"]} for row in missing]
+        what = f"champion (version {champion.version})"
+        answers = answer(weights, its_adapter, asked, params.per_device_eval_batch_size, params.max_new_tokens, what)
         known |= _by_question(answers.predictions)
-    found = [known[question] for question in _by_question(tuned)]
+    found = [known[question] for question in _by_question(rows)]
     if missing:
         with whole_directory(cache) as folder:
             write_jsonl(folder / "predictions.jsonl", found)
             (folder / champion.artifact).touch()
     return found
+
+
+def _as_asked(tuned: list[dict[str, Any]], its_adapter: Path, adapter: Path) -> list[dict[str, Any]]:
+    """The rows of `tuned` in the words of the champion's own templates; Incomparable when its answers are written in another way."""
+    its, ours = read_json(its_adapter / "format.json"), read_json(adapter / "format.json")
+    if its["answer"] != ours["answer"]:
+        raise Incomparable(f"its answers are {its['answer']!r}, and those of this model {ours['answer']!r}")
+    if its == ours:
+        return tuned
+    words = contract.load(its_adapter)
+    try:
+        return [{**row, "messages": words.messages(row["row"])} for row in tuned]
+    except AnnealError as error:
+        raise Incomparable(f"its template does not fit these rows ({error})") from None
 
 
 def _by_question(predictions: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

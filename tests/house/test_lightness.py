@@ -11,13 +11,13 @@ import pytest
 
 from tests.house.project import ROOT, modules
 
+pytestmark = pytest.mark.slow  # each test starts a Python
+
 LIGHT = ["tasks.params", "tasks.stage", "flows.pipeline", "tasks.release", "tasks.serve.local", "tasks.serve.gateway.app"]
 HEAVY = ["torch", "transformers", "peft", "trl", "great_expectations", "vllm", "mlflow", "prefect", "dvc", "pandas"]
 
 PROBE = """
 import importlib, json, os, socket, sys
-
-pytestmark = pytest.mark.slow  # each test starts servers or processes
 
 def hook(event, arguments):
     if event.startswith("socket."):

@@ -135,6 +135,31 @@ def test_a_champion_on_other_weights_cannot_be_compared_and_nothing_is_promoted(
     assert f"version {champion.version}" in found.reasons[0]
 
 
+def reworded(version: registry.Version, **words: object) -> None:
+    """The champion was trained with other words in its format."""
+    file = registry.folder(version, "adapter") / "format.json"
+    write_json(file, {**read_json(file), **words})
+
+
+def test_a_champion_is_asked_in_its_own_words(place, asked, tmp_path):
+    """Asked the new model's prompts, it would fail by the words and never win."""
+    rows = [{**row, "messages": [{"role": "user", "content": row["row"]["thing"]}]} for row in tuned(place)]
+    reworded(enthrone(place, tmp_path, rows[:-1]), system=None, user="{{ thing }}")
+    found = verdict(place)
+    assert asked[0].endswith(", 1 rows") and "not worse than the champion" in found.reasons[2]
+    assert read_jsonl(place.reports / "champion" / "predictions.jsonl")[-1]["messages"] == rows[-1]["messages"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [({"answer": "{{ colour }}"}, "its answers are '{{ colour }}'"), ({"user": "{{ weight }}"}, "its template does not fit these rows")],
+)
+def test_a_champion_that_answers_or_is_asked_otherwise_cannot_be_compared(place, asked, tmp_path, words, reason):
+    reworded(enthrone(place, tmp_path, tuned(place)), **words)
+    found = verdict(place)
+    assert not found.passed and not asked and reason in found.reasons[0] and "`make promote` promotes by hand" in found.reasons[0]
+
+
 @pytest.mark.parametrize("code", ["TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "PERMISSION_DENIED"])
 def test_a_registry_that_stumbles_stops_the_gate_and_is_not_one_without_a_champion(place, asked, tmp_path, monkeypatch, code):
     from mlflow import MlflowClient
