@@ -69,12 +69,12 @@ def _champions_answers(champion: registry.Version, tuned: list[dict[str, Any]], 
         what = f"champion (version {champion.version})"
         answers = answer(weights, its_adapter, asked, params.per_device_eval_batch_size, params.max_new_tokens, what)
         known |= _by_question(answers.predictions)
-    found = [known[question] for question in _by_question(rows)]
+    in_order = [known[question] for question in _by_question(rows)]
     if missing:
         with whole_directory(cache) as folder:
-            write_jsonl(folder / "predictions.jsonl", found)
+            write_jsonl(folder / "predictions.jsonl", in_order)
             (folder / champion.artifact).touch()
-    return found
+    return in_order
 
 
 def _as_asked(tuned: list[dict[str, Any]], its_adapter: Path, adapter: Path) -> list[dict[str, Any]]:
