@@ -27,6 +27,13 @@ def pytest_configure() -> None:
     settings.load_profile("anneal")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where slow tests are left out, files that are slow as a whole are not even imported: some of them load torch."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = pytest.mark.slow" in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The file that takes longest comes first, and one process does it while the other does the rest."""
     items.sort(key=lambda item: item.path.name != LONGEST)

@@ -8,6 +8,8 @@ import pytest
 
 from tests.flows import project
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 
 def would_run(folder: Path) -> list[str]:
     shown = project.run(folder, "dvc", "repro", "--dry")

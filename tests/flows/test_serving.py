@@ -19,6 +19,8 @@ from openai import OpenAI
 from tests import tiny
 from tests.flows import project
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 
 def summary(folder: Path) -> dict:
     return json.loads((folder / "reports/things/summary.json").read_text())

@@ -8,6 +8,8 @@ import pytest
 
 from tests.house.project import ROOT
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 PLANTED = """
 import socket, subprocess, sys
 

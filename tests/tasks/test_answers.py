@@ -10,6 +10,8 @@ from tasks.chat import encode
 from tasks.files import read_jsonl
 from tests import tiny
 
+pytestmark = pytest.mark.slow  # torch is loaded
+
 LIMIT = 40  # tokens; the answers have about 24
 
 

@@ -17,6 +17,8 @@ from tasks.train.params import Train
 from tests import tiny
 from tests.tasks.promoting import promote
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 NAME = "things"
 GATE = Gate(minimum={"valid": 0.9}, compare_on="colour_accuracy", max_drop=0.02)
 MODEL = Model(parent="tiny", dataset="toys", train=Train(), predict=Predict(**tiny.PREDICT), evaluate=Evaluate(**tiny.EVALUATE), package=Package(), gate=GATE)

@@ -16,6 +16,8 @@ from tests.tasks import serving
 from tests.tasks.promoting import promote
 from tests.tasks.serving import BASE, TASK, World
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 PORT = 19120
 GOOD = probe.Parity(4, 0.99, 0.98, 3)
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.house.project import ROOT
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 BAR = re.compile(r"\d+%\s*\||it/s|s/it|Loading weights|Writing model|Map:")
 WORK = """
 import sys

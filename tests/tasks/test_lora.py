@@ -6,6 +6,8 @@ from peft import LoraConfig, get_peft_model
 
 from tasks.lora import LoraProduct, speed_up
 
+pytestmark = pytest.mark.slow  # torch is loaded
+
 
 def layers(bias: bool = False, dtype: torch.dtype = torch.float32, linear: type = torch.nn.Linear, **config: object) -> torch.nn.Module:
     """A peft model of two linear layers, whose B is not zero."""

@@ -11,6 +11,8 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256, write_json
 from tasks.package import Package, package
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 PARAMS = {"title": "Things by colour", "datasets": ["things"]}
 
 

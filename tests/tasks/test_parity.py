@@ -14,6 +14,8 @@ from tasks.serve import probe
 from tasks.serve.params import Deploy
 from tests import tiny
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 VERSION = registry.Version("things", "2", "artifact", "run", {})
 
 

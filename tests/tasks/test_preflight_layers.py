@@ -9,6 +9,8 @@ from tasks.preflight import checks
 from tests import tiny
 from tests.tasks.own_params import ROWS, changed, refusal, write_rows
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 
 @pytest.fixture(autouse=True)
 def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

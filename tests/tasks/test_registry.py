@@ -7,6 +7,8 @@ from tasks.errors import AnnealError, TransientError
 from tasks.files import sha256, write_json, write_jsonl
 from tests.tasks.promoting import promote
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 NAME = "things"
 CALLS = (
     "get_model_version_by_alias",

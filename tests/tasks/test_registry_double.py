@@ -1,11 +1,14 @@
 """The registry's double does what the real store does, call by call."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from tests.tasks.registry_double import NAME, Double
+
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
 which = st.sampled_from(["champion", "challenger", "previous"])
 number = st.sampled_from(["1", "2", "3"])  # version 3 does not exist

@@ -17,6 +17,8 @@ from tasks.files import read_json, sha256
 from tests import tiny
 from tests.tiny import train_in as run
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 PROJECT = Path(__file__).parents[2]
 # Two steps an epoch; with dropout the random state has to be found again as well.
 CHANGES = {"num_train_epochs": 4, "lora_dropout": 0.1, "eval_steps": 0.125}

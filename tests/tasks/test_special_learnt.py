@@ -1,8 +1,12 @@
 """A model that is taught to name the end of turn names it, goes on, and is read back right."""
 
+import pytest
+
 from tasks.answers import answer
 from tasks.files import read_jsonl, write_jsonl
 from tests import tiny
+
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
 
 def test_a_reply_with_a_special_token_is_learnt_written_and_read_back(base, store, tmp_path):

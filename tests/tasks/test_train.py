@@ -12,6 +12,8 @@ from tasks.files import read_json, read_jsonl, sha256, write_jsonl
 from tasks.train.params import Train
 from tests.tiny import train_in as run
 
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
 
 def curve(report: Path) -> list[dict]:
     with (report / "loss.csv").open() as file:

@@ -11,6 +11,8 @@ from tasks.train.params import Train
 from tasks.train.trainer import EpochOrder
 from tests import tiny
 
+pytestmark = pytest.mark.slow  # torch is loaded
+
 LONG = "and this answer is much longer than the others are "
 
 
