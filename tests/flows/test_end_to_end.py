@@ -84,12 +84,12 @@ def test_a_pushed_model_trains_nothing_in_a_fresh_clone(made: Path, tmp_path: Pa
 
 def test_a_refused_model_is_tracked_not_promoted_and_the_run_says_why(made: Path) -> None:
     before = (made / "params.yaml").read_text()
-    project.change(made, models__things__gate__minimum={"reply_rouge_l": 1.5})
+    project.change(made, models__things__gate__minimum={"perplexity": 1.0})
     try:
         said = project.run(made, "flows.pipeline", "things", status=1)
     finally:
         (made / "params.yaml").write_text(before)
-    assert said.rstrip().splitlines()[-1].startswith("error: things was not promoted: reply_rouge_l is ")
+    assert said.rstrip().splitlines()[-1].startswith("error: things was not promoted: perplexity is ")
     assert "Traceback" not in said and "database is locked" not in said
     summary = json.loads((made / "reports/things/summary.json").read_text())
     assert {entry["state"] for entry in summary["stages"] if "@" in entry["name"]} == {"cached"}
