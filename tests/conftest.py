@@ -44,9 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Watch a test that is not marked slow; its fixtures are part of it."""
+    """Watch each test, its fixtures included, where those marked slow are left out: beside them, what a test loads depends on the order."""
     WATCH.effects.clear()
-    WATCH.is_on = item.get_closest_marker("slow") is None
+    WATCH.is_on = item.config.option.markexpr == "not slow"
     try:
         return (yield)
     finally:

@@ -18,6 +18,8 @@ from tasks.retrain.params import Retrain
 from tasks.stage import load_yaml
 from tests.flows.project import ROOT
 
+pytestmark = pytest.mark.slow  # a Prefect server is started
+
 IDS = ["11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"]
 
 

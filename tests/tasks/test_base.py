@@ -11,6 +11,8 @@ from tasks.files import read_json, sha256
 from tasks.section import parse
 from tests import tiny
 
+pytestmark = pytest.mark.slow  # each test loads a model or a tokenizer
+
 
 @pytest.fixture
 def source(tmp_path) -> Path:

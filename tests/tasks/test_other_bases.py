@@ -13,6 +13,8 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, sha256
 from tests import tiny
 
+pytestmark = pytest.mark.slow  # each test loads a model or a tokenizer
+
 ROW = {"id": "1", "messages": [{"role": "system", "content": "Sort it."}, {"role": "user", "content": "a red apple"}], "answer": "red", "row": {}}
 PLAIN = {**ROW, "messages": ROW["messages"][1:]}
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"

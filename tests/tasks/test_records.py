@@ -23,6 +23,8 @@ from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.records import forget
 from tests.tasks.gateway import count, row, wait_for, writer
 
+pytestmark = pytest.mark.slow  # a PostgreSQL server is started
+
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

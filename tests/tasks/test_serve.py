@@ -53,6 +53,7 @@ def test_the_slots_have_neighbouring_ports() -> None:
     assert [state.port(slot, Deploy(port=9000)) for slot in state.SLOTS] == [9000, 9001]
 
 
+@pytest.mark.slow
 def test_an_adapter_whose_folder_is_gone_keeps_no_server_from_coming_back(folder: Path) -> None:
     there = state.Served("4", "cd" * 32, str(state.FOLDER))
     words = state.command(some_state(adapters={"things@3": SERVED, "things@4": there}))
