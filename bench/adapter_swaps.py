@@ -1,8 +1,9 @@
-"""Swaps of the champion under steady streams behind the real gateway: requests that failed or were cut, and how long a rollback takes.
+"""Swaps of the champion under steady streams behind the real gateway: requests that failed or were cut, and how long a
+rollback takes.
 
-`.venv/bin/python bench/adapter_swaps.py [--swaps 1000]` with a stub for vLLM; `--real 20` with vLLM itself and the model that
-`make pipeline` made. Each swap loads a version, routes to it, drains the one before and unloads it. Works in a folder of its
-own with a registry of its own. A table, and one JSON line last.
+`.venv/bin/python bench/adapter_swaps.py [--swaps 1000]` with a stub for vLLM; `--real 20` with vLLM itself and the
+model that `make pipeline` made. Each swap loads a version, routes to it, drains the one before and unloads it. Works in
+a folder of its own with a registry of its own. A table, and one JSON line last.
 """
 
 import argparse
@@ -25,7 +26,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 ROOT = Path(__file__).resolve().parents[1]
 TASK, PORT, CLIENTS, VERSIONS = "triage", 19150, 8, 6
-BODY = {"model": TASK, "stream": True, "temperature": 0, "max_tokens": 48, "messages": [{"role": "user", "content": "Subject: lamp\n\nThe lamp does not turn on. What now?"}]}
+BODY = {
+    "model": TASK,
+    "stream": True,
+    "temperature": 0,
+    "max_tokens": 48,
+    "messages": [{"role": "user", "content": "Subject: lamp\n\nThe lamp does not turn on. What now?"}],
+}
 
 
 def make_project(folder: Path, real: bool) -> None:
@@ -34,7 +41,11 @@ def make_project(folder: Path, real: bool) -> None:
 
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["deploy"]["port"], params["gateway"]["port"], params["gateway"]["requests_per_minute"] = PORT, PORT + 2, 1_000_000
+    params["deploy"]["port"], params["gateway"]["port"], params["gateway"]["requests_per_minute"] = (
+        PORT,
+        PORT + 2,
+        1_000_000,
+    )
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
     os.chdir(folder)
@@ -48,7 +59,15 @@ def make_project(folder: Path, real: bool) -> None:
         adapter, evaluate = folder / "made" / str(number) / "adapter", folder / "made" / str(number) / "evaluate"
         if real:
             shutil.copytree(ROOT / "models/triage/adapter", adapter)
-        write_json(adapter / "artifact.json", {"artifact_sha256": f"{number:064}", "base_sha256": base, "template_sha256": "", "parts": {"adapter_model.safetensors": str(number)}})
+        write_json(
+            adapter / "artifact.json",
+            {
+                "artifact_sha256": f"{number:064}",
+                "base_sha256": base,
+                "template_sha256": "",
+                "parts": {"adapter_model.safetensors": str(number)},
+            },
+        )
         if not real:
             write_json(adapter / "format.json", {"system": "", "user": "{{ body }}", "answer": ["category"]})
         write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": ""}])
@@ -65,7 +84,13 @@ def make_project(folder: Path, real: bool) -> None:
 def process(*words: str) -> Iterator[subprocess.Popen]:
     """`python -m words…` while the block runs; its output in a log beside it."""
     with Path(f"{words[0]}.log").open("w") as log:
-        found = subprocess.Popen([sys.executable, "-m", *words], stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True)
+        found = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+        )
         try:
             yield found
         finally:
@@ -98,7 +123,9 @@ class Streams(threading.Thread):
         asyncio.run(self._all())
 
     async def _all(self) -> None:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{PORT + 2}", headers={"Authorization": f"Bearer {self.key}"}, timeout=120) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{PORT + 2}", headers={"Authorization": f"Bearer {self.key}"}, timeout=120
+        ) as client:
             await asyncio.gather(*(self._one(client) for _ in range(CLIENTS)))
 
     async def _one(self, client: httpx.AsyncClient) -> None:
@@ -109,7 +136,11 @@ class Streams(threading.Thread):
             except httpx.HTTPError as error:
                 self.wrong.append(repr(error))
                 continue
-            if answer.status_code != 200 or not answer.text.rstrip().endswith("data: [DONE]") or '"error"' in answer.text:
+            if (
+                answer.status_code != 200
+                or not answer.text.rstrip().endswith("data: [DONE]")
+                or '"error"' in answer.text
+            ):
                 self.wrong.append(f"{answer.status_code} {answer.text[-200:]}")
                 continue
             self.whole += 1
@@ -117,7 +148,9 @@ class Streams(threading.Thread):
 
 
 def swap(count: int) -> list[float]:
-    """Move @champion `count` times, each when the one before is drained and unloaded; seconds from the alias to the gateway's new table."""
+    """Move @champion `count` times, each when the one before is drained and unloaded; seconds from the alias to the
+    gateway's new table.
+    """
     from tasks import params as settings
     from tasks import promotion
     from tasks.serve.reconcile import desired, gateway, once
@@ -138,7 +171,8 @@ def swap(count: int) -> list[float]:
 
 
 def rollbacks(key: str) -> dict[str, float]:
-    """Seconds from the command of the dashboard, and from the start of `make rollback`, until the gateway routes to the version before.
+    """Seconds from the command of the dashboard, and from the start of `make rollback`, until the gateway routes to the
+    version before.
 
     The next answer comes as long after that as one takes.
     """
@@ -154,10 +188,16 @@ def rollbacks(key: str) -> dict[str, float]:
             if how == "dashboard":
                 engine = database.connect()
                 with engine.begin() as connection:
-                    connection.execute(database.commands.insert().values(at=time.time(), task=TASK, action="rollback", key_id="bench"))
+                    connection.execute(
+                        database.commands.insert().values(at=time.time(), task=TASK, action="rollback", key_id="bench")
+                    )
                 engine.dispose()
             else:
-                subprocess.Popen([sys.executable, "-m", "tasks.release", "rollback", TASK], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
+                subprocess.Popen(
+                    [sys.executable, "-m", "tasks.release", "rollback", TASK],
+                    env=os.environ | {"PYTHONPATH": str(ROOT)},
+                    stdout=subprocess.DEVNULL,
+                )
             _until_routed_to("1")
             found[how] = round(time.monotonic() - started, 2)
             time.sleep(6)  # let it end
@@ -181,7 +221,12 @@ def _until_routed_to(version: str) -> None:
 def _until_answered_by(version: str, key: str) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end:
-        answer = httpx.post(f"http://127.0.0.1:{PORT + 2}/v1/chat/completions", json=BODY, headers={"Authorization": f"Bearer {key}"}, timeout=120)
+        answer = httpx.post(
+            f"http://127.0.0.1:{PORT + 2}/v1/chat/completions",
+            json=BODY,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=120,
+        )
         if answer.headers.get("x-anneal-version") == f"{TASK}@{version}":
             return
         time.sleep(0.02)

@@ -1,7 +1,8 @@
-"""How often a canary takes back an equal version, and how soon a worse one: simulated releases through the reconciler's own test.
+"""How often a canary takes back an equal version, and how soon a worse one: simulated releases through the reconciler's
+own test.
 
-`.venv/bin/python bench/canary.py [--releases 500] [--share 0.2]`; a table, and one JSON line last. Each request has the four
-indicators at once; the judge looks after every request, which is more often than the reconciler does.
+`.venv/bin/python bench/canary.py [--releases 500] [--share 0.2]`; a table, and one JSON line last. Each request has the
+four indicators at once; the judge looks after every request, which is more often than the reconciler does.
 """
 
 import argparse
@@ -31,7 +32,9 @@ CASES = {
 }
 
 
-def simulate(releases: int, share: float, enough: int, seed: int, base: dict | None = None, worse: dict | None = None) -> np.ndarray:
+def simulate(
+    releases: int, share: float, enough: int, seed: int, base: dict | None = None, worse: dict | None = None
+) -> np.ndarray:
     """For each release, the answers of the challenger at which it is taken back; infinity for one that takes over."""
     random = np.random.default_rng(seed)
     requests = int(enough / share + 6 * (enough / share**2) ** 0.5) + 1
@@ -39,7 +42,14 @@ def simulate(releases: int, share: float, enough: int, seed: int, base: dict | N
     answers = np.cumsum(challenger, axis=1, dtype=np.int32)
     mean = np.zeros((releases, requests))
     for name, (known, chance) in ORDINARY.items():
-        chances = np.where(challenger, (base or {}).get(name, chance) + (worse or {}).get(name, 0.0), (base or {}).get(name, chance)) * known
+        chances = (
+            np.where(
+                challenger,
+                (base or {}).get(name, chance) + (worse or {}).get(name, 0.0),
+                (base or {}).get(name, chance),
+            )
+            * known
+        )
         failed = random.random((releases, requests)) < chances
         x, n = np.cumsum(failed & challenger, axis=1, dtype=np.int32), np.cumsum(failed, axis=1, dtype=np.int32)
         mean += table(int(n.max()), share)[x, n] / len(INDICATORS)
@@ -61,19 +71,33 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.2)
     options = parser.parse_args()
     started, found = time.monotonic(), {}
-    print(f"share of {options.releases} releases that were taken back, by answers of the challenger (share of traffic {options.share:.0%}, alpha {ALPHA})")
+    print(
+        f"share of {options.releases} releases that were taken back, by answers of the challenger (share of traffic "
+        f"{options.share:.0%}, alpha {ALPHA})"
+    )
     print(f"{'':<56}" + "".join(f"{size:>7}" for size in SIZES) + "  median answers")
     for seed, (name, case) in enumerate(CASES.items()):
         taken = simulate(options.releases, options.share, SIZES[-1], seed, **case)
         rates = {size: float((taken <= size).mean()) for size in SIZES}
         middle = float(np.median(taken[np.isfinite(taken)])) if np.isfinite(taken).any() else None
         found[name] = {"taken_back": rates, "median_answers": middle if rates[SIZES[-1]] >= 0.5 else None}
-        print(f"{name:<56}" + "".join(f"{rate:>7.1%}" for rate in rates.values()) + (f"{middle:>9.0f}" if rates[SIZES[-1]] >= 0.5 else ""))
+        print(
+            f"{name:<56}"
+            + "".join(f"{rate:>7.1%}" for rate in rates.values())
+            + (f"{middle:>9.0f}" if rates[SIZES[-1]] >= 0.5 else "")
+        )
     planted = found["5 points more invalid JSON"]["taken_back"]
     enough = next((size for size in SIZES if planted[size] >= 0.95), None)
     print(
         json.dumps(
-            {"releases": options.releases, "share": options.share, "alpha": ALPHA, "enough_for_95_percent": enough, "cases": found, "seconds": round(time.monotonic() - started, 1)}
+            {
+                "releases": options.releases,
+                "share": options.share,
+                "alpha": ALPHA,
+                "enough_for_95_percent": enough,
+                "cases": found,
+                "seconds": round(time.monotonic() - started, 1),
+            }
         )
     )
 

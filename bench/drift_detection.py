@@ -1,9 +1,11 @@
-"""How many requests the monitor needs to see a named shift, on real texts, and how often it sees nothing where nothing is.
+"""How many requests the monitor needs to see a named shift, on real texts, and how often it sees nothing where nothing
+is.
 
-`.venv/bin/python bench/drift_detection.py [runs] [requests]`; the last line is JSON. Support tickets that ship with the project (and
-`../shared/data/banking77` where it is there) are dealt out anew in each run: half is the reference, the other half the traffic, no ticket
-twice before all have been asked: first 100 requests as they are, then the shift. Answers are those of a stub that names the right classes nine times
-in ten. All features of the monitor take part, embeddings included; a check comes after every ten requests.
+`.venv/bin/python bench/drift_detection.py [runs] [requests]`; the last line is JSON. Support tickets that ship with the
+project (and `../shared/data/banking77` where it is there) are dealt out anew in each run: half is the reference, the
+other half the traffic, no ticket twice before all have been asked: first 100 requests as they are, then the shift.
+Answers are those of a stub that names the right classes nine times in ten. All features of the monitor take part,
+embeddings included; a check comes after every ten requests.
 """
 
 import csv
@@ -34,11 +36,26 @@ TYPO = 0.02  # of the letters, in the traffic as it is
 LABELS = ("category", "intent", "priority")
 # Everyday words in five other languages: sentences of support requests.
 FOREIGN = {
-    "de": "Guten Tag, mein Paket ist seit zwei Wochen nicht angekommen. Bitte sagen Sie mir, wo es ist. Ich möchte mein Geld zurück. Die Lampe flackert und die App stürzt ab.",
-    "fr": "Bonjour, mon colis n'est pas arrivé depuis deux semaines. Dites-moi où il se trouve. Je voudrais être remboursé. La lampe clignote et l'application se ferme.",
-    "es": "Buenos días, mi paquete no ha llegado en dos semanas. Díganme dónde está. Quiero que me devuelvan el dinero. La lámpara parpadea y la aplicación se cierra.",
-    "nl": "Goedendag, mijn pakket is al twee weken niet aangekomen. Zeg me alstublieft waar het is. Ik wil mijn geld terug. De lamp flikkert en de app loopt vast.",
-    "it": "Buongiorno, il mio pacco non è arrivato da due settimane. Ditemi dove si trova. Vorrei un rimborso. La lampada lampeggia e l'applicazione si chiude.",
+    "de": (
+        "Guten Tag, mein Paket ist seit zwei Wochen nicht angekommen. Bitte sagen Sie mir, wo es ist. Ich möchte "
+        "mein Geld zurück. Die Lampe flackert und die App stürzt ab."
+    ),
+    "fr": (
+        "Bonjour, mon colis n'est pas arrivé depuis deux semaines. Dites-moi où il se trouve. Je voudrais être "
+        "remboursé. La lampe clignote et l'application se ferme."
+    ),
+    "es": (
+        "Buenos días, mi paquete no ha llegado en dos semanas. Díganme dónde está. Quiero que me devuelvan el "
+        "dinero. La lámpara parpadea y la aplicación se cierra."
+    ),
+    "nl": (
+        "Goedendag, mijn pakket is al twee weken niet aangekomen. Zeg me alstublieft waar het is. Ik wil mijn geld "
+        "terug. De lamp flikkert en de app loopt vast."
+    ),
+    "it": (
+        "Buongiorno, il mio pacco non è arrivato da due settimane. Ditemi dove si trova. Vorrei un rimborso. La "
+        "lampada lampeggia e l'applicazione si chiude."
+    ),
 }
 PRODUCTS = [
     "Solarwerk",
@@ -65,7 +82,14 @@ PRODUCTS = [
 def tickets() -> list[dict]:
     """Support tickets as {id, text, category, intent, priority}."""
     rows = read_jsonl(Path("data/seed/support_tickets/tickets.jsonl"))
-    return [{"id": row["id"], "text": f"Subject: {row['subject']}\n\n{row['body']}", **{label: row[label] for label in LABELS}} for row in rows]
+    return [
+        {
+            "id": row["id"],
+            "text": f"Subject: {row['subject']}\n\n{row['body']}",
+            **{label: row[label] for label in LABELS},
+        }
+        for row in rows
+    ]
 
 
 def banking() -> list[dict]:
@@ -76,7 +100,16 @@ def banking() -> list[dict]:
     with file.open(encoding="utf-8", newline="") as opened:
         rows = list(csv.DictReader(opened))
     picked = random.Random(SEED).sample(rows, 1200)
-    return [{"id": f"b{i}", "text": row["text"], "category": row["category"].split("_")[0], "intent": row["category"], "priority": "normal"} for i, row in enumerate(picked)]
+    return [
+        {
+            "id": f"b{i}",
+            "text": row["text"],
+            "category": row["category"].split("_")[0],
+            "intent": row["category"],
+            "priority": "normal",
+        }
+        for i, row in enumerate(picked)
+    ]
 
 
 def typos(text: str, share: float, dice: random.Random) -> str:
@@ -90,13 +123,17 @@ def typos(text: str, share: float, dice: random.Random) -> str:
 
 
 def shifts(rows: list[dict], dice: random.Random) -> dict[str, Iterator[dict]]:
-    """What is asked after each named shift, on and on; no ticket twice before all have been asked. `rows` have their usual typos, and `clean` texts."""
+    """What is asked after each named shift, on and on; no ticket twice before all have been asked. `rows` have their
+    usual typos, and `clean` texts.
+    """
     names = sorted({row["category"] for row in rows}, key=lambda name: -sum(row["category"] == name for row in rows))
     one = dice.choice(names[:4])
     favoured = [row for row in rows if row["category"] == one]
 
     def words(row: dict) -> str:
-        return " ".join(dice.choice(PRODUCTS) if len(word) > 4 and dice.random() < 0.15 else word for word in row["text"].split(" "))
+        return " ".join(
+            dice.choice(PRODUCTS) if len(word) > 4 and dice.random() < 0.15 else word for word in row["text"].split(" ")
+        )
 
     def foreign(row: dict) -> str:
         said = FOREIGN[dice.choice(sorted(FOREIGN))].split(". ")
@@ -131,7 +168,13 @@ def scores_of(rows: list[dict], classes: dict[str, list[str]], dice: random.Rand
     """The score functions of a version trained on three quarters of `rows` and evaluated on the rest."""
     cut = 3 * len(rows) // 4
     known = [
-        {"id": row["id"], "split": "train" if i < cut else "test", "input": {"text": row["text"]}, "answer": {label: row[label] for label in LABELS}} for i, row in enumerate(rows)
+        {
+            "id": row["id"],
+            "split": "train" if i < cut else "test",
+            "input": {"text": row["text"]},
+            "answer": {label: row[label] for label in LABELS},
+        }
+        for i, row in enumerate(rows)
     ]
     tests = [{"id": row["id"], "text": answer(row, classes, dice), "expected": "", "row": row} for row in rows[cut:]]
     reference = Reference(known, tests, classes, {"system": "", "user": "{{ text }}", "answer": [*LABELS, "reply"]})
@@ -145,9 +188,14 @@ def scores_of(rows: list[dict], classes: dict[str, list[str]], dice: random.Rand
     return Scores(reference, once)
 
 
-def needed(scores: Scores, start: state.State, asked: list[dict], classes: dict[str, list[str]], dice: random.Random, name: str) -> int | None:
+def needed(
+    scores: Scores, start: state.State, asked: list[dict], classes: dict[str, list[str]], dice: random.Random, name: str
+) -> int | None:
     """After how many requests beyond the first BEFORE an alarm is raised: 0 or less is a false one; None for never."""
-    rows = [{"id": f"{name} {i}", "input": {"text": row["text"]}, "status": 200, "output": answer(row, classes, dice)} for i, row in enumerate(asked)]
+    rows = [
+        {"id": f"{name} {i}", "input": {"text": row["text"]}, "status": 200, "output": answer(row, classes, dice)}
+        for i, row in enumerate(asked)
+    ]
     threshold = verdict.line(len(state.evidence(start, scores.streams)), Monitor().false_alarms_per_year)
     for end in range(EVERY, len(rows) + 1, EVERY):
         bins, draws = events(scores, rows[end - EVERY : end], [], "bench")
@@ -163,13 +211,17 @@ def measure(rows: list[dict], runs: int, requests: int) -> dict[str, list[int | 
     found: dict[str, list[int | None]] = {}
     for run in range(runs):
         dice = random.Random(f"{SEED} {run}")
-        every = [row | {"clean": row["text"], "text": typos(row["text"], TYPO, dice)} for row in dice.sample(rows, len(rows))]
+        every = [
+            row | {"clean": row["text"], "text": typos(row["text"], TYPO, dice)} for row in dice.sample(rows, len(rows))
+        ]
         half = len(every) // 2
         scores = scores_of(every[:half], classes, dice)
         start = state.begin(scores, checks_of_a_year(Monitor()), 0.0, False)
         before = every[half : half + BEFORE]
         for name, source in shifts(every[half + BEFORE :], dice).items():
-            found.setdefault(name, []).append(needed(scores, start, [*before, *islice(source, requests)], classes, dice, f"{run} {name}"))
+            found.setdefault(name, []).append(
+                needed(scores, start, [*before, *islice(source, requests)], classes, dice, f"{run} {name}")
+            )
     return found
 
 
@@ -182,9 +234,15 @@ def main() -> None:
         for name, found in measure(rows, runs, requests).items() if rows else ():
             seen = [count for count in found if count is not None and count > 0]
             early = sum(count is not None and count <= 0 for count in found)
-            out[f"{data}: {name}"] = {"detected": len(seen) / runs, "median": median(seen) if seen else None, "most": max(seen, default=None), "before_the_shift": early / runs}
+            out[f"{data}: {name}"] = {
+                "detected": len(seen) / runs,
+                "median": median(seen) if seen else None,
+                "most": max(seen, default=None),
+                "before_the_shift": early / runs,
+            }
             print(
-                f"{data:<16} {name:<40} detected within {requests}: {len(seen) / runs:>4.0%}   median {median(seen) if seen else '–':>5}   most {max(seen, default='–'):>5}",
+                f"{data:<16} {name:<40} detected within {requests}: {len(seen) / runs:>4.0%}   median "
+                f"{median(seen) if seen else '–':>5}   most {max(seen, default='–'):>5}",
                 flush=True,
             )
     print(json.dumps({"runs": runs, "requests": requests, "seconds": round(time.monotonic() - started), "shifts": out}))

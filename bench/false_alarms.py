@@ -1,12 +1,13 @@
 """False alarms in a year of hourly checks without drift: Anneal's martingales beside tests against a fixed reference.
 
-`.venv/bin/python bench/false_alarms.py [streams] [hours]`; the last line is JSON. Each stream has a reference of its own (400 rows)
-and traffic (a Poisson number of requests an hour, three on average) from one and the same population, so that whatever is found is
-false. The populations are of scores, not of texts: three features a stream, one of 64 even bins (a length), one of 12 uneven bins
-with many ties (a share of new words), and the indicator of a class with a share of 5 %: one for each way to bet. The code that bets
-is the monitor's own, vectorised over streams. Beside it: the same bets with ranks among the 400 rows only, which in time find the
-error of that sample; a rank test (Mann-Whitney) of each hour's first feature against the reference at p < 0.05; and the same at the
-asked-for chance divided by the hours, which is sound by the union bound, and blind: three requests cannot reach such a p-value.
+`.venv/bin/python bench/false_alarms.py [streams] [hours]`; the last line is JSON. Each stream has a reference of its
+own (400 rows) and traffic (a Poisson number of requests an hour, three on average) from one and the same population, so
+that whatever is found is false. The populations are of scores, not of texts: three features a stream, one of 64 even
+bins (a length), one of 12 uneven bins with many ties (a share of new words), and the indicator of a class with a share
+of 5 %: one for each way to bet. The code that bets is the monitor's own, vectorised over streams. Beside it: the same
+bets with ranks among the 400 rows only, which in time find the error of that sample; a rank test (Mann-Whitney) of each
+hour's first feature against the reference at p < 0.05; and the same at the asked-for chance divided by the hours, which
+is sound by the union bound, and blind: three requests cannot reach such a p-value.
 """
 
 import json
@@ -23,7 +24,11 @@ from tasks.monitor.params import Monitor
 
 REFERENCE, AN_HOUR, SEED = 400, 3, 20260729
 BESIDE = 200  # streams on which the same bets are made with a fixed pool
-SHARES = [np.full(64, 1 / 64), np.array([0.3, 0.2, 0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.02, 0.015, 0.01, 0.005]), np.array([0.95, 0.05])]
+SHARES = [
+    np.full(64, 1 / 64),
+    np.array([0.3, 0.2, 0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.02, 0.015, 0.01, 0.005]),
+    np.array([0.95, 0.05]),
+]
 SIDES, CUTS = ["both", "high", "class"], np.array([0.5, 0.5, 0.06])
 
 
@@ -33,7 +38,9 @@ def drawn(chance: np.random.Generator, shares: np.ndarray, size: int) -> np.ndar
 
 
 def ranks(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """(streams,) p-values of the two-sample rank test (normal approximation with ties, two-sided) of `window` against `reference` counts (streams, BINS)."""
+    """(streams,) p-values of the two-sample rank test (normal approximation with ties, two-sided) of `window`
+    against `reference` counts (streams, BINS).
+    """
     from scipy.special import ndtr
 
     both = reference + window
@@ -49,7 +56,12 @@ def ranks(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
 def simulate(streams: int, hours: int) -> dict[str, np.ndarray]:
     """For each way to test, (streams,): the most wealth of the year, or whether it raised an alarm."""
     chance, features = np.random.default_rng(SEED), len(SHARES)
-    reference = np.stack([np.stack([np.bincount(drawn(chance, shares, REFERENCE), minlength=martingale.BINS) for _ in range(streams)]) for shares in SHARES])
+    reference = np.stack(
+        [
+            np.stack([np.bincount(drawn(chance, shares, REFERENCE), minlength=martingale.BINS) for _ in range(streams)])
+            for shares in SHARES
+        ]
+    )
     pools, limit = {"growing": reference.copy(), "fixed": reference}, {"growing": streams, "fixed": BESIDE}
     spread = np.broadcast_to(martingale.prior(SIDES)[:, None], (features, streams, martingale.BETS))
     cuts = np.broadcast_to(CUTS[:, None], spread.shape[:2])
@@ -87,10 +99,22 @@ def main() -> None:
         "hourly_p_below_0.05": found["smallest"] < 0.05,
         "hourly_bonferroni": found["smallest"] < chance / hours,
     }
-    print(f"{streams} streams × {hours} hourly checks, about {AN_HOUR} requests each, own references of {REFERENCE} rows; asked for: at most {chance:.1%}")
+    print(
+        f"{streams} streams × {hours} hourly checks, about {AN_HOUR} requests each, own references of {REFERENCE} "
+        f"rows; asked for: at most {chance:.1%}"
+    )
     for name, alarms in names.items():
         print(f"{name:<28} {alarms.mean():.1%} of the streams with a false alarm")
-    print(json.dumps({**{name: float(alarms.mean()) for name, alarms in names.items()}, "streams": streams, "hours": hours, "seconds": round(time.monotonic() - started)}))
+    print(
+        json.dumps(
+            {
+                **{name: float(alarms.mean()) for name, alarms in names.items()},
+                "streams": streams,
+                "hours": hours,
+                "seconds": round(time.monotonic() - started),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""What the gateway costs: latency over a direct request at a steady rate, memory over time, and manners under twice the load it can take.
+"""What the gateway costs: latency over a direct request at a steady rate, memory over time, and manners under twice the
+load it can take.
 
-`.venv/bin/python bench/gateway_overhead.py [--seconds 60] [--rate 50]`; the last line is JSON. Open loop: each request has its time of
-sending in advance, and latency counts from then, so that a slow answer does not hold back the next question. The generator, the stub and the
-gateway share the machine, and so does whatever else runs on it: run it on an idle one, or, as root,
-under `chrt -f 1`, which keeps the others out of the figures; and compare with the direct figures of the same run.
+`.venv/bin/python bench/gateway_overhead.py [--seconds 60] [--rate 50]`; the last line is JSON. Open loop: each request
+has its time of sending in advance, and latency counts from then, so that a slow answer does not hold back the next
+question. The generator, the stub and the gateway share the machine, and so does whatever else runs on it: run it on an
+idle one, or, as root, under `chrt -f 1`, which keeps the others out of the figures; and compare with the direct figures
+of the same run.
 """
 
 import argparse
@@ -22,9 +24,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 MODEL = "triage@1"
-TICKET = "My hub has been offline since the update of yesterday evening; the light is red, and I tried another cable. " * 4
+TICKET = (
+    "My hub has been offline since the update of yesterday evening; the light is red, and I tried another cable. " * 4
+)
 SLOTS, DELAY = 4, 0.1  # of the backend in the overload: it can take 40 requests a second
-FORM = {"system": "You triage tickets.", "user": "Subject: {{ subject }}\n\n{{ body }}", "answer": ["category", "intent", "priority", "reply"]}
+FORM = {
+    "system": "You triage tickets.",
+    "user": "Subject: {{ subject }}\n\n{{ body }}",
+    "answer": ["category", "intent", "priority", "reply"],
+}
 
 
 def prepare(folder: Path, url: str) -> str:
@@ -48,7 +56,12 @@ def serve(folder: Path, port: int, running: int, waiting: int) -> None:
     from tasks.serve.params import Gateway
 
     settings = Settings(Gateway(port=port, requests_per_minute=1_000_000, max_running=running, max_waiting=waiting))
-    app = create_app(settings, lambda: database.connect(f"sqlite:///{folder / 'records.db'}"), folder / "routes.json", folder / "keys.json")
+    app = create_app(
+        settings,
+        lambda: database.connect(f"sqlite:///{folder / 'records.db'}"),
+        folder / "routes.json",
+        folder / "keys.json",
+    )
     run(app, "127.0.0.1", port)
 
 
@@ -61,7 +74,9 @@ def free_port() -> int:
 @contextmanager
 def process(port: int, *words: str) -> Iterator[int]:
     """A Python process that answers on `port` inside of the block; yields its id."""
-    child = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    child = subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     try:
         end = time.monotonic() + 60
         while True:
@@ -78,12 +93,21 @@ def process(port: int, *words: str) -> Iterator[int]:
         child.wait(20)
 
 
-async def load(url: str, key: str, model: str, rate: float, seconds: float, stream_every: int, pid: int | None = None) -> tuple[list[tuple[int, float]], list[float]]:
-    """(status, seconds from its scheduled time) of each request, and the memory of process `pid` in MiB every 5 seconds."""
+async def load(
+    url: str, key: str, model: str, rate: float, seconds: float, stream_every: int, pid: int | None = None
+) -> tuple[list[tuple[int, float]], list[float]]:
+    """(status, seconds from its scheduled time) of each request, and the memory of process `pid` in MiB every 5
+    seconds.
+    """
     import httpx
 
     memory, found = [], []
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=60, limits=httpx.Limits(max_connections=None, keepalive_expiry=3), trust_env=False) as client:
+    async with httpx.AsyncClient(
+        headers={"Authorization": f"Bearer {key}"},
+        timeout=60,
+        limits=httpx.Limits(max_connections=None, keepalive_expiry=3),
+        trust_env=False,
+    ) as client:
 
         async def one(number: int, due: float) -> None:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
@@ -129,16 +153,24 @@ def steady(folder: Path, rate: float, seconds: float) -> dict:
     key = prepare(folder, url)
     with ExitStack() as stack:
         stack.enter_context(process(stub_port, "-m", "bench.stub_vllm", "--port", str(stub_port), "--adapter", MODEL))
-        pid = stack.enter_context(process(port, "-m", "bench.gateway_overhead", "--serve", str(folder), str(port), "32", "64"))
+        pid = stack.enter_context(
+            process(port, "-m", "bench.gateway_overhead", "--serve", str(folder), str(port), "32", "64")
+        )
         direct, through, memory = [], [], []
         asyncio.run(load(f"http://127.0.0.1:{port}/v1", key, "triage", rate, 5, 10))  # everything is loaded and warm
         parts = max(1, round(seconds / 20))
         for _ in range(parts):
             direct += asyncio.run(load(url, "none", MODEL, rate, min(10.0, seconds / parts), 10))[0]
-            answers, sizes = asyncio.run(load(f"http://127.0.0.1:{port}/v1", key, "triage", rate, seconds / parts, 10, pid))
+            answers, sizes = asyncio.run(
+                load(f"http://127.0.0.1:{port}/v1", key, "triage", rate, seconds / parts, 10, pid)
+            )
             through, memory = through + answers, memory + sizes
     plain, ours = ([seconds for _, seconds in found] for found in (direct, through))
-    figures = {f"{name}_p{100 * share:g}_ms": quantile(values, share) for name, values in (("direct", plain), ("gateway", ours)) for share in (0.5, 0.95, 0.99)}
+    figures = {
+        f"{name}_p{100 * share:g}_ms": quantile(values, share)
+        for name, values in (("direct", plain), ("gateway", ours))
+        for share in (0.5, 0.95, 0.99)
+    }
     middle = len(memory) // 2
     return {
         "rate": rate,
@@ -154,17 +186,38 @@ def steady(folder: Path, rate: float, seconds: float) -> dict:
 
 
 def overload(folder: Path, seconds: float) -> dict:
-    """Twice the requests that the backend can take, then half of them: how soon a 429 comes, and when all is well again."""
+    """Twice the requests that the backend can take, then half of them: how soon a 429 comes, and when all is well
+    again.
+    """
     stub_port, port = free_port(), free_port()
     key = prepare(folder, f"http://127.0.0.1:{stub_port}/v1")
     with ExitStack() as stack:
-        stack.enter_context(process(stub_port, "-m", "bench.stub_vllm", "--port", str(stub_port), "--adapter", MODEL, "--slots", str(SLOTS), "--delay", str(DELAY)))
-        stack.enter_context(process(port, "-m", "bench.gateway_overhead", "--serve", str(folder), str(port), str(SLOTS), "8"))
+        stack.enter_context(
+            process(
+                stub_port,
+                "-m",
+                "bench.stub_vllm",
+                "--port",
+                str(stub_port),
+                "--adapter",
+                MODEL,
+                "--slots",
+                str(SLOTS),
+                "--delay",
+                str(DELAY),
+            )
+        )
+        stack.enter_context(
+            process(port, "-m", "bench.gateway_overhead", "--serve", str(folder), str(port), str(SLOTS), "8")
+        )
         url = f"http://127.0.0.1:{port}/v1"
         asyncio.run(load(url, key, "triage", 10, 2, 0))
         found, _ = asyncio.run(load(url, key, "triage", 2 * SLOTS / DELAY, seconds, 0))
         ended = time.monotonic()
-        while any(status != 200 for status, _ in asyncio.run(load(url, key, "triage", 0.5 * SLOTS / DELAY, 1, 0))[0]) and time.monotonic() - ended < 60:
+        while (
+            any(status != 200 for status, _ in asyncio.run(load(url, key, "triage", 0.5 * SLOTS / DELAY, 1, 0))[0])
+            and time.monotonic() - ended < 60
+        ):
             time.sleep(0.1)
         recovered = time.monotonic() - ended - 1  # the second of requests that were all answered
     refusals = [seconds for status, seconds in found if status == 429]
@@ -192,7 +245,10 @@ def main() -> None:
         return serve(Path(folder), *map(int, numbers))
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "a").mkdir()
-        found = {"steady": steady(Path(folder) / "a", options.rate, options.seconds), "overload": overload(Path(folder) / "b", options.overload_seconds)}
+        found = {
+            "steady": steady(Path(folder) / "a", options.rate, options.seconds),
+            "overload": overload(Path(folder) / "b", options.overload_seconds),
+        }
     found["load_average"] = round(os.getloadavg()[0], 1)
     print(json.dumps(found))
 

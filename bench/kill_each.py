@@ -1,7 +1,8 @@
 """Kill -9 of each process of `make up` under load: how long until it is back, and what the clients saw meanwhile.
 
-`.venv/bin/python bench/kill_each.py [--clients 4]` in a project that is up and has a champion; a table, and one JSON line last. Every request
-must end whole, or with an error that its client sees: a status, an error event, a broken connection. One that ends in neither is lost.
+`.venv/bin/python bench/kill_each.py [--clients 4]` in a project that is up and has a champion; a table, and one JSON
+line last. Every request must end whole, or with an error that its client sees: a status, an error event, a broken
+connection. One that ends in neither is lost.
 """
 
 import argparse
@@ -28,7 +29,12 @@ from tasks.serve.gateway import keys
 from tasks.serve.reconcile import gateway, records
 
 PATIENCE, SETTLED = 300.0, 8.0  # seconds until a process must be back; of quiet traffic after each
-BODY = {"stream": True, "temperature": 0, "max_tokens": 24, "messages": [{"role": "user", "content": "The lamp does not turn on. What now?"}]}
+BODY = {
+    "stream": True,
+    "temperature": 0,
+    "max_tokens": 24,
+    "messages": [{"role": "user", "content": "The lamp does not turn on. What now?"}],
+}
 
 
 class Client(threading.Thread):
@@ -55,14 +61,20 @@ class Client(threading.Thread):
         except httpx.HTTPError:
             return "told: connection"
         if answer.status_code != 200:
-            return f"told: {answer.status_code}" if "error" in answer.json() else f"lost: {answer.status_code} without an error"
+            return (
+                f"told: {answer.status_code}"
+                if "error" in answer.json()
+                else f"lost: {answer.status_code} without an error"
+            )
         if answer.text.rstrip().endswith("data: [DONE]"):
             return "whole"
         return "told: event" if '"error"' in answer.text else "lost: cut without a word"
 
 
 def victims() -> dict[str, tuple[str, Callable[[], int]]]:
-    """Name: (program, how to find the process) for every process that the supervisor looks after, vLLM's own children included."""
+    """Name: (program, how to find the process) for every process that the supervisor looks after, vLLM's own
+    children included.
+    """
     found = {}
     for program in ("prefect", "mlflow", "schedules", "reconciler", "gateway"):
         found[program] = (program, lambda program=program: supervisor.pid(program))
@@ -70,7 +82,10 @@ def victims() -> dict[str, tuple[str, Callable[[], int]]]:
         program = state.program(slot)
         found[program] = (program, lambda program=program: supervisor.pid(program))
         for name in ("api_server", "EngineCore", "Worker"):
-            found[f"{program}: {name}"] = (program, lambda program=program, name=name: _child(supervisor.pid(program), name))
+            found[f"{program}: {name}"] = (
+                program,
+                lambda program=program, name=name: _child(supervisor.pid(program), name),
+            )
     return found
 
 
@@ -91,12 +106,20 @@ def is_well(params: settings.Params, program: str, task: str, key: str) -> bool:
         return records.is_watched()
     if program == "schedules":
         return True
-    addresses = {"prefect": f"http://127.0.0.1:{params.servers.prefect_port}/api/health", "mlflow": f"http://127.0.0.1:{params.servers.mlflow_port}/health"}
+    addresses = {
+        "prefect": f"http://127.0.0.1:{params.servers.prefect_port}/api/health",
+        "mlflow": f"http://127.0.0.1:{params.servers.mlflow_port}/health",
+    }
     try:
         if program in addresses:
             return httpx.get(addresses[program], timeout=5).status_code == 200
         body = {"model": task, **BODY, "stream": False, "max_tokens": 4}
-        return httpx.post(f"{door}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60).status_code == 200
+        return (
+            httpx.post(
+                f"{door}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60
+            ).status_code
+            == 200
+        )
     except httpx.HTTPError:
         return False
 
@@ -135,14 +158,22 @@ def main() -> None:
         seconds = time.monotonic() - started
         time.sleep(SETTLED)
         rows.append({"killed": name, "back_after_s": round(seconds, 1), **dict(ended - before)})
-        print(f"{name:<22} back after {seconds:>6.1f} s   {'  '.join(f'{how} {count}' for how, count in sorted((ended - before).items()))}", flush=True)
+        print(
+            f"{name:<22} back after {seconds:>6.1f} s   "
+            f"{'  '.join(f'{how} {count}' for how, count in sorted((ended - before).items()))}",
+            flush=True,
+        )
     for client in clients:
         client.over = True
     for client in clients:
         client.join(160)
     keys.revoke(key.split("-")[1])
     lost = sum(count for how, count in ended.items() if how.startswith("lost"))
-    print(json.dumps({"rows": rows, "requests": sum(ended.values()), "whole": ended["whole"], "lost": lost, "torn": torn()}))
+    print(
+        json.dumps(
+            {"rows": rows, "requests": sum(ended.values()), "whole": ended["whole"], "lost": lost, "torn": torn()}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Where the time of `make pipeline` goes, from the summary of the last run: seconds by stage, and the share of training and evaluation.
+"""Where the time of `make pipeline` goes, from the summary of the last run: seconds by stage, and the share of training
+and evaluation.
 
 `.venv/bin/python bench/pipeline_time.py [model]` after a run from an empty cache; the last line is JSON.
 """
@@ -18,7 +19,15 @@ def main() -> None:
         print(f"{entry['name']:<28} {entry['state']:<7} {entry['seconds']:>7.1f}")
     total = sum(entry["seconds"] for entry in stages)
     counted = sum(entry["seconds"] for entry in stages if entry["name"].partition("@")[0] in COUNTED)
-    print(json.dumps({"seconds": round(total, 1), "training_and_evaluation_share": round(counted / total, 2), "cached": sum(entry["state"] == "cached" for entry in stages)}))
+    print(
+        json.dumps(
+            {
+                "seconds": round(total, 1),
+                "training_and_evaluation_share": round(counted / total, 2),
+                "cached": sum(entry["state"] == "cached" for entry in stages),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,27 @@
-"""Lines with personal data at known places, made from published standards and not from what redaction looks for; check digits are computed here."""
+"""Lines with personal data at known places, made from published standards and not from what redaction looks for;
+check digits are computed here.
+"""
 
 import random
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.redaction_standards import AROUND, BARE, BBANS, BLANKS, CALLED, DASHES, DOMAINS, EXTENSIONS, HIDDEN, MAILS, NAMES, NETWORKS, PHONES
+from bench.redaction_standards import (
+    AROUND,
+    BARE,
+    BBANS,
+    BLANKS,
+    CALLED,
+    DASHES,
+    DOMAINS,
+    EXTENSIONS,
+    HIDDEN,
+    MAILS,
+    NAMES,
+    NETWORKS,
+    PHONES,
+)
 
 SEED = 20261126
 
@@ -28,7 +44,12 @@ class Line:
 
 def filled(form: str, dice: random.Random) -> str:
     """`form` with digits and letters for N, X, A and C."""
-    letters = {"N": "23456789", "X": string.digits, "A": string.ascii_uppercase, "C": string.digits + string.ascii_uppercase}
+    letters = {
+        "N": "23456789",
+        "X": string.digits,
+        "A": string.ascii_uppercase,
+        "C": string.digits + string.ascii_uppercase,
+    }
     return "".join(dice.choice(letters[char]) if char in letters else char for char in form)
 
 
@@ -82,14 +103,21 @@ def personal(seed: int = SEED, times: int = 1) -> Iterator[Line]:
             number, sizes = card(network, dice)
             for gap in (" ", "", "-", dice.choice(BLANKS), dice.choice(DASHES)):
                 yield placed(grouped(number, sizes, gap), "CARD", network, dice)
-            fullwidth = "".join(chr(0xFEE0 + ord(char)) if char.isdigit() else char for char in grouped(number, sizes, " "))
+            fullwidth = "".join(
+                chr(0xFEE0 + ord(char)) if char.isdigit() else char for char in grouped(number, sizes, " ")
+            )
             yield placed(fullwidth, "CARD", network, dice)
         for country, forms in PHONES.items():
             for form in forms:
                 number = filled(form, dice)
                 yield placed(number + dice.choice(EXTENSIONS), "PHONE", country, dice)
                 typed = number.replace(" ", dice.choice(BLANKS)).replace("-", dice.choice(DASHES))
-                yield placed(typed if typed != number else number[:-3] + dice.choice(HIDDEN) + number[-3:], "PHONE", country, dice)
+                yield placed(
+                    typed if typed != number else number[:-3] + dice.choice(HIDDEN) + number[-3:],
+                    "PHONE",
+                    country,
+                    dice,
+                )
         for country, form in BARE.items():
             yield placed(filled(form, dice), "PHONE", country, dice, CALLED)
         for form in MAILS:

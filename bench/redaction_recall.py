@@ -1,8 +1,9 @@
 """How much personal data redaction takes out, form by form, and how many innocent lines it touches.
 
-`.venv/bin/python bench/redaction_recall.py [times] [revision]`; the last line is JSON. The lines come from bench/redaction_corpus.py and
-bench/innocent_corpus.py, `times` of each form (deterministic). Taken: no four characters of the secret in a row are left.
-Exact: the text is the original but for the placeholder. With a revision (one whose tasks/redaction.py is a single file), that code is measured beside it.
+`.venv/bin/python bench/redaction_recall.py [times] [revision]`; the last line is JSON. The lines come from
+bench/redaction_corpus.py and bench/innocent_corpus.py, `times` of each form (deterministic). Taken: no four characters
+of the secret in a row are left. Exact: the text is the original but for the placeholder. With a revision (one whose
+tasks/redaction.py is a single file), that code is measured beside it.
 """
 
 import importlib.util
@@ -27,7 +28,9 @@ Redact = Callable[[str], str]
 
 
 def is_taken(line: Line, redacted: str) -> bool:
-    """No four characters of the secret in a row (without blanks and signs) are left, but for those that stood elsewhere too."""
+    """No four characters of the secret in a row (without blanks and signs) are left, but for those that stood
+    elsewhere too.
+    """
     secret = _packed(line.text[line.start : line.end])
     left = {redacted_part for word in re.split("<[A-Z]+>", redacted) for redacted_part in _fours(_packed(word))}
     elsewhere = _fours(_packed(line.text[: line.start])) | _fours(_packed(line.text[line.end :]))
@@ -52,7 +55,10 @@ def measure(redact: Redact, times: int) -> dict[str, dict[str, float]]:
         taken[line.kind] += is_taken(line, redacted)
         if "-v" in sys.argv and redacted != line.clean:
             print(f"  {line.form}: {line.text!r} → {redacted!r}")
-    out = {kind: {"lines": count, "taken": taken[kind] / count, "exact": exact[kind] / count} for kind, count in lines.items()}
+    out = {
+        kind: {"lines": count, "taken": taken[kind] / count, "exact": exact[kind] / count}
+        for kind, count in lines.items()
+    }
     return out | {"innocent": touched(redact, times)}
 
 
@@ -67,7 +73,9 @@ def touched(redact: Redact, times: int) -> dict[str, float]:
 
 def before(revision: str) -> Redact:
     """`redact` as it was."""
-    code = subprocess.run(["git", "show", f"{revision}:tasks/redaction.py"], cwd=ROOT, capture_output=True, check=True).stdout
+    code = subprocess.run(
+        ["git", "show", f"{revision}:tasks/redaction.py"], cwd=ROOT, capture_output=True, check=True
+    ).stdout
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "redaction_before.py"
         file.write_bytes(code)
@@ -86,7 +94,10 @@ def main() -> None:
         if code:
             found[name] = measure(code, int(times))
             for kind, row in found[name].items():
-                print(f"{name:<10} {kind:<10} {row['lines']:>6} lines   " + "   ".join(f"{what} {share:.1%}" for what, share in row.items() if what != "lines"))
+                print(
+                    f"{name:<10} {kind:<10} {row['lines']:>6} lines   "
+                    + "   ".join(f"{what} {share:.1%}" for what, share in row.items() if what != "lines")
+                )
     print(json.dumps({"times": int(times), "seconds": round(time.monotonic() - started, 1), "measured": found}))
 
 

@@ -1,6 +1,7 @@
 """A backend that speaks vLLM's API and thinks nothing: for benches and tests that need a server and no model.
 
-`.venv/bin/python bench/stub_vllm.py --port 19000 [--base base] [--delay 0.05] [--token-delay 0.01] [--slots 4]`; in a test, `with running(Stub()) as url:`.
+`.venv/bin/python bench/stub_vllm.py --port 19000 [--base base] [--delay 0.05] [--token-delay 0.01] [--slots 4]`; in a
+test, `with running(Stub()) as url:`.
 """
 
 import argparse
@@ -12,7 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-ANSWER = '{"category": "technical", "intent": "device_offline", "priority": "normal", "reply": "Please restart the hub and try again."}'
+ANSWER = (
+    '{"category": "technical", "intent": "device_offline", "priority": "normal", "reply": "Please restart the '
+    'hub and try again."}'
+)
 
 
 @dataclass
@@ -24,10 +28,14 @@ class Stub:
     token_delay: float = 0.0  # seconds between pieces of a stream
     slots: int = 10_000  # requests worked on at once; the others wait, as in vLLM
     answer: Callable[[dict], str] = lambda body: ANSWER  # body of a request → text of its answer
-    tokens: Callable[[dict], tuple[list[int], list[int]]] | None = None  # body → token ids of its prompt and of its answer
+    tokens: Callable[[dict], tuple[list[int], list[int]]] | None = (
+        None  # body → token ids of its prompt and of its answer
+    )
     end: int | None = None  # the token without which an answer of `tokens` was cut at max_tokens; None: each has ended
     max_model_len: int | None = None  # tokens; more are refused, where `tokens` counts them
-    die_after: int | None = None  # pieces of a stream after which the connection breaks; 0 breaks an answer without a stream too
+    die_after: int | None = (
+        None  # pieces of a stream after which the connection breaks; 0 breaks an answer without a stream too
+    )
     status: int = 200  # of every answer, when it is not 200
     healthy: bool = True
     load_delay: float = 0.02  # seconds that loading an adapter takes
@@ -49,7 +57,14 @@ class Stub:
             await _reply(send, 200 if self.healthy else 503, b"")
         elif path == "/v1/models":
             names = [self.base, *self.adapters]
-            await _json(send, 200, {"object": "list", "data": [{"id": name, "object": "model", "created": 0, "owned_by": "vllm"} for name in names]})
+            await _json(
+                send,
+                200,
+                {
+                    "object": "list",
+                    "data": [{"id": name, "object": "model", "created": 0, "owned_by": "vllm"} for name in names],
+                },
+            )
         elif path in ("/v1/load_lora_adapter", "/v1/unload_lora_adapter"):
             await self._adapter(send, path, json.loads(body))
         elif path in ("/v1/chat/completions", "/v1/completions"):
@@ -61,10 +76,14 @@ class Stub:
         name = body["lora_name"]
         if path.endswith("/load_lora_adapter"):
             if name in self.adapters and not body.get("load_inplace"):
-                return await _refuse(send, 400, f"The lora adapter '{name}' has already been loaded.", "InvalidUserInput")
+                return await _refuse(
+                    send, 400, f"The lora adapter '{name}' has already been loaded.", "InvalidUserInput"
+                )
             await asyncio.sleep(self.load_delay)
             self.adapters[name] = body["lora_path"]
-            return await _reply(send, 200, f"Success: LoRA adapter '{name}' added successfully.".encode(), b"text/plain")
+            return await _reply(
+                send, 200, f"Success: LoRA adapter '{name}' added successfully.".encode(), b"text/plain"
+            )
         if self.adapters.pop(name, None) is None:
             return await _refuse(send, 404, f"The lora adapter '{name}' cannot be found.", "NotFoundError")
         await _reply(send, 200, f"Success: LoRA adapter '{name}' removed successfully.".encode(), b"text/plain")
@@ -75,8 +94,17 @@ class Stub:
             return await _refuse(send, 404, f"The model `{body.get('model')}` does not exist.", "NotFoundError")
         if self.status != 200:
             return await _refuse(send, self.status, "planted", "InternalServerError")
-        if self.tokens and self.max_model_len is not None and len(self.tokens(body)[0]) + body["max_tokens"] > self.max_model_len:
-            return await _refuse(send, 400, f"This model's maximum context length is {self.max_model_len} tokens. Please reduce …", "BadRequestError")
+        if (
+            self.tokens
+            and self.max_model_len is not None
+            and len(self.tokens(body)[0]) + body["max_tokens"] > self.max_model_len
+        ):
+            return await _refuse(
+                send,
+                400,
+                f"This model's maximum context length is {self.max_model_len} tokens. Please reduce …",
+                "BadRequestError",
+            )
         self._free = self._free or asyncio.Semaphore(self.slots)
         try:
             async with self._free:
@@ -96,7 +124,13 @@ class Stub:
             ended = self.end is None or self.end in tokens[-1:]
             answer["choices"][0] |= {"token_ids": tokens, "finish_reason": "stop" if ended else "length"}
         if self.die_after == 0:
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json"), (b"content-length", b"1000")]})
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": [(b"content-type", b"application/json"), (b"content-length", b"1000")],
+                }
+            )
             raise RuntimeError("planted: the backend died")
         if not body.get("stream"):
             await _json(send, 200, answer)
@@ -106,13 +140,25 @@ class Stub:
         self.unloaded_in_use += body["model"] != self.base and body["model"] not in self.adapters
 
     async def _stream(self, receive: Callable, send: Callable, body: dict, answer: dict, chat: bool) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream; charset=utf-8")]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", b"text/event-stream; charset=utf-8")],
+            }
+        )
         for count, piece in enumerate(_pieces(body, answer, chat)):
             if count == self.die_after:
                 raise RuntimeError("planted: the backend died in mid-stream")
             if count:
                 await _pause(receive, self.token_delay)
-            await send({"type": "http.response.body", "body": b"data: " + json.dumps(piece).encode() + b"\n\n", "more_body": True})
+            await send(
+                {
+                    "type": "http.response.body",
+                    "body": b"data: " + json.dumps(piece).encode() + b"\n\n",
+                    "more_body": True,
+                }
+            )
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": False})
 
 
@@ -120,26 +166,51 @@ def _answer(body: dict, text: str, chat: bool) -> dict:
     """A whole answer; one word counts as one token."""
     choice = {"message": {"role": "assistant", "content": text, "tool_calls": []}} if chat else {"text": text}
     if chat and body.get("tools"):
-        call = {"id": "call-1", "type": "function", "function": {"name": body["tools"][0]["function"]["name"], "arguments": "{}"}}
+        call = {
+            "id": "call-1",
+            "type": "function",
+            "function": {"name": body["tools"][0]["function"]["name"], "arguments": "{}"},
+        }
         choice = {"message": {"role": "assistant", "content": None, "tool_calls": [call]}}
-    asked = sum(len(str(message.get("content")).split()) for message in body["messages"]) if chat else len(str(body["prompt"]).split())
+    asked = (
+        sum(len(str(message.get("content")).split()) for message in body["messages"])
+        if chat
+        else len(str(body["prompt"]).split())
+    )
     given = len(text.split())
     usage = {"prompt_tokens": asked, "completion_tokens": given, "total_tokens": asked + given}
     finish = "tool_calls" if chat and body.get("tools") else "stop"
     choices = [{"index": i, **choice, "logprobs": None, "finish_reason": finish} for i in range(body.get("n") or 1)]
     name = "chat.completion" if chat else "text_completion"
-    return {"id": f"stub-{time.time_ns()}", "object": name, "created": int(time.time()), "model": body["model"], "choices": choices, "usage": usage}
+    return {
+        "id": f"stub-{time.time_ns()}",
+        "object": name,
+        "created": int(time.time()),
+        "model": body["model"],
+        "choices": choices,
+        "usage": usage,
+    }
 
 
 def _pieces(body: dict, answer: dict, chat: bool) -> Iterator[dict]:
     """The events of a stream, a word each; the last one has the usage when it was asked for."""
-    frame = {**{name: answer[name] for name in ("id", "created", "model")}, "object": "chat.completion.chunk" if chat else "text_completion"}
+    frame = {
+        **{name: answer[name] for name in ("id", "created", "model")},
+        "object": "chat.completion.chunk" if chat else "text_completion",
+    }
     text = (answer["choices"][0]["message"]["content"] or "") if chat else answer["choices"][0]["text"]
     words = text.split(" ")
     for place, word in enumerate(words):
         piece = word if place == 0 else f" {word}"
-        delta = {"delta": {"role": "assistant", "content": piece} if place == 0 else {"content": piece}} if chat else {"text": piece}
-        yield {**frame, "choices": [{"index": 0, **delta, "finish_reason": "stop" if place == len(words) - 1 else None}]}
+        delta = (
+            {"delta": {"role": "assistant", "content": piece} if place == 0 else {"content": piece}}
+            if chat
+            else {"text": piece}
+        )
+        yield {
+            **frame,
+            "choices": [{"index": 0, **delta, "finish_reason": "stop" if place == len(words) - 1 else None}],
+        }
     if (body.get("stream_options") or {}).get("include_usage"):
         yield {**frame, "choices": [], "usage": answer["usage"]}
 
@@ -161,7 +232,13 @@ async def _pause(receive: Callable, seconds: float) -> None:
 
 
 async def _reply(send: Callable, status: int, content: bytes, kind: bytes = b"application/json") -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind), (b"content-length", str(len(content)).encode())]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", kind), (b"content-length", str(len(content)).encode())],
+        }
+    )
     await send({"type": "http.response.body", "body": content})
 
 
@@ -178,7 +255,11 @@ def running(stub: Stub, port: int = 0) -> Iterator[str]:
     """Serve `stub` from a thread of this process, on a free port or `port`; yields its URL with /v1."""
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(stub, host="127.0.0.1", port=port, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            stub, host="127.0.0.1", port=port, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+        )
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
@@ -204,7 +285,9 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=10_000, help="requests worked on at once")
     parser.add_argument("--adapter", action="append", default=[], help="a name that is loaded from the start")
     options = parser.parse_args()
-    stub = Stub(options.base, options.delay, options.token_delay, options.slots, adapters=dict.fromkeys(options.adapter, ""))
+    stub = Stub(
+        options.base, options.delay, options.token_delay, options.slots, adapters=dict.fromkeys(options.adapter, "")
+    )
     uvicorn.run(stub, host="127.0.0.1", port=options.port, log_level="warning", access_log=False, lifespan="off")
 
 

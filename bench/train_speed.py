@@ -1,4 +1,5 @@
-"""Tokens a second of LoRA SFT: Anneal's trainer beside trl's SFTTrainer (packed, bf16), same rows, same adapter, same machine.
+"""Tokens a second of LoRA SFT: Anneal's trainer beside trl's SFTTrainer (packed, bf16), same rows, same adapter, same
+machine.
 
 `.venv/bin/python bench/train_speed.py [steps]` after `make pipeline` has prepared the data; the last line is JSON.
 """
@@ -44,14 +45,19 @@ def ours(steps: int) -> float:
 
     params = load().models["triage"].train
     tokenizer = load_tokenizer(PARENT)
-    rows = {name: [encode(tokenizer, row) for row in read_jsonl(PREPARED / f"{name}.jsonl")] for name in ("train", "validation")}
+    rows = {
+        name: [encode(tokenizer, row) for row in read_jsonl(PREPARED / f"{name}.jsonl")]
+        for name in ("train", "validation")
+    }
     share = steps * params.per_device_train_batch_size / len(rows["train"])
     params = params.model_copy(update={"num_train_epochs": share, "eval_steps": 1.0})
     with tempfile.TemporaryDirectory() as run:
         trainer, history = fit.make_trainer(params, PARENT, tokenizer, rows, Path(run))
         trainer.args.eval_strategy, trainer.args.save_strategy = "no", "no"
         trainer.callback_handler.callbacks = [
-            callback for callback in trainer.callback_handler.callbacks if callback is not history and "EarlyStopping" not in type(callback).__name__
+            callback
+            for callback in trainer.callback_handler.callbacks
+            if callback is not history and "EarlyStopping" not in type(callback).__name__
         ]
         trainer.add_callback(clock := Clock())
         trainer.train()
@@ -65,7 +71,9 @@ def trl(steps: int) -> float:
     from trl import SFTConfig, SFTTrainer
 
     rows = read_jsonl(PREPARED / "train.jsonl")
-    data = Dataset.from_list([{"prompt": row["messages"], "completion": [{"role": "assistant", "content": row["answer"]}]} for row in rows])
+    data = Dataset.from_list(
+        [{"prompt": row["messages"], "completion": [{"role": "assistant", "content": row["answer"]}]} for row in rows]
+    )
     with tempfile.TemporaryDirectory() as run:
         args = SFTConfig(
             output_dir=run,
@@ -83,7 +91,12 @@ def trl(steps: int) -> float:
             gradient_checkpointing=False,
             model_init_kwargs={"dtype": "bfloat16"},
         )
-        trainer = SFTTrainer(str(PARENT), args=args, train_dataset=data, peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
+        trainer = SFTTrainer(
+            str(PARENT),
+            args=args,
+            train_dataset=data,
+            peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
+        )
         trainer.add_callback(clock := Clock())
         trainer.train()
     return (clock.last - clock.first) / clock.seconds
@@ -98,7 +111,10 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "tokens_per_second": {"anneal": [round(first, 1), round(second, 1)], "trl_sft_packed_bf16": round(other, 1)},
+                "tokens_per_second": {
+                    "anneal": [round(first, 1), round(second, 1)],
+                    "trl_sft_packed_bf16": round(other, 1),
+                },
                 "ratio": round((first + second) / 2 / other, 2),
                 "steps": steps,
             }

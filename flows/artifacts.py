@@ -14,11 +14,23 @@ def publish(stage: str) -> None:
     key = f"{family}-{row}".replace("_", "-")
     if family in ("validate", "prepare"):
         figures = read_json(Path(f"reports/{row}/{family}.json"))
-        create_table_artifact([{"figure": name, "value": str(value)} for name, value in figures.items()], key=key, description=f"{family} {row}")
+        create_table_artifact(
+            [{"figure": name, "value": str(value)} for name, value in figures.items()],
+            key=key,
+            description=f"{family} {row}",
+        )
     if family == "evaluate":
-        metrics, intervals = (read_json(Path(f"reports/{row}/evaluate/{name}.json")) for name in ("metrics", "intervals"))
+        metrics, intervals = (
+            read_json(Path(f"reports/{row}/evaluate/{name}.json")) for name in ("metrics", "intervals")
+        )
         table = [
-            {"measure": name, **{who: f"{metrics[who][name]:.3f} [{intervals[who][name][0]:.3f}, {intervals[who][name][1]:.3f}]" for who in ("parent", "tuned")}}
+            {
+                "measure": name,
+                **{
+                    who: f"{metrics[who][name]:.3f} [{intervals[who][name][0]:.3f}, {intervals[who][name][1]:.3f}]"
+                    for who in ("parent", "tuned")
+                },
+            }
             for name in metrics["tuned"]
         ]
         create_table_artifact(table, key=key, description=f"{row} on {metrics['rows']} held-out rows")
@@ -29,4 +41,8 @@ def publish_verdict(model: str, verdict: Verdict) -> None:
     from prefect.artifacts import create_markdown_artifact
 
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
-    create_markdown_artifact(f"## {'Passed' if verdict.passed else 'Refused'}\n\n{reasons}\n", key=f"gate-{model}".replace("_", "-"), description=f"gate of {model}")
+    create_markdown_artifact(
+        f"## {'Passed' if verdict.passed else 'Refused'}\n\n{reasons}\n",
+        key=f"gate-{model}".replace("_", "-"),
+        description=f"gate of {model}",
+    )

@@ -30,7 +30,9 @@ def stages(target: str) -> list[str]:
     import networkx
 
     with _repo() as repo:
-        place = {stage: i for i, stage in enumerate(repo.index.stages)}  # the order of dvc.yaml, where the DAG leaves a choice
+        place = {
+            stage: i for i, stage in enumerate(repo.index.stages)
+        }  # the order of dvc.yaml, where the DAG leaves a choice
         needed = set(repo.stage.collect(target, with_deps=True))
         graph = repo.index.graph.subgraph(needed).reverse()
         return [stage.addressing for stage in networkx.lexicographical_topological_sort(graph, key=place.__getitem__)]
@@ -51,7 +53,15 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
     _verify_cache(stage)
     words = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     ran, sentence, last = False, "", ""
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=_environment(), preexec_fn=_die_with_flow) as process:
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=_environment(),
+        preexec_fn=_die_with_flow,
+    ) as process:
         try:
             for line in _lines(process.stdout):
                 ran |= line.startswith("Running stage")
@@ -60,7 +70,9 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
                 if not line.startswith(NOISE):
                     say(line)
         except BaseException as error:
-            if not isinstance(error, KeyboardInterrupt):  # Ctrl-C reaches the stage by itself; SIGTERM reaches only the flow
+            if not isinstance(
+                error, KeyboardInterrupt
+            ):  # Ctrl-C reaches the stage by itself; SIGTERM reaches only the flow
                 process.terminate()
             process.wait()  # for its last words
             raise
@@ -88,7 +100,10 @@ def _failure(stage: str, status: int, sentence: str, last: str) -> StageFailed:
         kind = StageFailedForNow if code == TransientError.exit_status else StageFailed
         return kind(f"{stage}: {sentence}")
     if code in (9, 137, 15, 143) or status < 0:
-        return StageFailed(f"{stage} was killed (signal {code % 128 if code > 128 else code}): by hand, or because memory ran out; run again, it goes on where it stopped.")
+        return StageFailed(
+            f"{stage} was killed (signal {code % 128 if code > 128 else code}): by hand, or because memory ran out; "
+            "run again, it goes on where it stopped."
+        )
     return StageFailed(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.")
 
 
@@ -98,7 +113,9 @@ def lock_hash() -> str:
 
 
 def check_lock() -> None:
-    """Raise AnnealError when dvc.lock is torn or holds a merge conflict; mend DVC's own lock file when a killed DVC tore it."""
+    """Raise AnnealError when dvc.lock is torn or holds a merge conflict; mend DVC's own lock file when a killed DVC
+    tore it.
+    """
     import json
 
     from ruamel.yaml import YAML, YAMLError
@@ -112,7 +129,10 @@ def check_lock() -> None:
                 raise ValueError(f"stage {name} has no cmd")
     except (YAMLError, ValueError) as error:
         words = " ".join(str(getattr(error, "problem", None) or error).split())[:120]
-        raise AnnealError(f"dvc.lock is damaged ({words}): restore it with `git checkout dvc.lock`, or delete it (what is in DVC's run cache is not computed again).") from None
+        raise AnnealError(
+            f"dvc.lock is damaged ({words}): restore it with `git checkout dvc.lock`, or delete it (what is in DVC's "
+            "run cache is not computed again)."
+        ) from None
     if RWLOCK.exists():
         try:
             json.loads(RWLOCK.read_text())
@@ -121,7 +141,9 @@ def check_lock() -> None:
 
 
 def share_results(copy: Path) -> None:
-    """Let the copy of the project in the folder `copy` find what this checkout has computed: the same lock file, the same cache."""
+    """Let the copy of the project in the folder `copy` find what this checkout has computed: the same lock file, the
+    same cache.
+    """
     with _repo() as repo:
         cache = repo.cache.local_cache_dir
     (copy / ".dvc").mkdir(exist_ok=True)
@@ -131,14 +153,19 @@ def share_results(copy: Path) -> None:
 
 
 def _verify_cache(stage: str) -> None:
-    """Raise AnnealError when a cached output that would be brought back is damaged: DVC trusts read-only cache files unread."""
+    """Raise AnnealError when a cached output that would be brought back is damaged: DVC trusts read-only cache files
+    unread.
+    """
     with _repo() as repo, repo.lock:
         (found,) = repo.stage.collect(stage)
         for out in found.outs:
             if out.hash_info and not out.exists:
                 for name, hash_info, path in _cached_files(out):
                     if path.exists() and hash_info != _md5(path):
-                        raise AnnealError(f"DVC's cache of {name} is damaged ({path}): delete that file, then `dvc pull` brings it back, or run again to compute it.")
+                        raise AnnealError(
+                            f"DVC's cache of {name} is damaged ({path}): delete that file, then `dvc pull` brings it "
+                            "back, or run again to compute it."
+                        )
 
 
 def _cached_files(out: Any) -> Iterable[tuple[str, str, Path]]:
@@ -172,8 +199,14 @@ def _repo() -> Any:
 
 
 def _environment() -> dict[str, str]:
-    """Stages run `python`: the one of this environment, first in PATH; bash gives way to it, where sh would stay and shield it from the flow's death."""
-    return os.environ | {"SHELL": shutil.which("bash") or "/bin/sh", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1"}
+    """Stages run `python`: the one of this environment, first in PATH; bash gives way to it, where sh would stay and
+    shield it from the flow's death.
+    """
+    return os.environ | {
+        "SHELL": shutil.which("bash") or "/bin/sh",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _die_with_flow() -> None:

@@ -1,4 +1,6 @@
-"""`make drift-demo`: the whole loop in a copy of the project: traffic, a real shift, detection, retraining, gate, canary, promotion."""
+"""`make drift-demo`: the whole loop in a copy of the project: traffic, a real shift, detection, retraining, gate,
+canary, promotion.
+"""
 
 import os
 import random
@@ -18,7 +20,11 @@ from tasks.files import read_json, read_jsonl
 HOME = Path(".anneal/demo")
 TASK = "triage"
 SEED = 7
-NORMAL, SHIFTED, LABELLED = 80, 120, 110  # tickets before and after the launch of the new product; of the latter those that people label
+NORMAL, SHIFTED, LABELLED = (
+    80,
+    120,
+    110,
+)  # tickets before and after the launch of the new product; of the latter those that people label
 PORTS = 100  # above those of params.yaml, so that the demo runs beside the real thing
 PATIENCE = 1800.0  # seconds for the canary's traffic
 # What differs from params.yaml: an hour of the loop passes in a minute. What is trained, and how, does not differ.
@@ -32,7 +38,10 @@ CHANGES = {
 def run() -> None:
     """Play the demo to its end and leave its servers up; AnnealError when a step does not come to what it should."""
     if not (Path("models") / TASK / "adapter").exists():
-        raise AnnealError(f"the demo starts from the model of `make pipeline`, and there is none yet: run `make pipeline MODEL={TASK}` first.")
+        raise AnnealError(
+            "the demo starts from the model of `make pipeline`, and there is none yet: run `make pipeline "
+            f"MODEL={TASK}` first."
+        )
     started = time.monotonic()
     demo = Demo(_workspace())
     demo.say("a copy of the project", f"{HOME}/ with its own ports, registry and records; nothing of yours is touched")
@@ -54,26 +63,51 @@ def run() -> None:
 
 
 def _workspace() -> Path:
-    """A fresh copy of the project's files, which finds what this checkout has computed; an earlier demo's servers are stopped."""
+    """A fresh copy of the project's files, which finds what this checkout has computed; an earlier demo's servers
+    are stopped.
+    """
     from ruamel.yaml import YAML
 
     if HOME.exists():
-        subprocess.run([sys.executable, "-m", "tasks.serve.local", "down"], cwd=HOME, env=_environment(), check=False, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "tasks.serve.local", "down"],
+            cwd=HOME,
+            env=_environment(),
+            check=False,
+            capture_output=True,
+        )
         shutil.rmtree(HOME)
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True).stdout.decode().split("\0")
+    listed = (
+        subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True
+        )
+        .stdout.decode()
+        .split("\0")
+    )
     for name in filter(lambda name: name and Path(name).is_file(), listed):
         (HOME / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(name, HOME / name)
-    shutil.copytree("data/seed", HOME / "data/seed", dirs_exist_ok=True)  # with what has been harvested, which git does not know
+    shutil.copytree(
+        "data/seed", HOME / "data/seed", dirs_exist_ok=True
+    )  # with what has been harvested, which git does not know
     yaml = YAML()
     params = yaml.load(Path("params.yaml").read_text(encoding="utf-8"))
     for section, values in CHANGES.items():
         params[section].update(values)
-    for section, port in (("deploy", "port"), ("gateway", "port"), ("servers", "prefect_port"), ("servers", "mlflow_port")):
+    for section, port in (
+        ("deploy", "port"),
+        ("gateway", "port"),
+        ("servers", "prefect_port"),
+        ("servers", "mlflow_port"),
+    ):
         params[section][port] += PORTS
     with (HOME / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
-    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=demo", "-c", "user.email=demo@example.com", "commit", "-qm", "the demo's copy"]):
+    for words in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=demo", "-c", "user.email=demo@example.com", "commit", "-qm", "the demo's copy"],
+    ):
         subprocess.run(["git", *words], cwd=HOME, check=True)
     dag.share_results(HOME)
     return HOME
@@ -81,7 +115,9 @@ def _workspace() -> Path:
 
 def _environment() -> dict[str, str]:
     """The user's, without what points at servers of theirs."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "ANNEAL_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "ANNEAL_"))
+    }
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
@@ -143,15 +179,26 @@ class Demo:
 
         self.say(title, f"{len(tickets)} requests")
         with ThreadPoolExecutor(8) as pool:
-            answers = list(track(pool.map(self.ask, tickets), description="asking", total=len(tickets), console=self.console))
+            answers = list(
+                track(pool.map(self.ask, tickets), description="asking", total=len(tickets), console=self.console)
+            )
         valid = [answer for answer in answers if answer["valid"]]
-        right = sum(answer["result"]["category"] == ticket["category"] for ticket, answer in zip(tickets, answers, strict=True) if answer["valid"])
+        right = sum(
+            answer["result"]["category"] == ticket["category"]
+            for ticket, answer in zip(tickets, answers, strict=True)
+            if answer["valid"]
+        )
         served = sorted({answer["version"] for answer in answers})
-        self.console.print(f"answered by version {', '.join(served)}: {len(valid)} of {len(answers)} valid, category right in {right / len(answers):.0%}")
+        self.console.print(
+            f"answered by version {', '.join(served)}: {len(valid)} of {len(answers)} valid, category right in "
+            f"{right / len(answers):.0%}"
+        )
 
     def ask(self, ticket: dict) -> dict:
         """The gateway's answer to one ticket."""
-        found = self.client.post(f"/tasks/{TASK}", json={"input": {"subject": ticket["subject"], "body": ticket["body"]}})
+        found = self.client.post(
+            f"/tasks/{TASK}", json={"input": {"subject": ticket["subject"], "body": ticket["body"]}}
+        )
         if found.status_code != 200:
             raise AnnealError(f"the gateway answered {found.status_code} to ticket {ticket['id']}: {found.text[:200]}")
         self.asked[ticket["id"]] = found.json()["request_id"]
@@ -162,23 +209,32 @@ class Demo:
         time.sleep(2)  # the records are written behind the answers
         self.python("monitor", "flows.monitor", TASK)
         newest = self.rows("checks")[-1]
-        self.console.print(f"[bold]{'ALARM' if newest['alarm'] else 'no alarm'}[/bold]  report: {HOME / newest['report']}")
+        self.console.print(
+            f"[bold]{'ALARM' if newest['alarm'] else 'no alarm'}[/bold]  report: {HOME / newest['report']}"
+        )
         if bool(newest["alarm"]) != expect_alarm:
-            raise AnnealError(f"the demo expected {'an' if expect_alarm else 'no'} alarm here; the report says what was seen: {newest['report']}.")
+            raise AnnealError(
+                f"the demo expected {'an' if expect_alarm else 'no'} alarm here; the report says what was seen: "
+                f"{newest['report']}."
+            )
 
     def label(self, labels: dict[str, dict]) -> None:
         """People look at some of the answers and say what they should have been: late labels, as feedback."""
         chosen = [ticket for ticket in self.asked if ticket in labels][:LABELLED]
         self.say("labels arrive late", f"{len(chosen)} corrected answers as feedback")
         for ticket in chosen:
-            self.client.post("/feedback", json={"request_id": self.asked[ticket], "correction": labels[ticket]}).raise_for_status()
+            self.client.post(
+                "/feedback", json={"request_id": self.asked[ticket], "correction": labels[ticket]}
+            ).raise_for_status()
         self.python("monitor, with labels", "flows.monitor", TASK)
 
     def canary(self, fresh: list[dict], old: list[dict]) -> None:
         """Go on with the traffic of the new world until the reconciler has promoted the challenger or taken it back."""
         traffic = self._endless([*fresh, *old])
         end = time.monotonic() + PATIENCE
-        while not (closed := [row for row in self.rows("decisions") if row["kind"] == "canary" and row["verdict"] != "opened"]):
+        while not (
+            closed := [row for row in self.rows("decisions") if row["kind"] == "canary" and row["verdict"] != "opened"]
+        ):
             if time.monotonic() > end:
                 raise AnnealError("the canary came to no verdict; `make decisions` and the reconciler's log say why.")
             self.send("canary: both versions answer", [next(traffic) for _ in range(24)])

@@ -1,4 +1,6 @@
-"""The flows that Prefect starts by itself, `monitor` and `retrain`: their entrypoints. Importing this imports Prefect."""
+"""The flows that Prefect starts by itself, `monitor` and `retrain`: their entrypoints. Importing this imports
+Prefect.
+"""
 
 import os
 import signal
@@ -12,13 +14,17 @@ from flows.server import silence_tracebacks
 
 
 def end_with_parent(*_: Any) -> None:
-    """Let a run end with the process that serves it, so that `make down` leaves nothing behind; what stays open is closed by the next one."""
+    """Let a run end with the process that serves it, so that `make down` leaves nothing behind; what stays open is
+    closed by the next one.
+    """
     silence_tracebacks()
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
 
 
 def _follow(parent: int) -> None:
-    """Wait until `parent` is gone, then end what this run has started, and itself as Prefect would: the run is marked as crashed."""
+    """Wait until `parent` is gone, then end what this run has started, and itself as Prefect would: the run is
+    marked as crashed.
+    """
     import psutil
 
     while os.getppid() == parent:

@@ -47,7 +47,9 @@ def champions(table: routes.Table, task: str | None) -> dict[str, routes.Target]
     if task is None:
         return served
     if task not in served:
-        there = f"there are: {', '.join(served)}" if served else "nothing is served yet (`make up`, then `make pipeline`)"
+        there = (
+            f"there are: {', '.join(served)}" if served else "nothing is served yet (`make up`, then `make pipeline`)"
+        )
         raise AnnealError(f"{routes.TABLE} has no champion of the task `{task}`; {there}.")
     return {task: served[task]}
 
@@ -56,24 +58,35 @@ def publish(found: Check) -> None:
     """The artifact `monitor-<task>`: verdict, reasons, figures and the report's path."""
     from prefect.artifacts import create_markdown_artifact
 
-    create_markdown_artifact(markdown(found), key=f"monitor-{found.task}".replace("_", "-").lower(), description=f"monitor of {found.task}, version {found.version}")
+    create_markdown_artifact(
+        markdown(found),
+        key=f"monitor-{found.task}".replace("_", "-").lower(),
+        description=f"monitor of {found.task}, version {found.version}",
+    )
 
 
 def markdown(found: Check) -> str:
     """A check as a person reads it in the UI."""
     reasons = "\n".join(f"- {reason}" for reason in found.reasons) or "- nothing has changed"
-    evidence = "\n".join(f"| {what} | 10^{value:.1f} |" for what, value in sorted(found.evidence.items(), key=lambda item: -item[1]))
+    evidence = "\n".join(
+        f"| {what} | 10^{value:.1f} |" for what, value in sorted(found.evidence.items(), key=lambda item: -item[1])
+    )
     numbers = "\n".join(f"| {name} | {value:.4g} |" for name, value in found.figures.items())
     report = f"Report: `{found.report}`" if found.report else "No report."
     return (
         f"## {found.task}, version {found.version}: {'alarm' if found.alarm else 'no alarm'}\n\n{reasons}\n\n"
-        f"{found.requests} requests looked at for the first time. {report}\n\n| what | evidence |\n|---|---|\n{evidence}\n\n| figure | value |\n|---|---|\n{numbers}\n"
+        f"{found.requests} requests looked at for the first time. {report}\n\n| what | evidence |\n|---|---|\n"
+        f"{evidence}\n\n| figure | value |\n|---|---|\n{numbers}\n"
     )
 
 
 def show(found: Check) -> None:
     """Print what was found in a few lines."""
-    print(f"{found.task}, version {found.version}: {'ALARM' if found.alarm else 'no alarm'} ({found.requests} new requests)", flush=True)
+    print(
+        f"{found.task}, version {found.version}: {'ALARM' if found.alarm else 'no alarm'} ({found.requests} new "
+        "requests)",
+        flush=True,
+    )
     for reason in found.reasons:
         print(f"  {reason}", flush=True)
     if found.report:

@@ -1,4 +1,6 @@
-"""One flow run per `make pipeline`: the DAG of dvc.yaml stage by stage, then gate, register, deploy, release and the report."""
+"""One flow run per `make pipeline`: the DAG of dvc.yaml stage by stage, then gate, register, deploy, release and the
+report.
+"""
 
 import argparse
 import logging
@@ -22,7 +24,9 @@ GRACE = 5.0  # seconds after Ctrl-C
 
 
 def run(model: str) -> None:
-    """Take the row `model` and everything above it to production; AnnealError with the reasons when it does not get there."""
+    """Take the row `model` and everything above it to production; AnnealError with the reasons when it does not get
+    there.
+    """
     params = checks.ready(model, lambda line: print(line, flush=True))
     dag.check_lock()
     tracking.check()
@@ -37,7 +41,9 @@ def run(model: str) -> None:
 
 
 def _only_one() -> Any:
-    """The lock of this checkout's pipeline; a second run waits and says so. The kernel lets go of it when its holder dies."""
+    """The lock of this checkout's pipeline; a second run waits and says so. The kernel lets go of it when its holder
+    dies.
+    """
     from filelock import FileLock, Timeout
 
     PIPELINE_LOCK.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +51,10 @@ def _only_one() -> Any:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print("another `make pipeline` is running in this checkout; waiting for it to end, then using what it made", flush=True)
+        print(
+            "another `make pipeline` is running in this checkout; waiting for it to end, then using what it made",
+            flush=True,
+        )
         lock.acquire()
     return lock
 
@@ -81,7 +90,9 @@ def _run_flow(params: settings.Params, model: str) -> None:
 
 
 def _task_runs(steps: Any) -> tuple[Any, Any]:
-    """(stage, step): the two kinds of task run, each named for what it does, retried where a server or a hub did not answer."""
+    """(stage, step): the two kinds of task run, each named for what it does, retried where a server or a hub did not
+    answer.
+    """
     from prefect import task
     from prefect.cache_policies import NO_CACHE
     from prefect.logging import get_run_logger
@@ -92,11 +103,20 @@ def _task_runs(steps: Any) -> tuple[Any, Any]:
     def may_pass(_task: object, _run: object, state: Any) -> bool:
         return isinstance(state.result(raise_on_failure=False), TransientError)
 
-    kind = task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=5, retry_condition_fn=may_pass)
+    kind = task(
+        task_run_name="{name}",
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=2,
+        retry_delay_seconds=5,
+        retry_condition_fn=may_pass,
+    )
 
     def finished(name: str, ran: bool, started: float) -> Any:
         steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
-        return Completed(name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed")
+        return Completed(
+            name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed"
+        )
 
     @kind
     def stage(name: str) -> Any:
@@ -117,7 +137,9 @@ def _task_runs(steps: Any) -> tuple[Any, Any]:
 
 
 def _leave_soon(*_: object) -> None:
-    """On Ctrl-C: stop as usual, but within seconds. An ephemeral server got the signal too, and Prefect would wait for its answer, holding our lock."""
+    """On Ctrl-C: stop as usual, but within seconds. An ephemeral server got the signal too, and Prefect would wait
+    for its answer, holding our lock.
+    """
 
     def leave() -> None:
         print(f"error: {edge.STOPPED}", file=sys.stderr, flush=True)

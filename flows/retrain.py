@@ -78,7 +78,9 @@ def served(params: settings.Params, task: str | None) -> list[str]:
     """The rows of models to decide about: `task`, or those that have a champion."""
     if task is not None:
         return [settings.model_of(params, task) and task]
-    return [name for name, routed in routes.read().tasks.items() if name in params.models and "champion" in routed.targets]
+    return [
+        name for name, routed in routes.read().tasks.items() if name in params.models and "champion" in routed.targets
+    ]
 
 
 def decide(task: str | None, say: Callable[[str], object], show: Callable[[Engine, str], object]) -> dict[str, str]:
@@ -87,7 +89,9 @@ def decide(task: str | None, say: Callable[[str], object], show: Callable[[Engin
     engine = database.connect()
     try:
         with only_one() as mine:
-            if mine and (killed := records.close_killed(engine, ALIVE.stat().st_mtime if ALIVE.exists() else 0.0, time.time())):
+            if mine and (
+                killed := records.close_killed(engine, ALIVE.stat().st_mtime if ALIVE.exists() else 0.0, time.time())
+            ):
                 say(f"{killed} retraining(s) had been killed")
             book.prune(engine, params.records.retention_days, time.time())
             return {name: consider(engine, params, name, mine, say, show) for name in served(params, task)}
@@ -97,7 +101,9 @@ def decide(task: str | None, say: Callable[[str], object], show: Callable[[Engin
 
 @contextmanager
 def only_one() -> Iterator[bool]:
-    """True while the lock is ours, False when another process retrains. The kernel lets go of it when its holder dies."""
+    """True while the lock is ours, False when another process retrains. The kernel lets go of it when its holder
+    dies.
+    """
     from filelock import FileLock, Timeout
 
     LOCK.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +119,14 @@ def only_one() -> Iterator[bool]:
         lock.release()
 
 
-def consider(engine: Engine, params: settings.Params, task: str, mine: bool, say: Callable[[str], object], show: Callable[[Engine, str], object]) -> str:
+def consider(
+    engine: Engine,
+    params: settings.Params,
+    task: str,
+    mine: bool,
+    say: Callable[[str], object],
+    show: Callable[[Engine, str], object],
+) -> str:
     """Decide about one task, write it down, and do it when the answer is yes; what came of it in a few words."""
     now = time.time()
     asked = records.open_commands(engine, task)
@@ -135,7 +148,9 @@ def consider(engine: Engine, params: settings.Params, task: str, mine: bool, say
         return carry_out(engine, params, task, number, known.champion, say)
 
 
-def carry_out(engine: Engine, params: settings.Params, task: str, number: int, champion: str | None, say: Callable[[str], object]) -> str:
+def carry_out(
+    engine: Engine, params: settings.Params, task: str, number: int, champion: str | None, say: Callable[[str], object]
+) -> str:
     """Harvest, run the pipeline, and close the retraining with what came of it."""
     outcome = f"{FAILED}: it was stopped"
     try:
@@ -163,7 +178,11 @@ def told(task: str, champion: str | None) -> str:
         return f"held back: version {registry['version']} was rolled back before"
     if registry["version"] == champion:
         return f"nothing new: version {champion} stays"
-    return f"promoted: version {registry['version']}" if "champion" in registry["aliases"] else f"canary: version {registry['version']}"
+    return (
+        f"promoted: version {registry['version']}"
+        if "champion" in registry["aliases"]
+        else f"canary: version {registry['version']}"
+    )
 
 
 @contextmanager
@@ -197,7 +216,11 @@ def main() -> None:
     """`python -m flows.retrain triage`."""
     parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=run.__doc__)
     parser.add_argument("task", nargs="?", help="a row of `models` in params.yaml; all that are served when not given")
-    parser.add_argument("--now", action="store_true", help="ask by hand: the cool-down does not hold, pause, budget, canary and a running one do")
+    parser.add_argument(
+        "--now",
+        action="store_true",
+        help="ask by hand: the cool-down does not hold, pause, budget, canary and a running one do",
+    )
     options = parser.parse_args()
     sys.exit(edge.guarded(lambda: run(options.task, options.now)))
 

@@ -1,4 +1,6 @@
-"""Serves the flows on their schedules, starts what people ask for at once, and repeats what crashed: `python -m flows.schedules`."""
+"""Serves the flows on their schedules, starts what people ask for at once, and repeats what crashed: `python -m
+flows.schedules`.
+"""
 
 import os
 import sys
@@ -52,7 +54,9 @@ def prepare(params: settings.Params) -> None:
 
 
 def paused(flow: str) -> tuple[bool, set[str]]:
-    """Whether a person has paused the deployment `flow/every`, and which of its schedules: applied anew, it would forget both."""
+    """Whether a person has paused the deployment `flow/every`, and which of its schedules: applied anew, it would
+    forget both.
+    """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
@@ -73,20 +77,29 @@ def deployment(params: settings.Params, flow: str, is_paused: bool = False, off:
     schedules = [Interval(timedelta(minutes=minutes), slug="every", active="every" not in off)]
     if flow == "retrain" and params.retrain.cron:
         schedules.append(Cron(params.retrain.cron, timezone="UTC", slug="cron", active="cron" not in off))
-    words = {"monitor": "Checks each task that is served for drift and quality.", "retrain": "Decides about retraining, and does it when the answer is yes."}[flow]
+    words = {
+        "monitor": "Checks each task that is served for drift and quality.",
+        "retrain": "Decides about retraining, and does it when the answer is yes.",
+    }[flow]
     # By module, not by file: by file its folder would come first on the path.
     more = {"description": words, "tags": ["anneal"], "paused": is_paused, "enforce_parameter_schema": False}
     return RunnerDeployment.from_entrypoint(f"flows.deployed.{flow}", NAME, schedules=schedules, **more)
 
 
 def forget_late_runs() -> int:
-    """Delete runs that were due while nobody served: one decision now says as much as all of them. Returns their number."""
+    """Delete runs that were due while nobody served: one decision now says as much as all of them. Returns their
+    number.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 
     with get_client(sync_client=True) as client:
         # Scheduled by their schedule and due; what a person asked for stays.
-        due = FlowRunFilter(state={"type": {"any_": ["SCHEDULED"]}}, expected_start_time={"before_": datetime.now(UTC)}, tags={"all_": ["auto-scheduled"]})
+        due = FlowRunFilter(
+            state={"type": {"any_": ["SCHEDULED"]}},
+            expected_start_time={"before_": datetime.now(UTC)},
+            tags={"all_": ["auto-scheduled"]},
+        )
         late = client.read_flow_runs(flow_run_filter=due, deployment_filter=DeploymentFilter(name={"any_": [NAME]}))
         for found in late:
             client.delete_flow_run(found.id)
@@ -98,26 +111,52 @@ def automations(deployments: list[str]) -> list[Any]:
     from prefect.automations import Automation, ChangeFlowRunState, EventTrigger, Posture, RunDeployment
 
     ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled")}
-    ours = {"prefect.resource.role": "deployment", "prefect.resource.id": [f"prefect.deployment.{found}" for found in deployments]}
+    ours = {
+        "prefect.resource.role": "deployment",
+        "prefect.resource.id": [f"prefect.deployment.{found}" for found in deployments],
+    }
     runs = {"prefect.resource.id": "prefect.flow-run.*"}
     silent = EventTrigger(
-        match=runs, match_related=ours, for_each={"prefect.resource.id"}, posture=Posture.Proactive, threshold=1, within=timedelta(seconds=SILENCE),
-        after={"prefect.flow-run.heartbeat"}, expect={"prefect.flow-run.heartbeat", *ends},
-    )  # fmt: skip
+        match=runs,
+        match_related=ours,
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=timedelta(seconds=SILENCE),
+        after={"prefect.flow-run.heartbeat"},
+        expect={"prefect.flow-run.heartbeat", *ends},
+    )
     crashed = EventTrigger(
-        match=runs, match_related=ours, for_each={"related:deployment:prefect.resource.id"}, posture=Posture.Reactive, threshold=1, within=timedelta(seconds=AGAIN_WITHIN),
+        match=runs,
+        match_related=ours,
+        for_each={"related:deployment:prefect.resource.id"},
+        posture=Posture.Reactive,
+        threshold=1,
+        within=timedelta(seconds=AGAIN_WITHIN),
         expect={"prefect.flow-run.Crashed"},
-    )  # fmt: skip
+    )
     gone = ChangeFlowRunState(state="CRASHED", message="It gave no sign of life: its process was killed.")
     again = RunDeployment(source="inferred", schedule_after=timedelta(seconds=AGAIN_AFTER))
     return [
-        Automation(name=SILENT, description="A run whose process was killed does not stay Running for ever.", trigger=silent, actions=[gone]),
-        Automation(name=CRASHED, description="At most once an hour for each deployment; its schedule does the rest.", trigger=crashed, actions=[again]),
+        Automation(
+            name=SILENT,
+            description="A run whose process was killed does not stay Running for ever.",
+            trigger=silent,
+            actions=[gone],
+        ),
+        Automation(
+            name=CRASHED,
+            description="At most once an hour for each deployment; its schedule does the rest.",
+            trigger=crashed,
+            actions=[again],
+        ),
     ]
 
 
 def automate(deployments: list[str]) -> None:
-    """Put the automations on the server: made when they are not there, brought up to date when they are; one that a person disabled stays so."""
+    """Put the automations on the server: made when they are not there, brought up to date when they are; one that a
+    person disabled stays so.
+    """
     from prefect.automations import Automation
 
     for wanted in automations(deployments):
@@ -131,7 +170,9 @@ def automate(deployments: list[str]) -> None:
 
 
 def follow_commands(pause: float = 1.0) -> None:
-    """Start a decision as soon as somebody asks for a retraining, a pause or its end on the dashboard; never returns."""
+    """Start a decision as soon as somebody asks for a retraining, a pause or its end on the dashboard; never
+    returns.
+    """
     import httpx
     from prefect.exceptions import PrefectException
     from sqlalchemy.exc import SQLAlchemyError

@@ -18,7 +18,9 @@ def choose(servers: Servers) -> str | None:
     """
     os.environ["PREFECT_HOME"] = environment.prefect_home()
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL")  # an ephemeral server would print every busy moment of SQLite
+    os.environ.setdefault(
+        "PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL"
+    )  # an ephemeral server would print every busy moment of SQLite
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     url = os.environ.get("PREFECT_API_URL")
     if url:
@@ -44,9 +46,15 @@ def _ask(url: str) -> None:
         answer.raise_for_status()
         found = answer.json()
     except (httpx.HTTPError, ValueError) as error:
-        raise TransientError(f"the Prefect server at {url} does not answer ({type(error).__name__}): start it (`make up`), or unset PREFECT_API_URL.") from None
+        raise TransientError(
+            f"the Prefect server at {url} does not answer ({type(error).__name__}): start it (`make up`), or unset "
+            "PREFECT_API_URL."
+        ) from None
     if str(found).split(".")[:2] != version("prefect").split(".")[:2]:
-        raise AnnealError(f"the Prefect server at {url} is version {found}, this client is {version('prefect')}: use a server of the same minor version.")
+        raise AnnealError(
+            f"the Prefect server at {url} is version {found}, this client is {version('prefect')}: use a server of "
+            "the same minor version."
+        )
 
 
 def checkout_tag() -> str:
@@ -55,7 +63,9 @@ def checkout_tag() -> str:
 
 
 def bury_killed_runs() -> int:
-    """Mark pipelines of this checkout that are Running though nothing runs them (the pipeline's lock is ours) as Crashed; their number."""
+    """Mark pipelines of this checkout that are Running though nothing runs them (the pipeline's lock is ours) as
+    Crashed; their number.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
     from prefect.runtime import flow_run
@@ -66,7 +76,11 @@ def bury_killed_runs() -> int:
         found = client.read_flow_runs(flow_run_filter=wanted, flow_filter=FlowFilter(name={"any_": ["pipeline"]}))
         dead = [run for run in found if str(run.id) != flow_run.id]  # it is asked from within one
         for run in dead:
-            client.set_flow_run_state(run.id, Crashed(message="The process was killed; a later run of this checkout found it gone."), force=True)
+            client.set_flow_run_state(
+                run.id,
+                Crashed(message="The process was killed; a later run of this checkout found it gone."),
+                force=True,
+            )
     _end_orphaned_servers()
     return len(dead)
 
@@ -77,10 +91,17 @@ def _end_orphaned_servers() -> None:
 
     for process in psutil.process_iter(["ppid", "cmdline", "uids"]):
         command = process.info["cmdline"] or []
-        if process.info["ppid"] != 1 or not any("prefect.server.api.server" in word for word in command) or process.info["uids"].real != os.getuid():
+        if (
+            process.info["ppid"] != 1
+            or not any("prefect.server.api.server" in word for word in command)
+            or process.info["uids"].real != os.getuid()
+        ):
             continue
         try:
-            if process.environ().get("PREFECT_HOME") == os.environ["PREFECT_HOME"] and "ANNEAL_RUN" not in process.environ():  # not the one of `make up`
+            if (
+                process.environ().get("PREFECT_HOME") == os.environ["PREFECT_HOME"]
+                and "ANNEAL_RUN" not in process.environ()
+            ):  # not the one of `make up`
                 process.terminate()
         except psutil.Error:
             continue  # it ended by itself
@@ -93,7 +114,9 @@ def silence_tracebacks() -> None:
 
 
 class Plain(logging.Filter):
-    """Leaves the sentence of a user's mistake as the last thing that is said: no traceback with it, no farewell of the server after it."""
+    """Leaves the sentence of a user's mistake as the last thing that is said: no traceback with it, no farewell of
+    the server after it.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """False for the ephemeral server's farewell; a record of a user's mistake is shortened."""

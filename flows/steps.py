@@ -1,4 +1,6 @@
-"""The steps after the DAG: gate, register, deploy, release, report. Plain methods; flows/pipeline.py makes task runs of them."""
+"""The steps after the DAG: gate, register, deploy, release, report. Plain methods; flows/pipeline.py makes task runs
+of them.
+"""
 
 import json
 import shlex
@@ -72,7 +74,9 @@ class Steps:
         return known is None
 
     def _registered(self, tags: dict[str, str], known: Version | None) -> Version:
-        """The version, made when it is not `known`: with its figures, and with what the monitor will compare the traffic with."""
+        """The version, made when it is not `known`: with its figures, and with what the monitor will compare the
+        traffic with.
+        """
         metrics = read_json(self.reports / "evaluate" / "metrics.json")
         flat = {f"{who}_{name}": value for who in ("parent", "tuned") for name, value in metrics[who].items()}
         if known is not None:
@@ -83,7 +87,13 @@ class Steps:
             measured, reference = Path(folder) / "evaluate", Path(folder) / "reference"
             shutil.copytree(self.reports / "evaluate", measured)
             shutil.copy(self.reports / "predict" / "predictions.jsonl", measured)
-            write_reference(Path(f"data/prepared/{self.model.dataset}"), self.reports / "predict", self.model.evaluate.labels, self.params.monitor.reference_rows, reference)
+            write_reference(
+                Path(f"data/prepared/{self.model.dataset}"),
+                self.reports / "predict",
+                self.model.evaluate.labels,
+                self.params.monitor.reference_rows,
+                reference,
+            )
             version = promotion.register(self.name, self.adapter, measured, tags, flat, reference)
         decisions.note(Decision(self.name, "gate", tags["gate"], self.verdict.reasons, {"version": version.version}))
         return version
@@ -98,7 +108,9 @@ class Steps:
         return True
 
     def release(self) -> bool:
-        """Open a canary beside the champion, or promote at once where there is nothing to compare with or no traffic to compare on."""
+        """Open a canary beside the champion, or promote at once where there is nothing to compare with or no traffic
+        to compare on.
+        """
         outcome = acts.release(self.version, self.params.release, self._gateway())
         if isinstance(outcome, Refused):
             raise AnnealError(outcome.words)
@@ -107,7 +119,9 @@ class Steps:
         return outcome.changed
 
     def _gateway(self) -> gateway.Presence | None:
-        """Whether there is traffic, waited for where it decides something; before the lock, which nobody should hold for so long."""
+        """Whether there is traffic, waited for where it decides something; before the lock, which nobody should hold
+        for so long.
+        """
         champion = registry.alias(self.name, "champion")
         if champion is None or champion.version == self.version.version or self.params.release.canary == "off":
             return None
@@ -131,7 +145,10 @@ class Steps:
         """All that is said at the end, as one JSON object."""
         evaluate = self.reports / "evaluate"
         metrics = read_json(evaluate / "metrics.json")
-        paces = {who: read_json(place / "timing.json")["seconds_per_answer"] for who, place in (("parent", self.reports / "baseline"), ("tuned", self.reports / "predict"))}
+        paces = {
+            who: read_json(place / "timing.json")["seconds_per_answer"]
+            for who, place in (("parent", self.reports / "baseline"), ("tuned", self.reports / "predict"))
+        }
         return {
             "model": self.name,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -147,7 +164,9 @@ class Steps:
             "registry": {
                 "name": self.name,
                 "version": self.version.version,
-                "aliases": [which for which, number in registry.aliases(self.name).items() if number == self.version.version],
+                "aliases": [
+                    which for which, number in registry.aliases(self.name).items() if number == self.version.version
+                ],
             }
             if self.version
             else None,
@@ -165,8 +184,16 @@ class Steps:
             "card": f"model_cards/{self.name}.md",
             "Data Docs": f"reports/{data}/raw/index.html, reports/{data}/prepared/index.html",
             "what is trained on": str(self.reports / "train" / "xray.html"),
-            **({"gateway": f"{door}/v1 and {door}/tasks/{self.name} (`make key NAME=…`)", "dashboard": f"{door}/dashboard"} if runs else {}),
-            "MLflow": tracking.redacted(tracking.tracking_uri()) + f" (`make up`: http://127.0.0.1:{self.params.servers.mlflow_port})",
+            **(
+                {
+                    "gateway": f"{door}/v1 and {door}/tasks/{self.name} (`make key NAME=…`)",
+                    "dashboard": f"{door}/dashboard",
+                }
+                if runs
+                else {}
+            ),
+            "MLflow": tracking.redacted(tracking.tracking_uri())
+            + f" (`make up`: http://127.0.0.1:{self.params.servers.mlflow_port})",
             "Prefect": f"`make up`: http://127.0.0.1:{self.params.servers.prefect_port}",
         }
 
@@ -188,7 +215,9 @@ def parity_file(artifact: str) -> Path:
 
 
 def endpoint(name: str, version: str) -> dict | None:
-    """Where `version` of `name` answers (the champion, when that one does not), with a line to try it; None when none does."""
+    """Where `version` of `name` answers (the champion, when that one does not), with a line to try it; None when
+    none does.
+    """
     targets = routes.read().tasks.get(name, routes.Task()).targets
     target = next((found for found in targets.values() if found.version == version), targets.get("champion"))
     if target is None:
@@ -197,9 +226,16 @@ def endpoint(name: str, version: str) -> dict | None:
     with rows.open(encoding="utf-8") as file:
         example = json.loads(file.readline())
     body = {"model": target.model, "temperature": 0, "max_tokens": 128, "messages": example["messages"]}
-    curl = f"curl -s {target.url}/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body, ensure_ascii=False))}"
+    curl = (
+        f"curl -s {target.url}/chat/completions -H 'Content-Type: application/json' -d "
+        f"{shlex.quote(json.dumps(body, ensure_ascii=False))}"
+    )
     file = parity_file(target.artifact)
-    same = {key: value for key, value in read_json(file).items() if key in ("share", "prompts", "identical")} if file.exists() else None
+    same = (
+        {key: value for key, value in read_json(file).items() if key in ("share", "prompts", "identical")}
+        if file.exists()
+        else None
+    )
     return {"url": target.url, "model": target.model, "version": target.version, "curl": curl, "parity": same}
 
 
@@ -208,5 +244,7 @@ def commit() -> str:
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
     if head.returncode:
         return ""
-    dirty = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True).stdout.strip()
+    dirty = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
+    ).stdout.strip()
     return head.stdout.strip() + ("+" if dirty else "")

@@ -6,7 +6,9 @@ from tasks.gate import Check
 
 
 def show(steps: Any) -> None:
-    """Print stages, figures, verdict, registry, endpoint and where to look; only the stages when the run ended early."""
+    """Print stages, figures, verdict, registry, endpoint and where to look; only the stages when the run ended
+    early.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -26,14 +28,26 @@ def show(steps: Any) -> None:
     for check in gate["checks"]:
         console.print(f"          {Check(**check)}", markup=False)
     if gate["held_back"]:
-        console.print("          this version was rolled back; `make decisions` shows why, and `make promote` promotes it all the same")
+        console.print(
+            "          this version was rolled back; `make decisions` shows why, and `make promote` promotes it all "
+            "the same"
+        )
     if registry := summary["registry"]:
-        console.print(f"registry  {registry['name']} version {registry['version']}  {' '.join('@' + alias for alias in registry['aliases'])}", markup=False)
+        console.print(
+            f"registry  {registry['name']} version {registry['version']}  "
+            f"{' '.join('@' + alias for alias in registry['aliases'])}",
+            markup=False,
+        )
     for words in summary["release"]:
         console.print(f"release   {words}; `make decisions` shows why", markup=False)
     if endpoint := summary["endpoint"]:
         parity = endpoint["parity"]
-        agrees = f", agrees with transformers on {parity['share']:.1%} of the tokens of {parity['prompts']} answers ({parity['identical']} identical)" if parity else ""
+        agrees = (
+            f", agrees with transformers on {parity['share']:.1%} of the tokens of {parity['prompts']} answers "
+            f"({parity['identical']} identical)"
+            if parity
+            else ""
+        )
         console.print(f"endpoint  {endpoint['url']}  model {endpoint['model']} (version {endpoint['version']}){agrees}")
         console.print(f"try it    {endpoint['curl']}", markup=False)
     for label, place in summary["where"].items():
@@ -44,7 +58,12 @@ def _figures(evaluation: dict) -> Any:
     from rich.table import Table
 
     table = Table(title=f"{evaluation['rows']} held-out rows", title_justify="left")
-    for header, side in (("measure", "left"), ("parent", "right"), ("tuned", "right"), (f"{100 * evaluation['intervals']['confidence']:g} % interval", "right")):
+    for header, side in (
+        ("measure", "left"),
+        ("parent", "right"),
+        ("tuned", "right"),
+        (f"{100 * evaluation['intervals']['confidence']:g} % interval", "right"),
+    ):
         table.add_column(header, justify=side)
     for name, value in evaluation["tuned"].items():
         low, high = evaluation["intervals"]["tuned"][name]

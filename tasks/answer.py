@@ -1,8 +1,10 @@
-"""What an answer is: the one place that writes it for training, reads it back, says what is wrong with it and whether it is right.
+"""What an answer is: the one place that writes it for training, reads it back, says what is wrong with it and whether
+it is right.
 
 An answer is a mapping of columns to texts, whatever the model writes: a JSON object (`answer: [category, reply]`), or a
-text that a template makes of columns (`answer: "{{ reply }}"`). A template of plain words and columns is read backwards,
-so a text answer has the same columns as the rows; one that computes something reads as the single column `text`.
+text that a template makes of columns (`answer: "{{ reply }}"`). A template of plain words and columns is read
+backwards, so a text answer has the same columns as the rows; one that computes something reads as the single column
+`text`.
 """
 
 import json
@@ -58,7 +60,9 @@ class JsonAnswer:
         return json.dumps({column: row[column] for column in self.columns}, ensure_ascii=False)
 
     def read(self, text: str) -> dict[str, str] | None:
-        """The object's columns; None for what is not exactly one object, repeats a key, lacks a column, or holds half a character."""
+        """The object's columns; None for what is not exactly one object, repeats a key, lacks a column, or holds
+        half a character.
+        """
         try:
             value = json.loads(text, object_pairs_hook=_without_repeats)
         except (ValueError, RecursionError):  # a model that repeats itself writes a thousand brackets
@@ -88,11 +92,15 @@ class TextAnswer:
         return pieces is not None and any(piece.kind == "column" for piece in pieces)
 
     def write(self, row: Mapping[str, object]) -> str:
-        """The template filled from `row`; AnnealError for a column that it lacks. An answer that was read as `text` is written as it was."""
+        """The template filled from `row`; AnnealError for a column that it lacks. An answer that was read as `text`
+        is written as it was.
+        """
         return str(row[TEXT]) if not self.is_invertible and set(row) == {TEXT} else template.render(self.template, row)
 
     def read(self, text: str) -> dict[str, str] | None:
-        """The template's columns; None for a blank text, and for one that the template does not make in exactly one way."""
+        """The template's columns; None for a blank text, and for one that the template does not make in exactly one
+        way.
+        """
         text = text.strip()
         if not text or has_half_character(text):
             return None
@@ -129,7 +137,9 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
 
 
 def agrees(said: Mapping[str, str] | None, right: Mapping[str, str], labels: Sequence[str]) -> bool:
-    """Whether an answer as read (None: it was not one) is the right one: in the `labels` that `right` names, in all its columns where there are none."""
+    """Whether an answer as read (None: it was not one) is the right one: in the `labels` that `right` names, in all
+    its columns where there are none.
+    """
     if said is None:
         return False
     return all(column in said and same(said[column], right[column]) for column in compared(right, labels))

@@ -21,12 +21,16 @@ class Answers:
 
 
 def load(weights: Path, adapter: Path | None = None) -> Any:
-    """The model in `weights/`, under the adapter in `adapter/` when there is one, in this machine's precision on the best device."""
+    """The model in `weights/`, under the adapter in `adapter/` when there is one, in this machine's precision on the
+    best device.
+    """
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(weights, dtype=compute_dtype(), attn_implementation=attention())
     make_greedy(model)
-    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))  # see tasks/train/fit.py
+    model.get_output_embeddings().register_forward_pre_hook(
+        lambda _, inputs: (inputs[0].contiguous(),)
+    )  # see tasks/train/fit.py
     if adapter is not None:
         from peft import PeftModel
 
@@ -37,7 +41,9 @@ def load(weights: Path, adapter: Path | None = None) -> Any:
     return model.to(device()).eval()
 
 
-def answer(weights: Path, adapter: Path | None, rows: list[dict], batch_size: int, max_new_tokens: int, what: str) -> Answers:
+def answer(
+    weights: Path, adapter: Path | None, rows: list[dict], batch_size: int, max_new_tokens: int, what: str
+) -> Answers:
     """Greedy answers to `rows`: `{id, messages, expected, row, text, token_ids, finished, nll, tokens}` each.
 
     `nll` is the summed negative log-likelihood (nats) of the expected answer's `tokens` tokens, end of turn included;
@@ -47,7 +53,9 @@ def answer(weights: Path, adapter: Path | None, rows: list[dict], batch_size: in
 
     seed_everything(0)
     tokenizer, model = load_tokenizer(weights), load(weights, adapter)
-    order = sorted(range(len(rows)), key=lambda i: (-len(encode_prompt(tokenizer, rows[i]["messages"])), i))  # longest first: memory trouble shows at once
+    order = sorted(
+        range(len(rows)), key=lambda i: (-len(encode_prompt(tokenizer, rows[i]["messages"])), i)
+    )  # longest first: memory trouble shows at once
     predictions: dict[int, dict] = {}
     started = time.monotonic()
     generating = 0.0
@@ -60,10 +68,21 @@ def answer(weights: Path, adapter: Path | None, rows: list[dict], batch_size: in
             likelihoods = _likelihoods(model, tokenizer, [rows[i] for i in places])
             for i, text, likelihood in zip(places, texts, likelihoods, strict=True):
                 row = rows[i]
-                predictions[i] = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"], **text, **likelihood}
+                predictions[i] = {
+                    "id": row["id"],
+                    "messages": row["messages"],
+                    "expected": row["answer"],
+                    "row": row["row"],
+                    **text,
+                    **likelihood,
+                }
             done, passed = len(predictions), time.monotonic() - started
             left = passed / done * (len(rows) - done)
-            print(f"{what}: {done}/{len(rows)} answers, {done / passed:.1f} a second, {left:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{what}: {done}/{len(rows)} answers, {done / passed:.1f} a second, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
     return Answers([predictions[i] for i in range(len(rows))], generating)
 
 
@@ -72,18 +91,25 @@ def _generate(model: Any, tokenizer: Any, dialogues: list[list[dict]], max_new_t
     batch = collate([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts], tokenizer.pad_token_id)
     inputs = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
     ends = stop_ids(tokenizer, model)
-    out = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
+    out = model.generate(
+        **inputs, max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
+    )
     answers = []
     for tokens in out[:, inputs["input_ids"].shape[1] :].tolist():
         end = next((place for place, token in enumerate(tokens) if token in ends), None)
-        answers.append({"text": decode_answer(tokenizer, tokens[:end]), "token_ids": tokens[:end], "finished": end is not None})
+        answers.append(
+            {"text": decode_answer(tokenizer, tokens[:end]), "token_ids": tokens[:end], "finished": end is not None}
+        )
     return answers
 
 
 def _likelihoods(model: Any, tokenizer: Any, rows: list[dict]) -> list[dict]:
     import torch
 
-    batch = {name: value.to(model.device) if hasattr(value, "to") else value for name, value in collate([encode(tokenizer, row) for row in rows], tokenizer.pad_token_id).items()}
+    batch = {
+        name: value.to(model.device) if hasattr(value, "to") else value
+        for name, value in collate([encode(tokenizer, row) for row in rows], tokenizer.pad_token_id).items()
+    }
     labels = batch.pop("labels")[:, 1:]
     found = []
     # (rows, kept, vocabulary) in fp32 would be large; one row at a time it is small.

@@ -1,4 +1,6 @@
-"""Turns a base (a package's file, a folder or a pinned hub revision) into a folder of safetensors that from_pretrained loads."""
+"""Turns a base (a package's file, a folder or a pinned hub revision) into a folder of safetensors that
+from_pretrained loads.
+"""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -27,7 +29,9 @@ class Base(Section):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if [self.package, self.folder, self.hub_id].count(None) != 2:
-            raise ValueError("a base names exactly one source: `package` (with `file`), `folder`, or `hub_id` (with `revision`)")
+            raise ValueError(
+                "a base names exactly one source: `package` (with `file`), `folder`, or `hub_id` (with `revision`)"
+            )
         if self.package and not self.file:
             raise ValueError("a base from a package names the `file` inside it")
         if self.hub_id and not self.revision:
@@ -38,7 +42,8 @@ class Base(Section):
 def base(params: Base, weights: Path) -> None:
     """Verify the source's SHA-256 and write `weights/`: bf16 safetensors, tokenizer, chat template, source.json.
 
-    Raises AnnealError when the source is missing, its hash differs, or it has no chat template that can be trained with.
+    Raises AnnealError when the source is missing, its hash differs, or it has no chat template that can be trained
+    with.
     """
     from transformers import AutoTokenizer
 
@@ -50,14 +55,19 @@ def base(params: Base, weights: Path) -> None:
         _convert(source, folder)
         template = folder / "chat_template.jinja"
         if not template.exists():
-            raise AnnealError(f"base {source.name}: its tokenizer has no chat template; use an instruction-tuned base, or add chat_template.jinja to the folder.")
+            raise AnnealError(
+                f"base {source.name}: its tokenizer has no chat template; use an instruction-tuned base, or add "
+                "chat_template.jinja to the folder."
+            )
         if words := problem(AutoTokenizer.from_pretrained(folder, trust_remote_code=False)):
             raise AnnealError(f"base {source.name}: {words}.")
         write_json(
             folder / "source.json",
             {
                 **params.model_dump(exclude_none=True),
-                "weights_sha256": sha256(folder / "model.safetensors") if (folder / "model.safetensors").exists() else sha256(folder),
+                "weights_sha256": sha256(folder / "model.safetensors")
+                if (folder / "model.safetensors").exists()
+                else sha256(folder),
                 "template_sha256": sha256(template),
             },
         )
@@ -70,7 +80,10 @@ def _locate(params: Base) -> Path:
         try:
             path = Path(distribution(params.package).locate_file(params.file))
         except PackageNotFoundError:
-            raise AnnealError(f"params.yaml: the base's package `{params.package}` is not installed: run `make setup`, or install it in .venv.") from None
+            raise AnnealError(
+                f"params.yaml: the base's package `{params.package}` is not installed: run `make setup`, or install "
+                "it in .venv."
+            ) from None
     elif params.folder:
         path = Path(params.folder).expanduser()
     else:
@@ -82,12 +95,16 @@ def _locate(params: Base) -> Path:
             path = Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=wanted))
         except (HfHubHTTPError, OSError) as error:
             raise TransientError(
-                f"base {params.hub_id}@{params.revision[:8]} could not be fetched from the hub ({type(error).__name__}): check the id, the network and HF_TOKEN."
+                f"base {params.hub_id}@{params.revision[:8]} could not be fetched from the hub "
+                f"({type(error).__name__}): check the id, the network and HF_TOKEN."
             ) from None
     if not path.exists():
         raise AnnealError(f"params.yaml: the base's source {path} does not exist.")
     if path.is_file() and path.suffix not in (".gguf", ".safetensors"):
-        raise AnnealError(f"params.yaml: the base's file {path.name} is neither GGUF nor safetensors (pickled weights are not loaded: they are code).")
+        raise AnnealError(
+            f"params.yaml: the base's file {path.name} is neither GGUF nor safetensors (pickled weights are not "
+            "loaded: they are code)."
+        )
     return path
 
 
@@ -96,10 +113,13 @@ def _verify(params: Base, source: Path) -> None:
         return  # a hub revision is itself a hash
     found = sha256(source) if source.is_file() else _sha256_of_weights(source)
     if params.sha256 is None:
-        raise AnnealError(f"params.yaml: the base has no sha256; its weights have {found}: put that in if you trust {source.name}.")
+        raise AnnealError(
+            f"params.yaml: the base has no sha256; its weights have {found}: put that in if you trust {source.name}."
+        )
     if found != params.sha256:
         raise AnnealError(
-            f"base {source.name} does not match: params.yaml expects sha256 {params.sha256[:12]}…, the file has {found[:12]}…; "
+            f"base {source.name} does not match: params.yaml expects sha256 {params.sha256[:12]}…, the file has "
+            f"{found[:12]}…; "
             f"reinstall it, or correct sha256 if you trust this file ({found})."
         )
 
@@ -107,7 +127,9 @@ def _verify(params: Base, source: Path) -> None:
 def _sha256_of_weights(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise AnnealError(f"base folder {folder} holds no *.safetensors (pickled weights are not loaded: they are code).")
+        raise AnnealError(
+            f"base folder {folder} holds no *.safetensors (pickled weights are not loaded: they are code)."
+        )
     if len(files) == 1:
         return sha256(files[0])
     import hashlib
@@ -126,13 +148,18 @@ def _convert(source: Path, folder: Path) -> None:
     packed = {"quantization_config": GgufConfig(dequantize=True)} if gguf else {"use_safetensors": True}
     try:
         # Not the default, which asks the person at the terminal whether to run code that came with the weights.
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.bfloat16, trust_remote_code=False, **gguf, **packed)
+        model = AutoModelForCausalLM.from_pretrained(
+            place, dtype=torch.bfloat16, trust_remote_code=False, **gguf, **packed
+        )
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **gguf)
     except (OSError, ValueError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno:
             raise  # the machine's trouble, not the files'
         words = " ".join(str(error).split())[:200]
-        raise AnnealError(f"base {source.name} cannot be loaded ({words}): use one whose files are whole and whose architecture transformers knows.") from None
+        raise AnnealError(
+            f"base {source.name} cannot be loaded ({words}): use one whose files are whole and whose architecture "
+            "transformers knows."
+        ) from None
     make_greedy(model)  # transformers refuses to save some configs that it loads
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,4 +1,6 @@
-"""Asks the parent the held-out rows: what a tuned model has to beat. A stage of its own, for it outlives many trainings."""
+"""Asks the parent the held-out rows: what a tuned model has to beat. A stage of its own, for it outlives many
+trainings.
+"""
 
 from pathlib import Path
 

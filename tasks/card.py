@@ -19,7 +19,15 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
     base = source.get("card_name") or source.get("hub_id") or source.get("package") or source.get("folder")
     dataset = params.datasets[0] if params.datasets else "held-out rows"
     results = [
-        EvalResult(task_type="text-generation", dataset_type=dataset, dataset_name=dataset, dataset_split="test", metric_type=name, metric_name=name, metric_value=round(value, 4))
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=dataset,
+            dataset_name=dataset,
+            dataset_split="test",
+            metric_type=name,
+            metric_name=name,
+            metric_value=round(value, 4),
+        )
         for name, value in sorted(metrics["tuned"].items())
     ]
     data = ModelCardData(
@@ -33,11 +41,24 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
         model_name=params.title,
         eval_results=results,
     )
-    card = ModelCard.from_template(data, template_path=str(TEMPLATE), metrics=metrics, intervals=intervals, facts=facts, title=params.title, base=base)
+    card = ModelCard.from_template(
+        data,
+        template_path=str(TEMPLATE),
+        metrics=metrics,
+        intervals=intervals,
+        facts=facts,
+        title=params.title,
+        base=base,
+    )
     write_text(path, str(card) + "\n")
     read = ModelCard.load(path).data
     for name in ("base_model", "base_model_relation", "datasets", "license", "library_name"):
         if getattr(read, name) != getattr(data, name):
-            raise AnnealError(f"the model card's {name} reads back as {getattr(read, name)!r} instead of {getattr(data, name)!r}: correct package in params.yaml.")
+            raise AnnealError(
+                f"the model card's {name} reads back as {getattr(read, name)!r} instead of {getattr(data, name)!r}: "
+                "correct package in params.yaml."
+            )
     if len(read.eval_results or []) != len(results):
-        raise AnnealError("the model card's results do not read back: correct package.title and package.datasets in params.yaml.")
+        raise AnnealError(
+            "the model card's results do not read back: correct package.title and package.datasets in params.yaml."
+        )

@@ -28,13 +28,19 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
         try:
             rival = _champions_answers(champion, tuned, model.predict, weights, adapter, reports / "champion")
         except Incomparable as reason:
-            words = f"cannot be compared with the champion (version {champion.version}): {reason}; `make promote` promotes by hand"
+            words = (
+                f"cannot be compared with the champion (version {champion.version}): {reason}; `make promote` "
+                "promotes by hand"
+            )
             return Verdict(False, (Check(False, words),))
     form = format_of(read_json(adapter / "format.json")["answer"])
     table = measures.of(model.evaluate, form)
     compare_on = model.gate.compare_on or measures.compared_on(model.evaluate)
     if compare_on not in table:
-        raise ParamsError(f"params.yaml: gate.compare_on is '{compare_on}', which is not a measure of this model{suggestion(compare_on, table)}")
+        raise ParamsError(
+            f"params.yaml: gate.compare_on is '{compare_on}', which is not a measure of this "
+            f"model{suggestion(compare_on, table)}"
+        )
     measured = read_json(reports / "evaluate" / "measures.json")
     classes = {label: frozenset(known) for label, known in measured["classes"].items()}
     measure = table[compare_on]
@@ -47,11 +53,16 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
 
 
 class Incomparable(Exception):
-    """Why the champion cannot be asked what the tuned model was asked, in one clause: a gate that cannot compare refuses."""
+    """Why the champion cannot be asked what the tuned model was asked, in one clause: a gate that cannot compare
+    refuses.
+    """
 
 
-def _champions_answers(champion: registry.Version, tuned: list[dict[str, Any]], params: Predict, weights: Path, adapter: Path, cache: Path) -> list[dict[str, Any]]:
-    """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows that it has not seen it is asked.
+def _champions_answers(
+    champion: registry.Version, tuned: list[dict[str, Any]], params: Predict, weights: Path, adapter: Path, cache: Path
+) -> list[dict[str, Any]]:
+    """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows
+    that it has not seen it is asked.
 
     It is asked in the words that it was trained on, as when it serves. Raises Incomparable.
     """
@@ -61,11 +72,17 @@ def _champions_answers(champion: registry.Version, tuned: list[dict[str, Any]], 
     if (cache / champion.artifact).exists():
         known |= _by_question(read_jsonl(cache / "predictions.jsonl"))
     if missing := [row for question, row in _by_question(rows).items() if question not in known]:
-        if read_json(its_adapter / "artifact.json")["base_sha256"] != read_json(weights / "source.json")["weights_sha256"]:
+        if (
+            read_json(its_adapter / "artifact.json")["base_sha256"]
+            != read_json(weights / "source.json")["weights_sha256"]
+        ):
             raise Incomparable(f"it was trained on other weights than {weights} holds")
         from tasks.answers import answer
 
-        asked = [{"id": row["id"], "messages": row["messages"], "answer": row["expected"], "row": row["row"]} for row in missing]
+        asked = [
+            {"id": row["id"], "messages": row["messages"], "answer": row["expected"], "row": row["row"]}
+            for row in missing
+        ]
         what = f"champion (version {champion.version})"
         answers = answer(weights, its_adapter, asked, params.per_device_eval_batch_size, params.max_new_tokens, what)
         known |= _by_question(answers.predictions)
@@ -78,7 +95,9 @@ def _champions_answers(champion: registry.Version, tuned: list[dict[str, Any]], 
 
 
 def _as_asked(tuned: list[dict[str, Any]], its_adapter: Path, adapter: Path) -> list[dict[str, Any]]:
-    """The rows of `tuned` in the words of the champion's own templates; Incomparable when its answers are written in another way."""
+    """The rows of `tuned` in the words of the champion's own templates; Incomparable when its answers are written in
+    another way.
+    """
     its, ours = read_json(its_adapter / "format.json"), read_json(adapter / "format.json")
     if its["answer"] != ours["answer"]:
         raise Incomparable(f"its answers are {its['answer']!r}, and those of this model {ours['answer']!r}")

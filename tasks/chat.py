@@ -8,9 +8,13 @@ from tasks import special
 from tasks.chat_template import NO_SYSTEM, has_date, render, text
 from tasks.errors import AnnealError
 
+CHANGED_WORDS = "chat template changes the words of a message; correct chat_template.jinja"
+
 
 def load_tokenizer(weights: Path) -> Any:
-    """The tokenizer in `weights/`, which pads with its end of turn when it has no padding token; AnnealError when it has no chat template."""
+    """The tokenizer in `weights/`, which pads with its end of turn when it has no padding token; AnnealError when it
+    has no chat template.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(weights)
@@ -38,7 +42,10 @@ def encode_prompt(tokenizer: Any, messages: list[dict]) -> list[int]:
 
 def encode_answer(tokenizer: Any, answer: str) -> list[int]:
     """Token ids of `answer`, where special tokens are text, and the end-of-turn token: all that is trained on."""
-    return [*tokenizer(special_texts(tokenizer).neutral(answer), add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    return [
+        *tokenizer(special_texts(tokenizer).neutral(answer), add_special_tokens=False)["input_ids"],
+        tokenizer.eos_token_id,
+    ]
 
 
 def decode_answer(tokenizer: Any, tokens: list[int]) -> str:
@@ -49,7 +56,11 @@ def decode_answer(tokenizer: Any, tokens: list[int]) -> str:
 def encode(tokenizer: Any, row: dict) -> dict:
     """`{id, input_ids, prompt_length}` of a prepared row; the labels are `input_ids[prompt_length:]`."""
     prompt = encode_prompt(tokenizer, row["messages"])
-    return {"id": row["id"], "input_ids": prompt + encode_answer(tokenizer, row["answer"]), "prompt_length": len(prompt)}
+    return {
+        "id": row["id"],
+        "input_ids": prompt + encode_answer(tokenizer, row["answer"]),
+        "prompt_length": len(prompt),
+    }
 
 
 def check_template(tokenizer: Any, row: dict) -> None:
@@ -65,19 +76,24 @@ def check_template(tokenizer: Any, row: dict) -> None:
         return _check_that_all_is_said(tokenizer, dialogue)
     at = next((i for i, (a, b) in enumerate(zip(ours, whole, strict=False)) if a != b), min(len(ours), len(whole)))
     raise AnnealError(
-        f"the chat template does not fit: at token {at} a whole dialogue reads {tokenizer.decode(whole[at : at + 4])!r}, prompt + answer + eos reads "
+        f"the chat template does not fit: at token {at} a whole dialogue reads "
+        f"{tokenizer.decode(whole[at : at + 4])!r}, prompt + answer + eos reads "
         f"{tokenizer.decode(ours[at : at + 4])!r}; correct chat_template.jinja or eos_token of the base."
     )
 
 
 def _check_that_all_is_said(tokenizer: Any, dialogue: list[dict]) -> None:
-    """Raise AnnealError when a message is not in the prompt, as where a template knows no system message, or when today's date is."""
+    """Raise AnnealError when a message is not in the prompt, as where a template knows no system message, or when
+    today's date is.
+    """
     whole = text(tokenizer, dialogue) or ""
     for message in dialogue:
         if message["content"].strip() not in whole:
-            raise AnnealError(f"the base's {NO_SYSTEM if message['role'] == 'system' else 'chat template changes the words of a message; correct chat_template.jinja'}.")
+            raise AnnealError(f"the base's {NO_SYSTEM if message['role'] == 'system' else CHANGED_WORDS}.")
     if has_date(tokenizer):
-        raise AnnealError("the base's chat template writes today's date into each prompt: make the base again (its stage says how).")
+        raise AnnealError(
+            "the base's chat template writes today's date into each prompt: make the base again (its stage says how)."
+        )
 
 
 def shared_prefix(rows: list[dict]) -> list[int]:
@@ -93,7 +109,8 @@ def collate(rows: list[dict], pad_token_id: int, prefix_length: int = 0) -> dict
 
     input_ids, position_ids: (batch, time) without the first `prefix_length` tokens of each row, which the caller has in
     its key-value cache; attention_mask: (batch, prefix_length + time); labels: (batch, kept), -100 where nothing is
-    trained; logits_to_keep: kept, the longest answer + 1. Padding is masked by position, never by id: pad may equal EOS.
+    trained; logits_to_keep: kept, the longest answer + 1. Padding is masked by position, never by id: pad may equal
+    EOS.
     """
     import torch
 
@@ -103,9 +120,18 @@ def collate(rows: list[dict], pad_token_id: int, prefix_length: int = 0) -> dict
     attention_mask = torch.ones(len(rows), prefix_length + time, dtype=torch.long)
     labels = torch.full((len(rows), kept), -100)
     for i, row in enumerate(rows):
-        ids, answer = torch.tensor(row["input_ids"][prefix_length:]), torch.tensor(row["input_ids"][row["prompt_length"] :])
+        ids, answer = (
+            torch.tensor(row["input_ids"][prefix_length:]),
+            torch.tensor(row["input_ids"][row["prompt_length"] :]),
+        )
         input_ids[i, time - len(ids) :] = ids
         attention_mask[i, prefix_length : prefix_length + time - len(ids)] = 0
         labels[i, kept - len(answer) :] = answer
     position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)[:, prefix_length:]
-    return {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids, "labels": labels, "logits_to_keep": kept}
+    return {
+        "input_ids": input_ids,
+        "attention_mask": attention_mask,
+        "position_ids": position_ids,
+        "labels": labels,
+        "logits_to_keep": kept,
+    }

@@ -1,4 +1,6 @@
-"""What a chat template must not do: refuse or drop a message, change from one day to the next, or take text for the end of a turn."""
+"""What a chat template must not do: refuse or drop a message, change from one day to the next, or take text for the
+end of a turn.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +16,9 @@ DIALOGUES = ([QUESTION], [{"role": "system", "content": HARMLESS}, QUESTION])
 
 
 def render(tokenizer: Any, messages: Sequence[Message], **more: object) -> list[int]:
-    """Token ids of `messages`, whose special texts are neutral already; AnnealError when the template does not take them."""
+    """Token ids of `messages`, whose special texts are neutral already; AnnealError when the template does not take
+    them.
+    """
     from jinja2 import TemplateError
 
     try:
@@ -37,18 +41,27 @@ def text(tokenizer: Any, messages: Sequence[Message], **more: object) -> str | N
 def problem(tokenizer: Any) -> str | None:
     """Why no dialogue can be trained with this tokenizer and its template, in one clause; None when one can."""
     if tokenizer.eos_token_id is None:
-        return "its tokenizer names no eos_token, so no answer would ever end; set eos_token in tokenizer_config.json to what ends a turn"
+        return (
+            "its tokenizer names no eos_token, so no answer would ever end; set eos_token in tokenizer_config.json "
+            "to what ends a turn"
+        )
     if not any(text(tokenizer, messages) for messages in DIALOGUES):
         return "its chat template refuses a single question; correct chat_template.jinja"
     if has_date(tokenizer):
         return (
-            "its chat template writes today's date into each prompt, so that tomorrow's prompts would not be those it was trained on; "
+            "its chat template writes today's date into each prompt, so that tomorrow's prompts would not be those it "
+            "was trained on; "
             "put a fixed date in place of strftime_now in chat_template.jinja of the base's folder"
         )
     texts = of_tokenizer(tokenizer)
     forged = texts.neutral("".join(sorted({*texts.texts, *tokenizer.all_special_tokens})))
-    if any(_specials(tokenizer, messages, forged) != _specials(tokenizer, messages, HARMLESS) for messages in DIALOGUES):
-        return "its tokenizer takes a text for a special token even with a word joiner in it, so that a text could end a turn; use another base"
+    if any(
+        _specials(tokenizer, messages, forged) != _specials(tokenizer, messages, HARMLESS) for messages in DIALOGUES
+    ):
+        return (
+            "its tokenizer takes a text for a special token even with a word joiner in it, so that a text could "
+            "end a turn; use another base"
+        )
     return None
 
 
@@ -66,7 +79,10 @@ def takes_system(tokenizer: Any) -> bool:
 def _refusal(tokenizer: Any, messages: Sequence[Message], why: str) -> str:
     if messages and messages[0]["role"] == "system" and not takes_system(tokenizer):
         return f"the base's {NO_SYSTEM} ({why[:80]})."
-    return f"the base's chat template refuses a dialogue of {', '.join(message['role'] for message in messages)} ({why[:80]}); correct chat_template.jinja."
+    return (
+        f"the base's chat template refuses a dialogue of {', '.join(message['role'] for message in messages)} "
+        f"({why[:80]}); correct chat_template.jinja."
+    )
 
 
 NO_SYSTEM = "chat template takes no system message: leave out prepare.system and put the instruction into prepare.user"

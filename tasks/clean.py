@@ -6,36 +6,51 @@ import unicodedata
 import regex
 
 LINE_BREAKS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
-# Where a line may or may not break, and the mark at the beginning of a file: no part of what a person wrote. Joiners and
-# marks of direction carry meaning in emoji, Persian, Hindi, Hebrew … and stay.
+# Where a line may or may not break, and the mark at the beginning of a file: no part of what a person wrote. Joiners
+# and marks of direction carry meaning in emoji, Persian, Hindi, Hebrew … and stay.
 BREAK_HINTS = re.compile("[\u00ad\u200b\u2060\ufeff]")
 INVISIBLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cs}]")  # Unicode, UAX #44
 VISIBLE = regex.compile(r"[^\p{M}\p{Z}\p{Cc}\p{Cf}\p{Cs}\N{BRAILLE PATTERN BLANK}]")
-HALF, HALVES = re.compile("[\ud800-\udfff]"), re.compile("[\ud800-\udbff][\udc00-\udfff]")  # surrogates, and pairs of them
+HALF, HALVES = (
+    re.compile("[\ud800-\udfff]"),
+    re.compile("[\ud800-\udbff][\udc00-\udfff]"),
+)  # surrogates, and pairs of them
 
 
 def clean(text: str) -> str:
-    """`text` in Unicode NFC, without control characters (but for line breaks), break hints, trailing blanks and outer white space."""
+    """`text` in Unicode NFC, without control characters (but for line breaks), break hints, trailing blanks and
+    outer white space.
+    """
     text = BREAK_HINTS.sub("", LINE_BREAKS.sub("\n", text).replace("\t", " "))
-    text = "".join(character for character in text if character == "\n" or unicodedata.category(character) not in ("Cc", "Cs"))
+    text = "".join(
+        character for character in text if character == "\n" or unicodedata.category(character) not in ("Cc", "Cs")
+    )
     text = unicodedata.normalize("NFC", text)  # last: what stood apart may now be one character
     return "\n".join(line.rstrip() for line in text.split("\n")).strip()
 
 
 def folded(text: str) -> str:
-    """The form in which texts are compared for being the same to a reader: NFKC, no case, nothing invisible, single blanks."""
-    for _ in range(2):  # what casefold writes may be folded further, and what was taken out may have stood between two that join
+    """The form in which texts are compared for being the same to a reader: NFKC, no case, nothing invisible, single
+    blanks.
+    """
+    for _ in range(
+        2
+    ):  # what casefold writes may be folded further, and what was taken out may have stood between two that join
         text = INVISIBLE.sub("", unicodedata.normalize("NFKC", " ".join(text.split()))).casefold()
     return " ".join(unicodedata.normalize("NFKC", text).split())
 
 
 def is_blank(text: str) -> bool:
-    """Whether `text` shows nothing: only white space, controls, invisible characters, or marks that stand on no letter."""
+    """Whether `text` shows nothing: only white space, controls, invisible characters, or marks that stand on no
+    letter.
+    """
     return VISIBLE.search(folded(text)) is None
 
 
 def encodable(text: str) -> str:
-    """`text` as UTF-8 can write it: a half of a character (a lone surrogate) becomes U+FFFD, two that belong together become one."""
+    """`text` as UTF-8 can write it: a half of a character (a lone surrogate) becomes U+FFFD, two that belong
+    together become one.
+    """
     return HALF.sub("\ufffd", joined(text))
 
 

@@ -48,7 +48,8 @@ class Contract:
         return answer.agrees(self.form.read(output or ""), right, labels) if right else None
 
     def row(self, given: object) -> dict[str, str]:
-        """The cleaned input columns of `given` (`{column: text}`, or one text for all); AnnealError says what does not fit.
+        """The cleaned input columns of `given` (`{column: text}`, or one text for all); AnnealError says what does not
+        fit.
 
         A text for several columns: its first line (without `Subject:`) is the first, the rest is the last;
         a single line is both.

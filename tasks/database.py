@@ -1,11 +1,30 @@
-"""The records of serving: requests, feedback, checks, decisions, commands, retrainings. SQLite beside the checkout, or PostgreSQL by URL."""
+"""The records of serving: requests, feedback, checks, decisions, commands, retrainings. SQLite beside the checkout,
+or PostgreSQL by URL.
+"""
 
 import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Engine, Float, Index, Integer, MetaData, String, Table, Text, create_engine, event, inspect, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    inspect,
+    text,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.errors import TransientError
@@ -36,10 +55,16 @@ requests = Table(
     Column("completion_tokens", Integer),
     Column("finish_reason", String(32)),
     Column("valid", Boolean),  # the answer is what the task's answers must be; null for requests that are not one
-    Column("input", JSON),  # {column: text} of the task's template, {"messages": [...]} with "tools" where it brought any, or {"prompt": ...}
+    Column(
+        "input",
+        JSON,
+        # {column: text} of the template, {"messages": [...]} (and "tools" where it brought any), or {"prompt": ...}
+    ),
     Column("output", Text),
     Index("requests_by_task", "task", "at"),
-    Index("requests_over_time", "at", "task", "version", "role", "status", "error", "valid", "latency"),  # all that the dashboard adds up
+    Index(
+        "requests_over_time", "at", "task", "version", "role", "status", "error", "valid", "latency"
+    ),  # all that the dashboard adds up
 )
 feedback = Table(
     "feedback",
@@ -63,7 +88,9 @@ checks = Table(
     Column("requests", Integer, nullable=False),  # looked at for the first time
     Column("alarm", Boolean, nullable=False),
     Column("reasons", JSON, nullable=False),  # sentences
-    Column("evidence", JSON, nullable=False),  # {what: log10 of the wealth of its martingale}; the alarm's line is in figures["threshold"]
+    Column(
+        "evidence", JSON, nullable=False
+    ),  # {what: log10 of the wealth of its martingale}; the alarm's line is in figures["threshold"]
     Column("figures", JSON, nullable=False),  # {name: number}: shares, accuracies, p-values, latencies
     Column("report", String(400)),  # path of the HTML page
     Index("checks_by_task", "task", "at"),
@@ -120,7 +147,9 @@ def url() -> str:
 
 
 def connect(address: str | None = None) -> Engine:
-    """An engine on the records at `address` (or `url()`), its tables made; TransientError in seconds when the database does not answer."""
+    """An engine on the records at `address` (or `url()`), its tables made; TransientError in seconds when the
+    database does not answer.
+    """
     address = address or url()
     if address.startswith("postgresql://"):
         address = address.replace("postgresql://", "postgresql+psycopg://", 1)
@@ -129,14 +158,19 @@ def connect(address: str | None = None) -> Engine:
         place = Path(address.partition("///")[2])
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch(mode=0o600)  # what customers wrote is nobody else's to read
-    engine = create_engine(address, connect_args={"timeout": 5} if local else {"connect_timeout": 5}, pool_pre_ping=not local)
+    engine = create_engine(
+        address, connect_args={"timeout": 5} if local else {"connect_timeout": 5}, pool_pre_ping=not local
+    )
     if local:
         event.listen(engine, "connect", _sqlite)
     try:
         _make_tables(engine)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise TransientError(f"the records at {engine.url} do not answer ({type(error).__name__}): start the database, or correct ANNEAL_DATABASE_URL.") from None
+        raise TransientError(
+            f"the records at {engine.url} do not answer ({type(error).__name__}): start the database, or correct "
+            "ANNEAL_DATABASE_URL."
+        ) from None
     return engine
 
 

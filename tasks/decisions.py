@@ -9,7 +9,9 @@ from tasks.errors import TransientError
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision about `task`. The time it was taken tells it from every other of its kind, so it can be written again safely."""
+    """One decision about `task`. The time it was taken tells it from every other of its kind, so it can be written
+    again safely.
+    """
 
     task: str
     kind: str  # retrain, canary, promote, rollback, gate, pause

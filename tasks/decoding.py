@@ -1,9 +1,21 @@
-"""How answers are decoded: greedily, in evaluation as in vLLM, whatever a base's generation_config.json would rather do."""
+"""How answers are decoded: greedily, in evaluation as in vLLM, whatever a base's generation_config.json would rather
+do.
+"""
 
 from typing import Any
 
-# What a generation config says of a model; everything else in it says how to choose tokens (penalties, temperatures, limits).
-KEPT = {"bos_token_id", "eos_token_id", "pad_token_id", "use_cache", "output_attentions", "output_hidden_states", "_from_model_config", "transformers_version"}
+# What a generation config says of a model; everything else in it says how to choose tokens (penalties, temperatures,
+# limits).
+KEPT = {
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "use_cache",
+    "output_attentions",
+    "output_hidden_states",
+    "_from_model_config",
+    "transformers_version",
+}
 
 
 def make_greedy(model: Any) -> None:
@@ -14,6 +26,8 @@ def make_greedy(model: Any) -> None:
 
 
 def stop_ids(tokenizer: Any, model: Any) -> list[int]:
-    """The tokens that end an answer, as vLLM has them: the tokenizer's end of turn and those of the generation config (Llama 3 has three)."""
+    """The tokens that end an answer, as vLLM has them: the tokenizer's end of turn and those of the generation
+    config (Llama 3 has three).
+    """
     ends = model.generation_config.eos_token_id
     return sorted({tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [] if ends is None else [ends])})

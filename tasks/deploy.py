@@ -1,4 +1,6 @@
-"""Makes a version of the registry available under a name of its own, verified; who answers does not change, and stays when it fails."""
+"""Makes a version of the registry available under a name of its own, verified; who answers does not change, and
+stays when it fails.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -29,8 +31,18 @@ def is_available(version: Version, params: Deploy) -> bool:
     model = name(version)
     for slot in slots.look():
         kind = slot.state.adapters if params.serve == "adapter" else slot.state.merged
-        as_asked = (slot.state.options, slot.state.host, slot.state.port) == (state.options(params), params.host, state.port(slot.name, params))
-        if slot.state.verified and as_asked and model in kind and kind[model].artifact == version.artifact and model in slot.names:
+        as_asked = (slot.state.options, slot.state.host, slot.state.port) == (
+            state.options(params),
+            params.host,
+            state.port(slot.name, params),
+        )
+        if (
+            slot.state.verified
+            and as_asked
+            and model in kind
+            and kind[model].artifact == version.artifact
+            and model in slot.names
+        ):
             return "parity" in version.tags
     return False
 
@@ -38,8 +50,9 @@ def is_available(version: Version, params: Deploy) -> bool:
 def deploy(version: Version, weights: Path, params: Deploy, servers: Servers) -> tuple[str, probe.Parity]:
     """Load `version`, trained on the parent in `weights/`, beside what runs: its URL and the parity with transformers.
 
-    A server with the same base and options takes it in; otherwise the other slot starts one. Raises AnnealError when a port
-    is taken, the base differs, both slots are in use, vLLM does not start, or parity fails; nothing is left behind then.
+    A server with the same base and options takes it in; otherwise the other slot starts one. Raises AnnealError when a
+    port is taken, the base differs, both slots are in use, vLLM does not start, or parity fails; nothing is left behind
+    then.
     """
     with _one_at_a_time():
         supervisor.ensure(servers)
@@ -49,12 +62,16 @@ def deploy(version: Version, weights: Path, params: Deploy, servers: Servers) ->
         try:
             probe.wait_until_healthy(now.url, state.program(slot), params.startup_timeout)
             if not now.merged:
-                slots.load(now.url, name(version), str(state.FOLDER / state.adapter_folder(version.name, version.artifact)))
+                slots.load(
+                    now.url, name(version), str(state.FOLDER / state.adapter_folder(version.name, version.artifact))
+                )
             parity = _verify(now.url, version, params)
         except BaseException:
             _give_up(slot, started, version)
             raise
-        registry.tag(version, parity=f"{parity.share:.4f}")  # first: a verified server with nothing to serve would be stopped
+        registry.tag(
+            version, parity=f"{parity.share:.4f}"
+        )  # first: a verified server with nothing to serve would be stopped
         with locked():
             now = state.read(slot)
             state.write(slot, replace(now, verified=True, adapters={**now.adapters, **wanted.adapters}))
@@ -85,8 +102,13 @@ def _place(wanted: state.State, params: Deploy) -> tuple[str, bool]:
                 return slot, False
         slot = next((slot for slot in state.SLOTS if slot not in taken), None)
         if slot is None:
-            serving = "; ".join(f"{slot}: {', '.join([*found.adapters, *found.merged])}" for slot, found in taken.items())
-            raise AnnealError(f"both vLLM slots are in use ({serving}): close the open canary (`make promote` or `make rollback`) and run again.")
+            serving = "; ".join(
+                f"{slot}: {', '.join([*found.adapters, *found.merged])}" for slot, found in taken.items()
+            )
+            raise AnnealError(
+                f"both vLLM slots are in use ({serving}): close the open canary (`make promote` or `make rollback`) "
+                "and run again."
+            )
         port = state.port(slot, params)
         supervisor.refuse_taken_port(port, state.program(slot), "deploy.port")
         slots.start(slot, replace(wanted, port=port, adapters={}, since=state.now()))
@@ -103,21 +125,32 @@ def _give_up(slot: str, started: bool, version: Version) -> None:
 
 
 def _wanted(version: Version, weights: Path, params: Deploy) -> state.State:
-    """The server that `version` needs, its files kept where DVC does not touch them; the slot's port is still to be put in."""
+    """The server that `version` needs, its files kept where DVC does not touch them; the slot's port is still to be
+    put in.
+    """
     adapter = keep(version)
     base_hash = read_json(weights / "source.json")["weights_sha256"]
     needed = read_json(adapter / "artifact.json")["base_sha256"]
     if base_hash != needed:
         raise AnnealError(
-            f"{version.name} version {version.version} was trained on other weights than {weights} holds now ({needed[:12]}… and {base_hash[:12]}…): "
+            f"{version.name} version {version.version} was trained on other weights than {weights} holds now "
+            f"({needed[:12]}… and {base_hash[:12]}…): "
             f"bring those back (git checkout + dvc checkout) or train again."
         )
     where = {"host": params.host, "port": params.port, "options": state.options(params)}
     if params.serve == "merged":
         merged = _merged(version, weights, adapter)
-        return state.State(weights=str(merged), merged={name(version): state.Served(version.version, version.artifact, str(merged))}, **where)
+        return state.State(
+            weights=str(merged),
+            merged={name(version): state.Served(version.version, version.artifact, str(merged))},
+            **where,
+        )
     base = state.keep(weights, state.base_folder(base_hash))
-    return state.State(weights=str(base), adapters={name(version): state.Served(version.version, version.artifact, str(adapter))}, **where)
+    return state.State(
+        weights=str(base),
+        adapters={name(version): state.Served(version.version, version.artifact, str(adapter))},
+        **where,
+    )
 
 
 def _merged(version: Version, weights: Path, adapter: Path) -> Path:
@@ -127,7 +160,9 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
         from tasks.files import whole_directory
         from tasks.merge import merged_model
 
-        rows = [{**row, "answer": row["expected"]} for row in read_jsonl(folder(version, "evaluate") / "predictions.jsonl")]
+        rows = [
+            {**row, "answer": row["expected"]} for row in read_jsonl(folder(version, "evaluate") / "predictions.jsonl")
+        ]
         model, _ = merged_model(weights, adapter, rows, max_divergence=0.1)
         with whole_directory(place) as making:
             model.save_pretrained(making)
@@ -142,10 +177,17 @@ def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
     kept, too_long = probe.answerable(adapter, predictions, params.parity_prompts, params.max_model_len)
     what = f"longer than deploy.max_model_len, {params.max_model_len} tokens, with their answers"
     if not kept:
-        raise AnnealError(f"{name(version)} cannot be verified: all {len(predictions)} test rows are {what}; raise it in params.yaml.")
+        raise AnnealError(
+            f"{name(version)} cannot be verified: all {len(predictions)} test rows are {what}; raise it in params.yaml."
+        )
     if too_long:
         shown = ", ".join(too_long[:5]) + (" …" if len(too_long) > 5 else "")
-        print(f"{name(version)}: the parity check leaves out {len(too_long)} of the test rows, {what}: {shown}", flush=True)
-    if not probe.ask(url, name(version), of_folder(adapter).neutral_in(kept[0]["messages"]), 1 + len(kept[0]["token_ids"]))["text"]:
+        print(
+            f"{name(version)}: the parity check leaves out {len(too_long)} of the test rows, {what}: {shown}",
+            flush=True,
+        )
+    if not probe.ask(
+        url, name(version), of_folder(adapter).neutral_in(kept[0]["messages"]), 1 + len(kept[0]["token_ids"])
+    )["text"]:
         raise AnnealError(f"{name(version)} answers nothing to a smoke test; the deployment is refused.")
     return probe.check_parity(url, name(version), adapter, kept, params.max_model_len, params.min_agreement)

@@ -16,7 +16,9 @@ def device() -> str:
 
 
 def compute_dtype() -> "torch.dtype":
-    """bfloat16 where the machine multiplies it in hardware, float32 elsewhere: a CPU that emulates it is four times slower (docs/log.md)."""
+    """bfloat16 where the machine multiplies it in hardware, float32 elsewhere: a CPU that emulates it is four times
+    slower (docs/log.md).
+    """
     import torch
 
     found = device()
@@ -30,8 +32,8 @@ def compute_dtype() -> "torch.dtype":
 def attention() -> str:
     """The attn_implementation that is fastest here: plain products on a CPU, the fused kernel elsewhere.
 
-    For rows of a few hundred tokens the CPU's fused kernel is slower in its backward pass and, with a mask and one query
-    token a row, more than twice as slow in decoding (docs/log.md).
+    For rows of a few hundred tokens the CPU's fused kernel is slower in its backward pass and, with a mask and one
+    query token a row, more than twice as slow in decoding (docs/log.md).
     """
     return "eager" if device() == "cpu" else "sdpa"
 

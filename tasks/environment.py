@@ -1,4 +1,6 @@
-"""The environment every program of Anneal runs in: telemetry off, hubs asked only where params.yaml says so, Prefect's files in the checkout."""
+"""The environment every program of Anneal runs in: telemetry off, hubs asked only where params.yaml says so,
+Prefect's files in the checkout.
+"""
 
 import os
 from pathlib import Path

@@ -39,5 +39,9 @@ class NotPromoted(AnnealError):
 def unusable(error: OSError) -> str:
     """The sentence for a file that cannot be read or written."""
     name = os.fspath(error.filename) if isinstance(error.filename, (str, os.PathLike)) else "a file"
-    way = "correct the path" if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR) else "allow it (`chmod`, `chown`), or use another place"
+    way = (
+        "correct the path"
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
+        else "allow it (`chmod`, `chown`), or use another place"
+    )
     return f"{name if len(name) <= 120 else name[:117] + '...'} cannot be read or written ({error.strerror}): {way}."

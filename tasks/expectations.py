@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Broken:
-    """One expectation that did not hold: its rule in words, the rows (positions) that broke it, or none for a table rule."""
+    """One expectation that did not hold: its rule in words, the rows (positions) that broke it, or none for a table
+    rule.
+    """
 
     expectation: str
     column: str
@@ -33,10 +35,10 @@ class Broken:
 def check(rows: list[dict], suite: Path, docs: Path, title: str) -> list[Broken]:
     """Validate `rows` with the suite in the JSON file `suite`, build Data Docs in `docs/`, return what did not hold.
 
-    Row rules are checked on all rows, table rules on those that break no row rule: a row that is set aside is not part of
-    the table. The suite is `{"expectations": [{"type": …, "kwargs": {…}}, …]}`. Raises AnnealError for a suite that names
-    an unknown expectation, or a column that the rows do not have, and for a rule that could not be computed: a rule that
-    is not looked at must never look like a rule that holds.
+    Row rules are checked on all rows, table rules on those that break no row rule: a row that is set aside is not part
+    of the table. The suite is `{"expectations": [{"type": …, "kwargs": {…}}, …]}`. Raises AnnealError for a suite that
+    names an unknown expectation, or a column that the rows do not have, and for a rule that could not be computed: a
+    rule that is not looked at must never look like a rule that holds.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read by the library at import
     import pandas
@@ -44,7 +46,9 @@ def check(rows: list[dict], suite: Path, docs: Path, title: str) -> list[Broken]
 
     columns = list(rows[0]) if rows else []
     expectations = _read_suite(suite, columns)
-    of_rows, of_table = ([rule for rule in expectations if _is_of_rows(rule["type"]) == is_of_rows] for is_of_rows in (True, False))
+    of_rows, of_table = (
+        [rule for rule in expectations if _is_of_rows(rule["type"]) == is_of_rows] for is_of_rows in (True, False)
+    )
     frame = pandas.DataFrame(rows, columns=columns)
     try:
         with whole_directory(docs) as folder:
@@ -60,10 +64,16 @@ def check(rows: list[dict], suite: Path, docs: Path, title: str) -> list[Broken]
 
 def _is_of_rows(kind: str) -> bool:
     """Whether an expectation judges each row by itself."""
-    from great_expectations.expectations.expectation import ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation
+    from great_expectations.expectations.expectation import (
+        ColumnMapExpectation,
+        ColumnPairMapExpectation,
+        MulticolumnMapExpectation,
+    )
     from great_expectations.expectations.registry import get_expectation_impl
 
-    return issubclass(get_expectation_impl(kind), (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation))
+    return issubclass(
+        get_expectation_impl(kind), (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
+    )
 
 
 def _read_suite(suite: Path, columns: list[str]) -> list[dict]:
@@ -73,7 +83,9 @@ def _read_suite(suite: Path, columns: list[str]) -> list[dict]:
     try:
         content = json.loads(suite.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise AnnealError(f'{suite} is missing: write the rules for these rows there, or an empty list: {{"expectations": []}}.') from None
+        raise AnnealError(
+            f'{suite} is missing: write the rules for these rows there, or an empty list: {{"expectations": []}}.'
+        ) from None
     except ValueError as error:
         raise AnnealError(f"{suite} is not valid JSON ({error}); mend it.") from None
     expectations = content.get("expectations") if isinstance(content, dict) else None
@@ -81,8 +93,15 @@ def _read_suite(suite: Path, columns: list[str]) -> list[dict]:
         raise AnnealError(f"{suite} is not a usable suite: it should hold a list `expectations`.")
     known = list_registered_expectation_implementations()
     for place, expectation in enumerate(expectations, 1):
-        if not isinstance(expectation, dict) or not isinstance(expectation.get("type"), str) or not isinstance(expectation.get("kwargs"), dict):
-            raise AnnealError(f"{suite} is not a usable suite: expectation {place} should have a `type` (text) and `kwargs` (an object).")
+        if (
+            not isinstance(expectation, dict)
+            or not isinstance(expectation.get("type"), str)
+            or not isinstance(expectation.get("kwargs"), dict)
+        ):
+            raise AnnealError(
+                f"{suite} is not a usable suite: expectation {place} should have a `type` (text) and `kwargs` (an "
+                "object)."
+            )
         kind, kwargs = expectation["type"], expectation["kwargs"]
         if kind not in known:
             raise AnnealError(f"{suite}: `{kind}` is not a known expectation{suggestion(kind, known)}")
@@ -99,7 +118,11 @@ def _context(docs: Path) -> "EphemeralDataContext":
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
-    site = {"class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}, "store_backend": store}
+    site = {
+        "class_name": "SiteBuilder",
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "store_backend": store,
+    }
     context.add_data_docs_site(site_name="docs", site_config=site)
     return context
 
@@ -108,11 +131,18 @@ def _run(context: "EphemeralDataContext", frame: "DataFrame", expectations: list
     import great_expectations as gx
     from great_expectations.checkpoint import UpdateDataDocsAction
 
-    batch = context.data_sources.add_pandas(title).add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
+    batch = (
+        context.data_sources.add_pandas(title).add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
+    )
     suite = context.suites.add(gx.ExpectationSuite(name=title, expectations=expectations))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=title, data=batch, suite=suite))
     checkpoint = context.checkpoints.add(
-        gx.Checkpoint(name=title, validation_definitions=[definition], actions=[UpdateDataDocsAction(name="docs")], result_format={"result_format": "COMPLETE"})
+        gx.Checkpoint(
+            name=title,
+            validation_definitions=[definition],
+            actions=[UpdateDataDocsAction(name="docs")],
+            result_format={"result_format": "COMPLETE"},
+        )
     )
     (run,) = checkpoint.run(batch_parameters={"dataframe": frame}).run_results.values()
     return run.results
@@ -127,11 +157,20 @@ def _broken(result: object, suite: Path) -> Broken | None:
     # `{raised_exception: …}`, or such an object for each thing that the rule computes
     for info in [result.exception_info, *result.exception_info.values()]:
         if isinstance(info, dict) and info.get("raised_exception"):
-            raise AnnealError(f"{suite}: {config.type} could not be computed: {' '.join(str(info['exception_message']).split())[:200]}")
+            raise AnnealError(
+                f"{suite}: {config.type} could not be computed: "
+                f"{' '.join(str(info['exception_message']).split())[:200]}"
+            )
     rows = tuple(sorted(result.result.get("unexpected_index_list") or ()))
     if result.success and not rows:  # `mostly` forgives a share of rows; we still set them aside
         return None
     kwargs = config.kwargs
-    column = kwargs.get("column") or ", ".join(filter(None, [kwargs.get("column_A"), kwargs.get("column_B"), *kwargs.get("column_list", [])])) or "table"
+    column = (
+        kwargs.get("column")
+        or ", ".join(filter(None, [kwargs.get("column_A"), kwargs.get("column_B"), *kwargs.get("column_list", [])]))
+        or "table"
+    )
     # A row rule that names no row was judged on the whole column (its type, say): nothing could be set aside for it.
-    return Broken(config.type, column, rows, result.result.get("observed_value"), _is_of_rows(config.type) and bool(rows))
+    return Broken(
+        config.type, column, rows, result.result.get("observed_value"), _is_of_rows(config.type) and bool(rows)
+    )

@@ -13,7 +13,9 @@ from tasks.errors import AnnealError
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Put `text` at `path` as UTF-8: a temporary file beside it, open to none but its owner until it has `mode`, fsync, rename."""
+    """Put `text` at `path` as UTF-8: a temporary file beside it, open to none but its owner until it has `mode`,
+    fsync, rename.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -74,7 +76,9 @@ def whole_directory(path: Path) -> Iterator[Path]:
 
 
 def _exchange(new: Path, path: Path) -> None:
-    """Put the directory `new` at `path`; what was there goes aside first and is removed last, so that it is never half removed."""
+    """Put the directory `new` at `path`; what was there goes aside first and is removed last, so that it is never
+    half removed.
+    """
     old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     if path.exists():
         os.replace(path, old / "old")
@@ -91,7 +95,11 @@ def _exchange(new: Path, path: Path) -> None:
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, or of a directory: of the relative names and hashes of its files, sorted."""
     if path.is_dir():
-        lines = [f"{file.relative_to(path).as_posix()} {sha256(file)}\n" for file in sorted(path.rglob("*")) if file.is_file()]
+        lines = [
+            f"{file.relative_to(path).as_posix()} {sha256(file)}\n"
+            for file in sorted(path.rglob("*"))
+            if file.is_file()
+        ]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

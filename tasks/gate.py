@@ -1,4 +1,6 @@
-"""Decides whether a tuned model may be promoted: minimum values, better than its parent, not worse than the champion."""
+"""Decides whether a tuned model may be promoted: minimum values, better than its parent, not worse than the
+champion.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +16,20 @@ from tasks.section import Section
 class Gate(Section):
     """The `gate` section of a model."""
 
-    minimum: dict[str, float] = Field(default={}, description="measure: the least that the tuned model must reach; the most, where lower is better")
-    compare_on: str | None = Field(default=None, description="the measure of the paired tests; the first label's accuracy, or perplexity, when not given")
+    minimum: dict[str, float] = Field(
+        default={}, description="measure: the least that the tuned model must reach; the most, where lower is better"
+    )
+    compare_on: str | None = Field(
+        default=None,
+        description="the measure of the paired tests; the first label's accuracy, or perplexity, when not given",
+    )
     alpha: Annotated[float, Field(gt=0, lt=0.5, description="level of the paired tests")] = 0.05
-    max_drop: Annotated[float, Field(ge=0, lt=1, description="how much worse than the champion is still not worse: of a perplexity, as a share")] = 0.02
+    max_drop: Annotated[
+        float,
+        Field(
+            ge=0, lt=1, description="how much worse than the champion is still not worse: of a perplexity, as a share"
+        ),
+    ] = 0.02
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Rivals:
-    """What the paired tests compare: the rows of one measure, of the tuned model, its parent and the champion (or None)."""
+    """What the paired tests compare: the rows of one measure, of the tuned model, its parent and the champion (or
+    None).
+    """
 
     measure: Measure
     tuned: Rows
@@ -59,7 +73,9 @@ class Rivals:
     champion: Rows | None
 
 
-def gate(params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, Mapping[str, float]], rivals: Rivals) -> Verdict:
+def gate(
+    params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, Mapping[str, float]], rivals: Rivals
+) -> Verdict:
     """The verdict on a tuned model from the `metrics` of `tuned` and `parent` and the rows of its rivals.
 
     Pure: the same values, the same verdict. ValueError when rows do not pair up.
@@ -81,7 +97,9 @@ def _minimums(params: Gate, measures: Mapping[str, Measure], metrics: Mapping[st
         elif measures[name].higher_is_better:
             checks.append(Check(metrics[name] >= bound, f"{name} is {metrics[name]:.3f}, the minimum is {bound:g}"))
         else:
-            checks.append(Check(metrics[name] <= bound, f"{name} is {metrics[name]:.3f}, the most allowed is {bound:g}"))
+            checks.append(
+                Check(metrics[name] <= bound, f"{name} is {metrics[name]:.3f}, the most allowed is {bound:g}")
+            )
     return checks
 
 
@@ -98,9 +116,14 @@ def _beats_parent(params: Gate, rivals: Rivals, parent: Mapping[str, float]) -> 
 def _not_worse(params: Gate, rivals: Rivals, champion: Rows) -> Check:
     name = rivals.measure.name
     if not are_comparable(rivals.measure, rivals.tuned, champion):
-        words = f"{name} is counted over other tokens than the champion's; set gate.compare_on to a measure of the answers"
+        words = (
+            f"{name} is counted over other tokens than the champion's; set gate.compare_on to a measure of the answers"
+        )
         return Check(False, f"cannot be compared with the champion: {words}")
     result, loss = compare(rivals.measure, rivals.tuned, champion), compare(rivals.measure, champion, rivals.tuned)
     held = -result.difference <= params.max_drop and loss.p >= params.alpha
-    figures = f"{result.figures} (difference {result.difference:+.3f}, allowed -{params.max_drop:g}; {loss.test} p of a loss = {loss.p:.2g})"
+    figures = (
+        f"{result.figures} (difference {result.difference:+.3f}, allowed -{params.max_drop:g}; {loss.test} p of "
+        f"a loss = {loss.p:.2g})"
+    )
     return Check(held, f"{'not worse' if held else 'worse'} than the champion on {name}: {figures}")

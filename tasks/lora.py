@@ -1,4 +1,6 @@
-"""peft's LoRA layers with one matrix product less overhead: the low-rank path is added into the base product's output."""
+"""peft's LoRA layers with one matrix product less overhead: the low-rank path is added into the base product's
+output.
+"""
 
 from typing import Any
 
@@ -9,7 +11,9 @@ class LoraProduct(torch.autograd.Function):
     """y = x Wᵀ + s (x Aᵀ) Bᵀ (Hu et al. 2021, eq. 3), in the dtype of x; only A and B get gradients."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scaling: float) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
         """x: (…, in), weight: (out, in), a: (r, in), b: (out, r) → (…, out)."""
         rows = x.reshape(-1, x.shape[-1])
         a, b = a.to(x.dtype), (b * scaling).to(x.dtype)

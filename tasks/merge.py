@@ -27,13 +27,17 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict], max_divergence: 
         try:
             model = model.merge_and_unload(safe_merge=True)
         except ValueError as error:  # a weight that is not finite
-            raise AnnealError(f"{adapter} cannot be merged into {parent} ({error}): train again with a lower learning_rate.") from None
+            raise AnnealError(
+                f"{adapter} cannot be merged into {parent} ({error}): train again with a lower learning_rate."
+            ) from None
         together = _log_probabilities(model, batch, trained)
     divergence = float((apart.exp() * (apart - together)).sum(-1).mean())
     if not divergence <= max_divergence:
         raise AnnealError(
-            f"the merged weights do not answer as {parent} with the adapter does: mean KL {divergence:.4f} nats a token, "
-            f"package.max_divergence allows {max_divergence:g}; serve the adapter instead (deploy.serve: adapter), or train with bf16: false."
+            f"the merged weights do not answer as {parent} with the adapter does: mean KL {divergence:.4f} nats a "
+            "token, "
+            f"package.max_divergence allows {max_divergence:g}; serve the adapter instead (deploy.serve: adapter), or "
+            "train with bf16: false."
         )
     return model, divergence
 

@@ -1,7 +1,7 @@
 """Messages of a chat: the text of one, whatever its form, and what kind of request the records hold.
 
-A version is trained on one kind of request: its template, filled in, behind its system message. What is asked in another
-way says nothing about whether the task's requests have changed, so it is told apart here, by its form alone.
+A version is trained on one kind of request: its template, filled in, behind its system message. What is asked in
+another way says nothing about whether the task's requests have changed, so it is told apart here, by its form alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,8 @@ TEXT_PARTS = ("text", "refusal", "input_text", "output_text")  # the types of a 
 CHAT, COMPLETIONS, TASKS = "/v1/chat/completions", "/v1/completions", "/tasks/{task}"  # paths, as the records have them
 TOOL_REASONS = ("tool_calls", "function_call")  # finish_reason of an answer that calls a tool
 LIMITS = ("max_tokens", "max_completion_tokens")
-SHAPING: dict[str, tuple[object, ...]] = {  # settings that make another answer of the same question, and values that do not
+# settings that make another answer of the same question, and values that do not
+SHAPING: dict[str, tuple[object, ...]] = {
     "temperature": (0,),
     "stop": ([], ""),
     "stop_token_ids": ([],),
@@ -35,7 +36,9 @@ SHAPING: dict[str, tuple[object, ...]] = {  # settings that make another answer 
 
 
 class Kind(StrEnum):
-    """What a logged request is. Only a `TASK` is what the version was trained for; the others are counted, not judged."""
+    """What a logged request is. Only a `TASK` is what the version was trained for; the others are counted, not
+    judged.
+    """
 
     TASK = "requests of the task"
     COMPLETION = "completions"
@@ -50,8 +53,8 @@ class Kind(StrEnum):
 def text_of(content: object) -> str | None:
     r"""The text of a message's `content`, a text or a list of parts; None where a part is not a text.
 
-    Parts are joined as vLLM joins them for a template that takes texts (`vllm/renderers/chat_utils.py`): with line breaks,
-    empty ones left out.
+    Parts are joined as vLLM joins them for a template that takes texts (`vllm/renderers/chat_utils.py`): with line
+    breaks, empty ones left out.
     """
     if isinstance(content, str):
         return content
@@ -72,26 +75,40 @@ def _text_of_part(part: object) -> str | None:
 
 def last_text(messages: Sequence[object]) -> str:
     """What the user said last; empty where that is not a text."""
-    contents = [entry.get("content") for entry in messages if isinstance(entry, Mapping) and entry.get("role") == "user"]
+    contents = [
+        entry.get("content") for entry in messages if isinstance(entry, Mapping) and entry.get("role") == "user"
+    ]
     return (text_of(contents[-1]) or "") if contents else ""
 
 
 def logged(body: Mapping[str, object]) -> dict[str, object]:
-    """What the records keep of a chat's checked `body`: its messages, whether it brought tools, and which settings shape its answer."""
+    """What the records keep of a chat's checked `body`: its messages, whether it brought tools, and which settings
+    shape its answer.
+    """
     brought = any(body.get(name) for name in ("tools", "functions"))
-    settings = sorted(name for name in (*SHAPING, *LIMITS) if name in body and body[name] not in (None, *SHAPING.get(name, ())))
-    return {"messages": body["messages"]} | ({"tools": True} if brought else {}) | ({"settings": settings} if settings else {})
+    settings = sorted(
+        name for name in (*SHAPING, *LIMITS) if name in body and body[name] not in (None, *SHAPING.get(name, ()))
+    )
+    return (
+        {"messages": body["messages"]}
+        | ({"tools": True} if brought else {})
+        | ({"settings": settings} if settings else {})
+    )
 
 
 def is_own_answer(given: object, finish_reason: str | None = None) -> bool:
-    """Whether a chat's own settings may have made its answer another one than the task's: a temperature, a schema, a limit that cut it."""
+    """Whether a chat's own settings may have made its answer another one than the task's: a temperature, a schema, a
+    limit that cut it.
+    """
     settings = given.get("settings") if isinstance(given, Mapping) and isinstance(given.get("messages"), list) else None
     if not isinstance(settings, list):
         return False
     return any(name not in LIMITS for name in settings) or (bool(settings) and finish_reason == "length")
 
 
-def kind_of(given: object, form: Mapping[str, object], path: str | None = None, finish_reason: str | None = None) -> Kind:
+def kind_of(
+    given: object, form: Mapping[str, object], path: str | None = None, finish_reason: str | None = None
+) -> Kind:
     """The kind of a logged request: its input `given`, its `path`, and how its answer ended.
 
     `form` is the version's format.json (`system`, `user`). Without a path, which old records lack, the input decides.
@@ -118,7 +135,9 @@ def _kind_of_chat(messages: Sequence[object], form: Mapping[str, object]) -> Kin
         return Kind.TOOLS
     if [role for role in roles if role not in ("system", "developer")] != ["user"]:
         return Kind.DIALOGUE
-    if roles != ["user"] and not (roles == ["system", "user"] and _is_same(entries[0].get("content"), form.get("system"))):
+    if roles != ["user"] and not (
+        roles == ["system", "user"] and _is_same(entries[0].get("content"), form.get("system"))
+    ):
         return Kind.SYSTEM
     text = text_of(entries[-1].get("content"))
     if text is None:
@@ -127,17 +146,20 @@ def _kind_of_chat(messages: Sequence[object], form: Mapping[str, object]) -> Kin
 
 
 def readings(text: str, user: str) -> list[tuple[str, str]]:
-    """(text, template) to hold a logged text against the template `user`: as they are, then both cleaned, with personal data and without.
+    """(text, template) to hold a logged text against the template `user`: as they are, then both cleaned, with personal
+    data and without.
 
-    What a client sends may end its lines in another way, or write its letters in parts; what the records keep is redacted,
-    the words of the template included.
+    What a client sends may end its lines in another way, or write its letters in parts; what the records keep is
+    redacted, the words of the template included.
     """
     return [(text, user), (clean(text), clean(user)), (clean(text), clean(logged_template(user)))]
 
 
 @lru_cache
 def logged_template(user: str) -> str:
-    """A template whose words are as the records keep them: without personal data. As it is where a column's name would go with them."""
+    """A template whose words are as the records keep them: without personal data. As it is where a column's name
+    would go with them.
+    """
     redacted = _redacted(user)
     try:
         return redacted if template.columns(redacted) == template.columns(user) else user

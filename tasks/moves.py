@@ -1,7 +1,8 @@
 """Moves aliases in the registry, whole or not at all: the only module that does. tasks/promotion.py decides what moves.
 
-A move is several calls to the registry and one to the records, and a process may die, or either may stop answering, between any two.
-So the whole move is written down first, as a tag of the registered model, and that tag is what makes it happen:
+A move is several calls to the registry and one to the records, and a process may die, or either may stop answering,
+between any two. So the whole move is written down first, as a tag of the registered model, and that tag is what makes
+it happen:
 
 1. the tag: before it nothing has changed, from here on the move will be finished;
 2. the aliases in their order (@previous gets the old champion before @champion leaves it, so no alias ever loses it);
@@ -9,8 +10,8 @@ So the whole move is written down first, as a tag of the registered model, and t
 4. the decision in the records; when those are away, the tag stays, cut down to the decision that is owed;
 5. the tag goes.
 
-Whoever takes the lock next does the steps again: each may be done twice. A move whose version the gate refuses meanwhile, and that has
-not reached @champion, is taken back instead.
+Whoever takes the lock next does the steps again: each may be done twice. A move whose version the gate refuses
+meanwhile, and that has not reached @champion, is taken back instead.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Move:
 
     task: str
     version: str  # whose tags change, and who becomes champion where one does
-    aliases: tuple[tuple[str, str | None], ...] = ()  # (alias, version or None to take it away), in the order of their setting
+    aliases: tuple[
+        tuple[str, str | None], ...
+    ] = ()  # (alias, version or None to take it away), in the order of their setting
     tags: Mapping[str, str | None] = field(default_factory=dict)  # of `version`; None takes one away
     decision: Decision | None = None
     before: Mapping[str, str] = field(default_factory=dict)  # the aliases as they were
@@ -123,7 +126,9 @@ def _finish(client: MlflowClient, model: registry.Model, move: Move) -> Move | N
 
 
 def _take_back(client: MlflowClient, move: Move) -> None:
-    words = (f"the gate refused version {move.version} before its promotion was finished; the aliases are as they were",)
+    words = (
+        f"the gate refused version {move.version} before its promotion was finished; the aliases are as they were",
+    )
     _set_aliases(client, move.task, tuple((which, move.before.get(which)) for which, _ in move.aliases))
     refusal = Decision(move.task, "promote", "refused", words, {"version": move.version}, move.at)
     _decide(client, replace(move, decision=refusal))

@@ -22,7 +22,9 @@ from tasks.serve.params import Deploy, Gateway, Records, Release, Servers
 from tasks.train.params import Train
 from tasks.validate import Validate
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100, description="lower-case letters, digits, _ and -")]
+Name = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100, description="lower-case letters, digits, _ and -")
+]
 
 
 class Dataset(Section):
@@ -61,27 +63,42 @@ class Params(Section):
 
 
 def load(path: Path = Path("params.yaml"), text: str | None = None) -> Params:
-    """The whole of params.yaml (of `text`, where that will stand there); ParamsError for the first thing that is wrong."""
+    """The whole of params.yaml (of `text`, where that will stand there); ParamsError for the first thing that is
+    wrong.
+    """
     params = parse(Params, stage.parse_yaml(text, path) if text else stage.load_yaml(path), "")
     check_rows(params)
     return params
 
 
 def check_rows(params: Params) -> None:
-    """Raise ParamsError for a name used twice, a parent or dataset that does not exist, or rows that build on each other in a ring."""
+    """Raise ParamsError for a name used twice, a parent or dataset that does not exist, or rows that build on each
+    other in a ring.
+    """
     for name in params.models.keys() & params.bases.keys():
         raise ParamsError(f"params.yaml: `{name}` is both a base and a model; give one of them another name.")
     for name in params.datasets.keys() & (params.models.keys() | params.bases.keys()):
-        raise ParamsError(f"params.yaml: `{name}` is both a dataset and a model or base; give one of them another name.")
+        raise ParamsError(
+            f"params.yaml: `{name}` is both a dataset and a model or base; give one of them another name."
+        )
     for name, model in params.models.items():
         parents = [*params.bases, *(other for other in params.models if other != name)]
         if model.parent not in parents and model.parent != name:
-            raise ParamsError(f"params.yaml: models.{name}.parent is '{model.parent}', which is no row of bases or models{suggestion(model.parent, parents)}")
+            raise ParamsError(
+                f"params.yaml: models.{name}.parent is '{model.parent}', which is no row of bases or "
+                f"models{suggestion(model.parent, parents)}"
+            )
         if model.dataset not in params.datasets:
-            raise ParamsError(f"params.yaml: models.{name}.dataset is '{model.dataset}', which is no row of datasets{suggestion(model.dataset, params.datasets)}")
+            raise ParamsError(
+                f"params.yaml: models.{name}.dataset is '{model.dataset}', which is no row of "
+                f"datasets{suggestion(model.dataset, params.datasets)}"
+            )
         ring = lineage(params, name)
         if ring[-1] in params.models:
-            raise ParamsError(f"params.yaml: these models build on each other in a ring: {' → '.join(ring)}; give one of them a base as parent.")
+            raise ParamsError(
+                f"params.yaml: these models build on each other in a ring: {' → '.join(ring)}; give one of them a "
+                "base as parent."
+            )
 
 
 def lineage(params: Params, name: str) -> list[str]:

@@ -1,4 +1,6 @@
-"""The one path to an alias: registering, challenging, promoting and rolling back, each under the lock and with its decision."""
+"""The one path to an alias: registering, challenging, promoting and rolling back, each under the lock and with its
+decision.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -49,12 +51,15 @@ def register(
     metrics: dict[str, float],
     reference: Path | None = None,
 ) -> Version:
-    """The registry's version of the artifact in `adapter/` with `tags`, made when it is new; a second call gives the first one's.
+    """The registry's version of the artifact in `adapter/` with `tags`, made when it is new; a second call gives the
+    first one's.
 
-    The newest version becomes @challenger unless it has an alias; one that the gate refused does not displace another whose canary is open.
+    The newest version becomes @challenger unless it has an alias; one that the gate refused does not displace another
+    whose canary is open.
     """
     version, _ = registry.register(name, adapter, evaluate, metrics, reference)
-    # A refusal comes before all other tags and a pass after them: a call that is cut short leaves no version passed that is not.
+    # A refusal comes before all other tags and a pass after them: a call that is cut short leaves no version passed
+    # that is not.
     ordered = dict(sorted(tags.items(), key=lambda entry: (entry[0] == "gate") * (-1 if entry[1] == "refused" else 1)))
     with moves.held(name) as now:
         registry.put_tags(now.client, name, version.version, ordered)
@@ -81,8 +86,8 @@ def move_to_challenger(now: Held, version: Version) -> None:
 def promote(task: str, number: str, why: Why, force: bool = False) -> Outcome:
     """Make version `number` the champion and the old champion @previous; nothing changes when it is so already.
 
-    Refused for a version that the gate has not passed, read again under the lock (`force` does it all the same, and the decision
-    says so), and for one that was never compared with transformers.
+    Refused for a version that the gate has not passed, read again under the lock (`force` does it all the same, and the
+    decision says so), and for one that was never compared with transformers.
     """
     with moves.held(task) as now:
         return promote_held(now, registry.get(task, number, now.client), why, force)
@@ -113,11 +118,15 @@ def plan(model: registry.Model, version: Version, why: Why, force: bool = False)
     passed = version.tags.get("gate") == "passed"
     if not passed and not force:
         return Refused(
-            f"{model.name} version {number} was refused by the gate ({version.tags.get('gate_reasons', 'no reasons kept')}); "
+            f"{model.name} version {number} was refused by the gate "
+            f"({version.tags.get('gate_reasons', 'no reasons kept')}); "
             f"`make promote MODEL={model.name} FORCE=1` promotes it all the same."
         )
     if "parity" not in version.tags:
-        return Refused(f"{model.name} version {number} was never loaded and compared with transformers: `make promote MODEL={model.name}` does so first.")
+        return Refused(
+            f"{model.name} version {number} was never loaded and compared with transformers: `make promote "
+            f"MODEL={model.name}` does so first."
+        )
     if why.kind == "canary":
         tags = {"canary_reasons": "; ".join(why.words), **tags}
     first: tuple[tuple[str, str | None], ...] = (("previous", champion),) if champion else ()
@@ -134,14 +143,18 @@ def promote_challenger(task: str, who: str, force: bool = False, facts: Mapping[
         if challenger is None:
             for move in now.finished:
                 if ("champion", move.version) in move.aliases:
-                    return Done(move.version, f"the promotion of version {move.version}, which was cut short, is finished")
+                    return Done(
+                        move.version, f"the promotion of version {move.version}, which was cut short, is finished"
+                    )
             return Refused(f"{task} has no @challenger to promote: `make pipeline MODEL={task}` makes one.")
         words = f"version {challenger.version} was promoted {who}"
         return promote_held(now, challenger, Why("promote", (words,), facts or {}), force)
 
 
 def roll_back(task: str, who: str, facts: Mapping[str, object] | None = None) -> Outcome:
-    """Close an open canary, or else make @previous the champion again and mark the version that is left, so that no run promotes it by itself."""
+    """Close an open canary, or else make @previous the champion again and mark the version that is left, so that no
+    run promotes it by itself.
+    """
     with moves.held(task) as now:
         for move in now.finished:
             if move.decision is not None and move.decision.kind == "rollback":
@@ -155,7 +168,9 @@ def roll_back(task: str, who: str, facts: Mapping[str, object] | None = None) ->
     return Done(planned.version, words)
 
 
-def plan_rollback(model: registry.Model, challenger: Version | None, who: str, facts: Mapping[str, object]) -> Move | Refused:
+def plan_rollback(
+    model: registry.Model, challenger: Version | None, who: str, facts: Mapping[str, object]
+) -> Move | Refused:
     """The move that takes back an open canary, or else the champion. Pure."""
     champion, previous = model.aliases.get("champion"), model.aliases.get("previous")
     if challenger is not None and challenger.tags.get("canary") == "open":

@@ -1,4 +1,6 @@
-"""Keeps models in the MLflow registry, a version per distinct artifact, and reads their aliases; tasks/promotion.py moves them."""
+"""Keeps models in the MLflow registry, a version per distinct artifact, and reads their aliases; tasks/promotion.py
+moves them.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def find(name: str, artifact: str) -> Version | None:
 
 
 def versions(name: str, client: MlflowClient | None = None) -> list[Version]:
-    """All whole versions of `name`, newest first; one whose upload was cut short has no artifact tag and does not count."""
+    """All whole versions of `name`, newest first; one whose upload was cut short has no artifact tag and does not
+    count.
+    """
     client = client or tracking.client()
     with tracking.asking():
         entries = client.search_model_versions(f"name = '{name}'")
@@ -81,7 +85,8 @@ def get(name: str, version: str, client: MlflowClient | None = None) -> Version:
 
 
 def alias(name: str, which: str) -> Version | None:
-    """The version that the alias `which` of `name` points to; None only when the registry says that there is no such alias.
+    """The version that the alias `which` of `name` points to; None only when the registry says that there is no such
+    alias.
 
     AnnealError whenever it says anything else: a registry that stumbles must not look like one without a champion.
     """
@@ -94,7 +99,8 @@ def alias(name: str, which: str) -> Version | None:
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
-            # For an alias that is not set MLflow's stores raise INVALID_PARAMETER_VALUE, as for any bad request: the model's own list decides.
+            # For an alias that is not set MLflow's stores raise INVALID_PARAMETER_VALUE, as for any bad request: the
+            # model's own list decides.
             if error.error_code != "INVALID_PARAMETER_VALUE":
                 raise
             known = model(name, client)
@@ -156,7 +162,9 @@ def has(version: Version, part: str) -> bool:
 
 
 def folder(version: Version, part: str) -> Path:
-    """Where the files `part` (`adapter`, `evaluate` or `reference`) of `version` lie on this machine, fetched when the store is elsewhere."""
+    """Where the files `part` (`adapter`, `evaluate` or `reference`) of `version` lie on this machine, fetched when
+    the store is elsewhere.
+    """
     import mlflow
 
     client = tracking.client()
@@ -166,7 +174,9 @@ def folder(version: Version, part: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=place, tracking_uri=tracking.tracking_uri()))
 
 
-def _create(client: MlflowClient, name: str, artifact: str, parts: dict[str, Path], metrics: dict[str, float]) -> Version:
+def _create(
+    client: MlflowClient, name: str, artifact: str, parts: dict[str, Path], metrics: dict[str, float]
+) -> Version:
     from mlflow.exceptions import MlflowException
 
     run_id = _training_run(client, name, parts["adapter"])
@@ -183,7 +193,9 @@ def _create(client: MlflowClient, name: str, artifact: str, parts: dict[str, Pat
             raise
     source = client.get_run(run_id).info.artifact_uri + "/adapter"
     made = client.create_model_version(name, source, run_id)
-    client.set_model_version_tag(name, made.version, "artifact_sha256", artifact)  # last: from here on the version counts
+    client.set_model_version_tag(
+        name, made.version, "artifact_sha256", artifact
+    )  # last: from here on the version counts
     return get(name, made.version, client)
 
 
@@ -194,17 +206,28 @@ def _training_run(client: MlflowClient, name: str, adapter: Path) -> str:
     runs = client.search_runs([tracking.experiment_id(client)], f"tags.adapter_sha256 = '{trained}'", max_results=1)
     if runs:
         return str(runs[0].info.run_id)
-    made = client.create_run(tracking.experiment_id(client), run_name=f"register {name}", tags={"model": name, "stage": "register", "adapter_sha256": trained})
+    made = client.create_run(
+        tracking.experiment_id(client),
+        run_name=f"register {name}",
+        tags={"model": name, "stage": "register", "adapter_sha256": trained},
+    )
     return str(made.info.run_id)
 
 
 def _version(entry: ModelVersion, name: str) -> Version:
     _check_name(entry, name)
-    return Version(entry.name, str(entry.version), entry.tags.get("artifact_sha256", ""), str(entry.run_id), dict(entry.tags))
+    return Version(
+        entry.name, str(entry.version), entry.tags.get("artifact_sha256", ""), str(entry.run_id), dict(entry.tags)
+    )
 
 
 def _check_name(entry: ModelVersion | RegisteredModel, name: str) -> None:
-    """AnnealError for an answer about something else: an empty one, as a proxy may give, would read as a model without a champion."""
+    """AnnealError for an answer about something else: an empty one, as a proxy may give, would read as a model
+    without a champion.
+    """
     if entry.name != name:
         uri = tracking.redacted(tracking.tracking_uri())
-        raise AnnealError(f"the registry cannot be asked: MLflow at {uri} was asked about {name} and answers about {entry.name or 'nothing'}; mend that and run again.")
+        raise AnnealError(
+            f"the registry cannot be asked: MLflow at {uri} was asked about {name} and answers about "
+            f"{entry.name or 'nothing'}; mend that and run again."
+        )

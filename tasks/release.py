@@ -18,11 +18,17 @@ PATIENCE = 60.0  # seconds for a reconciler that runs
 
 
 def promote(model: str, force: bool) -> None:
-    """Make @challenger the champion; a version that the gate refused needs `FORCE=1`, one that was never verified is deployed first."""
+    """Make @challenger the champion; a version that the gate refused needs `FORCE=1`, one that was never verified is
+    deployed first.
+    """
     params = settings.load()
     settings.model_of(params, model)
     challenger = registry.alias(model, "challenger")
-    if challenger is not None and (force or challenger.tags.get("gate") == "passed") and not is_available(challenger, params.deploy):
+    if (
+        challenger is not None
+        and (force or challenger.tags.get("gate") == "passed")
+        and not is_available(challenger, params.deploy)
+    ):
         deploy(challenger, Path(f"models/{params.models[model].parent}/weights"), params.deploy, params.servers)
     _done(promotion.promote_challenger(model, "by hand", force))
     _route(params, model)
@@ -67,7 +73,8 @@ def route(params: settings.Params, model: str) -> routes.Task:
     if not done(outcome.table):
         words = "; ".join([*outcome.did, *outcome.pending]) or "no server runs that can serve it"
         raise AnnealError(
-            f"{model} version {champion.version if champion else '?'} is the champion but is not routed to ({words}): see .anneal/logs/, then run `make pipeline MODEL={model}`."
+            f"{model} version {champion.version if champion else '?'} is the champion but is not routed to ({words}): "
+            f"see .anneal/logs/, then run `make pipeline MODEL={model}`."
         )
     return outcome.table.tasks[model]
 

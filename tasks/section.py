@@ -19,7 +19,9 @@ BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at m
 
 
 class Section(BaseModel):
-    """A frozen section of params.yaml: unknown keys are refused, every field has bounds and a unit, `true` is no number."""
+    """A frozen section of params.yaml: unknown keys are refused, every field has bounds and a unit, `true` is no
+    number.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
@@ -52,8 +54,14 @@ def sentence(section: type[Section], error: ValidationError, key: str) -> str:
     if first["type"] == "missing":
         return f"{where} is missing; add it."
     if first["type"].startswith("union_tag"):  # rows of several kinds, told apart by one key
-        which, found, kinds = (str(first["ctx"].get(name)).strip("'") for name in ("discriminator", "tag", "expected_tags"))
-        return f"{where}.{which} is missing; add it." if found == "None" else f"{where}.{which} is '{found}'; it should be one of '{kinds}'."
+        which, found, kinds = (
+            str(first["ctx"].get(name)).strip("'") for name in ("discriminator", "tag", "expected_tags")
+        )
+        return (
+            f"{where}.{which} is missing; add it."
+            if found == "None"
+            else f"{where}.{which} is '{found}'; it should be one of '{kinds}'."
+        )
     if first["type"] == "value_error":  # a rule over several keys: its words name them
         return f"{where}: {_words(first, [])}."
     # Under a name that does not fit, what its row lacks is not said.
@@ -61,7 +69,15 @@ def sentence(section: type[Section], error: ValidationError, key: str) -> str:
     beneath = [place for place in places if place[0][: len(path)] == path]  # the branches of `a | b` fail one by one
     path, _, deepest = max(beneath, key=lambda place: len(place[0]))
     allowed = dict.fromkeys(_words(one, spots) for found, spots, one in beneath if found == path)
-    description = next((f" ({spot.description})" for found, spots, _ in beneath for spot in spots if found == path and spot.description), "")
+    description = next(
+        (
+            f" ({spot.description})"
+            for found, spots, _ in beneath
+            for spot in spots
+            if found == path and spot.description
+        ),
+        "",
+    )
     where = f"params.yaml: {'.'.join(filter(None, [key, *map(str, path)]))}"
     return f"{where} is {_shown(deepest['input'])}; it should {' or '.join(allowed)}{description}."
 
@@ -87,7 +103,13 @@ def _words(error: Any, spots: list[Spot]) -> str:
         return "be a table of keys"
     if kind == "bool_type":
         return "be true or false"
-    limits = [f"{words} {getattr(rule, name)}" for name, words in BOUNDS.items() for spot in spots for rule in spot.rules if hasattr(rule, name)]
+    limits = [
+        f"{words} {getattr(rule, name)}"
+        for name, words in BOUNDS.items()
+        for spot in spots
+        for rule in spot.rules
+        if hasattr(rule, name)
+    ]
     if kind.startswith(("greater_than", "less_than")):
         return f"be {' and '.join(limits)}"
     words = re.sub(r"^Value error, |^[A-Z][a-z]+ should | after validation, not \d+$", "", error["msg"].rstrip("."))
@@ -95,7 +117,9 @@ def _words(error: Any, spots: list[Spot]) -> str:
 
 
 def _place(section: type[BaseModel], error: Any) -> tuple[list, list[Spot]]:
-    """The keys down to the value that is wrong, and what may stand there; pydantic's names for the branches of `a | b` are left out."""
+    """The keys down to the value that is wrong, and what may stand there; pydantic's names for the branches of `a |
+    b` are left out.
+    """
     path, location = [], error["loc"]
     spots = before = _unfold(section)
     for depth, part in enumerate(location):
@@ -111,7 +135,12 @@ def _place(section: type[BaseModel], error: Any) -> tuple[list, list[Spot]]:
 def _keys_beside(section: type[BaseModel], location: tuple) -> list[str]:
     """The keys that are known where the last key of `location` is not."""
     _, spots = _place(section, {"loc": location[:-1], "type": None})
-    return [field.alias or name for spot in spots if _is_model(spot.annotation) for name, field in spot.annotation.model_fields.items()]
+    return [
+        field.alias or name
+        for spot in spots
+        if _is_model(spot.annotation)
+        for name, field in spot.annotation.model_fields.items()
+    ]
 
 
 def _step(spot: Spot, part: str | int) -> list[Spot]:
@@ -123,13 +152,21 @@ def _step(spot: Spot, part: str | int) -> list[Spot]:
 
 
 def _unfold(annotation: Any, *notes: Any) -> list[Spot]:
-    """The branches of an annotation, each with the constraints and the description that `Annotated` and `Field` give it."""
+    """The branches of an annotation, each with the constraints and the description that `Annotated` and `Field` give
+    it.
+    """
     if get_origin(annotation) is Annotated:
         return _unfold(get_args(annotation)[0], *notes, *get_args(annotation)[1:])
     if get_origin(annotation) in (Union, UnionType):
         return [spot for branch in get_args(annotation) if branch is not type(None) for spot in _unfold(branch, *notes)]
     rules = tuple(rule for note in notes for rule in (note.metadata if isinstance(note, FieldInfo) else [note]))
-    return [Spot(annotation, rules, next((note.description for note in notes if isinstance(note, FieldInfo) and note.description), None))]
+    return [
+        Spot(
+            annotation,
+            rules,
+            next((note.description for note in notes if isinstance(note, FieldInfo) and note.description), None),
+        )
+    ]
 
 
 def _is_model(annotation: Any) -> bool:

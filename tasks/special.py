@@ -2,8 +2,8 @@
 
 A tokenizer takes `<|im_end|>` for the end of a turn wherever it stands, also in a customer's message. So one invisible
 character, U+2060 WORD JOINER, goes behind the first character of each special text in a content: training, evaluation
-and the gateway do it with the same list (tokenizer.json and the chat template), so all of them read the same tokens, and
-vLLM, which renders and tokenises by itself, needs no change. Splitting them in the tokenizer would not reach vLLM.
+and the gateway do it with the same list (tokenizer.json and the chat template), so all of them read the same tokens,
+and vLLM, which renders and tokenises by itself, needs no change. Splitting them in the tokenizer would not reach vLLM.
 """
 
 import json
@@ -17,7 +17,8 @@ from typing import Any, Protocol, TypeVar, cast
 
 Json = TypeVar("Json")
 JOINER = "\u2060"
-# How a template marks turns where its marks are no special tokens: <|user|>, the same with U+FF5C, [INST], <<SYS>>, <start_of_turn>.
+# How a template marks turns where its marks are no special tokens: <|user|>, the same with U+FF5C, [INST], <<SYS>>,
+# <start_of_turn>.
 MARK = re.compile(r"<[|\uff5c][^|\uff5c<>\s]{1,40}[|\uff5c]>|\[/?[A-Z_]{3,24}\]|<</?SYS>>|<(?:start|end)_of_turn>")
 
 
@@ -44,7 +45,9 @@ class SpecialTexts:
 
     @cached_property
     def _start(self) -> re.Pattern[str]:
-        """Where one of the texts begins; they may overlap. Its first character is looked at first: most are none of them."""
+        """Where one of the texts begins; they may overlap. Its first character is looked at first: most are none of
+        them.
+        """
         firsts = "".join(map(re.escape, sorted(self._firsts)))
         return re.compile(f"(?=[{firsts}])(?={'|'.join(map(re.escape, sorted(self.texts)))})")
 
@@ -53,7 +56,9 @@ class SpecialTexts:
         return frozenset(text[0] for text in self.texts)
 
     def _places(self, text: str) -> list[int]:
-        """Behind the first character of each special text in `text`, joiners left out of account, so that a text and its neutral form have the same."""
+        """Behind the first character of each special text in `text`, joiners left out of account, so that a text and
+        its neutral form have the same.
+        """
         if not any(first in text for first in self._firsts):
             return []
         kept = [place for place, character in enumerate(text) if character != JOINER]
@@ -83,8 +88,29 @@ class SpecialTexts:
 # What a version without a tokenizer's files is held against: what begins and ends turns in the usual families.
 USUAL = SpecialTexts(
     frozenset(
-        {"<s>", "</s>", "<unk>", "<pad>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"}
-        | {"<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>"}
+        {
+            "<s>",
+            "</s>",
+            "<unk>",
+            "<pad>",
+            "<bos>",
+            "<eos>",
+            "<start_of_turn>",
+            "<end_of_turn>",
+            "[INST]",
+            "[/INST]",
+            "<<SYS>>",
+            "<</SYS>>",
+        }
+        | {
+            "<|im_start|>",
+            "<|im_end|>",
+            "<|endoftext|>",
+            "<|begin_of_text|>",
+            "<|end_of_text|>",
+            "<|start_header_id|>",
+            "<|end_header_id|>",
+        }
         | {"<|eot_id|>", "<|eom_id|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"}
     )
 )
@@ -99,20 +125,29 @@ def _cut(text: str, places: list[int]) -> list[str]:
 def of_tokenizer(tokenizer: Tokenizer) -> SpecialTexts:
     """The special texts of a loaded tokenizer."""
     added = [(token.content, token.special) for token in tokenizer.added_tokens_decoder.values()]
-    return _special_texts([*added, *((text, True) for text in tokenizer.all_special_tokens)], str(tokenizer.chat_template))
+    return _special_texts(
+        [*added, *((text, True) for text in tokenizer.all_special_tokens)], str(tokenizer.chat_template)
+    )
 
 
 def of_folder(folder: Path) -> SpecialTexts:
-    """The same from the files of the tokenizer in `folder`; of a folder without one, the texts that are special to most."""
+    """The same from the files of the tokenizer in `folder`; of a folder without one, the texts that are special to
+    most.
+    """
     if not (folder / "tokenizer.json").exists():
         return USUAL
     template = folder / "chat_template.jinja"
-    added = [(token["content"], bool(token.get("special"))) for token in _added_tokens((folder / "tokenizer.json").read_text(encoding="utf-8"))]
+    added = [
+        (token["content"], bool(token.get("special")))
+        for token in _added_tokens((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    ]
     return _special_texts(added, template.read_text(encoding="utf-8") if template.exists() else "")
 
 
 def _added_tokens(text: str) -> list[dict[str, Any]]:
-    """`added_tokens` of a tokenizer.json. It stands at the top, before megabytes of vocabulary that the gateway need not read."""
+    """`added_tokens` of a tokenizer.json. It stands at the top, before megabytes of vocabulary that the gateway need
+    not read.
+    """
     if start := re.search(r'"added_tokens"\s*:\s*(?=\[)', text):
         added: list[dict[str, Any]] = json.JSONDecoder().raw_decode(text, start.end())[0]
         return added
@@ -120,6 +155,8 @@ def _added_tokens(text: str) -> list[dict[str, Any]]:
 
 
 def _special_texts(added: Iterable[tuple[str, bool]], template: str) -> SpecialTexts:
-    """Special tokens, and marks of turns: a token for tools or thoughts that is not special stays what it is, since answers are made of those."""
+    """Special tokens, and marks of turns: a token for tools or thoughts that is not special stays what it is, since
+    answers are made of those.
+    """
     tokens = {text for text, special in added if special or MARK.fullmatch(text)}
     return SpecialTexts(frozenset(text for text in {*tokens, *MARK.findall(template)} if len(text) > 1))

@@ -1,4 +1,6 @@
-"""The edge of every stage: `python -m tasks.<stage> <row> --name path …` becomes one function call on paths and a section."""
+"""The edge of every stage: `python -m tasks.<stage> <row> --name path …` becomes one function call on paths and a
+section.
+"""
 
 import argparse
 import errno
@@ -22,7 +24,9 @@ def load_yaml(path: Path) -> dict:
         raise ParamsError(f"{path} is missing: run this from the top folder of the project.") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise ParamsError(f"{path}, line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}): save it as UTF-8.") from None
+        raise ParamsError(
+            f"{path}, line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}): save it as UTF-8."
+        ) from None
     except OSError as error:
         raise ParamsError(unusable(error)) from None
     return parse_yaml(text, path)
@@ -79,7 +83,8 @@ def section_of(params: dict, key: str, section: type[Section]) -> Section:
 
 
 def main(function: Callable, section: type[Section], key: str) -> None:
-    """Run `function(params, **paths)`: the section at `key` (`{row}` filled in), and one `--option` per other parameter.
+    """Run `function(params, **paths)`: the section at `key` (`{row}` filled in), and one `--option` per other
+    parameter.
 
     Exit status: 0 done, 1 a stop with a sentence, 2 a wrong parameter, 130 Ctrl-C.
     """
@@ -87,7 +92,9 @@ def main(function: Callable, section: type[Section], key: str) -> None:
 
 
 def _call(function: Callable, section: type[Section], key: str) -> None:
-    parser = argparse.ArgumentParser(prog=f"python -m {function.__module__.removesuffix('.__main__')}", description=function.__doc__)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {function.__module__.removesuffix('.__main__')}", description=function.__doc__
+    )
     parser.add_argument("row", help="the row of params.yaml")
     for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=parameter.default is parameter.empty)
@@ -98,7 +105,9 @@ def _call(function: Callable, section: type[Section], key: str) -> None:
 
 
 def guarded(work: Callable[[], object]) -> int:
-    """Do `work`; a user's mistake or a machine's trouble becomes one line on stderr and an exit status, never a traceback."""
+    """Do `work`; a user's mistake or a machine's trouble becomes one line on stderr and an exit status, never a
+    traceback.
+    """
     environment.apply()
     die_with_parent()
     try:
@@ -119,22 +128,34 @@ def guarded(work: Callable[[], object]) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" while writing {error.filename}" if error.filename else ""
-        print(f"error: no space left on the disk{where}: free some (`dvc gc -w` clears the cache) and run again.", file=sys.stderr)
+        print(
+            f"error: no space left on the disk{where}: free some (`dvc gc -w` clears the cache) and run again.",
+            file=sys.stderr,
+        )
         return 1
     except Exception as error:
         if not is_out_of_memory(error) and not is_out_of_space(error):
             raise
-        print(f"error: {OUT_OF_MEMORY if is_out_of_memory(error) else 'no space left on the disk: free some and run again.'}", file=sys.stderr)
+        print(
+            "error: "
+            f"{OUT_OF_MEMORY if is_out_of_memory(error) else 'no space left on the disk: free some and run again.'}",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
 
 STOPPED = "stopped by Ctrl-C; what was finished is kept, and the next run goes on from there."
-OUT_OF_MEMORY = "out of memory: halve per_device_train_batch_size and double gradient_accumulation_steps (or lower max_length) in params.yaml, or free memory, and run again."
+OUT_OF_MEMORY = (
+    "out of memory: halve per_device_train_batch_size and double gradient_accumulation_steps (or lower "
+    "max_length) in params.yaml, or free memory, and run again."
+)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """True for torch's out-of-memory errors: CUDA has a class of its own, the CPU allocator a RuntimeError with words."""
+    """True for torch's out-of-memory errors: CUDA has a class of its own, the CPU allocator a RuntimeError with
+    words.
+    """
     return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
@@ -144,7 +165,9 @@ def is_out_of_space(error: Exception) -> bool:
 
 
 def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, so that a killed flow leaves no training behind; no-op elsewhere."""
+    """Ask Linux to end this process when its parent dies, so that a killed flow leaves no training behind; no-op
+    elsewhere.
+    """
     if sys.platform != "linux":
         return
     import ctypes

@@ -21,17 +21,23 @@ class Part(NamedTuple):
 
 
 def render(template: str, row: Mapping[str, object]) -> str:
-    """The `template` filled from `row`; AnnealError for a column that the row does not have, or a template that does not parse."""
+    """The `template` filled from `row`; AnnealError for a column that the row does not have, or a template that does
+    not parse.
+    """
     from jinja2 import TemplateError
 
     try:
         return str(_compiled(template).render({**row, ROW: row}))
     except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
-        raise AnnealError(f"params.yaml: the template {template!r} does not fit row {row.get('id')}: {error}.") from None
+        raise AnnealError(
+            f"params.yaml: the template {template!r} does not fit row {row.get('id')}: {error}."
+        ) from None
 
 
 def problem(template: str) -> str | None:
-    """Why `template` does not parse, or which filter or test it names that there is not, in one clause; None when all is well."""
+    """Why `template` does not parse, or which filter or test it names that there is not, in one clause; None when
+    all is well.
+    """
     from jinja2 import TemplateSyntaxError, nodes
 
     environment = _environment()
@@ -58,7 +64,9 @@ def columns(template: str) -> tuple[str, ...]:
 
 @lru_cache
 def parts(template: str) -> tuple[Part, ...] | None:
-    """The pieces of a template of plain words and plain columns; None for one that computes something. AnnealError when it does not parse."""
+    """The pieces of a template of plain words and plain columns; None for one that computes something. AnnealError
+    when it does not parse.
+    """
     from jinja2 import nodes
 
     tree, free = _parsed(template)
@@ -79,8 +87,8 @@ def parts(template: str) -> tuple[Part, ...] | None:
 def invert(text: str, template: str, one_line: Iterable[str] = ()) -> dict[str, str] | None:
     """The columns from which `template` makes `text`, or None when there are none or more than one set of them.
 
-    `one_line` names the columns that never hold a line break. A column that the template names twice does not help to tell
-    the others apart.
+    `one_line` names the columns that never hold a line break. A column that the template names twice does not help to
+    tell the others apart.
     """
     pieces = parts(template)
     if pieces is None:
@@ -98,17 +106,27 @@ def fits(text: str, template: str) -> bool:
     return pieces is None or _read(text, pieces, frozenset(), True) is not None
 
 
-def _read(text: str, pieces: tuple[Part, ...], one_line: frozenset[str], is_short: bool) -> list[tuple[str, str]] | None:
-    """(column, text) of each column where each, in turn, takes as little as it can (`is_short`), or as much; None where nothing fits.
+def _read(
+    text: str, pieces: tuple[Part, ...], one_line: frozenset[str], is_short: bool
+) -> list[tuple[str, str]] | None:
+    """(column, text) of each column where each, in turn, takes as little as it can (`is_short`), or as much; None where
+    nothing fits.
 
     Where both agree there is one way only. Texts come from outside, so this takes time in proportion to their length,
-    where a regular expression may take its third power: the places where a column can end are found from the last one on.
+    where a regular expression may take its third power: the places where a column can end are found from the last one
+    on.
     """
     names, words = [piece.text for piece in pieces if piece.kind == "column"], _words(pieces)
     ends = [[len(text) - len(words[-1])] if text.endswith(words[-1]) else []]
     for place in reversed(range(len(names) - 1)):
         after, is_line = words[place + 1], _is_line(names[place + 1], words[place + 2], one_line)
-        ends.append([end for end in _occurrences(text, after) if _end(text, ends[-1], end + len(after), is_line, True) is not None])
+        ends.append(
+            [
+                end
+                for end in _occurrences(text, after)
+                if _end(text, ends[-1], end + len(after), is_line, True) is not None
+            ]
+        )
     if not text.startswith(words[0]):
         return None
     if not names:
@@ -172,7 +190,9 @@ def _column_of(node: "nodes.Node", free: set[str]) -> str | None:
 
 
 def _parsed(template: str) -> "tuple[nodes.Template, set[str]]":
-    """(the tree of `template`, the names that come from outside); AnnealError when it does not parse, or names a filter that there is not."""
+    """(the tree of `template`, the names that come from outside); AnnealError when it does not parse, or names a
+    filter that there is not.
+    """
     from jinja2 import TemplateSyntaxError, meta
 
     try:

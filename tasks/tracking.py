@@ -14,7 +14,9 @@ EXPERIMENT = "anneal"
 STORE = Path(".anneal/mlflow.db")
 ARTIFACTS = Path(".anneal/mlartifacts")
 RETRIED = (408, 429, 500, 502, 503, 504)  # what MLflow's client asks again about, for minutes
-PASSING = frozenset({"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "ABORTED"})
+PASSING = frozenset(
+    {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "ABORTED"}
+)
 
 
 def tracking_uri() -> str:
@@ -23,7 +25,9 @@ def tracking_uri() -> str:
 
 
 def client() -> Any:
-    """An MlflowClient on a store that answers, its experiment made; AnnealError in seconds when it is down or of another version."""
+    """An MlflowClient on a store that answers, its experiment made; AnnealError in seconds when it is down or of
+    another version.
+    """
     uri = tracking_uri()
     check()
     if not uri.startswith(("http://", "https://")):
@@ -33,7 +37,9 @@ def client() -> Any:
     from sqlalchemy.exc import SQLAlchemyError
 
     mlflow.set_tracking_uri(uri)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback for each error that it raises
+    logging.getLogger("mlflow.store.db.utils").setLevel(
+        logging.CRITICAL
+    )  # it logs a traceback for each error that it raises
     try:
         found = mlflow.MlflowClient()
         experiment, here = found.get_experiment_by_name(EXPERIMENT), ARTIFACTS.resolve().as_uri()
@@ -41,18 +47,24 @@ def client() -> Any:
             found.create_experiment(EXPERIMENT, artifact_location=None if uri.startswith("http") else here)
         elif not os.environ.get("MLFLOW_TRACKING_URI") and experiment.artifact_location != here:
             raise AnnealError(
-                f"the MLflow store {STORE} was made in another folder and keeps its files there ({experiment.artifact_location.removeprefix('file://')}): "
+                f"the MLflow store {STORE} was made in another folder and keeps its files there "
+                f"({experiment.artifact_location.removeprefix('file://')}): "
                 "move this checkout back, or delete its .anneal/mlflow.db and start a registry of its own."
             )
         return found
     except (MlflowException, SQLAlchemyError) as error:
-        words = f"MLflow at {redacted(uri)} cannot be used ({_words(error)}): start or upgrade it, or unset MLFLOW_TRACKING_URI."
+        words = (
+            f"MLflow at {redacted(uri)} cannot be used ({_words(error)}): start or upgrade it, or unset "
+            "MLFLOW_TRACKING_URI."
+        )
         raise (TransientError(words) if _may_pass(error) else AnnealError(words)) from None
 
 
 @contextmanager
 def asking() -> Iterator[None]:
-    """Makes one AnnealError of whatever MLflow and its store raise: not knowing must never look like "there is none"."""
+    """Makes one AnnealError of whatever MLflow and its store raise: not knowing must never look like "there is
+    none".
+    """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -70,7 +82,11 @@ def _may_pass(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import OperationalError
 
-    return error.error_code in PASSING if isinstance(error, MlflowException) else isinstance(error, OperationalError | OSError)
+    return (
+        error.error_code in PASSING
+        if isinstance(error, MlflowException)
+        else isinstance(error, OperationalError | OSError)
+    )
 
 
 def _words(error: Exception) -> str:
@@ -109,8 +125,17 @@ def _ask(uri: str) -> None:
     try:
         answer = httpx.get(f"{uri.rstrip('/')}/version", timeout=5)
     except httpx.HTTPError as error:
-        raise TransientError(f"MLflow at {redacted(uri)} does not answer ({type(error).__name__}): start it, or unset MLFLOW_TRACKING_URI.") from None
+        raise TransientError(
+            f"MLflow at {redacted(uri)} does not answer ({type(error).__name__}): start it, or unset "
+            "MLFLOW_TRACKING_URI."
+        ) from None
     if answer.status_code in RETRIED:
-        raise TransientError(f"MLflow at {redacted(uri)} does not answer (status {answer.status_code}): start it, or unset MLFLOW_TRACKING_URI.")
+        raise TransientError(
+            f"MLflow at {redacted(uri)} does not answer (status {answer.status_code}): start it, or unset "
+            "MLFLOW_TRACKING_URI."
+        )
     if answer.status_code == 200 and answer.text.split(".")[0] != mlflow.version.VERSION.split(".")[0]:
-        raise AnnealError(f"MLflow at {redacted(uri)} is version {answer.text[:20]}, this client is {mlflow.version.VERSION}: use a server of the same major version.")
+        raise AnnealError(
+            f"MLflow at {redacted(uri)} is version {answer.text[:20]}, this client is {mlflow.version.VERSION}: use a "
+            "server of the same major version."
+        )

@@ -21,7 +21,8 @@ class Validate(Section):
 
 
 def validate(params: Validate, raw: Path, suite: Path, out: Path, docs: Path, report: Path) -> None:
-    """Write `out/rows.jsonl`, `out/quarantine.jsonl` (the row and its reasons) and `out/limits.json`, Data Docs in `docs/`, figures in `report`.
+    """Write `out/rows.jsonl`, `out/quarantine.jsonl` (the row and its reasons) and `out/limits.json`, Data Docs in
+    `docs/`, figures in `report`.
 
     Raises AnnealError when more than the allowed share of rows breaks row rules (the message names the expectation, the
     column, the share and three example rows), or when a table rule does not hold for the rows that are left.
@@ -36,24 +37,44 @@ def validate(params: Validate, raw: Path, suite: Path, out: Path, docs: Path, re
         worst = max(broken, key=lambda rule: len(rule.rows))
         broke = [rows[index] for index in worst.rows]
         raise AnnealError(
-            f"{share:.1%} of {len(rows)} rows break row rules (validate.max_quarantined_share allows {params.max_quarantined_share:.1%}); "
-            f"most often {worst.reason()}, {len(broke) / len(rows):.1%}, for example {examples(broke[:3], worst)}; {where}."
+            f"{share:.1%} of {len(rows)} rows break row rules (validate.max_quarantined_share allows "
+            f"{params.max_quarantined_share:.1%}); "
+            f"most often {worst.reason()}, {len(broke) / len(rows):.1%}, for example {examples(broke[:3], worst)}; "
+            f"{where}."
         )
     for rule in broken:
         if not rule.is_row_rule:
             beside = f", without the {len(quarantined)} that are set aside" if quarantined else ""
-            raise AnnealError(f"table rule {rule.reason()} does not hold for {len(kept)} rows{beside}: observed {rule.observed!r}; {where}.")
+            raise AnnealError(
+                f"table rule {rule.reason()} does not hold for {len(kept)} rows{beside}: observed {rule.observed!r}; "
+                f"{where}."
+            )
     with whole_directory(out) as folder:
         write_jsonl(folder / "rows.jsonl", kept)
         write_jsonl(folder / "quarantine.jsonl", quarantined)
-        limits = {"rows": len(rows), "quarantined": len(quarantined), "max_quarantined_share": params.max_quarantined_share}
+        limits = {
+            "rows": len(rows),
+            "quarantined": len(quarantined),
+            "max_quarantined_share": params.max_quarantined_share,
+        }
         write_json(folder / "limits.json", limits)  # prepare counts on from here
     rules = sorted(rule.reason() for rule in broken)
-    write_json(report, {"rows": len(rows), "kept": len(kept), "quarantined": len(quarantined), "quarantined_share": share, "broken_rules": rules})
+    write_json(
+        report,
+        {
+            "rows": len(rows),
+            "kept": len(kept),
+            "quarantined": len(quarantined),
+            "quarantined_share": share,
+            "broken_rules": rules,
+        },
+    )
 
 
 def separate(rows: list[dict], broken: list[Broken]) -> tuple[list[dict], list[dict]]:
-    """The rows that break no row rule, and those that do, each with its `reasons`; every row is in exactly one of the two."""
+    """The rows that break no row rule, and those that do, each with its `reasons`; every row is in exactly one of
+    the two.
+    """
     reasons: dict[int, list[str]] = {}
     for rule in broken:
         for index in rule.rows:
@@ -65,7 +86,10 @@ def separate(rows: list[dict], broken: list[Broken]) -> tuple[list[dict], list[d
 def examples(rows: list[dict], rule: Broken) -> str:
     """Up to three rows as `id: value`, cut short, for a message."""
     columns = [column for column in rule.column.split(", ") if rows and column in rows[0]]
-    shown = [f"{row['id']}: {json.dumps([row[column] for column in columns] or list(row.values()), ensure_ascii=False)[:80]}" for row in rows]
+    shown = [
+        f"{row['id']}: {json.dumps([row[column] for column in columns] or list(row.values()), ensure_ascii=False)[:80]}"
+        for row in rows
+    ]
     return "; ".join(shown)
 
 

@@ -1,4 +1,6 @@
-"""What all tests share: an environment that writes nothing into the checkout, and one tiny model trained once a session."""
+"""What all tests share: an environment that writes nothing into the checkout, and one tiny model trained once a
+session.
+"""
 
 import os
 import shutil
@@ -44,7 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Watch each test, its fixtures included, where those marked slow are left out: beside them, what a test loads depends on the order."""
+    """Watch each test, its fixtures included, where those marked slow are left out: beside them, what a test loads
+    depends on the order.
+    """
     WATCH.effects.clear()
     WATCH.is_on = item.config.option.markexpr == "not slow"
     try:
@@ -161,7 +165,19 @@ def packaged(tiny_root: Path, base: Path, prepared: Path, trained: SimpleNamespa
     from tasks.package import Package, package
 
     models = tiny_root / "models" / "things"
-    made = SimpleNamespace(adapter=models / "adapter", weights=models / "weights", card=tiny_root / "model_cards" / "things.md")
+    made = SimpleNamespace(
+        adapter=models / "adapter", weights=models / "weights", card=tiny_root / "model_cards" / "things.md"
+    )
     params = Package(title="Things by colour", datasets=["things"])
-    package(params, base, trained.adapter, prepared, evaluated / "evaluate" / "metrics.json", evaluated / "evaluate" / "intervals.json", made.adapter, made.weights, made.card)
+    package(
+        params,
+        base,
+        trained.adapter,
+        prepared,
+        evaluated / "evaluate" / "metrics.json",
+        evaluated / "evaluate" / "intervals.json",
+        made.adapter,
+        made.weights,
+        made.card,
+    )
     return made

@@ -1,4 +1,6 @@
-"""What a test without the mark `slow` may not do: start a process, listen on a socket, load torch. Seen by an audit hook."""
+"""What a test without the mark `slow` may not do: start a process, listen on a socket, load torch. Seen by an audit
+hook.
+"""
 
 import sys
 from dataclasses import dataclass, field

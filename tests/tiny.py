@@ -22,22 +22,39 @@ You sort things by colour<|im_end|>
 COLOURS = {"red": "warm", "orange": "warm", "blue": "cold", "green": "cold"}
 THINGS = "apple boat chair door engine flower glove house island jacket kettle lamp mirror needle oven pencil".split()
 SIZES = "small big tall thin old new heavy light".split()
-PREPARE = Prepare(system="Sort the thing. Answer with JSON: colour, mood, reply.", user="Thing: {{ thing }}\nSize: {{ size }}", answer=["colour", "mood", "reply"])
+PREPARE = Prepare(
+    system="Sort the thing. Answer with JSON: colour, mood, reply.",
+    user="Thing: {{ thing }}\nSize: {{ size }}",
+    answer=["colour", "mood", "reply"],
+)
 LABELS, TEXTS = ["colour", "mood"], ["reply"]
 # With 128 rows these learn the whole task (all 32 test answers right) in a few seconds on one thread.
-TRAIN = {"r": 16, "lora_alpha": 32, "learning_rate": 1.0e-2, "num_train_epochs": 8, "max_length": 256, "early_stopping_patience": 3}
+TRAIN = {
+    "r": 16,
+    "lora_alpha": 32,
+    "learning_rate": 1.0e-2,
+    "num_train_epochs": 8,
+    "max_length": 256,
+    "early_stopping_patience": 3,
+}
 PREDICT = {"max_new_tokens": 40, "per_device_eval_batch_size": 16}
 EVALUATE = {"labels": LABELS, "texts": TEXTS, "bootstrap_resamples": 100}
 
 
 def make_base(folder: Path) -> Path:
-    """Write `folder/` as tasks/base.py would: bf16 safetensors, tokenizer, chat_template.jinja, source.json; returns it."""
+    """Write `folder/` as tasks/base.py would: bf16 safetensors, tokenizer, chat_template.jinja, source.json; returns
+    it.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer()
-    special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    special = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
@@ -55,28 +72,42 @@ def make_base(folder: Path) -> Path:
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
         # An embedding's padding row starts as zeros; here it is the end of turn, which could then never be answered.
-        torch.nn.init.normal_(model.get_input_embeddings().weight.data[config.pad_token_id], std=config.initializer_range)
+        torch.nn.init.normal_(
+            model.get_input_embeddings().weight.data[config.pad_token_id], std=config.initializer_range
+        )
         model = model.to(torch.bfloat16)
     model.generation_config.update(**special)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     source = {"folder": "tests/tiny", "license": "apache-2.0", "card_name": "anneal/tiny"}
-    hashes = {"weights_sha256": sha256(folder / "model.safetensors"), "template_sha256": sha256(folder / "chat_template.jinja")}
+    hashes = {
+        "weights_sha256": sha256(folder / "model.safetensors"),
+        "template_sha256": sha256(folder / "chat_template.jinja"),
+    }
     write_json(folder / "source.json", {**source, "sha256": hashes["weights_sha256"], **hashes})
     return folder
 
 
 def base_row(folder: Path) -> dict:
     """The row of `bases` in params.yaml that names `folder` as its source."""
-    return {"folder": folder.as_posix(), "sha256": sha256(folder / "model.safetensors"), "license": "apache-2.0", "card_name": "anneal/tiny"}
+    return {
+        "folder": folder.as_posix(),
+        "sha256": sha256(folder / "model.safetensors"),
+        "license": "apache-2.0",
+        "card_name": "anneal/tiny",
+    }
 
 
 def train_in(place: Path, base: Path, prepared: Path, **changes: object) -> SimpleNamespace:
-    """Train with TRAIN and `changes`: `place/trained`, `place/report` and `place/checkpoints/things`, as adapter, report, checkpoints."""
+    """Train with TRAIN and `changes`: `place/trained`, `place/report` and `place/checkpoints/things`, as adapter,
+    report, checkpoints.
+    """
     from tasks.train.__main__ import train
     from tasks.train.params import Train
 
-    made = SimpleNamespace(adapter=place / "trained", report=place / "report", checkpoints=place / "checkpoints" / "things")
+    made = SimpleNamespace(
+        adapter=place / "trained", report=place / "report", checkpoints=place / "checkpoints" / "things"
+    )
     train(Train(**{**TRAIN, **changes}), base, prepared, made.checkpoints, made.adapter, made.report)
     return made
 
@@ -86,7 +117,16 @@ def things(first: int, count: int) -> list[dict]:
     rows = []
     for i in range(first, first + count):
         colour, thing, size = list(COLOURS)[i % 4], THINGS[i // 4 % 16], SIZES[(i // 64 + i) % 8]
-        rows.append({"id": f"thing-{i:04}", "thing": f"a {colour} {thing}", "size": size, "colour": colour, "mood": COLOURS[colour], "reply": f"Put it on the {colour} shelf."})
+        rows.append(
+            {
+                "id": f"thing-{i:04}",
+                "thing": f"a {colour} {thing}",
+                "size": size,
+                "colour": colour,
+                "mood": COLOURS[colour],
+                "reply": f"Put it on the {colour} shelf.",
+            }
+        )
     return rows
 
 
@@ -96,7 +136,9 @@ def prepared_rows(first: int, count: int) -> list[dict]:
 
 
 def write_prepared(folder: Path, n: int) -> Path:
-    """Write `folder/` like data/prepared/<dataset>: `n` rows to train on, n/4 (at least 4) for validation, n/4 (at least 8) for test."""
+    """Write `folder/` like data/prepared/<dataset>: `n` rows to train on, n/4 (at least 4) for validation, n/4 (at
+    least 8) for test.
+    """
     validation, test = max(4, n // 4), max(8, n // 4)
     starts = {"train": (0, n), "validation": (n, validation), "test": (n + validation, test)}
     for name, (first, count) in starts.items():
@@ -114,10 +156,22 @@ def _tokenizer() -> object:
     whole.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     whole.decoder = decoders.ByteLevel()
     special = [AddedToken(text, special=True, normalized=False) for text in ("<|endoftext|>", "<|im_start|>", END)]
-    trainer = trainers.BpeTrainer(vocab_size=512, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    whole.train_from_iterator(
-        [text for row in prepared_rows(0, 128) for text in (*(m["role"] + "\n" + m["content"] for m in row["messages"]), "assistant\n", row["answer"])], trainer
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=whole, bos_token="<|im_start|>", eos_token=END, pad_token=PAD, unk_token="<|endoftext|>")
+    whole.train_from_iterator(
+        [
+            text
+            for row in prepared_rows(0, 128)
+            for text in (*(m["role"] + "\n" + m["content"] for m in row["messages"]), "assistant\n", row["answer"])
+        ],
+        trainer,
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=whole, bos_token="<|im_start|>", eos_token=END, pad_token=PAD, unk_token="<|endoftext|>"
+    )
     tokenizer.chat_template = TEMPLATE
     return tokenizer

@@ -1,10 +1,13 @@
-"""Sets the addresses of params.yaml that are others inside containers: `python infra/images/addresses.py params.yaml`, once, when the image is built."""
+"""Sets the addresses of params.yaml that are others inside containers: `python infra/images/addresses.py
+params.yaml`, once, when the image is built.
+"""
 
 import sys
 from pathlib import Path
 
 ADDRESSES = {
-    # The gateway is behind a published port or a Service; vLLM binds the address of its own name, and no other network sees it.
+    # The gateway is behind a published port or a Service; vLLM binds the address of its own name, and no other network
+    # sees it.
     "gateway": {"host": "0.0.0.0"},
     "deploy": {"host": "vllm"},
 }

@@ -1,4 +1,6 @@
-"""Makes the bucket of MLflow's artifacts in the object store, unless it is there: `python bucket.py NAME`; addresses and keys come from the environment."""
+"""Makes the bucket of MLflow's artifacts in the object store, unless it is there: `python bucket.py NAME`; addresses
+and keys come from the environment.
+"""
 
 import os
 import sys

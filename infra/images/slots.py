@@ -1,8 +1,10 @@
-"""The supervisor of the vLLM container: a server for each slot whose state file asks for one. `python infra/images/slots.py a b`, or `ready`, or `alive`.
+"""The supervisor of the vLLM container: a server for each slot whose state file asks for one. `python
+infra/images/slots.py a b`, or `ready`, or `alive`.
 
-Locally supervisord starts and stops the slots by name. Here nobody can: the reconciler and the flows run in other containers, and
-all that they share is the folder of state files. A file that appears starts its server, one that goes away stops it, one that
-changes its weights or options starts it anew; a server that dies comes back after a pause that doubles.
+Locally supervisord starts and stops the slots by name. Here nobody can: the reconciler and the flows run in other
+containers, and all that they share is the folder of state files. A file that appears starts its server, one that goes
+away stops it, one that changes its weights or options starts it anew; a server that dies comes back after a pause that
+doubles.
 """
 
 import json
@@ -55,7 +57,10 @@ class Keeper:
 
     def died(self, now: float) -> None:
         """Note that the server ended by itself: it comes back after a pause."""
-        print(f"slot {self.slot}: the server ended with status {self.process.returncode}; again in {self.pause:.0f} s", flush=True)
+        print(
+            f"slot {self.slot}: the server ended with status {self.process.returncode}; again in {self.pause:.0f} s",
+            flush=True,
+        )
         self.pause = PAUSES[0] if now - self.started > STEADY else self.pause
         self.process, self.not_before = None, now + self.pause
         self.pause = min(2 * self.pause, PAUSES[1])

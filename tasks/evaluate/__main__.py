@@ -26,18 +26,29 @@ def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, ou
     form = format_of(read_json(prepared / "format.json")["answer"])
     every = [row for split in SPLITS if (file := prepared / f"{split}.jsonl").exists() for row in read_jsonl(file)]
     classes = known_classes(every, form, params.labels)
-    answers = {who: read_jsonl(folder / "predictions.jsonl") for who, folder in (("parent", baseline), ("tuned", predict))}
+    answers = {
+        who: read_jsonl(folder / "predictions.jsonl") for who, folder in (("parent", baseline), ("tuned", predict))
+    }
     check_pairs(answers["tuned"], answers["parent"])
     predictions = {who: read(given, form, classes) for who, given in answers.items()}
     table = measures.of(params, form)
     rows = {who: {name: measure.rows(given) for name, measure in table.items()} for who, given in predictions.items()}
     metrics = {who: {name: table[name].value(scores) for name, scores in given.items()} for who, given in rows.items()}
-    intervals = {who: {name: interval(table[name], scores, params) for name, scores in given.items()} for who, given in rows.items()}
-    facts = {name: {"unit": measure.unit, "higher_is_better": measure.higher_is_better, "kind": measure.kind} for name, measure in table.items()}
+    intervals = {
+        who: {name: interval(table[name], scores, params) for name, scores in given.items()}
+        for who, given in rows.items()
+    }
+    facts = {
+        name: {"unit": measure.unit, "higher_is_better": measure.higher_is_better, "kind": measure.kind}
+        for name, measure in table.items()
+    }
     with whole_directory(out) as folder:
         write_json(folder / "metrics.json", {"rows": len(predictions["tuned"]), **metrics})
         write_json(folder / "intervals.json", {"confidence": params.confidence, **intervals})
-        write_json(folder / "measures.json", {"measures": facts, "classes": {label: sorted(known) for label, known in classes.items()}})
+        write_json(
+            folder / "measures.json",
+            {"measures": facts, "classes": {label: sorted(known) for label, known in classes.items()}},
+        )
         for plots in ("confusion", "per_class_f1"):  # DVC wants what is declared, also where there is no label
             (folder / plots).mkdir()
         for label in params.labels:

@@ -1,4 +1,6 @@
-"""Which class each answer names, and how well each class is told: what the confusion matrix and the bars are drawn from."""
+"""Which class each answer names, and how well each class is told: what the confusion matrix and the bars are drawn
+from.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,6 @@
-"""How sure a measure is: its interval, and the paired test of two models on the same rows; both follow from its kind."""
+"""How sure a measure is: its interval, and the paired test of two models on the same rows; both follow from its
+kind.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ SEED = 42  # the same rows, the same verdict
 class Comparison:
     """Two models on the same rows: by how much the first is better, and one-sided p that it is no better.
 
-    `difference` is in the measure's unit, of a ratio as a share of the second model's value. `figures` and `test` are words.
+    `difference` is in the measure's unit, of a ratio as a share of the second model's value. `figures` and `test` are
+    words.
     """
 
     difference: float
@@ -47,14 +50,18 @@ def bootstrap(measure: Measure, rows: Rows, params: Evaluate) -> list[float]:
 
 
 def compare(measure: Measure, first: Rows, second: Rows) -> Comparison:
-    """Whether `first` is better than `second` by the paired test of the measure's kind; ValueError when rows do not pair up."""
+    """Whether `first` is better than `second` by the paired test of the measure's kind; ValueError when rows do not
+    pair up.
+    """
     if first.shape != second.shape:
         raise ValueError(f"{len(first)} and {len(second)} rows do not pair up")
     return TESTS[measure.kind](measure, first, second)
 
 
 def are_comparable(measure: Measure, first: Rows, second: Rows) -> bool:
-    """Whether two models' rows count the same units: perplexities over the tokens of two tokenizers are not comparable."""
+    """Whether two models' rows count the same units: perplexities over the tokens of two tokenizers are not
+    comparable.
+    """
     return measure.kind != "ratio" or (first.shape == second.shape and bool((first[:, 1] == second[:, 1]).all()))
 
 
@@ -68,7 +75,8 @@ def mcnemar(measure: Measure, first: Rows, second: Rows) -> Comparison:
 
 
 def permutation(measure: Measure, first: Rows, second: Rows) -> Comparison:
-    """The paired permutation test (Fisher 1935): under no difference it is chance which model gave which of a row's two answers.
+    """The paired permutation test (Fisher 1935): under no difference it is chance which model gave which of a row's two
+    answers.
 
     Exact where there are at most as many exchanges as resamples, else from a seeded sample of them.
     """
@@ -87,11 +95,18 @@ def permutation(measure: Measure, first: Rows, second: Rows) -> Comparison:
         if count > 1
         else None
     )
-    return Comparison(_gain(measure, first, second), float(result.pvalue) if result else 1.0, _values(measure, first, second), "paired permutation")
+    return Comparison(
+        _gain(measure, first, second),
+        float(result.pvalue) if result else 1.0,
+        _values(measure, first, second),
+        "paired permutation",
+    )
 
 
 def paired_bootstrap(measure: Measure, first: Rows, second: Rows) -> Comparison:
-    """The paired bootstrap (Efron & Tibshirani 1993, ch. 16; Koehn 2004): the share of resampled sets of rows in which `first` is no better."""
+    """The paired bootstrap (Efron & Tibshirani 1993, ch. 16; Koehn 2004): the share of resampled sets of rows in
+    which `first` is no better.
+    """
     chance, count = np.random.default_rng(SEED), len(first)
     draws = (chance.integers(0, count, count) for _ in range(RESAMPLES))
     no_better = sum(_gain(measure, first[rows], second[rows]) <= 0 for rows in draws)

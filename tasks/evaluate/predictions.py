@@ -31,10 +31,14 @@ def check_pairs(tuned: Sequence[Mapping[str, Any]], parent: Sequence[Mapping[str
     """Raise AnnealError unless both answered the same rows in the same order: paired tests take them side by side."""
     ours, theirs = ([(row["id"], row["expected"]) for row in rows] for rows in (tuned, parent))
     if ours != theirs:
-        raise AnnealError("the parent's answers are to other rows than the tuned model's: run `dvc repro` to make both again.")
+        raise AnnealError(
+            "the parent's answers are to other rows than the tuned model's: run `dvc repro` to make both again."
+        )
 
 
-def known_classes(rows: Iterable[Mapping[str, Any]], form: AnswerFormat, labels: Iterable[str]) -> dict[str, frozenset[str]]:
+def known_classes(
+    rows: Iterable[Mapping[str, Any]], form: AnswerFormat, labels: Iterable[str]
+) -> dict[str, frozenset[str]]:
     """`{label: its values}` over prepared rows, as `valid` compares them; only of labels that the answer holds."""
     values: dict[str, set[str]] = {label: set() for label in labels if label in form.columns}
     for row in rows:
@@ -45,7 +49,9 @@ def known_classes(rows: Iterable[Mapping[str, Any]], form: AnswerFormat, labels:
 
 
 def expected(text: str, row: Mapping[str, str], form: AnswerFormat) -> dict[str, str]:
-    """The columns of the right answer `text` to a `row`: as it reads, and from the row where it reads in several ways."""
+    """The columns of the right answer `text` to a `row`: as it reads, and from the row where it reads in several
+    ways.
+    """
     return form.read(text) or {column: row[column] for column in form.columns}
 
 

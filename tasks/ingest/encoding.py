@@ -1,4 +1,6 @@
-"""Bytes of a file as text: UTF-8, UTF-16 and UTF-32 are read; anything else is one sentence that says what it seems to be."""
+"""Bytes of a file as text: UTF-8, UTF-16 and UTF-32 are read; anything else is one sentence that says what it seems
+to be.
+"""
 
 import codecs
 import gzip
@@ -16,13 +18,19 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-CONTAINERS = ((b"PK\x03\x04", "a zip archive or an Excel workbook"), (b"PAR1", "a Parquet file"), (b"SQLite format 3", "a SQLite database"))
+CONTAINERS = (
+    (b"PK\x03\x04", "a zip archive or an Excel workbook"),
+    (b"PAR1", "a Parquet file"),
+    (b"SQLite format 3", "a SQLite database"),
+)
 GZIP = b"\x1f\x8b"
 SAMPLE = 65_536  # bytes from which the encoding is guessed
 
 
 def text_of(path: Path) -> tuple[bytes, str]:
-    """(the bytes of the file, its text); AnnealError for what is damaged, compressed in another way than gzip, or not Unicode."""
+    """(the bytes of the file, its text); AnnealError for what is damaged, compressed in another way than gzip, or
+    not Unicode.
+    """
     stored = path.read_bytes()
     content = stored
     if path.suffix.lower() == ".gz" or stored.startswith(GZIP):
@@ -44,12 +52,18 @@ def decode(content: bytes, path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         if not encoding.startswith("utf-8"):
-            raise AnnealError(f"{path}, line {line}: begins as {encoding.upper()} and breaks off; save the file as UTF-8.") from None
-        raise AnnealError(f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); {_advice(content, error.start, path)}") from None
+            raise AnnealError(
+                f"{path}, line {line}: begins as {encoding.upper()} and breaks off; save the file as UTF-8."
+            ) from None
+        raise AnnealError(
+            f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); {_advice(content, error.start, path)}"
+        ) from None
 
 
 def _unmarked(content: bytes) -> str:
-    """UTF-16 without a mark begins, in JSON and under nearly every header, with an ASCII character: one of two bytes is 0."""
+    """UTF-16 without a mark begins, in JSON and under nearly every header, with an ASCII character: one of two bytes
+    is 0.
+    """
     pairs = content[:64]
     even, odd = pairs[0::2], pairs[1::2]
     if odd.count(0) > len(odd) / 2 and not even.count(0):

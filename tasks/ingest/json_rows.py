@@ -27,7 +27,9 @@ def read_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, object]]]:
     values = _items(text, position, path) if text.startswith("[", position) else _values(text, position, path)
     for line, value in values:
         if not isinstance(value, dict):
-            raise AnnealError(f"{path}, line {line}: holds {_kind(value)}, not an object with columns; mend or remove it.")
+            raise AnnealError(
+                f"{path}, line {line}: holds {_kind(value)}, not an object with columns; mend or remove it."
+            )
         yield line, value
 
 
@@ -52,12 +54,16 @@ def _items(text: str, position: int, path: Path) -> Iterator[tuple[int, object]]
         position = _skip(text, position)
         mark = text[position : position + 1]
         if mark not in (",", "]"):
-            raise AnnealError(f"{path}, line {line}: not valid JSON (after this item of the array stands no , or ]); mend it.")
+            raise AnnealError(
+                f"{path}, line {line}: not valid JSON (after this item of the array stands no , or ]); mend it."
+            )
         position = _skip(text, position + 1) if mark == "," else position
     after = _skip(text, position + 1)
     if after < len(text):
         line = 1 + _line_ends(text, 0, after)
-        raise AnnealError(f"{path}, line {line}: something follows the array; put all rows into one, or one object on each line.")
+        raise AnnealError(
+            f"{path}, line {line}: something follows the array; put all rows into one, or one object on each line."
+        )
 
 
 def _decode(text: str, position: int, line: int, path: Path) -> tuple[object, int]:
@@ -68,7 +74,9 @@ def _decode(text: str, position: int, line: int, path: Path) -> tuple[object, in
         raise AnnealError(f"{where}: has the key `{error}` twice; rename or remove one of the two.") from None
     except json.JSONDecodeError as error:
         place = "" if error.lineno == line else f" in line {error.lineno}"
-        raise AnnealError(f"{where}: not valid JSON ({error.msg}{place}, column {error.colno}); mend or remove the line.") from None
+        raise AnnealError(
+            f"{where}: not valid JSON ({error.msg}{place}, column {error.colno}); mend or remove the line."
+        ) from None
     except (ValueError, RecursionError) as error:
         raise AnnealError(f"{where}: not valid JSON ({error}); mend or remove the line.") from None
 
@@ -89,7 +97,9 @@ def _line_ends(text: str, start: int, end: int) -> int:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A row by the clean form of its keys, as headers are read: one letter may be written in two ways that look alike."""
+    """A row by the clean form of its keys, as headers are read: one letter may be written in two ways that look
+    alike.
+    """
     row = {_name(key): value for key, value in pairs}
     if len(row) < len(pairs):
         raise _RepeatedKey(Counter(_name(key) for key, _ in pairs).most_common(1)[0][0])
@@ -105,4 +115,6 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant
+)

@@ -7,7 +7,14 @@ from pathlib import Path
 from tasks.errors import AnnealError
 from tasks.ingest.params import Format, Ingest
 
-ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
+ENDINGS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+}
 OTHER_DATA = re.compile(
     r"\.(parquet|arrow|feather|avro|orc|xls[xmb]?|ods|numbers|xml|sqlite3?|db|duckdb|pkl|pickle"
     r"|np[yz]|h5|hdf5|dta|sav|rds|gz|zip|7z|rar|tar|tgz|bz2|xz|zst|lz4)",
@@ -31,9 +38,15 @@ def list_files(params: Ingest, source: Path) -> Listing:
     """
     if source.is_file():
         if OTHER_DATA.fullmatch(source.suffix) and format_of(source) is None:
-            raise AnnealError(f"{source} is not a file that Anneal reads: save its rows as CSV (UTF-8) or JSON lines, and name that file as ingest.source.")
+            raise AnnealError(
+                f"{source} is not a file that Anneal reads: save its rows as CSV (UTF-8) or JSON lines, and name that "
+                "file as ingest.source."
+            )
         if params.format is None and format_of(source) is None:
-            raise AnnealError(f"{source} does not say by its ending what it holds: write ingest.format (jsonl, json, csv or tsv) in params.yaml.")
+            raise AnnealError(
+                f"{source} does not say by its ending what it holds: write ingest.format (jsonl, json, csv or tsv) in "
+                "params.yaml."
+            )
         return Listing((source,), ())
     if source.exists() and not source.is_dir():
         raise AnnealError(f"{source} is neither a file nor a folder: correct ingest.source in params.yaml.")
@@ -46,7 +59,10 @@ def list_files(params: Ingest, source: Path) -> Listing:
         raise AnnealError(_sentence(source, lost, params.format))
     if not files:
         endings = f".{params.format}" if params.format else ", ".join(ENDINGS)
-        raise AnnealError(f"{source} holds no file that ends in {endings}: put the data there, or correct ingest.source or ingest.format in params.yaml.")
+        raise AnnealError(
+            f"{source} holds no file that ends in {endings}: put the data there, or correct ingest.source or "
+            "ingest.format in params.yaml."
+        )
     return Listing(files, tuple(path.name for path in entries if path not in files))
 
 
@@ -75,14 +91,18 @@ def _holds_data(path: Path) -> bool:
 
 
 def _sentence(source: Path, lost: list[Path], wanted: Format | None) -> str:
-    names = ", ".join(f"{path.name}/" if path.is_dir() else path.name for path in lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+    names = ", ".join(f"{path.name}/" if path.is_dir() else path.name for path in lost[:5]) + (
+        f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    )
     advice = "move them elsewhere"
     if any(path.is_dir() for path in lost):
         advice = "move what is in a folder one level up, or elsewhere"
     elif any(not path.exists() for path in lost):
         advice = "mend the link, or remove it"
     elif wanted and all(format_of(path) for path in lost):
-        advice = "move them elsewhere, or take ingest.format out of params.yaml, so that each file is read by its ending"
+        advice = (
+            "move them elsewhere, or take ingest.format out of params.yaml, so that each file is read by its ending"
+        )
     elif not any(format_of(path) for path in lost):
         advice = "save them as CSV or JSON lines, or move them elsewhere"
     return f"{source} holds data that would be left out: {names}; {advice}."

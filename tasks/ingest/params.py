@@ -12,7 +12,9 @@ Format = Literal["jsonl", "json", "csv", "tsv"]
 class Ingest(Section):
     """A source: a file or a folder of files; how it is read, and the columns that each of its rows must have."""
 
-    source: str = Field(min_length=1, description="path of a file, or of a folder whose files are read in the order of their names")
+    source: str = Field(
+        min_length=1, description="path of a file, or of a folder whose files are read in the order of their names"
+    )
     format: Format | None = Field(default=None, description="of all files; each file's ending says it when not given")
     columns: Annotated[list[str], Field(min_length=1, description="columns that every row has")] | None = Field(
         default=None, description="all columns of the header, or of the first row, when not given"

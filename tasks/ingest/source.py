@@ -46,7 +46,9 @@ class Snapshot:
     files: list[FileRead] = field(default_factory=list)
     other_columns: dict[str, None] = field(default_factory=dict)  # an ordered set
     numbers: Counter[str] = field(default_factory=Counter)  # column: values
-    nameless: Counter[str] = field(default_factory=Counter)  # column that has no name and is left out for that: cells that hold something
+    nameless: Counter[str] = field(
+        default_factory=Counter
+    )  # column that has no name and is left out for that: cells that hold something
 
 
 def take(params: Ingest, source: Path) -> Snapshot:
@@ -63,11 +65,15 @@ def take(params: Ingest, source: Path) -> Snapshot:
             _refuse_repeated_id(row, path, line, places)
             snapshot.numbers.update(column for column in columns if isinstance(raw[column], Number | bool))
             if params.columns is None:
-                snapshot.nameless.update(key for key, text in raw.items() if UNNAMED.fullmatch(key) and str(text).strip())
+                snapshot.nameless.update(
+                    key for key, text in raw.items() if UNNAMED.fullmatch(key) and str(text).strip()
+                )
             snapshot.other_columns.update(dict.fromkeys(key for key in raw if key not in columns and key != ID))
             snapshot.rows.append(row)
         digest = hashlib.sha256(stored).hexdigest()
-        snapshot.files.append({"name": path.name, "sha256": digest, "bytes": len(stored), "rows": len(snapshot.rows) - before})
+        snapshot.files.append(
+            {"name": path.name, "sha256": digest, "bytes": len(stored), "rows": len(snapshot.rows) - before}
+        )
     snapshot.columns = columns or tuple(params.columns or ())
     return snapshot
 
@@ -108,7 +114,9 @@ def sources(params: Ingest, source: Path) -> list[Path]:
 
 
 def version(files: Sequence[Mapping[str, object]]) -> str:
-    """One hash for the content of all files, whatever they are called: a lone file's own, so that moving it makes no new version."""
+    """One hash for the content of all files, whatever they are called: a lone file's own, so that moving it makes no
+    new version.
+    """
     hashes = [str(file["sha256"]) for file in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
@@ -118,7 +126,9 @@ def format_for_new_rows(params: Ingest, source: Path) -> Format:
     return params.format or format_of(sources(params, source)[0]) or "jsonl"
 
 
-def _rows(text: str, path: Path, columns: list[str] | None, wanted: Format | None) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _rows(
+    text: str, path: Path, columns: list[str] | None, wanted: Format | None
+) -> Iterator[tuple[int, Mapping[str, object]]]:
     ending = format_of(path)
     kind = wanted or ending
     if kind in ("csv", "tsv"):
@@ -133,21 +143,30 @@ def _columns(named: Sequence[str] | None, row: Mapping[str, object], where: str)
     if not columns:
         raise AnnealError(f"{where}: has no column but the id; a row needs a text at least.")
     if halves := [column for column in columns if has_half_character(column)]:
-        raise AnnealError(f"{where}: the key {json.dumps(halves[0])} holds half of a surrogate pair (\\ud800 to \\udfff); write the whole character.")
+        raise AnnealError(
+            f"{where}: the key {json.dumps(halves[0])} holds half of a surrogate pair (\\ud800 to \\udfff); write the "
+            "whole character."
+        )
     return columns
 
 
 def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, is_whole: bool) -> dict[str, str]:
-    """The row's id and columns as texts; without an id of its own, one made from its content (the same text, the same id).
+    """The row's id and columns as texts; without an id of its own, one made from its content (the same text, the same
+    id).
 
     `is_whole`: the columns were not chosen, so the row may have no other.
     """
     for column in columns:
         if column not in row:
             has = ", ".join(f"`{key}`" for key in list(row)[:20]) or "nothing"
-            raise AnnealError(f"{where}: has no `{column}`; add it, or correct ingest.columns in params.yaml (the row has {has}).")
+            raise AnnealError(
+                f"{where}: has no `{column}`; add it, or correct ingest.columns in params.yaml (the row has {has})."
+            )
     if is_whole and (more := [key for key in row if key not in columns and key != ID and not UNNAMED.fullmatch(key)]):
-        raise AnnealError(f"{where}: has `{more[0]}`, which the first row has not; name the columns to take under ingest.columns in params.yaml.")
+        raise AnnealError(
+            f"{where}: has `{more[0]}`, which the first row has not; name the columns to take under ingest.columns in "
+            "params.yaml."
+        )
     kept = {column: _as_text(row[column], f"{where}: `{column}`") for column in columns}
     own = "" if row.get(ID) is None else clean(_as_text(row[ID], f"{where}: `{ID}`"))
     made = hashlib.sha256(json.dumps(kept, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:12]
@@ -162,15 +181,25 @@ def _as_text(value: object, what: str) -> str:
         raise AnnealError(f'{what} is null, not a text; write "" if it is empty, or remove the row.')
     if not isinstance(value, str):
         kind = "a list (if that holds the rows, save it alone)" if isinstance(value, list) else "an object"
-        raise AnnealError(f"{what} is {kind}, not a text; write it as one text, or leave the column out of ingest.columns.")
+        raise AnnealError(
+            f"{what} is {kind}, not a text; write it as one text, or leave the column out of ingest.columns."
+        )
     if has_half_character(value):  # JSON can write them, UTF-8 cannot
         raise AnnealError(f"{what} holds half of a surrogate pair (\\ud800 to \\udfff); write the whole character.")
     return str(value)
 
 
-def _refuse_repeated_id(row: dict[str, str], path: Path, line: int, places: dict[str, tuple[dict[str, str], Path, int]]) -> None:
-    """Two different rows under one id would be mixed up later; the same row twice is left to prepare's deduplication."""
+def _refuse_repeated_id(
+    row: dict[str, str], path: Path, line: int, places: dict[str, tuple[dict[str, str], Path, int]]
+) -> None:
+    """Two different rows under one id would be mixed up later; the same row twice is left to prepare's
+    deduplication.
+    """
     other, first, first_line = places.setdefault(row[ID], (row, path, line))
     if other != row:
-        where = f"{path}, lines {first_line} and {line}" if first == path else f"{first}, line {first_line}, and {path}, line {line}"
+        where = (
+            f"{path}, lines {first_line} and {line}"
+            if first == path
+            else f"{first}, line {first_line}, and {path}, line {line}"
+        )
         raise AnnealError(f"{where}: two different rows have the id {row[ID]}; give each its own.")

@@ -1,7 +1,7 @@
 """Reads tables of separated cells (CSV and its kin), whose separator the header tells.
 
-The standard library's reader is not used: it cannot name the line of a quote that is never closed, takes blanks before a
-quote for content, and limits the length of a cell for the whole process.
+The standard library's reader is not used: it cannot name the line of a quote that is never closed, takes blanks before
+a quote for content, and limits the length of a cell for the whole process.
 """
 
 import re
@@ -14,15 +14,20 @@ from tasks.clean import clean
 from tasks.errors import AnnealError
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-SEPARATOR_LINE = re.compile(r'\s*"?sep=(\\t|[^\r\n])"?[ \t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)  # what Excel writes and reads
+SEPARATOR_LINE = re.compile(
+    r'\s*"?sep=(\\t|[^\r\n])"?[ \t]*(?:\r\n|\r|\n|$)', re.IGNORECASE
+)  # what Excel writes and reads
 LINE_END = re.compile("\r\n|\r|\n")
 UNNAMED = re.compile(r"\(column \d+\)")  # the name that a column gets whose header is blank
 
 Record = tuple[int, list[str]]
 
 
-def read_table(text: str, path: Path, columns: Sequence[str] | None, usual: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line where it begins, row) of each row of a table with a header; `usual` is the separator where the header has none.
+def read_table(
+    text: str, path: Path, columns: Sequence[str] | None, usual: str
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line where it begins, row) of each row of a table with a header; `usual` is the separator where the header has
+    none.
 
     Raises AnnealError naming the line of a row that has another number of cells, of a quote that is never closed, of a
     header that names a column twice, and when the header does not tell the separator.
@@ -35,7 +40,10 @@ def read_table(text: str, path: Path, columns: Sequence[str] | None, usual: str)
     line, cells = _first(rows)
     header = _header(cells, f"{path}, line {line}")
     if missing := [column for column in columns or () if column not in header and column != "id" and cells]:
-        raise AnnealError(f"{path}, line {line}: the header has no `{missing[0]}` (it has: {', '.join(header)}); add it, or correct ingest.columns in params.yaml.")
+        raise AnnealError(
+            f"{path}, line {line}: the header has no `{missing[0]}` (it has: {', '.join(header)}); add it, or correct "
+            "ingest.columns in params.yaml."
+        )
     for line, cells in rows:
         if len(cells) == 1 < len(header) and not cells[0].strip():
             continue  # a line of blanks
@@ -80,7 +88,10 @@ def _separator(text: str, path: Path, columns: Sequence[str] | None, usual: str)
         return max(headers, key=lambda separator: len(headers[separator])) if named else usual
     if any(headers[separator] != headers[fitting[0]] for separator in fitting):
         names = " or ".join(SEPARATORS[separator] for separator in fitting)
-        raise AnnealError(f"{path}: its header can be read with {names} between the columns; say which in a first line, for example `sep={fitting[0]}`.")
+        raise AnnealError(
+            f"{path}: its header can be read with {names} between the columns; say which in a first line, for example "
+            f"`sep={fitting[0]}`."
+        )
     return fitting[0]
 
 
@@ -109,10 +120,16 @@ def _records(text: str, separator: str, path: Path, position: int, line: int) ->
 
 def _unquoted(match: re.Match[str], text: str, separator: str, where: str) -> str:
     if not match["close"]:
-        raise AnnealError(f'{where}: not valid CSV (a quote that opens here is never closed); close it, or write "" for a quote in a text.')
+        raise AnnealError(
+            f'{where}: not valid CSV (a quote that opens here is never closed); close it, or write "" for a quote in '
+            "a text."
+        )
     if match.end() < len(text) and text[match.end()] not in (separator, "\r", "\n"):
         after = text[match.end() : match.end() + 20].splitlines()[0]
-        raise AnnealError(f'{where}: not valid CSV (after the quote that closes the cell which begins here stands {after!r}); write "" for a quote in a text.')
+        raise AnnealError(
+            f"{where}: not valid CSV (after the quote that closes the cell which begins here stands {after!r}); write "
+            '"" for a quote in a text.'
+        )
     return match["text"].replace('""', '"')
 
 

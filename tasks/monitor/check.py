@@ -1,4 +1,6 @@
-"""One check of a version in production: what is new in the records, the evidence so far, an alarm or none, a report and a row that say so."""
+"""One check of a version in production: what is new in the records, the evidence so far, an alarm or none, a report
+and a row that say so.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,8 @@ from tasks.monitor.scores import Scores
 from tasks.serve.routes import Target
 
 REPORTS = Path("reports/monitor")
-FRESH = "normal_is_traffic"  # figure: 1 when the version answers an alarm, so that its own first requests are what is normal
+# figure: 1 when the version answers an alarm, so that its own first requests are what is normal
+FRESH = "normal_is_traffic"
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,30 @@ class Check:
     report: str | None
 
 
-def check(engine: Engine, task: str, target: Target, params: Monitor, now: float, make: Embed = embed, home: Path = state.HOME, reports: Path = REPORTS) -> Check:
+def check(
+    engine: Engine,
+    task: str,
+    target: Target,
+    params: Monitor,
+    now: float,
+    make: Embed = embed,
+    home: Path = state.HOME,
+    reports: Path = REPORTS,
+) -> Check:
     """Look at what the version `target` of `task` was asked up to `now` (seconds since the epoch), and write it down.
 
-    Each request and correction counts once, also when this process is killed: the state with the row goes to disk first,
-    the row into the records next, and a row that is missing there is written by the next check.
+    Each request and correction counts once, also when this process is killed: the state with the row goes to disk
+    first, the row into the records next, and a row that is missing there is written by the next check.
     """
     with _only_one(home, task):
         reference = read_reference(Path(target.folder))
         if reference is None:
             return _unreferenced(engine, task, target, params, now)
         folder = state.place(home, task, target.artifact)
-        scores = Scores(reference, remembering(make, [row["input"] for row in reference.rows], reference.template["user"], folder / "vectors"))
+        scores = Scores(
+            reference,
+            remembering(make, [row["input"] for row in reference.rows], reference.template["user"], folder / "vectors"),
+        )
         known = state.load(folder, scores)
         if known is None:
             known = state.begin(scores, checks_of_a_year(params), now, _answers_an_alarm(engine, task, target.artifact))
@@ -76,7 +91,8 @@ def checks_of_a_year(params: Monitor) -> int:
 
 
 def events(scores: Scores, rows: list[dict], labels: list[dict], artifact: str) -> tuple[np.ndarray, np.ndarray]:
-    """(bins, draws), (events, streams) each: the requests, then the corrections. A draw depends on the event and the version only.
+    """(bins, draws), (events, streams) each: the requests, then the corrections. A draw depends on the event and the
+    version only.
 
     Requests of a kind that is not judged, and what is said about them, are in no stream.
     """
@@ -95,7 +111,17 @@ def events(scores: Scores, rows: list[dict], labels: list[dict], artifact: str) 
     return np.concatenate([bins, late]), np.array(draws).reshape(len(keys), len(scores.streams))
 
 
-def _judged(engine: Engine, task: str, target: Target, params: Monitor, now: float, scores: Scores, after: state.State, count: int, note: str) -> tuple[state.State, Facts]:
+def _judged(
+    engine: Engine,
+    task: str,
+    target: Target,
+    params: Monitor,
+    now: float,
+    scores: Scores,
+    after: state.State,
+    count: int,
+    note: str,
+) -> tuple[state.State, Facts]:
     """The state with its verdict and row, and the facts of the report; `note` is said with either verdict."""
     evidence = state.evidence(after, scores.streams)
     threshold = verdict.line(len(evidence), params.false_alarms_per_year)
@@ -106,7 +132,12 @@ def _judged(engine: Engine, task: str, target: Target, params: Monitor, now: flo
     vectors = scores.embed(scores.asked(inputs))
     corrected = kinds.judged(records.labelled(engine, task, target.artifact, now, params.report_rows), scores.template)
     labelled = [(row["output"], row["correction"]) for row in kinds.answered(corrected)]
-    latest = figures.of_inputs(scores, inputs, vectors) | figures.of_answers(scores, answers) | figures.of_labels(scores, labelled) | figures.of_service(rows)
+    latest = (
+        figures.of_inputs(scores, inputs, vectors)
+        | figures.of_answers(scores, answers)
+        | figures.of_labels(scores, labelled)
+        | figures.of_service(rows)
+    )
     latest |= figures.distance(scores, vectors, params) | kinds.figures(apart, len(rows))
     reference = figures.of_reference(scores)
     found = verdict.is_drifted(evidence, threshold, latest, reference)
@@ -118,10 +149,25 @@ def _judged(engine: Engine, task: str, target: Target, params: Monitor, now: flo
     kept = {name: value for name, value in latest.items() if not scores.is_one_of_many(name)}
     numbers = {**kept, "threshold": threshold, "latest": float(len(judged)), FRESH: float(after.fresh)}
     shown = {**evidence, verdict.ALL: verdict.together(evidence)}
-    row = {"at": now, "task": task, "version": target.version, "artifact": target.artifact, "requests": count, "alarm": alarm is not None}
+    row = {
+        "at": now,
+        "task": task,
+        "version": target.version,
+        "artifact": target.artifact,
+        "requests": count,
+        "alarm": alarm is not None,
+    }
     row |= {"reasons": reasons, "evidence": shown, "figures": numbers, "report": None}
     after = replace(after, alarm=alarm, row=row)
-    return after, Facts(row, reference, history(engine, task, target.artifact), scores, inputs, answers, kinds.sentence(apart, len(rows)))
+    return after, Facts(
+        row,
+        reference,
+        history(engine, task, target.artifact),
+        scores,
+        inputs,
+        answers,
+        kinds.sentence(apart, len(rows)),
+    )
 
 
 def moment(at: float) -> str:
@@ -132,15 +178,24 @@ def moment(at: float) -> str:
 
 def history(engine: Engine, task: str, artifact: str) -> list[dict]:
     """{at, evidence, alarm, requests} of the earlier checks of a version, oldest first."""
-    wanted = select(checks.c.at, checks.c.evidence, checks.c.alarm, checks.c.requests).where(checks.c.task == task, checks.c.artifact == artifact).order_by(checks.c.at)
+    wanted = (
+        select(checks.c.at, checks.c.evidence, checks.c.alarm, checks.c.requests)
+        .where(checks.c.task == task, checks.c.artifact == artifact)
+        .order_by(checks.c.at)
+    )
     with engine.connect() as connection:
         return [dict(row._mapping) for row in connection.execute(wanted)]
 
 
 def _unreferenced(engine: Engine, task: str, target: Target, params: Monitor, now: float) -> Check:
-    """A check of a version that was registered before versions kept their reference: its service, and why there is no more."""
+    """A check of a version that was registered before versions kept their reference: its service, and why there is
+    no more.
+    """
     numbers = figures.of_service(records.latest(engine, task, target.artifact, now, params.report_rows))
-    words = f"version {target.version} was registered without its reference, so drift cannot be judged; the next version will have one (`make pipeline`)"
+    words = (
+        f"version {target.version} was registered without its reference, so drift cannot be judged; the next "
+        "version will have one (`make pipeline`)"
+    )
     found = Check(now, task, target.version, target.artifact, 0, False, (words,), {}, numbers, None)
     _write_row(engine, {**asdict(found), "reasons": [words]})
     return found
@@ -148,7 +203,12 @@ def _unreferenced(engine: Engine, task: str, target: Target, params: Monitor, no
 
 def _answers_an_alarm(engine: Engine, task: str, artifact: str) -> bool:
     """True when the version before this one was in alarm, or itself took its traffic for what is normal."""
-    wanted = select(checks.c.alarm, checks.c.figures).where(checks.c.task == task, checks.c.artifact != artifact).order_by(checks.c.at.desc(), checks.c.id.desc()).limit(1)
+    wanted = (
+        select(checks.c.alarm, checks.c.figures)
+        .where(checks.c.task == task, checks.c.artifact != artifact)
+        .order_by(checks.c.at.desc(), checks.c.id.desc())
+        .limit(1)
+    )
     with engine.connect() as connection:
         found = connection.execute(wanted).first()
     return found is not None and (found.alarm or found.figures.get(FRESH) == 1)
@@ -159,7 +219,9 @@ def _write_row(engine: Engine, row: dict | None) -> None:
     if row is None:
         return
     with engine.begin() as connection:
-        same = select(checks.c.id).where(checks.c.task == row["task"], checks.c.artifact == row["artifact"], checks.c.at == row["at"])
+        same = select(checks.c.id).where(
+            checks.c.task == row["task"], checks.c.artifact == row["artifact"], checks.c.at == row["at"]
+        )
         if connection.execute(same).first() is None:
             connection.execute(insert(checks).values(**row))
 

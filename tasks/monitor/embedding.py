@@ -29,7 +29,9 @@ def _encoder() -> Any:
 
 
 def remembering(make: Embed, rows: list[dict], template: str, place: Path) -> Embed:
-    """`make`, but a text is asked for once; the vectors of the reference `rows` are kept in the folder `place` for the next check."""
+    """`make`, but a text is asked for once; the vectors of the reference `rows` are kept in the folder `place` for
+    the next check.
+    """
     from tasks.monitor import texts
 
     question = texts.Question(template)
@@ -60,7 +62,9 @@ def _kept(texts: list[str], make: Embed, place: Path) -> np.ndarray:
 
 
 def novelty(points: np.ndarray, known: np.ndarray, leave_out_self: bool = False) -> np.ndarray:
-    """(points,): mean cosine distance to the nearest of `known`, all unit vectors; without itself where `points` is `known`."""
+    """(points,): mean cosine distance to the nearest of `known`, all unit vectors; without itself where `points` is
+    `known`.
+    """
     near = points @ known.T
     if leave_out_self:
         np.fill_diagonal(near, -np.inf)

@@ -1,4 +1,6 @@
-"""Evidently's report on the latest requests beside the reference: for looking. Its tests are new with each check, so no alarm rests on them."""
+"""Evidently's report on the latest requests beside the reference: for looking. Its tests are new with each check, so
+no alarm rests on them.
+"""
 
 from pathlib import Path
 
@@ -10,7 +12,8 @@ LEAST = 20  # requests for which its tests mean anything
 
 
 def write(scores: Scores, inputs: list[dict], answers: list[str], out: Path) -> str | None:
-    """Put Evidently's data drift report at `out`, which needs nothing else; its name, or None when there are too few requests.
+    """Put Evidently's data drift report at `out`, which needs nothing else; its name, or None when there are too few
+    requests.
 
     Beside the reference's held-out rows and the evaluation's answers; no data leave this machine.
     """
@@ -23,11 +26,20 @@ def write(scores: Scores, inputs: list[dict], answers: list[str], out: Path) -> 
 
     parts = []
     tests = [row["text"] for row in scores.reference.predictions]
-    for now, before in ((_inputs(scores, inputs), _inputs(scores, scores.held_out())), (_answers(scores, answers), _answers(scores, tests))):
+    for now, before in (
+        (_inputs(scores, inputs), _inputs(scores, scores.held_out())),
+        (_answers(scores, answers), _answers(scores, tests)),
+    ):
         numbers = [name for name in now if now[name].dtype.kind == "f"]
-        known = DataDefinition(numerical_columns=numbers, categorical_columns=[name for name in now if name not in numbers])
-        with np.errstate(divide="ignore"):  # a language that the reference does not have makes its chi-squared infinite, which is what is meant
-            snapshot = Report([DataDriftPreset()]).run(Dataset.from_pandas(now, known), Dataset.from_pandas(before, known))
+        known = DataDefinition(
+            numerical_columns=numbers, categorical_columns=[name for name in now if name not in numbers]
+        )
+        with np.errstate(
+            divide="ignore"
+        ):  # a language that the reference does not have makes its chi-squared infinite, which is what is meant
+            snapshot = Report([DataDriftPreset()]).run(
+                Dataset.from_pandas(now, known), Dataset.from_pandas(before, known)
+            )
         parts.append(snapshot.get_html_str(as_iframe=False))
     write_text(out, parts[0])
     write_text(out.with_name("evidently-answers.html"), parts[1])
@@ -53,7 +65,13 @@ def _answers(scores: Scores, answers: list[str]) -> object:
 
     found = [scores.form.read(text) for text in answers]
     labels = {label: [scores.class_of(answer, label) for answer in found] for label in scores.labels}
-    return pd.DataFrame({"characters of the answer": [float(len(text)) for text in answers], "valid": [str(scores.is_valid(text)) for text in answers], **labels})
+    return pd.DataFrame(
+        {
+            "characters of the answer": [float(len(text)) for text in answers],
+            "valid": [str(scores.is_valid(text)) for text in answers],
+            **labels,
+        }
+    )
 
 
 def _mend_pandas() -> None:

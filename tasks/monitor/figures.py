@@ -41,7 +41,10 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
     if not answers:
         return {}
     found = [scores.form.read(text) for text in answers]
-    figures = {"answer_length_median": float(np.median([len(text) for text in answers])), "refusals": _mean([texts.is_refusal(text) for text in answers])}
+    figures = {
+        "answer_length_median": float(np.median([len(text) for text in answers])),
+        "refusals": _mean([texts.is_refusal(text) for text in answers]),
+    }
     figures |= {"valid": _mean([scores.is_valid(text) for text in answers]), "valid_n": float(len(found))}
     for label, classes in scores.labels.items():
         counts = Counter(scores.class_of(answer, label) for answer in found)
@@ -50,8 +53,12 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
 
 
 def of_labels(scores: Scores, pairs: list[tuple[str, dict]]) -> dict[str, float]:
-    """`{label}_accuracy` over (answer, right answer by column), `exact_match` where answers have no labels; each with its `_n`."""
-    marks = {named(label, "accuracy"): scores.wrong(pairs, label) for label in scores.labels} or {EXACT_MATCH: scores.wrong(pairs)}
+    """`{label}_accuracy` over (answer, right answer by column), `exact_match` where answers have no labels; each
+    with its `_n`.
+    """
+    marks = {named(label, "accuracy"): scores.wrong(pairs, label) for label in scores.labels} or {
+        EXACT_MATCH: scores.wrong(pairs)
+    }
     figures: dict[str, float] = {}
     for name, wrong in marks.items():
         if known := [not mark for mark in wrong if mark is not None]:
@@ -63,7 +70,11 @@ def of_service(rows: list[dict]) -> dict[str, float]:
     """Error rate and latency of some requests; what to do about them is Prometheus' business."""
     seconds = [row["latency"] for row in rows if row["latency"] is not None]
     figures = {"error_rate": _mean([row["status"] >= 500 for row in rows])} if rows else {}
-    return figures | ({"latency_p50": float(np.quantile(seconds, 0.5)), "latency_p95": float(np.quantile(seconds, 0.95))} if seconds else {})
+    return figures | (
+        {"latency_p50": float(np.quantile(seconds, 0.5)), "latency_p95": float(np.quantile(seconds, 0.95))}
+        if seconds
+        else {}
+    )
 
 
 def of_reference(scores: Scores) -> dict[str, float]:

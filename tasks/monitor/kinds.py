@@ -22,7 +22,9 @@ def judged(rows: Iterable[dict[str, Any]], form: Mapping[str, object]) -> list[d
 
 
 def answered(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those of judged `rows` whose answer is judged as well: there is one, and it is the task's, not one that a client's settings made."""
+    """Those of judged `rows` whose answer is judged as well: there is one, and it is the task's, not one that a
+    client's settings made.
+    """
     return [row for row in rows if row.get("status", 200) == 200 and row["output"] is not None and not _is_own(row)]
 
 
@@ -46,7 +48,9 @@ def figures(counts: Mapping[str, int], total: int) -> dict[str, float]:
     """The share of `total` requests that is not judged, and the number of each kind."""
     if not total:
         return {}
-    return {APART: sum(counts.values()) / total} | {f"{APART}: {kind}": float(number) for kind, number in counts.items()}
+    return {APART: sum(counts.values()) / total} | {
+        f"{APART}: {kind}": float(number) for kind, number in counts.items()
+    }
 
 
 def sentence(counts: Mapping[str, int], total: int) -> str:

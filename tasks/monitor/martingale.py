@@ -19,7 +19,8 @@ BETS = 2 * SIDE + 1 + STEPS + 1
 
 
 def factors(p: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """(..., BETS) by which each bet multiplies its wealth at `p` (...): on small p, on large p, on both ends, on either side of a cut, and none.
+    """(..., BETS) by which each bet multiplies its wealth at `p` (...): on small p, on large p, on both ends, on either
+    side of a cut, and none.
 
     Each has mean 1 over p in [0, 1]. `cuts` (...) are fixed beforehand, from other data than pool and requests: where p
     falls below a cut as often as a class has occurred, odds that change are bet on directly.
@@ -36,11 +37,17 @@ def factors(p: np.ndarray, cuts: np.ndarray) -> np.ndarray:
 def prior(sides: list[str]) -> np.ndarray:
     """(streams, BETS): how each stream spreads what it starts with.
 
-    `high` bets on strange scores (small p) only, `both` on any change, `class` at the cut, `rare` on more of what is strange and seldom.
+    `high` bets on strange scores (small p) only, `both` on any change, `class` at the cut, `rare` on more of what is
+    strange and seldom.
     """
     spread = np.zeros((len(sides), BETS))
     steps = 2 * SIDE + 1
-    chosen = {"high": slice(0, SIDE), "both": slice(0, steps), "class": slice(steps, BETS - 1), "rare": [*range(len(LINEAR), SIDE), *range(steps, BETS - 1, len(ODDS))]}
+    chosen = {
+        "high": slice(0, SIDE),
+        "both": slice(0, steps),
+        "class": slice(steps, BETS - 1),
+        "rare": [*range(len(LINEAR), SIDE), *range(steps, BETS - 1, len(ODDS))],
+    }
     for row, side in zip(spread, sides, strict=True):
         row[chosen[side]] = 1
         row[-1] = 1
@@ -48,7 +55,8 @@ def prior(sides: list[str]) -> np.ndarray:
 
 
 def p_values(counts: np.ndarray, bins: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """The smoothed rank (...) of a score in bin `bins` (...) among the pool `counts` (..., BINS) and itself; `draws` (...) in [0, 1) break ties.
+    """The smoothed rank (...) of a score in bin `bins` (...) among the pool `counts` (..., BINS) and itself; `draws`
+    (...) in [0, 1) break ties.
 
     While pool and score are exchangeable, these are independent and uniform, however small the pool is.
     """
@@ -89,17 +97,25 @@ def cash(check: int, checks: int) -> float:
 
 
 def bet(wealth: np.ndarray, spread: np.ndarray, p: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """`wealth` (..., BETS) after one p-value (...) each; `spread` (..., BETS) is where jumpers land, `cuts` (...) where steps are."""
+    """`wealth` (..., BETS) after one p-value (...) each; `spread` (..., BETS) is where jumpers land, `cuts` (...)
+    where steps are.
+    """
     wealth = (1 - JUMP) * wealth + JUMP * spread * wealth.sum(axis=-1, keepdims=True)
     return np.minimum(wealth * factors(p, cuts), MOST)
 
 
-def follow(counts: np.ndarray, wealth: np.ndarray, spread: np.ndarray, cuts: np.ndarray, bins: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(counts, wealth) after the requests `bins`, `draws` (requests, streams), one after the other; a bin of -1 is no score."""
+def follow(
+    counts: np.ndarray, wealth: np.ndarray, spread: np.ndarray, cuts: np.ndarray, bins: np.ndarray, draws: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(counts, wealth) after the requests `bins`, `draws` (requests, streams), one after the other; a bin of -1 is
+    no score.
+    """
     counts, wealth = counts.copy(), wealth.copy()
     for row, draw in zip(bins, draws, strict=True):
         present = np.flatnonzero(row >= 0)
         at = row[present]
-        wealth[present] = bet(wealth[present], spread[present], p_values(counts[present], at, draw[present]), cuts[present])
+        wealth[present] = bet(
+            wealth[present], spread[present], p_values(counts[present], at, draw[present]), cuts[present]
+        )
         counts[present, at] += 1
     return counts, wealth

@@ -1,10 +1,14 @@
-"""Do two samples of points come from one source: maximum mean discrepancy with a permutation test (Gretton et al. 2012, JMLR 13)."""
+"""Do two samples of points come from one source: maximum mean discrepancy with a permutation test (Gretton et al.
+2012, JMLR 13).
+"""
 
 import numpy as np
 
 
 def mmd(x: np.ndarray, y: np.ndarray, permutations: int, seed: int = 0) -> tuple[float, float]:
-    """(MMD² with a Gaussian kernel of the median distance, p-value) of `x` (n, d) and `y` (m, d); exact in level: (1 + as large) / (1 + permutations)."""
+    """(MMD² with a Gaussian kernel of the median distance, p-value) of `x` (n, d) and `y` (m, d); exact in level: (1
+    + as large) / (1 + permutations).
+    """
     from scipy.spatial.distance import pdist, squareform
 
     points = np.concatenate([x, y]).astype(float)

@@ -1,4 +1,6 @@
-"""Reads what the monitor has not seen yet from the records, each request and each correction exactly once, also when rows arrive late."""
+"""Reads what the monitor has not seen yet from the records, each request and each correction exactly once, also when
+rows arrive late.
+"""
 
 import json
 from collections.abc import Iterable
@@ -11,8 +13,14 @@ from tasks.database import feedback, requests
 from tasks.monitor.reference import digest
 
 LATE = 900.0  # seconds that a row may be written after a newer one; later ones are not waited for
-ASKED = (requests.c.input, requests.c.path, requests.c.finish_reason, requests.c.output)  # what tells of which kind a request is, and its answer
-MOST = 5000  # requests scored in one check; of more, these many by the hash of their ids, which knows nothing of what they say
+ASKED = (
+    requests.c.input,
+    requests.c.path,
+    requests.c.finish_reason,
+    requests.c.output,
+)  # what tells of which kind a request is, and its answer
+# requests scored in one check; of more, these many by the hash of their ids, which knows nothing of what they say
+MOST = 5000
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,11 @@ class Window:
 
     def fresh(self, rows: Iterable[tuple[Any, float]]) -> list[Any]:
         """The ids among `rows` (id, at) that have not been taken, oldest first."""
-        return [key for key, at in sorted(rows, key=lambda row: (row[1], str(row[0]))) if at > self.since and str(key) not in self.seen]
+        return [
+            key
+            for key, at in sorted(rows, key=lambda row: (row[1], str(row[0])))
+            if at > self.since and str(key) not in self.seen
+        ]
 
     def take(self, rows: Iterable[tuple[Any, float]]) -> "Window":
         """The window after all of `rows` (id, at) have been taken."""
@@ -49,18 +61,29 @@ class Found:
 
 
 def _of(task: str, artifact: str) -> Any:
-    return and_(requests.c.task == task, requests.c.artifact == artifact, requests.c.role.in_(("champion", "canary", "pinned")), requests.c.shadow_of.is_(None))
+    return and_(
+        requests.c.task == task,
+        requests.c.artifact == artifact,
+        requests.c.role.in_(("champion", "canary", "pinned")),
+        requests.c.shadow_of.is_(None),
+    )
 
 
 def new_requests(engine: Engine, task: str, artifact: str, window: Window, now: float) -> Found:
     """Requests that the version `artifact` answered itself (no copies) up to `now` and that `window` has not taken."""
-    wanted = select(requests.c.id, requests.c.at).where(_of(task, artifact), requests.c.at > window.since, requests.c.at <= now)
+    wanted = select(requests.c.id, requests.c.at).where(
+        _of(task, artifact), requests.c.at > window.since, requests.c.at <= now
+    )
     with engine.connect() as connection:
         listed = [tuple(row) for row in connection.execute(wanted)]
         fresh = window.fresh(listed)
         chosen = set(sorted(fresh, key=digest)[:MOST])
         order = [key for key in fresh if key in chosen]
-        rows = {row["id"]: row for start in range(0, len(order), 500) for row in _read(connection, order[start : start + 500])}
+        rows = {
+            row["id"]: row
+            for start in range(0, len(order), 500)
+            for row in _read(connection, order[start : start + 500])
+        }
     return Found([rows[key] for key in order], len(fresh), window.take(listed))
 
 
@@ -82,27 +105,45 @@ def _plain(row: Any) -> dict:
 def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> Found:
     """Corrections {id, at, correction, *ASKED} of the version's answers up to `now` that `window` has not taken.
 
-    The first of each request counts, and it alone: a request is bet on once. Elsewhere the newest does (docs/operations.md).
+    The first of each request counts, and it alone: a request is bet on once. Elsewhere the newest does
+    (docs/operations.md).
     """
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
-    wanted = select(feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, *ASKED).select_from(joined)
+    wanted = select(feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, *ASKED).select_from(
+        joined
+    )
     wanted = wanted.where(_of(task, artifact), feedback.c.at > window.since, feedback.c.at <= now)
     with engine.connect() as connection:
         listed = [row._mapping for row in connection.execute(wanted)]
         fresh = set(window.fresh((row["id"], row["at"]) for row in listed))
-        corrected = [row for row in listed if row["id"] in fresh and isinstance(row["correction"], dict) and row["output"] is not None]
-        asked = select(feedback.c.request_id, feedback.c.id, feedback.c.correction).where(feedback.c.request_id.in_({row["request_id"] for row in corrected}))
+        corrected = [
+            row
+            for row in listed
+            if row["id"] in fresh and isinstance(row["correction"], dict) and row["output"] is not None
+        ]
+        asked = select(feedback.c.request_id, feedback.c.id, feedback.c.correction).where(
+            feedback.c.request_id.in_({row["request_id"] for row in corrected})
+        )
         first: dict[str, int] = {}
         for request, key, correction in connection.execute(asked.order_by(feedback.c.id)):
             if isinstance(correction, dict):
                 first.setdefault(request, key)
-    rows = [_plain(row) for row in sorted(corrected, key=lambda row: (row["at"], row["id"])) if first[row["request_id"]] == row["id"]]
+    rows = [
+        _plain(row)
+        for row in sorted(corrected, key=lambda row: (row["at"], row["id"]))
+        if first[row["request_id"]] == row["id"]
+    ]
     return Found(rows, len(rows), window.take((row["id"], row["at"]) for row in listed))
 
 
 def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[dict]:
     """The version's newest `limit` requests, oldest first, each with the `correction` it got, if any."""
-    wanted = select(requests).where(_of(task, artifact), requests.c.at <= now).order_by(requests.c.at.desc(), requests.c.id).limit(limit)
+    wanted = (
+        select(requests)
+        .where(_of(task, artifact), requests.c.at <= now)
+        .order_by(requests.c.at.desc(), requests.c.id)
+        .limit(limit)
+    )
     with engine.connect() as connection:
         rows = [_plain(row._mapping) for row in connection.execute(wanted)][::-1]
     return rows
@@ -111,9 +152,16 @@ def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> 
 def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[dict]:
     """{id, correction, *ASKED} of the newest `limit` corrected requests of the version, the last correction of each."""
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
-    wanted = select(requests.c.id, feedback.c.correction, *ASKED).select_from(joined).where(_of(task, artifact), feedback.c.at <= now)
+    wanted = (
+        select(requests.c.id, feedback.c.correction, *ASKED)
+        .select_from(joined)
+        .where(_of(task, artifact), feedback.c.at <= now)
+    )
     with engine.connect() as connection:
-        rows = [row._mapping for row in connection.execute(wanted.order_by(feedback.c.at.desc(), feedback.c.id.desc()).limit(4 * limit))]
+        rows = [
+            row._mapping
+            for row in connection.execute(wanted.order_by(feedback.c.at.desc(), feedback.c.id.desc()).limit(4 * limit))
+        ]
     newest: dict[str, dict] = {}
     for row in rows:
         if isinstance(row["correction"], dict) and row["output"] is not None:

@@ -1,4 +1,6 @@
-"""The reference of a version: the rows it was trained and evaluated on and its answers to the latter, reduced to what the monitor compares with."""
+"""The reference of a version: the rows it was trained and evaluated on and its answers to the latter, reduced to
+what the monitor compares with.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -34,27 +36,46 @@ class Reference:
 
 
 def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: int, out: Path) -> None:
-    """Write `out/rows.jsonl`, `out/predictions.jsonl` and `out/classes.json`: at most `limit` rows each, picked by the hash of their ids.
+    """Write `out/rows.jsonl`, `out/predictions.jsonl` and `out/classes.json`: at most `limit` rows each, picked by the
+    hash of their ids.
 
     `prepared` and `evaluate` are the folders of those stages, `labels` the columns whose classes are known.
     """
     template = read_json(prepared / "format.json")
     columns, form = template_columns(template["user"]), format_of(template["answer"])
-    every = [{**row, "split": split} for split in SPLITS if (prepared / f"{split}.jsonl").exists() for row in read_jsonl(prepared / f"{split}.jsonl")]
+    every = [
+        {**row, "split": split}
+        for split in SPLITS
+        if (prepared / f"{split}.jsonl").exists()
+        for row in read_jsonl(prepared / f"{split}.jsonl")
+    ]
     rows = []
     for row in sample(every, limit):
         answer = right_answer(form, row["answer"], row["row"])
-        rows.append({"id": row["id"], "split": row["split"], "input": {column: row["row"].get(column, "") for column in columns}, "answer": answer})
+        rows.append(
+            {
+                "id": row["id"],
+                "split": row["split"],
+                "input": {column: row["row"].get(column, "") for column in columns},
+                "answer": answer,
+            }
+        )
     write_jsonl(out / "rows.jsonl", rows)
     predictions = sample(read_jsonl(evaluate / "predictions.jsonl"), limit)
-    write_jsonl(out / "predictions.jsonl", [{key: row[key] for key in ("id", "text", "expected", "row")} for row in predictions])
-    write_json(out / "classes.json", {label: sorted({row["row"][label] for row in every if label in row["row"]}) for label in labels})
+    write_jsonl(
+        out / "predictions.jsonl", [{key: row[key] for key in ("id", "text", "expected", "row")} for row in predictions]
+    )
+    write_json(
+        out / "classes.json",
+        {label: sorted({row["row"][label] for row in every if label in row["row"]}) for label in labels},
+    )
 
 
 def read_reference(folder: Path) -> Reference | None:
     """The reference of the version whose kept copy is `folder`, or None where it was registered without one.
 
-    Personal data are taken out of its texts as they are out of the records: the placeholders must not look like new words.
+    Personal data are taken out of its texts as they are out of the records: the placeholders must not look like new
+    words.
     """
     from tasks.redaction import redact, redact_all
 
@@ -71,13 +92,17 @@ def read_reference(folder: Path) -> Reference | None:
 
 
 def right_answer(form: AnswerFormat, written: str, row: Mapping[str, str]) -> dict[str, str]:
-    """The right answer to `row` by column: as `written` is read, or, where it can be read in several ways, as the row has it."""
+    """The right answer to `row` by column: as `written` is read, or, where it can be read in several ways, as the
+    row has it.
+    """
     answer = form.read(written)
     return answer if answer is not None else {column: row[column] for column in form.columns if column in row}
 
 
 def sample(rows: list[dict], limit: int) -> list[dict]:
-    """At most `limit` of `rows` in their order: those whose ids have the smallest hashes, so that a row more moves at most one."""
+    """At most `limit` of `rows` in their order: those whose ids have the smallest hashes, so that a row more moves
+    at most one.
+    """
     if len(rows) <= limit:
         return rows
     order = sorted(range(len(rows)), key=lambda i: digest(rows[i]["id"]))

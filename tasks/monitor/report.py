@@ -1,4 +1,6 @@
-"""Writes the page about a check: the verdict, the evidence over time with its line, figures beside the reference, and Evidently's page."""
+"""Writes the page about a check: the verdict, the evidence over time with its line, figures beside the reference,
+and Evidently's page.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +14,16 @@ from tasks.report.drawing import BAD, MUTED, PARENT, TUNED, picture
 
 KEPT = 50  # pages of a task
 TOP = 12.0  # of the plot: beyond, how much evidence there is does not matter
-PERCENT = ("new_words", "other_language", "missing_fields", "refusals", "valid", "exact_match", "error_rate", "not_judged")
+PERCENT = (
+    "new_words",
+    "other_language",
+    "missing_fields",
+    "refusals",
+    "valid",
+    "exact_match",
+    "error_rate",
+    "not_judged",
+)
 HIDDEN = ("threshold", "normal_is_traffic", "latest")
 
 
@@ -35,7 +46,13 @@ def write_report(facts: Facts, folder: Path) -> Path:
 
     row, here = facts.row, Path(__file__).parent
     page = folder / f"{datetime.fromtimestamp(row['at'], UTC):%Y-%m-%dT%H-%M-%S}.html"
-    environment = Environment(loader=FileSystemLoader([here, here.parent / "report"]), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader([here, here.parent / "report"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     threshold = row["figures"]["threshold"]
     groups = {group: value for group, value in row["evidence"].items() if group != verdict.ALL}
     text = environment.get_template("check.html.jinja").render(
@@ -91,7 +108,16 @@ def plot(rows: list[dict], threshold: float) -> Any:
         for group in others:
             axes.plot(times, curve(group), color=PARENT, linewidth=0.8, alpha=0.6)
         for place, group in enumerate(strong):
-            axes.plot(times, curve(group), color=TUNED, linewidth=2 - 0.5 * place, linestyle=("-", (0, (5, 2)), (0, (1, 1.5)))[place], marker=mark, markersize=4, label=group)
+            axes.plot(
+                times,
+                curve(group),
+                color=TUNED,
+                linewidth=2 - 0.5 * place,
+                linestyle=("-", (0, (5, 2)), (0, (1, 1.5)))[place],
+                marker=mark,
+                markersize=4,
+                label=group,
+            )
         axes.axhline(threshold, color=BAD, linewidth=1.2, linestyle=(0, (4, 3)), label=f"the line: 10^{threshold:.1f}")
         axes.set_ylim(-2.2, max(threshold + 1, *(max(curve(group)) + 0.5 for group in strong)))
         if len(rows) > 1:

@@ -1,7 +1,9 @@
-"""Fixed functions that turn requests, answers and corrections into binned scores, one stream of bins each, and the pool they are ranked in.
+"""Fixed functions that turn requests, answers and corrections into binned scores, one stream of bins each, and the pool
+they are ranked in.
 
-What the functions need (vocabulary, letters, vectors, bin edges) comes from one half of the training rows; the pool is made of
-all other rows, which therefore are to the functions what new requests are. Answers are ranked among the version's own test answers.
+What the functions need (vocabulary, letters, vectors, bin edges) comes from one half of the training rows; the pool is
+made of all other rows, which therefore are to the functions what new requests are. Answers are ranked among the
+version's own test answers.
 """
 
 from collections import Counter
@@ -18,7 +20,8 @@ from tasks.monitor.martingale import BINS
 from tasks.monitor.reference import Reference, digest, right_answer
 from tasks.template import columns
 
-FEW = 8  # classes of a label that is what requests are about; of labels with more, it is also followed how rare the answers are
+# classes of a label that is what requests are about; of labels with more, it is also followed how rare the answers are
+FEW = 8
 OTHER = "(other)"
 WRONG, EXACT = "answer wrong", "exact match of answers"  # stream and group of answers without labels
 SELDOM = 0.1  # the cut of what is seldom and should stay so
@@ -26,7 +29,9 @@ SELDOM = 0.1  # the cut of what is seldom and should stay so
 
 @dataclass(frozen=True)
 class Stream:
-    """One sequence of scores: `group` is what people read about, `side` is how to bet (tasks/monitor/martingale.py), `kind` is input, answer, quality or label."""
+    """One sequence of scores: `group` is what people read about, `side` is how to bet (tasks/monitor/martingale.py),
+    `kind` is input, answer, quality or label.
+    """
 
     name: str
     group: str
@@ -47,21 +52,31 @@ class Scores:
         self.fit = fit_rows(reference.rows)
         self.question = texts.Question(self.template["user"])
         known = self.asked([row["input"] for row in self.fit])
-        self.vocabulary, self.spelling = frozenset(word for text in known for word in texts.words(text)), texts.Spelling(known)
+        self.vocabulary, self.spelling = (
+            frozenset(word for text in known for word in texts.words(text)),
+            texts.Spelling(known),
+        )
         self.language = Counter(map(texts.language, known)).most_common(1)[0][0]
         self.vectors = embed(known)
-        self.common = {label: Counter(clean(str(row["answer"].get(label))) for row in self.fit) for label in self.labels}
+        self.common = {
+            label: Counter(clean(str(row["answer"].get(label))) for row in self.fit) for label in self.labels
+        }
         self.edges = {name: edges(values) for name, values in self._unseen(known).items()}
         self.subjects = self._subjects()
         self.streams = self._streams()
         self.names = [stream.name for stream in self.streams]
 
     def _unseen(self, known: list[str]) -> dict[str, list]:
-        """Scores of the half that is fitted on, each by what the others taught: they only say where the edges of bins lie."""
+        """Scores of the half that is fitted on, each by what the others taught: they only say where the edges of
+        bins lie.
+        """
         halves = known[::2], known[1::2]
         found: dict[str, list] = {"length": [len(text) for text in known], "words": [], "spelling": []}
         for half, other in (halves, halves[::-1]):
-            vocabulary, spelling = frozenset(word for text in other for word in texts.words(text)), texts.Spelling(other)
+            vocabulary, spelling = (
+                frozenset(word for text in other for word in texts.words(text)),
+                texts.Spelling(other),
+            )
             found["words"] += [texts.new_words(text, vocabulary) for text in half]
             found["spelling"] += [spelling.surprise(text) for text in half]
         found["novelty"] = novelty(self.vectors, self.vectors, leave_out_self=True).tolist()
@@ -69,27 +84,52 @@ class Scores:
         return found
 
     def _subjects(self) -> np.ndarray:
-        """(fitted rows,): what each is about: its class of the first label with few classes; where there is none, one of eight clusters."""
+        """(fitted rows,): what each is about: its class of the first label with few classes; where there is none,
+        one of eight clusters.
+        """
         label = next((label for label, classes in self.labels.items() if 1 < len(classes) <= FEW), None)
         if label is not None:
             return np.array([clean(str(row["answer"].get(label))) for row in self.fit])
         from sklearn.cluster import KMeans
 
         distinct = len(np.unique(self.vectors, axis=0))
-        return np.array([f"cluster {place}" for place in KMeans(min(FEW, distinct), n_init=1, random_state=0).fit_predict(self.vectors)])
+        return np.array(
+            [
+                f"cluster {place}"
+                for place in KMeans(min(FEW, distinct), n_init=1, random_state=0).fit_predict(self.vectors)
+            ]
+        )
 
     def _streams(self) -> list[Stream]:
-        found = [Stream("length", "length of requests", "both", "input"), Stream("words", "vocabulary of requests", "high", "input")]
-        found += [Stream("spelling", "spelling of requests", "high", "input"), Stream("language", "language of requests", "rare", "input", SELDOM)]
-        found += [Stream("novelty", "topics of requests", "high", "input"), Stream("missing", "missing fields", "rare", "input", SELDOM)]
+        found = [
+            Stream("length", "length of requests", "both", "input"),
+            Stream("words", "vocabulary of requests", "high", "input"),
+        ]
+        found += [
+            Stream("spelling", "spelling of requests", "high", "input"),
+            Stream("language", "language of requests", "rare", "input", SELDOM),
+        ]
+        found += [
+            Stream("novelty", "topics of requests", "high", "input"),
+            Stream("missing", "missing fields", "rare", "input", SELDOM),
+        ]
         near = Counter(self.subjects.tolist())
-        found += [Stream(f"near {name}", "subjects of requests", "class", "input", cut(near[name], len(self.fit))) for name in sorted(near)]
+        found += [
+            Stream(f"near {name}", "subjects of requests", "class", "input", cut(near[name], len(self.fit)))
+            for name in sorted(near)
+        ]
         for label, classes in self.labels.items():
             if len(classes) > FEW:
                 found.append(Stream(f"{label} rarity", f"{label} of answers", "both", "answer"))
             said, of = self.common[label], f"{label} of answers"
-            found += [Stream(f"{label}: {name}", of, "class", "answer", cut(said[name], said.total())) for name in (*classes, OTHER)]
-        found += [Stream("answer length", "length of answers", "both", "answer"), Stream("refusal", "refusals", "rare", "answer", SELDOM)]
+            found += [
+                Stream(f"{label}: {name}", of, "class", "answer", cut(said[name], said.total()))
+                for name in (*classes, OTHER)
+            ]
+        found += [
+            Stream("answer length", "length of answers", "both", "answer"),
+            Stream("refusal", "refusals", "rare", "answer", SELDOM),
+        ]
         found.append(Stream("invalid", "validity of answers", "rare", "quality", SELDOM))
         found += [Stream(f"{label} wrong", f"accuracy of {label}", "rare", "label", SELDOM) for label in self.labels]
         return found if self.labels else [*found, Stream(WRONG, EXACT, "rare", "label", SELDOM)]
@@ -111,7 +151,9 @@ class Scores:
     def held_out(self) -> list[dict]:
         """The inputs of the reference that the functions were not fitted on."""
         fitted = {row["id"] for row in self.fit}
-        return [row["input"] for row in self.reference.rows if row["id"] not in fitted] or [row["input"] for row in self.reference.rows]
+        return [row["input"] for row in self.reference.rows if row["id"] not in fitted] or [
+            row["input"] for row in self.reference.rows
+        ]
 
     def marked_tests(self) -> list[tuple[str, dict[str, str]]]:
         """(answer, right answer by column) of the evaluation."""
@@ -151,11 +193,15 @@ class Scores:
         return bins
 
     def is_valid(self, text: str) -> bool:
-        """Whether an answer is of the version's form, with labels of known classes: the measure `valid` of the evaluation."""
+        """Whether an answer is of the version's form, with labels of known classes: the measure `valid` of the
+        evaluation.
+        """
         return valid(self.form, text, self.classes) is not None
 
     def of_labels(self, pairs: list[tuple[str, dict]]) -> np.ndarray:
-        """(pairs, streams) bins of (answer, right answer by column), -1 in the streams that are not about being right."""
+        """(pairs, streams) bins of (answer, right answer by column), -1 in the streams that are not about being
+        right.
+        """
         bins = self._empty(len(pairs))
         for label in self.labels:
             self._mark(bins, f"{label} wrong", self.wrong(pairs, label))
@@ -163,7 +209,9 @@ class Scores:
         return bins
 
     def wrong(self, pairs: list[tuple[str, dict]], label: str | None = None) -> list[bool | None]:
-        """Whether each (answer, right answer by column) is wrong, in its `label` or as a whole; None where nothing says what is right."""
+        """Whether each (answer, right answer by column) is wrong, in its `label` or as a whole; None where nothing
+        says what is right.
+        """
         compared = (label,) if label else self.form.columns
         marks: list[bool | None] = []
         for text, right in pairs:
@@ -208,7 +256,9 @@ def cut(count: int, total: int) -> float:
 
 
 def edges(values: list[float | None]) -> np.ndarray:
-    """At most BINS - 1 rising edges: at quantiles of `values`, and eight beyond either end, where shifted scores fall."""
+    """At most BINS - 1 rising edges: at quantiles of `values`, and eight beyond either end, where shifted scores
+    fall.
+    """
     found = [value for value in values if value is not None] or [0.0]
     low, high = min(found), max(found)
     beyond = (high - low or 0.1 * max(1.0, abs(high))) * 2.0 ** np.arange(-4, 4)

@@ -1,4 +1,6 @@
-"""What the monitor remembers of a version between two checks: pools, wealth, what it has seen. One file, written whole."""
+"""What the monitor remembers of a version between two checks: pools, wealth, what it has seen. One file, written
+whole.
+"""
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +19,9 @@ QUALITY = ("quality", "label")  # kinds of streams that are always ranked among 
 
 @dataclass(frozen=True)
 class State:
-    """`counts` (streams, BINS) and `wealth` (streams, BETS) as lists; `check` of `checks` in the year that began at `year`; the alarm that stands."""
+    """`counts` (streams, BINS) and `wealth` (streams, BETS) as lists; `check` of `checks` in the year that began at
+    `year`; the alarm that stands.
+    """
 
     names: list[str]
     counts: list
@@ -39,11 +43,15 @@ def place(home: Path, task: str, artifact: str) -> Path:
 
 
 def begin(scores: Scores, checks: int, now: float, fresh: bool) -> State:
-    """The state before the first check. `fresh`: the version answers an alarm, so that what it is asked from now on is what is normal."""
+    """The state before the first check. `fresh`: the version answers an alarm, so that what it is asked from now on
+    is what is normal.
+    """
     counts = scores.pool()
     if fresh:
         counts[[stream.kind not in QUALITY for stream in scores.streams]] = 0
-    return State(scores.names, counts.tolist(), np.zeros((len(scores.names), martingale.BETS)).tolist(), 0, checks, now, fresh)
+    return State(
+        scores.names, counts.tolist(), np.zeros((len(scores.names), martingale.BETS)).tolist(), 0, checks, now, fresh
+    )
 
 
 def load(folder: Path, scores: Scores) -> State | None:
@@ -64,13 +72,17 @@ def save(folder: Path, state: State) -> None:
 
 
 def advance(state: State, streams: list[Stream], bins: np.ndarray, draws: np.ndarray, now: float) -> State:
-    """The state after one more check that saw `bins` and `draws` (events, streams); a new year begins with new money."""
+    """The state after one more check that saw `bins` and `draws` (events, streams); a new year begins with new
+    money.
+    """
     wealth, check, year = np.array(state.wealth), state.check, state.year
     if now - year >= YEAR:
         wealth, check, year = np.zeros_like(wealth), 0, now
     spread = martingale.prior([stream.side for stream in streams])
     wealth = martingale.begin(wealth, spread, check + 1, state.checks)
-    counts, wealth = martingale.follow(np.array(state.counts), wealth, spread, np.array([stream.cut for stream in streams]), bins, draws)
+    counts, wealth = martingale.follow(
+        np.array(state.counts), wealth, spread, np.array([stream.cut for stream in streams]), bins, draws
+    )
     return replace(state, counts=counts.tolist(), wealth=wealth.tolist(), check=check + 1, year=year)
 
 
@@ -78,7 +90,15 @@ def evidence(state: State, streams: list[Stream]) -> dict[str, float]:
     """log10 of each group's wealth: the mean of its streams', cash included."""
     totals = np.array(state.wealth).sum(axis=1) + martingale.cash(state.check, state.checks)
     groups = dict.fromkeys(stream.group for stream in streams)
-    return {group: float(np.log10(np.mean([total for total, stream in zip(totals, streams, strict=True) if stream.group == group]) + 1e-300)) for group in groups}
+    return {
+        group: float(
+            np.log10(
+                np.mean([total for total, stream in zip(totals, streams, strict=True) if stream.group == group])
+                + 1e-300
+            )
+        )
+        for group in groups
+    }
 
 
 def strongest(state: State, streams: list[Stream], group: str) -> Stream:

@@ -11,7 +11,9 @@ from tasks.template import columns, render
 
 WORD = re.compile(r"[^\W\d_]+")
 REFUSAL = re.compile(
-    r"\b(i(?:'|’)?m sorry, but|i (?:can(?:'|’)?t|cannot|am unable to|am not able to|won(?:'|’)?t) (?:help|assist|answer|provide|do|comply)|as an ai|i am an ai)\b", re.IGNORECASE
+    r"\b(i(?:'|’)?m sorry, but|i (?:can(?:'|’)?t|cannot|am unable to|am not able to|won(?:'|’)?t) "
+    r"(?:help|assist|answer|provide|do|comply)|as an ai|i am an ai)\b",
+    re.IGNORECASE,
 )
 
 
@@ -26,8 +28,8 @@ class Question:
     def __init__(self, template: str) -> None:
         """Columns that a request does not have read as nothing: that one is missing is a score of its own.
 
-        The template's words are taken as the records keep those of a chat, and texts are cleaned, so that the same words
-        score the same, whoever filled them in.
+        The template's words are taken as the records keep those of a chat, and texts are cleaned, so that the same
+        words score the same, whoever filled them in.
         """
         self.template, self.columns = logged_template(template), columns(template)
 
@@ -72,9 +74,14 @@ class Spelling:
         self.pairs = Counter(run[i : i + 2] for run in runs for i in range(len(run) - 2))
 
     def surprise(self, text: str) -> float | None:
-        """Mean -log2 P(letter | the two before), with 1/20 of a count added to each of 40 letters; None for a text without letters."""
+        """Mean -log2 P(letter | the two before), with 1/20 of a count added to each of 40 letters; None for a text
+        without letters.
+        """
         run = self._letters(text)
-        bits = [math.log2((self.pairs[run[i : i + 2]] + 2) / (self.triples[run[i : i + 3]] + 0.05)) for i in range(len(run) - 2)]
+        bits = [
+            math.log2((self.pairs[run[i : i + 2]] + 2) / (self.triples[run[i : i + 3]] + 0.05))
+            for i in range(len(run) - 2)
+        ]
         return sum(bits) / len(bits) if bits else None
 
     @staticmethod

@@ -6,13 +6,22 @@ from dataclasses import dataclass
 from tasks.evaluate.measures.measure import named
 
 SAID = {  # group: what its sentence quotes
-    "length of requests": ("length_median", "half of the requests have more than {:.0f} characters, half of the reference more than {:.0f}"),
+    "length of requests": (
+        "length_median",
+        "half of the requests have more than {:.0f} characters, half of the reference more than {:.0f}",
+    ),
     "vocabulary of requests": ("new_words", "{:.0%} of the words are new, {:.0%} in the reference"),
     "spelling of requests": ("letter_surprise", "a letter is worth {:.2f} bits of surprise, {:.2f} in the reference"),
-    "language of requests": ("other_language", "{:.0%} of the requests are in another language, {:.0%} of the reference"),
+    "language of requests": (
+        "other_language",
+        "{:.0%} of the requests are in another language, {:.0%} of the reference",
+    ),
     "topics of requests": ("novelty", "requests lie {:.2f} from the nearest known ones, the reference {:.2f}"),
     "missing fields": ("missing_fields", "{:.0%} of the requests lack a field, {:.0%} of the reference"),
-    "length of answers": ("answer_length_median", "half of the answers have more than {:.0f} characters, half of the evaluation's more than {:.0f}"),
+    "length of answers": (
+        "answer_length_median",
+        "half of the answers have more than {:.0f} characters, half of the evaluation's more than {:.0f}",
+    ),
     "refusals": ("refusals", "{:.0%} of the answers decline, {:.0%} in the evaluation"),
     "validity of answers": ("valid", "{:.1%} of the answers are valid, {:.1%} in the evaluation"),
 }
@@ -28,7 +37,9 @@ class Verdict:
 
 
 def line(groups: int, false_alarms_per_year: float) -> float:
-    """log10 of the wealth at which a group raises the alarm by itself: its share of the chance is that of all, divided by their number."""
+    """log10 of the wealth at which a group raises the alarm by itself: its share of the chance is that of all,
+    divided by their number.
+    """
     return math.log10(groups / false_alarms_per_year)
 
 
@@ -37,20 +48,27 @@ def together(evidence: dict[str, float]) -> float:
     return math.log10(sum(10**value for value in evidence.values()))
 
 
-def is_drifted(evidence: dict[str, float], threshold: float, now: dict[str, float], reference: dict[str, float]) -> Verdict:
-    """An alarm when all groups together are at `threshold` or above it; the sentences name the groups that are, or the strongest.
+def is_drifted(
+    evidence: dict[str, float], threshold: float, now: dict[str, float], reference: dict[str, float]
+) -> Verdict:
+    """An alarm when all groups together are at `threshold` or above it; the sentences name the groups that are, or the
+    strongest.
 
     `evidence`: log10 of the wealth of each group; `now` and `reference`: the figures that the sentences quote.
     """
     if together(evidence) < threshold:
         return Verdict(False, ())
-    over = sorted((group for group in evidence if evidence[group] >= threshold), key=lambda group: -evidence[group]) or [max(evidence, key=evidence.__getitem__)]
+    over = sorted(
+        (group for group in evidence if evidence[group] >= threshold), key=lambda group: -evidence[group]
+    ) or [max(evidence, key=evidence.__getitem__)]
     return Verdict(True, tuple(_sentence(group, evidence[group], threshold, now, reference) for group in over))
 
 
 def _sentence(group: str, found: float, threshold: float, now: dict[str, float], reference: dict[str, float]) -> str:
     plural = group in ("missing fields", "refusals", "topics of requests", "subjects of requests")
-    words = f"the {group} {'have' if plural else 'has'} changed: evidence 10^{found:.1f}, the line is 10^{threshold:.1f}"
+    words = (
+        f"the {group} {'have' if plural else 'has'} changed: evidence 10^{found:.1f}, the line is 10^{threshold:.1f}"
+    )
     said = _quote(group, now, reference)
     return f"{words}; {said}" if said else words
 
@@ -63,16 +81,24 @@ def _quote(group: str, now: dict[str, float], reference: dict[str, float]) -> st
         name = "exact_match"
         if name not in now or name not in reference:
             return ""
-        return f"{now[name]:.0%} of {now[name + '_n']:.0f} corrected answers were right as they stood, {reference[name]:.0%} of the evaluation's"
+        return (
+            f"{now[name]:.0%} of {now[name + '_n']:.0f} corrected answers were right as they stood, "
+            f"{reference[name]:.0%} of the evaluation's"
+        )
     if group.startswith("accuracy of "):
         label = group.removeprefix("accuracy of ")
         name = named(label, "accuracy")
         return (
-            f"{label} is right in {now[name]:.0%} of {now[name + '_n']:.0f} corrected answers, in {reference[name]:.0%} of the evaluation's"
+            f"{label} is right in {now[name]:.0%} of {now[name + '_n']:.0f} corrected answers, in "
+            f"{reference[name]:.0%} of the evaluation's"
             if name in now and name in reference
             else ""
         )
-    words = "{:.0%} of the requests are most like {}, {:.0%} of the reference" if group == "subjects of requests" else "{:.0%} of the answers say {}, {:.0%} in the evaluation"
+    words = (
+        "{:.0%} of the requests are most like {}, {:.0%} of the reference"
+        if group == "subjects of requests"
+        else "{:.0%} of the answers say {}, {:.0%} in the evaluation"
+    )
     label = "subject" if group == "subjects of requests" else group.removesuffix(" of answers")
     names = [name for name in now if name.startswith(f"{label}=")]
     if not names:

@@ -9,10 +9,11 @@ from tasks.preflight import columns, layers, measures, sections, serving, source
 
 
 def ready(model: str, say: Callable[[str], None]) -> Params:
-    """What comes before any work of `make pipeline`: params.yaml, completed and checked for a run of `model`, and suites for its data.
+    """What comes before any work of `make pipeline`: params.yaml, completed and checked for a run of `model`, and
+    suites for its data.
 
-    `say` gets a line for each thing that was written; nothing is before all has been checked. Raises ParamsError for the
-    first thing that would stop the run.
+    `say` gets a line for each thing that was written; nothing is before all has been checked. Raises ParamsError for
+    the first thing that would stop the run.
     """
     completion = sections.complete()
     params = load(text=completion.text)
@@ -28,21 +29,29 @@ def ready(model: str, say: Callable[[str], None]) -> Params:
 
 
 def check(params: Params, models: Iterable[str]) -> None:
-    """Raise ParamsError for the first thing that would stop a run of one of `models`, of what they build on, or of their data."""
+    """Raise ParamsError for the first thing that would stop a run of one of `models`, of what they build on, or of
+    their data.
+    """
     for problem in problems(params, list(models)):
         raise ParamsError(f"params.yaml: {problem}")
 
 
 def check_file() -> None:
-    """Raise ParamsError for the first thing in params.yaml that would stop any run; nothing is written, and what must be there is named."""
+    """Raise ParamsError for the first thing in params.yaml that would stop any run; nothing is written, and what
+    must be there is named.
+    """
     completion = sections.complete()
     params = load(text=completion.text)
-    missing = f"DVC must find what is left out, and `make pipeline` writes it, or you do: {'; '.join(completion.left_out)}."
+    missing = (
+        f"DVC must find what is left out, and `make pipeline` writes it, or you do: {'; '.join(completion.left_out)}."
+    )
     check_everything(params, [*completion.problems, *([missing] if completion.left_out else [])])
 
 
 def check_everything(params: Params, more: Iterable[str] = ()) -> None:
-    """The same as `check` for all rows, and for data sets that no model uses; then `more` problems, and suites must exist."""
+    """The same as `check` for all rows, and for data sets that no model uses; then `more` problems, and suites must
+    exist.
+    """
     for problem in chain(problems(params, list(params.models), list(params.datasets)), more):
         raise ParamsError(f"params.yaml: {problem}")
     for problem in suites.missing(params.datasets):

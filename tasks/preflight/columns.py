@@ -33,7 +33,11 @@ def problems(name: str, dataset: Dataset) -> Iterator[str]:
 
 def _problem_of_system(key: str, text: str | None, known: Sequence[str]) -> Iterator[str]:
     """The system message is no template: the name of a column in braces would stand in every prompt as it is."""
-    if text and not template.problem(text) and (named := [column for column in template.columns(text) if column in known]):
+    if (
+        text
+        and not template.problem(text)
+        and (named := [column for column in template.columns(text) if column in known])
+    ):
         yield f"{key} names the column `{named[0]}`, and it is the same for every row; name columns in prepare.user."
 
 
@@ -45,11 +49,17 @@ def _problems_of_template(key: str, text: str, known: Sequence[str], rows: Seque
         return
     named = template.columns(text)
     if not named:
-        yield f"{key} is {text[:60]!r}, which names no column, so all rows would get the same text; {_with_braces(text, known)}"
+        yield (
+            f"{key} is {text[:60]!r}, which names no column, so all rows would get the same text; "
+            f"{_with_braces(text, known)}"
+        )
         return
     for column in named:
         if column not in known:
-            yield f"{key} names `{column}`, which is not a column of the data{_way(text, known) or suggestion(column, known)}"
+            yield (
+                f"{key} names `{column}`, which is not a column of the "
+                f"data{_way(text, known) or suggestion(column, known)}"
+            )
             return
     for row in rows:
         try:
@@ -72,11 +82,18 @@ def _with_braces(text: str, known: Sequence[str]) -> str:
 
 def _way(text: str, known: Sequence[str]) -> str:
     """How to name the column in `text` whose name is not an identifier; empty when there is none."""
-    meant = next((column for column in sorted(known, key=len, reverse=True) if not column.isidentifier() and column in text), None)
+    meant = next(
+        (column for column in sorted(known, key=len, reverse=True) if not column.isidentifier() and column in text),
+        None,
+    )
     return f"; the column `{meant}` is written {_reference(meant)}." if meant else ""
 
 
 def _reference(column: str) -> str:
     """`column` as a template names it."""
     plain = f"{{{{ {column} }}}}"
-    return plain if column.isidentifier() and not template.problem(plain) and template.columns(plain) == (column,) else f"{{{{ row[{column!r}] }}}}"
+    return (
+        plain
+        if column.isidentifier() and not template.problem(plain) and template.columns(plain) == (column,)
+        else f"{{{{ row[{column!r}] }}}}"
+    )

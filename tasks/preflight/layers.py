@@ -7,7 +7,9 @@ from tasks.preflight.serving import config_folder
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """One sentence for each of the model's `target_modules` that its base lacks; none while the base is not there (train asks again)."""
+    """One sentence for each of the model's `target_modules` that its base lacks; none while the base is not there
+    (train asks again).
+    """
     targets = params.models[name].train.target_modules
     base = lineage(params, name)[-1]
     folder = config_folder(base, params.bases[base])
@@ -17,7 +19,11 @@ def problems(params: Params, name: str) -> Iterator[str]:
 
     try:
         model = without_weights(folder)
-    except (OSError, ValueError, KeyError):  # of an architecture that transformers does not know: the stage `base` says so
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+    ):  # of an architecture that transformers does not know: the stage `base` says so
         return
     if words := problem(model, targets):
         yield f"models.{name}.train.{words}"

@@ -13,7 +13,9 @@ from tasks.section import suggestion
 
 
 def problems(name: str, model: Model, datasets: Mapping[str, Dataset]) -> Iterator[str]:
-    """One sentence for each label, text, minimum or compared measure of the model `name` that its answers do not have."""
+    """One sentence for each label, text, minimum or compared measure of the model `name` that its answers do not
+    have.
+    """
     columns = answer.format_of(datasets[model.dataset].prepare.answer).columns
     for kind, named in (("labels", model.evaluate.labels), ("texts", model.evaluate.texts or [])):
         key = f"models.{name}.evaluate.{kind}"
@@ -29,7 +31,9 @@ def problems(name: str, model: Model, datasets: Mapping[str, Dataset]) -> Iterat
                 yield f"models.{name}.gate.{key} names `{measure}`, which is not measured{suggestion(measure, table)}"
     for measure, bound in gate.minimum.items():
         if measure in table and not table[measure].bounds[0] <= bound <= table[measure].bounds[1]:
-            yield f"models.{name}.gate.minimum.{measure} is {bound:g}, and {measure} is {_range(table[measure].bounds)}."
+            yield (
+                f"models.{name}.gate.minimum.{measure} is {bound:g}, and {measure} is {_range(table[measure].bounds)}."
+            )
 
 
 def problems_of_quality(params: Params) -> Iterator[str]:
@@ -38,11 +42,16 @@ def problems_of_quality(params: Params) -> Iterator[str]:
     followed = {name for table in tables for name, measure in table.items() if measure.kind == "share"}
     for name in params.retrain.min_quality:
         if name not in followed:
-            yield f"retrain.min_quality names `{name}`, which the monitor measures for no model{suggestion(name, followed)}"
+            yield (
+                f"retrain.min_quality names `{name}`, which the monitor measures for no "
+                f"model{suggestion(name, followed)}"
+            )
 
 
 def _table(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, Measure]:
-    """The measures of a model; none where its answer's template does not parse, which the check of its data set says."""
+    """The measures of a model; none where its answer's template does not parse, which the check of its data set
+    says.
+    """
     try:
         return measures.of(model.evaluate, answer.format_of(datasets[model.dataset].prepare.answer))
     except AnnealError:
@@ -62,4 +71,7 @@ def _clashes(key: str, columns: Sequence[str]) -> Iterator[str]:
     for name, count in Counter(map(slug, columns)).items():
         if name and count > 1:
             same = ", ".join(f"`{column}`" for column in columns if slug(column) == name)
-            yield f"{key} names {same}, whose measures would all be called `{name}_…`; name one of them, or rename a column."
+            yield (
+                f"{key} names {same}, whose measures would all be called `{name}_…`; name one of them, or rename a "
+                "column."
+            )

@@ -54,7 +54,11 @@ def prepared_rules(prepare: Prepare) -> list[Rule]:
         _rule("expect_column_value_lengths_to_be_between", column="prompt", min_value=1),
         _rule("expect_column_value_lengths_to_be_between", column="answer", min_value=1),
     ]
-    return rules if isinstance(prepare.answer, str) else [*rules, _rule("expect_column_values_to_be_json_parseable", column="answer")]
+    return (
+        rules
+        if isinstance(prepare.answer, str)
+        else [*rules, _rule("expect_column_values_to_be_json_parseable", column="answer")]
+    )
 
 
 def _rules_of_column(column: str, texts: Sequence[object]) -> "Iterator[tuple[Rule, set[int]]]":
@@ -72,7 +76,9 @@ def _rules_of_column(column: str, texts: Sequence[object]) -> "Iterator[tuple[Ru
 
 
 def _classes(texts: Sequence[str]) -> list[str]:
-    """The values of a column of classes, the commonest first, as they stand and as they are cleaned; none when it holds text."""
+    """The values of a column of classes, the commonest first, as they stand and as they are cleaned; none when it
+    holds text.
+    """
     counts = Counter(texts)
     if not counts or len(counts) > MOST_VALUES or len(texts) < LEAST_ROWS * len(counts):
         return []

@@ -29,7 +29,9 @@ class Edit(NamedTuple):
 
 @dataclass(frozen=True)
 class Completion:
-    """The `text` of params.yaml with what it leaves out, what that is (a line each), and why labels could not be looked for."""
+    """The `text` of params.yaml with what it leaves out, what that is (a line each), and why labels could not be
+    looked for.
+    """
 
     path: Path
     text: str
@@ -42,16 +44,20 @@ class Completion:
         if not self.lines:
             return
         if not os.access(self.path, os.W_OK):
-            raise ParamsError(f"{self.path} is read-only, and {'; '.join(self.left_out)} must be written into it: allow that (`chmod u+w`), or write it yourself.")
+            raise ParamsError(
+                f"{self.path} is read-only, and {'; '.join(self.left_out)} must be written into it: allow that "
+                "(`chmod u+w`), or write it yourself."
+            )
         write_text(self.path.resolve(), self.text, mode=self.path.stat().st_mode & 0o777)
 
 
 def complete(path: Path = Path("params.yaml")) -> Completion:
-    """The file at `path` with what its rows leave out; all else stays character by character, and nothing is written yet.
+    """The file at `path` with what its rows leave out; all else stays character by character, and nothing is written
+    yet.
 
     A section that is left out is one that is all defaults; DVC cannot watch what is not there. Only `evaluate` gets the
-    labels that the data set's answers hold, so that a classifier is judged as one. A source that begins with `~` is spelt
-    out: DVC would look for a folder of that name. A file that does not parse is left to who reads it.
+    labels that the data set's answers hold, so that a classifier is judged as one. A source that begins with `~` is
+    spelt out: DVC would look for a folder of that name. A file that does not parse is left to who reads it.
     """
     text = _read(path)
     edits, lines, missing, problems = [], [], [], []
@@ -62,7 +68,11 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
             if "evaluate" in sections:
                 labels, problem = _labels(datasets.get(str(row.get("dataset"))))
                 sections["evaluate"] = f"{{{_key('labels', text, node)}: {_quoted(labels)}}}" if labels else "{}"
-                problems += [f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}"] if problem else []
+                problems += (
+                    [f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}"]
+                    if problem
+                    else []
+                )
             edits.append(_insertion(text, node, sections))
             written = ", ".join(f"`{name}: {value}`" for name, value in sections.items())
             lines.append(f"{path}: wrote {written} into {table}.{key}, as it names none")
@@ -70,9 +80,14 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
         if source := _source_node(node):
             expanded = Path(source.value).expanduser().as_posix()
             edits.append(Edit(source.start_mark.index, source.end_mark.index, _quoted(expanded)))
-            lines.append(f"{path}: wrote {expanded} for {source.value} into {table}.{key}.ingest.source, as DVC does not know `~`")
+            lines.append(
+                f"{path}: wrote {expanded} for {source.value} into {table}.{key}.ingest.source, as DVC does not know "
+                "`~`"
+            )
             missing.append(f"{expanded} for {source.value} in {table}.{key}.ingest.source")
-    return Completion(path, _applied(text, edits, path) if edits else text, tuple(lines), tuple(missing), tuple(problems))
+    return Completion(
+        path, _applied(text, edits, path) if edits else text, tuple(lines), tuple(missing), tuple(problems)
+    )
 
 
 def _labels(dataset: object) -> tuple[list[str], str]:
@@ -92,7 +107,9 @@ def _read(path: Path) -> str:
 
 
 def _table(text: str, name: str) -> Mapping[object, object]:
-    """The rows of a table as they are read, those that are one by an alias as well; none where the file does not parse."""
+    """The rows of a table as they are read, those that are one by an alias as well; none where the file does not
+    parse.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -105,7 +122,9 @@ def _table(text: str, name: str) -> Mapping[object, object]:
 
 
 def _rows(text: str) -> "Iterator[tuple[str, str, Mapping[object, object], MappingNode]]":
-    """(table, key, value, node) of each row of `datasets` and `models` that is a table of keys; rows that are one by an alias come once."""
+    """(table, key, value, node) of each row of `datasets` and `models` that is a table of keys; rows that are one by
+    an alias come once.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.nodes import MappingNode
 
@@ -126,7 +145,11 @@ def _sections_of_defaults(row: type[Section]) -> list[str]:
     """The keys of a row that are sections whose every value has a default."""
     sections = {field.alias or name: field.annotation for name, field in row.model_fields.items()}
     return [
-        name for name, kind in sections.items() if isinstance(kind, type) and issubclass(kind, Section) and not any(field.is_required() for field in kind.model_fields.values())
+        name
+        for name, kind in sections.items()
+        if isinstance(kind, type)
+        and issubclass(kind, Section)
+        and not any(field.is_required() for field in kind.model_fields.values())
     ]
 
 
@@ -145,7 +168,9 @@ def _value_of(node: "Node", name: str) -> "Node | None":
 
 
 def _insertion(text: str, row: "MappingNode", sections: Mapping[str, str]) -> Edit:
-    """Where and how `sections` (name: value) are written: as more lines of a block, or before the bracket that closes `{…}`."""
+    """Where and how `sections` (name: value) are written: as more lines of a block, or before the bracket that
+    closes `{…}`.
+    """
     first, last = row.value[0][0], row.value[-1][1]
     written = [f"{_key(name, text, row)}: {value}" for name, value in sections.items()]
     if row.flow_style:
@@ -197,7 +222,10 @@ def _applied(text: str, edits: list[Edit], path: Path) -> str:
         before, after = {}, None
     if not _only_adds(before, after):
         missing = ", ".join(sorted(edit.text.strip() for edit in edits))
-        raise ParamsError(f"{path}: sections are missing that DVC must find there, and its layout leaves no safe place to write them: add {missing}.")
+        raise ParamsError(
+            f"{path}: sections are missing that DVC must find there, and its layout leaves no safe place to write "
+            f"them: add {missing}."
+        )
     return new
 
 
@@ -206,4 +234,6 @@ def _only_adds(before: object, after: object) -> bool:
     if isinstance(before, dict) and isinstance(after, dict):
         same = before.keys() <= after.keys() and all(_only_adds(before[key], after[key]) for key in before)
         return same and all(after[key] == {} or list(after[key]) == ["labels"] for key in after.keys() - before.keys())
-    return before == after or (isinstance(before, str) and before.startswith("~") and Path(before).expanduser().as_posix() == after)
+    return before == after or (
+        isinstance(before, str) and before.startswith("~") and Path(before).expanduser().as_posix() == after
+    )

@@ -13,34 +13,44 @@ def problems(params: Params, name: str) -> Iterator[str]:
     model, deploy = params.models[name], params.deploy
     if deploy.serve == "adapter" and model.train.r > deploy.max_lora_rank:
         yield (
-            f"models.{name}.train.r is {model.train.r}, and the server takes ranks up to deploy.max_lora_rank, {deploy.max_lora_rank}; "
+            f"models.{name}.train.r is {model.train.r}, and the server takes ranks up to deploy.max_lora_rank, "
+            f"{deploy.max_lora_rank}; "
             "raise that, lower the rank, or set deploy.serve to merged."
         )
     if model.train.max_length > deploy.max_model_len:
         yield (
-            f"models.{name}.train.max_length is {model.train.max_length} tokens, and the server takes deploy.max_model_len, "
+            f"models.{name}.train.max_length is {model.train.max_length} tokens, and the server takes "
+            "deploy.max_model_len, "
             f"{deploy.max_model_len}; raise that, or train on shorter rows."
         )
     if model.predict.max_new_tokens >= deploy.max_model_len:
         yield (
-            f"models.{name}.predict.max_new_tokens is {model.predict.max_new_tokens}, which leaves no room for a prompt in "
+            f"models.{name}.predict.max_new_tokens is {model.predict.max_new_tokens}, which leaves no room for a "
+            "prompt in "
             f"deploy.max_model_len, {deploy.max_model_len}; raise that, or lower max_new_tokens."
         )
 
 
 def problems_of_base(params: Params, name: str) -> Iterator[str]:
-    """One sentence for each length that the base of the model `name` has no positions for; none while the base is not there."""
+    """One sentence for each length that the base of the model `name` has no positions for; none while the base is
+    not there.
+    """
     base = lineage(params, name)[-1]
     folder = config_folder(base, params.bases[base])
     positions = read_json(folder / "config.json").get("max_position_embeddings") if folder else None
     if not isinstance(positions, int):
         return
-    for key, tokens in ((f"models.{name}.train.max_length", params.models[name].train.max_length), ("deploy.max_model_len", params.deploy.max_model_len)):
+    for key, tokens in (
+        (f"models.{name}.train.max_length", params.models[name].train.max_length),
+        ("deploy.max_model_len", params.deploy.max_model_len),
+    ):
         if tokens > positions:
             yield f"{key} is {tokens} tokens, and {base} has positions for {positions}; lower it."
 
 
 def config_folder(name: str, base: Base) -> Path | None:
-    """A folder with the base's config.json: what the stage `base` made, or the folder that it is made of; None when there is none yet."""
+    """A folder with the base's config.json: what the stage `base` made, or the folder that it is made of; None when
+    there is none yet.
+    """
     places = [Path("models") / name / "weights", *([Path(base.folder).expanduser()] if base.folder else [])]
     return next((place for place in places if (place / "config.json").is_file()), None)

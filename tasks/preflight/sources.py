@@ -10,7 +10,9 @@ MADE = ("data/raw", "data/validated", "data/prepared", "data/expectations", "rep
 
 
 def problems(name: str, ingest: Ingest) -> Iterator[str]:
-    """One sentence when the source of the data set `name` is not there, holds nothing that can be read, or lies where stages write."""
+    """One sentence when the source of the data set `name` is not there, holds nothing that can be read, or lies
+    where stages write.
+    """
     key = f"datasets.{name}.ingest.source"
     try:
         if ingest.source.startswith("~"):
@@ -19,7 +21,10 @@ def problems(name: str, ingest: Ingest) -> Iterator[str]:
         elif not Path(ingest.source).exists():
             yield f"{key} is '{ingest.source}', which does not exist: put the data there, or correct the path."
         elif folder := _made(name, Path(ingest.source)):
-            yield f"{key} is '{ingest.source}', and {folder} is made by the pipeline: put the data elsewhere, for example into data/{name}-source."
+            yield (
+                f"{key} is '{ingest.source}', and {folder} is made by the pipeline: put the data elsewhere, for "
+                f"example into data/{name}-source."
+            )
         else:
             columns(ingest)
     except OSError as error:
@@ -29,7 +34,9 @@ def problems(name: str, ingest: Ingest) -> Iterator[str]:
 
 
 def columns(ingest: Ingest) -> tuple[str, ...]:
-    """The columns of the rows that `ingest` takes: those that it names, or those of its source's first row; `id` comes first."""
+    """The columns of the rows that `ingest` takes: those that it names, or those of its source's first row; `id`
+    comes first.
+    """
     return ("id", *_peek(ingest).columns)
 
 
@@ -46,7 +53,9 @@ def _peek(ingest: Ingest) -> Peek:
 
 
 def rows(ingest: Ingest) -> list[dict[str, str]]:
-    """The rows of the source as `ingest` will take them; AnnealError for the first that is broken, and when there is none."""
+    """The rows of the source as `ingest` will take them; AnnealError for the first that is broken, and when there is
+    none.
+    """
     try:
         taken = read(ingest, Path(ingest.source))[0]
     except OSError as error:
@@ -60,4 +69,11 @@ def _made(name: str, source: Path) -> Path | None:
     """The folder of the data set's own that holds `source` or is held by it."""
     place = source.resolve()
     folders = [Path(folder) / name for folder in MADE]
-    return next((folder for folder in folders if (whole := folder.resolve()).is_relative_to(place) or place.is_relative_to(whole)), None)
+    return next(
+        (
+            folder
+            for folder in folders
+            if (whole := folder.resolve()).is_relative_to(place) or place.is_relative_to(whole)
+        ),
+        None,
+    )

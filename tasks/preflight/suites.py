@@ -1,4 +1,6 @@
-"""The Great Expectations suites of a data set: whether they are there, and the first ones, written from a profile of its rows."""
+"""The Great Expectations suites of a data set: whether they are there, and the first ones, written from a profile of
+its rows.
+"""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -18,7 +20,10 @@ def missing(datasets: Iterable[str]) -> Iterator[str]:
     for name in datasets:
         for suite, stage in STAGES.items():
             if not (path := _path(name, suite)).is_file():
-                yield f"{path} is missing, and `{stage}` checks rows against it: `make pipeline` profiles the data and writes one, or write it yourself."
+                yield (
+                    f"{path} is missing, and `{stage}` checks rows against it: `make pipeline` profiles the data "
+                    "and writes one, or write it yourself."
+                )
 
 
 def write_missing(params: Params, datasets: Iterable[str]) -> list[str]:
@@ -35,7 +40,9 @@ def write_missing(params: Params, datasets: Iterable[str]) -> list[str]:
             except AnnealError as error:
                 raise ParamsError(f"params.yaml: datasets.{name}.ingest.source: {error}") from None
             write_text(path, as_json(rules))
-            lines.append(f"{path}: wrote {len(rules)} rules that the rows keep today, as there were none; they are yours to mend")
+            lines.append(
+                f"{path}: wrote {len(rules)} rules that the rows keep today, as there were none; they are yours to mend"
+            )
     return lines
 
 

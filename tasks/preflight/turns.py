@@ -12,10 +12,17 @@ QUESTION = {"role": "user", "content": "a"}
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """A sentence when the model's data set has a system message that its base refuses or drops; none while the base is not there (train asks again)."""
+    """A sentence when the model's data set has a system message that its base refuses or drops; none while the base
+    is not there (train asks again).
+    """
     base, dataset = lineage(params, name)[-1], params.models[name].dataset
     folder = config_folder(base, params.bases[base])
-    if params.datasets[dataset].prepare.system and folder and (template := _template(folder)) and not _takes_system(template):
+    if (
+        params.datasets[dataset].prepare.system
+        and folder
+        and (template := _template(folder))
+        and not _takes_system(template)
+    ):
         from tasks.chat_template import NO_SYSTEM
 
         yield f"datasets.{dataset}.prepare.system is given, and {base}'s {NO_SYSTEM}."
@@ -30,7 +37,9 @@ def _template(folder: Path) -> str | None:
 
 
 def _takes_system(template: str) -> bool:
-    """False only where a question alone is rendered and the system message before it is refused or not there; the tokenizer is not loaded."""
+    """False only where a question alone is rendered and the system message before it is refused or not there; the
+    tokenizer is not loaded.
+    """
     from jinja2 import TemplateError
 
     try:
@@ -52,5 +61,11 @@ def _render(template: str, messages: list[dict[str, str]]) -> str:
         raise TemplateError(message)
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    words = {"bos_token": "", "eos_token": "", "add_generation_prompt": True, "raise_exception": refuse, "strftime_now": lambda _: ""}
+    words = {
+        "bos_token": "",
+        "eos_token": "",
+        "add_generation_prompt": True,
+        "raise_exception": refuse,
+        "strftime_now": lambda _: "",
+    }
     return environment.from_string(template).render(messages=messages, **words)

@@ -1,4 +1,6 @@
-"""Cleans, deduplicates, splits, decontaminates and formats rows; each row ends up in one split, or in dropped.jsonl with a reason."""
+"""Cleans, deduplicates, splits, decontaminates and formats rows; each row ends up in one split, or in dropped.jsonl
+with a reason.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -17,16 +19,21 @@ from tasks.prepare.params import Prepare
 
 
 def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path, report: Path) -> None:
-    """Write `out/{train,validation,test,dropped}.jsonl` and `out/format.json`, Data Docs in `docs/`, figures in `report`.
+    """Write `out/{train,validation,test,dropped}.jsonl` and `out/format.json`, Data Docs in `docs/`, figures in
+    `report`.
 
-    A row of a split is `{id, messages, answer, row}`. Raises AnnealError when a split is empty, a table rule of the suite
-    for prepared rows does not hold, or more rows are set aside (here and by validate) than validate allows.
+    A row of a split is `{id, messages, answer, row}`. Raises AnnealError when a split is empty, a table rule of the
+    suite for prepared rows does not hold, or more rows are set aside (here and by validate) than validate allows.
     """
     rows = read_jsonl(validated / "rows.jsonl")
     problems = [blank.problem(row, params) for row in rows]
     aside = [Dropped(row, "blank", problem) for row, problem in zip(rows, problems, strict=True) if problem]
     _refuse_too_many(aside, validated)
-    whole = [{name: clean(text) for name, text in row.items()} for row, problem in zip(rows, problems, strict=True) if not problem]
+    whole = [
+        {name: clean(text) for name, text in row.items()}
+        for row, problem in zip(rows, problems, strict=True)
+        if not problem
+    ]
     assignment = assign([format_row(row, params) for row in whole], params)
     dropped = [*aside, *assignment.dropped]
     _refuse_empty_split(assignment.kept, dropped, params)
@@ -49,7 +56,8 @@ def _refuse_empty_split(kept: Sequence[Placed], dropped: Sequence[Dropped], para
         if not any(placed.split == name for placed in kept):
             why = "".join(f"; {line}" for line in sentences(dropped, params))
             raise AnnealError(
-                f"prepare: the {name} split is empty ({len(kept) + len(dropped)} rows in, {len(dropped)} dropped{why}); "
+                f"prepare: the {name} split is empty ({len(kept) + len(dropped)} rows in, {len(dropped)} "
+                f"dropped{why}); "
                 "add data, or change the shares or thresholds in params.yaml."
             )
 
@@ -61,21 +69,39 @@ def _refuse_too_many(aside: Sequence[Dropped], validated: Path) -> None:
     if aside and count > allowed * limits["rows"]:
         shown = "; ".join(f"{row.row['id']}: {row.reason}" for row in aside[:3])
         raise AnnealError(
-            f"{count / limits['rows']:.1%} of {limits['rows']} rows are blank or break a rule (validate.max_quarantined_share "
-            f"allows {allowed:.1%}), {len(aside)} of them seen by prepare, for example {shown}; mend the data, or the rule."
+            f"{count / limits['rows']:.1%} of {limits['rows']} rows are blank or break a rule "
+            "(validate.max_quarantined_share "
+            f"allows {allowed:.1%}), {len(aside)} of them seen by prepare, for example {shown}; mend the data, or the "
+            "rule."
         )
 
 
 def _checked(kept: Sequence[Placed], suite: Path, docs: Path) -> tuple[list[Placed], list[Dropped]]:
-    """The rows that break no row rule of the suite for prepared rows, and those that do; AnnealError for a table rule."""
-    table = [{**placed.row["row"], "split": placed.split, "prompt": placed.row["messages"][-1]["content"], "answer": placed.row["answer"]} for placed in kept]
+    """The rows that break no row rule of the suite for prepared rows, and those that do; AnnealError for a table
+    rule.
+    """
+    table = [
+        {
+            **placed.row["row"],
+            "split": placed.split,
+            "prompt": placed.row["messages"][-1]["content"],
+            "answer": placed.row["answer"],
+        }
+        for placed in kept
+    ]
     reasons: dict[int, list[str]] = {}
     for rule in check(table, suite, docs, "prepared"):
         if not rule.is_row_rule:
-            raise AnnealError(f"prepared rows break {rule.reason()}: observed {rule.observed!r}; see {docs / 'index.html'}, mend the data or {suite}.")
+            raise AnnealError(
+                f"prepared rows break {rule.reason()}: observed {rule.observed!r}; see {docs / 'index.html'}, mend "
+                f"the data or {suite}."
+            )
         for index in rule.rows:
             reasons.setdefault(index, []).append(rule.reason())
-    broken = [Dropped(kept[index].row["row"], "broken_rule", f"breaks {', '.join(rules)}") for index, rules in sorted(reasons.items())]
+    broken = [
+        Dropped(kept[index].row["row"], "broken_rule", f"breaks {', '.join(rules)}")
+        for index, rules in sorted(reasons.items())
+    ]
     return [placed for index, placed in enumerate(kept) if index not in reasons], broken
 
 

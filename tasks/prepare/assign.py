@@ -1,4 +1,6 @@
-"""Decides for each row: which split it is in, or why it is dropped. Judged on what the person wrote, not on the template around it."""
+"""Decides for each row: which split it is in, or why it is dropped. Judged on what the person wrote, not on the
+template around it.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,7 +27,9 @@ class Placed:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A row (its columns) that is in no split: why, in words, and the id of the row that it is `like`, and how much (0 to 1)."""
+    """A row (its columns) that is in no split: why, in words, and the id of the row that it is `like`, and how much
+    (0 to 1).
+    """
 
     row: dict[str, str]
     kind: Kind
@@ -45,14 +49,16 @@ class Assignment:
 def assign(rows: Sequence[Formatted], params: Prepare) -> Assignment:
     """Each row with its split, in an order that does not depend on the order of the source, and the dropped ones.
 
-    Rows that ask (nearly) the same and have other labels are all dropped; of those that agree one survives; then rows of
-    training that resemble a held-out row too much go as well.
+    Rows that ask (nearly) the same and have other labels are all dropped; of those that agree one survives; then rows
+    of training that resemble a held-out row too much go as well.
     """
     rows = sorted(rows, key=lambda row: (row["messages"][-1]["content"], row["answer"], row["id"]))
     columns = asked_columns([row["row"] for row in rows], params.user)
     asked = [folded(question(row["row"], columns) or row["messages"][-1]["content"]) for row in rows]
     dropped = _repeated(rows, asked, params)
-    splits = [split(row["messages"][-1]["content"], params.seed, params.validation_share, params.test_share) for row in rows]
+    splits = [
+        split(row["messages"][-1]["content"], params.seed, params.validation_share, params.test_share) for row in rows
+    ]
     left = [i for i in range(len(rows)) if i not in dropped]
     trained, held_out = [i for i in left if splits[i] == "train"], [i for i in left if splits[i] != "train"]
     near = first_like([asked[i] for i in trained], [asked[i] for i in held_out], params.contamination_similarity)
@@ -79,14 +85,25 @@ def _repeated(rows: Sequence[Formatted], asked: list[str], params: Prepare) -> d
         for i, pair in members:
             if is_contradicted:
                 other = leader if values[leader] != values[i] else next(j for j in values if values[j] != values[i])
-                reason = f"contradicts {rows[other]['id']}, which asks (nearly) the same: {_difference(labels, values[i], values[other])}"
+                reason = (
+                    f"contradicts {rows[other]['id']}, which asks (nearly) the same: "
+                    f"{_difference(labels, values[i], values[other])}"
+                )
                 similarity = pair.similarity if other == leader else None
                 dropped[i] = Dropped(rows[i]["row"], "contradiction", reason, rows[other]["id"], similarity)
             elif i != leader:
-                dropped[i] = Dropped(rows[i]["row"], "near_duplicate", f"near-duplicate of {rows[leader]['id']}", rows[leader]["id"], pair.similarity)
+                dropped[i] = Dropped(
+                    rows[i]["row"],
+                    "near_duplicate",
+                    f"near-duplicate of {rows[leader]['id']}",
+                    rows[leader]["id"],
+                    pair.similarity,
+                )
     return dropped
 
 
 def _difference(labels: Sequence[str], own: Sequence[str], other: Sequence[str]) -> str:
     """The first label in which two rows differ, with both values."""
-    return next(f"`{label}` is {a!r} here and {b!r} there" for label, a, b in zip(labels, own, other, strict=True) if a != b)
+    return next(
+        f"`{label}` is {a!r} here and {b!r} there" for label, a, b in zip(labels, own, other, strict=True) if a != b
+    )

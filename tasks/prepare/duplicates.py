@@ -49,8 +49,8 @@ def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
 class Index:
     """Texts, among which those like a given one are found.
 
-    Candidates come from MinHash LSH (Leskovec, Rajaraman, Ullman, *Mining of Massive Datasets*, ch. 3) with a fixed seed,
-    and are then compared exactly, so there are no false pairs and the result is the same every time.
+    Candidates come from MinHash LSH (Leskovec, Rajaraman, Ullman, *Mining of Massive Datasets*, ch. 3) with a fixed
+    seed, and are then compared exactly, so there are no false pairs and the result is the same every time.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -59,7 +59,9 @@ class Index:
         self._least = threshold
         self._lsh = MinHashLSH(threshold=max(0.1, threshold - MARGIN), num_perm=PERMUTATIONS)
         self._numbers: dict[str, int] = {}  # of the pieces that any text here has
-        self._texts: list[NDArray[int64]] = []  # each as the numbers of its pieces: counting in arrays is much faster than in sets
+        self._texts: list[
+            NDArray[int64]
+        ] = []  # each as the numbers of its pieces: counting in arrays is much faster than in sets
 
     def add(self, text: Signed) -> int:
         """Put in a text; its place, counted from 0."""

@@ -39,12 +39,18 @@ def figures(kept: Sequence[Placed], dropped: Sequence[Dropped], params: Prepare)
 def sentences(dropped: Sequence[Dropped], params: Prepare) -> list[str]:
     """For each kind of which there are any: how many, and an example with its threshold."""
     counts = Counter(row.kind for row in dropped)
-    return [f"{counts[kind]} {words}, for example {_example(kind, dropped, params)}" for kind, words in WORDS.items() if counts[kind]]
+    return [
+        f"{counts[kind]} {words}, for example {_example(kind, dropped, params)}"
+        for kind, words in WORDS.items()
+        if counts[kind]
+    ]
 
 
 def _example(kind: Kind, dropped: Sequence[Dropped], params: Prepare) -> str:
     """The pair that only just reaches the threshold, which tells most about it."""
-    row = min((row for row in dropped if row.kind == kind), key=lambda row: (row.similarity is None, row.similarity or 0.0))
+    row = min(
+        (row for row in dropped if row.kind == kind), key=lambda row: (row.similarity is None, row.similarity or 0.0)
+    )
     if row.similarity is None or kind not in THRESHOLDS:
         return f"{row.row['id']}: {row.reason}"
     key = THRESHOLDS[kind]

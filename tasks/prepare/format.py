@@ -26,14 +26,22 @@ def format_row(row: dict[str, str], params: Prepare) -> Formatted:
 
 
 def _written(form: AnswerFormat, row: dict[str, str]) -> str:
-    """The answer to `row`; AnnealError when a column is missing, or when the answer does not read back as what was written."""
+    """The answer to `row`; AnnealError when a column is missing, or when the answer does not read back as what was
+    written.
+    """
     try:
         answer = form.write(row)
     except KeyError as error:
-        raise AnnealError(f"params.yaml: prepare.answer names `{error.args[0]}`, which the rows do not have ({', '.join(row)}).") from None
-    is_whole = all(row[column].strip() for column in form.columns if column in row)  # rows with blank texts are not this function's to judge
+        raise AnnealError(
+            f"params.yaml: prepare.answer names `{error.args[0]}`, which the rows do not have ({', '.join(row)})."
+        ) from None
+    is_whole = all(
+        row[column].strip() for column in form.columns if column in row
+    )  # rows with blank texts are not this function's to judge
     if is_whole and form.read(answer) is None:
         shown = answer if len(answer) <= 80 else f"{answer[:79]}…"
         why = "reads as its columns in more than one way, so no answer could be judged right"
-        raise AnnealError(f"row {row['id']}: its answer {shown!r} {why}; mend the row, or params.yaml's prepare.answer.")
+        raise AnnealError(
+            f"row {row['id']}: its answer {shown!r} {why}; mend the row, or params.yaml's prepare.answer."
+        )
     return answer

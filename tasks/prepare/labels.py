@@ -1,4 +1,6 @@
-"""Tells the labels of an answer from its free text, and what a row is asked and answers, apart from the template around it."""
+"""Tells the labels of an answer from its free text, and what a row is asked and answers, apart from the template
+around it.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +13,8 @@ LABEL_LENGTH = 40  # characters
 
 
 def asked_columns(rows: Sequence[Mapping[str, str]], user: str) -> tuple[str, ...]:
-    """The columns of the template `user` in which a person wrote something: an instruction that is the same in all `rows` is none.
+    """The columns of the template `user` in which a person wrote something: an instruction that is the same in all
+    `rows` is none.
 
     All of them where the rows differ in none.
     """
@@ -31,7 +34,8 @@ def answers(row: Mapping[str, str], written: str, params: Prepare) -> dict[str, 
 
 
 def label_columns(questions: Sequence[str], given: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
-    """The columns of the answers to (folded) questions that are labels, so that two values for the same question contradict each other.
+    """The columns of the answers to (folded) questions that are labels, so that two values for the same question
+    contradict each other.
 
     A label is a column whose values are all short and on one line, or recur: at most half as many values as pairs of a
     question and a value. The rest is free text, of which a question may have more than one.

@@ -14,10 +14,17 @@ class Prepare(Section):
     """How rows become prompts and answers, and who ends up in which split."""
 
     seed: Annotated[int, Field(ge=0, description="of the split")] = 42
-    system: Annotated[str, Field(min_length=1, description="system message, the same for every row; none when not given")] | None = None
+    system: (
+        Annotated[str, Field(min_length=1, description="system message, the same for every row; none when not given")]
+        | None
+    ) = None
     user: Annotated[str, Field(min_length=1, description="Jinja template of the user message over the row's columns")]
-    answer: Annotated[list[str], Field(min_length=1)] | str = Field(description="columns that become one JSON object, or a Jinja template of the answer")
-    validation_share: Annotated[float, Field(gt=0, lt=1, description="share of rows; by them training stops early")] = 0.1
+    answer: Annotated[list[str], Field(min_length=1)] | str = Field(
+        description="columns that become one JSON object, or a Jinja template of the answer"
+    )
+    validation_share: Annotated[float, Field(gt=0, lt=1, description="share of rows; by them training stops early")] = (
+        0.1
+    )
     test_share: Share = 0.2
     near_duplicate_similarity: Similarity = 0.8
     contamination_similarity: Similarity = 0.6

@@ -1,8 +1,9 @@
-"""Takes personal data of structured kinds out of a text: mail addresses, phones, IBANs, cards, IP addresses, secrets in URLs, US SSNs.
+"""Takes personal data of structured kinds out of a text: mail addresses, phones, IBANs, cards, IP addresses, secrets in
+URLs, US SSNs.
 
-Names and postal addresses have no form of their own and stay. Presidio's recognisers would do the same, but importing them imports torch and
-spaCy (7 s, 600 MB in the gateway); a test compares the two. What stands where is found in the plain form of a text (see plain.py) and replaced
-in the text as it was written, so that nothing else of it changes.
+Names and postal addresses have no form of their own and stay. Presidio's recognisers would do the same, but importing
+them imports torch and spaCy (7 s, 600 MB in the gateway); a test compares the two. What stands where is found in the
+plain form of a text (see plain.py) and replaced in the text as it was written, so that nothing else of it changes.
 """
 
 import re
@@ -22,7 +23,9 @@ LEAST_NUMBER, MOST_NUMBER = 10**11, 10**19  # numbers with as many digits as a c
 
 
 def redact(text: str) -> str:
-    """`text` with `<EMAIL>`, `<PHONE>`, `<IBAN>`, `<CARD>`, `<IP>`, `<SSN>` and `<SECRET>` where they stood; redacting twice changes nothing."""
+    """`text` with `<EMAIL>`, `<PHONE>`, `<IBAN>`, `<CARD>`, `<IP>`, `<SSN>` and `<SECRET>` where they stood;
+    redacting twice changes nothing.
+    """
     for _ in range(MOST_PASSES):
         before, text = text, _pass(text)
         if text == before:
@@ -36,7 +39,8 @@ def _ssns(text: str) -> Iterator[Span]:
 
 Finder = tuple[re.Pattern[str], Callable[[str], Iterable[Span]], str]
 NUMBER = re.compile(r"\d(?:[ ().\-_/+]{0,4}\d){6}")  # no card, phone or SSN has fewer digits in a row
-# In this order: what an earlier one takes, a later one does not see. (a cheap look whether there may be any, finder, placeholder)
+# In this order: what an earlier one takes, a later one does not see. (a cheap look whether there may be any, finder,
+# placeholder)
 FINDERS: tuple[Finder, ...] = (
     (re.compile("@"), mails, "<EMAIL>"),
     (re.compile(":"), ips6, "<IP>"),
@@ -81,7 +85,9 @@ def _replaced(text: str, spans: list[tuple[int, int, str]]) -> str:
 
 
 def redact_all(value: object) -> object:
-    """`value` (texts in lists and objects, however deep) with every text redacted, the names of an object and numbers with a card's digits too."""
+    """`value` (texts in lists and objects, however deep) with every text redacted, the names of an object and
+    numbers with a card's digits too.
+    """
     return mapped(value, _redacted, redact)
 
 

@@ -8,7 +8,8 @@ from stdnum import luhn
 from tasks.redaction.plain import Span
 
 GAP = r"[ .\-_/+]{1,3}"
-# As cards are printed: 4-4-4-4 (and 3 more), Amex 4-6-5, Diners 4-6-4, Visa's old 4-3-3-3, and the halves that forms ask for. A year or CVC may follow.
+# As cards are printed: 4-4-4-4 (and 3 more), Amex 4-6-5, Diners 4-6-4, Visa's old 4-3-3-3, and the halves that forms
+# ask for. A year or CVC may follow.
 PRINTED = re.compile(
     rf"(?<!\d)(?:\d{{4}}(?:{GAP}\d{{4}}){{3}}(?P<more>{GAP}\d{{3}})?|\d{{4}}{GAP}\d{{6}}{GAP}\d{{4,5}}|\d{{4}}(?:{GAP}\d{{3}}){{3}}"
     rf"|\d{{4}}{GAP}\d{{5}}{GAP}\d{{6}}|\d{{8}}{GAP}\d{{8}}|\d{{6}}{GAP}\d{{10,13}}|(?<!\d[.,])\d{{12,19}})(?!\d)"
@@ -24,7 +25,8 @@ NETWORKS = re.compile(
     r"|35(?:2[89]|[3-8]\d)\d{12,15}|(?:2131|1800)\d{11}"  # JCB
     r"|(?:6011|64[4-9]\d|65\d\d)\d{12,15}"  # Discover
     r"|(?:62|81)\d{14,17}"  # UnionPay
-    r"|(?:50[0-9]|5[6-9]\d|60\d|63\d|67\d)\d{13}|(?:5018|5020|5038|5893|6304|6759|676[1-3])\d{8,15}"  # Maestro, RuPay, Elo, Hipercard, Verve
+    # Maestro, RuPay, Elo, Hipercard, Verve
+    r"|(?:50[0-9]|5[6-9]\d|60\d|63\d|67\d)\d{13}|(?:5018|5020|5038|5893|6304|6759|676[1-3])\d{8,15}"
     r"|220[0-4]\d{12,15}|9792\d{12}"  # Mir, Troy
 )
 
@@ -54,7 +56,9 @@ def grouped_cards(text: str) -> Iterator[Span]:
 
 
 def is_card(text: str, known_network: bool = False) -> bool:
-    """The check digit (Luhn) fits, it is no row of equal digits, and a network has such numbers; else 16 digits that begin with 3 to 6 will do."""
+    """The check digit (Luhn) fits, it is no row of equal digits, and a network has such numbers; else 16 digits that
+    begin with 3 to 6 will do.
+    """
     digits = re.sub(r"\D", "", text)
     range_fits = NETWORKS.fullmatch(digits) or (not known_network and len(digits) == 16 and digits[0] in "3456")
     return bool(range_fits) and len(set(digits)) > 1 and luhn.checksum(digits) == 0

@@ -1,10 +1,13 @@
-"""Changes every text in lists and objects, however deep they are nested: JSON may be 990 levels deep, and a function that calls itself is not."""
+"""Changes every text in lists and objects, however deep they are nested: JSON may be 990 levels deep, and a function
+that calls itself is not.
+"""
 
 from collections.abc import Callable
 
 
 def mapped(value: object, leaf: Callable[[object], object], name: Callable[[str], str]) -> object:
-    """`value` with `leaf` of all that is no list and no object, and `name` of the names in objects; tuples become lists.
+    """`value` with `leaf` of all that is no list and no object, and `name` of the names in objects; tuples become
+    lists.
 
     Names that become equal get a number behind them, so that nothing is lost. The original stays as it is.
     """

@@ -1,7 +1,8 @@
 """The plain form of a text, in which personal data is looked for, and the way back to where it stood.
 
-People write `DE89 3704` with no-break blanks, dashes of every kind, fullwidth digits and invisible characters; programs write `%40` and `\\u00a0`.
-The plain form writes all of these in ASCII, so that the finders need to know one form only; nothing but the places of what they find leaves it.
+People write `DE89 3704` with no-break blanks, dashes of every kind, fullwidth digits and invisible characters; programs
+write `%40` and `\\u00a0`. The plain form writes all of these in ASCII, so that the finders need to know one form only;
+nothing but the places of what they find leaves it.
 """
 
 import re
@@ -15,11 +16,28 @@ from urllib.parse import unquote
 
 Span = tuple[int, int]
 
-# Not category Cf, but invisible all the same: fillers, variation selectors, the joiner of graphemes, the frame of a keycap.
-INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u20e3\u3164\uffa0" + "".join(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10)))))
-DASHES = frozenset("\u02d7\u2043\u2212\u2500\u30fc\uff70")  # beside category Pd; Japanese phones are typed with the long vowel mark
+# Not category Cf, but invisible all the same: fillers, variation selectors, the joiner of graphemes, the frame of a
+# keycap.
+INVISIBLE = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u20e3\u3164\uffa0"
+    + "".join(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10))))
+)
+DASHES = frozenset(
+    "\u02d7\u2043\u2212\u2500\u30fc\uff70"
+)  # beside category Pd; Japanese phones are typed with the long vowel mark
 DOTS = frozenset("\u00b7\u2027\u2219")
-ENTITIES = {"nbsp": " ", "ensp": " ", "emsp": " ", "thinsp": " ", "ndash": "-", "mdash": "-", "shy": "", "zwnj": "", "zwj": "", "commat": "@"}
+ENTITIES = {
+    "nbsp": " ",
+    "ensp": " ",
+    "emsp": " ",
+    "thinsp": " ",
+    "ndash": "-",
+    "mdash": "-",
+    "shy": "",
+    "zwnj": "",
+    "zwj": "",
+    "commat": "@",
+}
 ESCAPE = re.compile(
     r"(?P<percent>%C2%A0|%E2%80%[89A][0-9A-F]|%E2%88%92|%(?:09|20|2[89BDE]|40|5[BD]))"
     r"|&(?:#(?P<decimal>\d{1,6})|#x(?P<hex>[0-9a-f]{1,5})|(?P<entity>" + "|".join(ENTITIES) + r"));"
@@ -32,12 +50,16 @@ WORDS = re.compile(r"[(\[{] ?(?:[Aa][Tt]|[DdPp][OoUu])")
 
 @dataclass(frozen=True)
 class Plain:
-    """`text` in plain form. Where a part of the original became shorter, `starts` and `shifts` say by how much all behind it moved."""
+    """`text` in plain form. Where a part of the original became shorter, `starts` and `shifts` say by how much all
+    behind it moved.
+    """
 
     text: str
     starts: tuple[int, ...] = ()  # places in `text` from which a shift holds, ascending
     shifts: tuple[int, ...] = ()  # place in the original less place in `text`
-    widths: dict[int, int] | None = None  # place in `text`: how many characters of the original it stands for, where not one
+    widths: dict[int, int] | None = (
+        None  # place in `text`: how many characters of the original it stands for, where not one
+    )
 
     def original(self, span: Span) -> Span:
         """Where `span` of the plain text stood; invisible characters inside are part of it, those around it are not."""
@@ -52,8 +74,14 @@ class Plain:
 
 
 def plain_form(text: str) -> Plain:
-    """`text` in ASCII where it has an ASCII form, without what is invisible; a text that has nothing of that comes back as it is."""
-    forms = {} if text.isascii() and "\t" not in text else {char: form for char in set(text) if (form := _form(char)) is not None}
+    """`text` in ASCII where it has an ASCII form, without what is invisible; a text that has nothing of that comes
+    back as it is.
+    """
+    forms = (
+        {}
+        if text.isascii() and "\t" not in text
+        else {char: form for char in set(text) if (form := _form(char)) is not None}
+    )
     hidden = {char for char, form in forms.items() if not form}
     escaped = any(mark in text for mark in "%&\\") or bool(WORDS.search(text))
     if not hidden and not escaped:
@@ -69,12 +97,16 @@ def plain_form(text: str) -> Plain:
         shifts.append(end - length)
         done = end
     joined = "".join((*pieces, text[done:]))
-    return Plain(joined.translate({ord(char): form for char, form in forms.items()}), tuple(starts), tuple(shifts), widths)
+    return Plain(
+        joined.translate({ord(char): form for char, form in forms.items()}), tuple(starts), tuple(shifts), widths
+    )
 
 
 def _changes(text: str, hidden: set[str], escaped: bool) -> Iterator[tuple[int, int, str]]:
     """(start, end, form) of every part whose plain form is shorter, in order."""
-    patterns = ([f"(?P<hidden>[{re.escape(''.join(sorted(hidden)))}]+)"] if hidden else []) + ([ESCAPE.pattern] if escaped else [])
+    patterns = ([f"(?P<hidden>[{re.escape(''.join(sorted(hidden)))}]+)"] if hidden else []) + (
+        [ESCAPE.pattern] if escaped else []
+    )
     for match in re.finditer("|".join(patterns), text, re.IGNORECASE):
         kind = match.lastgroup or ""
         form = "" if kind == "hidden" else _unescaped(kind, match[kind])

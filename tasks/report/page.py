@@ -18,13 +18,19 @@ TEMPLATE = "page.html.jinja"
 def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) -> None:
     """Put one self-contained page at `out` (`reports/<model>/index.html`): the same inputs, the same bytes.
 
-    `reports` holds the folders that the stages train, baseline, predict and evaluate wrote; `summary` is what summary.json
-    holds, `form` how the model's answers are read.
+    `reports` holds the folders that the stages train, baseline, predict and evaluate wrote; `summary` is what
+    summary.json holds, `form` how the model's answers are read.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     train = reports / "train"
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"words": plots.words, "duration": duration, "day": day}
     page = environment.get_template(TEMPLATE).render(
         summary=summary,
@@ -34,7 +40,10 @@ def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) ->
         loss=plots.loss_curves(read_csv(train / "loss.csv")),
         lengths=plots.length_histograms(read_csv(train / "lengths.csv")),
         xray=os.path.relpath(train / "xray.html", out.parent) if (train / "xray.html").exists() else None,
-        where=[(name, str(place), str(place).startswith(("https://", "http://"))) for name, place in summary["where"].items()],
+        where=[
+            (name, str(place), str(place).startswith(("https://", "http://")))
+            for name, place in summary["where"].items()
+        ],
         slowest=max([stage["seconds"] or 0 for stage in summary["stages"]], default=0) or 1,
         total=sum(stage["seconds"] or 0 for stage in summary["stages"]),
         **_answers(reports, form),
@@ -76,7 +85,9 @@ def _answers(reports: Path, form: AnswerFormat) -> dict:
     tuned, parent = (read_jsonl(reports / folder / "predictions.jsonl") for folder in ("predict", "baseline"))
     evaluate = reports / "evaluate"
     pairs = {path.stem: read_csv(path) for path in sorted((evaluate / "confusion").glob("*.csv"))}
-    pairs = dict(sorted(pairs.items(), key=lambda item: len({row["actual"] for row in item[1]})))  # the small matrices fit beside each other
+    pairs = dict(
+        sorted(pairs.items(), key=lambda item: len({row["actual"] for row in item[1]}))
+    )  # the small matrices fit beside each other
     scores = {label: read_csv(evaluate / "per_class_f1" / f"{label}.csv") for label in pairs}
     labels = [column for column in form.columns if slug(column) in pairs]
     return {

@@ -12,7 +12,8 @@ SHOWN = 8  # rows
 
 @dataclass(frozen=True)
 class Said:
-    """One answer: `fields` of (column, value, state) when it is an answer of several columns, else only its `text`; notes say what is odd.
+    """One answer: `fields` of (column, value, state) when it is an answer of several columns, else only its `text`;
+    notes say what is odd.
 
     `state` is right or wrong for a label, and free for text that no one expects word for word.
     """
@@ -35,7 +36,9 @@ class Sample:
 
 
 def choose(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Sequence[str]) -> list[Sample]:
-    """Up to eight rows in the order of a hash of their ids, so that nobody picked them: half that `tuned` has wrong, half right."""
+    """Up to eight rows in the order of a hash of their ids, so that nobody picked them: half that `tuned` has wrong,
+    half right.
+    """
     samples = [_sample(row, before, form, labels) for row, before in _paired(tuned, parent)]
     samples.sort(key=lambda sample: hashlib.sha256(sample.id.encode()).hexdigest())
     wrong, right = ([sample for sample in samples if sample.tuned.right is kind] for kind in (False, True))
@@ -45,7 +48,9 @@ def choose(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Se
 
 def tally(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Sequence[str]) -> dict[str, int]:
     """How many rows each has right, who alone has them right, and how many there are."""
-    pairs = [(judge(row, form, labels).right, judge(before, form, labels).right) for row, before in _paired(tuned, parent)]
+    pairs = [
+        (judge(row, form, labels).right, judge(before, form, labels).right) for row, before in _paired(tuned, parent)
+    ]
     return {
         "rows": len(pairs),
         "tuned": sum(now for now, _ in pairs),
@@ -67,7 +72,13 @@ def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:
     notes = [] if row["finished"] else ["cut off at the longest answer allowed"]
     is_right = right is not None and agrees(answer, right, labels)
     if answer is None or right is None:
-        what = "empty" if not row["text"].strip() else "not a JSON object of texts" if form.is_json else "not of the answer's form"
+        what = (
+            "empty"
+            if not row["text"].strip()
+            else "not a JSON object of texts"
+            if form.is_json
+            else "not of the answer's form"
+        )
         return Said(is_right or (not labels and same(row["text"], row["expected"])), row["text"], (), (*notes, what))
     if not form.is_json and len(form.columns) == 1:
         return Said(is_right, row["text"], (), tuple(notes))
@@ -85,7 +96,10 @@ def _paired(tuned: list[dict], parent: list[dict]) -> list[tuple[dict, dict]]:
     before = {row["id"]: row for row in parent}
     for row in tuned:
         if row["id"] not in before:
-            raise AnnealError(f"the parent has no answer to row {row['id']}: its predictions are of other rows; run `dvc repro` to make both again.")
+            raise AnnealError(
+                f"the parent has no answer to row {row['id']}: its predictions are of other rows; run `dvc repro` to "
+                "make both again."
+            )
     return [(row, before[row["id"]]) for row in tuned]
 
 

@@ -47,13 +47,23 @@ def headline(summary: dict) -> Headline:
     if not summary["gate"]["passed"]:
         held = [check["held"] for check in summary["gate"]["checks"]]
         count = f" ({held.count(False)} of {len(held)} checks failed)" if False in held else ""
-        return Headline("refused", "Not promoted", f"{model} did not pass its gate{count}. What was in production before stays there." + trouble)
+        return Headline(
+            "refused",
+            "Not promoted",
+            f"{model} did not pass its gate{count}. What was in production before stays there." + trouble,
+        )
     if registry is None:
         return Headline("waiting", "Not promoted yet", f"{model} passed its gate but is not in the registry." + trouble)
     version = f"version {registry['version']} of {registry['name']}"
     if "champion" not in registry["aliases"]:
-        return Headline("waiting", "Not promoted yet", f"{model} passed its gate and is registered as {version}, but it is not the champion." + trouble)
-    return Headline("promoted", "Promoted", f"{model} passed every check of its gate. It is {version}, and the champion." + trouble)
+        return Headline(
+            "waiting",
+            "Not promoted yet",
+            f"{model} passed its gate and is registered as {version}, but it is not the champion." + trouble,
+        )
+    return Headline(
+        "promoted", "Promoted", f"{model} passed every check of its gate. It is {version}, and the champion." + trouble
+    )
 
 
 def checks(gate: dict) -> list[tuple[bool, str]]:
@@ -70,21 +80,32 @@ def measures(evaluation: dict) -> list[Measure]:
 def _measure(name: str, evaluation: dict) -> Measure:
     values = {who: evaluation[who].get(name) for who in ("parent", "tuned")}
     intervals = {who: evaluation["intervals"].get(who, {}).get(name) for who in ("parent", "tuned")}
-    known = [value for value in (*values.values(), *(intervals["parent"] or ()), *(intervals["tuned"] or ())) if _is_figure(value)]
+    known = [
+        value
+        for value in (*values.values(), *(intervals["parent"] or ()), *(intervals["tuned"] or ()))
+        if _is_figure(value)
+    ]
     place, axis = _axis(known)
     marks = {who: _mark(values[who], intervals[who], place) for who in values}
     lower = not evaluation["measures"][name]["higher_is_better"]
-    return Measure(name, lower, marks["parent"], marks["tuned"], _change(intervals["parent"], intervals["tuned"], lower), axis)
+    return Measure(
+        name, lower, marks["parent"], marks["tuned"], _change(intervals["parent"], intervals["tuned"], lower), axis
+    )
 
 
 def _axis(known: list[float]) -> tuple[Callable[[float], float], tuple[str, str]]:
-    """(value to place, the two ends in words): 0 to 1 for shares, else from 0, or by powers of ten where values lie far apart."""
+    """(value to place, the two ends in words): 0 to 1 for shares, else from 0, or by powers of ten where values lie
+    far apart.
+    """
     low, high = min(known, default=0.0), max(known, default=1.0)
     if low >= 0 and high <= 1:
         return lambda value: value, ("0", "1")
     if low > 0 and high / low > 30:
         start, end = math.floor(math.log10(low)), math.ceil(math.log10(high))
-        return lambda value: (math.log10(value) - start) / (end - start), (figure(10.0**start), f"{figure(10.0**end)} (log)")
+        return lambda value: (math.log10(value) - start) / (end - start), (
+            figure(10.0**start),
+            f"{figure(10.0**end)} (log)",
+        )
     start, end = min(0.0, low), max(0.0, high)
     return lambda value: (value - start) / (end - start), (figure(start), figure(end))
 
@@ -93,7 +114,9 @@ def _mark(value: float | None, interval: list[float] | None, place: Callable[[fl
     at = place(value) if _is_figure(value) else None
     if interval is None or not all(map(_is_figure, interval)):
         return Mark(figure(value), "", at, None, None)
-    return Mark(figure(value), f"{figure(interval[0])} to {figure(interval[1])}", at, place(interval[0]), place(interval[1]))
+    return Mark(
+        figure(value), f"{figure(interval[0])} to {figure(interval[1])}", at, place(interval[0]), place(interval[1])
+    )
 
 
 def _change(parent: list[float] | None, tuned: list[float] | None, lower_is_better: bool) -> str:

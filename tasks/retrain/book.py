@@ -17,12 +17,19 @@ def newest(engine: Engine, task: str | None = None, limit: int = NEWEST) -> list
     """The newest decisions of all kinds, newest first."""
     wanted = select(decisions).order_by(decisions.c.id.desc()).limit(limit)
     with engine.connect() as connection:
-        return [dict(row._mapping) for row in connection.execute(wanted if task is None else wanted.where(decisions.c.task == task))]
+        return [
+            dict(row._mapping)
+            for row in connection.execute(wanted if task is None else wanted.where(decisions.c.task == task))
+        ]
 
 
 def prune(engine: Engine, retention_days: float, now: float) -> int:
-    """Forget each `no` about retraining that is older than `retention_days`; what was done is kept for good. Returns their number."""
-    old = delete(decisions).where(decisions.c.kind == KIND, decisions.c.verdict == "no", decisions.c.at < now - retention_days * DAY)
+    """Forget each `no` about retraining that is older than `retention_days`; what was done is kept for good. Returns
+    their number.
+    """
+    old = delete(decisions).where(
+        decisions.c.kind == KIND, decisions.c.verdict == "no", decisions.c.at < now - retention_days * DAY
+    )
     with engine.begin() as connection:
         first = select(func.min(decisions.c.id)).where(decisions.c.kind == KIND).group_by(decisions.c.task)
         return connection.execute(old.where(decisions.c.id.not_in(first))).rowcount  # schedules count from the first
@@ -46,9 +53,16 @@ def show(task: str | None = None) -> None:
     rows = newest(engine, task)
     engine.dispose()
     if not rows:
-        print(f"nothing has been decided{f' about {task}' if task else ''} yet: `make retrain` decides about retraining, a release about its canary.")
+        print(
+            f"nothing has been decided{f' about {task}' if task else ''} yet: `make retrain` decides about "
+            "retraining, a release about its canary."
+        )
         return
-    table = Table(title=f"the newest {len(rows)} decisions{f' about {task}' if task else ''}", title_justify="left", show_lines=True)
+    table = Table(
+        title=f"the newest {len(rows)} decisions{f' about {task}' if task else ''}",
+        title_justify="left",
+        show_lines=True,
+    )
     for header in ("time", "task", "kind", "verdict", "reasons"):
         table.add_column(header, overflow="fold", no_wrap=header == "time")
     for row in reversed(rows):

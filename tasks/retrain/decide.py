@@ -8,7 +8,8 @@ from tasks.retrain.facts import HOUR, WEEK, Facts, Figure
 from tasks.retrain.params import Retrain
 
 BY_HAND, CRON, DRIFT, QUALITY, LABELS, DATA = "by hand", "cron", "drift", "quality", "labels", "data"
-# The bound is looked at in every check: in a year of hourly ones, quality that is good enough is called too low with a chance of 1 %.
+# The bound is looked at in every check: in a year of hourly ones, quality that is good enough is called too low with a
+# chance of 1 %.
 ALPHA = 1e-6
 
 
@@ -61,8 +62,15 @@ def _cron(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
 
 def _drift(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
     if facts.alarm is None:
-        return False, f"the monitor has raised no alarm about version {facts.champion}" if facts.champion else "no version is in production"
-    why = f"the monitor raised an alarm about version {facts.champion}" + (f" ({'; '.join(facts.alarm)})" if facts.alarm else "")
+        return (
+            False,
+            f"the monitor has raised no alarm about version {facts.champion}"
+            if facts.champion
+            else "no version is in production",
+        )
+    why = f"the monitor raised an alarm about version {facts.champion}" + (
+        f" ({'; '.join(facts.alarm)})" if facts.alarm else ""
+    )
     if not params.on_drift:
         return False, f"{why}, but retrain.on_drift is false"
     return _with_labels(params, facts, why)
@@ -99,9 +107,14 @@ def _data(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
 
 
 def _with_labels(params: Retrain, facts: Facts, why: str) -> tuple[bool, str]:
-    """Drift and low quality need something to learn from: on the rows that made the champion, training would make it again."""
+    """Drift and low quality need something to learn from: on the rows that made the champion, training would make it
+    again.
+    """
     if facts.labelled < params.min_labelled_for_drift:
-        return False, f"{why}; it waits for labels: {facts.labelled} new labelled rows, it needs {params.min_labelled_for_drift}"
+        return (
+            False,
+            f"{why}; it waits for labels: {facts.labelled} new labelled rows, it needs {params.min_labelled_for_drift}",
+        )
     return True, f"{why}, and there are {facts.labelled} new labelled rows to learn from"
 
 
@@ -113,14 +126,19 @@ def _nothing_new(trigger: str, params: Retrain, facts: Facts) -> str:
 
     A schedule's next date and another version of the data are new by themselves, and a person needs no reason.
     """
-    least = {DRIFT: max(1, params.min_labelled_for_drift), QUALITY: max(1, params.min_labelled_for_drift), LABELS: params.min_labelled}.get(trigger)
+    least = {
+        DRIFT: max(1, params.min_labelled_for_drift),
+        QUALITY: max(1, params.min_labelled_for_drift),
+        LABELS: params.min_labelled,
+    }.get(trigger)
     if least is None:
         return ""
     last = next((past for past in facts.past if trigger in past.triggers and past.is_judged), None)
     if last is None or last.champion != facts.champion or facts.labelled_since >= least:
         return ""
     return (
-        f"it has caused the retraining of {_time(last.started_at)}, and since then only {facts.labelled_since} rows were labelled (it needs {least}) and the champion is the same"
+        f"it has caused the retraining of {_time(last.started_at)}, and since then only {facts.labelled_since} "
+        f"rows were labelled (it needs {least}) and the champion is the same"
     )
 
 
@@ -139,11 +157,16 @@ def _holds(params: Retrain, facts: Facts, now: float, by_hand: bool) -> Iterator
     used = sum(past.hours(now) for past in week) + facts.hours_elsewhere
     ended = next((past.hours(now) for past in facts.past if past.is_judged), 0.0)  # what the next one is likely to take
     if used >= params.max_hours_per_week or used + ended > params.max_hours_per_week:
-        yield f"{used:.1f} of the week's budget of {params.max_hours_per_week:g} hours are used, and one takes about {ended:.1f}"
+        yield (
+            f"{used:.1f} of the week's budget of {params.max_hours_per_week:g} hours are used, and one takes about "
+            f"{ended:.1f}"
+        )
 
 
 def upper_bound(figure: Figure) -> float:
-    """The largest share that would still give a figure this low with a chance of ALPHA (Clopper and Pearson 1934, one-sided)."""
+    """The largest share that would still give a figure this low with a chance of ALPHA (Clopper and Pearson 1934,
+    one-sided).
+    """
     from scipy.stats import beta
 
     hits = round(figure.value * figure.n)

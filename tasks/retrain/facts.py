@@ -28,7 +28,9 @@ class Past:
 
     @property
     def is_judged(self) -> bool:
-        """True when it ran to a verdict; one that was killed or failed has answered nothing, and its trigger may ask again."""
+        """True when it ran to a verdict; one that was killed or failed has answered nothing, and its trigger may ask
+        again.
+        """
         return self.ended_at is not None and not self.outcome.startswith((KILLED, FAILED))
 
     def hours(self, now: float) -> float:
@@ -38,7 +40,9 @@ class Past:
 
 @dataclass(frozen=True)
 class Facts:
-    """The state of one task. `labelled` counts corrected requests that have never been harvested, `labelled_since` those of them corrected after the last start."""
+    """The state of one task. `labelled` counts corrected requests that have never been harvested, `labelled_since`
+    those of them corrected after the last start.
+    """
 
     task: str
     champion: str | None = None  # its version

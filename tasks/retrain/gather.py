@@ -17,14 +17,24 @@ from tasks.retrain.pause import is_paused
 from tasks.serve import routes
 
 
-def gather(engine: Engine, params: Params, task: str, now: float, asked_by: str | None = None, running: bool = False) -> Facts:
+def gather(
+    engine: Engine, params: Params, task: str, now: float, asked_by: str | None = None, running: bool = False
+) -> Facts:
     """The Facts about `task`, a row of models, at `now`."""
     dataset = params.models[task].dataset
     ingest = params.datasets[dataset].ingest
     routed = routes.read().tasks.get(task, routes.Task())
     champion = champion_of(task, routed)
     past = records.past(engine, task)
-    known = Facts(task, champion, asked_by, is_paused(engine, task), running, past=past, hours_elsewhere=records.hours_elsewhere(engine, task, now))
+    known = Facts(
+        task,
+        champion,
+        asked_by,
+        is_paused(engine, task),
+        running,
+        past=past,
+        hours_elsewhere=records.hours_elsewhere(engine, task, now),
+    )
     if champion is not None:
         alarm = records.newest_check(engine, task, champion, alarm=True)
         figures = records.figures(records.newest_check(engine, task, champion))
@@ -51,7 +61,8 @@ def labelled(engine: Engine, task: str, dataset: str, prepare: Prepare) -> dict[
     return {
         correction.request_id: correction.at
         for correction in records.corrections(engine, task)
-        if correction.request_id not in done and kind_of(correction.input, form, correction.path, correction.finish_reason) is Kind.TASK
+        if correction.request_id not in done
+        and kind_of(correction.input, form, correction.path, correction.finish_reason) is Kind.TASK
     }
 
 

@@ -1,4 +1,6 @@
-"""Harvests corrected answers: one file more in the dataset's folder, with its lineage and a quarantine beside the records."""
+"""Harvests corrected answers: one file more in the dataset's folder, with its lineage and a quarantine beside the
+records.
+"""
 
 import csv
 import io
@@ -35,7 +37,12 @@ class Harvest:
 
     def words(self) -> str:
         """One clause for a person."""
-        parts = {"harvested": self.taken, "quarantined": self.quarantined, "waiting": self.waiting, "skipped": self.skipped}
+        parts = {
+            "harvested": self.taken,
+            "quarantined": self.quarantined,
+            "waiting": self.waiting,
+            "skipped": self.skipped,
+        }
         counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "harvested")
         return f"{counts} (most often: {self.why})" if self.why else counts
 
@@ -54,7 +61,10 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     if not new:
         return Harvest(None)
     if not source.is_dir():
-        raise AnnealError(f"params.yaml: datasets.{name}.ingest.source is {source}, a file: name a folder that holds it, so that harvested rows can lie beside it.")
+        raise AnnealError(
+            f"params.yaml: datasets.{name}.ingest.source is {source}, a file: name a folder that holds it, so that "
+            "harvested rows can lie beside it."
+        )
     dataset = dataset.model_copy(update={"ingest": resolved(dataset.ingest, source)})
     rows, _ = read(dataset.ingest, source)
     rows = [{column: clean(text) for column, text in row.items()} for row in rows]
@@ -77,7 +87,9 @@ def _rules(dataset: Dataset, labels: list[str], rows: list[dict], max_share: flo
     return Rules(columns, kinds, answer, classes, dataset.prepare.near_duplicate_similarity, max_share, empty)
 
 
-def _candidates(new: list[records.Correction], dataset: Dataset, rules: Rules, rows: list[dict]) -> tuple[list[Candidate], list[Candidate]]:
+def _candidates(
+    new: list[records.Correction], dataset: Dataset, rules: Rules, rows: list[dict]
+) -> tuple[list[Candidate], list[Candidate]]:
     """(candidates, requests that no row can be made of), one for each request, by its newest correction."""
     by_request, candidates, skipped = defaultdict(list), [], []
     for correction in new:
@@ -88,18 +100,26 @@ def _candidates(new: list[records.Correction], dataset: Dataset, rules: Rules, r
     for request, corrections in by_request.items():
         last = corrections[-1]
         about = {"version": last.version, "template": last.template_sha256, "requested_at": last.requested_at}
-        row = "the dataset has it already" if f"feedback-{request}" in ids else _row(last, dataset, rules, asked, one_line)
+        row = (
+            "the dataset has it already"
+            if f"feedback-{request}" in ids
+            else _row(last, dataset, rules, asked, one_line)
+        )
         if isinstance(row, str):
             skipped.append(Candidate(request, last.key_id, last.at, {}, "", reasons=(row,), **about))
             continue
         # One person may think again; two who differ leave nobody to believe.
-        said = {one.key_id: tuple(clean(str(one.correction.get(label))) for label in rules.labels) for one in corrections}
+        said = {
+            one.key_id: tuple(clean(str(one.correction.get(label))) for label in rules.labels) for one in corrections
+        }
         why = ("corrections of this request contradict each other",) if len(set(said.values())) > 1 else ()
         candidates.append(Candidate(request, last.key_id, last.at, row, "", reasons=why, **about))
     return candidates, skipped
 
 
-def _row(correction: records.Correction, dataset: Dataset, rules: Rules, asked: Sequence[str], one_line: list[str]) -> dict[str, str] | str:
+def _row(
+    correction: records.Correction, dataset: Dataset, rules: Rules, asked: Sequence[str], one_line: list[str]
+) -> dict[str, str] | str:
     """The row that a correction makes, or why it makes none, in one clause."""
     prepare, form = dataset.prepare.model_dump(), format_of(dataset.prepare.answer)
     if not form.is_invertible:
@@ -121,8 +141,12 @@ def _by_column(correction: dict, form: AnswerFormat) -> dict[str, str] | None:
     return {column: text for column, text in correction.items() if isinstance(text, str)}
 
 
-def _with_questions(candidates: list[Candidate], known: list[Candidate], user: str) -> tuple[list[Candidate], list[Candidate]]:
-    """Both with what the person wrote as their text: judged with the template around it, short messages under a long instruction would all look alike."""
+def _with_questions(
+    candidates: list[Candidate], known: list[Candidate], user: str
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Both with what the person wrote as their text: judged with the template around it, short messages under a long
+    instruction would all look alike.
+    """
     columns = asked_columns([one.row for one in (*known, *candidates)], user)
     first, second = ([replace(one, text=question(one.row, columns)) for one in some] for some in (candidates, known))
     return first, second
@@ -132,25 +156,51 @@ def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, 
     """Quarantine first, then the data, lineage last."""
     number = f"{lineage.next_number(name, source):04}"
     home = lineage.folder(name)
-    aside = [{"request": one.request, "key": one.key, "reasons": list(one.reasons), **one.row} for one in (*heaps.quarantined, *heaps.waiting)]
+    aside = [
+        {"request": one.request, "key": one.key, "reasons": list(one.reasons), **one.row}
+        for one in (*heaps.quarantined, *heaps.waiting)
+    ]
     if aside:
         write_jsonl(home / f"quarantine-{number}.jsonl", aside)
     file = source / f"harvested-{number}.{format_for_new_rows(dataset.ingest, source)}" if heaps.taken else None
     if file:
         columns = [column for column in dataset.ingest.columns if column != "id"]
-        write_rows(file, [{"id": f"feedback-{one.request}", **{column: one.row.get(column, "") for column in columns}} for one in heaps.taken])
-    told = {kind: [_told(one) for one in getattr(heaps, kind)] for kind in ("taken", "quarantined", "waiting", "skipped")}
+        write_rows(
+            file,
+            [
+                {"id": f"feedback-{one.request}", **{column: one.row.get(column, "") for column in columns}}
+                for one in heaps.taken
+            ],
+        )
+    told = {
+        kind: [_told(one) for one in getattr(heaps, kind)] for kind in ("taken", "quarantined", "waiting", "skipped")
+    }
     if any(told[kind] for kind in lineage.DONE):
-        about = {"task": task, "dataset": name, "at": now, "file": str(file) if file else None, "sha256": sha256(file) if file else None}
+        about = {
+            "task": task,
+            "dataset": name,
+            "at": now,
+            "file": str(file) if file else None,
+            "sha256": sha256(file) if file else None,
+        }
         write_json(home / f"harvested-{number}.json", about | told)
     reasons = Counter(reason for candidate in heaps.skipped for reason in candidate.reasons[:1])
     why = reasons.most_common(1)[0][0] if reasons else ""
-    return Harvest(str(file) if file else None, *(len(told[kind]) for kind in ("taken", "quarantined", "waiting", "skipped")), why)
+    return Harvest(
+        str(file) if file else None, *(len(told[kind]) for kind in ("taken", "quarantined", "waiting", "skipped")), why
+    )
 
 
 def _told(one: Candidate) -> dict:
     """Where a row came from, without its texts."""
-    about = {"request": one.request, "key": one.key, "version": one.version, "template": one.template, "requested_at": one.requested_at, "corrected_at": one.corrected_at}
+    about = {
+        "request": one.request,
+        "key": one.key,
+        "version": one.version,
+        "template": one.template,
+        "requested_at": one.requested_at,
+        "corrected_at": one.corrected_at,
+    }
     return about | ({"reasons": list(one.reasons)} if one.reasons else {})
 
 
@@ -159,7 +209,9 @@ def write_rows(file: Path, rows: list[dict]) -> None:
     if file.suffix not in (".csv", ".tsv"):
         return write_jsonl(file, rows)
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(rows[0]), delimiter="\t" if file.suffix == ".tsv" else ",", quoting=csv.QUOTE_ALL)
+    writer = csv.DictWriter(
+        table, list(rows[0]), delimiter="\t" if file.suffix == ".tsv" else ",", quoting=csv.QUOTE_ALL
+    )
     writer.writeheader()
     writer.writerows(rows)
     return write_text(file, table.getvalue())

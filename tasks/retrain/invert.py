@@ -17,13 +17,18 @@ def columns_of_input(
 ) -> dict[str, str] | None:
     """The cleaned `columns` of a logged input, or None where they cannot be told.
 
-    `given` is `{column: text}` or `{"messages": […]}`; `form` holds the task's `system` and `user`; `one_line` names the
-    columns that never hold a line break. Another instruction is another task, and a dialogue is not what was trained.
+    `given` is `{column: text}` or `{"messages": […]}`; `form` holds the task's `system` and `user`; `one_line` names
+    the columns that never hold a line break. Another instruction is another task, and a dialogue is not what was
+    trained.
     """
     if not isinstance(given, Mapping) or kind_of(given, form, path, finish_reason) is not Kind.TASK:
         return None
     messages = given.get("messages")
-    row = dict(given) if not isinstance(messages, list) else _read(last_text(messages), str(form["user"]), tuple(one_line))
+    row = (
+        dict(given)
+        if not isinstance(messages, list)
+        else _read(last_text(messages), str(form["user"]), tuple(one_line))
+    )
     if row is None or set(row) != set(columns) or not all(isinstance(text, str) for text in row.values()):
         return None
     return {column: clean(row[column]) for column in columns}
@@ -35,7 +40,9 @@ def _read(text: str, user: str, one_line: tuple[str, ...]) -> dict[str, str] | N
     return next((row for row in rows if row is not None), None)
 
 
-def why_not(given: object, form: Mapping[str, object], path: str | None = None, finish_reason: str | None = None) -> str:
+def why_not(
+    given: object, form: Mapping[str, object], path: str | None = None, finish_reason: str | None = None
+) -> str:
     """Why `columns_of_input` says nothing of an input, in one clause."""
     kind = kind_of(given, form, path, finish_reason)
     if kind is not Kind.TASK:

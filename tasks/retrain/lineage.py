@@ -16,7 +16,11 @@ def folder(dataset: str) -> Path:
 
 def consumed(dataset: str) -> set[str]:
     """Ids of the requests that an earlier harvest took, set aside or skipped."""
-    return {request for file in sorted(folder(dataset).glob("harvested-*.json")) for request in _done(file, file.stat().st_mtime_ns)}
+    return {
+        request
+        for file in sorted(folder(dataset).glob("harvested-*.json"))
+        for request in _done(file, file.stat().st_mtime_ns)
+    }
 
 
 @cache
@@ -28,4 +32,6 @@ def _done(file: Path, _changed: int) -> frozenset[str]:
 def next_number(dataset: str, source: Path) -> int:
     """The number of the next harvest: one more than any file of an earlier one has."""
     names = [*folder(dataset).glob("harvested-*.json"), *source.glob("harvested-*")]
-    return 1 + max((int(name.stem.rpartition("-")[2]) for name in names if name.stem.rpartition("-")[2].isdigit()), default=0)
+    return 1 + max(
+        (int(name.stem.rpartition("-")[2]) for name in names if name.stem.rpartition("-")[2].isdigit()), default=0
+    )

@@ -1,4 +1,6 @@
-"""Retraining's rows in the records: decisions and retrainings written, commands consumed, checks and corrections read."""
+"""Retraining's rows in the records: decisions and retrainings written, commands consumed, checks and corrections
+read.
+"""
 
 from dataclasses import dataclass
 
@@ -32,13 +34,19 @@ class Correction:
 
 
 def corrections(engine: Engine, task: str) -> list[Correction]:
-    """All corrections of the task's answers, oldest first. Thumbs, and what the model itself said, are not corrections."""
+    """All corrections of the task's answers, oldest first. Thumbs, and what the model itself said, are not
+    corrections.
+    """
     wanted = select(
         feedback.c.request_id, feedback.c.id, feedback.c.at, feedback.c.key_id, feedback.c.correction,
         requests.c.at.label("requested_at"), requests.c.version, requests.c.template_sha256, requests.c.input,
         requests.c.path, requests.c.finish_reason,
     )  # fmt: skip
-    wanted = wanted.join(requests, requests.c.id == feedback.c.request_id).where(requests.c.task == task).order_by(feedback.c.id)
+    wanted = (
+        wanted.join(requests, requests.c.id == feedback.c.request_id)
+        .where(requests.c.task == task)
+        .order_by(feedback.c.id)
+    )
     with engine.connect() as connection:
         rows = [tuple(row) for row in connection.execute(wanted)]
     return [Correction(*row) for row in rows if isinstance(row[4], dict) and row[4]]
@@ -48,7 +56,12 @@ def open_commands(engine: Engine, task: str | None = None, actions: tuple[str, .
     """Commands of retraining that nobody has carried out, oldest first."""
     wanted = select(commands).where(commands.c.done_at.is_(None), commands.c.action.in_(actions))
     with engine.connect() as connection:
-        return [dict(row._mapping) for row in connection.execute((wanted if task is None else wanted.where(commands.c.task == task)).order_by(commands.c.id))]
+        return [
+            dict(row._mapping)
+            for row in connection.execute(
+                (wanted if task is None else wanted.where(commands.c.task == task)).order_by(commands.c.id)
+            )
+        ]
 
 
 def ask(engine: Engine, task: str, action: str, key_id: str | None, now: float) -> None:
@@ -60,45 +73,83 @@ def ask(engine: Engine, task: str, action: str, key_id: str | None, now: float) 
 def close_commands(engine: Engine, ids: list[int], state: CommandState, result: str, now: float) -> None:
     """Mark commands as answered, with what came of them."""
     with engine.begin() as connection:
-        connection.execute(update(commands).where(commands.c.id.in_(ids)).values(done_at=now, state=state.value, result=result[:MOST]))
+        connection.execute(
+            update(commands).where(commands.c.id.in_(ids)).values(done_at=now, state=state.value, result=result[:MOST])
+        )
 
 
 def newest_check(engine: Engine, task: str, version: str | None, alarm: bool = False) -> dict | None:
     """The newest check of a version, or its newest one with an alarm."""
-    wanted = select(checks).where(checks.c.task == task, checks.c.version == version).order_by(checks.c.at.desc(), checks.c.id.desc()).limit(1)
+    wanted = (
+        select(checks)
+        .where(checks.c.task == task, checks.c.version == version)
+        .order_by(checks.c.at.desc(), checks.c.id.desc())
+        .limit(1)
+    )
     with engine.connect() as connection:
         row = connection.execute(wanted.where(checks.c.alarm) if alarm else wanted).first()
     return dict(row._mapping) if row else None
 
 
 def figures(check: dict | None) -> dict[str, Figure]:
-    """The shares of a check with the number of answers each was measured on: its own `…_n`, else the requests that were new to the check."""
+    """The shares of a check with the number of answers each was measured on: its own `…_n`, else the requests that
+    were new to the check.
+    """
     found = check["figures"] if check else {}
-    shares = {name: value for name, value in found.items() if isinstance(value, int | float) and 0 <= value <= 1 and not name.endswith("_n")}
-    return {name: Figure(float(value), int(found.get(f"{name}_n", check["requests"]))) for name, value in shares.items()}
+    shares = {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, int | float) and 0 <= value <= 1 and not name.endswith("_n")
+    }
+    return {
+        name: Figure(float(value), int(found.get(f"{name}_n", check["requests"]))) for name, value in shares.items()
+    }
 
 
 def past(engine: Engine, task: str) -> tuple[Past, ...]:
     """The task's retrainings, newest first."""
-    told = select(decisions.c.at, decisions.c.facts).where(decisions.c.task == task, decisions.c.kind == KIND, decisions.c.verdict == "yes")
+    told = select(decisions.c.at, decisions.c.facts).where(
+        decisions.c.task == task, decisions.c.kind == KIND, decisions.c.verdict == "yes"
+    )
     with engine.connect() as connection:
         started = dict(connection.execute(told).all())
-        rows = [dict(row._mapping) for row in connection.execute(select(retrainings).where(retrainings.c.task == task).order_by(retrainings.c.id.desc()))]
+        rows = [
+            dict(row._mapping)
+            for row in connection.execute(
+                select(retrainings).where(retrainings.c.task == task).order_by(retrainings.c.id.desc())
+            )
+        ]
     known = [started.get(row["started_at"], {}) for row in rows]
-    return tuple(facts.past({**row, "outcome": row["outcome"] or ""}, told, told.get("triggers", [])) for row, told in zip(rows, known, strict=True))
+    return tuple(
+        facts.past({**row, "outcome": row["outcome"] or ""}, told, told.get("triggers", []))
+        for row, told in zip(rows, known, strict=True)
+    )
 
 
 def hours_elsewhere(engine: Engine, task: str, now: float) -> float:
     """Hours that other tasks' retrainings of the last week have taken."""
-    wanted = select(retrainings.c.started_at, retrainings.c.ended_at).where(retrainings.c.task != task, retrainings.c.started_at > now - WEEK)
+    wanted = select(retrainings.c.started_at, retrainings.c.ended_at).where(
+        retrainings.c.task != task, retrainings.c.started_at > now - WEEK
+    )
     with engine.connect() as connection:
-        return sum(max(0.0, (now if ended is None else ended) - started) for started, ended in connection.execute(wanted)) / HOUR
+        return (
+            sum(max(0.0, (now if ended is None else ended) - started) for started, ended in connection.execute(wanted))
+            / HOUR
+        )
 
 
 def watched_since(engine: Engine, task: str) -> float:
     """The time of the first decision about the task; 0 before it."""
     with engine.connect() as connection:
-        return connection.execute(select(decisions.c.at).where(decisions.c.task == task, decisions.c.kind == KIND).order_by(decisions.c.id).limit(1)).scalar() or 0.0
+        return (
+            connection.execute(
+                select(decisions.c.at)
+                .where(decisions.c.task == task, decisions.c.kind == KIND)
+                .order_by(decisions.c.id)
+                .limit(1)
+            ).scalar()
+            or 0.0
+        )
 
 
 def write(engine: Engine, decision: Decision, known: Facts, now: float) -> int | None:
@@ -106,23 +157,39 @@ def write(engine: Engine, decision: Decision, known: Facts, now: float) -> int |
     verdict = "yes" if decision.retrain else "no"
     said = {**known.plain(), "triggers": list(decision.triggers)}
     with engine.begin() as connection:
-        connection.execute(decisions.insert().values(at=now, task=known.task, kind=KIND, verdict=verdict, reasons=list(decision.reasons), facts=said))
+        connection.execute(
+            decisions.insert().values(
+                at=now, task=known.task, kind=KIND, verdict=verdict, reasons=list(decision.reasons), facts=said
+            )
+        )
         if not decision.retrain:
             return None
-        return connection.execute(retrainings.insert().values(task=known.task, started_at=now, reasons=list(decision.reasons))).inserted_primary_key[0]
+        return connection.execute(
+            retrainings.insert().values(task=known.task, started_at=now, reasons=list(decision.reasons))
+        ).inserted_primary_key[0]
 
 
 def close(engine: Engine, retraining: int, outcome: str, now: float) -> None:
     """End a retraining with what came of it."""
     with engine.begin() as connection:
-        connection.execute(update(retrainings).where(retrainings.c.id == retraining).values(ended_at=now, outcome=outcome[:200]))
+        connection.execute(
+            update(retrainings).where(retrainings.c.id == retraining).values(ended_at=now, outcome=outcome[:200])
+        )
 
 
 def close_killed(engine: Engine, last_seen: float, now: float) -> int:
-    """End retrainings that are open though nothing runs them (the lock is ours) at the moment when one was last seen alive; their number."""
+    """End retrainings that are open though nothing runs them (the lock is ours) at the moment when one was last seen
+    alive; their number.
+    """
     with engine.begin() as connection:
-        open_ones = connection.execute(select(retrainings.c.id, retrainings.c.started_at).where(retrainings.c.ended_at.is_(None))).all()
+        open_ones = connection.execute(
+            select(retrainings.c.id, retrainings.c.started_at).where(retrainings.c.ended_at.is_(None))
+        ).all()
         for number, started in open_ones:
             ended = min(now, max(started, last_seen))
-            connection.execute(update(retrainings).where(retrainings.c.id == number).values(ended_at=ended, outcome=f"{KILLED}: its process was gone"))
+            connection.execute(
+                update(retrainings)
+                .where(retrainings.c.id == number)
+                .values(ended_at=ended, outcome=f"{KILLED}: its process was gone")
+            )
     return len(open_ones)

@@ -1,4 +1,6 @@
-"""Sifts corrected answers: which become rows of the dataset, and which are set aside because they look planted or cannot be used."""
+"""Sifts corrected answers: which become rows of the dataset, and which are set aside because they look planted or
+cannot be used.
+"""
 
 import re
 from collections import Counter, defaultdict
@@ -15,7 +17,9 @@ LEAST_WORDS, MOST_PLACEHOLDERS = 3, 0.25  # words beside the placeholders; share
 
 @dataclass(frozen=True)
 class Candidate:
-    """A corrected answer as a row of the dataset; `text` is what the model was asked, `reasons` say why it is set aside."""
+    """A corrected answer as a row of the dataset; `text` is what the model was asked, `reasons` say why it is set
+    aside.
+    """
 
     request: str
     key: str | None
@@ -52,7 +56,9 @@ class Sifted:
 
 
 def sift(candidates: list[Candidate], known: list[Candidate], rules: Rules) -> Sifted:
-    """`candidates` in heaps; `known` are the rows that the dataset has. The same values in any order, the same heaps."""
+    """`candidates` in heaps; `known` are the rows that the dataset has. The same values in any order, the same
+    heaps.
+    """
     heaps = Sifted()
     order = sorted(candidates, key=lambda one: (one.requested_at, one.request))
     looked_at = [replace(one, reasons=(*one.reasons, *_unusable(one, rules))) for one in order]
@@ -79,11 +85,22 @@ def _apart(aside: list[Candidate], left: list[Candidate], look: object, rules: R
 def _unusable(one: Candidate, rules: Rules) -> list[str]:
     columns = [column for column in rules.columns if column not in rules.may_be_empty]
     if beside := [column for column in columns if column not in one.row and column not in rules.answer]:
-        return [f"`{beside[0]}` is in neither question nor answer, so a correction cannot fill it: take it out of ingest.columns"]
+        return [
+            f"`{beside[0]}` is in neither question nor answer, so a correction cannot fill it: take it out of "
+            "ingest.columns"
+        ]
     if missing := [column for column in columns if is_blank(one.row.get(column, ""))]:
         return [f"`{missing[0]}` is missing or empty"]
-    reasons = [f"`{label}` is '{one.row[label][:40]}', which is no known value" for label in rules.labels if clean(one.row[label]) not in rules.classes[label]]
-    reasons += [f"`{column}` holds a redacted part, which the model would learn to write" for column in rules.answer if PLACEHOLDER.search(one.row[column])]
+    reasons = [
+        f"`{label}` is '{one.row[label][:40]}', which is no known value"
+        for label in rules.labels
+        if clean(one.row[label]) not in rules.classes[label]
+    ]
+    reasons += [
+        f"`{column}` holds a redacted part, which the model would learn to write"
+        for column in rules.answer
+        if PLACEHOLDER.search(one.row[column])
+    ]
     placeholders, words = len(PLACEHOLDER.findall(one.text)), len(re.findall(r"\w+", PLACEHOLDER.sub(" ", one.text)))
     if placeholders and (words < LEAST_WORDS or placeholders > MOST_PLACEHOLDERS * (words + placeholders)):
         reasons.append(f"redaction left too little of it: {placeholders} parts redacted, {words} words")
@@ -96,10 +113,14 @@ def labels_of(one: Candidate, rules: Rules) -> tuple[str, ...]:
 
 
 def _differ(one: Candidate, other: Candidate, rules: Rules) -> bool:
-    """Whether two rows of (nearly) the same text say different things: other labels, or, without labels, the same text exactly and another answer."""
+    """Whether two rows of (nearly) the same text say different things: other labels, or, without labels, the same
+    text exactly and another answer.
+    """
     if rules.labels:
         return labels_of(one, rules) != labels_of(other, rules)
-    return same(one.text, other.text) and not all(same(one.row.get(column, ""), other.row.get(column, "")) for column in rules.answer)
+    return same(one.text, other.text) and not all(
+        same(one.row.get(column, ""), other.row.get(column, "")) for column in rules.answer
+    )
 
 
 def _crowded(left: list[Candidate], rules: Rules) -> dict[str, str]:
@@ -122,7 +143,13 @@ def _crowded(left: list[Candidate], rules: Rules) -> dict[str, str]:
     found = {}
     for together in members.values():
         if len({labels_of(one, rules) for one in together}) > 1:
-            found |= {one.request: f"corrections of (nearly) the same text contradict each other: {', '.join(other.request for other in together[:3])}" for one in together}
+            found |= {
+                one.request: (
+                    "corrections of (nearly) the same text contradict each other: "
+                    f"{', '.join(other.request for other in together[:3])}"
+                )
+                for one in together
+            }
         elif len(together) > MANY:
             found |= {one.request: f"one of {len(together)} near-identical texts" for one in together}
     return found
@@ -137,13 +164,19 @@ def _repeated(left: list[Candidate], known: list[Candidate], rules: Rules) -> li
     for i, others in sorted(pairs.items()):
         other = next((row for row in others if _differ(left[i], row, rules)), None)
         under = "other labels" if rules.labels else "another answer"
-        words = f"the dataset has this text under {under} ({other.request})" if other else f"the dataset has this text already ({others[0].request})"
+        words = (
+            f"the dataset has this text under {under} ({other.request})"
+            if other
+            else f"the dataset has this text already ({others[0].request})"
+        )
         found.append((left[i], words, other is None))
     return found
 
 
 def surplus_of_keys(left: list[Candidate], max_share: float) -> set[str]:
-    """The newest rows of keys that bring more than `max_share` of all rows that stay, or than an equal share where there are too few keys for that."""
+    """The newest rows of keys that bring more than `max_share` of all rows that stay, or than an equal share where
+    there are too few keys for that.
+    """
     counts = Counter(one.key for one in left)
     share = max(max_share, 1 / len(counts)) if counts else 1.0
     total = len(left)

@@ -26,7 +26,9 @@ def serve(slot: str) -> None:
     if wanted is None:
         raise AnnealError("nothing is deployed yet: run `make pipeline` first.")
     _wait_for_port(wanted.host, wanted.port)
-    server = subprocess.Popen(state.command(wanted), env=os.environ | state.environment(wanted), preexec_fn=die_with_parent)
+    server = subprocess.Popen(
+        state.command(wanted), env=os.environ | state.environment(wanted), preexec_fn=die_with_parent
+    )
     stopped: list[int] = []
 
     def stop(number: int, _: object) -> None:

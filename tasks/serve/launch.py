@@ -1,4 +1,6 @@
-"""Becomes the command it is given, with telemetry off, ending when the supervisor ends: `python -m tasks.serve.launch mlflow server …`."""
+"""Becomes the command it is given, with telemetry off, ending when the supervisor ends: `python -m
+tasks.serve.launch mlflow server …`.
+"""
 
 import os
 import sys
@@ -9,7 +11,9 @@ from tasks.stage import guarded
 
 
 def launch(words: list[str]) -> None:
-    """Replace this process by `words`; the program is looked for beside this Python first. What a killed predecessor left behind ends before."""
+    """Replace this process by `words`; the program is looked for beside this Python first. What a killed predecessor
+    left behind ends before.
+    """
     if "SUPERVISOR_PROCESS_NAME" in os.environ:
         supervisor.end_left_behind(os.environ["SUPERVISOR_PROCESS_NAME"])
     beside = Path(sys.executable).parent / words[0]

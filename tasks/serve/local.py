@@ -56,8 +56,13 @@ def ui() -> None:
     """Print each server with its state and address."""
     params = settings.load()
     door = gateway.address(params.gateway)
-    served = {name: sorted({target.version for target in task.targets.values()}) for name, task in routes.read().tasks.items()}
-    answers = ", ".join(f"{name} (version {', '.join(versions)})" for name, versions in served.items()) or "not ready yet: nothing is deployed (`make pipeline`)"
+    served = {
+        name: sorted({target.version for target in task.targets.values()}) for name, task in routes.read().tasks.items()
+    }
+    answers = (
+        ", ".join(f"{name} (version {', '.join(versions)})" for name, versions in served.items())
+        or "not ready yet: nothing is deployed (`make pipeline`)"
+    )
     places = {
         "gateway": f"{door}/v1  answers for {answers}",
         "dashboard": f"{door}/dashboard",
@@ -98,7 +103,9 @@ def _wait(program: str, done: Callable[[], bool], seconds: float) -> None:
     while not done():
         now = time.monotonic()
         if supervisor.status(program) in ("FATAL", "EXITED") or now - started > seconds:
-            raise AnnealError(f"{program} did not start ({supervisor.last_words(program)}); see .anneal/logs/{program}.log.")
+            raise AnnealError(
+                f"{program} did not start ({supervisor.last_words(program)}); see .anneal/logs/{program}.log."
+            )
         if now - shown > 15:
             shown = now
             print(f"{program} is starting: {now - started:.0f} s", flush=True)

@@ -10,7 +10,9 @@ PATIENCE = 5.0  # seconds before a wait is said
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Hold the lock; waits for its holder, and the kernel lets go of it when that one dies. A process may take it twice."""
+    """Hold the lock; waits for its holder, and the kernel lets go of it when that one dies. A process may take it
+    twice.
+    """
     from filelock import FileLock, Timeout
 
     LOCK.parent.mkdir(parents=True, exist_ok=True)

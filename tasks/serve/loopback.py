@@ -1,4 +1,6 @@
-"""The HTTP client for servers of this machine: made once, since the one that `httpx.get` makes each time reads all certificates first (25 ms)."""
+"""The HTTP client for servers of this machine: made once, since the one that `httpx.get` makes each time reads all
+certificates first (25 ms).
+"""
 
 from functools import cache
 from typing import Any
@@ -9,4 +11,6 @@ def client() -> Any:
     """A client for http:// addresses that keeps no connection open (vLLM closes idle ones) and heeds no proxy."""
     import httpx
 
-    return httpx.Client(verify=False, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))  # nothing here is asked over TLS
+    return httpx.Client(
+        verify=False, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+    )  # nothing here is asked over TLS

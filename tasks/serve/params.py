@@ -12,15 +12,23 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class Deploy(Section):
     """How the champion is served."""
 
-    serve: Literal["adapter", "merged"] = Field(default="adapter", description="LoRA on its base, or weights of its own")
-    host: str = Field(default="127.0.0.1", description="the address vLLM listens on; leave it on loopback, the gateway is the door")
-    port: Annotated[int, Field(ge=1, le=65534, description="vLLM's; the next one up serves its successor during a change")] = 8000
+    serve: Literal["adapter", "merged"] = Field(
+        default="adapter", description="LoRA on its base, or weights of its own"
+    )
+    host: str = Field(
+        default="127.0.0.1", description="the address vLLM listens on; leave it on loopback, the gateway is the door"
+    )
+    port: Annotated[
+        int, Field(ge=1, le=65534, description="vLLM's; the next one up serves its successor during a change")
+    ] = 8000
     max_model_len: Annotated[int, Field(ge=64, le=10_000_000, description="tokens of prompt and answer")] = 1024
     max_lora_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 16
     kv_cache_gib: Annotated[int, Field(ge=1, le=4096, description="GiB, on a CPU only")] = 2
     startup_timeout: Annotated[int, Field(ge=10, le=7200, description="seconds until vLLM must answer")] = 600
     parity_prompts: Annotated[int, Field(ge=1, le=1024)] = 16
-    min_agreement: Annotated[float, Field(ge=0, le=1, description="share of tokens that vLLM and transformers must agree on")] = 0.95
+    min_agreement: Annotated[
+        float, Field(ge=0, le=1, description="share of tokens that vLLM and transformers must agree on")
+    ] = 0.95
 
 
 class Servers(Section):
@@ -37,10 +45,16 @@ class Gateway(Section):
     port: Port = 8080
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000, description="of one key")] = 600
     max_body_kib: Annotated[int, Field(ge=1, le=65_536, description="KiB of a request")] = 256
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000, description="tokens of one answer, all choices together")] = 1024
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000, description="tokens of one answer, all choices together")] = (
+        1024
+    )
     max_running: Annotated[int, Field(ge=1, le=10_000, description="requests at vLLM at once")] = 32
-    max_waiting: Annotated[int, Field(ge=0, le=100_000, description="requests that wait for their turn; one more gets 429")] = 64
-    timeout: Annotated[float, Field(gt=0, le=3600, description="seconds for an answer, or for the next piece of a stream")] = 120
+    max_waiting: Annotated[
+        int, Field(ge=0, le=100_000, description="requests that wait for their turn; one more gets 429")
+    ] = 64
+    timeout: Annotated[
+        float, Field(gt=0, le=3600, description="seconds for an answer, or for the next piece of a stream")
+    ] = 120
 
 
 class Records(Section):
@@ -53,8 +67,14 @@ class Records(Section):
 class Release(Section):
     """How a new version that passed the gate takes over from the champion."""
 
-    canary: Literal["share", "shadow", "off"] = Field(default="share", description="a share of the traffic, a copy of it, or none")
+    canary: Literal["share", "shadow", "off"] = Field(
+        default="share", description="a share of the traffic, a copy of it, or none"
+    )
     canary_share: Annotated[float, Field(gt=0, lt=1, description="share of requests")] = 0.2
-    canary_requests: Annotated[int, Field(ge=1, le=10_000_000, description="answers of the challenger after which it takes over")] = 500
-    canary_patience: Annotated[float, Field(gt=0, le=10_000, description="hours until a canary with too little traffic is called off")] = 72
+    canary_requests: Annotated[
+        int, Field(ge=1, le=10_000_000, description="answers of the challenger after which it takes over")
+    ] = 500
+    canary_patience: Annotated[
+        float, Field(gt=0, le=10_000, description="hours until a canary with too little traffic is called off")
+    ] = 72
     alpha: Annotated[float, Field(gt=0, lt=0.5, description="chance to call an equal version worse")] = 0.05

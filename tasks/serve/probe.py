@@ -19,8 +19,8 @@ ENDED = -1  # where vLLM ended its turn and the answer goes on
 class Parity:
     """How far vLLM and transformers agree on `prompts` greedy answers.
 
-    `share`: of the tokens, judged one by one with the same tokens before them; `unforced`: of the tokens up to the first
-    difference of each answer, after which two greedy answers go different ways; `identical`: answers without one.
+    `share`: of the tokens, judged one by one with the same tokens before them; `unforced`: of the tokens up to the
+    first difference of each answer, after which two greedy answers go different ways; `identical`: answers without one.
     """
 
     prompts: int
@@ -54,7 +54,9 @@ def wait_until_healthy(url: str, program: str, timeout: float) -> None:
             raise AnnealError(f"vLLM did not start ({supervisor.last_words(program)}); see .anneal/logs/{program}.log.")
         if now - started > timeout:
             supervisor.stop(program)
-            raise AnnealError(f"vLLM did not answer within {timeout:.0f} s (deploy.startup_timeout); see .anneal/logs/{program}.log.")
+            raise AnnealError(
+                f"vLLM did not answer within {timeout:.0f} s (deploy.startup_timeout); see .anneal/logs/{program}.log."
+            )
         if now - shown > 15:
             shown = now
             print(f"vLLM is starting: {now - started:.0f} s (60 to 120 s are usual on 2 cores)", flush=True)
@@ -63,9 +65,18 @@ def wait_until_healthy(url: str, program: str, timeout: float) -> None:
 
 def ask(url: str, model: str, messages: list[dict], max_tokens: int) -> dict:
     """One greedy answer: `{prompt_token_ids, token_ids, text, finished}`; AnnealError when vLLM refuses."""
-    value = _post(url, "chat/completions", {"model": model, "messages": messages, "temperature": 0, "max_tokens": max_tokens, "return_token_ids": True})
+    value = _post(
+        url,
+        "chat/completions",
+        {"model": model, "messages": messages, "temperature": 0, "max_tokens": max_tokens, "return_token_ids": True},
+    )
     choice = value["choices"][0]
-    return {"prompt_token_ids": value["prompt_token_ids"], "token_ids": choice["token_ids"], "text": choice["message"]["content"], "finished": choice["finish_reason"] == "stop"}
+    return {
+        "prompt_token_ids": value["prompt_token_ids"],
+        "token_ids": choice["token_ids"],
+        "text": choice["message"]["content"],
+        "finished": choice["finish_reason"] == "stop",
+    }
 
 
 def _post(url: str, path: str, body: dict) -> dict:
@@ -74,7 +85,9 @@ def _post(url: str, path: str, body: dict) -> dict:
     try:
         answer = client().post(f"{url}/{path}", json=body, timeout=PATIENCE)
     except httpx.HTTPError as error:
-        raise AnnealError(f"vLLM at {url} did not answer a request ({type(error).__name__}); see .anneal/logs/vllm.log.") from None
+        raise AnnealError(
+            f"vLLM at {url} did not answer a request ({type(error).__name__}); see .anneal/logs/vllm.log."
+        ) from None
     if answer.status_code != 200:
         raise AnnealError(f"vLLM at {url} refused a request for {body['model']}: {answer.text[:200]}")
     return answer.json()
@@ -83,14 +96,16 @@ def _post(url: str, path: str, body: dict) -> dict:
 def next_tokens(url: str, model: str, prompt: list[int], answer: list[int]) -> list[int]:
     """For each token of `answer`, the one that vLLM chooses after `prompt` and the answer's tokens before it.
 
-    vLLM goes on greedily, and is put back on the answer's track after each difference. (Asking for prompt_logprobs would be
-    one request, but with LoRA on a CPU that kills vLLM 0.32.)
+    vLLM goes on greedily, and is put back on the answer's track after each difference. (Asking for prompt_logprobs
+    would be one request, but with LoRA on a CPU that kills vLLM 0.32.)
     """
     chosen: list[int] = []
     while len(chosen) < len(answer):
         rest = answer[len(chosen) :]
         tokens = _complete(url, model, prompt + answer[: len(chosen)], len(rest))
-        same = next((i for i, (x, y) in enumerate(zip(tokens, rest, strict=False)) if x != y), min(len(tokens), len(rest)))
+        same = next(
+            (i for i, (x, y) in enumerate(zip(tokens, rest, strict=False)) if x != y), min(len(tokens), len(rest))
+        )
         chosen += rest[:same]
         if same < len(rest):
             chosen.append(tokens[same] if same < len(tokens) else ENDED)
@@ -98,11 +113,18 @@ def next_tokens(url: str, model: str, prompt: list[int], answer: list[int]) -> l
 
 
 def _complete(url: str, model: str, prompt: list[int], max_tokens: int) -> list[int]:
-    return _post(url, "completions", {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "return_token_ids": True})["choices"][0]["token_ids"]
+    return _post(
+        url,
+        "completions",
+        {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "return_token_ids": True},
+    )["choices"][0]["token_ids"]
 
 
-def answerable(tokenizer_folder: Path, predictions: list[dict], count: int, max_model_len: int) -> tuple[list[dict], list[str]]:
-    """(the first `count` of `predictions` that a server of `max_model_len` tokens can answer again, the ids of those passed over).
+def answerable(
+    tokenizer_folder: Path, predictions: list[dict], count: int, max_model_len: int
+) -> tuple[list[dict], list[str]]:
+    """(the first `count` of `predictions` that a server of `max_model_len` tokens can answer again, the ids of those
+    passed over).
 
     Prompt, answer and end of turn must fit. Evaluation asked these rows without the server's limit.
     """
@@ -119,7 +141,9 @@ def answerable(tokenizer_folder: Path, predictions: list[dict], count: int, max_
     return kept, too_long
 
 
-def check_parity(url: str, model: str, tokenizer_folder: Path, predictions: list[dict], max_model_len: int, min_agreement: float) -> Parity:
+def check_parity(
+    url: str, model: str, tokenizer_folder: Path, predictions: list[dict], max_model_len: int, min_agreement: float
+) -> Parity:
     """Compare vLLM's greedy answers with those that transformers gave in `predictions`, each of which is `answerable`.
 
     Raises AnnealError for another prompt (template mismatch), an answer that does not end where it should (EOS
@@ -137,14 +161,21 @@ def check_parity(url: str, model: str, tokenizer_folder: Path, predictions: list
     for row, prompt, found in zip(predictions, prompts, answers, strict=True):
         if found["prompt_token_ids"] != prompt:
             raise AnnealError(
-                f"template mismatch: vLLM reads row {row['id']} as {tokenizer.decode(found['prompt_token_ids'])[:80]!r}, training read it otherwise; the deployment is refused."
+                f"template mismatch: vLLM reads row {row['id']} as "
+                f"{tokenizer.decode(found['prompt_token_ids'])[:80]!r}, training read it otherwise; the deployment is "
+                "refused."
             )
-    endless = [row["id"] for row, found in zip(predictions, answers, strict=True) if row["finished"] and not found["finished"]]
+    endless = [
+        row["id"] for row, found in zip(predictions, answers, strict=True) if row["finished"] and not found["finished"]
+    ]
     if len(endless) > len(predictions) / 8:
         raise AnnealError(
-            f"EOS mismatch: {len(endless)} of {len(predictions)} answers end with transformers and not with vLLM (rows {', '.join(endless[:3])}); the deployment is refused."
+            f"EOS mismatch: {len(endless)} of {len(predictions)} answers end with transformers and not with vLLM "
+            f"(rows {', '.join(endless[:3])}); the deployment is refused."
         )
-    parity = agreement(ours, forced, [_without_end(found["token_ids"], set(tokenizer.all_special_ids)) for found in answers])
+    parity = agreement(
+        ours, forced, [_without_end(found["token_ids"], set(tokenizer.all_special_ids)) for found in answers]
+    )
     if parity.share < min_agreement:
         raise AnnealError(
             f"vLLM and transformers agree on {parity.share:.1%} of the tokens of {parity.prompts} answers, "

@@ -1,4 +1,6 @@
-"""Who answers which name: the table that the reconciler writes and the gateway follows. A promotion is a new table, nothing more."""
+"""Who answers which name: the table that the reconciler writes and the gateway follows. A promotion is a new table,
+nothing more.
+"""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,7 +43,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Choice:
-    """Where one request goes: `role` is champion or canary for a request that names the task, pinned for one that names a version."""
+    """Where one request goes: `role` is champion or canary for a request that names the task, pinned for one that
+    names a version.
+    """
 
     task: str
     role: str
@@ -50,13 +54,17 @@ class Choice:
 
 
 def resolve(table: Table, name: str, draw: float) -> Choice | None:
-    """The choice for `name` (`triage`, `triage@champion`, `triage@3`), or None when nobody answers to it. `draw`: uniform in [0, 1)."""
+    """The choice for `name` (`triage`, `triage@champion`, `triage@3`), or None when nobody answers to it. `draw`:
+    uniform in [0, 1).
+    """
     task_name, _, which = name.partition("@")
     task = table.tasks.get(task_name)
     if task is None:
         return None
     if which:
-        found = task.targets.get(which) or next((target for target in task.targets.values() if target.version == which), None)
+        found = task.targets.get(which) or next(
+            (target for target in task.targets.values() if target.version == which), None
+        )
         return Choice(task_name, "pinned", found) if found else None
     champion, challenger = task.targets.get("champion"), task.targets.get("challenger")
     if champion is None:
@@ -77,7 +85,10 @@ def read(path: Path = TABLE) -> Table:
         return Table()
     value = read_json(path)
     try:
-        tasks = {name: Task(**{**task, "targets": {alias: Target(**target) for alias, target in task["targets"].items()}}) for name, task in value["tasks"].items()}
+        tasks = {
+            name: Task(**{**task, "targets": {alias: Target(**target) for alias, target in task["targets"].items()}})
+            for name, task in value["tasks"].items()
+        }
         return Table(value["revision"], tasks)
     except (TypeError, KeyError, AttributeError):
         raise AnnealError(f"{path} is no routing table: delete it; the reconciler writes it again.") from None

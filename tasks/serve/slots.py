@@ -27,7 +27,9 @@ class Slot:
         return self.state.url
 
     def can_serve(self, model: str, artifact: str, base: str) -> bool:
-        """True when the version `model` runs here: its own merged weights, or (as an adapter) the base it was trained on."""
+        """True when the version `model` runs here: its own merged weights, or (as an adapter) the base it was
+        trained on.
+        """
         if self.state.merged:
             return model in self.state.merged and self.state.merged[model].artifact == artifact
         return self.state.weights == str(state.FOLDER / state.base_folder(base))
@@ -51,7 +53,9 @@ def _look(name: str, wanted: state.State) -> Slot:
 
 
 def load(url: str, model: str, path: str) -> None:
-    """Load the adapter in the folder `path` under the name `model`; nothing happens when that name is loaded already."""
+    """Load the adapter in the folder `path` under the name `model`; nothing happens when that name is loaded
+    already.
+    """
     _adapter(url, "load", {"lora_name": model, "lora_path": path}, "already been loaded")
 
 
@@ -66,7 +70,10 @@ def _adapter(url: str, what: str, body: dict, done: str) -> None:
     try:
         answer = client().post(f"{url}/{what}_lora_adapter", json=body, timeout=60)
     except httpx.HTTPError as error:
-        raise AnnealError(f"vLLM at {url} did not answer when it should {what} {body['lora_name']} ({type(error).__name__}); see .anneal/logs/.") from None
+        raise AnnealError(
+            f"vLLM at {url} did not answer when it should {what} {body['lora_name']} ({type(error).__name__}); see "
+            ".anneal/logs/."
+        ) from None
     if answer.status_code != 200 and done not in answer.text:
         raise AnnealError(f"vLLM at {url} could not {what} {body['lora_name']}: {answer.text[:200]}")
 

@@ -35,12 +35,21 @@ class State:
     options: dict = field(default_factory=dict)
     adapters: dict[str, Served] = field(default_factory=dict)
     merged: dict[str, Served] = field(default_factory=dict)
-    verified: bool = False  # a version passed its parity check here; until then nothing is routed here and a crash is not followed by a restart
-    since: float = 0.0  # seconds since the epoch when the server was asked for; of two that can serve a version, the newer one does
+    # a version passed its parity check here; until then nothing is routed here and a crash is not followed by a restart
+    verified: bool = False
+    # seconds since the epoch when the server was asked for; of two that can serve a version, the newer one does
+    since: float = 0.0
 
     def same_server(self, other: "State") -> bool:
-        """True when `other` needs no new process on the same slot: the same weights and options, whatever the adapters."""
-        return (self.weights, self.host, self.options, self.merged) == (other.weights, other.host, other.options, other.merged)
+        """True when `other` needs no new process on the same slot: the same weights and options, whatever the
+        adapters.
+        """
+        return (self.weights, self.host, self.options, self.merged) == (
+            other.weights,
+            other.host,
+            other.options,
+            other.merged,
+        )
 
     def served(self, name: str) -> Served | None:
         """What is served under `name`."""
@@ -111,7 +120,9 @@ def now() -> float:
 
 
 def keep(source: Path, name: str) -> Path:
-    """A copy of the folder `source` that lives as long as it is served, whatever DVC does to the workspace; hard links where possible."""
+    """A copy of the folder `source` that lives as long as it is served, whatever DVC does to the workspace; hard
+    links where possible.
+    """
     kept = FOLDER / name
     if not kept.exists():
         making = kept.with_name(f".{kept.name}.{os.getpid()}")
@@ -142,18 +153,50 @@ def command(state: State) -> list[str]:
     """The command line of vLLM for `state` (the `vllm` script of the CPU wheel looks for a package of another name)."""
     from tasks.device import compute_dtype, device
 
-    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", state.weights, "--host", state.host, "--port", str(state.port)]
-    words += ["--dtype", str(compute_dtype()).removeprefix("torch."), "--max-model-len", str(state.options["max_model_len"]), "--generation-config", "vllm"]
+    words = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        state.weights,
+        "--host",
+        state.host,
+        "--port",
+        str(state.port),
+    ]
+    words += [
+        "--dtype",
+        str(compute_dtype()).removeprefix("torch."),
+        "--max-model-len",
+        str(state.options["max_model_len"]),
+        "--generation-config",
+        "vllm",
+    ]
     if state.merged:
         words += ["--served-model-name", *state.merged]
     else:
-        words += ["--served-model-name", "base", "--enable-lora", "--max-lora-rank", str(state.options["max_lora_rank"]), "--max-loras", "4", "--max-cpu-loras", "16"]
-        there = [f"{name}={served.path}" for name, served in state.adapters.items() if Path(served.path).exists()]  # one that is gone must not keep the others away
+        words += [
+            "--served-model-name",
+            "base",
+            "--enable-lora",
+            "--max-lora-rank",
+            str(state.options["max_lora_rank"]),
+            "--max-loras",
+            "4",
+            "--max-cpu-loras",
+            "16",
+        ]
+        there = [
+            f"{name}={served.path}" for name, served in state.adapters.items() if Path(served.path).exists()
+        ]  # one that is gone must not keep the others away
         words += ["--lora-modules", *there] if there else []
-    # vLLM's 128 on a CPU is longer than what a task's prompts have in common, so that nothing of them would be kept; 32 is the least its kernels like.
+    # vLLM's 128 on a CPU is longer than what a task's prompts have in common, so that nothing of them would be kept; 32
+    # is the least its kernels like.
     return [*words, "--enforce-eager", "--block-size", "32"] if device() == "cpu" else words
 
 
 def environment(state: State) -> dict[str, str]:
-    """The environment variables of vLLM for `state`; adapters are swapped at run time, so it listens where `host` says and no wider."""
+    """The environment variables of vLLM for `state`; adapters are swapped at run time, so it listens where `host`
+    says and no wider.
+    """
     return {"VLLM_CPU_KVCACHE_SPACE": str(state.options["kv_cache_gib"]), "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}

@@ -21,7 +21,9 @@ LOGS = Path(".anneal/logs")
 
 
 def run_folder() -> Path:
-    """A private folder for the socket of this checkout: a Unix socket's path may have about 100 characters, a checkout's more."""
+    """A private folder for the socket of this checkout: a Unix socket's path may have about 100 characters, a
+    checkout's more.
+    """
     name = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"anneal-{os.getuid()}-{name}"
 
@@ -42,12 +44,16 @@ def is_up() -> bool:
 
 
 def is_external() -> bool:
-    """True where another keeps the servers by their state files (ANNEAL_SLOTS=external: in containers, infra/images/slots.py)."""
+    """True where another keeps the servers by their state files (ANNEAL_SLOTS=external: in containers,
+    infra/images/slots.py).
+    """
     return os.environ.get("ANNEAL_SLOTS") == "external"
 
 
 def ensure(servers: Servers) -> None:
-    """Start supervisord for this checkout; one that runs already takes in what has changed in its configuration since."""
+    """Start supervisord for this checkout; one that runs already takes in what has changed in its configuration
+    since.
+    """
     if is_external():
         return
     if is_up():
@@ -74,7 +80,10 @@ def ensure(servers: Servers) -> None:
         start_new_session=True,
     )
     if done.returncode:
-        raise AnnealError(f"the supervisor did not start: {(done.stderr or done.stdout).strip().splitlines()[-1:]}; see {LOGS / 'supervisord.log'}.")
+        raise AnnealError(
+            f"the supervisor did not start: {(done.stderr or done.stdout).strip().splitlines()[-1:]}; see "
+            f"{LOGS / 'supervisord.log'}."
+        )
     _wait(is_up, 10, "the supervisor does not answer")
 
 
@@ -101,7 +110,9 @@ def stop(program: str) -> None:
 
 
 def status(program: str) -> str:
-    """supervisord's word for `program`: RUNNING, STARTING, BACKOFF, FATAL, EXITED or STOPPED; STOPPED without a supervisor."""
+    """supervisord's word for `program`: RUNNING, STARTING, BACKOFF, FATAL, EXITED or STOPPED; STOPPED without a
+    supervisor.
+    """
     return _info(program)["statename"]
 
 
@@ -138,7 +149,9 @@ def _info(program: str) -> dict:
 
 
 def shut_down() -> None:
-    """Stop every server of this checkout and the supervisor itself, and wait until they and all that they started are gone."""
+    """Stop every server of this checkout and the supervisor itself, and wait until they and all that they started
+    are gone.
+    """
     if not is_up():
         end_left_behind()
         return
@@ -152,7 +165,9 @@ def shut_down() -> None:
 
 
 def end_left_behind(program: str | None = None) -> None:
-    """End what a killed `program` of this checkout (any, when not given) had started: its children live on and hold its port."""
+    """End what a killed `program` of this checkout (any, when not given) had started: its children live on and hold
+    its port.
+    """
     import psutil
 
     ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
@@ -162,7 +177,9 @@ def end_left_behind(program: str | None = None) -> None:
             variables = process.environ()
         except (psutil.Error, OSError):  # another user's, or gone
             continue
-        name = variables.get("SUPERVISOR_PROCESS_NAME")  # a supervisor has none: another `make up` may be starting it just now
+        name = variables.get(
+            "SUPERVISOR_PROCESS_NAME"
+        )  # a supervisor has none: another `make up` may be starting it just now
         is_left = variables.get("ANNEAL_RUN") == str(run_folder()) and name is not None and program in (None, name)
         found += [process] if is_left and process.pid not in ours else []
     for process in found:
@@ -184,7 +201,9 @@ def last_words(program: str) -> str:
     """The last telling line of the log of `program`, for a message."""
     log = LOGS / f"{program}.log"
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    telling = [line for line in lines[-200:] if "Error" in line or "error:" in line] or [line for line in lines if line.strip()]
+    telling = [line for line in lines[-200:] if "Error" in line or "error:" in line] or [
+        line for line in lines if line.strip()
+    ]
     return telling[-1].strip()[-200:] if telling else "it said nothing"
 
 
@@ -196,10 +215,20 @@ def refuse_taken_port(port: int, program: str, setting: str) -> None:
         if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
             continue
         ours = pid(program)
-        family = [ours, *(child.pid for child in psutil.Process(ours).children(recursive=True))] if ours and psutil.pid_exists(ours) else []
+        family = (
+            [ours, *(child.pid for child in psutil.Process(ours).children(recursive=True))]
+            if ours and psutil.pid_exists(ours)
+            else []
+        )
         if connection.pid not in family or not connection.pid:
-            who = f"{psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid and psutil.pid_exists(connection.pid) else "another program"
-            raise AnnealError(f"port {port} is taken by {who}: stop it, or set {setting} in params.yaml to a free port.")
+            who = (
+                f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+                if connection.pid and psutil.pid_exists(connection.pid)
+                else "another program"
+            )
+            raise AnnealError(
+                f"port {port} is taken by {who}: stop it, or set {setting} in params.yaml to a free port."
+            )
 
 
 def _wait(done: Any, seconds: float, otherwise: str) -> None:

@@ -1,4 +1,6 @@
-"""Tunes a parent on prepared rows: resumes from its last checkpoint, stops early, keeps the best, says what it trains on."""
+"""Tunes a parent on prepared rows: resumes from its last checkpoint, stops early, keeps the best, says what it
+trains on.
+"""
 
 import hashlib
 import json
@@ -14,7 +16,8 @@ from tasks.train.params import Train
 
 
 def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: Path, report: Path) -> None:
-    """Write the best adapter to `out/` and `metrics.json`, `timing.json`, `loss.csv`, `lengths.csv` and `xray.html` to `report/`.
+    """Write the best adapter to `out/` and `metrics.json`, `timing.json`, `loss.csv`, `lengths.csv` and `xray.html` to
+    `report/`.
 
     `checkpoints/` keeps what a killed run needs to go on; it is emptied when the run is done.
     Raises AnnealError for rows without trainable tokens, a template that does not fit, or a loss that is not finite.
@@ -26,7 +29,11 @@ def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: P
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"another training of {checkpoints.name} is running in this checkout; waiting for it to end", file=sys.stderr, flush=True)
+        print(
+            f"another training of {checkpoints.name} is running in this checkout; waiting for it to end",
+            file=sys.stderr,
+            flush=True,
+        )
         lock.acquire()
     with lock:
         run = checkpoints / _fingerprint(params, parent, prepared)
@@ -39,7 +46,12 @@ def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: P
 
 def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
     """The same for the same params, parent and rows: only then may a run go on from a checkpoint."""
-    parts = [params.model_dump_json(), sha256(parent), sha256(prepared / "train.jsonl"), sha256(prepared / "validation.jsonl")]
+    parts = [
+        params.model_dump_json(),
+        sha256(parent),
+        sha256(prepared / "train.jsonl"),
+        sha256(prepared / "validation.jsonl"),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -64,23 +76,33 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
         save_adapter(trainer.model, parent, folder)
     trainable = trainer.model.num_parameters(only_trainable=True)
     write_json(report / "timing.json", timing)
-    write_json(report / "metrics.json", {**summary, "trainable_parameters": trainable, "rows": len(kept["train"]), "rows_left_out": left_out})
+    write_json(
+        report / "metrics.json",
+        {**summary, "trainable_parameters": trainable, "rows": len(kept["train"]), "rows_left_out": left_out},
+    )
     history.write_csv(report / "loss.csv")
     history.finish(sha256(out / "adapter_model.safetensors"), {**summary, **timing})
 
 
 def _trainable(params: Train, tokenizer: Any, prepared: Path) -> tuple[dict[str, list[dict]], int]:
-    """(encoded rows of train and validation that fit into max_length, how many do not); the template is checked on the way."""
+    """(encoded rows of train and validation that fit into max_length, how many do not); the template is checked on
+    the way.
+    """
     from tasks.chat import check_template, encode
 
     rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
     for row in rows["train"][:16]:
         check_template(tokenizer, row)
     encoded = {name: [encode(tokenizer, row) for row in split] for name, split in rows.items()}
-    kept = {name: [row for row in split if len(row["input_ids"]) <= params.max_length] for name, split in encoded.items()}
+    kept = {
+        name: [row for row in split if len(row["input_ids"]) <= params.max_length] for name, split in encoded.items()
+    }
     for name, split in kept.items():
         if not split:
-            raise AnnealError(f"no trainable tokens: all {len(encoded[name])} {name} rows are longer than max_length={params.max_length} tokens; raise it in params.yaml.")
+            raise AnnealError(
+                f"no trainable tokens: all {len(encoded[name])} {name} rows are longer than "
+                f"max_length={params.max_length} tokens; raise it in params.yaml."
+            )
     return kept, sum(len(encoded[name]) - len(kept[name]) for name in kept)
 
 

@@ -11,7 +11,9 @@ from tasks.train.history import History
 from tasks.train.params import Train
 
 
-def make_trainer(params: Train, parent: Path, tokenizer: Any, rows: dict[str, list[dict]], run: Path) -> tuple[Any, History]:
+def make_trainer(
+    params: Train, parent: Path, tokenizer: Any, rows: dict[str, list[dict]], run: Path
+) -> tuple[Any, History]:
     """A Trainer over the encoded `rows` that keeps its checkpoints in `run/`, and the history that it fills."""
     from transformers import EarlyStoppingCallback, PrinterCallback
 
@@ -33,7 +35,9 @@ def make_trainer(params: Train, parent: Path, tokenizer: Any, rows: dict[str, li
 
 
 def make_model(params: Train, parent: Path) -> Any:
-    """The parent, frozen, in bf16 where the machine has it, under adapters in fp32 (Hu et al. 2021, arXiv:2106.09685)."""
+    """The parent, frozen, in bf16 where the machine has it, under adapters in fp32 (Hu et al. 2021,
+    arXiv:2106.09685).
+    """
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM

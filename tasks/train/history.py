@@ -1,4 +1,6 @@
-"""Follows a run as it happens: progress on the screen, curves on disk, metrics in MLflow, and a stop when the loss is lost."""
+"""Follows a run as it happens: progress on the screen, curves on disk, metrics in MLflow, and a stop when the loss
+is lost.
+"""
 
 import csv
 import io
@@ -48,10 +50,17 @@ class History(TrainerCallback):
         self.shown = now
         done = state.global_step / state.max_steps
         pace = (self.tokens - self.tokens_at_start) / max(now - self.started, 1e-9)
-        left = (now - self.started) / max(state.global_step - self.step_at_start, 1) * (state.max_steps - state.global_step)
+        left = (
+            (now - self.started)
+            / max(state.global_step - self.step_at_start, 1)
+            * (state.max_steps - state.global_step)
+        )
         loss = next((f"{p['loss']:.3f}" for _, p in sorted(self.points.items(), reverse=True) if "loss" in p), "…")
         bar = "█" * round(done * 20) + "·" * (20 - round(done * 20))
-        line = f"train {bar} {done:4.0%}  step {state.global_step}/{state.max_steps}  loss {loss}  {pace:,.0f} tokens/s  {_clock(left)} left"
+        line = (
+            f"train {bar} {done:4.0%}  step {state.global_step}/{state.max_steps}  loss {loss}  {pace:,.0f} "
+            f"tokens/s  {_clock(left)} left"
+        )
         print(line, end="\r" if sys.stderr.isatty() and not last else "\n", file=sys.stderr, flush=True)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: object) -> None:
@@ -62,8 +71,10 @@ class History(TrainerCallback):
             if not math.isfinite(point.get(name, 0.0)):
                 self._tell(lambda client: client.set_terminated(self.run_id, "FAILED"))
                 raise AnnealError(
-                    f"the {'training' if name == 'loss' else 'validation'} loss is {point[name]} at step {state.global_step}: "
-                    f"lower learning_rate (now {self.params.learning_rate:g}) or max_grad_norm in params.yaml, and run again."
+                    f"the {'training' if name == 'loss' else 'validation'} loss is {point[name]} at step "
+                    f"{state.global_step}: "
+                    f"lower learning_rate (now {self.params.learning_rate:g}) or max_grad_norm in params.yaml, and "
+                    "run again."
                 )
         if "eval_loss" in (logs or {}):
             print(f"validation loss {logs['eval_loss']:.4f} at step {state.global_step}", file=sys.stderr, flush=True)
@@ -72,13 +83,25 @@ class History(TrainerCallback):
     def summary(self) -> dict[str, float]:
         """Figures of the whole run: losses, steps and tokens."""
         losses = [point["loss"] for _, point in sorted(self.points.items()) if "loss" in point]
-        best = min(((point["eval_loss"], step) for step, point in self.points.items() if "eval_loss" in point), default=(math.nan, 0))
-        return {"train_loss": losses[-1], "eval_loss": best[0], "best_step": best[1], "steps": max(self.points), "tokens": self.tokens}
+        best = min(
+            ((point["eval_loss"], step) for step, point in self.points.items() if "eval_loss" in point),
+            default=(math.nan, 0),
+        )
+        return {
+            "train_loss": losses[-1],
+            "eval_loss": best[0],
+            "best_step": best[1],
+            "steps": max(self.points),
+            "tokens": self.tokens,
+        }
 
     def timing(self) -> dict[str, float]:
         """Seconds and tokens a second of the part that this process trained, validation included."""
         seconds = time.monotonic() - self.started
-        return {"seconds": round(seconds, 1), "tokens_per_second": round((self.tokens - self.tokens_at_start) / seconds, 1)}
+        return {
+            "seconds": round(seconds, 1),
+            "tokens_per_second": round((self.tokens - self.tokens_at_start) / seconds, 1),
+        }
 
     def write_csv(self, path: Path) -> None:
         """The curves: one line a logged step."""
@@ -86,7 +109,9 @@ class History(TrainerCallback):
         table = csv.DictWriter(text, ["step", "loss", "eval_loss", "learning_rate"], lineterminator="\n")
         table.writeheader()
         for step, point in sorted(self.points.items()):
-            table.writerow({"step": step, **{name: point.get(name, "") for name in ("loss", "eval_loss", "learning_rate")}})
+            table.writerow(
+                {"step": step, **{name: point.get(name, "") for name in ("loss", "eval_loss", "learning_rate")}}
+            )
         write_text(path, text.getvalue())
 
     def finish(self, artifact: str, summary: dict[str, float]) -> None:
@@ -108,7 +133,9 @@ class History(TrainerCallback):
             self.run_id = note.read_text()
             return
         name = self.run.parent.name
-        created = self.client.create_run(tracking.experiment_id(self.client), run_name=f"train {name}", tags={"model": name, "stage": "train"})
+        created = self.client.create_run(
+            tracking.experiment_id(self.client), run_name=f"train {name}", tags={"model": name, "stage": "train"}
+        )
         self.run_id = created.info.run_id
         for key, value in self.params.model_dump().items():
             self.client.log_param(self.run_id, key, value)
@@ -130,7 +157,11 @@ class History(TrainerCallback):
         try:
             what(self.client)
         except MlflowException as error:
-            print(f"MLflow stopped answering ({str(error)[:80]}); training goes on without it, the curves are kept on disk", file=sys.stderr)
+            print(
+                f"MLflow stopped answering ({str(error)[:80]}); training goes on without it, the curves are kept on "
+                "disk",
+                file=sys.stderr,
+            )
             self.client = None
 
 

@@ -25,7 +25,9 @@ class Train(Section):
     lr_scheduler_type: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     max_grad_norm: Annotated[float, Field(gt=0, description="gradients are clipped to this norm")] = 1.0
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
-    max_length: Annotated[int, Field(ge=8, le=1_000_000, description="tokens; longer rows are left out and counted")] = 512
+    max_length: Annotated[
+        int, Field(ge=8, le=1_000_000, description="tokens; longer rows are left out and counted")
+    ] = 512
     eval_steps: Share = 0.25
     early_stopping_patience: Annotated[int, Field(ge=1, description="evaluations without a better validation loss")] = 2
     bf16: bool = Field(default=True, description="compute in bfloat16, where this machine does so in hardware")

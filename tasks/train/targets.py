@@ -24,13 +24,17 @@ def without_weights(folder: Path) -> "nn.Module":
 def problem(model: "nn.Module", targets: Iterable[str]) -> str | None:
     """Why peft could not put adapters on all `targets` of `model`, from the key on; None when it can.
 
-    As peft matches them: a target is a layer's whole name or its end after a dot. peft itself is content when one matches.
+    As peft matches them: a target is a layer's whole name or its end after a dot. peft itself is content when one
+    matches.
     """
     names = _adaptable(model)
     for target in targets:
         if not any(name == target or name.endswith(f".{target}") for name in names):
             known = {name.rpartition(".")[2] for name in names}
-            return f"target_modules names `{target}`, which is not a linear layer or an embedding of the base{suggestion(target, known)}"
+            return (
+                f"target_modules names `{target}`, which is not a linear layer or an embedding of the "
+                f"base{suggestion(target, known)}"
+            )
     return None
 
 

@@ -1,4 +1,6 @@
-"""transformers' Trainer, reading what all prompts of a batch begin with only once, in an order that a resumed run finds again."""
+"""transformers' Trainer, reading what all prompts of a batch begin with only once, in an order that a resumed run
+finds again.
+"""
 
 from typing import Any
 
@@ -23,11 +25,16 @@ class EpochOrder(LengthGroupedSampler):
         self.epoch = epoch
 
     def __iter__(self) -> Any:
-        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=torch.Generator().manual_seed(self.seed * 1000 + self.epoch)))
+        return iter(
+            get_length_grouped_indices(
+                self.lengths, self.batch_size, generator=torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
+            )
+        )
 
 
 class PrefixTrainer(Trainer):
-    """A Trainer whose batches leave out the shared `prefix`: its keys and values are computed once a batch, gradients included.
+    """A Trainer whose batches leave out the shared `prefix`: its keys and values are computed once a batch, gradients
+    included.
 
     The loss and its gradients are those of whole rows; only the repeated work is gone.
     """
@@ -37,9 +44,15 @@ class PrefixTrainer(Trainer):
         self.prefix = prefix
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
-        return EpochOrder(self.args.train_batch_size * self.args.gradient_accumulation_steps, train_dataset or self.train_dataset, self.args.data_seed)
+        return EpochOrder(
+            self.args.train_batch_size * self.args.gradient_accumulation_steps,
+            train_dataset or self.train_dataset,
+            self.args.data_seed,
+        )
 
-    def compute_loss(self, model: Any, inputs: dict, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: dict, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
         """The mean negative log-likelihood of the batch's answer tokens."""
         if self.prefix:
             ids = torch.tensor([self.prefix], device=inputs["input_ids"].device)

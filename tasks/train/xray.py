@@ -12,10 +12,11 @@ SHOWN = 12  # rows
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Label X-ray</title>
 <style>body{{font:15px/1.7 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}
-pre{{white-space:pre-wrap;background:#f6f6f4;padding:1rem;border-radius:6px}} span{{border-radius:3px;box-shadow:inset 0 0 0 1px #0001}}
+pre{{white-space:pre-wrap;background:#f6f6f4;padding:1rem;border-radius:6px}}
+span{{border-radius:3px;box-shadow:inset 0 0 0 1px #0001}}
 .on{{background:#bfe5c0}} .off{{color:#777}}</style>
-<h1>Label X-ray</h1><p>{total:,} tokens in {rows} rows; the loss is taken on the {trained:,} green ones ({share:.0%}), the grey ones are only read.
-Each box is one token; ⏎ is a line break.</p>{samples}</html>
+<h1>Label X-ray</h1><p>{total:,} tokens in {rows} rows; the loss is taken on the {trained:,} green ones ({share:.0%}),
+the grey ones are only read. Each box is one token; ⏎ is a line break.</p>{samples}</html>
 """
 
 
@@ -31,7 +32,9 @@ def write_xray(tokenizer: Any, rows: list[dict], path: Path) -> None:
         samples.append(f"<h2>{html.escape(str(row['id']))}</h2><pre>{''.join(spans)}</pre>")
     total = sum(len(row["input_ids"]) for row in rows)
     trained = sum(len(row["input_ids"]) - row["prompt_length"] for row in rows)
-    write_text(path, PAGE.format(total=total, rows=len(rows), trained=trained, share=trained / total, samples="".join(samples)))
+    write_text(
+        path, PAGE.format(total=total, rows=len(rows), trained=trained, share=trained / total, samples="".join(samples))
+    )
 
 
 def write_lengths(rows: list[dict], path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Makes a small copy of the project in a folder: its tracked code, a tiny base, a toy data set; and runs commands there."""
+"""Makes a small copy of the project in a folder: its tracked code, a tiny base, a toy data set; and runs commands
+there.
+"""
 
 import json
 import os
@@ -32,7 +34,13 @@ def free_ports() -> dict[str, int]:
 
 def make(folder: Path) -> Path:
     """The project in `folder`, committed."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", *CODE], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *CODE],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
     for name in listed:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +49,10 @@ def make(folder: Path) -> Path:
     (base / "source.json").unlink()
     write_jsonl(folder / "data/seed/things/things.jsonl", tiny.things(0, 160))
     for suite in ("raw", "prepared"):
-        write_json(folder / f"data/expectations/toys/{suite}.json", {"expectations": [{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "colour"}}]})
+        write_json(
+            folder / f"data/expectations/toys/{suite}.json",
+            {"expectations": [{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "colour"}}]},
+        )
     write_text(folder / "params.yaml", json.dumps(params(base.relative_to(folder), folder), indent=1))  # JSON is YAML
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     _commit(folder, "start", "-A")
@@ -49,7 +60,9 @@ def make(folder: Path) -> Path:
 
 
 def copy(source: Path, folder: Path) -> Path:
-    """The project `source` once more in `folder`, with ports and an MLflow store of its own (a store knows its files by absolute paths)."""
+    """The project `source` once more in `folder`, with ports and an MLflow store of its own (a store knows its files
+    by absolute paths).
+    """
     shutil.copytree(source, folder, symlinks=True, ignore=shutil.ignore_patterns(".anneal"))
     ports = free_ports()
     servers = {name: ports[name] for name in ("prefect_port", "mlflow_port")}
@@ -60,13 +73,20 @@ def copy(source: Path, folder: Path) -> Path:
 
 def _commit(folder: Path, words: str, what: str) -> None:
     subprocess.run(["git", "add", what], cwd=folder, check=True)
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", words], cwd=folder, check=True)
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", words], cwd=folder, check=True
+    )
 
 
 def params(base: Path, folder: Path) -> dict:
     """params.yaml of the toy."""
     row = {**tiny.base_row(folder / base), "folder": base.as_posix()}
-    split = {"validation_share": 0.15, "test_share": 0.2, "near_duplicate_similarity": 1.0, "contamination_similarity": 1.0}
+    split = {
+        "validation_share": 0.15,
+        "test_share": 0.2,
+        "near_duplicate_similarity": 1.0,
+        "contamination_similarity": 1.0,
+    }
     prepare = {**tiny.PREPARE.model_dump(), **split}
     model = {
         "parent": "tiny",
@@ -79,7 +99,13 @@ def params(base: Path, folder: Path) -> dict:
     }
     return {
         "bases": {"tiny": row},
-        "datasets": {"toys": {"ingest": {"source": "data/seed/things", "columns": ["thing", "size", "colour", "mood", "reply"]}, "validate": {}, "prepare": prepare}},
+        "datasets": {
+            "toys": {
+                "ingest": {"source": "data/seed/things", "columns": ["thing", "size", "colour", "mood", "reply"]},
+                "validate": {},
+                "prepare": prepare,
+            }
+        },
         "models": {"things": model},
         "deploy": {"max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
         "gateway": {},
@@ -90,10 +116,18 @@ def params(base: Path, folder: Path) -> dict:
 
 
 def ports(folder: Path) -> SimpleNamespace:
-    """`deploy`, `second` (beside it while a server is replaced), `gateway`, `prefect`, `mlflow` of the project in `folder`."""
+    """`deploy`, `second` (beside it while a server is replaced), `gateway`, `prefect`, `mlflow` of the project in
+    `folder`.
+    """
     said = json.loads((folder / "params.yaml").read_text())
     deploy, servers = said["deploy"]["port"], said["servers"]
-    return SimpleNamespace(deploy=deploy, second=deploy + 1, gateway=said["gateway"]["port"], prefect=servers["prefect_port"], mlflow=servers["mlflow_port"])
+    return SimpleNamespace(
+        deploy=deploy,
+        second=deploy + 1,
+        gateway=said["gateway"]["port"],
+        prefect=servers["prefect_port"],
+        mlflow=servers["mlflow_port"],
+    )
 
 
 def change(folder: Path, **changes: object) -> None:
@@ -110,8 +144,21 @@ def change(folder: Path, **changes: object) -> None:
 
 def run(folder: Path, *words: str, status: int | None = 0, **extra: str) -> str:
     """The output of `python -m words…` in `folder`, stdout and stderr together; its exit status is checked."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "PREFECT_"))}
-    environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1", **extra}
-    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "PREFECT_"))
+    }
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+        **extra,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert status is None or done.returncode == status, f"{words} ended with {done.returncode}:\n{done.stdout[-3000:]}"
     return done.stdout

@@ -22,7 +22,9 @@ stages:
     deps: [a]
     outs: [b]
   broken:
-    cmd: python -c "import sys; print('error, a - the sentence of the stage.'.replace(',',' -').replace('error -', 'error:')); sys.exit(1)"
+    cmd: >-
+      python -c "import sys;
+      print('error, a - the sentence of the stage.'.replace(',',' -').replace('error -', 'error:')); sys.exit(1)"
     outs: [d]
   passing:
     cmd: python -c "import sys; print('error' + ':' + ' no answer.'); sys.exit(75)"
@@ -93,7 +95,9 @@ def test_a_flow_that_is_ended_ends_its_stage(project: Path) -> None:
         dag.run("long", end)
 
 
-@pytest.mark.parametrize("content", ["<<<<<<< HEAD\nschema: '2.0'\n", "stages: [", "stages:\n  first: 3\n", "- 1\n", "\x00"])
+@pytest.mark.parametrize(
+    "content", ["<<<<<<< HEAD\nschema: '2.0'\n", "stages: [", "stages:\n  first: 3\n", "- 1\n", "\x00"]
+)
 def test_a_damaged_lock_file_is_found_before_use_and_the_remedy_named(project: Path, content: str) -> None:
     dag.LOCK.write_text(content)
     with pytest.raises(AnnealError, match=r"^dvc\.lock is damaged .*git checkout dvc\.lock"):
@@ -115,7 +119,9 @@ def test_dvcs_own_torn_lock_does_not_block(project: Path) -> None:
 
 def test_a_damaged_cache_file_is_found_before_it_is_brought_back(project: Path) -> None:
     dag.run("first", print)
-    (cached,) = [path for path in (project / ".dvc/cache/files").rglob("*") if path.is_file() and path.read_text() == "one"]
+    (cached,) = [
+        path for path in (project / ".dvc/cache/files").rglob("*") if path.is_file() and path.read_text() == "one"
+    ]
     cached.chmod(0o644)
     cached.write_text("two")
     cached.chmod(0o444)
@@ -127,7 +133,9 @@ def test_a_damaged_cache_file_is_found_before_it_is_brought_back(project: Path) 
     assert (project / "b").read_text() == "one"
 
 
-def test_a_copy_of_the_project_finds_what_this_one_has_computed(project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_of_the_project_finds_what_this_one_has_computed(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dag.run("first", print)
     copy = tmp_path_factory.mktemp("copy")
     for name in ("a", "dvc.yaml"):

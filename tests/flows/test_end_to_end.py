@@ -74,7 +74,10 @@ def test_a_pushed_model_trains_nothing_in_a_fresh_clone(made: Path, tmp_path: Pa
     remote, clone = tmp_path / "remote", tmp_path / "clone"
     project.run(made, "dvc", "remote", "add", "-f", "--local", "store", str(remote))
     project.run(made, "dvc", "push", "-r", "store")
-    for words in (["add", "dvc.lock"], ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "lock", "--allow-empty"]):
+    for words in (
+        ["add", "dvc.lock"],
+        ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "lock", "--allow-empty"],
+    ):
         subprocess.run(["git", *words], cwd=made, check=True)
     subprocess.run(["git", "clone", "-q", str(made), str(clone)], check=True)
     project.run(clone, "dvc", "remote", "add", "--local", "store", str(remote))
@@ -93,7 +96,11 @@ def test_a_refused_model_is_tracked_not_promoted_and_the_run_says_why(made: Path
     assert "Traceback" not in said and "database is locked" not in said
     summary = json.loads((made / "reports/things/summary.json").read_text())
     assert {entry["state"] for entry in summary["stages"] if "@" in entry["name"]} == {"cached"}
-    assert not summary["gate"]["passed"] and summary["registry"]["aliases"] == ["challenger"] and summary["endpoint"] is None
+    assert (
+        not summary["gate"]["passed"]
+        and summary["registry"]["aliases"] == ["challenger"]
+        and summary["endpoint"] is None
+    )
     assert "Not promoted" in (made / "reports/things/index.html").read_text()
 
 
@@ -104,7 +111,10 @@ def test_a_wrong_value_stops_before_any_work(made: Path) -> None:
         said = project.run(made, "flows.pipeline", "things", status=2)
     finally:
         (made / "params.yaml").write_text(before)
-    assert said.strip() == "error: params.yaml: models.things.train.learning_rte is not a known key; did you mean `learning_rate`?"
+    assert (
+        said.strip()
+        == "error: params.yaml: models.things.train.learning_rte is not a known key; did you mean `learning_rate`?"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The monitor's flow looks at what is served, says plainly when that is nothing, and shows a check as a person reads it."""
+"""The monitor's flow looks at what is served, says plainly when that is nothing, and shows a check as a person reads
+it.
+"""
 
 import pytest
 
@@ -9,7 +11,18 @@ from tasks.serve.routes import Table, Target, Task
 
 FIRST = Target("3", "ab" * 32, "sort@3", "http://127.0.0.1:1/v1", "kept")
 TABLE = Table(1, {"sort": Task({"champion": FIRST, "previous": FIRST}), "waiting": Task({"challenger": FIRST})})
-FOUND = Check(0.0, "sort", "3", "ab" * 32, 12, True, ("the spelling of requests has changed",), {"words": 1.0, "spelling": 4.25}, {"valid": 0.5}, "reports/monitor/sort/x.html")
+FOUND = Check(
+    0.0,
+    "sort",
+    "3",
+    "ab" * 32,
+    12,
+    True,
+    ("the spelling of requests has changed",),
+    {"words": 1.0, "spelling": 4.25},
+    {"valid": 0.5},
+    "reports/monitor/sort/x.html",
+)
 
 
 def test_every_champion_is_looked_at_and_a_challenger_is_not() -> None:
@@ -17,7 +30,9 @@ def test_every_champion_is_looked_at_and_a_challenger_is_not() -> None:
     assert monitor.champions(Table(), None) == {}
 
 
-@pytest.mark.parametrize(("table", "task", "words"), [(TABLE, "waiting", "there are: sort"), (Table(), "sort", "nothing is served yet")])
+@pytest.mark.parametrize(
+    ("table", "task", "words"), [(TABLE, "waiting", "there are: sort"), (Table(), "sort", "nothing is served yet")]
+)
 def test_a_task_without_a_champion_is_a_sentence(table: Table, task: str, words: str) -> None:
     with pytest.raises(AnnealError, match=words):
         monitor.champions(table, task)

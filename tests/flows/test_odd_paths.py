@@ -42,13 +42,24 @@ def test_a_source_may_have_any_name(small: Path) -> None:
     write_json(small / "params.yaml", {"bases": {}, "models": {}, "datasets": datasets})
     project.run(small, "dvc", "repro", *(f"ingest@{name}" for name in SOURCES))
     for name, source in SOURCES.items():
-        assert [row["text"] for row in read_jsonl(small / f"data/raw/{name}/rows.jsonl")] == ["The lamp is dark"], source
+        assert [row["text"] for row in read_jsonl(small / f"data/raw/{name}/rows.jsonl")] == ["The lamp is dark"], (
+            source
+        )
         assert json.loads((small / f"data/raw/{name}/manifest.json").read_text())["source"] == source
     assert not [*small.rglob("ran")]
 
 
 def test_a_row_may_be_called_anything_and_runs_nothing(small: Path) -> None:
-    names = ["a b; touch ran", "a$(touch ran)", "a`touch ran`", "a|touch ran", "a&&touch ran", "a\ntouch ran", "a>ran", "o'brien"]
+    names = [
+        "a b; touch ran",
+        "a$(touch ran)",
+        "a`touch ran`",
+        "a|touch ran",
+        "a&&touch ran",
+        "a\ntouch ran",
+        "a>ran",
+        "o'brien",
+    ]
     (small / "rows.csv").write_text(ROWS)
     datasets = {name: {"ingest": {"source": "rows.csv"}, "validate": {}, "prepare": {}} for name in names}
     write_json(small / "params.yaml", {"bases": {}, "models": {}, "datasets": datasets})

@@ -1,4 +1,6 @@
-"""README's way with data of one's own, followed to the letter: the rows it shows, a CSV of two columns, `make pipeline MODEL=mine`."""
+"""README's way with data of one's own, followed to the letter: the rows it shows, a CSV of two columns, `make
+pipeline MODEL=mine`.
+"""
 
 import csv
 import json
@@ -43,14 +45,19 @@ def mine(tmp_path: Path) -> Path:
     own = f"# Mine.\nbases:\n  smollm2: {base}\n\ndatasets: # rows\n\nmodels: # more rows\n\n"
     ports = project.free_ports()
     own += f"deploy: {{port: {ports['deploy']}, max_model_len: 512, kv_cache_gib: 1, min_agreement: 0.9}}\n"
-    own += f"servers: {{prefect_port: {ports['prefect_port']}, mlflow_port: {ports['mlflow_port']}}}\ngateway: {{port: {ports['gateway']}}}\n"
+    own += (
+        f"servers: {{prefect_port: {ports['prefect_port']}, mlflow_port: {ports['mlflow_port']}}}\ngateway: "
+        f"{{port: {ports['gateway']}}}\n"
+    )
     rows = added(own, rows_of_readme())
     shown = "{parent: smollm2, dataset: tickets}"
     assert shown in rows
     # The small base is random: it learns at rates that no real one would bear.
     write_text(folder / "params.yaml", rows.replace(shown, f"{shown[:-1]}, train: {json.dumps(tiny.TRAIN)}}}"))
     with (folder / "data/tickets.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["text", "intent"], *([f"{row['thing']}, {row['size']}", row["colour"]] for row in tiny.things(0, 120))])
+        csv.writer(file).writerows(
+            [["text", "intent"], *([f"{row['thing']}, {row['size']}", row["colour"]] for row in tiny.things(0, 120))]
+        )
     return folder
 
 
@@ -59,7 +66,9 @@ def test_the_rows_are_few_and_fit_into_the_shipped_file() -> None:
     assert len(lines) <= 8
     text = (project.ROOT / "params.yaml").read_text(encoding="utf-8")
     file = added(text, lines)
-    assert sum(1 for line in file.splitlines() if line not in text.splitlines()) == sum(line.startswith(" ") for line in lines)
+    assert sum(1 for line in file.splitlines() if line not in text.splitlines()) == sum(
+        line.startswith(" ") for line in lines
+    )
 
 
 @pytest.mark.slow

@@ -22,10 +22,14 @@ HOLD = """
 
 
 @pytest.mark.slow
-def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".anneal").mkdir()
-    first = subprocess.Popen([sys.executable, "-c", textwrap.dedent(HOLD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert first.stdout.readline() == "held\n"
     second = subprocess.Popen(
         [sys.executable, "-c", "from flows.pipeline import _only_one\nwith _only_one(): print('mine', flush=True)"],
@@ -51,10 +55,14 @@ def test_without_a_server_the_run_is_ephemeral(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize(("version", "error"), [("2.19.0", AnnealError), (None, TransientError)])
 @pytest.mark.slow
-def test_a_prefect_server_of_another_version_or_without_an_answer_is_refused(version: str | None, error: type, httpserver_at: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefect_server_of_another_version_or_without_an_answer_is_refused(
+    version: str | None, error: type, httpserver_at: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PREFECT_HOME", "unused")
     monkeypatch.setenv("PREFECT_API_URL", httpserver_at(version))
-    with pytest.raises(error, match=r"the Prefect server at http://127\.0\.0\.1:\d+/api (is version 2\.19\.0|does not answer)"):
+    with pytest.raises(
+        error, match=r"the Prefect server at http://127\.0\.0\.1:\d+/api (is version 2\.19\.0|does not answer)"
+    ):
         server.choose(Servers())
 
 

@@ -1,4 +1,6 @@
-"""The release step: a canary beside a champion, at once where nothing is to be compared, and nothing at all while something is not known."""
+"""The release step: a canary beside a champion, at once where nothing is to be compared, and nothing at all while
+something is not known.
+"""
 
 import subprocess
 import sys
@@ -60,7 +62,9 @@ def decisions() -> list[tuple[str, str, dict]]:
     return rows
 
 
-def test_the_first_version_is_promoted_at_once_and_nobody_asks_for_the_gateway(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_version_is_promoted_at_once_and_nobody_asks_for_the_gateway(
+    store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serving.world(tmp_path, monkeypatch, PORT) as made:
         made.version("one")
         made.serve("a")
@@ -77,13 +81,18 @@ def test_beside_a_champion_a_canary_opens_and_a_second_run_leaves_it_open(world:
     with serving.metrics(PORT + 2, {"text": "anneal_routes_revision 1.0\n"}):
         run = steps(world)
         assert run.release() and run.released[0].startswith("canary open: version 2 gets 20% of the traffic")
-        assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"} and registry.get(TASK, "2").tags["canary"] == "open"
+        assert (
+            registry.aliases(TASK) == {"champion": "1", "challenger": "2"}
+            and registry.get(TASK, "2").tags["canary"] == "open"
+        )
         again = steps(world)
         assert not again.release() and again.released == ("its canary is open; the reconciler promotes or rolls back",)
     assert [row[:2] for row in decisions()] == [("promote", "promoted"), ("canary", "opened")]
 
 
-@pytest.mark.parametrize("release, why", [({"canary": "off"}, "release.canary is off"), ({}, "no gateway runs, so there is no traffic")])
+@pytest.mark.parametrize(
+    "release, why", [({"canary": "off"}, "release.canary is off"), ({}, "no gateway runs, so there is no traffic")]
+)
 def test_where_there_is_nothing_to_compare_on_it_is_promoted_at_once(world: World, release: dict, why: str) -> None:
     run = steps(world, **release)
     assert run.release() and run.released[0].startswith(f"promoted at once: {why}")
@@ -91,15 +100,28 @@ def test_where_there_is_nothing_to_compare_on_it_is_promoted_at_once(world: Worl
 
 
 @pytest.mark.parametrize("word", ["RUNNING", "STARTING", "BACKOFF", "EXITED"])
-def test_a_gateway_that_is_being_restarted_is_not_no_gateway(world: World, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+def test_a_gateway_that_is_being_restarted_is_not_no_gateway(
+    world: World, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
     status(monkeypatch, word)
     with pytest.raises(TransientError, match="the gateway is starting and does not answer at http://127.0.0.1:19642"):
         steps(world).release()
     assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"} and len(decisions()) == 1
 
 
-@pytest.mark.parametrize("error", [Fault(6, "SHUTDOWN_STATE"), TimeoutError(), ConnectionResetError(), BadStatusLine(""), ProtocolError("", 500, "", {})])
-def test_a_supervisor_that_does_not_say_is_not_one_without_a_gateway(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        Fault(6, "SHUTDOWN_STATE"),
+        TimeoutError(),
+        ConnectionResetError(),
+        BadStatusLine(""),
+        ProtocolError("", 500, "", {}),
+    ],
+)
+def test_a_supervisor_that_does_not_say_is_not_one_without_a_gateway(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     monkeypatch.setattr(supervisor, "_proxy", lambda: SimpleNamespace(getProcessInfo=lambda _: _raise(error)))
     with pytest.raises(TransientError, match="the gateway is starting and does not answer"):
         steps(world).release()
@@ -107,7 +129,9 @@ def test_a_supervisor_that_does_not_say_is_not_one_without_a_gateway(world: Worl
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(), ConnectionRefusedError(), Fault(10, "BAD_NAME")])
-def test_without_a_supervisor_or_a_program_of_that_name_there_is_no_gateway(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_without_a_supervisor_or_a_program_of_that_name_there_is_no_gateway(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     monkeypatch.setattr(supervisor, "_proxy", lambda: SimpleNamespace(getProcessInfo=lambda _: _raise(error)))
     assert gateway.presence(world.params.gateway) is gateway.Presence.ABSENT
 
@@ -143,14 +167,18 @@ def test_a_gateway_that_comes_up_meanwhile_gets_the_canary(world: World, monkeyp
         thread.join()
 
 
-def test_where_others_keep_the_gateway_out_of_sight_a_canary_opens(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_others_keep_the_gateway_out_of_sight_a_canary_opens(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ANNEAL_SLOTS", "external")  # in containers the pipeline does not see the gateway's loopback
     run = steps(world)
     assert run.release() and run.released[0].startswith("canary open") and registry.aliases(TASK)["champion"] == "1"
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_registry_that_stumbles_once_stops_the_release_and_nothing_moves(world: World, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_a_registry_that_stumbles_once_stops_the_release_and_nothing_moves(
+    world: World, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
@@ -175,13 +203,19 @@ def test_a_version_that_the_gate_refused_meanwhile_is_refused(world: World) -> N
     registry.tag(registry.get(TASK, "2"), gate="refused", gate_reasons="✗ worse")
     with pytest.raises(AnnealError, match="things version 2 was refused by the gate"):
         run.release()
-    with serving.metrics(PORT + 2, {"text": "anneal_routes_revision 1.0\n"}), pytest.raises(AnnealError, match="refused by the gate, so it gets no canary"):
+    with (
+        serving.metrics(PORT + 2, {"text": "anneal_routes_revision 1.0\n"}),
+        pytest.raises(AnnealError, match="refused by the gate, so it gets no canary"),
+    ):
         steps(world).release()
     assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"}
 
 
 def test_it_waits_for_another_process_that_holds_the_lock(world: World) -> None:
-    hold = "import time\nfrom tasks.serve.reconcile.step import locked\nwith locked():\n    print('held', flush=True)\n    time.sleep(3600)"
+    hold = (
+        "import time\nfrom tasks.serve.reconcile.step import locked\nwith locked():\n    print('held', "
+        "flush=True)\n    time.sleep(3600)"
+    )
     holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True, env=_environment())
     try:
         assert holder.stdout.readline() == "held\n"

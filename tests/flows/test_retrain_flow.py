@@ -1,4 +1,6 @@
-"""One decision at a time, each written down; a yes harvests, runs the pipeline and is closed with what came of it, also when it is killed."""
+"""One decision at a time, each written down; a yes harvests, runs the pipeline and is closed with what came of it,
+also when it is killed.
+"""
 
 import subprocess
 import sys
@@ -22,9 +24,20 @@ from tests.flows.project import ROOT
 HOUR = 3600.0
 PARAMS = """
 bases: {m: {package: p, file: f, sha256: "%s", license: mit, card_name: m}}
-datasets: {tickets: {ingest: {source: data/seed/tickets, columns: [text, kind]}, validate: {}, prepare: {system: Sort., user: "{{ text }}", answer: [kind]}}}
+datasets:
+  tickets:
+    ingest: {source: data/seed/tickets, columns: [text, kind]}
+    validate: {}
+    prepare: {system: Sort., user: "{{ text }}", answer: [kind]}
 models:
-  sort: {parent: m, dataset: tickets, train: {}, predict: {}, evaluate: {labels: [kind], texts: []}, package: {title: t, datasets: [t]}, gate: {}}
+  sort:
+    parent: m
+    dataset: tickets
+    train: {}
+    predict: {}
+    evaluate: {labels: [kind], texts: []}
+    package: {title: t, datasets: [t]}
+    gate: {}
 retrain: {min_labelled: 2, cooldown: 24}
 """
 
@@ -34,7 +47,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project that serves version 1 of `sort`, and whose pipeline makes version 2 at once."""
     monkeypatch.chdir(tmp_path)
     write_text(Path("params.yaml"), PARAMS % ("a" * 64))
-    write_jsonl(Path("data/seed/tickets/first.jsonl"), [{"text": f"the {word} of {i} is late", "kind": kind} for i, (word, kind) in enumerate([("lamp", "a"), ("bill", "b")])])
+    write_jsonl(
+        Path("data/seed/tickets/first.jsonl"),
+        [
+            {"text": f"the {word} of {i} is late", "kind": kind}
+            for i, (word, kind) in enumerate([("lamp", "a"), ("bill", "b")])
+        ],
+    )
     serve("1")
     monkeypatch.setattr(pipeline, "run", lambda model: finish("2", ["champion"]))
     monkeypatch.setattr(retrain, "PATIENCE", 0.1)
@@ -48,7 +67,10 @@ def serve(version: str, canary: str = "off") -> None:
 
 
 def finish(version: str, aliases: list[str], held_back: bool = False) -> None:
-    write_json(Path("reports/sort/summary.json"), {"gate": {"passed": True, "held_back": held_back}, "registry": {"version": version, "aliases": aliases}})
+    write_json(
+        Path("reports/sort/summary.json"),
+        {"gate": {"passed": True, "held_back": held_back}, "registry": {"version": version, "aliases": aliases}},
+    )
 
 
 def label(count: int, first: int = 0) -> None:
@@ -58,8 +80,16 @@ def label(count: int, first: int = 0) -> None:
     with engine.begin() as connection:
         for i in range(first, first + count):
             asked = {"text": f"{words[i] * 4} is what {words[-i]} asked about {i * 77777}"}
-            connection.execute(database.requests.insert().values(id=f"r{i}", at=time.time(), task="sort", status=200, input=asked, output="{}"))
-            connection.execute(database.feedback.insert().values(at=time.time(), request_id=f"r{i}", key_id="k", correction={"kind": "ab"[i % 2]}))
+            connection.execute(
+                database.requests.insert().values(
+                    id=f"r{i}", at=time.time(), task="sort", status=200, input=asked, output="{}"
+                )
+            )
+            connection.execute(
+                database.feedback.insert().values(
+                    at=time.time(), request_id=f"r{i}", key_id="k", correction={"kind": "ab"[i % 2]}
+                )
+            )
     engine.dispose()
 
 
@@ -101,7 +131,10 @@ def test_a_yes_harvests_runs_the_pipeline_and_is_closed_with_what_came_of_it(hom
     assert "sort: 3 harvested" in said
     label(2, first=3)
     assert decide() == {"sort": "no retraining"}  # the cool-down
-    assert any(reason.startswith("✗ held back: the cool-down of 24 hours ends in 24.0 hours") for reason in rows("decisions")[-1]["reasons"])
+    assert any(
+        reason.startswith("✗ held back: the cool-down of 24 hours ends in 24.0 hours")
+        for reason in rows("decisions")[-1]["reasons"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +165,10 @@ def test_a_refusal_of_the_gate_is_an_outcome_and_a_failure_an_error(home, monkey
     command("retrain")
     with pytest.raises(AnnealError, match="line 3 is broken"):
         decide()
-    assert [row["outcome"] for row in rows("retrainings")] == ["refused by the gate: worse than the champion.", "failed: ingest@tickets: line 3 is broken."]
+    assert [row["outcome"] for row in rows("retrainings")] == [
+        "refused by the gate: worse than the champion.",
+        "failed: ingest@tickets: line 3 is broken.",
+    ]
 
 
 def test_a_command_is_carried_out_once_and_answered(home):
@@ -149,7 +185,10 @@ def test_a_pause_holds_until_it_is_resumed_also_what_is_asked_by_hand(home):
     decide()
     command("retrain")
     assert decide() == {"sort": "no retraining"}
-    assert [row["result"] for row in rows("commands")] == ["paused", "✓ asked for by hand (key admin); ✓ there are 2 new labelled rows; ✗ held back: retraining is paused"]
+    assert [row["result"] for row in rows("commands")] == [
+        "paused",
+        "✓ asked for by hand (key admin); ✓ there are 2 new labelled rows; ✗ held back: retraining is paused",
+    ]
     command("resume")
     assert decide() == {"sort": "promoted: version 2"}
 
@@ -179,8 +218,14 @@ def test_an_alarm_about_another_version_is_no_alarm(home):
     with engine.begin() as connection:
         connection.execute(database.checks.insert().values(version="1", **known))
     decide()
-    assert any("alarm about version 1 (new words); it waits for labels" in reason for reason in rows("decisions")[-1]["reasons"])
-    assert rows("decisions")[-1]["facts"]["figures"] == {"kind_accuracy": {"value": 0.5, "n": 40}, "valid": {"value": 0.9, "n": 9}}
+    assert any(
+        "alarm about version 1 (new words); it waits for labels" in reason
+        for reason in rows("decisions")[-1]["reasons"]
+    )
+    assert rows("decisions")[-1]["facts"]["figures"] == {
+        "kind_accuracy": {"value": 0.5, "n": 40},
+        "valid": {"value": 0.9, "n": 9},
+    }
     engine.dispose()
 
 
@@ -230,7 +275,11 @@ def test_an_old_no_is_forgotten_and_a_yes_and_the_first_are_not(home):
     engine = database.connect()
     with engine.begin() as connection:
         for day, verdict in enumerate(["no", "no", "yes", "no", "no"]):
-            connection.execute(database.decisions.insert().values(at=day * 24 * HOUR, task="sort", kind="retrain", verdict=verdict, reasons=[f"{day}"], facts={}))
+            connection.execute(
+                database.decisions.insert().values(
+                    at=day * 24 * HOUR, task="sort", kind="retrain", verdict=verdict, reasons=[f"{day}"], facts={}
+                )
+            )
     assert book.prune(engine, 1.5, 5 * 24 * HOUR) == 2
     assert [row["reasons"] for row in book.newest(engine)] == [["4"], ["2"], ["0"]]
     engine.dispose()
@@ -242,7 +291,11 @@ def test_the_book_shows_decisions_of_every_kind(home, capsys):
     engine = database.connect()
     with engine.begin() as connection:
         for kind, verdict in (("canary", "rolled_back"), ("retrain", "no")):
-            connection.execute(database.decisions.insert().values(at=0.0, task="sort", kind=kind, verdict=verdict, reasons=["a [b] | c"], facts={}))
+            connection.execute(
+                database.decisions.insert().values(
+                    at=0.0, task="sort", kind=kind, verdict=verdict, reasons=["a [b] | c"], facts={}
+                )
+            )
     book.show("sort")
     shown = capsys.readouterr().out
     assert shown.index("rolled_back") < shown.index(" no ") and "a [b] | c" in shown

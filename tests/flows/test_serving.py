@@ -1,4 +1,6 @@
-"""The real vLLM on a tiny model, under the real supervisor: deployed by the pipeline, swapped, killed, replaced, rolled back, stopped."""
+"""The real vLLM on a tiny model, under the real supervisor: deployed by the pipeline, swapped, killed, replaced,
+rolled back, stopped.
+"""
 
 import json
 import os
@@ -57,7 +59,10 @@ def traffic(folder: Path) -> Iterator[list[str]]:
                     wrong.append(f"cut: {text[-80:]}")
             except (httpx.HTTPError, KeyError, ValueError) as error:
                 wrong.append(repr(error))
-            time.sleep(2)  # what is tested beside it needs the processor too, and vLLM's processes spin for a second after each answer
+            time.sleep(
+                2
+                # what is tested beside it needs the processor too: vLLM's processes spin for a second after an answer
+            )
 
     threads = [threading.Thread(target=client) for _ in range(2)]
     for thread in threads:
@@ -72,12 +77,20 @@ def traffic(folder: Path) -> Iterator[list[str]]:
 
 
 def listeners(port: int) -> set[int]:
-    return {connection.pid for connection in psutil.net_connections("tcp") if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port}
+    return {
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    }
 
 
 def engines(folder: Path) -> set[int]:
     """The processes of this project's vLLM beside its API server."""
-    return {process.pid for process in psutil.process_iter(["name", "cwd"]) if process.info["cwd"] == str(folder) and "VLLM" in (process.info["name"] or "")}
+    return {
+        process.pid
+        for process in psutil.process_iter(["name", "cwd"])
+        if process.info["cwd"] == str(folder) and "VLLM" in (process.info["name"] or "")
+    }
 
 
 def test_the_pipeline_ends_with_a_champion_that_answers(served: Path) -> None:
@@ -93,12 +106,16 @@ def test_a_second_run_trains_registers_and_deploys_nothing(served: Path) -> None
     before, table = listeners(port), (served / ".anneal/serving/routes.json").read_text()
     project.run(served, "flows.pipeline", "things")
     states = {entry["name"]: entry["state"] for entry in summary(served)["stages"]}
-    assert {name: state for name, state in states.items() if name not in ("gate", "report")} == dict.fromkeys([name for name in states if name not in ("gate", "report")], "cached")
+    assert {name: state for name, state in states.items() if name not in ("gate", "report")} == dict.fromkeys(
+        [name for name in states if name not in ("gate", "report")], "cached"
+    )
     assert listeners(port) == before and (served / ".anneal/serving/routes.json").read_text() == table
 
 
 @pytest.mark.minutes
-def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_without_a_cut_stream(served: Path) -> None:
+def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_without_a_cut_stream(
+    served: Path,
+) -> None:
     port = project.ports(served).deploy
     (pid,) = listeners(port)
     project.change(served, models__things__train__seed=7)
@@ -107,7 +124,10 @@ def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_wi
         said = project.run(served, "flows.pipeline", "things")
         assert "promoted at once: no gateway runs" in said
         assert summary(served)["registry"] == {"name": "things", "version": "2", "aliases": ["champion"]}
-        assert {alias: target["version"] for alias, target in targets(served).items()} == {"champion": "2", "previous": "1"}
+        assert {alias: target["version"] for alias, target in targets(served).items()} == {
+            "champion": "2",
+            "previous": "1",
+        }
         said = project.run(served, "tasks.release", "rollback", "things")
     assert wrong == []
     assert "things is answered by version 1" in said and "@champion    things version 1" in said
@@ -164,14 +184,21 @@ def test_a_server_with_other_options_starts_beside_the_old_one_and_takes_over_wi
     with traffic(served) as wrong:
         project.run(served, "flows.pipeline", "things")
     assert wrong == []
-    assert summary(served)["endpoint"]["url"] == f"http://127.0.0.1:{ports.second}/v1" == targets(served)["champion"]["url"]
+    assert (
+        summary(served)["endpoint"]["url"]
+        == f"http://127.0.0.1:{ports.second}/v1"
+        == targets(served)["champion"]["url"]
+    )
     assert not listeners(ports.deploy) and listeners(ports.second)
     assert not (served / ".anneal/serving/a.json").exists()
 
 
 def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
     ports, before = project.ports(served), (served / "params.yaml").read_text()
-    with socket.create_server(("127.0.0.1", ports.prefect)), socket.create_server(("127.0.0.1", ports.mlflow)):  # one for each slot
+    with (
+        socket.create_server(("127.0.0.1", ports.prefect)),
+        socket.create_server(("127.0.0.1", ports.mlflow)),
+    ):  # one for each slot
         project.change(served, deploy__port=ports.prefect)
         try:
             said = project.run(served, "flows.pipeline", "things", status=1)
@@ -182,15 +209,27 @@ def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
 
 @pytest.mark.minutes
 def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and_rolled_back(served: Path) -> None:
-    """The whole loop: gateway, feedback, harvest, training, gate, canary, promotion, rollback, with every server of `make up`."""
+    """The whole loop: gateway, feedback, harvest, training, gate, canary, promotion, rollback, with every server of
+    `make up`.
+    """
     project.run(served, "tasks.serve.local", "up")
     ports = project.ports(served)
     prefect = f"http://127.0.0.1:{ports.prefect}"
-    assert httpx.get(f"{prefect}/ui-settings").json()["api_url"] == f"{prefect}/api"  # its pages ask this server, not one at Prefect's usual port
-    assert (served / ".anneal/prefect/prefect.db").exists()  # a database of its own: two servers on one run each other's schedules
+    assert (
+        httpx.get(f"{prefect}/ui-settings").json()["api_url"] == f"{prefect}/api"
+    )  # its pages ask this server, not one at Prefect's usual port
+    assert (
+        served / ".anneal/prefect/prefect.db"
+    ).exists()  # a database of its own: two servers on one run each other's schedules
     key = project.run(served, "tasks.serve.gateway.keys", "me").split()[-1]
-    door = httpx.Client(base_url=f"http://127.0.0.1:{ports.gateway}", headers={"Authorization": f"Bearer {key}"}, timeout=120)
-    fresh = [{**row, "thing": f"a {row['colour']} {word}"} for word in ("sofa", "violin", "ladder", "bucket", "carpet") for row in tiny.things(0, 4)]
+    door = httpx.Client(
+        base_url=f"http://127.0.0.1:{ports.gateway}", headers={"Authorization": f"Bearer {key}"}, timeout=120
+    )
+    fresh = [
+        {**row, "thing": f"a {row['colour']} {word}"}
+        for word in ("sofa", "violin", "ladder", "bucket", "carpet")
+        for row in tiny.things(0, 4)
+    ]
 
     def sort(row: dict) -> dict:
         found = door.post("/tasks/things", json={"input": {"thing": row["thing"], "size": row["size"]}})
@@ -198,7 +237,9 @@ def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and
 
     for row in fresh:
         correction = {column: row[column] for column in ("colour", "mood", "reply")}
-        door.post("/feedback", json={"request_id": sort(row)["request_id"], "correction": correction}).raise_for_status()
+        door.post(
+            "/feedback", json={"request_id": sort(row)["request_id"], "correction": correction}
+        ).raise_for_status()
     before = targets(served)["champion"]["version"]
     said = project.run(served, "flows.retrain", "things")
     assert "things: 20 harvested" in said and "things: canary: version" in said
@@ -207,7 +248,10 @@ def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and
     while targets(served)["champion"]["version"] == before:
         assert time.monotonic() < end, project.run(served, "tasks.retrain.book", "things")
         versions |= {sort(row)["version"] for row in fresh}
-    assert versions >= {before, targets(served)["champion"]["version"]} and targets(served)["previous"]["version"] == before
+    assert (
+        versions >= {before, targets(served)["champion"]["version"]}
+        and targets(served)["previous"]["version"] == before
+    )
     assert "promoted" in project.run(served, "tasks.retrain.book", "things")
     project.run(served, "tasks.release", "rollback", "things")
     assert sort(fresh[0])["version"] == before

@@ -30,7 +30,9 @@ GATE = Gate(minimum={"valid": 0.9}, compare_on="colour_accuracy")
 def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The files of a run whose model answers everything rightly and whose parent nothing."""
     with serving.world(tmp_path, monkeypatch, PORT) as made:
-        model = made.params.models[TASK].model_copy(update={"dataset": "toys", "gate": GATE, "evaluate": Evaluate(**tiny.EVALUATE)})
+        model = made.params.models[TASK].model_copy(
+            update={"dataset": "toys", "gate": GATE, "evaluate": Evaluate(**tiny.EVALUATE)}
+        )
         made.params = made.params.model_copy(update={"models": {TASK: model}})
         monkeypatch.setattr(flow_steps, "commit", lambda: "c" * 40)
         Path("params.yaml").write_text("models: {}\n")
@@ -38,11 +40,18 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         answered("predict", right=True)
         answered("baseline", right=False)
         reports = Path(f"reports/{TASK}")
-        evaluate(model.evaluate, Path("data/prepared/toys"), reports / "baseline", reports / "predict", reports / "evaluate")
+        evaluate(
+            model.evaluate, Path("data/prepared/toys"), reports / "baseline", reports / "predict", reports / "evaluate"
+        )
         adapter = Path(f"models/{TASK}/adapter")
         write_jsonl(adapter / "adapter_model.safetensors", [{"weights": "two"}])
         write_json(adapter / "format.json", {"system": "", "user": tiny.PREPARE.user, "answer": tiny.PREPARE.answer})
-        facts = {"artifact_sha256": "a" * 64, "base_sha256": BASE, "template_sha256": "t" * 64, "parts": {"adapter_model.safetensors": "p"}}
+        facts = {
+            "artifact_sha256": "a" * 64,
+            "base_sha256": BASE,
+            "template_sha256": "t" * 64,
+            "parts": {"adapter_model.safetensors": "p"},
+        }
         write_json(adapter / "artifact.json", facts)
         write_json(Path(f"models/{model.parent}/weights/source.json"), {"weights_sha256": BASE})
         yield made
@@ -51,7 +60,16 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 def answered(part: str, right: bool) -> None:
     rows = [json.loads(line) for line in Path("data/prepared/toys/test.jsonl").read_text().splitlines()]
     told = [
-        {**row, "expected": row["answer"], "text": row["answer"] if right else "?", "nll": 1.0 if right else 9.0, "tokens": 4, "token_ids": [1], "finished": True} for row in rows
+        {
+            **row,
+            "expected": row["answer"],
+            "text": row["answer"] if right else "?",
+            "nll": 1.0 if right else 9.0,
+            "tokens": 4,
+            "token_ids": [1],
+            "finished": True,
+        }
+        for row in rows
     ]
     write_jsonl(Path(f"reports/{TASK}/{part}/predictions.jsonl"), told)
 
@@ -66,7 +84,11 @@ def run(world: World) -> Steps:
 def test_a_model_that_passes_is_registered_once_with_its_verdict_as_challenger(world: World) -> None:
     made = run(world)
     assert made.verdict.passed and made.version.version == "1" and not made.held_back
-    assert (made.version.tags["gate"], made.version.tags["base_sha256"], made.version.tags["git_commit"]) == ("passed", BASE, "c" * 40)
+    assert (made.version.tags["gate"], made.version.tags["base_sha256"], made.version.tags["git_commit"]) == (
+        "passed",
+        BASE,
+        "c" * 40,
+    )
     assert registry.aliases(TASK) == {"challenger": "1"} and registry.has(made.version, "reference")
     assert not made.register() and len(registry.versions(TASK)) == 1
 
@@ -97,7 +119,9 @@ def test_a_gate_that_cannot_ask_for_the_champion_has_no_verdict(world: World, mo
 
 
 def test_a_version_is_deployed_once_and_challenges(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deploying, "_verify", lambda url, version, params: probe.Parity(4, 0.99, 0.98, 3))  # test_probe.py has the real one
+    monkeypatch.setattr(
+        deploying, "_verify", lambda url, version, params: probe.Parity(4, 0.99, 0.98, 3)
+    )  # test_probe.py has the real one
     made = run(world)
     stub = world.serve("a")
     assert made.deploy() and "things@1" in stub.adapters and registry.get(TASK, "1").tags["parity"] == "0.9900"

@@ -1,4 +1,6 @@
-"""Text answers and the shortest rows, by the real DVC: trained, measured, gated, packaged; nothing is asked again for a new measure."""
+"""Text answers and the shortest rows, by the real DVC: trained, measured, gated, packaged; nothing is asked again
+for a new measure.
+"""
 
 import json
 import os
@@ -18,7 +20,9 @@ from pathlib import Path
 from tasks import champion, params, registry
 registry.alias = lambda name, which: None
 model = params.load().models["things"]
-verdict = champion.judge("things", model, Path("models/tiny/weights"), Path("reports/things"), Path("models/things/adapter"))
+verdict = champion.judge(
+    "things", model, Path("models/tiny/weights"), Path("reports/things"), Path("models/things/adapter")
+)
 print(json.dumps([verdict.passed, list(verdict.reasons)]))
 """
 
@@ -26,7 +30,9 @@ print(json.dumps([verdict.passed, list(verdict.reasons)]))
 def judged(folder: Path) -> tuple[bool, list[str]]:
     """The gate's verdict and reasons where the registry has no champion."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", JUDGE], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", JUDGE], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return tuple(json.loads(done.stdout.splitlines()[-1]))
 
@@ -53,7 +59,10 @@ def minimal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_free_text_without_labels_is_measured_and_packaged(minimal: Path) -> None:
     metrics = measured(minimal)
     assert set(metrics["tuned"]) == {"valid", "exact_match", "reply_rouge_l", "perplexity"}
-    assert metrics["tuned"]["exact_match"] > metrics["parent"]["exact_match"] and metrics["tuned"]["perplexity"] < metrics["parent"]["perplexity"]
+    assert (
+        metrics["tuned"]["exact_match"] > metrics["parent"]["exact_match"]
+        and metrics["tuned"]["perplexity"] < metrics["parent"]["perplexity"]
+    )
     assert (minimal / "models/things/adapter/adapter_model.safetensors").exists()
     assert "# things" in (minimal / "model_cards/things.md").read_text()
     assert list((minimal / "reports/things/evaluate/confusion").iterdir()) == []
@@ -61,7 +70,11 @@ def test_free_text_without_labels_is_measured_and_packaged(minimal: Path) -> Non
 
 def test_the_gate_of_an_empty_section_compares_free_text_on_perplexity(minimal: Path) -> None:
     passed, reasons = judged(minimal)
-    assert passed and "✓ better than its parent on perplexity" in reasons[0] and "paired bootstrap p = 0.0001" in reasons[0]
+    assert (
+        passed
+        and "✓ better than its parent on perplexity" in reasons[0]
+        and "paired bootstrap p = 0.0001" in reasons[0]
+    )
 
 
 def test_a_second_repro_runs_nothing_though_plots_are_empty(minimal: Path) -> None:
@@ -77,13 +90,17 @@ def test_another_measure_asks_no_model_again(minimal: Path) -> None:
         shown = project.run(minimal, "dvc", "repro", "evaluate@things")
     finally:
         (minimal / "params.yaml").write_text(before)
-    assert [line.split("'")[1] for line in shown.splitlines() if line.startswith("Running stage")] == ["evaluate@things"]
+    assert [line.split("'")[1] for line in shown.splitlines() if line.startswith("Running stage")] == [
+        "evaluate@things"
+    ]
     assert "reply_rouge_l" not in measured(minimal)["tuned"]
 
 
 @pytest.mark.minutes
 def test_a_text_answer_that_is_a_label_has_accuracy(minimal: Path) -> None:
-    project.change(minimal, datasets__toys__prepare__answer="{{ colour }}", models__things__evaluate={"labels": ["colour"]})
+    project.change(
+        minimal, datasets__toys__prepare__answer="{{ colour }}", models__things__evaluate={"labels": ["colour"]}
+    )
     project.run(minimal, "dvc", "repro", "package@things")
     metrics = measured(minimal)
     assert set(metrics["tuned"]) == {"valid", "colour_accuracy", "colour_macro_f1", "perplexity"}

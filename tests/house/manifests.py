@@ -1,4 +1,6 @@
-"""The infra/ folder as its guards see it: the compose file, and what kustomize would make of a folder (the part of kustomize that ours use)."""
+"""The infra/ folder as its guards see it: the compose file, and what kustomize would make of a folder (the part of
+kustomize that ours use).
+"""
 
 import copy
 import functools
@@ -22,7 +24,9 @@ def compose() -> dict:
 
 
 def render(folder: Path) -> list[dict]:
-    """The manifests of the kustomization in `folder`. Names of generated ConfigMaps have no hash; a feature that is not known here is refused."""
+    """The manifests of the kustomization in `folder`. Names of generated ConfigMaps have no hash; a feature that is
+    not known here is refused.
+    """
     return copy.deepcopy(_rendered(folder))
 
 
@@ -41,7 +45,11 @@ def _rendered(folder: Path) -> list[dict]:
         for group in spec.get("labels", []):
             manifest["metadata"].setdefault("labels", {}).update(group["pairs"])
     for patch in spec.get("patches", []):
-        targets = [manifest for manifest in found if (manifest["kind"], manifest["metadata"]["name"]) == (patch["target"]["kind"], patch["target"]["name"])]
+        targets = [
+            manifest
+            for manifest in found
+            if (manifest["kind"], manifest["metadata"]["name"]) == (patch["target"]["kind"], patch["target"]["name"])
+        ]
         assert targets, f"{folder}: a patch for {patch['target']} finds nothing"
         for manifest in targets:
             _patch(manifest, yaml.safe_load(patch["patch"]))
@@ -71,7 +79,11 @@ def _patch(manifest: dict, operations: list[dict]) -> None:
 def job(values: dict | None = None) -> dict:
     """The Job that the training template makes with its defaults."""
     template = json.loads((BASE / "training-job.json").read_text(encoding="utf-8"))
-    defaults = {name: entry.get("default") for name, entry in template["variables"]["properties"].items()} | {"command": ["prefect", "flow-run", "execute"]} | (values or {})
+    defaults = (
+        {name: entry.get("default") for name, entry in template["variables"]["properties"].items()}
+        | {"command": ["prefect", "flow-run", "execute"]}
+        | (values or {})
+    )
 
     def filled(value: object) -> object:
         if isinstance(value, dict):

@@ -1,4 +1,6 @@
-"""The project as its guards see it: modules, what they import and read, and the rows of dvc.yaml with names filled in."""
+"""The project as its guards see it: modules, what they import and read, and the rows of dvc.yaml with names filled
+in.
+"""
 
 import ast
 import re
@@ -10,7 +12,12 @@ from pathlib import Path
 from tasks.stage import load_yaml
 
 ROOT = Path(__file__).parents[2]
-MADE = (".anneal", "data", "models", "reports")  # what the pipeline makes or reads is wired in dvc.yaml by path, not found in code
+MADE = (
+    ".anneal",
+    "data",
+    "models",
+    "reports",
+)  # what the pipeline makes or reads is wired in dvc.yaml by path, not found in code
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,11 @@ class Stage:
     @property
     def options(self) -> dict[str, str]:
         """`--name value` of the command, dashes as underscores."""
-        return {word.removeprefix("--").replace("-", "_"): value for word, value in zip(self.words, self.words[1:], strict=False) if word.startswith("--")}
+        return {
+            word.removeprefix("--").replace("-", "_"): value
+            for word, value in zip(self.words, self.words[1:], strict=False)
+            if word.startswith("--")
+        }
 
 
 def stages(root: Path) -> list[Stage]:
@@ -54,7 +65,11 @@ def _stage(name: str, key: str, table: str, spec: dict, values: dict) -> Stage:
         return tuple(_filled(next(iter(entry)) if isinstance(entry, dict) else entry, values) for entry in entries)
 
     section = values["item"].get(name, {})
-    texts = frozenset(value for value in section.values() if isinstance(value, str)) if isinstance(section, dict) else frozenset()
+    texts = (
+        frozenset(value for value in section.values() if isinstance(value, str))
+        if isinstance(section, dict)
+        else frozenset()
+    )
     words = tuple(shlex.split(_filled(spec["cmd"], values)))
     return Stage(name, key, table, words, paths("deps"), paths("outs", "metrics", "plots"), paths("params"), texts)
 
@@ -92,13 +107,19 @@ def imported(path: Path, module: str) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])]) if node.level else node.module
+            base = (
+                ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
+                if node.level
+                else node.module
+            )
             yield base, node.lineno
             yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
 
 
 def closure(root: Path, module: str) -> set[str]:
-    """The project's files that `python -m module` may import or name: code, the packages' __init__, and templates, as paths from `root`."""
+    """The project's files that `python -m module` may import or name: code, the packages' __init__, and templates,
+    as paths from `root`.
+    """
     packages = [folder.name for folder in root.iterdir() if (folder / "__init__.py").exists()]
     known = modules(root, *packages)
     start = f"{module}.__main__" if f"{module}.__main__" in known else module
@@ -109,23 +130,36 @@ def closure(root: Path, module: str) -> set[str]:
             continue
         found.add(name)
         waiting += [name.rpartition(".")[0], *(other for other, _ in imported(known[name], name))]
-        waiting += [other for other in _strings(known[name]) if "." in other]  # importlib.import_module("tasks.x"), [python, "-m", "tasks.x"]
+        waiting += [
+            other for other in _strings(known[name]) if "." in other
+        ]  # importlib.import_module("tasks.x"), [python, "-m", "tasks.x"]
         waiting += [f"{other}.__main__" for other in _strings(known[name]) if f"{other}.__main__" in known]
     files = {known[name] for name in found}
-    return {file.relative_to(root).as_posix() for file in files | {read for file in files for read in _files_named(root, file)}}
+    return {
+        file.relative_to(root).as_posix()
+        for file in files | {read for file in files for read in _files_named(root, file)}
+    }
 
 
 def _strings(path: Path) -> list[str]:
-    return [node.value for node in ast.walk(parse(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [
+        node.value for node in ast.walk(parse(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
 
 
 def _files_named(root: Path, path: Path) -> Iterator[Path]:
-    """Files of the project that `path` names as a string or as parts joined by `/`: from the top, or from its own folder when it asks for `__file__`.
+    """Files of the project that `path` names as a string or as parts joined by `/`: from the top, or from its own
+    folder when it asks for `__file__`.
 
-    A bare name is looked for beside the module only: `out / "README.md"` writes one, and means no file of the top folder.
+    A bare name is looked for beside the module only: `out / "README.md"` writes one, and means no file of the top
+    folder.
     """
     tree = parse(path)
-    joined = ["/".join(_parts(node)) for node in ast.walk(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)]
+    joined = [
+        "/".join(_parts(node))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+    ]
     beside = any(isinstance(node, ast.Name) and node.id == "__file__" for node in ast.walk(tree))
     for text in (*_strings(path), *joined):
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", text):

@@ -1,4 +1,6 @@
-"""Each script of bench/ starts as its first lines say: `python bench/X.py` from the project's folder, with nothing set."""
+"""Each script of bench/ starts as its first lines say: `python bench/X.py` from the project's folder, with nothing
+set.
+"""
 
 import ast
 import subprocess
@@ -29,7 +31,9 @@ def scripts(root: Path) -> list[Path]:
 
 
 def unfindable(root: Path) -> list[str]:
-    """Scripts that import the project's code before they say where it is, and those whose first lines give another command."""
+    """Scripts that import the project's code before they say where it is, and those whose first lines give another
+    command.
+    """
     wrong = []
     for script in scripts(root):
         tree, path = parse(script), script.relative_to(root).as_posix()
@@ -49,14 +53,20 @@ def test_each_script_finds_the_project() -> None:
 @pytest.mark.slow
 def test_each_script_starts() -> None:
     paths = [script.relative_to(ROOT).as_posix() for script in scripts(ROOT)]
-    done = subprocess.run([sys.executable, "-c", START, *paths], cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", START, *paths], cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0 and len(paths) >= 9, done.stderr
 
 
 def test_a_script_that_cannot_be_started_is_caught(tmp_path: Path) -> None:
     (tmp_path / "bench").mkdir()
-    (tmp_path / "bench/early.py").write_text(f'"""`python bench/early.py`"""\nimport sys\nfrom tasks import files\n{LINE}\n{MAIN}')
-    (tmp_path / "bench/late.py").write_text('"""`python -m bench.late`"""\n\ndef main():\n    import tasks.files\n' + MAIN)
+    (tmp_path / "bench/early.py").write_text(
+        f'"""`python bench/early.py`"""\nimport sys\nfrom tasks import files\n{LINE}\n{MAIN}'
+    )
+    (tmp_path / "bench/late.py").write_text(
+        '"""`python -m bench.late`"""\n\ndef main():\n    import tasks.files\n' + MAIN
+    )
     assert [line.split()[0] for line in unfindable(tmp_path)] == [
         "bench/early.py:3",
         "bench/late.py:4",

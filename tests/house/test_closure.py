@@ -1,4 +1,6 @@
-"""DVC does not follow imports, so `deps` in dvc.yaml name every file of the project that a stage runs, and none that it does not."""
+"""DVC does not follow imports, so `deps` in dvc.yaml name every file of the project that a stage runs, and none that
+it does not.
+"""
 
 from pathlib import Path
 
@@ -33,11 +35,18 @@ def needless(root: Path) -> list[str]:
 
 
 def hashes_bytecode(root: Path) -> list[str]:
-    """Folders of code among the deps when `.dvcignore` lets __pycache__ in: DVC would hash bytecode, and a second start would look like a change."""
+    """Folders of code among the deps when `.dvcignore` lets __pycache__ in: DVC would hash bytecode, and a second
+    start would look like a change.
+    """
     ignored = (root / ".dvcignore").read_text().split() if (root / ".dvcignore").exists() else []
     if {"__pycache__", "__pycache__/", "*.pyc", "**/__pycache__"} & set(ignored):
         return []
-    folders = {(stage.name, dep) for stage in stages(root) for dep in stage.deps if Path(dep).parts[0] in CODE and (root / dep).is_dir()}
+    folders = {
+        (stage.name, dep)
+        for stage in stages(root)
+        for dep in stage.deps
+        if Path(dep).parts[0] in CODE and (root / dep).is_dir()
+    }
     return [f"{name}: {dep} is a folder, and .dvcignore does not name __pycache__" for name, dep in sorted(folders)]
 
 
@@ -64,7 +73,10 @@ FAKE = {
     "tasks/__init__.py": "",
     "tasks/train/__init__.py": "",
     "tasks/train/__main__.py": "from tasks.train import fit\nTEMPLATE = 'cards/card.jinja'\nOUT = out / 'README.md'\n",
-    "tasks/train/fit.py": "from pathlib import Path\n\ndef go():\n    from tasks import lora\n    from .. import optim\n    return Path('cards') / 'row.jinja'\n",
+    "tasks/train/fit.py": (
+        "from pathlib import Path\n\ndef go():\n    from tasks import lora\n    from .. import "
+        "optim\n    return Path('cards') / 'row.jinja'\n"
+    ),
     "tasks/lora.py": "import json\n",
     "tasks/optim.py": "import importlib\nlate = importlib.import_module('tasks.late')\n",
     "tasks/late.py": "",
@@ -73,12 +85,28 @@ FAKE = {
     "cards/card.jinja": "",
     "cards/row.jinja": "",
 }
-DEPS = ["tasks/__init__.py", "tasks/late.py", "tasks/lora.py", "tasks/optim.py", "tasks/train", "cards/card.jinja", "cards/row.jinja", "models/tiny"]
+DEPS = [
+    "tasks/__init__.py",
+    "tasks/late.py",
+    "tasks/lora.py",
+    "tasks/optim.py",
+    "tasks/train",
+    "cards/card.jinja",
+    "cards/row.jinja",
+    "models/tiny",
+]
 
 
 def _fake(root: Path, deps: list[str], ignore: str = "__pycache__\n") -> Path:
     listed = "".join(f"\n        - {dep}" for dep in deps)
-    files = {**FAKE, ".dvcignore": ignore, "dvc.yaml": f"stages:\n  train:\n    foreach: ${{models}}\n    do:\n      cmd: python -m tasks.train ${{key}}\n      deps:{listed}\n"}
+    files = {
+        **FAKE,
+        ".dvcignore": ignore,
+        "dvc.yaml": (
+            f"stages:\n  train:\n    foreach: ${{models}}\n    do:\n      cmd: python -m tasks.train "
+            f"${{key}}\n      deps:{listed}\n"
+        ),
+    }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -99,7 +127,9 @@ def test_each_missing_dep_is_caught(tmp_path: Path) -> None:
 
 
 def test_a_needless_dep_is_caught(tmp_path: Path) -> None:
-    assert needless(_fake(tmp_path, [*DEPS, "tasks/other.py"])) == ["train: deps list tasks/other.py, which it does not import"]
+    assert needless(_fake(tmp_path, [*DEPS, "tasks/other.py"])) == [
+        "train: deps list tasks/other.py, which it does not import"
+    ]
 
 
 def test_an_unused_module_in_a_folder_is_caught(tmp_path: Path) -> None:
@@ -109,4 +139,6 @@ def test_an_unused_module_in_a_folder_is_caught(tmp_path: Path) -> None:
 
 
 def test_hashed_bytecode_is_caught(tmp_path: Path) -> None:
-    assert hashes_bytecode(_fake(tmp_path, DEPS, ignore=".venv\n")) == ["train: tasks/train is a folder, and .dvcignore does not name __pycache__"]
+    assert hashes_bytecode(_fake(tmp_path, DEPS, ignore=".venv\n")) == [
+        "train: tasks/train is a folder, and .dvcignore does not name __pycache__"
+    ]

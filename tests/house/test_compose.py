@@ -1,4 +1,6 @@
-"""The compose file and what it shares with Kubernetes: valid, hardened, pinned, no secrets, ports of params.yaml, files that exist, settings that are documented."""
+"""The compose file and what it shares with Kubernetes: valid, hardened, pinned, no secrets, ports of params.yaml,
+files that exist, settings that are documented.
+"""
 
 import ast
 import copy
@@ -19,7 +21,12 @@ from tests.house.project import ROOT, modules, parse
 Found = Iterator[str]
 OPERATIONS = ROOT / "docs/operations.md"
 DONE = {"bucket", "workspace"}  # these end when they have done their work
-UNASKED = {"reconciler", "schedules-cpu", "schedules-gpu", "prometheus"}  # no clients; Docker starts them again when they end
+UNASKED = {
+    "reconciler",
+    "schedules-cpu",
+    "schedules-gpu",
+    "prometheus",
+}  # no clients; Docker starts them again when they end
 SECRET = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|TOKEN")
 OWN = re.compile(r"^(ANNEAL|MLFLOW|PREFECT|VLLM)_\w+$")
 
@@ -29,11 +36,18 @@ def is_not_hardened(file: dict) -> Found:
     for name, service in file["services"].items():
         if not re.fullmatch(r"[1-9]\d*:[1-9]\d*", service.get("user", "")):
             yield f"{name}: runs as root"
-        if service.get("cap_drop") != ["ALL"] or service.get("security_opt") != ["no-new-privileges:true"] or service.get("read_only") is not True or "privileged" in service:
+        if (
+            service.get("cap_drop") != ["ALL"]
+            or service.get("security_opt") != ["no-new-privileges:true"]
+            or service.get("read_only") is not True
+            or "privileged" in service
+        ):
             yield f"{name}: is not hardened"
         if not {"cpus", "memory"} <= service.get("deploy", {}).get("resources", {}).get("limits", {}).keys():
             yield f"{name}: has no limits"
-        if service["image"].startswith("anneal:") and not any(place.startswith("/tmp:") and "exec" in place for place in service.get("tmpfs", [])):
+        if service["image"].startswith("anneal:") and not any(
+            place.startswith("/tmp:") and "exec" in place for place in service.get("tmpfs", [])
+        ):
             yield f"{name}: Docker's /tmp is noexec, and Triton runs what it compiles there"
         if name not in DONE | UNASKED and "healthcheck" not in service:
             yield f"{name}: has no health check"
@@ -42,7 +56,9 @@ def is_not_hardened(file: dict) -> Found:
 def is_not_pinned(file: dict) -> Found:
     """An image that may be another tomorrow."""
     yield from (
-        f"{name}: {service['image']}" for name, service in file["services"].items() if not re.fullmatch(r"[\w./-]+:(v?\d[\w.-]*|\$\{ANNEAL_VERSION:\?.*\})", service["image"])
+        f"{name}: {service['image']}"
+        for name, service in file["services"].items()
+        if not re.fullmatch(r"[\w./-]+:(v?\d[\w.-]*|\$\{ANNEAL_VERSION:\?.*\})", service["image"])
     )
 
 
@@ -57,10 +73,20 @@ def tells_a_secret(file: dict) -> Found:
 def is_exposed(file: dict) -> Found:
     """A port beyond loopback, or vLLM outside its inner network."""
     for name, service in file["services"].items():
-        yield from (f"{name}: {port} is open to others" for port in service.get("ports", []) if not port.startswith("127.0.0.1:"))
-        if name.startswith("vllm") and (set(service["networks"]) != {"models"} or "ports" in service or "network_mode" in service):
+        yield from (
+            f"{name}: {port} is open to others"
+            for port in service.get("ports", [])
+            if not port.startswith("127.0.0.1:")
+        )
+        if name.startswith("vllm") and (
+            set(service["networks"]) != {"models"} or "ports" in service or "network_mode" in service
+        ):
             yield f"{name}: is reached from outside the network of its clients"
-        if set(service.get("networks", [])) & {"models"} and name.partition("-")[0] not in ("vllm", "gateway", "schedules"):
+        if set(service.get("networks", [])) & {"models"} and name.partition("-")[0] not in (
+            "vllm",
+            "gateway",
+            "schedules",
+        ):
             yield f"{name}: may ask vLLM"
     if not all(file["networks"][name].get("internal") for name in ("models", "data")):
         yield "an inner network has a way out"
@@ -108,25 +134,44 @@ def test_compose_fits_its_schema() -> None:
 
 def test_every_setting_of_compose_is_in_its_example() -> None:
     asked = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text(encoding="utf-8")))
-    offered = dict(line.split("=", 1) for line in (COMPOSE.parent / "env.example").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
+    offered = dict(
+        line.split("=", 1)
+        for line in (COMPOSE.parent / "env.example").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    )
     assert offered.keys() == asked
-    assert not {name for name, value in offered.items() if SECRET.search(name) and value}, "the example gives no secrets away"
+    assert not {name for name, value in offered.items() if SECRET.search(name) and value}, (
+        "the example gives no secrets away"
+    )
     assert ".env" in (COMPOSE.parent / ".gitignore").read_text().split()
 
 
 def test_every_file_that_is_mounted_exists() -> None:
     volumes = [volume for service in compose()["services"].values() for volume in service.get("volumes", [])]
-    mounted = [COMPOSE.parent / volume.partition(":")[0] for volume in volumes if isinstance(volume, str) and volume.startswith(".")]
+    mounted = [
+        COMPOSE.parent / volume.partition(":")[0]
+        for volume in volumes
+        if isinstance(volume, str) and volume.startswith(".")
+    ]
     specs = {path.parent: yaml.safe_load(path.read_text()) for path in (INFRA / "k8s").rglob("kustomization.yaml")}
-    generated = [folder / name for folder, spec in specs.items() for made in spec.get("configMapGenerator", []) for name in made["files"]]
+    generated = [
+        folder / name
+        for folder, spec in specs.items()
+        for made in spec.get("configMapGenerator", [])
+        for name in made["files"]
+    ]
     missing = [str(place) for place in [*mounted, *generated] if not place.exists()]
     assert mounted and generated and not missing, missing
 
 
 def commands() -> Iterator[list[str]]:
     """Every command line of our image, in compose and Kubernetes."""
-    yield from (service["command"] for service in compose()["services"].values() if service["image"].startswith("anneal:"))
-    yield from (container["command"] for _, container in containers(render(BASE)) if container["image"].startswith("anneal:"))
+    yield from (
+        service["command"] for service in compose()["services"].values() if service["image"].startswith("anneal:")
+    )
+    yield from (
+        container["command"] for _, container in containers(render(BASE)) if container["image"].startswith("anneal:")
+    )
 
 
 def test_every_command_starts_something_that_exists() -> None:
@@ -146,7 +191,11 @@ def test_ports_and_addresses_are_those_of_params() -> None:
         "mlflow": {params.servers.mlflow_port},
     }
     manifests = render(BASE)
-    services = {manifest["metadata"]["name"]: {port["port"] for port in manifest["spec"]["ports"]} for manifest in manifests if manifest["kind"] == "Service"}
+    services = {
+        manifest["metadata"]["name"]: {port["port"] for port in manifest["spec"]["ports"]}
+        for manifest in manifests
+        if manifest["kind"] == "Service"
+    }
     assert {name: services[name] for name in ours} == ours
     published = {port.split(":")[1] for service in compose()["services"].values() for port in service.get("ports", [])}
     assert {str(port) for name, ports in ours.items() for port in ports if name != "vllm"} <= published
@@ -159,14 +208,20 @@ def test_ports_and_addresses_are_those_of_params() -> None:
 def test_the_gateway_is_given_the_time_that_it_gives_its_answers() -> None:
     source = (ROOT / "tasks/serve/gateway/__main__.py").read_text(encoding="utf-8")
     grace = int(re.search(r"^GRACE = (\d+)", source, re.MULTILINE)[1])  # read, not imported: FastAPI takes seconds
-    spec = next(manifest["spec"]["template"]["spec"] for manifest in render(BASE) if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == "gateway")
+    spec = next(
+        manifest["spec"]["template"]["spec"]
+        for manifest in render(BASE)
+        if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == "gateway"
+    )
     pause = int(spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
     assert spec["terminationGracePeriodSeconds"] >= pause + grace + 10
     assert int(compose()["services"]["gateway"]["stop_grace_period"].removesuffix("s")) >= grace + 10
 
 
 def test_the_training_job_uses_the_image_of_the_others() -> None:
-    tags = {image["name"]: image["newTag"] for image in yaml.safe_load((BASE / "kustomization.yaml").read_text())["images"]}
+    tags = {
+        image["name"]: image["newTag"] for image in yaml.safe_load((BASE / "kustomization.yaml").read_text())["images"]
+    }
     assert job()["spec"]["template"]["spec"]["containers"][0]["image"] == f"anneal:{tags['anneal']}"
 
 
@@ -177,7 +232,11 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
 
 def variables(tree: ast.Module) -> set[str]:
     """The variables of our tools that a module reads from or gives to the environment by name."""
-    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and OWN.match(node.value)}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and OWN.match(node.value)
+    }
 
 
 def documented() -> set[str]:
@@ -186,7 +245,19 @@ def documented() -> set[str]:
 
 
 def test_every_variable_that_the_code_reads_is_documented() -> None:
-    used = {name for package in ("tasks", "flows") for file in modules(ROOT, package).values() for name in variables(parse(file))}
-    given = {entry["name"] for _, container in containers(render(BASE)) for entry in container.get("env", []) if container["image"].startswith("anneal:")}
-    assert used and not (missing := sorted((used | {name for name in given if OWN.match(name)}) - documented())), missing
+    used = {
+        name
+        for package in ("tasks", "flows")
+        for file in modules(ROOT, package).values()
+        for name in variables(parse(file))
+    }
+    given = {
+        entry["name"]
+        for _, container in containers(render(BASE))
+        for entry in container.get("env", [])
+        if container["image"].startswith("anneal:")
+    }
+    assert used and not (missing := sorted((used | {name for name in given if OWN.match(name)}) - documented())), (
+        missing
+    )
     assert variables(ast.parse('import os\nos.environ.get("ANNEAL_PLANTED")')) - documented() == {"ANNEAL_PLANTED"}

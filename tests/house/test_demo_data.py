@@ -1,4 +1,6 @@
-"""The tickets of the drift demo are a real shift: the seed's labels and manners, another mix, and words the seed has never used."""
+"""The tickets of the drift demo are a real shift: the seed's labels and manners, another mix, and words the seed has
+never used.
+"""
 
 import json
 import re
@@ -22,20 +24,33 @@ LENGTH = (0.75, 1.33)  # the mean body, as a multiple of the seed's: the shift i
 @cache
 def current() -> Rows:
     """The rows about the new product line."""
-    return [json.loads(line) for line in (ROOT / "data/demo/current_tickets.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line) for line in (ROOT / "data/demo/current_tickets.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def off_schema(rows: Rows) -> list[str]:
     """Rows with other columns than the seed's, an empty or untrimmed text, or an id of another form."""
     found = [f"{row.get('id')}: columns {', '.join(row)}" for row in rows if tuple(row) != COLUMNS]
-    found += [f"{row.get('id')}: {name} is empty or untrimmed" for row in rows for name, text in row.items() if not text or text != text.strip()]
-    return found + [f"{row['id']}: an id is FC- and four digits" for row in rows if not re.fullmatch(r"FC-\d{4}", row.get("id", ""))]
+    found += [
+        f"{row.get('id')}: {name} is empty or untrimmed"
+        for row in rows
+        for name, text in row.items()
+        if not text or text != text.strip()
+    ]
+    return found + [
+        f"{row['id']}: an id is FC- and four digits" for row in rows if not re.fullmatch(r"FC-\d{4}", row.get("id", ""))
+    ]
 
 
 def off_mix(rows: Rows) -> list[str]:
     """Categories with another share than the shift is written to have."""
     counts = Counter(row["category"] for row in rows)
-    return [f"{name}: {counts[name] / len(rows):.1%}" for name, (low, high) in SHARES.items() if not low <= counts[name] / len(rows) <= high]
+    return [
+        f"{name}: {counts[name] / len(rows):.1%}"
+        for name, (low, high) in SHARES.items()
+        if not low <= counts[name] / len(rows) <= high
+    ]
 
 
 def vocabulary(row: dict) -> list[str]:
@@ -52,13 +67,19 @@ def shared_runs(rows: Rows, others: Rows = ()) -> list[str]:
             for start in range(len(text) - RUN + 1):
                 seen[tuple(text[start : start + RUN])].add(row["id"])
     ours = {row["id"] for row in rows}
-    return sorted(f"{' and '.join(sorted(ids))}: {' '.join(run)}" for run, ids in seen.items() if len(ids) > 1 and ids & ours)
+    return sorted(
+        f"{' and '.join(sorted(ids))}: {' '.join(run)}" for run, ids in seen.items() if len(ids) > 1 and ids & ours
+    )
 
 
 def too_few_new_words(rows: Rows, others: Rows) -> list[str]:
-    """A sentence when fewer than NEW_WORDS words are new against `others`; a word counts when several tickets use it."""
+    """A sentence when fewer than NEW_WORDS words are new against `others`; a word counts when several tickets use
+    it.
+    """
     known = {word for row in others for word in vocabulary(row)}
-    tickets_with = Counter(word for row in rows for word in set(vocabulary(row)) - known if len(word) > 2 and word.isalpha())
+    tickets_with = Counter(
+        word for row in rows for word in set(vocabulary(row)) - known if len(word) > 2 and word.isalpha()
+    )
     new = sorted(word for word, count in tickets_with.items() if count >= TICKETS_WITH_NEW_WORD)
     return [] if len(new) >= NEW_WORDS else [f"only {len(new)} new words: {', '.join(new)}"]
 
@@ -100,8 +121,15 @@ def test_the_tickets_against_the_seed(rule: Callable) -> None:
 
 
 REPLY = "We have looked at your inverter from here and will write again as soon as an engineer knows more."
-MIX = [("technical", "device_fault")] * 13 + [("billing", "plan_change")] * 5 + [("shipping", "delivery_status"), ("refund", "refund_status")]
-SOUND = [dict(zip(COLUMNS, (f"FC-{i:04d}", "Hello", f"Ticket {i}", *pair, "low", REPLY), strict=True)) for i, pair in enumerate(MIX)]
+MIX = (
+    [("technical", "device_fault")] * 13
+    + [("billing", "plan_change")] * 5
+    + [("shipping", "delivery_status"), ("refund", "refund_status")]
+)
+SOUND = [
+    dict(zip(COLUMNS, (f"FC-{i:04d}", "Hello", f"Ticket {i}", *pair, "low", REPLY), strict=True))
+    for i, pair in enumerate(MIX)
+]
 OLD = [{"id": "FT-0001", "subject": "Lamp", "body": "Seven words that only the seed uses."}]
 PLANTED = [
     (off_schema, {"reply": " "}),

@@ -43,8 +43,22 @@ def test_marked():
 def test_what_only_slow_tests_may_do_is_seen(tmp_path: Path) -> None:
     (tmp_path / "test_planted.py").write_text(PLANTED)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    words += ["-o", "addopts=", "-o", "markers=slow", "-m", "not slow", "--rootdir", str(tmp_path), str(tmp_path / "test_planted.py")]
+    words += [
+        "-o",
+        "addopts=",
+        "-o",
+        "markers=slow",
+        "-m",
+        "not slow",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path / "test_planted.py"),
+    ]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert "4 passed, 1 deselected, 3 errors" in done.stdout, done.stdout + done.stderr
-    for name, effect in (("process", "starts a process (subprocess.Popen)"), ("server", "listens on a socket"), ("training", "loads torch")):
+    for name, effect in (
+        ("process", "starts a process (subprocess.Popen)"),
+        ("server", "listens on a socket"),
+        ("training", "loads torch"),
+    ):
         assert f"test_planted.py::test_{name} {effect}: mark it slow, or make it lighter" in done.stdout

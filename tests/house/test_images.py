@@ -61,7 +61,9 @@ def test_versions_in_the_image_file_are_those_of_the_lock_file() -> None:
     lock = (INFRA / "requirements/cpu.lock").read_text(encoding="utf-8")
     pinned = re.findall(r"\b([a-z]+)(?:\[\w+\])?==([\d.]+)", FILE.read_text(encoding="utf-8"))
     assert {"mlflow", "psycopg"} <= {name for name, _ in pinned}
-    assert [(name, version) for name, version in pinned if f"\n{name}==" in lock and f"\n{name}=={version}\n" not in lock] == []
+    assert [
+        (name, version) for name, version in pinned if f"\n{name}==" in lock and f"\n{name}=={version}\n" not in lock
+    ] == []
 
 
 def test_the_image_file_passes_the_linter(tmp_path: Path) -> None:
@@ -77,7 +79,10 @@ def test_addresses_change_two_values_and_keep_the_rest(tmp_path: Path) -> None:
     program("addresses").readdress(copy)
     before, after = load(ROOT / "params.yaml"), load(copy)
     assert (after.gateway.host, after.deploy.host) == ("0.0.0.0", "vllm")
-    same = {"gateway": after.gateway.model_copy(update={"host": before.gateway.host}), "deploy": after.deploy.model_copy(update={"host": before.deploy.host})}
+    same = {
+        "gateway": after.gateway.model_copy(update={"host": before.gateway.host}),
+        "deploy": after.deploy.model_copy(update={"host": before.deploy.host}),
+    }
     assert after.model_copy(update=same) == before
     assert copy.read_text().count("#") == (ROOT / "params.yaml").read_text().count("#")
 
@@ -90,9 +95,14 @@ def test_the_workspace_gets_the_image_and_keeps_what_was_harvested(tmp_path: Pat
     (volume / "data/harvested.jsonl").write_text("kept")
     env = {**os.environ, "ANNEAL_REVISION": "abc123", "GIT_CONFIG_GLOBAL": os.devnull}
     for _ in range(2):
-        subprocess.run([str(IMAGES / "workspace.sh"), str(image), str(volume)], check=True, env=env, capture_output=True)
+        subprocess.run(
+            [str(IMAGES / "workspace.sh"), str(image), str(volume)], check=True, env=env, capture_output=True
+        )
     assert (volume / "tasks/x.py").read_text() == "new" and (volume / "data/harvested.jsonl").read_text() == "kept"
-    assert subprocess.run(["git", "log", "-1", "--format=%s"], cwd=volume, capture_output=True, text=True).stdout == "image built from abc123\n"
+    assert (
+        subprocess.run(["git", "log", "-1", "--format=%s"], cwd=volume, capture_output=True, text=True).stdout
+        == "image built from abc123\n"
+    )
 
 
 def test_the_bucket_is_made_once_and_a_refusal_is_no_missing_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +141,19 @@ def slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def ask(folder: Path, **values: object) -> None:
     """Ask for a server of slot a."""
-    (folder / "a.json").write_text(json.dumps({"weights": "base", "host": "127.0.0.1", "port": 19500, "options": {}, "merged": {}, "adapters": {}, **values}))
+    (folder / "a.json").write_text(
+        json.dumps(
+            {
+                "weights": "base",
+                "host": "127.0.0.1",
+                "port": 19500,
+                "options": {},
+                "merged": {},
+                "adapters": {},
+                **values,
+            }
+        )
+    )
 
 
 def test_a_slot_follows_its_state_file(slots: SimpleNamespace, tmp_path: Path) -> None:
@@ -175,7 +197,9 @@ def test_the_keeper_ends_its_servers_and_shows_that_it_lives(tmp_path: Path) -> 
     pids = tmp_path / "pids"
     for folder in (".anneal/serving", "tasks"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "tasks/serve.py").write_text(f"import os, time\nopen({str(pids)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n")
+    (tmp_path / "tasks/serve.py").write_text(
+        f"import os, time\nopen({str(pids)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
+    )
     ask(tmp_path / ".anneal/serving")
     start = {"cwd": tmp_path, "env": {**os.environ, "TMPDIR": str(tmp_path)}}
     question = [sys.executable, str(IMAGES / "slots.py"), "alive"]

@@ -1,4 +1,6 @@
-"""Imports point one way: flows → tasks, no stage into another, Prefect and DVC only in flows. The rules are in pyproject.toml."""
+"""Imports point one way: flows → tasks, no stage into another, Prefect and DVC only in flows. The rules are in
+pyproject.toml.
+"""
 
 import ast
 import re
@@ -14,9 +16,28 @@ from tests.house.project import ROOT, closure, imported, modules, parse
 ORCHESTRATORS = {"prefect", "dvc"}
 GATEWAY_NEEDS = sorted(
     [
-        *(f"tasks/{name}.py" for name in ("answer", "clean", "contract", "database", "errors", "files", "messages", "special", "template")),
+        *(
+            f"tasks/{name}.py"
+            for name in (
+                "answer",
+                "clean",
+                "contract",
+                "database",
+                "errors",
+                "files",
+                "messages",
+                "special",
+                "template",
+            )
+        ),
         *("tasks/environment.py", "tasks/section.py", "tasks/stage.py"),  # of the line that makes keys
-        *("tasks/monitor/params.py", "tasks/retrain/params.py", "tasks/retrain/pause.py", "tasks/serve/params.py", "tasks/serve/routes.py"),
+        *(
+            "tasks/monitor/params.py",
+            "tasks/retrain/params.py",
+            "tasks/retrain/pause.py",
+            "tasks/serve/params.py",
+            "tasks/serve/routes.py",
+        ),
     ]
 )
 OPEN_TO_PARAMS = {"tasks", "tasks.section", "tasks.errors"}
@@ -24,30 +45,54 @@ OPEN_TO_PARAMS = {"tasks", "tasks.section", "tasks.errors"}
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess:
     """import-linter's verdict on the project at `root`."""
-    program = "import sys; sys.path.insert(0, ''); from importlinter.cli import lint_imports_command; lint_imports_command()"
-    return subprocess.run([sys.executable, "-c", program, "--no-cache", "--no-logo"], cwd=root, capture_output=True, text=True, env={"PATH": "", "COLUMNS": "400"})
+    program = (
+        "import sys; sys.path.insert(0, ''); from importlinter.cli import lint_imports_command; lint_imports_command()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program, "--no-cache", "--no-logo"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env={"PATH": "", "COLUMNS": "400"},
+    )
 
 
 def importers(root: Path, package: str, names: set[str]) -> list[str]:
     """`file:line` of each import of one of `names` in `package`."""
-    found = [(file, line, name) for module, file in modules(root, package).items() for name, line in imported(file, module)]
-    return sorted({f"{file.relative_to(root)}:{line} imports {name.split('.')[0]}" for file, line, name in found if name.split(".")[0] in names})
+    found = [
+        (file, line, name) for module, file in modules(root, package).items() for name, line in imported(file, module)
+    ]
+    return sorted(
+        {
+            f"{file.relative_to(root)}:{line} imports {name.split('.')[0]}"
+            for file, line, name in found
+            if name.split(".")[0] in names
+        }
+    )
 
 
 def callers_of_dvc(root: Path) -> list[str]:
     """`file:line` of each module but flows/dag.py that imports DVC, runs it, or reads what is DVC's own."""
-    found = importers(root, "tasks", {"dvc"}) + [entry for entry in importers(root, "flows", {"dvc"}) if not entry.startswith("flows/dag.py:")]
+    found = importers(root, "tasks", {"dvc"}) + [
+        entry for entry in importers(root, "flows", {"dvc"}) if not entry.startswith("flows/dag.py:")
+    ]
     for file in modules(root, "tasks", "flows").values():
         if file == root / "flows/dag.py":
             continue
         for node in ast.walk(parse(file)):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"dvc( .*)?|dvc\.(lock|yaml)|\.dvc(/.*)?", node.value):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.fullmatch(r"dvc( .*)?|dvc\.(lock|yaml)|\.dvc(/.*)?", node.value)
+            ):
                 found.append(f"{file.relative_to(root)}:{node.lineno} names {node.value!r}")
     return found
 
 
 def open_params(root: Path) -> list[str]:
-    """What the params modules of stages import of the project beyond the base of all sections: others import them, so they stay leaves."""
+    """What the params modules of stages import of the project beyond the base of all sections: others import them,
+    so they stay leaves.
+    """
     found = []
     for module, file in modules(root, "tasks").items():
         if re.fullmatch(r"tasks\.\w+\.params", module):
@@ -95,7 +140,11 @@ def _planted(folder: Path, **lines: str) -> Path:
 @pytest.mark.slow
 def test_each_contract_catches_a_planted_import(tmp_path: Path) -> None:
     root = _planted(
-        tmp_path, tasks__gate="from flows import table", tasks__ingest="from tasks.prepare.split import split", tasks__card="import dvc.repo", tasks__serve__routes="import torch"
+        tmp_path,
+        tasks__gate="from flows import table",
+        tasks__ingest="from tasks.prepare.split import split",
+        tasks__card="import dvc.repo",
+        tasks__serve__routes="import torch",
     )
     done = lint_imports(root)
     broken = re.findall(r"^(.+) BROKEN", done.stdout, re.MULTILINE)
@@ -105,14 +154,26 @@ def test_each_contract_catches_a_planted_import(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_indirect_import_of_a_stage_is_caught(tmp_path: Path) -> None:
     done = lint_imports(_planted(tmp_path, tasks__chat="from tasks.evaluate.comparison import compare"))
-    assert re.findall(r"^(.+) BROKEN", done.stdout, re.MULTILINE) == ["a stage imports no other stage; only its params module, the typed section, is open to others"]
+    assert re.findall(r"^(.+) BROKEN", done.stdout, re.MULTILINE) == [
+        "a stage imports no other stage; only its params module, the typed section, is open to others"
+    ]
 
 
 def test_planted_orchestrators_are_caught(tmp_path: Path) -> None:
     runs, reads = "return ['-m', 'dvc', 'repro']", "open('dvc.lock')"
-    root = _planted(tmp_path, tasks__lora="import prefect.flow", flows__server="from dvc.repo import Repo", flows__table=runs, tasks__files=reads)
+    root = _planted(
+        tmp_path,
+        tasks__lora="import prefect.flow",
+        flows__server="from dvc.repo import Repo",
+        flows__table=runs,
+        tasks__files=reads,
+    )
     assert [entry.split(":")[0] for entry in importers(root, "tasks", ORCHESTRATORS)] == ["tasks/lora.py"]
-    assert sorted(entry.split(":")[0] for entry in callers_of_dvc(root)) == ["flows/server.py", "flows/table.py", "tasks/files.py"]
+    assert sorted(entry.split(":")[0] for entry in callers_of_dvc(root)) == [
+        "flows/server.py",
+        "flows/table.py",
+        "tasks/files.py",
+    ]
 
 
 def test_a_params_module_that_imports_its_stage_is_caught(tmp_path: Path) -> None:

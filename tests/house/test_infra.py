@@ -1,4 +1,6 @@
-"""infra/ holds its promises: valid by schema, hardened, pinned, without secrets, on the ports of params.yaml, and with vLLM for its clients only."""
+"""infra/ holds its promises: valid by schema, hardened, pinned, without secrets, on the ports of params.yaml, and
+with vLLM for its clients only.
+"""
 
 import functools
 import json
@@ -27,7 +29,11 @@ def is_not_hardened(manifests: list[dict]) -> Found:
         if spec is None:
             continue
         context = spec.get("securityContext", {})
-        if not context.get("runAsNonRoot") or not context.get("runAsUser") or context.get("seccompProfile") != {"type": "RuntimeDefault"}:
+        if (
+            not context.get("runAsNonRoot")
+            or not context.get("runAsUser")
+            or context.get("seccompProfile") != {"type": "RuntimeDefault"}
+        ):
             yield f"{name}: non-root, a user and seccomp RuntimeDefault are missing"
         if spec.get("automountServiceAccountToken") is not False and spec.get("serviceAccountName") != "prefect-worker":
             yield f"{name}: mounts a token of the cluster"
@@ -35,7 +41,11 @@ def is_not_hardened(manifests: list[dict]) -> Found:
             yield f"{name}: is in a namespace of the host"
     for manifest, container in containers(manifests):
         name, own = f"{manifest['kind']} {container['name']}", container.get("securityContext", {})
-        if own != {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}:
+        if own != {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }:
             yield f"{name}: its security context is {own}"
         resource = container.get("resources", {})
         if any(not {"cpu", "memory"} <= resource.get(kind, {}).keys() for kind in ("requests", "limits")):
@@ -75,11 +85,22 @@ def exposes_vllm(manifests: list[dict]) -> Found:
             yield f"Service {manifest['metadata']['name']}: is a {spec['type']}"
         if kind == "Ingress" and "vllm" in json.dumps(spec):
             yield f"Ingress {manifest['metadata']['name']}: leads to vLLM"
-        if kind == "NetworkPolicy" and spec["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name") == "vllm":
+        if (
+            kind == "NetworkPolicy"
+            and spec["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name") == "vllm"
+        ):
             sources = [source for rule in spec.get("ingress", []) for source in rule.get("from", [{}])]
-            allowed = [{"podSelector": {"matchLabels": {"anneal/asks-vllm": "true"}}}, {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "vllm"}}}]
+            allowed = [
+                {"podSelector": {"matchLabels": {"anneal/asks-vllm": "true"}}},
+                {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "vllm"}}},
+            ]
             yield from (f"NetworkPolicy: vLLM is open to {source}" for source in sources if source not in allowed)
-    yield from (f"{container['name']}: a port of the host" for _, container in containers(manifests) for port in container.get("ports", []) if "hostPort" in port)
+    yield from (
+        f"{container['name']}: a port of the host"
+        for _, container in containers(manifests)
+        for port in container.get("ports", [])
+        if "hostPort" in port
+    )
     if any(manifest["kind"] == "Deployment" for manifest in manifests) and not any(
         manifest.get("spec") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} for manifest in manifests
     ):
@@ -116,15 +137,33 @@ POD = "spec/template/spec"
     ("guard", "kind", "name", "path", "value"),
     [
         (is_not_hardened, "Deployment", "vllm", f"{POD}/securityContext/runAsNonRoot", False),
-        (is_not_hardened, "Deployment", "vllm", f"{POD}/containers/0/securityContext/capabilities", {"add": ["SYS_ADMIN"]}),
+        (
+            is_not_hardened,
+            "Deployment",
+            "vllm",
+            f"{POD}/containers/0/securityContext/capabilities",
+            {"add": ["SYS_ADMIN"]},
+        ),
         (is_not_hardened, "Deployment", "gateway", f"{POD}/containers/1/resources/limits", {"cpu": "1"}),
         (is_not_hardened, "Deployment", "gateway", f"{POD}/automountServiceAccountToken", None),
         (is_not_hardened, "Deployment", "gateway", f"{POD}/hostNetwork", True),
         (is_not_probed, "StatefulSet", "postgres", f"{POD}/containers/0/livenessProbe", None),
         (is_not_pinned, "Deployment", "prefect", f"{POD}/containers/0/image", "prefecthq/prefect:latest"),
         (is_not_pinned, "Deployment", "prefect", f"{POD}/containers/0/image", "prefecthq/prefect"),
-        (tells_a_secret, "StatefulSet", "postgres", f"{POD}/containers/0/env/1", {"name": "POSTGRES_PASSWORD", "value": "hunter2"}),
-        (tells_a_secret, "Deployment", "gateway", f"{POD}/containers/0/env/1", {"name": "ANNEAL_DATABASE_URL", "value": "postgresql://anneal:hunter2@postgres/anneal"}),
+        (
+            tells_a_secret,
+            "StatefulSet",
+            "postgres",
+            f"{POD}/containers/0/env/1",
+            {"name": "POSTGRES_PASSWORD", "value": "hunter2"},
+        ),
+        (
+            tells_a_secret,
+            "Deployment",
+            "gateway",
+            f"{POD}/containers/0/env/1",
+            {"name": "ANNEAL_DATABASE_URL", "value": "postgresql://anneal:hunter2@postgres/anneal"},
+        ),
         (tells_a_secret, "Namespace", "anneal", "kind", "Secret"),
         (exposes_vllm, "Service", "vllm", "spec/type", "NodePort"),
         (exposes_vllm, "NetworkPolicy", "vllm", "spec/ingress/0/from/0", {"namespaceSelector": {}}),
@@ -161,7 +200,12 @@ def test_a_misspelt_field_does_not_fit_the_schema(_schemas_once: None) -> None:
 @pytest.mark.parametrize("folder", [BASE, GPU], ids=["base", "gpu"])
 @pytest.mark.slow
 def test_kustomize_makes_of_it_what_the_guards_see(folder: Path) -> None:
-    done = subprocess.run(["kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     made = re.sub(r"\b(databases|training-job|prometheus|grafana[a-z-]*)-[a-z0-9]{10}\b", r"\1", done.stdout)
     key = lambda manifest: (manifest["kind"], manifest["metadata"]["name"])  # noqa: E731
     assert sorted(yaml.safe_load_all(made), key=key) == sorted(json.loads(json.dumps(render(folder))), key=key)

@@ -1,4 +1,6 @@
-"""Imports are light and do nothing: `--help`, a check of params and a flow start fast, and no import makes a folder or opens a socket."""
+"""Imports are light and do nothing: `--help`, a check of params and a flow start fast, and no import makes a folder
+or opens a socket.
+"""
 
 import json
 import os
@@ -13,7 +15,14 @@ from tests.house.project import ROOT, modules
 
 pytestmark = pytest.mark.slow  # each test starts a Python
 
-LIGHT = ["tasks.params", "tasks.stage", "flows.pipeline", "tasks.release", "tasks.serve.local", "tasks.serve.gateway.app"]
+LIGHT = [
+    "tasks.params",
+    "tasks.stage",
+    "flows.pipeline",
+    "tasks.release",
+    "tasks.serve.local",
+    "tasks.serve.gateway.app",
+]
 HEAVY = ["torch", "transformers", "peft", "trl", "great_expectations", "vllm", "mlflow", "prefect", "dvc", "pandas"]
 
 PROBE = """
@@ -33,7 +42,8 @@ for name in sys.argv[1:]:
         failed.append(f"{name}: {error!r}")
 left = sorted(os.path.join(folder, name) for folder, folders, files in os.walk(".") for name in folders + files)
 variables = sorted(name for name in os.environ.keys() | before if os.environ.get(name) != before.get(name))
-print(json.dumps({"sockets": sockets, "failed": failed, "left": left, "variables": variables, "loaded": sorted(sys.modules)}))
+loaded = sorted(sys.modules)
+print(json.dumps({"sockets": sockets, "failed": failed, "left": left, "variables": variables, "loaded": loaded}))
 """
 
 
@@ -41,7 +51,9 @@ def probe(root: Path, names: Iterable[str], folder: Path) -> dict:
     """What a fresh Python in `folder` did when it imported the modules `names` of the project at `root`."""
     folder.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run([sys.executable, "-c", PROBE, *names], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *names], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

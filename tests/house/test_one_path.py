@@ -15,7 +15,9 @@ def callers(root: Path) -> list[str]:
     wrong = []
     for module, file in modules(root, *PACKAGES).items():
         for node in ast.walk(parse(file)):
-            name = node.attr if isinstance(node, ast.Attribute) else node.value if isinstance(node, ast.Constant) else None
+            name = (
+                node.attr if isinstance(node, ast.Attribute) else node.value if isinstance(node, ast.Constant) else None
+            )
             if isinstance(name, str) and module != CALLS.get(name, module):
                 wrong.append(f"{file.relative_to(root)}:{node.lineno} {name}")
     return wrong

@@ -15,7 +15,14 @@ SKIPPED = {"models", "reports", "raw", "validated", "prepared", "cache", "tmp", 
 HIDDEN_AND_KEPT = {".dvc", ".dvcignore", ".gitignore", ".gitattributes", ".github", ".dockerignore"}
 
 # Joined here, so that this file does not hold what it looks for.
-REGISTRIES = ["pypi" + ".org", "pythonhosted" + ".org", "download.pytorch" + ".org", "conda.anaconda" + ".org", "registry.npmjs" + ".org", "pypi.nvidia" + ".com"]
+REGISTRIES = [
+    "pypi" + ".org",
+    "pythonhosted" + ".org",
+    "download.pytorch" + ".org",
+    "conda.anaconda" + ".org",
+    "registry.npmjs" + ".org",
+    "pypi.nvidia" + ".com",
+]
 OPTION = "--index-" + "url"
 HOMES = ["/wo" + "rk", "/ro" + "ot", "/ho" + r"me/\w+", "/Us" + r"ers/\w+"]
 MACHINE = re.compile(rf"(?<![\w.:}}>-])({'|'.join(HOMES)})\b|\b[A-Z]:\\Us" + "ers")
@@ -36,7 +43,11 @@ def pins(path: Path) -> dict[str, str]:
 def texts(root: Path) -> Iterator[Path]:
     """The text files below `root` that a repository would hold."""
     for place in sorted(root.iterdir()):
-        if place.is_symlink() or place.name in SKIPPED or (place.name.startswith(".") and place.name not in HIDDEN_AND_KEPT):
+        if (
+            place.is_symlink()
+            or place.name in SKIPPED
+            or (place.name.startswith(".") and place.name not in HIDDEN_AND_KEPT)
+        ):
             continue
         if place.is_dir():
             yield from texts(place)
@@ -54,7 +65,9 @@ def addresses(root: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", [Path("params.yaml"), *sorted(path.relative_to(ROOT) for path in ROOT.glob("recipes/**/*.yaml"))], ids=str)
+@pytest.mark.parametrize(
+    "path", [Path("params.yaml"), *sorted(path.relative_to(ROOT) for path in ROOT.glob("recipes/**/*.yaml"))], ids=str
+)
 def test_params_load(path: Path) -> None:
     params.load(ROOT / path)
 
@@ -74,7 +87,17 @@ def test_no_file_says_where_it_was_made() -> None:
     assert not (found := addresses(ROOT)), "\n".join(found)
 
 
-@pytest.mark.parametrize("line", ["torch", "torch>=2", "torch @ https://example.org/torch.whl", f"{OPTION} x", "-e .", "torch==2.13.0 --hash=sha256:0"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch",
+        "torch>=2",
+        "torch @ https://example.org/torch.whl",
+        f"{OPTION} x",
+        "-e .",
+        "torch==2.13.0 --hash=sha256:0",
+    ],
+)
 def test_a_line_that_is_no_pin_is_caught(line: str, tmp_path: Path) -> None:
     (tmp_path / "cpu.lock").write_text(f"absl-py==2.5.1\n{line}\n")
     with pytest.raises(ValueError, match="line 2"):

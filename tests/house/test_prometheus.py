@@ -1,4 +1,6 @@
-"""What Prometheus and Grafana are given holds together: promtool's own checks, a real Prometheus on a real /metrics, and no metric that the gateway lacks."""
+"""What Prometheus and Grafana are given holds together: promtool's own checks, a real Prometheus on a real /metrics,
+and no metric that the gateway lacks.
+"""
 
 import json
 import os
@@ -30,7 +32,9 @@ PORTS = range(19400, 19500)
 def tool(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        (pytest.fail if os.environ.get("ANNEAL_ALL_TESTS") == "1" else pytest.skip)(f"{name} is not installed (Debian: prometheus)")
+        (pytest.fail if os.environ.get("ANNEAL_ALL_TESTS") == "1" else pytest.skip)(
+            f"{name} is not installed (Debian: prometheus)"
+        )
     return found
 
 
@@ -50,7 +54,9 @@ def cases() -> list[dict]:
 def fired() -> tuple[set[str], set[str]]:
     """Alerts that are expected to fire somewhere, and those that are expected not to."""
     found = [case for test in cases() for case in test["alert_rule_test"]]
-    return {case["alertname"] for case in found if case.get("exp_alerts")}, {case["alertname"] for case in found if not case.get("exp_alerts")}
+    return {case["alertname"] for case in found if case.get("exp_alerts")}, {
+        case["alertname"] for case in found if not case.get("exp_alerts")
+    }
 
 
 def metrics() -> set[str]:
@@ -103,7 +109,11 @@ def test_a_planted_defect_in_a_rule_is_caught(old: str, new: str, test: str, tmp
     assert old in text
     [only] = [case for case in cases() if case["name"] == test]
     # YAML 1.2 is JSON's superset, so promtool reads this too. Half hours are enough for what lasts days.
-    (tmp_path / "one.yml").write_text(json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": "30m" if "canary" in test else "1m", "tests": [only]}))
+    (tmp_path / "one.yml").write_text(
+        json.dumps(
+            {"rule_files": ["rules.yml"], "evaluation_interval": "30m" if "canary" in test else "1m", "tests": [only]}
+        )
+    )
     for rule, status in ((text, 0), (text.replace(old, new), 1)):
         (tmp_path / "rules.yml").write_text(rule)
         assert check("test", "rules", "one.yml", cwd=tmp_path).returncode == status
@@ -112,14 +122,22 @@ def test_a_planted_defect_in_a_rule_is_caught(old: str, new: str, test: str, tmp
 def test_rules_and_dashboard_name_only_metrics_that_the_gateway_has() -> None:
     known = metrics()
     assert {"anneal_requests_total", "anneal_request_seconds_bucket", "anneal_monitor_alarm"} <= known
-    written = named(json.dumps([rule["expr"] for rule in rules().values()])) | named((GRAFANA / "dashboards/anneal.json").read_text(encoding="utf-8"))
+    written = named(json.dumps([rule["expr"] for rule in rules().values()])) | named(
+        (GRAFANA / "dashboards/anneal.json").read_text(encoding="utf-8")
+    )
     assert len(written) > 10 and written <= known, written - known
     assert named("sum(rate(anneal_request_total[5m]))") - known  # a planted defect
 
 
 def test_panels_lie_beside_each_other_and_ask_the_provisioned_source() -> None:
     source = load_yaml(GRAFANA / "datasources/prometheus.yaml")["datasources"][0]["uid"]
-    cells = [(x, y) for panel in panels() for place in [panel["gridPos"]] for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])]
+    cells = [
+        (x, y)
+        for panel in panels()
+        for place in [panel["gridPos"]]
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
     assert len(cells) == len(set(cells)) and max(x for x, _ in cells) < 24
     assert {target["datasource"]["uid"] for panel in panels() for target in panel["targets"]} == {source}
     assert len({panel["id"] for panel in panels()}) == len(panels())
@@ -127,17 +145,30 @@ def test_panels_lie_beside_each_other_and_ask_the_provisioned_source() -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """Debian's Prometheus with the shipped files, its target and its haste alone changed, on a /metrics of the gateway's own metrics."""
-    binary, place, ports = tool("prometheus"), tmp_path_factory.mktemp("prometheus"), (port for port in PORTS if free(port))
+    """Debian's Prometheus with the shipped files, its target and its haste alone changed, on a /metrics of the
+    gateway's own metrics.
+    """
+    binary, place, ports = (
+        tool("prometheus"),
+        tmp_path_factory.mktemp("prometheus"),
+        (port for port in PORTS if free(port)),
+    )
     source, own, gauges = next(ports), next(ports), Metrics()
     gauges.backend_up.set(0)
     gauges.requests.labels("triage", "3", "champion", "200").inc(7)
     server, thread = start_http_server(source, addr="127.0.0.1", registry=gauges.registry)
     text = (PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8")
     assert "127.0.0.1:8080" in text
-    (place / "prometheus.yml").write_text(text.replace("127.0.0.1:8080", f"127.0.0.1:{source}").replace(": 15s", ": 1s"))
+    (place / "prometheus.yml").write_text(
+        text.replace("127.0.0.1:8080", f"127.0.0.1:{source}").replace(": 15s", ": 1s")
+    )
     shutil.copy(PROMETHEUS / "rules.yml", place)
-    options = [f"--config.file={place}/prometheus.yml", f"--storage.tsdb.path={place}/data", f"--web.listen-address=127.0.0.1:{own}", "--log.level=warn"]
+    options = [
+        f"--config.file={place}/prometheus.yml",
+        f"--storage.tsdb.path={place}/data",
+        f"--web.listen-address=127.0.0.1:{own}",
+        "--log.level=warn",
+    ]
     with (place / "log").open("w") as log:
         process = subprocess.Popen([binary, *options], stdout=log, stderr=log, cwd=place)
     yield SimpleNamespace(url=f"http://127.0.0.1:{own}/api/v1", log=place / "log", process=process)
@@ -156,7 +187,9 @@ def until(running: SimpleNamespace, path: str, holds: Any, seconds: float = 60, 
     end = time.monotonic() + seconds
     while True:
         try:
-            found = httpx.get(f"{running.url}/{path}", params=query, timeout=5).raise_for_status().json()["data"]  # 503 while it starts
+            found = (
+                httpx.get(f"{running.url}/{path}", params=query, timeout=5).raise_for_status().json()["data"]
+            )  # 503 while it starts
             if holds(found):
                 return found
         except httpx.HTTPError:
@@ -166,17 +199,27 @@ def until(running: SimpleNamespace, path: str, holds: Any, seconds: float = 60, 
 
 
 def test_a_real_prometheus_reads_the_gateways_metrics(running: SimpleNamespace) -> None:
-    [target] = until(running, "targets", lambda data: [one["health"] for one in data["activeTargets"]] == ["up"])["activeTargets"]
+    [target] = until(running, "targets", lambda data: [one["health"] for one in data["activeTargets"]] == ["up"])[
+        "activeTargets"
+    ]
     assert target["labels"]["job"] == "anneal-gateway"
     found = until(running, "query", lambda data: data["result"], query="anneal_requests_total")
     assert found["result"][0]["value"][1] == "7"
 
 
 def test_a_real_prometheus_loads_every_rule_and_sees_what_is_down(running: SimpleNamespace) -> None:
-    loaded = until(running, "rules", lambda data: all(rule["health"] == "ok" for group in data["groups"] for rule in group["rules"]))
+    loaded = until(
+        running,
+        "rules",
+        lambda data: all(rule["health"] == "ok" for group in data["groups"] for rule in group["rules"]),
+    )
     assert {rule["name"] for group in loaded["groups"] for rule in group["rules"]} == set(rules())
     # Before the first reading the gateway itself looks down; after it only what is.
-    until(running, "alerts", lambda data: [alert["labels"]["alertname"] for alert in data["alerts"]] == ["AnnealBackendDown"])
+    until(
+        running,
+        "alerts",
+        lambda data: [alert["labels"]["alertname"] for alert in data["alerts"]] == ["AnnealBackendDown"],
+    )
 
 
 @pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])

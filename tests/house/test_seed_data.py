@@ -1,4 +1,6 @@
-"""The data set that ships is what its labelling guide says: balanced, labelled by the book, of distinct texts, about nobody real."""
+"""The data set that ships is what its labelling guide says: balanced, labelled by the book, of distinct texts, about
+nobody real.
+"""
 
 import json
 import re
@@ -11,7 +13,11 @@ import pytest
 from tests.house.project import ROOT
 
 ROWS, INTENTS, SHARES = 500, 20, (0.2, 0.3)
-REPLY_WORDS, REPLY_SENTENCES = (10, 35), 3  # the guide asks for one or two sentences; "Hope baby settles!" may follow
+# The guide asks for one or two sentences; "Hope baby settles!" may follow.
+REPLY_WORDS, REPLY_SENTENCES = (10, 35), 3
+SENTENCE_END = re.compile(
+    r"(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?<!\bMs)(?<!\b[A-Za-z])[.!?…。！？]+(?=\s|$|[^\x00-\u02ff])"  # noqa: RUF001
+)
 RUN = 8  # words in a row that two tickets may not share
 Rows = list[dict]
 
@@ -19,7 +25,10 @@ Rows = list[dict]
 @cache
 def tickets() -> Rows:
     """The rows."""
-    return [json.loads(line) for line in (ROOT / "data/seed/support_tickets/tickets.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (ROOT / "data/seed/support_tickets/tickets.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 @cache
@@ -33,20 +42,26 @@ def guide() -> tuple[dict[str, str], set[str]]:
 def unbalanced(rows: Rows) -> list[str]:
     """Categories with too small or too large a share of the rows."""
     counts = Counter(row["category"] for row in rows)
-    return [f"{name}: {count / len(rows):.1%}" for name, count in sorted(counts.items()) if not SHARES[0] <= count / len(rows) <= SHARES[1]]
+    return [
+        f"{name}: {count / len(rows):.1%}"
+        for name, count in sorted(counts.items())
+        if not SHARES[0] <= count / len(rows) <= SHARES[1]
+    ]
 
 
 def mislabelled(rows: Rows) -> list[str]:
     """Rows whose labels are not the guide's."""
     intents, priorities = guide()
-    return [row["id"] for row in rows if intents.get(row["intent"]) != row["category"] or row["priority"] not in priorities]
+    return [
+        row["id"] for row in rows if intents.get(row["intent"]) != row["category"] or row["priority"] not in priorities
+    ]
 
 
 def odd_replies(rows: Rows) -> list[str]:
     """Replies that are too short, too long, or have too many sentences."""
     found = []
     for row in rows:
-        sentences = len(re.findall(r"(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?<!\bMs)(?<!\b[A-Za-z])[.!?…。！？]+(?=\s|$|[^\x00-\u02ff])", row["reply"]))  # noqa: RUF001
+        sentences = len(SENTENCE_END.findall(row["reply"]))
         if not REPLY_WORDS[0] <= words(row["reply"]) <= REPLY_WORDS[1] or sentences > REPLY_SENTENCES:
             found.append(f"{row['id']}: {words(row['reply'])} words, {sentences} sentences")
     return found
@@ -71,8 +86,19 @@ def shared_runs(rows: Rows) -> list[str]:
 
 def real_addresses(rows: Rows) -> list[str]:
     """E-mail addresses that could be someone's: all but those of the names that RFC 2606 keeps free."""
-    found = [(row["id"], address) for row in rows for text in row.values() for address in re.findall(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", text)]
-    return sorted({f"{name}: {address}" for name, address in found if not re.search(r"@(\w[\w-]*\.)*example\.(com|org|net)$", address)})
+    found = [
+        (row["id"], address)
+        for row in rows
+        for text in row.values()
+        for address in re.findall(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", text)
+    ]
+    return sorted(
+        {
+            f"{name}: {address}"
+            for name, address in found
+            if not re.search(r"@(\w[\w-]*\.)*example\.(com|org|net)$", address)
+        }
+    )
 
 
 def repeated_ids(rows: Rows) -> list[str]:

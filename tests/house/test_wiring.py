@@ -1,4 +1,6 @@
-"""dvc.yaml, the stages' functions and params.yaml say the same: one word per stage, every path handed over, every path watched."""
+"""dvc.yaml, the stages' functions and params.yaml say the same: one word per stage, every path handed over, every
+path watched.
+"""
 
 import ast
 import re
@@ -7,10 +9,13 @@ from pathlib import Path
 from tasks.stage import load_yaml
 from tests.house.project import ROOT, Stage, covers, parse, stages
 
-CHECKPOINTS = ".anneal/checkpoints"  # DVC deletes a stage's outs before it runs, and a killed run must find its checkpoints
+CHECKPOINTS = (
+    ".anneal/checkpoints"  # DVC deletes a stage's outs before it runs, and a killed run must find its checkpoints
+)
 SECTIONS = {
     "base": "bases.{row}",  # a row of bases is one section: a base has nothing but where it comes from
-    "baseline": "models.{row}.predict",  # it asks the parent exactly what predict asks the tuned model: two sections could differ
+    # it asks the parent exactly what predict asks the tuned model: two sections could differ
+    "baseline": "models.{row}.predict",
 }
 
 
@@ -19,7 +24,9 @@ def entry_of(root: Path, stage: Stage) -> tuple[ast.FunctionDef, str]:
     place = root / Path(*stage.module.split("."))
     tree = parse(place / "__main__.py" if place.is_dir() else place.with_suffix(".py"))
     (call,) = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "stage.main"]
-    (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ast.unparse(call.args[0])]
+    (function,) = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ast.unparse(call.args[0])
+    ]
     return function, call.args[2].value
 
 
@@ -32,7 +39,11 @@ def unlike_names(root: Path) -> list[str]:
         found += [f"{stage.name}: runs {stage.module}"] if stage.module != f"tasks.{stage.name}" else []
         found += [f"{stage.name}: the function is {function.name}"] if function.name != stage.name else []
         found += [f"{stage.name}: the section is {key}, not {section}"] if key != section else []
-        found += [f"{stage.name}: is called on {stage.words[3]}, not {stage.row}"] if stage.words[:4] != ("python", "-m", stage.module, stage.row) else []
+        found += (
+            [f"{stage.name}: is called on {stage.words[3]}, not {stage.row}"]
+            if stage.words[:4] != ("python", "-m", stage.module, stage.row)
+            else []
+        )
     return found
 
 
@@ -43,12 +54,17 @@ def unlike_options(root: Path) -> list[str]:
         function, _ = entry_of(root, stage)
         wanted = {argument.arg for argument in [*function.args.args[1:], *function.args.kwonlyargs]}
         found += [f"{stage.name}: cmd does not give --{name}" for name in sorted(wanted - stage.options.keys())]
-        found += [f"{stage.name}: cmd gives --{name}, which the function does not take" for name in sorted(stage.options.keys() - wanted)]
+        found += [
+            f"{stage.name}: cmd gives --{name}, which the function does not take"
+            for name in sorted(stage.options.keys() - wanted)
+        ]
     return found
 
 
 def unwatched_paths(root: Path) -> list[str]:
-    """Paths of a command that are neither among the deps nor the outs; deps and outs that no path of the command leads to."""
+    """Paths of a command that are neither among the deps nor the outs; deps and outs that no path of the command
+    leads to.
+    """
     found = []
     for stage in stages(root):
         given = [path for path in stage.options.values() if not covers(CHECKPOINTS, path)]
@@ -58,7 +74,9 @@ def unwatched_paths(root: Path) -> list[str]:
                 found.append(f"{stage.name}: {path} is in cmd, and neither in deps nor in outs")
         for path in watched:
             is_code = Path(path).parts[0] == "tasks" or path.endswith(".jinja")  # test_closure.py holds these
-            if path in stage.values:  # a user's path may hold anything: the stage reads it from its section, no shell does
+            if (
+                path in stage.values
+            ):  # a user's path may hold anything: the stage reads it from its section, no shell does
                 continue
             if not is_code and not any(covers(other, path) or covers(path, other) for other in given):
                 found.append(f"{stage.name}: {path} is watched, and cmd does not name it")
@@ -66,12 +84,18 @@ def unwatched_paths(root: Path) -> list[str]:
 
 
 def unlike_params(root: Path) -> list[str]:
-    """Keys under `params` that params.yaml lacks, or that are not the stage's whole section: DVC fails on a sub-key that is left at its default."""
+    """Keys under `params` that params.yaml lacks, or that are not the stage's whole section: DVC fails on a sub-key
+    that is left at its default.
+    """
     params, found = load_yaml(root / "params.yaml"), []
     for stage in stages(root):
         section = entry_of(root, stage)[1].format(row=stage.row)
         found += [f"{stage.name}: params.yaml has no {name}" for name in stage.params if not _has(params, name)]
-        found += [f"{stage.name}: watches {', '.join(stage.params) or 'nothing'}, its section is {section}"] if stage.params != (section,) else []
+        found += (
+            [f"{stage.name}: watches {', '.join(stage.params) or 'nothing'}, its section is {section}"]
+            if stage.params != (section,)
+            else []
+        )
     return found
 
 
@@ -102,7 +126,11 @@ def test_every_watched_param_exists_and_is_the_stages_own() -> None:
 def unquoted_values(root: Path) -> list[str]:
     """Commands in which a value of params.yaml stands outside single quotes: a shell would read it as code."""
     commands = {name: spec.get("do", spec)["cmd"] for name, spec in load_yaml(root / "dvc.yaml")["stages"].items()}
-    return [f"{name}: {match[0]} stands outside quotes" for name, cmd in commands.items() for match in re.finditer(r"\$\{[^}]*\}", re.sub(r"'[^']*'", "", cmd))]
+    return [
+        f"{name}: {match[0]} stands outside quotes"
+        for name, cmd in commands.items()
+        for match in re.finditer(r"\$\{[^}]*\}", re.sub(r"'[^']*'", "", cmd))
+    ]
 
 
 def test_no_value_reaches_a_shell_as_code() -> None:
@@ -149,18 +177,25 @@ def test_another_name_is_caught(tmp_path: Path) -> None:
 
 
 def test_an_option_too_few_or_too_many_is_caught(tmp_path: Path) -> None:
-    assert unlike_options(_fake(tmp_path, DAG.replace("--out", "--output"))) == ["train: cmd does not give --out", "train: cmd gives --output, which the function does not take"]
+    assert unlike_options(_fake(tmp_path, DAG.replace("--out", "--output"))) == [
+        "train: cmd does not give --out",
+        "train: cmd gives --output, which the function does not take",
+    ]
 
 
 def test_an_unwatched_path_is_caught(tmp_path: Path) -> None:
-    assert unwatched_paths(_fake(tmp_path, DAG.replace('deps: ["models/${item.parent}/weights"', "deps: [data/x.jsonl"))) == [
+    assert unwatched_paths(
+        _fake(tmp_path, DAG.replace('deps: ["models/${item.parent}/weights"', "deps: [data/x.jsonl"))
+    ) == [
         "train: models/tiny/weights is in cmd, and neither in deps nor in outs",
         "train: data/x.jsonl is watched, and cmd does not name it",
     ]
 
 
 def test_another_param_is_caught(tmp_path: Path) -> None:
-    assert unlike_params(_fake(tmp_path, DAG.replace('["models.${key}.train"]', '["models.${key}.train", "models.${key}.gate"]'))) == [
+    assert unlike_params(
+        _fake(tmp_path, DAG.replace('["models.${key}.train"]', '["models.${key}.train", "models.${key}.gate"]'))
+    ) == [
         "train: params.yaml has no models.small.gate",
         "train: watches models.small.train, models.small.gate, its section is models.small.train",
     ]
@@ -173,4 +208,7 @@ def test_a_key_within_the_section_is_caught(tmp_path: Path) -> None:
 
 
 def test_a_value_outside_quotes_is_caught(tmp_path: Path) -> None:
-    assert unquoted_values(_fake(tmp_path, DAG.replace("train ${key}", "train '${key}'")))[0] == "train: ${item.parent} stands outside quotes"
+    assert (
+        unquoted_values(_fake(tmp_path, DAG.replace("train ${key}", "train '${key}'")))[0]
+        == "train: ${item.parent} stands outside quotes"
+    )

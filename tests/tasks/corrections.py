@@ -14,7 +14,10 @@ from tasks.retrain.params import Retrain
 from tasks.train.params import Train
 from tasks.validate import Validate
 
-WORDS = "amber bridge candle dragon engine forest garden harbour island jacket kettle ladder mirror needle orange pencil quarry river saddle tunnel".split()
+WORDS = (
+    "amber bridge candle dragon engine forest garden harbour island jacket kettle ladder mirror needle orange "
+    "pencil quarry river saddle tunnel"
+).split()
 USER = "Subject: {{ subject }}\n\n{{ body }}"
 NOW = 1_800_000_000.0
 
@@ -23,7 +26,12 @@ def ticket(seed: int, **more: str) -> dict[str, str]:
     """A ticket whose text is like no other's."""
     drawn = random.Random(seed)
     texts = {"subject": " ".join(drawn.choices(WORDS, k=3)), "body": " ".join(drawn.choices(WORDS, k=25))}
-    return {**texts, "category": ["billing", "shipping"][seed % 2], "reply": f"We look into {drawn.choice(WORDS)} and write again.", **more}
+    return {
+        **texts,
+        "category": ["billing", "shipping"][seed % 2],
+        "reply": f"We look into {drawn.choice(WORDS)} and write again.",
+        **more,
+    }
 
 
 def params(source: str = "data/seed/tickets", kind: str = "jsonl", **retrain: object) -> Params:
@@ -48,21 +56,65 @@ def task(
         prepare=Prepare(system="Triage.", user=user, answer=answer),
     )
     evaluate = Evaluate(labels=labels, texts=texts or [])
-    model = Model(parent="m", dataset="tickets", train=Train(), predict=Predict(), evaluate=evaluate, package=Package(title="t", datasets=["t"]), gate=Gate())
-    return Params(bases={}, datasets={"tickets": dataset}, models={"triage": model}, retrain=Retrain(**{"max_share_of_key": 1.0, **retrain}))
+    model = Model(
+        parent="m",
+        dataset="tickets",
+        train=Train(),
+        predict=Predict(),
+        evaluate=evaluate,
+        package=Package(title="t", datasets=["t"]),
+        gate=Gate(),
+    )
+    return Params(
+        bases={},
+        datasets={"tickets": dataset},
+        models={"triage": model},
+        retrain=Retrain(**{"max_share_of_key": 1.0, **retrain}),
+    )
 
 
-def ask(engine: object, request: str, given: object, correction: object = None, key: str = "k1", task: str = "triage", thumb: int | None = None, path: str | None = None) -> None:
+def ask(
+    engine: object,
+    request: str,
+    given: object,
+    correction: object = None,
+    key: str = "k1",
+    task: str = "triage",
+    thumb: int | None = None,
+    path: str | None = None,
+) -> None:
     """A request and, where there is one, what a person said about its answer."""
     with engine.begin() as connection:
         known = connection.execute(database.requests.select().where(database.requests.c.id == request)).first()
         if known is None:
-            connection.execute(database.requests.insert().values(id=request, at=NOW, task=task, status=200, input=given, output="{}", version="3", template_sha256="t", path=path))
+            connection.execute(
+                database.requests.insert().values(
+                    id=request,
+                    at=NOW,
+                    task=task,
+                    status=200,
+                    input=given,
+                    output="{}",
+                    version="3",
+                    template_sha256="t",
+                    path=path,
+                )
+            )
         if correction is not None or thumb is not None:
-            connection.execute(database.feedback.insert().values(at=NOW + 5, request_id=request, key_id=key, thumb=thumb, correction=correction))
+            connection.execute(
+                database.feedback.insert().values(
+                    at=NOW + 5, request_id=request, key_id=key, thumb=thumb, correction=correction
+                )
+            )
 
 
 def corrected(engine: object, request: str, seed: int, key: str = "k1", **more: str) -> None:
     """A ticket's request, with its right answer as the correction."""
     row = ticket(seed, **more)
-    ask(engine, request, {name: row[name] for name in ("subject", "body")}, {name: row[name] for name in ("category", "reply")}, key)
+    ask(
+        engine,
+        request,
+        {name: row[name] for name in ("subject", "body")},
+        {name: row[name] for name in ("category", "reply")},
+        key,
+    )

@@ -95,7 +95,17 @@ def target(url: str, folder: Path, version: str = "1") -> routes.Target:
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """Serve `app` from a thread; yields its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", loop="uvloop", http="httptools", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=0,
+            log_level="critical",
+            loop="uvloop",
+            http="httptools",
+            timeout_graceful_shutdown=2,
+        )
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_for(lambda: server.started or not thread.is_alive(), "server")
@@ -108,8 +118,16 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def house(folder: Path, stub: Stub | None = None, factory: Callable[[], Engine] | None = None, records: Records | None = None, **gateway: object) -> Iterator[House]:
-    """A gateway with triage@1 as champion and triage@2 as challenger without traffic; `gateway` are fields of its section."""
+def house(
+    folder: Path,
+    stub: Stub | None = None,
+    factory: Callable[[], Engine] | None = None,
+    records: Records | None = None,
+    **gateway: object,
+) -> Iterator[House]:
+    """A gateway with triage@1 as champion and triage@2 as challenger without traffic; `gateway` are fields of its
+    section.
+    """
     stub = stub or Stub(adapters={"triage@1": "", "triage@2": ""})
     settings = Settings(Gateway(**{"requests_per_minute": 100_000, "timeout": 5, **gateway}), records or Records())
     key = keys.create("tests", admin=True, path=folder / "keys.json")
@@ -117,7 +135,9 @@ def house(folder: Path, stub: Stub | None = None, factory: Callable[[], Engine] 
     with running(stub) as url:
         kept = write_folder(folder / "kept")
         first, second = target(url, kept), target(url, kept, "2")
-        routes.write(routes.Table(1, {"triage": routes.Task({"champion": first, "challenger": second})}), folder / "routes.json")
+        routes.write(
+            routes.Table(1, {"triage": routes.Task({"champion": first, "challenger": second})}), folder / "routes.json"
+        )
         app = create_app(settings, factory or (lambda: engine), folder / "routes.json", folder / "keys.json")
         with serving(app) as address:
             yield House(address, app, stub, folder, key, engine)

@@ -11,7 +11,10 @@ from tasks.params import Params, check_rows
 from tasks.preflight import checks
 from tasks.section import parse
 
-ROWS = [{"Ticket Text": f"Where is parcel {i}?", "body": f"text {i}", "reply": "soon", "category": "shipping"} for i in range(4)]
+ROWS = [
+    {"Ticket Text": f"Where is parcel {i}?", "body": f"text {i}", "reply": "soon", "category": "shipping"}
+    for i in range(4)
+]
 VALUE = {
     "bases": {"tiny": {"folder": "tiny", "sha256": "0" * 64, "license": "mit"}},
     "datasets": {
@@ -21,7 +24,17 @@ VALUE = {
             "prepare": {"user": "{{ body }}", "answer": ["category", "reply"]},
         }
     },
-    "models": {"mine": {"parent": "tiny", "dataset": "tickets", "train": {}, "predict": {}, "evaluate": {}, "package": {}, "gate": {}}},
+    "models": {
+        "mine": {
+            "parent": "tiny",
+            "dataset": "tickets",
+            "train": {},
+            "predict": {},
+            "evaluate": {},
+            "package": {},
+            "gate": {},
+        }
+    },
 }
 
 

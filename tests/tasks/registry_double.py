@@ -1,4 +1,6 @@
-"""An MlflowClient in memory with what promotion asks of one, and faults on demand; test_registry_double.py holds it to the real store."""
+"""An MlflowClient in memory with what promotion asks of one, and faults on demand; test_registry_double.py holds it
+to the real store.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +26,9 @@ class Killed(BaseException):
 
 @dataclass
 class Double:
-    """The registered model NAME: aliases, tags and versions with their tags. `watch` sees every change as it is made."""
+    """The registered model NAME: aliases, tags and versions with their tags. `watch` sees every change as it is
+    made.
+    """
 
     aliases: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""A small world for tests of serving: a registry with versions, stub servers on two slots, a gateway's page of metrics, no supervisor."""
+"""A small world for tests of serving: a registry with versions, stub servers on two slots, a gateway's page of
+metrics, no supervisor.
+"""
 
 import http.server
 import threading
@@ -37,8 +39,21 @@ class World:
         write_jsonl(adapter / "adapter_model.safetensors", [{"weights": what}])
         write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": what}])
         trained = sha256(adapter / "adapter_model.safetensors")
-        write_json(adapter / "artifact.json", {"artifact_sha256": f"hash-of-{what}", "base_sha256": base, "parts": {"adapter_model.safetensors": trained}})
-        made = promotion.register(TASK, adapter, evaluate, {"gate": "passed", "base_sha256": base, **({"parity": "1.0"} if parity else {}), **tags}, {})
+        write_json(
+            adapter / "artifact.json",
+            {
+                "artifact_sha256": f"hash-of-{what}",
+                "base_sha256": base,
+                "parts": {"adapter_model.safetensors": trained},
+            },
+        )
+        made = promotion.register(
+            TASK,
+            adapter,
+            evaluate,
+            {"gate": "passed", "base_sha256": base, **({"parity": "1.0"} if parity else {}), **tags},
+            {},
+        )
         return made
 
     def serve(self, slot: str, base: str = BASE, since: float = 1.0) -> Stub:
@@ -49,7 +64,9 @@ class World:
         self.stubs[slot] = stub
         weights = str(state.FOLDER / state.base_folder(base))
         Path(weights).mkdir(parents=True, exist_ok=True)
-        state.write(slot, state.State(weights, "127.0.0.1", port, state.options(self.params.deploy), verified=True, since=since))
+        state.write(
+            slot, state.State(weights, "127.0.0.1", port, state.options(self.params.deploy), verified=True, since=since)
+        )
         return stub
 
 

@@ -63,7 +63,10 @@ def test_an_unknown_class_is_not_valid() -> None:
     assert answer.valid(JSON, '{"category": "billing", "reply": "x"}', CLASSES) == {"category": "billing", "reply": "x"}
     assert answer.valid(JSON, '{"category": "refund", "reply": "x"}', CLASSES) is None
     label = answer.format_of("{{ category }}")
-    assert answer.valid(label, "billing\n", CLASSES) == {"category": "billing"} and answer.valid(label, "refund", CLASSES) is None
+    assert (
+        answer.valid(label, "billing\n", CLASSES) == {"category": "billing"}
+        and answer.valid(label, "refund", CLASSES) is None
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Answers are the model's own greedy ones, in the order of the rows, and their likelihoods those of a plain forward pass."""
+"""Answers are the model's own greedy ones, in the order of the rows, and their likelihoods those of a plain forward
+pass.
+"""
 
 import math
 
@@ -31,7 +33,12 @@ def predictions(base, trained, rows) -> list[dict]:
 
 def test_the_order_of_the_rows_is_kept(predictions, rows):
     for found, row in zip(predictions, rows, strict=True):
-        assert (found["id"], found["messages"], found["expected"], found["row"]) == (row["id"], row["messages"], row["answer"], row["row"])
+        assert (found["id"], found["messages"], found["expected"], found["row"]) == (
+            row["id"],
+            row["messages"],
+            row["answer"],
+            row["row"],
+        )
 
 
 def test_the_batch_size_changes_no_likelihood(base, trained, rows, predictions):
@@ -56,7 +63,9 @@ def test_the_likelihood_is_that_of_a_plain_forward_pass_over_the_answer(base, tr
 def test_a_likelihood_that_missed_the_end_of_turn_or_counted_padding_would_be_seen(base, tokenizer, rows):
     found = answer(base, None, rows[:4], 4, 1, "parent").predictions  # an untuned model: 6 nats or more a token
     assert all(row["nll"] / row["tokens"] > 5 for row in found)
-    assert {row["tokens"] for row in found} == {len(encode(tokenizer, row)["input_ids"]) - encode(tokenizer, row)["prompt_length"] for row in rows[:4]}
+    assert {row["tokens"] for row in found} == {
+        len(encode(tokenizer, row)["input_ids"]) - encode(tokenizer, row)["prompt_length"] for row in rows[:4]
+    }
 
 
 def test_the_text_is_what_token_by_token_argmax_gives(base, trained, tokenizer, rows, predictions):
@@ -65,7 +74,9 @@ def test_the_text_is_what_token_by_token_argmax_gives(base, trained, tokenizer, 
         encoded = encode(tokenizer, row)
         ids = encoded["input_ids"][: encoded["prompt_length"]]
         with torch.inference_mode():
-            while len(ids) < encoded["prompt_length"] + LIMIT and (not ids[encoded["prompt_length"] :] or ids[-1] != tokenizer.eos_token_id):
+            while len(ids) < encoded["prompt_length"] + LIMIT and (
+                not ids[encoded["prompt_length"] :] or ids[-1] != tokenizer.eos_token_id
+            ):
                 ids = [*ids, model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item()]
         same += tokenizer.decode(ids[encoded["prompt_length"] :], skip_special_tokens=True) == found["text"]
     assert same >= 3
@@ -73,7 +84,9 @@ def test_the_text_is_what_token_by_token_argmax_gives(base, trained, tokenizer, 
 
 def test_finished_means_that_the_end_of_turn_was_seen(base, trained, tokenizer, rows, predictions):
     assert all(found["finished"] and found["text"].endswith('"}') for found in predictions[:4])
-    assert all(tokenizer.eos_token_id not in found["token_ids"] and tiny.END not in found["text"] for found in predictions)
+    assert all(
+        tokenizer.eos_token_id not in found["token_ids"] and tiny.END not in found["text"] for found in predictions
+    )
     exact = len(predictions[0]["token_ids"]) + 1  # the end of turn is one token more
     for limit, finished in ((exact, True), (exact - 1, False)):
         (found,) = answer(base, trained.adapter, rows[:1], 1, limit, "cut").predictions

@@ -1,4 +1,6 @@
-"""A base is taken only when its hash is the one in params.yaml, never as pickle or code, and is written whole or not at all."""
+"""A base is taken only when its hash is the one in params.yaml, never as pickle or code, and is written whole or not
+at all.
+"""
 
 import shutil
 from pathlib import Path
@@ -34,7 +36,15 @@ def refused(tmp_path: Path, match: str, **row: str) -> str:
 def test_a_folder_becomes_weights_tokenizer_template_and_source(source, tmp_path):
     base(Base(**tiny.base_row(source)), tmp_path / "weights")
     files = {file.name for file in (tmp_path / "weights").iterdir()}
-    assert files == {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "source.json"}
+    assert files == {
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "source.json",
+    }
     found = read_json(tmp_path / "weights" / "source.json")
     assert found["license"] == "apache-2.0" and found["card_name"] == "anneal/tiny"
     assert found["weights_sha256"] == sha256(tmp_path / "weights" / "model.safetensors")
@@ -48,9 +58,14 @@ def test_the_weights_and_the_tokens_are_those_of_the_source(source, tmp_path):
 
     base(Base(**tiny.base_row(source)), tmp_path / "weights")
     there, here = (load_file(folder / "model.safetensors") for folder in (source, tmp_path / "weights"))
-    assert there.keys() == here.keys() and all(here[name].dtype == torch.bfloat16 and torch.equal(here[name], there[name]) for name in there)
+    assert there.keys() == here.keys() and all(
+        here[name].dtype == torch.bfloat16 and torch.equal(here[name], there[name]) for name in there
+    )
     tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in (source, tmp_path / "weights")]
-    tokens = [tokenizer.apply_chat_template(tiny.prepared_rows(0, 1)[0]["messages"], add_generation_prompt=True) for tokenizer in tokenizers]
+    tokens = [
+        tokenizer.apply_chat_template(tiny.prepared_rows(0, 1)[0]["messages"], add_generation_prompt=True)
+        for tokenizer in tokenizers
+    ]
     assert tokens[0] == tokens[1] and tokenizers[1].eos_token == tokenizers[1].pad_token == tiny.END
 
 
@@ -98,7 +113,13 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 
 
 def test_a_package_that_is_not_installed_is_refused(tmp_path):
-    refused(tmp_path, "`no-such-weights` is not installed: run `make setup`", package="no-such-weights", file="weights.gguf", sha256="0" * 64)
+    refused(
+        tmp_path,
+        "`no-such-weights` is not installed: run `make setup`",
+        package="no-such-weights",
+        file="weights.gguf",
+        sha256="0" * 64,
+    )
 
 
 @pytest.fixture
@@ -106,7 +127,9 @@ def installed(source, tmp_path, monkeypatch) -> Path:
     """The source as files of an installed package `tiny-weights`."""
     site = tmp_path / "site"
     (site / "tiny_weights-1.0.dist-info").mkdir(parents=True)
-    (site / "tiny_weights-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n")
+    (site / "tiny_weights-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
+    )
     shutil.move(source, site / "tiny_weights")
     monkeypatch.syspath_prepend(site)
     return site / "tiny_weights"
@@ -116,7 +139,12 @@ def test_a_file_of_an_installed_package_is_a_base(installed, tmp_path):
     row = {"package": "tiny-weights", "file": "tiny_weights/model.safetensors", "license": "mit"}
     base(Base(**row, sha256=sha256(installed / "model.safetensors")), tmp_path / "weights")
     assert (tmp_path / "weights" / "source.json").exists()
-    refused(tmp_path, "other.safetensors does not exist", **{**row, "file": "tiny_weights/other.safetensors"}, sha256="0" * 64)
+    refused(
+        tmp_path,
+        "other.safetensors does not exist",
+        **{**row, "file": "tiny_weights/other.safetensors"},
+        sha256="0" * 64,
+    )
 
 
 def pickled(folder: Path) -> Path:
@@ -136,7 +164,9 @@ def test_a_folder_of_pickles_is_refused(source, tmp_path):
 
 def test_a_pickle_in_a_package_is_refused(installed, tmp_path):
     weights = pickled(installed)
-    refused(tmp_path, "they are code", package="tiny-weights", file="tiny_weights/pytorch_model.bin", sha256=sha256(weights))
+    refused(
+        tmp_path, "they are code", package="tiny-weights", file="tiny_weights/pytorch_model.bin", sha256=sha256(weights)
+    )
 
 
 def test_code_that_comes_with_a_base_is_not_run_nor_asked_about(source, tmp_path, monkeypatch):
@@ -144,9 +174,14 @@ def test_code_that_comes_with_a_base_is_not_run_nor_asked_about(source, tmp_path
 
     monkeypatch.setattr("builtins.input", lambda *_: "y")  # what transformers would ask the person at the terminal
     ran = tmp_path / "ran"
-    (source / "modeling_evil.py").write_text(f"open({str(ran)!r}, 'w')\nfrom transformers import LlamaConfig as Evil, LlamaForCausalLM as EvilModel\n")
+    (source / "modeling_evil.py").write_text(
+        f"open({str(ran)!r}, 'w')\nfrom transformers import LlamaConfig as Evil, LlamaForCausalLM as EvilModel\n"
+    )
     config = read_json(source / "config.json")
-    config.update(model_type="evil", auto_map={"AutoConfig": "modeling_evil.Evil", "AutoModelForCausalLM": "modeling_evil.EvilModel"})
+    config.update(
+        model_type="evil",
+        auto_map={"AutoConfig": "modeling_evil.Evil", "AutoModelForCausalLM": "modeling_evil.EvilModel"},
+    )
     (source / "config.json").write_text(json.dumps(config))
     refused(tmp_path, "cannot be loaded", **tiny.base_row(source))
     assert not ran.exists()
@@ -169,7 +204,10 @@ def test_a_base_that_fails_leaves_the_one_before_it_whole(source, tmp_path, monk
     monkeypatch.setattr("tasks.base.write_json", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         base(Base(**tiny.base_row(source)), tmp_path / "weights")
-    assert sha256(tmp_path / "weights") == before and sorted(path.name for path in tmp_path.iterdir()) == ["source", "weights"]
+    assert sha256(tmp_path / "weights") == before and sorted(path.name for path in tmp_path.iterdir()) == [
+        "source",
+        "weights",
+    ]
 
 
 WRONG = {

@@ -1,4 +1,6 @@
-"""A canary is judged by the coin that the gateway threw: an equal version is seldom taken back, a worse one soon, and the marks say why."""
+"""A canary is judged by the coin that the gateway threw: an equal version is seldom taken back, a worse one soon,
+and the marks say why.
+"""
 
 import time
 from collections.abc import Iterator
@@ -64,12 +66,18 @@ def test_verdicts() -> None:
     assert decide({"error": (0, 50)}) == "continue"  # it is the champion that fails
     assert decide({"invalid": (20, 100)}, answers=500) == "promote"
     assert decide({}, hours=72) == "call_off"
-    assert decide({"invalid": (9, 9)}, mode="shadow") == "roll_back" and decide({"invalid": (5, 5)}, mode="shadow") == "continue"
+    assert (
+        decide({"invalid": (9, 9)}, mode="shadow") == "roll_back"
+        and decide({"invalid": (5, 5)}, mode="shadow") == "continue"
+    )
 
 
 def test_the_reasons_say_what_was_counted() -> None:
     found = judge(Counts(100, 400, {"invalid": (9, 12), "slow": (1, 5)}), "share", 0.2, 0.05, 500, 1, 72)
-    assert found.reasons == ("more answers that are not valid: 9 of 100 on the challenger, 3 of 400 on the champion; of 12 it should have had 2",)
+    assert found.reasons == (
+        "more answers that are not valid: 9 of 100 on the challenger, 3 of 400 on the champion; of 12 it should have "
+        "had 2",
+    )
     assert found.facts["failures"] == {"invalid": [9, 12], "slow": [1, 5]} and found.facts["line"] == 20
 
 
@@ -102,7 +110,10 @@ def requests(good: int, bad: int, **facts: object) -> None:
     """Put requests into the records, `bad` of them with an invalid answer."""
     engine = database.connect()
     base = {"task": TASK, "at": time.time() + 1, "status": 200, "latency": 1.0, "output": RIGHT}
-    rows = [{"id": f"{facts['role']}-{facts['artifact']}-{i}", **base, "valid": i >= bad, **facts} for i in range(good + bad)]
+    rows = [
+        {"id": f"{facts['role']}-{facts['artifact']}-{i}", **base, "valid": i >= bad, **facts}
+        for i in range(good + bad)
+    ]
     with engine.begin() as connection:
         connection.execute(database.requests.insert(), rows)
     engine.dispose()
@@ -111,12 +122,19 @@ def requests(good: int, bad: int, **facts: object) -> None:
 def decisions() -> list[tuple]:
     engine = database.connect()
     with engine.connect() as connection:
-        found = [tuple(row) for row in connection.execute(database.decisions.select().with_only_columns(database.decisions.c.kind, database.decisions.c.verdict))]
+        found = [
+            tuple(row)
+            for row in connection.execute(
+                database.decisions.select().with_only_columns(database.decisions.c.kind, database.decisions.c.verdict)
+            )
+        ]
     engine.dispose()
     return found
 
 
-def test_a_bad_version_is_taken_back_by_itself_with_its_reasons_and_the_champion_was_never_touched(world: World, reconciler: Reconciler) -> None:
+def test_a_bad_version_is_taken_back_by_itself_with_its_reasons_and_the_champion_was_never_touched(
+    world: World, reconciler: Reconciler
+) -> None:
     requests(400, 0, role="champion", artifact="hash-of-one")
     requests(92, 8, role="canary", artifact="hash-of-two")
     requests(0, 50, role="pinned", artifact="hash-of-one")  # asked for by name: no coin was thrown
@@ -126,7 +144,9 @@ def test_a_bad_version_is_taken_back_by_itself_with_its_reasons_and_the_champion
     assert "8 of 100 on the challenger, 0 of 400 on the champion" in version.tags["canary_reasons"]
     assert decisions()[1:] == [("canary", "opened"), ("canary", "rolled_back")]
     task = routes.read().tasks[TASK]
-    assert task.canary == "off" and task.targets["champion"].version == "1" and registry.aliases(TASK)["champion"] == "1"
+    assert (
+        task.canary == "off" and task.targets["champion"].version == "1" and registry.aliases(TASK)["champion"] == "1"
+    )
     assert reconciler.said == {}
 
 
@@ -137,11 +157,16 @@ def test_an_equal_version_takes_over_after_enough_answers(world: World, reconcil
     assert registry.get(TASK, "2").tags["canary"] == "open"
     requests(1, 0, role="canary", artifact="hash-of-two", id="the last one")
     reconciler.turn()
-    assert registry.aliases(TASK) == {"champion": "2", "previous": "1"} and routes.read().tasks[TASK].targets["champion"].version == "2"
+    assert (
+        registry.aliases(TASK) == {"champion": "2", "previous": "1"}
+        and routes.read().tasks[TASK].targets["champion"].version == "2"
+    )
     assert decisions()[-1] == ("canary", "promoted") and registry.get(TASK, "2").tags["canary"] == "promoted"
 
 
-def test_a_canary_without_traffic_is_called_off_and_another_challenger_closes_it(world: World, reconciler: Reconciler) -> None:
+def test_a_canary_without_traffic_is_called_off_and_another_challenger_closes_it(
+    world: World, reconciler: Reconciler
+) -> None:
     registry.tag(registry.get(TASK, "2"), canary_since=str(time.time() - 73 * 3600))
     reconciler.turn()
     assert registry.get(TASK, "2").tags["canary"] == "undecided" and routes.read().tasks[TASK].canary == "off"
@@ -162,13 +187,18 @@ def test_copies_are_compared_with_their_originals(world: World, reconciler: Reco
         requests(1, 0, role="champion", artifact="hash-of-one", id=f"first-{i}")
         requests(0, 1, role="shadow", artifact="hash-of-two", id=f"copy-{i}", shadow_of=f"first-{i}", latency=99.0)
     reconciler.turn()
-    assert registry.get(TASK, "2").tags["canary"] == "rolled_back" and "12 of 12 times" in registry.get(TASK, "2").tags["canary_reasons"]
+    assert (
+        registry.get(TASK, "2").tags["canary"] == "rolled_back"
+        and "12 of 12 times" in registry.get(TASK, "2").tags["canary_reasons"]
+    )
 
 
 def command(action: str, **facts: object) -> None:
     engine = database.connect()
     with engine.begin() as connection:
-        connection.execute(database.commands.insert().values(at=time.time(), task=TASK, action=action, key_id="ann", **facts))
+        connection.execute(
+            database.commands.insert().values(at=time.time(), task=TASK, action=action, key_id="ann", **facts)
+        )
     engine.dispose()
 
 
@@ -187,9 +217,15 @@ def test_commands_of_the_dashboard_are_carried_out_once_and_answered(world: Worl
     command("rollback")
     command("rollback")
     reconciler.turn()
-    assert results()[0] == "version 2 was promoted by key ann" and results()[1] == "version 2 was rolled back to version 1 by key ann"
+    assert (
+        results()[0] == "version 2 was promoted by key ann"
+        and results()[1] == "version 2 was rolled back to version 1 by key ann"
+    )
     assert results()[2].startswith("things has no @previous")
-    assert routes.read().tasks[TASK].targets["champion"].version == "1" and decisions()[2:] == [("promote", "promoted"), ("rollback", "rolled_back")]
+    assert routes.read().tasks[TASK].targets["champion"].version == "1" and decisions()[2:] == [
+        ("promote", "promoted"),
+        ("rollback", "rolled_back"),
+    ]
     reconciler.turn()
     assert len(results()) == 3
 
@@ -197,7 +233,11 @@ def test_commands_of_the_dashboard_are_carried_out_once_and_answered(world: Worl
 def test_a_rollback_during_a_canary_ends_the_canary(world: World, reconciler: Reconciler) -> None:
     command("rollback")
     reconciler.turn()
-    assert registry.get(TASK, "2").tags["canary"] == "rolled_back" and registry.aliases(TASK)["champion"] == "1" and "taken back by key ann" in results()[0]
+    assert (
+        registry.get(TASK, "2").tags["canary"] == "rolled_back"
+        and registry.aliases(TASK)["champion"] == "1"
+        and "taken back by key ann" in results()[0]
+    )
 
 
 def test_without_registry_or_records_the_last_table_stays_and_it_is_said_once(
@@ -206,11 +246,19 @@ def test_without_registry_or_records_the_last_table_stays_and_it_is_said_once(
     before = routes.read()
     with monkeypatch.context() as patch:
         patch.setenv("ANNEAL_DATABASE_URL", "postgresql://nobody:s3cret@127.0.0.1:9/none")
-        patch.setattr(reconciler.reader, "read", lambda names: (_ for _ in ()).throw(AnnealError("MLflow does not answer")))
+        patch.setattr(
+            reconciler.reader, "read", lambda names: (_ for _ in ()).throw(AnnealError("MLflow does not answer"))
+        )
         for _ in range(3):
             reconciler.turn()
-    assert routes.read() == before and [record.message.split(":")[0] for record in caplog.records] == ["records", "registry"]
+    assert routes.read() == before and [record.message.split(":")[0] for record in caplog.records] == [
+        "records",
+        "registry",
+    ]
     assert "s3cret" not in caplog.text
     caplog.clear()
     reconciler.turn()
-    assert sorted(record.message for record in caplog.records) == ["records: in order again", "registry: in order again"]
+    assert sorted(record.message for record in caplog.records) == [
+        "records: in order again",
+        "registry: in order again",
+    ]

@@ -1,4 +1,6 @@
-"""What counts as a failure of a version on trial; a correction is compared in the format of the version that answered."""
+"""What counts as a failure of a version on trial; a correction is compared in the format of the version that
+answered.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +67,9 @@ def test_what_counts_as_a_failure(changes: dict, feedback: dict | None, failed: 
         (JSON, RIGHT, {"answer": "of another format"}, ["category"], False),  # nothing of it can be compared
     ],
 )
-def test_a_correction_is_compared_in_the_format_of_the_answer(contract: Contract, output: str | None, correction: dict, labels: list[str], is_wrong: bool) -> None:
+def test_a_correction_is_compared_in_the_format_of_the_answer(
+    contract: Contract, output: str | None, correction: dict, labels: list[str], is_wrong: bool
+) -> None:
     assert evidence.is_wrong(output, {"thumb": None, "correction": correction}, lambda: contract, labels) is is_wrong
 
 
@@ -93,14 +97,22 @@ def answered(engine: Engine, role: str, outputs: list[str], correction: dict | N
     with engine.begin() as connection:
         for number, output in enumerate(outputs):
             connection.execute(database.requests.insert().values(id=f"{role}-{number}", output=output, **known))
-            connection.execute(database.feedback.insert().values(at=201.0, request_id=f"{role}-{number}", thumb=1, correction=correction))
+            connection.execute(
+                database.feedback.insert().values(
+                    at=201.0, request_id=f"{role}-{number}", thumb=1, correction=correction
+                )
+            )
 
 
 def test_each_version_is_read_in_its_own_format(engine: Engine) -> None:
     for role in ("champion", "canary"):
-        answered(engine, role, ["billing", '{"category": "billing"}', '{"category": "refund"}'], {"category": "billing"})
+        answered(
+            engine, role, ["billing", '{"category": "billing"}', '{"category": "refund"}'], {"category": "billing"}
+        )
     counts = evidence.count(engine, CHAMPION, CHALLENGER, ["category"])
-    assert counts.failures["wrong"] == (2, 4), "of the champion the text and the refund are wrong, of the challenger both objects"
+    assert counts.failures["wrong"] == (2, 4), (
+        "of the champion the text and the refund are wrong, of the challenger both objects"
+    )
 
 
 def test_corrections_of_a_format_that_cannot_be_read_stop_the_judgement(engine: Engine) -> None:

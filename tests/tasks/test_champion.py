@@ -1,4 +1,6 @@
-"""The gate compares with the champion on the same rows: on its own answers where the rows are the same; rows that are new to it it is asked."""
+"""The gate compares with the champion on the same rows: on its own answers where the rows are the same; rows that
+are new to it it is asked.
+"""
 
 from types import SimpleNamespace
 
@@ -21,7 +23,15 @@ pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
 NAME = "things"
 GATE = Gate(minimum={"valid": 0.9}, compare_on="colour_accuracy", max_drop=0.02)
-MODEL = Model(parent="tiny", dataset="toys", train=Train(), predict=Predict(**tiny.PREDICT), evaluate=Evaluate(**tiny.EVALUATE), package=Package(), gate=GATE)
+MODEL = Model(
+    parent="tiny",
+    dataset="toys",
+    train=Train(),
+    predict=Predict(**tiny.PREDICT),
+    evaluate=Evaluate(**tiny.EVALUATE),
+    package=Package(),
+    gate=GATE,
+)
 
 
 @pytest.fixture
@@ -56,8 +66,13 @@ def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts:
     """Make a champion with the tuned adapter, another hash and these predictions."""
     import shutil
 
-    adapter, evaluate = shutil.copytree(place.adapter, tmp_path / "champion" / "adapter"), tmp_path / "champion" / "evaluate"
-    write_json(adapter / "artifact.json", {**read_json(adapter / "artifact.json"), "artifact_sha256": "another", **facts})
+    adapter, evaluate = (
+        shutil.copytree(place.adapter, tmp_path / "champion" / "adapter"),
+        tmp_path / "champion" / "evaluate",
+    )
+    write_json(
+        adapter / "artifact.json", {**read_json(adapter / "artifact.json"), "artifact_sha256": "another", **facts}
+    )
     write_jsonl(evaluate / "predictions.jsonl", predictions)
     promote(promotion.register(NAME, adapter, evaluate, {}, {}))
     return registry.alias(NAME, "champion")
@@ -76,7 +91,9 @@ def test_without_a_champion_it_is_measured_against_its_parent_and_the_minimum(pl
     found = verdict(place)
     assert found.passed and not asked
     assert found.reasons[0] == "✓ valid is 1.000, the minimum is 0.9"
-    assert "32 rows won, 0 lost" in found.reasons[1] and found.reasons[2] == "✓ there is no other champion to compare with"
+    assert (
+        "32 rows won, 0 lost" in found.reasons[1] and found.reasons[2] == "✓ there is no other champion to compare with"
+    )
 
 
 def test_a_tuned_model_no_better_than_its_parent_is_refused(place):
@@ -98,7 +115,9 @@ def test_a_tuned_model_worse_than_the_champion_is_refused(place, asked, tmp_path
     write_jsonl(place.reports / "predict" / "predictions.jsonl", without_answers(tuned(place), 24))
     found = verdict(place)
     assert not found.passed and not asked
-    assert found.reasons[2].startswith("✗ worse than the champion on colour_accuracy: 0 rows won, 8 lost (difference -0.250")
+    assert found.reasons[2].startswith(
+        "✗ worse than the champion on colour_accuracy: 0 rows won, 8 lost (difference -0.250"
+    )
 
 
 def test_a_champion_is_asked_the_rows_that_are_new_to_it_and_only_once(place, asked, tmp_path):
@@ -107,7 +126,9 @@ def test_a_champion_is_asked_the_rows_that_are_new_to_it_and_only_once(place, as
     assert asked == [f"champion (version {champion.version}), 12 rows"]
     assert "not worse than the champion on colour_accuracy: 20 rows won, 0 lost" in found.reasons[2]
     kept = read_jsonl(place.reports / "champion" / "predictions.jsonl")
-    assert [(row["id"], row["text"]) for row in kept] == [(row["id"], "?" if i < 20 else row["text"]) for i, row in enumerate(tuned(place))]
+    assert [(row["id"], row["text"]) for row in kept] == [
+        (row["id"], "?" if i < 20 else row["text"]) for i, row in enumerate(tuned(place))
+    ]
     assert verdict(place) == found and len(asked) == 1
 
 
@@ -115,7 +136,10 @@ def test_answers_kept_from_another_champion_or_other_rows_are_not_taken(place, a
     champion = enthrone(place, tmp_path, tuned(place)[:20])
     wrong = without_answers(tuned(place), 0)
     for mark, rows in (("an-older-champion", wrong), (champion.artifact, wrong[:20])):
-        write_jsonl(place.reports / "champion" / "predictions.jsonl", [{**row, "expected": "another"} for row in rows] if mark == champion.artifact else rows)
+        write_jsonl(
+            place.reports / "champion" / "predictions.jsonl",
+            [{**row, "expected": "another"} for row in rows] if mark == champion.artifact else rows,
+        )
         (place.reports / "champion" / mark).touch()
         asked.clear()
         assert "0 rows won, 0 lost" in verdict(place).reasons[2] and len(asked) == 1
@@ -154,16 +178,26 @@ def test_a_champion_is_asked_in_its_own_words(place, asked, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "reason"),
-    [({"answer": "{{ colour }}"}, "its answers are '{{ colour }}'"), ({"user": "{{ weight }}"}, "its template does not fit these rows")],
+    [
+        ({"answer": "{{ colour }}"}, "its answers are '{{ colour }}'"),
+        ({"user": "{{ weight }}"}, "its template does not fit these rows"),
+    ],
 )
 def test_a_champion_that_answers_or_is_asked_otherwise_cannot_be_compared(place, asked, tmp_path, words, reason):
     reworded(enthrone(place, tmp_path, tuned(place)), **words)
     found = verdict(place)
-    assert not found.passed and not asked and reason in found.reasons[0] and "`make promote` promotes by hand" in found.reasons[0]
+    assert (
+        not found.passed
+        and not asked
+        and reason in found.reasons[0]
+        and "`make promote` promotes by hand" in found.reasons[0]
+    )
 
 
 @pytest.mark.parametrize("code", ["TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "PERMISSION_DENIED"])
-def test_a_registry_that_stumbles_stops_the_gate_and_is_not_one_without_a_champion(place, asked, tmp_path, monkeypatch, code):
+def test_a_registry_that_stumbles_stops_the_gate_and_is_not_one_without_a_champion(
+    place, asked, tmp_path, monkeypatch, code
+):
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import ErrorCode
@@ -191,7 +225,10 @@ def test_the_champion_is_not_its_own_rival(place, asked, tmp_path):
 
 
 def test_a_measure_that_the_model_does_not_have_is_refused_with_those_there_are(place):
-    with pytest.raises(AnnealError, match="gate.compare_on is 'colour', which is not a measure of this model; there are: colour_accuracy, "):
+    with pytest.raises(
+        AnnealError,
+        match="gate.compare_on is 'colour', which is not a measure of this model; there are: colour_accuracy, ",
+    ):
         verdict(place, Gate(compare_on="colour"))
 
 
@@ -201,7 +238,10 @@ def test_any_measure_can_be_compared_on(place, asked, tmp_path, measure):
     enthrone(place, tmp_path, [{**row, "text": "?", "nll": 2 * row["nll"] + 1} for row in rows])
     found = verdict(place, Gate(compare_on=measure))
     assert found.passed and not asked and f"not worse than the champion on {measure}: " in found.reasons[1]
-    write_jsonl(place.reports / "predict" / "predictions.jsonl", [{**row, "text": "?", "nll": 4 * row["nll"] + 4} for row in rows])
+    write_jsonl(
+        place.reports / "predict" / "predictions.jsonl",
+        [{**row, "text": "?", "nll": 4 * row["nll"] + 4} for row in rows],
+    )
     assert not verdict(place, Gate(compare_on=measure)).passed
 
 

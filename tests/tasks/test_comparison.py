@@ -1,4 +1,6 @@
-"""Intervals and paired tests by the kind of a measure: shares exactly, scores by exchanging answers, ratios by drawing rows again."""
+"""Intervals and paired tests by the kind of a measure: shares exactly, scores by exchanging answers, ratios by
+drawing rows again.
+"""
 
 import itertools
 from fractions import Fraction
@@ -64,7 +66,11 @@ def test_the_permutation_test_is_exact_where_all_exchanges_can_be_tried():
     every = [np.dot(signs, differences) for signs in itertools.product((1, -1), repeat=5)]
     expected = np.mean([total >= differences.sum() - 1e-12 for total in every])
     result = compare(SCORE, ours, theirs)
-    assert result.p == pytest.approx(expected) and result.figures == "0.660 against 0.480" and result.difference == pytest.approx(0.18)
+    assert (
+        result.p == pytest.approx(expected)
+        and result.figures == "0.660 against 0.480"
+        and result.difference == pytest.approx(0.18)
+    )
 
 
 def test_the_permutation_test_of_many_rows_is_near_that_of_the_normal_distribution_and_the_same_twice():
@@ -88,7 +94,10 @@ def test_equal_models_are_never_better_by_any_kind():
 
 def test_macro_f1_is_compared_by_exchanging_the_predictions_of_a_row():
     actual = np.arange(40) % 2
-    better, worse = np.column_stack([actual, actual]).astype(float), np.column_stack([actual, np.zeros(40)]).astype(float)
+    better, worse = (
+        np.column_stack([actual, actual]).astype(float),
+        np.column_stack([actual, np.zeros(40)]).astype(float),
+    )
     assert compare(F1, better, worse).p < 0.001 and compare(F1, worse, better).p > 0.99
     assert compare(F1, better, worse).figures == "1.000 against 0.333"
 

@@ -1,4 +1,6 @@
-"""A version's contract: asked in the words of training, whatever its columns are called, and answered in the format that it was trained on."""
+"""A version's contract: asked in the words of training, whatever its columns are called, and answered in the format
+that it was trained on.
+"""
 
 from pathlib import Path
 
@@ -17,9 +19,13 @@ def test_an_answer_of_json(tmp_path: Path) -> None:
     assert read.form.columns == ("category", "intent", "priority", "reply")
     assert read.classes == {label: frozenset(values) for label, values in CLASSES.items()}
     assert read.check(read.form.write(RIGHT)) == RIGHT
-    assert read.check(read.form.write({**RIGHT, "category": "billing "})) == RIGHT, "a client gets a class that it knows"
+    assert read.check(read.form.write({**RIGHT, "category": "billing "})) == RIGHT, (
+        "a client gets a class that it knows"
+    )
     assert read.check(read.form.write({**RIGHT, "category": "cooking"})) is None
-    assert read.check('{"category": "technical", ' + read.form.write(RIGHT)[1:]) is None, "one of two categories is not the model's answer"
+    assert read.check('{"category": "technical", ' + read.form.write(RIGHT)[1:]) is None, (
+        "one of two categories is not the model's answer"
+    )
     assert read.check(read.form.write(RIGHT).replace("Soon.", "Soon \\ud83d")) is None
 
 
@@ -32,7 +38,9 @@ def test_an_answer_of_text_has_the_columns_of_its_template(tmp_path: Path) -> No
 
 
 def test_older_versions_have_no_classes(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path, answer="{{ reply }}", user="{% if subject %}{{ subject }}{% endif %} {{ body }} {{ subject }}")
+    folder = write_folder(
+        tmp_path, answer="{{ reply }}", user="{% if subject %}{{ subject }}{% endif %} {{ body }} {{ subject }}"
+    )
     (folder / "reference" / "classes.json").unlink()
     read = contract.load(folder)
     assert read.inputs == ("subject", "body") and read.classes == {}
@@ -48,7 +56,10 @@ def test_columns_may_have_any_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("system", [None, ""])
 def test_there_need_not_be_a_system_message(tmp_path: Path, system: str | None) -> None:
-    assert [message["role"] for message in contract.load(write_folder(tmp_path, system=system)).messages({"subject": "a", "body": "b"})] == ["user"]
+    assert [
+        message["role"]
+        for message in contract.load(write_folder(tmp_path, system=system)).messages({"subject": "a", "body": "b"})
+    ] == ["user"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The operators' page says what the records say, says so when they do not answer, and shows no text of a request and nothing outside the reports."""
+"""The operators' page says what the records say, says so when they do not answer, and shows no text of a request and
+nothing outside the reports.
+"""
 
 import inspect
 import time
@@ -55,7 +57,11 @@ def test_data_json_shows_no_text_and_no_key(engine: Engine) -> None:
 def test_data_json_says_who_answers_and_what_was_decided(engine: Engine) -> None:
     value = client(engine, seed.table(NOW)).get("/dashboard/data.json?window=30d").json()
     triage = value["tasks"]["triage"]
-    assert {alias: target["version"] for alias, target in triage["targets"].items()} == {"champion": "3", "challenger": "4", "previous": "2"}
+    assert {alias: target["version"] for alias, target in triage["targets"].items()} == {
+        "champion": "3",
+        "challenger": "4",
+        "previous": "2",
+    }
     assert (triage["canary"], triage["share"], triage["paused"]) == ("share", 0.2, False)
     assert triage["check"]["alarm"] and triage["evidence"][-1]["threshold"] == 4.2
     assert set(triage["traffic"]) == {"1", "2", "3", "4"} and triage["agreement"]["3"]
@@ -67,7 +73,11 @@ def test_data_json_says_who_answers_and_what_was_decided(engine: Engine) -> None
 
 def test_a_canary_counts_its_own_answers_since_it_was_opened(engine: Engine) -> None:
     with engine.connect() as connection:
-        rows = connection.execute(select(database.requests.c.at).where(database.requests.c.version == "4", database.requests.c.at >= NOW - 3 * 3600)).all()
+        rows = connection.execute(
+            select(database.requests.c.at).where(
+                database.requests.c.version == "4", database.requests.c.at >= NOW - 3 * 3600
+            )
+        ).all()
     value = client(engine, seed.table(NOW)).get("/dashboard/data.json").json()
     assert value["tasks"]["triage"]["canary_answers"] == len(rows) > 0
     assert value["tasks"]["refunds"]["canary_answers"] is None
@@ -77,7 +87,11 @@ def test_a_canary_counts_its_own_answers_since_it_was_opened(engine: Engine) -> 
 def test_records_that_do_not_answer_are_said_and_the_rest_is_shown(broken: str) -> None:
     address = "sqlite://" if broken == "no tables" else "postgresql+psycopg://anneal:hidden-word@127.0.0.1:9/records"
     answer = client(None if broken == "none" else create_engine(address), seed.table(NOW)).get("/dashboard/data.json")
-    assert answer.status_code == 200 and "ANNEAL_DATABASE_URL" in answer.json()["problem"] and "hidden-word" not in answer.text
+    assert (
+        answer.status_code == 200
+        and "ANNEAL_DATABASE_URL" in answer.json()["problem"]
+        and "hidden-word" not in answer.text
+    )
     assert answer.json()["tasks"]["triage"]["targets"]["champion"]["version"] == "3"
 
 
@@ -87,7 +101,9 @@ def test_nothing_served_is_an_empty_page_and_no_error(empty: Engine) -> None:
     assert bare["totals"]["requests"] == 0 and bare["totals"]["p50"] is None and bare["targets"] == {}
 
 
-def test_curves_are_kept_while_they_are_fresh_and_made_again_after(empty: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_curves_are_kept_while_they_are_fresh_and_made_again_after(
+    empty: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader, made = data.Reader(), []
     real = curves.traffic
     monkeypatch.setattr(curves, "traffic", lambda *words: made.append(1) or real(*words))
@@ -101,7 +117,9 @@ def test_curves_are_kept_while_they_are_fresh_and_made_again_after(empty: Engine
 
 
 @pytest.mark.parametrize("window", ["1h", "24h", "30d"])
-def test_what_is_kept_and_what_is_read_anew_are_the_whole(empty: Engine, window: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_and_what_is_read_anew_are_the_whole(
+    empty: Engine, window: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, reader, table, settings = [NOW], data.Reader(), seed.table(NOW), Settings()
     monkeypatch.setattr(data.time, "time", lambda: clock[0])
     seed.fill(empty, NOW, 600)
@@ -110,10 +128,25 @@ def test_what_is_kept_and_what_is_read_anew_are_the_whole(empty: Engine, window:
         clock[0] = NOW + passed
         with empty.begin() as connection:  # one is written at once, one came as late as may be
             for at in (clock[0] - 1, clock[0] - data.LATE + 1):
-                connection.execute(database.requests.insert(), {"id": f"new-{next(rows)}", "at": at, "task": "triage", "version": "3", "role": "champion", "status": 200})
+                connection.execute(
+                    database.requests.insert(),
+                    {
+                        "id": f"new-{next(rows)}",
+                        "at": at,
+                        "task": "triage",
+                        "version": "3",
+                        "role": "champion",
+                        "status": 200,
+                    },
+                )
         clock[0] += 200
-        kept, anew = (one.page(empty, table, settings, curves.WINDOWS[window])["tasks"] for one in (reader, data.Reader()))
-        assert kept["triage"]["traffic"] == anew["triage"]["traffic"] and kept["refunds"]["totals"] == anew["refunds"]["totals"]
+        kept, anew = (
+            one.page(empty, table, settings, curves.WINDOWS[window])["tasks"] for one in (reader, data.Reader())
+        )
+        assert (
+            kept["triage"]["traffic"] == anew["triage"]["traffic"]
+            and kept["refunds"]["totals"] == anew["refunds"]["totals"]
+        )
 
 
 def test_reading_the_records_never_blocks_the_event_loop() -> None:
@@ -139,7 +172,9 @@ def test_a_report_is_served_in_a_sandbox(reports: Path) -> None:
     answer = client(None, Table()).get("/dashboard/reports/triage/one.html")
     assert answer.status_code == 200 and answer.text == "<p>a report</p>"
     policy = answer.headers["content-security-policy"]
-    assert policy.startswith("sandbox") and "allow-same-origin" not in policy  # else a report's script could read the admin key
+    assert (
+        policy.startswith("sandbox") and "allow-same-origin" not in policy
+    )  # else a report's script could read the admin key
 
 
 @pytest.mark.parametrize(
@@ -169,8 +204,14 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
     assert "default-src 'none'" in web.get("/dashboard").headers["content-security-policy"]
     texts = [web.get("/dashboard").text, *(web.get(f"/dashboard/static/{name}").text for name in page.STATIC)]
     assert all(len(text) > 500 for text in texts)
-    assert not [text for text in texts if "http://" in text.replace("http://www.w3.org/2000/svg", "") or "https://" in text or "innerHTML" in text]
-    assert {web.get(f"/dashboard/static/{name}").status_code for name in ("page.py", "page.html", "..%2fpage.py", "")} == {404}
+    assert not [
+        text
+        for text in texts
+        if "http://" in text.replace("http://www.w3.org/2000/svg", "") or "https://" in text or "innerHTML" in text
+    ]
+    assert {
+        web.get(f"/dashboard/static/{name}").status_code for name in ("page.py", "page.html", "..%2fpage.py", "")
+    } == {404}
 
 
 def test_links_are_those_of_the_environment_or_of_make_up(monkeypatch: pytest.MonkeyPatch) -> None:

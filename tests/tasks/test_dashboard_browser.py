@@ -1,4 +1,6 @@
-"""The operators' page in a real browser: it shows, it stays still while it is brought up to date, and its buttons ask before they act."""
+"""The operators' page in a real browser: it shows, it stays still while it is brought up to date, and its buttons
+ask before they act.
+"""
 
 import os
 import shutil
@@ -23,7 +25,16 @@ from tests.tasks import dashboard_seed as seed
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
 ADMIN = "admin-key-of-this-test"
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
 
 
@@ -109,10 +120,14 @@ def test_it_shows_who_answers_what_was_decided_and_the_curves(browser: Any, serv
     assert "invalid answers: 14 of 61" in text(browser, ".decisions")
     for plot, lines in (("rate", 2), ("latency", 4), ("failed", 2), ("valid", 2), ("agreed", 1), ("drift", 8)):
         drawn = browser.execute_script(
-            "return [...document.querySelectorAll(`[data-task=triage] [data-plot=${arguments[0]}] path[class^=tone]`)].filter((p) => p.getTotalLength() > 5).length", plot
+            "return [...document.querySelectorAll(`[data-task=triage] [data-plot=${arguments[0]}] "
+            "path[class^=tone]`)].filter((p) => p.getTotalLength() > 5).length",
+            plot,
         )
         assert drawn >= lines, plot
-    assert text(browser, "[data-task=triage] svg text.limit") == "alarm" or browser.find_elements("css selector", "svg text.limit")
+    assert text(browser, "[data-task=triage] svg text.limit") == "alarm" or browser.find_elements(
+        "css selector", "svg text.limit"
+    )
     assert "No check yet" in text(browser, "[data-task=refunds] [data-plot=drift]")
     assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
 
@@ -120,12 +135,19 @@ def test_it_shows_who_answers_what_was_decided_and_the_curves(browser: Any, serv
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_and_its_words_stand_out(browser: Any, served: SimpleNamespace, width: int, scheme: str) -> None:
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False})
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
     open_page(browser, served)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.execute_script(CONTRAST) == []
-    browser.execute_script("document.querySelector('.lead').style.color = 'gray'; document.querySelector('.lead').style.background = 'silver'")
+    browser.execute_script(
+        "document.querySelector('.lead').style.color = 'gray'; document.querySelector('.lead').style.background = "
+        "'silver'"
+    )
     assert len(browser.execute_script(CONTRAST)) == 1  # a planted defect
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
@@ -133,7 +155,8 @@ def test_it_fits_and_its_words_stand_out(browser: Any, served: SimpleNamespace, 
 
 # Every text against what lies behind it: at least 4.5 : 1 (WCAG 2.2, 1.4.3), save for buttons that cannot be pressed.
 CONTRAST = """
-const light = (rgb) => rgb.map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+const light = (rgb) => rgb.reduce((sum, c, i) => sum + linear(c / 255) * [0.2126, 0.7152, 0.0722][i], 0);
 const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
 const behind = (node) => {
   for (; node; node = node.parentElement) {
@@ -142,7 +165,8 @@ const behind = (node) => {
   }
   return [255, 255, 255];
 };
-const says = (node) => node.offsetParent && !node.disabled && [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+const holdsText = (node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+const says = (node) => node.offsetParent && !node.disabled && holdsText(node);
 return [...document.querySelectorAll("body *")].filter(says).map((node) => {
   const [a, b] = [light(parse(getComputedStyle(node).color).slice(0, 3)), light(behind(node))].sort((x, y) => y - x);
   return [(a + 0.05) / (b + 0.05), node.innerText.slice(0, 40)];
@@ -153,10 +177,13 @@ return [...document.querySelectorAll("body *")].filter(says).map((node) => {
 def test_it_is_brought_up_to_date_in_place(browser: Any, served: SimpleNamespace) -> None:
     open_page(browser, served)
     browser.execute_script(
-        "window.kept = [...document.querySelectorAll('section,figure,svg,button,.decisions li')]; document.querySelector('[data-task=triage] [data-action=retrain]').focus()"
+        "window.kept = [...document.querySelectorAll('section,figure,svg,button,.decisions li')]; "
+        "document.querySelector('[data-task=triage] [data-action=retrain]').focus()"
     )
     click(browser, ".windows label:first-of-type")
-    served.app.state.table = Table(42, {**seed.table(served.now).tasks, "refunds": seed.table(served.now).tasks["refunds"]})
+    served.app.state.table = Table(
+        42, {**seed.table(served.now).tasks, "refunds": seed.table(served.now).tasks["refunds"]}
+    )
     until(lambda: "revision 42" in text(browser, "#where"))
     assert browser.execute_script("return window.kept.every((node) => node.isConnected)")
 
@@ -173,7 +200,17 @@ def test_a_link_names_the_hours_that_it_shows(browser: Any, served: SimpleNamesp
 
 def test_a_hostile_text_is_shown_as_text(browser: Any, served: SimpleNamespace) -> None:
     with served.app.state.engine.begin() as connection:
-        connection.execute(database.decisions.insert(), {"at": served.now, "task": "triage", "kind": "canary", "verdict": "held", "reasons": [HOSTILE], "facts": {}})
+        connection.execute(
+            database.decisions.insert(),
+            {
+                "at": served.now,
+                "task": "triage",
+                "kind": "canary",
+                "verdict": "held",
+                "reasons": [HOSTILE],
+                "facts": {},
+            },
+        )
     open_page(browser, served)
     assert HOSTILE in text(browser, ".decisions")
     assert "owned" not in browser.title and not browser.find_elements("css selector", ".decisions img")
@@ -192,7 +229,9 @@ def test_a_button_asks_then_acts_then_says_what_came_of_it(browser: Any, served:
         browser.find_element("id", "key").send_keys(key + "\n")
         until(lambda said=said: said in text(browser, "[data-task=triage] .outcome"))
     assert served.sent == [{"task": "triage", "action": "promote"}]
-    assert browser.execute_script("return [Object.values(sessionStorage), Object.values(localStorage), document.cookie]") == [[ADMIN], [], ""]
+    assert browser.execute_script(
+        "return [Object.values(sessionStorage), Object.values(localStorage), document.cookie]"
+    ) == [[ADMIN], [], ""]
     click(browser, "[data-task=refunds] [data-action=pause]")  # the key is asked for once
     until(lambda: len(served.sent) == 2)
     assert served.sent[1] == {"task": "refunds", "action": "pause"}

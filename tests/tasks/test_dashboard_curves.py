@@ -38,17 +38,35 @@ def put(engine: Engine, table: object, *rows: dict) -> None:
 
 
 def request(number: int, **fields: object) -> dict:
-    return {"id": f"r{number}", "at": NOW - 100, "task": "triage", "version": "1", "role": "champion", "status": 200, **fields}
+    return {
+        "id": f"r{number}",
+        "at": NOW - 100,
+        "task": "triage",
+        "version": "1",
+        "role": "champion",
+        "status": 200,
+        **fields,
+    }
 
 
 def traffic_of(engine: Engine, bucket: int = 60) -> list[dict]:
     with engine.connect() as connection:
-        return [point for versions in curves.traffic(connection, 0, bucket).values() for points in versions.values() for point in points]
+        return [
+            point
+            for versions in curves.traffic(connection, 0, bucket).values()
+            for points in versions.values()
+            for point in points
+        ]
 
 
 def agreement_of(engine: Engine, contract: Contract | None) -> tuple[int, int]:
     with engine.connect() as connection:
-        points = [point for versions in curves.agreement(connection, 0, 60, lambda task, version: contract).values() for points in versions.values() for point in points]
+        points = [
+            point
+            for versions in curves.agreement(connection, 0, 60, lambda task, version: contract).values()
+            for points in versions.values()
+            for point in points
+        ]
     return sum(point["agreed"] for point in points), sum(point["judged"] for point in points)
 
 
@@ -62,14 +80,22 @@ def test_curves_count_what_the_log_holds(empty: Engine) -> None:
         total = curves.totals(found[task][version])
         assert total["requests"] == len(mine) == sum(point["requests"] for point in found[task][version])
         assert total["failed"] == sum(row.status >= 500 for row in mine)
-        assert (total["asked"], total["valid"]) == (sum(row.valid is not None for row in mine), sum(row.valid is True for row in mine))
+        assert (total["asked"], total["valid"]) == (
+            sum(row.valid is not None for row in mine),
+            sum(row.valid is True for row in mine),
+        )
 
 
 def test_failed_is_a_server_error_or_a_broken_stream_and_not_a_wrong_request(empty: Engine) -> None:
     put(
         empty,
         database.requests,
-        *[request(i, status=status, error=error) for i, (status, error) in enumerate([(200, None), (200, "cut"), (503, "backend"), (400, "bad"), (429, "busy")])],
+        *[
+            request(i, status=status, error=error)
+            for i, (status, error) in enumerate(
+                [(200, None), (200, "cut"), (503, "backend"), (400, "bad"), (429, "busy")]
+            )
+        ],
     )
     [point] = traffic_of(empty, 100_000)
     assert (point["requests"], point["failed"], point["busy"]) == (5, 2, 1)
@@ -100,9 +126,21 @@ def test_quantiles_from_bins_are_those_of_the_requests(empty: Engine) -> None:
 
 
 def test_the_newest_word_on_a_request_counts(empty: Engine) -> None:
-    put(empty, database.requests, request(1, output=json.dumps(seed.ANSWER)), request(2, output=json.dumps(seed.ANSWER)))
-    words = [("r1", 1, None), ("r1", -1, None), ("r2", None, {**seed.ANSWER, "category": "billing"}), ("r2", None, seed.ANSWER), ("unknown", 1, None)]
-    put(empty, database.feedback, *[{"at": NOW, "request_id": of, "thumb": thumb, "correction": correction} for of, thumb, correction in words])
+    put(
+        empty, database.requests, request(1, output=json.dumps(seed.ANSWER)), request(2, output=json.dumps(seed.ANSWER))
+    )
+    words = [
+        ("r1", 1, None),
+        ("r1", -1, None),
+        ("r2", None, {**seed.ANSWER, "category": "billing"}),
+        ("r2", None, seed.ANSWER),
+        ("unknown", 1, None),
+    ]
+    put(
+        empty,
+        database.feedback,
+        *[{"at": NOW, "request_id": of, "thumb": thumb, "correction": correction} for of, thumb, correction in words],
+    )
     form = format_of(list(seed.ANSWER))
     assert agreement_of(empty, Contract(None, "{{ body }}", ("body",), form)) == (1, 2)
     assert agreement_of(empty, None) == (0, 1), "a thumb counts without a contract, a correction does not"
@@ -110,7 +148,11 @@ def test_the_newest_word_on_a_request_counts(empty: Engine) -> None:
 
 LABELLED, PLAIN, REPLY = (
     Contract(None, "{{ body }}", ("body",), format_of(answer), classes)
-    for answer, classes in ((["category", "reply"], {"category": frozenset("ab")}), (["category", "reply"], {}), ("{{ reply }}", {}))
+    for answer, classes in (
+        (["category", "reply"], {"category": frozenset("ab")}),
+        (["category", "reply"], {}),
+        ("{{ reply }}", {}),
+    )
 )
 
 
@@ -132,13 +174,22 @@ LABELLED, PLAIN, REPLY = (
         ("a text", {"reply": "a text"}, None, None),
     ],
 )
-def test_a_correction_agrees_when_it_says_the_same(output: str | None, correction: dict, contract: Contract | None, agreed: bool | None) -> None:
+def test_a_correction_agrees_when_it_says_the_same(
+    output: str | None, correction: dict, contract: Contract | None, agreed: bool | None
+) -> None:
     assert curves.agrees(output, correction, contract) is agreed
 
 
 def test_a_version_is_read_by_its_own_contract_and_an_older_one_by_the_champions(tmp_path: Path) -> None:
-    targets = {alias: target("http://127.0.0.1:9/v1", write_folder(tmp_path / alias, answer=answer), version) for alias, version, answer in VERSIONS}
-    of = data.contracts_of(Table(1, {"triage": Task(targets), "gone": Task({"champion": target("http://127.0.0.1:9/v1", tmp_path / "gone")})}))
+    targets = {
+        alias: target("http://127.0.0.1:9/v1", write_folder(tmp_path / alias, answer=answer), version)
+        for alias, version, answer in VERSIONS
+    }
+    of = data.contracts_of(
+        Table(
+            1, {"triage": Task(targets), "gone": Task({"champion": target("http://127.0.0.1:9/v1", tmp_path / "gone")})}
+        )
+    )
     assert of("triage", "3").form.columns == ("category", "reply") and of("triage", "2").form.columns == ("reply",)
     assert of("triage", "1").form == of("triage", None).form == of("triage", "3").form
     assert of("gone", "1") is None and of("unknown", "1") is None
@@ -149,7 +200,10 @@ def test_an_alarm_of_any_check_in_a_bucket_is_shown(empty: Engine) -> None:
     put(
         empty,
         database.checks,
-        *[{**shared, "at": 1000 + at, "alarm": alarm, "evidence": {"text": wealth}} for at, alarm, wealth in [(0, False, 1.0), (10, True, 5.0), (20, False, float("nan"))]],
+        *[
+            {**shared, "at": 1000 + at, "alarm": alarm, "evidence": {"text": wealth}}
+            for at, alarm, wealth in [(0, False, 1.0), (10, True, 5.0), (20, False, float("nan"))]
+        ],
     )
     with empty.connect() as connection:
         [point] = curves.evidence(connection, "triage", 0, 900)
@@ -157,5 +211,9 @@ def test_an_alarm_of_any_check_in_a_bucket_is_shown(empty: Engine) -> None:
 
 
 def test_the_queries_are_postgresql_too() -> None:
-    words = str(select(curves.latency_bin(database.requests.c.latency), curves._bucket(database.requests.c.at, 60)).compile(dialect=postgresql.dialect()))
+    words = str(
+        select(curves.latency_bin(database.requests.c.latency), curves._bucket(database.requests.c.at, 60)).compile(
+            dialect=postgresql.dialect()
+        )
+    )
     assert "FLOOR" not in words and "AS BIGINT) / " in words  # integers divided by integers: the same in both

@@ -36,8 +36,12 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield made
 
 
-def deploy(world: World, version: registry.Version, weights: str = "weights", **changes: Any) -> tuple[str, probe.Parity]:
-    return deploying.deploy(version, Path(weights), world.params.deploy.model_copy(update=changes), world.params.servers)
+def deploy(
+    world: World, version: registry.Version, weights: str = "weights", **changes: Any
+) -> tuple[str, probe.Parity]:
+    return deploying.deploy(
+        version, Path(weights), world.params.deploy.model_copy(update=changes), world.params.servers
+    )
 
 
 def refuse(*_: object) -> probe.Parity:
@@ -48,8 +52,12 @@ def test_a_version_is_loaded_beside_the_champion_and_marked_and_who_answers_stay
     before = routes.read()
     assert not deploying.is_available(registry.get(TASK, "2"), world.params.deploy)
     assert deploy(world, registry.get(TASK, "2")) == (f"http://127.0.0.1:{PORT}/v1", GOOD)
-    assert registry.get(TASK, "2").tags["parity"] == "0.9900" and deploying.is_available(registry.get(TASK, "2"), world.params.deploy)
-    assert routes.read() == before and set(world.stubs["a"].adapters) == {"things@1", "things@2"} and world.started == []
+    assert registry.get(TASK, "2").tags["parity"] == "0.9900" and deploying.is_available(
+        registry.get(TASK, "2"), world.params.deploy
+    )
+    assert (
+        routes.read() == before and set(world.stubs["a"].adapters) == {"things@1", "things@2"} and world.started == []
+    )
     once(world.params)
     assert routes.read().tasks[TASK].targets["champion"] == before.tasks[TASK].targets["champion"]
 
@@ -64,14 +72,18 @@ def test_a_version_that_disagrees_leaves_nothing_behind(world: World, monkeypatc
     assert (routes.read(), state.read_all()) == (before, kept)
 
 
-def test_a_champion_that_is_checked_again_and_disagrees_goes_on_answering(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_champion_that_is_checked_again_and_disagrees_goes_on_answering(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(deploying, "_verify", refuse)
     with pytest.raises(AnnealError):
         deploy(world, registry.get(TASK, "1"))
     assert set(world.stubs["a"].adapters) == {"things@1"}
 
 
-def test_other_options_start_the_other_slot_and_the_running_one_is_not_touched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_options_start_the_other_slot_and_the_running_one_is_not_touched(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[str] = []
 
     def start(program: str) -> None:
@@ -88,7 +100,9 @@ def test_other_options_start_the_other_slot_and_the_running_one_is_not_touched(w
     assert {target.url for target in routes.read().tasks[TASK].targets.values()} == {url}
 
 
-def test_a_new_server_that_fails_is_stopped_and_its_slot_is_free_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_server_that_fails_is_stopped_and_its_slot_is_free_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(*_: object) -> None:
         raise AnnealError("vLLM did not start")
 
@@ -120,8 +134,13 @@ def test_the_reference_of_a_version_is_kept_with_its_adapter(world: World) -> No
     made = world.folder / "made" / "two"
     three = world.folder / "made" / "three"
     made.rename(three)
-    write_json(three / "adapter/artifact.json", {"artifact_sha256": "hash-of-three", "base_sha256": BASE, "parts": {"adapter_model.safetensors": "3"}})
-    version = promotion.register(TASK, three / "adapter", three / "evaluate", {"gate": "passed", "base_sha256": BASE}, {}, Path("reference"))
+    write_json(
+        three / "adapter/artifact.json",
+        {"artifact_sha256": "hash-of-three", "base_sha256": BASE, "parts": {"adapter_model.safetensors": "3"}},
+    )
+    version = promotion.register(
+        TASK, three / "adapter", three / "evaluate", {"gate": "passed", "base_sha256": BASE}, {}, Path("reference")
+    )
     deploy(world, version)
     once(world.params)
     assert (Path(routes.read().tasks[TASK].targets["challenger"].folder) / "reference/classes.json").exists()

@@ -34,8 +34,13 @@ sys.exit(guarded(work))
 @pytest.mark.slow
 def test_no_bar_of_another_library_stands_in_the_log(tmp_path: Path) -> None:
     names = ("TQDM", "HF_", "MLFLOW", "TRANSFORMERS")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(names)} | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", WORK], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(names)} | {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", WORK], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert not BAR.search(done.stdout + done.stderr), done.stderr
     assert "tiny: 2/2 answers" in done.stderr

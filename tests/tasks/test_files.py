@@ -23,7 +23,9 @@ json_values = st.recursive(
 
 
 def everything(folder: Path) -> dict[str, bytes]:
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()
+    }
 
 
 class Interrupted(BaseException):
@@ -131,7 +133,9 @@ def test_the_old_directory_is_never_half_removed_under_its_name(tmp_path, monkey
     with whole_directory(tmp_path / "out") as folder:
         write_text(folder / "a", "old")
     real, removed = files.shutil.rmtree, []
-    monkeypatch.setattr(files.shutil, "rmtree", lambda path, **options: (removed.append(Path(path)), real(path, **options))[1])
+    monkeypatch.setattr(
+        files.shutil, "rmtree", lambda path, **options: (removed.append(Path(path)), real(path, **options))[1]
+    )
     with whole_directory(tmp_path / "out") as folder:
         write_text(folder / "a", "new")
     assert removed and tmp_path / "out" not in removed
@@ -177,13 +181,22 @@ def make(folder: Path, content: dict[str, str]) -> Path:
 
 def test_the_hash_of_a_file_is_sha_256(tmp_path):
     write_text(tmp_path / "a", "abc")
-    assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    assert (
+        sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )  # FIPS 180-2, appendix B.1
 
 
 def test_the_hash_of_a_directory_depends_on_names_and_contents_and_on_nothing_else(tmp_path):
     one = make(tmp_path / "one", {"a": "1", "sub/b": "2"})
     assert sha256(make(tmp_path / "same", {"sub/b": "2", "a": "1"})) == sha256(one)
-    others = [{"a": "1", "sub/b": "3"}, {"a": "1", "sub/c": "2"}, {"a": "1", "b": "2"}, {"a": "2", "sub/b": "1"}, {"a": "1"}, {"a": "1", "sub/b": "2", "c": ""}]
+    others = [
+        {"a": "1", "sub/b": "3"},
+        {"a": "1", "sub/c": "2"},
+        {"a": "1", "b": "2"},
+        {"a": "2", "sub/b": "1"},
+        {"a": "1"},
+        {"a": "1", "sub/b": "2", "c": ""},
+    ]
     hashes = [sha256(make(tmp_path / f"other{number}", content)) for number, content in enumerate(others)]
     assert len({sha256(one), *hashes}) == 1 + len(others)
     os.utime(one / "a", (0, 0))

@@ -1,4 +1,6 @@
-"""The gate is a pure function: minimum values, better than the parent, not worse than the champion; each with its reason."""
+"""The gate is a pure function: minimum values, better than the parent, not worse than the champion; each with its
+reason.
+"""
 
 import copy
 
@@ -26,15 +28,27 @@ TABLE = {measure.name: measure for measure in (valid(""), EXACT, ROUGE, PERPLEXI
 row = st.sampled_from([0.0, 1.0])
 
 
-def decide(params: Gate, metrics: dict, tuned: list, parent: list, champion: list | None, on: Measure = EXACT, parents: dict | None = None) -> Verdict:
-    """The verdict on `metrics` of the tuned model, and on rows of the measure `on`; `parents` are the parent's metrics."""
+def decide(
+    params: Gate,
+    metrics: dict,
+    tuned: list,
+    parent: list,
+    champion: list | None,
+    on: Measure = EXACT,
+    parents: dict | None = None,
+) -> Verdict:
+    """The verdict on `metrics` of the tuned model, and on rows of the measure `on`; `parents` are the parent's
+    metrics.
+    """
     rows = (np.array(tuned), np.array(parent), None if champion is None else np.array(champion))
     return gate(params, TABLE, {"tuned": metrics, "parent": parents or {"valid": 0.5}}, Rivals(on, *rows))
 
 
 def rows(won: int, lost: int, both: int = 0, neither: int = 0) -> tuple[list[float], list[float]]:
     """Scores of two models of which the first alone has `won` rows right, the second alone `lost`."""
-    return [1.0] * won + [0.0] * lost + [1.0] * both + [0.0] * neither, [0.0] * won + [1.0] * lost + [1.0] * both + [0.0] * neither
+    return [1.0] * won + [0.0] * lost + [1.0] * both + [0.0] * neither, [0.0] * won + [1.0] * lost + [1.0] * both + [
+        0.0
+    ] * neither
 
 
 def test_a_model_that_is_better_than_its_parent_passes_when_there_is_no_champion():
@@ -89,7 +103,9 @@ def test_better_by_chance_is_not_better():
 
 def test_a_model_equal_to_the_champion_passes():
     verdict = decide(Gate(), GOOD, TUNED, PARENT, TUNED)
-    assert verdict.passed and verdict.reasons[-1].startswith("✓ not worse than the champion on exact_match: 0 rows won, 0 lost (difference +0.000")
+    assert verdict.passed and verdict.reasons[-1].startswith(
+        "✓ not worse than the champion on exact_match: 0 rows won, 0 lost (difference +0.000"
+    )
 
 
 def test_a_model_with_as_many_rows_right_as_the_champion_but_others_passes():
@@ -99,7 +115,9 @@ def test_a_model_with_as_many_rows_right_as_the_champion_but_others_passes():
 def test_a_model_worse_than_the_champion_fails():
     verdict = decide(Gate(max_drop=0.02), GOOD, TUNED, PARENT, [1.0] * 20)
     assert not verdict.passed
-    assert verdict.reasons[-1].startswith("✗ worse than the champion on exact_match: 0 rows won, 5 lost (difference -0.250, allowed -0.02;")
+    assert verdict.reasons[-1].startswith(
+        "✗ worse than the champion on exact_match: 0 rows won, 5 lost (difference -0.250, allowed -0.02;"
+    )
 
 
 def test_a_drop_within_the_allowance_that_is_no_chance_fails_all_the_same():
@@ -135,7 +153,10 @@ def test_one_more_right_row_never_turns_better_than_the_parent_into_not_better(s
     place = data.draw(st.sampled_from([index for index, score in enumerate(tuned) if score == 0.0]))
     improved = [*tuned[:place], 1.0, *tuned[place + 1 :]]
     before, after = (decide(Gate(alpha=0.3), {}, scores, parent, None) for scores in (tuned, improved))
-    assert compare(EXACT, np.array(improved), np.array(parent)).p <= compare(EXACT, np.array(tuned), np.array(parent)).p + 1e-12
+    assert (
+        compare(EXACT, np.array(improved), np.array(parent)).p
+        <= compare(EXACT, np.array(tuned), np.array(parent)).p + 1e-12
+    )
     assert after.passed or not before.passed
 
 
@@ -165,7 +186,9 @@ def test_scores_between_0_and_1_are_compared_by_exchanging_answers():
     tuned, parent = [0.5 + 0.01 * (i % 7) for i in range(20)], [0.45 + 0.01 * (i % 5) for i in range(20)]
     verdict = decide(Gate(), GOOD, tuned, parent, tuned, on=ROUGE)
     assert verdict.passed, verdict.reasons
-    assert verdict.reasons[0].startswith("✓ better than its parent on reply_rouge_l: 0.528 against 0.470 (paired permutation p = 0.0")
+    assert verdict.reasons[0].startswith(
+        "✓ better than its parent on reply_rouge_l: 0.528 against 0.470 (paired permutation p = 0.0"
+    )
     assert not decide(Gate(), GOOD, parent, tuned, None, on=ROUGE).passed
     assert not decide(Gate(), GOOD, parent, [0.0] * 20, tuned, on=ROUGE).passed, "worse than the champion"
 
@@ -178,7 +201,10 @@ def nats(each: float, rows: int = 39, tokens: int = 10) -> list[tuple[float, int
 def test_perplexity_is_better_when_lower():
     verdict = decide(Gate(), GOOD, nats(1.0), nats(1.5), nats(1.0), on=PERPLEXITY, parents={"valid": 0.0})
     assert verdict.passed, verdict.reasons
-    assert "2.718 against 4.482 (paired bootstrap p = 0.0001" in verdict.reasons[0] and "says little" not in verdict.reasons[0]
+    assert (
+        "2.718 against 4.482 (paired bootstrap p = 0.0001" in verdict.reasons[0]
+        and "says little" not in verdict.reasons[0]
+    )
     assert not decide(Gate(), GOOD, nats(1.5), nats(1.0), None, on=PERPLEXITY).passed
 
 
@@ -192,4 +218,6 @@ def test_a_perplexity_may_be_worse_than_the_champions_by_a_share_of_it():
 def test_perplexities_over_the_tokens_of_two_tokenizers_are_not_compared():
     verdict = decide(Gate(), GOOD, nats(1.0), nats(2.0), nats(3.0, tokens=11), on=PERPLEXITY)
     assert not verdict.passed
-    assert verdict.reasons[-1].startswith("✗ cannot be compared with the champion: perplexity is counted over other tokens than the champion's")
+    assert verdict.reasons[-1].startswith(
+        "✗ cannot be compared with the champion: perplexity is counted over other tokens than the champion's"
+    )

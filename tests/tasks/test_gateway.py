@@ -1,4 +1,6 @@
-"""The gateway as its users see it: OpenAI's own client unchanged, tasks with their template, versions by the routing table."""
+"""The gateway as its users see it: OpenAI's own client unchanged, tasks with their template, versions by the routing
+table.
+"""
 
 import threading
 import time
@@ -19,7 +21,12 @@ from tests.tasks.gateway import SYSTEM, USER, House, chat, events, house, target
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
-RESULT = {"category": "technical", "intent": "device_offline", "priority": "normal", "reply": "Please restart the hub and try again."}
+RESULT = {
+    "category": "technical",
+    "intent": "device_offline",
+    "priority": "normal",
+    "reply": "Please restart the hub and try again.",
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,9 @@ def client(home: House) -> openai.OpenAI:
 
 
 def test_openai_chats(home: House, client: openai.OpenAI) -> None:
-    raw = client.chat.completions.with_raw_response.create(model="triage", messages=[{"role": "user", "content": "hello"}])
+    raw = client.chat.completions.with_raw_response.create(
+        model="triage", messages=[{"role": "user", "content": "hello"}]
+    )
     answer = raw.parse()
     assert answer.choices[0].message.content == ANSWER
     assert answer.model == "triage@1" == raw.headers["x-anneal-version"]
@@ -45,15 +54,22 @@ def test_openai_chats(home: House, client: openai.OpenAI) -> None:
 
 
 def test_openai_streams(client: openai.OpenAI) -> None:
-    stream = client.chat.completions.create(model="triage", messages=[{"role": "user", "content": "hello"}], stream=True)
+    stream = client.chat.completions.create(
+        model="triage", messages=[{"role": "user", "content": "hello"}], stream=True
+    )
     assert "".join(piece.choices[0].delta.content for piece in stream) == ANSWER
 
 
 def test_a_stream_comes_through_byte_for_byte(home: House) -> None:
-    """What the client gets is what vLLM says to the same question, but for the usage that only the gateway asked for."""
+    """What the client gets is what vLLM says to the same question, but for the usage that only the gateway asked
+    for.
+    """
     fixed = {"id": "1", "created": 1}
     for asked in ({}, {"stream_options": {"include_usage": True}}):
-        direct = httpx.post(f"{home.door.follower.table.tasks['triage'].targets['champion'].url}/chat/completions", json=chat(stream=True, **asked) | {"model": "triage@1"})
+        direct = httpx.post(
+            f"{home.door.follower.table.tasks['triage'].targets['champion'].url}/chat/completions",
+            json=chat(stream=True, **asked) | {"model": "triage@1"},
+        )
         through = home.client().post("/v1/chat/completions", json=chat(stream=True, **asked))
         assert [event | fixed for event in events(through.text)] == [event | fixed for event in events(direct.text)]
         assert through.text.endswith("data: [DONE]\n\n") and through.text.count("\n\n") == direct.text.count("\n\n")
@@ -71,17 +87,31 @@ def test_a_stream_comes_as_it_comes(tmp_path: Path) -> None:
         assert first.startswith(b"data: {") and early < 0.5 * (time.monotonic() - started)
         assert rest.endswith(b"data: [DONE]\n\n")
         row = home.rows()[0]
-        assert row["completion_tokens"] == len(ANSWER.split()) and row["output"] == ANSWER and row["valid"] and row["first_token"] < row["latency"]
+        assert (
+            row["completion_tokens"] == len(ANSWER.split())
+            and row["output"] == ANSWER
+            and row["valid"]
+            and row["first_token"] < row["latency"]
+        )
 
 
 def test_tools_and_unknown_fields_pass(home: House, client: openai.OpenAI) -> None:
     tools = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}]
     answer = client.chat.completions.create(
-        model="triage", messages=[{"role": "user", "content": "hi"}], tools=tools, tool_choice="auto", extra_body={"min_p": 0.1, "made_up": [1, {"a": None}]}
+        model="triage",
+        messages=[{"role": "user", "content": "hi"}],
+        tools=tools,
+        tool_choice="auto",
+        extra_body={"min_p": 0.1, "made_up": [1, {"a": None}]},
     )
     assert answer.choices[0].message.tool_calls[0].function.name == "look_up"
     seen = home.stub.bodies[-1]
-    assert (seen["tools"], seen["tool_choice"], seen["min_p"], seen["made_up"]) == (tools, "auto", 0.1, [1, {"a": None}])
+    assert (seen["tools"], seen["tool_choice"], seen["min_p"], seen["made_up"]) == (
+        tools,
+        "auto",
+        0.1,
+        [1, {"a": None}],
+    )
 
 
 def test_openai_lists_models(client: openai.OpenAI) -> None:
@@ -105,7 +135,12 @@ def test_openai_understands_refusals(home: House, client: openai.OpenAI) -> None
 
 
 def test_a_request_may_name_a_version_or_an_alias(home: House, client: openai.OpenAI) -> None:
-    for name, version in (("triage@2", "triage@2"), ("triage@challenger", "triage@2"), ("triage@champion", "triage@1"), ("triage", "triage@1")):
+    for name, version in (
+        ("triage@2", "triage@2"),
+        ("triage@challenger", "triage@2"),
+        ("triage@champion", "triage@1"),
+        ("triage", "triage@1"),
+    ):
         assert client.chat.completions.create(model=name, messages=[{"role": "user", "content": "hi"}]).model == version
 
 
@@ -117,7 +152,13 @@ def test_a_task_is_asked_in_the_words_of_training(home: House) -> None:
     answer = home.client().post("/tasks/triage", json={"input": sent})
     assert home.stub.bodies[-1]["messages"] == format_row(row, params)["messages"]
     assert home.stub.bodies[-1]["temperature"] == 0
-    assert answer.json() == {"task": "triage", "version": "1", "request_id": answer.headers["x-request-id"], "valid": True, "result": RESULT}
+    assert answer.json() == {
+        "task": "triage",
+        "version": "1",
+        "request_id": answer.headers["x-request-id"],
+        "valid": True,
+        "result": RESULT,
+    }
 
 
 def test_plain_text_fills_the_columns(home: House) -> None:
@@ -128,7 +169,10 @@ def test_plain_text_fills_the_columns(home: House) -> None:
         ("Hub off", "Hub off", "Hub off"),
         ("SUBJECT:Hub off\n", "Hub off", "Hub off"),
     ):
-        for more in ({"content": text.encode(), "headers": {"content-type": "text/plain; charset=utf-8"}}, {"json": {"text": text}}):
+        for more in (
+            {"content": text.encode(), "headers": {"content-type": "text/plain; charset=utf-8"}},
+            {"json": {"text": text}},
+        ):
             assert sent.post("/tasks/triage", **more).status_code == 200
             assert home.stub.bodies[-1]["messages"][1]["content"] == f"Subject: {subject}\n\n{body}"
 
@@ -160,7 +204,10 @@ def test_a_promotion_is_a_new_table(tmp_path: Path) -> None:
         url = home.door.follower.table.tasks["triage"].targets["champion"].url
         kept = write_folder(tmp_path / "other", user="{{ body }}!")
         for revision, version in enumerate(("2", "1") * 5 + ("2",), start=2):
-            routes.write(routes.Table(revision, {"triage": routes.Task({"champion": target(url, kept, version)})}), tmp_path / "routes.json")
+            routes.write(
+                routes.Table(revision, {"triage": routes.Task({"champion": target(url, kept, version)})}),
+                tmp_path / "routes.json",
+            )
             assert client.post("/tasks/triage", json={"text": "hi"}).json()["version"] == version
         assert home.stub.bodies[-1]["messages"][1]["content"] == "hi!"
         assert home.metric("anneal_routes_revision") == revision
@@ -171,7 +218,9 @@ def test_a_promotion_is_a_new_table(tmp_path: Path) -> None:
 def test_promotions_under_load_cut_nobody(tmp_path: Path) -> None:
     """Each answer comes from the version that its header names, whole, however often the table changes meanwhile."""
     with house(tmp_path, Stub(adapters={"triage@1": "", "triage@2": ""}, delay=0.02)) as home:
-        first, second = (home.door.follower.table.tasks["triage"].targets[alias] for alias in ("champion", "challenger"))
+        first, second = (
+            home.door.follower.table.tasks["triage"].targets[alias] for alias in ("champion", "challenger")
+        )
         over = threading.Event()
 
         def ask(number: int) -> set[str]:
@@ -190,7 +239,9 @@ def test_promotions_under_load_cut_nobody(tmp_path: Path) -> None:
             asking = [pool.submit(ask, number) for number in range(4)]
             for revision in range(2, 8):
                 champion, previous = (second, first) if revision % 2 == 0 else (first, second)
-                home.route(routes.Table(revision, {"triage": routes.Task({"champion": champion, "previous": previous})}))
+                home.route(
+                    routes.Table(revision, {"triage": routes.Task({"champion": champion, "previous": previous})})
+                )
             over.set()
             assert set.union(*(asked.result() for asked in asking)) == {"triage@1", "triage@2"}
         assert home.door.metrics._running == {} and home.stub.cancelled == 0
@@ -214,7 +265,9 @@ def test_a_shadow_is_asked_and_its_answer_logged_only(tmp_path: Path) -> None:
         client.post("/tasks/triage", json={"text": "hi"})
         rows = home.rows(least=6)
         shadows = [row for row in rows if row["role"] == "shadow"]
-        assert sorted(row["shadow_of"] for row in shadows) == sorted(row["id"] for row in rows if row["role"] == "champion")
+        assert sorted(row["shadow_of"] for row in shadows) == sorted(
+            row["id"] for row in rows if row["role"] == "champion"
+        )
         assert all(row["version"] == "2" and row["valid"] and row["output"] == ANSWER for row in shadows)
         assert home.door.metrics._running == {}
 

@@ -60,7 +60,9 @@ def test_an_answer_that_is_not_one_gets_200_and_the_connection_goes_on(home: Hou
             assert (said["valid"], said["result"]) == ((True, RIGHT) if given_answer is ANSWER else (False, None))
         home.stub.answer = lambda body: SPOILED[name]
         assert in_utf8(client.post("/tasks/triage", json=ASKED))["text"] == SPOILED[name].replace(HALF, "\ufffd")
-        assert in_utf8(client.post("/v1/chat/completions", json=chat()))["choices"][0]["message"]["content"] == SPOILED[name].replace(HALF, "\ufffd")
+        assert in_utf8(client.post("/v1/chat/completions", json=chat()))["choices"][0]["message"]["content"] == SPOILED[
+            name
+        ].replace(HALF, "\ufffd")
 
 
 def test_the_records_keep_what_json_and_databases_can_write(home: House) -> None:

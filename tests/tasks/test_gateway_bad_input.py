@@ -71,22 +71,50 @@ def test_a_chat_that_must_not_reach_vllm(home: House, name: str) -> None:
 
 def test_a_good_chat_does(home: House) -> None:
     """The guard of the guards: each of them lets its harmless neighbour pass."""
-    good = [{"n": 2, "max_tokens": 512}, {"echo": True}, {"logprobs": True, "top_logprobs": 2}, {"prompt_logprobs": None}, part(type="text", text="more"), {"stream": None}]
+    good = [
+        {"n": 2, "max_tokens": 512},
+        {"echo": True},
+        {"logprobs": True, "top_logprobs": 2},
+        {"prompt_logprobs": None},
+        part(type="text", text="more"),
+        {"stream": None},
+    ]
     with home.client() as client:
-        assert [client.post("/v1/chat/completions", json={**chat(), **more}).status_code for more in good] == [200] * len(good)
+        assert [client.post("/v1/chat/completions", json={**chat(), **more}).status_code for more in good] == [
+            200
+        ] * len(good)
 
 
 BAD_PROMPTS = [3, [], ["a", 3], ["a"] * 2000, [[1], []], None]
 
 
-@pytest.mark.parametrize("body", [*({"prompt": prompt} for prompt in BAD_PROMPTS), {"prompt": "a", "echo": True, "logprobs": 0}, {"prompt": "a", "prompt_embeds": "AAAA"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"prompt": prompt} for prompt in BAD_PROMPTS),
+        {"prompt": "a", "echo": True, "logprobs": 0},
+        {"prompt": "a", "prompt_embeds": "AAAA"},
+    ],
+)
 def test_a_completion_that_must_not_reach_vllm(home: House, body: dict) -> None:
     with home.client() as client:
         refused(client.post("/v1/completions", json={"model": "triage", **body}), 400)
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{", b"[]", b'"text"', b"\xff\xfe{}", b'{"model": NaN}', b"[" * 60_000, b'{"model": ' + b"9" * 6000 + b"}", json.dumps(chat("\ud800")).encode()], ids=range(9)
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"text"',
+        b"\xff\xfe{}",
+        b'{"model": NaN}',
+        b"[" * 60_000,
+        b'{"model": ' + b"9" * 6000 + b"}",
+        json.dumps(chat("\ud800")).encode(),
+    ],
+    ids=range(9),
 )
 def test_a_body_that_is_no_json_object(home: House, raw: bytes) -> None:
     with home.client() as client:
@@ -109,7 +137,11 @@ BAD_TASKS = [
 def test_a_task_that_is_asked_wrongly(home: House, body: dict) -> None:
     with home.client() as client:
         refused(client.post("/tasks/triage", json=body), 400)
-        refused(client.post("/tasks/triage", content=b"\xff\xfe", headers={"content-type": "text/plain"}), 400, "invalid_utf8")
+        refused(
+            client.post("/tasks/triage", content=b"\xff\xfe", headers={"content-type": "text/plain"}),
+            400,
+            "invalid_utf8",
+        )
         refused(client.post("/tasks/triage", data={"text": "x"}), 415)
 
 
@@ -117,11 +149,19 @@ def test_a_body_that_is_too_large(home: House) -> None:
     """By its header, before a byte is read; and by what comes, when the header says nothing."""
     with home.client() as client:
         refused(client.post("/v1/chat/completions", json=chat("x" * 70_000)), 413)
-        refused(client.post("/tasks/triage", content=(b"x" * 1000 for _ in range(70)), headers={"content-type": "text/plain"}), 413)
+        refused(
+            client.post(
+                "/tasks/triage", content=(b"x" * 1000 for _ in range(70)), headers={"content-type": "text/plain"}
+            ),
+            413,
+        )
         assert client.post("/tasks/triage", json={"text": "hi"}).status_code == 200
 
 
-CLOSED = "/pause /update_weights /v1/load_lora_adapter /v1/unload_lora_adapter /sleep /v1/embeddings /collective_rpc /tokenize /docs /openapi.json".split()
+CLOSED = (
+    "/pause /update_weights /v1/load_lora_adapter /v1/unload_lora_adapter /sleep /v1/embeddings /collective_rpc "
+    "/tokenize /docs /openapi.json"
+).split()
 
 
 @pytest.mark.parametrize("path", [*CLOSED, "/v1/chat/completions/", "/v1/../pause", "//pause"])
@@ -137,7 +177,10 @@ def test_a_wrong_method(home: House) -> None:
         refused(client.delete("/v1/models"), 405)
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer x", "Basic {key}", "Bearer {key}x", "{key}", "Bearer anneal-00000000-" + "x" * 43])
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer x", "Basic {key}", "Bearer {key}x", "{key}", "Bearer anneal-00000000-" + "x" * 43],
+)
 def test_no_key_no_answer(home: House, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header.format(key=home.key)}
     for method, path in (
@@ -163,7 +206,10 @@ def test_a_request_in_pieces_that_stops(home: House) -> None:
     """Half a request and then nothing, or garbage: the others do not notice."""
     host, port = home.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as half, socket.create_connection((host, int(port))) as garbage:
-        half.sendall(f"POST /tasks/triage HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {home.key}\r\nContent-Length: 100\r\n\r\nhalf".encode())
+        half.sendall(
+            f"POST /tasks/triage HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {home.key}\r\nContent-Length: 100\r\n"
+            "\r\nhalf".encode()
+        )
         garbage.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
         assert b"400" in garbage.recv(1000).split(b"\r\n")[0]
         with home.client() as client:

@@ -1,4 +1,6 @@
-"""Bodies as clients write them: marks of byte order, numbers without bounds, keys twice, columns of any name, content in parts."""
+"""Bodies as clients write them: marks of byte order, numbers without bounds, keys twice, columns of any name,
+content in parts.
+"""
 
 import json
 from collections.abc import Iterator
@@ -55,7 +57,9 @@ def test_a_text_is_read_in_the_charset_that_it_names(home: House, charset: str) 
 @pytest.mark.parametrize("kind", ["application", "text", "multipart/form-data", "text/html", "text/plain,text/plain"])
 def test_another_kind_of_body_is_refused(home: House, kind: str) -> None:
     with home.client() as client:
-        refused(client.post("/tasks/triage", content=b"x", headers={"content-type": kind}), 415, "unsupported_media_type")
+        refused(
+            client.post("/tasks/triage", content=b"x", headers={"content-type": kind}), 415, "unsupported_media_type"
+        )
 
 
 def test_a_text_in_another_charset_than_it_names_is_refused(home: House) -> None:
@@ -70,7 +74,10 @@ def test_a_text_in_another_charset_than_it_names_is_refused(home: House) -> None
 
 def test_the_mark_of_a_file_is_taken_off_a_chat(home: House) -> None:
     with home.client() as client:
-        assert client.post("/v1/chat/completions", content=BOM + json.dumps(chat()).encode(), headers=JSON).status_code == 200
+        assert (
+            client.post("/v1/chat/completions", content=BOM + json.dumps(chat()).encode(), headers=JSON).status_code
+            == 200
+        )
 
 
 LARGE, REPEATED, DEEP = "has a number that is too large", "repeats a key", "is nested too deeply"
@@ -116,8 +123,15 @@ def test_large_numbers_that_fit_go_on_as_they_are(home: House) -> None:
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(exclude_categories=("Cs",))),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=("Cs",))),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), inner, max_size=3)
+    ),
 )
 
 
@@ -131,7 +145,10 @@ def test_an_object_is_read_as_it_was_written(value: dict, is_ascii: bool, is_mar
     assert bodies.parse(BOM + raw if is_marked else raw) == value
 
 
-@given(st.binary(max_size=80) | st.text(st.sampled_from('{}[]",:\\ud8dce0+-.19 \ufeffnullNaN'), max_size=60).map(str.encode))
+@given(
+    st.binary(max_size=80)
+    | st.text(st.sampled_from('{}[]",:\\ud8dce0+-.19 \ufeffnullNaN'), max_size=60).map(str.encode)
+)
 def test_whatever_comes_is_read_or_refused(raw: bytes) -> None:
     try:
         value = bodies.parse(raw)
@@ -183,7 +200,9 @@ def test_content_in_parts_is_asked_and_kept_as_it_came(home: House) -> None:
     parts = [{"type": "text", "text": "Subject: Late"}, {"type": "text", "text": "It is late."}]
     messages = [{"role": "user", "content": parts}]
     with home.client() as client:
-        request_id = client.post("/v1/chat/completions", json={"model": "triage", "messages": messages}).headers["x-request-id"]
+        request_id = client.post("/v1/chat/completions", json={"model": "triage", "messages": messages}).headers[
+            "x-request-id"
+        ]
     assert home.stub.bodies[-1]["messages"] == messages
     [row] = wait_for(lambda: [row for row in home.rows() if row["id"] == request_id], "the record")
     assert row["input"] == {"messages": messages} and row["valid"] is True
@@ -194,9 +213,14 @@ def test_the_records_say_that_a_chat_brought_tools_or_settings_of_its_own(home: 
     tools = [{"type": "function", "function": {"name": "look"}}]
     asked = [{}, {"tools": tools}, {"temperature": 0.7, "max_tokens": 9}, {"temperature": 0}]
     with home.client() as client:
-        replies = [client.post("/v1/chat/completions", json={"model": "triage", "messages": messages, **more}) for more in asked]
+        replies = [
+            client.post("/v1/chat/completions", json={"model": "triage", "messages": messages, **more})
+            for more in asked
+        ]
     ids = [reply.headers["x-request-id"] for reply in replies]
-    rows = wait_for(lambda: (kept := {row["id"]: row["input"] for row in home.rows()}).keys() >= set(ids) and kept, "the records")
+    rows = wait_for(
+        lambda: (kept := {row["id"]: row["input"] for row in home.rows()}).keys() >= set(ids) and kept, "the records"
+    )
     assert [rows[key] for key in ids] == [
         {"messages": messages},
         {"messages": messages, "tools": True},

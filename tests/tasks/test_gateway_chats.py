@@ -10,7 +10,9 @@ from tests.tasks.gateway import House, house, wait_for
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
-WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20) | st.sampled_from(["<|im_end|>", "Subject: a\n\nb", "\0", ""])
+WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20) | st.sampled_from(
+    ["<|im_end|>", "Subject: a\n\nb", "\0", ""]
+)
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
@@ -22,7 +24,12 @@ PART = WORDS | st.fixed_dictionaries(
 )
 MESSAGE = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "user", "assistant", "tool", "developer", ""])},
-    optional={"content": WORDS | st.lists(PART, max_size=3) | ANYTHING, "name": ANYTHING, "tool_calls": ANYTHING, "tool_call_id": WORDS},
+    optional={
+        "content": WORDS | st.lists(PART, max_size=3) | ANYTHING,
+        "name": ANYTHING,
+        "tool_calls": ANYTHING,
+        "tool_call_id": WORDS,
+    },
 )
 CHAT = st.fixed_dictionaries(
     {"messages": st.lists(MESSAGE, min_size=1, max_size=4)},
@@ -46,7 +53,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield running
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(CHAT)
 def test_a_chat_is_answered_or_refused(home: House, body: dict) -> None:
     with home.client() as client:

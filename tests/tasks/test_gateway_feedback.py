@@ -1,4 +1,6 @@
-"""Feedback and commands: whose requests, what a correction must be, who may ask for what; keys, contracts and the parts of the door by themselves."""
+"""Feedback and commands: whose requests, what a correction must be, who may ask for what; keys, contracts and the
+parts of the door by themselves.
+"""
 
 import asyncio
 import threading
@@ -33,7 +35,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture
 def stranger(home: House) -> Iterator[httpx.Client]:
     """A client with a key of its own, which is no admin's."""
-    with httpx.Client(base_url=home.url, headers={"Authorization": f"Bearer {keys.create('stranger', path=home.folder / 'keys.json')}"}) as client:
+    with httpx.Client(
+        base_url=home.url,
+        headers={"Authorization": f"Bearer {keys.create('stranger', path=home.folder / 'keys.json')}"},
+    ) as client:
         yield client
 
 
@@ -48,7 +53,10 @@ def test_feedback_is_kept_as_soon_as_the_answer_is_there(home: House) -> None:
         for _ in range(20):
             assert client.post("/feedback", json={"request_id": asked(client), "thumb": "down"}).status_code == 201
         request_id = asked(client)
-        assert client.post("/feedback", json={"request_id": request_id, "thumb": "up", "correction": RIGHT}).status_code == 201
+        assert (
+            client.post("/feedback", json={"request_id": request_id, "thumb": "up", "correction": RIGHT}).status_code
+            == 201
+        )
     kept = home.rows("feedback", 21)[-1]
     assert (kept["request_id"], kept["thumb"], kept["key_id"]) == (request_id, 1, home.key.split("-")[1])
     assert kept["correction"] == {**RIGHT, "reply": "Mail me at <EMAIL>."}
@@ -102,13 +110,17 @@ def test_a_command_is_an_admins(home: House, stranger: httpx.Client) -> None:
         found = admin.get(f"/admin/commands/{made.json()['id']}").json()
         assert (found["task"], found["action"], found["done_at"], found["result"]) == ("triage", "rollback", None, None)
         assert stranger.get("/admin/commands/1").status_code == 403
-        assert admin.get("/admin/commands/99999").status_code == admin.get(f"/admin/commands/{10**30}").status_code == 404
+        assert (
+            admin.get("/admin/commands/99999").status_code == admin.get(f"/admin/commands/{10**30}").status_code == 404
+        )
         assert admin.post("/admin/commands", json={"task": "nobody", "action": "promote"}).status_code == 404
         assert admin.post("/admin/commands", json={"task": "triage", "action": "explode"}).status_code == 422
         assert admin.get("/admin/commands/x").status_code == 422
 
 
-def test_a_key_is_made_by_one_line_and_listed_without_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_a_key_is_made_by_one_line_and_listed_without_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     monkeypatch.chdir(tmp_path)
     for words in (["alice"], ["bob", "--admin"], ["--list"]):
         monkeypatch.setattr("sys.argv", ["keys", *words])
@@ -116,7 +128,11 @@ def test_a_key_is_made_by_one_line_and_listed_without_itself(tmp_path: Path, mon
     alice, bob, *listing = capsys.readouterr().out.splitlines()
     ring = keys.Ring(keys.STORE)
     assert ring.find(alice) == keys.Caller(alice[7:15], "alice") and ring.find(bob).admin
-    assert ring.find(alice[:-1] + ("x" if alice[-1] != "x" else "y")) is None and ring.find("") is None and ring.find("ä" * 60) is None
+    assert (
+        ring.find(alice[:-1] + ("x" if alice[-1] != "x" else "y")) is None
+        and ring.find("") is None
+        and ring.find("ä" * 60) is None
+    )
     assert len(listing) == 2 and not any(key.split("-", 2)[2] in line for key in (alice, bob) for line in listing)
     with pytest.raises(AnnealError, match="no key"):
         keys.revoke("00000000")
@@ -124,7 +140,9 @@ def test_a_key_is_made_by_one_line_and_listed_without_itself(tmp_path: Path, mon
 
 def test_keys_made_at_the_same_time_are_all_there(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
-    threads = [threading.Thread(target=keys.create, args=(f"user {number}",), kwargs={"path": path}) for number in range(12)]
+    threads = [
+        threading.Thread(target=keys.create, args=(f"user {number}",), kwargs={"path": path}) for number in range(12)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

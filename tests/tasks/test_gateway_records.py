@@ -1,4 +1,6 @@
-"""Nothing that happens to the records stops an answer: dead databases, full disks, full queues; what is lost is counted."""
+"""Nothing that happens to the records stops an answer: dead databases, full disks, full queues; what is lost is
+counted.
+"""
 
 import threading
 import time
@@ -90,7 +92,11 @@ def test_a_dead_database_stops_no_answer(tmp_path: Path) -> None:
             answer = client.post("/tasks/triage", json={"text": "hi"})
             assert answer.status_code == 200 and answer.elapsed.total_seconds() < 1
         refused = client.post("/feedback", json={"request_id": answer.json()["request_id"], "thumb": "up"})
-        assert refused.status_code == 503 and refused.json()["error"]["code"] == "records_unavailable" and "planted" not in refused.text
+        assert (
+            refused.status_code == 503
+            and refused.json()["error"]["code"] == "records_unavailable"
+            and "planted" not in refused.text
+        )
         wait_for(lambda: home.metric("anneal_records_queue") == 10, "queue of records")
         assert client.get("/health").status_code == 200
     assert home.metric("anneal_records_dropped_total") == 10

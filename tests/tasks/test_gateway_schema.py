@@ -1,4 +1,6 @@
-"""Schemas in requests: what refers to itself, to nothing or to elsewhere is refused in a sentence; what only repeats itself passes."""
+"""Schemas in requests: what refers to itself, to nothing or to elsewhere is refused in a sentence; what only repeats
+itself passes.
+"""
 
 import json
 from collections.abc import Iterator
@@ -80,7 +82,12 @@ def test_what_can_be_followed_passes(name: str) -> None:
 
 @given(st.lists(st.lists(st.integers(0, 7), max_size=3), min_size=8, max_size=8))
 def test_a_schema_is_refused_exactly_when_its_references_make_a_cycle(edges: list[list[int]]) -> None:
-    schema = {"$defs": {str(node): {"anyOf": [LEAF, *({"$ref": f"#/$defs/{to}"} for to in targets)]} for node, targets in enumerate(edges)}}
+    schema = {
+        "$defs": {
+            str(node): {"anyOf": [LEAF, *({"$ref": f"#/$defs/{to}"} for to in targets)]}
+            for node, targets in enumerate(edges)
+        }
+    }
     reach = [set(targets) for targets in edges]
     for _ in edges:
         reach = [targets | set().union(*(reach[to] for to in targets)) for targets in reach]
@@ -88,7 +95,9 @@ def test_a_schema_is_refused_exactly_when_its_references_make_a_cycle(edges: lis
 
 
 def test_a_long_chain_and_a_wide_fan_take_no_time_and_no_stack() -> None:
-    chain = {"$defs": {f"n{i}": {"properties": {key: {"$ref": f"#/$defs/n{i + 1}"} for key in "ab"}} for i in range(5000)}}
+    chain = {
+        "$defs": {f"n{i}": {"properties": {key: {"$ref": f"#/$defs/n{i + 1}"} for key in "ab"}} for i in range(5000)}
+    }
     assert NOTHING in problem(json.loads(json.dumps(chain)))
     chain["$defs"]["n5000"] = LEAF
     assert problem(json.loads(json.dumps(chain))) is None
@@ -106,7 +115,9 @@ def places(schema: dict) -> dict[str, dict]:
     tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
     return {
         "response_format": {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}},
-        "response_format by tags": {"response_format": {"type": "structural_tag", "structures": [{"begin": "<", "schema": schema, "end": ">"}]}},
+        "response_format by tags": {
+            "response_format": {"type": "structural_tag", "structures": [{"begin": "<", "schema": schema, "end": ">"}]}
+        },
         "response_format by formats": {
             "response_format": {
                 "type": "structural_tag",
@@ -115,7 +126,9 @@ def places(schema: dict) -> dict[str, dict]:
         },
         "structured_outputs": {"structured_outputs": {"json": schema}},
         "structured_outputs as text": {"structured_outputs": {"json": json.dumps(schema)}},
-        "structured_outputs by tags": {"structured_outputs": {"structural_tag": json.dumps({"structures": [{"schema": schema}]})}},
+        "structured_outputs by tags": {
+            "structured_outputs": {"structural_tag": json.dumps({"structures": [{"schema": schema}]})}
+        },
         "guided_json": {"guided_json": schema},
         "tools": {"tools": [tool]},
         "functions": {"functions": [tool["function"]]},
@@ -126,7 +139,9 @@ def places(schema: dict) -> dict[str, dict]:
 def test_a_request_is_refused_wherever_the_schema_stands(home: House, place: str) -> None:
     seen = len(home.stub.bodies)
     with home.client() as client:
-        error = refused(client.post("/v1/chat/completions", json=chat(**places({"$ref": "#"})[place])), 400, "invalid_schema")
+        error = refused(
+            client.post("/v1/chat/completions", json=chat(**places({"$ref": "#"})[place])), 400, "invalid_schema"
+        )
         assert error["param"] == place.split()[0] and ITSELF in error["message"]
         refused(
             client.post("/v1/completions", json={"model": "triage", "prompt": "x", **places({"$ref": "#"})[place]}),

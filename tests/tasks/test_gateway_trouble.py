@@ -1,4 +1,6 @@
-"""Too much at once, and backends or clients that go away: a clear error, never a hang or half an answer that looks whole, and every place freed."""
+"""Too much at once, and backends or clients that go away: a clear error, never a hang or half an answer that looks
+whole, and every place freed.
+"""
 
 import json
 import socket
@@ -30,9 +32,16 @@ def test_one_request_too_many_for_a_key(tmp_path: Path, capfd: pytest.CaptureFix
 
 
 def test_a_full_queue_says_so_at_once_and_recovers(tmp_path: Path) -> None:
-    """Two are answered and two wait: one more is told so. When the first two leave, the two that waited are answered."""
+    """Two are answered and two wait: one more is told so. When the first two leave, the two that waited are
+    answered.
+    """
     stub = Stub(adapters={"triage@1": ""}, token_delay=60)
-    with house(tmp_path, stub, max_running=2, max_waiting=2, timeout=30) as home, home.client() as client, ThreadPoolExecutor(2) as pool, ExitStack() as streams:
+    with (
+        house(tmp_path, stub, max_running=2, max_waiting=2, timeout=30) as home,
+        home.client() as client,
+        ThreadPoolExecutor(2) as pool,
+        ExitStack() as streams,
+    ):
         for _ in range(2):
             streams.enter_context(client.stream("POST", "/v1/chat/completions", json=chat(stream=True)))
         waiting = [pool.submit(client.post, "/v1/chat/completions", json=chat(), timeout=30) for _ in range(2)]
@@ -44,12 +53,16 @@ def test_a_full_queue_says_so_at_once_and_recovers(tmp_path: Path) -> None:
             assert answer.headers["retry-after"] and answer.elapsed.total_seconds() < 1
         streams.close()
         assert [asked.result().status_code for asked in waiting] == [200, 200]
-        wait_for(lambda: home.door.places.is_idle() and stub.running == 0 and home.door.metrics._running == {}, "free place")
+        wait_for(
+            lambda: home.door.places.is_idle() and stub.running == 0 and home.door.metrics._running == {}, "free place"
+        )
         assert home.metric("anneal_refused_total", reason="queue_full") == 8
 
 
 def test_a_client_that_hangs_up_frees_its_place(tmp_path: Path) -> None:
-    """In mid-stream, before an answer, and in the queue: the request is cancelled at vLLM, and the next one gets the place."""
+    """In mid-stream, before an answer, and in the queue: the request is cancelled at vLLM, and the next one gets the
+    place.
+    """
     stub = Stub(adapters={"triage@1": ""}, token_delay=0.2)
     with house(tmp_path, stub, max_running=1, timeout=30) as home, home.client() as client:
         with client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer:
@@ -62,7 +75,11 @@ def test_a_client_that_hangs_up_frees_its_place(tmp_path: Path) -> None:
         with ThreadPoolExecutor(2) as pool:
             both = [pool.submit(client.post, "/v1/chat/completions", json=chat(), timeout=0.3) for _ in range(2)]
             assert all(isinstance(asked.exception(), httpx.ReadTimeout) for asked in both)
-        wait_for(lambda: stub.running == 0 and home.door.places.running == 0 and home.door.places.waiting == 0, "free place", 2)
+        wait_for(
+            lambda: stub.running == 0 and home.door.places.running == 0 and home.door.places.waiting == 0,
+            "free place",
+            2,
+        )
         stub.delay = 0
         assert client.post("/v1/chat/completions", json=chat()).status_code == 200
         assert {row["error"] for row in home.rows(least=5)} == {"client_left", None}
@@ -75,7 +92,11 @@ def test_a_backend_that_dies_in_mid_stream_leaves_no_whole_answer(tmp_path: Path
         text = client.post("/v1/chat/completions", json=chat(stream=True)).text
         assert len(events(text)) == 4 and events(text)[-1]["error"]["code"] == "backend_died" and "[DONE]" not in text
         with pytest.raises(openai.APIError, match="broke off"):
-            list(openai.OpenAI(base_url=f"{home.url}/v1", api_key=home.key, max_retries=0).chat.completions.create(**chat(stream=True)))
+            list(
+                openai.OpenAI(base_url=f"{home.url}/v1", api_key=home.key, max_retries=0).chat.completions.create(
+                    **chat(stream=True)
+                )
+            )
         stub.die_after = 0
         refused(client.post("/v1/chat/completions", json=chat()), 502, "backend_died")
         rows = home.rows(least=3)
@@ -88,9 +109,14 @@ def test_a_backend_that_is_slow_or_broken_or_not_ready(tmp_path: Path) -> None:
     with house(tmp_path, stub, timeout=0.3) as home, home.client() as client:
         refused(client.post("/v1/chat/completions", json=chat()), 504, "backend_timeout")
         stub.delay, stub.token_delay = 0, 5
-        assert events(client.post("/v1/chat/completions", json=chat(stream=True)).text)[-1]["error"]["code"] == "backend_timeout"
+        assert (
+            events(client.post("/v1/chat/completions", json=chat(stream=True)).text)[-1]["error"]["code"]
+            == "backend_timeout"
+        )
         stub.token_delay, stub.status = 0, 500
-        assert "planted" not in refused(client.post("/v1/chat/completions", json=chat()), 502, "backend_error")["message"]
+        assert (
+            "planted" not in refused(client.post("/v1/chat/completions", json=chat()), 502, "backend_error")["message"]
+        )
         stub.status, stub.adapters = 200, {}
         answer = client.post("/v1/chat/completions", json=chat())
         refused(answer, 503, "backend_not_ready")
@@ -103,7 +129,11 @@ def test_a_backend_that_is_down(tmp_path: Path) -> None:
     with house(tmp_path) as home, home.client() as client:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
-        table = json.loads((tmp_path / "routes.json").read_text().replace(home.door.follower.table.tasks["triage"].targets["champion"].url, f"http://127.0.0.1:{port}/v1"))
+        table = json.loads(
+            (tmp_path / "routes.json")
+            .read_text()
+            .replace(home.door.follower.table.tasks["triage"].targets["champion"].url, f"http://127.0.0.1:{port}/v1")
+        )
         (tmp_path / "routes.json").write_text(json.dumps({**table, "revision": 2}))
         wait_for(lambda: home.metric("anneal_routes_revision") == 2, "table")
         started = time.monotonic()

@@ -1,4 +1,6 @@
-"""A snapshot holds every row of its source, the same bytes for the same content; a broken row stops it with file and line, and nothing is written."""
+"""A snapshot holds every row of its source, the same bytes for the same content; a broken row stops it with file and
+line, and nothing is written.
+"""
 
 import csv
 import hashlib
@@ -54,7 +56,10 @@ def stopped(tmp_path: Path, content: bytes, kind: str = "jsonl") -> str:
         (b'{"subject": "a"}', "s.jsonl, line 3: has no `body`; add it, or correct ingest.columns"),
         (b"3", "s.jsonl, line 3: holds a number, not an object"),
         (b'{"subject": "a", "body": NaN}', "s.jsonl, line 3: not valid JSON (NaN is not JSON)"),
-        (b'{"subject": "a", "body": ["b"]}', "s.jsonl, line 3: `body` is a list (if that holds the rows, save it alone), not a text"),
+        (
+            b'{"subject": "a", "body": ["b"]}',
+            "s.jsonl, line 3: `body` is a list (if that holds the rows, save it alone), not a text",
+        ),
         (b'{"subject": "a", "body": null}', "s.jsonl, line 3: `body` is null, not a text"),
         (b'{"subject": "a", "body": {"x": 1}}', "s.jsonl, line 3: `body` is an object, not a text"),
         (b'{"subject": "caf\xe9", "body": "b"}', "s.jsonl, line 3: not UTF-8 (byte 0xe9)"),
@@ -84,10 +89,15 @@ def test_a_broken_row_of_a_table_stops_with_its_file_and_line(tmp_path, rows, wo
 
 
 def test_a_table_without_a_column_names_it(tmp_path):
-    assert stopped(tmp_path, b"subject,text\na,b\n", "csv").startswith("s.csv, line 1: the header has no `body` (it has: subject, text)")
+    assert stopped(tmp_path, b"subject,text\na,b\n", "csv").startswith(
+        "s.csv, line 1: the header has no `body` (it has: subject, text)"
+    )
 
 
-@pytest.mark.parametrize(("kind", "content"), [("jsonl", b""), ("jsonl", b"\n \n"), ("csv", b""), ("csv", b"subject,body\n"), ("jsonl", b"\xef\xbb\xbf")])
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [("jsonl", b""), ("jsonl", b"\n \n"), ("csv", b""), ("csv", b"subject,body\n"), ("jsonl", b"\xef\xbb\xbf")],
+)
 def test_a_source_without_rows_is_refused(tmp_path, kind, content):
     assert stopped(tmp_path, content, kind) == f"s.{kind} has no rows."
 
@@ -109,14 +119,21 @@ def test_the_same_row_twice_is_left_to_the_deduplication(tmp_path):
 
 def test_a_byte_order_mark_and_blank_lines_and_windows_line_ends_are_no_content(tmp_path):
     plain = taken(tmp_path, GOOD["jsonl"] * 2)
-    assert taken(tmp_path, b"\xef\xbb\xbf" + GOOD["jsonl"].replace(b"\n", b"\r\n") + b"\r\n  \n" + GOOD["jsonl"].rstrip(b"\n")) == plain
+    assert (
+        taken(
+            tmp_path,
+            b"\xef\xbb\xbf" + GOOD["jsonl"].replace(b"\n", b"\r\n") + b"\r\n  \n" + GOOD["jsonl"].rstrip(b"\n"),
+        )
+        == plain
+    )
     assert taken(tmp_path, b"\xef\xbb\xbfsubject,body\r\na,b\r\n\r\na,b", "csv") == plain
 
 
 def test_an_id_of_its_own_is_kept_and_one_that_is_made_depends_on_the_content_alone(tmp_path):
     rows = taken(
         tmp_path,
-        b'{"id": "FT-1", "subject": "a", "body": "b", "extra": 1}\n{"subject": "a", "body": "b"}\n{"body": "b", "subject": "a", "more": 2}\n{"subject": "a", "body": "c"}\n',
+        b'{"id": "FT-1", "subject": "a", "body": "b", "extra": 1}\n{"subject": "a", "body": "b"}\n{"body": "b", '
+        b'"subject": "a", "more": 2}\n{"subject": "a", "body": "c"}\n',
     )
     assert rows[0] == {"id": "FT-1", "subject": "a", "body": "b"}
     assert rows[1] == rows[2] and rows[1]["id"] != rows[3]["id"]
@@ -128,9 +145,14 @@ def test_the_manifest_says_what_was_read(tmp_path):
     taken(tmp_path, content)
     size = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "rows": 3}
     assert read_json(tmp_path / "raw" / "manifest.json") == {
-        "source": str(tmp_path / "s.jsonl"), "files": [{"name": "s.jsonl", **size}], **size, "columns": ["subject", "body"],
-        "left_out_files": [], "left_out_columns": [], "numbers_as_text": {},
-    }  # fmt: skip
+        "source": str(tmp_path / "s.jsonl"),
+        "files": [{"name": "s.jsonl", **size}],
+        **size,
+        "columns": ["subject", "body"],
+        "left_out_files": [],
+        "left_out_columns": [],
+        "numbers_as_text": {},
+    }
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path):
@@ -172,7 +194,11 @@ def test_a_folder_of_one_file_gives_the_rows_and_the_version_of_that_file(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("kind", "first", "second"), [("jsonl", b'{"subject": "a", "body": "1"}\n', b'{"subject": "a", "body": "2"}\n'), ("csv", b"subject,body\na,1\n", b"body,subject\n2,a\n")]
+    ("kind", "first", "second"),
+    [
+        ("jsonl", b'{"subject": "a", "body": "1"}\n', b'{"subject": "a", "body": "2"}\n'),
+        ("csv", b"subject,body\na,1\n", b"body,subject\n2,a\n"),
+    ],
 )
 def test_a_folder_is_read_file_by_file_in_the_order_of_names(tmp_path, kind, first, second):
     files = {f"b__{kind}": second, f"a__{kind}": first, "notes__md": b"not data", f"__c__{kind}": b"half a fi"}
@@ -183,7 +209,9 @@ def test_a_folder_is_read_file_by_file_in_the_order_of_names(tmp_path, kind, fir
     manifest = read_json(tmp_path / "raw/manifest.json")
     assert [(file["name"], file["rows"]) for file in manifest["files"]] == [(f"a.{kind}", 1), (f"b.{kind}", 1)]
     assert (manifest["rows"], manifest["bytes"]) == (2, len(first) + len(second))
-    assert [file["sha256"] for file in manifest["files"]] == [hashlib.sha256(content).hexdigest() for content in (first, second)]
+    assert [file["sha256"] for file in manifest["files"]] == [
+        hashlib.sha256(content).hexdigest() for content in (first, second)
+    ]
 
 
 def test_a_file_more_or_a_changed_one_is_a_new_version_and_another_name_is_not():
@@ -198,7 +226,10 @@ def test_a_file_more_or_a_changed_one_is_a_new_version_and_another_name_is_not()
     [
         (b'{"subject": "a"}\n', "s/b.jsonl, line 1: has no `body`"),
         (b"\n{", "s/b.jsonl, line 2: not valid JSON"),
-        (b'{"id": "7", "subject": "a", "body": "c"}\n', "s/a.jsonl, line 1, and TOP/s/b.jsonl, line 1: two different rows have the id 7"),
+        (
+            b'{"id": "7", "subject": "a", "body": "c"}\n',
+            "s/a.jsonl, line 1, and TOP/s/b.jsonl, line 1: two different rows have the id 7",
+        ),
     ],
 )
 def test_a_broken_row_is_named_with_the_file_of_the_folder_it_stands_in(tmp_path, second, words):
@@ -211,7 +242,10 @@ def test_a_broken_row_is_named_with_the_file_of_the_folder_it_stands_in(tmp_path
 
 @pytest.mark.parametrize("files", [{}, {"notes__md": b"a"}, {"__a__jsonl": GOOD["jsonl"]}])
 def test_a_folder_without_a_file_of_the_format_is_refused(tmp_path, files):
-    with pytest.raises(AnnealError, match=r"s holds no file that ends in \.jsonl: put the data there, or correct ingest\.source or ingest\.format"):
+    with pytest.raises(
+        AnnealError,
+        match=r"s holds no file that ends in \.jsonl: put the data there, or correct ingest\.source or ingest\.format",
+    ):
         ingest(PARAMS["jsonl"], folder_of(tmp_path, **files), tmp_path / "raw")
 
 
@@ -225,7 +259,9 @@ def test_a_format_and_columns_that_are_not_given_are_those_of_the_source(tmp_pat
     source = folder_of(tmp_path, **{f"a__{kind}": GOOD[kind]})
     for place in (source, source / f"a.{kind}"):
         ingest(Ingest(source="s"), place, tmp_path / "raw")
-        assert [{name: row[name] for name in ("subject", "body")} for row in read_jsonl(tmp_path / "raw" / "rows.jsonl")] == [{"subject": "a", "body": "b"}]
+        assert [
+            {name: row[name] for name in ("subject", "body")} for row in read_jsonl(tmp_path / "raw" / "rows.jsonl")
+        ] == [{"subject": "a", "body": "b"}]
         assert read_json(tmp_path / "raw" / "manifest.json")["columns"] == ["subject", "body"]
 
 

@@ -37,13 +37,32 @@ def refused(source: Path, **params: object) -> str:
 @pytest.mark.parametrize("kind", [None, "jsonl"])
 def test_endings_in_capitals_and_compressed_files_are_read(tmp_path, kind):
     compressed = gzip.compress(LINE.format("4").encode())
-    source = folder(tmp_path, B__JSONL=LINE.format("2"), a__jsonl=LINE.format("3"), c__jsonl__gz=compressed, A__Jsonl=LINE.format("1"), d__JSONL__GZ=compressed)
+    source = folder(
+        tmp_path,
+        B__JSONL=LINE.format("2"),
+        a__jsonl=LINE.format("3"),
+        c__jsonl__gz=compressed,
+        A__Jsonl=LINE.format("1"),
+        d__JSONL__GZ=compressed,
+    )
     assert taken(source, format=kind) == ["1", "2", "3", "4", "4"]
-    assert [file.name for file in sources(Ingest(source="s", format=kind), source)] == ["A.Jsonl", "B.JSONL", "a.jsonl", "c.jsonl.gz", "d.JSONL.GZ"]
+    assert [file.name for file in sources(Ingest(source="s", format=kind), source)] == [
+        "A.Jsonl",
+        "B.JSONL",
+        "a.jsonl",
+        "c.jsonl.gz",
+        "d.JSONL.GZ",
+    ]
 
 
 def test_files_of_several_formats_are_each_read_by_their_ending(tmp_path):
-    source = folder(tmp_path, a__csv="subject;body\na;1\n", b__json=f"[{LINE.format('2')}]", c__tsv="body\tsubject\n3\ta\n", d__ndjson=LINE.format("4"))
+    source = folder(
+        tmp_path,
+        a__csv="subject;body\na;1\n",
+        b__json=f"[{LINE.format('2')}]",
+        c__tsv="body\tsubject\n3\ta\n",
+        d__ndjson=LINE.format("4"),
+    )
     assert taken(source) == taken(source, columns=None) == ["1", "2", "3", "4"]
 
 
@@ -72,7 +91,10 @@ def test_data_in_a_folder_of_the_folder_stops_and_a_folder_without_data_does_not
     assert taken(source) == ["1"]
     (source / "2024/may").mkdir(parents=True)
     (source / "2024/may/b.JSONL").write_text(LINE.format("2"))
-    assert refused(source) == "s holds data that would be left out: 2024/; move what is in a folder one level up, or elsewhere."
+    assert (
+        refused(source)
+        == "s holds data that would be left out: 2024/; move what is in a folder one level up, or elsewhere."
+    )
 
 
 def test_a_link_is_read_and_a_broken_one_stops(tmp_path):
@@ -85,14 +107,24 @@ def test_a_link_is_read_and_a_broken_one_stops(tmp_path):
 
 
 def test_what_is_no_data_is_listed_and_said(tmp_path, capsys):
-    source = folder(tmp_path, a__jsonl=LINE.format("1"), README__md="x", LICENSE="x", notes__txt="x", __DS_Store=b"x", __b__jsonl=b"half a fi")
+    source = folder(
+        tmp_path,
+        a__jsonl=LINE.format("1"),
+        README__md="x",
+        LICENSE="x",
+        notes__txt="x",
+        __DS_Store=b"x",
+        __b__jsonl=b"half a fi",
+    )
     assert taken(source) == ["1"]
     names = [".DS_Store", ".b.jsonl", "LICENSE", "README.md", "notes.txt"]
     assert read_json(tmp_path / "raw/manifest.json")["left_out_files"] == names
     assert capsys.readouterr().err == f"ingest: left out, because the names are not those of data: {', '.join(names)}\n"
 
 
-@pytest.mark.parametrize("name", ["my tickets", "tickets (1)", "[a-c]*?", "q&a", "o'brien", 'say "x"', "$(touch x)", "-r", "ü"])
+@pytest.mark.parametrize(
+    "name", ["my tickets", "tickets (1)", "[a-c]*?", "q&a", "o'brien", 'say "x"', "$(touch x)", "-r", "ü"]
+)
 def test_a_name_is_a_name_and_no_pattern(tmp_path, name):
     source = folder(tmp_path, a__jsonl=LINE.format("1")).rename(tmp_path / name)
     (source / f"{name}.jsonl").write_text(LINE.format("2"))
@@ -102,7 +134,9 @@ def test_a_name_is_a_name_and_no_pattern(tmp_path, name):
 
 def test_a_file_whose_ending_says_nothing_needs_a_format(tmp_path):
     source = folder(tmp_path, rows__txt="subject|body\na|1\n")
-    assert refused(source / "rows.txt").startswith("rows.txt does not say by its ending what it holds: write ingest.format")
+    assert refused(source / "rows.txt").startswith(
+        "rows.txt does not say by its ending what it holds: write ingest.format"
+    )
     ingest(Ingest(source=str(source / "rows.txt"), format="csv"), tmp_path / "raw")
     assert read_jsonl(tmp_path / "raw/rows.jsonl")[0]["body"] == "1"
 
@@ -115,9 +149,15 @@ def test_a_damaged_compressed_file_is_refused(tmp_path):
 def test_a_home_folder_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     folder(tmp_path, a__csv="subject,body\na,1\n")
-    assert peek(Ingest(source="~/s")) == (("subject", "body"), ({"id": peek(Ingest(source="~/s")).rows[0]["id"], "subject": "a", "body": "1"},))
+    assert peek(Ingest(source="~/s")) == (
+        ("subject", "body"),
+        ({"id": peek(Ingest(source="~/s")).rows[0]["id"], "subject": "a", "body": "1"},),
+    )
 
 
 def test_rows_are_added_in_the_format_of_the_folder(tmp_path):
     source = folder(tmp_path, a__CSV="subject,body\na,1\n")
-    assert (format_for_new_rows(Ingest(source="s"), source), format_for_new_rows(Ingest(source="s", format="csv"), source)) == ("csv", "csv")
+    assert (
+        format_for_new_rows(Ingest(source="s"), source),
+        format_for_new_rows(Ingest(source="s", format="csv"), source),
+    ) == ("csv", "csv")

@@ -9,7 +9,9 @@ from tasks.lora import LoraProduct, speed_up
 pytestmark = pytest.mark.slow  # torch is loaded
 
 
-def layers(bias: bool = False, dtype: torch.dtype = torch.float32, linear: type = torch.nn.Linear, **config: object) -> torch.nn.Module:
+def layers(
+    bias: bool = False, dtype: torch.dtype = torch.float32, linear: type = torch.nn.Linear, **config: object
+) -> torch.nn.Module:
     """A peft model of two linear layers, whose B is not zero."""
     torch.manual_seed(0)
     net = torch.nn.Sequential()
@@ -28,7 +30,11 @@ def outcome(model: torch.nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
     x = x.clone().requires_grad_()
     y = model(x)
     (y.float() * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
-    return {"y": y.detach(), "x": x.grad, **{name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}}
+    return {
+        "y": y.detach(),
+        "x": x.grad,
+        **{name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad},
+    }
 
 
 def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -43,7 +49,9 @@ def test_output_and_gradients_are_those_of_peft(shape):
     assert speed_up(model) == 2
     found = outcome(model, x)
     assert found.keys() == wanted.keys() and len(wanted) == 6
-    assert all(found[name].shape == wanted[name].shape and distance(found[name], wanted[name]) < 1e-6 for name in wanted)
+    assert all(
+        found[name].shape == wanted[name].shape and distance(found[name], wanted[name]) < 1e-6 for name in wanted
+    )
 
 
 def test_in_bf16_it_is_as_near_to_the_exact_product_as_peft_is():
@@ -53,7 +61,9 @@ def test_in_bf16_it_is_as_near_to_the_exact_product_as_peft_is():
     peft = outcome(model, x)
     speed_up(model)
     ours = outcome(model, x)
-    assert ours["y"].dtype == torch.bfloat16 and all(ours[name].dtype == torch.float32 for name in ours if "lora" in name)
+    assert ours["y"].dtype == torch.bfloat16 and all(
+        ours[name].dtype == torch.float32 for name in ours if "lora" in name
+    )
     for name in exact:
         assert distance(ours[name], exact[name]) < max(1e-2, 2 * distance(peft[name], exact[name])), name
 
@@ -67,7 +77,10 @@ def layers_like(model: torch.nn.Module) -> torch.nn.Module:
 
 def inputs() -> tuple:
     chance = torch.Generator().manual_seed(2)
-    x, a, b = (torch.randn(*shape, generator=chance, dtype=torch.float64, requires_grad=True) for shape in ((2, 3, 5), (2, 5), (4, 2)))
+    x, a, b = (
+        torch.randn(*shape, generator=chance, dtype=torch.float64, requires_grad=True)
+        for shape in ((2, 3, 5), (2, 5), (4, 2))
+    )
     return x, torch.randn(4, 5, generator=chance, dtype=torch.float64), a, b, 1.5
 
 
@@ -131,7 +144,11 @@ def test_a_disabled_or_merged_adapter_is_not_added_again():
     with model.disable_adapter():
         bare = model(x)
         assert torch.equal(
-            bare, torch.nn.functional.linear(torch.nn.functional.linear(x, model.base_model.model.one.base_layer.weight), model.base_model.model.two.base_layer.weight)
+            bare,
+            torch.nn.functional.linear(
+                torch.nn.functional.linear(x, model.base_model.model.one.base_layer.weight),
+                model.base_model.model.two.base_layer.weight,
+            ),
         )
     assert distance(bare, tuned) > 0.1
     model.merge_adapter()
@@ -145,17 +162,24 @@ def test_a_models_loss_and_gradients_are_unchanged_by_it(base, tokenizer, prepar
     from tasks.files import read_jsonl
 
     torch.manual_seed(0)
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    model = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
+        LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
+    )
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.05)
-    batch = collate([encode(tokenizer, row) for row in read_jsonl(prepared / "train.jsonl")[:6]], tokenizer.pad_token_id)
+    batch = collate(
+        [encode(tokenizer, row) for row in read_jsonl(prepared / "train.jsonl")[:6]], tokenizer.pad_token_id
+    )
 
     def loss_and_gradients() -> tuple[float, dict]:
         model.zero_grad()
         loss = model(**batch).loss
         loss.backward()
-        return loss.item(), {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.requires_grad}
+        return loss.item(), {
+            name: weight.grad.clone() for name, weight in model.named_parameters() if weight.requires_grad
+        }
 
     wanted, gradients = loss_and_gradients()
     assert speed_up(model) == 14  # 7 linear layers in each of 2 blocks

@@ -1,4 +1,6 @@
-"""An answer that is not exactly what was asked for scores nothing; each measure agrees with what is computed by hand."""
+"""An answer that is not exactly what was asked for scores nothing; each measure agrees with what is computed by
+hand.
+"""
 
 import json
 import math
@@ -23,8 +25,16 @@ CLASSES = {"intent": frozenset({"refund", "exchange", "delivery"})}
 JSON = ["intent", "reply"]
 
 
-def prediction(text: str, intent: str = "refund", reply: str = "We will pay you back.", nll: float = 2.0, tokens: int = 4) -> dict:
-    return {"text": text, "expected": json.dumps({"intent": intent, "reply": reply}), "row": {"intent": intent, "reply": reply}, "nll": nll, "tokens": tokens}
+def prediction(
+    text: str, intent: str = "refund", reply: str = "We will pay you back.", nll: float = 2.0, tokens: int = 4
+) -> dict:
+    return {
+        "text": text,
+        "expected": json.dumps({"intent": intent, "reply": reply}),
+        "row": {"intent": intent, "reply": reply},
+        "nll": nll,
+        "tokens": tokens,
+    }
 
 
 def right(intent: str = "refund", reply: str = "We will pay you back.") -> dict:
@@ -35,18 +45,26 @@ def text_row(text: str, expected: str, **row: str) -> dict:
     return {"text": text, "expected": expected, "row": row, "nll": 2.0, "tokens": 4}
 
 
-def scores(rows: list[dict], params: Evaluate = PARAMS, answer: list[str] | str = JSON, classes: dict = CLASSES) -> dict[str, list]:
+def scores(
+    rows: list[dict], params: Evaluate = PARAMS, answer: list[str] | str = JSON, classes: dict = CLASSES
+) -> dict[str, list]:
     """Each measure's rows."""
     form = format_of(answer)
-    return {name: measure.rows(read(rows, form, classes)).tolist() for name, measure in measures.of(params, form).items()}
+    return {
+        name: measure.rows(read(rows, form, classes)).tolist() for name, measure in measures.of(params, form).items()
+    }
 
 
-def values(rows: list[dict], params: Evaluate = PARAMS, answer: list[str] | str = JSON, classes: dict = CLASSES) -> tuple[dict, dict]:
+def values(
+    rows: list[dict], params: Evaluate = PARAMS, answer: list[str] | str = JSON, classes: dict = CLASSES
+) -> tuple[dict, dict]:
     """(value, interval) of each measure."""
     form = format_of(answer)
     table, answers = measures.of(params, form), read(rows, form, classes)
     parts = {name: measure.rows(answers) for name, measure in table.items()}
-    return {name: table[name].value(part) for name, part in parts.items()}, {name: interval(table[name], part, params) for name, part in parts.items()}
+    return {name: table[name].value(part) for name, part in parts.items()}, {
+        name: interval(table[name], part, params) for name, part in parts.items()
+    }
 
 
 INVALID = [  # the last but one repeats a key, the last holds half of a character
@@ -80,7 +98,14 @@ def test_an_answer_that_is_not_exactly_one_object_of_texts_scores_zero():
     assert values([prediction(text) for text in INVALID])[0]["intent_macro_f1"] == 0
 
 
-@pytest.mark.parametrize("text", ['{"intent": "refund", "reply": ""}', ' {"reply": "x", "intent": "refund"}\n', '{"intent": "refund", "reply": "x", "more": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"intent": "refund", "reply": ""}',
+        ' {"reply": "x", "intent": "refund"}\n',
+        '{"intent": "refund", "reply": "x", "more": 1}',
+    ],
+)
 def test_an_object_with_the_keys_is_valid_whatever_their_order_and_whatever_else_it_holds(text):
     found = scores([prediction(text)])
     assert found["valid"] == [1.0] and found["intent_accuracy"] == [1.0]
@@ -100,10 +125,17 @@ def test_a_label_is_compared_as_data_are_cleaned():
     assert scores([prediction(json.dumps({"intent": " refund\n", "reply": "x"}))])["intent_accuracy"] == [1.0]
 
 
-TEXT = {"answer": "{{ category }}", "params": Evaluate(labels=["category"]), "classes": {"category": frozenset({"billing", "refund"})}}
+TEXT = {
+    "answer": "{{ category }}",
+    "params": Evaluate(labels=["category"]),
+    "classes": {"category": frozenset({"billing", "refund"})},
+}
 
 
-@pytest.mark.parametrize(("text", "is_valid", "is_right"), [("billing", 1, 1), (" billing\n", 1, 1), ("refund", 1, 0), ("Billing.", 0, 0), ("", 0, 0)])
+@pytest.mark.parametrize(
+    ("text", "is_valid", "is_right"),
+    [("billing", 1, 1), (" billing\n", 1, 1), ("refund", 1, 0), ("Billing.", 0, 0), ("", 0, 0)],
+)
 def test_a_text_answer_that_is_a_label_has_accuracy(text, is_valid, is_right):
     found = scores([text_row(text, "billing", category="billing")], **TEXT)
     assert list(found) == ["valid", "category_accuracy", "category_macro_f1", "perplexity"]
@@ -111,7 +143,10 @@ def test_a_text_answer_that_is_a_label_has_accuracy(text, is_valid, is_right):
 
 
 def test_the_label_in_a_text_answer_has_a_confusion_and_an_f1():
-    rows = [text_row(text, f"category: {label}", category=label) for text, label in (("category: a", "a"), ("category: b", "a"), ("b", "b"))]
+    rows = [
+        text_row(text, f"category: {label}", category=label)
+        for text, label in (("category: a", "a"), ("category: b", "a"), ("b", "b"))
+    ]
     form = format_of("category: {{ category }}")
     prepared = [{"answer": row["expected"], "row": row["row"]} for row in rows]
     classes = known_classes(prepared, form, ["category"])
@@ -122,13 +157,22 @@ def test_the_label_in_a_text_answer_has_a_confusion_and_an_f1():
 
 
 def test_free_text_is_compared_as_a_whole_and_by_its_columns():
-    rows = [text_row(" Paris\n", "Paris", reply="Paris"), text_row("paris", "Paris", reply="Paris"), text_row("", "Paris", reply="Paris")]
+    rows = [
+        text_row(" Paris\n", "Paris", reply="Paris"),
+        text_row("paris", "Paris", reply="Paris"),
+        text_row("", "Paris", reply="Paris"),
+    ]
     found = scores(rows, Evaluate(), "{{ reply }}", {})
     assert (found["valid"], found["exact_match"], found["reply_rouge_l"]) == ([1, 1, 0], [1, 0, 0], [1, 1, 0])
 
 
 def test_an_answer_that_computes_something_is_one_text():
-    found = scores([text_row("PARIS", "PARIS", city="Paris") | {"row": {"text": "another column"}}], Evaluate(), "{{ city | upper }}", {})
+    found = scores(
+        [text_row("PARIS", "PARIS", city="Paris") | {"row": {"text": "another column"}}],
+        Evaluate(),
+        "{{ city | upper }}",
+        {},
+    )
     assert (found["valid"], found["exact_match"], found["text_rouge_l"]) == ([1], [1], [1])
 
 
@@ -140,12 +184,29 @@ def test_a_json_answer_without_labels_matches_whatever_its_spaces_and_order():
 def test_which_measures_there_are_follows_from_labels_and_texts():
     assert measures.names(Evaluate(), "{{ reply }}") == ("valid", "exact_match", "reply_rouge_l", "perplexity")
     assert measures.names(Evaluate(texts=[]), "{{ reply }}") == ("valid", "exact_match", "perplexity")
-    assert measures.names(Evaluate(labels=["a"]), ["a", "b"]) == ("valid", "a_accuracy", "b_rouge_l", "a_macro_f1", "perplexity")
-    assert measures.compared_on(Evaluate(labels=["b", "a"])) == "b_accuracy" and measures.compared_on(Evaluate()) == "perplexity"
+    assert measures.names(Evaluate(labels=["a"]), ["a", "b"]) == (
+        "valid",
+        "a_accuracy",
+        "b_rouge_l",
+        "a_macro_f1",
+        "perplexity",
+    )
+    assert (
+        measures.compared_on(Evaluate(labels=["b", "a"])) == "b_accuracy"
+        and measures.compared_on(Evaluate()) == "perplexity"
+    )
 
 
 @pytest.mark.parametrize(
-    ("column", "name"), [("Category (L1)", "Category_L1"), ("Ticket Text", "Ticket_Text"), ("what's it?", "what_s_it"), ("категория", "категория"), ("a/b", "a_b"), ("?", "")]
+    ("column", "name"),
+    [
+        ("Category (L1)", "Category_L1"),
+        ("Ticket Text", "Ticket_Text"),
+        ("what's it?", "what_s_it"),
+        ("категория", "категория"),
+        ("a/b", "a_b"),
+        ("?", ""),
+    ],
 )
 def test_the_name_of_a_measure_is_one_that_mlflow_takes(column, name):
     from mlflow.utils.validation import _validate_metric_name
@@ -157,7 +218,12 @@ def test_the_name_of_a_measure_is_one_that_mlflow_takes(column, name):
 
 def f1(actual: list[str], predicted: list[str]) -> float:
     """Macro-F1 as the measure computes it."""
-    return values([text_row(said, label, label=label) for label, said in zip(actual, predicted, strict=True)], Evaluate(labels=["label"]), "{{ label }}", {})[0]["label_macro_f1"]
+    return values(
+        [text_row(said, label, label=label) for label, said in zip(actual, predicted, strict=True)],
+        Evaluate(labels=["label"]),
+        "{{ label }}",
+        {},
+    )[0]["label_macro_f1"]
 
 
 def test_macro_f1_is_the_one_computed_by_hand():

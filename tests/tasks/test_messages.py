@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.messages import CHAT, COMPLETIONS, TASKS, TEXT_PARTS, Kind, is_own_answer, kind_of, last_text, logged, text_of
+from tasks.messages import (
+    CHAT,
+    COMPLETIONS,
+    TASKS,
+    TEXT_PARTS,
+    Kind,
+    is_own_answer,
+    kind_of,
+    last_text,
+    logged,
+    text_of,
+)
 from tasks.monitor.texts import Question
 from tasks.redaction import redact_all
 from tasks.retrain.invert import columns_of_input, why_not
@@ -45,17 +56,26 @@ def test_a_text_is_the_same_as_a_string_as_one_part_and_as_several(drawn: tuple[
 def test_a_text_is_of_one_kind_whatever_its_form(drawn: tuple[str, object], is_framed: bool) -> None:
     text, content = drawn
     if is_framed:
-        text, content = f"Subject: a\n\n{text}", ["Subject: a\n", *(content if isinstance(content, list) else [content])]
+        text, content = (
+            f"Subject: a\n\n{text}",
+            ["Subject: a\n", *(content if isinstance(content, list) else [content])],
+        )
     kinds = {kind_of({"messages": [user(form)]}, FORM, CHAT) for form in (text, content)}
     assert len(kinds) == 1 and (not is_framed or kinds == {Kind.TASK})
 
 
-@pytest.mark.parametrize("content", [None, 5, {"type": "text", "text": "x"}, [{"type": "image_url", "text": "x"}], ["x", None], [{"type": "text"}]])
+@pytest.mark.parametrize(
+    "content",
+    [None, 5, {"type": "text", "text": "x"}, [{"type": "image_url", "text": "x"}], ["x", None], [{"type": "text"}]],
+)
 def test_what_is_not_text_has_none(content: object) -> None:
     assert text_of(content) is None and last_text([user(content)]) == ""
 
 
-SYSTEM, CALL = {"role": "system", "content": "Sort."}, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+SYSTEM, CALL = (
+    {"role": "system", "content": "Sort."},
+    {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +128,11 @@ def test_the_records_keep_that_a_chat_brought_tools() -> None:
 @pytest.mark.parametrize(
     ("settings", "finish_reason", "is_own"),
     [
-        ({"temperature": 0, "stream": True, "user": "x", "stop": [], "presence_penalty": 0.0, "logprobs": True}, "length", False),
+        (
+            {"temperature": 0, "stream": True, "user": "x", "stop": [], "presence_penalty": 0.0, "logprobs": True},
+            "length",
+            False,
+        ),
         ({"temperature": 0.7}, "stop", True),
         ({"response_format": {"type": "text"}, "stop": None}, "stop", False),
         ({"response_format": {"type": "json_schema", "json_schema": {}}}, "stop", True),
@@ -117,7 +141,9 @@ def test_the_records_keep_that_a_chat_brought_tools() -> None:
         ({"max_completion_tokens": 1}, "length", True),
     ],
 )
-def test_settings_that_make_another_answer_are_kept_with_the_request(settings: dict, finish_reason: str, is_own: bool) -> None:
+def test_settings_that_make_another_answer_are_kept_with_the_request(
+    settings: dict, finish_reason: str, is_own: bool
+) -> None:
     given = logged({"messages": [user(TEXT)], **settings})
     assert is_own_answer(given, finish_reason) is is_own and kind_of(given, FORM, CHAT) is Kind.TASK
 
@@ -126,8 +152,13 @@ PRIVATE = {"system": "Answer as help@example.com would.", "user": "From: help@ex
 
 
 @pytest.mark.parametrize("is_redacted", [False, True])
-@pytest.mark.parametrize("change", [lambda text: text, lambda text: text.replace("\n", "\r\n"), lambda text: unicodedata.normalize("NFD", text)])
-def test_the_task_is_known_by_its_words_however_they_were_sent_and_kept(change: Callable[[str], str], is_redacted: bool) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [lambda text: text, lambda text: text.replace("\n", "\r\n"), lambda text: unicodedata.normalize("NFD", text)],
+)
+def test_the_task_is_known_by_its_words_however_they_were_sent_and_kept(
+    change: Callable[[str], str], is_redacted: bool
+) -> None:
     asked = PRIVATE["user"].replace("{{ text }}", "Where is my caf\u00e9?")
     messages = [{"role": "system", "content": change(PRIVATE["system"])}, user(change(asked))]
     given = {"messages": redact_all(messages) if is_redacted else messages}
@@ -137,9 +168,19 @@ def test_the_task_is_known_by_its_words_however_they_were_sent_and_kept(change: 
     assert question.text(redact_all(given)) == question.text({"text": "Where is my caf\u00e9?"})
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["user", "system", "tool", "text", TEXT])
-NAMES = st.sampled_from(["messages", "role", "content", "type", "text", "tools", "tool_calls", "prompt", "settings", "subject", "body"])
-ANY = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=12)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["user", "system", "tool", "text", TEXT])
+)
+NAMES = st.sampled_from(
+    ["messages", "role", "content", "type", "text", "tools", "tool_calls", "prompt", "settings", "subject", "body"]
+)
+ANY = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=12
+)
 
 
 @settings(max_examples=200)

@@ -1,4 +1,6 @@
-"""A check counts each request and each correction once, also when it is killed; a shift raises an alarm that stands, and nothing raises none."""
+"""A check counts each request and each correction once, also when it is killed; a shift raises an alarm that stands,
+and nothing raises none.
+"""
 
 import random
 import subprocess
@@ -38,7 +40,9 @@ def target(tmp_path: Path) -> Target:
 @pytest.fixture
 def look(engine: Engine, target: Target, tmp_path: Path) -> Callable[..., Check]:
     """A check so many hours after the start."""
-    return lambda hours, of=None: check(engine, "sort", of or target, PARAMS, START + hours * HOUR, vectors, tmp_path / "monitor", tmp_path / "reports")
+    return lambda hours, of=None: check(
+        engine, "sort", of or target, PARAMS, START + hours * HOUR, vectors, tmp_path / "monitor", tmp_path / "reports"
+    )
 
 
 def tickets(count: int, seed: object, **how: object) -> list[dict]:
@@ -69,7 +73,9 @@ def test_new_words_raise_an_alarm_that_stands_and_says_why(engine: Engine, look:
     assert not look(1).alarm
     ask(engine, tickets(60, "after", new=0.4), START + HOUR, "b")
     first, second = look(2), look(3)
-    assert first.alarm and any(reason.startswith("the vocabulary of requests has changed: evidence 10^") for reason in first.reasons)
+    assert first.alarm and any(
+        reason.startswith("the vocabulary of requests has changed: evidence 10^") for reason in first.reasons
+    )
     assert second.alarm and second.requests == 0 and "stands until another version serves" in second.reasons[-1]
     assert Path(first.report).exists() and "Something has changed" in Path(first.report).read_text(encoding="utf-8")
 
@@ -83,20 +89,29 @@ def test_new_words_raise_an_alarm_that_stands_and_says_why(engine: Engine, look:
         ({"new": 0.5}, {}, "topics of requests"),
     ],
 )
-def test_each_kind_of_shift_is_named(engine: Engine, look: Callable[..., Check], how: dict, changes: dict, group: str) -> None:
+def test_each_kind_of_shift_is_named(
+    engine: Engine, look: Callable[..., Check], how: dict, changes: dict, group: str
+) -> None:
     ask(engine, tickets(150, "shift", **how), START, "s", **changes)
     found = look(1)
     assert found.alarm and found.evidence[group] > found.figures["threshold"], found.evidence
 
 
-def test_late_corrections_show_that_answers_have_become_wrong(engine: Engine, look: Callable[..., Check], tmp_path: Path) -> None:
-    large = version(tmp_path / "large", rows=650)  # 130 answers in the evaluation: of fewer, no number of corrections is evidence enough
+def test_late_corrections_show_that_answers_have_become_wrong(
+    engine: Engine, look: Callable[..., Check], tmp_path: Path
+) -> None:
+    large = version(
+        tmp_path / "large", rows=650
+    )  # 130 answers in the evaluation: of fewer, no number of corrections is evidence enough
     asked = tickets(150, "wrong")
     ids = ask(engine, asked, START, "w", right=0.1)
     assert look(1, large).evidence["accuracy of kind"] == 0
     correct(engine, ids, asked, START + 2 * HOUR)
     found = look(3, large)
-    assert found.alarm and any(reason.startswith("the accuracy of kind has changed") and "corrected answers" in reason for reason in found.reasons)
+    assert found.alarm and any(
+        reason.startswith("the accuracy of kind has changed") and "corrected answers" in reason
+        for reason in found.reasons
+    )
 
 
 def test_each_request_counts_once_also_a_late_one(engine: Engine, look: Callable[..., Check]) -> None:
@@ -107,14 +122,21 @@ def test_each_request_counts_once_also_a_late_one(engine: Engine, look: Callable
 
 
 def test_copies_other_versions_and_other_tasks_do_not_count(engine: Engine, look: Callable[..., Check]) -> None:
-    for prefix, changes in (("a", {"role": "shadow"}), ("b", {"shadow_of": "x"}), ("c", {"artifact": "cd" * 32}), ("d", {"task": "other"})):
+    for prefix, changes in (
+        ("a", {"role": "shadow"}),
+        ("b", {"shadow_of": "x"}),
+        ("c", {"artifact": "cd" * 32}),
+        ("d", {"task": "other"}),
+    ):
         ask(engine, tickets(5, prefix), START, prefix, **changes)
     ask(engine, tickets(5, "e"), START, "e", role="pinned")
     ask(engine, tickets(5, "f"), START, "f", role="canary")
     assert look(1).requests == 10
 
 
-def test_the_order_of_checks_does_not_matter_to_the_pool(engine: Engine, look: Callable[..., Check], target: Target, tmp_path: Path) -> None:
+def test_the_order_of_checks_does_not_matter_to_the_pool(
+    engine: Engine, look: Callable[..., Check], target: Target, tmp_path: Path
+) -> None:
     ask(engine, tickets(40, 1), START, "a")
     look(0.001), look(0.006), look(1)
     many = read_json(state.place(tmp_path / "monitor", "sort", ARTIFACT) / "state.json")["counts"]
@@ -135,24 +157,47 @@ KILLED = """
     def killed_before(*_): os.kill(os.getpid(), 9)
     def killed_after(*values): save(*values); os.kill(os.getpid(), 9)
     state.save = {"before": killed_before, "after": killed_after}[where]
-    checking.check(database.connect(f"sqlite:///{folder}/records.db"), "sort", version(folder / "kept"), PARAMS, START + HOUR, vectors, folder / "monitor", folder / "reports")
+    engine = database.connect(f"sqlite:///{folder}/records.db")
+    checking.check(
+        engine, "sort", version(folder / "kept"), PARAMS, START + HOUR, vectors, folder / "monitor", folder / "reports"
+    )
 """
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.slow
-def test_a_check_killed_around_its_state_loses_and_doubles_nothing(engine: Engine, look: Callable[..., Check], tmp_path: Path, where: str) -> None:
+def test_a_check_killed_around_its_state_loses_and_doubles_nothing(
+    engine: Engine, look: Callable[..., Check], tmp_path: Path, where: str
+) -> None:
     ask(engine, tickets(40, 1), START, "a")
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), where], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), where], capture_output=True, text=True
+    )
     assert done.returncode == -9 and rows(engine) == [], done.stderr
     found = look(2)
-    assert [row.requests for row in rows(engine)] == ([40] if where == "before" else [40, 0]) and found.requests == (40 if where == "before" else 0)
+    assert [row.requests for row in rows(engine)] == ([40] if where == "before" else [40, 0]) and found.requests == (
+        40 if where == "before" else 0
+    )
     counts = read_json(state.place(tmp_path / "monitor", "sort", ARTIFACT) / "state.json")["counts"]
-    untouched = check(engine, "sort", version(tmp_path / "kept"), PARAMS, START + HOUR, vectors, tmp_path / "unbroken", tmp_path / "reports")
-    assert untouched.requests == 40 and read_json(state.place(tmp_path / "unbroken", "sort", ARTIFACT) / "state.json")["counts"] == counts
+    untouched = check(
+        engine,
+        "sort",
+        version(tmp_path / "kept"),
+        PARAMS,
+        START + HOUR,
+        vectors,
+        tmp_path / "unbroken",
+        tmp_path / "reports",
+    )
+    assert (
+        untouched.requests == 40
+        and read_json(state.place(tmp_path / "unbroken", "sort", ARTIFACT) / "state.json")["counts"] == counts
+    )
 
 
-def test_a_version_that_answers_an_alarm_takes_its_own_traffic_for_normal(engine: Engine, look: Callable[..., Check], tmp_path: Path) -> None:
+def test_a_version_that_answers_an_alarm_takes_its_own_traffic_for_normal(
+    engine: Engine, look: Callable[..., Check], tmp_path: Path
+) -> None:
     ask(engine, tickets(100, "new", new=0.4), START, "a")
     assert look(1).alarm
     second = version(tmp_path / "second", artifact="cd" * 32, number="2")
@@ -182,5 +227,11 @@ def test_odd_rows_stop_nothing(engine: Engine, look: Callable[..., Check]) -> No
         ("f", {"latency": None}),
     ):
         ask(engine, tickets(3, prefix), START, prefix, **changes)
-    ask(engine, tickets(3, "g"), START, "g", input={"messages": [{"role": "user", "content": [{"type": "image_url"}]}, "x"]})
+    ask(
+        engine,
+        tickets(3, "g"),
+        START,
+        "g",
+        input={"messages": [{"role": "user", "content": [{"type": "image_url"}]}, "x"]},
+    )
     assert look(1).requests == 21

@@ -1,4 +1,6 @@
-"""Evidence is a martingale: p-values are uniform while nothing changes, wealth has mean 1, restarts are an exact mixture, and change is seen."""
+"""Evidence is a martingale: p-values are uniform while nothing changes, wealth has mean 1, restarts are an exact
+mixture, and change is seen.
+"""
 
 from itertools import permutations
 
@@ -13,10 +15,16 @@ from tasks.monitor import martingale as m
 ONE = np.array([0.5])
 
 
-def stream(seed: int, reference: int, requests: int, shares: np.ndarray, streams: int = 1, fixed: bool = False) -> np.ndarray:
-    """(streams, requests) p-values, each stream from the population of its own reference. `fixed`: the planted bug, a pool that does not grow."""
+def stream(
+    seed: int, reference: int, requests: int, shares: np.ndarray, streams: int = 1, fixed: bool = False
+) -> np.ndarray:
+    """(streams, requests) p-values, each stream from the population of its own reference. `fixed`: the planted bug,
+    a pool that does not grow.
+    """
     chance, found = np.random.default_rng(seed), []
-    counts = np.stack([np.bincount(chance.choice(len(shares), reference, p=shares), minlength=m.BINS) for _ in range(streams)])
+    counts = np.stack(
+        [np.bincount(chance.choice(len(shares), reference, p=shares), minlength=m.BINS) for _ in range(streams)]
+    )
     for bins in chance.choice(len(shares), (requests, streams), p=shares):
         found.append(m.p_values(counts, bins, chance.random(streams)))
         counts[np.arange(streams), bins] += not fixed
@@ -24,7 +32,9 @@ def stream(seed: int, reference: int, requests: int, shares: np.ndarray, streams
 
 
 def mean_p(fixed: bool) -> np.ndarray:
-    """(200,): of many streams with tiny references, how far the p-values' own mean is from a half, in its standard errors."""
+    """(200,): of many streams with tiny references, how far the p-values' own mean is from a half, in its standard
+    errors.
+    """
     found = stream(3, 20, 400, np.full(64, 1 / 64), streams=200, fixed=fixed)
     return (found.mean(axis=1) - 0.5) / np.sqrt(1 / 12 / 400)
 
@@ -45,13 +55,17 @@ def test_a_fixed_pool_is_caught_by_the_spread_of_mean_p_values() -> None:
 @pytest.mark.parametrize("cut", [0.02, 0.3, 0.9])
 def test_every_bet_is_fair(cut: float) -> None:
     p = (np.arange(400_000) + 0.5) / 400_000
-    assert m.factors(p, np.full(p.shape, cut)).mean(axis=0) == pytest.approx(np.ones(m.BETS), abs=0.02)  # the midpoint rule misses a little of p^-0.7
+    assert m.factors(p, np.full(p.shape, cut)).mean(axis=0) == pytest.approx(
+        np.ones(m.BETS), abs=0.02
+    )  # the midpoint rule misses a little of p^-0.7
     assert (m.factors(p, np.full(p.shape, cut)) >= 0).all()
 
 
 @pytest.mark.parametrize("scores", [(0, 1, 2), (0, 0, 1), (1, 1, 1), (0, 2, 2, 5)])
 def test_wealth_has_mean_one_over_all_orders_exactly(scores: tuple[int, ...]) -> None:
-    """Linear bets are linear in each draw, so a draw of ½ is their mean; the first score of an order is the reference."""
+    """Linear bets are linear in each draw, so a draw of ½ is their mean; the first score of an order is the
+    reference.
+    """
     spread = np.zeros((1, m.BETS))
     spread[0, [0, 1, 2, m.SIDE, -1]] = 0.2
     totals = []
@@ -91,7 +105,10 @@ def wealth_after(bins: np.ndarray, reference: np.ndarray, side: str = "both", cu
     chance, spread = np.random.default_rng(1), m.prior([side])
     counts = np.bincount(reference, minlength=m.BINS)[None]
     begun = m.begin(np.zeros((1, m.BETS)), spread, 1, 100)
-    return float(m.follow(counts, begun, spread, np.array([cut]), bins[:, None], chance.random((len(bins), 1)))[1].sum() + m.cash(1, 100))
+    return float(
+        m.follow(counts, begun, spread, np.array([cut]), bins[:, None], chance.random((len(bins), 1)))[1].sum()
+        + m.cash(1, 100)
+    )
 
 
 def test_a_shift_is_seen_and_none_is_not() -> None:

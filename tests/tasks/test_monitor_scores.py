@@ -1,4 +1,6 @@
-"""Scores: what they are made of is not among what they are ranked in, odd texts have none, and two samples of one source look the same."""
+"""Scores: what they are made of is not among what they are ranked in, odd texts have none, and two samples of one
+source look the same.
+"""
 
 import random
 from pathlib import Path
@@ -24,12 +26,16 @@ def scores(tmp_path: Path) -> Scores:
 def test_what_is_fitted_on_is_never_in_the_pool(scores: Scores) -> None:
     held, fitted = scores.held_out(), {row["id"] for row in scores.fit}
     assert len(held) + len(fitted) == 300 and all(row["split"] == "train" for row in scores.fit)
-    assert sum(scores.common["kind"].values()) == len(fitted)  # classes are counted on the fitted half only: the pool must know no more than a new request
+    assert sum(scores.common["kind"].values()) == len(
+        fitted
+    )  # classes are counted on the fitted half only: the pool must know no more than a new request
     assert scores.pool()[scores.names.index("length")].sum() == len(held)
 
 
 def test_labels_of_the_pool_do_not_move_the_scores(tmp_path: Path) -> None:
-    """The planted defect was real: ranks of classes that were counted over all rows made the pool look better than any new request."""
+    """The planted defect was real: ranks of classes that were counted over all rows made the pool look better than
+    any new request.
+    """
     reference = read_reference(Path(version(tmp_path).folder))
     before = Scores(reference, vectors)
     fitted = {row["id"] for row in fit_rows(reference.rows)}
@@ -76,11 +82,16 @@ def test_every_logged_input_has_a_text(given: dict, text: str) -> None:
 @pytest.mark.parametrize("text", ["", "12 345 !!", "\u2003"])
 def test_a_text_without_words_has_no_share_of_new_ones(text: str) -> None:
     assert texts.new_words(text, frozenset()) is None
-    assert texts.Spelling(["some words"]).surprise(text) in (None, pytest.approx(texts.Spelling(["some words"]).surprise(text)))
+    assert texts.Spelling(["some words"]).surprise(text) in (
+        None,
+        pytest.approx(texts.Spelling(["some words"]).surprise(text)),
+    )
 
 
 def test_refusals_are_known_by_their_phrases() -> None:
-    assert texts.is_refusal("I'm sorry, but I cannot help with that.") and not texts.is_refusal("We cannot deliver today; a new lamp is on its way.")
+    assert texts.is_refusal("I'm sorry, but I cannot help with that.") and not texts.is_refusal(
+        "We cannot deliver today; a new lamp is on its way."
+    )
 
 
 def test_a_text_is_embedded_once_and_the_reference_once_for_all_checks(tmp_path: Path) -> None:
@@ -91,7 +102,9 @@ def test_a_text_is_embedded_once_and_the_reference_once_for_all_checks(tmp_path:
         return vectors(wanted)
 
     for _ in range(2):
-        remembering(counting, [{"text": "a b"}, {"text": "c"}], "{{ text }}", tmp_path / "vectors")(["a b", "new", "new"])
+        remembering(counting, [{"text": "a b"}, {"text": "c"}], "{{ text }}", tmp_path / "vectors")(
+            ["a b", "new", "new"]
+        )
     assert asked == ["a b", "c", "new", "new"]
 
 

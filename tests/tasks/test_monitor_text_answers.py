@@ -1,4 +1,6 @@
-"""Answers that are texts are watched like those that are JSON: validity, classes, length, and whether they are right."""
+"""Answers that are texts are watched like those that are JSON: validity, classes, length, and whether they are
+right.
+"""
 
 import random
 from collections.abc import Callable
@@ -28,7 +30,10 @@ def version(folder: Path, answer: object, labels: list[str], say: Callable[[dict
     write_json(folder / "prepared/format.json", {"system": None, "user": "{{ text }}", "answer": answer})
     for split, start, end in (("train", 0, 450), ("validation", 450, 500), ("test", 500, 650)):
         write_jsonl(folder / f"prepared/{split}.jsonl", rows[start:end])
-    tests = [{"id": row["id"], "text": _slips(row["answer"], dice), "expected": row["answer"], "row": row["row"]} for row in rows[500:]]
+    tests = [
+        {"id": row["id"], "text": _slips(row["answer"], dice), "expected": row["answer"], "row": row["row"]}
+        for row in rows[500:]
+    ]
     write_jsonl(folder / "evaluate/predictions.jsonl", tests)
     write_reference(folder / "prepared", folder / "evaluate", labels, 2000, folder / "kept/reference")
     write_json(folder / "kept/format.json", {"system": None, "user": "{{ text }}", "answer": answer})
@@ -53,10 +58,19 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
 @pytest.fixture
 def look(engine: Engine, tmp_path: Path) -> Callable[[Target, float], Check]:
     """A check of a version so many hours after the start."""
-    return lambda target, hours: check(engine, "sort", target, PARAMS, START + hours * HOUR, vectors, tmp_path / "monitor", tmp_path / "reports")
+    return lambda target, hours: check(
+        engine, "sort", target, PARAMS, START + hours * HOUR, vectors, tmp_path / "monitor", tmp_path / "reports"
+    )
 
 
-def served(engine: Engine, count: int, hour: float, say: Callable[[dict], str], slip: bool = True, right: Callable[[dict], dict] | None = None) -> None:
+def served(
+    engine: Engine,
+    count: int,
+    hour: float,
+    say: Callable[[dict], str],
+    slip: bool = True,
+    right: Callable[[dict], dict] | None = None,
+) -> None:
     """Log `count` usual requests with what the version says, and, where `right` is given, what people say is right."""
     dice = random.Random(f"{hour}")
     rows = [ticket(dice) | {"reply": dice.choice(REPLIES)} for _ in range(count)]
@@ -78,7 +92,12 @@ def test_a_label_in_a_text_is_watched(engine: Engine, look: Callable[..., Check]
     target = version(tmp_path, "Kind: {{ kind }}", ["kind"], label)
     served(engine, 100, 0, label, right=lambda row: {"kind": f"{row['kind']} "})
     found = look(target, 1)
-    assert not found.alarm and set(found.evidence) >= {"validity of answers", "kind of answers", "accuracy of kind", "length of answers"}
+    assert not found.alarm and set(found.evidence) >= {
+        "validity of answers",
+        "kind of answers",
+        "accuracy of kind",
+        "length of answers",
+    }
     assert found.figures["kind_accuracy_n"] == 100 and found.figures["kind_accuracy"] > 0.85
     assert found.figures["valid"] == 1 and found.figures["kind=lamp"] > 0.2 and found.figures["kind=(other)"] == 0
     assert "exact_match" not in found.figures
@@ -87,7 +106,9 @@ def test_a_label_in_a_text_is_watched(engine: Engine, look: Callable[..., Check]
 
 
 @pytest.mark.parametrize("output", ["bill", "", "kind: bill"])
-def test_a_text_that_the_template_does_not_make_is_not_valid(engine: Engine, look: Callable[..., Check], tmp_path: Path, output: str) -> None:
+def test_a_text_that_the_template_does_not_make_is_not_valid(
+    engine: Engine, look: Callable[..., Check], tmp_path: Path, output: str
+) -> None:
     target = version(tmp_path, "Kind: {{ kind }}", ["kind"], label)
     served(engine, 150, 0, lambda _: output, slip=False)
     found = look(target, 1)
@@ -103,16 +124,25 @@ def test_a_text_that_the_template_does_not_make_is_not_valid(engine: Engine, loo
     ],
 )
 def test_answers_without_labels_are_right_or_wrong_as_a_whole(
-    engine: Engine, look: Callable[..., Check], tmp_path: Path, answer: object, say: Callable[[dict], str], right: Callable[[dict], dict]
+    engine: Engine,
+    look: Callable[..., Check],
+    tmp_path: Path,
+    answer: object,
+    say: Callable[[dict], str],
+    right: Callable[[dict], dict],
 ) -> None:
     target = version(tmp_path, answer, [], say)
     served(engine, 100, 0, say, right=right)
     found = look(target, 1)
     assert not found.alarm and found.figures["exact_match_n"] == 100 and found.figures["exact_match"] > 0.85
-    served(engine, 150, 2, lambda row: say({"reply": REPLIES[0]}), slip=False, right=lambda row: right({"reply": "Never."}))
+    served(
+        engine, 150, 2, lambda row: say({"reply": REPLIES[0]}), slip=False, right=lambda row: right({"reply": "Never."})
+    )
     found = look(target, 3)
     assert found.alarm and any(
-        reason.startswith("the exact match of answers has changed") and "corrected answers were right as they stood" in reason for reason in found.reasons
+        reason.startswith("the exact match of answers has changed")
+        and "corrected answers were right as they stood" in reason
+        for reason in found.reasons
     ), found.reasons
 
 

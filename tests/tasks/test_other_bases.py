@@ -1,4 +1,6 @@
-"""Bases of other makers: each oddity works and is the same in training, evaluation and serving, or is refused in one sentence."""
+"""Bases of other makers: each oddity works and is the same in training, evaluation and serving, or is refused in one
+sentence.
+"""
 
 import json
 import shutil
@@ -15,7 +17,12 @@ from tests import tiny
 
 pytestmark = pytest.mark.slow  # each test loads a model or a tokenizer
 
-ROW = {"id": "1", "messages": [{"role": "system", "content": "Sort it."}, {"role": "user", "content": "a red apple"}], "answer": "red", "row": {}}
+ROW = {
+    "id": "1",
+    "messages": [{"role": "system", "content": "Sort it."}, {"role": "user", "content": "a red apple"}],
+    "answer": "red",
+    "row": {},
+}
 PLAIN = {**ROW, "messages": ROW["messages"][1:]}
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
 DATE = "{{ '<|im_start|>system\nToday is ' + strftime_now('%d %b %Y') + '<|im_end|>\n' }}"
@@ -31,7 +38,9 @@ def source(tmp_path: Path) -> Path:
 
 def change(file: Path, **values: object) -> None:
     """Set keys of a JSON file; None takes one out."""
-    file.write_text(json.dumps({name: value for name, value in {**read_json(file), **values}.items() if value is not None}))
+    file.write_text(
+        json.dumps({name: value for name, value in {**read_json(file), **values}.items() if value is not None})
+    )
 
 
 def made(source: Path) -> Path:
@@ -70,8 +79,16 @@ def test_a_base_that_names_no_end_of_turn_is_refused(source):
 def test_a_template_that_refuses_a_system_message_trains_without_one_and_says_so_of_one(source):
     tokenizer = load_tokenizer(made(with_words(source, NO_SYSTEM)))
     check_template(tokenizer, PLAIN)
-    for work in (lambda: encode_prompt(tokenizer, ROW["messages"]), lambda: encode(tokenizer, ROW), lambda: check_template(tokenizer, ROW)):
-        with pytest.raises(AnnealError, match="takes no system message: leave out prepare.system and put the instruction into prepare.user .System role not supported"):
+    for work in (
+        lambda: encode_prompt(tokenizer, ROW["messages"]),
+        lambda: encode(tokenizer, ROW),
+        lambda: check_template(tokenizer, ROW),
+    ):
+        with pytest.raises(
+            AnnealError,
+            match="takes no system message: leave out prepare.system and put the instruction into prepare.user "
+            ".System role not supported",
+        ):
             work()
 
 
@@ -84,10 +101,29 @@ def test_a_system_message_that_the_base_refuses_is_refused_before_any_work(sourc
     with_words(source, words)
     rows = {
         "bases": {"theirs": tiny.base_row(source)},
-        "datasets": {"mine": {"ingest": {"source": "mine.csv"}, "validate": {}, "prepare": {"system": "Sort it.", "user": "{{ thing }}", "answer": ["colour"]}}},
-        "models": {"sorter": {"parent": "theirs", "dataset": "mine", "train": {}, "predict": {}, "evaluate": {}, "package": {}, "gate": {}}},
+        "datasets": {
+            "mine": {
+                "ingest": {"source": "mine.csv"},
+                "validate": {},
+                "prepare": {"system": "Sort it.", "user": "{{ thing }}", "answer": ["colour"]},
+            }
+        },
+        "models": {
+            "sorter": {
+                "parent": "theirs",
+                "dataset": "mine",
+                "train": {},
+                "predict": {},
+                "evaluate": {},
+                "package": {},
+                "gate": {},
+            }
+        },
     }
-    refused = "datasets.mine.prepare.system is given, and theirs's chat template takes no system message: leave out prepare.system"
+    refused = (
+        "datasets.mine.prepare.system is given, and theirs's chat template takes no system message: leave out "
+        "prepare.system"
+    )
     problems = list(turns.problems(parse(Params, rows, ""), "sorter"))
     assert bool(problems) == is_refused and all(problem.startswith(refused) for problem in problems)
     del rows["datasets"]["mine"]["prepare"]["system"]
@@ -96,7 +132,10 @@ def test_a_system_message_that_the_base_refuses_is_refused_before_any_work(sourc
 
 def test_a_template_that_drops_a_system_message_is_refused_with_one(source):
     template = source / "chat_template.jinja"
-    template.write_text("{% set messages = messages | rejectattr('role', 'equalto', 'system') | list %}" + template.read_text().replace("You sort things by colour", "You sort"))
+    template.write_text(
+        "{% set messages = messages | rejectattr('role', 'equalto', 'system') | list %}"
+        + template.read_text().replace("You sort things by colour", "You sort")
+    )
     tokenizer = load_tokenizer(made(source))
     check_template(tokenizer, PLAIN)
     with pytest.raises(AnnealError, match="takes no system message: leave out prepare.system"):
@@ -138,7 +177,9 @@ def test_a_template_with_todays_date_is_refused_by_its_stage_and_before_training
 
 
 def test_a_template_that_could_write_a_date_and_has_a_fixed_one_is_taken(source):
-    fixed = "{% set date = '26 Jul 2024' %}{% if date is not defined %}{% set date = strftime_now('%d %b %Y') %}{% endif %}"
+    fixed = (
+        "{% set date = '26 Jul 2024' %}{% if date is not defined %}{% set date = strftime_now('%d %b %Y') %}{% endif %}"
+    )
     check_template(load_tokenizer(made(with_words(source, fixed))), ROW)
 
 
@@ -158,7 +199,9 @@ def test_answers_are_greedy_whatever_the_generation_config_says(source, base, ki
     plain = answer(base, None, rows, 4, 12, "plain").predictions
     change(source / "generation_config.json", **ODD[kind])
     for weights in (source, made(source)):  # weights that an older version made are read the same way
-        assert [row["token_ids"] for row in answer(weights, None, rows, 4, 12, kind).predictions] == [row["token_ids"] for row in plain]
+        assert [row["token_ids"] for row in answer(weights, None, rows, 4, 12, kind).predictions] == [
+            row["token_ids"] for row in plain
+        ]
     assert read_json(source.parent / "weights" / "generation_config.json") == read_json(base / "generation_config.json")
 
 
@@ -195,7 +238,9 @@ def test_a_base_whose_output_is_not_its_embedding_is_packaged_whole(source, stor
 
     model = AutoModelForCausalLM.from_pretrained(source, tie_word_embeddings=False)
     with torch.no_grad():
-        model.lm_head.weight.copy_(torch.randn(model.lm_head.weight.shape, generator=torch.Generator().manual_seed(1)) * 0.15)
+        model.lm_head.weight.copy_(
+            torch.randn(model.lm_head.weight.shape, generator=torch.Generator().manual_seed(1)) * 0.15
+        )
     model.save_pretrained(source)
     weights = made(source)
     assert not read_json(weights / "config.json")["tie_word_embeddings"]
@@ -223,8 +268,18 @@ def test_the_card_of_a_stacked_model_names_its_own_parent(packaged, prepared, tr
     reports = evaluated / "evaluate"
     parent = shutil.copytree(packaged.weights, tmp_path / "models" / "first" / "weights")
     stacked = (tmp_path / "adapter", tmp_path / "weights", tmp_path / "second.md")
-    package(Package(title="Second", max_divergence=1.0), parent, trained.adapter, prepared, reports / "metrics.json", reports / "intervals.json", *stacked)
+    package(
+        Package(title="Second", max_divergence=1.0),
+        parent,
+        trained.adapter,
+        prepared,
+        reports / "metrics.json",
+        reports / "intervals.json",
+        *stacked,
+    )
     card = ModelCard.load(tmp_path / "second.md")
-    assert card.data.base_model == "first" and "A LoRA adapter of `first`" in card.text and "anneal/tiny" not in card.text
+    assert (
+        card.data.base_model == "first" and "A LoRA adapter of `first`" in card.text and "anneal/tiny" not in card.text
+    )
     assert sha256(parent / "model.safetensors") in card.text and card.data.license == "apache-2.0"
     assert read_json(tmp_path / "weights" / "source.json")["parent"] == "first"

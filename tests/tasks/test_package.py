@@ -1,4 +1,6 @@
-"""A package answers as what was trained, says what it is made of, is the same bytes every time, and a wrong merge is refused."""
+"""A package answers as what was trained, says what it is made of, is the same bytes every time, and a wrong merge is
+refused.
+"""
 
 import shutil
 from pathlib import Path
@@ -20,9 +22,23 @@ PARAMS = {"title": "Things by colour", "datasets": ["things"]}
 def pack(base, prepared, trained, evaluated, tmp_path):
     """A function that packages into a folder of this test, with `changes` to the section and to what is packaged."""
 
-    def make(adapter: Path = trained.adapter, reports: Path = evaluated / "evaluate", **changes: object) -> SimpleNamespace:
-        made = SimpleNamespace(adapter=tmp_path / "adapter", weights=tmp_path / "weights", card=tmp_path / "cards" / "things.md")
-        package(Package(**{**PARAMS, **changes}), base, adapter, prepared, reports / "metrics.json", reports / "intervals.json", made.adapter, made.weights, made.card)
+    def make(
+        adapter: Path = trained.adapter, reports: Path = evaluated / "evaluate", **changes: object
+    ) -> SimpleNamespace:
+        made = SimpleNamespace(
+            adapter=tmp_path / "adapter", weights=tmp_path / "weights", card=tmp_path / "cards" / "things.md"
+        )
+        package(
+            Package(**{**PARAMS, **changes}),
+            base,
+            adapter,
+            prepared,
+            reports / "metrics.json",
+            reports / "intervals.json",
+            made.adapter,
+            made.weights,
+            made.card,
+        )
         return made
 
     return make
@@ -41,7 +57,9 @@ def test_the_merged_weights_are_a_base_that_can_be_built_on(base, packaged):
     from tasks.chat import load_tokenizer
 
     source = read_json(packaged.weights / "source.json")
-    assert source["weights_sha256"] == sha256(packaged.weights / "model.safetensors") != sha256(base / "model.safetensors")
+    assert (
+        source["weights_sha256"] == sha256(packaged.weights / "model.safetensors") != sha256(base / "model.safetensors")
+    )
     assert source["parent"] == "tiny" and source["license"] == "apache-2.0"
     assert load_tokenizer(packaged.weights).chat_template == (base / "chat_template.jinja").read_text()
     assert not list(packaged.weights.glob("*.bin"))
@@ -51,9 +69,17 @@ def test_every_part_has_its_hash_in_artifact_json(base, packaged):
     facts = read_json(packaged.adapter / "artifact.json")
     files = {file.name for file in packaged.adapter.iterdir()}
     assert files == set(facts["parts"]) | {"artifact.json", "README.md"}
-    assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "chat_template.jinja", "format.json"} <= files
+    assert {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "tokenizer.json",
+        "chat_template.jinja",
+        "format.json",
+    } <= files
     assert all(sha256(packaged.adapter / name) == found for name, found in facts["parts"].items())
-    assert facts["base_sha256"] == sha256(base / "model.safetensors") and facts["template_sha256"] == sha256(packaged.adapter / "chat_template.jinja")
+    assert facts["base_sha256"] == sha256(base / "model.safetensors") and facts["template_sha256"] == sha256(
+        packaged.adapter / "chat_template.jinja"
+    )
     assert 0 <= facts["divergence"] <= 0.02
 
 
@@ -79,9 +105,16 @@ def test_the_card_reads_back_with_what_was_measured(packaged, evaluated):
 
     card = ModelCard.load(packaged.card)
     assert card.data.base_model == "anneal/tiny" and card.data.base_model_relation == "adapter"
-    assert (card.data.license, card.data.datasets, card.data.library_name, card.data.language) == ("apache-2.0", ["things"], "peft", ["en"])
+    assert (card.data.license, card.data.datasets, card.data.library_name, card.data.language) == (
+        "apache-2.0",
+        ["things"],
+        "peft",
+        ["en"],
+    )
     measured = read_json(evaluated / "evaluate" / "metrics.json")
-    assert {result.metric_type: result.metric_value for result in card.data.eval_results} == {name: pytest.approx(value, abs=1e-4) for name, value in measured["tuned"].items()}
+    assert {result.metric_type: result.metric_value for result in card.data.eval_results} == {
+        name: pytest.approx(value, abs=1e-4) for name, value in measured["tuned"].items()
+    }
     assert read_json(packaged.adapter / "artifact.json")["parts"]["adapter_model.safetensors"] in card.text
     for name, value in measured["parent"].items():
         assert f"| {name} | {value:.3f} [" in card.text
@@ -91,7 +124,13 @@ def test_the_card_reads_back_with_what_was_measured(packaged, evaluated):
 def test_the_card_says_the_confidence_that_was_set_and_the_models_name_without_a_title(pack, evaluated, tmp_path):
     reports = tmp_path / "reports"
     for name in ("metrics", "intervals"):
-        write_json(reports / f"{name}.json", {**read_json(evaluated / "evaluate" / f"{name}.json"), **({"confidence": 0.8} if name == "intervals" else {})})
+        write_json(
+            reports / f"{name}.json",
+            {
+                **read_json(evaluated / "evaluate" / f"{name}.json"),
+                **({"confidence": 0.8} if name == "intervals" else {}),
+            },
+        )
     card = pack(reports=reports, title=None).card
     assert "in brackets the 80 % interval" in card.read_text() and f"# {card.stem}\n" in card.read_text()
 
@@ -112,7 +151,11 @@ def test_a_licence_of_its_own_goes_before_that_of_the_base(pack):
 def refused(pack, tmp_path: Path, match: str, **changes: object) -> None:
     with pytest.raises(AnnealError, match=match):
         pack(**changes)
-    assert [path.name for path in tmp_path.iterdir() if path.name in ("adapter", "weights", "cards") or path.name.startswith(".")] == []
+    assert [
+        path.name
+        for path in tmp_path.iterdir()
+        if path.name in ("adapter", "weights", "cards") or path.name.startswith(".")
+    ] == []
 
 
 def test_a_wrong_merge_is_refused_and_nothing_is_written(pack, tmp_path, monkeypatch):
@@ -120,7 +163,11 @@ def test_a_wrong_merge_is_refused_and_nothing_is_written(pack, tmp_path, monkeyp
 
     right = Linear.get_delta_weight
     monkeypatch.setattr(Linear, "get_delta_weight", lambda self, adapter: 1.5 * right(self, adapter))
-    refused(pack, tmp_path, r"merged weights do not answer as .*: mean KL \d+\.\d+ nats a token, package.max_divergence allows 0.02")
+    refused(
+        pack,
+        tmp_path,
+        r"merged weights do not answer as .*: mean KL \d+\.\d+ nats a token, package.max_divergence allows 0.02",
+    )
 
 
 def test_a_merge_within_rounding_is_refused_when_none_is_allowed(pack, tmp_path):

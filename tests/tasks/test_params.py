@@ -1,4 +1,6 @@
-"""params.yaml is checked whole before any work: the shipped one loads, and a broken one costs one line and exit status 2."""
+"""params.yaml is checked whole before any work: the shipped one loads, and a broken one costs one line and exit
+status 2.
+"""
 
 import copy
 import os
@@ -15,7 +17,20 @@ from tasks.section import parse
 from tasks.stage import load_yaml
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "transformers", "trl", "peft", "great_expectations", "vllm", "mlflow", "prefect", "pandas", "datasets", "sklearn", "dvc")
+HEAVY = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "great_expectations",
+    "vllm",
+    "mlflow",
+    "prefect",
+    "pandas",
+    "datasets",
+    "sklearn",
+    "dvc",
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +39,15 @@ def shipped() -> dict:
 
 
 def table(shipped: dict, **models: dict) -> dict:
-    """The shipped base and data set as `base` and `data`, and a row of models for each keyword: the shipped one, with these values."""
+    """The shipped base and data set as `base` and `data`, and a row of models for each keyword: the shipped one,
+    with these values.
+    """
     value = copy.deepcopy(shipped)
     (base, *_), (data, *_), (model, *_) = (list(value[name].values()) for name in ("bases", "datasets", "models"))
-    rows = {name: {**copy.deepcopy(model), "parent": "base", "dataset": "data", **changes} for name, changes in models.items()}
+    rows = {
+        name: {**copy.deepcopy(model), "parent": "base", "dataset": "data", **changes}
+        for name, changes in models.items()
+    }
     return {"bases": {"base": base}, "datasets": {"data": data}, "models": rows}
 
 
@@ -40,7 +60,15 @@ def said(value: dict) -> str:
 def program(folder: Path) -> tuple[subprocess.CompletedProcess, float]:
     """`python -m tasks.params` run in `folder`, as `make` would, and how many seconds it took."""
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "tasks.params"], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.params"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     return done, time.monotonic() - began
 
 
@@ -52,9 +80,17 @@ def test_the_shipped_file_loads():
 def test_every_key_of_the_shipped_file_that_is_misspelt_is_named(shipped):
     def tables(value: object, path: tuple = ()) -> list[tuple]:
         found = [path] if isinstance(value, dict) else []
-        return found + [deeper for key, inside in value.items() for deeper in tables(inside, (*path, key))] if found else []
+        return (
+            found + [deeper for key, inside in value.items() for deeper in tables(inside, (*path, key))]
+            if found
+            else []
+        )
 
-    places = [path for path in tables(shipped) if path and path[-1] not in ("bases", "datasets", "models", "minimum", "min_quality")]  # there, any name is a name
+    places = [
+        path
+        for path in tables(shipped)
+        if path and path[-1] not in ("bases", "datasets", "models", "minimum", "min_quality")
+    ]  # there, any name is a name
     assert len(places) > 8
     for path in places:
         value = copy.deepcopy(shipped)
@@ -75,11 +111,17 @@ def test_2e_4_is_read_as_a_number(tmp_path, shipped):
 
 def test_a_parent_that_is_no_row_gets_the_one_that_was_probably_meant(shipped):
     value = table(shipped, one={"parent": "bse"})
-    assert said(value) == "params.yaml: models.one.parent is 'bse', which is no row of bases or models; did you mean `base`?"
+    assert (
+        said(value)
+        == "params.yaml: models.one.parent is 'bse', which is no row of bases or models; did you mean `base`?"
+    )
 
 
 def test_a_dataset_that_is_no_row_gets_the_one_that_was_probably_meant(shipped):
-    assert said(table(shipped, one={"dataset": "dta"})) == "params.yaml: models.one.dataset is 'dta', which is no row of datasets; did you mean `data`?"
+    assert (
+        said(table(shipped, one={"dataset": "dta"}))
+        == "params.yaml: models.one.dataset is 'dta', which is no row of datasets; did you mean `data`?"
+    )
 
 
 def test_a_name_like_no_other_gets_the_list(shipped):
@@ -88,10 +130,16 @@ def test_a_name_like_no_other_gets_the_list(shipped):
 
 @pytest.mark.parametrize(
     ("parents", "ring"),
-    [({"one": "one"}, "one → one"), ({"one": "two", "two": "one"}, "one → two → one"), ({"one": "two", "two": "three", "three": "two"}, "one → two → three → two")],
+    [
+        ({"one": "one"}, "one → one"),
+        ({"one": "two", "two": "one"}, "one → two → one"),
+        ({"one": "two", "two": "three", "three": "two"}, "one → two → three → two"),
+    ],
 )
 def test_models_that_build_on_each_other_in_a_ring_are_refused(shipped, parents, ring):
-    assert f"in a ring: {ring}; give one" in said(table(shipped, **{name: {"parent": parent} for name, parent in parents.items()}))
+    assert f"in a ring: {ring}; give one" in said(
+        table(shipped, **{name: {"parent": parent} for name, parent in parents.items()})
+    )
 
 
 def test_a_model_may_build_on_a_model(shipped):
@@ -115,12 +163,20 @@ def test_an_unknown_model_on_the_command_line_gets_a_suggestion(shipped):
 
 
 BROKEN = {
-    "unknown key": (b"learning_rate:", b"lerning_rate:", "lerning_rate is not a known key; did you mean `learning_rate`?"),
+    "unknown key": (
+        b"learning_rate:",
+        b"lerning_rate:",
+        "lerning_rate is not a known key; did you mean `learning_rate`?",
+    ),
     "out of bounds": (b"  learning_rate: ", b"  learning_rate: 7 # ", "it should be greater than 0 and less than 1"),
     "wrong type": (b"  num_train_epochs: ", b"  num_train_epochs: many ", "num_train_epochs is 'many "),
     "missing key": (b"    parent:", b"    # parent:", "parent is missing; add it."),
     "ring": (b"    parent: ", b"    parent: MODEL # ", "in a ring: MODEL → MODEL"),
-    "no such base": (b"    parent: ", b"    parent: no-such-base # ", "parent is 'no-such-base', which is no row of bases or models"),
+    "no such base": (
+        b"    parent: ",
+        b"    parent: no-such-base # ",
+        "parent is 'no-such-base', which is no row of bases or models",
+    ),
 }
 
 
@@ -128,7 +184,10 @@ BROKEN = {
 @pytest.mark.slow
 def test_the_program_stops_on_a_broken_file_with_status_2_and_one_line_in_a_moment(tmp_path, shipped, what):
     model = next(iter(shipped["models"]))
-    good, bad, words = (part.replace(*(("MODEL", model) if isinstance(part, str) else (b"MODEL", model.encode()))) for part in BROKEN[what])
+    good, bad, words = (
+        part.replace(*(("MODEL", model) if isinstance(part, str) else (b"MODEL", model.encode())))
+        for part in BROKEN[what]
+    )
     text = (ROOT / "params.yaml").read_bytes()
     assert good in text
     (tmp_path / "params.yaml").write_bytes(text.replace(good, bad, 1))

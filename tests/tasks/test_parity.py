@@ -1,4 +1,6 @@
-"""Rows that are too long for the server are no part of the parity check: counted and named, and no reason to refuse a version."""
+"""Rows that are too long for the server are no part of the parity check: counted and named, and no reason to refuse
+a version.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +33,16 @@ def predictions(base: Path) -> list[dict]:
     rows = tiny.prepared_rows(0, 4)
     for i, row in enumerate(rows):
         row["messages"][-1]["content"] += " and so on" * (60 if i == 1 else 20)
-    return [{**row, "expected": row["answer"], "text": row["answer"], "token_ids": encode_answer(tokenizer, row["answer"])[:-1], "finished": True} for row in rows]
+    return [
+        {
+            **row,
+            "expected": row["answer"],
+            "text": row["answer"],
+            "token_ids": encode_answer(tokenizer, row["answer"])[:-1],
+            "finished": True,
+        }
+        for row in rows
+    ]
 
 
 @pytest.fixture
@@ -53,7 +64,9 @@ def server(base: Path, predictions: list[dict]) -> Iterator[tuple[str, Stub]]:
         yield url, stub
 
 
-def verified(url: str, base: Path, predictions: list[dict], monkeypatch: pytest.MonkeyPatch, folder: Path, **params: object) -> probe.Parity:
+def verified(
+    url: str, base: Path, predictions: list[dict], monkeypatch: pytest.MonkeyPatch, folder: Path, **params: object
+) -> probe.Parity:
     write_jsonl(folder / "predictions.jsonl", predictions)
     monkeypatch.setattr(deploy, "folder", lambda version, what: base if what == "adapter" else folder)
     return deploy._verify(url, VERSION, Deploy(**params))
@@ -65,7 +78,12 @@ def lengths(base: Path, predictions: list[dict]) -> list[int]:
 
 
 def test_a_row_that_is_too_long_is_named_and_the_others_are_compared(
-    server: tuple[str, Stub], base: Path, predictions: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: tuple[str, Stub],
+    base: Path,
+    predictions: list[dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     url, stub = server
     longest = max(length for i, length in enumerate(lengths(base, predictions)) if i != 1)
@@ -73,20 +91,37 @@ def test_a_row_that_is_too_long_is_named_and_the_others_are_compared(
     parity = verified(url, base, predictions, monkeypatch, tmp_path, max_model_len=longest)
     assert parity == probe.Parity(3, 1.0, 1.0, 3)
     assert capsys.readouterr().out == (
-        f"things@2: the parity check leaves out 1 of the test rows, longer than deploy.max_model_len, {longest} tokens, with their answers: thing-0001\n"
+        f"things@2: the parity check leaves out 1 of the test rows, longer than deploy.max_model_len, {longest} "
+        "tokens, with their answers: thing-0001\n"
     )
 
 
 def test_all_rows_are_compared_where_they_fit(
-    server: tuple[str, Stub], base: Path, predictions: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: tuple[str, Stub],
+    base: Path,
+    predictions: list[dict],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     url, stub = server
     stub.max_model_len = max(lengths(base, predictions))
     assert verified(url, base, predictions, monkeypatch, tmp_path, max_model_len=stub.max_model_len).prompts == 4
-    assert verified(url, base, predictions, monkeypatch, tmp_path, max_model_len=stub.max_model_len, parity_prompts=2).prompts == 2
+    assert (
+        verified(
+            url, base, predictions, monkeypatch, tmp_path, max_model_len=stub.max_model_len, parity_prompts=2
+        ).prompts
+        == 2
+    )
     assert capsys.readouterr().out == ""
 
 
-def test_nothing_is_left_to_compare_is_refused_with_the_key(server: tuple[str, Stub], base: Path, predictions: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(AnnealError, match=r"^things@2 cannot be verified: all 4 test rows are longer than deploy\.max_model_len, 64 tokens, with their answers; raise it"):
+def test_nothing_is_left_to_compare_is_refused_with_the_key(
+    server: tuple[str, Stub], base: Path, predictions: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        AnnealError,
+        match=r"^things@2 cannot be verified: all 4 test rows are longer than deploy\.max_model_len, 64 tokens, with "
+        r"their answers; raise it",
+    ):
         verified(server[0], base, predictions, monkeypatch, tmp_path, max_model_len=64)

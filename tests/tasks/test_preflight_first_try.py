@@ -1,4 +1,6 @@
-"""A first try that is refused leaves nothing behind that would change the second: nothing is written before all has been checked."""
+"""A first try that is refused leaves nothing behind that would change the second: nothing is written before all has
+been checked.
+"""
 
 import os
 from pathlib import Path
@@ -43,13 +45,22 @@ def stopped(model: str = "mine") -> str:
     ("content", "words"),
     [
         (None, "datasets.rows.ingest.source is 'mine.csv', which does not exist"),
-        ("text;intnt\na;b\n", "datasets.rows.prepare.answer names `intent`, which is not a column of the data; did you mean `intnt`?"),
-        (CSV + "a,b,c\n", "models.mine names no `evaluate`, and its labels cannot be looked for: mine.csv, line 10: has another number of cells"),
+        (
+            "text;intnt\na;b\n",
+            "datasets.rows.prepare.answer names `intent`, which is not a column of the data; did you mean `intnt`?",
+        ),
+        (
+            CSV + "a,b,c\n",
+            "models.mine names no `evaluate`, and its labels cannot be looked for: mine.csv, line 10: has another "
+            "number of cells",
+        ),
         ("text,intent\n", "datasets.rows.ingest.source: mine.csv has no rows."),
         ("", "datasets.rows.ingest.source: mine.csv has no rows."),
     ],
 )
-def test_labels_are_found_by_the_second_try_as_they_would_have_been_by_the_first(content: str | None, words: str) -> None:
+def test_labels_are_found_by_the_second_try_as_they_would_have_been_by_the_first(
+    content: str | None, words: str
+) -> None:
     if content is not None:
         Path("mine.csv").write_text(content)
     assert stopped().startswith(words)
@@ -73,13 +84,19 @@ def test_the_labels_of_a_data_set_that_is_another_by_an_alias_are_found() -> Non
 def test_a_model_beside_whose_labels_cannot_be_looked_for_is_not_taken_for_one_without() -> None:
     Path("mine.csv").write_text(CSV)
     other = '  other: {ingest: {source: later.csv}, prepare: {user: "{{ text }}", answer: "{{ intent }}"}}\n'
-    Path("params.yaml").write_text(BASE + MINE.replace("models:", f"{other}models:") + "  more: {parent: tiny, dataset: other}\n")
-    assert stopped().startswith("models.more names no `evaluate`, and its labels cannot be looked for: later.csv does not exist")
+    Path("params.yaml").write_text(
+        BASE + MINE.replace("models:", f"{other}models:") + "  more: {parent: tiny, dataset: other}\n"
+    )
+    assert stopped().startswith(
+        "models.more names no `evaluate`, and its labels cannot be looked for: later.csv does not exist"
+    )
 
 
 def test_a_broken_row_far_below_is_refused_when_the_first_suite_is_made() -> None:
     Path("mine.csv").write_text(CSV + "a,b,c\n")
-    Path("params.yaml").write_text(BASE + MINE.replace("dataset: rows}", "dataset: rows, evaluate: {labels: [intent]}}"))
+    Path("params.yaml").write_text(
+        BASE + MINE.replace("dataset: rows}", "dataset: rows, evaluate: {labels: [intent]}}")
+    )
     assert stopped().startswith("datasets.rows.ingest.source: mine.csv, line 10: has another number of cells")
 
 
@@ -89,7 +106,8 @@ def test_the_check_without_a_run_names_all_that_is_left_out_at_once_and_writes_n
     with pytest.raises(ParamsError) as refused:
         checks.check_file()
     assert str(refused.value) == (
-        "params.yaml: DVC must find what is left out, and `make pipeline` writes it, or you do: `validate: {}` in datasets.rows; "
+        "params.yaml: DVC must find what is left out, and `make pipeline` writes it, or you do: `validate: {}` in "
+        "datasets.rows; "
         '`train: {}`, `predict: {}`, `evaluate: {labels: ["intent"]}`, `package: {}`, `gate: {}` in models.mine.'
     )
     assert Path("params.yaml").read_bytes() == before
@@ -99,39 +117,65 @@ def test_a_file_that_is_read_only_is_not_written_to(monkeypatch: pytest.MonkeyPa
     Path("mine.csv").write_text(CSV)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everything
     before = Path("params.yaml").read_bytes()
-    with pytest.raises(ParamsError, match=r"^params\.yaml is read-only, and `validate: \{\}` in datasets\.rows; .* must be written into it: "):
+    with pytest.raises(
+        ParamsError,
+        match=r"^params\.yaml is read-only, and `validate: \{\}` in datasets\.rows; .* must be written into it: ",
+    ):
         checks.ready("mine", lambda line: pytest.fail(line))
     assert Path("params.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("source", "folder"), [("data/raw/tickets/a.csv", "data/raw/tickets"), ("data", "data/raw/tickets"), ("data/expectations/tickets", "data/expectations/tickets")]
+    ("source", "folder"),
+    [
+        ("data/raw/tickets/a.csv", "data/raw/tickets"),
+        ("data", "data/raw/tickets"),
+        ("data/expectations/tickets", "data/expectations/tickets"),
+    ],
 )
 def test_a_source_among_what_the_pipeline_makes_is_refused(source: str, folder: str) -> None:
     Path(source).parent.mkdir(parents=True, exist_ok=True)
     (Path(source).mkdir if not source.endswith(".csv") else Path(source).touch)()
     assert refusal(datasets__tickets__ingest__source=source) == (
-        f"datasets.tickets.ingest.source is '{source}', and {folder} is made by the pipeline: put the data elsewhere, for example into data/tickets-source."
+        f"datasets.tickets.ingest.source is '{source}', and {folder} is made by the pipeline: put the data elsewhere, "
+        "for example into data/tickets-source."
     )
 
 
 def test_a_path_that_no_file_can_have_is_a_sentence() -> None:
     assert refusal(datasets__tickets__ingest__source="y" * 300).startswith("datasets.tickets.ingest.source: yyy")
-    assert refusal(datasets__tickets__ingest__source="y" * 300).endswith("... cannot be read or written (File name too long): correct the path.")
+    assert refusal(datasets__tickets__ingest__source="y" * 300).endswith(
+        "... cannot be read or written (File name too long): correct the path."
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({f"{PREPARE}__user": "{{ body | uper }}"}, "datasets.tickets.prepare.user is not a valid template: there is no filter 'uper' (line 1)"),
-        ({f"{PREPARE}__user": "{{ body.foo }}"}, "datasets.tickets.prepare.user: the template '{{ body.foo }}' does not fit row "),
+        (
+            {f"{PREPARE}__user": "{{ body | uper }}"},
+            "datasets.tickets.prepare.user is not a valid template: there is no filter 'uper' (line 1)",
+        ),
+        (
+            {f"{PREPARE}__user": "{{ body.foo }}"},
+            "datasets.tickets.prepare.user: the template '{{ body.foo }}' does not fit row ",
+        ),
         ({f"{PREPARE}__answer": "{{ body }}{{ 1 / 0 }}"}, "datasets.tickets.prepare.answer: the template "),
         (
             {f"{PREPARE}__user": "{{ range }}"},
-            "datasets.tickets.prepare.user is '{{ range }}', which names no column, so all rows would get the same text; write \"{{ row['range'] }}\"",
+            "datasets.tickets.prepare.user is '{{ range }}', which names no column, so all rows would get the same "
+            "text; write \"{{ row['range'] }}\"",
         ),
-        ({f"{PREPARE}__user": "{{ row }}"}, "datasets.tickets.prepare.user is '{{ row }}', which names no column, so all rows would get the same text; write \"{{ row['row'] }}\""),
-        ({f"{PREPARE}__system": "About {{ body }}"}, "datasets.tickets.prepare.system names the column `body`, and it is the same for every row; name columns in prepare.user."),
+        (
+            {f"{PREPARE}__user": "{{ row }}"},
+            "datasets.tickets.prepare.user is '{{ row }}', which names no column, so all rows would get the same "
+            "text; write \"{{ row['row'] }}\"",
+        ),
+        (
+            {f"{PREPARE}__system": "About {{ body }}"},
+            "datasets.tickets.prepare.system names the column `body`, and it is the same for every row; name columns "
+            "in prepare.user.",
+        ),
         ({"models__mine__gate__minimum": {"valid": 98}}, "models.mine.gate.minimum.valid is 98, and valid is "),
     ],
 )
@@ -157,8 +201,15 @@ def test_identifiers_are_labels_however_long_and_sentences_are_not() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a:\n  user: {{ text }}\n", 'line 2 is not valid YAML: found unhashable key; a template stands in quotes, as in "{{ text }}".'),
-        ("a:\n\tb: 1\n", "line 2 is not valid YAML: found character '\\t' that cannot start any token; indent with blanks, not tabs."),
+        (
+            "a:\n  user: {{ text }}\n",
+            'line 2 is not valid YAML: found unhashable key; a template stands in quotes, as in "{{ text }}".',
+        ),
+        (
+            "a:\n\tb: 1\n",
+            "line 2 is not valid YAML: found character '\\t' that cannot start any token; indent with blanks, not "
+            "tabs.",
+        ),
         ("a: {}\na: {}\n", "; put what stands under both under one."),
         ("a: 1\n---\nb: 1\n", "but found another document; take out the line ---."),
     ],
@@ -175,7 +226,10 @@ def test_a_file_that_the_machine_refuses_is_a_sentence(capsys: pytest.CaptureFix
     assert guarded(lambda: Path("x" * 300).read_text()) == 1
     assert guarded(lambda: Path("params.yaml/x").read_text()) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert [line.partition("(")[2] for line in lines] == ["File name too long): correct the path.", "Not a directory): correct the path."]
+    assert [line.partition("(")[2] for line in lines] == [
+        "File name too long): correct the path.",
+        "Not a directory): correct the path.",
+    ]
 
 
 def test_a_name_that_no_folder_can_have_is_refused() -> None:

@@ -28,12 +28,26 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("targets", "words"),
     [
-        (["qproj"], "models.mine.train.target_modules names `qproj`, which is not a linear layer or an embedding of the base; did you mean `q_proj`?"),
-        (["q_proj", "v_prj"], "models.mine.train.target_modules names `v_prj`, which is not a linear layer or an embedding of the base; did you mean `v_proj`?"),
-        (["self_attn"], "models.mine.train.target_modules names `self_attn`, which is not a linear layer or an embedding of the base; "),
+        (
+            ["qproj"],
+            "models.mine.train.target_modules names `qproj`, which is not a linear layer or an embedding of the base; "
+            "did you mean `q_proj`?",
+        ),
+        (
+            ["q_proj", "v_prj"],
+            "models.mine.train.target_modules names `v_prj`, which is not a linear layer or an embedding of the base; "
+            "did you mean `v_proj`?",
+        ),
+        (
+            ["self_attn"],
+            "models.mine.train.target_modules names `self_attn`, which is not a linear layer or an embedding of the "
+            "base; ",
+        ),
     ],
 )
-def test_target_modules_that_name_no_layer_of_the_base_are_refused_from_its_config(base: Path, targets: list[str], words: str) -> None:
+def test_target_modules_that_name_no_layer_of_the_base_are_refused_from_its_config(
+    base: Path, targets: list[str], words: str
+) -> None:
     assert refusal(bases__tiny__folder=str(base), models__mine__train__target_modules=targets).startswith(words)
 
 
@@ -43,7 +57,13 @@ def test_a_base_that_transformers_does_not_know_is_left_to_its_stage(base: Path,
 
 
 def test_target_modules_of_the_base_pass(base: Path) -> None:
-    checks.check(changed(bases__tiny__folder=str(base), models__mine__train__target_modules=["q_proj", "layers.0.mlp.up_proj", "model.layers.1.mlp.gate_proj"]), ["mine"])
+    checks.check(
+        changed(
+            bases__tiny__folder=str(base),
+            models__mine__train__target_modules=["q_proj", "layers.0.mlp.up_proj", "model.layers.1.mlp.gate_proj"],
+        ),
+        ["mine"],
+    )
 
 
 def test_more_tokens_than_the_base_has_positions_for_are_refused(base: Path) -> None:

@@ -1,4 +1,6 @@
-"""What a row leaves out is written into params.yaml for DVC to find; all else in the file stays, character by character."""
+"""What a row leaves out is written into params.yaml for DVC to find; all else in the file stays, character by
+character.
+"""
 
 import difflib
 import io
@@ -68,7 +70,12 @@ def test_sections_are_written_and_all_else_stays(tmp_path: Path) -> None:
         *[line for line in block if "train" not in line],
     ]
     assert lines[0].endswith("params.yaml: wrote `validate: {}` into datasets.tickets, as it names none")
-    assert [line.split(" into ")[1].split(",")[0] for line in lines] == ["datasets.tickets", "models.mine", "models.more", "models.last"]
+    assert [line.split(" into ")[1].split(",")[0] for line in lines] == [
+        "datasets.tickets",
+        "models.mine",
+        "models.more",
+        "models.last",
+    ]
     assert completed(new, tmp_path) == (new, [])
 
 
@@ -78,7 +85,9 @@ LAYOUTS = {
     "json": json.dumps({"models": {"mine": {"parent": "base", "dataset": "data"}}}, indent=1),
     "flow over lines": "models: {mine: {parent: base,\n  dataset: data # mine\n  }}\n",
     "trailing comma": "models: {mine: {parent: base, dataset: data,},}\n",
-    "literal": "models:\n  mine:\n    parent: base\n    dataset: |-\n      data\n      # not a comment\n\n\nservers: {}\n",
+    "literal": (
+        "models:\n  mine:\n    parent: base\n    dataset: |-\n      data\n      # not a comment\n\n\nservers: {}\n"
+    ),
     "empty section": "models:\n  mine:\n    parent: base\n    dataset:\n  # next\nservers: {}\n",
     "quoted keys": "models:\n  'mine':\n    'parent': base\n    \"dataset\": data\n",
     "alias": "models:\n  mine: &row\n    parent: base\n    dataset: data\n  more: *row\n",
@@ -103,7 +112,18 @@ def test_every_layout_reads_as_before_and_has_the_sections(name: str, tmp_path: 
     assert completed(new, tmp_path) == (new, [])
 
 
-@pytest.mark.parametrize("text", ["", "models: [", "models: 3\n", "models: {mine: }\n", "models: {mine: 3}\n", "- a\n", "datasets: {d: {ingest: [~/x]}}\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "models: [",
+        "models: 3\n",
+        "models: {mine: }\n",
+        "models: {mine: 3}\n",
+        "- a\n",
+        "datasets: {d: {ingest: [~/x]}}\n",
+    ],
+)
 def test_what_is_no_table_of_rows_is_left_to_the_check(text: str, tmp_path: Path) -> None:
     try:
         assert completed(text, tmp_path)[0].startswith(text.rstrip("\n}"))
@@ -113,10 +133,16 @@ def test_what_is_no_table_of_rows_is_left_to_the_check(text: str, tmp_path: Path
 
 def test_a_home_is_spelt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/data/o'brien")
-    text = "datasets:\n  d:\n    ingest:\n      source: ~/tickets # mine\n    validate: {}\n    prepare: {user: a, answer: b}\n"
+    text = (
+        "datasets:\n  d:\n    ingest:\n      source: ~/tickets # mine\n    validate: {}\n    prepare: {user: a, "
+        "answer: b}\n"
+    )
     new, lines = completed(text, tmp_path)
     assert new == text.replace("~/tickets", '"/data/o\'brien/tickets"')
-    assert lines == [f"{tmp_path}/params.yaml: wrote /data/o'brien/tickets for ~/tickets into datasets.d.ingest.source, as DVC does not know `~`"]
+    assert lines == [
+        f"{tmp_path}/params.yaml: wrote /data/o'brien/tickets for ~/tickets into datasets.d.ingest.source, as DVC "
+        "does not know `~`"
+    ]
 
 
 def test_a_link_stays_a_link_and_its_mode_is_kept(tmp_path: Path) -> None:
@@ -127,26 +153,37 @@ def test_a_link_stays_a_link_and_its_mode_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "params.yaml").is_symlink() and (tmp_path / "real.yaml").stat().st_mode & 0o777 == 0o600
 
 
-rows = st.fixed_dictionaries({"parent": st.text("ab #'\"é", max_size=6)}, optional={name: st.just({}) for name in SECTIONS})
+rows = st.fixed_dictionaries(
+    {"parent": st.text("ab #'\"é", max_size=6)}, optional={name: st.just({}) for name in SECTIONS}
+)
 
 
 @settings(max_examples=25)
 @given(st.dictionaries(st.text("abc-é", min_size=1, max_size=4), rows, max_size=3), st.booleans())
-def test_whatever_the_rows_the_sections_are_added_and_nothing_else(tmp_path_factory: pytest.TempPathFactory, models: dict, is_json: bool) -> None:
+def test_whatever_the_rows_the_sections_are_added_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, models: dict, is_json: bool
+) -> None:
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.dump({"models": models, "servers": {}}, text)
     before = json.dumps({"models": models}, indent=2) if is_json else text.getvalue()
     new, _ = completed(before, tmp_path_factory.mktemp("rows"))
-    assert yaml.load(new)["models"] == {name: row | {section: {} for section in SECTIONS if section not in row} for name, row in models.items()}
+    assert yaml.load(new)["models"] == {
+        name: row | {section: {} for section in SECTIONS if section not in row} for name, row in models.items()
+    }
 
 
 LABELS = [
     ("few values", ["blue", "red", "blue", "red"], ["intent"]),
     ("as many values as rows", ["blue", "red", "green", "black"], []),
     ("one value", ["blue"] * 4, []),
-    ("long texts that recur", ["It is on its way, and will be there in the course of tomorrow."] * 2 + ["No, it cannot be had any more, we are sorry."] * 2, []),
+    (
+        "long texts that recur",
+        ["It is on its way, and will be there in the course of tomorrow."] * 2
+        + ["No, it cannot be had any more, we are sorry."] * 2,
+        [],
+    ),
 ]
 
 
@@ -155,9 +192,17 @@ def test_the_labels_of_an_answer_are_found_and_written_and_a_section_that_is_the
     values: list[str], labels: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.csv").write_text("text,intent\n" + "".join(f'question {i},"{value}"\n' for i, value in enumerate(values)))
-    row = 'datasets:\n  rows: {ingest: {source: mine.csv}, prepare: {user: "{{ text }}", answer: "{{ intent }}"}}\nmodels:\n'
-    new, lines = completed(f"{row}  mine: {{parent: base, dataset: rows}}\n  own: {{parent: base, dataset: rows, evaluate: {{}}}}\n", tmp_path)
+    (tmp_path / "mine.csv").write_text(
+        "text,intent\n" + "".join(f'question {i},"{value}"\n' for i, value in enumerate(values))
+    )
+    row = (
+        'datasets:\n  rows: {ingest: {source: mine.csv}, prepare: {user: "{{ text }}", answer: "{{ intent }}"}}\n'
+        "models:\n"
+    )
+    new, lines = completed(
+        f"{row}  mine: {{parent: base, dataset: rows}}\n  own: {{parent: base, dataset: rows, evaluate: {{}}}}\n",
+        tmp_path,
+    )
     models = YAML(typ="safe").load(new)["models"]
     assert models["mine"]["evaluate"] == ({"labels": labels} if labels else {}) and models["own"]["evaluate"] == {}
     assert any("`evaluate: {labels: [" in line for line in lines) == bool(labels)

@@ -14,7 +14,10 @@ from tasks.prepare.__main__ import prepare
 from tasks.prepare.params import Prepare
 from tasks.validate import Validate, separate, validate
 
-ROWS = [{"id": f"{i}", "text": f"Where is parcel {i}? " * (1 + i % 7), "intent": ["track", "refund"][i % 2]} for i in range(60)]
+ROWS = [
+    {"id": f"{i}", "text": f"Where is parcel {i}? " * (1 + i % 7), "intent": ["track", "refund"][i % 2]}
+    for i in range(60)
+]
 COLUMNS = ["text", "intent"]
 
 
@@ -40,13 +43,18 @@ def test_a_rule_that_too_many_rows_break_today_is_left_out() -> None:
     assert ("column_values_to_be_in_set", "intent") in rules(some)
 
 
-cells = st.one_of(st.sampled_from(["billing", "billing ", "refund", "", " ", "\u200b"]), st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
+cells = st.one_of(
+    st.sampled_from(["billing", "billing ", "refund", "", " ", "\u200b"]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+)
 tables = st.lists(st.fixed_dictionaries({"text": cells, "intent": cells}), min_size=1, max_size=40)
 
 
 @settings(max_examples=8)
 @given(tables, st.sampled_from([0.0, 0.02, 0.2]))
-def test_the_profile_never_stops_the_data_it_came_from(tmp_path_factory: pytest.TempPathFactory, rows: list[dict], share: float) -> None:
+def test_the_profile_never_stops_the_data_it_came_from(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict], share: float
+) -> None:
     folder = tmp_path_factory.mktemp("profiled")
     rows = [{"id": f"{i}", **row} for i, row in enumerate(rows)]
     (folder / "suite.json").write_text(suites.as_json(profile.raw_rules(rows, COLUMNS, share)))
@@ -55,13 +63,29 @@ def test_the_profile_never_stops_the_data_it_came_from(tmp_path_factory: pytest.
 
 
 @pytest.mark.parametrize(("answer", "is_json"), [(["intent"], True), ("{{ intent }}", False)])
-def test_rows_go_through_validate_and_prepare_under_the_suites_written_for_them(tmp_path: Path, answer: list[str] | str, is_json: bool) -> None:
+def test_rows_go_through_validate_and_prepare_under_the_suites_written_for_them(
+    tmp_path: Path, answer: list[str] | str, is_json: bool
+) -> None:
     params = Prepare(user="Q: {{ text }}", answer=answer, near_duplicate_similarity=1.0, contamination_similarity=1.0)
     (tmp_path / "raw.json").write_text(suites.as_json(profile.raw_rules(ROWS, profile.used_columns(params), 0.0)))
     (tmp_path / "prepared.json").write_text(suites.as_json(profile.prepared_rules(params)))
     write_jsonl(tmp_path / "raw/rows.jsonl", ROWS)
-    validate(Validate(max_quarantined_share=0), tmp_path / "raw", tmp_path / "raw.json", tmp_path / "validated", tmp_path / "docs", tmp_path / "validate.json")
-    prepare(params, tmp_path / "validated", tmp_path / "prepared.json", tmp_path / "prepared", tmp_path / "docs2", tmp_path / "prepare.json")
+    validate(
+        Validate(max_quarantined_share=0),
+        tmp_path / "raw",
+        tmp_path / "raw.json",
+        tmp_path / "validated",
+        tmp_path / "docs",
+        tmp_path / "validate.json",
+    )
+    prepare(
+        params,
+        tmp_path / "validated",
+        tmp_path / "prepared.json",
+        tmp_path / "prepared",
+        tmp_path / "docs2",
+        tmp_path / "prepare.json",
+    )
     assert json.loads((tmp_path / "validate.json").read_text())["kept"] == 60
     assert ("json_parseable" in (tmp_path / "prepared.json").read_text()) is is_json
 
@@ -72,10 +96,21 @@ def test_only_suites_that_are_missing_are_written_and_said(tmp_path: Path, monke
 
     monkeypatch.chdir(tmp_path)
     write_jsonl(Path("mine.jsonl"), ROWS)
-    dataset = parse(Dataset, {"ingest": {"source": "mine.jsonl"}, "validate": {}, "prepare": {"user": "{{ text }}", "answer": "{{ intent }}"}}, "")
+    dataset = parse(
+        Dataset,
+        {
+            "ingest": {"source": "mine.jsonl"},
+            "validate": {},
+            "prepare": {"user": "{{ text }}", "answer": "{{ intent }}"},
+        },
+        "",
+    )
     params = Params(bases={}, models={}, datasets={"mine": dataset})
     own = {"expectations": []}
     write_json(Path("data/expectations/mine/prepared.json"), own)
-    assert suites.write_missing(params, ["mine"]) == ["data/expectations/mine/raw.json: wrote 7 rules that the rows keep today, as there were none; they are yours to mend"]
+    assert suites.write_missing(params, ["mine"]) == [
+        "data/expectations/mine/raw.json: wrote 7 rules that the rows keep today, as there were none; they are yours "
+        "to mend"
+    ]
     assert json.loads(Path("data/expectations/mine/prepared.json").read_text()) == own
     assert suites.write_missing(params, ["mine"]) == [] and list(suites.missing(["mine"])) == []

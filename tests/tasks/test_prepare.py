@@ -1,4 +1,6 @@
-"""Every row ends up in one split or among the dropped; where, its content alone decides; and nothing held out is like anything trained on."""
+"""Every row ends up in one split or among the dropped; where, its content alone decides; and nothing held out is
+like anything trained on.
+"""
 
 import json
 import random
@@ -17,12 +19,21 @@ from tasks.prepare.params import Prepare
 from tasks.prepare.split import split
 
 modest = settings(max_examples=25, deadline=None, derandomize=True, database=None)
-PARAMS = Prepare(system="Triage.", user="{{ subject }}: {{ body }}", answer=["category", "reply"], validation_share=0.2, test_share=0.3)
+PARAMS = Prepare(
+    system="Triage.",
+    user="{{ subject }}: {{ body }}",
+    answer=["category", "reply"],
+    validation_share=0.2,
+    test_share=0.3,
+)
 SUITE = [
     {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "split", "value_set": list(SPLITS)}},
     {"type": "expect_column_values_to_be_json_parseable", "kwargs": {"column": "answer"}},
 ]
-WORDS = "amber boat cedar dusk ember frost grove heron inlet jade kelp lark maple north otter pearl quartz river slate thorn umber vale willow yarrow zephyr".split()
+WORDS = (
+    "amber boat cedar dusk ember frost grove heron inlet jade kelp lark maple north otter pearl quartz river "
+    "slate thorn umber vale willow yarrow zephyr"
+).split()
 
 
 def bodies(count: int, seed: int = 0) -> list[str]:
@@ -32,7 +43,16 @@ def bodies(count: int, seed: int = 0) -> list[str]:
 
 
 def raw(count: int) -> list[dict]:
-    return [{"id": f"r{number:03}", "subject": f"case {number}", "body": body, "category": "billing", "reply": f"Reply {number}."} for number, body in enumerate(bodies(count))]
+    return [
+        {
+            "id": f"r{number:03}",
+            "subject": f"case {number}",
+            "body": body,
+            "category": "billing",
+            "reply": f"Reply {number}.",
+        }
+        for number, body in enumerate(bodies(count))
+    ]
 
 
 def row(text: str, identity: str = "r", answer: str = "a") -> dict:
@@ -48,17 +68,28 @@ def row(text: str, identity: str = "r", answer: str = "a") -> dict:
 def assigned(texts: list[str], params: Prepare = PARAMS) -> tuple[dict[str, str], dict[str, str]]:
     """({text: split} of the kept, {text: reason} of the dropped); the id of a row is its text."""
     assignment = assign([row(text, text) for text in texts], params)
-    return {placed.row["id"]: placed.split for placed in assignment.kept}, {dropped.row["id"]: dropped.reason for dropped in assignment.dropped}
+    return {placed.row["id"]: placed.split for placed in assignment.kept}, {
+        dropped.row["id"]: dropped.reason for dropped in assignment.dropped
+    }
 
 
 def of_split(name: str, base: str, params: Prepare = PARAMS) -> str:
     """`base` with the first number after it that puts the text into the split `name`."""
-    return next(text for number in range(1000) if split(text := f"{base} {number}", params.seed, params.validation_share, params.test_share) == name)
+    return next(
+        text
+        for number in range(1000)
+        if split(text := f"{base} {number}", params.seed, params.validation_share, params.test_share) == name
+    )
 
 
-def run(folder: Path, rows: list[dict], params: Prepare = PARAMS, suite: list[dict] = SUITE, limits: dict | None = None) -> dict[str, list[dict]]:
+def run(
+    folder: Path, rows: list[dict], params: Prepare = PARAMS, suite: list[dict] = SUITE, limits: dict | None = None
+) -> dict[str, list[dict]]:
     write_jsonl(folder / "in" / "rows.jsonl", rows)
-    write_json(folder / "in" / "limits.json", {"rows": len(rows), "quarantined": 0, "max_quarantined_share": 0.02} | (limits or {}))
+    write_json(
+        folder / "in" / "limits.json",
+        {"rows": len(rows), "quarantined": 0, "max_quarantined_share": 0.02} | (limits or {}),
+    )
     write_json(folder / "suite.json", {"expectations": suite})
     prepare(params, folder / "in", folder / "suite.json", folder / "out", folder / "docs", folder / "report.json")
     return {name: read_jsonl(folder / "out" / f"{name}.jsonl") for name in (*SPLITS, "dropped")}
@@ -79,8 +110,18 @@ def test_rows_in_are_rows_in_the_splits_plus_the_dropped(prepared):
     assert sorted(ids) == sorted(one["id"] for one in rows)
     assert all(found[name] for name in SPLITS)
     report = read_json(folder / "report.json")
-    assert {name: report[name] for name in ("rows", "dropped", *SPLITS)} == {"rows": 62, "dropped": 2, **{name: len(found[name]) for name in SPLITS}}
-    assert report["dropped_for"] == {"near_duplicate": 2, "contradiction": 0, "contamination": 0, "blank": 0, "broken_rule": 0}
+    assert {name: report[name] for name in ("rows", "dropped", *SPLITS)} == {
+        "rows": 62,
+        "dropped": 2,
+        **{name: len(found[name]) for name in SPLITS},
+    }
+    assert report["dropped_for"] == {
+        "near_duplicate": 2,
+        "contradiction": 0,
+        "contamination": 0,
+        "blank": 0,
+        "broken_rule": 0,
+    }
     assert len(found["dropped"]) == 2 and {one["id"][:1] for one in found["dropped"]} <= {"r", "t"}
     assert all(one["reason"].startswith("near-duplicate of ") for one in found["dropped"])
 
@@ -91,13 +132,22 @@ def test_a_row_of_a_split_is_what_the_model_is_asked_and_should_say_and_where_th
     for one in [one for name in SPLITS for one in found[name]]:
         source = by_id[one["id"]]
         assert one == {
-            "id": source["id"], "answer": json.dumps({"category": source["category"], "reply": source["reply"]}), "row": source,
-            "messages": [{"role": "system", "content": "Triage."}, {"role": "user", "content": f"{source['subject']}: {source['body']}"}],
-        }  # fmt: skip
+            "id": source["id"],
+            "answer": json.dumps({"category": source["category"], "reply": source["reply"]}),
+            "row": source,
+            "messages": [
+                {"role": "system", "content": "Triage."},
+                {"role": "user", "content": (f"{source['subject']}: {source['body']}")},
+            ],
+        }
 
 
 def test_the_templates_travel_with_the_rows(prepared):
-    assert read_json(prepared[0] / "out" / "format.json") == {"system": PARAMS.system, "user": PARAMS.user, "answer": PARAMS.answer}
+    assert read_json(prepared[0] / "out" / "format.json") == {
+        "system": PARAMS.system,
+        "user": PARAMS.user,
+        "answer": PARAMS.answer,
+    }
 
 
 def test_data_docs_of_the_prepared_rows_can_be_opened(prepared):
@@ -113,7 +163,9 @@ def test_the_order_of_the_source_does_not_matter(prepared, tmp_path):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
 
-def fails(folder: Path, rows: list[dict], params: Prepare = PARAMS, suite: list[dict] = SUITE, limits: dict | None = None) -> str:
+def fails(
+    folder: Path, rows: list[dict], params: Prepare = PARAMS, suite: list[dict] = SUITE, limits: dict | None = None
+) -> str:
     with pytest.raises(AnnealError) as stopped:
         run(folder, rows, params, suite, limits)
     assert {entry.name for entry in folder.iterdir()} <= {"in", "suite.json", "docs"}
@@ -134,29 +186,45 @@ def test_rows_that_break_a_row_rule_of_the_prepared_suite_are_dropped_with_the_r
 
 def test_more_broken_rows_than_validate_allows_stop_with_share_and_examples(tmp_path):
     words = fails(tmp_path, raw(60), suite=[RULE])
-    assert words.startswith("16.7% of 60 rows are blank or break a rule (validate.max_quarantined_share allows 2.0%), 10 of them seen by prepare, for example r0")
+    assert words.startswith(
+        "16.7% of 60 rows are blank or break a rule (validate.max_quarantined_share allows 2.0%), 10 of them seen by "
+        "prepare, for example r0"
+    )
     assert words.count(f"breaks {NAME}") == 3
 
 
 def test_rows_that_validate_has_set_aside_count(tmp_path):
     run(tmp_path, raw(60), suite=[RULE], limits={"rows": 100, "max_quarantined_share": 0.1})
-    assert fails(tmp_path / "more", raw(60), suite=[RULE], limits={"rows": 100, "quarantined": 1, "max_quarantined_share": 0.1}).startswith("11.0% of 100 rows")
+    assert fails(
+        tmp_path / "more", raw(60), suite=[RULE], limits={"rows": 100, "quarantined": 1, "max_quarantined_share": 0.1}
+    ).startswith("11.0% of 100 rows")
 
 
 def test_a_table_rule_that_the_prepared_rows_break_stops_with_what_was_observed(tmp_path):
     rule = {"type": "expect_table_row_count_to_equal", "kwargs": {"value": 3}}
-    assert fails(tmp_path, raw(40), suite=[rule]).startswith("prepared rows break expect_table_row_count_to_equal(table): observed 40; see ")
+    assert fails(tmp_path, raw(40), suite=[rule]).startswith(
+        "prepared rows break expect_table_row_count_to_equal(table): observed 40; see "
+    )
 
 
 def test_the_suite_sees_the_prompt_and_answer_that_are_trained_on_whatever_columns_the_source_has(tmp_path):
     rows = [{"id": one["id"], "prompt": one["body"], "answer": "raw", "split": "mine"} for one in raw(60)]
     params = Prepare(system="s", user="Q: {{ prompt }}", answer=["answer"], validation_share=0.2, test_share=0.3)
-    run(tmp_path, rows, params, [*SUITE, {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "prompt", "regex": "^Q: "}}])
+    run(
+        tmp_path,
+        rows,
+        params,
+        [*SUITE, {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "prompt", "regex": "^Q: "}}],
+    )
 
 
 @pytest.mark.parametrize("name", SPLITS)
 def test_an_empty_split_is_refused_by_name(tmp_path, name):
-    rows = [one for one in raw(60) if split(f"{one['subject']}: {one['body']}", PARAMS.seed, PARAMS.validation_share, PARAMS.test_share) != name]
+    rows = [
+        one
+        for one in raw(60)
+        if split(f"{one['subject']}: {one['body']}", PARAMS.seed, PARAMS.validation_share, PARAMS.test_share) != name
+    ]
     assert f"the {name} split is empty ({len(rows)} rows in, 0 dropped)" in fails(tmp_path, rows)
 
 
@@ -214,7 +282,9 @@ def test_rows_that_are_only_somewhat_alike_all_stay():
 
 
 def alike(held_out: str) -> tuple[str, str]:
-    """A text of the split `held_out` and one of training: too alike to be held out from each other, not alike enough to be duplicates."""
+    """A text of the split `held_out` and one of training: too alike to be held out from each other, not alike enough
+    to be duplicates.
+    """
     base = "the lamp in the hall flickers every evening at about ten past nine and then goes out until the morning"
     one, other = of_split(held_out, base), of_split("train", base + ", which my neighbour saw too")
     assert PARAMS.contamination_similarity <= jaccard(shingles(one), shingles(other)) < PARAMS.near_duplicate_similarity
@@ -231,8 +301,15 @@ def test_a_row_of_training_that_is_too_like_a_held_out_row_goes_and_the_held_out
 
 def test_two_rows_of_training_may_be_that_alike():
     _, other = alike("test")
-    another = of_split("train", "the lamp in the hall flickers every evening at about ten past nine and then goes out until the morning")
-    assert PARAMS.contamination_similarity <= jaccard(shingles(another), shingles(other)) < PARAMS.near_duplicate_similarity
+    another = of_split(
+        "train",
+        "the lamp in the hall flickers every evening at about ten past nine and then goes out until the morning",
+    )
+    assert (
+        PARAMS.contamination_similarity
+        <= jaccard(shingles(another), shingles(other))
+        < PARAMS.near_duplicate_similarity
+    )
     assert assigned([another, other]) == ({another: "train", other: "train"}, {})
 
 

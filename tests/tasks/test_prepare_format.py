@@ -1,4 +1,6 @@
-"""What is clean stays as it is, and the same templates put every row into words; a template that does not fit is one sentence."""
+"""What is clean stays as it is, and the same templates put every row into words; a template that does not fit is one
+sentence.
+"""
 
 import unicodedata
 
@@ -34,7 +36,10 @@ def test_cleaning_keeps_words_and_line_breaks():
 
 def test_an_answer_of_columns_is_one_json_object_in_the_order_of_the_params():
     params = Prepare(system="s", user="{{ body }}", answer=["reply", "category"])
-    assert format_row({"id": "1", "body": "b", "category": "é", "reply": 'say "x"'}, params)["answer"] == '{"reply": "say \\"x\\"", "category": "é"}'
+    assert (
+        format_row({"id": "1", "body": "b", "category": "é", "reply": 'say "x"'}, params)["answer"]
+        == '{"reply": "say \\"x\\"", "category": "é"}'
+    )
 
 
 def test_an_answer_may_be_a_template():
@@ -43,14 +48,27 @@ def test_an_answer_may_be_a_template():
 
 
 def test_a_column_that_the_rows_do_not_have_is_named():
-    with pytest.raises(AnnealError, match=r"params.yaml: the template '\{\{ bdy \}\}' does not fit row 1: 'bdy' is undefined."):
+    with pytest.raises(
+        AnnealError, match=r"params.yaml: the template '\{\{ bdy \}\}' does not fit row 1: 'bdy' is undefined."
+    ):
         format_row({"id": "1", "body": "b"}, Prepare(system="s", user="{{ bdy }}", answer="a"))
-    with pytest.raises(AnnealError, match=r"params.yaml: prepare.answer names `intent`, which the rows do not have \(id, body\)."):
+    with pytest.raises(
+        AnnealError, match=r"params.yaml: prepare.answer names `intent`, which the rows do not have \(id, body\)."
+    ):
         format_row({"id": "1", "body": "b"}, Prepare(system="s", user="{{ body }}", answer=["intent"]))
 
 
 @pytest.mark.parametrize(
-    "template", ["{{ body", "{% for %}", "{{ body | nosuch }}", "{{ body + 1 }}", "{{ 1 / 0 }}", "{{ body.__class__.__mro__ }}", "{{ body | int(base=99) + 'x' }}"]
+    "template",
+    [
+        "{{ body",
+        "{% for %}",
+        "{{ body | nosuch }}",
+        "{{ body + 1 }}",
+        "{{ 1 / 0 }}",
+        "{{ body.__class__.__mro__ }}",
+        "{{ body | int(base=99) + 'x' }}",
+    ],
 )
 def test_a_template_that_cannot_be_filled_is_one_sentence(template):
     with pytest.raises(AnnealError, match="does not fit row 7"):
@@ -69,5 +87,9 @@ def test_a_row_cannot_bring_a_template_of_its_own():
     ],
 )
 def test_a_row_whose_own_answer_cannot_be_read_back_is_named(answer, row):
-    with pytest.raises(AnnealError, match=r"^row T-7: its answer '.*' reads as its columns in more than one way, so no answer could be judged right; mend the row"):
+    with pytest.raises(
+        AnnealError,
+        match=r"^row T-7: its answer '.*' reads as its columns in more than one way, so no answer could be judged "
+        r"right; mend the row",
+    ):
         format_row({"id": "T-7", "body": "b", **row}, Prepare(system="s", user="{{ body }}", answer=answer))

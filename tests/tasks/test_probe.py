@@ -44,8 +44,12 @@ def rows(base: Path) -> list[dict]:
     return [{**row, "token_ids": ids, "finished": True} for row, ids in zip(prepared, answers, strict=True)]
 
 
-def speaker(base: Path, rows: list[dict], changed: dict[tuple[int, int], int] | None = None, system: str = "") -> Greedy:
-    """A model that gives the answers of `rows`, but at (row, place) says the token of `changed`, and 5 from there on unless put back on track."""
+def speaker(
+    base: Path, rows: list[dict], changed: dict[tuple[int, int], int] | None = None, system: str = ""
+) -> Greedy:
+    """A model that gives the answers of `rows`, but at (row, place) says the token of `changed`, and 5 from there on
+    unless put back on track.
+    """
     tokenizer = load_tokenizer(base)
     told = [(encode_prompt(tokenizer, row["messages"]), [*row["token_ids"], tokenizer.eos_token_id]) for row in rows]
 
@@ -82,9 +86,13 @@ def test_a_server_that_says_the_same_agrees_on_every_token(base: Path, rows: lis
 def test_one_other_token_counts_once_when_it_is_put_back_on_track(base: Path, rows: list[dict]) -> None:
     tokens = sum(len(row["token_ids"]) for row in rows)
     with served(speaker(base, rows, {(1, 3): OTHER})) as url:
-        assert probe.next_tokens(url, MODEL, encode_prompt(load_tokenizer(base), rows[1]["messages"]), rows[1]["token_ids"]) == [
-            *rows[1]["token_ids"][:3], OTHER, *rows[1]["token_ids"][4:],
-        ]  # fmt: skip
+        assert probe.next_tokens(
+            url, MODEL, encode_prompt(load_tokenizer(base), rows[1]["messages"]), rows[1]["token_ids"]
+        ) == [
+            *rows[1]["token_ids"][:3],
+            OTHER,
+            *rows[1]["token_ids"][4:],
+        ]
         with pytest.raises(AnnealError, match="EOS mismatch: 1 of 4 answers .*rows thing-0001"):
             check(url, base, rows)  # and by itself it never finds its way back
     turning = {(1, 3): OTHER, (1, 4): OTHER}
@@ -96,30 +104,47 @@ def test_one_other_token_counts_once_when_it_is_put_back_on_track(base: Path, ro
 
 def _ending(model: Greedy) -> Greedy:
     """The same, but off its track it ends its turn instead of babbling."""
-    return Greedy(model.encode, lambda tokens: model.end if model.next_token(tokens) == 5 else model.next_token(tokens), model.end)
+    return Greedy(
+        model.encode, lambda tokens: model.end if model.next_token(tokens) == 5 else model.next_token(tokens), model.end
+    )
 
 
 def test_a_share_below_the_least_is_refused_with_both_figures(base: Path, rows: list[dict]) -> None:
     changed = {(row, place): OTHER for row in range(4) for place in range(0, 40, 2)}
-    with served(_ending(speaker(base, rows, changed))) as url, pytest.raises(AnnealError, match=r"agree on \d\d\.\d% .*min_agreement asks for 90%"):
+    with (
+        served(_ending(speaker(base, rows, changed))) as url,
+        pytest.raises(AnnealError, match=r"agree on \d\d\.\d% .*min_agreement asks for 90%"),
+    ):
         check(url, base, rows)
 
 
 def test_an_answer_that_vllm_ends_too_soon_differs_where_it_ends(base: Path, rows: list[dict]) -> None:
     end = load_tokenizer(base).eos_token_id
     with served(speaker(base, rows, {(0, 2): end})) as url:
-        forced = probe.next_tokens(url, MODEL, encode_prompt(load_tokenizer(base), rows[0]["messages"]), rows[0]["token_ids"])
-    assert forced[:2] == rows[0]["token_ids"][:2] and forced[2] in (end, probe.ENDED) and forced[3:] == rows[0]["token_ids"][3:]
+        forced = probe.next_tokens(
+            url, MODEL, encode_prompt(load_tokenizer(base), rows[0]["messages"]), rows[0]["token_ids"]
+        )
+    assert (
+        forced[:2] == rows[0]["token_ids"][:2]
+        and forced[2] in (end, probe.ENDED)
+        and forced[3:] == rows[0]["token_ids"][3:]
+    )
 
 
 def test_another_template_is_refused_with_the_row(base: Path, rows: list[dict]) -> None:
     messages = [{**row, "messages": row["messages"][1:]} for row in rows]
-    with served(speaker(base, messages, system="Be brief.")) as url, pytest.raises(AnnealError, match="template mismatch: vLLM reads row thing-0000 as .*Be brief"):
+    with (
+        served(speaker(base, messages, system="Be brief.")) as url,
+        pytest.raises(AnnealError, match="template mismatch: vLLM reads row thing-0000 as .*Be brief"),
+    ):
         check(url, base, messages)
 
 
 def test_a_server_that_refuses_or_does_not_know_the_model_is_one_sentence(base: Path, rows: list[dict]) -> None:
-    with served(speaker(base, rows), status=500) as url, pytest.raises(AnnealError, match=f"refused a request for {MODEL}"):
+    with (
+        served(speaker(base, rows), status=500) as url,
+        pytest.raises(AnnealError, match=f"refused a request for {MODEL}"),
+    ):
         check(url, base, rows)
     with running(Stub(tokens=speaker(base, rows).tokens)) as url, pytest.raises(AnnealError, match="does not exist"):
         check(url, base, rows)

@@ -1,4 +1,6 @@
-"""Promotion, rollback and challenge on a real store: what is refused, what FORCE does, and what a process that died leaves to the next."""
+"""Promotion, rollback and challenge on a real store: what is refused, what FORCE does, and what a process that died
+leaves to the next.
+"""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +36,9 @@ def two(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 def rows(*kinds: str) -> list[tuple[str, str, dict]]:
     engine = database.connect()
     with engine.connect() as connection:
-        told = [(row.kind, row.verdict, row.facts) for row in connection.execute(database.decisions.select())][1:]  # after that of version 1
+        told = [(row.kind, row.verdict, row.facts) for row in connection.execute(database.decisions.select())][
+            1:
+        ]  # after that of version 1
     engine.dispose()
     return told
 
@@ -46,8 +50,16 @@ def aliases() -> dict[str, str]:
 def test_only_force_makes_a_refused_version_champion_and_the_decision_says_so(two: World) -> None:
     registry.tag(registry.get(TASK, "2"), gate="refused", gate_reasons="✗ worse than the champion")
     refusal = promotion.promote_challenger(TASK, "by hand")
-    assert isinstance(refusal, Refused) and "was refused by the gate (✗ worse than the champion)" in refusal.words and "FORCE=1" in refusal.words
-    assert promotion.promote(TASK, "2", BY_HAND) == refusal and aliases() == {"champion": "1", "challenger": "2"} and rows() == []
+    assert (
+        isinstance(refusal, Refused)
+        and "was refused by the gate (✗ worse than the champion)" in refusal.words
+        and "FORCE=1" in refusal.words
+    )
+    assert (
+        promotion.promote(TASK, "2", BY_HAND) == refusal
+        and aliases() == {"champion": "1", "challenger": "2"}
+        and rows() == []
+    )
     assert promotion.promote_challenger(TASK, "by hand", force=True) == Done("2", "version 2 was promoted by hand")
     assert rows() == [("promote", "promoted", {"version": "2", "before": "1", "forced": True})]
 
@@ -58,7 +70,9 @@ def test_force_is_not_recorded_where_it_was_not_needed(two: World) -> None:
 
 
 @pytest.mark.parametrize("gate", ["refused", "", None])
-def test_a_version_whose_gate_is_not_known_to_have_passed_gets_neither_canary_nor_champion(two: World, gate: str | None) -> None:
+def test_a_version_whose_gate_is_not_known_to_have_passed_gets_neither_canary_nor_champion(
+    two: World, gate: str | None
+) -> None:
     registry.tag(registry.get(TASK, "2"), gate=gate)
     assert isinstance(promotion.promote(TASK, "2", BY_HAND), Refused)
     assert isinstance(acts.open_canary(registry.get(TASK, "2"), two.params.release), Refused)
@@ -85,9 +99,15 @@ def calls_of_a_promotion(two: World, monkeypatch: pytest.MonkeyPatch) -> list[st
 
     called: list[str] = []
     with monkeypatch.context() as patch:
-        for name in [name for name in dir(MlflowClient) if not name.startswith("_") and callable(getattr(MlflowClient, name))]:
+        for name in [
+            name for name in dir(MlflowClient) if not name.startswith("_") and callable(getattr(MlflowClient, name))
+        ]:
             real = getattr(MlflowClient, name)
-            patch.setattr(MlflowClient, name, lambda *given, _real=real, _name=name, **more: (called.append(_name), _real(*given, **more))[1])
+            patch.setattr(
+                MlflowClient,
+                name,
+                lambda *given, _real=real, _name=name, **more: (called.append(_name), _real(*given, **more))[1],
+            )
         promote(registry.get(TASK, "2"))
     return called
 
@@ -96,21 +116,35 @@ def test_a_promotion_asks_three_questions(two: World, monkeypatch: pytest.Monkey
     called = calls_of_a_promotion(two, monkeypatch)[2:]  # the test itself asked two: for version 2
     writes = ("set_", "delete_")
     # After each write MLflow's client asks itself what kind of model that was; those are not ours to save.
-    asked = [name for before, name in pairwise(["", *called]) if not name.startswith(writes) and not before.startswith(writes)]
+    asked = [
+        name
+        for before, name in pairwise(["", *called])
+        if not name.startswith(writes) and not before.startswith(writes)
+    ]
     assert asked == ["get_experiment_by_name", "get_registered_model", "get_model_version"]
 
 
 @pytest.mark.parametrize("at", range(8))
-def test_a_promotion_that_was_killed_anywhere_is_finished_by_the_next(two: World, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def test_a_promotion_that_was_killed_anywhere_is_finished_by_the_next(
+    two: World, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
     from mlflow import MlflowClient
 
     registry.tag(registry.get(TASK, "2"), rolled_back="true", canary="open")
     left = [at]
     with monkeypatch.context() as patch:
-        for name in ("set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_alias", "set_model_version_tag", "delete_model_version_tag"):
+        for name in (
+            "set_registered_model_tag",
+            "set_registered_model_alias",
+            "delete_registered_model_alias",
+            "set_model_version_tag",
+            "delete_model_version_tag",
+        ):
             patch.setattr(MlflowClient, name, _killing(getattr(MlflowClient, name), left))
         patch.setattr(decisions, "write", _killing(decisions.write, left))
-        patch.setattr(MlflowClient, "delete_registered_model_tag", _killing(MlflowClient.delete_registered_model_tag, left))
+        patch.setattr(
+            MlflowClient, "delete_registered_model_tag", _killing(MlflowClient.delete_registered_model_tag, left)
+        )
         with pytest.raises(Killed):
             promotion.promote(TASK, "2", BY_HAND)
     assert aliases()["champion"] in ("1", "2") and (aliases()["champion"] == "1" or aliases()["previous"] == "1")
@@ -133,38 +167,54 @@ def _killing(real, left: list[int]):
     return call
 
 
-def test_a_killed_promotion_of_a_version_that_the_gate_refuses_since_is_taken_back(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_promotion_of_a_version_that_the_gate_refuses_since_is_taken_back(
+    two: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow import MlflowClient
 
     two.version("three")
     promote(registry.get(TASK, "2"))
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "set_registered_model_alias", _killing(MlflowClient.set_registered_model_alias, [1]))
+        patch.setattr(
+            MlflowClient, "set_registered_model_alias", _killing(MlflowClient.set_registered_model_alias, [1])
+        )
         with pytest.raises(Killed):
             promotion.promote(TASK, "3", BY_HAND)
     assert aliases() == {"champion": "2", "previous": "2", "challenger": "3"}
     registry.tag(registry.get(TASK, "3"), gate="refused")
     promotion.finish(TASK)
-    assert aliases() == {"champion": "2", "previous": "1", "challenger": "3"} and rows()[-1][:2] == ("promote", "refused")
+    assert aliases() == {"champion": "2", "previous": "1", "challenger": "3"} and rows()[-1][:2] == (
+        "promote",
+        "refused",
+    )
 
 
-def test_records_that_are_away_hold_up_no_promotion_and_the_decision_is_owed(two: World, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_records_that_are_away_hold_up_no_promotion_and_the_decision_is_owed(
+    two: World, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(decisions, "write", _away)
         promotion.promote(TASK, "2", BY_HAND)
         promotion.roll_back(TASK, "by hand")
-    assert aliases() == {"champion": "1", "challenger": "2"} and "the decision is not in the records yet" in capsys.readouterr().out
+    assert (
+        aliases() == {"champion": "1", "challenger": "2"}
+        and "the decision is not in the records yet" in capsys.readouterr().out
+    )
     owed = [json.loads(text)["decision"]["verdict"] for _, text in sorted(registry.model(TASK).tags.items())]
     assert owed == ["promoted", "rolled_back"] and rows() == []
     promotion.challenge(registry.get(TASK, "2"))
-    assert [row[:2] for row in rows()] == [("promote", "promoted"), ("rollback", "rolled_back")] and registry.model(TASK).tags == {}
+    assert [row[:2] for row in rows()] == [("promote", "promoted"), ("rollback", "rolled_back")] and registry.model(
+        TASK
+    ).tags == {}
 
 
 def _away(_: object) -> None:
     raise TransientError("the records do not answer.")
 
 
-def test_a_rollback_that_was_killed_is_not_done_twice_by_the_command_that_is_given_again(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rollback_that_was_killed_is_not_done_twice_by_the_command_that_is_given_again(
+    two: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow import MlflowClient
 
     acts.open_canary(registry.get(TASK, "2"), two.params.release)
@@ -173,13 +223,34 @@ def test_a_rollback_that_was_killed_is_not_done_twice_by_the_command_that_is_giv
         with pytest.raises(Killed):
             promotion.roll_back(TASK, "by hand")
     outcome = promotion.roll_back(TASK, "by hand")
-    assert isinstance(outcome, Done) and "canary of version 2 was taken back" in outcome.words and "had been cut short" in outcome.words
+    assert (
+        isinstance(outcome, Done)
+        and "canary of version 2 was taken back" in outcome.words
+        and "had been cut short" in outcome.words
+    )
     assert aliases() == {"champion": "1", "challenger": "2"} and registry.get(TASK, "2").tags["canary"] == "rolled_back"
 
 
 def test_a_move_is_the_same_when_it_is_read_back() -> None:
-    decision = decisions.Decision(TASK, "canary", "promoted", ("a — ü", "b"), {"n": 1.5, "version": "2"}, 1700000000.123456)
-    move = moves.Move(TASK, "2", (("previous", "1"), ("challenger", None)), {"rolled_back": None, "canary": "x"}, decision, {"champion": "1"}, True, 1.5)
+    decision = decisions.Decision(
+        TASK, "canary", "promoted", ("a — ü", "b"), {"n": 1.5, "version": "2"}, 1700000000.123456
+    )
+    move = moves.Move(
+        TASK,
+        "2",
+        (("previous", "1"), ("challenger", None)),
+        {"rolled_back": None, "canary": "x"},
+        decision,
+        {"champion": "1"},
+        True,
+        1.5,
+    )
     assert moves.decode(moves.encode(move)) == move
-    long = moves.Move(TASK, "2", (), {"canary_reasons": "w" * 9000}, decisions.Decision(TASK, "canary", "promoted", ("w" * 9000,) * 4, {}))
+    long = moves.Move(
+        TASK,
+        "2",
+        (),
+        {"canary_reasons": "w" * 9000},
+        decisions.Decision(TASK, "canary", "promoted", ("w" * 9000,) * 4, {}),
+    )
     assert len(moves.encode(long)) < 5000  # what PostgreSQL keeps of a registered model's tag

@@ -1,4 +1,6 @@
-"""Whatever calls fail, and wherever the process dies: only what the gate passed becomes champion, and @previous is never lost."""
+"""Whatever calls fail, and wherever the process dies: only what the gate passed becomes champion, and @previous is
+never lost.
+"""
 
 import contextlib
 import os
@@ -37,7 +39,9 @@ class Promotions(RuleBasedStateMachine):
         self.patch.chdir(self.folder.name)
         tags = {"artifact_sha256": "hash", "parity": "1.0", "base_sha256": "b"}
         gates = ("passed", "passed", "refused", "")
-        self.double = Double(versions={n: {**tags, "gate": gate} for n, gate in zip(VERSIONS, gates, strict=True)}, watch=self.watch)
+        self.double = Double(
+            versions={n: {**tags, "gate": gate} for n, gate in zip(VERSIONS, gates, strict=True)}, watch=self.watch
+        )
         self.rows: dict[tuple[str, float], Decision] = {}
         self.records_away, self.force, self.rolling_back = False, False, False
         self.forced: set[str] = set()  # versions that FORCE made champion against the gate
@@ -71,14 +75,18 @@ class Promotions(RuleBasedStateMachine):
                 is_forced = any(move.decision and move.decision.facts.get("forced") for move in pending)
                 assert double.versions[new].get("gate") == "passed" or is_forced, f"version {new} was not passed"
                 self.forced |= {new} if is_forced else set()
-                assert old is None or double.aliases.get("previous") == old, "the old champion is @previous before it goes"
+                assert old is None or double.aliases.get("previous") == old, (
+                    "the old champion is @previous before it goes"
+                )
         if back is not None and "previous" not in double.aliases:
             assert (is_rollback and new == back) or new == old, "@previous goes only when a rollback is whole"
 
     def do(self, work: object, schedule: list[Fault], records_away: bool) -> None:
         """One call by somebody, with what fails meanwhile."""
         self.double.faults, self.records_away = iter(schedule), records_away
-        with contextlib.suppress(AnnealError, Killed):  # what must hold all the same is checked at each change, and at the end
+        with contextlib.suppress(
+            AnnealError, Killed
+        ):  # what must hold all the same is checked at each change, and at the end
             work()
         self.double.faults, self.records_away = None, False
 
@@ -98,7 +106,13 @@ class Promotions(RuleBasedStateMachine):
     def challenge(self, number: str, schedule: list[Fault]) -> None:
         self.do(lambda: promotion.challenge(registry.Version(NAME, number, "hash", "run", {})), schedule, False)
 
-    @rule(number=version, canary=st.sampled_from(["off", "share"]), gateway=st.sampled_from([None, *Presence]), schedule=faults, away=away)
+    @rule(
+        number=version,
+        canary=st.sampled_from(["off", "share"]),
+        gateway=st.sampled_from([None, *Presence]),
+        schedule=faults,
+        away=away,
+    )
     def release(self, number: str, canary: str, gateway: Presence | None, schedule: list[Fault], away: bool) -> None:
         candidate = registry.Version(NAME, number, "hash", "run", {})
         self.do(lambda: acts.release(candidate, Release(canary=canary), gateway), schedule, away)
@@ -144,5 +158,7 @@ class Promotions(RuleBasedStateMachine):
                 pass
 
 
-Promotions.TestCase.settings = settings(max_examples=150, stateful_step_count=12, deadline=None, derandomize=True, database=None)
+Promotions.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=12, deadline=None, derandomize=True, database=None
+)
 TestPromotions = Promotions.TestCase

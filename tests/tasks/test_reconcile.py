@@ -1,4 +1,6 @@
-"""Servers and routing table follow the registry: loaded before routed, drained before unloaded, and never worse off for what is away."""
+"""Servers and routing table follow the registry: loaded before routed, drained before unloaded, and never worse off
+for what is away.
+"""
 
 import os
 import time
@@ -26,7 +28,9 @@ PORT = 19100
 @pytest.fixture
 def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A project with an empty registry and nothing on its slots."""
-    monkeypatch.setattr("tasks.serve.reconcile.step.GRACE", 30.0)  # a machine with much to do must not outlive it by chance
+    monkeypatch.setattr(
+        "tasks.serve.reconcile.step.GRACE", 30.0
+    )  # a machine with much to do must not outlive it by chance
     with serving.world(tmp_path, monkeypatch, PORT) as made:
         yield made
 
@@ -65,7 +69,12 @@ def test_verified_versions_are_loaded_under_names_of_their_own_and_routed(two: W
 def test_a_step_that_finds_all_in_order_changes_nothing(two: World) -> None:
     before, mark = routes.read(), routes.TABLE.stat().st_mtime_ns
     outcome = once(two.params)
-    assert outcome.table == before and outcome.did == () and outcome.pending == () and routes.TABLE.stat().st_mtime_ns == mark
+    assert (
+        outcome.table == before
+        and outcome.did == ()
+        and outcome.pending == ()
+        and routes.TABLE.stat().st_mtime_ns == mark
+    )
 
 
 def test_a_version_without_a_parity_check_is_not_routed(two: World) -> None:
@@ -88,7 +97,10 @@ def test_promotion_and_rollback_are_new_tables_and_load_nothing_in_place(two: Wo
 def test_a_restarted_server_gets_back_what_it_lost(two: World) -> None:
     two.stubs["a"].adapters.clear()
     assert len(once(two.params).did) == 2
-    assert set(two.stubs["a"].adapters) == {"things@1", "things@2"} and versions() == {"champion": "1", "challenger": "2"}
+    assert set(two.stubs["a"].adapters) == {"things@1", "things@2"} and versions() == {
+        "champion": "1",
+        "challenger": "2",
+    }
 
 
 def test_a_server_that_is_down_keeps_its_routes_and_gets_no_new_ones(two: World) -> None:
@@ -96,7 +108,10 @@ def test_a_server_that_is_down_keeps_its_routes_and_gets_no_new_ones(two: World)
     two.stubs["a"].healthy = False
     two.version("three")
     once(two.params)
-    assert versions() == {"champion": "1"} and routes.read().tasks[TASK].targets["champion"] == before.tasks[TASK].targets["champion"]
+    assert (
+        versions() == {"champion": "1"}
+        and routes.read().tasks[TASK].targets["champion"] == before.tasks[TASK].targets["champion"]
+    )
 
 
 def test_a_champion_that_is_not_loaded_yet_leaves_the_traffic_with_the_old_one(two: World) -> None:
@@ -104,14 +119,18 @@ def test_a_champion_that_is_not_loaded_yet_leaves_the_traffic_with_the_old_one(t
     promote(registry.get(TASK, "3"))
     (Path(state.FOLDER) / state.base_folder("c" * 64)).mkdir(parents=True)
     outcome = once(two.params)
-    assert versions()["champion"] == "1" and two.started == ["vllm-b"] and "things@3 waits for a server" in outcome.pending
+    assert (
+        versions()["champion"] == "1" and two.started == ["vllm-b"] and "things@3 waits for a server" in outcome.pending
+    )
     age_table()
     for _ in range(2):  # it is started once, however long it takes, and is not taken for one that nobody uses
         assert "things@3 waits for its server to answer" in once(two.params).pending
     assert two.started == ["vllm-b"] and not two.stopped
     stub = two.serve("b", base="c" * 64, since=2.0)
     once(two.params)
-    assert versions() == {"champion": "3"} and set(stub.adapters) == {"things@3"}  # @previous would need the old server alone
+    assert versions() == {"champion": "3"} and set(stub.adapters) == {
+        "things@3"
+    }  # @previous would need the old server alone
     assert state.read("a") and not two.stopped
     age_table()
     once(two.params)
@@ -132,17 +151,25 @@ def test_a_server_with_other_options_takes_everything_over_and_the_old_one_is_st
     assert two.stopped == ["vllm-a"]
 
 
-def test_a_version_is_unloaded_only_when_the_gateway_follows_the_table_and_none_of_its_requests_runs(two: World) -> None:
+def test_a_version_is_unloaded_only_when_the_gateway_follows_the_table_and_none_of_its_requests_runs(
+    two: World,
+) -> None:
     two.version("three")
     page = {"text": 'anneal_routes_revision 1.0\nanneal_in_flight{model="things@2"} 0.0\n'}
     stub = two.stubs["a"]
     with serving.metrics(two.params.gateway.port, page):
-        for text in ("anneal_routes_revision 1.0\n", 'anneal_routes_revision 2.0\nanneal_in_flight{model="things@2"} 1.0\n'):
+        for text in (
+            "anneal_routes_revision 1.0\n",
+            'anneal_routes_revision 2.0\nanneal_in_flight{model="things@2"} 1.0\n',
+        ):
             page["text"] = text
             once(two.params)
             age_table()
             assert once(two.params).pending == ("things@2 drains",) and "things@2" in stub.adapters
-        page["text"] = 'anneal_routes_revision 2.0\nanneal_in_flight{model="things@2"} 0.0\nanneal_in_flight{model="things@1"} 7.0\n'
+        page["text"] = (
+            'anneal_routes_revision 2.0\nanneal_in_flight{model="things@2"} 0.0\nanneal_in_flight{model="things@1"} '
+            "7.0\n"
+        )
         once(two.params)
     assert set(stub.adapters) == {"things@1", "things@3"}
 
@@ -192,7 +219,10 @@ def test_an_open_canary_is_in_the_table_with_the_share_it_was_opened_with(two: W
     once(two.params)
     task = routes.read().tasks[TASK]
     assert (task.canary, task.share) == ("share", 0.2) and time.time() - task.since < 60
-    assert routes.resolve(routes.read(), TASK, 0.19).target.version == "2" and routes.resolve(routes.read(), TASK, 0.2).target.version == "1"
+    assert (
+        routes.resolve(routes.read(), TASK, 0.19).target.version == "2"
+        and routes.resolve(routes.read(), TASK, 0.2).target.version == "1"
+    )
 
 
 def test_the_registry_is_read_again_only_when_it_was_written_to(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,14 +236,19 @@ def test_the_registry_is_read_again_only_when_it_was_written_to(two: World, monk
 
 
 def test_the_page_of_a_gateway_is_read_and_another_page_is_none() -> None:
-    text = '# HELP x\nanneal_in_flight{model="a@1"} 2.0\nanneal_in_flight{model="b@1"} 0.0\nanneal_routes_revision 7.0\nanneal_waiting 1.0\n'
+    text = (
+        '# HELP x\nanneal_in_flight{model="a@1"} 2.0\nanneal_in_flight{model="b@1"} 0.0\nanneal_routes_revision '
+        "7.0\nanneal_waiting 1.0\n"
+    )
     assert view(text) == View(7, 1, {"a@1": 2, "b@1": 0})
     assert view("<html>") is None
 
 
 NUMBERS = st.integers(1, 4).map(str)
 ONE = st.builds(
-    lambda number, verified, canary: Wanted(TASK, number, f"hash{number}", serving.BASE, verified, False, canary, 0.2 if canary else 0.0),
+    lambda number, verified, canary: Wanted(
+        TASK, number, f"hash{number}", serving.BASE, verified, False, canary, 0.2 if canary else 0.0
+    ),
     NUMBERS,
     st.booleans(),
     st.sampled_from(["", "share", "shadow"]),
@@ -222,9 +257,14 @@ ALIASES = st.dictionaries(st.sampled_from(routes.ALIASES), ONE)
 
 
 @given(ALIASES, ALIASES, st.sets(NUMBERS), st.booleans(), st.booleans())
-def test_whatever_is_wanted_only_what_can_be_asked_is_routed_and_the_step_is_idempotent(before: dict, after: dict, loaded: set, healthy: bool, verified: bool) -> None:
+def test_whatever_is_wanted_only_what_can_be_asked_is_routed_and_the_step_is_idempotent(
+    before: dict, after: dict, loaded: set, healthy: bool, verified: bool
+) -> None:
     slot = Slot(
-        "a", state.State(str(state.FOLDER / state.base_folder(serving.BASE)), "127.0.0.1", 1, verified=verified), healthy, frozenset(f"{TASK}@{number}" for number in loaded)
+        "a",
+        state.State(str(state.FOLDER / state.base_folder(serving.BASE)), "127.0.0.1", 1, verified=verified),
+        healthy,
+        frozenset(f"{TASK}@{number}" for number in loaded),
     )
     old = routes.Table()
     for aliases in (before, after, after):

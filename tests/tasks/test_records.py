@@ -31,7 +31,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL of this test's own, on loopback, run by a user who may nothing else (it refuses root)."""
     tools = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not tools:
-        assert os.environ.get("ANNEAL_ALL_TESTS") != "1", "PostgreSQL is not installed (apt install postgresql), and ANNEAL_ALL_TESTS=1 asks for it"
+        assert os.environ.get("ANNEAL_ALL_TESTS") != "1", (
+            "PostgreSQL is not installed (apt install postgresql), and ANNEAL_ALL_TESTS=1 asks for it"
+        )
         pytest.skip("PostgreSQL is not installed (apt install postgresql)")
     place = Path(tempfile.mkdtemp(prefix="anneal-postgres-"))  # pytest's own folders are closed to other users
     user = pwd.getpwnam("postgres").pw_name if os.getuid() == 0 else getpass.getuser()
@@ -40,9 +42,27 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     as_user = {"user": user, "cwd": place} if os.getuid() == 0 else {"cwd": place}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    subprocess.run([tools[-1], "-D", place / "data", "-U", "anneal", "--auth=trust", "--no-sync"], check=True, capture_output=True, **as_user)
-    options = ["-D", str(place / "data"), "-p", str(port), "-k", str(place), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-    server = subprocess.Popen([tools[-1].with_name("postgres"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_user)
+    subprocess.run(
+        [tools[-1], "-D", place / "data", "-U", "anneal", "--auth=trust", "--no-sync"],
+        check=True,
+        capture_output=True,
+        **as_user,
+    )
+    options = [
+        "-D",
+        str(place / "data"),
+        "-p",
+        str(port),
+        "-k",
+        str(place),
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        "fsync=off",
+    ]
+    server = subprocess.Popen(
+        [tools[-1].with_name("postgres"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_user
+    )
     try:
         url = f"postgresql://anneal@127.0.0.1:{port}/postgres"
         wait_for(lambda: server.poll() is None and _answers(url), "PostgreSQL", 30)
@@ -73,7 +93,9 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.mark.slow
 def test_rows_come_back_as_they_went_in(engine: Engine) -> None:
-    """JSON, big numbers of time, any Unicode; and personal data redacted, NUL and half characters gone, which no database takes."""
+    """JSON, big numbers of time, any Unicode; and personal data redacted, NUL and half characters gone, which no
+    database takes.
+    """
     made = writer(engine)
     made.put(row(1, input={"body": "réd 🚨 a@b.com \0 \ud800"}, output="4111 1111 1111 1111", latency=0.25, valid=True))
     made.stop()
@@ -103,7 +125,9 @@ def test_many_writers_and_readers_lose_nothing(engine: Engine) -> None:
 
 
 def test_an_impossible_row_takes_no_other_with_it(engine: Engine) -> None:
-    """The same id twice stands for whatever a database refuses for good: it is dropped and counted, its neighbours are written."""
+    """The same id twice stands for whatever a database refuses for good: it is dropped and counted, its neighbours
+    are written.
+    """
     made = writer(engine)
     for number in (1, 2, 1, 3):
         made.put(row(number))
@@ -115,7 +139,10 @@ def test_old_rows_are_forgotten_in_small_batches(engine: Engine) -> None:
     now = time.time()
     with engine.begin() as connection:
         connection.execute(insert(requests), [row(number, at=now - 100 * number) for number in range(30)])
-        connection.execute(insert(feedback), [{"at": now - 100 * number, "request_id": f"req-{number}", "thumb": 1} for number in range(30)])
+        connection.execute(
+            insert(feedback),
+            [{"at": now - 100 * number, "request_id": f"req-{number}", "thumb": 1} for number in range(30)],
+        )
     batches = []
     event.listen(engine, "commit", lambda connection: batches.append(1))
     assert forget(engine, now - 950, batch=6) == 40
@@ -146,7 +173,10 @@ def test_the_newest_check_is_shown(engine: Engine) -> None:
     check = {"at": 1.0, "task": "triage", "requests": 5, "reasons": [], "report": None}
     with engine.begin() as connection:
         connection.execute(insert(checks), [{**check, "alarm": True, "evidence": {"old": 1.0}, "figures": {}}])
-        connection.execute(insert(checks), [{**check, "alarm": False, "evidence": {"words": 2.5}, "figures": {"threshold": 4.0, "note": "text"}}])
+        connection.execute(
+            insert(checks),
+            [{**check, "alarm": False, "evidence": {"words": 2.5}, "figures": {"threshold": 4.0, "note": "text"}}],
+        )
     metrics = Metrics()
     metrics.read_checks(engine)
     assert metrics.registry.get_sample_value("anneal_monitor_alarm", {"task": "triage"}) == 0

@@ -45,12 +45,22 @@ IBANS = st.one_of(  # as the registry of SWIFT has them
 )
 SPACED_IBANS = IBANS.map(lambda account: " ".join(account[i : i + 4] for i in range(0, len(account), 4)))
 SSNS = st.from_regex(r"[1-5][0-9]{2}-[1-9][0-9]-[1-9][0-9]{3}", fullmatch=True)
-IPS = st.one_of(st.ip_addresses(v=4).filter(lambda ip: int(ip) > 1), st.ip_addresses(v=6).filter(lambda ip: int(ip) > 1)).map(str)
-PHONES = st.from_regex(r"(\+49 (30|40|89) [2-9][0-9]{6,7}|\+1 \(?[2-9][0-9]{2}\)? 555-[0-9]{4}|[2-9][0-9]{2}-555-[0-9]{4}|020 7946 0[0-9]{3})", fullmatch=True)
+IPS = st.one_of(
+    st.ip_addresses(v=4).filter(lambda ip: int(ip) > 1), st.ip_addresses(v=6).filter(lambda ip: int(ip) > 1)
+).map(str)
+PHONES = st.from_regex(
+    r"(\+49 (30|40|89) [2-9][0-9]{6,7}|\+1 \(?[2-9][0-9]{2}\)? 555-[0-9]{4}|[2-9][0-9]{2}-555-[0-9]{4}|020 7946 "
+    r"0[0-9]{3})",
+    fullmatch=True,
+)
 URLS = st.from_regex(r"https://[a-z]{1,8}:[a-zA-Z0-9!$]{1,20}@[a-z]{2,8}\.com/x", fullmatch=True)
 
 
-@pytest.mark.parametrize("secrets", [MAILS, CARDS, SPACED_CARDS, IBANS, SPACED_IBANS, SSNS, IPS, PHONES], ids="mail card spaced_card iban spaced_iban ssn ip phone".split())
+@pytest.mark.parametrize(
+    "secrets",
+    [MAILS, CARDS, SPACED_CARDS, IBANS, SPACED_IBANS, SSNS, IPS, PHONES],
+    ids="mail card spaced_card iban spaced_iban ssn ip phone".split(),
+)
 def test_what_must_not_be_in_the_log_is_not(secrets: st.SearchStrategy[str]) -> None:
     @given(surrounded(secrets))
     def holds(found: tuple[str, str]) -> None:
@@ -93,7 +103,9 @@ def test_text_without_digits_stays_as_it_is(text: str) -> None:
     ],
 )
 def test_numbers_that_are_nobodys_stay(text: str) -> None:
-    """The guard of the guards: what only looks like it is kept, or the monitor would see drift where there is redaction."""
+    """The guard of the guards: what only looks like it is kept, or the monitor would see drift where there is
+    redaction.
+    """
     assert redact(text) == text
 
 
@@ -111,7 +123,24 @@ def test_the_tickets_we_ship_go_through_quickly_and_unchanged_but_for_mails() ->
     assert len(changed) < len(rows) / 10 and all("<EMAIL>" in text or "<PHONE>" in text for text in changed)
 
 
-HOSTILE = ["1 ", "0 ", "01 ", "4444 ", "4111 1111 1111 1112 ", "+", "+49 ", "DE11 ", "LC11AAAA1", "de11 aaaa aaaa ", ":", "1:", "(030) 1234567 ", "x://", "ab://a:a", "1.1."]
+HOSTILE = [
+    "1 ",
+    "0 ",
+    "01 ",
+    "4444 ",
+    "4111 1111 1111 1112 ",
+    "+",
+    "+49 ",
+    "DE11 ",
+    "LC11AAAA1",
+    "de11 aaaa aaaa ",
+    ":",
+    "1:",
+    "(030) 1234567 ",
+    "x://",
+    "ab://a:a",
+    "1.1.",
+]
 HOSTILE += [
     "@",
     "a@",
@@ -137,7 +166,9 @@ HOSTILE += [
 
 @pytest.mark.parametrize("part", HOSTILE)
 def test_no_text_makes_it_slow(part: str) -> None:
-    """Time grows with the length and no faster: four times the text, at most some seven times the time; 250 KB, the most of a body, in under two seconds."""
+    """Time grows with the length and no faster: four times the text, at most some seven times the time; 250 KB, the
+    most of a body, in under two seconds.
+    """
     texts = [part * (size // len(part)) + "@1" for size in (62_500, 250_000)]
     seconds = []
     for text in texts:
@@ -149,17 +180,32 @@ def test_no_text_makes_it_slow(part: str) -> None:
 
 @pytest.mark.slow
 def test_it_imports_nothing_heavy() -> None:
-    code = "import sys; from tasks.redaction import redact; redact('+49 30 1234567'); print([m for m in ('spacy', 'torch', 'presidio_analyzer', 'pandas') if m in sys.modules])"
+    code = (
+        "import sys; from tasks.redaction import redact; redact('+49 30 1234567'); print([m for m in ('spacy', "
+        "'torch', 'presidio_analyzer', 'pandas') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"
 
 
 @pytest.mark.slow
 def test_presidio_finds_no_more() -> None:
-    """What presidio's recognisers are sure of in these texts, we take out too. (Importing it takes seconds, so it is not what serves.)"""
-    from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, EmailRecognizer, IbanRecognizer, UsSsnRecognizer
+    """What presidio's recognisers are sure of in these texts, we take out too. (Importing it takes seconds, so it is
+    not what serves.)
+    """
+    from presidio_analyzer.predefined_recognizers import (
+        CreditCardRecognizer,
+        EmailRecognizer,
+        IbanRecognizer,
+        UsSsnRecognizer,
+    )
 
-    text = "jo@example.com, o.neil+x@mail.example.co.uk; 4111 1111 1111 1111, 5500-0000-0000-0004; DE89 3704 0044 0532 0130 00, GB82WEST12345698765432; 078-05-1121"
+    text = (
+        "jo@example.com, o.neil+x@mail.example.co.uk; 4111 1111 1111 1111, 5500-0000-0000-0004; DE89 3704 0044 "
+        "0532 0130 00, GB82WEST12345698765432; 078-05-1121"
+    )
     for recogniser in (CreditCardRecognizer(), EmailRecognizer(), IbanRecognizer(), UsSsnRecognizer()):
         found = recogniser.analyze(text, recogniser.supported_entities)
         assert found or isinstance(recogniser, UsSsnRecognizer)
-        assert [text[result.start : result.end] for result in found if text[result.start : result.end] in redact(text)] == []
+        assert [
+            text[result.start : result.end] for result in found if text[result.start : result.end] in redact(text)
+        ] == []

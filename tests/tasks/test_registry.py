@@ -24,12 +24,17 @@ CALLS = (
 def made(store, tmp_path):
     """A function that registers the artifact named `what`, made on its first call."""
 
-    def make(what: str, tags: dict[str, str] | None = None, metrics: dict[str, float] | None = None) -> registry.Version:
+    def make(
+        what: str, tags: dict[str, str] | None = None, metrics: dict[str, float] | None = None
+    ) -> registry.Version:
         adapter, evaluate = tmp_path / what / "adapter", tmp_path / what / "evaluate"
         write_jsonl(adapter / "adapter_model.safetensors", [{"weights": what}])
         write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": what}])
         trained = sha256(adapter / "adapter_model.safetensors")
-        write_json(adapter / "artifact.json", {"artifact_sha256": f"hash-of-{what}", "parts": {"adapter_model.safetensors": trained}})
+        write_json(
+            adapter / "artifact.json",
+            {"artifact_sha256": f"hash-of-{what}", "parts": {"adapter_model.safetensors": trained}},
+        )
         return promotion.register(NAME, adapter, evaluate, tags or {}, metrics or {})
 
     return make
@@ -123,7 +128,9 @@ def test_a_store_that_another_process_has_locked_is_said_and_not_taken_for_empty
 
     from sqlalchemy import Engine, event
 
-    def impatient(_c: object, _n: object, statement: str, parameters: object, _x: object, _m: object) -> tuple[str, object]:
+    def impatient(
+        _c: object, _n: object, statement: str, parameters: object, _x: object, _m: object
+    ) -> tuple[str, object]:
         return statement.replace("busy_timeout = 20000", "busy_timeout = 50"), parameters
 
     promote(made("one"))
@@ -177,7 +184,9 @@ def test_only_an_alias_or_a_model_that_is_not_there_reads_as_none(made, monkeypa
 
     refuse(RESOURCE_DOES_NOT_EXIST)
     assert registry.alias(NAME, "champion") is None
-    refuse(INVALID_PARAMETER_VALUE)  # what MLflow's stores raise for an alias that is not set, and for any other bad request
+    refuse(
+        INVALID_PARAMETER_VALUE
+    )  # what MLflow's stores raise for an alias that is not set, and for any other bad request
     assert registry.alias(NAME, "previous") is None
     with pytest.raises(AnnealError, match="the registry cannot be asked"):
         registry.alias(NAME, "champion")
@@ -193,10 +202,21 @@ def test_an_answer_about_another_model_or_nothing_is_not_one_without_a_champion(
     entry = SimpleNamespace(name=about, version="", run_id="", aliases={}, tags={"artifact_sha256": ""})
     for call in ("get_model_version_by_alias", "get_registered_model", "get_model_version"):
         monkeypatch.setattr(MlflowClient, call, lambda *_: entry)
-    monkeypatch.setattr(MlflowClient, "search_model_versions", lambda *_: [SimpleNamespace(**{**vars(entry), "version": "1"})])
-    questions = (lambda name: registry.alias(name, "champion"), registry.aliases, registry.look, registry.versions, lambda name: registry.get(name, "1"))
+    monkeypatch.setattr(
+        MlflowClient, "search_model_versions", lambda *_: [SimpleNamespace(**{**vars(entry), "version": "1"})]
+    )
+    questions = (
+        lambda name: registry.alias(name, "champion"),
+        registry.aliases,
+        registry.look,
+        registry.versions,
+        lambda name: registry.get(name, "1"),
+    )
     for question in questions:
-        with pytest.raises(AnnealError, match=f"the registry cannot be asked: .* was asked about things and answers about {about or 'nothing'};"):
+        with pytest.raises(
+            AnnealError,
+            match=f"the registry cannot be asked: .* was asked about things and answers about {about or 'nothing'};",
+        ):
             question(NAME)
 
 
@@ -220,7 +240,10 @@ def test_a_look_is_all_aliases_and_versions_and_of_an_unknown_model_nothing(made
     promote(made("one"))
     made("two")
     model, versions = registry.look(NAME)
-    assert model.aliases == {"champion": "1", "challenger": "2"} and [version.version for version in versions] == ["2", "1"]
+    assert model.aliases == {"champion": "1", "challenger": "2"} and [version.version for version in versions] == [
+        "2",
+        "1",
+    ]
     assert registry.look("nobody") is None
 
 

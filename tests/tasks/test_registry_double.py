@@ -51,9 +51,16 @@ def test_it_answers_as_the_real_store_does(store: MlflowClient) -> None:
         for _ in range(2):
             store.create_model_version(NAME, "file:///nowhere", None)
         double = Double(versions={"1": {}, "2": {}})
-        for name, *values in [*calls, ("get_registered_model",), ("get_model_version", "1"), ("get_model_version", "2")]:
+        for name, *values in [
+            *calls,
+            ("get_registered_model",),
+            ("get_model_version", "1"),
+            ("get_model_version", "2"),
+        ]:
             assert answer(double, name, tuple(values)) == answer(store, name, tuple(values)), (name, values)
-        real = sorted((str(entry.version), dict(entry.tags)) for entry in store.search_model_versions(f"name = '{NAME}'"))
+        real = sorted(
+            (str(entry.version), dict(entry.tags)) for entry in store.search_model_versions(f"name = '{NAME}'")
+        )
         assert sorted((entry.version, entry.tags) for entry in double.search_model_versions("")) == real
 
     compare()

@@ -22,7 +22,10 @@ SUMMARY = {
     "model": "triage",
     "finished": "2026-11-24T07:00:00+00:00",
     "commit": None,
-    "stages": [{"name": "ingest@support_tickets", "state": "cached", "seconds": 0.4}, {"name": "train@triage", "state": "ran", "seconds": 95.0}],
+    "stages": [
+        {"name": "ingest@support_tickets", "state": "cached", "seconds": 0.4},
+        {"name": "train@triage", "state": "ran", "seconds": 95.0},
+    ],
     "evaluation": {
         "rows": 12,
         "parent": {"valid": 0.512, "intent_accuracy": 0.223, "perplexity": 31.4},
@@ -73,7 +76,17 @@ def answer(place: int, said: str | None = None, **changed: str) -> dict:
     row = {"category": INTENTS[intent], "intent": intent, "reply": f"We look into it ({place})."}
     text = json.dumps({**row, **changed}) if said is None else said
     prompt = [{"role": "system", "content": "Sort the ticket."}, {"role": "user", "content": f"Ticket {place}"}]
-    return {"id": f"row-{place}", "messages": prompt, "expected": json.dumps(row), "row": row, "text": text, "token_ids": [1], "finished": True, "nll": 2.0, "tokens": 4}
+    return {
+        "id": f"row-{place}",
+        "messages": prompt,
+        "expected": json.dumps(row),
+        "row": row,
+        "text": text,
+        "token_ids": [1],
+        "finished": True,
+        "nll": 2.0,
+        "tokens": 4,
+    }
 
 
 def write_table(path: Path, header: list[str], rows: list[list]) -> None:
@@ -91,13 +104,28 @@ def summary() -> dict:
 def folders(tmp_path: Path) -> dict[str, Path]:
     """The folders of a small run: the tuned model errs on one row in four, the parent writes no JSON."""
     found = {name: tmp_path / name for name in ("predict", "evaluate", "baseline", "train")}
-    tuned = [answer(place, **({"intent": "how_to", "category": "technical"} if place % 4 == 2 else {})) for place in range(12)]
+    tuned = [
+        answer(place, **({"intent": "how_to", "category": "technical"} if place % 4 == 2 else {}))
+        for place in range(12)
+    ]
     write_jsonl(found["predict"] / "predictions.jsonl", tuned)
     write_jsonl(found["baseline"] / "predictions.jsonl", [answer(place, "Sure, happy to help!") for place in range(12)])
     for label in ("category", "intent"):
-        write_table(found["evaluate"] / "confusion" / f"{label}.csv", ["actual", "predicted"], [[row["row"][label], json.loads(row["text"])[label]] for row in tuned])
-        write_table(found["evaluate"] / "per_class_f1" / f"{label}.csv", ["class", "parent", "tuned"], [[name, 0.0, 0.8] for name in sorted({row["row"][label] for row in tuned})])
-    write_table(found["train"] / "loss.csv", ["step", "loss", "eval_loss", "learning_rate"], [[1, 2.5, "", 1e-4], [2, 2.0, 1.8, 1e-4], [3, 1.5, 1.9, 1e-4]])
+        write_table(
+            found["evaluate"] / "confusion" / f"{label}.csv",
+            ["actual", "predicted"],
+            [[row["row"][label], json.loads(row["text"])[label]] for row in tuned],
+        )
+        write_table(
+            found["evaluate"] / "per_class_f1" / f"{label}.csv",
+            ["class", "parent", "tuned"],
+            [[name, 0.0, 0.8] for name in sorted({row["row"][label] for row in tuned})],
+        )
+    write_table(
+        found["train"] / "loss.csv",
+        ["step", "loss", "eval_loss", "learning_rate"],
+        [[1, 2.5, "", 1e-4], [2, 2.0, 1.8, 1e-4], [3, 1.5, 1.9, 1e-4]],
+    )
     write_table(found["train"] / "lengths.csv", ["prompt_tokens", "answer_tokens"], [[10, 4], [12, 5], [30, 4]])
     (found["train"] / "xray.html").write_text("<p>x</p>")
     return found
@@ -114,8 +142,15 @@ def render(folders: dict[str, Path], tmp_path: Path):
 
 
 def test_report_escapes_what_the_model_says(render, folders, summary):
-    write_jsonl(folders["predict"] / "predictions.jsonl", [answer(place, reply=ATTACK) if place % 2 else answer(place, ATTACK) for place in range(12)])
-    write_table(folders["evaluate"] / "confusion" / "intent.csv", ["actual", "predicted"], [[ATTACK, "$x_{$"], ["--><script>", ATTACK]])
+    write_jsonl(
+        folders["predict"] / "predictions.jsonl",
+        [answer(place, reply=ATTACK) if place % 2 else answer(place, ATTACK) for place in range(12)],
+    )
+    write_table(
+        folders["evaluate"] / "confusion" / "intent.csv",
+        ["actual", "predicted"],
+        [[ATTACK, "$x_{$"], ["--><script>", ATTACK]],
+    )
     summary["where"][ATTACK] = "javascript:alert(1)"
     summary["gate"]["checks"] = [{"held": True, "words": ATTACK}]
     html = render(summary)
@@ -132,7 +167,12 @@ def test_report_is_the_same_bytes_twice(render, summary):
 
 def test_report_needs_nothing_from_elsewhere(render, summary):
     page = Page(render(summary))
-    loaded = [value for tag, attributes in page.tags for name, value in attributes.items() if name in ("src", "href", "xlink:href") and tag != "a"]
+    loaded = [
+        value
+        for tag, attributes in page.tags
+        for name, value in attributes.items()
+        if name in ("src", "href", "xlink:href") and tag != "a"
+    ]
     assert all(value.startswith(("#", "data:")) for value in loaded)
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert {value[1:] for value in loaded if value.startswith("#")} <= set(ids)
@@ -142,7 +182,21 @@ def test_report_needs_nothing_from_elsewhere(render, summary):
 def test_report_shows_every_metric_of_parent_and_tuned(render, summary):
     summary["evaluation"]["tuned"]["rank_error"] = 7.25
     text = Page(render(summary)).text
-    for words in ("valid", "intent accuracy", "perplexity", "rank error", "0.512", "0.981", "0.223", "0.734", "31.4", "4.567", "7.250", "0.600 to 0.800", "28 to 35"):
+    for words in (
+        "valid",
+        "intent accuracy",
+        "perplexity",
+        "rank error",
+        "0.512",
+        "0.981",
+        "0.223",
+        "0.734",
+        "31.4",
+        "4.567",
+        "7.250",
+        "0.600 to 0.800",
+        "28 to 35",
+    ):
         assert words in text
 
 
@@ -151,22 +205,44 @@ def test_report_links_the_xray_from_where_it_lies(render, summary):
 
 
 def test_report_marks_the_best_step():
-    plot = loss_curves([{"step": "1", "loss": "2", "eval_loss": ""}, {"step": "2", "loss": "", "eval_loss": "1.5"}, {"step": "3", "loss": "1", "eval_loss": "1.7"}])
+    plot = loss_curves(
+        [
+            {"step": "1", "loss": "2", "eval_loss": ""},
+            {"step": "2", "loss": "", "eval_loss": "1.5"},
+            {"step": "3", "loss": "1", "eval_loss": "1.7"},
+        ]
+    )
     assert "1.500, at step 2 of 3" in plot.caption
 
 
 def test_report_without_labels_still_renders(render, folders, summary):
     for path in [*folders["evaluate"].glob("*.csv"), *folders["train"].glob("*")]:
         path.unlink()
-    write_jsonl(folders["predict"] / "predictions.jsonl", [{**answer(place, "4" if place % 2 else ""), "expected": "4"} for place in range(12)])
-    summary["evaluation"] |= {"parent": {"exact_match": 0.0}, "tuned": {"exact_match": 0.5}, "intervals": {"parent": {}, "tuned": {}, "confidence": 0.8}}
+    write_jsonl(
+        folders["predict"] / "predictions.jsonl",
+        [{**answer(place, "4" if place % 2 else ""), "expected": "4"} for place in range(12)],
+    )
+    summary["evaluation"] |= {
+        "parent": {"exact_match": 0.0},
+        "tuned": {"exact_match": 0.5},
+        "intervals": {"parent": {}, "tuned": {}, "confidence": 0.8},
+    }
     summary |= {"endpoint": None, "registry": None}
     text = Page(render(summary, answer="{{ reply }}")).text
-    assert "80 % intervals" in text and "exact match" in text and "6 of 12" in text and "No loss curves were written" in text and "This run deployed nothing" in text
+    assert (
+        "80 % intervals" in text
+        and "exact match" in text
+        and "6 of 12" in text
+        and "No loss curves were written" in text
+        and "This run deployed nothing" in text
+    )
 
 
 def test_report_of_a_refused_model_says_so(render, summary):
-    checks = [{"held": True, "words": "there is no other champion"}, {"held": False, "words": "valid is 0.700, the minimum is 0.95"}]
+    checks = [
+        {"held": True, "words": "there is no other champion"},
+        {"held": False, "words": "valid is 0.700, the minimum is 0.95"},
+    ]
     summary["gate"] = {"passed": False, "checks": checks}
     summary["registry"]["aliases"] = ["challenger"]
     html = render(summary)
@@ -174,7 +250,13 @@ def test_report_of_a_refused_model_says_so(render, summary):
     assert "passed every check" not in html
 
 
-@pytest.mark.parametrize(("registry", "words"), [(None, "not in the registry"), ({"name": "triage", "version": "3", "aliases": ["challenger"]}, "not the champion")])
+@pytest.mark.parametrize(
+    ("registry", "words"),
+    [
+        (None, "not in the registry"),
+        ({"name": "triage", "version": "3", "aliases": ["challenger"]}, "not the champion"),
+    ],
+)
 def test_report_promises_no_promotion_that_did_not_happen(summary, registry, words):
     found = headline(summary | {"registry": registry})
     assert found.kind == "waiting" and words in found.sentence
@@ -202,7 +284,10 @@ def test_report_places_every_value_on_its_axis(summary):
 
 
 def test_confusion_keeps_the_classes_of_a_coarser_label_together():
-    rows = {"intent": [{"actual": name, "predicted": name} for name in INTENTS], "category": [{"actual": group, "predicted": group} for group in INTENTS.values()]}
+    rows = {
+        "intent": [{"actual": name, "predicted": name} for name in INTENTS],
+        "category": [{"actual": group, "predicted": group} for group in INTENTS.values()],
+    }
     assert coarser("intent", rows) == (INTENTS, "category")
     assert coarser("category", rows) == ({}, None)
     assert "Classes of one category stand together" in confusion("intent", rows).caption
@@ -210,16 +295,38 @@ def test_confusion_keeps_the_classes_of_a_coarser_label_together():
 
 def test_confusion_of_very_many_classes_keeps_those_with_errors():
     rows = [{"actual": f"class {place}", "predicted": f"class {place}"} for place in range(90)]
-    plot = confusion("intent", {"intent": [*rows, {"actual": "class 77", "predicted": "class 88"}, {"actual": "class 77", "predicted": "(none)"}]})
+    plot = confusion(
+        "intent",
+        {
+            "intent": [
+                *rows,
+                {"actual": "class 77", "predicted": "class 88"},
+                {"actual": "class 77", "predicted": "(none)"},
+            ]
+        },
+    )
     assert "class 77" in plot.svg and f"The {MOST_CLASSES} classes with the most errors, of 91" in plot.caption
     assert "90 of 92 rows are right" in plot.caption
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(None, "–"), (0.412, "0.41 s"), (3.0, "3.0 s"), (59.7, "1 min 00 s"), (95, "1 min 35 s"), (7810, "2 h 10 min")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, "–"), (0.412, "0.41 s"), (3.0, "3.0 s"), (59.7, "1 min 00 s"), (95, "1 min 35 s"), (7810, "2 h 10 min")],
+)
 def test_durations_read_like_a_person_says_them(seconds, words):
     assert duration(seconds) == words
 
 
 def test_figures_and_days_in_words():
-    assert [figure(value) for value in (None, 0.0, 1.0, 0.5, 12.34, 154.0, 2e9, 0.0001, float("inf"))] == ["–", "0", "1", "0.500", "12.3", "154", "2e+09", "0.0001", "∞"]
+    assert [figure(value) for value in (None, 0.0, 1.0, 0.5, 12.34, 154.0, 2e9, 0.0001, float("inf"))] == [
+        "–",
+        "0",
+        "1",
+        "0.500",
+        "12.3",
+        "154",
+        "2e+09",
+        "0.0001",
+        "∞",
+    ]
     assert day("2026-11-24T07:00:00+00:00") == "24 November 2026, 07:00 UTC" and day("yesterday") == "yesterday"

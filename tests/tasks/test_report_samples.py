@@ -23,7 +23,17 @@ def test_samples_of_other_rows_than_the_parents_are_refused():
         choose([answer(1)], [answer(2)], FORM, ["intent"])
 
 
-@pytest.mark.parametrize("text", ["", "not JSON", "[]", '{"intent": "double_charge"}', '{"category": "billing", "intent": "double_charge", "reply": 3}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not JSON",
+        "[]",
+        '{"intent": "double_charge"}',
+        '{"category": "billing", "intent": "double_charge", "reply": 3}',
+        "[" * 100_000,
+    ],
+)
 def test_an_answer_of_the_wrong_shape_is_wrong_and_says_why(text):
     said = judge(answer(0, text), FORM, ["category", "intent"])
     assert not said.right and said.notes and said.text == text
@@ -36,11 +46,27 @@ def test_an_answer_of_the_wrong_shape_is_wrong_and_says_why(text):
         ("{{ category }}", ["category"], "refund", "billing", False, ()),
         ("{{ reply }}", [], " On its way.\n", "On its way.", True, ()),
         ("{{ reply }}", [], "", "On its way.", False, ()),
-        ("{{ category }}: {{ reply }}", ["category"], "billing: y", "billing: x", True, (("category", "billing", "right"), ("reply", "y", "free"))),
-        ("{{ category }}: {{ reply }}", ["category"], "refund: x", "billing: x", False, (("category", "refund", "wrong"), ("reply", "x", "free"))),
+        (
+            "{{ category }}: {{ reply }}",
+            ["category"],
+            "billing: y",
+            "billing: x",
+            True,
+            (("category", "billing", "right"), ("reply", "y", "free")),
+        ),
+        (
+            "{{ category }}: {{ reply }}",
+            ["category"],
+            "refund: x",
+            "billing: x",
+            False,
+            (("category", "refund", "wrong"), ("reply", "x", "free")),
+        ),
         ("{{ category }}: {{ reply }}", ["category"], "billing", "billing: x", False, ()),
     ],
 )
-def test_a_text_answer_is_right_when_its_labels_are_or_it_is_the_expected_one(spec, labels, text, expected, right, fields):
+def test_a_text_answer_is_right_when_its_labels_are_or_it_is_the_expected_one(
+    spec, labels, text, expected, right, fields
+):
     said = judge({"text": text, "expected": expected, "finished": True}, format_of(spec), labels)
     assert (said.right, said.fields) == (right, fields)

@@ -49,7 +49,11 @@ def whole_checkpoints(place: Path) -> list[Path]:
 
 def evaluations(report: Path) -> list[tuple]:
     with (report / "loss.csv").open() as file:
-        return [(line["step"], line["eval_loss"], line["learning_rate"]) for line in csv.DictReader(file) if line["eval_loss"]]
+        return [
+            (line["step"], line["eval_loss"], line["learning_rate"])
+            for line in csv.DictReader(file)
+            if line["eval_loss"]
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +61,24 @@ def unbroken(base, few, tmp_path_factory) -> SimpleNamespace:
     return run(tmp_path_factory.mktemp("unbroken"), base, few, **CHANGES)
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_adapter(trained, base, prepared, tmp_path, capfd):
+def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_adapter(
+    trained, base, prepared, tmp_path, capfd
+):
     (tmp_path / "params.yaml").write_text(json.dumps({"models": {"things": {"train": tiny.TRAIN}}}))
-    options = {"parent": base, "prepared": prepared, "checkpoints": tmp_path / "checkpoints/things", "out": tmp_path / "trained", "report": tmp_path / "report"}
-    command = [sys.executable, "-m", "tasks.train", "things", *(word for name, path in options.items() for word in (f"--{name}", str(path)))]
+    options = {
+        "parent": base,
+        "prepared": prepared,
+        "checkpoints": tmp_path / "checkpoints/things",
+        "out": tmp_path / "trained",
+        "report": tmp_path / "report",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "tasks.train",
+        "things",
+        *(word for name, path in options.items() for word in (f"--{name}", str(path))),
+    ]
     process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)})
     while not whole_checkpoints(tmp_path) and process.poll() is None:
         time.sleep(0.01)
@@ -84,7 +102,9 @@ def test_a_run_stopped_at_any_step_ends_with_the_adapter_of_an_unbroken_one(unbr
     assert not whole_checkpoints(tmp_path)
 
 
-def test_an_order_drawn_from_the_global_random_state_would_not_be_found_again(unbroken, base, few, tmp_path, monkeypatch):
+def test_an_order_drawn_from_the_global_random_state_would_not_be_found_again(
+    unbroken, base, few, tmp_path, monkeypatch
+):
     from transformers import Trainer
 
     from tasks.train.fit import make_arguments
@@ -128,7 +148,13 @@ def test_a_run_killed_between_its_last_step_and_its_adapter_trains_no_more(unbro
 
 
 def test_the_patience_that_was_used_up_before_a_kill_stays_used_up(base, few, tmp_path):
-    changes = {"num_train_epochs": 20, "learning_rate": 0.5, "early_stopping_patience": 2, "eval_steps": 0.1, "warmup_ratio": 0.9}
+    changes = {
+        "num_train_epochs": 20,
+        "learning_rate": 0.5,
+        "early_stopping_patience": 2,
+        "eval_steps": 0.1,
+        "warmup_ratio": 0.9,
+    }
     whole = run(tmp_path / "whole", base, few, **changes)
     steps = read_json(whole.report / "metrics.json")["steps"]
     assert 8 < steps < 40

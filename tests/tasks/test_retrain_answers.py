@@ -1,4 +1,6 @@
-"""Corrections of any answer become rows, or are passed over with a reason: text answers, labels as people write them, requests in parts."""
+"""Corrections of any answer become rows, or are passed over with a reason: text answers, labels as people write
+them, requests in parts.
+"""
 
 import unicodedata
 from pathlib import Path
@@ -57,7 +59,9 @@ def count(engine: Engine, of: Params) -> int:
 TEXT_COLUMNS = ("subject", "body", "reply")
 
 
-@pytest.mark.parametrize("correction", [{"reply": "A new lamp is on its way."}, {"text": " A new lamp is on its way.\n"}])
+@pytest.mark.parametrize(
+    "correction", [{"reply": "A new lamp is on its way."}, {"text": " A new lamp is on its way.\n"}]
+)
 def test_a_corrected_text_answer_becomes_a_row(engine: Engine, correction: dict) -> None:
     of = task("{{ reply }}", [], TEXT_COLUMNS)
     ask(engine, "r1", question(100), correction)
@@ -74,7 +78,10 @@ def test_a_label_as_a_text_answer_is_checked_and_learnt(engine: Engine) -> None:
     ask(engine, "old", question(102), {"text": "Category: billing"})
     ask(engine, "odd", question(103), {"text": "billing"})
     found = take(engine, of)
-    assert {row["id"]: row["category"] for row in rows(found)} == {"feedback-good": "shipping", "feedback-old": "billing"}
+    assert {row["id"]: row["category"] for row in rows(found)} == {
+        "feedback-good": "shipping",
+        "feedback-old": "billing",
+    }
     assert reasons("quarantined") == {"case": "`category` is 'Shipping', which is no known value"}
     assert reasons("skipped") == {"odd": "its text is not of the form of prepare.answer"}
 
@@ -107,7 +114,13 @@ def test_a_computed_answer_is_not_taken_for_a_column_called_text(engine: Engine)
     ],
 )
 def test_a_question_in_any_form_is_learnt_from(engine: Engine, content: object) -> None:
-    ask(engine, "r1", {"messages": [{"role": "user", "content": content}]}, {"category": "billing", "reply": "Soon."}, path=CHAT)
+    ask(
+        engine,
+        "r1",
+        {"messages": [{"role": "user", "content": content}]},
+        {"category": "billing", "reply": "Soon."},
+        path=CHAT,
+    )
     found = take(engine, params())
     assert found.taken == 1, reasons("skipped")
     assert (rows(found)[0]["subject"], rows(found)[0]["body"]) == ("Late", "It is late and dark.")
@@ -117,12 +130,22 @@ def test_a_question_in_any_form_is_learnt_from(engine: Engine, content: object) 
     ("given", "path", "why"),
     [
         ({"prompt": "Where is it?"}, COMPLETIONS, "it did not ask as the task is asked (completions)"),
-        ({"messages": [{"role": "user", "content": "x"}] * 3}, CHAT, "it did not ask as the task is asked (dialogues of several turns)"),
-        ({"messages": [{"role": "user", "content": "Where is it?"}], "tools": True}, CHAT, "it did not ask as the task is asked (tool calls)"),
+        (
+            {"messages": [{"role": "user", "content": "x"}] * 3},
+            CHAT,
+            "it did not ask as the task is asked (dialogues of several turns)",
+        ),
+        (
+            {"messages": [{"role": "user", "content": "Where is it?"}], "tools": True},
+            CHAT,
+            "it did not ask as the task is asked (tool calls)",
+        ),
         ({"other": "Where is it?"}, TASKS, "its columns are not those of the question"),
     ],
 )
-def test_what_was_asked_in_another_way_is_passed_over_with_its_kind(engine: Engine, given: dict, path: str, why: str) -> None:
+def test_what_was_asked_in_another_way_is_passed_over_with_its_kind(
+    engine: Engine, given: dict, path: str, why: str
+) -> None:
     of = task("{{ reply }}", [], ("prompt", "reply"), "{{ prompt }}")
     data([{"prompt": f"Where is {i}?", "reply": "There."} for i in range(3)])
     ask(engine, "r1", given, {"reply": "Here."}, path=path)
@@ -135,12 +158,23 @@ def test_columns_with_blanks_in_their_names(engine: Engine) -> None:
     data([{"Ticket Text": f"Where is order {i}?", "The Reply": f"On its way {i}."} for i in range(3)])
     of = task("{{ row['The Reply'] }}", [], ("Ticket Text", "The Reply"), "Ticket: {{ row['Ticket Text'] }}")
     ask(engine, "r1", {"Ticket Text": "Is the lamp ready?"}, {"The Reply": "Yes."}, path=TASKS)
-    ask(engine, "r2", {"messages": [{"role": "user", "content": "Ticket: Can I pay later?"}]}, {"The Reply": "You can."}, path=CHAT)
-    assert [(row["Ticket Text"], row["The Reply"]) for row in rows(take(engine, of))] == [("Is the lamp ready?", "Yes."), ("Can I pay later?", "You can.")]
+    ask(
+        engine,
+        "r2",
+        {"messages": [{"role": "user", "content": "Ticket: Can I pay later?"}]},
+        {"The Reply": "You can."},
+        path=CHAT,
+    )
+    assert [(row["Ticket Text"], row["The Reply"]) for row in rows(take(engine, of))] == [
+        ("Is the lamp ready?", "Yes."),
+        ("Can I pay later?", "You can."),
+    ]
 
 
 def test_an_instruction_that_every_row_holds_makes_no_two_questions_alike(engine: Engine) -> None:
-    instruction = "Read the message of the customer with care and answer it in one friendly sentence without any promise. " * 3
+    instruction = (
+        "Read the message of the customer with care and answer it in one friendly sentence without any promise. " * 3
+    )
     data([{"instruction": instruction, "body": f"Where is order {i}?", "reply": f"On its way {i}."} for i in range(3)])
     of = task("{{ reply }}", [], ("instruction", "body", "reply"), "{{ instruction }}\n{{ body }}")
     for number, text in enumerate(("Is the lamp ready?", "Can I pay later?", "Who made this shade?")):
@@ -155,7 +189,10 @@ def test_a_correction_that_shows_nothing_is_set_aside(engine: Engine) -> None:
     assert reasons("quarantined") == dict.fromkeys(("blank", "filler", "joiner"), "`reply` is missing or empty")
 
 
-@pytest.mark.parametrize(("source", "said"), [("billing ", "billing"), ("billing", " billing"), ("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("billing ", "billing"), ("billing", " billing"), ("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")],
+)
 def test_labels_are_cleaned_on_both_sides(engine: Engine, source: str, said: str) -> None:
     data([{"id": f"T-{i}", **ticket(i), "category": [source, "shipping"][i % 2]} for i in range(8)])
     ask(engine, "r1", question(100), {"category": said, "reply": "Soon."})
@@ -163,7 +200,9 @@ def test_labels_are_cleaned_on_both_sides(engine: Engine, source: str, said: str
     ask(engine, "same", question(2), {"category": said, "reply": "Soon."})
     found = take(engine, params())
     assert [row["category"] for row in rows(found)] == [unicodedata.normalize("NFC", source.strip())]
-    assert list(reasons("quarantined")) == ["case"] and reasons("skipped") == {"same": "the dataset has this text already (T-2)"}
+    assert list(reasons("quarantined")) == ["case"] and reasons("skipped") == {
+        "same": "the dataset has this text already (T-2)"
+    }
 
 
 def test_a_column_that_rows_leave_empty_may_be_empty_and_one_that_nothing_fills_is_named(engine: Engine) -> None:
@@ -176,7 +215,11 @@ def test_a_column_that_rows_leave_empty_may_be_empty_and_one_that_nothing_fills_
     ask(engine, "r2", question(100), {"reply": "Soon."})
     Path(found.file).unlink()
     assert take(engine, task("{{ reply }}", [], columns)).quarantined == 1
-    assert reasons("quarantined", 2) == {"r2": "`channel` is in neither question nor answer, so a correction cannot fill it: take it out of ingest.columns"}
+    assert reasons("quarantined", 2) == {
+        "r2": (
+            "`channel` is in neither question nor answer, so a correction cannot fill it: take it out of ingest.columns"
+        )
+    }
 
 
 def test_another_answer_to_a_text_that_the_dataset_has_is_shown_to_a_person(engine: Engine) -> None:

@@ -1,4 +1,6 @@
-"""Retraining starts for a reason and storms for none: each trigger, each thing that holds back, and worlds that drift, lie and crash."""
+"""Retraining starts for a reason and storms for none: each trigger, each thing that holds back, and worlds that
+drift, lie and crash.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,13 +25,20 @@ DRIFT = replace(CALM, alarm=("the category mix changed",), labelled=30, labelled
 
 def ended(hours_ago: float, hours: float = 1.0, **more: object) -> Past:
     start = NOW - hours_ago * HOUR
-    return Past(start, start + hours * HOUR, **{"outcome": "promoted: version 3", "champion": "2", "data": "aa", **more})
+    return Past(
+        start, start + hours * HOUR, **{"outcome": "promoted: version 3", "champion": "2", "data": "aa", **more}
+    )
 
 
 @pytest.mark.parametrize(
     ("facts", "trigger", "words"),
     [
-        (DRIFT, "drift", "the monitor raised an alarm about version 3 (the category mix changed), and there are 30 new labelled rows to learn from"),
+        (
+            DRIFT,
+            "drift",
+            "the monitor raised an alarm about version 3 (the category mix changed), and there are 30 new labelled "
+            "rows to learn from",
+        ),
         (replace(CALM, asked_by="ab12"), "by hand", "asked for by hand (key ab12)"),
         (replace(CALM, asked_by=""), "by hand", "asked for by hand (command line)"),
         (replace(CALM, labelled=200), "labels", "there are 200 new labelled rows"),
@@ -53,7 +62,10 @@ def test_each_trigger_starts_one_and_says_why(facts, trigger, words):
         (CALM, "✗ the monitor has raised no alarm about version 3"),
         (replace(DRIFT, labelled=29), "it waits for labels: 29 new labelled rows, it needs 30"),
         (replace(CALM, labelled=199), "✗ 199 new labelled rows, 200 would start one"),
-        (replace(CALM, figures={"valid": Figure(0.8, 10)}, labelled=30), "✗ quality is not shown to be too low: valid is 0.800 on 10 answers"),
+        (
+            replace(CALM, figures={"valid": Figure(0.8, 10)}, labelled=30),
+            "✗ quality is not shown to be too low: valid is 0.800 on 10 answers",
+        ),
         (replace(CALM, figures={"valid": Figure(0.8, 300)}), "it waits for labels: 0 new labelled rows"),
         (replace(CALM, champion=None), "✗ no version is in production"),
         (replace(CALM, data="bb", data_known=None), "✗ no version of the data is known to compare with"),
@@ -79,7 +91,11 @@ HELD = [
     ({"past": (ended(3),)}, "the cool-down of 24 hours ends in 21.0 hours", False),
     ({"past": (ended(30), ended(60), ended(90))}, "the week's budget of 3 runs is used up", True),
     ({"hours_elsewhere": 24.0}, "24.0 of the week's budget of 24 hours are used", True),
-    ({"past": (ended(30, hours=13),)}, "13.0 of the week's budget of 24 hours are used, and one takes about 13.0", True),
+    (
+        {"past": (ended(30, hours=13),)},
+        "13.0 of the week's budget of 24 hours are used, and one takes about 13.0",
+        True,
+    ),
 ]
 
 
@@ -95,7 +111,9 @@ def test_what_holds_back_holds_and_says_so(change, words, also_by_hand):
 @pytest.mark.parametrize("trigger", ["drift", "quality", "labels"])
 def test_a_trigger_needs_something_new_before_it_causes_another(trigger):
     low = {"valid": Figure(0.5, 500)}
-    world = {"drift": DRIFT, "quality": replace(CALM, figures=low, labelled=40), "labels": replace(CALM, labelled=250)}[trigger]
+    world = {"drift": DRIFT, "quality": replace(CALM, figures=low, labelled=40), "labels": replace(CALM, labelled=250)}[
+        trigger
+    ]
     refused = ended(100, champion="3", outcome="refused by the gate", triggers=(trigger,))
     stale = replace(world, past=(refused,), labelled_since=0)
     found = should_retrain(PARAMS, stale, NOW)
@@ -103,7 +121,9 @@ def test_a_trigger_needs_something_new_before_it_causes_another(trigger):
     assert should_retrain(PARAMS, replace(stale, labelled_since=200), NOW).retrain  # more labels
     assert should_retrain(PARAMS, replace(stale, champion="4"), NOW).retrain  # another champion
     assert should_retrain(PARAMS, replace(stale, asked_by=""), NOW).retrain  # a person
-    assert should_retrain(PARAMS, replace(stale, past=(replace(refused, outcome="killed: its process was gone"),)), NOW).retrain  # it never came to a verdict
+    assert should_retrain(
+        PARAMS, replace(stale, past=(replace(refused, outcome="killed: its process was gone"),)), NOW
+    ).retrain  # it never came to a verdict
 
 
 def test_a_schedule_is_kept_once_for_each_of_its_dates():
@@ -122,7 +142,9 @@ def test_a_schedule_that_is_none_is_refused_before_any_work():
 
 
 def test_in_a_year_of_hourly_checks_good_quality_is_called_too_low_with_a_chance_below_one_percent():
-    """The exact chance that a model just good enough is called too low, for every number of answers, times the checks of a year."""
+    """The exact chance that a model just good enough is called too low, for every number of answers, times the
+    checks of a year.
+    """
     from scipy.stats import binom
 
     for n in (1, 5, 20, 100, 500):
@@ -142,7 +164,9 @@ steps = st.lists(
             "canary": st.sampled_from(["off", "off", "off", "share"]),
             "paused": st.sampled_from([False, False, False, True]),
             "takes": st.floats(0.1, 60),
-            "outcome": st.sampled_from(["promoted: version", "refused by the gate", "killed: its process was gone", "failed: x"]),
+            "outcome": st.sampled_from(
+                ["promoted: version", "refused by the gate", "killed: its process was gone", "failed: x"]
+            ),
         }
     ),
     max_size=40,
@@ -167,15 +191,31 @@ def play(params: Retrain, world: list[dict], judge=should_retrain) -> list[Past]
         labels, since = labels + step["forged"], since + step["forged"]
         running = bool(past) and now < past[0].ended_at
         facts = Facts(
-            "t", str(champion), None, step["paused"], running, step["canary"],
-            ("drift",) if step["alarm"] else None, {} if step["quality"] is None else {"valid": Figure(step["quality"], 200)},
-            labels, since, str(step["data"]), str(known), NOW - DAY, past,
-        )  # fmt: skip
+            "t",
+            str(champion),
+            None,
+            step["paused"],
+            running,
+            step["canary"],
+            ("drift",) if step["alarm"] else None,
+            {} if step["quality"] is None else {"valid": Figure(step["quality"], 200)},
+            labels,
+            since,
+            str(step["data"]),
+            str(known),
+            NOW - DAY,
+            past,
+        )
         first = judge(params, facts, now)
         assert judge(params, facts, now) == first  # the same facts, the same decision
         if first.retrain:
             assert not step["paused"] and step["canary"] == "off"
-            past = (Past(now, now + step["takes"] * HOUR, step["outcome"], first.triggers, str(champion), str(step["data"])), *past)
+            past = (
+                Past(
+                    now, now + step["takes"] * HOUR, step["outcome"], first.triggers, str(champion), str(step["data"])
+                ),
+                *past,
+            )
             champion += step["outcome"].startswith("promoted")
             labels, since, known = 0, 0, step["data"]
     return list(past[::-1])
@@ -188,7 +228,11 @@ def storms(params: Retrain, runs: list[Past]) -> list[str]:
         week = [other for other in runs[: i + 1] if other.started_at > run.started_at - WEEK]
         used = sum(other.hours(run.started_at) for other in week[:-1])
         found += ["two at once"] if i and run.started_at < runs[i - 1].ended_at else []
-        found += ["within the cool-down"] if i and run.started_at - runs[i - 1].started_at < params.cooldown * HOUR - 1e-3 else []
+        found += (
+            ["within the cool-down"]
+            if i and run.started_at - runs[i - 1].started_at < params.cooldown * HOUR - 1e-3
+            else []
+        )
         found += ["more runs than the budget"] if len(week) > params.max_runs_per_week else []
         found += ["more hours than the budget"] if used >= params.max_hours_per_week else []
     return found
@@ -210,9 +254,21 @@ def test_oscillating_or_forged_drift_never_storms(params, world):
     ],
 )
 def test_a_storm_is_seen_when_a_guard_is_taken_out(left_out, storm, monkeypatch):
-    calm = {"alarm": True, "forged": 400, "quality": None, "data": 0, "canary": "off", "paused": False, "outcome": "promoted: version"}
+    calm = {
+        "alarm": True,
+        "forged": 400,
+        "quality": None,
+        "data": 0,
+        "canary": "off",
+        "paused": False,
+        "outcome": "promoted: version",
+    }
     world = [{**calm, "hours": hours, "takes": takes} for hours, takes in [(1, 3), (2, 3), *[(6, 5)] * 12]]
-    params = Retrain(cooldown=1 if left_out != "the cool-down" else 24, max_runs_per_week=4 if "runs" in left_out else 1000, max_hours_per_week=10 if "hours" in left_out else 1000)
+    params = Retrain(
+        cooldown=1 if left_out != "the cool-down" else 24,
+        max_runs_per_week=4 if "runs" in left_out else 1000,
+        max_hours_per_week=10 if "hours" in left_out else 1000,
+    )
     assert storms(params, play(params, world)) == []
     whole = decide._holds
     monkeypatch.setattr(decide, "_holds", lambda *given: (words for words in whole(*given) if left_out not in words))
@@ -222,10 +278,32 @@ def test_a_storm_is_seen_when_a_guard_is_taken_out(left_out, storm, monkeypatch)
 @settings(max_examples=60)
 @given(steps)
 def test_an_alarm_that_goes_on_is_answered_once(world):
-    """Drift that does not end, with a gate that refuses and no new labels after the first: one retraining, whatever the time."""
-    world = [{**step, "alarm": True, "quality": 0.1, "forged": 100 if i == 0 else 0, "outcome": "refused by the gate", "data": 0, "takes": 0.1} for i, step in enumerate(world)]
+    """Drift that does not end, with a gate that refuses and no new labels after the first: one retraining, whatever
+    the time.
+    """
+    world = [
+        {
+            **step,
+            "alarm": True,
+            "quality": 0.1,
+            "forged": 100 if i == 0 else 0,
+            "outcome": "refused by the gate",
+            "data": 0,
+            "takes": 0.1,
+        }
+        for i, step in enumerate(world)
+    ]
 
     def frozen(params: Retrain, facts: Facts, now: float) -> Decision:
         return should_retrain(params, replace(facts, labelled=100, labelled_since=0 if facts.past else 100), now)
 
-    assert len(play(Retrain(cooldown=1, max_runs_per_week=1000, max_hours_per_week=1000, min_quality={"valid": 0.95}), world, frozen)) <= 1
+    assert (
+        len(
+            play(
+                Retrain(cooldown=1, max_runs_per_week=1000, max_hours_per_week=1000, min_quality={"valid": 0.95}),
+                world,
+                frozen,
+            )
+        )
+        <= 1
+    )

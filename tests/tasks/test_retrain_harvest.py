@@ -1,4 +1,6 @@
-"""What people corrected becomes rows once, by way of a quarantine; every row that goes in comes out in exactly one heap, with its lineage."""
+"""What people corrected becomes rows once, by way of a quarantine; every row that goes in comes out in exactly one
+heap, with its lineage.
+"""
 
 from pathlib import Path
 
@@ -37,7 +39,10 @@ def take(engine: object, settings_: Params | None = None) -> Harvest:
 
 def aside(number: int = 1) -> dict[str, str]:
     """Request: the first reason, of a quarantine."""
-    return {row["request"]: row["reasons"][0] for row in read_jsonl(Path(f".anneal/harvest/tickets/quarantine-{number:04}.jsonl"))}
+    return {
+        row["request"]: row["reasons"][0]
+        for row in read_jsonl(Path(f".anneal/harvest/tickets/quarantine-{number:04}.jsonl"))
+    }
 
 
 def test_a_corrected_answer_becomes_a_row_with_its_lineage(engine):
@@ -46,7 +51,9 @@ def test_a_corrected_answer_becomes_a_row_with_its_lineage(engine):
     (row,) = read_jsonl(Path("data/seed/tickets/harvested-0001.jsonl"))
     assert row == {"id": "feedback-r1", **ticket(100)} and list(row) == ["id", "subject", "body", "category", "reply"]
     told = read_json(Path(".anneal/harvest/tickets/harvested-0001.json"))
-    assert told["taken"] == [{"request": "r1", "key": "k1", "version": "3", "template": "t", "requested_at": NOW, "corrected_at": NOW + 5}]
+    assert told["taken"] == [
+        {"request": "r1", "key": "k1", "version": "3", "template": "t", "requested_at": NOW, "corrected_at": NOW + 5}
+    ]
     assert told["sha256"] == sha256(Path("data/seed/tickets/harvested-0001.jsonl")) and told["at"] == NOW + 10
     rows, files = read(params().datasets["tickets"].ingest, Path("data/seed/tickets"))
     assert len(rows) == 9 and [file["name"] for file in files] == ["harvested-0001.jsonl", "tickets.jsonl"]
@@ -54,7 +61,10 @@ def test_a_corrected_answer_becomes_a_row_with_its_lineage(engine):
 
 def test_short_corrections_under_a_long_instruction_are_not_taken_for_one_another(engine):
     """Ten messages of a few words; what they share is the template around them."""
-    instruction = "You sort the mail of a shop for lamps and hubs. Read it with care, and choose the class that the handbook names. " * 4
+    instruction = (
+        "You sort the mail of a shop for lamps and hubs. Read it with care, and choose the class that the handbook "
+        "names. " * 4
+    )
     for number in range(10):
         row = ticket(100 + number)
         corrected(engine, f"r{number}", 100 + number, subject=row["subject"], body=row["body"][:24])
@@ -100,7 +110,10 @@ def test_a_harvest_cut_short_before_its_lineage_is_not_taken_twice(engine):
     [
         ({"category": "crypto"}, "`category` is 'crypto', which is no known value"),
         ({"reply": "Write to <EMAIL> please."}, "`reply` holds a redacted part"),
-        ({"body": "<EMAIL> <PHONE> <CARD>", "subject": "hi"}, "redaction left too little of it: 3 parts redacted, 1 words"),
+        (
+            {"body": "<EMAIL> <PHONE> <CARD>", "subject": "hi"},
+            "redaction left too little of it: 3 parts redacted, 1 words",
+        ),
         ({"reply": "  "}, "`reply` is missing or empty"),
     ],
 )
@@ -151,7 +164,9 @@ def test_a_text_that_the_dataset_has_is_skipped_and_under_another_label_set_asid
     found = take(engine)
     assert (found.taken, found.quarantined, found.skipped) == (1, 1, 1)
     assert aside() == {"other": "the dataset has this text under other labels (T-3)"}
-    assert read_json(Path(".anneal/harvest/tickets/harvested-0001.json"))["skipped"][0]["reasons"] == ["the dataset has this text already (T-2)"]
+    assert read_json(Path(".anneal/harvest/tickets/harvested-0001.json"))["skipped"][0]["reasons"] == [
+        "the dataset has this text already (T-2)"
+    ]
 
 
 def test_what_one_key_brings_too_much_of_waits_for_others(engine):
@@ -175,7 +190,10 @@ def test_one_key_alone_is_everybody(engine):
 
 def test_messages_give_the_columns_back_where_there_is_one_way_only(engine):
     row = ticket(100)
-    system, user = {"role": "system", "content": "Triage."}, {"role": "user", "content": f"Subject: {row['subject']}\n\n{row['body']}\n\nA second paragraph."}
+    system, user = (
+        {"role": "system", "content": "Triage."},
+        {"role": "user", "content": f"Subject: {row['subject']}\n\n{row['body']}\n\nA second paragraph."},
+    )
     said = {name: row[name] for name in ("category", "reply")}
     ask(engine, "whole", {"messages": [system, user]}, said)
     ask(engine, "other system", {"messages": [{**system, "content": "Be rude."}, user]}, said)
@@ -202,5 +220,8 @@ def test_a_dataset_in_csv_is_harvested_in_csv(engine):
 
 def test_a_source_that_is_a_file_cannot_take_more(engine):
     corrected(engine, "r1", 100)
-    with pytest.raises(AnnealError, match=r"datasets\.tickets\.ingest\.source is data/seed/tickets/tickets\.jsonl, a file: name a folder"):
+    with pytest.raises(
+        AnnealError,
+        match=r"datasets\.tickets\.ingest\.source is data/seed/tickets/tickets\.jsonl, a file: name a folder",
+    ):
         take(engine, params("data/seed/tickets/tickets.jsonl"))

@@ -1,4 +1,6 @@
-"""Sifting puts each corrected answer into one heap and lets no key speak for all; a template is read backwards where there is one way only."""
+"""Sifting puts each corrected answer into one heap and lets no key speak for all; a template is read backwards where
+there is one way only.
+"""
 
 import random
 
@@ -9,7 +11,10 @@ from tasks.retrain.invert import columns_of_input
 from tasks.retrain.sift import Candidate, Rules, sift, surplus_of_keys
 from tasks.template import invert
 
-WORDS = "amber bridge candle dragon engine forest garden harbour island jacket kettle ladder mirror needle orange pencil quarry river saddle tunnel".split()
+WORDS = (
+    "amber bridge candle dragon engine forest garden harbour island jacket kettle ladder mirror needle orange "
+    "pencil quarry river saddle tunnel"
+).split()
 USER = "Subject: {{ subject }}\n\n{{ body }}"
 NOW = 1_800_000_000.0
 
@@ -18,7 +23,12 @@ def ticket(seed: int, **more: str) -> dict[str, str]:
     """A ticket whose text is like no other's."""
     drawn = random.Random(seed)
     texts = {"subject": " ".join(drawn.choices(WORDS, k=3)), "body": " ".join(drawn.choices(WORDS, k=25))}
-    return {**texts, "category": ["billing", "shipping"][seed % 2], "reply": f"We look into {drawn.choice(WORDS)} and write again.", **more}
+    return {
+        **texts,
+        "category": ["billing", "shipping"][seed % 2],
+        "reply": f"We look into {drawn.choice(WORDS)} and write again.",
+        **more,
+    }
 
 
 @settings(max_examples=100)
@@ -50,10 +60,18 @@ heap = st.lists(
 def test_every_row_ends_up_in_one_heap_whatever_the_order(drawn, shuffle):
     def candidate(i: int, one: dict) -> Candidate:
         row = ticket(one["seed"], category=one["category"])
-        return Candidate(f"r{i:02}", one["key"], NOW, {**row, "body": row["body"] + one["tail"]}, row["subject"] + row["body"] + one["tail"])
+        return Candidate(
+            f"r{i:02}",
+            one["key"],
+            NOW,
+            {**row, "body": row["body"] + one["tail"]},
+            row["subject"] + row["body"] + one["tail"],
+        )
 
     columns = ("subject", "body", "category", "reply")
-    rules = Rules(columns, ("category",), ("category", "reply"), {"category": frozenset({"billing", "shipping"})}, 0.8, 0.5)
+    rules = Rules(
+        columns, ("category",), ("category", "reply"), {"category": frozenset({"billing", "shipping"})}, 0.8, 0.5
+    )
     candidates = [candidate(i, one) for i, one in enumerate(drawn)]
     known = [Candidate(f"T-{i}", None, 0, ticket(i), ticket(i)["subject"] + ticket(i)["body"]) for i in range(4)]
     found = sift(candidates, known, rules)
@@ -80,4 +98,6 @@ def test_thousands_of_equal_texts_are_told_in_seconds():
     rules = Rules(("body", "category"), ("category",), ("category",), {"category": frozenset({"billing"})}, 0.8, 1.0)
     row = {"body": ticket(1)["body"], "category": "billing"}
     candidates = [Candidate(f"r{i}", "k", NOW, row, row["body"] + "\u200b" * (i % 3)) for i in range(3000)]
-    assert [one.reasons for one in sift(candidates, [], rules).quarantined] == [("one of 3000 near-identical texts",)] * 3000
+    assert [one.reasons for one in sift(candidates, [], rules).quarantined] == [
+        ("one of 3000 near-identical texts",)
+    ] * 3000

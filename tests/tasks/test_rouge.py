@@ -1,4 +1,6 @@
-"""ROUGE-L is 1 for the same text and 0 for texts that share nothing, in every script; and that of rouge-score where that one is right."""
+"""ROUGE-L is 1 for the same text and 0 for texts that share nothing, in every script; and that of rouge-score where
+that one is right.
+"""
 
 import pytest
 from hypothesis import given, settings
@@ -44,13 +46,25 @@ def test_another_text_is_0_in_every_script(reply):
 
 @pytest.mark.parametrize(
     ("said", "right"),
-    [("âtre é étê", "être à été"), ("की", "का"), ("ά", "ό"), ("👍🏽", "👍🏿"), ("🇩🇪", "🇫🇷"), ("灯", "火"), ("ที่", "ทุ"), ("!!", "??")],
+    [
+        ("âtre é étê", "être à été"),
+        ("की", "का"),
+        ("ά", "ό"),
+        ("👍🏽", "👍🏿"),
+        ("🇩🇪", "🇫🇷"),
+        ("灯", "火"),
+        ("ที่", "ทุ"),
+        ("!!", "??"),
+    ],
 )
 def test_marks_and_signs_tell_words_apart(said, right):
     assert score(said, right) == 0.0
 
 
-@pytest.mark.parametrize(("said", "right"), [("STRASSE", "straße"), ("e\u0301te\u0301", "été"), ("ÉTÉ", "été"), ("Σ", "ς"), ("Hello, world!", "hello world")])
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [("STRASSE", "straße"), ("e\u0301te\u0301", "été"), ("ÉTÉ", "été"), ("Σ", "ς"), ("Hello, world!", "hello world")],
+)
 def test_case_form_and_punctuation_do_not(said, right):
     assert score(said, right) == 1.0
 
@@ -64,7 +78,9 @@ def test_scripts_without_blanks_are_read_by_what_a_reader_takes_for_a_character(
 
 def test_it_is_the_f_measure_of_the_longest_common_subsequence():
     precision, recall = 4 / 5, 4 / 6  # the cat on mat
-    assert score("the cat on a mat", "the cat sat on the mat") == pytest.approx(2 * precision * recall / (precision + recall))
+    assert score("the cat on a mat", "the cat sat on the mat") == pytest.approx(
+        2 * precision * recall / (precision + recall)
+    )
 
 
 @modest

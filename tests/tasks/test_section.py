@@ -1,4 +1,6 @@
-"""A value that does not fit gives one line: the key, what was found, the whole of what is allowed, and what was probably meant."""
+"""A value that does not fit gives one line: the key, what was found, the whole of what is allowed, and what was
+probably meant.
+"""
 
 from typing import Annotated, Literal, Self
 
@@ -70,13 +72,40 @@ def inner(**values: object) -> str:
 @pytest.mark.parametrize(
     ("found", "sentence"),
     [
-        (2.0, "params.yaml: models.m.train.rate is 2.0; it should be greater than 0 and less than 1 (peak, after warm-up)."),
-        (0, "params.yaml: models.m.train.rate is 0; it should be greater than 0 and less than 1 (peak, after warm-up)."),
-        (float("inf"), "params.yaml: models.m.train.rate is inf; it should be a finite number, greater than 0 and less than 1 (peak, after warm-up)."),
-        (float("nan"), "params.yaml: models.m.train.rate is nan; it should be a finite number, greater than 0 and less than 1 (peak, after warm-up)."),
-        ("abc", "params.yaml: models.m.train.rate is 'abc'; it should be a valid number, greater than 0 and less than 1 (peak, after warm-up)."),
-        (None, "params.yaml: models.m.train.rate is empty; it should be a valid number, greater than 0 and less than 1 (peak, after warm-up)."),
-        ({"a": 1}, "params.yaml: models.m.train.rate is a table of keys; it should be a valid number, greater than 0 and less than 1 (peak, after warm-up)."),
+        (
+            2.0,
+            "params.yaml: models.m.train.rate is 2.0; it should be greater than 0 and less than 1 (peak, after "
+            "warm-up).",
+        ),
+        (
+            0,
+            "params.yaml: models.m.train.rate is 0; it should be greater than 0 and less than 1 (peak, after warm-up).",
+        ),
+        (
+            float("inf"),
+            "params.yaml: models.m.train.rate is inf; it should be a finite number, greater than 0 and less than 1 "
+            "(peak, after warm-up).",
+        ),
+        (
+            float("nan"),
+            "params.yaml: models.m.train.rate is nan; it should be a finite number, greater than 0 and less than 1 "
+            "(peak, after warm-up).",
+        ),
+        (
+            "abc",
+            "params.yaml: models.m.train.rate is 'abc'; it should be a valid number, greater than 0 and less than 1 "
+            "(peak, after warm-up).",
+        ),
+        (
+            None,
+            "params.yaml: models.m.train.rate is empty; it should be a valid number, greater than 0 and less than 1 "
+            "(peak, after warm-up).",
+        ),
+        (
+            {"a": 1},
+            "params.yaml: models.m.train.rate is a table of keys; it should be a valid number, greater than 0 and "
+            "less than 1 (peak, after warm-up).",
+        ),
     ],
 )
 def test_a_number_that_does_not_fit_is_told_the_whole_allowed_range_and_its_unit(found, sentence):
@@ -86,11 +115,24 @@ def test_a_number_that_does_not_fit_is_told_the_whole_allowed_range_and_its_unit
 @pytest.mark.parametrize(
     ("key", "found", "sentence"),
     [
-        ("rank", 0, "params.yaml: models.m.train.rank is 0; it should be at least 1 and at most 512 (rank of the adapter)."),
-        ("rank", 4096, "params.yaml: models.m.train.rank is 4096; it should be at least 1 and at most 512 (rank of the adapter)."),
+        (
+            "rank",
+            0,
+            "params.yaml: models.m.train.rank is 0; it should be at least 1 and at most 512 (rank of the adapter).",
+        ),
+        (
+            "rank",
+            4096,
+            "params.yaml: models.m.train.rank is 4096; it should be at least 1 and at most 512 (rank of the adapter).",
+        ),
         ("norm", -1.0, "params.yaml: models.m.train.norm is -1.0; it should be greater than 0."),
         ("mode", "cosin", "params.yaml: models.m.train.mode is 'cosin'; it should be 'cosine' or 'linear'."),
-        ("commit", "main", "params.yaml: models.m.train.commit is 'main'; it should match pattern '^[0-9a-f]{4}$' (commit on the hub)."),
+        (
+            "commit",
+            "main",
+            "params.yaml: models.m.train.commit is 'main'; it should match pattern '^[0-9a-f]{4}$' (commit on the "
+            "hub).",
+        ),
         ("columns", [], "params.yaml: models.m.train.columns is []; it should have at least 1 item (text columns)."),
         ("on", "yes", "params.yaml: models.m.train.on is 'yes'; it should be true or false."),
     ],
@@ -99,9 +141,14 @@ def test_what_is_allowed_is_said_without_a_word_of_pydantic(key, found, sentence
     assert inner(**{key: found}) == sentence
 
 
-@pytest.mark.parametrize(("key", "found"), [("rank", True), ("rank", "16"), ("rank", 16.5), ("rate", True), ("rate", "0.5"), ("on", 1)])
+@pytest.mark.parametrize(
+    ("key", "found"), [("rank", True), ("rank", "16"), ("rank", 16.5), ("rate", True), ("rate", "0.5"), ("on", 1)]
+)
 def test_a_value_of_another_type_is_refused_and_not_turned_into_one_that_fits(key, found):
-    assert f"models.m.train.{key} is {str(found).lower() if isinstance(found, bool) else repr(found)}; it should be " in inner(**{key: found})
+    assert (
+        f"models.m.train.{key} is {str(found).lower() if isinstance(found, bool) else repr(found)}; it should be "
+        in inner(**{key: found})
+    )
 
 
 def test_a_whole_number_is_a_number():
@@ -109,7 +156,9 @@ def test_a_whole_number_is_a_number():
 
 
 def test_the_branches_of_a_choice_are_all_named_and_the_key_is_the_users_own():
-    assert inner(modules="foo") == "params.yaml: models.m.train.modules is 'foo'; it should be 'all' or be a valid list."
+    assert (
+        inner(modules="foo") == "params.yaml: models.m.train.modules is 'foo'; it should be 'all' or be a valid list."
+    )
 
 
 def test_inside_a_choice_the_deepest_place_is_named():
@@ -121,7 +170,11 @@ def test_an_unknown_key_gets_the_one_that_was_probably_meant():
 
 
 def test_an_unknown_key_like_no_other_gets_the_list():
-    assert inner(zzz=1) == "params.yaml: models.m.train.zzz is not a known key; there are: columns, commit, mode, modules, norm, on, rank, rate."
+    assert (
+        inner(zzz=1)
+        == "params.yaml: models.m.train.zzz is not a known key; there are: columns, commit, mode, modules, norm, on, "
+        "rank, rate."
+    )
 
 
 def test_a_key_that_is_no_text_is_an_unknown_key():
@@ -129,8 +182,13 @@ def test_a_key_that_is_no_text_is_an_unknown_key():
 
 
 def test_suggestions_come_from_the_section_that_the_key_is_in():
-    assert said(Outer, {"name": "n", "check": {"rnk": 1}}) == "params.yaml: check.rnk is not a known key; did you mean `rank`?"
-    assert said(Outer, {"name": "n", "rows": {"inner": {"nam": 1}}}).startswith("params.yaml: rows.inner.nam is not a known key; there are: columns")
+    assert (
+        said(Outer, {"name": "n", "check": {"rnk": 1}})
+        == "params.yaml: check.rnk is not a known key; did you mean `rank`?"
+    )
+    assert said(Outer, {"name": "n", "rows": {"inner": {"nam": 1}}}).startswith(
+        "params.yaml: rows.inner.nam is not a known key; there are: columns"
+    )
 
 
 def test_suggestions_use_the_spelling_of_the_file():
@@ -150,7 +208,10 @@ def test_a_missing_key_is_named():
 
 
 def test_a_name_of_a_row_that_does_not_fit_is_named_with_the_rule_for_names():
-    assert said(Outer, {"name": "n", "rows": {"A B": {}}}) == "params.yaml: rows.A B is 'A B'; it should match pattern '^[a-z]+$' (lower-case letters)."
+    assert (
+        said(Outer, {"name": "n", "rows": {"A B": {}}})
+        == "params.yaml: rows.A B is 'A B'; it should match pattern '^[a-z]+$' (lower-case letters)."
+    )
 
 
 @pytest.mark.parametrize("row", [{}, {"r": "x"}, None])
@@ -158,7 +219,10 @@ def test_under_a_name_that_does_not_fit_nothing_else_is_said(row):
     class Named(Section):
         rows: dict[Annotated[str, Field(pattern="^[a-z]+$", description="lower-case letters")], Lora]
 
-    assert said(Named, {"rows": {"A B": row}}) == "params.yaml: rows.A B is 'A B'; it should match pattern '^[a-z]+$' (lower-case letters)."
+    assert (
+        said(Named, {"rows": {"A B": row}})
+        == "params.yaml: rows.A B is 'A B'; it should match pattern '^[a-z]+$' (lower-case letters)."
+    )
 
 
 def test_a_section_that_is_empty_or_a_list_should_be_a_table():
@@ -171,9 +235,15 @@ def test_a_rule_over_several_keys_speaks_for_itself_and_does_not_print_the_secti
 
 
 def test_rows_of_several_kinds_are_told_apart_by_one_key():
-    assert said(Either, {"train": {"method": "lra"}}) == "params.yaml: train.method is 'lra'; it should be one of 'lora', 'full'."
+    assert (
+        said(Either, {"train": {"method": "lra"}})
+        == "params.yaml: train.method is 'lra'; it should be one of 'lora', 'full'."
+    )
     assert said(Either, {"train": {}}) == "params.yaml: train.method is missing; add it."
-    assert said(Either, {"train": {"method": "lora", "r": "x"}}) == "params.yaml: train.r is 'x'; it should be a valid integer."
+    assert (
+        said(Either, {"train": {"method": "lora", "r": "x"}})
+        == "params.yaml: train.r is 'x'; it should be a valid integer."
+    )
 
 
 def test_a_long_value_is_cut_short():
@@ -193,7 +263,9 @@ def test_a_section_is_frozen():
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=8) | st.integers(), inside, max_size=3),
+    lambda inside: (
+        st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=8) | st.integers(), inside, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -201,7 +273,9 @@ values = st.recursive(
 @modest
 @given(
     st.dictionaries(
-        st.sampled_from(["name", "inner", "check", "rows", "nme"]), values | st.dictionaries(st.sampled_from([*Inner.model_fields, "rte"]), values, max_size=3), max_size=4
+        st.sampled_from(["name", "inner", "check", "rows", "nme"]),
+        values | st.dictionaries(st.sampled_from([*Inner.model_fields, "rte"]), values, max_size=3),
+        max_size=4,
     )
 )
 def test_any_value_at_all_is_a_section_or_one_sentence_about_a_place_in_it(value):

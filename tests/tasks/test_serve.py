@@ -1,4 +1,6 @@
-"""What vLLM should be serving, who holds a port, and how agreement is counted; the real server is in tests/flows/test_serving.py."""
+"""What vLLM should be serving, who holds a port, and how agreement is counted; the real server is in
+tests/flows/test_serving.py.
+"""
 
 import socket
 import subprocess
@@ -19,7 +21,16 @@ SERVED = state.Served("3", "ab" * 32, ".anneal/serving/things-abab")
 
 
 def some_state(**changes: object) -> state.State:
-    return state.State(**{"weights": "w", "host": "127.0.0.1", "port": 8000, "options": state.options(Deploy()), "adapters": {"things": SERVED}, **changes})
+    return state.State(
+        **{
+            "weights": "w",
+            "host": "127.0.0.1",
+            "port": 8000,
+            "options": state.options(Deploy()),
+            "adapters": {"things": SERVED},
+            **changes,
+        }
+    )
 
 
 @pytest.fixture
@@ -42,7 +53,10 @@ def test_nothing_deployed_is_no_state(folder: Path) -> None:
     assert state.read_all() == {}
 
 
-@pytest.mark.parametrize("content", ["{}", '{"adapters": {}, "merged": {}, "colour": 1}', '{"adapters": {"a": {"x": 1}}, "merged": {}}', "{", "[]"])
+@pytest.mark.parametrize(
+    "content",
+    ["{}", '{"adapters": {}, "merged": {}, "colour": 1}', '{"adapters": {"a": {"x": 1}}, "merged": {}}', "{", "[]"],
+)
 def test_a_damaged_state_is_one_sentence(folder: Path, content: str) -> None:
     state.path("a").write_text(content)
     with pytest.raises(AnnealError, match=r"a\.json .*delete it"):
@@ -89,10 +103,17 @@ def test_a_taken_port_names_who_holds_it_and_the_setting(tmp_path: Path, monkeyp
 
 
 @pytest.mark.slow
-def test_what_a_killed_program_left_behind_ends_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_killed_program_left_behind_ends_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     here, elsewhere = str(supervisor.run_folder()), "/tmp/anneal-another"
-    kinds = {"left": (here, "mlflow"), "another program": (here, "prefect"), "another checkout": (elsewhere, "mlflow"), "a supervisor": (here, None)}
+    kinds = {
+        "left": (here, "mlflow"),
+        "another program": (here, "prefect"),
+        "another checkout": (elsewhere, "mlflow"),
+        "a supervisor": (here, None),
+    }
     sleepers = {
         kind: subprocess.Popen(
             [sys.executable, "-c", "print(flush=True); input()"],
@@ -108,7 +129,10 @@ def test_what_a_killed_program_left_behind_ends_and_nothing_else(tmp_path: Path,
         supervisor.end_left_behind("mlflow")
         assert {kind for kind, sleeper in sleepers.items() if sleeper.poll() is not None} == {"left"}
         supervisor.end_left_behind()
-        assert {kind for kind, sleeper in sleepers.items() if sleeper.poll() is None} == {"another checkout", "a supervisor"}
+        assert {kind for kind, sleeper in sleepers.items() if sleeper.poll() is None} == {
+            "another checkout",
+            "a supervisor",
+        }
     finally:
         for sleeper in sleepers.values():
             sleeper.kill()

@@ -25,15 +25,32 @@ def params() -> Params:
 
 
 def tickets() -> list[dict]:
-    return [json.loads(line) for line in (ROOT / "data/seed/support_tickets/tickets.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (ROOT / "data/seed/support_tickets/tickets.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def run(folder: Path, params: Params, rows: list[dict]) -> dict[str, object]:
     """The report of prepare, after validate, on `rows`."""
     dataset = params.datasets["support_tickets"]
     write_jsonl(folder / "raw/rows.jsonl", rows)
-    validate(dataset.validate_, folder / "raw", SUITES / "raw.json", folder / "validated", folder / "docs/raw", folder / "validate.json")
-    prepare(dataset.prepare, folder / "validated", SUITES / "prepared.json", folder / "prepared", folder / "docs/prepared", folder / "prepare.json")
+    validate(
+        dataset.validate_,
+        folder / "raw",
+        SUITES / "raw.json",
+        folder / "validated",
+        folder / "docs/raw",
+        folder / "validate.json",
+    )
+    prepare(
+        dataset.prepare,
+        folder / "validated",
+        SUITES / "prepared.json",
+        folder / "prepared",
+        folder / "docs/prepared",
+        folder / "prepare.json",
+    )
     return read_json(folder / "prepare.json")
 
 
@@ -46,10 +63,17 @@ def test_one_label_in_capitals_costs_one_row_and_the_longest_texts_that_are_allo
     assert (len(longest["subject"]), len(longest["body"])) == (200, 4000)
     report = run(tmp_path, params, rows)
     assert [(row["id"], row["reasons"]) for row in read_jsonl(tmp_path / "validated/quarantine.jsonl")] == [
-        (capital["id"], ["expect_column_values_to_be_in_set(category)", "expect_column_pair_values_to_be_in_set(category, intent)"]),
+        (
+            capital["id"],
+            ["expect_column_values_to_be_in_set(category)", "expect_column_pair_values_to_be_in_set(category, intent)"],
+        ),
         (blank["id"], ["expect_column_value_lengths_to_be_between(body)"]),
     ]
-    assert (report["rows"], report["dropped"], sum(report[name] for name in ("train", "validation", "test"))) == (766, 0, 766)
+    assert (report["rows"], report["dropped"], sum(report[name] for name in ("train", "validation", "test"))) == (
+        766,
+        0,
+        766,
+    )
 
 
 def test_the_split_of_the_shipped_tickets_is_the_one_that_all_figures_are_measured_on(params):

@@ -1,4 +1,6 @@
-"""At the edge of a stage a user's mistake or a machine's trouble is one line and an exit status; a bug of ours stays a traceback."""
+"""At the edge of a stage a user's mistake or a machine's trouble is one line and an exit status; a bug of ours stays
+a traceback.
+"""
 
 import errno
 import json
@@ -77,7 +79,10 @@ def test_ctrl_c_is_status_130_and_says_what_is_kept(capsys):
     [
         MemoryError(),
         OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000000 bytes."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+            "allocate 4000000000000000 bytes."
+        ),
     ],
 )
 def test_out_of_memory_says_which_keys_to_change(capsys, error):
@@ -94,7 +99,11 @@ def test_memory_that_the_machine_really_does_not_have_is_the_same_sentence(capsy
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_names_the_file_and_the_way_out(capsys, number):
     assert fails(OSError(number, "No space left on device", "models/weights")) == 1
-    assert last_line(capsys) == "no space left on the disk while writing models/weights: free some (`dvc gc -w` clears the cache) and run again."
+    assert (
+        last_line(capsys)
+        == "no space left on the disk while writing models/weights: free some (`dvc gc -w` clears the cache) and run "
+        "again."
+    )
 
 
 def test_a_full_disk_that_a_library_reports_in_words_is_a_sentence_too(capsys):
@@ -112,7 +121,15 @@ def test_a_disk_that_is_really_full_is_the_same_sentence(capsys):
     assert last_line(capsys).startswith("no space left on the disk")
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), RuntimeError("shapes differ"), PermissionError(errno.EACCES, "Permission denied"), KeyError("id")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError(),
+        RuntimeError("shapes differ"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        KeyError("id"),
+    ],
+)
 def test_an_unknown_exception_is_a_bug_and_is_raised(capsys, error):
     with pytest.raises(type(error)) as raised:
         fails(error)
@@ -183,9 +200,14 @@ def test_a_section_that_is_not_there_is_a_sentence_whatever_is_in_its_place(para
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 @pytest.mark.slow
 def test_a_stage_dies_with_the_program_that_started_it():
-    child = "import os, time; from tasks.stage import die_with_parent; die_with_parent(); print(os.getpid(), flush=True); time.sleep(60)"
+    child = (
+        "import os, time; from tasks.stage import die_with_parent; die_with_parent(); print(os.getpid(), "
+        "flush=True); time.sleep(60)"
+    )
     parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         started = int(process.stdout.readline())
         assert Path(f"/proc/{started}").exists()
         process.kill()

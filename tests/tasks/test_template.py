@@ -42,7 +42,10 @@ def test_local_names_are_no_columns() -> None:
     assert template.parts("{{ body | upper }}") is None
 
 
-@given(st.text(st.characters(blacklist_characters="\n", blacklist_categories=("Cs",))), st.text(st.characters(blacklist_categories=("Cs",))))
+@given(
+    st.text(st.characters(blacklist_characters="\n", blacklist_categories=("Cs",))),
+    st.text(st.characters(blacklist_categories=("Cs",))),
+)
 def test_what_a_template_made_is_read_back_or_not_at_all(subject: str, body: str) -> None:
     text = "Subject: {{ subject }}\n\n{{ body }}"
     columns = template.invert(template.render(text, {"subject": subject, "body": body}), text, ["subject"])
@@ -53,7 +56,9 @@ WORDS, VALUES = st.sampled_from(["", "a", "ab", "\n", "\nb", "aa"]), st.text("ab
 
 
 def every_way(text: str, words: list[str], lines: set[int], place: int = 0) -> list[tuple[str, ...]]:
-    """All values of the columns between `words` that make `text`, tried one by one; those at `lines` hold no line break where words with one follow."""
+    """All values of the columns between `words` that make `text`, tried one by one; those at `lines` hold no line
+    break where words with one follow.
+    """
     if not text.startswith(words[0]):
         return []
     rest = text[len(words[0]) :]

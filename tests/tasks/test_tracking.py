@@ -1,4 +1,6 @@
-"""A store that is down, of another version or of another folder says so in one sentence, in seconds and without its password."""
+"""A store that is down, of another version or of another folder says so in one sentence, in seconds and without its
+password.
+"""
 
 import http.server
 import socket
@@ -50,7 +52,12 @@ def closed() -> Iterator[str]:
     yield f"127.0.0.1:{port}"
 
 
-DOWN = {"nobody listens": closed, "it never answers": silent, "its proxy answers 502": lambda: server(502), "it is overloaded": lambda: server(503)}
+DOWN = {
+    "nobody listens": closed,
+    "it never answers": silent,
+    "its proxy answers 502": lambda: server(502),
+    "it is overloaded": lambda: server(503),
+}
 
 
 @pytest.mark.parametrize("trouble", DOWN)
@@ -65,7 +72,9 @@ def test_a_tracking_server_that_is_down_says_so_within_seconds_and_without_its_p
     assert "s3cret" not in str(raised.value) and raised.value.exit_status == 75
 
 
-@pytest.mark.parametrize("status, body, words", [(200, b"1.30.0", "is version 1.30.0"), (404, b"no such page", "cannot be used")])
+@pytest.mark.parametrize(
+    "status, body, words", [(200, b"1.30.0", "is version 1.30.0"), (404, b"no such page", "cannot be used")]
+)
 @pytest.mark.slow
 def test_a_server_that_is_not_this_mlflow_says_so(monkeypatch, status, body, words):
     with server(status, body) as place:
@@ -80,17 +89,23 @@ def test_a_store_of_another_version_says_so(store, monkeypatch, tmp_path):
 
     with sqlite3.connect(tmp_path / "mlflow" / "mlflow.db") as database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/../mlflow/mlflow.db")  # a path that no store is cached for
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/../mlflow/mlflow.db"
+    )  # a path that no store is cached for
     with pytest.raises(AnnealError, match="cannot be used .*start or upgrade it"):
         tracking.client()
 
 
-def test_a_store_that_was_copied_or_moved_with_its_checkout_does_not_write_into_the_old_one(store, monkeypatch, tmp_path):
+def test_a_store_that_was_copied_or_moved_with_its_checkout_does_not_write_into_the_old_one(
+    store, monkeypatch, tmp_path
+):
     """MLflow knows its files by absolute paths."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert tracking.client()
     monkeypatch.setattr(tracking, "ARTIFACTS", tmp_path / "moved" / "mlartifacts")
-    with pytest.raises(AnnealError, match="was made in another folder and keeps its files there .*move this checkout back"):
+    with pytest.raises(
+        AnnealError, match="was made in another folder and keeps its files there .*move this checkout back"
+    ):
         tracking.client()
 
 

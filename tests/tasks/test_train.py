@@ -22,7 +22,13 @@ def curve(report: Path) -> list[dict]:
 
 def test_a_run_writes_the_adapter_and_its_report_and_nothing_else_stays(trained):
     assert {file.name for file in trained.adapter.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
-    assert {file.name for file in trained.report.iterdir()} == {"metrics.json", "timing.json", "loss.csv", "lengths.csv", "xray.html"}
+    assert {file.name for file in trained.report.iterdir()} == {
+        "metrics.json",
+        "timing.json",
+        "loss.csv",
+        "lengths.csv",
+        "xray.html",
+    }
     assert [path.name for path in trained.checkpoints.iterdir() if path.is_dir()] == []
     metrics = read_json(trained.report / "metrics.json")
     assert metrics["steps"] == 128 * 8 / 8 and metrics["rows"] == 128 and metrics["rows_left_out"] == 0
@@ -35,7 +41,8 @@ def test_tokens_are_counted_without_padding(trained, tokenizer, prepared):
     from tasks.chat import encode
 
     rows = [encode(tokenizer, row) for row in read_jsonl(prepared / "train.jsonl")]
-    # The shared prefix counts in each row, so that tokens a second can be compared with trainers that read it each time.
+    # The shared prefix counts in each row, so that tokens a second can be compared with trainers that read it each
+    # time.
     assert read_json(trained.report / "metrics.json")["tokens"] == 8 * sum(len(row["input_ids"]) for row in rows)
 
 
@@ -45,7 +52,10 @@ def test_the_xray_marks_the_answer_and_only_the_answer(trained, prepared):
     on = first[first.index('<span class="on">') :]
     assert '<span class="off">' not in on and on.endswith('<span class="on">&lt;|im_end|&gt;</span>')
     answer = read_jsonl(prepared / "train.jsonl")[0]["answer"]
-    assert "".join(part.split("<")[0] for part in on.split('<span class="on">')).replace("&quot;", '"') == answer + "&lt;|im_end|&gt;"
+    assert (
+        "".join(part.split("<")[0] for part in on.split('<span class="on">')).replace("&quot;", '"')
+        == answer + "&lt;|im_end|&gt;"
+    )
 
 
 def test_two_runs_give_the_same_bytes(trained, base, prepared, tmp_path):
@@ -101,11 +111,22 @@ def test_a_template_that_does_not_fit_stops_the_run_before_any_step(base, few, t
 def test_it_stops_early_and_keeps_the_best_checkpoint(base, few, tokenizer, tmp_path):
     from tasks.answers import answer, perplexity
 
-    made = run(tmp_path, base, few, num_train_epochs=20, learning_rate=0.3, early_stopping_patience=1, eval_steps=0.1, warmup_ratio=0.3)
+    made = run(
+        tmp_path,
+        base,
+        few,
+        num_train_epochs=20,
+        learning_rate=0.3,
+        early_stopping_patience=1,
+        eval_steps=0.1,
+        warmup_ratio=0.3,
+    )
     points = [(float(point["eval_loss"]), int(point["step"])) for point in curve(made.report) if point["eval_loss"]]
     metrics = read_json(made.report / "metrics.json")
     assert metrics["steps"] < 40 and points[-1][0] > points[-2][0], "it went on although the validation loss had risen"
-    assert (metrics["eval_loss"], metrics["best_step"]) == pytest.approx(min(points)) and metrics["best_step"] < metrics["steps"]
+    assert (metrics["eval_loss"], metrics["best_step"]) == pytest.approx(min(points)) and metrics[
+        "best_step"
+    ] < metrics["steps"]
     kept = answer(base, made.adapter, read_jsonl(few / "validation.jsonl"), 4, 1, "kept").predictions
     assert math.log(perplexity(kept)) == pytest.approx(metrics["eval_loss"], rel=0.02)
 
@@ -119,7 +140,10 @@ def test_mlflow_has_the_runs_params_its_curves_and_the_hash_of_its_adapter(store
     assert found.data.tags["adapter_sha256"] == sha256(made.adapter / "adapter_model.safetensors")
     assert found.data.params["learning_rate"] == "0.01" and found.data.params.keys() == Train.model_fields.keys()
     sent = {point.step: point.value for point in store.get_metric_history(found.info.run_id, "eval_loss")}
-    assert sent == {int(point["step"]): float(point["eval_loss"]) for point in curve(made.report) if point["eval_loss"]} and len(sent) == 2
+    assert (
+        sent == {int(point["step"]): float(point["eval_loss"]) for point in curve(made.report) if point["eval_loss"]}
+        and len(sent) == 2
+    )
     assert found.data.metrics["final_eval_loss"] == read_json(made.report / "metrics.json")["eval_loss"]
 
 
@@ -139,5 +163,9 @@ def test_a_store_that_fails_at_the_end_costs_no_adapter(store, base, few, tmp_pa
 def test_a_layer_that_the_base_lacks_is_refused_where_no_check_could_see_the_base(base, targets):
     from tasks.train.fit import make_model
 
-    with pytest.raises(ParamsError, match=r"^params\.yaml: train\.target_modules names `qproj`, which is not a linear layer .* did you mean `q_proj`\?$"):
+    with pytest.raises(
+        ParamsError,
+        match=r"^params\.yaml: train\.target_modules names `qproj`, which is not a linear layer .* did you mean "
+        r"`q_proj`\?$",
+    ):
         make_model(Train(target_modules=targets), base)

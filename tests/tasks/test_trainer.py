@@ -19,8 +19,13 @@ LONG = "and this answer is much longer than the others are "
 @pytest.fixture
 def trainer(base, tokenizer, tmp_path) -> Any:
     """A PrefixTrainer in fp32 over rows of different lengths, whose adapters are not zero."""
-    rows = [encode(tokenizer, {**row, "answer": row["answer"] + LONG * (i % 3)}) for i, row in enumerate(tiny.prepared_rows(0, 8))]
-    made, _ = make_trainer(Train(**{**tiny.TRAIN, "bf16": False}), base, tokenizer, {"train": rows, "validation": rows}, tmp_path)
+    rows = [
+        encode(tokenizer, {**row, "answer": row["answer"] + LONG * (i % 3)})
+        for i, row in enumerate(tiny.prepared_rows(0, 8))
+    ]
+    made, _ = make_trainer(
+        Train(**{**tiny.TRAIN, "bf16": False}), base, tokenizer, {"train": rows, "validation": rows}, tmp_path
+    )
     torch.manual_seed(0)
     for name, weight in made.model.named_parameters():
         if "lora_B" in name:
@@ -28,14 +33,18 @@ def trainer(base, tokenizer, tmp_path) -> Any:
     return made
 
 
-def outcome(trainer: Any, rows: list[dict], prefix: list[int], num_items: int | None = None, **changes: Any) -> tuple[float, torch.Tensor]:
+def outcome(
+    trainer: Any, rows: list[dict], prefix: list[int], num_items: int | None = None, **changes: Any
+) -> tuple[float, torch.Tensor]:
     """(loss, all LoRA gradients in a row) of `rows` with `prefix` left out of them."""
     trainer.prefix = prefix
     trainer.model.zero_grad()
     batch = collate(rows, trainer.processing_class.pad_token_id if trainer.processing_class else 2, len(prefix))
     loss = trainer.compute_loss(trainer.model, {**batch, **changes}, num_items_in_batch=num_items)
     loss.backward()
-    return loss.item(), torch.cat([weight.grad.flatten() for weight in trainer.model.parameters() if weight.requires_grad])
+    return loss.item(), torch.cat(
+        [weight.grad.flatten() for weight in trainer.model.parameters() if weight.requires_grad]
+    )
 
 
 def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -58,7 +67,10 @@ def test_whole_rows_give_the_mean_over_answer_tokens_that_a_plain_forward_pass_g
     with torch.no_grad():
         for row in rows:
             logits = trainer.model(input_ids=torch.tensor([row["input_ids"]])).logits[0].log_softmax(-1)
-            nll += [-logits[place - 1, row["input_ids"][place]].item() for place in range(row["prompt_length"], len(row["input_ids"]))]
+            nll += [
+                -logits[place - 1, row["input_ids"][place]].item()
+                for place in range(row["prompt_length"], len(row["input_ids"]))
+            ]
     assert outcome(trainer, rows, [])[0] == pytest.approx(sum(nll) / len(nll), rel=1e-5)
 
 
@@ -94,5 +106,9 @@ def test_the_order_follows_from_seed_and_epoch_and_keeps_like_lengths_together()
     assert sorted(first) == list(range(64)) and list(order) == first == list(EpochOrder(4, rows, seed=7))
     order.set_epoch(1)
     assert list(order) != first and list(EpochOrder(4, rows, seed=8)) != first
-    spread = [max(lengths) - min(lengths) for i in range(0, 64, 4) if (lengths := [len(rows[j]["input_ids"]) for j in first[i : i + 4]])]
+    spread = [
+        max(lengths) - min(lengths)
+        for i in range(0, 64, 4)
+        if (lengths := [len(rows[j]["input_ids"]) for j in first[i : i + 4]])
+    ]
     assert sum(spread) / len(spread) < 20  # of 64; in a random order the mean is about 38

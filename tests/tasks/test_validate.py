@@ -1,4 +1,6 @@
-"""Rows that break a row rule are set aside with the reason, a table rule or too many of them stop the run, and no rule is passed over in silence."""
+"""Rows that break a row rule are set aside with the reason, a table rule or too many of them stop the run, and no
+rule is passed over in silence.
+"""
 
 import json
 from pathlib import Path
@@ -15,14 +17,23 @@ from tasks.validate import Validate, separate, validate
 modest = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 LENGTH = {"type": "expect_column_value_lengths_to_be_between", "kwargs": {"column": "body", "min_value": 5}}
-CLASSES = {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "category", "value_set": ["billing", "refund"]}}
-PAIRS = {"type": "expect_column_pair_values_to_be_in_set", "kwargs": {"column_A": "category", "column_B": "body", "value_pairs_set": [["billing", "row 000, long enough"]]}}
+CLASSES = {
+    "type": "expect_column_values_to_be_in_set",
+    "kwargs": {"column": "category", "value_set": ["billing", "refund"]},
+}
+PAIRS = {
+    "type": "expect_column_pair_values_to_be_in_set",
+    "kwargs": {"column_A": "category", "column_B": "body", "value_pairs_set": [["billing", "row 000, long enough"]]},
+}
 ENOUGH = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 100}}
 MANY = {"type": "expect_column_unique_value_count_to_be_between", "kwargs": {"column": "category", "min_value": 3}}
 
 
 def good(count: int) -> list[dict]:
-    return [{"id": f"r{number}", "category": ("billing", "refund")[number % 2], "body": f"row {number:03}, long enough"} for number in range(count)]
+    return [
+        {"id": f"r{number}", "category": ("billing", "refund")[number % 2], "body": f"row {number:03}, long enough"}
+        for number in range(count)
+    ]
 
 
 class Run:
@@ -34,7 +45,14 @@ class Run:
         write_json(folder / "suite.json", {"expectations": expectations})
         self.error = None
         try:
-            validate(Validate(max_quarantined_share=share), folder / "raw", folder / "suite.json", folder / "out", folder / "docs", folder / "report.json")
+            validate(
+                Validate(max_quarantined_share=share),
+                folder / "raw",
+                folder / "suite.json",
+                folder / "out",
+                folder / "docs",
+                folder / "report.json",
+            )
         except AnnealError as error:
             self.error = str(error)
 
@@ -49,7 +67,12 @@ def some_bad(tmp_path_factory) -> tuple[list[dict], Run]:
     rows[7] |= {"body": "no"}
     rows[11] |= {"category": "gossip", "body": "eh"}
     rows[20] |= {"category": "weather"}
-    return rows, Run(tmp_path_factory.mktemp("some"), rows, [LENGTH, {**CLASSES, "kwargs": {**CLASSES["kwargs"], "mostly": 0.5}}], share=0.1)
+    return rows, Run(
+        tmp_path_factory.mktemp("some"),
+        rows,
+        [LENGTH, {**CLASSES, "kwargs": {**CLASSES["kwargs"], "mostly": 0.5}}],
+        share=0.1,
+    )
 
 
 def test_rows_in_are_rows_kept_plus_rows_quarantined(some_bad):
@@ -57,11 +80,21 @@ def test_rows_in_are_rows_kept_plus_rows_quarantined(some_bad):
     assert run.error is None
     kept, quarantined = (read_jsonl(run.folder / "out" / f"{name}.jsonl") for name in ("rows", "quarantine"))
     assert kept == [row for index, row in enumerate(rows) if index not in (7, 11, 20)]
-    assert [{key: row[key] for key in ("id", "category", "body")} for row in quarantined] == [rows[7], rows[11], rows[20]]
+    assert [{key: row[key] for key in ("id", "category", "body")} for row in quarantined] == [
+        rows[7],
+        rows[11],
+        rows[20],
+    ]
     assert read_json(run.folder / "report.json") == {
-        "rows": 40, "kept": 37, "quarantined": 3, "quarantined_share": 3 / 40,
-        "broken_rules": ["expect_column_value_lengths_to_be_between(body)", "expect_column_values_to_be_in_set(category)"],
-    }  # fmt: skip
+        "rows": 40,
+        "kept": 37,
+        "quarantined": 3,
+        "quarantined_share": 3 / 40,
+        "broken_rules": [
+            "expect_column_value_lengths_to_be_between(body)",
+            "expect_column_values_to_be_in_set(category)",
+        ],
+    }
 
 
 def test_a_quarantined_row_says_every_rule_that_it_broke(some_bad):
@@ -74,7 +107,9 @@ def test_data_docs_can_be_opened(some_bad):
     docs = some_bad[1].folder / "docs"
     assert "<html" in (docs / "index.html").read_text(encoding="utf-8")
     assert any(
-        "expect_column_value_lengths_to_be_between" in page.read_text(encoding="utf-8") or "body" in page.read_text(encoding="utf-8") for page in docs.glob("validations/**/*.html")
+        "expect_column_value_lengths_to_be_between" in page.read_text(encoding="utf-8")
+        or "body" in page.read_text(encoding="utf-8")
+        for page in docs.glob("validations/**/*.html")
     )
     assert some_bad[1].written() == {"out", "docs", "report.json"}
 
@@ -93,7 +128,10 @@ def test_too_many_bad_rows_stop_with_expectation_column_share_and_three_examples
         rows[index] |= {"body": f"b{index}"}
     run = Run(tmp_path, rows, [LENGTH, CLASSES], share=0.19)
     assert "20.0% of 20 rows break row rules (validate.max_quarantined_share allows 19.0%)" in run.error
-    assert 'expect_column_value_lengths_to_be_between(body), 20.0%, for example r3: ["b3"]; r5: ["b5"]; r8: ["b8"]; see ' in run.error
+    assert (
+        'expect_column_value_lengths_to_be_between(body), 20.0%, for example r3: ["b3"]; r5: ["b5"]; r8: ["b8"]; see '
+        in run.error
+    )
     assert "r13" not in run.error and len(run.error.splitlines()) == 1
     assert f"{tmp_path / 'docs' / 'index.html'}" in run.error
     assert run.written() == {"docs"} and (tmp_path / "docs" / "index.html").exists()
@@ -107,24 +145,38 @@ def test_as_many_bad_rows_as_allowed_are_allowed(tmp_path):
 
 def test_a_table_rule_that_does_not_hold_stops_however_much_may_be_set_aside(tmp_path):
     run = Run(tmp_path, good(20), [LENGTH, ENOUGH], share=1.0)
-    assert run.error.startswith("table rule expect_table_row_count_to_be_between(table) does not hold for 20 rows: observed 20; see ")
+    assert run.error.startswith(
+        "table rule expect_table_row_count_to_be_between(table) does not hold for 20 rows: observed 20; see "
+    )
     assert run.written() == {"docs"} and len(run.error.splitlines()) == 1
 
 
 def test_a_rule_over_a_whole_column_stops_too(tmp_path):
     assert Run(tmp_path, good(20), [MANY], share=1.0).error.startswith(
-        "table rule expect_column_unique_value_count_to_be_between(category) does not hold for 20 rows: observed 2; see "
+        "table rule expect_column_unique_value_count_to_be_between(category) does not hold for 20 rows: observed 2; "
+        "see "
     )
 
 
 def test_a_row_rule_that_names_no_row_stops_and_is_not_passed_over(tmp_path):
-    run = Run(tmp_path, good(5), [{"type": "expect_column_values_to_be_of_type", "kwargs": {"column": "body", "type_": "int64"}}], share=1.0)
-    assert run.error.startswith("table rule expect_column_values_to_be_of_type(body) does not hold for 5 rows: observed 'str'")
+    run = Run(
+        tmp_path,
+        good(5),
+        [{"type": "expect_column_values_to_be_of_type", "kwargs": {"column": "body", "type_": "int64"}}],
+        share=1.0,
+    )
+    assert run.error.startswith(
+        "table rule expect_column_values_to_be_of_type(body) does not hold for 5 rows: observed 'str'"
+    )
 
 
 EVEN = {
     "type": "expect_column_kl_divergence_to_be_less_than",
-    "kwargs": {"column": "category", "partition_object": {"values": ["billing", "refund"], "weights": [0.5, 0.5]}, "threshold": 0.05},
+    "kwargs": {
+        "column": "category",
+        "partition_object": {"values": ["billing", "refund"], "weights": [0.5, 0.5]},
+        "threshold": 0.05,
+    },
 }
 
 
@@ -144,18 +196,25 @@ def test_a_table_rule_that_does_not_hold_for_the_rows_that_are_left_names_no_inn
     rows = [{**row, "category": "billing"} for row in good(200)]
     rows[8] |= {"category": "BILLING"}
     error = Run(tmp_path, rows, [CLASSES, EVEN]).error
-    assert error.startswith("table rule expect_column_kl_divergence_to_be_less_than(category) does not hold for 199 rows, without the 1 that are set aside: observed ")
+    assert error.startswith(
+        "table rule expect_column_kl_divergence_to_be_less_than(category) does not hold for 199 rows, without the 1 "
+        "that are set aside: observed "
+    )
     assert "r0" not in error
 
 
 def test_a_table_rule_that_only_the_rows_that_are_left_break_stops(tmp_path):
     rows = good(20)
     rows[3] |= {"category": "gossip"}
-    assert Run(tmp_path, rows, [CLASSES, MANY], share=0.1).error.startswith("table rule expect_column_unique_value_count_to_be_between(category) does not hold for 19 rows")
+    assert Run(tmp_path, rows, [CLASSES, MANY], share=0.1).error.startswith(
+        "table rule expect_column_unique_value_count_to_be_between(category) does not hold for 19 rows"
+    )
 
 
 def test_rows_that_are_all_set_aside_stop(tmp_path):
-    assert Run(tmp_path, [{**row, "category": "gossip"} for row in good(5)], [CLASSES, EVEN], share=1.0).error.startswith("100.0% of 5 rows break row rules")
+    assert Run(
+        tmp_path, [{**row, "category": "gossip"} for row in good(5)], [CLASSES, EVEN], share=1.0
+    ).error.startswith("100.0% of 5 rows break row rules")
 
 
 def test_rules_judge_the_clean_text(tmp_path):
@@ -169,7 +228,9 @@ def test_rules_judge_the_clean_text(tmp_path):
 def test_a_rule_over_two_columns_sets_rows_aside(tmp_path):
     run = Run(tmp_path, good(4), [PAIRS], share=0.75)
     assert run.error is None
-    assert [row["reasons"] for row in read_jsonl(tmp_path / "out" / "quarantine.jsonl")] == [["expect_column_pair_values_to_be_in_set(category, body)"]] * 3
+    assert [row["reasons"] for row in read_jsonl(tmp_path / "out" / "quarantine.jsonl")] == [
+        ["expect_column_pair_values_to_be_in_set(category, body)"]
+    ] * 3
 
 
 def unusable(tmp_path: Path, content: str) -> str:
@@ -187,22 +248,45 @@ def unusable(tmp_path: Path, content: str) -> str:
         (
             "expect_column_values_to_be_in_sett",
             {"column": "body", "value_set": []},
-            ": `expect_column_values_to_be_in_sett` is not a known expectation; did you mean `expect_column_values_to_be_in_set`?",
+            ": `expect_column_values_to_be_in_sett` is not a known expectation; did you mean "
+            "`expect_column_values_to_be_in_set`?",
         ),
         (
             "expect_column_values_to_be_in_set",
             {"column": "intent", "value_set": []},
             ": expect_column_values_to_be_in_set names the column `intent`; the rows have: id, category, body.",
         ),
-        ("expect_column_pair_values_to_be_equal", {"column_A": "body", "column_B": "text"}, ": expect_column_pair_values_to_be_equal names the column `text`;"),
-        ("expect_compound_columns_to_be_unique", {"column_list": ["body", "text"]}, ": expect_compound_columns_to_be_unique names the column `text`;"),
-        ("expect_table_row_count_to_be_between", {"min_valu": 3}, " is not a usable suite: 1 validation error for ExpectTableRowCountToBeBetween min_valu"),
-        ("expect_column_values_to_match_regex", {"column": "body", "regex": "("}, ": expect_column_values_to_match_regex could not be computed: Invalid regular expression"),
-        ("expect_column_mean_to_be_between", {"column": "body", "min_value": 1}, ": expect_column_mean_to_be_between could not be computed: "),
+        (
+            "expect_column_pair_values_to_be_equal",
+            {"column_A": "body", "column_B": "text"},
+            ": expect_column_pair_values_to_be_equal names the column `text`;",
+        ),
+        (
+            "expect_compound_columns_to_be_unique",
+            {"column_list": ["body", "text"]},
+            ": expect_compound_columns_to_be_unique names the column `text`;",
+        ),
+        (
+            "expect_table_row_count_to_be_between",
+            {"min_valu": 3},
+            " is not a usable suite: 1 validation error for ExpectTableRowCountToBeBetween min_valu",
+        ),
+        (
+            "expect_column_values_to_match_regex",
+            {"column": "body", "regex": "("},
+            ": expect_column_values_to_match_regex could not be computed: Invalid regular expression",
+        ),
+        (
+            "expect_column_mean_to_be_between",
+            {"column": "body", "min_value": 1},
+            ": expect_column_mean_to_be_between could not be computed: ",
+        ),
     ],
 )
 def test_a_rule_that_cannot_be_looked_at_is_one_sentence_and_never_a_rule_that_holds(tmp_path, kind, kwargs, words):
-    assert unusable(tmp_path, json.dumps({"expectations": [CLASSES, {"type": kind, "kwargs": kwargs}]})).startswith(words)
+    assert unusable(tmp_path, json.dumps({"expectations": [CLASSES, {"type": kind, "kwargs": kwargs}]})).startswith(
+        words
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,7 +295,10 @@ def test_a_rule_that_cannot_be_looked_at_is_one_sentence_and_never_a_rule_that_h
         ("{", " is not valid JSON"),
         ("[]", " is not a usable suite: it should hold a list `expectations`."),
         ('{"expectation": []}', " is not a usable suite: it should hold a list `expectations`."),
-        ('{"expectations": [{"type": "expect_column_to_exist"}]}', " is not a usable suite: expectation 1 should have a `type` (text) and `kwargs`"),
+        (
+            '{"expectations": [{"type": "expect_column_to_exist"}]}',
+            " is not a usable suite: expectation 1 should have a `type` (text) and `kwargs`",
+        ),
         ('{"expectations": [{"kwargs": {}}]}', " is not a usable suite: expectation 1 should have a `type`"),
         ('{"expectations": ["expect_column_to_exist"]}', " is not a usable suite: expectation 1 should have a `type`"),
     ],
@@ -228,7 +315,17 @@ def test_a_missing_suite_is_one_sentence_that_says_what_to_write(tmp_path):
 
 def test_rules_that_all_hold_leave_nothing_broken(tmp_path):
     write_json(
-        tmp_path / "suite.json", {"expectations": [LENGTH, CLASSES, {"type": "expect_table_columns_to_match_ordered_list", "kwargs": {"column_list": ["id", "category", "body"]}}]}
+        tmp_path / "suite.json",
+        {
+            "expectations": [
+                LENGTH,
+                CLASSES,
+                {
+                    "type": "expect_table_columns_to_match_ordered_list",
+                    "kwargs": {"column_list": ["id", "category", "body"]},
+                },
+            ]
+        },
     )
     assert check(good(3), tmp_path / "suite.json", tmp_path / "docs", "raw") == []
 
@@ -238,7 +335,10 @@ def test_rules_that_all_hold_leave_nothing_broken(tmp_path):
 def test_every_row_is_kept_or_set_aside_with_all_its_reasons(count, data):
     rows = good(count)
     places = st.lists(st.integers(0, count - 1), unique=True).map(sorted).map(tuple) if count else st.just(())
-    broken = [Broken(f"rule{number}", "body", found, None, True) for number, found in enumerate(data.draw(st.lists(places, max_size=4)))]
+    broken = [
+        Broken(f"rule{number}", "body", found, None, True)
+        for number, found in enumerate(data.draw(st.lists(places, max_size=4)))
+    ]
     kept, quarantined = separate(rows, broken)
     assert len(kept) + len(quarantined) == len(rows)
     bad = {row["id"]: row["reasons"] for row in quarantined}

@@ -1,4 +1,6 @@
-"""The table of measures: which there are of the answers of a model, by name. A new measure is a file, a row here and a test."""
+"""The table of measures: which there are of the answers of a model, by name. A new measure is a file, a row here and
+a test.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
@@ -33,7 +35,12 @@ TABLE = (
 
 def of(params: Evaluate, form: AnswerFormat) -> dict[str, Measure]:
     """The measures of a model whose answers are of `form`, by name, in the order in which they are shown."""
-    columns = {"answer": [""], "whole": [] if params.labels else [""], "label": params.labels, "text": texts(params, form)}
+    columns = {
+        "answer": [""],
+        "whole": [] if params.labels else [""],
+        "label": params.labels,
+        "text": texts(params, form),
+    }
     every = [row.measure(column) for row in TABLE for column in columns[row.of]]
     return {measure.name: measure for measure in every}
 

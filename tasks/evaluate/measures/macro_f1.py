@@ -29,5 +29,8 @@ def of_classes(rows: Rows) -> float:
 
 def _classes(rows: Sequence[Prediction], label: str) -> Rows:
     number = {name: i for i, name in enumerate(sorted({clean(row.right[label]) for row in rows}))}
-    pairs = [(number[clean(row.right[label])], number.get(clean((row.answer or {}).get(label, "")), NO_CLASS)) for row in rows]
+    pairs = [
+        (number[clean(row.right[label])], number.get(clean((row.answer or {}).get(label, "")), NO_CLASS))
+        for row in rows
+    ]
     return np.array(pairs, float)

@@ -13,7 +13,9 @@ from tasks.evaluate.predictions import Prediction
 Rows: TypeAlias = NDArray[np.float64]  # (rows,), or (rows, parts) where `value` is not the mean of one number a row
 Kind = Literal["share", "score", "ratio"]
 
-REFUSED = re.compile(r"[^\w.-]+")  # MLflow takes letters, digits and _-./: and blanks; a / would be a folder of the plots
+REFUSED = re.compile(
+    r"[^\w.-]+"
+)  # MLflow takes letters, digits and _-./: and blanks; a / would be a folder of the plots
 
 
 @dataclass(frozen=True)
@@ -39,5 +41,7 @@ def named(column: str, measure: str) -> str:
 
 
 def slug(column: str) -> str:
-    """`column` with every run of other characters than letters, digits, `_`, `-` and `.` as one `_`; empty when nothing is left."""
+    """`column` with every run of other characters than letters, digits, `_`, `-` and `.` as one `_`; empty when
+    nothing is left.
+    """
     return REFUSED.sub("_", column).strip("_.")

@@ -11,7 +11,15 @@ MOST = 700.0  # nats: exp of more is no number that JSON can write
 
 def perplexity(_: str) -> Measure:
     """exp of the mean negative log-likelihood a token; a row's parts are its nats and its tokens."""
-    return Measure("perplexity", "choices a token", False, "ratio", lambda rows: np.array([(row.nll, row.tokens) for row in rows], float), of_sums, (1.0, math.inf))
+    return Measure(
+        "perplexity",
+        "choices a token",
+        False,
+        "ratio",
+        lambda rows: np.array([(row.nll, row.tokens) for row in rows], float),
+        of_sums,
+        (1.0, math.inf),
+    )
 
 
 def of_sums(rows: Rows) -> float:

@@ -43,7 +43,9 @@ def score(said: str, right: str) -> float:
 
 
 def tokens(text: str) -> list[str]:
-    """Words of letters, marks and digits without regard to case; characters of scripts without blanks; emoji. Punctuation is left out."""
+    """Words of letters, marks and digits without regard to case; characters of scripts without blanks; emoji.
+    Punctuation is left out.
+    """
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
     return [match.group() for match in _pattern().finditer(folded)]
 

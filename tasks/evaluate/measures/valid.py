@@ -7,4 +7,6 @@ from tasks.evaluate.measures.measure import Measure
 
 def valid(_: str) -> Measure:
     """The share of the answers that are of the format, with labels of known classes."""
-    return Measure("valid", "share of rows", True, "share", lambda rows: np.array([row.is_valid for row in rows], float))
+    return Measure(
+        "valid", "share of rows", True, "share", lambda rows: np.array([row.is_valid for row in rows], float)
+    )

@@ -1,4 +1,6 @@
-"""Curves over time from the log of requests, aggregated in SQL: what is fetched grows with the chart, not with the traffic."""
+"""Curves over time from the log of requests, aggregated in SQL: what is fetched grows with the chart, not with the
+traffic.
+"""
 
 import math
 from collections import defaultdict
@@ -36,15 +38,20 @@ class Window:
     fresh: float  # seconds that its curves may be old: nobody sees a 30-day curve move in two minutes
 
 
-WINDOWS = {window.name: window for window in (Window("1h", 3600, 60, 4), Window("24h", 86_400, 900, 20), Window("30d", 30 * 86_400, 21_600, 120))}
+WINDOWS = {
+    window.name: window
+    for window in (Window("1h", 3600, 60, 4), Window("24h", 86_400, 900, 20), Window("30d", 30 * 86_400, 21_600, 120))
+}
 
 
 def traffic(connection: Connection, since: float, bucket: int) -> dict[str, dict[str, list[dict]]]:
-    """{task: {version: points}}, a point {at, requests, copies, failed, busy, p50, p95, asked, valid} a bucket with requests.
+    """{task: {version: points}}, a point {at, requests, copies, failed, busy, p50, p95, asked, valid} a bucket with
+    requests.
 
     `copies` are the answers to shadow copies among `requests`; `failed` those with a status of 500 or more
     or a stream that broke, `busy` those refused
-    with 429; `valid` of the `asked` whose answer could be checked were what the task's answers must be. Seconds are interpolated in bins.
+    with 429; `valid` of the `asked` whose answer could be checked were what the task's answers must be. Seconds are
+    interpolated in bins.
     """
     when, bin_ = _bucket(requests.c.at, bucket), latency_bin(requests.c.latency)
     counted = [
@@ -64,7 +71,9 @@ def traffic(connection: Connection, since: float, bucket: int) -> dict[str, dict
     for (task, version, number), group in sorted(rows.items()):
         sums = {column.name: int(sum(getattr(row, column.name) for row in group)) for column in counted}
         bins = {row.bin: row.requests for row in group if row.bin is not None}
-        found[task][version].append({"at": number * bucket, **sums, "p50": quantile(bins, 0.5), "p95": quantile(bins, 0.95), "bins": bins})
+        found[task][version].append(
+            {"at": number * bucket, **sums, "p50": quantile(bins, 0.5), "p95": quantile(bins, 0.95), "bins": bins}
+        )
     return found
 
 
@@ -96,8 +105,9 @@ def totals(points: Iterable[dict]) -> dict:
 def agreement(connection: Connection, since: float, bucket: int, of: Of) -> dict[str, dict[str, list[dict]]]:
     """{task: {version: points}}, a point {at, judged, agreed} a bucket of requests that people said something about.
 
-    The newest word on a request counts. A correction agrees when it says what the answer said, in the task's labels where it has some,
-    by the contract `of` the version that answered; without one nobody knows, and the request is not counted.
+    The newest word on a request counts. A correction agrees when it says what the answer said, in the task's labels
+    where it has some, by the contract `of` the version that answered; without one nobody knows, and the request is not
+    counted.
     """
     newest = (
         select(func.max(feedback.c.id).label("id"))
@@ -107,11 +117,24 @@ def agreement(connection: Connection, since: float, bucket: int, of: Of) -> dict
         .limit(MOST_FEEDBACK)
         .subquery()
     )
-    columns = [requests.c.task, requests.c.version, _bucket(requests.c.at, bucket).label("bucket"), requests.c.output, feedback.c.thumb, feedback.c.correction]
-    query = select(*columns).join_from(newest, feedback, newest.c.id == feedback.c.id).join(requests, requests.c.id == feedback.c.request_id)
+    columns = [
+        requests.c.task,
+        requests.c.version,
+        _bucket(requests.c.at, bucket).label("bucket"),
+        requests.c.output,
+        feedback.c.thumb,
+        feedback.c.correction,
+    ]
+    query = (
+        select(*columns)
+        .join_from(newest, feedback, newest.c.id == feedback.c.id)
+        .join(requests, requests.c.id == feedback.c.request_id)
+    )
     counts: dict[tuple, list[int]] = defaultdict(lambda: [0, 0])
     for row in connection.execute(query.where(requests.c.task.is_not(None), requests.c.at >= since)):
-        agreed = row.thumb == 1 if row.correction is None else agrees(row.output, row.correction, of(row.task, row.version))
+        agreed = (
+            row.thumb == 1 if row.correction is None else agrees(row.output, row.correction, of(row.task, row.version))
+        )
         if agreed is None:
             continue
         counts[row.task, row.version or "", row.bucket][0] += 1
@@ -123,12 +146,16 @@ def agreement(connection: Connection, since: float, bucket: int, of: Of) -> dict
 
 
 def agrees(output: str | None, correction: dict[str, str], contract: Contract | None) -> bool | None:
-    """Whether `output` says what a person's `correction` says, in the labels or in all of it; None when that cannot be told."""
+    """Whether `output` says what a person's `correction` says, in the labels or in all of it; None when that cannot
+    be told.
+    """
     return contract.agrees(output, correction, [*contract.classes]) if contract else None
 
 
 def evidence(connection: Connection, task: str, since: float, bucket: int) -> list[dict]:
-    """The checks of `task`, {at, evidence, threshold, alarm, version} each: the newest of a bucket, an alarm of any check in it."""
+    """The checks of `task`, {at, evidence, threshold, alarm, version} each: the newest of a bucket, an alarm of any
+    check in it.
+    """
     when = _bucket(checks.c.at, bucket)
     newest = (
         select(func.max(checks.c.id).label("id"), func.max(case((checks.c.alarm, 1), else_=0)).label("alarm"))
@@ -139,18 +166,28 @@ def evidence(connection: Connection, task: str, since: float, bucket: int) -> li
     columns = [checks.c.at, checks.c.version, checks.c.evidence, checks.c.figures, newest.c.alarm]
     query = select(*columns).join_from(newest, checks, newest.c.id == checks.c.id).order_by(checks.c.at)
     return [
-        {"at": row.at, "version": row.version, "evidence": finite(row.evidence), "threshold": finite(row.figures).get("threshold"), "alarm": bool(row.alarm)}
+        {
+            "at": row.at,
+            "version": row.version,
+            "evidence": finite(row.evidence),
+            "threshold": finite(row.figures).get("threshold"),
+            "alarm": bool(row.alarm),
+        }
         for row in connection.execute(query)
     ]
 
 
 def finite(values: dict | None) -> dict[str, float]:
     """The numbers of `values` that JSON can say."""
-    return {name: value for name, value in (values or {}).items() if isinstance(value, int | float) and math.isfinite(value)}
+    return {
+        name: value for name, value in (values or {}).items() if isinstance(value, int | float) and math.isfinite(value)
+    }
 
 
 def latency_bin(seconds: ColumnElement) -> ColumnElement:
-    """The number of the bin that `seconds` fall into: from 50 ms on a bin is at most a tenth as wide as where it begins. There are 111."""
+    """The number of the bin that `seconds` fall into: from 50 ms on a bin is at most a tenth as wide as where it
+    begins. There are 111.
+    """
     ms = cast(seconds * 1000, BigInteger)
     branches, first, low = [(seconds.is_(None), None)], 0, 0
     for bound, width in LATENCY_STEPS:
@@ -181,7 +218,9 @@ def quantile(bins: dict[int, int], share: float) -> float | None:
 
 
 def _bucket(at: ColumnElement, seconds: int) -> ColumnElement:
-    """The number of the bucket of time: whole seconds first, since the integer division of SQLite and of PostgreSQL are the same."""
+    """The number of the bucket of time: whole seconds first, since the integer division of SQLite and of PostgreSQL
+    are the same.
+    """
     return cast(at, BigInteger) // seconds
 
 

@@ -1,4 +1,6 @@
-"""What the page shows, as plain values: the routing table, the curves, the last checks, decisions and retrainings. No texts of requests, no keys."""
+"""What the page shows, as plain values: the routing table, the curves, the last checks, decisions and retrainings.
+No texts of requests, no keys.
+"""
 
 import threading
 import time
@@ -18,18 +20,25 @@ from tasks.serve.dashboard import curves
 from tasks.serve.dashboard.settings import Settings
 
 REPORTS = Path("reports/monitor")
-LATE = 900  # seconds after which nothing is added to what is over: the longest answer, and a queue of records behind a slow database
+# seconds after which nothing is added to what is over: the longest answer, and a queue of records behind a slow
+# database
+LATE = 900
 MOST_DECISIONS, MOST_RETRAININGS, MOST_COMMANDS = 30, 8, 5
 WITHOUT_RECORDS = (
-    "The records do not answer ({}), so this page has no curves and no decisions; requests are served all the same. Start the database, or correct ANNEAL_DATABASE_URL."
+    "The records do not answer ({}), so this page has no curves and no decisions; requests are served "
+    "all the same. Start the database, or correct ANNEAL_DATABASE_URL."
 )
 
 
 class Reader:
-    """Reads the records for the page; curves are kept for as long as their window lets them be old, and made by one thread at a time."""
+    """Reads the records for the page; curves are kept for as long as their window lets them be old, and made by one
+    thread at a time.
+    """
 
     def __init__(self) -> None:
-        self._made: dict[tuple, tuple[float, int, tuple]] = {}  # (good until, traffic before this is over, (traffic, agreement))
+        self._made: dict[
+            tuple, tuple[float, int, tuple]
+        ] = {}  # (good until, traffic before this is over, (traffic, agreement))
         self._locks = {name: threading.Lock() for name in curves.WINDOWS}
 
     def page(self, engine: Engine | None, table: routes.Table, settings: Settings, window: curves.Window) -> dict:
@@ -46,22 +55,36 @@ class Reader:
             "retrain_every": settings.retrain.consider_every * 60,
         }
         if engine is None:
-            return {**found, "problem": WITHOUT_RECORDS.format("not connected"), "tasks": {name: _routing(table, name) for name in table.tasks}}
+            return {
+                **found,
+                "problem": WITHOUT_RECORDS.format("not connected"),
+                "tasks": {name: _routing(table, name) for name in table.tasks},
+            }
         try:
             with engine.connect() as connection:
                 traffic, agreed = self._curves(connection, table, window, now)
                 names = [*table.tasks, *(name for name in _decided(connection) if name not in table.tasks)]
                 tasks = {name: _task(connection, table, settings, name, window, start) for name in names}
         except SQLAlchemyError as error:
-            return {**found, "problem": WITHOUT_RECORDS.format(type(error).__name__), "tasks": {name: _routing(table, name) for name in table.tasks}}
+            return {
+                **found,
+                "problem": WITHOUT_RECORDS.format(type(error).__name__),
+                "tasks": {name: _routing(table, name) for name in table.tasks},
+            }
         for name, task in tasks.items():
-            task["traffic"] = {version: [_shown(point) for point in points] for version, points in traffic.get(name, {}).items()}
+            task["traffic"] = {
+                version: [_shown(point) for point in points] for version, points in traffic.get(name, {}).items()
+            }
             task["agreement"] = agreed.get(name, {})
-            task["totals"] = _shown(curves.totals(point for points in traffic.get(name, {}).values() for point in points))
+            task["totals"] = _shown(
+                curves.totals(point for points in traffic.get(name, {}).values() for point in points)
+            )
         return {**found, "tasks": tasks}
 
     def _curves(self, connection: Connection, table: routes.Table, window: curves.Window, now: float) -> tuple:
-        """Traffic and agreement of all tasks. Traffic that is over is not counted again: of thirty days only the last hours are read anew."""
+        """Traffic and agreement of all tasks. Traffic that is over is not counted again: of thirty days only the
+        last hours are read anew.
+        """
         key = (str(connection.engine.url), window.name)
         with self._locks[window.name]:
             until, settled, value = self._made.get(key, (0.0, 0, ({}, {})))
@@ -79,9 +102,19 @@ class Reader:
 
 
 def contracts_of(table: routes.Table) -> curves.Of:
-    """(task, version) → what its answers must be: its own contract where it is routed, else its champion's; None when neither can be read."""
-    known = {(name, target.version): _contract(target) for name, task in table.tasks.items() for target in task.targets.values()}
-    champions = {name: known[name, task.targets["champion"].version] for name, task in table.tasks.items() if "champion" in task.targets}
+    """(task, version) → what its answers must be: its own contract where it is routed, else its champion's; None
+    when neither can be read.
+    """
+    known = {
+        (name, target.version): _contract(target)
+        for name, task in table.tasks.items()
+        for target in task.targets.values()
+    }
+    champions = {
+        name: known[name, task.targets["champion"].version]
+        for name, task in table.tasks.items()
+        if "champion" in task.targets
+    }
     return lambda task, version: known.get((task, version or "")) or champions.get(task)
 
 
@@ -99,12 +132,24 @@ def _shown(point: dict) -> dict:
 def _routing(table: routes.Table, name: str) -> dict:
     """Who answers: aliases, and how the traffic is split."""
     task = table.tasks.get(name, routes.Task())
-    targets = {alias: {"version": target.version, "artifact": target.artifact[:12], "model": target.model} for alias, target in task.targets.items()}
-    return {"targets": targets, "canary": task.canary, "share": task.share, "canary_since": task.since if task.canary != "off" else None}
+    targets = {
+        alias: {"version": target.version, "artifact": target.artifact[:12], "model": target.model}
+        for alias, target in task.targets.items()
+    }
+    return {
+        "targets": targets,
+        "canary": task.canary,
+        "share": task.share,
+        "canary_since": task.since if task.canary != "off" else None,
+    }
 
 
-def _task(connection: Connection, table: routes.Table, settings: Settings, name: str, window: curves.Window, start: float) -> dict:
-    last = connection.execute(select(checks).where(checks.c.task == name).order_by(checks.c.at.desc(), checks.c.id.desc()).limit(1)).first()
+def _task(
+    connection: Connection, table: routes.Table, settings: Settings, name: str, window: curves.Window, start: float
+) -> dict:
+    last = connection.execute(
+        select(checks).where(checks.c.task == name).order_by(checks.c.at.desc(), checks.c.id.desc()).limit(1)
+    ).first()
     return {
         **_routing(table, name),
         "canary_answers": _canary_answers(connection, table, name),
@@ -114,8 +159,12 @@ def _task(connection: Connection, table: routes.Table, settings: Settings, name:
         "evidence": curves.evidence(connection, name, start, window.bucket),
         "decisions": _decisions(connection, name),
         "paused": is_paused(connection.engine, name),
-        "retrainings": _newest(connection, retrainings, name, MOST_RETRAININGS, "id", "started_at", "ended_at", "outcome", "reasons"),
-        "commands": _newest(connection, commands, name, MOST_COMMANDS, "id", "at", "action", "done_at", "state", "result"),
+        "retrainings": _newest(
+            connection, retrainings, name, MOST_RETRAININGS, "id", "started_at", "ended_at", "outcome", "reasons"
+        ),
+        "commands": _newest(
+            connection, commands, name, MOST_COMMANDS, "id", "at", "action", "done_at", "state", "result"
+        ),
     }
 
 
@@ -124,7 +173,12 @@ def _canary_answers(connection: Connection, table: routes.Table, name: str) -> i
     task = table.tasks.get(name)
     if task is None or task.canary == "off" or "challenger" not in task.targets:
         return None
-    mine = (requests.c.task == name, requests.c.at >= task.since, requests.c.version == task.targets["challenger"].version, requests.c.role.in_(("canary", "shadow")))
+    mine = (
+        requests.c.task == name,
+        requests.c.at >= task.since,
+        requests.c.version == task.targets["challenger"].version,
+        requests.c.role.in_(("canary", "shadow")),
+    )
     return connection.execute(select(func.count()).where(*mine)).scalar_one()
 
 
@@ -145,20 +199,44 @@ def _check(row: Any) -> dict:
 
 def _decisions(connection: Connection, name: str) -> list[dict]:
     """The newest decisions; of many alike in a row (a `no` every quarter of an hour) the newest, with their number."""
-    query = select(decisions).where(decisions.c.task == name).order_by(decisions.c.at.desc(), decisions.c.id.desc()).limit(20 * MOST_DECISIONS)
+    query = (
+        select(decisions)
+        .where(decisions.c.task == name)
+        .order_by(decisions.c.at.desc(), decisions.c.id.desc())
+        .limit(20 * MOST_DECISIONS)
+    )
     found: list[dict] = []
     for row in connection.execute(query):
-        if found and (row.kind, row.verdict, row.reasons) == (found[-1]["kind"], found[-1]["verdict"], found[-1]["reasons"]):
+        if found and (row.kind, row.verdict, row.reasons) == (
+            found[-1]["kind"],
+            found[-1]["verdict"],
+            found[-1]["reasons"],
+        ):
             found[-1] |= {"times": found[-1]["times"] + 1, "first": row.at}
         elif len(found) == MOST_DECISIONS:
             break
         else:
-            found.append({"id": row.id, "at": row.at, "kind": row.kind, "verdict": row.verdict, "reasons": row.reasons, "times": 1, "first": row.at})
+            found.append(
+                {
+                    "id": row.id,
+                    "at": row.at,
+                    "kind": row.kind,
+                    "verdict": row.verdict,
+                    "reasons": row.reasons,
+                    "times": 1,
+                    "first": row.at,
+                }
+            )
     return found
 
 
 def _newest(connection: Connection, table: Any, name: str, most: int, *columns: str) -> list[dict]:
-    query = select(*(table.c[column] for column in columns)).where(table.c.task == name).order_by(table.c.id.desc()).limit(most)
+    query = (
+        select(*(table.c[column] for column in columns))
+        .where(table.c.task == name)
+        .order_by(table.c.id.desc())
+        .limit(most)
+    )
     return [dict(row._mapping) for row in connection.execute(query)]
 
 

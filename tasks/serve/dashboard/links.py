@@ -9,7 +9,10 @@ from tasks.serve.params import Servers
 def links(section: Servers) -> dict[str, str]:
     """What the environment says, or what `make up` starts; never with a password."""
     prefect = os.environ.get("PREFECT_API_URL", "").rstrip("/").removesuffix("/api")
-    return {"mlflow": _url(tracking.tracking_uri(), section.mlflow_port), "prefect": _url(prefect, section.prefect_port)}
+    return {
+        "mlflow": _url(tracking.tracking_uri(), section.mlflow_port),
+        "prefect": _url(prefect, section.prefect_port),
+    }
 
 
 def _url(uri: str, port: int) -> str:

@@ -13,19 +13,31 @@ from tasks.serve.dashboard.settings import Settings
 router = APIRouter(prefix="/dashboard", include_in_schema=False)
 
 FOLDER = Path(__file__).parent
-STATIC = {"page.css": "text/css", **dict.fromkeys(("page.js", "words.js", "plots.js", "charts.js", "actions.js"), "text/javascript")}
+STATIC = {
+    "page.css": "text/css",
+    **dict.fromkeys(("page.js", "words.js", "plots.js", "charts.js", "actions.js"), "text/javascript"),
+}
 REPORT_TYPES = {".html": "text/html", ".json": "application/json", ".png": "image/png", ".svg": "image/svg+xml"}
 SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
-PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-# A report brings scripts of its own. The sandbox gives it an origin of its own: it sees neither the key in sessionStorage nor /admin.
-REPORT_POLICY = "sandbox allow-scripts allow-popups; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri "
+    "'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# A report brings scripts of its own. The sandbox gives it an origin of its own: it sees neither the key in
+# sessionStorage nor /admin.
+REPORT_POLICY = (
+    "sandbox allow-scripts allow-popups; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+)
 GAUGES = {"dropped": "anneal_records_dropped_total", "waiting": "anneal_waiting", "backend_up": "anneal_backend_up"}
 
 
 @router.get("")
 def page() -> FileResponse:
     """The page."""
-    return FileResponse(FOLDER / "page.html", media_type="text/html", headers={**SAFE, "Content-Security-Policy": PAGE_POLICY})
+    return FileResponse(
+        FOLDER / "page.html", media_type="text/html", headers={**SAFE, "Content-Security-Policy": PAGE_POLICY}
+    )
 
 
 @router.get("/static/{name}")
@@ -38,13 +50,18 @@ def static(name: str) -> FileResponse:
 
 @router.get("/data.json")
 def figures(request: Request, window: Literal["1h", "24h", "30d"] = "24h") -> JSONResponse:
-    """All that the page shows of the last `window`. A plain function: the database is asked in a thread, not in the event loop."""
+    """All that the page shows of the last `window`. A plain function: the database is asked in a thread, not in the
+    event loop.
+    """
     state = request.app.state
     if not hasattr(state, "dashboard"):
         state.dashboard = data.Reader()
     settings = getattr(state, "dashboard_settings", Settings())
     shown = state.dashboard.page(getattr(state, "engine", None), state.table, settings, curves.WINDOWS[window])
-    return JSONResponse({**shown, "servers": dict(settings.links), "gateway": gauges(getattr(state, "registry", REGISTRY))}, headers=SAFE)
+    return JSONResponse(
+        {**shown, "servers": dict(settings.links), "gateway": gauges(getattr(state, "registry", REGISTRY))},
+        headers=SAFE,
+    )
 
 
 @router.get("/reports/{path:path}")
@@ -59,7 +76,9 @@ def report(path: str) -> FileResponse:
         is_report = False
     if not is_report:
         raise HTTPException(404, "there is no such report")
-    return FileResponse(found, media_type=REPORT_TYPES[found.suffix], headers={**SAFE, "Content-Security-Policy": REPORT_POLICY})
+    return FileResponse(
+        found, media_type=REPORT_TYPES[found.suffix], headers={**SAFE, "Content-Security-Policy": REPORT_POLICY}
+    )
 
 
 def gauges(registry: Any) -> dict[str, float | None]:

@@ -1,4 +1,6 @@
-"""Serves the gateway of this checkout: `python -m tasks.serve.gateway`, by the sections `gateway` and `records` of params.yaml."""
+"""Serves the gateway of this checkout: `python -m tasks.serve.gateway`, by the sections `gateway` and `records` of
+params.yaml.
+"""
 
 import sys
 
@@ -10,7 +12,9 @@ from tasks.serve.gateway.app import create_app
 from tasks.serve.gateway.door import Settings
 
 GRACE = 10  # seconds for running answers when the gateway is told to stop
-KEEP_ALIVE = 75  # seconds; longer than the pools of usual clients and proxies, which would else meet a closed connection
+KEEP_ALIVE = (
+    75  # seconds; longer than the pools of usual clients and proxies, which would else meet a closed connection
+)
 SWITCH = 0.0005  # seconds: the thread that writes the log must not hold up the answers for Python's usual 5 ms
 
 
@@ -40,7 +44,9 @@ def main() -> None:
     from tasks.serve.dashboard.links import links
 
     params = settings.load()
-    most = min(params.gateway.max_tokens, params.deploy.max_model_len)  # vLLM refuses to be asked for more than it has room for
+    most = min(
+        params.gateway.max_tokens, params.deploy.max_model_len
+    )  # vLLM refuses to be asked for more than it has room for
     app = create_app(Settings(params.gateway.model_copy(update={"max_tokens": most}), params.records), database.connect)
     app.state.dashboard_settings = Shown(params.monitor, params.retrain, params.release, links(params.servers))
     serve(app, params.gateway.host, params.gateway.port)

@@ -16,7 +16,12 @@ from tasks.serve.gateway import errors, feedback, keys, openai, task
 from tasks.serve.gateway.door import Door, Settings, door_of
 
 
-def create_app(settings: Settings, engine_factory: Callable[[], Engine], table_path: Path = routes.TABLE, keys_path: Path = keys.STORE) -> FastAPI:
+def create_app(
+    settings: Settings,
+    engine_factory: Callable[[], Engine],
+    table_path: Path = routes.TABLE,
+    keys_path: Path = keys.STORE,
+) -> FastAPI:
     """The application. Only the routes below exist: whatever else vLLM has, nobody gets there from outside."""
 
     @asynccontextmanager
@@ -24,7 +29,9 @@ def create_app(settings: Settings, engine_factory: Callable[[], Engine], table_p
         async with app.state.door.open():
             yield
 
-    app = FastAPI(title="Anneal", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Anneal", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     state = app.state
     state.table, state.engine = routes.Table(), None  # the dashboard reads these two, and `registry`
     state.door = Door(
@@ -59,5 +66,7 @@ async def ready(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """The page for Prometheus. Made in the event loop, so that the table's revision and the requests in flight are of one moment."""
+    """The page for Prometheus. Made in the event loop, so that the table's revision and the requests in flight are
+    of one moment.
+    """
     return Response(door_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -50,7 +50,9 @@ async def read(request: Request, limit: int) -> bytes:
 
 
 def text(raw: bytes, charset: str = "utf-8") -> str:
-    """`raw` as what it says it is, without a byte-order mark; Refusal 400 when it is not, 415 for a charset that is not read."""
+    """`raw` as what it says it is, without a byte-order mark; Refusal 400 when it is not, 415 for a charset that is
+    not read.
+    """
     if charset not in CHARSETS:
         raise Refusal(415, "unsupported_charset", f"Send UTF-8; of other charsets only {', '.join(CHARSETS)} are read.")
     try:
@@ -116,7 +118,9 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _is_deep(value: object) -> bool:
     level = [value]
     for _ in range(MOST_DEPTH):
-        containers = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        containers = [
+            node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)
+        ]
         level = [child for container in containers for child in container]
         if not level:
             return False
@@ -124,7 +128,9 @@ def _is_deep(value: object) -> bool:
 
 
 def check(body: Body, chat: bool, limit: int) -> Body:
-    """`body` as it goes to vLLM: checked, its tokens limited to `limit` for all choices together; Refusal 400 says what is wrong."""
+    """`body` as it goes to vLLM: checked, its tokens limited to `limit` for all choices together; Refusal 400 says
+    what is wrong.
+    """
     if not isinstance(body.get("model"), str):
         raise bad("`model` must be the name of a task.", "model")
     for name, reason in FORBIDDEN.items():
@@ -164,7 +170,8 @@ def _limited(body: Body, prompts: int, limit: int) -> Body:
         each = limit // (choices * prompts)
         if not each:
             raise bad(
-                f"{prompts} prompts with {choices} choices each are too many: {limit} tokens are allowed for all of them.",
+                f"{prompts} prompts with {choices} choices each are too many: {limit} tokens are allowed for all of "
+                "them.",
                 "prompt",
             )
         return {**body, "max_tokens": each}
@@ -203,7 +210,9 @@ def _check_messages(messages: object) -> None:
 
 
 def _check_part(part: object, where: str) -> None:
-    """Parts of text only. vLLM takes a part for an image by its keys, whatever its type says, so there must be no other keys with content."""
+    """Parts of text only. vLLM takes a part for an image by its keys, whatever its type says, so there must be no
+    other keys with content.
+    """
     if isinstance(part, str):
         return
     if not isinstance(part, dict) or part.get("type") not in TEXT_PARTS:
@@ -235,4 +244,8 @@ def _count_prompts(prompt: object) -> int:
 
 
 def _is_ids(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(entry, int) and not isinstance(entry, bool) for entry in value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(entry, int) and not isinstance(entry, bool) for entry in value)
+    )

@@ -56,12 +56,16 @@ class Door:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Serve inside of the block: follow, probe, write; at its end the log is written out."""
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=self.settings.max_running, keepalive_expiry=2)  # vLLM closes idle ones after 5 s
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=self.settings.max_running, keepalive_expiry=2
+        )  # vLLM closes idle ones after 5 s
         timeout = httpx.Timeout(self.settings.timeout, connect=2, pool=None)
         self.writer.start()
         self.follower.look()
         # No proxy and no .netrc of this machine's: requests go to loopback, and carry no key on.
-        async with httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False, headers={"accept-encoding": "identity"}) as self.client:
+        async with httpx.AsyncClient(
+            limits=limits, timeout=timeout, trust_env=False, headers={"accept-encoding": "identity"}
+        ) as self.client:
             loops = [asyncio.create_task(self.follower.follow()), asyncio.create_task(self.follower.probe(self.client))]
             try:
                 yield
@@ -78,11 +82,17 @@ class Door:
         task.add_done_callback(self._background.discard)
 
     def caller(self, request: Request, admin: bool = False) -> Caller:
-        """Whose request it is, counted against the key's rate; Refusal 401 without a good key, 403 where an admin's is needed, 429."""
+        """Whose request it is, counted against the key's rate; Refusal 401 without a good key, 403 where an admin's
+        is needed, 429.
+        """
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         found = self.ring.find(key.strip()) if scheme.lower() == "bearer" else None
         if found is None:
-            raise Refusal(401, "invalid_api_key", "A key is needed, as `Authorization: Bearer anneal-…`; `make key NAME=…` makes one.")
+            raise Refusal(
+                401,
+                "invalid_api_key",
+                "A key is needed, as `Authorization: Bearer anneal-…`; `make key NAME=…` makes one.",
+            )
         request.state.key_id = found.id  # for the line of a refusal
         if admin and not found.admin:
             raise Refusal(403, "no_admin", "This needs an admin's key; `make key NAME=… ADMIN=1` makes one.")
@@ -92,14 +102,39 @@ class Door:
     def note(self, request: Request, refusal: Refusal, request_id: str) -> None:
         """A line in the log for a request that was refused before anybody was chosen to answer it."""
         self.metrics.refused.labels(refusal.code).inc()
-        path = getattr(request.scope.get("route"), "path", "(unknown)")  # what a stranger asks for may be anything: it is not repeated
+        path = getattr(
+            request.scope.get("route"), "path", "(unknown)"
+        )  # what a stranger asks for may be anything: it is not repeated
         key_id = getattr(request.state, "key_id", None)
-        self.writer.put({"id": request_id, "at": time.time(), "path": path, "key_id": key_id, "status": refusal.status, "error": refusal.code}, keep=False)
+        self.writer.put(
+            {
+                "id": request_id,
+                "at": time.time(),
+                "path": path,
+                "key_id": key_id,
+                "status": refusal.status,
+                "error": refusal.code,
+            },
+            keep=False,
+        )
 
     def exchange(self, choice: Choice, path: str, caller: Caller, given: dict, judged: bool = True) -> Exchange:
-        """The books of one request to `choice`. Between the choice and this there must be no `await`: the reconciler counts on it."""
+        """The books of one request to `choice`. Between the choice and this there must be no `await`: the reconciler
+        counts on it.
+        """
         contract = self.follower.contract(choice.target)
-        return Exchange(self.metrics, self.writer, choice.task, choice.role, choice.target, contract, path, caller.id, given, judged=judged)
+        return Exchange(
+            self.metrics,
+            self.writer,
+            choice.task,
+            choice.role,
+            choice.target,
+            contract,
+            path,
+            caller.id,
+            given,
+            judged=judged,
+        )
 
 
 def door_of(request: Request) -> Door:

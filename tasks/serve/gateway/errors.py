@@ -12,9 +12,13 @@ CLIENT_LEFT = 499  # nginx's number for a client that hung up; nobody receives i
 
 
 class Refusal(Exception):
-    """A request that gets no answer: status, code and one sentence without anything of its texts. `wait`: seconds for Retry-After."""
+    """A request that gets no answer: status, code and one sentence without anything of its texts. `wait`: seconds
+    for Retry-After.
+    """
 
-    def __init__(self, status: int, code: str, message: str, param: str | None = None, wait: float | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, param: str | None = None, wait: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.param, self.wait = status, code, message, param, wait
 

@@ -91,7 +91,11 @@ class Exchange:
         """`read` what may be JSON."""
         try:
             self.read(json.loads(content))
-        except (ValueError, AttributeError, TypeError):  # not what vLLM says: the client gets it as it is, the log says so
+        except (
+            ValueError,
+            AttributeError,
+            TypeError,
+        ):  # not what vLLM says: the client gets it as it is, the log says so
             self.error = "backend_garbled"
 
     def begin(self) -> None:
@@ -102,7 +106,8 @@ class Exchange:
     def judge(self) -> None:
         """Check the answer against the contract; nothing to say for requests that are not the task's.
 
-        A chat in other words than the template's is judged; the monitor, which compares questions, leaves those out too.
+        A chat in other words than the template's is judged; the monitor, which compares questions, leaves those out
+        too.
         """
         if self.contract and self.judged and self._asks_the_task(self.contract):
             self.result = self.contract.check(self._written)
@@ -134,7 +139,9 @@ class Exchange:
 
     @property
     def _written(self) -> str:
-        """The answer as it came, but for two things: halves of a character that came in two pieces are put together, and special texts are mended."""
+        """The answer as it came, but for two things: halves of a character that came in two pieces are put together,
+        and special texts are mended.
+        """
         return self.special.original(joined("".join(self._texts)))
 
     def _row(self, status: int, latency: float) -> dict:

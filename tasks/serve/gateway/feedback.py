@@ -40,7 +40,9 @@ class Command(BaseModel):
 
 @router.post("/feedback", status_code=201)
 async def give(request: Request) -> dict:
-    """Keep a thumb, a corrected answer, or both, about a request of the same key; an admin's key may speak about any."""
+    """Keep a thumb, a corrected answer, or both, about a request of the same key; an admin's key may speak about
+    any.
+    """
     door = door_of(request)
     caller = door.caller(request)
     said = await _body(request, door, Opinion)
@@ -51,7 +53,9 @@ async def give(request: Request) -> dict:
 
 @router.post("/admin/commands", status_code=202)
 async def command(request: Request) -> dict:
-    """Ask for a promotion, a rollback, a retraining, a pause or its end; the process whose business it is carries it out."""
+    """Ask for a promotion, a rollback, a retraining, a pause or its end; the process whose business it is carries it
+    out.
+    """
     door = door_of(request)
     caller = door.caller(request, admin=True)
     wanted = await _body(request, door, Command)
@@ -83,23 +87,42 @@ async def _body(request: Request, door: Door, shape: type[BaseModel]) -> Any:
 
 
 async def _stored(work: Any, *arguments: Any) -> Any:
-    """`work(*arguments)` on the database, in a thread; Refusal 503 when that is away: better no than a label that is lost."""
+    """`work(*arguments)` on the database, in a thread; Refusal 503 when that is away: better no than a label that is
+    lost.
+    """
     try:
         return await run_in_threadpool(work, *arguments)
     except TROUBLE:
-        raise Refusal(503, "records_unavailable", "The records do not answer; nothing was kept. Ask again later.", wait=10) from None
+        raise Refusal(
+            503, "records_unavailable", "The records do not answer; nothing was kept. Ask again later.", wait=10
+        ) from None
 
 
 def _keep(door: Door, caller: Caller, said: Opinion) -> int:
     found = door.writer.find(said.request_id)
     # Somebody else's request is as unknown as one that never was: ids are not to be tried out.
     if found is None or (found[1] != caller.id and not caller.admin):
-        raise Refusal(404, "request_not_found", "No request of this key has this id, or it was not kept (records.sample, records.retention_days).", "request_id")
+        raise Refusal(
+            404,
+            "request_not_found",
+            "No request of this key has this id, or it was not kept (records.sample, records.retention_days).",
+            "request_id",
+        )
     if said.correction is not None:
         _check(door, found[0], said.correction)
     correction = said.correction and {column: storable(redact(clean(text))) for column, text in said.correction.items()}
     thumb = {"up": 1, "down": -1, None: None}[said.thumb]
-    return _insert(door, feedback, {"at": time.time(), "request_id": said.request_id, "key_id": caller.id, "thumb": thumb, "correction": correction})
+    return _insert(
+        door,
+        feedback,
+        {
+            "at": time.time(),
+            "request_id": said.request_id,
+            "key_id": caller.id,
+            "thumb": thumb,
+            "correction": correction,
+        },
+    )
 
 
 def _check(door: Door, task: str, correction: dict[str, str]) -> None:
@@ -107,9 +130,13 @@ def _check(door: Door, task: str, correction: dict[str, str]) -> None:
     targets = door.follower.table.tasks[task].targets if task in door.follower.table.tasks else {}
     contract = door.follower.contract(targets["champion"]) if "champion" in targets else None
     if contract is None:
-        raise Refusal(503, "not_ready", "The task has no champion to say what an answer must be; ask again later.", wait=10)
+        raise Refusal(
+            503, "not_ready", "The task has no champion to say what an answer must be; ask again later.", wait=10
+        )
     if problem := contract.problem(correction):
-        raise Refusal(422, "invalid_correction", f"The correction is not an answer of this task: {problem[:400]}.", "correction")
+        raise Refusal(
+            422, "invalid_correction", f"The correction is not an answer of this task: {problem[:400]}.", "correction"
+        )
 
 
 def _insert(door: Door, table: Any, row: dict) -> int:

@@ -1,4 +1,6 @@
-"""Follows the routing table and the health of its backends: a request looks whether the table's file has changed, and never waits for a probe."""
+"""Follows the routing table and the health of its backends: a request looks whether the table's file has changed,
+and never waits for a probe.
+"""
 
 import asyncio
 import json
@@ -76,7 +78,9 @@ class Follower:
             return choice
         if name in self.table.tasks:
             raise Refusal(503, "not_ready", f"{name} has no champion yet; ask again later.", wait=10)
-        raise Refusal(404, "model_not_found", "There is no such model here; GET /v1/models lists who can be asked.", "model")
+        raise Refusal(
+            404, "model_not_found", "There is no such model here; GET /v1/models lists who can be asked.", "model"
+        )
 
     def contract(self, target: routes.Target) -> Contract | None:
         """What `target` is asked and answers; None when its folder can't be read."""
@@ -89,7 +93,11 @@ class Follower:
         champions = [task.targets["champion"] for task in self.table.tasks.values() if "champion" in task.targets]
         if not champions:
             return "no task has a champion yet"
-        return None if any(self.up.get(target.url) for target in champions) else "the backend of the champion does not answer"
+        return (
+            None
+            if any(self.up.get(target.url) for target in champions)
+            else "the backend of the champion does not answer"
+        )
 
 
 async def _is_up(client: httpx.AsyncClient, url: str) -> bool:
@@ -102,7 +110,12 @@ async def _is_up(client: httpx.AsyncClient, url: str) -> bool:
 def _contract(target: routes.Target) -> Contract | None:
     try:
         return contract.load(Path(target.folder))
-    except (AnnealError, OSError, AttributeError, TypeError) as error:  # the version still chats; only /tasks needs this
+    except (
+        AnnealError,
+        OSError,
+        AttributeError,
+        TypeError,
+    ) as error:  # the version still chats; only /tasks needs this
         _say("contract", f"{target.model}: {error}")
         return None
 

@@ -1,4 +1,6 @@
-"""API keys: `python -m tasks.serve.gateway.keys NAME [--admin]` prints a new one once; only its hash is kept. Also `--list` and `--revoke ID`."""
+"""API keys: `python -m tasks.serve.gateway.keys NAME [--admin]` prints a new one once; only its hash is kept. Also
+`--list` and `--revoke ID`.
+"""
 
 import argparse
 import fcntl
@@ -58,12 +60,23 @@ class Ring:
         try:
             self.entries = read_json(self.path)
         except (AnnealError, OSError) as error:  # keys that can't be read open nothing, and close nothing that was open
-            print(json.dumps({"event": "keys", "error": f"{self.path} cannot be read ({type(error).__name__}); the keys of before hold"}), file=sys.stderr, flush=True)
+            print(
+                json.dumps(
+                    {
+                        "event": "keys",
+                        "error": f"{self.path} cannot be read ({type(error).__name__}); the keys of before hold",
+                    }
+                ),
+                file=sys.stderr,
+                flush=True,
+            )
         self.stamp = stamp
 
 
 def digest(key: str) -> str:
-    """SHA-256 of a key. A slow hash guards secrets that can be guessed; ours are 256 random bits, and each request hashes one."""
+    """SHA-256 of a key. A slow hash guards secrets that can be guessed; ours are 256 random bits, and each request
+    hashes one.
+    """
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
@@ -95,14 +108,21 @@ def _changing(path: Path) -> Iterator[dict]:
 
 
 def _listing(path: Path) -> None:
-    for key_id, entry in sorted((read_json(path) if path.exists() else {}).items(), key=lambda item: item[1]["created"]):
-        print(f"{key_id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(entry['created']))}  {'admin' if entry['admin'] else '-':<5}  {entry['name']}")
+    for key_id, entry in sorted(
+        (read_json(path) if path.exists() else {}).items(), key=lambda item: item[1]["created"]
+    ):
+        print(
+            f"{key_id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(entry['created']))}  "
+            f"{'admin' if entry['admin'] else '-':<5}  {entry['name']}"
+        )
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tasks.serve.gateway.keys", description=__doc__)
     parser.add_argument("name", nargs="?", help="whose key it will be")
-    parser.add_argument("--admin", action="store_true", help="may promote, roll back, retrain, pause, and see everyone's feedback")
+    parser.add_argument(
+        "--admin", action="store_true", help="may promote, roll back, retrain, pause, and see everyone's feedback"
+    )
     parser.add_argument("--list", action="store_true", help="ids and names")
     parser.add_argument("--revoke", metavar="ID")
     options = parser.parse_args()

@@ -22,7 +22,12 @@ class Rate:
         """Count one request; Refusal 429 when it is one too many."""
         if not self.limiter.hit(self.item, key_id):
             wait = max(1.0, self.limiter.get_window_stats(self.item, key_id).reset_time - time.time())
-            raise Refusal(429, "rate_limit_exceeded", f"This key may ask {self.item.amount} times a minute; wait, or ask for more.", wait=wait)
+            raise Refusal(
+                429,
+                "rate_limit_exceeded",
+                f"This key may ask {self.item.amount} times a minute; wait, or ask for more.",
+                wait=wait,
+            )
 
 
 class Places:
@@ -51,7 +56,9 @@ class Places:
             async with asyncio.timeout(self.patience):
                 await self.free.acquire()
         except TimeoutError:
-            raise Refusal(503, "queue_timeout", f"No place came free within {self.patience:g} s; ask again later.", wait=5) from None
+            raise Refusal(
+                503, "queue_timeout", f"No place came free within {self.patience:g} s; ask again later.", wait=5
+            ) from None
         finally:
             self.waiting -= 1
         self.running += 1

@@ -14,20 +14,50 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         version = ["task", "version"]
-        self.requests = Counter("anneal_requests", "Requests answered or refused after a version was chosen", [*version, "role", "status"], registry=registry)
-        self.seconds = Histogram("anneal_request_seconds", "Seconds to the last byte", version, buckets=SECONDS, registry=registry)
-        self.first_token = Histogram("anneal_first_token_seconds", "Seconds to the first byte of a stream", version, buckets=SECONDS, registry=registry)
-        self.tokens = Counter("anneal_tokens", "Tokens as the backend counts them", [*version, "kind"], registry=registry)
-        self.in_flight = Gauge("anneal_in_flight", "Requests that have chosen a model and are not done with it", ["model"], registry=registry)
+        self.requests = Counter(
+            "anneal_requests",
+            "Requests answered or refused after a version was chosen",
+            [*version, "role", "status"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "anneal_request_seconds", "Seconds to the last byte", version, buckets=SECONDS, registry=registry
+        )
+        self.first_token = Histogram(
+            "anneal_first_token_seconds",
+            "Seconds to the first byte of a stream",
+            version,
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "anneal_tokens", "Tokens as the backend counts them", [*version, "kind"], registry=registry
+        )
+        self.in_flight = Gauge(
+            "anneal_in_flight",
+            "Requests that have chosen a model and are not done with it",
+            ["model"],
+            registry=registry,
+        )
         self.waiting = Gauge("anneal_waiting", "Requests that wait for a place", registry=registry)
         self.refused = Counter("anneal_refused", "Requests refused, by reason", ["reason"], registry=registry)
-        self.answers = Counter("anneal_answers", "Answers of tasks, by whether they are what they must be", [*version, "valid"], registry=registry)
+        self.answers = Counter(
+            "anneal_answers",
+            "Answers of tasks, by whether they are what they must be",
+            [*version, "valid"],
+            registry=registry,
+        )
         self.dropped = Counter("anneal_records_dropped", "Records that could not be kept", registry=registry)
         self.queue = Gauge("anneal_records_queue", "Records that wait to be written", registry=registry)
         self.revision = Gauge("anneal_routes_revision", "The routing table that is followed", registry=registry)
         self.backend_up = Gauge("anneal_backend_up", "1 when every backend of the table answers", registry=registry)
         self.alarm = Gauge("anneal_monitor_alarm", "1 when the last check raised an alarm", ["task"], registry=registry)
-        self.evidence = Gauge("anneal_monitor_evidence", "log10 of a martingale's wealth at the last check", ["task", "what"], registry=registry)
+        self.evidence = Gauge(
+            "anneal_monitor_evidence",
+            "log10 of a martingale's wealth at the last check",
+            ["task", "what"],
+            registry=registry,
+        )
         self.figure = Gauge("anneal_monitor_figure", "A figure of the last check", ["task", "name"], registry=registry)
         self._running: dict[str, int] = {}
 
@@ -58,7 +88,9 @@ class Metrics:
             gauge.clear()
         for row in rows:
             self.alarm.labels(row["task"]).set(bool(row["alarm"]))
-            self.figure.labels(row["task"], "checked_at").set(row["at"])  # seconds since 1970, for the alert on a silent monitor
+            self.figure.labels(row["task"], "checked_at").set(
+                row["at"]
+            )  # seconds since 1970, for the alert on a silent monitor
             for gauge, values in ((self.evidence, row["evidence"]), (self.figure, row["figures"])):
                 for name, value in (values or {}).items():
                     if isinstance(value, int | float):

@@ -23,7 +23,9 @@ async def chat(request: Request) -> Response:
 
 @router.post("/completions")
 async def completions(request: Request) -> Response:
-    """A prompt in, its continuation out. What a prompt is made of is the client's business, so the answer is not judged."""
+    """A prompt in, its continuation out. What a prompt is made of is the client's business, so the answer is not
+    judged.
+    """
     return await _complete(request, is_chat=False)
 
 
@@ -36,7 +38,9 @@ async def _complete(request: Request, is_chat: bool) -> Response:
     given = logged(asked) if is_chat else {"prompt": asked["prompt"]}
     choice = door.follower.choose(body["model"])
     exchange = door.exchange(choice, request.url.path, caller, given, judged=is_chat)
-    return await answer(door, exchange, body, request.receive, partial(shadow.start, door, exchange, body, choice.shadow))
+    return await answer(
+        door, exchange, body, request.receive, partial(shadow.start, door, exchange, body, choice.shadow)
+    )
 
 
 @router.get("/models")
@@ -53,7 +57,9 @@ async def model(request: Request, name: str) -> dict:
     door = door_of(request)
     door.caller(request)
     if routes.resolve(door.follower.table, name, 1.0) is None:
-        raise Refusal(404, "model_not_found", "There is no such model here; GET /v1/models lists who can be asked.", "model")
+        raise Refusal(
+            404, "model_not_found", "There is no such model here; GET /v1/models lists who can be asked.", "model"
+        )
     return _model(name)
 
 

@@ -15,7 +15,13 @@ from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal
 from tasks.serve.gateway.exchange import Exchange
 
 BROKEN = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
-RENDERED = ("messages", "tools", "functions", "documents", "chat_template_kwargs")  # fields that become part of a prompt
+RENDERED = (
+    "messages",
+    "tools",
+    "functions",
+    "documents",
+    "chat_template_kwargs",
+)  # fields that become part of a prompt
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # as JSON escapes it
 MOST_EVENT = 1 << 20  # bytes of a stream that are held back for the end of an event
 END = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -39,7 +45,11 @@ class Call:
         request = client.build_request("POST", target.url + where, content=json.dumps(body).encode(), headers=headers)
         try:
             self.response = await client.send(request, stream=True)
-        except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError):  # not a word was said: often a kept connection that vLLM was closing; asking twice changes nothing
+        except (
+            httpx.ConnectError,
+            httpx.RemoteProtocolError,
+            httpx.ReadError,
+        ):  # not a word was said: often a kept connection that vLLM was closing; asking twice changes nothing
             await asyncio.sleep(0.1)
             self.response = await client.send(request, stream=True)
         return self.response
@@ -55,10 +65,11 @@ class Call:
 
 
 def as_text(exchange: Exchange, body: dict) -> dict:
-    """`body` of a chat with special tokens in whatever the template renders as text: nobody's message opens or ends a turn.
+    """`body` of a chat with special tokens in whatever the template renders as text: nobody's message opens or ends a
+    turn.
 
-    That holds for /v1 too: clients own their messages, and say whose turn it is by `role`. A raw prompt (/v1/completions)
-    is all theirs and passes as it is.
+    That holds for /v1 too: clients own their messages, and say whose turn it is by `role`. A raw prompt
+    (/v1/completions) is all theirs and passes as it is.
     """
     return {**body, **{name: exchange.special.neutral_in(body[name]) for name in RENDERED if name in body}}
 
@@ -66,14 +77,23 @@ def as_text(exchange: Exchange, body: dict) -> dict:
 def refusal_of(error: Exception) -> Refusal:
     """What a client is told of trouble with vLLM."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return Refusal(503, "backend_down", "The model's server does not answer; it may be starting. Ask again in a moment.", wait=5)
+        return Refusal(
+            503,
+            "backend_down",
+            "The model's server does not answer; it may be starting. Ask again in a moment.",
+            wait=5,
+        )
     if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return Refusal(504, "backend_timeout", "The model's server took too long; ask for fewer tokens, or again later.")
+        return Refusal(
+            504, "backend_timeout", "The model's server took too long; ask for fewer tokens, or again later."
+        )
     return Refusal(502, "backend_died", "The model's server broke off in the middle of the answer; ask again.")
 
 
 def refusal_of_status(status: int) -> Refusal | None:
-    """For an answer of vLLM that is no answer; None for 200, and for 400 and 422, which are about the client's own fields."""
+    """For an answer of vLLM that is no answer; None for 200, and for 400 and 422, which are about the client's own
+    fields.
+    """
     if status in (200, 400, 422):
         return None
     if status in (404, 429, 503):  # it has just started, and the reconciler has not loaded the adapter yet
@@ -81,8 +101,12 @@ def refusal_of_status(status: int) -> Refusal | None:
     return Refusal(502, "backend_error", f"The model's server failed (status {status}).")
 
 
-async def answer(door: Door, exchange: Exchange, body: dict, receive: Callable, after: Callable[[], None] = lambda: None) -> Response:
-    """The answer of `exchange`'s target to `body`, then `after()` if it was one. A stream is still to come; the call closes with it."""
+async def answer(
+    door: Door, exchange: Exchange, body: dict, receive: Callable, after: Callable[[], None] = lambda: None
+) -> Response:
+    """The answer of `exchange`'s target to `body`, then `after()` if it was one. A stream is still to come; the call
+    closes with it.
+    """
     own_usage = bool(body.get("stream")) and not (body.get("stream_options") or {}).get("include_usage")
     if own_usage:  # the books need the tokens; the client, who did not ask, is not shown that event
         body = {**body, "stream_options": {**(body.get("stream_options") or {}), "include_usage": True}}
@@ -128,7 +152,9 @@ async def whole(call: Call) -> bytes:
 
 
 class Relay(Response):
-    """A stream passed on, byte for byte and as it comes; one that breaks ends with an error event, never as if it were whole."""
+    """A stream passed on, byte for byte and as it comes; one that breaks ends with an error event, never as if it
+    were whole.
+    """
 
     def __init__(self, call: Call, own_usage: bool, after: Callable[[], None]) -> None:
         kind = call.response.headers.get("content-type", "text/event-stream")
@@ -195,7 +221,9 @@ def _take(exchange: Exchange, event: bytes) -> bool:
 
 
 def readable(content: bytes) -> bytes:
-    r"""JSON as it came, but for halves of characters (`\ud83d` with no other half), which many readers refuse: they become U+FFFD."""
+    r"""JSON as it came, but for halves of characters (`\ud83d` with no other half), which many readers refuse: they
+    become U+FFFD.
+    """
     if not SURROGATE.search(content):
         return content
     try:

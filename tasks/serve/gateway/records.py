@@ -1,4 +1,6 @@
-"""Writes the log of requests behind the answers: a thread with a bounded queue, which a full disk or a dead database never makes anybody wait for."""
+"""Writes the log of requests behind the answers: a thread with a bounded queue, which a full disk or a dead database
+never makes anybody wait for.
+"""
 
 import json
 import queue
@@ -32,7 +34,13 @@ UNLOGGED = ("input", "output", "artifact", "template_sha256")
 class Writer:
     """The thread. `put` never blocks and never fails; what finds no room is counted as dropped."""
 
-    def __init__(self, params: Records, engine_factory: Callable[[], Engine], metrics: Metrics, on_connect: Callable[[Engine], None] = lambda engine: None) -> None:
+    def __init__(
+        self,
+        params: Records,
+        engine_factory: Callable[[], Engine],
+        metrics: Metrics,
+        on_connect: Callable[[Engine], None] = lambda engine: None,
+    ) -> None:
         self.params, self.factory, self.metrics, self.on_connect = params, engine_factory, metrics, on_connect
         self.queue: queue.Queue[dict | None] = queue.Queue(MOST_QUEUED)
         self.waiting: deque[dict] = deque()  # redacted, to be written
@@ -80,7 +88,11 @@ class Writer:
         if found := self.recent.get(request_id):
             return found
         with self.engine().connect() as connection:
-            row = connection.execute(select(requests.c.task, requests.c.key_id).where(requests.c.id == request_id, requests.c.shadow_of.is_(None))).first()
+            row = connection.execute(
+                select(requests.c.task, requests.c.key_id).where(
+                    requests.c.id == request_id, requests.c.shadow_of.is_(None)
+                )
+            ).first()
         return (row[0], row[1]) if row else None
 
     def _run(self) -> None:
@@ -110,7 +122,11 @@ class Writer:
     def _prepare(self, row: dict) -> None:
         """Say the line of the structured log, and queue the redacted row when it is to be kept."""
         kept = row.pop("kept")
-        line = {name: round(value, 6) if isinstance(value, float) else value for name, value in row.items() if name not in UNLOGGED and value is not None}
+        line = {
+            name: round(value, 6) if isinstance(value, float) else value
+            for name, value in row.items()
+            if name not in UNLOGGED and value is not None
+        }
         try:
             print(json.dumps(line), flush=True)
         except (OSError, ValueError):  # stdout is full or closed: the log is the lesser thing
@@ -119,7 +135,9 @@ class Writer:
             return
         if len(self.waiting) >= MOST_QUEUED:
             self._drop(self.waiting.popleft())
-        self.waiting.append({**row, "input": storable(redact_all(row["input"])), "output": storable(redact(row["output"]))})
+        self.waiting.append(
+            {**row, "input": storable(redact_all(row["input"])), "output": storable(redact(row["output"]))}
+        )
 
     def _flush(self, last: bool) -> None:
         """Write what waits; after a failure, not again before a pause that doubles up to half a minute."""
@@ -132,7 +150,10 @@ class Writer:
             except TROUBLE as error:
                 self._pause = min(30.0, max(0.5, 2 * self._pause))
                 self._next_try = time.monotonic() + self._pause
-                self._say(f"{len(self.waiting)} records wait: the database does not take them ({type(error).__name__}); next try in {self._pause:g} s")
+                self._say(
+                    f"{len(self.waiting)} records wait: the database does not take them ({type(error).__name__}); "
+                    f"next try in {self._pause:g} s"
+                )
                 return
             self._pause = 0.0
             for row in batch:
@@ -177,7 +198,9 @@ class Writer:
 
 
 def forget(engine: Engine, before: float, batch: int = 500, most: int = 100) -> int:
-    """Delete requests and feedback from before that time, `batch` rows a transaction so that nobody waits long; returns how many."""
+    """Delete requests and feedback from before that time, `batch` rows a transaction so that nobody waits long;
+    returns how many.
+    """
     gone = 0
     for table in (requests, feedback):
         for _ in range(most):

@@ -23,7 +23,19 @@ def start(door: Door, of: Exchange, body: dict, target: Target | None) -> None:
         return
     door.shadows += 1
     contract = door.follower.contract(target)
-    exchange = Exchange(of.metrics, of.writer, of.task, "shadow", target, contract, of.path, of.key_id, of.given, judged=of.asked_as_task, shadow_of=of.id)
+    exchange = Exchange(
+        of.metrics,
+        of.writer,
+        of.task,
+        "shadow",
+        target,
+        contract,
+        of.path,
+        of.key_id,
+        of.given,
+        judged=of.asked_as_task,
+        shadow_of=of.id,
+    )
     plain = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
     door.spawn(_ask(door, exchange, {**plain, "model": target.model}))
 

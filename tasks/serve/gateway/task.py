@@ -1,4 +1,6 @@
-"""POST /tasks/{task}: a text in, the task's checked result out; the templates are the ones that the model was trained with."""
+"""POST /tasks/{task}: a text in, the task's checked result out; the templates are the ones that the model was
+trained with.
+"""
 
 from email.message import Message
 from functools import partial
@@ -21,7 +23,9 @@ router = APIRouter()
 
 @router.post("/tasks/{task}")
 async def ask(request: Request, task: str) -> Response:
-    """`{task, version, request_id, valid, result}`; when the model's answer is not what it must be, `valid` is false and `text` has it as it is."""
+    """`{task, version, request_id, valid, result}`; when the model's answer is not what it must be, `valid` is false
+    and `text` has it as it is.
+    """
     door = door_of(request)
     caller = door.caller(request)
     raw = await bodies.read(request, door.settings.max_body_kib * 1024)
@@ -41,7 +45,11 @@ def _given(kind: str, raw: bytes) -> object:
     if kind in ("text/plain", ""):
         return bodies.text(raw, str(header.get_content_charset("utf-8")))
     if kind != "application/json":
-        raise Refusal(415, "unsupported_media_type", 'Send text/plain, or application/json with {"text": …} or {"input": {column: text}}.')
+        raise Refusal(
+            415,
+            "unsupported_media_type",
+            'Send text/plain, or application/json with {"text": …} or {"input": {column: text}}.',
+        )
     value = bodies.parse(raw)
     if len(value) != 1 or not value.keys() & {"text", "input"}:
         raise bad('The body must be {"text": …} or {"input": {column: text}}, and nothing else.')
@@ -56,7 +64,12 @@ def _ready(door: Door, choice: Choice, given: object) -> tuple[dict, dict]:
     """(the columns, the body for vLLM) as the chosen version wants them."""
     contract = door.follower.contract(choice.target)
     if contract is None:
-        raise Refusal(503, "not_ready", f"The folder of {choice.target.model} cannot be read; the gateway's log says why.", wait=10)
+        raise Refusal(
+            503,
+            "not_ready",
+            f"The folder of {choice.target.model} cannot be read; the gateway's log says why.",
+            wait=10,
+        )
     return _filled(contract, given, door.settings.max_tokens)
 
 
@@ -82,5 +95,11 @@ def _shadow(door: Door, exchange: Exchange, choice: Choice, given: object) -> No
 
 def _result(exchange: Exchange) -> dict:
     valid = bool(exchange.valid)
-    found = {"task": exchange.task, "version": exchange.target.version, "request_id": exchange.id, "valid": valid, "result": exchange.result}
+    found = {
+        "task": exchange.task,
+        "version": exchange.target.version,
+        "request_id": exchange.id,
+        "valid": valid,
+        "result": exchange.result,
+    }
     return found if valid else {**found, "text": exchange.text}

@@ -17,7 +17,8 @@ CLOSED = {"roll_back": "rolled_back", "call_off": "undecided", "promote": "promo
 
 
 def release(version: registry.Version, params: Release, gateway: Presence | None) -> Outcome:
-    """Open a canary of `version` beside the champion, or promote it at once where there is nothing to compare with or no traffic.
+    """Open a canary of `version` beside the champion, or promote it at once where there is nothing to compare with or
+    no traffic.
 
     `gateway` is None where nobody has asked after it: then there is traffic, for all that we know.
     """
@@ -55,7 +56,10 @@ def _open(now: Held, version: registry.Version, params: Release) -> Outcome:
     if version.tags.get("gate") != "passed":
         return Refused(f"{version.name} version {number} was refused by the gate, so it gets no canary.")
     what = f"{share:.0%} of the traffic" if params.canary == "share" else "a copy of the traffic"
-    words = f"canary open: version {number} gets {what} until {params.canary_requests} answers; the reconciler promotes or rolls back"
+    words = (
+        f"canary open: version {number} gets {what} until {params.canary_requests} answers; the reconciler "
+        "promotes or rolls back"
+    )
     tags: dict[str, str | None] = {
         **{name: None for name in ("rolled_back", "canary_reasons") if name in version.tags},
         "canary_mode": params.canary,
@@ -72,7 +76,9 @@ def _open(now: Held, version: registry.Version, params: Release) -> Outcome:
 
 
 def close_canary(one: Wanted, verdict: Verdict) -> Outcome:
-    """Do what `verdict` says about the open canary of `one`; a promotion that is refused leaves the champion and closes it undecided."""
+    """Do what `verdict` says about the open canary of `one`; a promotion that is refused leaves the champion and
+    closes it undecided.
+    """
     with moves.held(one.task) as now:
         version = registry.get(one.task, one.version, now.client)
         if version.tags.get("canary") != "open":

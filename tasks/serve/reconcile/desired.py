@@ -1,4 +1,6 @@
-"""What should be served: the versions that the registry's aliases point to, with the tags that say what has become of them."""
+"""What should be served: the versions that the registry's aliases point to, with the tags that say what has become
+of them.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +70,11 @@ def read(tasks: list[str]) -> dict[str, Desired]:
             model, versions = entry
             by_number = {version.version: wanted(version) for version in versions}
             at = {which: by_number[model.aliases[which]] for which in ALIASES if model.aliases.get(which) in by_number}
-            stale = tuple(one for one in by_number.values() if one.canary and one not in (at.get("challenger"), at.get("champion")))
+            stale = tuple(
+                one
+                for one in by_number.values()
+                if one.canary and one not in (at.get("challenger"), at.get("champion"))
+            )
             found[task] = Desired(at, stale, bool(moves.unfinished(model)))
     return found
 
@@ -94,5 +100,9 @@ def _mark(uri: str) -> tuple | None:
     if not uri.startswith("sqlite:///"):
         return None
     place = Path(uri.removeprefix("sqlite:///"))
-    files = [file for file in (place, place.with_name(f"{place.name}-wal"), place.with_name(f"{place.name}-journal")) if file.exists()]
+    files = [
+        file
+        for file in (place, place.with_name(f"{place.name}-wal"), place.with_name(f"{place.name}-journal"))
+        if file.exists()
+    ]
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)

@@ -12,7 +12,9 @@ from tasks.serve.reconcile.desired import Wanted
 
 LATEST = 1000  # requests of the champion before the canary that say what slow is
 FEW = 50  # fewer say nothing
-SLOWER = 1.5  # times the 95 % quantile: the prompts of the version with more traffic are more often in vLLM's prefix cache, and that is no fault of the other
+# times the 95 % quantile: the prompts of the version with more traffic are more often in vLLM's prefix cache, and that
+# is no fault of the other
+SLOWER = 1.5
 
 
 def count(engine: Any, champion: Wanted, challenger: Wanted, labels: list[str]) -> Counts:
@@ -22,7 +24,10 @@ def count(engine: Any, champion: Wanted, challenger: Wanted, labels: list[str]) 
     slow = _slow(engine, champion, challenger) if challenger.canary == "share" else None
     contracts = {"champion": cache(lambda: contract.load(Path(champion.folder)))}
     theirs = cache(lambda: contract.load(Path(challenger.folder)))  # as the canary, or in the shadow
-    by_id = {row["id"]: failures(row, feedback.get(row["id"]), contracts.get(row["role"], theirs), labels, slow) for row in rows}
+    by_id = {
+        row["id"]: failures(row, feedback.get(row["id"]), contracts.get(row["role"], theirs), labels, slow)
+        for row in rows
+    }
     if challenger.canary == "shadow":
         return _pairs(rows, by_id)
     mine = {row["id"] for row in rows if row["role"] == "canary"}
@@ -30,13 +35,17 @@ def count(engine: Any, champion: Wanted, challenger: Wanted, labels: list[str]) 
     return Counts(len(mine), len(rows) - len(mine), found)
 
 
-def failures(row: dict, feedback: dict | None, of: Callable[[], Contract], labels: list[str], slow: float | None) -> set[str]:
+def failures(
+    row: dict, feedback: dict | None, of: Callable[[], Contract], labels: list[str], slow: float | None
+) -> set[str]:
     """The indicators by which the request `row` failed; `of` reads the contract of the version that answered it.
 
     A copy in shadow mode is not called slow: it runs beside its original and after it.
     """
     found = set()
-    if row["status"] >= 500 or (row["status"] == 200 and row["error"]):  # a client's mistake, and one that hung up, are no failures
+    if row["status"] >= 500 or (
+        row["status"] == 200 and row["error"]
+    ):  # a client's mistake, and one that hung up, are no failures
         found.add("error")
     elif row["valid"] is False:
         found.add("invalid")
@@ -65,7 +74,11 @@ def _pairs(rows: Iterable[dict], by_id: dict[str, set[str]]) -> Counts:
     """Pairs of a request and its copy; only those count that one version failed and the other did not."""
     rows = list(rows)
     there = {row["id"] for row in rows if row["role"] == "champion"}
-    pairs = [(by_id[row["id"]], by_id[row["shadow_of"]]) for row in rows if row["role"] == "shadow" and row["shadow_of"] in there]
+    pairs = [
+        (by_id[row["id"]], by_id[row["shadow_of"]])
+        for row in rows
+        if row["role"] == "shadow" and row["shadow_of"] in there
+    ]
     found = {}
     for name in ("error", "invalid", "wrong"):
         worse = sum(name in copy and name not in original for copy, original in pairs)
@@ -87,7 +100,9 @@ def _requests(engine: Any, champion: Wanted, challenger: Wanted) -> list[dict]:
     )
     with engine.connect() as connection:
         answered = or_(table.c.status < 400, table.c.status >= 499)  # the rest are the clients' mistakes
-        found = connection.execute(select(*columns).where(table.c.task == champion.task, table.c.at >= challenger.since, answered, who))
+        found = connection.execute(
+            select(*columns).where(table.c.task == champion.task, table.c.at >= challenger.since, answered, who)
+        )
         return [dict(row._mapping) for row in found]
 
 
@@ -97,14 +112,20 @@ def _feedback(engine: Any, task: str, since: float) -> dict[str, dict]:
 
     from tasks.database import feedback, requests
 
-    wanted = select(feedback.c.request_id, feedback.c.thumb, feedback.c.correction).join(requests, requests.c.id == feedback.c.request_id)
+    wanted = select(feedback.c.request_id, feedback.c.thumb, feedback.c.correction).join(
+        requests, requests.c.id == feedback.c.request_id
+    )
     with engine.connect() as connection:
-        found = connection.execute(wanted.where(requests.c.task == task, requests.c.at >= since).order_by(feedback.c.id))
+        found = connection.execute(
+            wanted.where(requests.c.task == task, requests.c.at >= since).order_by(feedback.c.id)
+        )
         return {row.request_id: {"thumb": row.thumb, "correction": row.correction} for row in found}
 
 
 def _slow(engine: Any, champion: Wanted, challenger: Wanted) -> float | None:
-    """Seconds above which an answer is slow, from the champion's requests before the canary; None when there were too few."""
+    """Seconds above which an answer is slow, from the champion's requests before the canary; None when there were
+    too few.
+    """
     from sqlalchemy import select
 
     from tasks.database import requests as table
@@ -116,5 +137,10 @@ def _slow(engine: Any, champion: Wanted, challenger: Wanted) -> float | None:
         table.c.status == 200,
     )
     with engine.connect() as connection:
-        found = sorted(row.latency for row in connection.execute(wanted.where(table.c.latency.is_not(None)).order_by(table.c.at.desc()).limit(LATEST)))
+        found = sorted(
+            row.latency
+            for row in connection.execute(
+                wanted.where(table.c.latency.is_not(None)).order_by(table.c.at.desc()).limit(LATEST)
+            )
+        )
     return SLOWER * found[int(0.95 * (len(found) - 1))] if len(found) >= FEW else None

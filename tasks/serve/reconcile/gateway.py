@@ -10,7 +10,9 @@ from tasks.serve import supervisor
 from tasks.serve.loopback import client
 from tasks.serve.params import Gateway
 
-LINE = re.compile(r"^(anneal_routes_revision|anneal_waiting|anneal_in_flight)(?:\{([^}]*)\})? ([0-9.e+]+)$", re.MULTILINE)
+LINE = re.compile(
+    r"^(anneal_routes_revision|anneal_waiting|anneal_in_flight)(?:\{([^}]*)\})? ([0-9.e+]+)$", re.MULTILINE
+)
 
 
 PROGRAM = "gateway"
@@ -42,7 +44,9 @@ def address(params: Gateway) -> str:
 
 
 def look(params: Gateway) -> View | None:
-    """What the gateway says now; None when there is none. One that is too busy to say follows no table that we know of."""
+    """What the gateway says now; None when there is none. One that is too busy to say follows no table that we know
+    of.
+    """
     import httpx
 
     try:
@@ -73,9 +77,15 @@ def await_presence(params: Gateway) -> Presence:
         time.sleep(0.2)
     log = f".anneal/logs/{PROGRAM}.log"
     if now is Presence.STARTING:
-        raise TransientError(f"the gateway is starting and does not answer at {address(params)} within {PATIENCE:.0f} s; see {log}, and run again.")
+        raise TransientError(
+            f"the gateway is starting and does not answer at {address(params)} within {PATIENCE:.0f} s; see {log}, "
+            "and run again."
+        )
     if now is Presence.FAILED:
-        raise AnnealError(f"the gateway does not start ({supervisor.last_words(PROGRAM)}): mend it and `make up`, or set release.canary to off; see {log}.")
+        raise AnnealError(
+            f"the gateway does not start ({supervisor.last_words(PROGRAM)}): mend it and `make up`, or set "
+            f"release.canary to off; see {log}."
+        )
     return now
 
 

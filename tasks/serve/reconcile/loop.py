@@ -1,4 +1,6 @@
-"""The reconciler's loop: commands, canaries, one step, twice a second; whatever is away is said once, and the last table stays."""
+"""The reconciler's loop: commands, canaries, one step, twice a second; whatever is away is said once, and the last
+table stays.
+"""
 
 import logging
 import signal
@@ -22,7 +24,9 @@ log = logging.getLogger("anneal.reconcile")
 
 
 class Reconciler:
-    """What lives from one turn of the loop to the next: params.yaml as last read, the engine, and what has been complained of."""
+    """What lives from one turn of the loop to the next: params.yaml as last read, the engine, and what has been
+    complained of.
+    """
 
     def __init__(self, path: Path = Path("params.yaml")) -> None:
         self.path, self.mark, self.params = path, 0, settings.load(path)
@@ -30,7 +34,9 @@ class Reconciler:
         self.said: dict[str, str] = {}
 
     def turn(self) -> None:
-        """One turn. Each part fails for itself: without the records there are no canaries and no commands, but tables."""
+        """One turn. Each part fails for itself: without the records there are no canaries and no commands, but
+        tables.
+        """
         self._part("params.yaml", self._reread)
         self._part("records", self._records)
         self._part("registry", lambda: self._say(step.once(self.params, self.reader.read)))
@@ -87,7 +93,15 @@ class Reconciler:
         counts = evidence.count(self.engine, champion, challenger, self.params.models[task].evaluate.labels)
         release = self.params.release
         hours = (time.time() - challenger.since) / 3600
-        verdict = judge(counts, challenger.canary, challenger.share, release.alpha, release.canary_requests, hours, release.canary_patience)
+        verdict = judge(
+            counts,
+            challenger.canary,
+            challenger.share,
+            release.alpha,
+            release.canary_requests,
+            hours,
+            release.canary_patience,
+        )
         if verdict.what != "continue":
             acts.close_canary(challenger, verdict)
 
@@ -100,7 +114,12 @@ class Reconciler:
             kind = f"{type(error).__name__}"
             if self.said.get(name) != kind:
                 self.said[name] = kind
-                log.error("%s: %s; the last table stays, and this is tried again", name, words, exc_info=None if isinstance(error, AnnealError | OSError) else error)
+                log.error(
+                    "%s: %s; the last table stays, and this is tried again",
+                    name,
+                    words,
+                    exc_info=None if isinstance(error, AnnealError | OSError) else error,
+                )
         else:
             if self.said.pop(name, None):
                 log.warning("%s: in order again", name)

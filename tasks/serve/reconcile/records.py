@@ -20,7 +20,9 @@ def connect() -> Engine:
 
 
 def is_watched() -> bool:
-    """True while a reconciler runs: it has everything at hand, and does in a second what a command of its own needs ten to load for."""
+    """True while a reconciler runs: it has everything at hand, and does in a second what a command of its own needs
+    ten to load for.
+    """
     return ALIVE.exists() and time.time() - ALIVE.stat().st_mtime < FRESH
 
 
@@ -34,7 +36,10 @@ def ask(task: str, action: str, patience: float) -> str:
     answer = None
     while answer is None or answer.state in (None, CommandState.CLAIMED):
         if time.monotonic() > end:
-            raise AnnealError(f"the reconciler has not carried out the {action} of {task} within {patience:.0f} s; it will when it can: see .anneal/logs/reconciler.log.")
+            raise AnnealError(
+                f"the reconciler has not carried out the {action} of {task} within {patience:.0f} s; it will when it "
+                "can: see .anneal/logs/reconciler.log."
+            )
         time.sleep(0.1)
         with engine.connect() as connection:
             answer = connection.execute(table.select().where(table.c.id == number)).one()
@@ -50,7 +55,11 @@ def open_commands(engine: Engine) -> list[dict[str, Any]]:
 
     table = database.commands
     with engine.connect() as connection:
-        found = connection.execute(select(table).where(table.c.done_at.is_(None), table.c.action.in_(("promote", "rollback"))).order_by(table.c.id))
+        found = connection.execute(
+            select(table)
+            .where(table.c.done_at.is_(None), table.c.action.in_(("promote", "rollback")))
+            .order_by(table.c.id)
+        )
         return [dict(row._mapping) for row in found]
 
 

@@ -1,4 +1,6 @@
-"""Starts a server for a version that none can serve, beside what runs: a rollback across a change of base or of merged weights."""
+"""Starts a server for a version that none can serve, beside what runs: a rollback across a change of base or of
+merged weights.
+"""
 
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from tasks.serve.reconcile.desired import Wanted
 
 
 def start(one: Wanted, params: Params, found: list[slots.Slot]) -> str | None:
-    """Start the free slot with what `one` needs, and say so; None when no slot is free or its files are no longer kept."""
+    """Start the free slot with what `one` needs, and say so; None when no slot is free or its files are no longer
+    kept.
+    """
     slot = next((name for name in state.SLOTS if name not in {taken.name for taken in found}), None)
     wanted = None if slot is None else _wanted(one, params.deploy, slot)
     if wanted is None:
@@ -39,12 +43,22 @@ def revive(found: list[slots.Slot]) -> list[str]:
 def _wanted(one: Wanted, params: Deploy, slot: str) -> state.State | None:
     """The state with which `one`, verified before on the same weights, is served again."""
     base, merged = state.FOLDER / state.base_folder(one.base), Path(f"{one.folder}-merged")
-    where = {"host": params.host, "port": state.port(slot, params), "options": state.options(params), "verified": True, "since": state.now()}
+    where = {
+        "host": params.host,
+        "port": state.port(slot, params),
+        "options": state.options(params),
+        "verified": True,
+        "since": state.now(),
+    }
     if params.serve == "merged" and merged.exists():
-        return state.State(weights=str(merged), merged={one.model: state.Served(one.version, one.artifact, str(merged))}, **where)
+        return state.State(
+            weights=str(merged), merged={one.model: state.Served(one.version, one.artifact, str(merged))}, **where
+        )
     if not base.exists():
         return None
-    return state.State(weights=str(base), adapters={one.model: state.Served(one.version, one.artifact, kept(one))}, **where)
+    return state.State(
+        weights=str(base), adapters={one.model: state.Served(one.version, one.artifact, kept(one))}, **where
+    )
 
 
 def kept(one: Wanted) -> str:
@@ -62,5 +76,8 @@ def keep(version: registry.Version) -> Path:
     if not (folder / "reference").exists() and registry.has(version, "reference"):
         state.keep(registry.folder(version, "reference"), f"{name}/reference")
     if not (folder / "artifact.json").exists():
-        raise AnnealError(f"{version.name} version {version.version} has no artifact.json in the registry: it was not made by `make pipeline`; register it again.")
+        raise AnnealError(
+            f"{version.name} version {version.version} has no artifact.json in the registry: it was not made by `make "
+            "pipeline`; register it again."
+        )
     return folder

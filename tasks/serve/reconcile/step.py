@@ -1,4 +1,6 @@
-"""One step from what is to what should be: load, route, drain, unload, start, stop. Safe to run beside itself, and after any crash."""
+"""One step from what is to what should be: load, route, drain, unload, start, stop. Safe to run beside itself, and
+after any crash.
+"""
 
 import time
 from collections.abc import Callable
@@ -11,7 +13,9 @@ from tasks.serve.lock import locked
 from tasks.serve.reconcile import desired, gateway, starting
 from tasks.serve.reconcile.table import Plan, idle_slots, leftovers, plan, served, wanted_table
 
-GRACE = 2.0  # seconds after a new table in which requests that were routed by the old one may be on their way, where no gateway counts them
+# seconds after a new table in which requests that were routed by the old one may be on their way, where no gateway
+# counts them
+GRACE = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,12 @@ def once(params: Params, read: Callable[[list[str]], dict[str, desired.Desired]]
         planned = plan(wanted, found, old)
         did, pending = _load(planned)
         homes = {model: slot.url for model, slot in planned.homes.items() if model not in pending}
-        alive = {(target.model, target.url) for task in old.tasks.values() for target in task.targets.values() if _is_alive(target, found)}
+        alive = {
+            (target.model, target.url)
+            for task in old.tasks.values()
+            for target in task.targets.values()
+            if _is_alive(target, found)
+        }
         table = wanted_table(old, wanted, names, homes, alive)
         if table != old:
             routes.write(table)
@@ -47,7 +56,9 @@ def once(params: Params, read: Callable[[list[str]], dict[str, desired.Desired]]
 
 
 def settle(params: Params, done: Callable[[routes.Table], bool], seconds: float, drain: float = 4.0) -> Outcome:
-    """Take steps until `done` says so of the table, at most for `seconds`; then for `drain` seconds more while something is left to unload."""
+    """Take steps until `done` says so of the table, at most for `seconds`; then for `drain` seconds more while
+    something is left to unload.
+    """
     end = time.monotonic() + seconds
     while not done((outcome := once(params)).table):
         if time.monotonic() > end:
@@ -90,28 +101,45 @@ def _remember(table: routes.Table, wanted: dict[str, desired.Desired], planned: 
     known = served(wanted)
     for slot in found:
         if slot.state.verified:
-            at = {target.model for task in table.tasks.values() for target in task.targets.values() if target.url == slot.url}
-            slots.remember(slot, at | {model for model, home in planned.homes.items() if home.name == slot.name}, {**slot.state.adapters, **known})
+            at = {
+                target.model
+                for task in table.tasks.values()
+                for target in task.targets.values()
+                if target.url == slot.url
+            }
+            slots.remember(
+                slot,
+                at | {model for model, home in planned.homes.items() if home.name == slot.name},
+                {**slot.state.adapters, **known},
+            )
 
 
-def _retire(table: routes.Table, wanted: dict[str, desired.Desired], planned: Plan, found: list[slots.Slot], params: Params) -> tuple[list[str], list[str]]:
+def _retire(
+    table: routes.Table, wanted: dict[str, desired.Desired], planned: Plan, found: list[slots.Slot], params: Params
+) -> tuple[list[str], list[str]]:
     """(what was unloaded or stopped, what is still draining)."""
     to_unload, to_stop = leftovers(table, wanted, found), idle_slots(table, planned, found)
     if not to_unload and not to_stop:
         return [], []
-    seen, age = gateway.look(params.gateway), time.time() - (routes.TABLE.stat().st_mtime if routes.TABLE.exists() else 0.0)
+    seen, age = (
+        gateway.look(params.gateway),
+        time.time() - (routes.TABLE.stat().st_mtime if routes.TABLE.exists() else 0.0),
+    )
     gone, draining = [], []
     for slot, model in to_unload:
         if slot in to_stop:
             continue
-        # The gateway counts a request for its model from the moment it is routed: once it follows this table, none can be on its way uncounted.
+        # The gateway counts a request for its model from the moment it is routed: once it follows this table, none can
+        # be on its way uncounted.
         if age > GRACE if seen is None else seen.revision >= table.revision and not seen.in_flight.get(model, 0):
             slots.unload(slot.url, model)
             gone.append(f"unloaded {model} at {slot.url}")
         else:
             draining.append(f"{model} drains")
     for slot in to_stop:
-        settled = time.time() - state.path(slot.name).stat().st_mtime > GRACE  # a server that has just been verified is about to be routed to
+        settled = (
+            time.time() - state.path(slot.name).stat().st_mtime > GRACE
+        )  # a server that has just been verified is about to be routed to
         if settled and age > GRACE and _is_left(slot, table, seen, age, params):
             slots.stop(slot.name)
             gone.append(f"stopped the server of slot {slot.name}")
@@ -121,8 +149,12 @@ def _retire(table: routes.Table, wanted: dict[str, desired.Desired], planned: Pl
 
 
 def _is_left(slot: slots.Slot, table: routes.Table, seen: gateway.View | None, age: float, params: Params) -> bool:
-    """True when no request runs at `slot` and none is on its way. Its versions may run elsewhere by now, so the gateway's counts by model do not tell."""
+    """True when no request runs at `slot` and none is on its way. Its versions may run elsewhere by now, so the
+    gateway's counts by model do not tell.
+    """
     if seen is not None and seen.revision < table.revision:
         return False
-    nobody_waits = seen is None or not seen.waiting or age > 2 * params.gateway.timeout  # those that were routed here and still wait have been refused by then
+    nobody_waits = (
+        seen is None or not seen.waiting or age > 2 * params.gateway.timeout
+    )  # those that were routed here and still wait have been refused by then
     return not slot.healthy or (nobody_waits and slots.is_idle(slot.url))
