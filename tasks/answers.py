@@ -53,37 +53,32 @@ def answer(
 
     seed_everything(0)
     tokenizer, model = load_tokenizer(weights), load(weights, adapter)
-    order = sorted(
-        range(len(rows)), key=lambda i: (-len(encode_prompt(tokenizer, rows[i]["messages"])), i)
-    )  # longest first: memory trouble shows at once
+    # Longest first: memory trouble shows at once.
+    order = sorted(range(len(rows)), key=lambda place: (-len(encode_prompt(tokenizer, rows[place]["messages"])), place))
     predictions: dict[int, dict] = {}
     started = time.monotonic()
     generating = 0.0
     with torch.inference_mode():
         for start in range(0, len(rows), batch_size):
             places = order[start : start + batch_size]
+            batch = [rows[place] for place in places]
             began = time.monotonic()
-            texts = _generate(model, tokenizer, [rows[i]["messages"] for i in places], max_new_tokens)
+            texts = _generate(model, tokenizer, [row["messages"] for row in batch], max_new_tokens)
             generating += time.monotonic() - began
-            likelihoods = _likelihoods(model, tokenizer, [rows[i] for i in places])
-            for i, text, likelihood in zip(places, texts, likelihoods, strict=True):
-                row = rows[i]
-                predictions[i] = {
-                    "id": row["id"],
-                    "messages": row["messages"],
-                    "expected": row["answer"],
-                    "row": row["row"],
-                    **text,
-                    **likelihood,
-                }
-            done, passed = len(predictions), time.monotonic() - started
-            left = passed / done * (len(rows) - done)
-            print(
-                f"{what}: {done}/{len(rows)} answers, {done / passed:.1f} a second, {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
-    return Answers([predictions[i] for i in range(len(rows))], generating)
+            likelihoods = _likelihoods(model, tokenizer, batch)
+            predictions.update(zip(places, map(_prediction, batch, texts, likelihoods), strict=True))
+            print(_progress(what, len(predictions), len(rows), time.monotonic() - started), file=sys.stderr, flush=True)
+    return Answers([predictions[place] for place in range(len(rows))], generating)
+
+
+def _prediction(row: dict, text: dict, likelihood: dict) -> dict:
+    kept = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
+    return {**kept, **text, **likelihood}
+
+
+def _progress(what: str, done: int, rows: int, seconds: float) -> str:
+    left = seconds / done * (rows - done)
+    return f"{what}: {done}/{rows} answers, {done / seconds:.1f} a second, {left:.0f} s left"
 
 
 def _generate(model: Any, tokenizer: Any, dialogues: list[list[dict]], max_new_tokens: int) -> list[dict]:
@@ -111,12 +106,12 @@ def _likelihoods(model: Any, tokenizer: Any, rows: list[dict]) -> list[dict]:
         for name, value in collate([encode(tokenizer, row) for row in rows], tokenizer.pad_token_id).items()
     }
     labels = batch.pop("labels")[:, 1:]
-    found = []
+    likelihoods = []
     # (rows, kept, vocabulary) in fp32 would be large; one row at a time it is small.
     for logits, target in zip(model(**batch).logits[:, :-1], labels, strict=True):
         nll = torch.nn.functional.cross_entropy(logits.float(), target, ignore_index=-100, reduction="sum").item()
-        found.append({"nll": nll, "tokens": int((target != -100).sum())})
-    return found
+        likelihoods.append({"nll": nll, "tokens": int((target != -100).sum())})
+    return likelihoods
 
 
 def perplexity(predictions: list[dict]) -> float:

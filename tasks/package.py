@@ -4,7 +4,7 @@ model card.
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from tasks.card import write_card
 from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_json
 from tasks.merge import merged_model
 from tasks.section import Section
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Package(Section):
@@ -51,38 +54,45 @@ def package(
     model, divergence = merged_model(parent, trained, read_jsonl(prepared / "test.jsonl"), params.max_divergence)
     with whole_directory(weights) as folder:
         model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        shutil.copy(parent / "chat_template.jinja", folder / "chat_template.jinja")
-        write_json(
-            folder / "source.json",
-            {
-                **source,
-                "parent": parent.parent.name,
-                "weights_sha256": sha256(folder / "model.safetensors")
-                if (folder / "model.safetensors").exists()
-                else sha256(folder),
-            },
-        )
+        _add_tokenizer(tokenizer, parent, folder)
+        write_json(folder / "source.json", _merged_source(source, parent, folder))
     with whole_directory(adapter) as folder:
         shutil.copytree(trained, folder, dirs_exist_ok=True)
-        tokenizer.save_pretrained(folder)
-        shutil.copy(parent / "chat_template.jinja", folder / "chat_template.jinja")
+        _add_tokenizer(tokenizer, parent, folder)
         shutil.copy(prepared / "format.json", folder / "format.json")
-        parts = {file.name: sha256(file) for file in sorted(folder.iterdir())}
-        facts = {
-            "artifact_sha256": sha256(folder),
-            "parts": parts,
-            "base_sha256": source["weights_sha256"],
-            "template_sha256": source["template_sha256"],
-            "divergence": divergence,
-        }
+        facts = _artifact(source, divergence, folder)
         write_json(folder / "artifact.json", facts)
-        stands_on = (
-            {**source, "card_name": parent.parent.name} if "parent" in source else source
-        )  # a model of ours, not the base far below it
+        # A model of ours, not the base far below it.
+        stands_on = {**source, "card_name": parent.parent.name} if "parent" in source else source
         write_card(params, stands_on, read_json(metrics), read_json(intervals), facts, folder / "README.md")
         card.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / "README.md", card)
+
+
+def _add_tokenizer(tokenizer: "PreTrainedTokenizerBase", parent: Path, folder: Path) -> None:
+    tokenizer.save_pretrained(folder)
+    shutil.copy(parent / "chat_template.jinja", folder / "chat_template.jinja")
+
+
+def _merged_source(source: dict, parent: Path, folder: Path) -> dict:
+    """What the merged weights in `folder` stand on; the hash is that of the one file, of all when they are sharded."""
+    weights = folder / "model.safetensors"
+    return {
+        **source,
+        "parent": parent.parent.name,
+        "weights_sha256": sha256(weights if weights.exists() else folder),
+    }
+
+
+def _artifact(source: dict, divergence: float, folder: Path) -> dict:
+    """The hashes of the adapter in `folder` and of what it stands on."""
+    return {
+        "artifact_sha256": sha256(folder),
+        "parts": {file.name: sha256(file) for file in sorted(folder.iterdir())},
+        "base_sha256": source["weights_sha256"],
+        "template_sha256": source["template_sha256"],
+        "divergence": divergence,
+    }
 
 
 if __name__ == "__main__":
