@@ -15,19 +15,18 @@ from flows import pipeline, server
 from tasks import database, tracking
 from tasks import params as settings
 from tasks import stage as edge
-from tasks.database import CommandState
+from tasks.database import CommandState, RetrainingState
 from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_json
 from tasks.retrain import book, gather, records
 from tasks.retrain.decide import should_retrain
-from tasks.retrain.facts import FAILED
+from tasks.retrain.facts import Outcome
 from tasks.retrain.harvest import harvest
 from tasks.serve import routes
 
 LOCK, ALIVE = Path(".anneal/retrain.lock"), Path(".anneal/retrain.alive")
 PATIENCE = 10.0  # seconds for a decision that another process is just making
 BEAT = 20.0  # seconds between signs of life: what a killed retraining has used of its budget is known that well
-REFUSED = "refused"
 
 
 def run(task: str | None = None, now: bool = False) -> None:
@@ -44,9 +43,10 @@ def run(task: str | None = None, now: bool = False) -> None:
     if not outcomes:
         print("nothing is served yet: `make pipeline` makes a first model.")
     for name, outcome in outcomes.items():
-        print(f"{name}: {outcome}", flush=True)
-    if refused := [f"{name}: {outcome}" for name, outcome in outcomes.items() if outcome.startswith(REFUSED)]:
-        raise AnnealError(f"{'; '.join(refused).rstrip('.')}.")
+        print(f"{name}: {outcome.words}", flush=True)
+    refused = [(name, outcome) for name, outcome in outcomes.items() if outcome.state is RetrainingState.REFUSED]
+    if refused:
+        raise AnnealError(f"{'; '.join(f'{name}: {outcome.words}' for name, outcome in refused).rstrip('.')}.")
 
 
 def ask_by_hand(params: settings.Params, task: str | None) -> None:
@@ -62,7 +62,7 @@ def retrain_flow() -> Any:
     from prefect import flow, get_run_logger
 
     @flow(name="retrain", flow_run_name=_run_name, validate_parameters=False, persist_result=False)
-    def retrain(task: str | None = None) -> dict[str, str]:
+    def retrain(task: str | None = None) -> dict[str, Outcome]:
         return decide(task, get_run_logger().info, publish)
 
     return retrain
@@ -83,7 +83,7 @@ def served(params: settings.Params, task: str | None) -> list[str]:
     ]
 
 
-def decide(task: str | None, say: Callable[[str], object], show: Callable[[Engine, str], object]) -> dict[str, str]:
+def decide(task: str | None, say: Callable[[str], object], show: Callable[[Engine, str], object]) -> dict[str, Outcome]:
     """Task: what came of it. One at a time in this checkout; a retraining that was killed is closed first."""
     params = settings.load()
     engine = database.connect()
@@ -126,8 +126,8 @@ def consider(
     mine: bool,
     say: Callable[[str], object],
     show: Callable[[Engine, str], object],
-) -> str:
-    """Decide about one task, write it down, and do it when the answer is yes; what came of it in a few words."""
+) -> Outcome:
+    """Decide about one task, write it down, and do it when the answer is yes; what came of it."""
     now = time.time()
     asked = records.open_commands(engine, task)
     by_hand = [command for command in asked if command["action"] == "retrain"]
@@ -143,46 +143,45 @@ def consider(
         say(f"{task}: {reason}")
     show(engine, task)
     if number is None:
-        return "no retraining"
+        return Outcome(None, "no retraining")
     with sign_of_life():
         return carry_out(engine, params, task, number, known.champion, say)
 
 
 def carry_out(
     engine: Engine, params: settings.Params, task: str, number: int, champion: str | None, say: Callable[[str], object]
-) -> str:
+) -> Outcome:
     """Harvest, run the pipeline, and close the retraining with what came of it."""
-    outcome = f"{FAILED}: it was stopped"
+    outcome = Outcome(RetrainingState.FAILED, "failed: it was stopped")
     try:
         say(f"{task}: {harvest(engine, params, task, time.time()).words()}")
         pipeline.run(task)
         outcome = told(task, champion)
     except NotPromoted as refusal:
-        outcome = f"{REFUSED} by the gate: {'; '.join(refusal.reasons)}."
+        outcome = Outcome(RetrainingState.REFUSED, f"refused by the gate: {'; '.join(refusal.reasons)}.")
     except AnnealError as error:
-        outcome = f"{FAILED}: {error}"
+        outcome = Outcome(RetrainingState.FAILED, f"failed: {error}")
         raise
     except Exception as error:
-        outcome = f"{FAILED}: {type(error).__name__}"
+        outcome = Outcome(RetrainingState.FAILED, f"failed: {type(error).__name__}")
         raise
     finally:
         records.close(engine, number, outcome, time.time())
     return outcome
 
 
-def told(task: str, champion: str | None) -> str:
+def told(task: str, champion: str | None) -> Outcome:
     """What a pipeline that ended well came to; `champion` is the version before it."""
     summary = read_json(Path(f"reports/{task}/summary.json"))
     registry = summary["registry"]
+    version = f"version {registry['version']}"
     if summary["gate"]["held_back"]:
-        return f"held back: version {registry['version']} was rolled back before"
+        return Outcome(RetrainingState.HELD_BACK, f"held back: {version} was rolled back before")
     if registry["version"] == champion:
-        return f"nothing new: version {champion} stays"
-    return (
-        f"promoted: version {registry['version']}"
-        if "champion" in registry["aliases"]
-        else f"canary: version {registry['version']}"
-    )
+        return Outcome(RetrainingState.UNCHANGED, f"nothing new: {version} stays")
+    if "champion" in registry["aliases"]:
+        return Outcome(RetrainingState.PROMOTED, f"promoted: {version}")
+    return Outcome(RetrainingState.CANARY, f"canary: {version}")
 
 
 @contextmanager

@@ -20,10 +20,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    Update,
+    case,
     create_engine,
     event,
     inspect,
     text,
+    update,
 )
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -129,6 +132,20 @@ commands = Table(  # what a person asked for on the dashboard; the process whose
     Column("state", String(16)),  # a CommandState
     Column("result", String(400)),
 )
+
+
+class RetrainingState(StrEnum):
+    """What a retraining came to; null in the table while it runs, and where nobody knows."""
+
+    PROMOTED = "promoted"
+    CANARY = "canary"  # a canary is open
+    UNCHANGED = "unchanged"  # it made the champion again
+    HELD_BACK = "held back"  # it made a version that was rolled back before
+    REFUSED = "refused"  # by the gate
+    FAILED = "failed"
+    KILLED = "killed"
+
+
 retrainings = Table(
     "retrainings",
     metadata,
@@ -136,7 +153,8 @@ retrainings = Table(
     Column("task", String(64), nullable=False, index=True),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
-    Column("outcome", String(200)),
+    Column("state", String(16)),  # a RetrainingState
+    Column("outcome", String(200)),  # the same as a sentence, for people
     Column("reasons", JSON, nullable=False),
 )
 
@@ -187,10 +205,30 @@ def _make_tables(engine: Engine) -> None:
 
 def _add_columns(engine: Engine) -> None:
     """Give tables of an earlier version of Anneal the columns that came since; all of them may be null."""
-    known = {column["name"] for column in inspect(engine).get_columns("commands")}
-    if "state" not in known:
+    for table in (commands, retrainings):
+        if "state" in {column["name"] for column in inspect(engine).get_columns(table.name)}:
+            continue
         with engine.begin() as connection:
-            connection.execute(text("ALTER TABLE commands ADD COLUMN state VARCHAR(16)"))
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # else the new column would stand before it is filled
+            connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN state VARCHAR(16)"))
+            if table is retrainings:
+                connection.execute(_states_of_sentences())
+
+
+def _states_of_sentences() -> Update:
+    """Fills in the states of retrainings that were kept as sentences only; one that says none of these stays null."""
+    first_words = {
+        "promoted: version": RetrainingState.PROMOTED,
+        "canary: version": RetrainingState.CANARY,
+        "nothing new: version": RetrainingState.UNCHANGED,
+        "held back: version": RetrainingState.HELD_BACK,
+        "refused by the gate": RetrainingState.REFUSED,
+        "failed: ": RetrainingState.FAILED,
+        "killed: ": RetrainingState.KILLED,
+    }
+    states = case(*((retrainings.c.outcome.startswith(words), state.value) for words, state in first_words.items()))
+    return update(retrainings).where(retrainings.c.ended_at.is_not(None)).values(state=states)
 
 
 def _sqlite(connection: Any, _: object) -> None:

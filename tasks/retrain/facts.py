@@ -1,9 +1,11 @@
 """What a decision about retraining is made on: plain values, gathered elsewhere and written down with the decision."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
+
+from tasks.database import RetrainingState
 
 HOUR, WEEK = 3600.0, 7 * 24 * 3600.0
-KILLED, FAILED = "killed", "failed"
+VERDICTS = frozenset(RetrainingState) - {RetrainingState.FAILED, RetrainingState.KILLED}
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Past:
 
     started_at: float
     ended_at: float | None = None
-    outcome: str = ""
+    state: RetrainingState | None = None  # None while it runs, and where nobody knows what it came to
     triggers: tuple[str, ...] = ()
     champion: str | None = None
     data: str | None = None
@@ -28,10 +30,10 @@ class Past:
 
     @property
     def is_judged(self) -> bool:
-        """True when it ran to a verdict; one that was killed or failed has answered nothing, and its trigger may ask
-        again.
+        """True when it is known to have run to a verdict; one that was killed or failed has answered nothing, and its
+        trigger may ask again.
         """
-        return self.ended_at is not None and not self.outcome.startswith((KILLED, FAILED))
+        return self.ended_at is not None and self.state in VERDICTS
 
     def hours(self, now: float) -> float:
         """How long it has run, up to `now`."""
@@ -65,12 +67,22 @@ class Facts:
         return asdict(self) | {"past": [asdict(past) for past in self.past[:1]]}
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a retraining came to, and the same as a sentence for people; without a state there was none."""
+
+    state: RetrainingState | None
+    words: str
+
+
 def past(row: dict, facts: dict, triggers: list[str]) -> Past:
     """The Past of a row of `retrainings` and of the facts of the decision that started it."""
-    known = {name.name for name in fields(Past)}
+    known = row["state"] in {state.value for state in RetrainingState}
     return Past(
-        **{key: value for key, value in row.items() if key in known},
-        triggers=tuple(triggers),
+        row["started_at"],
+        row["ended_at"],
+        RetrainingState(row["state"]) if known else None,
+        tuple(triggers),
         champion=facts.get("champion"),
         data=facts.get("data"),
         data_known=facts.get("data_known"),

@@ -4,15 +4,16 @@ read.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, Update, select, update
 
-from tasks.database import CommandState, checks, commands, decisions, feedback, requests, retrainings
+from tasks.database import CommandState, RetrainingState, checks, commands, decisions, feedback, requests, retrainings
 from tasks.retrain import facts
 from tasks.retrain.decide import Decision
-from tasks.retrain.facts import HOUR, KILLED, WEEK, Facts, Figure, Past
+from tasks.retrain.facts import HOUR, WEEK, Facts, Figure, Outcome, Past
 
 KIND = "retrain"
 ACTIONS = ("retrain", "pause", "resume")
+KILLED = Outcome(RetrainingState.KILLED, "killed: its process was gone")
 MOST = 400  # characters of an outcome or a result
 
 
@@ -120,10 +121,7 @@ def past(engine: Engine, task: str) -> tuple[Past, ...]:
             )
         ]
     known = [started.get(row["started_at"], {}) for row in rows]
-    return tuple(
-        facts.past({**row, "outcome": row["outcome"] or ""}, told, told.get("triggers", []))
-        for row, told in zip(rows, known, strict=True)
-    )
+    return tuple(facts.past(row, told, told.get("triggers", [])) for row, told in zip(rows, known, strict=True))
 
 
 def hours_elsewhere(engine: Engine, task: str, now: float) -> float:
@@ -169,12 +167,15 @@ def write(engine: Engine, decision: Decision, known: Facts, now: float) -> int |
         ).inserted_primary_key[0]
 
 
-def close(engine: Engine, retraining: int, outcome: str, now: float) -> None:
+def close(engine: Engine, retraining: int, outcome: Outcome, now: float) -> None:
     """End a retraining with what came of it."""
     with engine.begin() as connection:
-        connection.execute(
-            update(retrainings).where(retrainings.c.id == retraining).values(ended_at=now, outcome=outcome[:200])
-        )
+        connection.execute(_ended(retraining, outcome, now))
+
+
+def _ended(retraining: int, outcome: Outcome, at: float) -> Update:
+    values = {"ended_at": at, "state": outcome.state and outcome.state.value, "outcome": outcome.words[:200]}
+    return update(retrainings).where(retrainings.c.id == retraining).values(values)
 
 
 def close_killed(engine: Engine, last_seen: float, now: float) -> int:
@@ -186,10 +187,5 @@ def close_killed(engine: Engine, last_seen: float, now: float) -> int:
             select(retrainings.c.id, retrainings.c.started_at).where(retrainings.c.ended_at.is_(None))
         ).all()
         for number, started in open_ones:
-            ended = min(now, max(started, last_seen))
-            connection.execute(
-                update(retrainings)
-                .where(retrainings.c.id == number)
-                .values(ended_at=ended, outcome=f"{KILLED}: its process was gone")
-            )
+            connection.execute(_ended(number, KILLED, min(now, max(started, last_seen))))
     return len(open_ones)

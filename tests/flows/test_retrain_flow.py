@@ -13,11 +13,13 @@ from sqlalchemy import select
 
 from flows import pipeline, retrain
 from tasks import database
+from tasks.database import RetrainingState
 from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_jsonl, write_json, write_jsonl, write_text
 from tasks.ingest import Ingest
 from tasks.ingest.__main__ import ingest as ingest_data
 from tasks.retrain import book, records
+from tasks.retrain.facts import Outcome
 from tasks.serve import routes
 from tests.flows.project import ROOT
 
@@ -109,7 +111,8 @@ def command(action: str) -> None:
 
 
 def decide(said: list[str] | None = None) -> dict[str, str]:
-    return retrain.decide(None, (said if said is not None else []).append, lambda engine, task: None)
+    outcomes = retrain.decide(None, (said if said is not None else []).append, lambda engine, task: None)
+    return {task: outcome.words for task, outcome in outcomes.items()}
 
 
 def test_a_no_is_written_down_with_its_reasons(home):
@@ -138,17 +141,19 @@ def test_a_yes_harvests_runs_the_pipeline_and_is_closed_with_what_came_of_it(hom
 
 
 @pytest.mark.parametrize(
-    ("version", "aliases", "held_back", "outcome"),
+    ("version", "aliases", "held_back", "outcome", "state"),
     [
-        ("2", ["challenger"], False, "canary: version 2"),
-        ("1", ["champion"], False, "nothing new: version 1 stays"),
-        ("2", ["challenger"], True, "held back: version 2 was rolled back before"),
+        ("2", ["champion"], False, "promoted: version 2", "promoted"),
+        ("2", ["challenger"], False, "canary: version 2", "canary"),
+        ("1", ["champion"], False, "nothing new: version 1 stays", "unchanged"),
+        ("2", ["challenger"], True, "held back: version 2 was rolled back before", "held back"),
     ],
 )
-def test_what_came_of_it_is_told_apart(home, monkeypatch, version, aliases, held_back, outcome):
+def test_what_came_of_it_is_told_apart(home, monkeypatch, version, aliases, held_back, outcome, state):
     label(2)
     monkeypatch.setattr(pipeline, "run", lambda model: finish(version, aliases, held_back))
     assert decide() == {"sort": outcome}
+    assert [(row["state"], row["outcome"]) for row in rows("retrainings")] == [(state, outcome)]
 
 
 def test_a_refusal_of_the_gate_is_an_outcome_and_a_failure_an_error(home, monkeypatch):
@@ -165,10 +170,19 @@ def test_a_refusal_of_the_gate_is_an_outcome_and_a_failure_an_error(home, monkey
     command("retrain")
     with pytest.raises(AnnealError, match="line 3 is broken"):
         decide()
-    assert [row["outcome"] for row in rows("retrainings")] == [
-        "refused by the gate: worse than the champion.",
-        "failed: ingest@tickets: line 3 is broken.",
+    assert [(row["state"], row["outcome"]) for row in rows("retrainings")] == [
+        ("refused", "refused by the gate: worse than the champion."),
+        ("failed", "failed: ingest@tickets: line 3 is broken."),
     ]
+
+
+def test_a_refusal_ends_the_command_with_an_error_whatever_its_sentence_begins_with(home, monkeypatch):
+    outcomes = {"sort": Outcome(RetrainingState.REFUSED, "the gate said no."), "b": Outcome(None, "refused nothing")}
+    monkeypatch.setattr(retrain, "retrain_flow", lambda: lambda task: outcomes)
+    for step in ((retrain.tracking, "check"), (retrain.server, "choose"), (retrain.server, "silence_tracebacks")):
+        monkeypatch.setattr(*step, lambda *given: None)
+    with pytest.raises(AnnealError, match=r"^sort: the gate said no\.$"):
+        retrain.run()
 
 
 def test_a_command_is_carried_out_once_and_answered(home):
@@ -267,7 +281,8 @@ def test_there_are_never_two_at_once_and_a_killed_one_is_closed_and_counts(home)
     assert decide(said) == {"sort": "no retraining"}
     assert "1 retraining(s) had been killed" in said
     (row,) = rows("retrainings")
-    assert row["outcome"] == "killed: its process was gone" and row["started_at"] <= row["ended_at"] <= time.time()
+    assert (row["state"], row["outcome"]) == ("killed", "killed: its process was gone")
+    assert row["started_at"] <= row["ended_at"] <= time.time()
     assert any("the cool-down of 24 hours" in reason for reason in rows("decisions")[-1]["reasons"])
 
 

@@ -1,16 +1,8 @@
 """The records: the same on SQLite and on a real PostgreSQL, written behind the answers, and never in their way."""
 
-import getpass
-import os
-import pwd
-import shutil
-import signal
 import socket
-import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,71 +16,6 @@ from tasks.serve.gateway.records import forget
 from tests.tasks.gateway import count, row, wait_for, writer
 
 pytestmark = pytest.mark.slow  # a PostgreSQL server is started
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL of this test's own, on loopback, run by a user who may nothing else (it refuses root)."""
-    tools = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not tools:
-        assert os.environ.get("ANNEAL_ALL_TESTS") != "1", (
-            "PostgreSQL is not installed (apt install postgresql), and ANNEAL_ALL_TESTS=1 asks for it"
-        )
-        pytest.skip("PostgreSQL is not installed (apt install postgresql)")
-    place = Path(tempfile.mkdtemp(prefix="anneal-postgres-"))  # pytest's own folders are closed to other users
-    user = pwd.getpwnam("postgres").pw_name if os.getuid() == 0 else getpass.getuser()
-    if os.getuid() == 0:
-        shutil.chown(place, user)
-    as_user = {"user": user, "cwd": place} if os.getuid() == 0 else {"cwd": place}
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    subprocess.run(
-        [tools[-1], "-D", place / "data", "-U", "anneal", "--auth=trust", "--no-sync"],
-        check=True,
-        capture_output=True,
-        **as_user,
-    )
-    options = [
-        "-D",
-        str(place / "data"),
-        "-p",
-        str(port),
-        "-k",
-        str(place),
-        "-c",
-        "listen_addresses=127.0.0.1",
-        "-c",
-        "fsync=off",
-    ]
-    server = subprocess.Popen(
-        [tools[-1].with_name("postgres"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_user
-    )
-    try:
-        url = f"postgresql://anneal@127.0.0.1:{port}/postgres"
-        wait_for(lambda: server.poll() is None and _answers(url), "PostgreSQL", 30)
-        yield url
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(20)
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _answers(url: str) -> bool:
-    try:
-        database.connect(url).dispose()
-    except TransientError:
-        return False
-    return True
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """An empty database of each kind."""
-    url = f"sqlite:///{tmp_path}/deep/records.db" if request.param == "sqlite" else request.getfixturevalue("postgres")
-    made = database.connect(url)
-    yield made
-    database.metadata.drop_all(made)
-    made.dispose()
 
 
 @pytest.mark.slow

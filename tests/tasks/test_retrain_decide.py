@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.database import RetrainingState as State
 from tasks.errors import ParamsError
 from tasks.retrain import decide
 from tasks.retrain.decide import Decision, should_retrain, upper_bound
@@ -25,9 +26,7 @@ DRIFT = replace(CALM, alarm=("the category mix changed",), labelled=30, labelled
 
 def ended(hours_ago: float, hours: float = 1.0, **more: object) -> Past:
     start = NOW - hours_ago * HOUR
-    return Past(
-        start, start + hours * HOUR, **{"outcome": "promoted: version 3", "champion": "2", "data": "aa", **more}
-    )
+    return Past(start, start + hours * HOUR, **{"state": State.PROMOTED, "champion": "2", "data": "aa", **more})
 
 
 @pytest.mark.parametrize(
@@ -114,16 +113,15 @@ def test_a_trigger_needs_something_new_before_it_causes_another(trigger):
     world = {"drift": DRIFT, "quality": replace(CALM, figures=low, labelled=40), "labels": replace(CALM, labelled=250)}[
         trigger
     ]
-    refused = ended(100, champion="3", outcome="refused by the gate", triggers=(trigger,))
+    refused = ended(100, champion="3", state=State.REFUSED, triggers=(trigger,))
     stale = replace(world, past=(refused,), labelled_since=0)
     found = should_retrain(PARAMS, stale, NOW)
     assert not found.retrain and any("it has caused the retraining of" in reason for reason in found.reasons)
     assert should_retrain(PARAMS, replace(stale, labelled_since=200), NOW).retrain  # more labels
     assert should_retrain(PARAMS, replace(stale, champion="4"), NOW).retrain  # another champion
     assert should_retrain(PARAMS, replace(stale, asked_by=""), NOW).retrain  # a person
-    assert should_retrain(
-        PARAMS, replace(stale, past=(replace(refused, outcome="killed: its process was gone"),)), NOW
-    ).retrain  # it never came to a verdict
+    for state in (State.KILLED, State.FAILED, None):  # it never came to a verdict, for all that is known
+        assert should_retrain(PARAMS, replace(stale, past=(replace(refused, state=state),)), NOW).retrain
 
 
 def test_a_schedule_is_kept_once_for_each_of_its_dates():
@@ -164,9 +162,7 @@ steps = st.lists(
             "canary": st.sampled_from(["off", "off", "off", "share"]),
             "paused": st.sampled_from([False, False, False, True]),
             "takes": st.floats(0.1, 60),
-            "outcome": st.sampled_from(
-                ["promoted: version", "refused by the gate", "killed: its process was gone", "failed: x"]
-            ),
+            "state": st.sampled_from([None, *State]),
         }
     ),
     max_size=40,
@@ -211,12 +207,10 @@ def play(params: Retrain, world: list[dict], judge=should_retrain) -> list[Past]
         if first.retrain:
             assert not step["paused"] and step["canary"] == "off"
             past = (
-                Past(
-                    now, now + step["takes"] * HOUR, step["outcome"], first.triggers, str(champion), str(step["data"])
-                ),
+                Past(now, now + step["takes"] * HOUR, step["state"], first.triggers, str(champion), str(step["data"])),
                 *past,
             )
-            champion += step["outcome"].startswith("promoted")
+            champion += step["state"] is State.PROMOTED
             labels, since, known = 0, 0, step["data"]
     return list(past[::-1])
 
@@ -261,7 +255,7 @@ def test_a_storm_is_seen_when_a_guard_is_taken_out(left_out, storm, monkeypatch)
         "data": 0,
         "canary": "off",
         "paused": False,
-        "outcome": "promoted: version",
+        "state": State.PROMOTED,
     }
     world = [{**calm, "hours": hours, "takes": takes} for hours, takes in [(1, 3), (2, 3), *[(6, 5)] * 12]]
     params = Retrain(
@@ -287,7 +281,7 @@ def test_an_alarm_that_goes_on_is_answered_once(world):
             "alarm": True,
             "quality": 0.1,
             "forged": 100 if i == 0 else 0,
-            "outcome": "refused by the gate",
+            "state": State.REFUSED,
             "data": 0,
             "takes": 0.1,
         }
