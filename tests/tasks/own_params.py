@@ -36,6 +36,7 @@ VALUE = {
         }
     },
 }
+PREPARE, MODEL = "datasets__tickets__prepare", "models__mine"  # as changed() names them
 
 
 def write_rows(rows: list[dict[str, str]]) -> None:

@@ -1,98 +1,18 @@
 """The report says what its inputs say, shows nothing raw of what a model wrote, and is the same bytes every time."""
 
 import copy
-import csv
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from tasks.answer import format_of
 from tasks.files import write_jsonl
-from tasks.report.page import day, duration, write_report
-from tasks.report.plots import MOST_CLASSES, coarser, confusion, loss_curves
-from tasks.report.verdict import figure, headline, measures
+from tasks.report.page import write_report
+from tasks.report.verdict import headline, measures
+from tests.tasks.reported import FORM, SUMMARY, Page, answer, write_table
 
 ATTACK = '<script>alert(1)</script><img src=x onerror="alert(2)">'
-FORM = format_of(["category", "intent", "reply"])
-INTENTS = {"double_charge": "billing", "plan_change": "billing", "app_crash": "technical", "how_to": "technical"}
-
-SUMMARY = {
-    "model": "triage",
-    "finished": "2026-11-24T07:00:00+00:00",
-    "commit": None,
-    "stages": [
-        {"name": "ingest@support_tickets", "state": "cached", "seconds": 0.4},
-        {"name": "train@triage", "state": "ran", "seconds": 95.0},
-    ],
-    "evaluation": {
-        "rows": 12,
-        "parent": {"valid": 0.512, "intent_accuracy": 0.223, "perplexity": 31.4},
-        "tuned": {"valid": 0.981, "intent_accuracy": 0.734, "perplexity": 4.567},
-        "intervals": {
-            "parent": {"valid": [0.4, 0.6], "intent_accuracy": [0.1, 0.3], "perplexity": [28.0, 35.0]},
-            "tuned": {"valid": [0.9, 1.0], "intent_accuracy": [0.6, 0.8], "perplexity": [4.1, 5.2]},
-            "confidence": 0.95,
-        },
-        "measures": {
-            "valid": {"higher_is_better": True},
-            "intent_accuracy": {"higher_is_better": True},
-            "exact_match": {"higher_is_better": True},
-            "perplexity": {"higher_is_better": False},
-            "rank_error": {"higher_is_better": False},
-        },
-        "seconds_per_answer": {"parent": 1.3, "tuned": 0.9},
-    },
-    "gate": {"passed": True, "checks": [{"held": True, "words": "valid is 0.981, the minimum is 0.95"}]},
-    "registry": {"name": "triage", "version": "3", "aliases": ["champion"]},
-    "endpoint": {
-        "url": "http://127.0.0.1:8000/v1",
-        "model": "triage",
-        "curl": 'curl -d \'{"model": "triage"}\' http://127.0.0.1:8000/v1',
-        "parity": {"share": 0.97, "prompts": 16},
-    },
-    "where": {"Predictions": "reports/triage/predictions.jsonl", "Tracking": "http://127.0.0.1:5000"},
-}
-
-
-class Page(HTMLParser):
-    """The tags with their attributes, and the text, of a page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags, self.text = [], ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def answer(place: int, said: str | None = None, **changed: str) -> dict:
-    intent = list(INTENTS)[place % 4]
-    row = {"category": INTENTS[intent], "intent": intent, "reply": f"We look into it ({place})."}
-    text = json.dumps({**row, **changed}) if said is None else said
-    prompt = [{"role": "system", "content": "Sort the ticket."}, {"role": "user", "content": f"Ticket {place}"}]
-    return {
-        "id": f"row-{place}",
-        "messages": prompt,
-        "expected": json.dumps(row),
-        "row": row,
-        "text": text,
-        "token_ids": [1],
-        "finished": True,
-        "nll": 2.0,
-        "tokens": 4,
-    }
-
-
-def write_table(path: Path, header: list[str], rows: list[list]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
 
 
 @pytest.fixture
@@ -204,17 +124,6 @@ def test_report_links_the_xray_from_where_it_lies(render, summary):
     assert ("a", {"href": "../../train/xray.html"}) in Page(render(summary)).tags
 
 
-def test_report_marks_the_best_step():
-    plot = loss_curves(
-        [
-            {"step": "1", "loss": "2", "eval_loss": ""},
-            {"step": "2", "loss": "", "eval_loss": "1.5"},
-            {"step": "3", "loss": "1", "eval_loss": "1.7"},
-        ]
-    )
-    assert "1.500, at step 2 of 3" in plot.caption
-
-
 def test_report_without_labels_still_renders(render, folders, summary):
     for path in [*folders["evaluate"].glob("*.csv"), *folders["train"].glob("*")]:
         path.unlink()
@@ -281,52 +190,3 @@ def test_report_places_every_value_on_its_axis(summary):
     for measure in measures(summary["evaluation"]):
         for place in (measure.parent.at, measure.parent.low, measure.parent.high, measure.tuned.at):
             assert place is None or 0 <= place <= 1, measure
-
-
-def test_confusion_keeps_the_classes_of_a_coarser_label_together():
-    rows = {
-        "intent": [{"actual": name, "predicted": name} for name in INTENTS],
-        "category": [{"actual": group, "predicted": group} for group in INTENTS.values()],
-    }
-    assert coarser("intent", rows) == (INTENTS, "category")
-    assert coarser("category", rows) == ({}, None)
-    assert "Classes of one category stand together" in confusion("intent", rows).caption
-
-
-def test_confusion_of_very_many_classes_keeps_those_with_errors():
-    rows = [{"actual": f"class {place}", "predicted": f"class {place}"} for place in range(90)]
-    plot = confusion(
-        "intent",
-        {
-            "intent": [
-                *rows,
-                {"actual": "class 77", "predicted": "class 88"},
-                {"actual": "class 77", "predicted": "(none)"},
-            ]
-        },
-    )
-    assert "class 77" in plot.svg and f"The {MOST_CLASSES} classes with the most errors, of 91" in plot.caption
-    assert "90 of 92 rows are right" in plot.caption
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(None, "–"), (0.412, "0.41 s"), (3.0, "3.0 s"), (59.7, "1 min 00 s"), (95, "1 min 35 s"), (7810, "2 h 10 min")],
-)
-def test_durations_read_like_a_person_says_them(seconds, words):
-    assert duration(seconds) == words
-
-
-def test_figures_and_days_in_words():
-    assert [figure(value) for value in (None, 0.0, 1.0, 0.5, 12.34, 154.0, 2e9, 0.0001, float("inf"))] == [
-        "–",
-        "0",
-        "1",
-        "0.500",
-        "12.3",
-        "154",
-        "2e+09",
-        "0.0001",
-        "∞",
-    ]
-    assert day("2026-11-24T07:00:00+00:00") == "24 November 2026, 07:00 UTC" and day("yesterday") == "yesterday"

@@ -5,7 +5,7 @@ import pytest
 from tasks.answer import format_of
 from tasks.errors import AnnealError
 from tasks.report.samples import choose, judge, tally
-from tests.tasks.test_report import FORM, answer
+from tests.tasks.reported import FORM, answer
 
 
 def test_samples_are_half_wrong_where_they_can_be_and_do_not_depend_on_the_order():

@@ -1,63 +1,21 @@
-"""Rows that break a row rule are set aside with the reason, a table rule or too many of them stop the run, and no
-rule is passed over in silence.
-"""
-
-import json
-from pathlib import Path
+"""Rows that break a row rule are set aside with the reason; a table rule or too many of them stop the run."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.errors import AnnealError
-from tasks.expectations import Broken, check
-from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.validate import Validate, separate, validate
+from tasks.expectations import Broken
+from tasks.files import read_json, read_jsonl
+from tasks.validate import separate
+from tests.tasks.validating import CLASSES, LENGTH, Run, good
 
 modest = settings(max_examples=60, deadline=None, derandomize=True, database=None)
-
-LENGTH = {"type": "expect_column_value_lengths_to_be_between", "kwargs": {"column": "body", "min_value": 5}}
-CLASSES = {
-    "type": "expect_column_values_to_be_in_set",
-    "kwargs": {"column": "category", "value_set": ["billing", "refund"]},
-}
 PAIRS = {
     "type": "expect_column_pair_values_to_be_in_set",
     "kwargs": {"column_A": "category", "column_B": "body", "value_pairs_set": [["billing", "row 000, long enough"]]},
 }
 ENOUGH = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 100}}
 MANY = {"type": "expect_column_unique_value_count_to_be_between", "kwargs": {"column": "category", "min_value": 3}}
-
-
-def good(count: int) -> list[dict]:
-    return [
-        {"id": f"r{number}", "category": ("billing", "refund")[number % 2], "body": f"row {number:03}, long enough"}
-        for number in range(count)
-    ]
-
-
-class Run:
-    """One run of validate in a folder; `error` is its sentence, or None."""
-
-    def __init__(self, folder: Path, rows: list[dict], expectations: list[dict], share: float = 0.02):
-        self.folder = folder
-        write_jsonl(folder / "raw" / "rows.jsonl", rows)
-        write_json(folder / "suite.json", {"expectations": expectations})
-        self.error = None
-        try:
-            validate(
-                Validate(max_quarantined_share=share),
-                folder / "raw",
-                folder / "suite.json",
-                folder / "out",
-                folder / "docs",
-                folder / "report.json",
-            )
-        except AnnealError as error:
-            self.error = str(error)
-
-    def written(self) -> set[str]:
-        return {entry.name for entry in self.folder.iterdir()} - {"raw", "suite.json"}
 
 
 @pytest.fixture(scope="module")
@@ -231,103 +189,6 @@ def test_a_rule_over_two_columns_sets_rows_aside(tmp_path):
     assert [row["reasons"] for row in read_jsonl(tmp_path / "out" / "quarantine.jsonl")] == [
         ["expect_column_pair_values_to_be_in_set(category, body)"]
     ] * 3
-
-
-def unusable(tmp_path: Path, content: str) -> str:
-    (tmp_path / "suite.json").write_text(content)
-    with pytest.raises(AnnealError) as stopped:
-        check(good(3), tmp_path / "suite.json", tmp_path / "docs", "raw")
-    assert [entry.name for entry in tmp_path.iterdir() if entry.name != "docs"] == ["suite.json"]
-    assert len(str(stopped.value).splitlines()) == 1
-    return str(stopped.value).removeprefix(str(tmp_path / "suite.json"))
-
-
-@pytest.mark.parametrize(
-    ("kind", "kwargs", "words"),
-    [
-        (
-            "expect_column_values_to_be_in_sett",
-            {"column": "body", "value_set": []},
-            ": `expect_column_values_to_be_in_sett` is not a known expectation; did you mean "
-            "`expect_column_values_to_be_in_set`?",
-        ),
-        (
-            "expect_column_values_to_be_in_set",
-            {"column": "intent", "value_set": []},
-            ": expect_column_values_to_be_in_set names the column `intent`; the rows have: id, category, body.",
-        ),
-        (
-            "expect_column_pair_values_to_be_equal",
-            {"column_A": "body", "column_B": "text"},
-            ": expect_column_pair_values_to_be_equal names the column `text`;",
-        ),
-        (
-            "expect_compound_columns_to_be_unique",
-            {"column_list": ["body", "text"]},
-            ": expect_compound_columns_to_be_unique names the column `text`;",
-        ),
-        (
-            "expect_table_row_count_to_be_between",
-            {"min_valu": 3},
-            " is not a usable suite: 1 validation error for ExpectTableRowCountToBeBetween min_valu",
-        ),
-        (
-            "expect_column_values_to_match_regex",
-            {"column": "body", "regex": "("},
-            ": expect_column_values_to_match_regex could not be computed: Invalid regular expression",
-        ),
-        (
-            "expect_column_mean_to_be_between",
-            {"column": "body", "min_value": 1},
-            ": expect_column_mean_to_be_between could not be computed: ",
-        ),
-    ],
-)
-def test_a_rule_that_cannot_be_looked_at_is_one_sentence_and_never_a_rule_that_holds(tmp_path, kind, kwargs, words):
-    assert unusable(tmp_path, json.dumps({"expectations": [CLASSES, {"type": kind, "kwargs": kwargs}]})).startswith(
-        words
-    )
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("{", " is not valid JSON"),
-        ("[]", " is not a usable suite: it should hold a list `expectations`."),
-        ('{"expectation": []}', " is not a usable suite: it should hold a list `expectations`."),
-        (
-            '{"expectations": [{"type": "expect_column_to_exist"}]}',
-            " is not a usable suite: expectation 1 should have a `type` (text) and `kwargs`",
-        ),
-        ('{"expectations": [{"kwargs": {}}]}', " is not a usable suite: expectation 1 should have a `type`"),
-        ('{"expectations": ["expect_column_to_exist"]}', " is not a usable suite: expectation 1 should have a `type`"),
-    ],
-)
-def test_a_suite_that_is_none_is_one_sentence(tmp_path, content, words):
-    assert unusable(tmp_path, content).startswith(words)
-
-
-def test_a_missing_suite_is_one_sentence_that_says_what_to_write(tmp_path):
-    with pytest.raises(AnnealError, match="suite.json is missing: write the rules"):
-        check(good(3), tmp_path / "suite.json", tmp_path / "docs", "raw")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_rules_that_all_hold_leave_nothing_broken(tmp_path):
-    write_json(
-        tmp_path / "suite.json",
-        {
-            "expectations": [
-                LENGTH,
-                CLASSES,
-                {
-                    "type": "expect_table_columns_to_match_ordered_list",
-                    "kwargs": {"column_list": ["id", "category", "body"]},
-                },
-            ]
-        },
-    )
-    assert check(good(3), tmp_path / "suite.json", tmp_path / "docs", "raw") == []
 
 
 @modest
