@@ -9,39 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
 from flows import pipeline, retrain
 from tasks import database
 from tasks.database import RetrainingState
 from tasks.errors import AnnealError, NotPromoted
-from tasks.files import read_jsonl, write_json, write_jsonl, write_text
+from tasks.files import read_jsonl, write_jsonl, write_text
 from tasks.ingest import Ingest
 from tasks.ingest.__main__ import ingest as ingest_data
-from tasks.retrain import book, records
 from tasks.retrain.facts import Outcome
-from tasks.serve import routes
 from tests.flows.project import ROOT
-
-HOUR = 3600.0
-PARAMS = """
-bases: {m: {package: p, file: f, sha256: "%s", license: mit, card_name: m}}
-datasets:
-  tickets:
-    ingest: {source: data/seed/tickets, columns: [text, kind]}
-    validate: {}
-    prepare: {system: Sort., user: "{{ text }}", answer: [kind]}
-models:
-  sort:
-    parent: m
-    dataset: tickets
-    train: {}
-    predict: {}
-    evaluate: {labels: [kind], texts: []}
-    package: {title: t, datasets: [t]}
-    gate: {}
-retrain: {min_labelled: 2, cooldown: 24}
-"""
+from tests.flows.retraining import PARAMS, command, decide, finish, label, rows, serve
 
 
 @pytest.fixture
@@ -60,59 +38,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(pipeline, "run", lambda model: finish("2", ["champion"]))
     monkeypatch.setattr(retrain, "PATIENCE", 0.1)
     return tmp_path
-
-
-def serve(version: str, canary: str = "off") -> None:
-    target = routes.Target(version, "0", f"sort@{version}", "http://127.0.0.1:9/v1", "copy")
-    targets = {"champion": target} | ({"challenger": target} if canary != "off" else {})
-    routes.write(routes.Table(1, {"sort": routes.Task(targets, canary), "gone": routes.Task({"champion": target})}))
-
-
-def finish(version: str, aliases: list[str], held_back: bool = False) -> None:
-    write_json(
-        Path("reports/sort/summary.json"),
-        {"gate": {"passed": True, "held_back": held_back}, "registry": {"version": version, "aliases": aliases}},
-    )
-
-
-def label(count: int, first: int = 0) -> None:
-    """People correct some answers."""
-    engine = database.connect()
-    words = "one two three four five six seven eight".split()
-    with engine.begin() as connection:
-        for i in range(first, first + count):
-            asked = {"text": f"{words[i] * 4} is what {words[-i]} asked about {i * 77777}"}
-            connection.execute(
-                database.requests.insert().values(
-                    id=f"r{i}", at=time.time(), task="sort", status=200, input=asked, output="{}"
-                )
-            )
-            connection.execute(
-                database.feedback.insert().values(
-                    at=time.time(), request_id=f"r{i}", key_id="k", correction={"kind": "ab"[i % 2]}
-                )
-            )
-    engine.dispose()
-
-
-def rows(table: str) -> list[dict]:
-    engine = database.connect()
-    with engine.connect() as connection:
-        wanted = database.metadata.tables[table]
-        found = [dict(row._mapping) for row in connection.execute(select(wanted).order_by(wanted.c.id))]
-    engine.dispose()
-    return found
-
-
-def command(action: str) -> None:
-    engine = database.connect()
-    records.ask(engine, "sort", action, "admin", time.time())
-    engine.dispose()
-
-
-def decide(said: list[str] | None = None) -> dict[str, str]:
-    outcomes = retrain.decide(None, (said if said is not None else []).append, lambda engine, task: None)
-    return {task: outcome.words for task, outcome in outcomes.items()}
 
 
 def test_a_no_is_written_down_with_its_reasons(home):
@@ -284,35 +209,3 @@ def test_there_are_never_two_at_once_and_a_killed_one_is_closed_and_counts(home)
     assert (row["state"], row["outcome"]) == ("killed", "killed: its process was gone")
     assert row["started_at"] <= row["ended_at"] <= time.time()
     assert any("the cool-down of 24 hours" in reason for reason in rows("decisions")[-1]["reasons"])
-
-
-def test_an_old_no_is_forgotten_and_a_yes_and_the_first_are_not(home):
-    engine = database.connect()
-    with engine.begin() as connection:
-        for day, verdict in enumerate(["no", "no", "yes", "no", "no"]):
-            connection.execute(
-                database.decisions.insert().values(
-                    at=day * 24 * HOUR, task="sort", kind="retrain", verdict=verdict, reasons=[f"{day}"], facts={}
-                )
-            )
-    assert book.prune(engine, 1.5, 5 * 24 * HOUR) == 2
-    assert [row["reasons"] for row in book.newest(engine)] == [["4"], ["2"], ["0"]]
-    engine.dispose()
-
-
-def test_the_book_shows_decisions_of_every_kind(home, capsys):
-    book.show()
-    assert "nothing has been decided yet" in capsys.readouterr().out
-    engine = database.connect()
-    with engine.begin() as connection:
-        for kind, verdict in (("canary", "rolled_back"), ("retrain", "no")):
-            connection.execute(
-                database.decisions.insert().values(
-                    at=0.0, task="sort", kind=kind, verdict=verdict, reasons=["a [b] | c"], facts={}
-                )
-            )
-    book.show("sort")
-    shown = capsys.readouterr().out
-    assert shown.index("rolled_back") < shown.index(" no ") and "a [b] | c" in shown
-    assert book.markdown(book.newest(engine)).count("a [b] \\| c") == 2
-    engine.dispose()

@@ -1,65 +1,24 @@
-"""Duplicates and contradictions are judged on what the person wrote, and the report names the threshold and a pair."""
+"""Repeated rows are judged on what the person wrote, and the report names the threshold and a pair."""
 
 import time
-from pathlib import Path
 
 import pytest
 
 from tasks.errors import AnnealError
-from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.prepare.__main__ import prepare
-from tasks.prepare.assign import Assignment, assign
+from tasks.files import read_json
+from tasks.prepare.assign import assign
 from tasks.prepare.duplicates import leaders, similar_pairs
 from tasks.prepare.format import format_row
-from tasks.prepare.labels import asked_columns, label_columns
-from tasks.prepare.params import Prepare
+from tasks.prepare.labels import asked_columns
+from tests.tasks.short_messages import PARAMS, SUBJECTS, kinds, prepared, rows
 
 INSTRUCTION = (
     "You are the assistant of a shop for lamps. Read the message of the customer with care and sort it into one of "
     "the classes that the handbook of the shop names. " * 2
 )
-PARAMS = Prepare(user="{{ subject }}", answer=["category", "reply"], validation_share=0.2, test_share=0.3)
 WIDE = "The lamp is dark".translate(
     {code: code + 0xFEE0 for code in range(33, 127)}
 )  # as Japanese keyboards write Latin
-SUBJECTS = [
-    "The lamp is dark",
-    "My parcel is late",
-    "You charged me twice",
-    "How do I pair the hub?",
-    "Please cancel my plan",
-    "The shade came broken",
-    "I want my money back",
-    "Where is the invoice?",
-    "The app closes at once",
-    "Wrong colour in the box",
-    "Can I change my address?",
-    "Is there a manual?",
-]
-
-
-def rows(entries: list[tuple[str, str]], params: Prepare = PARAMS) -> list:
-    """Formatted rows of (subject, category), each with a reply of its own."""
-    reply = "Thank you for writing to us about this; a colleague will look at number {} and write back to you."
-    source = [
-        {"id": f"r{number:03}", "subject": subject, "category": category, "reply": reply.format(number)}
-        for number, (subject, category) in enumerate(entries)
-    ]
-    return [format_row(row, params) for row in source]
-
-
-def kinds(assignment: Assignment) -> dict[str, int]:
-    found = [dropped.kind for dropped in assignment.dropped]
-    return {"kept": len(assignment.kept), **{kind: found.count(kind) for kind in sorted(set(found))}}
-
-
-def prepared(folder: Path, entries: list[tuple[str, str]], params: Prepare = PARAMS) -> Path:
-    """A folder in which prepare has run."""
-    write_jsonl(folder / "in/rows.jsonl", [one["row"] for one in rows(entries)])
-    write_json(folder / "in/limits.json", {"rows": len(entries), "quarantined": 0, "max_quarantined_share": 0.02})
-    write_json(folder / "suite.json", {"expectations": []})
-    prepare(params, folder / "in", folder / "suite.json", folder / "out", folder / "docs", folder / "report.json")
-    return folder
 
 
 # What the person wrote
@@ -146,99 +105,7 @@ def test_a_twin_of_a_held_out_row_is_not_trained_on_whatever_the_template():
     )
 
 
-# Contradictions
-
-
-def test_rows_that_contradict_each_other_are_all_set_aside_whatever_their_order():
-    entries = [
-        (f"{subject} {tail}", label)
-        for subject in SUBJECTS
-        for tail in ("today", "since the storm", "in the new flat")
-        for label in ("refund", "billing")
-    ]
-    assignment = assign(rows([*entries, ("The manual is in French", "refund")]), PARAMS)
-    assert kinds(assignment) == {"kept": 1, "contradiction": 72}
-    assert assign(rows([*entries, ("The manual is in French", "refund")])[::-1], PARAMS) == assignment
-    first = next(dropped for dropped in assignment.dropped if dropped.row["id"] == "r000")
-    assert (first.like, first.reason) == (
-        "r001",
-        "contradicts r001, which asks (nearly) the same: `category` is 'refund' here and 'billing' there",
-    )
-
-
-def test_one_row_against_several_sets_all_of_them_aside():
-    assert kinds(
-        assign(rows([("The lamp is dark", "x")] * 3 + [("The lamp is DARK", "y"), ("The hub is new", "x")]), PARAMS)
-    ) == {"kept": 1, "contradiction": 4}
-
-
-def test_another_free_text_for_the_same_question_is_no_contradiction():
-    assert kinds(assign(rows([("The lamp is dark", "x"), ("The lamp is dark", "x")]), PARAMS)) == {
-        "kept": 1,
-        "near_duplicate": 1,
-    }
-
-
-def test_labels_that_differ_in_blanks_alone_agree():
-    assert kinds(assign(rows([("The lamp is dark", "x "), ("The lamp is dark", "x")]), PARAMS)) == {
-        "kept": 1,
-        "near_duplicate": 1,
-    }
-
-
-def test_an_answer_of_text_that_recurs_is_a_label():
-    params = Prepare(user="{{ subject }}", answer="{{ category }}", validation_share=0.2, test_share=0.3)
-    assert kinds(assign(rows([("The lamp is dark", "refund"), ("The lamp is dark", "billing")], params), params)) == {
-        "kept": 0,
-        "contradiction": 2,
-    }
-    computed = params.model_copy(update={"answer": "{{ category | upper }}"})
-    assert kinds(
-        assign(rows([("The lamp is dark", "refund"), ("The lamp is dark", "billing")], computed), computed)
-    ) == {"kept": 0, "contradiction": 2}
-
-
-@pytest.mark.parametrize(
-    ("values", "is_label"),
-    [
-        (["a", "b"], True),
-        (["x" * 40, "y"], True),
-        (["x" * 41, "y"], False),
-        (["x" * 41] * 2 + ["y" * 41] * 2, True),
-        (["a\nb", "c"], False),
-        (["x" * 41, "y" * 41, "y" * 41], False),
-    ],
-)
-def test_a_label_is_short_or_recurs(values, is_label):
-    questions = [f"question {number}" for number in range(len(values))]
-    assert label_columns(questions, [{"answer": value} for value in values]) == (("answer",) if is_label else ())
-
-
 # What is said of it
-
-
-def test_the_report_and_the_file_of_dropped_rows_show_what_contradicts_what(tmp_path):
-    entries = [
-        (f"{subject} {tail}", "refund")
-        for subject in SUBJECTS
-        for tail in ("today", "since the storm", "in the new flat")
-    ]
-    folder = prepared(tmp_path, [*entries, ("The lamp is dark today", "billing")])
-    report = read_json(folder / "report.json")
-    assert report["dropped_for"] == {
-        "contradiction": 2,
-        "near_duplicate": 0,
-        "contamination": 0,
-        "blank": 0,
-        "broken_rule": 0,
-    }
-    assert report["contradictions"] == [
-        "r036: contradicts r000, which asks (nearly) the same: `category` is 'billing' here and 'refund' there",
-        "r000: contradicts r036, which asks (nearly) the same: `category` is 'refund' here and 'billing' there",
-    ]
-    assert [row["reason"] for row in read_jsonl(folder / "out/dropped.jsonl")] == [
-        entry.split(": ", 1)[1] for entry in report["contradictions"]
-    ]
 
 
 def test_the_report_names_the_threshold_and_the_pair_that_only_just_reaches_it(tmp_path, capsys):

@@ -8,16 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tasks import promotion, registry
 from tasks.serve import routes, state
 from tasks.serve.reconcile import acts, once
-from tasks.serve.reconcile.desired import Desired, Reader, Wanted
-from tasks.serve.reconcile.gateway import View, view
-from tasks.serve.reconcile.table import plan, wanted_table
-from tasks.serve.slots import Slot
+from tasks.serve.reconcile.desired import Reader
 from tests.tasks import serving
 from tests.tasks.promoting import promote
 from tests.tasks.serving import TASK, World
@@ -233,53 +228,3 @@ def test_the_registry_is_read_again_only_when_it_was_written_to(two: World, monk
     assert reader.read([TASK]) == first and asked == [TASK]
     promote(registry.get(TASK, "2"))
     assert reader.read([TASK])[TASK].aliases["champion"].version == "2" and asked == [TASK, TASK]
-
-
-def test_the_page_of_a_gateway_is_read_and_another_page_is_none() -> None:
-    text = (
-        '# HELP x\nanneal_in_flight{model="a@1"} 2.0\nanneal_in_flight{model="b@1"} 0.0\nanneal_routes_revision '
-        "7.0\nanneal_waiting 1.0\n"
-    )
-    assert view(text) == View(7, 1, {"a@1": 2, "b@1": 0})
-    assert view("<html>") is None
-
-
-NUMBERS = st.integers(1, 4).map(str)
-ONE = st.builds(
-    lambda number, verified, canary: Wanted(
-        TASK, number, f"hash{number}", serving.BASE, verified, False, canary, 0.2 if canary else 0.0
-    ),
-    NUMBERS,
-    st.booleans(),
-    st.sampled_from(["", "share", "shadow"]),
-)
-ALIASES = st.dictionaries(st.sampled_from(routes.ALIASES), ONE)
-
-
-@given(ALIASES, ALIASES, st.sets(NUMBERS), st.booleans(), st.booleans())
-def test_whatever_is_wanted_only_what_can_be_asked_is_routed_and_the_step_is_idempotent(
-    before: dict, after: dict, loaded: set, healthy: bool, verified: bool
-) -> None:
-    slot = Slot(
-        "a",
-        state.State(str(state.FOLDER / state.base_folder(serving.BASE)), "127.0.0.1", 1, verified=verified),
-        healthy,
-        frozenset(f"{TASK}@{number}" for number in loaded),
-    )
-    old = routes.Table()
-    for aliases in (before, after, after):
-        desired = {TASK: Desired(aliases)}
-        planned = plan(desired, [slot], old)
-        homes = {model: found.url for model, found in planned.homes.items()}
-        alive = {(target.model, target.url) for task in old.tasks.values() for target in task.targets.values()}
-        table = wanted_table(old, desired, [TASK], homes, alive)
-        for task in table.tasks.values():
-            assert all(target.model in homes or (target.model, target.url) in alive for target in task.targets.values())
-            assert task.canary == "off" or {"champion", "challenger"} <= task.targets.keys()
-        assert (table is old) or table.revision == old.revision + 1
-        champion_before = old.tasks.get(TASK, routes.Task()).targets.get("champion")
-        if champion_before and "champion" in aliases:
-            assert "champion" in table.tasks[TASK].targets  # a champion is never lost to one that is not there yet
-        again = wanted_table(table, desired, [TASK], homes, alive)
-        assert again == table
-        old = table

@@ -1,6 +1,4 @@
-"""A value that does not fit gives one line: the key, what was found, the whole of what is allowed, and what was
-probably meant.
-"""
+"""A value that does not fit gives one line: the key, what was found, and the whole of what is allowed."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,27 +8,10 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError, model_validator
 
 from tasks.errors import ParamsError
-from tasks.section import MOST_NAMES, Section, parse, suggestion
+from tasks.section import Section, parse
+from tests.tasks.sections import Inner, Lora, Outer, inner, said
 
 modest = settings(max_examples=80, deadline=None, derandomize=True, database=None)
-
-
-class Inner(Section):
-    rate: Annotated[float, Field(gt=0, lt=1, description="peak, after warm-up")] = 0.5
-    rank: Annotated[int, Field(ge=1, le=512, description="rank of the adapter")] = 16
-    norm: Annotated[float, Field(gt=0)] = 1.0
-    on: bool = True
-    mode: Literal["cosine", "linear"] = "cosine"
-    modules: Literal["all"] | list[str] = "all"
-    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{4}$", description="commit on the hub")] | None = None
-    columns: Annotated[list[str], Field(min_length=1, description="text columns")] = ["a"]
-
-
-class Outer(Section):
-    name: str
-    inner: Inner = Inner()
-    check_: Inner = Field(default=Inner(), alias="check")
-    rows: dict[Annotated[str, Field(pattern="^[a-z]+$", description="lower-case letters")], Inner] = {}
 
 
 class Pair(Section):
@@ -44,11 +25,6 @@ class Pair(Section):
         return self
 
 
-class Lora(Section):
-    method: Literal["lora"]
-    r: int = 8
-
-
 class Full(Section):
     method: Literal["full"]
     lr: float = 1.0
@@ -56,17 +32,6 @@ class Full(Section):
 
 class Either(Section):
     train: Annotated[Lora | Full, Field(discriminator="method")]
-
-
-def said(section: type[Section], value: object, key: str = "") -> str:
-    with pytest.raises(ParamsError) as stopped:
-        parse(section, value, key)
-    assert "\n" not in str(stopped.value)
-    return str(stopped.value)
-
-
-def inner(**values: object) -> str:
-    return said(Inner, values, "models.m.train")
 
 
 @pytest.mark.parametrize(
@@ -165,64 +130,8 @@ def test_inside_a_choice_the_deepest_place_is_named():
     assert inner(modules=["q", 2]) == "params.yaml: models.m.train.modules.1 is 2; it should be a valid string."
 
 
-def test_an_unknown_key_gets_the_one_that_was_probably_meant():
-    assert inner(rte=1) == "params.yaml: models.m.train.rte is not a known key; did you mean `rate`?"
-
-
-def test_an_unknown_key_like_no_other_gets_the_list():
-    assert (
-        inner(zzz=1)
-        == "params.yaml: models.m.train.zzz is not a known key; there are: columns, commit, mode, modules, norm, on, "
-        "rank, rate."
-    )
-
-
-def test_a_key_that_is_no_text_is_an_unknown_key():
-    assert "models.m.train.1 is not a known key; there are: columns" in said(Inner, {1: 2}, "models.m.train")
-
-
-def test_suggestions_come_from_the_section_that_the_key_is_in():
-    assert (
-        said(Outer, {"name": "n", "check": {"rnk": 1}})
-        == "params.yaml: check.rnk is not a known key; did you mean `rank`?"
-    )
-    assert said(Outer, {"name": "n", "rows": {"inner": {"nam": 1}}}).startswith(
-        "params.yaml: rows.inner.nam is not a known key; there are: columns"
-    )
-
-
-def test_suggestions_use_the_spelling_of_the_file():
-    assert said(Outer, {"name": "n", "chck": {}}).endswith("did you mean `check`?")
-
-
-def test_a_misspelt_required_key_is_named_rather_than_called_missing():
-    assert said(Outer, {"nme": "n"}) == "params.yaml: nme is not a known key; did you mean `name`?"
-
-
 def test_of_several_wrong_values_the_first_is_named():
     assert "models.m.train.rank is 0;" in inner(norm=-1.0, rank=0)
-
-
-def test_a_missing_key_is_named():
-    assert said(Outer, {}) == "params.yaml: name is missing; add it."
-
-
-def test_a_name_of_a_row_that_does_not_fit_is_named_with_the_rule_for_names():
-    assert (
-        said(Outer, {"name": "n", "rows": {"A B": {}}})
-        == "params.yaml: rows.A B is 'A B'; it should match pattern '^[a-z]+$' (lower-case letters)."
-    )
-
-
-@pytest.mark.parametrize("row", [{}, {"r": "x"}, None])
-def test_under_a_name_that_does_not_fit_nothing_else_is_said(row):
-    class Named(Section):
-        rows: dict[Annotated[str, Field(pattern="^[a-z]+$", description="lower-case letters")], Lora]
-
-    assert (
-        said(Named, {"rows": {"A B": row}})
-        == "params.yaml: rows.A B is 'A B'; it should match pattern '^[a-z]+$' (lower-case letters)."
-    )
 
 
 def test_a_section_that_is_empty_or_a_list_should_be_a_table():
@@ -248,12 +157,6 @@ def test_rows_of_several_kinds_are_told_apart_by_one_key():
 
 def test_a_long_value_is_cut_short():
     assert len(inner(rate="x" * 10_000)) < 250
-
-
-def test_a_long_list_of_names_is_cut_short():
-    names = [f"name{number}" for number in range(MOST_NAMES + 5)]
-    assert suggestion("zzz", names).endswith(" and 5 more.")
-    assert "more" not in suggestion("zzz", names[:MOST_NAMES])
 
 
 def test_a_section_is_frozen():

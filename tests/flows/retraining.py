@@ -1,0 +1,84 @@
+"""A project that retrains: what it serves, what its pipeline leaves, and what people correct, ask for and are told."""
+
+import time
+from pathlib import Path
+
+from sqlalchemy import select
+
+from flows import retrain
+from tasks import database
+from tasks.files import write_json
+from tasks.retrain import records
+from tasks.serve import routes
+
+PARAMS = """
+bases: {m: {package: p, file: f, sha256: "%s", license: mit, card_name: m}}
+datasets:
+  tickets:
+    ingest: {source: data/seed/tickets, columns: [text, kind]}
+    validate: {}
+    prepare: {system: Sort., user: "{{ text }}", answer: [kind]}
+models:
+  sort:
+    parent: m
+    dataset: tickets
+    train: {}
+    predict: {}
+    evaluate: {labels: [kind], texts: []}
+    package: {title: t, datasets: [t]}
+    gate: {}
+retrain: {min_labelled: 2, cooldown: 24}
+"""
+
+
+def serve(version: str, canary: str = "off") -> None:
+    target = routes.Target(version, "0", f"sort@{version}", "http://127.0.0.1:9/v1", "copy")
+    targets = {"champion": target} | ({"challenger": target} if canary != "off" else {})
+    routes.write(routes.Table(1, {"sort": routes.Task(targets, canary), "gone": routes.Task({"champion": target})}))
+
+
+def finish(version: str, aliases: list[str], held_back: bool = False) -> None:
+    write_json(
+        Path("reports/sort/summary.json"),
+        {"gate": {"passed": True, "held_back": held_back}, "registry": {"version": version, "aliases": aliases}},
+    )
+
+
+def label(count: int, first: int = 0) -> None:
+    """People correct some answers."""
+    engine = database.connect()
+    words = "one two three four five six seven eight".split()
+    with engine.begin() as connection:
+        for i in range(first, first + count):
+            asked = {"text": f"{words[i] * 4} is what {words[-i]} asked about {i * 77777}"}
+            connection.execute(
+                database.requests.insert().values(
+                    id=f"r{i}", at=time.time(), task="sort", status=200, input=asked, output="{}"
+                )
+            )
+            connection.execute(
+                database.feedback.insert().values(
+                    at=time.time(), request_id=f"r{i}", key_id="k", correction={"kind": "ab"[i % 2]}
+                )
+            )
+    engine.dispose()
+
+
+def rows(table: str) -> list[dict]:
+    engine = database.connect()
+    with engine.connect() as connection:
+        wanted = database.metadata.tables[table]
+        found = [dict(row._mapping) for row in connection.execute(select(wanted).order_by(wanted.c.id))]
+    engine.dispose()
+    return found
+
+
+def command(action: str) -> None:
+    engine = database.connect()
+    records.ask(engine, "sort", action, "admin", time.time())
+    engine.dispose()
+
+
+def decide(said: list[str] | None = None) -> dict[str, str]:
+    outcomes = retrain.decide(None, (said if said is not None else []).append, lambda engine, task: None)
+    return {task: outcome.words for task, outcome in outcomes.items()}
