@@ -9,12 +9,9 @@ from pathlib import Path
 
 from tasks.clean import clean, has_half_character
 from tasks.errors import AnnealError
+from tasks.ingest.values import Number
 
 BLANK = re.compile("[ \t\r\n\ufeff]*")  # a mark in the middle comes from files that were joined
-
-
-class Number(str):
-    """A number as it is written: 1.50 stays 1.50, and none is too long."""
 
 
 class _RepeatedKey(ValueError):
@@ -30,7 +27,31 @@ def read_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, object]]]:
             raise AnnealError(
                 f"{path}, line {line}: holds {_kind(value)}, not an object with columns; mend or remove it."
             )
-        yield line, value
+        yield line, _row(value, f"{path}, line {line}")
+
+
+def value_of(text: str, where: str) -> object:
+    """The one JSON value that `text` is, numbers as they are written; AnnealError when it is not one."""
+    try:
+        return _DECODER.decode(text)
+    except _RepeatedKey as error:
+        raise AnnealError(f"{where} has the key `{error}` twice; rename or remove one of the two.") from None
+    except (ValueError, RecursionError) as error:
+        raise AnnealError(
+            f"{where} is not valid JSON ({error}); mend it, or take the column out of "
+            "ingest.json_columns in params.yaml."
+        ) from None
+
+
+def _row(value: dict[str, object], where: str) -> dict[str, object]:
+    """A row by the clean form of its keys, as headers are read: one letter may be written in two ways that look
+    alike.
+    """
+    row = {_name(key): cell for key, cell in value.items()}
+    if len(row) < len(value):
+        name = Counter(map(_name, value)).most_common(1)[0][0]
+        raise AnnealError(f"{where}: has the key `{name}` twice; rename or remove one of the two.")
+    return row
 
 
 def _values(text: str, position: int, path: Path) -> Iterator[tuple[int, object]]:
@@ -97,13 +118,10 @@ def _line_ends(text: str, start: int, end: int) -> int:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A row by the clean form of its keys, as headers are read: one letter may be written in two ways that look
-    alike.
-    """
-    row = {_name(key): value for key, value in pairs}
-    if len(row) < len(pairs):
-        raise _RepeatedKey(Counter(_name(key) for key, _ in pairs).most_common(1)[0][0])
-    return row
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _RepeatedKey(Counter(key for key, _ in pairs).most_common(1)[0][0])
+    return value
 
 
 @lru_cache(4096)

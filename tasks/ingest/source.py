@@ -12,10 +12,11 @@ from typing import NamedTuple, TypedDict
 from tasks.clean import clean, has_half_character
 from tasks.errors import AnnealError
 from tasks.ingest.encoding import text_of
-from tasks.ingest.json_rows import Number, read_json
+from tasks.ingest.json_rows import read_json, value_of
 from tasks.ingest.listing import Listing, format_of, list_files
 from tasks.ingest.params import Format, Ingest
 from tasks.ingest.tables import UNNAMED, read_table
+from tasks.ingest.values import Number, as_json, as_text
 
 ID = "id"
 
@@ -59,11 +60,15 @@ def take(params: Ingest, source: Path) -> Snapshot:
     for path in snapshot.listing.files:
         stored, text = text_of(path)
         before = len(snapshot.rows)
-        for line, raw in _rows(text, path, params.columns, params.format):
-            columns = columns or _columns(params.columns, raw, f"{path}, line {line}")
-            row = _with_id(raw, columns, f"{path}, line {line}", params.columns is None)
+        for line, raw in _rows(text, path, params):
+            columns = columns or _columns(params, raw, f"{path}, line {line}")
+            row = _with_id(raw, columns, f"{path}, line {line}", params)
             _refuse_repeated_id(row, path, line, places)
-            snapshot.numbers.update(column for column in columns if isinstance(raw[column], Number | bool))
+            snapshot.numbers.update(
+                column
+                for column in columns
+                if column not in params.json_columns and isinstance(raw[column], Number | bool)
+            )
             if params.columns is None:
                 snapshot.nameless.update(
                     key for key, text in raw.items() if UNNAMED.fullmatch(key) and str(text).strip()
@@ -90,9 +95,9 @@ def peek(params: Ingest, source: Path | None = None, count: int = 5) -> Peek:
     rows: list[dict[str, str]] = []
     columns: tuple[str, ...] | None = None
     for path in listing.files:
-        for line, raw in islice(_rows(text_of(path)[1], path, params.columns, params.format), count - len(rows)):
-            columns = columns or _columns(params.columns, raw, f"{path}, line {line}")
-            rows.append(_with_id(raw, columns, f"{path}, line {line}", params.columns is None))
+        for line, raw in islice(_rows(text_of(path)[1], path, params), count - len(rows)):
+            columns = columns or _columns(params, raw, f"{path}, line {line}")
+            rows.append(_with_id(raw, columns, f"{path}, line {line}", params))
         if len(rows) >= count:
             break
     return Peek(columns or tuple(column for column in params.columns or () if column != ID), tuple(rows))
@@ -126,22 +131,29 @@ def format_for_new_rows(params: Ingest, source: Path) -> Format:
     return params.format or format_of(sources(params, source)[0]) or "jsonl"
 
 
-def _rows(
-    text: str, path: Path, columns: list[str] | None, wanted: Format | None
-) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _rows(text: str, path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:
     ending = format_of(path)
-    kind = wanted or ending
+    kind = params.format or ending
     if kind in ("csv", "tsv"):
-        yield from read_table(text, path, columns, "\t" if "tsv" in (wanted, ending) else ",")
+        for line, cells in read_table(text, path, params.columns, "\t" if "tsv" in (params.format, ending) else ","):
+            named = (column for column in params.json_columns if column in cells)
+            yield line, cells | {name: value_of(cells[name], f"{path}, line {line}: `{name}`") for name in named}
     else:
         yield from read_json(text, path)
 
 
-def _columns(named: Sequence[str] | None, row: Mapping[str, object], where: str) -> tuple[str, ...]:
+def _columns(params: Ingest, row: Mapping[str, object], where: str) -> tuple[str, ...]:
     """The columns that are taken: those that are named, or all that the first row has; the id is no column."""
-    columns = tuple(key for key in named or row if key != ID and not (named is None and UNNAMED.fullmatch(key)))
+    columns = tuple(
+        key for key in params.columns or row if key != ID and not (params.columns is None and UNNAMED.fullmatch(key))
+    )
     if not columns:
         raise AnnealError(f"{where}: has no column but the id; a row needs a text at least.")
+    if missing := [column for column in params.json_columns if column not in columns]:
+        raise AnnealError(
+            f"{where}: has no `{missing[0]}`; correct ingest.json_columns in params.yaml (the row has "
+            f"{', '.join(f'`{column}`' for column in columns[:20])})."
+        )
     if halves := [column for column in columns if has_half_character(column)]:
         raise AnnealError(
             f"{where}: the key {json.dumps(halves[0])} holds half of a surrogate pair (\\ud800 to \\udfff); write the "
@@ -150,11 +162,9 @@ def _columns(named: Sequence[str] | None, row: Mapping[str, object], where: str)
     return columns
 
 
-def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, is_whole: bool) -> dict[str, str]:
+def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, params: Ingest) -> dict[str, str]:
     """The row's id and columns as texts; without an id of its own, one made from its content (the same text, the same
-    id).
-
-    `is_whole`: the columns were not chosen, so the row may have no other.
+    id). Where the columns were not chosen, the row may have no other.
     """
     for column in columns:
         if column not in row:
@@ -162,31 +172,19 @@ def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, is
             raise AnnealError(
                 f"{where}: has no `{column}`; add it, or correct ingest.columns in params.yaml (the row has {has})."
             )
+    is_whole = params.columns is None
     if is_whole and (more := [key for key in row if key not in columns and key != ID and not UNNAMED.fullmatch(key)]):
         raise AnnealError(
             f"{where}: has `{more[0]}`, which the first row has not; name the columns to take under ingest.columns in "
             "params.yaml."
         )
-    kept = {column: _as_text(row[column], f"{where}: `{column}`") for column in columns}
-    own = "" if row.get(ID) is None else clean(_as_text(row[ID], f"{where}: `{ID}`"))
+    kept = {
+        column: (as_json if column in params.json_columns else as_text)(row[column], f"{where}: `{column}`")
+        for column in columns
+    }
+    own = "" if row.get(ID) is None else clean(as_text(row[ID], f"{where}: `{ID}`"))
     made = hashlib.sha256(json.dumps(kept, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:12]
     return {ID: own or made, **kept}
-
-
-def _as_text(value: object, what: str) -> str:
-    """A value as text: numbers as they are written, true and false; AnnealError for what holds no single text."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        raise AnnealError(f'{what} is null, not a text; write "" if it is empty, or remove the row.')
-    if not isinstance(value, str):
-        kind = "a list (if that holds the rows, save it alone)" if isinstance(value, list) else "an object"
-        raise AnnealError(
-            f"{what} is {kind}, not a text; write it as one text, or leave the column out of ingest.columns."
-        )
-    if has_half_character(value):  # JSON can write them, UTF-8 cannot
-        raise AnnealError(f"{what} holds half of a surrogate pair (\\ud800 to \\udfff); write the whole character.")
-    return str(value)
 
 
 def _refuse_repeated_id(

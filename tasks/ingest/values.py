@@ -1,0 +1,70 @@
+"""The value of a cell as the one text that a row holds of it, or the reason why there is none."""
+
+import json
+from collections.abc import Mapping
+
+from tasks.clean import clean, has_half_character
+from tasks.errors import AnnealError
+
+
+class Number(str):
+    """A number as it is written: 1.50 stays 1.50, and none is too long."""
+
+
+def as_text(value: object, what: str) -> str:
+    """A value as text: numbers as they are written, true and false; AnnealError for what holds no single text.
+
+    `what` names the row and the column.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        raise AnnealError(f'{what} is null, not a text; write "" if it is empty, or remove the row.')
+    if not isinstance(value, str):
+        kind = "a list (if that holds the rows, save it alone)" if isinstance(value, list) else "an object"
+        raise AnnealError(
+            f"{what} is {kind}, not a text; to keep it as JSON, name the column under ingest.json_columns in "
+            "params.yaml, or leave it out of ingest.columns."
+        )
+    if has_half_character(value):  # JSON can write them, UTF-8 cannot
+        raise AnnealError(f"{what} {_HALF}")
+    return str(value)
+
+
+def as_json(value: object, what: str) -> str:
+    """A JSON value as its JSON text: no blanks, keys in their order, numbers as they are written, characters as they
+    are.
+
+    `clean` leaves the text as it is, so the value that is read from it later is the same: a string that `clean` would
+    change (NFC, invisible characters, line separators) is written in escapes. Raises AnnealError for half a surrogate
+    pair, and for values nested too deeply.
+    """
+    try:
+        return _json(value, what)
+    except RecursionError:
+        raise AnnealError(f"{what} is nested too deeply; leave it out of ingest.json_columns.") from None
+
+
+def _json(value: object, what: str) -> str:
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, str):
+        return _quoted(value, what)
+    if isinstance(value, list):
+        return f"[{','.join(_json(item, what) for item in value)}]"
+    if isinstance(value, Mapping):
+        pairs = (f"{_quoted(key, what)}:{_json(item, what)}" for key, item in value.items())
+        return f"{{{','.join(pairs)}}}"
+    return json.dumps(value)
+
+
+def _quoted(text: str, what: str) -> str:
+    if has_half_character(text):
+        raise AnnealError(f"{what} {_HALF}")
+    quoted = json.dumps(text, ensure_ascii=False)
+    if clean(quoted) == quoted:
+        return quoted
+    return json.dumps(text).replace("\x7f", "\\u007f")  # the one control character that ASCII output leaves bare
+
+
+_HALF = "holds half of a surrogate pair (\\ud800 to \\udfff); write the whole character."
