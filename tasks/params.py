@@ -1,6 +1,5 @@
-"""The typed view of the whole of params.yaml, checked once before any work: `python -m tasks.params`."""
+"""The typed view of the whole of params.yaml, checked once before any work."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -114,14 +113,3 @@ def model_of(params: Params, name: str) -> Model:
     if name not in params.models:
         raise ParamsError(f"MODEL={name}: params.yaml has no such model{suggestion(name, params.models)}")
     return params.models[name]
-
-
-def main() -> None:
-    """`python -m tasks.params`: all rows, checked against each other and against what lies on disk."""
-    from tasks.preflight.checks import check_file
-
-    sys.exit(stage.guarded(check_file))
-
-
-if __name__ == "__main__":
-    main()

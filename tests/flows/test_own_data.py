@@ -86,5 +86,5 @@ def test_the_way_of_readme_leads_to_a_served_model_in_one_try(mine: Path) -> Non
     assert load_yaml(mine / "params.yaml")["models"]["mine"]["evaluate"] == {"labels": ["intent"]}
     assert summary["evaluation"]["tuned"]["intent_accuracy"] > 0.5 > summary["evaluation"]["parent"]["intent_accuracy"]
     assert load_yaml(mine / "params.yaml")["models"]["mine"]["gate"] == {}
-    project.run(mine, "tasks.params")
+    project.run(mine, "tasks.preflight")
     assert "Running stage" not in project.run(mine, "dvc", "repro", "--dry", "package@mine")

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow  # each test starts a Python
 
 LIGHT = [
     "tasks.params",
+    "tasks.preflight.__main__",
     "tasks.stage",
     "flows.pipeline",
     "tasks.release",

@@ -58,10 +58,10 @@ def said(value: dict) -> str:
 
 
 def program(folder: Path) -> tuple[subprocess.CompletedProcess, float]:
-    """`python -m tasks.params` run in `folder`, as `make` would, and how many seconds it took."""
+    """`python -m tasks.preflight` run in `folder`, as `make` would, and how many seconds it took."""
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.params"],
+        [sys.executable, "-m", "tasks.preflight"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
