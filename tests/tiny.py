@@ -6,10 +6,14 @@ model (transformers, peft, vLLM's CPU backend: head size 32) loads it, and a row
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.prepare.format import format_row
 from tasks.prepare.params import Prepare
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
 
 PAD = END = "<|im_end|>"  # pad is the end of turn, as in SmolLM2: padding must be told from it by place
 TEMPLATE = """{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system
@@ -45,18 +49,28 @@ def make_base(folder: Path) -> Path:
     """Write `folder/` as tasks/base.py would: bf16 safetensors, tokenizer, chat_template.jinja, source.json; returns
     it.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer()
+    special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    model = _model(len(tokenizer), special)
+    model.generation_config.update(**special)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    source = {"folder": "tests/tiny", "license": "apache-2.0", "card_name": "anneal/tiny"}
+    hashes = {
+        "weights_sha256": sha256(folder / "model.safetensors"),
+        "template_sha256": sha256(folder / "chat_template.jinja"),
+    }
+    write_json(folder / "source.json", {**source, "sha256": hashes["weights_sha256"], **hashes})
+    return folder
+
+
+def _model(vocabulary: int, special: dict[str, int]) -> "LlamaForCausalLM":
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer()
-    special = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=vocabulary,
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
@@ -75,17 +89,7 @@ def make_base(folder: Path) -> Path:
         torch.nn.init.normal_(
             model.get_input_embeddings().weight.data[config.pad_token_id], std=config.initializer_range
         )
-        model = model.to(torch.bfloat16)
-    model.generation_config.update(**special)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    source = {"folder": "tests/tiny", "license": "apache-2.0", "card_name": "anneal/tiny"}
-    hashes = {
-        "weights_sha256": sha256(folder / "model.safetensors"),
-        "template_sha256": sha256(folder / "chat_template.jinja"),
-    }
-    write_json(folder / "source.json", {**source, "sha256": hashes["weights_sha256"], **hashes})
-    return folder
+    return model.to(torch.bfloat16)
 
 
 def base_row(folder: Path) -> dict:

@@ -7,90 +7,18 @@ import os
 import signal
 import socket
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from openai import OpenAI
 
 from tests import tiny
 from tests.flows import project
+from tests.flows.served import answer, ask, engines, listeners, summary, targets, traffic
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
-
-
-def summary(folder: Path) -> dict:
-    return json.loads((folder / "reports/things/summary.json").read_text())
-
-
-def targets(folder: Path) -> dict:
-    """Alias: target, as routed."""
-    return json.loads((folder / ".anneal/serving/routes.json").read_text())["tasks"]["things"]["targets"]
-
-
-def ask(folder: Path, alias: str = "champion", **more: object) -> httpx.Response:
-    """What the routed version answers to a test row; the table is read first, as the gateway does."""
-    row = json.loads((folder / "data/prepared/toys/test.jsonl").read_text().splitlines()[0])
-    target = targets(folder)[alias]
-    body = {"model": target["model"], "messages": row["messages"], "temperature": 0, "max_tokens": 60, **more}
-    return httpx.post(f"{target['url']}/chat/completions", json=body, timeout=120)
-
-
-def answer(folder: Path, alias: str = "champion") -> dict:
-    return json.loads(ask(folder, alias).raise_for_status().json()["choices"][0]["message"]["content"])
-
-
-@contextmanager
-def traffic(folder: Path) -> Iterator[list[str]]:
-    """A stream now and then, by two clients, while the block runs; yields what went wrong with any of them."""
-    wrong, done, count = [], threading.Event(), []
-
-    def client() -> None:
-        while not done.is_set():
-            try:
-                text = ask(folder, stream=True, max_tokens=40, ignore_eos=True).raise_for_status().text
-                count.append(text)
-                if not text.rstrip().endswith("data: [DONE]"):
-                    wrong.append(f"cut: {text[-80:]}")
-            except (httpx.HTTPError, KeyError, ValueError) as error:
-                wrong.append(repr(error))
-            time.sleep(
-                2
-                # what is tested beside it needs the processor too: vLLM's processes spin for a second after an answer
-            )
-
-    threads = [threading.Thread(target=client) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield wrong
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-    assert len(count) > 4
-
-
-def listeners(port: int) -> set[int]:
-    return {
-        connection.pid
-        for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-    }
-
-
-def engines(folder: Path) -> set[int]:
-    """The processes of this project's vLLM beside its API server."""
-    return {
-        process.pid
-        for process in psutil.process_iter(["name", "cwd"])
-        if process.info["cwd"] == str(folder) and "VLLM" in (process.info["name"] or "")
-    }
 
 
 def test_the_pipeline_ends_with_a_champion_that_answers(served: Path) -> None:
@@ -207,39 +135,46 @@ def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
     assert "is taken by" in said and f"(pid {os.getpid()})" in said and "deploy.port" in said
 
 
+def check_prefect(folder: Path) -> None:
+    """Two Prefect servers on one database run each other's schedules, and pages may ask one at the usual port."""
+    url = f"http://127.0.0.1:{project.ports(folder).prefect}"
+    assert httpx.get(f"{url}/ui-settings").json()["api_url"] == f"{url}/api"
+    assert (folder / ".anneal/prefect/prefect.db").exists()
+
+
+def sort(client: httpx.Client, row: dict) -> dict:
+    """What the gateway answers to a row."""
+    answered = client.post("/tasks/things", json={"input": {"thing": row["thing"], "size": row["size"]}})
+    return answered.raise_for_status().json()
+
+
+def correct(client: httpx.Client, row: dict) -> None:
+    """Ask for a row and send its true answer as a correction."""
+    correction = {column: row[column] for column in ("colour", "mood", "reply")}
+    feedback = {"request_id": sort(client, row)["request_id"], "correction": correction}
+    client.post("/feedback", json=feedback).raise_for_status()
+
+
 @pytest.mark.minutes
 def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and_rolled_back(served: Path) -> None:
     """The whole loop: gateway, feedback, harvest, training, gate, canary, promotion, rollback, with every server of
     `make up`.
     """
     project.run(served, "tasks.serve.local", "up")
-    ports = project.ports(served)
-    prefect = f"http://127.0.0.1:{ports.prefect}"
-    assert (
-        httpx.get(f"{prefect}/ui-settings").json()["api_url"] == f"{prefect}/api"
-    )  # its pages ask this server, not one at Prefect's usual port
-    assert (
-        served / ".anneal/prefect/prefect.db"
-    ).exists()  # a database of its own: two servers on one run each other's schedules
+    check_prefect(served)
     key = project.run(served, "tasks.serve.gateway.keys", "me").split()[-1]
-    door = httpx.Client(
-        base_url=f"http://127.0.0.1:{ports.gateway}", headers={"Authorization": f"Bearer {key}"}, timeout=120
+    client = httpx.Client(
+        base_url=f"http://127.0.0.1:{project.ports(served).gateway}",
+        headers={"Authorization": f"Bearer {key}"},
+        timeout=120,
     )
-    fresh = [
+    rows = [
         {**row, "thing": f"a {row['colour']} {word}"}
         for word in ("sofa", "violin", "ladder", "bucket", "carpet")
         for row in tiny.things(0, 4)
     ]
-
-    def sort(row: dict) -> dict:
-        found = door.post("/tasks/things", json={"input": {"thing": row["thing"], "size": row["size"]}})
-        return found.raise_for_status().json()
-
-    for row in fresh:
-        correction = {column: row[column] for column in ("colour", "mood", "reply")}
-        door.post(
-            "/feedback", json={"request_id": sort(row)["request_id"], "correction": correction}
-        ).raise_for_status()
+    for row in rows:
+        correct(client, row)
     before = targets(served)["champion"]["version"]
     said = project.run(served, "flows.retrain", "things")
     assert "things: 20 harvested" in said and "things: canary: version" in said
@@ -247,17 +182,17 @@ def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and
     end, versions = time.monotonic() + 120, set()
     while targets(served)["champion"]["version"] == before:
         assert time.monotonic() < end, project.run(served, "tasks.retrain.book", "things")
-        versions |= {sort(row)["version"] for row in fresh}
+        versions |= {sort(client, row)["version"] for row in rows}
     assert (
         versions >= {before, targets(served)["champion"]["version"]}
         and targets(served)["previous"]["version"] == before
     )
     assert "promoted" in project.run(served, "tasks.retrain.book", "things")
     project.run(served, "tasks.release", "rollback", "things")
-    assert sort(fresh[0])["version"] == before
-    openai = OpenAI(base_url=f"{door.base_url}/v1", api_key=key)
+    assert sort(client, rows[0])["version"] == before
+    openai = OpenAI(base_url=f"{client.base_url}/v1", api_key=key)
     assert "things" in [model.id for model in openai.models.list()]
-    door.close()
+    client.close()
 
 
 def test_down_stops_exactly_what_was_started(served: Path) -> None:

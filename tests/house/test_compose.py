@@ -1,10 +1,6 @@
-"""The compose file and what it shares with Kubernetes: valid, hardened, pinned, no secrets, ports of params.yaml,
-files that exist, settings that are documented.
-"""
+"""The compose file is valid, hardened, pinned and without secrets, and what it shares with Kubernetes exists."""
 
-import ast
 import copy
-import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -14,12 +10,9 @@ import jsonschema
 import pytest
 import yaml
 
-from tasks import params as settings
-from tests.house.manifests import BASE, COMPOSE, INFRA, compose, containers, job, render
-from tests.house.project import ROOT, modules, parse
+from tests.house.manifests import COMPOSE, INFRA, compose
 
 Found = Iterator[str]
-OPERATIONS = ROOT / "docs/operations.md"
 DONE = {"bucket", "workspace"}  # these end when they have done their work
 UNASKED = {
     "reconciler",
@@ -28,7 +21,6 @@ UNASKED = {
     "prometheus",
 }  # no clients; Docker starts them again when they end
 SECRET = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|TOKEN")
-OWN = re.compile(r"^(ANNEAL|MLFLOW|PREFECT|VLLM)_\w+$")
 
 
 def is_not_hardened(file: dict) -> Found:
@@ -162,102 +154,3 @@ def test_every_file_that_is_mounted_exists() -> None:
     ]
     missing = [str(place) for place in [*mounted, *generated] if not place.exists()]
     assert mounted and generated and not missing, missing
-
-
-def commands() -> Iterator[list[str]]:
-    """Every command line of our image, in compose and Kubernetes."""
-    yield from (
-        service["command"] for service in compose()["services"].values() if service["image"].startswith("anneal:")
-    )
-    yield from (
-        container["command"] for _, container in containers(render(BASE)) if container["image"].startswith("anneal:")
-    )
-
-
-def test_every_command_starts_something_that_exists() -> None:
-    for words in commands():
-        if "-m" in words:
-            assert importlib.util.find_spec(words[words.index("-m") + 1]), words
-        else:
-            assert (ROOT / next(word for word in words if "/" in word)).exists(), words
-
-
-def test_ports_and_addresses_are_those_of_params() -> None:
-    params = settings.load(ROOT / "params.yaml")
-    ours = {
-        "gateway": {params.gateway.port},
-        "vllm": {params.deploy.port, params.deploy.port + 1},
-        "prefect": {params.servers.prefect_port},
-        "mlflow": {params.servers.mlflow_port},
-    }
-    manifests = render(BASE)
-    services = {
-        manifest["metadata"]["name"]: {port["port"] for port in manifest["spec"]["ports"]}
-        for manifest in manifests
-        if manifest["kind"] == "Service"
-    }
-    assert {name: services[name] for name in ours} == ours
-    published = {port.split(":")[1] for service in compose()["services"].values() for port in service.get("ports", [])}
-    assert {str(port) for name, ports in ours.items() for port in ports if name != "vllm"} <= published
-    known = {name: {str(port) for port in ports} for name, ports in services.items()}
-    for place in [COMPOSE, *(INFRA / "k8s").rglob("*.yaml"), *(INFRA / "k8s").rglob("*.json"), BASE / "prometheus.yml"]:
-        for name, port in re.findall(r"(?:://|@|\[\")(\w+):(\d+)\b", place.read_text(encoding="utf-8")):
-            assert port in known.get(name, {port}), f"{place}: {name}:{port}"
-
-
-def test_the_gateway_is_given_the_time_that_it_gives_its_answers() -> None:
-    source = (ROOT / "tasks/serve/gateway/__main__.py").read_text(encoding="utf-8")
-    grace = int(re.search(r"^GRACE = (\d+)", source, re.MULTILINE)[1])  # read, not imported: FastAPI takes seconds
-    spec = next(
-        manifest["spec"]["template"]["spec"]
-        for manifest in render(BASE)
-        if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == "gateway"
-    )
-    pause = int(spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert spec["terminationGracePeriodSeconds"] >= pause + grace + 10
-    assert int(compose()["services"]["gateway"]["stop_grace_period"].removesuffix("s")) >= grace + 10
-
-
-def test_the_training_job_uses_the_image_of_the_others() -> None:
-    tags = {
-        image["name"]: image["newTag"] for image in yaml.safe_load((BASE / "kustomization.yaml").read_text())["images"]
-    }
-    assert job()["spec"]["template"]["spec"]["containers"][0]["image"] == f"anneal:{tags['anneal']}"
-
-
-def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
-    alerts = set(re.findall(r"- alert: (\w+)", (INFRA / "prometheus/rules.yml").read_text(encoding="utf-8")))
-    assert alerts and alerts == set(re.findall(r"(?m)^### (Anneal\w+)$", OPERATIONS.read_text(encoding="utf-8")))
-
-
-def variables(tree: ast.Module) -> set[str]:
-    """The variables of our tools that a module reads from or gives to the environment by name."""
-    return {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and OWN.match(node.value)
-    }
-
-
-def documented() -> set[str]:
-    """The variables that docs/operations.md names."""
-    return set(re.findall(r"`((?:ANNEAL|MLFLOW|PREFECT|VLLM)_\w+)`", OPERATIONS.read_text(encoding="utf-8")))
-
-
-def test_every_variable_that_the_code_reads_is_documented() -> None:
-    used = {
-        name
-        for package in ("tasks", "flows")
-        for file in modules(ROOT, package).values()
-        for name in variables(parse(file))
-    }
-    given = {
-        entry["name"]
-        for _, container in containers(render(BASE))
-        for entry in container.get("env", [])
-        if container["image"].startswith("anneal:")
-    }
-    assert used and not (missing := sorted((used | {name for name in given if OWN.match(name)}) - documented())), (
-        missing
-    )
-    assert variables(ast.parse('import os\nos.environ.get("ANNEAL_PLANTED")')) - documented() == {"ANNEAL_PLANTED"}

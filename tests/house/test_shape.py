@@ -19,10 +19,6 @@ TOO_LONG = set(
     tasks/monitor/check.py tasks/monitor/scores.py tasks/monitor/tracked.py tasks/redaction/phone.py
     tasks/report/plots.py tasks/serve/dashboard/curves.py tasks/serve/gateway/body.py tasks/serve/gateway/metrics.py
     tasks/serve/gateway/proxy.py tasks/serve/probe.py tasks/serve/state.py tasks/validate.py
-    tests/flows/test_serving.py tests/house/test_compose.py tests/tasks/dashboard_seed.py tests/tasks/test_canary.py
-    tests/tasks/test_champion.py tests/tasks/test_ingest.py tests/tasks/test_measures.py
-    tests/tasks/test_other_bases.py tests/tasks/test_promotion.py tests/tasks/test_records.py
-    tests/tasks/test_registry.py tests/tiny.py
     """.split()
 )
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}

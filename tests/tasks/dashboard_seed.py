@@ -15,6 +15,45 @@ from tasks.serve.routes import Table, Target, Task
 DAY = 86_400
 SECRET = "Subject: my parcel 77 never came"  # stands for the text of a request, which the page must not show
 ANSWER = {"category": "shipping", "intent": "late_parcel", "priority": "normal", "reply": "We look into it."}
+NO = "no: nothing asks for it; 12 new labelled rows, 200 start one by themselves"
+TOLD = [  # seconds ago, kind, verdict, reasons
+    (9.2 * DAY, "gate", "passed", ["category_accuracy is 0.881, the champion's is 0.861 (p = 0.02)"]),
+    (
+        9 * DAY,
+        "canary",
+        "promoted",
+        ["500 answers: version 3 is not worse than version 2 in errors, latency, validity or agreement"],
+    ),
+    (2.1 * DAY, "canary", "opened", ["version 4's forerunner gets 20 % of the traffic until 500 answers"]),
+    (
+        2 * DAY,
+        "canary",
+        "rolled_back",
+        [
+            "invalid answers: 14 of 61 on the canary, 3 of 244 on the champion; evidence 1 : 210 that it is "
+            "worse, the line is 1 : 20"
+        ],
+    ),
+    *((6 * 3600 - 900 * i, "retrain", "no", [NO]) for i in range(5)),
+    (
+        4.4 * 3600,
+        "retrain",
+        "yes",
+        ["drift: text (1 : 40,000), 64 new labelled rows, the last one began 9 days ago"],
+    ),
+    (
+        3.1 * 3600,
+        "gate",
+        "passed",
+        ["valid is 0.991, the minimum is 0.98", "category_accuracy is 0.902, the champion's is 0.874 (p = 0.01)"],
+    ),
+    (
+        3 * 3600,
+        "canary",
+        "opened",
+        ["version 4 gets 20 % of the traffic until 500 answers; the reconciler promotes or rolls back"],
+    ),
+]
 
 
 def table(now: float, folder: Path = Path("nowhere")) -> Table:
@@ -138,48 +177,9 @@ def _checks(draw: random.Random, now: float) -> list[dict]:
 
 
 def _decisions(now: float) -> list[dict]:
-    no = "no: nothing asks for it; 12 new labelled rows, 200 start one by themselves"
-    told = [
-        (9.2 * DAY, "gate", "passed", ["category_accuracy is 0.881, the champion's is 0.861 (p = 0.02)"]),
-        (
-            9 * DAY,
-            "canary",
-            "promoted",
-            ["500 answers: version 3 is not worse than version 2 in errors, latency, validity or agreement"],
-        ),
-        (2.1 * DAY, "canary", "opened", ["version 4's forerunner gets 20 % of the traffic until 500 answers"]),
-        (
-            2 * DAY,
-            "canary",
-            "rolled_back",
-            [
-                "invalid answers: 14 of 61 on the canary, 3 of 244 on the champion; evidence 1 : 210 that it is "
-                "worse, the line is 1 : 20"
-            ],
-        ),
-        *((6 * 3600 - 900 * i, "retrain", "no", [no]) for i in range(5)),
-        (
-            4.4 * 3600,
-            "retrain",
-            "yes",
-            ["drift: text (1 : 40,000), 64 new labelled rows, the last one began 9 days ago"],
-        ),
-        (
-            3.1 * 3600,
-            "gate",
-            "passed",
-            ["valid is 0.991, the minimum is 0.98", "category_accuracy is 0.902, the champion's is 0.874 (p = 0.01)"],
-        ),
-        (
-            3 * 3600,
-            "canary",
-            "opened",
-            ["version 4 gets 20 % of the traffic until 500 answers; the reconciler promotes or rolls back"],
-        ),
-    ]
     return [
         {"at": now - back, "task": "triage", "kind": kind, "verdict": verdict, "reasons": reasons, "facts": {}}
-        for back, kind, verdict, reasons in told
+        for back, kind, verdict, reasons in TOLD
     ]
 
 

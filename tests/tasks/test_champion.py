@@ -1,90 +1,25 @@
-"""The gate compares with the champion on the same rows: on its own answers where the rows are the same; rows that
-are new to it it is asked.
-"""
+"""The gate compares with the parent and the champion on the same rows, by any measure that the model has."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from tasks import promotion, registry
-from tasks.champion import judge
 from tasks.errors import AnnealError
-from tasks.evaluate.params import Evaluate
-from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.gate import Gate, Verdict
-from tasks.package import Package
-from tasks.params import Model
-from tasks.predict.params import Predict
-from tasks.train.params import Train
-from tests import tiny
-from tests.tasks.promoting import promote
+from tasks.files import read_json, write_jsonl
+from tasks.gate import Gate
+from tests.tasks.judged import enthrone, reports, tuned, verdict, watch_answers, without_answers
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
-
-NAME = "things"
-GATE = Gate(minimum={"valid": 0.9}, compare_on="colour_accuracy", max_drop=0.02)
-MODEL = Model(
-    parent="tiny",
-    dataset="toys",
-    train=Train(),
-    predict=Predict(**tiny.PREDICT),
-    evaluate=Evaluate(**tiny.EVALUATE),
-    package=Package(),
-    gate=GATE,
-)
 
 
 @pytest.fixture
 def place(store, tmp_path, evaluated, packaged, base) -> SimpleNamespace:
-    """The reports of the tuned model, copied to be written to, and what judge() is given."""
-    import shutil
-
-    reports = shutil.copytree(evaluated, tmp_path / "reports")
-    return SimpleNamespace(weights=base, reports=reports, adapter=packaged.adapter)
+    return reports(evaluated, packaged.adapter, base, tmp_path / "reports")
 
 
 @pytest.fixture
 def asked(monkeypatch) -> list[str]:
-    """The `what` of each time that a model is loaded and asked, and how many rows."""
-    import tasks.answers
-
-    real, calls = tasks.answers.answer, []
-
-    def answer(*given: object) -> object:
-        calls.append(f"{given[-1]}, {len(given[2])} rows")
-        return real(*given)
-
-    monkeypatch.setattr(tasks.answers, "answer", answer)
-    return calls
-
-
-def verdict(place: SimpleNamespace, params: Gate = GATE) -> Verdict:
-    return judge(NAME, MODEL.model_copy(update={"gate": params}), place.weights, place.reports, place.adapter)
-
-
-def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts: str) -> registry.Version:
-    """Make a champion with the tuned adapter, another hash and these predictions."""
-    import shutil
-
-    adapter, evaluate = (
-        shutil.copytree(place.adapter, tmp_path / "champion" / "adapter"),
-        tmp_path / "champion" / "evaluate",
-    )
-    write_json(
-        adapter / "artifact.json", {**read_json(adapter / "artifact.json"), "artifact_sha256": "another", **facts}
-    )
-    write_jsonl(evaluate / "predictions.jsonl", predictions)
-    promote(promotion.register(NAME, adapter, evaluate, {}, {}))
-    return registry.alias(NAME, "champion")
-
-
-def tuned(place: SimpleNamespace) -> list[dict]:
-    return read_jsonl(place.reports / "predict" / "predictions.jsonl")
-
-
-def without_answers(predictions: list[dict], right: int) -> list[dict]:
-    """The predictions, of which only the first `right` keep their text."""
-    return [row if i < right else {**row, "text": "?"} for i, row in enumerate(predictions)]
+    return watch_answers(monkeypatch)
 
 
 def test_without_a_champion_it_is_measured_against_its_parent_and_the_minimum(place, asked):
@@ -102,14 +37,6 @@ def test_a_tuned_model_no_better_than_its_parent_is_refused(place):
     assert not found.passed and found.reasons[1].startswith("✗ not shown to be better than its parent")
 
 
-@pytest.mark.parametrize("right", [0, 32])
-def test_a_champion_asked_the_same_rows_is_not_asked_again(place, asked, tmp_path, right):
-    enthrone(place, tmp_path, without_answers(tuned(place), right))
-    found = verdict(place)
-    assert found.passed and not asked
-    assert f"not worse than the champion on colour_accuracy: {32 - right} rows won, 0 lost" in found.reasons[2]
-
-
 def test_a_tuned_model_worse_than_the_champion_is_refused(place, asked, tmp_path):
     enthrone(place, tmp_path, tuned(place))
     write_jsonl(place.reports / "predict" / "predictions.jsonl", without_answers(tuned(place), 24))
@@ -117,80 +44,6 @@ def test_a_tuned_model_worse_than_the_champion_is_refused(place, asked, tmp_path
     assert not found.passed and not asked
     assert found.reasons[2].startswith(
         "✗ worse than the champion on colour_accuracy: 0 rows won, 8 lost (difference -0.250"
-    )
-
-
-def test_a_champion_is_asked_the_rows_that_are_new_to_it_and_only_once(place, asked, tmp_path):
-    champion = enthrone(place, tmp_path, without_answers(tuned(place), 0)[:20])  # its answers to these were all wrong
-    found = verdict(place)
-    assert asked == [f"champion (version {champion.version}), 12 rows"]
-    assert "not worse than the champion on colour_accuracy: 20 rows won, 0 lost" in found.reasons[2]
-    kept = read_jsonl(place.reports / "champion" / "predictions.jsonl")
-    assert [(row["id"], row["text"]) for row in kept] == [
-        (row["id"], "?" if i < 20 else row["text"]) for i, row in enumerate(tuned(place))
-    ]
-    assert verdict(place) == found and len(asked) == 1
-
-
-def test_answers_kept_from_another_champion_or_other_rows_are_not_taken(place, asked, tmp_path):
-    champion = enthrone(place, tmp_path, tuned(place)[:20])
-    wrong = without_answers(tuned(place), 0)
-    for mark, rows in (("an-older-champion", wrong), (champion.artifact, wrong[:20])):
-        write_jsonl(
-            place.reports / "champion" / "predictions.jsonl",
-            [{**row, "expected": "another"} for row in rows] if mark == champion.artifact else rows,
-        )
-        (place.reports / "champion" / mark).touch()
-        asked.clear()
-        assert "0 rows won, 0 lost" in verdict(place).reasons[2] and len(asked) == 1
-        for file in (place.reports / "champion").iterdir():
-            file.unlink()
-
-
-def test_a_row_with_another_answer_is_another_row(place, asked, tmp_path):
-    rows = tuned(place)
-    enthrone(place, tmp_path, [{**rows[0], "expected": "relabelled since"}, *rows[1:]])
-    verdict(place)
-    assert len(asked) == 1 and asked[0].endswith(", 1 rows")
-
-
-def test_a_champion_on_other_weights_cannot_be_compared_and_nothing_is_promoted(place, asked, tmp_path):
-    champion = enthrone(place, tmp_path, tuned(place)[:20], base_sha256="f" * 64)
-    found = verdict(place)
-    assert not found.passed and not asked and "`make promote` promotes by hand" in found.reasons[0]
-    assert f"version {champion.version}" in found.reasons[0]
-
-
-def reworded(version: registry.Version, **words: object) -> None:
-    """The champion was trained with other words in its format."""
-    file = registry.folder(version, "adapter") / "format.json"
-    write_json(file, {**read_json(file), **words})
-
-
-def test_a_champion_is_asked_in_its_own_words(place, asked, tmp_path):
-    """Asked the new model's prompts, it would fail by the words and never win."""
-    rows = [{**row, "messages": [{"role": "user", "content": row["row"]["thing"]}]} for row in tuned(place)]
-    reworded(enthrone(place, tmp_path, rows[:-1]), system=None, user="{{ thing }}")
-    found = verdict(place)
-    assert asked[0].endswith(", 1 rows") and "not worse than the champion" in found.reasons[2]
-    assert read_jsonl(place.reports / "champion" / "predictions.jsonl")[-1]["messages"] == rows[-1]["messages"]
-
-
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        ({"answer": "{{ colour }}"}, "its answers are '{{ colour }}'"),
-        ({"user": "{{ weight }}"}, "its template does not fit these rows"),
-    ],
-)
-def test_a_champion_that_answers_or_is_asked_otherwise_cannot_be_compared(place, asked, tmp_path, words, reason):
-    reworded(enthrone(place, tmp_path, tuned(place)), **words)
-    found = verdict(place)
-    assert (
-        not found.passed
-        and not asked
-        and reason in found.reasons[0]
-        and "`make promote` promotes by hand" in found.reasons[0]
     )
 
 

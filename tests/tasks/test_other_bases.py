@@ -9,51 +9,18 @@ from pathlib import Path
 import pytest
 
 from tasks.answers import answer
-from tasks.base import Base, base
-from tasks.chat import check_template, collate, encode, encode_prompt, load_tokenizer
+from tasks.chat import collate, encode, encode_prompt, load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256
 from tests import tiny
+from tests.tasks.other_makers import ROW, change, made, published, with_words
 
 pytestmark = pytest.mark.slow  # each test loads a model or a tokenizer
-
-ROW = {
-    "id": "1",
-    "messages": [{"role": "system", "content": "Sort it."}, {"role": "user", "content": "a red apple"}],
-    "answer": "red",
-    "row": {},
-}
-PLAIN = {**ROW, "messages": ROW["messages"][1:]}
-NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-DATE = "{{ '<|im_start|>system\nToday is ' + strftime_now('%d %b %Y') + '<|im_end|>\n' }}"
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """The tiny base as somebody else publishes it."""
-    folder = tiny.make_base(tmp_path / "source")
-    (folder / "source.json").unlink()
-    return folder
-
-
-def change(file: Path, **values: object) -> None:
-    """Set keys of a JSON file; None takes one out."""
-    file.write_text(
-        json.dumps({name: value for name, value in {**read_json(file), **values}.items() if value is not None})
-    )
-
-
-def made(source: Path) -> Path:
-    """The weights of the base in `source`, by its stage."""
-    base(Base(**tiny.base_row(source)), source.parent / "weights")
-    return source.parent / "weights"
-
-
-def with_words(source: Path, words: str) -> Path:
-    """`source` with `words` before its chat template."""
-    template = source / "chat_template.jinja"
-    template.write_text(words + template.read_text())
-    return source
+    return published(tmp_path / "source")
 
 
 def test_a_base_without_a_padding_token_pads_and_answers_as_with_one(source, tmp_path):
@@ -76,80 +43,6 @@ def test_a_base_that_names_no_end_of_turn_is_refused(source):
         made(source)
 
 
-def test_a_template_that_refuses_a_system_message_trains_without_one_and_says_so_of_one(source):
-    tokenizer = load_tokenizer(made(with_words(source, NO_SYSTEM)))
-    check_template(tokenizer, PLAIN)
-    for work in (
-        lambda: encode_prompt(tokenizer, ROW["messages"]),
-        lambda: encode(tokenizer, ROW),
-        lambda: check_template(tokenizer, ROW),
-    ):
-        with pytest.raises(
-            AnnealError,
-            match="takes no system message: leave out prepare.system and put the instruction into prepare.user "
-            ".System role not supported",
-        ):
-            work()
-
-
-@pytest.mark.parametrize(("words", "is_refused"), [(NO_SYSTEM, True), ("{{ no_such_function() }}", False), ("", False)])
-def test_a_system_message_that_the_base_refuses_is_refused_before_any_work(source, words, is_refused):
-    from tasks.params import Params
-    from tasks.preflight import turns
-    from tasks.section import parse
-
-    with_words(source, words)
-    rows = {
-        "bases": {"theirs": tiny.base_row(source)},
-        "datasets": {
-            "mine": {
-                "ingest": {"source": "mine.csv"},
-                "validate": {},
-                "prepare": {"system": "Sort it.", "user": "{{ thing }}", "answer": ["colour"]},
-            }
-        },
-        "models": {
-            "sorter": {
-                "parent": "theirs",
-                "dataset": "mine",
-                "train": {},
-                "predict": {},
-                "evaluate": {},
-                "package": {},
-                "gate": {},
-            }
-        },
-    }
-    refused = (
-        "datasets.mine.prepare.system is given, and theirs's chat template takes no system message: leave out "
-        "prepare.system"
-    )
-    problems = list(turns.problems(parse(Params, rows, ""), "sorter"))
-    assert bool(problems) == is_refused and all(problem.startswith(refused) for problem in problems)
-    del rows["datasets"]["mine"]["prepare"]["system"]
-    assert list(turns.problems(parse(Params, rows, ""), "sorter")) == []
-
-
-def test_a_template_that_drops_a_system_message_is_refused_with_one(source):
-    template = source / "chat_template.jinja"
-    template.write_text(
-        "{% set messages = messages | rejectattr('role', 'equalto', 'system') | list %}"
-        + template.read_text().replace("You sort things by colour", "You sort")
-    )
-    tokenizer = load_tokenizer(made(source))
-    check_template(tokenizer, PLAIN)
-    with pytest.raises(AnnealError, match="takes no system message: leave out prepare.system"):
-        check_template(tokenizer, ROW)
-
-
-def test_a_template_that_cannot_do_without_a_system_message_is_taken(source):
-    words = "{% if messages[0]['role'] != 'system' %}{{ raise_exception('Say who you are') }}{% endif %}"
-    tokenizer = load_tokenizer(made(with_words(source, words)))
-    check_template(tokenizer, ROW)
-    with pytest.raises(AnnealError, match=r"refuses a dialogue of user \(Say who you are\)"):
-        encode_prompt(tokenizer, PLAIN["messages"])
-
-
 def test_a_tokenizer_that_does_not_see_the_joiner_is_refused(source):
     tokens = read_json(source / "tokenizer.json")
     tokens["normalizer"] = {"type": "Replace", "pattern": {"String": "\u2060"}, "content": ""}
@@ -158,29 +51,6 @@ def test_a_tokenizer_that_does_not_see_the_joiner_is_refused(source):
     (source / "tokenizer.json").write_text(json.dumps(tokens))
     with pytest.raises(AnnealError, match="takes a text for a special token even with a word joiner in it"):
         made(source)
-
-
-def test_a_template_that_wants_turns_in_another_order_is_refused_in_a_sentence(source):
-    words = "{% if messages | length > 1 %}{{ raise_exception('One message only') }}{% endif %}"
-    tokenizer = load_tokenizer(made(with_words(source, words)))
-    with pytest.raises(AnnealError, match=r"refuses a dialogue of user, assistant \(One message only\)"):
-        check_template(tokenizer, PLAIN)
-
-
-def test_a_template_with_todays_date_is_refused_by_its_stage_and_before_training(source, tokenizer):
-    with pytest.raises(AnnealError, match="writes today's date into each prompt.*fixed date in place of strftime_now"):
-        made(with_words(source, DATE))
-    assert not (source.parent / "weights").exists()
-    dated = load_tokenizer(source)
-    with pytest.raises(AnnealError, match="today's date"):
-        check_template(dated, ROW)
-
-
-def test_a_template_that_could_write_a_date_and_has_a_fixed_one_is_taken(source):
-    fixed = (
-        "{% set date = '26 Jul 2024' %}{% if date is not defined %}{% set date = strftime_now('%d %b %Y') %}{% endif %}"
-    )
-    check_template(load_tokenizer(made(with_words(source, fixed))), ROW)
 
 
 ODD = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import database, decisions, moves, promotion, registry
+from tasks import database, decisions, promotion, registry
 from tasks.errors import TransientError
 from tasks.promotion import Done, Refused, Why
 from tasks.serve.canary import Verdict
@@ -229,28 +229,3 @@ def test_a_rollback_that_was_killed_is_not_done_twice_by_the_command_that_is_giv
         and "had been cut short" in outcome.words
     )
     assert aliases() == {"champion": "1", "challenger": "2"} and registry.get(TASK, "2").tags["canary"] == "rolled_back"
-
-
-def test_a_move_is_the_same_when_it_is_read_back() -> None:
-    decision = decisions.Decision(
-        TASK, "canary", "promoted", ("a — ü", "b"), {"n": 1.5, "version": "2"}, 1700000000.123456
-    )
-    move = moves.Move(
-        TASK,
-        "2",
-        (("previous", "1"), ("challenger", None)),
-        {"rolled_back": None, "canary": "x"},
-        decision,
-        {"champion": "1"},
-        True,
-        1.5,
-    )
-    assert moves.decode(moves.encode(move)) == move
-    long = moves.Move(
-        TASK,
-        "2",
-        (),
-        {"canary_reasons": "w" * 9000},
-        decisions.Decision(TASK, "canary", "promoted", ("w" * 9000,) * 4, {}),
-    )
-    assert len(moves.encode(long)) < 5000  # what PostgreSQL keeps of a registered model's tag

@@ -1,43 +1,21 @@
 """The registry has one version a distinct artifact, and its aliases move as promised."""
 
+from functools import partial
+
 import pytest
 
 from tasks import promotion, registry, tracking
-from tasks.errors import AnnealError, TransientError
-from tasks.files import sha256, write_json, write_jsonl
+from tasks.files import sha256
+from tests.tasks.artifacts import NAME, register
 from tests.tasks.promoting import promote
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
-
-NAME = "things"
-CALLS = (
-    "get_model_version_by_alias",
-    "get_registered_model",
-    "search_model_versions",
-    "get_model_version",
-    "set_model_version_tag",
-    "list_artifacts",
-)
 
 
 @pytest.fixture
 def made(store, tmp_path):
     """A function that registers the artifact named `what`, made on its first call."""
-
-    def make(
-        what: str, tags: dict[str, str] | None = None, metrics: dict[str, float] | None = None
-    ) -> registry.Version:
-        adapter, evaluate = tmp_path / what / "adapter", tmp_path / what / "evaluate"
-        write_jsonl(adapter / "adapter_model.safetensors", [{"weights": what}])
-        write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": what}])
-        trained = sha256(adapter / "adapter_model.safetensors")
-        write_json(
-            adapter / "artifact.json",
-            {"artifact_sha256": f"hash-of-{what}", "parts": {"adapter_model.safetensors": trained}},
-        )
-        return promotion.register(NAME, adapter, evaluate, tags or {}, metrics or {})
-
-    return make
+    return partial(register, tmp_path)
 
 
 def test_the_same_artifact_is_one_version_and_another_a_second(made, store):
@@ -92,132 +70,6 @@ def test_an_upload_cut_short_does_not_count_and_is_made_good(made, store, monkey
 
 def test_a_model_that_was_never_registered_has_no_versions(store):
     assert registry.versions("nobody") == [] and registry.aliases("nobody") == {}
-
-
-@pytest.mark.parametrize("code", ["TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "PERMISSION_DENIED", "BAD_REQUEST"])
-def test_a_registry_that_stumbles_is_never_one_that_has_nothing(made, monkeypatch, code):
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import ErrorCode
-
-    version = made("one")
-
-    def stumble(*_: object, **__: object) -> None:
-        raise MlflowException("database is locked", ErrorCode.Value(code))
-
-    for call in CALLS:
-        monkeypatch.setattr(MlflowClient, call, stumble)
-    ask = {
-        "alias": lambda: registry.alias(NAME, "champion"),
-        "aliases": lambda: registry.aliases(NAME),
-        "look": lambda: registry.look(NAME),
-        "versions": lambda: registry.versions(NAME),
-        "find": lambda: registry.find(NAME, "hash-of-one"),
-        "get": lambda: registry.get(NAME, "1"),
-        "tag": lambda: registry.tag(version, parity="1.0"),
-        "has": lambda: registry.has(version, "adapter"),
-    }
-    for question in ask.values():
-        with pytest.raises(AnnealError, match="^the registry cannot be asked: .*database is locked") as raised:
-            question()
-        assert isinstance(raised.value, TransientError) == (code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR"))
-
-
-def test_a_store_that_another_process_has_locked_is_said_and_not_taken_for_empty(made, store, monkeypatch):
-    import sqlite3
-
-    from sqlalchemy import Engine, event
-
-    def impatient(
-        _c: object, _n: object, statement: str, parameters: object, _x: object, _m: object
-    ) -> tuple[str, object]:
-        return statement.replace("busy_timeout = 20000", "busy_timeout = 50"), parameters
-
-    promote(made("one"))
-    client = tracking.client()
-    monkeypatch.setattr(tracking, "client", lambda: client)  # the lock comes after the store was opened
-    other = sqlite3.connect(tracking.tracking_uri().removeprefix("sqlite:///"), isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    event.listen(Engine, "before_cursor_execute", impatient, retval=True)
-    try:
-        with pytest.raises(TransientError, match="the registry cannot be asked: .*locked"):
-            registry.alias(NAME, "champion")
-        with pytest.raises(TransientError, match="the registry cannot be asked: .*locked"):
-            registry.aliases(NAME)
-    finally:
-        event.remove(Engine, "before_cursor_execute", impatient)
-        other.close()
-    assert registry.alias(NAME, "champion").version == "1"
-
-
-def test_a_retraining_is_not_decided_on_a_registry_that_stumbles(made, monkeypatch):
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    from tasks.retrain.gather import champion_of
-    from tasks.serve import routes
-
-    promote(made("one"))
-    assert champion_of(NAME, routes.Task()) == "1" and champion_of("nobody", routes.Task()) is None
-
-    def stumble(*_: object) -> None:
-        raise MlflowException("locked")
-
-    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", stumble)
-    with pytest.raises(TransientError, match="the registry cannot be asked"):
-        champion_of(NAME, routes.Task())
-
-
-def test_only_an_alias_or_a_model_that_is_not_there_reads_as_none(made, monkeypatch):
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
-
-    promote(made("one"))
-    assert registry.alias(NAME, "previous") is None and registry.alias("nobody", "champion") is None
-
-    def refuse(code: int) -> None:
-        def ask(*_: object) -> None:
-            raise MlflowException("no", code)
-
-        monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", ask)
-
-    refuse(RESOURCE_DOES_NOT_EXIST)
-    assert registry.alias(NAME, "champion") is None
-    refuse(
-        INVALID_PARAMETER_VALUE
-    )  # what MLflow's stores raise for an alias that is not set, and for any other bad request
-    assert registry.alias(NAME, "previous") is None
-    with pytest.raises(AnnealError, match="the registry cannot be asked"):
-        registry.alias(NAME, "champion")
-
-
-@pytest.mark.parametrize("about", ["", "other"])
-def test_an_answer_about_another_model_or_nothing_is_not_one_without_a_champion(made, monkeypatch, about):
-    from types import SimpleNamespace
-
-    from mlflow import MlflowClient
-
-    made("one")
-    entry = SimpleNamespace(name=about, version="", run_id="", aliases={}, tags={"artifact_sha256": ""})
-    for call in ("get_model_version_by_alias", "get_registered_model", "get_model_version"):
-        monkeypatch.setattr(MlflowClient, call, lambda *_: entry)
-    monkeypatch.setattr(
-        MlflowClient, "search_model_versions", lambda *_: [SimpleNamespace(**{**vars(entry), "version": "1"})]
-    )
-    questions = (
-        lambda name: registry.alias(name, "champion"),
-        registry.aliases,
-        registry.look,
-        registry.versions,
-        lambda name: registry.get(name, "1"),
-    )
-    for question in questions:
-        with pytest.raises(
-            AnnealError,
-            match=f"the registry cannot be asked: .* was asked about things and answers about {about or 'nothing'};",
-        ):
-            question(NAME)
 
 
 def test_registering_a_known_artifact_again_keeps_the_mark_of_a_roll_back(made):

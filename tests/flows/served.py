@@ -1,0 +1,80 @@
+"""What a served project says and answers, the traffic on it, and the processes behind it."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+
+def summary(folder: Path) -> dict:
+    return json.loads((folder / "reports/things/summary.json").read_text())
+
+
+def targets(folder: Path) -> dict:
+    """Alias: target, as routed."""
+    return json.loads((folder / ".anneal/serving/routes.json").read_text())["tasks"]["things"]["targets"]
+
+
+def ask(folder: Path, alias: str = "champion", **more: object) -> httpx.Response:
+    """What the routed version answers to a test row; the table is read first, as the gateway does."""
+    row = json.loads((folder / "data/prepared/toys/test.jsonl").read_text().splitlines()[0])
+    target = targets(folder)[alias]
+    body = {"model": target["model"], "messages": row["messages"], "temperature": 0, "max_tokens": 60, **more}
+    return httpx.post(f"{target['url']}/chat/completions", json=body, timeout=120)
+
+
+def answer(folder: Path, alias: str = "champion") -> dict:
+    return json.loads(ask(folder, alias).raise_for_status().json()["choices"][0]["message"]["content"])
+
+
+@contextmanager
+def traffic(folder: Path) -> Iterator[list[str]]:
+    """A stream now and then, by two clients, while the block runs; yields what went wrong with any of them."""
+    wrong, done, count = [], threading.Event(), []
+
+    def client() -> None:
+        while not done.is_set():
+            try:
+                text = ask(folder, stream=True, max_tokens=40, ignore_eos=True).raise_for_status().text
+                count.append(text)
+                if not text.rstrip().endswith("data: [DONE]"):
+                    wrong.append(f"cut: {text[-80:]}")
+            except (httpx.HTTPError, KeyError, ValueError) as error:
+                wrong.append(repr(error))
+            time.sleep(
+                2
+                # what is tested beside it needs the processor too: vLLM's processes spin for a second after an answer
+            )
+
+    threads = [threading.Thread(target=client) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield wrong
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert len(count) > 4
+
+
+def listeners(port: int) -> set[int]:
+    return {
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    }
+
+
+def engines(folder: Path) -> set[int]:
+    """The processes of this project's vLLM beside its API server."""
+    return {
+        process.pid
+        for process in psutil.process_iter(["name", "cwd"])
+        if process.info["cwd"] == str(folder) and "VLLM" in (process.info["name"] or "")
+    }
