@@ -5,9 +5,9 @@ the check digits.
 import re
 from collections.abc import Iterator
 from functools import cache
+from string import ascii_uppercase
 
 from stdnum import numdb
-from stdnum.iso7064 import mod_97_10
 
 from tasks.redaction.plain import Span
 
@@ -21,6 +21,8 @@ CHECK = re.compile(
 )
 COUNTRY = re.compile(r"[A-Za-z]{2}[ .\-]{0,2}\Z")
 PART = re.compile(r"([1-9]\d*)!([nac])")
+# ISO 7064's value of each letter. (python-stdnum's checksum is the same, ten times slower; a test compares them.)
+VALUES = {ord(letter): str(value) for value, letter in enumerate(ascii_uppercase, 10)}
 CLASSES = {"n": "[0-9]", "a": "[A-Za-z]", "c": "[A-Za-z0-9]"}
 # Countries that write IBANs without being in the registry: length of what follows the check digits.
 UNREGISTERED = dict.fromkeys(("BJ", "BF", "CI", "ML", "NE", "SN", "TG", "MA"), 24) | dict.fromkeys(
@@ -67,7 +69,7 @@ def _packed(text: str) -> str:
 
 def _fits(text: str) -> bool:
     packed = _packed(text)
-    return mod_97_10.checksum(packed[4:] + packed[:4]) == 1
+    return int((packed[4:] + packed[:4]).translate(VALUES)) % 97 == 1
 
 
 @cache

@@ -141,7 +141,7 @@ WITHOUT_TRUNK = ("BR", "CN", "CZ", "DK", "ES", "GR", "HK", "IN", "LU", "MX", "NO
 
 def phones(text: str) -> Iterator[Span]:
     """Where phone numbers stand in a plain text, extensions included."""
-    place = judged = 0
+    place = judged = done = 0
     while match := CANDIDATE.search(text, place):
         judged += 1
         start = match.start()
@@ -149,9 +149,9 @@ def phones(text: str) -> Iterator[Span]:
         before = before[max(map(before.rfind, "<>\n")) + 1 :]
         if judged <= MOST and (other := _other(text, start, before)):
             place = other
-        elif end := match.end() if judged > MOST else _end(text, match, before):
+        elif end := match.end() if judged > MOST else _end(text, match, before, done):
             extension = EXTENSION.match(text, end)
-            place = extension.end() if extension else end
+            place = done = extension.end() if extension else end
             yield start + (text[start] == "(" and ")" not in text[start:end]), place
         else:
             group = GROUP.match(text, start)
@@ -175,8 +175,11 @@ def _other(text: str, start: int, before: str) -> int | None:
     return match.end() if match else None
 
 
-def _end(text: str, match: re.Match[str], before: str) -> int | None:
-    """Where the number that begins with `match` ends: the longest row of its groups that is one; None when none is."""
+def _end(text: str, match: re.Match[str], before: str, done: int) -> int | None:
+    """Where the number that begins with `match` ends: the longest row of its groups that is one; None when none is.
+
+    What stands before `done` is a phone already, so nothing that this number could go on from.
+    """
     start = match.start()
     is_called = bool(CALLED.search(before))
     ends = []
@@ -187,7 +190,7 @@ def _end(text: str, match: re.Match[str], before: str) -> int | None:
             break
         if EXTENSION.match(text, end) or not AFTER.match(text, end):
             beside = BESIDE.match(text, end)
-            is_apart = not BESIDE_BEFORE.search(text, max(0, start - 3), start) and (
+            is_apart = not BESIDE_BEFORE.search(text, max(done, start - 3), start) and (
                 not beside or _begins(text, beside.end() - 1)
             )
             if is_phone(part, is_called, is_apart):

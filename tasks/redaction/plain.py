@@ -45,6 +45,8 @@ ESCAPE = re.compile(
     r"| ?[(\[{] ?(?:(?P<at>at)|(?P<dot>dot|punkt|point|punto|punt)) ?[)\]}] ?",
     re.IGNORECASE,
 )
+# Chinese and Korean, and the planes that are private or empty: nine of ten characters, of which none has an ASCII form.
+FORMLESS = re.compile("[\u3400-\u9fff\uac00-\ud7a3\U00020000-\U000dffff\U000f0000-\U0010ffff]+")
 WORDS = re.compile(r"[(\[{] ?(?:[Aa][Tt]|[DdPp][OoUu])")
 
 
@@ -80,7 +82,7 @@ def plain_form(text: str) -> Plain:
     forms = (
         {}
         if text.isascii() and "\t" not in text
-        else {char: form for char in set(text) if (form := _form(char)) is not None}
+        else {char: form for char in set(FORMLESS.sub("", text)) if (form := _form(char)) is not None}
     )
     hidden = {char for char, form in forms.items() if not form}
     escaped = any(mark in text for mark in "%&\\") or bool(WORDS.search(text))

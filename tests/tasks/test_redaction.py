@@ -123,61 +123,6 @@ def test_the_tickets_we_ship_go_through_quickly_and_unchanged_but_for_mails() ->
     assert len(changed) < len(rows) / 10 and all("<EMAIL>" in text or "<PHONE>" in text for text in changed)
 
 
-HOSTILE = [
-    "1 ",
-    "0 ",
-    "01 ",
-    "4444 ",
-    "4111 1111 1111 1112 ",
-    "+",
-    "+49 ",
-    "DE11 ",
-    "LC11AAAA1",
-    "de11 aaaa aaaa ",
-    ":",
-    "1:",
-    "(030) 1234567 ",
-    "x://",
-    "ab://a:a",
-    "1.1.",
-]
-HOSTILE += [
-    "@",
-    "a@",
-    "a.b@",
-    "a@b.",
-    '"a ',
-    "%40",
-    "a%40",
-    "&#1",
-    "(at)",
-    "( ",
-    "1\u200b",
-    "1\u00a0",
-    "\u3042@\u3042.",
-    "tel 12345678 ",
-    "06 12 34 56 7x ",
-    "3f9a",
-    "1((( ",
-    "?key=",
-    "sk-",
-]
-
-
-@pytest.mark.parametrize("part", HOSTILE)
-def test_no_text_makes_it_slow(part: str) -> None:
-    """Time grows with the length and no faster: four times the text, at most some seven times the time; 250 KB, the
-    most of a body, in under two seconds.
-    """
-    texts = [part * (size // len(part)) + "@1" for size in (62_500, 250_000)]
-    seconds = []
-    for text in texts:
-        started = time.process_time()
-        redact(text)
-        seconds.append(time.process_time() - started)
-    assert seconds[1] < 2 and seconds[1] < 7 * seconds[0] + 0.1
-
-
 @pytest.mark.slow
 def test_it_imports_nothing_heavy() -> None:
     code = (

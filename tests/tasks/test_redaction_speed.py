@@ -1,0 +1,97 @@
+"""No text makes redaction slow, and none is left half redacted."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stdnum.iso7064 import mod_97_10
+
+from tasks.redaction import redact
+from tasks.redaction.iban import _fits
+from tasks.redaction.plain import FORMLESS, _form
+
+HOSTILE = [
+    "1 ",
+    "0 ",
+    "01 ",
+    "4444 ",
+    "4111 1111 1111 1112 ",
+    "+",
+    "+49 ",
+    "DE11 ",
+    "LC11AAAA1",
+    "de11 aaaa aaaa ",
+    ":",
+    "1:",
+    "(030) 1234567 ",
+    "x://",
+    "ab://a:a",
+    "1.1.",
+]
+HOSTILE += [
+    "@",
+    "a@",
+    "a.b@",
+    "a@b.",
+    '"a ',
+    "%40",
+    "a%40",
+    "&#1",
+    "(at)",
+    "( ",
+    "1\u200b",
+    "1\u00a0",
+    "\u3042@\u3042.",
+    "tel 12345678 ",
+    "06 12 34 56 7x ",
+    "3f9a",
+    "1((( ",
+    "?key=",
+    "sk-",
+]
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+def test_no_text_makes_it_slow(part: str) -> None:
+    """Time grows with the length and no faster: four times the text, at most some seven times the time; 250 KB, the
+    most of a body, in under two seconds.
+    """
+    texts = [part * (size // len(part)) + "@1" for size in (62_500, 250_000)]
+    seconds = []
+    for text in texts:
+        started = time.process_time()
+        redact(text)
+        seconds.append(time.process_time() - started)
+    assert seconds[1] < 2 and seconds[1] < 7 * seconds[0] + 0.1
+
+
+@pytest.mark.parametrize("part", ["01 ", "DE11 ", "LC11AAAA1"])
+def test_a_megabyte_takes_less_than_two_seconds(part: str) -> None:
+    text = part * (1_000_000 // len(part))
+    started = time.process_time()
+    redact(text)
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+def test_redacting_a_hostile_text_twice_changes_nothing(part: str) -> None:
+    clean = redact(part * (3_000 // len(part)))
+    assert redact(clean) == clean
+
+
+def test_a_number_right_behind_a_phone_is_judged_without_it() -> None:
+    assert redact("06 12 34 56 78 06 98 76 54 32 01 02 03 04 05") == "<PHONE> <PHONE> <PHONE>"
+
+
+def test_what_is_never_looked_at_has_no_plain_form() -> None:
+    assert not [
+        char for char in map(chr, range(0x3400, 0x110000, 13)) if FORMLESS.match(char) and _form(char) is not None
+    ]
+
+
+@given(st.text("ABCXYZ0123456789", min_size=5, max_size=34))
+def test_the_check_of_an_iban_is_that_of_iso_7064(packed: str) -> None:
+    assert _fits(packed) == (mod_97_10.checksum(packed[4:] + packed[:4]) == 1)
+    check = mod_97_10.calc_check_digits(packed[4:] + packed[:2])
+    assert _fits(packed[:2] + check + packed[4:])
