@@ -2,9 +2,7 @@
 canary, promotion.
 """
 
-import os
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -12,27 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows import dag
+from flows.demo_copy import HOME, environment, make
 from tasks import stage as edge
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 
-HOME = Path(".anneal/demo")
 TASK = "triage"
 SEED = 7
-NORMAL, SHIFTED, LABELLED = (
-    80,
-    120,
-    110,
-)  # tickets before and after the launch of the new product; of the latter those that people label
-PORTS = 100  # above those of params.yaml, so that the demo runs beside the real thing
+# Tickets before and after the launch of the new product; of the latter those that people label.
+NORMAL, SHIFTED, LABELLED = 80, 120, 110
 PATIENCE = 1800.0  # seconds for the canary's traffic
-# What differs from params.yaml: an hour of the loop passes in a minute. What is trained, and how, does not differ.
-CHANGES = {
-    "monitor": {"check_every": 10_000, "report_rows": 200},  # the demo asks for its checks itself
-    "retrain": {"consider_every": 10_000, "min_labelled_for_drift": 60, "cooldown": 0.1},
-    "release": {"canary_share": 0.5, "canary_requests": 40},
-}
 
 
 def run() -> None:
@@ -43,12 +30,12 @@ def run() -> None:
             f"MODEL={TASK}` first."
         )
     started = time.monotonic()
-    demo = Demo(_workspace())
+    demo = Demo(make())
     demo.say("a copy of the project", f"{HOME}/ with its own ports, registry and records; nothing of yours is touched")
     demo.python("servers", "tasks.serve.local", "up")
     demo.python("champion", "flows.pipeline", TASK)
     held_out, current, labels = _tickets(demo.folder)
-    demo.open_door()
+    demo.open_gateway()
     demo.send("normal traffic: held-out tickets", held_out)
     demo.check(expect_alarm=False)
     demo.send("a new product is launched: the tickets change", current[:SHIFTED])
@@ -60,65 +47,6 @@ def run() -> None:
     demo.python("decisions", "tasks.retrain.book", TASK)
     demo.say("done", f"in {(time.monotonic() - started) / 60:.0f} minutes; the servers stay up until `make down`")
     demo.python("where to look", "tasks.serve.local", "ui")
-
-
-def _workspace() -> Path:
-    """A fresh copy of the project's files, which finds what this checkout has computed; an earlier demo's servers
-    are stopped.
-    """
-    from ruamel.yaml import YAML
-
-    if HOME.exists():
-        subprocess.run(
-            [sys.executable, "-m", "tasks.serve.local", "down"],
-            cwd=HOME,
-            env=_environment(),
-            check=False,
-            capture_output=True,
-        )
-        shutil.rmtree(HOME)
-    listed = (
-        subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True
-        )
-        .stdout.decode()
-        .split("\0")
-    )
-    for name in filter(lambda name: name and Path(name).is_file(), listed):
-        (HOME / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(name, HOME / name)
-    shutil.copytree(
-        "data/seed", HOME / "data/seed", dirs_exist_ok=True
-    )  # with what has been harvested, which git does not know
-    yaml = YAML()
-    params = yaml.load(Path("params.yaml").read_text(encoding="utf-8"))
-    for section, values in CHANGES.items():
-        params[section].update(values)
-    for section, port in (
-        ("deploy", "port"),
-        ("gateway", "port"),
-        ("servers", "prefect_port"),
-        ("servers", "mlflow_port"),
-    ):
-        params[section][port] += PORTS
-    with (HOME / "params.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(params, file)
-    for words in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=demo", "-c", "user.email=demo@example.com", "commit", "-qm", "the demo's copy"],
-    ):
-        subprocess.run(["git", *words], cwd=HOME, check=True)
-    dag.share_results(HOME)
-    return HOME
-
-
-def _environment() -> dict[str, str]:
-    """The user's, without what points at servers of theirs."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "ANNEAL_"))
-    }
-    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def _tickets(folder: Path) -> tuple[list[dict], list[dict], dict[str, dict]]:
@@ -150,10 +78,10 @@ class Demo:
     def python(self, title: str, *words: str) -> None:
         """Run `python -m words…` in the copy, its output shown; AnnealError when it fails."""
         self.say(title, "python -m " + " ".join(words))
-        if subprocess.run([sys.executable, "-m", *words], cwd=self.folder, env=_environment()).returncode:
+        if subprocess.run([sys.executable, "-m", *words], cwd=self.folder, env=environment()).returncode:
             raise AnnealError(f"the demo stopped at {title}; its logs are in {HOME}/.anneal/logs/.")
 
-    def open_door(self) -> None:
+    def open_gateway(self) -> None:
         """Make a key and wait until the gateway has a champion behind it."""
         import httpx
 
@@ -169,7 +97,7 @@ class Demo:
             if time.monotonic() > end:
                 raise AnnealError(f"the gateway at {url} does not get ready: {self.client.get('/ready').text[:200]}")
             time.sleep(0.5)
-        self.say("the door is open", f"{url}/dashboard#1h   key for its buttons: {key}")
+        self.say("the gateway is open", f"{url}/dashboard#1h   key for its buttons: {key}")
 
     def send(self, title: str, tickets: list[dict]) -> None:
         """Ask the task about each ticket, eight at a time, and say how often it named the right category."""
@@ -196,13 +124,13 @@ class Demo:
 
     def ask(self, ticket: dict) -> dict:
         """The gateway's answer to one ticket."""
-        found = self.client.post(
+        reply = self.client.post(
             f"/tasks/{TASK}", json={"input": {"subject": ticket["subject"], "body": ticket["body"]}}
         )
-        if found.status_code != 200:
-            raise AnnealError(f"the gateway answered {found.status_code} to ticket {ticket['id']}: {found.text[:200]}")
-        self.asked[ticket["id"]] = found.json()["request_id"]
-        return found.json()
+        if reply.status_code != 200:
+            raise AnnealError(f"the gateway answered {reply.status_code} to ticket {ticket['id']}: {reply.text[:200]}")
+        self.asked[ticket["id"]] = reply.json()["request_id"]
+        return reply.json()
 
     def check(self, expect_alarm: bool) -> None:
         """Run the monitor and say what it found; AnnealError when that is not what the story needs."""
@@ -251,10 +179,10 @@ class Demo:
 
         engine = database.connect(f"sqlite:///{self.folder / database.STORE}")
         with engine.connect() as connection:
-            wanted = database.metadata.tables[table]
-            found = [dict(row._mapping) for row in connection.execute(select(wanted).order_by(wanted.c.id))]
+            columns = database.metadata.tables[table]
+            rows = [dict(row._mapping) for row in connection.execute(select(columns).order_by(columns.c.id))]
         engine.dispose()
-        return found
+        return rows
 
     @staticmethod
     def _endless(tickets: list[dict]) -> Iterator[dict]:

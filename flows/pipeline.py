@@ -93,24 +93,12 @@ def _task_runs(steps: Any) -> tuple[Any, Any]:
     """(stage, step): the two kinds of task run, each named for what it does, retried where a server or a hub did not
     answer.
     """
-    from prefect import task
-    from prefect.cache_policies import NO_CACHE
     from prefect.logging import get_run_logger
     from prefect.states import Completed
 
     from flows import artifacts
 
-    def may_pass(_task: object, _run: object, state: Any) -> bool:
-        return isinstance(state.result(raise_on_failure=False), TransientError)
-
-    kind = task(
-        task_run_name="{name}",
-        cache_policy=NO_CACHE,
-        persist_result=False,
-        retries=2,
-        retry_delay_seconds=5,
-        retry_condition_fn=may_pass,
-    )
+    retried = _retried()
 
     def finished(name: str, ran: bool, started: float) -> Any:
         steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
@@ -118,14 +106,14 @@ def _task_runs(steps: Any) -> tuple[Any, Any]:
             name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed"
         )
 
-    @kind
+    @retried
     def stage(name: str) -> Any:
         started = time.monotonic()
         ran = not dag.is_up_to_date(name) and dag.run(name, get_run_logger().info)
         artifacts.publish(name)
         return finished(name, ran, started)
 
-    @kind
+    @retried
     def step(name: str) -> Any:
         started = time.monotonic()
         ran = getattr(steps, name)()
@@ -134,6 +122,24 @@ def _task_runs(steps: Any) -> tuple[Any, Any]:
         return finished(name, ran, started)
 
     return stage, step
+
+
+def _retried() -> Any:
+    """The decorator of task runs: named for what they do, never cached, tried again after a TransientError."""
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    def may_pass(_task: object, _run: object, state: Any) -> bool:
+        return isinstance(state.result(raise_on_failure=False), TransientError)
+
+    return task(
+        task_run_name="{name}",
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=2,
+        retry_delay_seconds=5,
+        retry_condition_fn=may_pass,
+    )
 
 
 def _leave_soon(*_: object) -> None:

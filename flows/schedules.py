@@ -20,6 +20,7 @@ NAME = "every"  # of both deployments
 LIMIT = 4  # runs at once; a retraining takes hours, and decisions and checks go on beside it
 HEARTBEAT, SILENCE = 30, 100  # seconds between signs of life of a run; of silence after which it counts as killed
 AGAIN_AFTER, AGAIN_WITHIN = 60, 3600  # seconds: a crashed run is repeated after a minute, at most once an hour
+RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 SILENT, CRASHED = "anneal: a silent run has crashed", "anneal: a crashed run is repeated"
 
 
@@ -30,7 +31,7 @@ def run() -> None:
     from prefect import serve
 
     deployments = [deployment(params, flow, *paused(flow)) for flow in ("monitor", "retrain")]
-    ids = [str(found.apply()) for found in deployments]
+    ids = [str(entry.apply()) for entry in deployments]
     forget_late_runs()
     automate(ids)
     threading.Thread(target=follow_commands, daemon=True).start()
@@ -41,15 +42,15 @@ def prepare(params: settings.Params) -> None:
     """Set Prefect up for this process and the runs it starts, once its server answers."""
     os.environ.setdefault("PREFECT_API_URL", f"http://127.0.0.1:{params.servers.prefect_port}/api")
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(HEARTBEAT))
-    said = False
+    is_announced = False
     while True:
         try:
             server.choose(params.servers)
             return
         except TransientError as error:
-            if not said:
+            if not is_announced:
                 print(f"{error} Waiting for it.", flush=True)
-            said = True
+            is_announced = True
             time.sleep(1)
 
 
@@ -101,24 +102,41 @@ def forget_late_runs() -> int:
             tags={"all_": ["auto-scheduled"]},
         )
         late = client.read_flow_runs(flow_run_filter=due, deployment_filter=DeploymentFilter(name={"any_": [NAME]}))
-        for found in late:
-            client.delete_flow_run(found.id)
+        for run in late:
+            client.delete_flow_run(run.id)
     return len(late)
 
 
 def automations(deployments: list[str]) -> list[Any]:
     """What Prefect's server does about runs of these deployments that come to no end, and about those that crash."""
-    from prefect.automations import Automation, ChangeFlowRunState, EventTrigger, Posture, RunDeployment
+    from prefect.automations import Automation, ChangeFlowRunState, RunDeployment
+
+    return [
+        Automation(
+            name=SILENT,
+            description="A run whose process was killed does not stay Running for ever.",
+            trigger=_silence(deployments),
+            actions=[
+                ChangeFlowRunState(state="CRASHED", message="It gave no sign of life: its process was killed."),
+            ],
+        ),
+        Automation(
+            name=CRASHED,
+            description="At most once an hour for each deployment; its schedule does the rest.",
+            trigger=_crash(deployments),
+            actions=[RunDeployment(source="inferred", schedule_after=timedelta(seconds=AGAIN_AFTER))],
+        ),
+    ]
+
+
+def _silence(deployments: list[str]) -> Any:
+    """Neither a heartbeat nor an end within SILENCE of a run's last heartbeat."""
+    from prefect.automations import EventTrigger, Posture
 
     ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled")}
-    ours = {
-        "prefect.resource.role": "deployment",
-        "prefect.resource.id": [f"prefect.deployment.{found}" for found in deployments],
-    }
-    runs = {"prefect.resource.id": "prefect.flow-run.*"}
-    silent = EventTrigger(
-        match=runs,
-        match_related=ours,
+    return EventTrigger(
+        match=RUNS,
+        match_related=_related(deployments),
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,
@@ -126,31 +144,28 @@ def automations(deployments: list[str]) -> list[Any]:
         after={"prefect.flow-run.heartbeat"},
         expect={"prefect.flow-run.heartbeat", *ends},
     )
-    crashed = EventTrigger(
-        match=runs,
-        match_related=ours,
+
+
+def _crash(deployments: list[str]) -> Any:
+    """A crashed run, once for each deployment within AGAIN_WITHIN."""
+    from prefect.automations import EventTrigger, Posture
+
+    return EventTrigger(
+        match=RUNS,
+        match_related=_related(deployments),
         for_each={"related:deployment:prefect.resource.id"},
         posture=Posture.Reactive,
         threshold=1,
         within=timedelta(seconds=AGAIN_WITHIN),
         expect={"prefect.flow-run.Crashed"},
     )
-    gone = ChangeFlowRunState(state="CRASHED", message="It gave no sign of life: its process was killed.")
-    again = RunDeployment(source="inferred", schedule_after=timedelta(seconds=AGAIN_AFTER))
-    return [
-        Automation(
-            name=SILENT,
-            description="A run whose process was killed does not stay Running for ever.",
-            trigger=silent,
-            actions=[gone],
-        ),
-        Automation(
-            name=CRASHED,
-            description="At most once an hour for each deployment; its schedule does the rest.",
-            trigger=crashed,
-            actions=[again],
-        ),
-    ]
+
+
+def _related(deployments: list[str]) -> dict[str, str | list[str]]:
+    return {
+        "prefect.resource.role": "deployment",
+        "prefect.resource.id": [f"prefect.deployment.{deployment}" for deployment in deployments],
+    }
 
 
 def automate(deployments: list[str]) -> None:
@@ -159,14 +174,14 @@ def automate(deployments: list[str]) -> None:
     """
     from prefect.automations import Automation
 
-    for wanted in automations(deployments):
+    for automation in automations(deployments):
         try:
-            known = Automation.read(name=wanted.name)
+            known = Automation.read(name=automation.name)
         except ValueError:  # there is none of this name
-            wanted.create()
+            automation.create()
             continue
-        wanted.id, wanted.enabled = known.id, known.enabled
-        wanted.update()
+        automation.id, automation.enabled = known.id, known.enabled
+        automation.update()
 
 
 def follow_commands(pause: float = 1.0) -> None:

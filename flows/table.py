@@ -23,7 +23,13 @@ def show(steps: Any) -> None:
     if summary is None:
         return
     console.print(_figures(summary["evaluation"]))
-    gate = summary["gate"]
+    _show_gate(console, summary["gate"])
+    _show_served(console, summary)
+    for label, place in summary["where"].items():
+        console.print(f"{label:<20} {place}", markup=False)
+
+
+def _show_gate(console: Any, gate: dict) -> None:
     console.print(f"gate      {'passed' if gate['passed'] else 'refused'}")
     for check in gate["checks"]:
         console.print(f"          {Check(**check)}", markup=False)
@@ -32,6 +38,10 @@ def show(steps: Any) -> None:
             "          this version was rolled back; `make decisions` shows why, and `make promote` promotes it all "
             "the same"
         )
+
+
+def _show_served(console: Any, summary: dict) -> None:
+    """Registry, release and endpoint, as far as the run came."""
     if registry := summary["registry"]:
         console.print(
             f"registry  {registry['name']} version {registry['version']}  "
@@ -50,8 +60,6 @@ def show(steps: Any) -> None:
         )
         console.print(f"endpoint  {endpoint['url']}  model {endpoint['model']} (version {endpoint['version']}){agrees}")
         console.print(f"try it    {endpoint['curl']}", markup=False)
-    for label, place in summary["where"].items():
-        console.print(f"{label:<20} {place}", markup=False)
 
 
 def _figures(evaluation: dict) -> Any:

@@ -1,10 +1,13 @@
 """Renders a model card in the Hugging Face format from what was measured, and checks that it reads back as that."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import AnnealError
 from tasks.files import write_text
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult, ModelCardData
 
 TEMPLATE = Path("model_cards/template.md.jinja")
 
@@ -14,22 +17,9 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
 
     Raises AnnealError when huggingface_hub reads other metadata from the card than was put in.
     """
-    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+    from huggingface_hub import ModelCard, ModelCardData
 
     base = source.get("card_name") or source.get("hub_id") or source.get("package") or source.get("folder")
-    dataset = params.datasets[0] if params.datasets else "held-out rows"
-    results = [
-        EvalResult(
-            task_type="text-generation",
-            dataset_type=dataset,
-            dataset_name=dataset,
-            dataset_split="test",
-            metric_type=name,
-            metric_name=name,
-            metric_value=round(value, 4),
-        )
-        for name, value in sorted(metrics["tuned"].items())
-    ]
     data = ModelCardData(
         base_model=base,
         base_model_relation="adapter",
@@ -39,7 +29,7 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
         library_name="peft",
         pipeline_tag="text-generation",
         model_name=params.title,
-        eval_results=results,
+        eval_results=_results(params, metrics),
     )
     card = ModelCard.from_template(
         data,
@@ -51,14 +41,36 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
         base=base,
     )
     write_text(path, str(card) + "\n")
-    read = ModelCard.load(path).data
+    _check_reads_back(data, ModelCard.load(path).data)
+
+
+def _results(params: Any, metrics: dict) -> "list[EvalResult]":
+    """Each measure of the tuned model as the model-index wants it."""
+    from huggingface_hub import EvalResult
+
+    dataset = params.datasets[0] if params.datasets else "held-out rows"
+    return [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=dataset,
+            dataset_name=dataset,
+            dataset_split="test",
+            metric_type=name,
+            metric_name=name,
+            metric_value=round(value, 4),
+        )
+        for name, value in sorted(metrics["tuned"].items())
+    ]
+
+
+def _check_reads_back(data: "ModelCardData", read: "ModelCardData") -> None:
     for name in ("base_model", "base_model_relation", "datasets", "license", "library_name"):
         if getattr(read, name) != getattr(data, name):
             raise AnnealError(
                 f"the model card's {name} reads back as {getattr(read, name)!r} instead of {getattr(data, name)!r}: "
                 "correct package in params.yaml."
             )
-    if len(read.eval_results or []) != len(results):
+    if len(read.eval_results or []) != len(data.eval_results or []):
         raise AnnealError(
             "the model card's results do not read back: correct package.title and package.datasets in params.yaml."
         )

@@ -31,44 +31,42 @@ def validate(params: Validate, raw: Path, suite: Path, out: Path, docs: Path, re
     # Judged as they will be trained on: blanks at the end make no text long enough.
     broken = check([{name: clean(text) for name, text in row.items()} for row in rows], suite, docs, "raw")
     kept, quarantined = separate(rows, broken)
-    share = len(quarantined) / len(rows)
     where = f"see {docs / 'index.html'}; mend the data, or the rule in {suite}"
-    if quarantined and (share > params.max_quarantined_share or not kept):
-        worst = max(broken, key=lambda rule: len(rule.rows))
-        broke = [rows[index] for index in worst.rows]
-        raise AnnealError(
-            f"{share:.1%} of {len(rows)} rows break row rules (validate.max_quarantined_share allows "
-            f"{params.max_quarantined_share:.1%}); "
-            f"most often {worst.reason()}, {len(broke) / len(rows):.1%}, for example {examples(broke[:3], worst)}; "
-            f"{where}."
-        )
-    for rule in broken:
-        if not rule.is_row_rule:
-            beside = f", without the {len(quarantined)} that are set aside" if quarantined else ""
-            raise AnnealError(
-                f"table rule {rule.reason()} does not hold for {len(kept)} rows{beside}: observed {rule.observed!r}; "
-                f"{where}."
-            )
+    _refuse_many(rows, kept, broken, params.max_quarantined_share, where)
+    _refuse_table(len(kept), len(quarantined), broken, where)
+    counts = {"rows": len(rows), "quarantined": len(quarantined)}
     with whole_directory(out) as folder:
         write_jsonl(folder / "rows.jsonl", kept)
         write_jsonl(folder / "quarantine.jsonl", quarantined)
-        limits = {
-            "rows": len(rows),
-            "quarantined": len(quarantined),
-            "max_quarantined_share": params.max_quarantined_share,
-        }
-        write_json(folder / "limits.json", limits)  # prepare counts on from here
-    rules = sorted(rule.reason() for rule in broken)
-    write_json(
-        report,
-        {
-            "rows": len(rows),
-            "kept": len(kept),
-            "quarantined": len(quarantined),
-            "quarantined_share": share,
-            "broken_rules": rules,
-        },
+        # prepare counts on from here
+        write_json(folder / "limits.json", {**counts, "max_quarantined_share": params.max_quarantined_share})
+    share, rules = len(quarantined) / len(rows), sorted(rule.reason() for rule in broken)
+    write_json(report, {**counts, "kept": len(kept), "quarantined_share": share, "broken_rules": rules})
+
+
+def _refuse_many(rows: list[dict], kept: list[dict], broken: list[Broken], allowed: float, where: str) -> None:
+    """AnnealError when more than the share `allowed` of the rows, or all, break row rules."""
+    share = (len(rows) - len(kept)) / len(rows)
+    if not share or (share <= allowed and kept):
+        return
+    worst = max(broken, key=lambda rule: len(rule.rows))
+    broke = [rows[index] for index in worst.rows]
+    raise AnnealError(
+        f"{share:.1%} of {len(rows)} rows break row rules (validate.max_quarantined_share allows {allowed:.1%}); "
+        f"most often {worst.reason()}, {len(broke) / len(rows):.1%}, for example {examples(broke[:3], worst)}; "
+        f"{where}."
     )
+
+
+def _refuse_table(kept: int, quarantined: int, broken: list[Broken], where: str) -> None:
+    """AnnealError when a table rule does not hold for the rows that are kept."""
+    for rule in broken:
+        if not rule.is_row_rule:
+            beside = f", without the {quarantined} that are set aside" if quarantined else ""
+            raise AnnealError(
+                f"table rule {rule.reason()} does not hold for {kept} rows{beside}: observed {rule.observed!r}; "
+                f"{where}."
+            )
 
 
 def separate(rows: list[dict], broken: list[Broken]) -> tuple[list[dict], list[dict]]:
@@ -80,7 +78,7 @@ def separate(rows: list[dict], broken: list[Broken]) -> tuple[list[dict], list[d
         for index in rule.rows:
             reasons.setdefault(index, []).append(rule.reason())
     kept = [row for index, row in enumerate(rows) if index not in reasons]
-    return kept, [{**rows[index], "reasons": found} for index, found in sorted(reasons.items())]
+    return kept, [{**rows[index], "reasons": broken_rules} for index, broken_rules in sorted(reasons.items())]
 
 
 def examples(rows: list[dict], rule: Broken) -> str:

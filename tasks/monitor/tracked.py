@@ -10,10 +10,13 @@ from tasks import tracking
 from tasks.errors import AnnealError
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
     from tasks.monitor.check import Check
 
 
-def log(found: "Check") -> bool:
+def log(check: "Check") -> bool:
     """Add the figures and evidence of a check to the run `monitor <task>@<version>`; False, with a line on stderr,
     when MLflow does not take them.
     """
@@ -22,37 +25,39 @@ def log(found: "Check") -> bool:
     except AnnealError as error:
         print(f"monitor: the figures are not in MLflow: {error}", file=sys.stderr, flush=True)
         return False
-    from mlflow.entities import Metric
     from mlflow.exceptions import MlflowException
 
-    name = f"monitor {found.task}@{found.version}"
     try:
-        runs = client.search_runs(
-            [tracking.experiment_id(client)],
-            f"tags.monitored_artifact = '{found.artifact}' and tags.monitored_task = '{found.task}'",
-            max_results=1,
-        )
-        tags = {"monitored_task": found.task, "monitored_artifact": found.artifact}
-        run = (
-            runs[0].info.run_id
-            if runs
-            else client.create_run(tracking.experiment_id(client), run_name=name, tags=tags).info.run_id
-        )
-        values = {
-            **found.figures,
-            **{f"evidence {what}": value for what, value in found.evidence.items()},
-            "alarm": float(found.alarm),
-            "requests": float(found.requests),
-        }
-        at = round(found.at * 1000)
-        client.log_batch(
-            run, [Metric(re.sub(r"[^\w ./-]", "_", key), value, at, round(found.at)) for key, value in values.items()]
-        )
+        client.log_batch(_run_id(client, check), _metrics(check))
     except MlflowException as error:
-        print(
-            f"monitor: the figures are not in MLflow ({' '.join(str(error).split())[:160]}).",
-            file=sys.stderr,
-            flush=True,
-        )
+        words = " ".join(str(error).split())[:160]
+        print(f"monitor: the figures are not in MLflow ({words}).", file=sys.stderr, flush=True)
         return False
     return True
+
+
+def _run_id(client: "MlflowClient", check: "Check") -> str:
+    """The run of the version that was checked, made when there is none."""
+    experiment = tracking.experiment_id(client)
+    runs = client.search_runs(
+        [experiment],
+        f"tags.monitored_artifact = '{check.artifact}' and tags.monitored_task = '{check.task}'",
+        max_results=1,
+    )
+    if runs:
+        return runs[0].info.run_id
+    tags = {"monitored_task": check.task, "monitored_artifact": check.artifact}
+    return client.create_run(experiment, run_name=f"monitor {check.task}@{check.version}", tags=tags).info.run_id
+
+
+def _metrics(check: "Check") -> "list[Metric]":
+    from mlflow.entities import Metric
+
+    values = {
+        **check.figures,
+        **{f"evidence {name}": value for name, value in check.evidence.items()},
+        "alarm": float(check.alarm),
+        "requests": float(check.requests),
+    }
+    at, step = round(check.at * 1000), round(check.at)
+    return [Metric(re.sub(r"[^\w ./-]", "_", key), value, at, step) for key, value in values.items()]

@@ -4,11 +4,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.chat import encode_prompt, load_tokenizer, special_texts
 from tasks.errors import AnnealError
 from tasks.serve import supervisor
 from tasks.serve.loopback import client
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 PATIENCE = 120.0  # seconds for one answer
 SLACK = 16  # tokens that an answer may be longer than the longest of transformers
@@ -158,30 +162,39 @@ def check_parity(
     with ThreadPoolExecutor(len(predictions)) as pool:
         answers = list(pool.map(lambda messages, room: ask(url, model, messages, room), dialogues, rooms))
         forced = list(pool.map(lambda pair: next_tokens(url, model, *pair), zip(prompts, ours, strict=True)))
-    for row, prompt, found in zip(predictions, prompts, answers, strict=True):
-        if found["prompt_token_ids"] != prompt:
-            raise AnnealError(
-                f"template mismatch: vLLM reads row {row['id']} as "
-                f"{tokenizer.decode(found['prompt_token_ids'])[:80]!r}, training read it otherwise; the deployment is "
-                "refused."
-            )
-    endless = [
-        row["id"] for row, found in zip(predictions, answers, strict=True) if row["finished"] and not found["finished"]
-    ]
-    if len(endless) > len(predictions) / 8:
-        raise AnnealError(
-            f"EOS mismatch: {len(endless)} of {len(predictions)} answers end with transformers and not with vLLM "
-            f"(rows {', '.join(endless[:3])}); the deployment is refused."
-        )
-    parity = agreement(
-        ours, forced, [_without_end(found["token_ids"], set(tokenizer.all_special_ids)) for found in answers]
-    )
+    _refuse_other_prompts(tokenizer, predictions, prompts, answers)
+    _refuse_endless(predictions, answers)
+    ends = set(tokenizer.all_special_ids)
+    parity = agreement(ours, forced, [_without_end(reply["token_ids"], ends) for reply in answers])
     if parity.share < min_agreement:
         raise AnnealError(
             f"vLLM and transformers agree on {parity.share:.1%} of the tokens of {parity.prompts} answers, "
             f"deploy.min_agreement asks for {min_agreement:.0%}; the deployment is refused."
         )
     return parity
+
+
+def _refuse_other_prompts(
+    tokenizer: "PreTrainedTokenizerBase", predictions: list[dict], prompts: list[list[int]], answers: list[dict]
+) -> None:
+    for row, prompt, reply in zip(predictions, prompts, answers, strict=True):
+        if reply["prompt_token_ids"] != prompt:
+            raise AnnealError(
+                f"template mismatch: vLLM reads row {row['id']} as "
+                f"{tokenizer.decode(reply['prompt_token_ids'])[:80]!r}, training read it otherwise; the deployment is "
+                "refused."
+            )
+
+
+def _refuse_endless(predictions: list[dict], answers: list[dict]) -> None:
+    endless = [
+        row["id"] for row, reply in zip(predictions, answers, strict=True) if row["finished"] and not reply["finished"]
+    ]
+    if len(endless) > len(predictions) / 8:
+        raise AnnealError(
+            f"EOS mismatch: {len(endless)} of {len(predictions)} answers end with transformers and not with vLLM "
+            f"(rows {', '.join(endless[:3])}); the deployment is refused."
+        )
 
 
 def agreement(ours: list[list[int]], forced: list[list[int]], theirs: list[list[int]]) -> Parity:

@@ -101,7 +101,7 @@ def read_file(file: Path) -> State | None:
 
 def read_all() -> dict[str, State]:
     """The state of each slot that is not free."""
-    return {slot: found for slot in SLOTS if (found := read(slot))}
+    return {slot: state for slot in SLOTS if (state := read(slot))}
 
 
 def write(slot: str, state: State) -> None:
@@ -153,46 +153,33 @@ def command(state: State) -> list[str]:
     """The command line of vLLM for `state` (the `vllm` script of the CPU wheel looks for a package of another name)."""
     from tasks.device import compute_dtype, device
 
-    words = [
-        sys.executable,
-        "-m",
-        "vllm.entrypoints.openai.api_server",
-        "--model",
-        state.weights,
-        "--host",
-        state.host,
-        "--port",
-        str(state.port),
-    ]
-    words += [
-        "--dtype",
-        str(compute_dtype()).removeprefix("torch."),
-        "--max-model-len",
-        str(state.options["max_model_len"]),
-        "--generation-config",
-        "vllm",
-    ]
-    if state.merged:
-        words += ["--served-model-name", *state.merged]
-    else:
-        words += [
-            "--served-model-name",
-            "base",
-            "--enable-lora",
-            "--max-lora-rank",
-            str(state.options["max_lora_rank"]),
-            "--max-loras",
-            "4",
-            "--max-cpu-loras",
-            "16",
-        ]
-        there = [
-            f"{name}={served.path}" for name, served in state.adapters.items() if Path(served.path).exists()
-        ]  # one that is gone must not keep the others away
-        words += ["--lora-modules", *there] if there else []
+    arguments = {
+        "--model": state.weights,
+        "--host": state.host,
+        "--port": state.port,
+        "--dtype": str(compute_dtype()).removeprefix("torch."),
+        "--max-model-len": state.options["max_model_len"],
+        "--generation-config": "vllm",
+    }
+    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *_words(arguments), *_names(state)]
     # vLLM's 128 on a CPU is longer than what a task's prompts have in common, so that nothing of them would be kept; 32
     # is the least its kernels like.
     return [*words, "--enforce-eager", "--block-size", "32"] if device() == "cpu" else words
+
+
+def _words(arguments: dict[str, object]) -> list[str]:
+    return [word for name, value in arguments.items() for word in (name, str(value))]
+
+
+def _names(state: State) -> list[str]:
+    """The part of the command line that says which versions are served under which names."""
+    if state.merged:
+        return ["--served-model-name", *state.merged]
+    slots = {"--max-lora-rank": state.options["max_lora_rank"], "--max-loras": 4, "--max-cpu-loras": 16}
+    # One whose folder is gone must not keep the others away.
+    modules = [f"{name}={served.path}" for name, served in state.adapters.items() if Path(served.path).exists()]
+    words = ["--served-model-name", "base", "--enable-lora", *_words(slots)]
+    return [*words, "--lora-modules", *modules] if modules else words
 
 
 def environment(state: State) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """What Prometheus reads at /metrics. A registry a gateway: two in one process do not count for each other."""
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from sqlalchemy import Engine, func, select
 
@@ -12,53 +14,33 @@ class Metrics:
     """Every metric of one gateway."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, buckets=SECONDS, registry=self.registry)
         version = ["task", "version"]
-        self.requests = Counter(
-            "anneal_requests",
-            "Requests answered or refused after a version was chosen",
-            [*version, "role", "status"],
-            registry=registry,
+        self.requests = counter(
+            "anneal_requests", "Requests answered or refused after a version was chosen", [*version, "role", "status"]
         )
-        self.seconds = Histogram(
-            "anneal_request_seconds", "Seconds to the last byte", version, buckets=SECONDS, registry=registry
+        self.seconds = histogram("anneal_request_seconds", "Seconds to the last byte", version)
+        self.first_token = histogram("anneal_first_token_seconds", "Seconds to the first byte of a stream", version)
+        self.tokens = counter("anneal_tokens", "Tokens as the backend counts them", [*version, "kind"])
+        self.in_flight = gauge(
+            "anneal_in_flight", "Requests that have chosen a model and are not done with it", ["model"]
         )
-        self.first_token = Histogram(
-            "anneal_first_token_seconds",
-            "Seconds to the first byte of a stream",
-            version,
-            buckets=SECONDS,
-            registry=registry,
+        self.waiting = gauge("anneal_waiting", "Requests that wait for a place")
+        self.refused = counter("anneal_refused", "Requests refused, by reason", ["reason"])
+        self.answers = counter(
+            "anneal_answers", "Answers of tasks, by whether they are what they must be", [*version, "valid"]
         )
-        self.tokens = Counter(
-            "anneal_tokens", "Tokens as the backend counts them", [*version, "kind"], registry=registry
+        self.dropped = counter("anneal_records_dropped", "Records that could not be kept")
+        self.queue = gauge("anneal_records_queue", "Records that wait to be written")
+        self.revision = gauge("anneal_routes_revision", "The routing table that is followed")
+        self.backend_up = gauge("anneal_backend_up", "1 when every backend of the table answers")
+        self.alarm = gauge("anneal_monitor_alarm", "1 when the last check raised an alarm", ["task"])
+        self.evidence = gauge(
+            "anneal_monitor_evidence", "log10 of a martingale's wealth at the last check", ["task", "what"]
         )
-        self.in_flight = Gauge(
-            "anneal_in_flight",
-            "Requests that have chosen a model and are not done with it",
-            ["model"],
-            registry=registry,
-        )
-        self.waiting = Gauge("anneal_waiting", "Requests that wait for a place", registry=registry)
-        self.refused = Counter("anneal_refused", "Requests refused, by reason", ["reason"], registry=registry)
-        self.answers = Counter(
-            "anneal_answers",
-            "Answers of tasks, by whether they are what they must be",
-            [*version, "valid"],
-            registry=registry,
-        )
-        self.dropped = Counter("anneal_records_dropped", "Records that could not be kept", registry=registry)
-        self.queue = Gauge("anneal_records_queue", "Records that wait to be written", registry=registry)
-        self.revision = Gauge("anneal_routes_revision", "The routing table that is followed", registry=registry)
-        self.backend_up = Gauge("anneal_backend_up", "1 when every backend of the table answers", registry=registry)
-        self.alarm = Gauge("anneal_monitor_alarm", "1 when the last check raised an alarm", ["task"], registry=registry)
-        self.evidence = Gauge(
-            "anneal_monitor_evidence",
-            "log10 of a martingale's wealth at the last check",
-            ["task", "what"],
-            registry=registry,
-        )
-        self.figure = Gauge("anneal_monitor_figure", "A figure of the last check", ["task", "name"], registry=registry)
+        self.figure = gauge("anneal_monitor_figure", "A figure of the last check", ["task", "name"])
         self._running: dict[str, int] = {}
 
     def enter(self, model: str) -> None:

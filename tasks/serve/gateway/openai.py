@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from tasks.messages import logged
 from tasks.serve import routes
 from tasks.serve.gateway import body as bodies
-from tasks.serve.gateway import shadow
+from tasks.serve.gateway import fields, shadow
 from tasks.serve.gateway.door import door_of
 from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.proxy import answer
@@ -34,7 +34,7 @@ async def _complete(request: Request, is_chat: bool) -> Response:
     caller = door.caller(request)
     raw = await bodies.read(request, door.settings.max_body_kib * 1024)
     asked = bodies.parse(raw)
-    body = bodies.check(asked, is_chat, door.settings.max_tokens)
+    body = fields.check(asked, is_chat, door.settings.max_tokens)
     given = logged(asked) if is_chat else {"prompt": asked["prompt"]}
     choice = door.follower.choose(body["model"])
     exchange = door.exchange(choice, request.url.path, caller, given, judged=is_chat)
