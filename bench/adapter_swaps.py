@@ -7,14 +7,12 @@ a folder of its own with a registry of its own. A table, and one JSON line last.
 """
 
 import argparse
-import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,67 +22,15 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-ROOT = Path(__file__).resolve().parents[1]
-TASK, PORT, CLIENTS, VERSIONS = "triage", 19150, 8, 6
-BODY = {
-    "model": TASK,
-    "stream": True,
-    "temperature": 0,
-    "max_tokens": 48,
-    "messages": [{"role": "user", "content": "Subject: lamp\n\nThe lamp does not turn on. What now?"}],
-}
-
-
-def make_project(folder: Path, real: bool) -> None:
-    """params.yaml with ports of its own, a registry with some versions, and slot a ready to be served."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["deploy"]["port"], params["gateway"]["port"], params["gateway"]["requests_per_minute"] = (
-        PORT,
-        PORT + 2,
-        1_000_000,
-    )
-    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(params, file)
-    os.chdir(folder)
-    from tasks import params as settings
-    from tasks import promotion
-    from tasks.files import write_json, write_jsonl
-    from tasks.serve import state
-
-    base = "b" * 64
-    for number in range(VERSIONS):  # the same weights as many versions: what is measured is the swap
-        adapter, evaluate = folder / "made" / str(number) / "adapter", folder / "made" / str(number) / "evaluate"
-        if real:
-            shutil.copytree(ROOT / "models/triage/adapter", adapter)
-        write_json(
-            adapter / "artifact.json",
-            {
-                "artifact_sha256": f"{number:064}",
-                "base_sha256": base,
-                "template_sha256": "",
-                "parts": {"adapter_model.safetensors": str(number)},
-            },
-        )
-        if not real:
-            write_json(adapter / "format.json", {"system": "", "user": "{{ body }}", "answer": ["category"]})
-        write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": ""}])
-        promotion.register(TASK, adapter, evaluate, {"gate": "passed", "parity": "1.0", "base_sha256": base}, {})
-    weights = state.FOLDER / state.base_folder(base)
-    if real:
-        state.keep(ROOT / "models/smollm2/weights", weights.name)
-    weights.mkdir(parents=True, exist_ok=True)
-    deploy = settings.load().deploy
-    state.write("a", state.State(str(weights), "127.0.0.1", PORT, state.options(deploy), verified=True, since=1.0))
+from bench.swap_project import BODY, PORT, ROOT, TASK, VERSIONS, make_project
+from bench.swap_streams import Streams
 
 
 @contextmanager
 def process(*words: str) -> Iterator[subprocess.Popen]:
     """`python -m words…` while the block runs; its output in a log beside it."""
     with Path(f"{words[0]}.log").open("w") as log:
-        found = subprocess.Popen(
+        child = subprocess.Popen(
             [sys.executable, "-m", *words],
             stdout=log,
             stderr=log,
@@ -92,10 +38,10 @@ def process(*words: str) -> Iterator[subprocess.Popen]:
             start_new_session=True,
         )
         try:
-            yield found
+            yield child
         finally:
-            found.terminate()
-            found.wait(60)
+            child.terminate()
+            child.wait(60)
 
 
 def wait(address: str, seconds: float) -> None:
@@ -108,43 +54,6 @@ def wait(address: str, seconds: float) -> None:
         except httpx.HTTPError:
             time.sleep(0.1)
     raise SystemExit(f"{address} does not answer; the logs are in {Path.cwd()}")
-
-
-class Streams(threading.Thread):
-    """Clients that stream one answer after the other through the gateway, and what came of it."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(daemon=True)
-        self.key, self.over = key, False
-        self.whole, self.wrong, self.versions = 0, [], set()
-
-    def run(self) -> None:
-        """Stream until `over`."""
-        asyncio.run(self._all())
-
-    async def _all(self) -> None:
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{PORT + 2}", headers={"Authorization": f"Bearer {self.key}"}, timeout=120
-        ) as client:
-            await asyncio.gather(*(self._one(client) for _ in range(CLIENTS)))
-
-    async def _one(self, client: httpx.AsyncClient) -> None:
-        while not self.over:
-            answer = None
-            try:
-                answer = await client.post("/v1/chat/completions", json=BODY)
-            except httpx.HTTPError as error:
-                self.wrong.append(repr(error))
-                continue
-            if (
-                answer.status_code != 200
-                or not answer.text.rstrip().endswith("data: [DONE]")
-                or '"error"' in answer.text
-            ):
-                self.wrong.append(f"{answer.status_code} {answer.text[-200:]}")
-                continue
-            self.whole += 1
-            self.versions.add(answer.headers["x-anneal-version"])
 
 
 def swap(count: int) -> list[float]:
@@ -178,7 +87,7 @@ def rollbacks(key: str) -> dict[str, float]:
     """
     from tasks import database, promotion
 
-    found = {}
+    seconds = {}
     for how in ("dashboard", "command line"):
         for number in ("1", "2"):
             promotion.promote(TASK, number, promotion.Why("promote", ("the bench swaps",)))
@@ -199,9 +108,9 @@ def rollbacks(key: str) -> dict[str, float]:
                     stdout=subprocess.DEVNULL,
                 )
             _until_routed_to("1")
-            found[how] = round(time.monotonic() - started, 2)
+            seconds[how] = round(time.monotonic() - started, 2)
             time.sleep(6)  # let it end
-    return found
+    return seconds
 
 
 def _until_routed_to(version: str) -> None:

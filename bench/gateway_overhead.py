@@ -23,10 +23,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from bench.open_loop import load
+
 MODEL = "triage@1"
-TICKET = (
-    "My hub has been offline since the update of yesterday evening; the light is red, and I tried another cable. " * 4
-)
 SLOTS, DELAY = 4, 0.1  # of the backend in the overload: it can take 40 requests a second
 FORM = {
     "system": "You triage tickets.",
@@ -67,8 +66,8 @@ def serve(folder: Path, port: int, running: int, waiting: int) -> None:
 
 def free_port() -> int:
     """A port of loopback that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 @contextmanager
@@ -93,52 +92,14 @@ def process(port: int, *words: str) -> Iterator[int]:
         child.wait(20)
 
 
-async def load(
-    url: str, key: str, model: str, rate: float, seconds: float, stream_every: int, pid: int | None = None
-) -> tuple[list[tuple[int, float]], list[float]]:
-    """(status, seconds from its scheduled time) of each request, and the memory of process `pid` in MiB every 5
-    seconds.
-    """
-    import httpx
-
-    memory, found = [], []
-    async with httpx.AsyncClient(
-        headers={"Authorization": f"Bearer {key}"},
-        timeout=60,
-        limits=httpx.Limits(max_connections=None, keepalive_expiry=3),
-        trust_env=False,
-    ) as client:
-
-        async def one(number: int, due: float) -> None:
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            body = {"model": model, "messages": [{"role": "user", "content": f"{number} {TICKET}"}], "max_tokens": 96}
-            if stream_every and number % stream_every == 0:
-                body["stream"] = True
-            answer = await client.post(f"{url}/chat/completions", json=body)
-            found.append((answer.status_code, time.perf_counter() - due))
-
-        async def watch() -> None:
-            while pid:
-                memory.append(resident(pid))
-                await asyncio.sleep(5)
-
-        watcher = asyncio.create_task(watch())
-        start, pending = time.perf_counter() + 0.1, set()
-        for number in range(int(rate * seconds)):
-            due = start + number / rate
-            await asyncio.sleep(max(0.0, due - 0.05 - time.perf_counter()))
-            task = asyncio.create_task(one(number, due))
-            pending.add(task)
-            task.add_done_callback(pending.discard)
-        await asyncio.gather(*pending)
-        watcher.cancel()
-    return found, memory
+def stub(port: int) -> list[str]:
+    """The words of Python for the stub of vLLM."""
+    return ["-m", "bench.stub_vllm", "--port", str(port), "--adapter", MODEL]
 
 
-def resident(pid: int) -> float:
-    """MiB of a process's memory, as Linux counts it."""
-    words = Path(f"/proc/{pid}/statm").read_text().split()
-    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def gateway(folder: Path, port: int, running: int, waiting: int) -> list[str]:
+    """The words of Python for `serve`."""
+    return ["-m", "bench.gateway_overhead", "--serve", str(folder), *map(str, (port, running, waiting))]
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -152,10 +113,8 @@ def steady(folder: Path, rate: float, seconds: float) -> dict:
     url = f"http://127.0.0.1:{stub_port}/v1"
     key = prepare(folder, url)
     with ExitStack() as stack:
-        stack.enter_context(process(stub_port, "-m", "bench.stub_vllm", "--port", str(stub_port), "--adapter", MODEL))
-        pid = stack.enter_context(
-            process(port, "-m", "bench.gateway_overhead", "--serve", str(folder), str(port), "32", "64")
-        )
+        stack.enter_context(process(stub_port, *stub(stub_port)))
+        pid = stack.enter_context(process(port, *gateway(folder, port, 32, 64)))
         direct, through, memory = [], [], []
         asyncio.run(load(f"http://127.0.0.1:{port}/v1", key, "triage", rate, 5, 10))  # everything is loaded and warm
         parts = max(1, round(seconds / 20))
@@ -165,7 +124,7 @@ def steady(folder: Path, rate: float, seconds: float) -> dict:
                 load(f"http://127.0.0.1:{port}/v1", key, "triage", rate, seconds / parts, 10, pid)
             )
             through, memory = through + answers, memory + sizes
-    plain, ours = ([seconds for _, seconds in found] for found in (direct, through))
+    plain, ours = ([seconds for _, seconds in answers] for answers in (direct, through))
     figures = {
         f"{name}_p{100 * share:g}_ms": quantile(values, share)
         for name, values in (("direct", plain), ("gateway", ours))
@@ -192,27 +151,11 @@ def overload(folder: Path, seconds: float) -> dict:
     stub_port, port = free_port(), free_port()
     key = prepare(folder, f"http://127.0.0.1:{stub_port}/v1")
     with ExitStack() as stack:
-        stack.enter_context(
-            process(
-                stub_port,
-                "-m",
-                "bench.stub_vllm",
-                "--port",
-                str(stub_port),
-                "--adapter",
-                MODEL,
-                "--slots",
-                str(SLOTS),
-                "--delay",
-                str(DELAY),
-            )
-        )
-        stack.enter_context(
-            process(port, "-m", "bench.gateway_overhead", "--serve", str(folder), str(port), str(SLOTS), "8")
-        )
+        stack.enter_context(process(stub_port, *stub(stub_port), "--slots", str(SLOTS), "--delay", str(DELAY)))
+        stack.enter_context(process(port, *gateway(folder, port, SLOTS, 8)))
         url = f"http://127.0.0.1:{port}/v1"
         asyncio.run(load(url, key, "triage", 10, 2, 0))
-        found, _ = asyncio.run(load(url, key, "triage", 2 * SLOTS / DELAY, seconds, 0))
+        answers, _ = asyncio.run(load(url, key, "triage", 2 * SLOTS / DELAY, seconds, 0))
         ended = time.monotonic()
         while (
             any(status != 200 for status, _ in asyncio.run(load(url, key, "triage", 0.5 * SLOTS / DELAY, 1, 0))[0])
@@ -220,12 +163,12 @@ def overload(folder: Path, seconds: float) -> dict:
         ):
             time.sleep(0.1)
         recovered = time.monotonic() - ended - 1  # the second of requests that were all answered
-    refusals = [seconds for status, seconds in found if status == 429]
+    refusals = [seconds for status, seconds in answers if status == 429]
     return {
-        "offered": len(found),
-        "answered": sum(status == 200 for status, _ in found),
+        "offered": len(answers),
+        "answered": sum(status == 200 for status, _ in answers),
         "refused": len(refusals),
-        "other": sum(status not in (200, 429) for status, _ in found),
+        "other": sum(status not in (200, 429) for status, _ in answers),
         "refusal_p50_ms": quantile(refusals, 0.5),
         "refusal_p99_ms": quantile(refusals, 0.99),
         "recovered_s": round(max(0.0, recovered), 1),
@@ -245,12 +188,12 @@ def main() -> None:
         return serve(Path(folder), *map(int, numbers))
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "a").mkdir()
-        found = {
+        figures = {
             "steady": steady(Path(folder) / "a", options.rate, options.seconds),
             "overload": overload(Path(folder) / "b", options.overload_seconds),
         }
-    found["load_average"] = round(os.getloadavg()[0], 1)
-    print(json.dumps(found))
+    figures["load_average"] = round(os.getloadavg()[0], 1)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench.redaction_sentences import AROUND, CALLED
 from bench.redaction_standards import (
-    AROUND,
     BARE,
     BBANS,
     BLANKS,
-    CALLED,
     DASHES,
     DOMAINS,
     EXTENSIONS,

@@ -7,11 +7,17 @@ test, `with running(Stub()) as url:`.
 import argparse
 import asyncio
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bench.stub_answers import pieces, whole
 
 ANSWER = (
     '{"category": "technical", "intent": "device_offline", "priority": "normal", "reply": "Please restart the '
@@ -28,14 +34,12 @@ class Stub:
     token_delay: float = 0.0  # seconds between pieces of a stream
     slots: int = 10_000  # requests worked on at once; the others wait, as in vLLM
     answer: Callable[[dict], str] = lambda body: ANSWER  # body of a request → text of its answer
-    tokens: Callable[[dict], tuple[list[int], list[int]]] | None = (
-        None  # body → token ids of its prompt and of its answer
-    )
+    # body → token ids of its prompt and of its answer
+    tokens: Callable[[dict], tuple[list[int], list[int]]] | None = None
     end: int | None = None  # the token without which an answer of `tokens` was cut at max_tokens; None: each has ended
     max_model_len: int | None = None  # tokens; more are refused, where `tokens` counts them
-    die_after: int | None = (
-        None  # pieces of a stream after which the connection breaks; 0 breaks an answer without a stream too
-    )
+    # pieces of a stream after which the connection breaks; 0 breaks an answer without a stream too
+    die_after: int | None = None
     status: int = 200  # of every answer, when it is not 200
     healthy: bool = True
     load_delay: float = 0.02  # seconds that loading an adapter takes
@@ -56,15 +60,9 @@ class Stub:
         if path == "/health":
             await _reply(send, 200 if self.healthy else 503, b"")
         elif path == "/v1/models":
+            model = {"object": "model", "created": 0, "owned_by": "vllm"}
             names = [self.base, *self.adapters]
-            await _json(
-                send,
-                200,
-                {
-                    "object": "list",
-                    "data": [{"id": name, "object": "model", "created": 0, "owned_by": "vllm"} for name in names],
-                },
-            )
+            await _json(send, 200, {"object": "list", "data": [{"id": name, **model} for name in names]})
         elif path in ("/v1/load_lora_adapter", "/v1/unload_lora_adapter"):
             await self._adapter(send, path, json.loads(body))
         elif path in ("/v1/chat/completions", "/v1/completions"):
@@ -118,19 +116,13 @@ class Stub:
 
     async def _work(self, receive: Callable, send: Callable, body: dict, chat: bool) -> None:
         await _pause(receive, self.delay)
-        answer = _answer(body, self.answer(body), chat)
+        answer = whole(body, self.answer(body), chat)
         if self.tokens and body.get("return_token_ids"):
             answer["prompt_token_ids"], tokens = self.tokens(body)
             ended = self.end is None or self.end in tokens[-1:]
             answer["choices"][0] |= {"token_ids": tokens, "finish_reason": "stop" if ended else "length"}
         if self.die_after == 0:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": 200,
-                    "headers": [(b"content-type", b"application/json"), (b"content-length", b"1000")],
-                }
-            )
+            await _start(send, 200, b"application/json", 1000)
             raise RuntimeError("planted: the backend died")
         if not body.get("stream"):
             await _json(send, 200, answer)
@@ -140,79 +132,15 @@ class Stub:
         self.unloaded_in_use += body["model"] != self.base and body["model"] not in self.adapters
 
     async def _stream(self, receive: Callable, send: Callable, body: dict, answer: dict, chat: bool) -> None:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [(b"content-type", b"text/event-stream; charset=utf-8")],
-            }
-        )
-        for count, piece in enumerate(_pieces(body, answer, chat)):
+        await _start(send, 200, b"text/event-stream; charset=utf-8")
+        for count, piece in enumerate(pieces(body, answer, chat)):
             if count == self.die_after:
                 raise RuntimeError("planted: the backend died in mid-stream")
             if count:
                 await _pause(receive, self.token_delay)
-            await send(
-                {
-                    "type": "http.response.body",
-                    "body": b"data: " + json.dumps(piece).encode() + b"\n\n",
-                    "more_body": True,
-                }
-            )
+            event = b"data: " + json.dumps(piece).encode() + b"\n\n"
+            await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": False})
-
-
-def _answer(body: dict, text: str, chat: bool) -> dict:
-    """A whole answer; one word counts as one token."""
-    choice = {"message": {"role": "assistant", "content": text, "tool_calls": []}} if chat else {"text": text}
-    if chat and body.get("tools"):
-        call = {
-            "id": "call-1",
-            "type": "function",
-            "function": {"name": body["tools"][0]["function"]["name"], "arguments": "{}"},
-        }
-        choice = {"message": {"role": "assistant", "content": None, "tool_calls": [call]}}
-    asked = (
-        sum(len(str(message.get("content")).split()) for message in body["messages"])
-        if chat
-        else len(str(body["prompt"]).split())
-    )
-    given = len(text.split())
-    usage = {"prompt_tokens": asked, "completion_tokens": given, "total_tokens": asked + given}
-    finish = "tool_calls" if chat and body.get("tools") else "stop"
-    choices = [{"index": i, **choice, "logprobs": None, "finish_reason": finish} for i in range(body.get("n") or 1)]
-    name = "chat.completion" if chat else "text_completion"
-    return {
-        "id": f"stub-{time.time_ns()}",
-        "object": name,
-        "created": int(time.time()),
-        "model": body["model"],
-        "choices": choices,
-        "usage": usage,
-    }
-
-
-def _pieces(body: dict, answer: dict, chat: bool) -> Iterator[dict]:
-    """The events of a stream, a word each; the last one has the usage when it was asked for."""
-    frame = {
-        **{name: answer[name] for name in ("id", "created", "model")},
-        "object": "chat.completion.chunk" if chat else "text_completion",
-    }
-    text = (answer["choices"][0]["message"]["content"] or "") if chat else answer["choices"][0]["text"]
-    words = text.split(" ")
-    for place, word in enumerate(words):
-        piece = word if place == 0 else f" {word}"
-        delta = (
-            {"delta": {"role": "assistant", "content": piece} if place == 0 else {"content": piece}}
-            if chat
-            else {"text": piece}
-        )
-        yield {
-            **frame,
-            "choices": [{"index": 0, **delta, "finish_reason": "stop" if place == len(words) - 1 else None}],
-        }
-    if (body.get("stream_options") or {}).get("include_usage"):
-        yield {**frame, "choices": [], "usage": answer["usage"]}
 
 
 async def _body(receive: Callable) -> bytes:
@@ -232,14 +160,15 @@ async def _pause(receive: Callable, seconds: float) -> None:
 
 
 async def _reply(send: Callable, status: int, content: bytes, kind: bytes = b"application/json") -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [(b"content-type", kind), (b"content-length", str(len(content)).encode())],
-        }
-    )
+    await _start(send, status, kind, len(content))
     await send({"type": "http.response.body", "body": content})
+
+
+async def _start(send: Callable, status: int, kind: bytes, length: int | None = None) -> None:
+    headers = [(b"content-type", kind)]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
 async def _json(send: Callable, status: int, value: dict) -> None:

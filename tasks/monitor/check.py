@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine
 
-from tasks.database import checks
 from tasks.messages import Kind
-from tasks.monitor import figures, kinds, records, state, verdict
+from tasks.monitor import figures, kinds, records, state, table, verdict
 from tasks.monitor.embedding import Embed, embed, remembering
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import digest, read_reference
@@ -22,8 +21,6 @@ from tasks.monitor.scores import Scores
 from tasks.serve.routes import Target
 
 REPORTS = Path("reports/monitor")
-# figure: 1 when the version answers an alarm, so that its own first requests are what is normal
-FRESH = "normal_is_traffic"
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,27 @@ class Check:
     report: str | None
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is checked: the version `target` of `task`, by its records up to `now`."""
+
+    engine: Engine
+    task: str
+    target: Target
+    params: Monitor
+    now: float
+
+
+@dataclass(frozen=True)
+class Latest:
+    """The latest requests as people read about them: inputs and answers of those that are judged, and all figures."""
+
+    inputs: list[dict]
+    answers: list[str]
+    figures: dict[str, float]
+    apart: str  # a sentence about requests that are not judged
+
+
 def check(
     engine: Engine,
     task: str,
@@ -57,31 +75,24 @@ def check(
     Each request and correction counts once, also when this process is killed: the state with the row goes to disk
     first, the row into the records next, and a row that is missing there is written by the next check.
     """
-    with _only_one(home, task):
+    subject = Subject(engine, task, target, params, now)
+    with _locked(home, task):
         reference = read_reference(Path(target.folder))
         if reference is None:
-            return _unreferenced(engine, task, target, params, now)
+            return _unreferenced(subject)
         folder = state.place(home, task, target.artifact)
-        scores = Scores(
-            reference,
-            remembering(make, [row["input"] for row in reference.rows], reference.template["user"], folder / "vectors"),
+        inputs = [row["input"] for row in reference.rows]
+        scores = Scores(reference, remembering(make, inputs, reference.template["user"], folder / "vectors"))
+        known = state.load(folder, scores) or state.begin(
+            scores, checks_of_a_year(params), now, table.answers_an_alarm(engine, task, target.artifact)
         )
-        known = state.load(folder, scores)
-        if known is None:
-            known = state.begin(scores, checks_of_a_year(params), now, _answers_an_alarm(engine, task, target.artifact))
-        _write_row(engine, known.row)
-        found = records.new_requests(engine, task, target.artifact, known.requests, now)
-        labels = records.new_labels(engine, task, target.artifact, known.labels, now)
-        bins, draws = events(scores, found.rows, labels.rows, target.artifact)
-        after = state.advance(known, scores.streams, bins, draws, now)
-        apart = kinds.count(found.rows, reference.template)
-        note = kinds.new(apart, known.kinds, len(found.rows))
-        after = replace(after, requests=found.window, labels=labels.window, kinds=sorted({*known.kinds, *apart}))
-        after, facts = _judged(engine, task, target, params, now, scores, after, found.count, note)
+        table.write(engine, known.row)
+        after, count, note = _taken_in(subject, scores, known)
+        after, facts = _judged(subject, scores, after, count, note)
         page = write_report(facts, reports / task)
         after = replace(after, row={**after.row, "report": str(page)})
         state.save(folder, after)
-        _write_row(engine, after.row)
+        table.write(engine, after.row)
         return Check(**{**after.row, "reasons": tuple(after.row["reasons"])})
 
 
@@ -111,44 +122,31 @@ def events(scores: Scores, rows: list[dict], labels: list[dict], artifact: str) 
     return np.concatenate([bins, late]), np.array(draws).reshape(len(keys), len(scores.streams))
 
 
-def _judged(
-    engine: Engine,
-    task: str,
-    target: Target,
-    params: Monitor,
-    now: float,
-    scores: Scores,
-    after: state.State,
-    count: int,
-    note: str,
-) -> tuple[state.State, Facts]:
+def _taken_in(subject: Subject, scores: Scores, known: state.State) -> tuple[state.State, int, str]:
+    """The state after what is new in the records, how many requests that was, and a note on kinds seen first."""
+    engine, task, artifact, now = subject.engine, subject.task, subject.target.artifact, subject.now
+    asked = records.new_requests(engine, task, artifact, known.requests, now)
+    labels = records.new_labels(engine, task, artifact, known.labels, now)
+    bins, draws = events(scores, asked.rows, labels.rows, artifact)
+    after = state.advance(known, scores.streams, bins, draws, now)
+    apart = kinds.count(asked.rows, scores.template)
+    note = kinds.new(apart, known.kinds, len(asked.rows))
+    seen = sorted({*known.kinds, *apart})
+    return replace(after, requests=asked.window, labels=labels.window, kinds=seen), asked.count, note
+
+
+def _judged(subject: Subject, scores: Scores, after: state.State, count: int, note: str) -> tuple[state.State, Facts]:
     """The state with its verdict and row, and the facts of the report; `note` is said with either verdict."""
+    task, target, now = subject.task, subject.target, subject.now
     evidence = state.evidence(after, scores.streams)
-    threshold = verdict.line(len(evidence), params.false_alarms_per_year)
-    rows = records.latest(engine, task, target.artifact, now, params.report_rows)
-    judged, apart = kinds.judged(rows, scores.template), kinds.count(rows, scores.template)
-    inputs = [row["input"] for row in judged]
-    answers = [row["output"] for row in kinds.answered(judged)]
-    vectors = scores.embed(scores.asked(inputs))
-    corrected = kinds.judged(records.labelled(engine, task, target.artifact, now, params.report_rows), scores.template)
-    labelled = [(row["output"], row["correction"]) for row in kinds.answered(corrected)]
-    latest = (
-        figures.of_inputs(scores, inputs, vectors)
-        | figures.of_answers(scores, answers)
-        | figures.of_labels(scores, labelled)
-        | figures.of_service(rows)
-    )
-    latest |= figures.distance(scores, vectors, params) | kinds.figures(apart, len(rows))
-    reference = figures.of_reference(scores)
-    found = verdict.is_drifted(evidence, threshold, latest, reference)
-    alarm = after.alarm or ({"at": now, "reasons": list(found.reasons)} if found.alarm else None)
-    reasons = [] if alarm is None else list(found.reasons or alarm["reasons"])
+    threshold = verdict.line(len(evidence), subject.params.false_alarms_per_year)
+    latest, reference = _latest(subject, scores), figures.of_reference(scores)
+    outcome = verdict.is_drifted(evidence, threshold, latest.figures, reference)
+    alarm = after.alarm or ({"at": now, "reasons": list(outcome.reasons)} if outcome.alarm else None)
+    reasons = [] if alarm is None else list(outcome.reasons or alarm["reasons"])
     if after.alarm:
         reasons.append(f"this alarm was raised on {moment(after.alarm['at'])} and stands until another version serves")
-    reasons += [note] if note else []
-    kept = {name: value for name, value in latest.items() if not scores.is_one_of_many(name)}
-    numbers = {**kept, "threshold": threshold, "latest": float(len(judged)), FRESH: float(after.fresh)}
-    shown = {**evidence, verdict.ALL: verdict.together(evidence)}
+    kept = {name: value for name, value in latest.figures.items() if not scores.is_one_of_many(name)}
     row = {
         "at": now,
         "task": task,
@@ -156,78 +154,64 @@ def _judged(
         "artifact": target.artifact,
         "requests": count,
         "alarm": alarm is not None,
+        "reasons": [*reasons, note] if note else reasons,
+        "evidence": {**evidence, verdict.ALL: verdict.together(evidence)},
+        "figures": {
+            **kept,
+            "threshold": threshold,
+            "latest": float(len(latest.inputs)),
+            table.FRESH: float(after.fresh),
+        },
+        "report": None,
     }
-    row |= {"reasons": reasons, "evidence": shown, "figures": numbers, "report": None}
-    after = replace(after, alarm=alarm, row=row)
-    return after, Facts(
-        row,
-        reference,
-        history(engine, task, target.artifact),
-        scores,
-        inputs,
-        answers,
-        kinds.sentence(apart, len(rows)),
+    earlier = table.history(subject.engine, task, target.artifact)
+    facts = Facts(row, reference, earlier, scores, latest.inputs, latest.answers, latest.apart)
+    return replace(after, alarm=alarm, row=row), facts
+
+
+def _latest(subject: Subject, scores: Scores) -> Latest:
+    asked = (subject.engine, subject.task, subject.target.artifact, subject.now, subject.params.report_rows)
+    rows = records.latest(*asked)
+    judged, apart = kinds.judged(rows, scores.template), kinds.count(rows, scores.template)
+    inputs = [row["input"] for row in judged]
+    answers = [row["output"] for row in kinds.answered(judged)]
+    vectors = scores.embed(scores.asked(inputs))
+    corrected = kinds.answered(kinds.judged(records.labelled(*asked), scores.template))
+    values = (
+        figures.of_inputs(scores, inputs, vectors)
+        | figures.of_answers(scores, answers)
+        | figures.of_labels(scores, [(row["output"], row["correction"]) for row in corrected])
+        | figures.of_service(rows)
+        | figures.distance(scores, vectors, subject.params)
+        | kinds.figures(apart, len(rows))
     )
+    return Latest(inputs, answers, values, kinds.sentence(apart, len(rows)))
 
 
 def moment(at: float) -> str:
     """`24 November 2026, 07:00 UTC`."""
-    found = datetime.fromtimestamp(at, UTC)
-    return f"{found.day} {found:%B %Y, %H:%M} UTC"
+    when = datetime.fromtimestamp(at, UTC)
+    return f"{when.day} {when:%B %Y, %H:%M} UTC"
 
 
-def history(engine: Engine, task: str, artifact: str) -> list[dict]:
-    """{at, evidence, alarm, requests} of the earlier checks of a version, oldest first."""
-    wanted = (
-        select(checks.c.at, checks.c.evidence, checks.c.alarm, checks.c.requests)
-        .where(checks.c.task == task, checks.c.artifact == artifact)
-        .order_by(checks.c.at)
-    )
-    with engine.connect() as connection:
-        return [dict(row._mapping) for row in connection.execute(wanted)]
-
-
-def _unreferenced(engine: Engine, task: str, target: Target, params: Monitor, now: float) -> Check:
+def _unreferenced(subject: Subject) -> Check:
     """A check of a version that was registered before versions kept their reference: its service, and why there is
     no more.
     """
-    numbers = figures.of_service(records.latest(engine, task, target.artifact, now, params.report_rows))
+    task, target, now = subject.task, subject.target, subject.now
+    rows = records.latest(subject.engine, task, target.artifact, now, subject.params.report_rows)
     words = (
         f"version {target.version} was registered without its reference, so drift cannot be judged; the next "
         "version will have one (`make pipeline`)"
     )
-    found = Check(now, task, target.version, target.artifact, 0, False, (words,), {}, numbers, None)
-    _write_row(engine, {**asdict(found), "reasons": [words]})
-    return found
-
-
-def _answers_an_alarm(engine: Engine, task: str, artifact: str) -> bool:
-    """True when the version before this one was in alarm, or itself took its traffic for what is normal."""
-    wanted = (
-        select(checks.c.alarm, checks.c.figures)
-        .where(checks.c.task == task, checks.c.artifact != artifact)
-        .order_by(checks.c.at.desc(), checks.c.id.desc())
-        .limit(1)
-    )
-    with engine.connect() as connection:
-        found = connection.execute(wanted).first()
-    return found is not None and (found.alarm or found.figures.get(FRESH) == 1)
-
-
-def _write_row(engine: Engine, row: dict | None) -> None:
-    """Put `row` into the records unless it is there."""
-    if row is None:
-        return
-    with engine.begin() as connection:
-        same = select(checks.c.id).where(
-            checks.c.task == row["task"], checks.c.artifact == row["artifact"], checks.c.at == row["at"]
-        )
-        if connection.execute(same).first() is None:
-            connection.execute(insert(checks).values(**row))
+    service = figures.of_service(rows)
+    outcome = Check(now, task, target.version, target.artifact, 0, False, (words,), {}, service, None)
+    table.write(subject.engine, {**asdict(outcome), "reasons": [words]})
+    return outcome
 
 
 @contextmanager
-def _only_one(home: Path, task: str) -> Iterator[None]:
+def _locked(home: Path, task: str) -> Iterator[None]:
     """One check of a task at a time: by schedule and by hand they would both count the same requests."""
     from filelock import FileLock
 

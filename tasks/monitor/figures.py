@@ -9,7 +9,8 @@ from tasks.monitor import texts
 from tasks.monitor.embedding import nearest, novelty
 from tasks.monitor.mmd import mmd
 from tasks.monitor.params import Monitor
-from tasks.monitor.scores import OTHER, Scores
+from tasks.monitor.scores import Scores
+from tasks.monitor.streams import OTHER
 
 EXACT_MATCH = "exact_match"
 MOST_POINTS = 500  # of each side in the two-sample test
@@ -19,36 +20,36 @@ def of_inputs(scores: Scores, inputs: list[dict], vectors: np.ndarray) -> dict[s
     """Medians and shares of some requests; nothing for none."""
     if not inputs:
         return {}
-    said = scores.asked(inputs)
-    new = [share for text in said if (share := texts.new_words(text, scores.vocabulary)) is not None]
-    surprise = [bits for text in said if (bits := scores.spelling.surprise(text)) is not None]
-    incomplete = [found for given in inputs if (found := texts.is_incomplete(given, scores.columns)) is not None]
-    found = {
-        "length_median": float(np.median([len(text) for text in said])),
+    asked = scores.asked(inputs)
+    new = [share for text in asked if (share := texts.new_words(text, scores.vocabulary)) is not None]
+    surprise = [bits for text in asked if (bits := scores.spelling.surprise(text)) is not None]
+    incomplete = [mark for given in inputs if (mark := texts.is_incomplete(given, scores.columns)) is not None]
+    figures = {
+        "length_median": float(np.median([len(text) for text in asked])),
         "new_words": _mean(new),
         "letter_surprise": _mean(surprise),
-        "other_language": _mean([texts.language(text) != scores.language for text in said]),
+        "other_language": _mean([texts.language(text) != scores.language for text in asked]),
         "missing_fields": _mean(incomplete),
         "novelty": float(novelty(vectors, scores.vectors).mean()),
     }
     about = Counter(scores.subjects[nearest(vectors, scores.vectors)].tolist())
-    found |= {f"subject={name}": about[name] / len(inputs) for name in sorted(set(scores.subjects.tolist()))}
-    return {name: value for name, value in found.items() if value is not None}
+    figures |= {f"subject={name}": about[name] / len(inputs) for name in sorted(set(scores.subjects.tolist()))}
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
     """Class shares, length, refusals and validity of some answers; nothing for none."""
     if not answers:
         return {}
-    found = [scores.form.read(text) for text in answers]
+    read = [scores.form.read(text) for text in answers]
     figures = {
         "answer_length_median": float(np.median([len(text) for text in answers])),
         "refusals": _mean([texts.is_refusal(text) for text in answers]),
     }
-    figures |= {"valid": _mean([scores.is_valid(text) for text in answers]), "valid_n": float(len(found))}
+    figures |= {"valid": _mean([scores.is_valid(text) for text in answers]), "valid_n": float(len(read))}
     for label, classes in scores.labels.items():
-        counts = Counter(scores.class_of(answer, label) for answer in found)
-        figures |= {f"{label}={name}": counts[name] / len(found) for name in (*classes, OTHER)}
+        counts = Counter(scores.class_of(answer, label) for answer in read)
+        figures |= {f"{label}={name}": counts[name] / len(read) for name in (*classes, OTHER)}
     return figures
 
 
@@ -80,8 +81,8 @@ def of_service(rows: list[dict]) -> dict[str, float]:
 def of_reference(scores: Scores) -> dict[str, float]:
     """The same figures of the reference: rows that the scores were not fitted on, and the evaluation's answers."""
     inputs, tests = scores.held_out(), scores.reference.predictions
-    found = of_inputs(scores, inputs, scores.embed(scores.asked(inputs)))
-    return found | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, scores.marked_tests())
+    asked = of_inputs(scores, inputs, scores.embed(scores.asked(inputs)))
+    return asked | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, scores.marked_tests())
 
 
 def distance(scores: Scores, vectors: np.ndarray, params: Monitor) -> dict[str, float]:

@@ -13,12 +13,8 @@ from tasks.database import feedback, requests
 from tasks.monitor.reference import digest
 
 LATE = 900.0  # seconds that a row may be written after a newer one; later ones are not waited for
-ASKED = (
-    requests.c.input,
-    requests.c.path,
-    requests.c.finish_reason,
-    requests.c.output,
-)  # what tells of which kind a request is, and its answer
+# What tells of which kind a request is, and its answer.
+ASKED = (requests.c.input, requests.c.path, requests.c.finish_reason, requests.c.output)
 # requests scored in one check; of more, these many by the hash of their ids, which knows nothing of what they say
 MOST = 5000
 
@@ -52,7 +48,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Found:
+class News:
     """New rows, oldest first, and the window that has them taken. `count` may be more than the rows: see MOST."""
 
     rows: list[dict]
@@ -69,13 +65,13 @@ def _of(task: str, artifact: str) -> Any:
     )
 
 
-def new_requests(engine: Engine, task: str, artifact: str, window: Window, now: float) -> Found:
+def new_requests(engine: Engine, task: str, artifact: str, window: Window, now: float) -> News:
     """Requests that the version `artifact` answered itself (no copies) up to `now` and that `window` has not taken."""
-    wanted = select(requests.c.id, requests.c.at).where(
+    query = select(requests.c.id, requests.c.at).where(
         _of(task, artifact), requests.c.at > window.since, requests.c.at <= now
     )
     with engine.connect() as connection:
-        listed = [tuple(row) for row in connection.execute(wanted)]
+        listed = [tuple(row) for row in connection.execute(query)]
         fresh = window.fresh(listed)
         chosen = set(sorted(fresh, key=digest)[:MOST])
         order = [key for key in fresh if key in chosen]
@@ -84,7 +80,7 @@ def new_requests(engine: Engine, task: str, artifact: str, window: Window, now: 
             for start in range(0, len(order), 500)
             for row in _read(connection, order[start : start + 500])
         }
-    return Found([rows[key] for key in order], len(fresh), window.take(listed))
+    return News([rows[key] for key in order], len(fresh), window.take(listed))
 
 
 def _read(connection: Any, ids: list[str]) -> list[dict]:
@@ -102,19 +98,19 @@ def _plain(row: Any) -> dict:
     return {**row, "input": given if isinstance(given, dict) else None}
 
 
-def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> Found:
+def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> News:
     """Corrections {id, at, correction, *ASKED} of the version's answers up to `now` that `window` has not taken.
 
     The first of each request counts, and it alone: a request is bet on once. Elsewhere the newest does
     (docs/operations.md).
     """
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
-    wanted = select(feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, *ASKED).select_from(
+    query = select(feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, *ASKED).select_from(
         joined
     )
-    wanted = wanted.where(_of(task, artifact), feedback.c.at > window.since, feedback.c.at <= now)
+    query = query.where(_of(task, artifact), feedback.c.at > window.since, feedback.c.at <= now)
     with engine.connect() as connection:
-        listed = [row._mapping for row in connection.execute(wanted)]
+        listed = [row._mapping for row in connection.execute(query)]
         fresh = set(window.fresh((row["id"], row["at"]) for row in listed))
         corrected = [
             row
@@ -133,26 +129,26 @@ def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: fl
         for row in sorted(corrected, key=lambda row: (row["at"], row["id"]))
         if first[row["request_id"]] == row["id"]
     ]
-    return Found(rows, len(rows), window.take((row["id"], row["at"]) for row in listed))
+    return News(rows, len(rows), window.take((row["id"], row["at"]) for row in listed))
 
 
 def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[dict]:
     """The version's newest `limit` requests, oldest first, each with the `correction` it got, if any."""
-    wanted = (
+    query = (
         select(requests)
         .where(_of(task, artifact), requests.c.at <= now)
         .order_by(requests.c.at.desc(), requests.c.id)
         .limit(limit)
     )
     with engine.connect() as connection:
-        rows = [_plain(row._mapping) for row in connection.execute(wanted)][::-1]
+        rows = [_plain(row._mapping) for row in connection.execute(query)][::-1]
     return rows
 
 
 def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[dict]:
     """{id, correction, *ASKED} of the newest `limit` corrected requests of the version, the last correction of each."""
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
-    wanted = (
+    query = (
         select(requests.c.id, feedback.c.correction, *ASKED)
         .select_from(joined)
         .where(_of(task, artifact), feedback.c.at <= now)
@@ -160,7 +156,7 @@ def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -
     with engine.connect() as connection:
         rows = [
             row._mapping
-            for row in connection.execute(wanted.order_by(feedback.c.at.desc(), feedback.c.id.desc()).limit(4 * limit))
+            for row in connection.execute(query.order_by(feedback.c.at.desc(), feedback.c.id.desc()).limit(4 * limit))
         ]
     newest: dict[str, dict] = {}
     for row in rows:

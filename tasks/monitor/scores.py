@@ -8,7 +8,6 @@ version's own test answers.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,27 +16,9 @@ from tasks.clean import clean
 from tasks.monitor import texts
 from tasks.monitor.embedding import Embed, nearest, novelty
 from tasks.monitor.martingale import BINS
-from tasks.monitor.reference import Reference, digest, right_answer
+from tasks.monitor.reference import Reference, right_answer
+from tasks.monitor.streams import FEW, OTHER, WRONG, edges, fit_rows, streams_of
 from tasks.template import columns
-
-# classes of a label that is what requests are about; of labels with more, it is also followed how rare the answers are
-FEW = 8
-OTHER = "(other)"
-WRONG, EXACT = "answer wrong", "exact match of answers"  # stream and group of answers without labels
-SELDOM = 0.1  # the cut of what is seldom and should stay so
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One sequence of scores: `group` is what people read about, `side` is how to bet (tasks/monitor/martingale.py),
-    `kind` is input, answer, quality or label.
-    """
-
-    name: str
-    group: str
-    side: str
-    kind: str
-    cut: float = 0.5  # of a class: its share among the rows that the scores are fitted on
 
 
 class Scores:
@@ -52,10 +33,7 @@ class Scores:
         self.fit = fit_rows(reference.rows)
         self.question = texts.Question(self.template["user"])
         known = self.asked([row["input"] for row in self.fit])
-        self.vocabulary, self.spelling = (
-            frozenset(word for text in known for word in texts.words(text)),
-            texts.Spelling(known),
-        )
+        self.vocabulary, self.spelling = texts.vocabulary(known), texts.Spelling(known)
         self.language = Counter(map(texts.language, known)).most_common(1)[0][0]
         self.vectors = embed(known)
         self.common = {
@@ -63,7 +41,8 @@ class Scores:
         }
         self.edges = {name: edges(values) for name, values in self._unseen(known).items()}
         self.subjects = self._subjects()
-        self.streams = self._streams()
+        near, fitted = Counter(self.subjects.tolist()), len(self.fit)
+        self.streams = streams_of(self.labels, self.common, near, fitted)
         self.names = [stream.name for stream in self.streams]
 
     def _unseen(self, known: list[str]) -> dict[str, list]:
@@ -71,17 +50,14 @@ class Scores:
         bins lie.
         """
         halves = known[::2], known[1::2]
-        found: dict[str, list] = {"length": [len(text) for text in known], "words": [], "spelling": []}
+        values: dict[str, list] = {"length": [len(text) for text in known], "words": [], "spelling": []}
         for half, other in (halves, halves[::-1]):
-            vocabulary, spelling = (
-                frozenset(word for text in other for word in texts.words(text)),
-                texts.Spelling(other),
-            )
-            found["words"] += [texts.new_words(text, vocabulary) for text in half]
-            found["spelling"] += [spelling.surprise(text) for text in half]
-        found["novelty"] = novelty(self.vectors, self.vectors, leave_out_self=True).tolist()
-        found["answer length"] = [len(row["text"]) for row in self.reference.predictions]
-        return found
+            vocabulary, spelling = texts.vocabulary(other), texts.Spelling(other)
+            values["words"] += [texts.new_words(text, vocabulary) for text in half]
+            values["spelling"] += [spelling.surprise(text) for text in half]
+        values["novelty"] = novelty(self.vectors, self.vectors, leave_out_self=True).tolist()
+        values["answer length"] = [len(row["text"]) for row in self.reference.predictions]
+        return values
 
     def _subjects(self) -> np.ndarray:
         """(fitted rows,): what each is about: its class of the first label with few classes; where there is none,
@@ -93,46 +69,8 @@ class Scores:
         from sklearn.cluster import KMeans
 
         distinct = len(np.unique(self.vectors, axis=0))
-        return np.array(
-            [
-                f"cluster {place}"
-                for place in KMeans(min(FEW, distinct), n_init=1, random_state=0).fit_predict(self.vectors)
-            ]
-        )
-
-    def _streams(self) -> list[Stream]:
-        found = [
-            Stream("length", "length of requests", "both", "input"),
-            Stream("words", "vocabulary of requests", "high", "input"),
-        ]
-        found += [
-            Stream("spelling", "spelling of requests", "high", "input"),
-            Stream("language", "language of requests", "rare", "input", SELDOM),
-        ]
-        found += [
-            Stream("novelty", "topics of requests", "high", "input"),
-            Stream("missing", "missing fields", "rare", "input", SELDOM),
-        ]
-        near = Counter(self.subjects.tolist())
-        found += [
-            Stream(f"near {name}", "subjects of requests", "class", "input", cut(near[name], len(self.fit)))
-            for name in sorted(near)
-        ]
-        for label, classes in self.labels.items():
-            if len(classes) > FEW:
-                found.append(Stream(f"{label} rarity", f"{label} of answers", "both", "answer"))
-            said, of = self.common[label], f"{label} of answers"
-            found += [
-                Stream(f"{label}: {name}", of, "class", "answer", cut(said[name], said.total()))
-                for name in (*classes, OTHER)
-            ]
-        found += [
-            Stream("answer length", "length of answers", "both", "answer"),
-            Stream("refusal", "refusals", "rare", "answer", SELDOM),
-        ]
-        found.append(Stream("invalid", "validity of answers", "rare", "quality", SELDOM))
-        found += [Stream(f"{label} wrong", f"accuracy of {label}", "rare", "label", SELDOM) for label in self.labels]
-        return found if self.labels else [*found, Stream(WRONG, EXACT, "rare", "label", SELDOM)]
+        clusters = KMeans(min(FEW, distinct), n_init=1, random_state=0).fit_predict(self.vectors)
+        return np.array([f"cluster {place}" for place in clusters])
 
     def pool(self) -> np.ndarray:
         """(streams, BINS): how often each score occurs among the rows that the functions were not fitted on."""
@@ -166,30 +104,30 @@ class Scores:
 
     def of_inputs(self, inputs: list[dict], vectors: np.ndarray) -> np.ndarray:
         """(requests, streams) bins of what was asked, -1 in the other streams."""
-        said, bins = self.asked(inputs), self._empty(len(inputs))
-        self._fill(bins, "length", [len(text) for text in said])
-        self._fill(bins, "words", [texts.new_words(text, self.vocabulary) for text in said])
-        self._fill(bins, "spelling", [self.spelling.surprise(text) for text in said])
+        asked, bins = self.asked(inputs), self._empty(len(inputs))
+        self._fill(bins, "length", [len(text) for text in asked])
+        self._fill(bins, "words", [texts.new_words(text, self.vocabulary) for text in asked])
+        self._fill(bins, "spelling", [self.spelling.surprise(text) for text in asked])
         self._fill(bins, "novelty", novelty(vectors, self.vectors) if inputs else [])
         about = self.subjects[nearest(vectors, self.vectors)] if inputs else self.subjects[:0]
         for name in set(self.subjects.tolist()):
             self._mark(bins, f"near {name}", (about == name).tolist())
-        self._mark(bins, "language", [texts.language(text) != self.language for text in said])
+        self._mark(bins, "language", [texts.language(text) != self.language for text in asked])
         self._mark(bins, "missing", [texts.is_incomplete(given, self.columns) for given in inputs])
         return bins
 
     def of_answers(self, answers: list[str]) -> np.ndarray:
         """(answers, streams) bins of what was answered, -1 in the other streams."""
-        bins, found = self._empty(len(answers)), [self.form.read(text) for text in answers]
+        bins, answered = self._empty(len(answers)), [self.form.read(text) for text in answers]
         self._fill(bins, "answer length", [len(text) for text in answers])
         self._mark(bins, "refusal", [texts.is_refusal(text) for text in answers])
         self._mark(bins, "invalid", [not self.is_valid(text) for text in answers])
         for label, classes in self.labels.items():
-            said = [self.class_of(answer, label) for answer in found]
+            classified = [self.class_of(answer, label) for answer in answered]
             for name in (*classes, OTHER):
-                self._mark(bins, f"{label}: {name}", [value == name for value in said])
+                self._mark(bins, f"{label}: {name}", [value == name for value in classified])
             rank = {name: place for place, (name, _) in enumerate(self.common[label].most_common(BINS - 1))}
-            self._put(bins, f"{label} rarity", [rank.get(value, BINS - 1) for value in said])
+            self._put(bins, f"{label} rarity", [rank.get(value, BINS - 1) for value in classified])
         return bins
 
     def is_valid(self, text: str) -> bool:
@@ -241,25 +179,3 @@ class Scores:
     def _fill(self, bins: np.ndarray, name: str, values: list[float | None]) -> None:
         key: Callable[[float], int] = lambda value: int(np.searchsorted(self.edges[name], value, side="right"))  # noqa: E731
         self._put(bins, name, [-1 if value is None else key(value) for value in values])
-
-
-def fit_rows(rows: list[dict]) -> list[dict]:
-    """Half of the training rows by the hash of their ids; of all rows where no split is known."""
-    trained = [row for row in rows if row["split"] == "train"] or rows
-    half = [row for row in trained if digest(f"fit {row['id']}") % 2] or trained[:1]
-    return half
-
-
-def cut(count: int, total: int) -> float:
-    """Where steps are bet on for a class that has `count` of `total` rows."""
-    return float(np.clip(count / max(1, total), 0.02, 0.9))
-
-
-def edges(values: list[float | None]) -> np.ndarray:
-    """At most BINS - 1 rising edges: at quantiles of `values`, and eight beyond either end, where shifted scores
-    fall.
-    """
-    found = [value for value in values if value is not None] or [0.0]
-    low, high = min(found), max(found)
-    beyond = (high - low or 0.1 * max(1.0, abs(high))) * 2.0 ** np.arange(-4, 4)
-    return np.unique(np.concatenate([low - beyond, np.quantile(found, np.linspace(0, 1, BINS - 17)), high + beyond]))

@@ -10,7 +10,8 @@ import numpy as np
 from tasks.files import read_json, write_json
 from tasks.monitor import martingale
 from tasks.monitor.records import Window
-from tasks.monitor.scores import Scores, Stream
+from tasks.monitor.scores import Scores
+from tasks.monitor.streams import Stream
 
 HOME = Path(".anneal/monitor")
 YEAR = 365.25 * 86400

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tasks.clean import clean
 from tasks.messages import last_text, logged_template
@@ -20,6 +20,11 @@ REFUSAL = re.compile(
 def words(text: str) -> list[str]:
     """The words of `text` in lower case, without figures."""
     return WORD.findall(text.lower())
+
+
+def vocabulary(known: Iterable[str]) -> frozenset[str]:
+    """All words of some texts."""
+    return frozenset(word for text in known for word in words(text))
 
 
 class Question:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.answer import AnswerFormat
 from tasks.evaluate.measures.measure import slug
 from tasks.files import read_jsonl, write_text
-from tasks.report import plots
+from tasks.report import confusion, plots
 from tasks.report.samples import choose, system_prompt, tally
 from tasks.report.verdict import checks, headline, measures
 
@@ -91,7 +91,7 @@ def _answers(reports: Path, form: AnswerFormat) -> dict:
     scores = {label: read_csv(evaluate / "per_class_f1" / f"{label}.csv") for label in pairs}
     labels = [column for column in form.columns if slug(column) in pairs]
     return {
-        "confusions": [plots.confusion(label, pairs) for label in pairs],
+        "confusions": [confusion.confusion(label, pairs) for label in pairs],
         "f1": [plots.class_scores(label, scores[label], pairs[label]) for label in pairs if scores[label]],
         "samples": choose(tuned, parent, form, labels),
         "system": system_prompt(tuned),

@@ -16,7 +16,7 @@ from tasks.errors import AnnealError
 from tasks.serve.gateway import keys
 from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.limits import Places
-from tasks.serve.gateway.proxy import events
+from tasks.serve.gateway.stream import events
 from tasks.serve.params import Records
 from tests.tasks.gateway import House, house
 

@@ -14,8 +14,7 @@ from sqlalchemy import Engine, select
 
 from tasks import database
 from tasks.files import read_json
-from tasks.monitor import check as checking
-from tasks.monitor import evidently_page, state
+from tasks.monitor import evidently_page, state, table
 from tasks.monitor.check import Check, check
 from tasks.monitor.params import Monitor
 from tasks.serve.routes import Target
@@ -203,11 +202,11 @@ def test_a_version_that_answers_an_alarm_takes_its_own_traffic_for_normal(
     second = version(tmp_path / "second", artifact="cd" * 32, number="2")
     ask(engine, tickets(100, "newer", new=0.4), START + 2 * HOUR, "b", artifact="cd" * 32)
     found = look(3, second)
-    assert not found.alarm and found.figures[checking.FRESH] == 1
+    assert not found.alarm and found.figures[table.FRESH] == 1
     ask(engine, tickets(100, "newest"), START + 4 * HOUR, "c", artifact="cd" * 32, right=0.0, output="no JSON")
     assert look(5, second).alarm
     third = version(tmp_path / "third", artifact="ef" * 32, number="3")
-    assert look(6, third).figures[checking.FRESH] == 1
+    assert look(6, third).figures[table.FRESH] == 1
 
 
 def test_a_version_without_a_reference_says_so(engine: Engine, look: Callable[..., Check], target: Target) -> None:

@@ -13,7 +13,8 @@ from tasks.monitor.embedding import novelty, remembering
 from tasks.monitor.martingale import BINS
 from tasks.monitor.mmd import mmd
 from tasks.monitor.reference import read_reference
-from tasks.monitor.scores import Scores, edges, fit_rows
+from tasks.monitor.scores import Scores
+from tasks.monitor.streams import edges, fit_rows
 from tests.tasks.monitored import ticket, vectors, version
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from tasks.report.confusion import coarser, confusion
 from tasks.report.page import day, duration
-from tasks.report.plots import MOST_CLASSES, coarser, confusion, loss_curves
+from tasks.report.plots import MOST_CLASSES, loss_curves
 from tasks.report.verdict import figure
 from tests.tasks.reported import INTENTS
 

@@ -32,13 +32,13 @@ def rouge_l(text: str) -> Measure:
     )
 
 
-def score(said: str, right: str) -> float:
+def score(answer: str, expected: str) -> float:
     """ROUGE-L between two texts: 1 for the same text in any script, 0 when no token is shared."""
     from rapidfuzz.distance import LCSseq
 
-    ours, theirs = tokens(said), tokens(right)
+    ours, theirs = tokens(answer), tokens(expected)
     if not ours and not theirs:  # nothing but marks: the same or not
-        return float(clean(said) == clean(right))
+        return float(clean(answer) == clean(expected))
     return 2 * LCSseq.similarity(ours, theirs) / (len(ours) + len(theirs))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, case, cast, func, or_, select
 
 from tasks.contract import Contract
 from tasks.database import checks, feedback, requests
@@ -67,27 +67,27 @@ def traffic(connection: Connection, since: float, bucket: int) -> dict[str, dict
     rows: dict[tuple, list[Any]] = defaultdict(list)
     for row in connection.execute(query):
         rows[row.task, row.version or "", row.bucket].append(row)
-    found: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
+    curves: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
     for (task, version, number), group in sorted(rows.items()):
         sums = {column.name: int(sum(getattr(row, column.name) for row in group)) for column in counted}
         bins = {row.bin: row.requests for row in group if row.bin is not None}
-        found[task][version].append(
+        curves[task][version].append(
             {"at": number * bucket, **sums, "p50": quantile(bins, 0.5), "p95": quantile(bins, 0.95), "bins": bins}
         )
-    return found
+    return curves
 
 
 def joined(old: dict, new: dict, first: int, settled: int) -> dict[str, dict[str, list[dict]]]:
     """The points of `old` from `first` to before `settled`, then those of `new`, which begin there."""
-    found: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
+    curves: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
     for task, versions in old.items():
         for version, points in versions.items():
             if kept := [point for point in points if first <= point["at"] < settled]:
-                found[task][version] += kept
+                curves[task][version] += kept
     for task, versions in new.items():
         for version, points in versions.items():
-            found[task][version] += points
-    return found
+            curves[task][version] += points
+    return curves
 
 
 def totals(points: Iterable[dict]) -> dict:
@@ -109,6 +109,23 @@ def agreement(connection: Connection, since: float, bucket: int, of: Of) -> dict
     where it has some, by the contract `of` the version that answered; without one nobody knows, and the request is not
     counted.
     """
+    counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
+    for row in connection.execute(_judged(since, bucket)):
+        agreed = (
+            row.thumb == 1 if row.correction is None else agrees(row.output, row.correction, of(row.task, row.version))
+        )
+        if agreed is None:
+            continue
+        counts[row.task, row.version or "", row.bucket][0] += 1
+        counts[row.task, row.version or "", row.bucket][1] += agreed
+    curves: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
+    for (task, version, number), (judged, agreed) in sorted(counts.items()):
+        curves[task][version].append({"at": number * bucket, "judged": judged, "agreed": agreed})
+    return curves
+
+
+def _judged(since: float, bucket: int) -> Select:
+    """The requests that people said something about, each with the newest word on it."""
     newest = (
         select(func.max(feedback.c.id).label("id"))
         .where(feedback.c.at >= since)
@@ -125,24 +142,12 @@ def agreement(connection: Connection, since: float, bucket: int, of: Of) -> dict
         feedback.c.thumb,
         feedback.c.correction,
     ]
-    query = (
+    return (
         select(*columns)
         .join_from(newest, feedback, newest.c.id == feedback.c.id)
         .join(requests, requests.c.id == feedback.c.request_id)
+        .where(requests.c.task.is_not(None), requests.c.at >= since)
     )
-    counts: dict[tuple, list[int]] = defaultdict(lambda: [0, 0])
-    for row in connection.execute(query.where(requests.c.task.is_not(None), requests.c.at >= since)):
-        agreed = (
-            row.thumb == 1 if row.correction is None else agrees(row.output, row.correction, of(row.task, row.version))
-        )
-        if agreed is None:
-            continue
-        counts[row.task, row.version or "", row.bucket][0] += 1
-        counts[row.task, row.version or "", row.bucket][1] += agreed
-    found: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
-    for (task, version, number), (judged, agreed) in sorted(counts.items()):
-        found[task][version].append({"at": number * bucket, "judged": judged, "agreed": agreed})
-    return found
 
 
 def agrees(output: str | None, correction: dict[str, str], contract: Contract | None) -> bool | None:
@@ -208,11 +213,11 @@ def bin_edges(number: int) -> tuple[float, float]:
 
 def quantile(bins: dict[int, int], share: float) -> float | None:
     """The `share`-quantile in seconds of {bin: count}, taken as evenly spread within a bin; None of nothing."""
-    wanted, passed = share * sum(bins.values()), 0
+    rank, passed = share * sum(bins.values()), 0
     for number in sorted(bins):
-        if bins[number] and passed + bins[number] >= wanted:
+        if bins[number] and passed + bins[number] >= rank:
             low, high = bin_edges(number)
-            return low + (high - low) * (wanted - passed) / bins[number]
+            return low + (high - low) * (rank - passed) / bins[number]
         passed += bins[number]
     return None
 

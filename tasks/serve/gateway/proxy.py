@@ -2,28 +2,19 @@
 
 import asyncio
 import json
-import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import httpx
 from fastapi import Response
 
-from tasks.answer import has_half_character
-from tasks.clean import encodable
 from tasks.serve.gateway.door import Door, Gone, until_gone
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal
 from tasks.serve.gateway.exchange import Exchange
+from tasks.serve.gateway.stream import events, is_usage_alone, readable, readable_event
 
 BROKEN = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
-RENDERED = (
-    "messages",
-    "tools",
-    "functions",
-    "documents",
-    "chat_template_kwargs",
-)  # fields that become part of a prompt
-SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # as JSON escapes it
-MOST_EVENT = 1 << 20  # bytes of a stream that are held back for the end of an event
+# Fields that become part of a prompt.
+RENDERED = ("messages", "tools", "functions", "documents", "chat_template_kwargs")
 END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
@@ -107,10 +98,7 @@ async def answer(
     """The answer of `exchange`'s target to `body`, then `after()` if it was one. A stream is still to come; the call
     closes with it.
     """
-    own_usage = bool(body.get("stream")) and not (body.get("stream_options") or {}).get("include_usage")
-    if own_usage:  # the books need the tokens; the client, who did not ask, is not shown that event
-        body = {**body, "stream_options": {**(body.get("stream_options") or {}), "include_usage": True}}
-    body = {**body, "model": exchange.target.model}
+    body, own_usage = _with_usage({**body, "model": exchange.target.model})
     call, status, error = Call(door, exchange), 500, "internal_error"
     streams = False  # then the relay closes the call
     try:
@@ -143,6 +131,16 @@ async def answer(
     finally:
         if not streams:
             call.close(status, error)
+
+
+def _with_usage(body: dict) -> tuple[dict, bool]:
+    """`body` with the usage asked for, and whether only we ask: the books need the tokens of a stream, and a client
+    who did not ask is not shown that event.
+    """
+    options = body.get("stream_options") or {}
+    if not body.get("stream") or options.get("include_usage"):
+        return body, False
+    return {**body, "stream_options": {**options, "include_usage": True}}, True
 
 
 async def whole(call: Call) -> bytes:
@@ -185,7 +183,7 @@ class Relay(Response):
                 ended = ended or event.startswith(b"data: [DONE]")
                 if _take(exchange, event) and self.own_usage:
                     continue
-                await _send(send, _readable_event(event), patience)
+                await _send(send, readable_event(event), patience)
             if ended:
                 return 200, None
             refusal = refusal_of(httpx.RemoteProtocolError(""))
@@ -211,42 +209,4 @@ def _take(exchange: Exchange, event: bytes) -> bool:
     if not event.startswith(b"data: ") or data == b"[DONE]":
         return False
     exchange.read_bytes(data)
-    if b'"usage"' not in data:
-        return False
-    try:
-        value = json.loads(data)
-    except ValueError:
-        return False
-    return isinstance(value, dict) and value.get("choices") == [] and bool(value.get("usage"))
-
-
-def readable(content: bytes) -> bytes:
-    r"""JSON as it came, but for halves of characters (`\ud83d` with no other half), which many readers refuse: they
-    become U+FFFD.
-    """
-    if not SURROGATE.search(content):
-        return content
-    try:
-        text = json.dumps(json.loads(content), ensure_ascii=False)
-    except (ValueError, RecursionError):  # not JSON: not ours to mend
-        return content
-    return encodable(text).encode() if has_half_character(text) else content
-
-
-def _readable_event(event: bytes) -> bytes:
-    data = event.removeprefix(b"data: ")
-    return event if data is event or not SURROGATE.search(data) else b"data: " + readable(data.rstrip(b"\n")) + b"\n\n"
-
-
-async def events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The bytes of a stream again, cut after each event; what follows the last whole event comes last, as it is."""
-    rest = b""
-    async for piece in pieces:
-        *whole_ones, rest = (rest + piece).split(b"\n\n")
-        for event in whole_ones:
-            yield event + b"\n\n"
-        if len(rest) > MOST_EVENT:
-            yield rest
-            rest = b""
-    if rest:
-        yield rest
+    return is_usage_alone(data)

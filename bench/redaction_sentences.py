@@ -1,0 +1,58 @@
+"""What people write around accounts, cards, phones and mail addresses."""
+
+CALLED = [
+    "call {} please",
+    "Tel. {}",
+    "my number is {}, after six",
+    "Bitte rufen Sie {} an",
+    "Appelez le {} demain",
+    "phone: {}; thanks",
+    "mi teléfono es {}",
+]
+AROUND = {
+    "IBAN": [
+        "Please pay it to {} this week",
+        "pay {} now",
+        "IBAN: {}, thanks",
+        "Konto {} bitte",
+        "(my account is {})",
+        "refund to {}.",
+        "{}",
+        "Mon compte : {} à la banque",
+        "iban={};amount=3",
+    ],
+    "CARD": [
+        "My card {} was charged twice",
+        "{} exp 04/27",
+        "card: {} 04/27 123",
+        "Karte {} CVC 123, bitte",
+        "use {}, expires 11/2028",
+        "{}",
+        "n° {} (Visa).",
+        "{} 04/27 now",
+        "paid with {} today",
+    ],
+    "PHONE": [
+        "call {} please",
+        "Tel. {}",
+        "my number is {}, after six",
+        "Bitte rufen Sie {} an",
+        "{}",
+        "phone: {}; thanks",
+        "(reach me on {})",
+        "Appelez le {} demain",
+        "My old one does not work, {} does.",
+        "{} is mine",
+    ],
+    "EMAIL": [
+        "write to {} please",
+        "mail: {}, thanks",
+        "<{}>",
+        "https://example.net/?u={}",
+        "Contact {}.",
+        "mailto:{}",
+        "({})",
+        "{}",
+        "my address is {} and I wait",
+    ],
+}
