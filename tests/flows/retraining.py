@@ -32,12 +32,14 @@ retrain: {min_labelled: 2, cooldown: 24}
 
 
 def serve(version: str, canary: str = "off") -> None:
+    """Route `version` of `sort`, with a canary or without, and of a task that params.yaml does not name."""
     target = routes.Target(version, "0", f"sort@{version}", "http://127.0.0.1:9/v1", "copy")
     targets = {"champion": target} | ({"challenger": target} if canary != "off" else {})
     routes.write(routes.Table(1, {"sort": routes.Task(targets, canary), "gone": routes.Task({"champion": target})}))
 
 
 def finish(version: str, aliases: list[str], held_back: bool = False) -> None:
+    """What a pipeline that made `version` leaves."""
     write_json(
         Path("reports/sort/summary.json"),
         {"gate": {"passed": True, "held_back": held_back}, "registry": {"version": version, "aliases": aliases}},
@@ -65,6 +67,7 @@ def label(count: int, first: int = 0) -> None:
 
 
 def rows(table: str) -> list[dict]:
+    """The rows of a table of the records, oldest first."""
     engine = database.connect()
     with engine.connect() as connection:
         wanted = database.metadata.tables[table]
@@ -74,11 +77,13 @@ def rows(table: str) -> list[dict]:
 
 
 def command(action: str) -> None:
+    """Somebody asks for `action`."""
     engine = database.connect()
     records.ask(engine, "sort", action, "admin", time.time())
     engine.dispose()
 
 
 def decide(said: list[str] | None = None) -> dict[str, str]:
+    """{task: what came of it}; the lines that are printed go to `said`."""
     outcomes = retrain.decide(None, (said if said is not None else []).append, lambda engine, task: None)
     return {task: outcome.words for task, outcome in outcomes.items()}

@@ -12,6 +12,7 @@ import psutil
 
 
 def summary(folder: Path) -> dict:
+    """The summary of the newest run."""
     return json.loads((folder / "reports/things/summary.json").read_text())
 
 
@@ -29,6 +30,7 @@ def ask(folder: Path, alias: str = "champion", **more: object) -> httpx.Response
 
 
 def answer(folder: Path, alias: str = "champion") -> dict:
+    """The answer of the routed version to a test row, parsed."""
     return json.loads(ask(folder, alias).raise_for_status().json()["choices"][0]["message"]["content"])
 
 
@@ -64,6 +66,7 @@ def traffic(folder: Path) -> Iterator[list[str]]:
 
 
 def listeners(port: int) -> set[int]:
+    """The processes that listen on `port`."""
     return {
         connection.pid
         for connection in psutil.net_connections("tcp")

@@ -33,6 +33,7 @@ def refused(folder: Path, name: str, content: bytes | str, **params: object) -> 
 def table(
     separator: str, quoting: int = csv.QUOTE_MINIMAL, end: str = "\r\n", entries: list[tuple[str, ...]] = TABLE
 ) -> str:
+    """`entries` as CSV."""
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=separator, quoting=quoting, lineterminator=end).writerows(entries)
     return text.getvalue()

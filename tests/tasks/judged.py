@@ -32,6 +32,7 @@ MODEL = Model(
 
 
 def verdict(place: SimpleNamespace, params: Gate = GATE) -> Verdict:
+    """What the gate says of the tuned model."""
     return judge(NAME, MODEL.model_copy(update={"gate": params}), place.weights, place.reports, place.adapter)
 
 
@@ -50,6 +51,7 @@ def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts:
 
 
 def tuned(place: SimpleNamespace) -> list[dict]:
+    """The predictions of the tuned model."""
     return read_jsonl(place.reports / "predict" / "predictions.jsonl")
 
 

@@ -33,6 +33,7 @@ def bodies(count: int, seed: int = 0) -> list[str]:
 
 
 def raw(count: int) -> list[dict]:
+    """`count` rows as validate leaves them, none like another."""
     return [
         {
             "id": f"r{number:03}",
@@ -75,6 +76,7 @@ def of_split(name: str, base: str, params: Prepare = PARAMS) -> str:
 def run(
     folder: Path, rows: list[dict], params: Prepare = PARAMS, suite: list[dict] = SUITE, limits: dict | None = None
 ) -> dict[str, list[dict]]:
+    """The rows of each split and the dropped ones, after prepare has run in `folder`."""
     write_jsonl(folder / "in" / "rows.jsonl", rows)
     write_json(
         folder / "in" / "limits.json",

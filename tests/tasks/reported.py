@@ -63,6 +63,7 @@ class Page(HTMLParser):
 
 
 def answer(place: int, said: str | None = None, **changed: str) -> dict:
+    """A prediction for row `place`: the true answer with `changed` columns, or the text `said`."""
     intent = list(INTENTS)[place % 4]
     row = {"category": INTENTS[intent], "intent": intent, "reply": f"We look into it ({place})."}
     text = json.dumps({**row, **changed}) if said is None else said
@@ -81,6 +82,7 @@ def answer(place: int, said: str | None = None, **changed: str) -> dict:
 
 
 def write_table(path: Path, header: list[str], rows: list[list]) -> None:
+    """Write a CSV file with its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])

@@ -16,6 +16,7 @@ JSON = ["intent", "reply"]
 def prediction(
     text: str, intent: str = "refund", reply: str = "We will pay you back.", nll: float = 2.0, tokens: int = 4
 ) -> dict:
+    """The text that a model answered where these columns were expected, in JSON."""
     return {
         "text": text,
         "expected": json.dumps({"intent": intent, "reply": reply}),
@@ -26,10 +27,12 @@ def prediction(
 
 
 def right(intent: str = "refund", reply: str = "We will pay you back.") -> dict:
+    """A prediction that is right in every column."""
     return prediction(json.dumps({"intent": intent, "reply": reply}), intent, reply)
 
 
 def text_row(text: str, expected: str, **row: str) -> dict:
+    """The text that a model answered where the text `expected` was, made of the columns `row`."""
     return {"text": text, "expected": expected, "row": row, "nll": 2.0, "tokens": 4}
 
 

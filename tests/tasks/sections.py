@@ -10,6 +10,8 @@ from tasks.section import Section, parse
 
 
 class Inner(Section):
+    """A key for each kind of value."""
+
     rate: Annotated[float, Field(gt=0, lt=1, description="peak, after warm-up")] = 0.5
     rank: Annotated[int, Field(ge=1, le=512, description="rank of the adapter")] = 16
     norm: Annotated[float, Field(gt=0)] = 1.0
@@ -21,6 +23,8 @@ class Inner(Section):
 
 
 class Outer(Section):
+    """A required key, sections in it, one of them under another name, and named rows."""
+
     name: str
     inner: Inner = Inner()
     check_: Inner = Field(default=Inner(), alias="check")
@@ -28,6 +32,7 @@ class Outer(Section):
 
 
 def said(section: type[Section], value: object, key: str = "") -> str:
+    """The one line that refuses `value`."""
     with pytest.raises(ParamsError) as stopped:
         parse(section, value, key)
     assert "\n" not in str(stopped.value)
@@ -35,9 +40,12 @@ def said(section: type[Section], value: object, key: str = "") -> str:
 
 
 def inner(**values: object) -> str:
+    """The one line that refuses these values of Inner."""
     return said(Inner, values, "models.m.train")
 
 
 class Lora(Section):
+    """One of several kinds of rows."""
+
     method: Literal["lora"]
     r: int = 8

@@ -36,6 +36,7 @@ def rows(entries: list[tuple[str, str]], params: Prepare = PARAMS) -> list:
 
 
 def kinds(assignment: Assignment) -> dict[str, int]:
+    """How many rows are kept, and how many dropped for each kind of reason."""
     found = [dropped.kind for dropped in assignment.dropped]
     return {"kept": len(assignment.kept), **{kind: found.count(kind) for kind in sorted(set(found))}}
 

@@ -14,6 +14,7 @@ CLASSES = {
 
 
 def good(count: int) -> list[dict]:
+    """`count` rows that break no rule."""
     return [
         {"id": f"r{number}", "category": ("billing", "refund")[number % 2], "body": f"row {number:03}, long enough"}
         for number in range(count)
