@@ -48,6 +48,25 @@ def write(decision: Decision) -> None:
         engine.dispose()
 
 
+def of_command(task: str, number: int) -> Decision | None:
+    """The decision about `task` that carried out the command `number`; TransientError when the records are away."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from tasks import database
+
+    table = database.decisions
+    of = table.select().where(table.c.task == task, table.c.facts["command"].as_integer() == number)
+    engine = database.connect()
+    try:
+        with engine.connect() as connection:
+            row = connection.execute(of.order_by(table.c.id)).first()
+    except SQLAlchemyError as error:
+        raise TransientError(f"the records cannot be read ({type(error).__name__}).") from None
+    finally:
+        engine.dispose()
+    return None if row is None else Decision(task, row.kind, row.verdict, tuple(row.reasons), row.facts, row.at)
+
+
 def note(decision: Decision) -> None:
     """Write a decision that is only told of; one that cannot be written is said, for what it tells of is done."""
     try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks import moves, registry
+from tasks import decisions, moves, registry
 from tasks.decisions import Decision
 from tasks.moves import Held, Move
 from tasks.registry import Version
@@ -137,8 +137,10 @@ def plan(model: registry.Model, version: Version, why: Why, force: bool = False)
 
 
 def promote_challenger(task: str, who: str, force: bool = False, facts: Mapping[str, object] | None = None) -> Outcome:
-    """Make @challenger the champion because `who` asked for it."""
+    """Make @challenger the champion because `who` asked for it. A `command` of `facts` is carried out once."""
     with moves.held(task) as now:
+        if done := _of_command(now, facts):
+            return done
         challenger = _at(now, "challenger")
         if challenger is None:
             for move in now.finished:
@@ -153,9 +155,11 @@ def promote_challenger(task: str, who: str, force: bool = False, facts: Mapping[
 
 def roll_back(task: str, who: str, facts: Mapping[str, object] | None = None) -> Outcome:
     """Close an open canary, or else make @previous the champion again and mark the version that is left, so that no
-    run promotes it by itself.
+    run promotes it by itself. A `command` of `facts` is carried out once.
     """
     with moves.held(task) as now:
+        if done := _of_command(now, facts):
+            return done
         for move in now.finished:
             if move.decision is not None and move.decision.kind == "rollback":
                 return Done(move.version, f"{'; '.join(move.decision.reasons)} (it had been cut short)")
@@ -188,6 +192,27 @@ def plan_rollback(
     aliases = (("champion", previous), *left, ("previous", None))
     tags = {"rolled_back": "true"} if champion else {}
     return Move(model.name, champion or previous, aliases, tags, decision, model.aliases)
+
+
+def outcome_of_command(task: str, number: int) -> Done | None:
+    """What the command `number` of the records came to, once what was cut short is finished; None when it has moved
+    nothing.
+    """
+    with moves.held(task) as now:
+        return _of_command(now, {"command": number})
+
+
+def _of_command(now: Held, facts: Mapping[str, object] | None) -> Done | None:
+    """What the command that `facts` name has come to. Its decision tells, which every move brings: in the records or
+    still owed to them.
+    """
+    number = (facts or {}).get("command")
+    if not isinstance(number, int):
+        return None
+    owed = [moves.decode(now.model.tags[key]).decision for key in moves.unfinished(now.model)]
+    told = [decision for decision in owed if decision is not None and decision.facts.get("command") == number]
+    decision = told[0] if told else decisions.of_command(now.model.name, number)
+    return None if decision is None else Done(str(decision.facts["version"]), "; ".join(decision.reasons), False)
 
 
 def finish(task: str) -> None:

@@ -154,7 +154,7 @@ function retraining({ started_at, ended_at, outcome, reasons }) {
   return make("li", {}, make("b", {}, outcome || (ended_at ? "ended" : "running")), time(started_at), make("small", {}, ` · ${took}`), ...[reasons].flat().map((reason) => make("p", {}, String(reason))));
 }
 
-const command = ({ action, at, done_at, state, result }) => make("li", {}, make("span", { className: "chip" }, action), time(at), make("p", {}, done_at ? outcome(state, result) : "not taken up yet"));
+const command = ({ action, at, done_at, state, result }) => make("li", {}, make("span", { className: "chip" }, action), time(at), make("p", {}, done_at || state ? outcome(state, result) : "not taken up yet"));
 const outcome = (state, result) => (state === "refused" ? `not done: ${result}` : result || "done");
 
 function press(owner, name, button) {

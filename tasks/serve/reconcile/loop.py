@@ -49,35 +49,46 @@ class Reconciler:
 
     def _records(self) -> None:
         self.engine = self.engine or records.connect()
+        asked: dict[str, list[dict]] = {}
         for command in records.open_commands(self.engine):
-            self._carry_out(command)
+            asked.setdefault(command["task"], []).append(command)
+        for task, commands in asked.items():
+            self._part(f"commands of {task}", partial(self._carry_out, commands))
         if time.monotonic() - self.judged >= JUDGE_EVERY:
             self.judged = time.monotonic()
             for task, wanted in self.reader.read([*self.params.models]).items():
                 self._part(f"canary of {task}", partial(self._judge, task, wanted))
 
-    def _carry_out(self, command: dict) -> None:
-        records.claim(self.engine, command["id"])  # first: a rollback must not be done twice because of a crash
-        try:
-            outcome = self._outcome(command)
-        except TransientError as error:
-            outcome = Refused(f"{error} What it had begun is finished by itself.")
-        except AnnealError as error:
-            outcome = Refused(str(error))
-        state = CommandState.DONE if isinstance(outcome, Done) else CommandState.REFUSED
-        records.close_command(self.engine, command["id"], state, outcome.words)
+    def _carry_out(self, commands: list[dict]) -> None:
+        """Carry out the commands of one task in their order; where the registry or the records stumble, that command
+        stays open and the later ones wait.
+        """
+        for command in commands:
+            records.claim(self.engine, command["id"])
+            try:
+                outcome = self._outcome(command)
+            except TransientError:
+                raise
+            except AnnealError as error:
+                outcome = Refused(str(error))
+            if isinstance(outcome, Done):  # so that it is routed as asked by the time of the answer
+                self._part("registry", lambda: step.once(self.params))
+            state = CommandState.DONE if isinstance(outcome, Done) else CommandState.REFUSED
+            records.close_command(self.engine, command["id"], state, outcome.words)
 
     def _outcome(self, command: dict) -> Outcome:
         task, who = command["task"], f"by key {command['key_id']}"
+        if command["done_at"] is not None:
+            return promotion.outcome_of_command(task, command["id"]) or Refused(
+                f"the {command['action']} was cut short before anything had changed, in an earlier version of Anneal: "
+                "ask again if it is still wanted."
+            )
         if task not in self.params.models:
             return Refused(f"params.yaml has no model {task}.")
         facts = {"key": command["key_id"], "command": command["id"]}
         if command["action"] == "promote":
-            outcome = promotion.promote_challenger(task, who, facts=facts)
-        else:
-            outcome = promotion.roll_back(task, who, facts)
-        step.once(self.params)
-        return outcome
+            return promotion.promote_challenger(task, who, facts=facts)
+        return promotion.roll_back(task, who, facts)
 
     def _judge(self, task: str, wanted: desired.Desired) -> None:
         if wanted.is_unfinished:

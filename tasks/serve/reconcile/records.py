@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import ColumnElement, Engine
 
 from tasks import database
 from tasks.database import CommandState
@@ -50,31 +50,38 @@ def ask(task: str, action: str, patience: float) -> str:
 
 
 def open_commands(engine: Engine) -> list[dict[str, Any]]:
-    """The promotions and rollbacks that people asked for and nobody has carried out, oldest first."""
+    """The promotions and rollbacks that people asked for and that have no answer yet, oldest first; those that are
+    claimed too, for a reconciler that was killed leaves them so.
+    """
     from sqlalchemy import select
 
     table = database.commands
     with engine.connect() as connection:
-        found = connection.execute(
-            select(table)
-            .where(table.c.done_at.is_(None), table.c.action.in_(("promote", "rollback")))
-            .order_by(table.c.id)
+        listed = connection.execute(
+            select(table).where(_unanswered(), table.c.action.in_(("promote", "rollback"))).order_by(table.c.id)
         )
-        return [dict(row._mapping) for row in found]
+        return [dict(row._mapping) for row in listed]
 
 
 def claim(engine: Engine, number: int) -> None:
-    """Mark the command `number` as being carried out: it is not taken up again, whatever becomes of us."""
-    _update(engine, number, CommandState.CLAIMED, "being carried out")
+    """Mark the command `number` as being carried out, for people to see; it stays open until it is closed."""
+    _update(engine, number, {"state": CommandState.CLAIMED.value, "result": "being carried out"})
 
 
 def close_command(engine: Engine, number: int, state: CommandState, result: str) -> None:
-    """Mark the command `number` as answered, with what came of it."""
-    _update(engine, number, state, result)
+    """Answer the command `number` with what came of it; the first answer stays."""
+    _update(engine, number, {"done_at": time.time(), "state": state.value, "result": result[:400]})
 
 
-def _update(engine: Engine, number: int, state: CommandState, result: str) -> None:
+def _update(engine: Engine, number: int, values: dict[str, Any]) -> None:
     table = database.commands
     with engine.begin() as connection:
-        values = {"done_at": time.time(), "state": state.value, "result": result[:400]}
-        connection.execute(table.update().where(table.c.id == number).values(values))
+        connection.execute(table.update().where(table.c.id == number, _unanswered()).values(values))
+
+
+def _unanswered() -> ColumnElement[bool]:
+    """Commands without an answer. Earlier versions of Anneal set `done_at` with the claim."""
+    from sqlalchemy import or_
+
+    table = database.commands
+    return or_(table.c.done_at.is_(None), table.c.state == CommandState.CLAIMED.value)
