@@ -57,6 +57,7 @@ def check(rows: list[dict], suite: Path, docs: Path, title: str) -> list[Broken]
             left = frame.drop(index=list({index for rule in broken for index in rule.rows}))
             if of_table and (len(left) or not rows):  # where none is left, that is what is wrong
                 broken += _judged(_run(context, left, of_table, f"{title}, table rules"), suite)
+            context.build_data_docs()
     except (GreatExpectationsError, TypeError, ValueError) as error:
         raise AnnealError(f"{suite} is not a usable suite: {' '.join(str(error).split())[:200]}") from None
     return broken
@@ -129,7 +130,6 @@ def _context(docs: Path) -> "EphemeralDataContext":
 
 def _run(context: "EphemeralDataContext", frame: "DataFrame", expectations: list[dict], title: str) -> list:
     import great_expectations as gx
-    from great_expectations.checkpoint import UpdateDataDocsAction
 
     batch = (
         context.data_sources.add_pandas(title).add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
@@ -140,7 +140,6 @@ def _run(context: "EphemeralDataContext", frame: "DataFrame", expectations: list
         gx.Checkpoint(
             name=title,
             validation_definitions=[definition],
-            actions=[UpdateDataDocsAction(name="docs")],
             result_format={"result_format": "COMPLETE"},
         )
     )

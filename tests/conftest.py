@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import jinja2
 import pytest
 from hypothesis import settings
 
 from tasks import environment, tracking
 from tests import effects, tiny
+from tests.examples import FULL
 
 LONGEST = "test_serving.py"
 # A test that uses one of these trains, serves, or keeps a registry.
@@ -20,13 +22,16 @@ SLOW_FIXTURES = {"base", "tokenizer", "trained", "evaluated", "packaged", "made"
 WATCH = effects.install()
 
 
-def pytest_configure() -> None:
-    """One thread: small matrices on many threads are twenty times slower on a busy machine, and no more exact."""
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread: small matrices on many threads are twenty times slower on a busy machine, and no more exact. And
+    fewer examples for what holds for all inputs where slow tests are left out.
+    """
     environment.apply()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    settings.register_profile("anneal", derandomize=True, deadline=None, database=None)
-    settings.load_profile("anneal")
+    settings.register_profile("full", max_examples=FULL, derandomize=True, deadline=None, database=None)
+    settings.register_profile("quick", settings.get_profile("full"), max_examples=FULL // 5)
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "full")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -78,6 +83,23 @@ def _outside_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setattr(tracking, "STORE", place / "mlflow.db")
         patch.setattr(tracking, "ARTIFACTS", place / "mlartifacts")
         yield place
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Great Expectations makes a Jinja environment for each page of its docs: to compile the same templates in each of
+    them is most of what a check of a few rows takes.
+    """
+    cache = jinja2.FileSystemBytecodeCache(str(tmp_path_factory.mktemp("jinja")))
+    start = jinja2.Environment.__init__
+
+    def start_with_cache(environment: jinja2.Environment, *positional: object, **named: object) -> None:
+        start(environment, *positional, **named)
+        environment.bytecode_cache = cache
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jinja2.Environment, "__init__", start_with_cache)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ CODE = ("tasks", "flows")
 
 def undeclared(root: Path) -> list[str]:
     """Files in the closure of a stage that its deps do not cover: changing them would not run it again."""
-    found = {}
+    found, closures = {}, _closures(root)
     for stage in stages(root):
-        for file in sorted(closure(root, stage.module)):
+        for file in sorted(closures[stage.module]):
             if not any(covers(dep, file) for dep in stage.deps):
                 found[f"{stage.name}: deps miss {file}"] = None
     return list(found)
@@ -21,9 +21,9 @@ def undeclared(root: Path) -> list[str]:
 
 def needless(root: Path) -> list[str]:
     """Code among the deps of a stage that is not in its closure: changing it would run the stage for nothing."""
-    found = {}
+    found, closures = {}, _closures(root)
     for stage in stages(root):
-        known = closure(root, stage.module)
+        known = closures[stage.module]
         for dep in stage.deps:
             if Path(dep).parts[0] not in CODE:
                 continue
@@ -48,6 +48,11 @@ def hashes_bytecode(root: Path) -> list[str]:
         if Path(dep).parts[0] in CODE and (root / dep).is_dir()
     }
     return [f"{name}: {dep} is a folder, and .dvcignore does not name __pycache__" for name, dep in sorted(folders)]
+
+
+def _closures(root: Path) -> dict[str, set[str]]:
+    """The closure of each module that a stage runs."""
+    return {module: closure(root, module) for module in {stage.module for stage in stages(root)}}
 
 
 def _files(place: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.evaluate.comparison import are_comparable, bootstrap, compare, interval, wilson
@@ -17,8 +17,8 @@ from tasks.evaluate.measures.macro_f1 import macro_f1
 from tasks.evaluate.measures.perplexity import perplexity
 from tasks.evaluate.measures.rouge import rouge_l
 from tasks.evaluate.params import Evaluate
+from tests.examples import examples
 
-modest = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 SHARE, SCORE, RATIO, F1 = exact_match(""), rouge_l("reply"), perplexity(""), macro_f1("label")
 
 
@@ -46,7 +46,7 @@ def test_mcnemars_p_is_the_exact_one(won, lost, p):
     assert mcnemar(won, lost, both=11) == (f"{won} rows won, {lost} lost", pytest.approx(float(p), rel=1e-12))
 
 
-@modest
+@examples(60)
 @given(st.integers(0, 40), st.integers(1, 40))
 def test_mcnemars_p_is_the_tail_of_a_fair_coin(won, lost):
     n = won + lost
@@ -123,7 +123,7 @@ def test_wilson_has_a_width_when_all_rows_agree():
     assert low == pytest.approx(0.0) and high == pytest.approx(1.959964**2 / (50 + 1.959964**2), rel=1e-5)
 
 
-@modest
+@examples(60)
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.sampled_from([0.6, 0.9, 0.95, 0.99]))
 def test_the_interval_of_a_share_holds_the_share_and_stays_within_0_and_1(hits, confidence):
     rows = np.array(hits, float)

@@ -6,14 +6,14 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import files
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_json, write_jsonl, write_text
+from tests.examples import examples
 
-modest = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
@@ -141,7 +141,7 @@ def test_the_old_directory_is_never_half_removed_under_its_name(tmp_path, monkey
     assert removed and tmp_path / "out" not in removed
 
 
-@modest
+@examples(40)
 @given(st.dictionaries(texts, json_values, max_size=5), st.randoms(use_true_random=False))
 def test_equal_values_are_equal_bytes_whatever_the_order_of_keys(tmp_path_factory, value, chance):
     folder = tmp_path_factory.mktemp("equal")
@@ -153,7 +153,7 @@ def test_equal_values_are_equal_bytes_whatever_the_order_of_keys(tmp_path_factor
     assert read_json(folder / "a") == value
 
 
-@modest
+@examples(40)
 @given(st.lists(st.dictionaries(texts, json_values, max_size=3), max_size=5))
 def test_rows_that_are_written_are_the_rows_that_are_read(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tasks.evaluate.comparison import compare
@@ -16,8 +16,7 @@ from tasks.evaluate.measures.perplexity import perplexity
 from tasks.evaluate.measures.rouge import rouge_l
 from tasks.evaluate.measures.valid import valid
 from tasks.gate import Gate, Rivals, Verdict, gate
-
-modest = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+from tests.examples import examples
 
 # 20 rows: the parent has 5 right, the tuned model those and 10 more.
 PARENT = [1.0] * 5 + [0.0] * 15
@@ -135,7 +134,7 @@ def test_a_drop_that_may_be_chance_but_is_too_large_fails():
     assert decide(Gate(max_drop=0.10), GOOD, tuned, parent, champion).passed
 
 
-@modest
+@examples(100)
 @given(st.lists(st.tuples(row, row, row), min_size=1, max_size=40))
 def test_the_same_values_give_the_same_verdict_and_stay_as_they_were(scores):
     tuned, parent, champion = map(list, zip(*scores, strict=True))
@@ -145,7 +144,7 @@ def test_the_same_values_give_the_same_verdict_and_stay_as_they_were(scores):
     assert given_values == before
 
 
-@modest
+@examples(100)
 @given(st.lists(st.tuples(row, row), min_size=5, max_size=30), st.data())
 def test_one_more_right_row_never_turns_better_than_the_parent_into_not_better(scores, data):
     tuned, parent = map(list, zip(*scores, strict=True))
@@ -160,7 +159,7 @@ def test_one_more_right_row_never_turns_better_than_the_parent_into_not_better(s
     assert after.passed or not before.passed
 
 
-@modest
+@examples(100)
 @given(st.lists(st.tuples(row, row), min_size=1, max_size=30))
 def test_a_tuned_model_is_never_better_and_worse_than_the_same_model(scores):
     tuned, other = map(list, zip(*scores, strict=True))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench.stub_vllm import ANSWER, Stub
 from tasks.serve.gateway import keys
+from tests.examples import examples
 from tests.tasks.gateway import House, chat, events, house, wait_for
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
@@ -98,7 +99,7 @@ WRITTEN = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(WRITTEN)
 def test_whatever_a_model_writes_the_client_can_read(home: House, text: str) -> None:
     home.stub.answer = lambda body: text

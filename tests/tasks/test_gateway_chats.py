@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.tasks.gateway import House, house, wait_for
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
@@ -53,9 +54,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield running
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(CHAT)
 def test_a_chat_is_answered_or_refused(home: House, body: dict) -> None:
     with home.client() as client:

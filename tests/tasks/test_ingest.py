@@ -9,16 +9,16 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.ingest import Ingest
 from tasks.ingest.__main__ import ingest as stage
+from tests.examples import examples
 from tests.tasks.snapshots import GOOD, PARAMS, ingest, taken
 
-modest = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
@@ -151,7 +151,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path):
     assert {file.name: file.read_bytes() for file in (tmp_path / "raw").iterdir()} == before
 
 
-@modest
+@examples(40)
 @given(st.lists(st.fixed_dictionaries({"subject": texts, "body": texts}), min_size=1, max_size=6))
 def test_rows_in_are_rows_out_in_order_from_either_format(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("rows")

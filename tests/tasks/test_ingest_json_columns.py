@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.clean import clean
@@ -16,8 +16,8 @@ from tasks.files import read_json, read_jsonl
 from tasks.ingest import Ingest, peek
 from tasks.ingest.__main__ import ingest
 from tasks.section import parse
+from tests.examples import examples
 
-modest = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 # Control characters, line separators, letters with marks of their own, what is invisible: all that `clean` takes away.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
     'ne\u0300\u0338\u030a\u00e9\u212b\u200b\ufeff\u2028\x85\x7f\x00\r\n\t "\\>=', max_size=12
@@ -63,7 +63,7 @@ def test_numbers_stay_as_they_are_written(tmp_path, written):
     assert read_json(tmp_path / "raw/manifest.json")["numbers_as_text"] == {}
 
 
-@modest
+@examples(150)
 @given(value=values)
 def test_any_value_comes_back_equal_after_it_was_cleaned(tmp_path_factory, value):
     source = tmp_path_factory.mktemp("source") / "s.jsonl"

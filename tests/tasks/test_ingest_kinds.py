@@ -6,14 +6,14 @@ import gzip
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.files import read_json, read_jsonl
 from tasks.ingest import Ingest, peek
+from tests.examples import examples
 from tests.tasks.ingested import cells, refused, rows, table
 
-modest = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 LINES = b'{"subject": "a", "body": "b"}\n'
 
 
@@ -132,7 +132,7 @@ def test_an_id_that_is_null_or_empty_is_made_from_the_content(tmp_path, columns,
 # What is written can be read
 
 
-@modest
+@examples(60)
 @given(
     st.lists(st.tuples(cells, cells), min_size=1, max_size=5),
     st.booleans(),

@@ -3,13 +3,12 @@
 import csv
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.files import read_json
+from tests.examples import examples
 from tests.tasks.ingested import TABLE, cells, refused, rows, table
-
-modest = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
 @pytest.mark.parametrize("header", ["subject,body,body", "subject, body,body ", 'subject,"body",body'])
@@ -113,7 +112,7 @@ def test_a_quote_inside_a_cell_is_a_character(tmp_path):
     assert rows(tmp_path, "s.csv", 'subject,body\nscreen 5",it is 5" wide\n') == [('screen 5"', 'it is 5" wide')]
 
 
-@modest
+@examples(60)
 @given(
     st.lists(st.tuples(cells, cells), min_size=1, max_size=5),
     st.sampled_from(",;\t|"),

@@ -5,15 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.evaluate.classes import NO_CLASS, per_class_f1
 from tasks.evaluate.measures.macro_f1 import of_classes
 from tasks.evaluate.params import Evaluate
+from tests.examples import examples
 from tests.tasks.scored import PARAMS, prediction, right, text_row, values
-
-modest = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
 def f1(actual: list[str], predicted: list[str]) -> float:
@@ -34,7 +33,7 @@ def test_macro_f1_is_the_one_computed_by_hand():
     assert f1(actual, predicted) == pytest.approx((4 / 6 + 2 / 4 + 0) / 3)
 
 
-@modest
+@examples(60)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 2)), min_size=1, max_size=30))
 def test_macro_f1_agrees_with_that_of_scikit_learn(codes):
     actual, predicted = (list(map(str, part)) for part in zip(*codes, strict=True))

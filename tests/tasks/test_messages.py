@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.messages import (
@@ -22,6 +22,7 @@ from tasks.messages import (
 from tasks.monitor.texts import Question
 from tasks.redaction import redact_all
 from tasks.retrain.invert import columns_of_input, why_not
+from tests.examples import examples
 
 FORM = {"system": "Sort.", "user": "Subject: {{ subject }}\n\n{{ body }}"}
 TEXT = "Subject: Late\n\nIt is late."
@@ -51,7 +52,7 @@ def test_a_text_is_the_same_as_a_string_as_one_part_and_as_several(drawn: tuple[
     assert text_of(content) == text and last_text([user(content)]) == text
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(forms(), st.booleans())
 def test_a_text_is_of_one_kind_whatever_its_form(drawn: tuple[str, object], is_framed: bool) -> None:
     text, content = drawn
@@ -183,7 +184,7 @@ ANY = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(ANY, st.sampled_from([None, CHAT, COMPLETIONS, TASKS]))
 def test_whatever_was_logged_has_a_kind_and_stops_nothing(logged_input: object, path: str | None) -> None:
     kind = kind_of(logged_input, FORM, path)

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -16,6 +16,7 @@ from tasks.errors import ParamsError
 from tasks.params import Model
 from tasks.preflight.sections import complete
 from tasks.stage import load_yaml
+from tests.examples import examples
 
 SECTIONS = [name for name in Model.model_fields if name not in ("parent", "dataset")]
 BLOCK = """# Mine.
@@ -158,7 +159,7 @@ rows = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.dictionaries(st.text("abc-é", min_size=1, max_size=4), rows, max_size=3), st.booleans())
 def test_whatever_the_rows_the_sections_are_added_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, models: dict, is_json: bool

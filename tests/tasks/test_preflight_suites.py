@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.expectations import check
@@ -13,6 +13,7 @@ from tasks.preflight import profile, suites
 from tasks.prepare.__main__ import prepare
 from tasks.prepare.params import Prepare
 from tasks.validate import Validate, separate, validate
+from tests.examples import examples
 
 ROWS = [
     {"id": f"{i}", "text": f"Where is parcel {i}? " * (1 + i % 7), "intent": ["track", "refund"][i % 2]}
@@ -50,7 +51,7 @@ cells = st.one_of(
 tables = st.lists(st.fixed_dictionaries({"text": cells, "intent": cells}), min_size=1, max_size=40)
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(tables, st.sampled_from([0.0, 0.02, 0.2]))
 def test_the_profile_never_stops_the_data_it_came_from(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict], share: float

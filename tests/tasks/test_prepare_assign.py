@@ -5,18 +5,18 @@ anything trained on.
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.prepare.assign import assign
 from tasks.prepare.duplicates import jaccard, shingles
+from tests.examples import examples
 from tests.tasks.preparing import PARAMS, WORDS, assigned, bodies, of_split, row
 
-modest = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 short = st.lists(st.sampled_from(WORDS), min_size=3, max_size=8).map(" ".join)
 
 
-@modest
+@examples(25)
 @given(st.lists(short, min_size=1, max_size=8, unique=True), st.lists(short, max_size=8))
 def test_rows_that_are_added_never_move_a_row_to_another_split(texts, added):
     before, _ = assigned(texts)
@@ -24,7 +24,7 @@ def test_rows_that_are_added_never_move_a_row_to_another_split(texts, added):
     assert all(before[text] == after[text] for text in before.keys() & after.keys())
 
 
-@modest
+@examples(25)
 @given(st.lists(short, min_size=1, max_size=10, unique=True), st.randoms(use_true_random=False))
 def test_every_row_is_kept_or_dropped_once_in_an_order_of_its_own(texts, chance):
     rows = [row(text, text) for text in texts]

@@ -5,7 +5,7 @@ set aside.
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.clean import clean, folded, is_blank
@@ -14,8 +14,8 @@ from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.prepare import blank
 from tasks.prepare.__main__ import prepare
 from tasks.prepare.params import Prepare
+from tests.examples import examples
 
-modest = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 PARAMS = Prepare(
     user="Subject: {{ subject }}\n\n{{ body }}", answer=["category", "reply"], validation_share=0.2, test_share=0.3
 )
@@ -122,14 +122,14 @@ def test_blank_rows_count_with_those_that_validate_has_set_aside(tmp_path):
 any_text = st.text(st.characters(), max_size=30)
 
 
-@modest
+@examples(200)
 @given(any_text)
 def test_what_is_folded_stays_as_it_is_and_cleaning_changes_nothing_of_it(text):
     assert folded(folded(text)) == folded(text)
     assert is_blank(text) == is_blank(clean(text)) == is_blank(folded(text))
 
 
-@modest
+@examples(200)
 @given(
     any_text,
     st.sampled_from("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u202e\u2066\ufe0f\u034f\U000e0041"),

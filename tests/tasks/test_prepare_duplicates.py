@@ -1,17 +1,17 @@
 """Texts that are found alike are really that alike, and texts that are equal are always found."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.prepare.duplicates import jaccard, shingles, similar_pairs
+from tests.examples import examples
 
-modest = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 WORDS = "amber boat cedar dusk ember frost grove heron".split()
 short = st.lists(st.sampled_from(WORDS), min_size=3, max_size=8).map(" ".join)
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
-@modest
+@examples(50)
 @given(st.lists(short, max_size=6), st.lists(short, max_size=6), st.sampled_from([0.3, 0.6, 0.9, 1.0]))
 def test_pairs_that_are_found_are_really_that_alike_and_equal_texts_are_always_found(texts, others, threshold):
     found = list(similar_pairs(texts, others, threshold))
@@ -20,7 +20,7 @@ def test_pairs_that_are_found_are_really_that_alike_and_equal_texts_are_always_f
     assert {(i, j) for i, text in enumerate(texts) for j, other in enumerate(others) if text == other} <= set(found)
 
 
-@modest
+@examples(50)
 @given(any_text, any_text)
 def test_similarity_is_symmetric_and_1_for_equal_texts(one, other):
     a, b = shingles(one), shingles(other)

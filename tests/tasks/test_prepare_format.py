@@ -5,7 +5,7 @@ sentence.
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.clean import clean
@@ -13,11 +13,12 @@ from tasks.errors import AnnealError
 from tasks.prepare.format import format_row
 from tasks.prepare.params import Prepare
 from tasks.template import render
+from tests.examples import examples
 
 any_text = st.text(st.characters(), max_size=40)  # lone surrogates too
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@examples(300)
 @given(any_text)
 @example("e\x00\u0301")
 @example("a \r\n\x85\r\x00\n b\t")

@@ -20,6 +20,7 @@ from tasks.serve.canary import Verdict
 from tasks.serve.params import Release
 from tasks.serve.reconcile import acts, desired
 from tasks.serve.reconcile.gateway import Presence
+from tests.examples import examples
 from tests.tasks.registry_double import NAME, Double, Fault, Killed
 
 VERSIONS = ("1", "2", "3", "4")
@@ -158,7 +159,5 @@ class Promotions(RuleBasedStateMachine):
                 pass
 
 
-Promotions.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=12, deadline=None, derandomize=True, database=None
-)
+Promotions.TestCase.settings = settings(examples(150), stateful_step_count=12)
 TestPromotions = Promotions.TestCase

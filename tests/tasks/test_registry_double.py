@@ -1,11 +1,12 @@
 """The registry's double does what the real store does, call by call."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from tests.examples import examples
 from tests.tasks.registry_double import NAME, Double
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
@@ -42,7 +43,7 @@ def answer(client: object, name: str, values: tuple) -> object:
 
 
 def test_it_answers_as_the_real_store_does(store: MlflowClient) -> None:
-    @settings(max_examples=25, deadline=None, derandomize=True, database=None)
+    @examples(25)
     @given(st.lists(call, max_size=12))
     def compare(calls: list[tuple]) -> None:
         if store.search_registered_models(f"name = '{NAME}'"):

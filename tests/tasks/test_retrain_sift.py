@@ -4,12 +4,13 @@ there is one way only.
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.retrain.invert import columns_of_input
 from tasks.retrain.sift import Candidate, Rules, sift, surplus_of_keys
 from tasks.template import invert
+from tests.examples import examples
 
 WORDS = (
     "amber bridge candle dragon engine forest garden harbour island jacket kettle ladder mirror needle orange "
@@ -31,7 +32,7 @@ def ticket(seed: int, **more: str) -> dict[str, str]:
     }
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(st.integers(0, 5), max_size=60), st.floats(0.05, 1))
 def test_no_key_has_more_than_its_share_of_what_stays(keys, share):
     rows = [Candidate(f"r{i}", f"k{key}", 0.0, {}, "") for i, key in enumerate(keys)]
@@ -55,7 +56,7 @@ heap = st.lists(
 )
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(heap, st.randoms(use_true_random=False))
 def test_every_row_ends_up_in_one_heap_whatever_the_order(drawn, shuffle):
     def candidate(i: int, one: dict) -> Candidate:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.database import RetrainingState as State
@@ -12,6 +12,7 @@ from tasks.retrain import decide
 from tasks.retrain.decide import Decision, should_retrain
 from tasks.retrain.facts import HOUR, WEEK, Facts, Figure, Past
 from tasks.retrain.params import Retrain
+from tests.examples import examples
 
 NOW = datetime(2026, 11, 23, 16, tzinfo=UTC).timestamp()
 
@@ -97,7 +98,7 @@ def storms(params: Retrain, runs: list[Past]) -> list[str]:
     return found
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(knobs, steps)
 def test_oscillating_or_forged_drift_never_storms(params, world):
     assert storms(params, play(params, world)) == []
@@ -134,7 +135,7 @@ def test_a_storm_is_seen_when_a_guard_is_taken_out(left_out, storm, monkeypatch)
     assert storm in storms(params, play(params, world))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(steps)
 def test_an_alarm_that_goes_on_is_answered_once(world):
     """Drift that does not end, with a gate that refuses and no new labels after the first: one retraining, whatever

@@ -3,13 +3,13 @@ that one is right.
 """
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.clean import clean
 from tasks.evaluate.measures.rouge import score, tokens
+from tests.examples import examples
 
-modest = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 WORDS = st.lists(st.sampled_from("the cat sat on a mat and then it left".split()), max_size=12).map(" ".join)
 
 REPLIES = {
@@ -83,7 +83,7 @@ def test_it_is_the_f_measure_of_the_longest_common_subsequence():
     )
 
 
-@modest
+@examples(200)
 @given(WORDS, WORDS)
 def test_it_is_that_of_rouge_score_for_english(said, right):
     from rouge_score.rouge_scorer import RougeScorer
@@ -92,7 +92,7 @@ def test_it_is_that_of_rouge_score_for_english(said, right):
     assert score(said, right) == pytest.approx(expected) or said == right == ""
 
 
-@modest
+@examples(200)
 @given(st.text(), st.text())
 def test_it_is_1_for_the_same_text_lies_between_0_and_1_and_is_0_where_no_token_is_shared(said, right):
     assert score(said, said) == 1.0

@@ -3,15 +3,14 @@
 from typing import Annotated, Literal, Self
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError, model_validator
 
 from tasks.errors import ParamsError
 from tasks.section import Section, parse
+from tests.examples import examples
 from tests.tasks.sections import Inner, Lora, Outer, inner, said
-
-modest = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 
 
 class Pair(Section):
@@ -173,7 +172,7 @@ values = st.recursive(
 )
 
 
-@modest
+@examples(80)
 @given(
     st.dictionaries(
         st.sampled_from(["name", "inner", "check", "rows", "nme"]),

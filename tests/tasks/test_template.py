@@ -3,11 +3,12 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import template
 from tasks.errors import AnnealError
+from tests.examples import examples
 
 
 def test_a_column_with_a_blank_in_its_name_is_named_through_row() -> None:
@@ -69,7 +70,7 @@ def every_way(text: str, words: list[str], lines: set[int], place: int = 0) -> l
     return [(rest[:end], *tail) for end in ends for tail in every_way(rest[end:], words[1:], lines, place + 1)]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(WORDS, min_size=1, max_size=4), VALUES, st.sets(st.integers(0, 2)))
 def test_a_text_is_read_backwards_exactly_where_there_is_one_way(words: list[str], text: str, lines: set[int]) -> None:
     columns = [f"c{i}" for i in range(len(words) - 1)]

@@ -1,15 +1,15 @@
 """Rows that break a row rule are set aside with the reason; a table rule or too many of them stop the run."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.expectations import Broken
 from tasks.files import read_json, read_jsonl
 from tasks.validate import separate
+from tests.examples import examples
 from tests.tasks.validating import CLASSES, LENGTH, Run, good
 
-modest = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 PAIRS = {
     "type": "expect_column_pair_values_to_be_in_set",
     "kwargs": {"column_A": "category", "column_B": "body", "value_pairs_set": [["billing", "row 000, long enough"]]},
@@ -191,7 +191,7 @@ def test_a_rule_over_two_columns_sets_rows_aside(tmp_path):
     ] * 3
 
 
-@modest
+@examples(60)
 @given(st.integers(0, 20), st.data())
 def test_every_row_is_kept_or_set_aside_with_all_its_reasons(count, data):
     rows = good(count)
