@@ -1,11 +1,12 @@
 """The edge of every stage: `python -m tasks.<stage> <row> --name path …` becomes one function call on paths and a
-section.
+section. `dvc repro` says which row it runs by DVC_STAGE, as in `train@triage`.
 """
 
 import argparse
 import errno
 import inspect
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -95,13 +96,38 @@ def _call(function: Callable, section: type[Section], key: str) -> None:
     parser = argparse.ArgumentParser(
         prog=f"python -m {function.__module__.removesuffix('.__main__')}", description=function.__doc__
     )
-    parser.add_argument("row", help="the row of params.yaml")
+    parser.add_argument("row", nargs="?", help="the row of params.yaml; that of the stage where `dvc repro` calls")
     for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=parameter.default is parameter.empty)
+        parser.add_argument(f"--{name.replace('_', '-')}", required=parameter.default is parameter.empty)
     options = vars(parser.parse_args())
-    row = options.pop("row")
-    params = section_of(load_yaml(Path("params.yaml")), key.format(row=row), section)
-    function(params, **{name: path for name, path in options.items() if path is not None})
+    row = options.pop("row") or row_of_dvc(os.environ.get("DVC_STAGE", ""))
+    if not row:
+        parser.error("name the row of params.yaml")
+    params = load_yaml(Path("params.yaml"))
+    names = _names(params, key.partition(".")[0], row)
+    paths = {option: _filled(path, names) for option, path in options.items() if path is not None}
+    function(section_of(params, key.format(row=row), section), **paths)
+
+
+def row_of_dvc(stage: str) -> str:
+    """The row in the name that DVC gives a stage, `train@triage` or `../dvc.yaml:train@triage`; "" where there is
+    none.
+    """
+    match = re.fullmatch(r"[\w-]+@(.*)|.*?dvc\.yaml:[\w-]+@(.*)", stage, re.DOTALL)
+    return (match[1] or match[2] or "") if match else ""
+
+
+def _names(params: dict, table: str, row: str) -> dict[str, str]:
+    """What may stand in braces in a path: the row's own name, and the names of rows that it builds on."""
+    rows = params.get(table)
+    values = rows.get(row) if isinstance(rows, dict) else None
+    texts = {key: value for key, value in values.items() if isinstance(value, str)} if isinstance(values, dict) else {}
+    return {**texts, "row": row}
+
+
+def _filled(path: str, names: dict[str, str]) -> Path:
+    """`path` with `{row}`, `{parent}`, `{dataset}` filled in here, so that no name is ever part of a shell's text."""
+    return Path(re.sub(r"\{(\w+)\}", lambda match: names.get(match[1], match[0]), path))
 
 
 def guarded(work: Callable[[], object]) -> int:

@@ -23,7 +23,7 @@ MADE = (
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of one stage of dvc.yaml, with `${…}` filled in."""
+    """One row of one stage of dvc.yaml, with `${…}` filled in, and `{…}` in its command as `tasks.stage` does."""
 
     name: str
     row: str
@@ -71,7 +71,8 @@ def _stage(name: str, key: str, table: str, spec: dict, values: dict) -> Stage:
         if isinstance(section, dict)
         else frozenset()
     )
-    words = tuple(shlex.split(_filled(spec["cmd"], values)))
+    names = {**values["item"], "row": key} if isinstance(values["item"], dict) else {"row": key}
+    words = tuple(shlex.split(re.sub(r"\{(\w+)\}", lambda match: str(names[match[1]]), spec["cmd"])))
     return Stage(name, key, table, words, paths("deps"), paths("outs", "metrics", "plots"), paths("params"), texts)
 
 

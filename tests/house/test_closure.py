@@ -108,8 +108,8 @@ def _fake(root: Path, deps: list[str], ignore: str = "__pycache__\n") -> Path:
         **FAKE,
         ".dvcignore": ignore,
         "dvc.yaml": (
-            f"stages:\n  train:\n    foreach: ${{models}}\n    do:\n      cmd: python -m tasks.train "
-            f"${{key}}\n      deps:{listed}\n"
+            f"stages:\n  train:\n    foreach: ${{models}}\n    do:\n      cmd: python -m tasks.train\n"
+            f"      deps:{listed}\n"
         ),
     }
     for name, text in files.items():

@@ -3,7 +3,6 @@ path watched.
 """
 
 import ast
-import re
 from pathlib import Path
 
 from tasks.stage import load_yaml
@@ -40,8 +39,8 @@ def unlike_names(root: Path) -> list[str]:
         found += [f"{stage.name}: the function is {function.name}"] if function.name != stage.name else []
         found += [f"{stage.name}: the section is {key}, not {section}"] if key != section else []
         found += (
-            [f"{stage.name}: is called on {stage.words[3]}, not {stage.row}"]
-            if stage.words[:4] != ("python", "-m", stage.module, stage.row)
+            [f"{stage.name}: its command is not python -m {stage.module} --path …"]
+            if stage.words[:3] != ("python", "-m", stage.module) or not stage.words[3].startswith("--")
             else []
         )
     return found
@@ -123,18 +122,14 @@ def test_every_watched_param_exists_and_is_the_stages_own() -> None:
     assert not (found := unlike_params(ROOT)), "\n".join(found)
 
 
-def unquoted_values(root: Path) -> list[str]:
-    """Commands in which a value of params.yaml stands outside single quotes: a shell would read it as code."""
+def values_in_commands(root: Path) -> list[str]:
+    """Stages in whose command DVC would put a value of params.yaml: a shell would read it as code."""
     commands = {name: spec.get("do", spec)["cmd"] for name, spec in load_yaml(root / "dvc.yaml")["stages"].items()}
-    return [
-        f"{name}: {match[0]} stands outside quotes"
-        for name, cmd in commands.items()
-        for match in re.finditer(r"\$\{[^}]*\}", re.sub(r"'[^']*'", "", cmd))
-    ]
+    return [name for name, cmd in commands.items() if "${" in cmd]
 
 
-def test_no_value_reaches_a_shell_as_code() -> None:
-    assert not (found := unquoted_values(ROOT)), "\n".join(found)
+def test_no_value_reaches_a_shell() -> None:
+    assert values_in_commands(ROOT) == []
 
 
 MODULE = """from tasks import stage
@@ -148,7 +143,7 @@ DAG = """stages:
   train:
     foreach: ${models}
     do:
-      cmd: python -m tasks.train ${key} --parent models/${item.parent}/weights --out models/${key}/trained
+      cmd: python -m tasks.train --parent 'models/{parent}/weights' --out 'models/{row}/trained'
       deps: ["models/${item.parent}/weights", tasks/train.py]
       params: ["models.${key}.train"]
       outs: ["models/${key}/trained"]
@@ -207,8 +202,5 @@ def test_a_key_within_the_section_is_caught(tmp_path: Path) -> None:
     ]
 
 
-def test_a_value_outside_quotes_is_caught(tmp_path: Path) -> None:
-    assert (
-        unquoted_values(_fake(tmp_path, DAG.replace("train ${key}", "train '${key}'")))[0]
-        == "train: ${item.parent} stands outside quotes"
-    )
+def test_a_value_in_a_command_is_caught(tmp_path: Path) -> None:
+    assert values_in_commands(_fake(tmp_path, DAG.replace("{row}", "${key}"))) == ["train"]

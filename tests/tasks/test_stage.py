@@ -17,7 +17,7 @@ from pydantic import Field
 from tasks import stage
 from tasks.errors import AnnealError, ParamsError, TransientError
 from tasks.section import Section
-from tasks.stage import OUT_OF_MEMORY, guarded, section_of
+from tasks.stage import OUT_OF_MEMORY, guarded, row_of_dvc, section_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -184,6 +184,32 @@ def test_a_row_that_does_not_fit_stops_before_the_work(run, capsys):
 def test_a_row_that_is_not_there_stops_with_its_name(run, capsys):
     assert run("right", "--raw-rows", "r", "--out", "out.json") == 2
     assert last_line(capsys) == "params.yaml: knobs.right.turn is missing; add it."
+
+
+def test_dvc_says_the_row_and_names_are_filled_into_paths(run, monkeypatch):
+    Path("params.yaml").write_text("knobs:\n  it's:\n    parent: '{row}'\n    turn: {turns: 3}\n")
+    monkeypatch.setenv("DVC_STAGE", "turn@it's")
+    assert run("--raw-rows", "data/{parent}/{row}/{other}", "--out", "out.json") == 0
+    assert json.loads(Path("out.json").read_text())["raw_rows"] == "data/{row}/it's/{other}"
+
+
+def test_a_row_that_is_given_goes_before_that_of_dvc(run, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "turn@worn")
+    assert run("left", "--raw-rows", "data/{row}", "--out", "out.json") == 0
+    assert json.loads(Path("out.json").read_text())["raw_rows"] == "data/left"
+
+
+def test_without_a_row_nothing_runs(run, capsys):
+    assert run("--raw-rows", "r", "--out", "out.json") == 2
+    assert "name the row of params.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stage_of_dvc", "row"),
+    [("train@triage", "triage"), ("../a@b/dvc.yaml:train@a b@c:d", "a b@c:d"), ("train@a\nb", "a\nb"), ("train", "")],
+)
+def test_the_row_in_dvcs_name_of_a_stage(stage_of_dvc, row):
+    assert row_of_dvc(stage_of_dvc) == row
 
 
 def test_help_says_what_the_stage_does(run, capsys):
