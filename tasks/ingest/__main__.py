@@ -40,7 +40,7 @@ def manifest(snapshot: Snapshot, source: Path) -> dict[str, object]:
         "left_out_files": list(snapshot.listing.left_out),
         "left_out_columns": list(snapshot.other_columns),
         "numbers_as_text": dict(snapshot.numbers),
-    }
+    } | ({"times_as_text": dict(snapshot.times)} if snapshot.times else {})
 
 
 def notes(snapshot: Snapshot) -> list[str]:
@@ -54,6 +54,9 @@ def notes(snapshot: Snapshot) -> list[str]:
     if snapshot.numbers:
         counts = ", ".join(f"{count} in `{column}`" for column, count in snapshot.numbers.items())
         lines.append(f"numbers, true and false are read as texts, as they are written: {counts}")
+    if snapshot.times:
+        counts = ", ".join(f"{count} in `{column}`" for column, count in snapshot.times.items())
+        lines.append(f"dates and times are read as texts (ISO 8601): {counts}")
     return lines
 
 

@@ -3,12 +3,11 @@ to be.
 """
 
 import codecs
-import gzip
 import shlex
-import zlib
 from pathlib import Path
 
 from tasks.errors import AnnealError
+from tasks.ingest.compressed import content_of
 
 # The longer mark first: UTF-32 LE begins with the mark of UTF-16 LE.
 MARKS = (
@@ -20,25 +19,16 @@ MARKS = (
 )
 CONTAINERS = (
     (b"PK\x03\x04", "a zip archive or an Excel workbook"),
-    (b"PAR1", "a Parquet file"),
+    (b"PAR1", "a Parquet file (call it .parquet)"),
+    (b"ARROW1", "an Arrow file (call it .arrow)"),
     (b"SQLite format 3", "a SQLite database"),
 )
-GZIP = b"\x1f\x8b"
 SAMPLE = 65_536  # bytes from which the encoding is guessed
 
 
-def text_of(path: Path) -> tuple[bytes, str]:
-    """(the bytes of the file, its text); AnnealError for what is damaged, compressed in another way than gzip, or
-    not Unicode.
-    """
-    stored = path.read_bytes()
-    content = stored
-    if path.suffix.lower() == ".gz" or stored.startswith(GZIP):
-        try:
-            content = gzip.decompress(stored)
-        except (OSError, EOFError, zlib.error) as error:
-            raise AnnealError(f"{path}: not a whole gzip file ({error}); copy it again.") from None
-    return stored, decode(content, path)
+def text_of(path: Path) -> str:
+    """The text of the file, decompressed; AnnealError for what is damaged, or not Unicode."""
+    return decode(content_of(path), path)
 
 
 def decode(content: bytes, path: Path) -> str:

@@ -5,18 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import AnnealError
-from tasks.ingest.params import Format, Ingest
+from tasks.ingest.params import Ingest
+from tasks.ingest.readers import endings, format_of, names, reader
+from tasks.ingest.saved import files_of_saved
 
-ENDINGS: dict[str, Format] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-}
 OTHER_DATA = re.compile(
-    r"\.(parquet|arrow|feather|avro|orc|xls[xmb]?|ods|numbers|xml|sqlite3?|db|duckdb|pkl|pickle"
+    r"\.(avro|orc|xls[xmb]?|ods|numbers|xml|sqlite3?|db|duckdb|pkl|pickle"
     r"|np[yz]|h5|hdf5|dta|sav|rds|gz|zip|7z|rar|tar|tgz|bz2|xz|zst|lz4)",
     re.IGNORECASE,
 )
@@ -33,47 +27,62 @@ class Listing:
 def list_files(params: Ingest, source: Path) -> Listing:
     """What is read of `source`: itself, or the files of the folder whose endings say that they are of the format.
 
-    Endings are read in any case, with or without `.gz`. AnnealError when there is none, and for each file, folder or
-    broken link that looks like data and would be left out.
+    Endings are read in any case, with or without `.gz` and `.zst`. AnnealError when there is none, and for each file,
+    folder or broken link that looks like data and would be left out.
     """
     if source.is_file():
-        if OTHER_DATA.fullmatch(source.suffix) and format_of(source) is None:
-            raise AnnealError(
-                f"{source} is not a file that Anneal reads: save its rows as CSV (UTF-8) or JSON lines, and name that "
-                "file as ingest.source."
-            )
-        if params.format is None and format_of(source) is None:
-            raise AnnealError(
-                f"{source} does not say by its ending what it holds: write ingest.format (jsonl, json, csv or tsv) in "
-                "params.yaml."
-            )
-        return Listing((source,), ())
+        return _alone(params, source)
     if source.exists() and not source.is_dir():
         raise AnnealError(f"{source} is neither a file nor a folder: correct ingest.source in params.yaml.")
     if not source.is_dir():
         raise AnnealError(f"{source} does not exist: put the data there, or correct ingest.source in params.yaml.")
     entries = sorted(source.iterdir(), key=lambda path: path.name)
+    if saved := files_of_saved(source):
+        return Listing(saved, ())
     files = tuple(path for path in entries if path.is_file() and _is_read(path, params.format))
+    if params.format is None:  # a README beside data is not data
+        files = tuple(path for path in files if not _is_document(path)) or files
     lost = [path for path in entries if path not in files and _holds_data(path)]
     if lost:
         raise AnnealError(_sentence(source, lost, params.format))
     if not files:
-        endings = f".{params.format}" if params.format else ", ".join(ENDINGS)
+        known = [ending for ending, name in endings().items() if params.format in (None, name)]
         raise AnnealError(
-            f"{source} holds no file that ends in {endings}: put the data there, or correct ingest.source or "
+            f"{source} holds no file that ends in {', '.join(known)}: put the data there, or correct ingest.source or "
             "ingest.format in params.yaml."
         )
     return Listing(files, tuple(path.name for path in entries if path not in files))
 
 
-def format_of(path: Path) -> Format | None:
-    """The format that the ending of a file says, `.gz` aside; None when it says none."""
-    return ENDINGS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
+def _alone(params: Ingest, source: Path) -> Listing:
+    """A file that is the whole source."""
+    ending = format_of(source)
+    if OTHER_DATA.fullmatch(source.suffix) and ending is None:
+        raise AnnealError(
+            f"{source} is not a file that Anneal reads: save its rows as CSV (UTF-8) or JSON lines, and name that "
+            "file as ingest.source."
+        )
+    if params.format is None and ending is None:
+        raise AnnealError(
+            f"{source} does not say by its ending what it holds: write ingest.format ({', '.join(names())}) in "
+            "params.yaml."
+        )
+    if reader(params.format or str(ending)).IS_DOCUMENTS and params.split is None:
+        raise AnnealError(
+            f"{source} is one file of text: write ingest.split into params.yaml (lines: a row a line; paragraphs: a "
+            "row between empty lines; none: one row), or ingest.format if it is a table."
+        )
+    return Listing((source,), ())
 
 
-def _is_read(path: Path, wanted: Format | None) -> bool:
+def _is_read(path: Path, wanted: str | None) -> bool:
     ending = format_of(path)
     return ending is not None and wanted in (None, ending) and not _is_hidden(path)
+
+
+def _is_document(path: Path) -> bool:
+    ending = format_of(path)
+    return ending is not None and reader(ending).IS_DOCUMENTS
 
 
 def _is_hidden(path: Path) -> bool:
@@ -87,10 +96,10 @@ def _holds_data(path: Path) -> bool:
         return False
     if path.is_dir():
         return any(_holds_data(other) for other in path.iterdir())
-    return format_of(path) is not None or OTHER_DATA.fullmatch(path.suffix) is not None
+    return (format_of(path) is not None and not _is_document(path)) or OTHER_DATA.fullmatch(path.suffix) is not None
 
 
-def _sentence(source: Path, lost: list[Path], wanted: Format | None) -> str:
+def _sentence(source: Path, lost: list[Path], wanted: str | None) -> str:
     names = ", ".join(f"{path.name}/" if path.is_dir() else path.name for path in lost[:5]) + (
         f" and {len(lost) - 5} more" if len(lost) > 5 else ""
     )

@@ -1,12 +1,24 @@
 """The `ingest` section of a dataset."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from tasks.section import Section
 
-Format = Literal["jsonl", "json", "csv", "tsv"]
+READERS = Path(__file__).parent / "readers"  # a module a format
+
+
+def _known(name: str) -> str:
+    names = sorted(file.stem for file in READERS.glob("[a-z]*.py"))
+    if name not in names:
+        raise PydanticCustomError("literal_error", "Input should be {names}", {"names": f"one of {', '.join(names)}"})
+    return name
+
+
+Format = Annotated[str, AfterValidator(_known)]
 
 
 class Ingest(Section):
@@ -18,6 +30,11 @@ class Ingest(Section):
     format: Format | None = Field(default=None, description="of all files; each file's ending says it when not given")
     columns: Annotated[list[str], Field(min_length=1, description="columns that every row has")] | None = Field(
         default=None, description="all columns of the header, or of the first row, when not given"
+    )
+    split: Literal["none", "lines", "paragraphs"] | None = Field(
+        default=None,
+        description="of files of text: into rows at line ends, or at empty lines; a file of a folder is "
+        "one row when not given",
     )
     json_columns: list[str] = Field(
         default=[], description="columns whose cells are any JSON value (lists of turns, objects), kept as JSON text"

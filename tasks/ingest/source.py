@@ -11,12 +11,14 @@ from typing import NamedTuple, TypedDict
 
 from tasks.clean import clean, has_half_character
 from tasks.errors import AnnealError
-from tasks.ingest.encoding import text_of
-from tasks.ingest.json_rows import read_json, value_of
-from tasks.ingest.listing import Listing, format_of, list_files
-from tasks.ingest.params import Format, Ingest
-from tasks.ingest.tables import UNNAMED, read_table
-from tasks.ingest.values import Number, as_json, as_text
+from tasks.files import sha256
+from tasks.ingest.json_rows import value_of
+from tasks.ingest.listing import Listing, list_files
+from tasks.ingest.params import Ingest
+from tasks.ingest.readers import format_of, reader
+from tasks.ingest.saved import files_of_saved
+from tasks.ingest.tables import UNNAMED
+from tasks.ingest.values import Number, Time, as_json, as_text
 
 ID = "id"
 
@@ -47,6 +49,7 @@ class Snapshot:
     files: list[FileRead] = field(default_factory=list)
     other_columns: dict[str, None] = field(default_factory=dict)  # an ordered set
     numbers: Counter[str] = field(default_factory=Counter)  # column: values
+    times: Counter[str] = field(default_factory=Counter)
     nameless: Counter[str] = field(
         default_factory=Counter
     )  # column that has no name and is left out for that: cells that hold something
@@ -55,29 +58,30 @@ class Snapshot:
 def take(params: Ingest, source: Path) -> Snapshot:
     """The whole of `source`; AnnealError names file and line of the first row that is not well-formed."""
     snapshot = Snapshot(list_files(params, source.expanduser()))
-    places: dict[str, tuple[dict[str, str], Path, int]] = {}
+    places: dict[str, tuple[dict[str, str], str]] = {}
     columns: tuple[str, ...] | None = None
     for path in snapshot.listing.files:
-        stored, text = text_of(path)
         before = len(snapshot.rows)
-        for line, raw in _rows(text, path, params):
-            columns = columns or _columns(params, raw, f"{path}, line {line}")
-            row = _with_id(raw, columns, f"{path}, line {line}", params)
-            _refuse_repeated_id(row, path, line, places)
-            snapshot.numbers.update(
-                column
-                for column in columns
-                if column not in params.json_columns and isinstance(raw[column], Number | bool)
-            )
+        for where, raw in _rows(path, params):
+            columns = columns or _columns(params, raw, where)
+            row = _with_id(raw, columns, where, params)
+            _refuse_repeated_id(row, where, places)
+            plain = [column for column in columns if column not in params.json_columns]
+            snapshot.numbers.update(column for column in plain if isinstance(raw[column], Number | bool))
+            snapshot.times.update(column for column in plain if isinstance(raw[column], Time))
             if params.columns is None:
                 snapshot.nameless.update(
                     key for key, text in raw.items() if UNNAMED.fullmatch(key) and str(text).strip()
                 )
             snapshot.other_columns.update(dict.fromkeys(key for key in raw if key not in columns and key != ID))
             snapshot.rows.append(row)
-        digest = hashlib.sha256(stored).hexdigest()
         snapshot.files.append(
-            {"name": path.name, "sha256": digest, "bytes": len(stored), "rows": len(snapshot.rows) - before}
+            {
+                "name": path.name,
+                "sha256": sha256(path),
+                "bytes": path.stat().st_size,
+                "rows": len(snapshot.rows) - before,
+            }
         )
     snapshot.columns = columns or tuple(params.columns or ())
     return snapshot
@@ -95,9 +99,9 @@ def peek(params: Ingest, source: Path | None = None, count: int = 5) -> Peek:
     rows: list[dict[str, str]] = []
     columns: tuple[str, ...] | None = None
     for path in listing.files:
-        for line, raw in islice(_rows(text_of(path)[1], path, params), count - len(rows)):
-            columns = columns or _columns(params, raw, f"{path}, line {line}")
-            rows.append(_with_id(raw, columns, f"{path}, line {line}", params))
+        for where, raw in islice(_rows(path, params), count - len(rows)):
+            columns = columns or _columns(params, raw, where)
+            rows.append(_with_id(raw, columns, where, params))
         if len(rows) >= count:
             break
     return Peek(columns or tuple(column for column in params.columns or () if column != ID), tuple(rows))
@@ -126,20 +130,28 @@ def version(files: Sequence[Mapping[str, object]]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
-def format_for_new_rows(params: Ingest, source: Path) -> Format:
-    """The format in which rows can be added to the folder: the one that is set, or that of its first file."""
-    return params.format or format_of(sources(params, source)[0]) or "jsonl"
+def format_for_new_rows(params: Ingest, source: Path) -> str:
+    """The format in which rows can be added to the folder: the one that is set, that of its first file, or JSON lines
+    beside files that nobody adds to; AnnealError where these would not be read.
+    """
+    first = params.format or format_of(sources(params, source)[0]) or "jsonl"
+    if reader(first).IS_ADDED_TO:
+        return first
+    if params.format is None and not reader(first).IS_DOCUMENTS and not files_of_saved(source):
+        return "jsonl"
+    raise AnnealError(
+        f"{source} is read as {first}, to which no rows can be added: save it as JSON lines, so that harvested rows "
+        "can lie beside it."
+    )
 
 
-def _rows(text: str, path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:
-    ending = format_of(path)
-    kind = params.format or ending
-    if kind in ("csv", "tsv"):
-        for line, cells in read_table(text, path, params.columns, "\t" if "tsv" in (params.format, ending) else ","):
-            named = (column for column in params.json_columns if column in cells)
-            yield line, cells | {name: value_of(cells[name], f"{path}, line {line}: `{name}`") for name in named}
-    else:
-        yield from read_json(text, path)
+def _rows(path: Path, params: Ingest) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """(file and place in it, row) of each row; what a cell of ingest.json_columns holds as JSON text is read."""
+    kind = reader(params.format or format_of(path) or "jsonl")
+    for number, row in kind.read(path, params):
+        where = f"{path}, {kind.UNIT} {number}"
+        texts = () if kind.IS_TYPED_JSON else (name for name in params.json_columns if isinstance(row.get(name), str))
+        yield where, {**row, **{name: value_of(str(row[name]), f"{where}: `{name}`") for name in texts}}
 
 
 def _columns(params: Ingest, row: Mapping[str, object], where: str) -> tuple[str, ...]:
@@ -187,17 +199,16 @@ def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, pa
     return {ID: own or made, **kept}
 
 
-def _refuse_repeated_id(
-    row: dict[str, str], path: Path, line: int, places: dict[str, tuple[dict[str, str], Path, int]]
-) -> None:
+def _refuse_repeated_id(row: dict[str, str], where: str, places: dict[str, tuple[dict[str, str], str]]) -> None:
     """Two different rows under one id would be mixed up later; the same row twice is left to prepare's
     deduplication.
     """
-    other, first, first_line = places.setdefault(row[ID], (row, path, line))
+    other, first = places.setdefault(row[ID], (row, where))
     if other != row:
-        where = (
-            f"{path}, lines {first_line} and {line}"
-            if first == path
-            else f"{first}, line {first_line}, and {path}, line {line}"
+        (file, _, place), (other_file, _, other_place) = where.rpartition(", "), first.rpartition(", ")
+        if file == other_file:  # line 1, line 2
+            unit, number = place.split(" ")
+            where, first = f"{file}, {unit}s {other_place.split(' ')[1]} and {number}", ""
+        raise AnnealError(
+            f"{first}{', and ' if first else ''}{where}: two different rows have the id {row[ID]}; give each its own."
         )
-        raise AnnealError(f"{where}: two different rows have the id {row[ID]}; give each its own.")

@@ -11,6 +11,10 @@ class Number(str):
     """A number as it is written: 1.50 stays 1.50, and none is too long."""
 
 
+class Time(str):
+    """A date or time as ISO 8601 writes it."""
+
+
 def as_text(value: object, what: str) -> str:
     """A value as text: numbers as they are written, true and false; AnnealError for what holds no single text.
 
@@ -20,6 +24,8 @@ def as_text(value: object, what: str) -> str:
         return "true" if value else "false"
     if value is None:
         raise AnnealError(f'{what} is null, not a text; write "" if it is empty, or remove the row.')
+    if not isinstance(value, str | list | Mapping):
+        raise AnnealError(f"{what} {_reason(value)}, not a text; leave the column out of ingest.columns.")
     if not isinstance(value, str):
         kind = "a list (if that holds the rows, save it alone)" if isinstance(value, list) else "an object"
         raise AnnealError(
@@ -55,7 +61,15 @@ def _json(value: object, what: str) -> str:
     if isinstance(value, Mapping):
         pairs = (f"{_quoted(key, what)}:{_json(item, what)}" for key, item in value.items())
         return f"{{{','.join(pairs)}}}"
-    return json.dumps(value)
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    raise AnnealError(f"{what} {_reason(value)}, which JSON cannot hold; leave the column out of ingest.json_columns.")
+
+
+def _reason(value: object) -> str:
+    if isinstance(value, bytes):
+        return "is bytes (a picture, a sound, a text in no encoding)"
+    return f"is {value}" if isinstance(value, float) else f"is a {type(value).__name__}"
 
 
 def _quoted(text: str, what: str) -> str:

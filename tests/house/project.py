@@ -140,12 +140,18 @@ def closure(root: Path, module: str) -> set[str]:
         waiting += [
             other for other in _strings(known[name]) if "." in other
         ]  # importlib.import_module("tasks.x"), [python, "-m", "tasks.x"]
+        if _lists_its_folder(known[name]):  # a package whose modules are kinds, loaded by name
+            waiting += [other for other in known if other.rpartition(".")[0] == name]
         waiting += [f"{other}.__main__" for other in _strings(known[name]) if f"{other}.__main__" in known]
     files = {known[name] for name in found}
     return {
         file.relative_to(root).as_posix()
         for file in files | {read for file in files for read in _files_named(root, file)}
     }
+
+
+def _lists_its_folder(path: Path) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "__path__" for node in ast.walk(parse(path)))
 
 
 def _strings(path: Path) -> list[str]:

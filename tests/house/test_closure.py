@@ -82,9 +82,11 @@ FAKE = {
         "from pathlib import Path\n\ndef go():\n    from tasks import lora\n    from .. import "
         "optim\n    return Path('cards') / 'row.jinja'\n"
     ),
-    "tasks/lora.py": "import json\n",
+    "tasks/lora.py": "import json\nfrom tasks import kinds\n",
     "tasks/optim.py": "import importlib\nlate = importlib.import_module('tasks.late')\n",
     "tasks/late.py": "",
+    "tasks/kinds/__init__.py": "import pkgutil\nnames = list(pkgutil.iter_modules(__path__))\n",
+    "tasks/kinds/small.py": "",
     "tasks/other.py": "",
     "README.md": "",
     "cards/card.jinja": "",
@@ -92,6 +94,8 @@ FAKE = {
 }
 DEPS = [
     "tasks/__init__.py",
+    "tasks/kinds/__init__.py",
+    "tasks/kinds/small.py",
     "tasks/late.py",
     "tasks/lora.py",
     "tasks/optim.py",

@@ -72,7 +72,7 @@ def test_files_of_several_formats_are_each_read_by_their_ending(tmp_path):
         ("rows.json", "rows.json; move them elsewhere, or take ingest.format out of params.yaml"),
         ("rows.CSV", "rows.CSV; move them elsewhere, or take ingest.format out of params.yaml"),
         ("rows.csv.gz", "rows.csv.gz; move them elsewhere, or take ingest.format out"),
-        ("rows.parquet", "rows.parquet; save them as CSV or JSON lines, or move them elsewhere"),
+        ("rows.parquet.zst", "rows.parquet.zst; move them elsewhere, or take ingest.format out of params.yaml"),
         ("Rows.XLSX", "Rows.XLSX; save them as CSV or JSON lines"),
         ("rows.jsonl.bz2", "rows.jsonl.bz2; save them as CSV or JSON lines"),
         ("old.zip", "old.zip; save them as CSV or JSON lines"),
@@ -133,12 +133,15 @@ def test_a_name_is_a_name_and_no_pattern(tmp_path, name):
 
 
 def test_a_file_whose_ending_says_nothing_needs_a_format(tmp_path):
-    source = folder(tmp_path, rows__txt="subject|body\na|1\n")
-    assert refused(source / "rows.txt").startswith(
-        "rows.txt does not say by its ending what it holds: write ingest.format"
+    source = folder(tmp_path, rows__dat="subject|body\na|1\n")
+    assert refused(source / "rows.dat").startswith(
+        "rows.dat does not say by its ending what it holds: write ingest.format (arrow, csv, json, jsonl, parquet, "
+        "text, tsv)"
     )
-    ingest(Ingest(source=str(source / "rows.txt"), format="csv"), tmp_path / "raw")
-    assert read_jsonl(tmp_path / "raw/rows.jsonl")[0]["body"] == "1"
+    (source / "rows.txt").write_text("subject|body\na|1\n")
+    for name in ("rows.dat", "rows.txt"):
+        ingest(Ingest(source=str(source / name), format="csv"), tmp_path / "raw")
+        assert read_jsonl(tmp_path / "raw/rows.jsonl")[0]["body"] == "1"
 
 
 def test_a_damaged_compressed_file_is_refused(tmp_path):

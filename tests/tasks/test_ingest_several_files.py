@@ -80,7 +80,7 @@ def test_a_broken_row_is_named_with_the_file_of_the_folder_it_stands_in(tmp_path
 def test_a_folder_without_a_file_of_the_format_is_refused(tmp_path, files):
     with pytest.raises(
         AnnealError,
-        match=r"s holds no file that ends in \.jsonl: put the data there, or correct ingest\.source or ingest\.format",
+        match=r"s holds no file that ends in \.jsonl, \.ndjson: put the data there, or correct ingest\.source or inge",
     ):
         ingest(PARAMS["jsonl"], folder_of(tmp_path, **files), tmp_path / "raw")
 

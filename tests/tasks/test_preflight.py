@@ -40,12 +40,12 @@ def test_the_shortest_rows_pass() -> None:
         ),
         (
             "empty",
-            "datasets.tickets.ingest.source: empty holds no file that ends in .jsonl, .ndjson, .json, .csv, .tsv, "
-            ".tab: put the data there",
+            "datasets.tickets.ingest.source: empty holds no file that ends in .arrow, .feather, .ipc, .csv, .json, "
+            ".jsonl, .ndjson, .parquet, .pq, .txt, .md, .markdown, .tsv, .tab: put the data there",
         ),
         (
             "mine.txt",
-            "datasets.tickets.ingest.source: mine.txt does not say by its ending what it holds: write ingest.format",
+            "datasets.tickets.ingest.source: mine.txt is one file of text: write ingest.split into",
         ),
     ],
 )

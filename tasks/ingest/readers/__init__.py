@@ -1,0 +1,52 @@
+"""The formats that are read: a module each, with the name that `ingest.format` gives it, found by listing the folder.
+
+A new format is one file here and a test. It says its ENDINGS, what its rows are counted in (UNIT: a line, a row), and
+how it is `read`.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol, cast
+
+from tasks.ingest.params import Ingest
+
+COMPRESSED = (".gz", ".zst")
+
+
+class Reader(Protocol):
+    """A module of this folder."""
+
+    ENDINGS: tuple[str, ...]
+    UNIT: str
+    IS_TYPED_JSON: bool  # its cells are JSON values; where they are not, ingest.json_columns hold JSON as text
+    IS_DOCUMENTS: bool  # its files stand beside data as well, as a README does: read where nothing else is
+    IS_ADDED_TO: bool  # rows from elsewhere may be written as one more file of this format
+
+    def read(self, path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:
+        """(number of its unit, row) of each row of the file; AnnealError with that number for what is broken."""
+
+
+def names() -> list[str]:
+    """The formats that there are, by the alphabet."""
+    return sorted(entry.name for entry in pkgutil.iter_modules(__path__))
+
+
+@lru_cache
+def reader(name: str) -> Reader:
+    """The reader of the format `name`."""
+    return cast(Reader, importlib.import_module(f"{__name__}.{name}"))
+
+
+@lru_cache
+def endings() -> dict[str, str]:
+    """ending: format."""
+    return {ending: name for name in names() for ending in reader(name).ENDINGS}
+
+
+def format_of(path: Path) -> str | None:
+    """The format that the ending of a file says, compression aside; None when it says none."""
+    name = Path(path.name.lower())
+    return endings().get(Path(name.stem).suffix if name.suffix in COMPRESSED else name.suffix)

@@ -1,0 +1,18 @@
+"""Tables of cells between commas, semicolons, tabs or bars, as the header tells."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tasks.ingest.encoding import text_of
+from tasks.ingest.params import Ingest
+from tasks.ingest.readers import format_of
+from tasks.ingest.tables import read_table
+
+ENDINGS = (".csv",)
+UNIT = "line"
+IS_TYPED_JSON, IS_DOCUMENTS, IS_ADDED_TO = False, False, True
+
+
+def read(path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """(line where it begins, row) of each row below the header; a file that is called .tsv has tabs, by default."""
+    yield from read_table(text_of(path), path, params.columns, "\t" if format_of(path) == "tsv" else ",")

@@ -1,0 +1,17 @@
+"""Tables of cells between tabs, or what else the header tells."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tasks.ingest.encoding import text_of
+from tasks.ingest.params import Ingest
+from tasks.ingest.tables import read_table
+
+ENDINGS = (".tsv", ".tab")
+UNIT = "line"
+IS_TYPED_JSON, IS_DOCUMENTS, IS_ADDED_TO = False, False, True
+
+
+def read(path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """(line where it begins, row) of each row below the header."""
+    yield from read_table(text_of(path), path, params.columns, "\t")
