@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--releases", type=int, default=500)
     parser.add_argument("--share", type=float, default=0.2)
     options = parser.parse_args()
-    started, found = time.monotonic(), {}
+    started, cases = time.monotonic(), {}
     print(
         f"share of {options.releases} releases that were taken back, by answers of the challenger (share of traffic "
         f"{options.share:.0%}, alpha {ALPHA})"
@@ -80,13 +80,13 @@ def main() -> None:
         taken = simulate(options.releases, options.share, SIZES[-1], seed, **case)
         rates = {size: float((taken <= size).mean()) for size in SIZES}
         middle = float(np.median(taken[np.isfinite(taken)])) if np.isfinite(taken).any() else None
-        found[name] = {"taken_back": rates, "median_answers": middle if rates[SIZES[-1]] >= 0.5 else None}
+        cases[name] = {"taken_back": rates, "median_answers": middle if rates[SIZES[-1]] >= 0.5 else None}
         print(
             f"{name:<56}"
             + "".join(f"{rate:>7.1%}" for rate in rates.values())
             + (f"{middle:>9.0f}" if rates[SIZES[-1]] >= 0.5 else "")
         )
-    planted = found["5 points more invalid JSON"]["taken_back"]
+    planted = cases["5 points more invalid JSON"]["taken_back"]
     enough = next((size for size in SIZES if planted[size] >= 0.95), None)
     print(
         json.dumps(
@@ -95,7 +95,7 @@ def main() -> None:
                 "share": options.share,
                 "alpha": ALPHA,
                 "enough_for_95_percent": enough,
-                "cases": found,
+                "cases": cases,
                 "seconds": round(time.monotonic() - started, 1),
             }
         )

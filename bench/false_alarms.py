@@ -66,7 +66,7 @@ def simulate(streams: int, hours: int) -> dict[str, np.ndarray]:
     spread = np.broadcast_to(martingale.prior(SIDES)[:, None], (features, streams, martingale.BETS))
     cuts = np.broadcast_to(CUTS[:, None], spread.shape[:2])
     wealth = {name: np.zeros(spread.shape) for name in pools}
-    found = {name: np.zeros(streams) for name in (*pools, "smallest")} | {"smallest": np.ones(streams)}
+    extremes = {name: np.zeros(streams) for name in (*pools, "smallest")} | {"smallest": np.ones(streams)}
     for hour in range(1, hours + 1):
         wealth = {name: martingale.begin(rich, spread, hour, hours) for name, rich in wealth.items()}
         arrivals, window = chance.poisson(AN_HOUR, streams), np.zeros((streams, martingale.BINS), int)
@@ -81,23 +81,23 @@ def simulate(streams: int, hours: int) -> dict[str, np.ndarray]:
             pools["growing"][np.arange(features)[:, None], there, bins] += 1
             window[there, bins[0]] += 1
         for name, rich in wealth.items():
-            found[name] = np.maximum(found[name], (rich.sum(axis=2) + martingale.cash(hour, hours)).mean(axis=0))
-        found["smallest"] = np.minimum(found["smallest"], ranks(reference[0], window))
-    return found
+            extremes[name] = np.maximum(extremes[name], (rich.sum(axis=2) + martingale.cash(hour, hours)).mean(axis=0))
+        extremes["smallest"] = np.minimum(extremes["smallest"], ranks(reference[0], window))
+    return extremes
 
 
 def main() -> None:
     """Run, print a table, end with JSON."""
     streams, hours = (int(word) for word in (sys.argv[1:] + ["1000", "8760"][len(sys.argv) - 1 :]))
     started = time.monotonic()
-    found = simulate(streams, hours)
+    extremes = simulate(streams, hours)
     chance = Monitor().false_alarms_per_year
     mark = 1 / chance
     names = {
-        "martingales": found["growing"] >= mark,
-        "martingales_fixed_pool": found["fixed"][:BESIDE] >= mark,
-        "hourly_p_below_0.05": found["smallest"] < 0.05,
-        "hourly_bonferroni": found["smallest"] < chance / hours,
+        "martingales": extremes["growing"] >= mark,
+        "martingales_fixed_pool": extremes["fixed"][:BESIDE] >= mark,
+        "hourly_p_below_0.05": extremes["smallest"] < 0.05,
+        "hourly_bonferroni": extremes["smallest"] < chance / hours,
     }
     print(
         f"{streams} streams × {hours} hourly checks, about {AN_HOUR} requests each, own references of {REFERENCE} "

@@ -48,12 +48,12 @@ class Client(threading.Thread):
         """Ask until `over`."""
         with httpx.Client(base_url=self.door, headers={"Authorization": f"Bearer {self.key}"}, timeout=150) as client:
             while not self.over:
-                how = self._one(client)
+                how = self._ask(client)
                 self.ended[how] += 1
                 if how != "whole":
                     time.sleep(0.2)
 
-    def _one(self, client: httpx.Client) -> str:
+    def _ask(self, client: httpx.Client) -> str:
         try:
             answer = client.post("/v1/chat/completions", json={"model": self.task, **BODY})
         except httpx.TimeoutException:
@@ -75,18 +75,18 @@ def victims() -> dict[str, tuple[str, Callable[[], int]]]:
     """Name: (program, how to find the process) for every process that the supervisor looks after, vLLM's own
     children included.
     """
-    found = {}
+    programs = {}
     for program in ("prefect", "mlflow", "schedules", "reconciler", "gateway"):
-        found[program] = (program, lambda program=program: supervisor.pid(program))
+        programs[program] = (program, lambda program=program: supervisor.pid(program))
     for slot in state.read_all():
         program = state.program(slot)
-        found[program] = (program, lambda program=program: supervisor.pid(program))
+        programs[program] = (program, lambda program=program: supervisor.pid(program))
         for name in ("api_server", "EngineCore", "Worker"):
-            found[f"{program}: {name}"] = (
+            programs[f"{program}: {name}"] = (
                 program,
                 lambda program=program, name=name: _child(supervisor.pid(program), name),
             )
-    return found
+    return programs
 
 
 def _child(parent: int, name: str) -> int:
@@ -126,14 +126,14 @@ def is_well(params: settings.Params, program: str, task: str, key: str) -> bool:
 
 def torn() -> list[str]:
     """What of the state on disk cannot be read whole."""
-    found = []
+    damaged = []
     for file in [routes.TABLE, keys.STORE, *map(state.path, state.read_all())]:
         read_json(file)
     for file in (Path(".anneal/records.db"), Path(".anneal/mlflow.db")):
         with sqlite3.connect(file) as database:
-            said = database.execute("PRAGMA integrity_check").fetchone()[0]
-        found += [] if said == "ok" else [f"{file}: {said}"]
-    return found
+            integrity = database.execute("PRAGMA integrity_check").fetchone()[0]
+        damaged += [] if integrity == "ok" else [f"{file}: {integrity}"]
+    return damaged
 
 
 def main() -> None:
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     options = parser.parse_args()
     params = settings.load()
-    task = next(name for name, one in routes.read().tasks.items() if "champion" in one.targets)
+    task = next(name for name, task in routes.read().tasks.items() if "champion" in task.targets)
     key, ended, rows = keys.create("kill_each"), Counter(), []
     clients = [Client(gateway.address(params.gateway), key, task, ended) for _ in range(options.clients)]
     for client in clients:

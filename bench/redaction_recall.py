@@ -89,16 +89,16 @@ def main() -> None:
     """Measure, print the table, end with JSON."""
     words = [word for word in sys.argv[1:] if word != "-v"]
     times, revision = (words + ["1", ""][len(words) :])[:2]
-    started, found = time.monotonic(), {}
+    started, measured = time.monotonic(), {}
     for name, code in {revision: before(revision) if revision else None, "now": redact}.items():
         if code:
-            found[name] = measure(code, int(times))
-            for kind, row in found[name].items():
+            measured[name] = measure(code, int(times))
+            for kind, row in measured[name].items():
                 print(
                     f"{name:<10} {kind:<10} {row['lines']:>6} lines   "
                     + "   ".join(f"{what} {share:.1%}" for what, share in row.items() if what != "lines")
                 )
-    print(json.dumps({"times": int(times), "seconds": round(time.monotonic() - started, 1), "measured": found}))
+    print(json.dumps({"times": int(times), "seconds": round(time.monotonic() - started, 1), "measured": measured}))
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def stages(target: str) -> list[str]:
 def is_up_to_date(stage: str) -> bool:
     """True when DVC would not run `stage`: its command, params, code, inputs and outputs are those of dvc.lock."""
     with _repo() as repo, repo.lock:
-        (found,) = repo.stage.collect(stage)
-        return not found.changed()
+        (node,) = repo.stage.collect(stage)
+        return not node.changed()
 
 
 def run(stage: str, say: Callable[[str], None]) -> bool:
@@ -157,8 +157,8 @@ def _verify_cache(stage: str) -> None:
     unread.
     """
     with _repo() as repo, repo.lock:
-        (found,) = repo.stage.collect(stage)
-        for out in found.outs:
+        (node,) = repo.stage.collect(stage)
+        for out in node.outs:
             if out.hash_info and not out.exists:
                 for name, hash_info, path in _cached_files(out):
                     if path.exists() and hash_info != _md5(path):

@@ -20,23 +20,23 @@ def monitor_flow() -> Any:
     from prefect.cache_policies import NO_CACHE
 
     @task(name="check", task_run_name="check {name}", cache_policy=NO_CACHE, persist_result=False)
-    def one(name: str, target: routes.Target, params: settings.Params) -> Check:
+    def check_version(name: str, target: routes.Target, params: settings.Params) -> Check:
         from tasks.monitor.tracked import log
 
         engine = database.connect()
         try:
-            found = check(engine, name, target, params.monitor, time.time())
+            outcome = check(engine, name, target, params.monitor, time.time())
         finally:
             engine.dispose()
-        log(found)
-        publish(found)
-        return found
+        log(outcome)
+        publish(outcome)
+        return outcome
 
     @flow(name="monitor", flow_run_name="monitor {task}", validate_parameters=False, persist_result=False)
     def monitor(task: str | None = None) -> None:
         params = settings.load()
         for name, target in champions(routes.read(), task).items():
-            show(one(name, target, params))
+            show(check_version(name, target, params))
 
     return monitor
 
@@ -54,43 +54,43 @@ def champions(table: routes.Table, task: str | None) -> dict[str, routes.Target]
     return {task: served[task]}
 
 
-def publish(found: Check) -> None:
+def publish(outcome: Check) -> None:
     """The artifact `monitor-<task>`: verdict, reasons, figures and the report's path."""
     from prefect.artifacts import create_markdown_artifact
 
     create_markdown_artifact(
-        markdown(found),
-        key=f"monitor-{found.task}".replace("_", "-").lower(),
-        description=f"monitor of {found.task}, version {found.version}",
+        markdown(outcome),
+        key=f"monitor-{outcome.task}".replace("_", "-").lower(),
+        description=f"monitor of {outcome.task}, version {outcome.version}",
     )
 
 
-def markdown(found: Check) -> str:
+def markdown(outcome: Check) -> str:
     """A check as a person reads it in the UI."""
-    reasons = "\n".join(f"- {reason}" for reason in found.reasons) or "- nothing has changed"
+    reasons = "\n".join(f"- {reason}" for reason in outcome.reasons) or "- nothing has changed"
     evidence = "\n".join(
-        f"| {what} | 10^{value:.1f} |" for what, value in sorted(found.evidence.items(), key=lambda item: -item[1])
+        f"| {what} | 10^{value:.1f} |" for what, value in sorted(outcome.evidence.items(), key=lambda item: -item[1])
     )
-    numbers = "\n".join(f"| {name} | {value:.4g} |" for name, value in found.figures.items())
-    report = f"Report: `{found.report}`" if found.report else "No report."
+    numbers = "\n".join(f"| {name} | {value:.4g} |" for name, value in outcome.figures.items())
+    report = f"Report: `{outcome.report}`" if outcome.report else "No report."
     return (
-        f"## {found.task}, version {found.version}: {'alarm' if found.alarm else 'no alarm'}\n\n{reasons}\n\n"
-        f"{found.requests} requests looked at for the first time. {report}\n\n| what | evidence |\n|---|---|\n"
+        f"## {outcome.task}, version {outcome.version}: {'alarm' if outcome.alarm else 'no alarm'}\n\n{reasons}\n\n"
+        f"{outcome.requests} requests looked at for the first time. {report}\n\n| what | evidence |\n|---|---|\n"
         f"{evidence}\n\n| figure | value |\n|---|---|\n{numbers}\n"
     )
 
 
-def show(found: Check) -> None:
+def show(outcome: Check) -> None:
     """Print what was found in a few lines."""
     print(
-        f"{found.task}, version {found.version}: {'ALARM' if found.alarm else 'no alarm'} ({found.requests} new "
-        "requests)",
+        f"{outcome.task}, version {outcome.version}: {'ALARM' if outcome.alarm else 'no alarm'} "
+        f"({outcome.requests} new requests)",
         flush=True,
     )
-    for reason in found.reasons:
+    for reason in outcome.reasons:
         print(f"  {reason}", flush=True)
-    if found.report:
-        print(f"  report: {found.report}", flush=True)
+    if outcome.report:
+        print(f"  report: {outcome.report}", flush=True)
 
 
 def run(task: str | None) -> None:

@@ -44,15 +44,15 @@ def _ask(url: str) -> None:
     try:
         answer = httpx.get(f"{url.rstrip('/')}/admin/version", timeout=10)
         answer.raise_for_status()
-        found = answer.json()
+        served = answer.json()
     except (httpx.HTTPError, ValueError) as error:
         raise TransientError(
             f"the Prefect server at {url} does not answer ({type(error).__name__}): start it (`make up`), or unset "
             "PREFECT_API_URL."
         ) from None
-    if str(found).split(".")[:2] != version("prefect").split(".")[:2]:
+    if str(served).split(".")[:2] != version("prefect").split(".")[:2]:
         raise AnnealError(
-            f"the Prefect server at {url} is version {found}, this client is {version('prefect')}: use a server of "
+            f"the Prefect server at {url} is version {served}, this client is {version('prefect')}: use a server of "
             "the same minor version."
         )
 
@@ -72,9 +72,9 @@ def bury_killed_runs() -> int:
     from prefect.states import Crashed
 
     with get_client(sync_client=True) as client:
-        wanted = FlowRunFilter(tags={"all_": [checkout_tag()]}, state={"type": {"any_": ["RUNNING", "PENDING"]}})
-        found = client.read_flow_runs(flow_run_filter=wanted, flow_filter=FlowFilter(name={"any_": ["pipeline"]}))
-        dead = [run for run in found if str(run.id) != flow_run.id]  # it is asked from within one
+        unfinished = FlowRunFilter(tags={"all_": [checkout_tag()]}, state={"type": {"any_": ["RUNNING", "PENDING"]}})
+        runs = client.read_flow_runs(flow_run_filter=unfinished, flow_filter=FlowFilter(name={"any_": ["pipeline"]}))
+        dead = [run for run in runs if str(run.id) != flow_run.id]  # it is asked from within one
         for run in dead:
             client.set_flow_run_state(
                 run.id,

@@ -146,7 +146,7 @@ def _judged(subject: Subject, scores: Scores, after: state.State, count: int, no
     reasons = [] if alarm is None else list(outcome.reasons or alarm["reasons"])
     if after.alarm:
         reasons.append(f"this alarm was raised on {moment(after.alarm['at'])} and stands until another version serves")
-    kept = {name: value for name, value in latest.figures.items() if not scores.is_one_of_many(name)}
+    kept = {name: value for name, value in latest.figures.items() if not scores.is_of_many_classes(name)}
     row = {
         "at": now,
         "task": task,

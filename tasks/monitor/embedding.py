@@ -38,10 +38,10 @@ def remembering(make: Embed, rows: list[dict], template: str, place: Path) -> Em
     reference = [question.text(row) for row in rows]
     known = dict(zip(reference, _kept(reference, make, place), strict=True))
 
-    def ask(wanted: list[str]) -> np.ndarray:
-        missing = [text for text in dict.fromkeys(wanted) if text not in known]
+    def ask(requested: list[str]) -> np.ndarray:
+        missing = [text for text in dict.fromkeys(requested) if text not in known]
         known.update(zip(missing, make(missing), strict=True) if missing else ())
-        return np.array([known[text] for text in wanted], np.float32) if wanted else make([])
+        return np.array([known[text] for text in requested], np.float32) if requested else make([])
 
     return ask
 

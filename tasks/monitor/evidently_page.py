@@ -49,13 +49,13 @@ def write(scores: Scores, inputs: list[dict], answers: list[str], out: Path) -> 
 def _inputs(scores: Scores, inputs: list[dict]) -> object:
     import pandas as pd
 
-    said = scores.asked(inputs)
+    asked = scores.asked(inputs)
     return pd.DataFrame(
         {
-            "characters": [float(len(text)) for text in said],
-            "share of new words": [float(texts.new_words(text, scores.vocabulary) or 0) for text in said],
-            "letter surprise (bits)": [float(scores.spelling.surprise(text) or 0) for text in said],
-            "language": [texts.language(text) for text in said],
+            "characters": [float(len(text)) for text in asked],
+            "share of new words": [float(texts.new_words(text, scores.vocabulary) or 0) for text in asked],
+            "letter surprise (bits)": [float(scores.spelling.surprise(text) or 0) for text in asked],
+            "language": [texts.language(text) for text in asked],
         }
     )
 
@@ -63,8 +63,8 @@ def _inputs(scores: Scores, inputs: list[dict]) -> object:
 def _answers(scores: Scores, answers: list[str]) -> object:
     import pandas as pd
 
-    found = [scores.form.read(text) for text in answers]
-    labels = {label: [scores.class_of(answer, label) for answer in found] for label in scores.labels}
+    answered = [scores.form.read(text) for text in answers]
+    labels = {label: [scores.class_of(answer, label) for answer in answered] for label in scores.labels}
     return pd.DataFrame(
         {
             "characters of the answer": [float(len(text)) for text in answers],

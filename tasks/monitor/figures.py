@@ -23,7 +23,7 @@ def of_inputs(scores: Scores, inputs: list[dict], vectors: np.ndarray) -> dict[s
     asked = scores.asked(inputs)
     new = [share for text in asked if (share := texts.new_words(text, scores.vocabulary)) is not None]
     surprise = [bits for text in asked if (bits := scores.spelling.surprise(text)) is not None]
-    incomplete = [mark for given in inputs if (mark := texts.is_incomplete(given, scores.columns)) is not None]
+    incomplete = [mark for request in inputs if (mark := texts.is_incomplete(request, scores.columns)) is not None]
     figures = {
         "length_median": float(np.median([len(text) for text in asked])),
         "new_words": _mean(new),

@@ -18,6 +18,6 @@ def mmd(x: np.ndarray, y: np.ndarray, permutations: int, seed: int = 0) -> tuple
     weights = np.concatenate([np.full(len(x), 1 / len(x)), np.full(len(y), -1 / len(y))])
     chance = np.random.default_rng(seed)
     shuffled = chance.permuted(np.tile(weights, (permutations, 1)), axis=1)  # (permutations, n + m)
-    found = np.einsum("pi,pi->p", shuffled @ kernel, shuffled)
+    shuffles = np.einsum("pi,pi->p", shuffled @ kernel, shuffled)
     value = float(weights @ kernel @ weights)
-    return value, float((1 + (found >= value - 1e-12).sum()) / (1 + permutations))
+    return value, float((1 + (shuffles >= value - 1e-12).sum()) / (1 + permutations))

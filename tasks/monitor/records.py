@@ -89,13 +89,13 @@ def _read(connection: Any, ids: list[str]) -> list[dict]:
 
 def _plain(row: Any) -> dict:
     """A row whose input is a mapping, whatever was logged."""
-    given = row["input"]
-    if isinstance(given, str):
+    logged = row["input"]
+    if isinstance(logged, str):
         try:
-            given = json.loads(given)
+            logged = json.loads(logged)
         except ValueError:
-            given = None
-    return {**row, "input": given if isinstance(given, dict) else None}
+            logged = None
+    return {**row, "input": logged if isinstance(logged, dict) else None}
 
 
 def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> News:

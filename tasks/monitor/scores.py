@@ -100,7 +100,7 @@ class Scores:
 
     def asked(self, inputs: list[dict]) -> list[str]:
         """The text of each request."""
-        return [self.question.text(given) for given in inputs]
+        return [self.question.text(request) for request in inputs]
 
     def of_inputs(self, inputs: list[dict], vectors: np.ndarray) -> np.ndarray:
         """(requests, streams) bins of what was asked, -1 in the other streams."""
@@ -113,7 +113,7 @@ class Scores:
         for name in set(self.subjects.tolist()):
             self._mark(bins, f"near {name}", (about == name).tolist())
         self._mark(bins, "language", [texts.language(text) != self.language for text in asked])
-        self._mark(bins, "missing", [texts.is_incomplete(given, self.columns) for given in inputs])
+        self._mark(bins, "missing", [texts.is_incomplete(request, self.columns) for request in inputs])
         return bins
 
     def of_answers(self, answers: list[str]) -> np.ndarray:
@@ -162,7 +162,7 @@ class Scores:
         value = clean((answer or {}).get(label, ""))
         return value if value in self.labels[label] else OTHER
 
-    def is_one_of_many(self, name: str) -> bool:
+    def is_of_many_classes(self, name: str) -> bool:
         """True for the figure of one class (`intent=login_problem`) of a label that has too many to list."""
         return len(self.labels.get(name.partition("=")[0], ())) > FEW and "=" in name
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def _of_label(label: str, classes: list[str], common: Counter[str]) -> list[Stre
     ]
 
 
-def fit_rows(rows: list[dict]) -> list[dict]:
+def fit_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Half of the training rows by the hash of their ids; of all rows where no split is known."""
     trained = [row for row in rows if row["split"] == "train"] or rows
     return [row for row in trained if digest(f"fit {row['id']}") % 2] or trained[:1]

@@ -1,5 +1,7 @@
 """The table of checks: earlier ones are read from it, and each is written to it once."""
 
+from typing import Any
+
 from sqlalchemy import Engine, insert, select
 
 from tasks.database import checks
@@ -8,7 +10,7 @@ from tasks.database import checks
 FRESH = "normal_is_traffic"
 
 
-def history(engine: Engine, task: str, artifact: str) -> list[dict]:
+def history(engine: Engine, task: str, artifact: str) -> list[dict[str, Any]]:
     """{at, evidence, alarm, requests} of the earlier checks of a version, oldest first."""
     query = (
         select(checks.c.at, checks.c.evidence, checks.c.alarm, checks.c.requests)
@@ -32,7 +34,7 @@ def answers_an_alarm(engine: Engine, task: str, artifact: str) -> bool:
     return before is not None and (before.alarm or before.figures.get(FRESH) == 1)
 
 
-def write(engine: Engine, row: dict | None) -> None:
+def write(engine: Engine, row: dict[str, Any] | None) -> None:
     """Put `row` into the records unless it is there."""
     if row is None:
         return

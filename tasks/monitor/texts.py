@@ -38,18 +38,18 @@ class Question:
         """
         self.template, self.columns = logged_template(template), columns(template)
 
-    def text(self, given: dict) -> str:
+    def text(self, request: dict) -> str:
         """What was asked."""
-        if isinstance(given.get("messages"), list):
-            return clean(last_text(given["messages"]))
-        return clean(render(self.template, {column: _plain(given.get(column)) for column in self.columns}))
+        if isinstance(request.get("messages"), list):
+            return clean(last_text(request["messages"]))
+        return clean(render(self.template, {column: _plain(request.get(column)) for column in self.columns}))
 
 
-def is_incomplete(given: dict, columns: Sequence[str]) -> bool | None:
+def is_incomplete(request: dict, columns: Sequence[str]) -> bool | None:
     """True when a column of the template is missing or blank; None for a chat, which has no columns."""
-    if isinstance(given.get("messages"), list):
+    if isinstance(request.get("messages"), list):
         return None
-    return any(not _plain(given.get(column)).strip() for column in columns)
+    return any(not _plain(request.get(column)).strip() for column in columns)
 
 
 def _plain(value: object) -> str:
@@ -65,8 +65,8 @@ def language(text: str) -> str:
 
 def new_words(text: str, vocabulary: frozenset[str]) -> float | None:
     """The share of the words that are not in `vocabulary`; None for a text without words."""
-    found = words(text)
-    return sum(word not in vocabulary for word in found) / len(found) if found else None
+    tokens = words(text)
+    return sum(word not in vocabulary for word in tokens) / len(tokens) if tokens else None
 
 
 class Spelling:

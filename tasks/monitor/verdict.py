@@ -64,13 +64,13 @@ def is_drifted(
     return Verdict(True, tuple(_sentence(group, evidence[group], threshold, now, reference) for group in over))
 
 
-def _sentence(group: str, found: float, threshold: float, now: dict[str, float], reference: dict[str, float]) -> str:
+def _sentence(group: str, evidence: float, threshold: float, now: dict[str, float], reference: dict[str, float]) -> str:
     plural = group in ("missing fields", "refusals", "topics of requests", "subjects of requests")
     words = (
-        f"the {group} {'have' if plural else 'has'} changed: evidence 10^{found:.1f}, the line is 10^{threshold:.1f}"
+        f"the {group} {'have' if plural else 'has'} changed: evidence 10^{evidence:.1f}, the line is 10^{threshold:.1f}"
     )
-    said = _quote(group, now, reference)
-    return f"{words}; {said}" if said else words
+    quote = _quote(group, now, reference)
+    return f"{words}; {quote}" if quote else words
 
 
 def _quote(group: str, now: dict[str, float], reference: dict[str, float]) -> str:

@@ -12,8 +12,8 @@ def ready(model: str, say: Callable[[str], None]) -> Params:
     """What comes before any work of `make pipeline`: params.yaml, completed and checked for a run of `model`, and
     suites for its data.
 
-    `say` gets a line for each thing that was written; nothing is before all has been checked. Raises ParamsError for
-    the first thing that would stop the run.
+    `say` gets a line for each entry or file that was written; nothing is written before all has been checked. Raises
+    ParamsError for the first problem that would stop the run.
     """
     completion = sections.complete()
     params = load(text=completion.text)
@@ -29,7 +29,7 @@ def ready(model: str, say: Callable[[str], None]) -> Params:
 
 
 def check(params: Params, models: Iterable[str]) -> None:
-    """Raise ParamsError for the first thing that would stop a run of one of `models`, of what they build on, or of
+    """Raise ParamsError for the first problem that would stop a run of one of `models`, of what they build on, or of
     their data.
     """
     for problem in problems(params, list(models)):
@@ -37,7 +37,7 @@ def check(params: Params, models: Iterable[str]) -> None:
 
 
 def check_file() -> None:
-    """Raise ParamsError for the first thing in params.yaml that would stop any run; nothing is written, and what
+    """Raise ParamsError for the first problem in params.yaml that would stop any run; nothing is written, and what
     must be there is named.
     """
     completion = sections.complete()
@@ -59,7 +59,7 @@ def check_everything(params: Params, more: Iterable[str] = ()) -> None:
 
 
 def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) -> Iterator[str]:
-    """One sentence for each thing that would stop a run; what costs most to find out comes last."""
+    """One sentence for each problem that would stop a run; what costs most to find out comes last."""
     rows = _with_ancestors(params, models)
     data = dict.fromkeys([*(params.models[name].dataset for name in rows), *datasets])
     for name in models:  # an ancestor is merged, not served

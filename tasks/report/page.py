@@ -74,10 +74,10 @@ def duration(seconds: float | None) -> str:
 def day(moment: str) -> str:
     """An ISO 8601 `moment` as `24 November 2026, 07:00 UTC`; the text itself when it is none."""
     try:
-        found = datetime.fromisoformat(moment)
+        when = datetime.fromisoformat(moment)
     except ValueError:
         return moment
-    return f"{found.day} {found:%B %Y, %H:%M} {found.tzname() or ''}".strip()
+    return f"{when.day} {when:%B %Y, %H:%M} {when.tzname() or ''}".strip()
 
 
 def _answers(reports: Path, form: AnswerFormat) -> dict:

@@ -62,8 +62,8 @@ def tally(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Seq
 
 def system_prompt(rows: list[dict]) -> str | None:
     """The system prompt that all rows share, if they do."""
-    found = {message["content"] for row in rows for message in row["messages"] if message["role"] == "system"}
-    return found.pop() if len(found) == 1 else None
+    prompts = {message["content"] for row in rows for message in row["messages"] if message["role"] == "system"}
+    return prompts.pop() if len(prompts) == 1 else None
 
 
 def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:

@@ -45,7 +45,7 @@ class Reader:
         """All that the page shows for `window`; with the sentence under `problem` when the records do not answer."""
         now = time.time()
         start = now - window.length
-        found = {
+        overview = {
             "at": now,
             "window": window.name,
             "since": start,
@@ -56,7 +56,7 @@ class Reader:
         }
         if engine is None:
             return {
-                **found,
+                **overview,
                 "problem": WITHOUT_RECORDS.format("not connected"),
                 "tasks": {name: _routing(table, name) for name in table.tasks},
             }
@@ -67,7 +67,7 @@ class Reader:
                 tasks = {name: _task(connection, table, settings, name, window, start) for name in names}
         except SQLAlchemyError as error:
             return {
-                **found,
+                **overview,
                 "problem": WITHOUT_RECORDS.format(type(error).__name__),
                 "tasks": {name: _routing(table, name) for name in table.tasks},
             }
@@ -79,7 +79,7 @@ class Reader:
             task["totals"] = _shown(
                 curves.totals(point for points in traffic.get(name, {}).values() for point in points)
             )
-        return {**found, "tasks": tasks}
+        return {**overview, "tasks": tasks}
 
     def _curves(self, connection: Connection, table: routes.Table, window: curves.Window, now: float) -> tuple:
         """Traffic and agreement of all tasks. Traffic that is over is not counted again: of thirty days only the
@@ -205,18 +205,18 @@ def _decisions(connection: Connection, name: str) -> list[dict]:
         .order_by(decisions.c.at.desc(), decisions.c.id.desc())
         .limit(20 * MOST_DECISIONS)
     )
-    found: list[dict] = []
+    decided: list[dict] = []
     for row in connection.execute(query):
-        if found and (row.kind, row.verdict, row.reasons) == (
-            found[-1]["kind"],
-            found[-1]["verdict"],
-            found[-1]["reasons"],
+        if decided and (row.kind, row.verdict, row.reasons) == (
+            decided[-1]["kind"],
+            decided[-1]["verdict"],
+            decided[-1]["reasons"],
         ):
-            found[-1] |= {"times": found[-1]["times"] + 1, "first": row.at}
-        elif len(found) == MOST_DECISIONS:
+            decided[-1] |= {"times": decided[-1]["times"] + 1, "first": row.at}
+        elif len(decided) == MOST_DECISIONS:
             break
         else:
-            found.append(
+            decided.append(
                 {
                     "id": row.id,
                     "at": row.at,
@@ -227,7 +227,7 @@ def _decisions(connection: Connection, name: str) -> list[dict]:
                     "first": row.at,
                 }
             )
-    return found
+    return decided
 
 
 def _newest(connection: Connection, table: Any, name: str, most: int, *columns: str) -> list[dict]:

@@ -70,14 +70,14 @@ def report(path: str) -> FileResponse:
     root = data.REPORTS.resolve()
     try:
         # `resolve` follows links too: one that leads out of the folder is outside.
-        found = (root / path).resolve()
-        is_report = found.is_relative_to(root) and found.suffix in REPORT_TYPES and found.is_file()
+        file = (root / path).resolve()
+        is_report = file.is_relative_to(root) and file.suffix in REPORT_TYPES and file.is_file()
     except (OSError, ValueError):  # a name too long, or with a null byte in it
         is_report = False
     if not is_report:
         raise HTTPException(404, "there is no such report")
     return FileResponse(
-        found, media_type=REPORT_TYPES[found.suffix], headers={**SAFE, "Content-Security-Policy": REPORT_POLICY}
+        file, media_type=REPORT_TYPES[file.suffix], headers={**SAFE, "Content-Security-Policy": REPORT_POLICY}
     )
 
 

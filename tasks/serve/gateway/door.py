@@ -86,18 +86,18 @@ class Door:
         is needed, 429.
         """
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        found = self.ring.find(key.strip()) if scheme.lower() == "bearer" else None
-        if found is None:
+        holder = self.ring.find(key.strip()) if scheme.lower() == "bearer" else None
+        if holder is None:
             raise Refusal(
                 401,
                 "invalid_api_key",
                 "A key is needed, as `Authorization: Bearer anneal-…`; `make key NAME=…` makes one.",
             )
-        request.state.key_id = found.id  # for the line of a refusal
-        if admin and not found.admin:
+        request.state.key_id = holder.id  # for the line of a refusal
+        if admin and not holder.admin:
             raise Refusal(403, "no_admin", "This needs an admin's key; `make key NAME=… ADMIN=1` makes one.")
-        self.rate.check(found.id)
-        return found
+        self.rate.check(holder.id)
+        return holder
 
     def note(self, request: Request, refusal: Refusal, request_id: str) -> None:
         """A line in the log for a request that was refused before anybody was chosen to answer it."""

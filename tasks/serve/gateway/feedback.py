@@ -45,10 +45,10 @@ async def give(request: Request) -> dict:
     """
     door = door_of(request)
     caller = door.caller(request)
-    said = await _body(request, door, Opinion)
-    if said.thumb is None and said.correction is None:
+    opinion = await _body(request, door, Opinion)
+    if opinion.thumb is None and opinion.correction is None:
         raise Refusal(422, "invalid_value", "Give a thumb, a correction, or both.")
-    return {"id": await _stored(_keep, door, caller, said)}
+    return {"id": await _stored(_keep, door, caller, opinion)}
 
 
 @router.post("/admin/commands", status_code=202)
@@ -58,11 +58,11 @@ async def command(request: Request) -> dict:
     """
     door = door_of(request)
     caller = door.caller(request, admin=True)
-    wanted = await _body(request, door, Command)
-    if wanted.task not in door.follower.table.tasks:
+    asked = await _body(request, door, Command)
+    if asked.task not in door.follower.table.tasks:
         raise Refusal(404, "task_not_found", "There is no such task here.", "task")
-    row = {"at": time.time(), "task": wanted.task, "action": wanted.action, "key_id": caller.id}
-    return {"id": await _stored(_insert, door, commands, row), "task": wanted.task, "action": wanted.action}
+    row = {"at": time.time(), "task": asked.task, "action": asked.action, "key_id": caller.id}
+    return {"id": await _stored(_insert, door, commands, row), "task": asked.task, "action": asked.action}
 
 
 @router.get("/admin/commands/{number}")
@@ -81,9 +81,9 @@ async def _body(request: Request, door: Door, shape: type[BaseModel]) -> Any:
     try:
         return shape.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, found["loc"]))[:80]
-        raise Refusal(422, "invalid_value", f"`{where}`: {found['msg'].lower()}.", where) from None
+        mistake = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, mistake["loc"]))[:80]
+        raise Refusal(422, "invalid_value", f"`{where}`: {mistake['msg'].lower()}.", where) from None
 
 
 async def _stored(work: Any, *arguments: Any) -> Any:
@@ -98,26 +98,28 @@ async def _stored(work: Any, *arguments: Any) -> Any:
         ) from None
 
 
-def _keep(door: Door, caller: Caller, said: Opinion) -> int:
-    found = door.writer.find(said.request_id)
+def _keep(door: Door, caller: Caller, opinion: Opinion) -> int:
+    logged = door.writer.find(opinion.request_id)
     # Somebody else's request is as unknown as one that never was: ids are not to be tried out.
-    if found is None or (found[1] != caller.id and not caller.admin):
+    if logged is None or (logged[1] != caller.id and not caller.admin):
         raise Refusal(
             404,
             "request_not_found",
             "No request of this key has this id, or it was not kept (records.sample, records.retention_days).",
             "request_id",
         )
-    if said.correction is not None:
-        _check(door, found[0], said.correction)
-    correction = said.correction and {column: storable(redact(clean(text))) for column, text in said.correction.items()}
-    thumb = {"up": 1, "down": -1, None: None}[said.thumb]
+    if opinion.correction is not None:
+        _check(door, logged[0], opinion.correction)
+    correction = opinion.correction and {
+        column: storable(redact(clean(text))) for column, text in opinion.correction.items()
+    }
+    thumb = {"up": 1, "down": -1, None: None}[opinion.thumb]
     return _insert(
         door,
         feedback,
         {
             "at": time.time(),
-            "request_id": said.request_id,
+            "request_id": opinion.request_id,
             "key_id": caller.id,
             "thumb": thumb,
             "correction": correction,

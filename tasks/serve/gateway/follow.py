@@ -34,10 +34,10 @@ class Follower:
     def look(self) -> None:
         """Read the table again when its file has changed; a table that can't be read leaves the old one in force."""
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except OSError:  # not written yet, or its disk is away: the last table stays
             return
-        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
         if stamp == self.stamp:
             return
         self.stamp = stamp
@@ -62,8 +62,8 @@ class Follower:
         """Ask the backends how they are, for ever."""
         while True:
             urls = list(self.up)
-            found = await asyncio.gather(*(_is_up(client, url) for url in urls))
-            self.up = {url: dict(zip(urls, found, strict=True)).get(url, False) for url in self.up}
+            answers = await asyncio.gather(*(_is_up(client, url) for url in urls))
+            self.up = {url: dict(zip(urls, answers, strict=True)).get(url, False) for url in self.up}
             self.metrics.backend_up.set(bool(self.up) and all(self.up.values()))
             await asyncio.sleep(PROBE_EVERY)
 

@@ -50,8 +50,8 @@ class Ring:
 
     def _follow(self) -> None:
         try:
-            found = self.path.stat()
-            stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+            status = self.path.stat()
+            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
         except OSError:  # no file, no keys
             self.stamp, self.entries = (0, 0, 0), {}
             return

@@ -85,8 +85,8 @@ class Writer:
 
     def find(self, request_id: str) -> tuple[str, str] | None:
         """(task, key) of a request that was kept; raises one of TROUBLE when the database is away."""
-        if found := self.recent.get(request_id):
-            return found
+        if known := self.recent.get(request_id):
+            return known
         with self.engine().connect() as connection:
             row = connection.execute(
                 select(requests.c.task, requests.c.key_id).where(

@@ -95,11 +95,11 @@ def _shadow(door: Door, exchange: Exchange, choice: Choice, given: object) -> No
 
 def _result(exchange: Exchange) -> dict:
     valid = bool(exchange.valid)
-    found = {
+    result = {
         "task": exchange.task,
         "version": exchange.target.version,
         "request_id": exchange.id,
         "valid": valid,
         "result": exchange.result,
     }
-    return found if valid else {**found, "text": exchange.text}
+    return result if valid else {**result, "text": exchange.text}
