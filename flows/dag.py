@@ -89,7 +89,6 @@ NOISE = (
     "Use `dvc push`",
     "Updating lock file",
     "Generating lock file",
-    "Failed to load CPU gemm",
 )
 
 

@@ -11,12 +11,14 @@ from typing import Any
 from flows.monitor import monitor_flow
 from flows.retrain import retrain_flow
 from flows.server import silence_tracebacks
+from tasks import environment
 
 
 def end_with_parent(*_: Any) -> None:
     """Let a run end with the process that serves it, so that `make down` leaves nothing behind; what stays open is
     closed by the next one.
     """
+    environment.apply()
     silence_tracebacks()
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
 

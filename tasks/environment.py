@@ -2,6 +2,7 @@
 Prefect's files in the checkout.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def apply() -> None:
     """Set what the user has not set; called once at the edge of each program, never at import."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_of_use)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """False for the advice to install a kernel that a hub would have to be asked for; transformers imports
+    bitsandbytes whether anything is quantised or not.
+    """
+    return "Failed to load CPU gemm_4bit_forward" not in record.getMessage()
 
 
 def prefect_home() -> str:

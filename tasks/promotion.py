@@ -102,7 +102,7 @@ def promote_held(now: Held, version: Version, why: Why, force: bool = False) -> 
         return Done(version.version, f"version {version.version} is the champion", changed=bool(now.finished))
     moves.carry_out(now, planned)
     words = "; ".join(why.words)
-    log.warning("%s: version %s promoted: %s", version.name, version.version, words)
+    log.info("%s: version %s promoted: %s", version.name, version.version, words)
     return Done(version.version, words)
 
 
@@ -168,7 +168,7 @@ def roll_back(task: str, who: str, facts: Mapping[str, object] | None = None) ->
             return planned
         moves.carry_out(now, planned)
     words = "; ".join(planned.decision.reasons) if planned.decision else ""
-    log.warning("%s: %s", task, words)
+    log.info("%s: %s", task, words)
     return Done(planned.version, words)
 
 

@@ -81,5 +81,6 @@ def route(params: settings.Params, model: str) -> routes.Task:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    promotion.log.setLevel(logging.INFO)
     what, name, *rest = sys.argv[1:]
     sys.exit(guarded((lambda: promote(name, "force" in rest)) if what == "promote" else lambda: rollback(name)))

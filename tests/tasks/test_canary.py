@@ -1,5 +1,6 @@
 """A canary is taken back, promoted or called off by itself or by command, and the marks say why."""
 
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,6 +184,7 @@ def test_a_rollback_during_a_canary_ends_the_canary(world: World, reconciler: Re
 def test_without_registry_or_records_the_last_table_stays_and_it_is_said_once(
     world: World, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "anneal.reconcile")
     before = routes.read()
     with monkeypatch.context() as patch:
         patch.setenv("ANNEAL_DATABASE_URL", "postgresql://nobody:s3cret@127.0.0.1:9/none")

@@ -1,4 +1,4 @@
-"""Other libraries' progress bars do not stand in a log; Anneal's own lines do."""
+"""Other libraries' progress bars and advice do not stand in a log; their warnings and Anneal's own lines do."""
 
 import os
 import re
@@ -44,3 +44,17 @@ def test_no_bar_of_another_library_stands_in_the_log(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert not BAR.search(done.stdout + done.stderr), done.stderr
     assert "tiny: 2/2 answers" in done.stderr
+
+
+def test_a_kernel_that_nobody_asked_for_is_no_warning() -> None:
+    code = """
+import logging
+from tasks import environment
+environment.apply()
+import bitsandbytes
+log = logging.getLogger("bitsandbytes.backends.cpu.ops")
+log.warning("Failed to load CPU gemm_4bit_forward from kernels-community: %s.", "No module named 'kernels'")
+log.warning("another matter")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "another matter\n")

@@ -3,6 +3,7 @@ leaves to the next.
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_only_force_makes_a_refused_version_champion_and_the_decision_says_so(tw
 def test_force_is_not_recorded_where_it_was_not_needed(two: World) -> None:
     promotion.promote_challenger(TASK, "by hand", force=True)
     assert rows() == [("promote", "promoted", {"version": "2", "before": "1", "forced": False})]
+
+
+def test_a_promotion_and_a_rollback_are_told_and_are_no_warnings(two: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "anneal.reconcile")
+    promotion.promote_challenger(TASK, "by hand")
+    promotion.roll_back(TASK, "by hand")
+    assert [(record.levelname, record.message) for record in caplog.records if record.name == "anneal.reconcile"] == [
+        ("INFO", f"{TASK}: version 2 promoted: version 2 was promoted by hand"),
+        ("INFO", f"{TASK}: version 2 was rolled back to version 1 by hand"),
+    ]
 
 
 @pytest.mark.parametrize("gate", ["refused", "", None])

@@ -95,5 +95,5 @@ def close_canary(one: Wanted, verdict: Verdict) -> Outcome:
         tags |= {"canary_reasons": "; ".join(reasons), "canary": word}
         decision = Decision(one.task, "canary", word, reasons, facts)
         moves.carry_out(now, Move(one.task, one.version, (), tags, decision, now.model.aliases))
-    log.warning("%s: canary of version %s %s: %s", one.task, one.version, word, "; ".join(reasons))
+    log.info("%s: canary of version %s %s: %s", one.task, one.version, word, "; ".join(reasons))
     return Done(one.version, "; ".join(reasons))

@@ -133,25 +133,26 @@ class Reconciler:
                 )
         else:
             if self.said.pop(name, None):
-                log.warning("%s: in order again", name)
+                log.info("%s: in order again", name)
 
     def _say(self, outcome: step.Outcome) -> None:
         for words in outcome.did:
-            log.warning("%s", words)
+            log.info("%s", words)
         waiting = "; ".join(outcome.pending)
         if waiting != self.said.get("waiting", ""):
             self.said["waiting"] = waiting
             if waiting:
-                log.warning("%s", waiting)
+                log.info("%s", waiting)
 
 
 def run() -> None:
     """Reconcile until SIGTERM."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    log.setLevel(logging.INFO)  # of other libraries only what is wrong
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     reconciler = Reconciler()
-    log.warning("following the registry for %s", ", ".join(reconciler.params.models))
+    log.info("following the registry for %s", ", ".join(reconciler.params.models))
     while not stopped:
         started = time.monotonic()
         reconciler.turn()
