@@ -2,6 +2,7 @@
 hook.
 """
 
+import platform
 import sys
 from dataclasses import dataclass, field
 
@@ -29,9 +30,12 @@ class Watch:
 
 
 def install() -> Watch:
-    """A watch that Python tells of each event from now on."""
-    import urllib3.util.connection  # noqa: F401  # binds once, when it is imported, to see whether there is IPv6: no test's doing
+    """A watch that Python tells of each event from now on; what libraries do once a process, when they are imported, is
+    done before and is no test's doing.
+    """
+    import urllib3.util.connection  # noqa: F401  # binds, to see whether there is IPv6
 
+    platform.processor()  # starts uname, for MLflow
     watch = Watch()
     sys.addaudithook(watch)
     return watch

@@ -14,9 +14,10 @@ from sqlalchemy import Engine, select
 
 from tasks import database
 from tasks.files import read_json
-from tasks.monitor import evidently_page, state, table
+from tasks.monitor import evidently_page, report, state, table
 from tasks.monitor.check import Check, check
 from tasks.monitor.params import Monitor
+from tasks.monitor.report import plot
 from tasks.serve.routes import Target
 from tests.tasks.monitored import ARTIFACT, HOUR, START, ask, correct, ticket, vectors, version
 
@@ -25,8 +26,9 @@ PARAMS = Monitor(report_rows=60, permutations=99)
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """An empty database; Evidently stays out, its import takes seconds."""
+    """An empty database; Evidently and the plot, which take most of the time, stay out."""
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
+    monkeypatch.setattr(report, "plot", lambda *_: "")
     return database.connect(f"sqlite:///{tmp_path}/records.db")
 
 
@@ -67,7 +69,10 @@ def test_traffic_like_the_reference_raises_no_alarm(engine: Engine, look: Callab
     assert found.figures["kind_accuracy_n"] == 60 and found.figures["kind_accuracy"] > 0.8
 
 
-def test_new_words_raise_an_alarm_that_stands_and_says_why(engine: Engine, look: Callable[..., Check]) -> None:
+def test_new_words_raise_an_alarm_that_stands_and_says_why(
+    engine: Engine, look: Callable[..., Check], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "plot", plot)
     ask(engine, tickets(60, "before"), START, "a")
     assert not look(1).alarm
     ask(engine, tickets(60, "after", new=0.4), START + HOUR, "b")
@@ -76,7 +81,8 @@ def test_new_words_raise_an_alarm_that_stands_and_says_why(engine: Engine, look:
         reason.startswith("the vocabulary of requests has changed: evidence 10^") for reason in first.reasons
     )
     assert second.alarm and second.requests == 0 and "stands until another version serves" in second.reasons[-1]
-    assert Path(first.report).exists() and "Something has changed" in Path(first.report).read_text(encoding="utf-8")
+    page = Path(first.report).read_text(encoding="utf-8")
+    assert "Something has changed" in page and "<svg" in page
 
 
 @pytest.mark.parametrize(
