@@ -16,6 +16,7 @@ from tasks.decisions import Decision
 from tasks.errors import TransientError
 from tasks.serve.reconcile import records, step
 from tasks.serve.reconcile.loop import Reconciler
+from tests.examples import examples
 from tests.house.project import ROOT
 from tests.tasks.registry_double import NAME, Double, Fault, Killed
 
@@ -165,13 +166,7 @@ FAULTS = st.lists(st.sampled_from([*[Fault.NONE] * 6, *Fault]), max_size=14)
 LIVES = st.lists(st.tuples(FAULTS, st.none() | st.sampled_from(WRITES)), max_size=3)
 
 
-@settings(
-    max_examples=30,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["promote", "rollback"]), min_size=1, max_size=3), LIVES)
 def test_whatever_dies_or_stumbles_the_commands_come_to_what_they_come_to_without(
     place: Path, actions: list[str], lives: list[tuple[list[Fault], str | None]]

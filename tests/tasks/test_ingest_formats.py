@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import AnnealError, ParamsError
@@ -19,8 +19,8 @@ from tasks.ingest import Ingest, format_for_new_rows, peek
 from tasks.ingest.__main__ import ingest
 from tasks.ingest.readers import names, reader
 from tasks.section import parse
+from tests.examples import examples
 
-modest = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 ROWS = [{"id": "1", "subject": "a", "body": "b\nc"}, {"id": "2", "subject": "é", "body": '"'}]
 
@@ -180,7 +180,7 @@ def test_a_file_that_breaks_off_is_refused(tmp_path, name, share):
     assert words.startswith(f"{name}: not a whole ") or (words == f"{name} has no rows." and not share)
 
 
-@modest
+@examples(40)
 @given(rows=st.lists(st.tuples(texts, st.integers(), texts), min_size=1, max_size=5))
 def test_any_table_comes_back_the_same_from_parquet_and_arrow_as_from_json(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("any")

