@@ -1,5 +1,6 @@
 """Rules that rows keep today, as Great Expectations names them: the first suite of a data set, for a person to mend."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict
@@ -44,6 +45,24 @@ def raw_rules(rows: Sequence[Row], columns: Sequence[str], max_quarantined_share
                 broken |= breaks
                 rules.append(rule)
     return rules
+
+
+def spellings(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
+    """One sentence for each column of classes that writes some of them in two ways, as in `Billing` and `billing`."""
+    for column in columns:
+        texts = [cleaned for row in rows if isinstance(text := row.get(column), str) and (cleaned := clean(text))]
+        counts = Counter(texts) if _classes(texts) else Counter()
+        groups: dict[str, list[str]] = {}
+        for text, _ in counts.most_common():
+            groups.setdefault(unicodedata.normalize("NFKC", text).casefold(), []).append(text)
+        if twice := [group for group in groups.values() if len(group) > 1]:
+            rarer = sum(counts[text] for group in twice for text in group[1:])
+            first = ", ".join(f"{text} ({counts[text]:,})" for text in twice[0])
+            yield (
+                f"{rarer:,} of {len(texts):,} rows write their `{column}` otherwise than most, in letters of another "
+                f"case or form ({first}{', …' if len(twice) > 1 else ''}): each spelling stays a class of its own "
+                "until the source has one"
+            )
 
 
 def prepared_rules(prepare: Prepare) -> list[Rule]:

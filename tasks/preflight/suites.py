@@ -36,13 +36,14 @@ def write_missing(params: Params, datasets: Iterable[str]) -> list[str]:
         for suite in [suite for suite in STAGES if not _path(name, suite).is_file()]:
             path = _path(name, suite)
             try:
-                rules = _profiled(params.datasets[name], suite)
+                rules, remarks = _profiled(params.datasets[name], suite)
             except AnnealError as error:
                 raise ParamsError(f"params.yaml: datasets.{name}.ingest.source: {error}") from None
             write_text(path, as_json(rules))
             lines.append(
                 f"{path}: wrote {len(rules)} rules that the rows keep today, as there were none; they are yours to mend"
             )
+            lines += [f"{path}: {remark}" for remark in remarks]
     return lines
 
 
@@ -52,11 +53,13 @@ def as_json(rules: list[profile.Rule]) -> str:
     return f'{{\n  "expectations": [\n{body}\n  ]\n}}\n'
 
 
-def _profiled(dataset: Dataset, suite: str) -> list[profile.Rule]:
+def _profiled(dataset: Dataset, suite: str) -> tuple[list[profile.Rule], list[str]]:
+    """(rules, what a person should know of the rows)."""
     if suite == "prepared":
-        return profile.prepared_rules(dataset.prepare)
-    rows = sources.rows(dataset.ingest)
-    return profile.raw_rules(rows, profile.used_columns(dataset.prepare), dataset.validate_.max_quarantined_share)
+        return profile.prepared_rules(dataset.prepare), []
+    rows, columns = sources.rows(dataset.ingest), profile.used_columns(dataset.prepare)
+    rules = profile.raw_rules(rows, columns, dataset.validate_.max_quarantined_share)
+    return rules, list(profile.spellings(rows, columns))
 
 
 def _path(name: str, suite: str) -> Path:

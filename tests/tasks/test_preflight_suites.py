@@ -44,6 +44,18 @@ def test_a_rule_that_too_many_rows_break_today_is_left_out() -> None:
     assert ("column_values_to_be_in_set", "intent") in rules(some)
 
 
+def test_a_class_that_is_written_in_two_ways_is_counted_and_said() -> None:
+    other = {0: "Track", 1: "REFUND ", 2: "track "}  # the last one is `track` when it is cleaned
+    some = [{**row, "intent": other.get(i, row["intent"])} for i, row in enumerate(ROWS)]
+    assert list(profile.spellings(some, COLUMNS)) == [
+        "2 of 60 rows write their `intent` otherwise than most, in letters of another case or form (track (29), "
+        "Track (1), …): each spelling stays a class of its own until the source has one"
+    ]
+    assert list(profile.spellings(ROWS, COLUMNS)) == []
+    names = [{"text": f"Lamp {i}", "intent": None if i else ""} for i in range(9)]
+    assert list(profile.spellings(names, COLUMNS)) == []
+
+
 cells = st.one_of(
     st.sampled_from(["billing", "billing ", "refund", "", " ", "\u200b"]),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
