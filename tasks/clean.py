@@ -9,6 +9,7 @@ LINE_BREAKS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 # Where a line may or may not break, and the mark at the beginning of a file: no part of what a person wrote. Joiners
 # and marks of direction carry meaning in emoji, Persian, Hindi, Hebrew … and stay.
 BREAK_HINTS = re.compile("[\u00ad\u200b\u2060\ufeff]")
+CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # Cc and Cs, but for the line break
 INVISIBLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cs}]")  # Unicode, UAX #44
 VISIBLE = regex.compile(r"[^\p{M}\p{Z}\p{Cc}\p{Cf}\p{Cs}\N{BRAILLE PATTERN BLANK}]")
 HALF, HALVES = (
@@ -22,9 +23,7 @@ def clean(text: str) -> str:
     outer white space.
     """
     text = BREAK_HINTS.sub("", LINE_BREAKS.sub("\n", text).replace("\t", " "))
-    text = "".join(
-        character for character in text if character == "\n" or unicodedata.category(character) not in ("Cc", "Cs")
-    )
+    text = CONTROLS.sub("", text)
     text = unicodedata.normalize("NFC", text)  # last: what stood apart may now be one character
     return "\n".join(line.rstrip() for line in text.split("\n")).strip()
 

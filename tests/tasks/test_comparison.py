@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.evaluate import comparison
 from tasks.evaluate.comparison import are_comparable, bootstrap, compare, interval, wilson
 from tasks.evaluate.measures.exact_match import exact_match
 from tasks.evaluate.measures.macro_f1 import macro_f1
@@ -84,7 +85,8 @@ def test_the_permutation_test_of_many_rows_is_near_that_of_the_normal_distributi
     assert result.p == pytest.approx(expected, abs=0.01) and result == compare(SCORE, ours, theirs)
 
 
-def test_equal_models_are_never_better_by_any_kind():
+def test_equal_models_are_never_better_by_any_kind(monkeypatch):
+    monkeypatch.setattr(comparison, "RESAMPLES", 999)
     rows = np.linspace(0, 1, 30)
     pairs = np.column_stack([np.linspace(1, 9, 30), np.full(30, 4.0)])
     classes = np.column_stack([np.arange(30) % 3, np.arange(30) % 2]).astype(float)
@@ -92,7 +94,8 @@ def test_equal_models_are_never_better_by_any_kind():
         assert compare(measure, same, same).p == 1.0 and compare(measure, same, same).difference == 0
 
 
-def test_macro_f1_is_compared_by_exchanging_the_predictions_of_a_row():
+def test_macro_f1_is_compared_by_exchanging_the_predictions_of_a_row(monkeypatch):
+    monkeypatch.setattr(comparison, "RESAMPLES", 1999)
     actual = np.arange(40) % 2
     better, worse = (
         np.column_stack([actual, actual]).astype(float),
