@@ -1,5 +1,7 @@
 """Writes files whole or not at all, reads JSON lines, and hashes what lies on disk."""
 
+import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -58,10 +60,12 @@ def read_jsonl(path: Path) -> list[dict]:
 
 @contextmanager
 def whole_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty directory that replaces `path` when the block ends well, and vanishes when it does not."""
+    """Yield an empty directory that replaces `path` when the block ends well, and vanishes when it does not. What a
+    killed process left of one goes first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    _remove_leftovers(path)
+    with _directory_beside(path) as temporary:
         yield temporary
         for file in sorted(temporary.rglob("*")):
             if file.is_file():
@@ -70,26 +74,71 @@ def whole_directory(path: Path) -> Iterator[Path]:
                     os.fsync(opened.fileno())
         os.chmod(temporary, 0o755)
         _exchange(temporary, path)
-    except BaseException:
+
+
+PART = ".part"  # the ending of a directory that is being written
+
+
+@contextmanager
+def _directory_beside(path: Path) -> Iterator[Path]:
+    """A new directory beside `path`, gone at the end unless it was renamed; locked for as long as its process lives."""
+    while True:
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
+        try:
+            handle = _locked(temporary)
+        except FileNotFoundError:
+            continue  # taken for a leftover before it was locked
+        except OSError:
+            handle = os.open(temporary, os.O_RDONLY)  # a file system without locks: leftovers stay there
+        if handle is not None and temporary.exists():
+            break
+    try:
+        yield temporary
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(handle)
+
+
+def _locked(folder: Path) -> int | None:
+    """An open handle that locks `folder` until it is closed or its process ends; None when another has the lock.
+    OSError where that cannot be known.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError):
+            return None
         raise
+    return handle
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the directories that processes which were killed left beside `path`."""
+    for folder in path.parent.glob(f".{glob.escape(path.name)}.????????{PART}"):
+        try:
+            handle = _locked(folder)
+        except OSError:
+            continue  # no directory, another's, or on a file system without locks
+        if handle is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(handle)
 
 
 def _exchange(new: Path, path: Path) -> None:
     """Put the directory `new` at `path`; what was there goes aside first and is removed last, so that it is never
     half removed.
     """
-    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    if path.exists():
-        os.replace(path, old / "old")
-    try:
-        os.replace(new, path)
-    except BaseException:
-        if (old / "old").exists():
-            os.replace(old / "old", path)
-        old.rmdir()
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    with _directory_beside(path) as old:
+        if path.exists():
+            os.replace(path, old / "old")
+        try:
+            os.replace(new, path)
+        except BaseException:
+            if (old / "old").exists():
+                os.replace(old / "old", path)
+            raise
 
 
 def sha256(path: Path) -> str:

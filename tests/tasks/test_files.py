@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tasks import files
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_json, write_jsonl, write_text
 from tests.examples import examples
+from tests.house.project import ROOT
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 json_values = st.recursive(
@@ -207,3 +210,41 @@ def test_json_is_written_as_people_read_it(tmp_path):
     write_json(tmp_path / "a", {"b": "é", "a": [1]})
     assert (tmp_path / "a").read_text(encoding="utf-8") == '{\n  "a": [\n    1\n  ],\n  "b": "é"\n}\n'
     assert json.loads((tmp_path / "a").read_bytes()) == {"a": [1], "b": "é"}
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from tasks.files import whole_directory
+
+with whole_directory(Path(sys.argv[1])) as folder:
+    (folder / "half").write_text("half")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def writer(path: Path) -> tuple[subprocess.Popen, Path]:
+    """A process in the middle of writing the directory `path`, and where it writes."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_or_a_person_keeps_stays(tmp_path: Path) -> None:
+    path, kept = tmp_path / "weights [1]", tmp_path / ".weights [1].backup"
+    kept.mkdir()
+    living, its = writer(path)
+    killed, left = writer(path)
+    killed.kill()
+    killed.communicate()
+    assert left.is_dir() and not path.exists()
+    with whole_directory(path) as folder:
+        (folder / "a").write_text("whole")
+    assert everything(path) == {"a": b"whole"}
+    assert not left.exists() and its.is_dir() and kept.is_dir()
+    living.communicate()
+    assert living.returncode == 0 and everything(path) == {"half": b"half"}
+    assert sorted(tmp_path.iterdir()) == [kept, path]
