@@ -42,7 +42,7 @@ def make_project(folder: Path, real: bool) -> None:
 
 def _register(folder: Path, number: int, real: bool) -> None:
     """A version of its own hash, from the adapter of `make pipeline` or one that a stub takes."""
-    from tasks import promotion
+    from tasks import promotion, verdict_tags
     from tasks.files import write_json, write_jsonl
 
     adapter, evaluate = folder / "adapter", folder / "evaluate"
@@ -58,4 +58,5 @@ def _register(folder: Path, number: int, real: bool) -> None:
     }
     write_json(adapter / "artifact.json", facts)
     write_jsonl(evaluate / "predictions.jsonl", [{"id": "1", "text": ""}])
-    promotion.register(TASK, adapter, evaluate, {"gate": "passed", "parity": "1.0", "base_sha256": BASE}, {})
+    tags = {"gate": "passed", verdict_tags.COMPARED: "1", "parity": "1.0", "base_sha256": BASE}
+    promotion.register(TASK, adapter, evaluate, tags, {})

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows import dag
-from tasks import decisions, promotion, registry, tracking
+from tasks import decisions, promotion, registry, tracking, verdict_tags
 from tasks import release as releasing
 from tasks.answer import format_of
 from tasks.champion import judge
@@ -63,8 +63,7 @@ class Steps:
             "params_sha256": sha256(Path("params.yaml")),
             "base_sha256": artifact["base_sha256"],
             "template_sha256": artifact["template_sha256"],
-            "gate": "passed" if self.verdict.passed else "refused",
-            "gate_reasons": "; ".join(self.verdict.reasons),
+            **verdict_tags.of(self.verdict, known),
         }
         if known is None or any(known.tags.get(key) != value for key, value in tags.items()):
             self.version = self._registered(tags, known)
@@ -145,6 +144,7 @@ class Steps:
         """All that is said at the end, as one JSON object."""
         evaluate = self.reports / "evaluate"
         metrics = read_json(evaluate / "metrics.json")
+        checks = [asdict(check) for check in self.verdict.checks]
         paces = {
             who: read_json(place / "timing.json")["seconds_per_answer"]
             for who, place in (("parent", self.reports / "baseline"), ("tuned", self.reports / "predict"))
@@ -160,7 +160,7 @@ class Steps:
                 "measures": read_json(evaluate / "measures.json")["measures"],
                 "seconds_per_answer": paces,
             },
-            "gate": {**asdict(self.verdict), "held_back": self.held_back},
+            "gate": {"passed": self.verdict.passed, "checks": checks, "held_back": self.held_back},
             "registry": {
                 "name": self.name,
                 "version": self.version.version,

@@ -1,6 +1,7 @@
 """Compares a tuned model with its parent and the champion on the same rows, for the gate."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
                 f"cannot be compared with the champion (version {champion.version}): {reason}; `make promote` "
                 "promotes by hand"
             )
-            return Verdict(False, (Check(False, words),))
+            return Verdict(False, (Check(False, words),), champion.version)
     form = format_of(read_json(adapter / "format.json")["answer"])
     table = measures.of(model.evaluate, form)
     compare_on = model.gate.compare_on or measures.compared_on(model.evaluate)
@@ -49,7 +50,8 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
         return measure.rows(read(answers, form, classes))
 
     rivals = Rivals(measure, rows(tuned), rows(parent), None if rival is None else rows(rival))
-    return gate(model.gate, table, read_json(reports / "evaluate" / "metrics.json"), rivals)
+    verdict = gate(model.gate, table, read_json(reports / "evaluate" / "metrics.json"), rivals)
+    return replace(verdict, champion=None if champion is None else champion.version)
 
 
 class Incomparable(Exception):

@@ -49,6 +49,7 @@ class Verdict:
 
     passed: bool
     checks: tuple[Check, ...]
+    champion: str | None = None  # the version that was champion then; without one, None
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks import decisions, moves, registry
+from tasks import decisions, moves, registry, verdict_tags
 from tasks.decisions import Decision
 from tasks.moves import Held, Move
 from tasks.registry import Version
@@ -86,8 +86,8 @@ def move_to_challenger(now: Held, version: Version) -> None:
 def promote(task: str, number: str, why: Why, force: bool = False) -> Outcome:
     """Make version `number` the champion and the old champion @previous; nothing changes when it is so already.
 
-    Refused for a version that the gate has not passed, read again under the lock (`force` does it all the same, and the
-    decision says so), and for one that was never compared with transformers.
+    Refused for a version that the gate has not passed against the champion of now, read again under the lock (`force`
+    does it all the same, and the decision says so), and for one that was never compared with transformers.
     """
     with moves.held(task) as now:
         return promote_held(now, registry.get(task, number, now.client), why, force)
@@ -115,13 +115,9 @@ def plan(model: registry.Model, version: Version, why: Why, force: bool = False)
     if champion == number:
         left = (("challenger", None),) if challenges else ()
         return Move(model.name, number, left, tags, before=model.aliases) if left or tags else None
-    passed = version.tags.get("gate") == "passed"
-    if not passed and not force:
-        return Refused(
-            f"{model.name} version {number} was refused by the gate "
-            f"({version.tags.get('gate_reasons', 'no reasons kept')}); "
-            f"`make promote MODEL={model.name} FORCE=1` promotes it all the same."
-        )
+    objection = verdict_tags.objection(model, version)
+    if objection is not None and not force:
+        return Refused(f"{objection}; `make promote MODEL={model.name} FORCE=1` promotes it all the same.")
     if "parity" not in version.tags:
         return Refused(
             f"{model.name} version {number} was never loaded and compared with transformers: `make promote "
@@ -131,9 +127,9 @@ def plan(model: registry.Model, version: Version, why: Why, force: bool = False)
         tags = {"canary_reasons": "; ".join(why.words), **tags}
     first: tuple[tuple[str, str | None], ...] = (("previous", champion),) if champion else ()
     aliases = (*first, ("champion", number), *((("challenger", None),) if challenges else ()))
-    facts = {"version": number, "before": champion, "forced": not passed, **why.facts}
+    facts = {"version": number, "before": champion, "forced": objection is not None, **why.facts}
     decision = Decision(model.name, why.kind, "promoted", why.words, facts)
-    return Move(model.name, number, aliases, tags, decision, model.aliases, gated=passed)
+    return Move(model.name, number, aliases, tags, decision, model.aliases, gated=objection is None)
 
 
 def promote_challenger(task: str, who: str, force: bool = False, facts: Mapping[str, object] | None = None) -> Outcome:

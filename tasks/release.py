@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tasks import params as settings
-from tasks import promotion, registry
+from tasks import promotion, registry, verdict_tags
 from tasks.deploy import deploy, is_available
 from tasks.errors import AnnealError
 from tasks.promotion import Outcome, Refused
@@ -26,12 +26,17 @@ def promote(model: str, force: bool) -> None:
     challenger = registry.alias(model, "challenger")
     if (
         challenger is not None
-        and (force or challenger.tags.get("gate") == "passed")
+        and (force or not _objection(model, challenger))
         and not is_available(challenger, params.deploy)
     ):
         deploy(challenger, Path(f"models/{params.models[model].parent}/weights"), params.deploy, params.servers)
     _done(promotion.promote_challenger(model, "by hand", force))
     _route(params, model)
+
+
+def _objection(model: str, challenger: registry.Version) -> str | None:
+    known = registry.model(model)
+    return known and verdict_tags.objection(known, challenger)
 
 
 def rollback(model: str) -> None:

@@ -205,7 +205,7 @@ def test_a_version_that_the_gate_refused_meanwhile_is_refused(world: World) -> N
         run.release()
     with (
         serving.metrics(PORT + 2, {"text": "anneal_routes_revision 1.0\n"}),
-        pytest.raises(AnnealError, match="refused by the gate, so it gets no canary"),
+        pytest.raises(AnnealError, match=r"refused by the gate \(✗ worse\), so it gets no canary"),
     ):
         steps(world).release()
     assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"}

@@ -13,7 +13,7 @@ import pytest
 
 from bench.stub_vllm import Stub, running
 from tasks import params as settings
-from tasks import promotion, registry
+from tasks import promotion, registry, verdict_tags
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.serve import state, supervisor
 from tests.house.project import ROOT
@@ -47,14 +47,10 @@ class World:
                 "parts": {"adapter_model.safetensors": trained},
             },
         )
-        made = promotion.register(
-            TASK,
-            adapter,
-            evaluate,
-            {"gate": "passed", "base_sha256": base, **({"parity": "1.0"} if parity else {}), **tags},
-            {},
-        )
-        return made
+        champion = registry.alias(TASK, "champion")
+        compared = champion.version if champion else verdict_tags.NOTHING
+        known = {"gate": "passed", verdict_tags.COMPARED: compared, "base_sha256": base, **tags}
+        return promotion.register(TASK, adapter, evaluate, known | ({"parity": "1.0"} if parity else {}), {})
 
     def serve(self, slot: str, base: str = BASE, since: float = 1.0) -> Stub:
         """A verified server on `slot` with the weights `base`."""

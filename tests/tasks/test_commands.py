@@ -16,11 +16,12 @@ from tasks.decisions import Decision
 from tasks.errors import TransientError
 from tasks.serve.reconcile import records, step
 from tasks.serve.reconcile.loop import Reconciler
+from tasks.verdict_tags import COMPARED
 from tests.examples import examples
 from tests.house.project import ROOT
 from tests.tasks.registry_double import NAME, Double, Fault, Killed
 
-PASSED = {"artifact_sha256": "hash", "parity": "1.0", "base_sha256": "b", "gate": "passed"}
+PASSED = {"artifact_sha256": "hash", "parity": "1.0", "base_sha256": "b", "gate": "passed", COMPARED: "2"}
 Answers = list[tuple[str | None, str | None]]
 READ = shipped.load(ROOT / "params.yaml")
 PARAMS = READ.model_copy(update={"models": {NAME: READ.models["triage"]}})
@@ -137,7 +138,7 @@ def test_a_promotion_that_was_done_is_not_done_again_with_the_next_challenger(pl
     with office() as made:
         made.ask("promote")
         made.turn(kill="before close_command")
-        made.double.versions["4"] = dict(PASSED)
+        made.double.versions["4"] = {**PASSED, COMPARED: "3"}
         made.double.aliases["challenger"] = "4"
         made.turn()
         assert made.double.aliases == {"champion": "3", "previous": "2", "challenger": "4"}

@@ -20,6 +20,7 @@ from tasks.serve.canary import Verdict
 from tasks.serve.params import Release
 from tasks.serve.reconcile import acts, desired
 from tasks.serve.reconcile.gateway import Presence
+from tasks.verdict_tags import COMPARED, NOTHING
 from tests.examples import examples
 from tests.tasks.registry_double import NAME, Double, Fault, Killed
 
@@ -74,7 +75,11 @@ class Promotions(RuleBasedStateMachine):
                 assert new == back, "a rollback goes to @previous"
             else:
                 is_forced = any(move.decision and move.decision.facts.get("forced") for move in pending)
-                assert double.versions[new].get("gate") == "passed" or is_forced, f"version {new} was not passed"
+                passed = double.versions[new].get("gate") == "passed" and old in (
+                    None,
+                    double.versions[new].get(COMPARED),
+                )
+                assert passed or is_forced, f"version {new} has not passed the gate against version {old}"
                 self.forced |= {new} if is_forced else set()
                 assert old is None or double.aliases.get("previous") == old, (
                     "the old champion is @previous before it goes"
@@ -125,16 +130,21 @@ class Promotions(RuleBasedStateMachine):
 
     @rule(number=version, gate=st.sampled_from(["passed", "refused"]))
     def judge(self, number: str, gate: str) -> None:
-        self.double.versions[number]["gate"] = gate
+        self.double.versions[number] |= {"gate": gate, COMPARED: self.double.aliases.get("champion", NOTHING)}
 
-    @rule(number=version)
-    def promote_when_all_is_well(self, number: str) -> None:
+    @rule(number=version, judged=st.booleans())
+    def promote_when_all_is_well(self, number: str, judged: bool) -> None:
+        promotion.finish(NAME)
+        if judged and self.double.aliases.get("champion") != number:
+            self.judge(number, "passed")
         before = dict(self.double.aliases)
         outcome = promotion.promote(NAME, number, Why("promote", ("by hand",)))
         if isinstance(outcome, Done):
             assert self.double.aliases["champion"] == number and self.double.aliases.get("challenger") != number
         else:
-            assert self.double.versions[number].get("gate") != "passed" and "FORCE=1" in outcome.words
+            tags = self.double.versions[number]
+            assert tags.get("gate") != "passed" or before["champion"] != tags.get(COMPARED)
+            assert "FORCE=1" in outcome.words and not judged
             assert self.double.aliases.get("champion") != number or before.get("champion") == number
 
     @rule()

@@ -3,7 +3,7 @@
 import logging
 import time
 
-from tasks import moves, promotion, registry
+from tasks import moves, promotion, registry, verdict_tags
 from tasks.decisions import Decision
 from tasks.moves import Held, Move
 from tasks.promotion import Done, Outcome, Refused, Why
@@ -53,8 +53,8 @@ def open_canary(version: registry.Version, params: Release) -> Outcome:
 
 def _open(now: Held, version: registry.Version, params: Release) -> Outcome:
     number, share = version.version, params.canary_share if params.canary == "share" else 0.0
-    if version.tags.get("gate") != "passed":
-        return Refused(f"{version.name} version {number} was refused by the gate, so it gets no canary.")
+    if objection := verdict_tags.objection(now.model, version):
+        return Refused(f"{objection}, so it gets no canary.")
     what = f"{share:.0%} of the traffic" if params.canary == "share" else "a copy of the traffic"
     words = (
         f"canary open: version {number} gets {what} until {params.canary_requests} answers; the reconciler "
