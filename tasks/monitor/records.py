@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, select
 
+from tasks import corrections
 from tasks.database import feedback, requests
 from tasks.monitor.reference import digest
 
@@ -101,8 +102,7 @@ def _plain(row: Any) -> dict:
 def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> News:
     """Corrections {id, at, correction, *ASKED} of the version's answers up to `now` that `window` has not taken.
 
-    The first of each request counts, and it alone: a request is bet on once. Elsewhere the newest does
-    (docs/operations.md).
+    A request is bet on once: corrections.first.
     """
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
     query = select(feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, *ASKED).select_from(
@@ -115,15 +115,12 @@ def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: fl
         corrected = [
             row
             for row in listed
-            if row["id"] in fresh and isinstance(row["correction"], dict) and row["output"] is not None
+            if row["id"] in fresh and corrections.is_correction(row["correction"]) and row["output"] is not None
         ]
         asked = select(feedback.c.request_id, feedback.c.id, feedback.c.correction).where(
             feedback.c.request_id.in_({row["request_id"] for row in corrected})
         )
-        first: dict[str, int] = {}
-        for request, key, correction in connection.execute(asked.order_by(feedback.c.id)):
-            if isinstance(correction, dict):
-                first.setdefault(request, key)
+        first = corrections.first((request, key, value) for request, key, value in connection.execute(asked))
     rows = [
         _plain(row)
         for row in sorted(corrected, key=lambda row: (row["at"], row["id"]))
@@ -146,20 +143,15 @@ def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> 
 
 
 def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[dict]:
-    """{id, correction, *ASKED} of the newest `limit` corrected requests of the version, the last correction of each."""
+    """{id, correction, *ASKED} of the newest `limit` corrected requests of the version, by corrections.newest."""
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
     query = (
-        select(requests.c.id, feedback.c.correction, *ASKED)
+        select(requests.c.id, feedback.c.id.label("number"), feedback.c.correction, *ASKED)
         .select_from(joined)
         .where(_of(task, artifact), feedback.c.at <= now)
     )
     with engine.connect() as connection:
-        rows = [
-            row._mapping
-            for row in connection.execute(query.order_by(feedback.c.at.desc(), feedback.c.id.desc()).limit(4 * limit))
-        ]
-    newest: dict[str, dict] = {}
-    for row in rows:
-        if isinstance(row["correction"], dict) and row["output"] is not None:
-            newest.setdefault(row["id"], _plain(row))
-    return list(newest.values())[:limit]
+        rows = [row._mapping for row in connection.execute(query.order_by(feedback.c.id.desc()).limit(4 * limit))]
+    newest = corrections.newest((row["id"], row["number"], row["correction"]) for row in rows)
+    counted = [_plain(row) for row in rows if newest.get(row["id"]) == row["number"] and row["output"] is not None]
+    return [{name: value for name, value in row.items() if name != "number"} for row in counted[:limit]]

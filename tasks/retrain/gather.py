@@ -59,9 +59,9 @@ def labelled(engine: Engine, task: str, dataset: str, prepare: Prepare) -> dict[
         return {}
     done, form = lineage.consumed(dataset), prepare.model_dump()
     return {
-        correction.request_id: correction.at
-        for correction in records.corrections(engine, task)
-        if correction.request_id not in done
+        request: correction.at
+        for request, correction in records.counted(records.corrections(engine, task)).items()
+        if request not in done
         and kind_of(correction.input, form, correction.path, correction.finish_reason) is Kind.TASK
     }
 

@@ -91,14 +91,14 @@ def _candidates(
     new: list[records.Correction], dataset: Dataset, rules: Rules, rows: list[dict]
 ) -> tuple[list[Candidate], list[Candidate]]:
     """(candidates, requests that no row can be made of), one for each request, by its newest correction."""
-    by_request, candidates, skipped = defaultdict(list), [], []
+    by_request, candidates, skipped, counted = defaultdict(list), [], [], records.counted(new)
     for correction in new:
         by_request[correction.request_id].append(correction)
     asked = columns_of(dataset.prepare.user)
     one_line = [column for column in asked if column in rules.columns and not any("\n" in row[column] for row in rows)]
     ids = {row["id"] for row in rows}
     for request, corrections in by_request.items():
-        last = corrections[-1]
+        last = counted[request]
         about = {"version": last.version, "template": last.template_sha256, "requested_at": last.requested_at}
         row = (
             "the dataset has it already"

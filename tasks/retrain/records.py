@@ -2,10 +2,12 @@
 read.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, Update, select, update
 
+from tasks.corrections import is_correction, newest
 from tasks.database import CommandState, RetrainingState, checks, commands, decisions, feedback, requests, retrainings
 from tasks.retrain import facts
 from tasks.retrain.decide import Decision
@@ -50,7 +52,14 @@ def corrections(engine: Engine, task: str) -> list[Correction]:
     )
     with engine.connect() as connection:
         rows = [tuple(row) for row in connection.execute(wanted)]
-    return [Correction(*row) for row in rows if isinstance(row[4], dict) and row[4]]
+    return [Correction(*row) for row in rows if is_correction(row[4])]
+
+
+def counted(of: Iterable[Correction]) -> dict[str, Correction]:
+    """Request: the correction that counts."""
+    given = {one.feedback_id: one for one in of}
+    numbers = newest((one.request_id, one.feedback_id, one.correction) for one in given.values())
+    return {request: given[number] for request, number in numbers.items()}
 
 
 def open_commands(engine: Engine, task: str | None = None, actions: tuple[str, ...] = ACTIONS) -> list[dict]:

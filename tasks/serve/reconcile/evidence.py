@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks import contract
 from tasks.contract import Contract
+from tasks.corrections import newest
 from tasks.serve.canary import Counts
 from tasks.serve.reconcile.desired import Wanted
 
@@ -107,19 +108,25 @@ def _requests(engine: Any, champion: Wanted, challenger: Wanted) -> list[dict]:
 
 
 def _feedback(engine: Any, task: str, since: float) -> dict[str, dict]:
-    """Request: the newest feedback on it."""
+    """Request: the correction of it that counts, or, without one, the newest thumb."""
     from sqlalchemy import select
 
     from tasks.database import feedback, requests
 
-    wanted = select(feedback.c.request_id, feedback.c.thumb, feedback.c.correction).join(
+    wanted = select(feedback.c.request_id, feedback.c.id, feedback.c.thumb, feedback.c.correction).join(
         requests, requests.c.id == feedback.c.request_id
     )
     with engine.connect() as connection:
         found = connection.execute(
             wanted.where(requests.c.task == task, requests.c.at >= since).order_by(feedback.c.id)
         )
-        return {row.request_id: {"thumb": row.thumb, "correction": row.correction} for row in found}
+        rows = found.all()
+    counted = newest((row.request_id, row.id, row.correction) for row in rows)
+    return {
+        row.request_id: {"thumb": row.thumb, "correction": row.correction}
+        for row in rows
+        if counted.get(row.request_id, row.id) == row.id
+    }
 
 
 def _slow(engine: Any, champion: Wanted, challenger: Wanted) -> float | None:
