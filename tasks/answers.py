@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.chat import collate, decode_answer, encode, encode_prompt, load_tokenizer
+from tasks.chat import collate, decode_answer, encode, encode_prompt
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
 
@@ -20,10 +20,8 @@ class Answers:
     seconds: float
 
 
-def load(weights: Path, adapter: Path | None = None) -> Any:
-    """The model in `weights/`, under the adapter in `adapter/` when there is one, in this machine's precision on the
-    best device.
-    """
+def load(weights: Path) -> Any:
+    """The model in `weights/`, in this machine's precision on the best device; tasks/tuned.py loads what was tuned."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(weights, dtype=compute_dtype(), attn_implementation=attention())
@@ -31,19 +29,10 @@ def load(weights: Path, adapter: Path | None = None) -> Any:
     model.get_output_embeddings().register_forward_pre_hook(
         lambda _, inputs: (inputs[0].contiguous(),)
     )  # see tasks/train/fit.py
-    if adapter is not None:
-        from peft import PeftModel
-
-        from tasks.lora import speed_up
-
-        model = PeftModel.from_pretrained(model, adapter, autocast_adapter_dtype=False)
-        speed_up(model)
     return model.to(device()).eval()
 
 
-def answer(
-    weights: Path, adapter: Path | None, rows: list[dict], batch_size: int, max_new_tokens: int, what: str
-) -> Answers:
+def answer(model: Any, tokenizer: Any, rows: list[dict], batch_size: int, max_new_tokens: int, what: str) -> Answers:
     """Greedy answers to `rows`: `{id, messages, expected, row, text, token_ids, finished, nll, tokens}` each.
 
     `nll` is the summed negative log-likelihood (nats) of the expected answer's `tokens` tokens, end of turn included;
@@ -52,7 +41,6 @@ def answer(
     import torch
 
     seed_everything(0)
-    tokenizer, model = load_tokenizer(weights), load(weights, adapter)
     # Longest first: memory trouble shows at once.
     order = sorted(range(len(rows)), key=lambda place: (-len(encode_prompt(tokenizer, rows[place]["messages"])), place))
     predictions: dict[int, dict] = {}

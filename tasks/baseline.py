@@ -5,7 +5,8 @@ trainings.
 from pathlib import Path
 
 from tasks import stage
-from tasks.answers import answer
+from tasks.answers import answer, load
+from tasks.chat import load_tokenizer
 from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.predict.params import Predict
 
@@ -13,7 +14,9 @@ from tasks.predict.params import Predict
 def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows."""
     rows = read_jsonl(prepared / "test.jsonl")
-    answers = answer(parent, None, rows, params.per_device_eval_batch_size, params.max_new_tokens, "parent")
+    answers = answer(
+        load(parent), load_tokenizer(parent), rows, params.per_device_eval_batch_size, params.max_new_tokens, "parent"
+    )
     with whole_directory(out) as folder:
         write_jsonl(folder / "predictions.jsonl", answers.predictions)
         write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows)})

@@ -79,7 +79,7 @@ def _champions_answers(
             != read_json(weights / "source.json")["weights_sha256"]
         ):
             raise Incomparable(f"it was trained on other weights than {weights} holds")
-        from tasks.answers import answer
+        from tasks.tuned import answer
 
         asked = [
             {"id": row["id"], "messages": row["messages"], "answer": row["expected"], "row": row["row"]}

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tasks import tuners
 from tasks.errors import AnnealError
 
 CHECKED = 8  # rows
@@ -15,8 +16,8 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict], max_divergence: 
     """
     import torch
 
-    from tasks.answers import load
     from tasks.chat import collate, encode, load_tokenizer
+    from tasks.tuned import load
 
     tokenizer, model = load_tokenizer(parent), load(parent, adapter)
     batch = collate([encode(tokenizer, row) for row in rows[:CHECKED]], tokenizer.pad_token_id)
@@ -25,7 +26,7 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict], max_divergence: 
     with torch.inference_mode():
         apart = _log_probabilities(model, batch, trained)
         try:
-            model = model.merge_and_unload(safe_merge=True)
+            model = tuners.of_folder(adapter).merge(model)
         except ValueError as error:  # a weight that is not finite
             raise AnnealError(
                 f"{adapter} cannot be merged into {parent} ({error}): train again with a lower learning_rate."

@@ -202,7 +202,7 @@ def _create(
 def _training_run(client: MlflowClient, name: str, adapter: Path) -> str:
     """The run that trained this artifact, found by its hash; a new one where that run is in another store."""
     parts = read_json(adapter / "artifact.json")["parts"]
-    trained = parts["adapter_model.safetensors"]
+    trained = parts[min(part for part in parts if part.endswith(".safetensors"))]  # as train tagged its run
     runs = client.search_runs([tracking.experiment_id(client)], f"tags.adapter_sha256 = '{trained}'", max_results=1)
     if runs:
         return str(runs[0].info.run_id)

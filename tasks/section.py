@@ -39,18 +39,22 @@ def parse(section: type[S], value: object, key: str) -> S:
     try:
         return section.model_validate(value)
     except ValidationError as error:
-        raise ParamsError(" ".join(sentence(section, error, key).splitlines())) from None  # a key may hold a line break
+        words = sentence(section, error, key, value)
+        raise ParamsError(" ".join(words.splitlines())) from None  # a key may hold a line break
 
 
-def sentence(section: type[Section], error: ValidationError, key: str) -> str:
-    """One line for a user: the key, what was found, what is allowed, and the key that was probably meant."""
+def sentence(section: type[Section], error: ValidationError, key: str, value: object = None) -> str:
+    """One line for a user: the key, what was found, what is allowed, and the key that was probably meant.
+
+    `value` is what was read: by it the type of a section that comes in kinds is told.
+    """
     errors = error.errors()
     # A misspelt key that must be there is also a missing one: the misspelling says more.
     first = next((one for one in errors if one["type"] in UNKNOWN_KEY), errors[0])
-    path, _ = _place(section, first)
+    path, _ = _place(section, first, value)
     where = f"params.yaml: {'.'.join(filter(None, [key, *map(str, path)]))}"
     if first["type"] in UNKNOWN_KEY:
-        return f"{where} is not a known key{suggestion(str(path[-1]), _keys_beside(section, first['loc']))}"
+        return f"{where} is not a known key{suggestion(str(path[-1]), _keys_beside(section, first['loc'], value))}"
     if first["type"] == "missing":
         return f"{where} is missing; add it."
     if first["type"].startswith("union_tag"):  # rows of several kinds, told apart by one key
@@ -62,22 +66,17 @@ def sentence(section: type[Section], error: ValidationError, key: str) -> str:
             if found == "None"
             else f"{where}.{which} is '{found}'; it should be one of '{kinds}'."
         )
+    if first["type"] == "kind":
+        return f"{where}.{first['msg'].rstrip('.?')}{'?' if first['msg'].endswith('?') else '.'}"
     if first["type"] == "value_error":  # a rule over several keys: its words name them
         return f"{where}: {_words(first, [])}."
     # Under a name that does not fit, what its row lacks is not said.
-    places = [(*_place(section, one), one) for one in ([first] if first["loc"][-1] == "[key]" else errors)]
+    places = [(*_place(section, one, value), one) for one in ([first] if first["loc"][-1] == "[key]" else errors)]
     beneath = [place for place in places if place[0][: len(path)] == path]  # the branches of `a | b` fail one by one
     path, _, deepest = max(beneath, key=lambda place: len(place[0]))
     allowed = dict.fromkeys(_words(one, spots) for found, spots, one in beneath if found == path)
-    description = next(
-        (
-            f" ({spot.description})"
-            for found, spots, _ in beneath
-            for spot in spots
-            if found == path and spot.description
-        ),
-        "",
-    )
+    notes = [spot.description for found, spots, _ in beneath for spot in spots if found == path and spot.description]
+    description = f" ({notes[0]})" if notes else ""
     where = f"params.yaml: {'.'.join(filter(None, [key, *map(str, path)]))}"
     return f"{where} is {_shown(deepest['input'])}; it should {' or '.join(allowed)}{description}."
 
@@ -116,25 +115,40 @@ def _words(error: Any, spots: list[Spot]) -> str:
     return f"{words}, {' and '.join(limits)}" if limits else words
 
 
-def _place(section: type[BaseModel], error: Any) -> tuple[list, list[Spot]]:
+def _place(section: type[BaseModel], error: Any, value: object = None) -> tuple[list, list[Spot]]:
     """The keys down to the value that is wrong, and what may stand there; pydantic's names for the branches of `a |
     b` are left out.
     """
     path, location = [], error["loc"]
     spots = before = _unfold(section)
     for depth, part in enumerate(location):
+        spots = [other for spot in spots for other in _of_kind(spot, value)]
         if part == "[key]":  # the key itself is wrong, not its value
             return path, [spot for owner in before for spot in _unfold(get_args(owner.annotation)[0])]
         below = [found for spot in spots for found in _step(spot, part)]
         if below or len(spots) < 2 or (depth == len(location) - 1 and error["type"] in UNKNOWN_KEY):
             path.append(part)
             before, spots = spots, below
-    return path, spots
+            value = _inside(value, part)
+    return path, [other for spot in spots for other in _of_kind(spot, value)]
 
 
-def _keys_beside(section: type[BaseModel], location: tuple) -> list[str]:
+def _of_kind(spot: Spot, value: object) -> list[Spot]:
+    """The section that stands where one of several kinds may, told by `value`; any other spot as it is."""
+    kinds = [rule.params(value) for rule in spot.rules if hasattr(rule, "params")]
+    return _unfold(kinds[0]) if kinds and kinds[0] else [spot]
+
+
+def _inside(value: object, part: str | int) -> object:
+    try:
+        return value[part]  # type: ignore[index]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _keys_beside(section: type[BaseModel], location: tuple, value: object) -> list[str]:
     """The keys that are known where the last key of `location` is not."""
-    _, spots = _place(section, {"loc": location[:-1], "type": None})
+    _, spots = _place(section, {"loc": location[:-1], "type": None}, value)
     return [
         field.alias or name
         for spot in spots

@@ -33,9 +33,11 @@ PREPARE = Prepare(
 )
 LABELS, TEXTS = ["colour", "mood"], ["reply"]
 # With 128 rows these learn the whole task (all 32 test answers right) in a few seconds on one thread.
+KINDS = {"objective": {"kind": "sft"}, "tuner": {"kind": "lora"}}
+LORA = {"kind": "lora", "r": 16, "lora_alpha": 32}
 TRAIN = {
-    "r": 16,
-    "lora_alpha": 32,
+    "objective": {"kind": "sft"},
+    "tuner": LORA,
     "learning_rate": 1.0e-2,
     "num_train_epochs": 8,
     "max_length": 256,

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tasks import stage
-from tasks.answers import answer
 from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.predict.params import Predict
+from tasks.tuned import answer
 
 
 def predict(params: Predict, parent: Path, trained: Path, prepared: Path, out: Path) -> None:

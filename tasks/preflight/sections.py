@@ -1,30 +1,25 @@
 """Writes into params.yaml what a row leaves out and DVC must find there: sections, and paths without `~`."""
 
-import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
 from tasks.preflight.labels import labels_of
+from tasks.preflight.yaml_edit import Edit, applied, insertion, key_as_written, quoted, value_of
 from tasks.section import Section
+from tasks.train.params import MOVED
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
 TABLES: dict[str, type[Section]] = {"datasets": Dataset, "models": Model}
-
-
-class Edit(NamedTuple):
-    """Characters `start` to `end` of params.yaml become `text`."""
-
-    start: int
-    end: int
-    text: str
+KINDS = {"objective": "{kind: sft}", "tuner": "{kind: lora}"}  # of a training that names none
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,14 @@ class Completion:
         write_text(self.path.resolve(), self.text, mode=self.path.stat().st_mode & 0o777)
 
 
+class Change(NamedTuple):
+    """An edit, what it writes and where, and why."""
+
+    edit: Edit
+    written: str
+    why: str
+
+
 def complete(path: Path = Path("params.yaml")) -> Completion:
     """The file at `path` with what its rows leave out; all else stays character by character, and nothing is written
     yet.
@@ -60,34 +63,76 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     spelt out: DVC would look for a folder of that name. A file that does not parse is left to who reads it.
     """
     text = _read(path)
-    edits, lines, missing, problems = [], [], [], []
     datasets = _table(text, "datasets")
+    changes: list[Change] = []
+    problems: list[str] = []
     for table, key, row, node in _rows(text):
-        if left_out := [name for name in _sections_of_defaults(TABLES[table]) if name not in row]:
-            sections = dict.fromkeys(left_out, "{}")
-            if "evaluate" in sections:
-                labels, problem = _labels(datasets.get(str(row.get("dataset"))))
-                sections["evaluate"] = f"{{{_key('labels', text, node)}: {_quoted(labels)}}}" if labels else "{}"
-                problems += (
-                    [f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}"]
-                    if problem
-                    else []
-                )
-            edits.append(_insertion(text, node, sections))
-            written = ", ".join(f"`{name}: {value}`" for name, value in sections.items())
-            lines.append(f"{path}: wrote {written} into {table}.{key}, as it names none")
-            missing.append(f"{written} in {table}.{key}")
-        if source := _source_node(node):
-            expanded = Path(source.value).expanduser().as_posix()
-            edits.append(Edit(source.start_mark.index, source.end_mark.index, _quoted(expanded)))
-            lines.append(
-                f"{path}: wrote {expanded} for {source.value} into {table}.{key}.ingest.source, as DVC does not know "
-                "`~`"
-            )
-            missing.append(f"{expanded} for {source.value} in {table}.{key}.ingest.source")
-    return Completion(
-        path, _applied(text, edits, path) if edits else text, tuple(lines), tuple(missing), tuple(problems)
-    )
+        labels: list[str] = []
+        if table == "models" and "evaluate" not in row:
+            labels, problem = _labels(datasets.get(str(row.get("dataset"))))
+            if problem:
+                problems.append(f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}")
+        changes += _sections(text, f"{table}.{key}", row, node, labels)
+        changes += _kinds(text, f"{table}.{key}", row, node) if table == "models" else []
+        changes += _home(f"{table}.{key}", node)
+    edits = list(dict.fromkeys(change.edit for change in changes))  # what an alias repeats is written once
+    lines = tuple(dict.fromkeys(f"{path}: wrote {change.written}, {change.why}" for change in changes))
+    left_out = tuple(dict.fromkeys(change.written for change in changes))
+    return Completion(path, applied(text, edits, path) if edits else text, lines, left_out, tuple(problems))
+
+
+def _sections(
+    text: str, place: str, row: Mapping[object, object], node: "MappingNode", labels: list[str]
+) -> "Iterator[Change]":
+    """What the row at `place` needs more: the sections that it does not name."""
+    table = place.partition(".")[0]
+    sections = {name: "{}" for name in _sections_of_defaults(TABLES[table]) if name not in row}
+    if table == "models" and "train" not in row:
+        sections = {"train": _table_of(KINDS, text, node), **sections}
+    if "evaluate" in sections and labels:
+        sections["evaluate"] = f"{{{key_as_written('labels', text, node)}: {quoted(labels)}}}"
+    if sections:
+        written = ", ".join(f"`{name}: {value}`" for name, value in sections.items())
+        yield Change(insertion(text, node, sections), f"{written} in {place}", "as it names none")
+
+
+def _kinds(text: str, place: str, row: Mapping[object, object], node: "MappingNode") -> "Iterator[Change]":
+    """The kinds that the `train` section of a model does not name."""
+    train, section = (
+        row.get("train"),
+        value_of(node, "train"),
+    )  # one that is merged in from another row is written there
+    if not isinstance(train, dict) or section is None or any(key in train for key in (*MOVED, "method")):
+        return  # the check of the section says what is wrong with it
+    if kinds := {name: value for name, value in KINDS.items() if name not in train}:
+        if train:
+            values = {name: _as_written(value, text, node) for name, value in kinds.items()}
+            edit = insertion(text, cast("MappingNode", section), values)
+        else:
+            place_inside = section.end_mark.index - 1  # before the bracket that closes `{}`
+            edit = Edit(place_inside, place_inside, _table_of(kinds, text, node)[1:-1])
+        written = ", ".join(f"`{name}: {value}`" for name, value in kinds.items())
+        yield Change(edit, f"{written} in {place}.train", "as it names none")
+
+
+def _table_of(kinds: Mapping[str, str], text: str, node: "MappingNode") -> str:
+    """`{objective: {kind: sft}, …}` as the row writes its own keys."""
+    return _as_written(f"{{{', '.join(f'{name}: {value}' for name, value in kinds.items())}}}", text, node)
+
+
+def _as_written(value: str, text: str, node: "MappingNode") -> str:
+    """A value of plain words, in quotes where the row's keys stand in quotes: JSON stays JSON."""
+    is_json = key_as_written("a", text, node) != "a"
+    return re.sub(r"\w+", lambda word: quoted(word[0]), value) if is_json else value
+
+
+def _home(place: str, node: "MappingNode") -> "Iterator[Change]":
+    """A source that begins with `~`, spelt out."""
+    if source := _source_node(node):
+        expanded = Path(source.value).expanduser().as_posix()
+        edit = Edit(source.start_mark.index, source.end_mark.index, quoted(expanded))
+        written = f"{expanded} for {source.value} in {place}.ingest.source"
+        yield Change(edit, written, "as DVC does not know `~`")
 
 
 def _labels(dataset: object) -> tuple[list[str], str]:
@@ -155,85 +200,6 @@ def _sections_of_defaults(row: type[Section]) -> list[str]:
 
 def _source_node(row: "MappingNode") -> "Node | None":
     """The node of `ingest.source` when it begins with `~`."""
-    ingest = _value_of(row, "ingest")
-    source = _value_of(ingest, "source") if ingest else None
+    ingest = value_of(row, "ingest")
+    source = value_of(ingest, "source") if ingest else None
     return source if source and isinstance(source.value, str) and source.value.startswith("~/") else None
-
-
-def _value_of(node: "Node", name: str) -> "Node | None":
-    from ruamel.yaml.nodes import MappingNode
-
-    pairs = node.value if isinstance(node, MappingNode) else []
-    return next((value for key, value in pairs if key.value == name), None)
-
-
-def _insertion(text: str, row: "MappingNode", sections: Mapping[str, str]) -> Edit:
-    """Where and how `sections` (name: value) are written: as more lines of a block, or before the bracket that
-    closes `{…}`.
-    """
-    first, last = row.value[0][0], row.value[-1][1]
-    written = [f"{_key(name, text, row)}: {value}" for name, value in sections.items()]
-    if row.flow_style:
-        place = last.end_mark.index
-        return Edit(place, place, "".join(f", {section}" for section in written))
-    line_end = "\r\n" if "\r\n" in text else "\n"
-    indent = " " * first.start_mark.column
-    place = _end_of_block(text, row)
-    before = "" if not place or text[place - 1] == "\n" else line_end
-    return Edit(place, place, before + "".join(f"{indent}{section}{line_end}" for section in written))
-
-
-def _key(name: str, text: str, row: "MappingNode") -> str:
-    """A key as the row writes its own: JSON stays JSON."""
-    return _quoted(name) if text[row.value[0][0].start_mark.index] == '"' else name
-
-
-def _end_of_block(text: str, row: "MappingNode") -> int:
-    """The place after the row's last line: blank lines, and comments further left, belong to what follows."""
-    column: int = row.value[0][0].start_mark.column
-    place: int = row.end_mark.index
-    if not text[(start := text.rfind("\n", 0, place) + 1) : place].strip():
-        place = start
-    while place and _is_between(text[(start := text.rfind("\n", 0, place - 1) + 1) : place], column):
-        place = start
-    return place
-
-
-def _is_between(line: str, column: int) -> bool:
-    words = line.strip()
-    return not words or (words.startswith("#") and len(line) - len(line.lstrip()) < column)
-
-
-def _quoted(value: str | list[str]) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _applied(text: str, edits: list[Edit], path: Path) -> str:
-    """`text` with `edits`; ParamsError when the file would then say anything else than before besides."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    new = text
-    for edit in sorted(edits, reverse=True):
-        new = new[: edit.start] + edit.text + new[edit.end :]
-    try:
-        before, after = (YAML(typ="safe", pure=True).load(version) for version in (text, new))
-    except YAMLError:
-        before, after = {}, None
-    if not _only_adds(before, after):
-        missing = ", ".join(sorted(edit.text.strip() for edit in edits))
-        raise ParamsError(
-            f"{path}: sections are missing that DVC must find there, and its layout leaves no safe place to write "
-            f"them: add {missing}."
-        )
-    return new
-
-
-def _only_adds(before: object, after: object) -> bool:
-    """Whether `after` is `before` with sections more, and homes spelt out."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        same = before.keys() <= after.keys() and all(_only_adds(before[key], after[key]) for key in before)
-        return same and all(after[key] == {} or list(after[key]) == ["labels"] for key in after.keys() - before.keys())
-    return before == after or (
-        isinstance(before, str) and before.startswith("~") and Path(before).expanduser().as_posix() == after
-    )

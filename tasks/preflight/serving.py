@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from tasks import tuners
 from tasks.base import Base
 from tasks.files import read_json
 from tasks.params import Params, lineage
@@ -11,9 +12,10 @@ from tasks.params import Params, lineage
 def problems(params: Params, name: str) -> Iterator[str]:
     """One sentence for each value of the model `name` that the server cannot serve."""
     model, deploy = params.models[name], params.deploy
-    if deploy.serve == "adapter" and model.train.r > deploy.max_lora_rank:
+    rank = getattr(model.train.tuner, "r", 0) if tuners.of(model.train.tuner).hot else 0
+    if deploy.serve == "adapter" and rank > deploy.max_lora_rank:
         yield (
-            f"models.{name}.train.r is {model.train.r}, and the server takes ranks up to deploy.max_lora_rank, "
+            f"models.{name}.train.tuner.r is {rank}, and the server takes ranks up to deploy.max_lora_rank, "
             f"{deploy.max_lora_rank}; "
             "raise that, lower the rank, or set deploy.serve to merged."
         )

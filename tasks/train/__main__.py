@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tasks import stage
+from tasks import objectives, stage, tuners
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl, sha256, whole_directory, write_json
 from tasks.train.params import Train
@@ -58,22 +58,23 @@ def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
 def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, report: Path) -> None:
     from tasks.chat import load_tokenizer
     from tasks.device import seed_everything
-    from tasks.train.fit import make_trainer, save_adapter
+    from tasks.train.fit import make_trainer
     from tasks.train.xray import write_lengths, write_xray
 
     seed_everything(params.seed)
+    objective = objectives.of(params.objective)
     tokenizer = load_tokenizer(parent)
     kept, left_out = _trainable(params, tokenizer, prepared)
     report.mkdir(parents=True, exist_ok=True)
-    write_xray(tokenizer, kept["train"], report / "xray.html")
-    write_lengths(kept["train"], report / "lengths.csv")
+    write_xray(tokenizer, objective.trained_on, kept["train"], report / "xray.html")
+    write_lengths(objective.trained_on, kept["train"], report / "lengths.csv")
 
     run.mkdir(parents=True, exist_ok=True)
     trainer, history = make_trainer(params, parent, tokenizer, kept, run)
     trainer.train(resume_from_checkpoint=_last_whole_checkpoint(run))
     timing, summary = history.timing(), history.summary()
     with whole_directory(out) as folder:
-        save_adapter(trainer.model, parent, folder)
+        tuners.save(params.tuner, trainer.model, parent, folder)
     trainable = trainer.model.num_parameters(only_trainable=True)
     write_json(report / "timing.json", timing)
     write_json(
@@ -81,19 +82,22 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
         {**summary, "trainable_parameters": trainable, "rows": len(kept["train"]), "rows_left_out": left_out},
     )
     history.write_csv(report / "loss.csv")
-    history.finish(sha256(out / "adapter_model.safetensors"), {**summary, **timing})
+    history.finish(sha256(min(out.glob("*.safetensors"))), {**summary, **timing})
 
 
 def _trainable(params: Train, tokenizer: Any, prepared: Path) -> tuple[dict[str, list[dict]], int]:
     """(encoded rows of train and validation that fit into max_length, how many do not); the template is checked on
     the way.
     """
-    from tasks.chat import check_template, encode
+    from tasks.chat import check_template
 
+    objective = objectives.of(params.objective)
     rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
     for row in rows["train"][:16]:
         check_template(tokenizer, row)
-    encoded = {name: [encode(tokenizer, row) for row in split] for name, split in rows.items()}
+    encoded = {
+        name: [objective.encode(params.objective, tokenizer, row) for row in split] for name, split in rows.items()
+    }
     kept = {
         name: [row for row in split if len(row["input_ids"]) <= params.max_length] for name, split in encoded.items()
     }

@@ -1,10 +1,10 @@
 """Builds the transformers Trainer for a section: which weights are trained, in what precision, on what batches."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from tasks.chat import collate, shared_prefix
+from tasks import objectives, tuners
+from tasks.chat import shared_prefix
 from tasks.device import attention, compute_dtype, device
 from tasks.errors import ParamsError
 from tasks.train.history import History
@@ -17,17 +17,21 @@ def make_trainer(
     """A Trainer over the encoded `rows` that keeps its checkpoints in `run/`, and the history that it fills."""
     from transformers import EarlyStoppingCallback, PrinterCallback
 
-    from tasks.train.trainer import PrefixTrainer
+    from tasks.train.trainer import ObjectiveTrainer
 
+    objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
     history = History(params, run)
-    prefix = shared_prefix(rows["train"] + rows["validation"])
-    trainer = PrefixTrainer(
+    shares = objective.shares_prefix and not tuner.virtual_tokens
+    prefix = shared_prefix(rows["train"] + rows["validation"]) if shares else []
+    trainer = ObjectiveTrainer(
+        objective=objective,
+        settings=params.objective,
         prefix=prefix,
         model=make_model(params, parent),
         args=make_arguments(params, run),
         train_dataset=rows["train"],
         eval_dataset=rows["validation"],
-        data_collator=lambda batch: collate(batch, tokenizer.pad_token_id, len(prefix)),
+        data_collator=lambda batch: objective.collate(batch, tokenizer.pad_token_id, len(prefix)),
         callbacks=[history, EarlyStoppingCallback(params.early_stopping_patience)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -35,29 +39,16 @@ def make_trainer(
 
 
 def make_model(params: Train, parent: Path) -> Any:
-    """The parent, frozen, in bf16 where the machine has it, under adapters in fp32 (Hu et al. 2021,
-    arXiv:2106.09685).
-    """
+    """The parent as its tuner trains it; what is frozen in bf16 where the machine has it."""
     import torch
-    from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from tasks.lora import speed_up
-    from tasks.train.targets import problem
-
-    dtype = compute_dtype() if params.bf16 else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(parent, dtype=dtype, attn_implementation=attention())
-    if not isinstance(params.target_modules, str) and (words := problem(model, params.target_modules)):
-        raise ParamsError(f"params.yaml: train.{words}")
-    config = LoraConfig(
-        r=params.r,
-        lora_alpha=params.lora_alpha,
-        lora_dropout=params.lora_dropout,
-        target_modules=params.target_modules,
-        task_type="CAUSAL_LM",
-    )
-    model = get_peft_model(model, config, autocast_adapter_dtype=True)
-    speed_up(model)
+    tuner = tuners.of(params.tuner)
+    arguments = {"dtype": compute_dtype() if params.bf16 else torch.float32, "attn_implementation": attention()}
+    model = AutoModelForCausalLM.from_pretrained(parent, **{**arguments, **tuner.loading(params.tuner)})
+    if words := tuner.problem(params.tuner, model):
+        raise ParamsError(f"params.yaml: train.tuner.{words}")
+    model = tuner.attach(params.tuner, model)
     # The last tokens of each row are a slice; torch multiplies a slice batch by batch, several times slower.
     model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
     return model
@@ -66,6 +57,8 @@ def make_model(params: Train, parent: Path) -> Any:
 def make_arguments(params: Train, run: Path) -> Any:
     """TrainingArguments of a section; batches hold rows of like length, so that little of them is padding."""
     from transformers import TrainingArguments
+
+    watched, greater = objectives.of(params.objective).watch
 
     return TrainingArguments(
         output_dir=str(run),
@@ -87,8 +80,8 @@ def make_arguments(params: Train, run: Path) -> Any:
         save_steps=params.eval_steps,
         save_total_limit=2,
         load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
+        metric_for_best_model=watched,
+        greater_is_better=greater,
         restore_callback_states_from_checkpoint=True,  # the patience that is used up, above all
         logging_steps=5,
         logging_first_step=True,  # so that the shortest run has a loss to show
@@ -99,14 +92,3 @@ def make_arguments(params: Train, run: Path) -> Any:
         seed=params.seed,
         data_seed=params.seed,
     )
-
-
-def save_adapter(model: Any, parent: Path, folder: Path) -> None:
-    """The adapter as safetensors and a config with sorted keys and lists, so that equal adapters are equal bytes."""
-    model.save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)  # peft's empty card; package writes the real one
-    file = folder / "adapter_config.json"
-    config = json.loads(file.read_text())
-    config["target_modules"] = sorted(config["target_modules"])
-    config["base_model_name_or_path"] = parent.as_posix()
-    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

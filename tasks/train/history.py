@@ -137,7 +137,7 @@ class History(TrainerCallback):
             tracking.experiment_id(self.client), run_name=f"train {name}", tags={"model": name, "stage": "train"}
         )
         self.run_id = created.info.run_id
-        for key, value in self.params.model_dump().items():
+        for key, value in _flat(self.params.model_dump()).items():
             self.client.log_param(self.run_id, key, value)
         write_text(note, self.run_id)
 
@@ -163,6 +163,14 @@ class History(TrainerCallback):
                 file=sys.stderr,
             )
             self.client = None
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{a: {b: 1}}` as `{"a.b": 1}`."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _clock(seconds: float) -> str:

@@ -1,22 +1,21 @@
-"""The `train` section of a model; names are those of transformers and peft."""
+"""The `train` section of a model; names are those of transformers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from tasks.kinds import KindIn
 from tasks.section import Section
 
 Share = Annotated[float, Field(gt=0, le=1, description="share of all steps")]
+MOVED = ("r", "lora_alpha", "lora_dropout", "target_modules")
 
 
 class Train(Section):
-    """One training run: LoRA on the linear layers, loss on the answer only."""
+    """One training run: what is learnt, which weights learn it, and how."""
 
-    method: Literal["lora"] = "lora"
-    r: Annotated[int, Field(ge=1, le=512, description="rank of the adapter")] = 16
-    lora_alpha: Annotated[int, Field(ge=1, le=4096, description="the update is scaled by lora_alpha / r")] = 32
-    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    target_modules: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
+    objective: Annotated[Section, KindIn("tasks.objectives")]
+    tuner: Annotated[Section, KindIn("tasks.tuners")]
     learning_rate: Annotated[float, Field(gt=0, lt=1, description="peak, after warm-up")] = 2.0e-4
     num_train_epochs: Annotated[float, Field(gt=0, le=1000, description="passes over the training rows")] = 2
     per_device_train_batch_size: Annotated[int, Field(ge=1, le=4096, description="rows")] = 8
@@ -32,3 +31,15 @@ class Train(Section):
     early_stopping_patience: Annotated[int, Field(ge=1, description="evaluations without a better validation loss")] = 2
     bf16: bool = Field(default=True, description="compute in bfloat16, where this machine does so in hardware")
     seed: Annotated[int, Field(ge=0)] = 42
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_the_place_of_what_has_moved(cls, value: Any) -> Any:
+        moved = [key for key in MOVED if isinstance(value, dict) and key in value]
+        if moved or (isinstance(value, dict) and "method" in value):
+            inside = ", ".join(["kind: lora", *(f"{key}: {value[key]}" for key in moved)])
+            raise ValueError(
+                f"{', '.join(moved or ['method'])} stands under tuner now: write objective: {{kind: sft}} and "
+                f"tuner: {{{inside}}} in its place"
+            )
+        return value

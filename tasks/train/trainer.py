@@ -1,12 +1,19 @@
-"""transformers' Trainer, reading what all prompts of a batch begin with only once, in an order that a resumed run
-finds again.
+"""transformers' Trainer for any objective and tuner: what all prompts of a batch begin with is read once, rows come in
+an order that a resumed run finds again, and checkpoints hold what learns and nothing else.
 """
 
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
+
+from tasks.section import Section
+
+LEARNT = "model.safetensors"  # in a checkpoint; transformers looks for a file of this name
 
 
 class EpochOrder(LengthGroupedSampler):
@@ -32,16 +39,16 @@ class EpochOrder(LengthGroupedSampler):
         )
 
 
-class PrefixTrainer(Trainer):
-    """A Trainer whose batches leave out the shared `prefix`: its keys and values are computed once a batch, gradients
-    included.
+class ObjectiveTrainer(Trainer):
+    """A Trainer whose loss is an objective's, and whose batches leave out the shared `prefix`: its keys and values are
+    computed once a batch, gradients included.
 
     The loss and its gradients are those of whole rows; only the repeated work is gone.
     """
 
-    def __init__(self, *args: Any, prefix: list[int], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, objective: ModuleType, settings: Section, prefix: list[int], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.prefix = prefix
+        self.objective, self.settings, self.prefix = objective, settings, prefix
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
         return EpochOrder(
@@ -53,7 +60,7 @@ class PrefixTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The mean negative log-likelihood of the batch's answer tokens."""
+        """The objective's loss of the batch."""
         if self.prefix:
             ids = torch.tensor([self.prefix], device=inputs["input_ids"].device)
             past = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
@@ -61,4 +68,22 @@ class PrefixTrainer(Trainer):
             inputs = {**inputs, "past_key_values": past, "use_cache": True}
         else:
             inputs = {**inputs, "use_cache": False}
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss = self.objective.loss(self.settings, model, inputs, num_items_in_batch)
+        return (loss, {}) if return_outputs else loss
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """A checkpoint: the weights that learn, whatever the tuner."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        learnt = {name: weight.data for name, weight in self.model.named_parameters() if weight.requires_grad}
+        save_file({name: weight.contiguous().cpu() for name, weight in learnt.items()}, folder / LEARNT)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Put the weights of a checkpoint back in place; KeyError when it holds others."""
+        weights = dict((model or self.model).named_parameters())
+        with torch.no_grad():
+            for name, value in load_file(Path(resume_from_checkpoint) / LEARNT).items():
+                weights[name].copy_(value)
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(self.state.best_model_checkpoint)

@@ -3,12 +3,14 @@
 import csv
 import html
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tasks.files import write_text
 
 SHOWN = 12  # rows
+TrainedOn = Callable[[dict], list[bool]]  # of an encoded row: whether the loss is taken on each token
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Label X-ray</title>
 <style>body{{font:15px/1.7 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}
@@ -20,28 +22,29 @@ the grey ones are only read. Each box is one token; ⏎ is a line break.</p>{sam
 """
 
 
-def write_xray(tokenizer: Any, rows: list[dict], path: Path) -> None:
+def write_xray(tokenizer: Any, trained_on: TrainedOn, rows: list[dict], path: Path) -> None:
     """An HTML page with the first rows, each token marked as trained on or not."""
     samples = []
     for row in rows[:SHOWN]:
         spans = []
-        for place, token in enumerate(row["input_ids"]):
-            kind = "on" if place >= row["prompt_length"] else "off"
+        for token, is_trained in zip(row["input_ids"], trained_on(row), strict=True):
+            kind = "on" if is_trained else "off"
             text = html.escape(tokenizer.decode([token])).replace("\n", "⏎\n")
             spans.append(f'<span class="{kind}">{text}</span>')
         samples.append(f"<h2>{html.escape(str(row['id']))}</h2><pre>{''.join(spans)}</pre>")
     total = sum(len(row["input_ids"]) for row in rows)
-    trained = sum(len(row["input_ids"]) - row["prompt_length"] for row in rows)
+    trained = sum(sum(trained_on(row)) for row in rows)
     write_text(
         path, PAGE.format(total=total, rows=len(rows), trained=trained, share=trained / total, samples="".join(samples))
     )
 
 
-def write_lengths(rows: list[dict], path: Path) -> None:
-    """One line a row: how many tokens its prompt and its answer have."""
+def write_lengths(trained_on: TrainedOn, rows: list[dict], path: Path) -> None:
+    """One line a row: how many of its tokens are only read, and how many are trained on."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["prompt_tokens", "answer_tokens"])
     for row in rows:
-        table.writerow([row["prompt_length"], len(row["input_ids"]) - row["prompt_length"]])
+        trained = sum(trained_on(row))
+        table.writerow([len(row["input_ids"]) - trained, trained])
     write_text(path, text.getvalue())

@@ -22,7 +22,7 @@ models:
   sort:
     parent: m
     dataset: tickets
-    train: {}
+    train: {objective: {kind: sft}, tuner: {kind: lora}}
     predict: {}
     evaluate: {labels: [kind], texts: []}
     package: {title: t, datasets: [t]}

@@ -5,7 +5,7 @@ in.
 import ast
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,10 @@ MADE = (
 )  # what the pipeline makes or reads is wired in dvc.yaml by path, not found in code
 
 
+# Packages whose modules are kinds, and the key of a row of params.yaml that names the one that is loaded.
+KINDS = {"tasks.objectives": "train.objective.kind", "tasks.tuners": "train.tuner.kind"}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One row of one stage of dvc.yaml, with `${…}` filled in, and `{…}` in its command as `tasks.stage` does."""
@@ -33,6 +37,7 @@ class Stage:
     outs: tuple[str, ...]
     params: tuple[str, ...]
     values: frozenset[str]  # the texts of its own section of params.yaml
+    kinds: dict[str, str]  # package: the kind that its row of params.yaml names
 
     @property
     def module(self) -> str:
@@ -73,17 +78,20 @@ def _stage(name: str, key: str, table: str, spec: dict, values: dict) -> Stage:
     )
     names = {**values["item"], "row": key} if isinstance(values["item"], dict) else {"row": key}
     words = tuple(shlex.split(re.sub(r"\{(\w+)\}", lambda match: str(names[match[1]]), spec["cmd"])))
-    return Stage(name, key, table, words, paths("deps"), paths("outs", "metrics", "plots"), paths("params"), texts)
+    outs = paths("outs", "metrics", "plots")
+    named = {package: kind for package, place in KINDS.items() if (kind := _value(place, values["item"]))}
+    return Stage(name, key, table, words, paths("deps"), outs, paths("params"), texts, named)
 
 
 def _filled(text: str, values: dict) -> str:
-    def value(match: re.Match) -> str:
-        found = values
-        for part in match[1].split("."):
-            found = found[part]
-        return str(found)
+    return re.sub(r"\$\{([\w.-]+)\}", lambda match: str(_value(match[1], values)), text)
 
-    return re.sub(r"\$\{([\w.-]+)\}", value, text)
+
+def _value(place: str, values: object) -> object:
+    """What stands at a dotted `place` of `values`; None where nothing does."""
+    for part in place.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def covers(outer: str, inner: str) -> bool:
@@ -123,9 +131,12 @@ def imported(path: Path, module: str) -> Iterator[tuple[str, int]]:
             yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
 
 
-def closure(root: Path, module: str) -> set[str]:
+def closure(root: Path, module: str, kinds: Mapping[str, str] | None = None) -> set[str]:
     """The project's files that `python -m module` may import or name: code, the packages' __init__, and templates,
     as paths from `root`.
+
+    Of a package of kinds it loads one by name: the one in `kinds` (package: kind). What kinds import besides is the
+    same for all, so that dvc.yaml can list it.
     """
     packages = [folder.name for folder in root.iterdir() if (folder / "__init__.py").exists()]
     known = modules(root, *packages)
@@ -136,6 +147,7 @@ def closure(root: Path, module: str) -> set[str]:
         if name not in known or name in found:
             continue
         found.add(name)
+        waiting += [other for other in known if name in KINDS and other.rpartition(".")[0] == name]
         waiting += [name.rpartition(".")[0], *(other for other, _ in imported(known[name], name))]
         waiting += [
             other for other in _strings(known[name]) if "." in other
@@ -143,7 +155,10 @@ def closure(root: Path, module: str) -> set[str]:
         if _lists_its_folder(known[name]):  # a package whose modules are kinds, loaded by name
             waiting += [other for other in known if other.rpartition(".")[0] == name]
         waiting += [f"{other}.__main__" for other in _strings(known[name]) if f"{other}.__main__" in known]
-    files = {known[name] for name in found}
+    others = {name for name in found if name.rpartition(".")[0] in KINDS}
+    files = {known[name] for name in found - others} | {
+        known[f"{package}.{kind}"] for package, kind in (kinds or {}).items() if f"{package}.{kind}" in others
+    }
     return {
         file.relative_to(root).as_posix()
         for file in files | {read for file in files for read in _files_named(root, file)}

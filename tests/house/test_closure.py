@@ -13,7 +13,7 @@ def undeclared(root: Path) -> list[str]:
     """Files in the closure of a stage that its deps do not cover: changing them would not run it again."""
     found, closures = {}, _closures(root)
     for stage in stages(root):
-        for file in sorted(closures[stage.module]):
+        for file in sorted(closures[stage.module, tuple(stage.kinds.items())]):
             if not any(covers(dep, file) for dep in stage.deps):
                 found[f"{stage.name}: deps miss {file}"] = None
     return list(found)
@@ -23,7 +23,7 @@ def needless(root: Path) -> list[str]:
     """Code among the deps of a stage that is not in its closure: changing it would run the stage for nothing."""
     found, closures = {}, _closures(root)
     for stage in stages(root):
-        known = closures[stage.module]
+        known = closures[stage.module, tuple(stage.kinds.items())]
         for dep in stage.deps:
             if Path(dep).parts[0] not in CODE:
                 continue
@@ -50,9 +50,10 @@ def hashes_bytecode(root: Path) -> list[str]:
     return [f"{name}: {dep} is a folder, and .dvcignore does not name __pycache__" for name, dep in sorted(folders)]
 
 
-def _closures(root: Path) -> dict[str, set[str]]:
-    """The closure of each module that a stage runs."""
-    return {module: closure(root, module) for module in {stage.module for stage in stages(root)}}
+def _closures(root: Path) -> dict[tuple[str, tuple[tuple[str, str], ...]], set[str]]:
+    """The closure of each module that a stage runs with the kinds of its row."""
+    runs = {(stage.module, tuple(stage.kinds.items())) for stage in stages(root)}
+    return {(module, kinds): closure(root, module, dict(kinds)) for module, kinds in runs}
 
 
 def _files(place: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from tasks.prepare.params import Prepare
 from tasks.retrain.params import Retrain
 from tasks.train.params import Train
 from tasks.validate import Validate
+from tests import tiny
 
 WORDS = (
     "amber bridge candle dragon engine forest garden harbour island jacket kettle ladder mirror needle orange "
@@ -59,7 +60,7 @@ def task(
     model = Model(
         parent="m",
         dataset="tickets",
-        train=Train(),
+        train=Train(**tiny.KINDS),
         predict=Predict(),
         evaluate=evaluate,
         package=Package(title="t", datasets=["t"]),

@@ -23,7 +23,7 @@ GATE = Gate(minimum={"valid": 0.9}, compare_on="colour_accuracy", max_drop=0.02)
 MODEL = Model(
     parent="tiny",
     dataset="toys",
-    train=Train(),
+    train=Train(**tiny.KINDS),
     predict=Predict(**tiny.PREDICT),
     evaluate=Evaluate(**tiny.EVALUATE),
     package=Package(),
@@ -67,13 +67,13 @@ def reports(evaluated: Path, adapter: Path, weights: Path, copy: Path) -> Simple
 
 def watch_answers(patch: pytest.MonkeyPatch) -> list[str]:
     """The `what` of each time that a model is loaded and asked, and how many rows; filled as it happens."""
-    import tasks.answers
+    import tasks.tuned
 
-    real, calls = tasks.answers.answer, []
+    real, calls = tasks.tuned.answer, []
 
     def answer(*given: object) -> object:
         calls.append(f"{given[-1]}, {len(given[2])} rows")
         return real(*given)
 
-    patch.setattr(tasks.answers, "answer", answer)
+    patch.setattr(tasks.tuned, "answer", answer)
     return calls

@@ -28,7 +28,7 @@ VALUE = {
         "mine": {
             "parent": "tiny",
             "dataset": "tickets",
-            "train": {},
+            "train": {"objective": {"kind": "sft"}, "tuner": {"kind": "lora"}},
             "predict": {},
             "evaluate": {},
             "package": {},

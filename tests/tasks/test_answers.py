@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from tasks.answers import answer, load, perplexity
+from tasks.answers import perplexity
 from tasks.chat import encode
 from tasks.files import read_jsonl
+from tasks.tuned import answer, load
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded

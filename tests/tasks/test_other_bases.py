@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.answers import answer
 from tasks.chat import collate, encode, encode_prompt, load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256
+from tasks.tuned import answer
 from tests import tiny
 from tests.tasks.other_makers import ROW, change, made, published, with_words
 

@@ -56,7 +56,7 @@ def test_a_system_message_that_the_base_refuses_is_refused_before_any_work(sourc
             "sorter": {
                 "parent": "theirs",
                 "dataset": "mine",
-                "train": {},
+                "train": dict(tiny.KINDS),
                 "predict": {},
                 "evaluate": {},
                 "package": {},

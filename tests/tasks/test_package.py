@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks.answers import answer
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256, write_json
 from tasks.package import Package, package
+from tasks.tuned import answer
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 

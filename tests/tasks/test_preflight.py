@@ -62,9 +62,9 @@ def test_a_source_that_is_not_there_is_refused(
     ("changes", "words"),
     [
         (
-            {f"{MODEL}__train__r": 64},
-            "models.mine.train.r is 64, and the server takes ranks up to deploy.max_lora_rank, 16; raise that, lower "
-            "the rank, or set deploy.serve to merged.",
+            {f"{MODEL}__train__tuner__r": 64},
+            "models.mine.train.tuner.r is 64, and the server takes ranks up to deploy.max_lora_rank, 16; raise that, "
+            "lower the rank, or set deploy.serve to merged.",
         ),
         (
             {f"{MODEL}__train__max_length": 2048},
@@ -84,9 +84,9 @@ def test_what_the_server_would_refuse_is_refused(changes: dict, words: str) -> N
 @pytest.mark.parametrize(
     "changes",
     [
-        {f"{MODEL}__train__r": 64, "deploy__serve": "merged"},
-        {f"{MODEL}__train__r": 12},
-        {f"{MODEL}__train__r": 64, "deploy__max_lora_rank": 64},
+        {f"{MODEL}__train__tuner__r": 64, "deploy__serve": "merged"},
+        {f"{MODEL}__train__tuner__r": 12},
+        {f"{MODEL}__train__tuner__r": 64, "deploy__max_lora_rank": 64},
     ],
 )
 def test_a_rank_that_the_server_loads_passes(changes: dict) -> None:
@@ -102,7 +102,7 @@ def test_only_rows_that_a_run_needs_are_asked() -> None:
 
 
 def test_what_a_model_builds_on_is_asked_as_well() -> None:
-    parent = {**VALUE["models"]["mine"], "train": {"target_modules": "all-linear"}, "evaluate": {"labels": ["colour"]}}
+    parent = {**VALUE["models"]["mine"], "train": VALUE["models"]["mine"]["train"], "evaluate": {"labels": ["colour"]}}
     assert refusal(models__first=parent, models__mine__parent="first").startswith(
         "models.first.evaluate.labels names `colour`"
     )
@@ -123,7 +123,7 @@ def test_a_suite_that_is_missing_is_named_with_the_way_to_get_one() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({f"{MODEL}__train__target_modules": []}, "models.mine.train.target_modules is []; it should"),
+        ({f"{MODEL}__train__tuner__target_modules": []}, "models.mine.train.tuner.target_modules is []; it should"),
         ({f"{PREPARE}__answer": []}, "datasets.tickets.prepare.answer is []; it should"),
         (
             {f"{PREPARE}__validation_share": 0},

@@ -30,17 +30,20 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (
             ["qproj"],
-            "models.mine.train.target_modules names `qproj`, which is not a linear layer or an embedding of the base; "
+            "models.mine.train.tuner.target_modules names `qproj`, which is not a linear layer or an embedding of the "
+            "base; "
             "did you mean `q_proj`?",
         ),
         (
             ["q_proj", "v_prj"],
-            "models.mine.train.target_modules names `v_prj`, which is not a linear layer or an embedding of the base; "
+            "models.mine.train.tuner.target_modules names `v_prj`, which is not a linear layer or an embedding of the "
+            "base; "
             "did you mean `v_proj`?",
         ),
         (
             ["self_attn"],
-            "models.mine.train.target_modules names `self_attn`, which is not a linear layer or an embedding of the "
+            "models.mine.train.tuner.target_modules names `self_attn`, which is not a linear layer or an embedding of "
+            "the "
             "base; ",
         ),
     ],
@@ -48,19 +51,23 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_target_modules_that_name_no_layer_of_the_base_are_refused_from_its_config(
     base: Path, targets: list[str], words: str
 ) -> None:
-    assert refusal(bases__tiny__folder=str(base), models__mine__train__target_modules=targets).startswith(words)
+    assert refusal(bases__tiny__folder=str(base), models__mine__train__tuner__target_modules=targets).startswith(words)
 
 
 def test_a_base_that_transformers_does_not_know_is_left_to_its_stage(base: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "odd/config.json", {"model_type": "unheard-of"})
-    checks.check(changed(bases__tiny__folder="odd", models__mine__train__target_modules=["q_proj"]), ["mine"])
+    checks.check(changed(bases__tiny__folder="odd", models__mine__train__tuner__target_modules=["q_proj"]), ["mine"])
 
 
 def test_target_modules_of_the_base_pass(base: Path) -> None:
     checks.check(
         changed(
             bases__tiny__folder=str(base),
-            models__mine__train__target_modules=["q_proj", "layers.0.mlp.up_proj", "model.layers.1.mlp.gate_proj"],
+            models__mine__train__tuner__target_modules=[
+                "q_proj",
+                "layers.0.mlp.up_proj",
+                "model.layers.1.mlp.gate_proj",
+            ],
         ),
         ["mine"],
     )

@@ -16,9 +16,11 @@ from tasks.errors import ParamsError
 from tasks.params import Model
 from tasks.preflight.sections import complete
 from tasks.stage import load_yaml
+from tests import tiny
 from tests.examples import examples
 
-SECTIONS = [name for name in Model.model_fields if name not in ("parent", "dataset")]
+SECTIONS = {name: {} for name in Model.model_fields if name not in ("parent", "dataset")}
+SECTIONS |= {"train": tiny.KINDS}
 BLOCK = """# Mine.
 datasets:   # where rows come from
     tickets:
@@ -45,7 +47,7 @@ models:
     last:
         parent: mine
         dataset: tickets
-        train: {r: 8}   # small
+        train: {seed: 8}   # small
 # the end"""
 
 
@@ -61,21 +63,26 @@ def completed(text: str, folder: Path) -> tuple[str, list[str]]:
 def test_sections_are_written_and_all_else_stays(tmp_path: Path) -> None:
     new, lines = completed(BLOCK, tmp_path)
     changes = [line for line in difflib.ndiff(BLOCK.splitlines(), new.splitlines()) if not line.startswith(("  ", "?"))]
-    flow = ", ".join(f"{name}: {{}}" for name in SECTIONS)
-    block = [f"+         {name}: {{}}" for name in SECTIONS]
+    kinds = "objective: {kind: sft}, tuner: {kind: lora}"
+    written = {name: f"{{{kinds}}}" if name == "train" else "{}" for name in SECTIONS}
+    flow = ", ".join(f"{name}: {value}" for name, value in written.items())
+    block = [f"+         {name}: {value}" for name, value in written.items()]
     assert changes == [
         "+         validate: {}",
         "-     mine: {parent: smollm2, dataset: tickets}",
         f"+     mine: {{parent: smollm2, dataset: tickets, {flow}}}",
         *block,
+        "-         train: {seed: 8}   # small",
+        f"+         train: {{seed: 8, {kinds}}}   # small",
         *[line for line in block if "train" not in line],
     ]
-    assert lines[0].endswith("params.yaml: wrote `validate: {}` into datasets.tickets, as it names none")
-    assert [line.split(" into ")[1].split(",")[0] for line in lines] == [
+    assert lines[0].endswith("params.yaml: wrote `validate: {}` in datasets.tickets, as it names none")
+    assert [line.split(" in ")[1].split(",")[0] for line in lines] == [
         "datasets.tickets",
         "models.mine",
         "models.more",
         "models.last",
+        "models.last.train",
     ]
     assert completed(new, tmp_path) == (new, [])
 
@@ -105,7 +112,7 @@ def test_every_layout_reads_as_before_and_has_the_sections(name: str, tmp_path: 
     (tmp_path / "before.yaml").write_bytes(before.encode())
     old, value = load_yaml(tmp_path / "before.yaml"), load_yaml(tmp_path / "params.yaml")
     for key, row in old["models"].items():
-        assert value["models"][key] == row | {section: {} for section in SECTIONS}
+        assert value["models"][key] == row | SECTIONS
     assert lines and ("\r\n" in before) == ("\r\n" in new) and "\n\n\n\n" not in new
     assert new.count("\r\n") in (0, new.count("\n"))
     if name == "json":
@@ -141,7 +148,7 @@ def test_a_home_is_spelt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     new, lines = completed(text, tmp_path)
     assert new == text.replace("~/tickets", '"/data/o\'brien/tickets"')
     assert lines == [
-        f"{tmp_path}/params.yaml: wrote /data/o'brien/tickets for ~/tickets into datasets.d.ingest.source, as DVC "
+        f"{tmp_path}/params.yaml: wrote /data/o'brien/tickets for ~/tickets in datasets.d.ingest.source, as DVC "
         "does not know `~`"
     ]
 
@@ -171,7 +178,7 @@ def test_whatever_the_rows_the_sections_are_added_and_nothing_else(
     before = json.dumps({"models": models}, indent=2) if is_json else text.getvalue()
     new, _ = completed(before, tmp_path_factory.mktemp("rows"))
     assert yaml.load(new)["models"] == {
-        name: row | {section: {} for section in SECTIONS if section not in row} for name, row in models.items()
+        name: SECTIONS | row | {"train": row.get("train", {}) | tiny.KINDS} for name, row in models.items()
     }
 
 

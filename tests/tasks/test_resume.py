@@ -108,14 +108,14 @@ def test_an_order_drawn_from_the_global_random_state_would_not_be_found_again(
     from transformers import Trainer
 
     from tasks.train.fit import make_arguments
-    from tasks.train.trainer import PrefixTrainer
+    from tasks.train.trainer import ObjectiveTrainer
 
     def arguments(*given: object) -> object:
         made = make_arguments(*given)
         made.train_sampling_strategy = "group_by_length"
         return made
 
-    monkeypatch.setattr(PrefixTrainer, "_get_train_sampler", Trainer._get_train_sampler)
+    monkeypatch.setattr(ObjectiveTrainer, "_get_train_sampler", Trainer._get_train_sampler)
     monkeypatch.setattr("tasks.train.fit.make_arguments", arguments)
     whole = run(tmp_path / "whole", base, few, **CHANGES)
     broken(tmp_path / "broken", base, few, 3, **CHANGES)

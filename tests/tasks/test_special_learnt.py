@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks.answers import answer
 from tasks.files import read_jsonl, write_jsonl
+from tasks.tuned import answer
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model

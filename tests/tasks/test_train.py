@@ -10,6 +10,7 @@ import pytest
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
 from tasks.train.params import Train
+from tests import tiny
 from tests.tiny import train_in as run
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
@@ -21,7 +22,8 @@ def curve(report: Path) -> list[dict]:
 
 
 def test_a_run_writes_the_adapter_and_its_report_and_nothing_else_stays(trained):
-    assert {file.name for file in trained.adapter.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    files = {"adapter_config.json", "adapter_model.safetensors", "tuner.json"}
+    assert {file.name for file in trained.adapter.iterdir()} == files
     assert {file.name for file in trained.report.iterdir()} == {
         "metrics.json",
         "timing.json",
@@ -109,7 +111,8 @@ def test_a_template_that_does_not_fit_stops_the_run_before_any_step(base, few, t
 
 
 def test_it_stops_early_and_keeps_the_best_checkpoint(base, few, tokenizer, tmp_path):
-    from tasks.answers import answer, perplexity
+    from tasks.answers import perplexity
+    from tasks.tuned import answer
 
     made = run(
         tmp_path,
@@ -138,7 +141,8 @@ def test_mlflow_has_the_runs_params_its_curves_and_the_hash_of_its_adapter(store
     (found,) = store.search_runs([tracking.experiment_id(store)])
     assert found.info.status == "FINISHED" and found.data.tags["model"] == "things"
     assert found.data.tags["adapter_sha256"] == sha256(made.adapter / "adapter_model.safetensors")
-    assert found.data.params["learning_rate"] == "0.01" and found.data.params.keys() == Train.model_fields.keys()
+    assert found.data.params["learning_rate"] == "0.01" and found.data.params["tuner.r"] == "16"
+    assert {key.partition(".")[0] for key in found.data.params} == Train.model_fields.keys()
     sent = {point.step: point.value for point in store.get_metric_history(found.info.run_id, "eval_loss")}
     assert (
         sent == {int(point["step"]): float(point["eval_loss"]) for point in curve(made.report) if point["eval_loss"]}
@@ -165,7 +169,7 @@ def test_a_layer_that_the_base_lacks_is_refused_where_no_check_could_see_the_bas
 
     with pytest.raises(
         ParamsError,
-        match=r"^params\.yaml: train\.target_modules names `qproj`, which is not a linear layer .* did you mean "
+        match=r"^params\.yaml: train\.tuner\.target_modules names `qproj`, which is not a linear layer .* did you mean "
         r"`q_proj`\?$",
     ):
-        make_model(Train(target_modules=targets), base)
+        make_model(Train(**{**tiny.KINDS, "tuner": {"kind": "lora", "target_modules": targets}}), base)

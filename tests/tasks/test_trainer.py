@@ -18,7 +18,7 @@ LONG = "and this answer is much longer than the others are "
 
 @pytest.fixture
 def trainer(base, tokenizer, tmp_path) -> Any:
-    """A PrefixTrainer in fp32 over rows of different lengths, whose adapters are not zero."""
+    """A ObjectiveTrainer in fp32 over rows of different lengths, whose adapters are not zero."""
     rows = [
         encode(tokenizer, {**row, "answer": row["answer"] + LONG * (i % 3)})
         for i, row in enumerate(tiny.prepared_rows(0, 8))

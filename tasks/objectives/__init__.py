@@ -1,0 +1,43 @@
+"""What is learnt: a file a kind. What an objective declares and does is in the protocol below."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tasks import kinds
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Encoded = dict[str, Any]  # of a row: `id`, `input_ids` (by whose length rows are grouped), and what `collate` needs
+
+
+class Objective(Protocol):
+    """A module of this package."""
+
+    Params: type[Section]  # kind: Literal["…"], and the kind's own settings
+    summary: str  # what is learnt, in one line
+    eats: frozenset[str]  # what its rows hold: chat, preference, rated, text
+    shares_prefix: bool  # what all prompts begin with may be read once a batch
+    watch: tuple[str, bool]  # the measure of the best checkpoint, and whether greater is better
+
+    def encode(self, params: Any, tokenizer: Any, row: Mapping[str, Any]) -> Encoded:
+        """A prepared row as tokens."""
+        ...
+
+    def collate(self, rows: Sequence[Encoded], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+        """A batch; its `input_ids` leave out the first `prefix_length` tokens of each row."""
+        ...
+
+    def loss(self, params: Any, model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+        """The loss of a batch: over `num_items` (the trained tokens of all batches of a step), or the batch's mean."""
+        ...
+
+    def trained_on(self, encoded: Encoded) -> list[bool]:
+        """Whether the loss is taken on each of a row's tokens."""
+        ...
+
+
+def of(section: Section) -> Any:
+    """The objective of a typed section."""
+    return kinds.of(section, __name__)

@@ -1,0 +1,61 @@
+"""Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290, eq. 7), against the parent."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks import chat
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+summary = "to prefer one answer over another, by no more than it must leave its parent"
+eats = frozenset({"preference"})
+shares_prefix = False
+watch = ("eval_loss", False)
+
+
+class Params(Section):
+    """DPO with the sigmoid loss; `beta` as in trl."""
+
+    kind: Literal["dpo"]
+    beta: Annotated[float, Field(gt=0, le=10, description="how dear it is to leave the parent")] = 0.1
+
+
+def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Both answers as sft encodes one; `input_ids` is the longer, by which rows are grouped."""
+    both = [chat.encode(tokenizer, {**row, "answer": answer}) for answer in (row["answer"], row["rejected"])]
+    longer = max(both, key=lambda encoded: len(encoded["input_ids"]))
+    return {**longer, "both": both}
+
+
+def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+    """The chosen answers, then the rejected ones."""
+    return chat.collate([row["both"][place] for place in (0, 1) for row in rows], pad_token_id, prefix_length)
+
+
+def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+    """-log sigmoid(beta (own margin - the parent's)), a margin is log p(chosen) - log p(rejected); mean over rows."""
+    import torch
+
+    labels = batch.pop("labels")
+    with torch.no_grad(), model.disable_adapter():
+        chosen, rejected = _log_probabilities(model, batch, labels).chunk(2)
+    own_chosen, own_rejected = _log_probabilities(model, batch, labels).chunk(2)
+    margin = (own_chosen - own_rejected) - (chosen - rejected)
+    return -torch.nn.functional.logsigmoid(params.beta * margin).mean()
+
+
+def _log_probabilities(model: "nn.Module", batch: dict[str, Any], labels: "Tensor") -> "Tensor":
+    """(rows,): the summed log-probability (nats) of each row's answer, in fp32."""
+    logits = model(**batch).logits[:, :-1].float().log_softmax(-1)
+    targets = labels[:, 1:]
+    picked = logits.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return (picked * (targets != -100)).sum(-1)
+
+
+def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+    """The longer answer."""
+    return [place >= encoded["prompt_length"] for place in range(len(encoded["input_ids"]))]

@@ -1,0 +1,105 @@
+"""Writes keys into params.yaml where a row leaves them out: all else stays character by character."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tasks.errors import ParamsError
+
+if TYPE_CHECKING:
+    from ruamel.yaml.nodes import MappingNode, Node
+
+
+class Edit(NamedTuple):
+    """Characters `start` to `end` of params.yaml become `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+def value_of(node: "Node", name: str) -> "Node | None":
+    """What stands under the key `name` of a table itself, not of one that is merged into it; None without it."""
+    from ruamel.yaml.nodes import MappingNode
+
+    pairs = node.value if isinstance(node, MappingNode) else []
+    return next((value for key, value in pairs if key.value == name), None)
+
+
+def insertion(text: str, row: "MappingNode", sections: Mapping[str, str]) -> Edit:
+    """Where and how `sections` (name: value) are written: as more lines of a block, or before the bracket that
+    closes `{…}`.
+    """
+    first, last = row.value[0][0], row.value[-1][1]
+    written = [f"{key_as_written(name, text, row)}: {value}" for name, value in sections.items()]
+    if row.flow_style:
+        place = last.end_mark.index
+        return Edit(place, place, "".join(f", {section}" for section in written))
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    indent = " " * first.start_mark.column
+    place = _end_of_block(text, row)
+    before = "" if not place or text[place - 1] == "\n" else line_end
+    return Edit(place, place, before + "".join(f"{indent}{section}{line_end}" for section in written))
+
+
+def key_as_written(name: str, text: str, row: "MappingNode") -> str:
+    """A key as the row writes its own: JSON stays JSON."""
+    return quoted(name) if text[row.value[0][0].start_mark.index] == '"' else name
+
+
+def _end_of_block(text: str, row: "MappingNode") -> int:
+    """The place after the row's last line: blank lines, and comments further left, belong to what follows."""
+    column: int = row.value[0][0].start_mark.column
+    place: int = row.end_mark.index
+    if not text[(start := text.rfind("\n", 0, place) + 1) : place].strip():
+        place = start
+    while place and _is_between(text[(start := text.rfind("\n", 0, place - 1) + 1) : place], column):
+        place = start
+    return place
+
+
+def _is_between(line: str, column: int) -> bool:
+    words = line.strip()
+    return not words or (words.startswith("#") and len(line) - len(line.lstrip()) < column)
+
+
+def quoted(value: str | list[str]) -> str:
+    """A text, or a list of texts, as YAML and JSON have it."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def applied(text: str, edits: list[Edit], path: Path) -> str:
+    """`text` with `edits`; ParamsError when the file would then say anything else than before besides."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    new = text
+    for edit in sorted(edits, reverse=True):
+        new = new[: edit.start] + edit.text + new[edit.end :]
+    try:
+        before, after = (YAML(typ="safe", pure=True).load(version) for version in (text, new))
+    except YAMLError:
+        before, after = {}, None
+    if not _only_adds(before, after):
+        missing = ", ".join(sorted(edit.text.strip() for edit in edits))
+        raise ParamsError(
+            f"{path}: sections are missing that DVC must find there, and its layout leaves no safe place to write "
+            f"them: add {missing}."
+        )
+    return new
+
+
+def _only_adds(before: object, after: object) -> bool:
+    """Whether `after` is `before` with sections and kinds more, and homes spelt out."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        same = before.keys() <= after.keys() and all(_only_adds(before[key], after[key]) for key in before)
+        return same and all(_is_written(after[key]) for key in after.keys() - before.keys())
+    return before == after or (
+        isinstance(before, str) and before.startswith("~") and Path(before).expanduser().as_posix() == after
+    )
+
+
+def _is_written(value: object) -> bool:
+    """Whether a value is one of those that are written here."""
+    return isinstance(value, dict) and set(value) <= {"labels", "kind", "objective", "tuner"}

@@ -1,0 +1,70 @@
+"""Which weights learn: a file a kind. What a tuner declares and does is in the protocol below.
+
+A trained folder names its kind in tuner.json, so whoever loads one (evaluation, the gate, a server) needs no
+params.yaml.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tasks import kinds
+from tasks.files import read_json, write_json
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FILE = "tuner.json"
+
+
+class Tuner(Protocol):
+    """A module of this package."""
+
+    Params: type[Section]  # kind: Literal["…"], and the kind's own settings
+    summary: str  # what is trained, in one line
+    mergeable: bool  # the result can be folded into weights of the parent's shape
+    hot: bool  # vLLM loads it as an adapter beside others
+    virtual_tokens: bool  # tokens without text: no shared prefix, no packing, padding on the right
+    learning_rates: tuple[float, float]  # sensible ones, and where that is known from
+    source: str
+
+    def loading(self, params: Any) -> dict[str, Any]:
+        """Arguments of `from_pretrained` beyond the usual ones."""
+        ...
+
+    def attach(self, params: Any, model: "nn.Module") -> "nn.Module":
+        """The parent made trainable: what learns has `requires_grad`, and nothing else."""
+        ...
+
+    def save(self, model: "nn.Module", parent: Path, folder: Path) -> None:
+        """Write what was learnt to `folder`: equal weights, equal bytes."""
+        ...
+
+    def load(self, model: "nn.Module", folder: Path) -> "nn.Module":
+        """The parent `model`, loaded for asking, with what was learnt in `folder`."""
+        ...
+
+    def merge(self, model: "nn.Module") -> "nn.Module":
+        """A loaded model as plain weights; ValueError for weights that are not finite. Only where `mergeable`."""
+        ...
+
+    def problem(self, params: Any, model: "nn.Module") -> str | None:
+        """Why `model` (perhaps without weights) cannot be tuned so, from the key on; None when it can."""
+        ...
+
+
+def of(section: Section) -> Any:
+    """The tuner of a typed section."""
+    return kinds.of(section, __name__)
+
+
+def of_folder(folder: Path) -> Any:
+    """The tuner whose work lies in `folder`; an adapter of the time before there were kinds is LoRA."""
+    file = folder / FILE
+    return kinds.load(__name__, read_json(file)["kind"] if file.exists() else "lora")
+
+
+def save(params: Section, model: "nn.Module", parent: Path, folder: Path) -> None:
+    """Write what was learnt, and which kind it is, to `folder`."""
+    of(params).save(model, parent, folder)
+    write_json(folder / FILE, params.model_dump())

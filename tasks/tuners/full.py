@@ -1,0 +1,62 @@
+"""All weights of the parent learn."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+
+summary = "all weights"
+mergeable = True
+hot = False
+virtual_tokens = False
+learning_rates = (1.0e-6, 1.0e-3)
+source = "1e-3 for 135M parameters (alignment-handbook, recipes/smollm2), 1e-5 for 3B (peft, method_comparison)"
+
+
+class Params(Section):
+    """Full fine-tuning."""
+
+    kind: Literal["full"]
+
+
+def loading(params: Params) -> dict[str, Any]:
+    """Weights that learn are held in fp32: a step of Adam is smaller than what bf16 can tell apart."""
+    import torch
+
+    return {"dtype": torch.float32}
+
+
+def attach(params: Params, model: "nn.Module") -> "nn.Module":
+    """The parent as it is; its weights learn, and are computed with in the precision of the run."""
+    return model.requires_grad_(True)
+
+
+def save(model: Any, parent: Path, folder: Path) -> None:
+    """The weights as safetensors, in the precision of the parent's."""
+    import torch
+    from transformers import AutoConfig
+
+    dtype = AutoConfig.from_pretrained(parent).dtype or torch.float32
+    model.to(dtype).save_pretrained(folder)
+
+
+def load(model: "nn.Module", folder: Path) -> "nn.Module":
+    """The weights in `folder` in place of the parent's."""
+    from safetensors.torch import load_model
+
+    for file in sorted(folder.glob("*.safetensors")):
+        load_model(model, file, strict=False)
+    return model
+
+
+def merge(model: "nn.Module") -> "nn.Module":
+    """The model itself."""
+    return model
+
+
+def problem(params: Params, model: "nn.Module") -> str | None:
+    """Any model can be tuned whole."""
+    return None

@@ -1,0 +1,55 @@
+"""A section that comes in kinds is read as the kind that it names; what is wrong in it is said as anywhere else."""
+
+import pytest
+
+from tasks import kinds, objectives, tuners
+from tasks.errors import ParamsError
+from tasks.section import parse
+from tasks.train.params import Train
+from tests import tiny
+
+KEY = "models.m.train"
+
+
+def test_a_section_is_read_as_the_kind_that_it_names_and_written_back_as_it_was_read() -> None:
+    train = Train(**{**tiny.KINDS, "tuner": tiny.LORA})
+    assert tuners.of(train.tuner).__name__ == "tasks.tuners.lora" and train.tuner.r == 16
+    assert objectives.of(train.objective).eats == {"chat"}
+    assert Train(**train.model_dump()) == train and '"lora_alpha":32' in train.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("tuner", "words"),
+    [
+        ({"kind": "lora", "r": 0}, "tuner.r is 0; it should be at least 1 and at most 512 (rank of the adapter)."),
+        ({"kind": "lora", "rr": 1}, "tuner.rr is not a known key; did you mean `r`?"),
+        ({"kind": "lora", "target_modules": [2]}, "tuner.target_modules.0 is 2; it should be a valid string."),
+        ({"kind": "lorra"}, "tuner.kind is 'lorra'; did you mean `lora`?"),
+        ({"kind": ["lora"]}, "tuner.kind is ['lora']; did you mean `lora`?"),
+        ({}, f"tuner.kind is missing; there are: {', '.join(kinds.names('tasks.tuners'))}."),
+        (3, "tuner is 3; it should be a table of keys."),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(tuner: object, words: str) -> None:
+    with pytest.raises(ParamsError) as stopped:
+        parse(Train, {**tiny.KINDS, "tuner": tuner}, KEY)
+    assert str(stopped.value) == f"params.yaml: {KEY}.{words}"
+
+
+def test_settings_that_stood_beside_are_told_where_they_stand_now() -> None:
+    with pytest.raises(ParamsError) as stopped:
+        parse(Train, {"method": "lora", "r": 8}, KEY)
+    assert str(stopped.value) == (
+        f"params.yaml: {KEY}: r stands under tuner now: write objective: {{kind: sft}} and tuner: {{kind: lora, r: 8}} "
+        "in its place."
+    )
+
+
+@pytest.mark.parametrize("package", ["tasks.objectives", "tasks.tuners"])
+def test_every_kind_declares_what_its_protocol_asks_for(package: str) -> None:
+    protocol = {"tasks.objectives": objectives.Objective, "tasks.tuners": tuners.Tuner}[package]
+    asked = {*protocol.__annotations__, *(name for name in vars(protocol) if not name.startswith("_"))}
+    for kind in kinds.names(package):
+        module = kinds.load(package, kind)
+        assert not (missing := asked - set(vars(module))), f"{package}.{kind} lacks {sorted(missing)}"
+        assert module.Params.model_fields["kind"].annotation.__args__ == (kind,)
