@@ -16,6 +16,7 @@ from tasks.evaluate.params import Evaluate
 from tasks.files import write_json, write_jsonl
 from tasks.gate import Gate
 from tasks.serve import probe
+from tasks.verdict_tags import COMPARED, NOTHING
 from tests import tiny
 from tests.tasks import serving
 from tests.tasks.promoting import promote
@@ -99,6 +100,13 @@ def test_a_model_that_is_refused_is_registered_as_refused_with_the_words(world: 
     assert not made.verdict.passed and made.version.tags["gate"] == "refused"
     assert "✗ not shown to be better than its parent" in made.version.tags["gate_reasons"]
     assert isinstance(promotion.promote_challenger(TASK, "by hand"), promotion.Refused)
+
+
+def test_the_version_keeps_which_champion_it_was_compared_with_and_not_itself(world: World) -> None:
+    assert run(world).version.tags[COMPARED] == NOTHING
+    promote(registry.get(TASK, "1"))
+    again = run(world)
+    assert again.verdict.champion == "1" and registry.get(TASK, "1").tags[COMPARED] == NOTHING
 
 
 def test_a_version_that_was_rolled_back_is_held_back(world: World) -> None:

@@ -41,7 +41,7 @@ def test_a_tuned_model_worse_than_the_champion_is_refused(place, asked, tmp_path
     enthrone(place, tmp_path, tuned(place))
     write_jsonl(place.reports / "predict" / "predictions.jsonl", without_answers(tuned(place), 24))
     found = verdict(place)
-    assert not found.passed and not asked
+    assert not found.passed and not asked and found.champion == "1"
     assert found.reasons[2].startswith(
         "✗ worse than the champion on colour_accuracy: 0 rows won, 8 lost (difference -0.250"
     )
