@@ -52,7 +52,7 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
     """
     _verify_cache(stage)
     words = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
-    ran, sentence, last = False, "", ""
+    ran, sentence, last, unkept = False, "", "", []
     with subprocess.Popen(
         words,
         stdout=subprocess.PIPE,
@@ -67,7 +67,9 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
                 ran |= line.startswith("Running stage")
                 sentence = line.removeprefix("error: ") if line.startswith("error: ") else sentence
                 last = line
-                if not line.startswith(NOISE):
+                if line.startswith(UNKEPT):
+                    unkept.append(line)
+                elif not line.startswith(NOISE):
                     say(line)
         except BaseException as error:
             if not isinstance(
@@ -78,7 +80,21 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
             raise
     if process.returncode:
         raise _failure(stage, process.returncode, sentence, last)
+    if unkept:
+        raise StageFailed(_unkept(stage, unkept))
     return ran
+
+
+UNKEPT = "ERROR: failed to transfer"  # to the cache; DVC calls the stage done, and makes it again the next time
+
+
+def _unkept(stage: str, lines: list[str]) -> str:
+    reason = re.search(r"\[Errno \d+\] ([^:]+)", lines[0])
+    return (
+        f"{stage} is done, but DVC's cache could not take {len(lines)} of its files "
+        f"({reason[1] if reason else lines[0]}): free some space (`dvc gc -w` clears the cache), then "
+        f"`dvc commit -f {stage}` keeps what was made; without that, the next run makes it again."
+    )
 
 
 NOISE = (

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 from pathlib import Path
 
 from tasks import environment
@@ -33,7 +34,23 @@ def choose(servers: Servers) -> str | None:
         _ask(ours)
         os.environ["PREFECT_API_URL"] = ours
         return ours
+    _refuse_full_disk(Path(environment.prefect_home()))
     return None
+
+
+LEAST_FREE = 32  # MiB, for the database of an ephemeral server and what a run writes beside it
+
+
+def _refuse_full_disk(home: Path) -> None:
+    """Raise AnnealError where an ephemeral server could not write its database: it would wait two minutes for
+    itself, and say nothing of the disk.
+    """
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    if (free := shutil.disk_usage(there).free // 2**20) < LEAST_FREE:
+        raise AnnealError(
+            f"only {free} MiB are free on the disk of {home}, and Prefect's server needs {LEAST_FREE}: free some "
+            "(`dvc gc -w` clears the cache) and run again."
+        )
 
 
 def _ask(url: str) -> None:

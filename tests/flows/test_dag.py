@@ -1,5 +1,6 @@
 """flows/dag.py on a small DAG of its own: order, cache, sentences for what goes wrong."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,36 @@ def test_an_output_that_is_only_gone_is_brought_back_not_made_again(project: Pat
     assert not dag.is_up_to_date("first")
     assert not dag.run("first", print)
     assert (project / "b").read_text() == "one"
+
+
+BIG = """
+import os, resource
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))  # the stage may write what DVC, which calls it, may not
+os.mkdir("many")
+for name in "ab":
+    open(f"many/{name}", "w").write(name * 2**21)
+"""
+
+
+def test_what_the_cache_cannot_take_stops_the_run_and_can_be_kept(project: Path) -> None:
+    (project / "big.py").write_text(BIG)
+    with (project / "dvc.yaml").open("a") as file:
+        file.write("  many:\n    cmd: python big.py\n    outs: [many]\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    try:
+        with pytest.raises(dag.StageFailed) as caught:
+            dag.run("many", print)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value) == (
+        "many is done, but DVC's cache could not take 2 of its files (File too large): free some space (`dvc gc -w` "
+        "clears the cache), then `dvc commit -f many` keeps what was made; without that, the next run makes it again."
+    )
+    assert not dag.is_up_to_date("many")
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "-q", "-f", "many"], check=True)
+    assert dag.is_up_to_date("many")
 
 
 def test_a_failed_stage_ends_with_its_own_sentence(project: Path) -> None:

@@ -51,6 +51,9 @@ def test_without_a_server_the_run_is_ephemeral(tmp_path: Path, monkeypatch: pyte
     for name in ("PREFECT_HOME", "PREFECT_LOGGING_SERVER_LEVEL"):
         monkeypatch.setenv(name, str(tmp_path))
     assert server.choose(Servers()) is None
+    monkeypatch.setattr(server, "LEAST_FREE", 2**40)
+    with pytest.raises(AnnealError, match=rf"^only \d+ MiB are free on the disk of {tmp_path}, and .* free some \("):
+        server.choose(Servers())
 
 
 @pytest.mark.parametrize(("version", "error"), [("2.19.0", AnnealError), (None, TransientError)])
