@@ -99,10 +99,8 @@ def run(task: str | None) -> None:
     champions(routes.read(), task)
     if server.choose(params.servers) is None:
         print("no Prefect server is running (`make up` starts one); this run uses an ephemeral one", flush=True)
-    from prefect import tags
-
     server.silence_tracebacks()
-    with tags(server.checkout_tag()):
+    with server.runs():
         monitor_flow()(task)
 
 

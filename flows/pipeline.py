@@ -60,7 +60,7 @@ def _only_one() -> Any:
 
 
 def _run_flow(params: settings.Params, model: str) -> None:
-    from prefect import flow, tags
+    from prefect import flow
 
     from flows.steps import Steps
 
@@ -83,7 +83,7 @@ def _run_flow(params: settings.Params, model: str) -> None:
 
     server.silence_tracebacks()
     try:
-        with tags(server.checkout_tag()):
+        with server.runs():
             pipeline(model)
     finally:
         steps.show()

@@ -39,7 +39,8 @@ def run(task: str | None = None, now: bool = False) -> None:
     if now:
         ask_by_hand(params, task)
     server.silence_tracebacks()
-    outcomes = retrain_flow()(task)
+    with server.runs():
+        outcomes = retrain_flow()(task)
     if not outcomes:
         print("nothing is served yet: `make pipeline` makes a first model.")
     for name, outcome in outcomes.items():

@@ -4,6 +4,8 @@ import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tasks import environment
@@ -122,6 +124,23 @@ def _end_orphaned_servers() -> None:
                 process.terminate()
         except psutil.Error:
             continue  # it ended by itself
+
+
+@contextmanager
+def runs() -> Iterator[None]:
+    """Flow runs in the block carry this checkout's tag; TransientError where an ephemeral server does not come up."""
+    from prefect import tags
+
+    try:
+        with tags(checkout_tag()):
+            yield
+    except RuntimeError as error:
+        if "ephemeral Prefect API server" not in str(error):
+            raise
+        raise TransientError(
+            "Prefect's ephemeral server did not answer in time: the machine is too busy, or its disk is full; run "
+            "again, or start a server with `make up`."
+        ) from None
 
 
 def silence_tracebacks() -> None:

@@ -1,5 +1,6 @@
 """Two runs at once, and which Prefect server a run uses."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -54,6 +55,35 @@ def test_without_a_server_the_run_is_ephemeral(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(server, "LEAST_FREE", 2**40)
     with pytest.raises(AnnealError, match=rf"^only \d+ MiB are free on the disk of {tmp_path}, and .* free some \("):
         server.choose(Servers())
+
+
+LATE = """
+import sys
+from flows import server
+from tasks.serve.params import Servers
+from tasks.stage import guarded
+
+def work():
+    server.choose(Servers())
+    from prefect import flow
+    server.silence_tracebacks()
+    with server.runs():
+        flow(lambda: None, name="late")()
+
+sys.exit(guarded(work))
+"""
+
+
+@pytest.mark.slow
+def test_an_ephemeral_server_that_does_not_come_up_is_a_sentence(tmp_path: Path) -> None:
+    settings = {"PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "0"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | settings
+    done = subprocess.run([sys.executable, "-c", LATE], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == TransientError.exit_status and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "error: Prefect's ephemeral server did not answer in time: the machine is too busy, or its disk is full; run "
+        "again, or start a server with `make up`."
+    )
 
 
 @pytest.mark.parametrize(("version", "error"), [("2.19.0", AnnealError), (None, TransientError)])
