@@ -12,7 +12,8 @@ from tasks.params import Params, lineage
 def problems(params: Params, name: str) -> Iterator[str]:
     """One sentence for each value of the model `name` that the server cannot serve."""
     model, deploy = params.models[name], params.deploy
-    rank = getattr(model.train.tuner, "r", 0) if tuners.of(model.train.tuner).hot else 0
+    tuner = model.train.tuner
+    rank = getattr(tuner, "r", 0) if tuners.of(tuner).hot(tuner) else 0
     if deploy.serve == "adapter" and rank > deploy.max_lora_rank:
         yield (
             f"models.{name}.train.tuner.r is {rank}, and the server takes ranks up to deploy.max_lora_rank, "

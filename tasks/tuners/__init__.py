@@ -23,10 +23,13 @@ class Tuner(Protocol):
     Params: type[Section]  # kind: Literal["…"], and the kind's own settings
     summary: str  # what is trained, in one line
     mergeable: bool  # the result can be folded into weights of the parent's shape
-    hot: bool  # vLLM loads it as an adapter beside others
     virtual_tokens: bool  # tokens without text: no shared prefix, no packing, padding on the right
     learning_rates: tuple[float, float]  # sensible ones, and where that is known from
     source: str
+
+    def hot(self, params: Any) -> bool:
+        """Whether vLLM loads what these settings train as an adapter beside others."""
+        ...
 
     def loading(self, params: Any) -> dict[str, Any]:
         """Arguments of `from_pretrained` beyond the usual ones."""
@@ -62,6 +65,19 @@ def of_folder(folder: Path) -> Any:
     """The tuner whose work lies in `folder`; an adapter of the time before there were kinds is LoRA."""
     file = folder / FILE
     return kinds.load(__name__, read_json(file)["kind"] if file.exists() else "lora")
+
+
+def settings_of(folder: Path) -> Section:
+    """The typed settings that what lies in `folder` was trained with; LoRA with the defaults where it names none."""
+    file = folder / FILE
+    values = read_json(file) if file.exists() else {"kind": "lora"}
+    settings: Section = of_folder(folder).Params(**values)
+    return settings
+
+
+def is_hot(folder: Path) -> bool:
+    """Whether vLLM loads what lies in `folder` as an adapter beside others."""
+    return bool(of_folder(folder).hot(settings_of(folder)))
 
 
 def save(params: Section, model: "nn.Module", parent: Path, folder: Path) -> None:

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
 summary = "all weights"
 mergeable = True
-hot = False
 virtual_tokens = False
 learning_rates = (1.0e-6, 1.0e-3)
 source = "1e-3 for 135M parameters (alignment-handbook, recipes/smollm2), 1e-5 for 3B (peft, method_comparison)"
@@ -20,6 +19,11 @@ class Params(Section):
     """Full fine-tuning."""
 
     kind: Literal["full"]
+
+
+def hot(params: Params) -> bool:
+    """vLLM loads adapters, not weights, into a server that runs."""
+    return False
 
 
 def loading(params: Params) -> dict[str, Any]:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 summary = "low-rank matrices beside the linear layers"
 mergeable = True
-hot = True
 virtual_tokens = False
 learning_rates = (5.0e-5, 5.0e-3)
 source = "about ten times that of full tuning (Thinking Machines, LoRA Without Regret, 2025)"
@@ -27,6 +26,11 @@ class Params(Section):
     lora_alpha: Annotated[int, Field(ge=1, le=4096, description="the update is scaled by lora_alpha / r")] = 32
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     target_modules: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
+
+
+def hot(params: Params) -> bool:
+    """vLLM loads LoRA."""
+    return True
 
 
 def loading(params: Params) -> dict[str, Any]:
