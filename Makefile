@@ -7,7 +7,7 @@ PYTEST = $(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(if $(O
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport PYTHONHOME
-.PHONY: help setup pipeline test check lint up down ui key monitor retrain decisions promote rollback drift-demo lock
+.PHONY: help setup pipeline snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,6 +18,9 @@ setup: ## the environment in .venv (DEVICE=cpu|gpu; found when not given)
 
 pipeline: setup ## raw data to a served model (MODEL=triage)
 	@$(PY) -m flows.pipeline $(MODEL)
+
+snapshot: setup ## fetch the data that are not files here: databases, URLs, hubs (DATASET=tickets; all when not given)
+	@$(PY) -m flows.snapshot $(DATASET)
 
 test: setup ## the tests (ONLY=word: those with the word in their name; ANNEAL_ALL_TESTS=1: also those that take minutes, and none may be skipped)
 	@$(PYTEST) --durations=10 $(if $(filter 1,$(ANNEAL_ALL_TESTS)),,-m "not minutes")

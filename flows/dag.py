@@ -122,6 +122,17 @@ def _failure(stage: str, status: int, sentence: str, last: str) -> StageFailed:
     return StageFailed(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.")
 
 
+def keep(folder: Path) -> None:
+    """Let DVC keep the content of `folder`, which no stage makes: from then on it is part of the DAG, checked and kept
+    anew wherever a stage depends on it.
+    """
+    if not Path(f"{folder}.dvc").exists():
+        words = [sys.executable, "-m", "dvc", "--wait-for-lock", "add", "--quiet", str(folder)]
+        done = subprocess.run(words, capture_output=True, text=True, env=_environment())
+        if done.returncode:
+            raise AnnealError(f"DVC does not keep {folder}: {' '.join(done.stderr.split())[-240:]}")
+
+
 def lock_hash() -> str:
     """The SHA-256 of dvc.lock."""
     return hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.exists() else ""

@@ -14,8 +14,8 @@ from typing import Any
 
 from flows import dag, server
 from tasks import params as settings
+from tasks import snapshot, tracking
 from tasks import stage as edge
-from tasks import tracking
 from tasks.errors import NotPromoted, TransientError
 from tasks.preflight import checks
 
@@ -29,6 +29,9 @@ def run(model: str) -> None:
     """
     params = checks.ready(model, lambda line: print(line, flush=True))
     dag.check_lock()
+    for name in checks.datasets_of(params, model):
+        if params.datasets[name].snapshot:
+            dag.keep(snapshot.place(name))
     tracking.check()
     from tasks.serve import supervisor
 

@@ -5,12 +5,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks import stage
+from tasks import sources, stage
 from tasks.base import Base
 from tasks.errors import ParamsError
 from tasks.evaluate.params import Evaluate
 from tasks.gate import Gate
 from tasks.ingest.params import Ingest
+from tasks.kinds import KindIn
 from tasks.monitor.params import Monitor
 from tasks.package import Package
 from tasks.predict.params import Predict
@@ -29,6 +30,7 @@ Name = Annotated[
 class Dataset(Section):
     """A row of `datasets`."""
 
+    snapshot: Annotated[Section, KindIn(sources.PACKAGE)] | None = None
     ingest: Ingest
     validate_: Validate = Field(alias="validate")
     prepare: Prepare

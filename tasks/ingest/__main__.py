@@ -23,13 +23,14 @@ def ingest(params: Ingest, out: Path) -> None:
         raise AnnealError(f"{source} has no rows.")
     with whole_directory(out) as folder:
         write_jsonl(folder / "rows.jsonl", snapshot.rows)
-        write_json(folder / "manifest.json", manifest(snapshot, source))
+        write_json(folder / "manifest.json", manifest(params, snapshot, source))
     for line in notes(snapshot):
         print(f"ingest: {line}", file=sys.stderr, flush=True)
 
 
-def manifest(snapshot: Snapshot, source: Path) -> dict[str, object]:
+def manifest(params: Ingest, snapshot: Snapshot, source: Path) -> dict[str, object]:
     """What was read of `source`, and what was left out of it."""
+    more = {"license": params.license, "times_as_text": dict(snapshot.times)}
     return {
         "source": str(source),
         "files": snapshot.files,
@@ -40,7 +41,7 @@ def manifest(snapshot: Snapshot, source: Path) -> dict[str, object]:
         "left_out_files": list(snapshot.listing.left_out),
         "left_out_columns": list(snapshot.other_columns),
         "numbers_as_text": dict(snapshot.numbers),
-    } | ({"times_as_text": dict(snapshot.times)} if snapshot.times else {})
+    } | {name: value for name, value in more.items() if value}
 
 
 def notes(snapshot: Snapshot) -> list[str]:

@@ -4,8 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, time
-from decimal import Decimal
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING
 from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.ingest.compressed import codec_of, content_of
-from tasks.ingest.values import Number, Time
+from tasks.ingest.values import Number, plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,21 +73,7 @@ def _shape(kind: "pa.DataType") -> Shape:
         return _fields({field.name: _shape(field.type) for field in kind})
     if types.is_floating(kind) and not types.is_float64(kind):
         return _short_float
-    return _plain
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, bool | str):
-        return value
-    if isinstance(value, int):
-        return Number(value)
-    if isinstance(value, Decimal):
-        return Number(format(value, "f"))
-    if isinstance(value, float) and isfinite(value):
-        return Number(repr(value))
-    if isinstance(value, date | time):  # a datetime is a date
-        return Time(value.isoformat())
-    return value
+    return plain
 
 
 def _short_float(value: object) -> object:

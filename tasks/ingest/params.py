@@ -36,6 +36,7 @@ class Ingest(Section):
         description="of files of text: into rows at line ends, or at empty lines; a file of a folder is "
         "one row when not given",
     )
+    license: str | None = Field(default=None, min_length=1, description="of the data, as it stands in the manifests")
     json_columns: list[str] = Field(
         default=[], description="columns whose cells are any JSON value (lists of turns, objects), kept as JSON text"
     )

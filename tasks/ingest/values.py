@@ -2,6 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from datetime import date, time
+from decimal import Decimal
+from math import isfinite
+from uuid import UUID
 
 from tasks.clean import clean, has_half_character
 from tasks.errors import AnnealError
@@ -13,6 +17,28 @@ class Number(str):
 
 class Time(str):
     """A date or time as ISO 8601 writes it."""
+
+
+def plain(value: object) -> object:
+    """What a typed source holds as a value of JSON, numbers and times as texts that know what they were.
+
+    What no JSON holds (bytes, durations, NaN, infinity) stays, and is refused where it is taken.
+    """
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return Number(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return Number(format(value, "f"))
+    if isinstance(value, float) and isfinite(value):
+        return Number(repr(value))
+    if isinstance(value, date | time):  # a datetime is a date
+        return Time(value.isoformat())
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, UUID) else value
 
 
 def as_text(value: object, what: str) -> str:
@@ -37,18 +63,24 @@ def as_text(value: object, what: str) -> str:
     return str(value)
 
 
-def as_json(value: object, what: str) -> str:
+def as_json(value: object, what: str, place: str = "of ingest.json_columns") -> str:
     """A JSON value as its JSON text: no blanks, keys in their order, numbers as they are written, characters as they
     are.
 
     `clean` leaves the text as it is, so the value that is read from it later is the same: a string that `clean` would
     change (NFC, invisible characters, line separators) is written in escapes. Raises AnnealError for half a surrogate
-    pair, and for values nested too deeply.
+    pair, for what no JSON holds, and for values nested too deeply; `place` is where the column can be left out.
     """
     try:
         return _json(value, what)
     except RecursionError:
-        raise AnnealError(f"{what} is nested too deeply; leave it out of ingest.json_columns.") from None
+        raise AnnealError(f"{what} is nested too deeply; leave the column out {place}.") from None
+    except _NotJson as error:
+        raise AnnealError(f"{what} {error}, which JSON cannot hold; leave the column out {place}.") from None
+
+
+class _NotJson(ValueError):
+    """A value holds what no JSON holds."""
 
 
 def _json(value: object, what: str) -> str:
@@ -63,7 +95,7 @@ def _json(value: object, what: str) -> str:
         return f"{{{','.join(pairs)}}}"
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    raise AnnealError(f"{what} {_reason(value)}, which JSON cannot hold; leave the column out of ingest.json_columns.")
+    raise _NotJson(_reason(value))
 
 
 def _reason(value: object) -> str:

@@ -3,21 +3,24 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
+from tasks import snapshot
 from tasks.errors import ParamsError
 from tasks.params import Params, lineage, load, model_of
 from tasks.preflight import columns, layers, measures, sections, serving, sources, suites, turns
 
 
 def ready(model: str, say: Callable[[str], None]) -> Params:
-    """What comes before any work of `make pipeline`: params.yaml, completed and checked for a run of `model`, and
-    suites for its data.
+    """What comes before any work of `make pipeline`: params.yaml, completed and checked for a run of `model`, fresh
+    snapshots of its data, and suites for them.
 
     `say` gets a line for each entry or file that was written; nothing is written before all has been checked. Raises
     ParamsError for the first problem that would stop the run.
     """
-    completion = sections.complete()
-    params = load(text=completion.text)
+    params = load(text=sections.complete().text)
     model_of(params, model)
+    snapshot.refresh_all(params.datasets, datasets_of(params, model), say)
+    completion = sections.complete()  # labels are looked for in the data
+    params = load(text=completion.text)
     check(params, [model])
     for problem in completion.problems:
         raise ParamsError(f"params.yaml: {problem}")
@@ -45,7 +48,9 @@ def check_file() -> None:
     missing = (
         f"DVC must find what is left out, and `make pipeline` writes it, or you do: {'; '.join(completion.left_out)}."
     )
-    check_everything(params, [*completion.problems, *([missing] if completion.left_out else [])])
+    check_everything(
+        params, [*sources.unreachable(params), *completion.problems, *([missing] if completion.left_out else [])]
+    )
 
 
 def check_everything(params: Params, more: Iterable[str] = ()) -> None:
@@ -65,7 +70,7 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     for name in models:  # an ancestor is merged, not served
         yield from serving.problems(params, name)
     for name in data:
-        yield from sources.problems(name, params.datasets[name].ingest)
+        yield from sources.problems(name, params.datasets[name])
     for name in data:
         yield from columns.problems(name, params.datasets[name])
     for name in rows:

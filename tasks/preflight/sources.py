@@ -1,21 +1,34 @@
 """Whether the source of a data set is there, and which columns it has."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tasks import snapshot
 from tasks.errors import AnnealError, unusable
 from tasks.ingest import Ingest, Peek, peek, read
+from tasks.params import Dataset, Params
 
+URL = re.compile(r"[A-Za-z][\w+.-]*://")
 MADE = ("data/raw", "data/validated", "data/prepared", "data/expectations", "reports")  # each with a folder a data set
 
 
-def problems(name: str, ingest: Ingest) -> Iterator[str]:
-    """One sentence when the source of the data set `name` is not there, holds nothing that can be read, or lies
-    where stages write.
+def problems(name: str, dataset: Dataset) -> Iterator[str]:
+    """One sentence when the source of the data set `name` is not there, holds nothing that can be read, lies where
+    stages write, or is no path.
     """
-    key = f"datasets.{name}.ingest.source"
+    key, ingest, taken = f"datasets.{name}.ingest.source", dataset.ingest, snapshot.place(name)
     try:
-        if ingest.source.startswith("~"):
+        if dataset.snapshot and Path(ingest.source) != taken:
+            yield f"{key} is '{ingest.source}', and the snapshot of {name} lies in {taken}: write that."
+        elif dataset.snapshot and not taken.exists():
+            yield f"{key} is '{taken}', of which no snapshot was taken yet: run `make snapshot`."
+        elif URL.match(ingest.source):
+            yield (
+                f"{key} is a URL ({ingest.source.partition(':')[0]}://…), and DVC watches files: write {taken} there, "
+                f"and under datasets.{name} `snapshot: {{kind: url, url: …}}`, or kind sql or hub (see README)."
+            )
+        elif ingest.source.startswith("~"):
             home = Path(ingest.source).expanduser() if ingest.source.startswith("~/") else "the path from / on"
             yield f"{key} is '{ingest.source}', and DVC does not know `~`: write {home}."
         elif not Path(ingest.source).exists():
@@ -31,6 +44,13 @@ def problems(name: str, ingest: Ingest) -> Iterator[str]:
         yield f"{key}: {unusable(error)}"
     except AnnealError as error:
         yield f"{key}: {error}"
+
+
+def unreachable(params: Params) -> Iterator[str]:
+    """One sentence for each data set whose snapshot could not be taken now."""
+    for name, dataset in params.datasets.items():
+        if dataset.snapshot and (words := snapshot.problem(name, dataset.snapshot)):
+            yield words
 
 
 def columns(ingest: Ingest) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ records.
 
 import csv
 import io
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -165,13 +166,8 @@ def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, 
     file = source / f"harvested-{number}.{format_for_new_rows(dataset.ingest, source)}" if heaps.taken else None
     if file:
         columns = [column for column in dataset.ingest.columns if column != "id"]
-        write_rows(
-            file,
-            [
-                {"id": f"feedback-{one.request}", **{column: one.row.get(column, "") for column in columns}}
-                for one in heaps.taken
-            ],
-        )
+        of_json = dataset.ingest.json_columns if file.suffix in (".json", ".jsonl") else []
+        write_rows(file, [_stored(one, columns, of_json) for one in heaps.taken])
     told = {
         kind: [_told(one) for one in getattr(heaps, kind)] for kind in ("taken", "quarantined", "waiting", "skipped")
     }
@@ -202,6 +198,13 @@ def _told(one: Candidate) -> dict:
         "corrected_at": one.corrected_at,
     }
     return about | ({"reasons": list(one.reasons)} if one.reasons else {})
+
+
+def _stored(candidate: Candidate, columns: Sequence[str], of_json: Sequence[str]) -> dict[str, object]:
+    """A row as it lies in a file of the source, where JSON holds the values that the cells of `of_json` write out."""
+    cells = {column: candidate.row.get(column, "") for column in columns}
+    values = {column: json.loads(cells[column] or "null") for column in of_json}
+    return {"id": f"feedback-{candidate.request}", **cells, **values}
 
 
 def write_rows(file: Path, rows: list[dict]) -> None:

@@ -1,0 +1,40 @@
+"""Takes fresh snapshots of the sources that are not files here, and lets DVC keep them."""
+
+import argparse
+import sys
+
+from flows import dag
+from tasks import params as settings
+from tasks import snapshot
+from tasks import stage as edge
+from tasks.errors import ParamsError
+from tasks.section import suggestion
+
+
+def run(dataset: str | None) -> None:
+    """Fetch the source of `dataset`, or of every data set that has a snapshot; what is unchanged stays as it is."""
+    datasets = settings.load().datasets
+    if dataset is not None and (dataset not in datasets or datasets[dataset].snapshot is None):
+        known = [name for name, row in datasets.items() if row.snapshot]
+        raise ParamsError(
+            f"DATASET={dataset}: params.yaml has no data set of that name with a "
+            f"snapshot{suggestion(dataset, known) if known else '.'}"
+        )
+    names = datasets if dataset is None else [dataset]
+    folders = snapshot.refresh_all(datasets, names, lambda line: print(line, flush=True))
+    for folder in folders:
+        dag.keep(folder)
+    if not folders:
+        print("params.yaml names no `snapshot`: every data set lies here already", flush=True)
+
+
+def main() -> None:
+    """`python -m flows.snapshot [tickets]`."""
+    parser = argparse.ArgumentParser(prog="python -m flows.snapshot", description=run.__doc__)
+    parser.add_argument("dataset", nargs="?", help="a row of `datasets`; all that have a snapshot when not given")
+    options = parser.parse_args()
+    sys.exit(edge.guarded(lambda: run(options.dataset)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Sources that are not files here: a module each, named as `snapshot.kind` names it, and found by listing the folder.
+
+A new source is one file here and a test: its typed section `Params`, why it cannot be read now (`problem`, in seconds),
+how it is `fetch`ed into a folder, and whether what it names can ever change (`IS_FIXED`).
+"""
+
+from pathlib import Path
+from typing import Protocol, cast
+
+from tasks import kinds
+from tasks.ingest.params import Ingest
+from tasks.section import Section
+
+PACKAGE = "tasks.sources"
+
+
+class Source(Protocol):
+    """A module of this folder."""
+
+    Params: type[Section]
+    IS_FIXED: bool
+
+    def problem(self, params: Section) -> str | None:
+        """Why nothing could be fetched, as far as that can be known in seconds; no secret is in it."""
+
+    def fetch(self, params: Section, ingest: Ingest, folder: Path) -> int:
+        """Write files that `ingest` reads into the empty `folder`; the number of rows.
+
+        AnnealError when it breaks off.
+        """
+
+
+def of(params: Section) -> Source:
+    """The module that `params` are of."""
+    return cast(Source, kinds.of(params, PACKAGE))

@@ -1,0 +1,51 @@
+"""Addresses that may hold secrets: written as they are, or as the name of the environment variable that holds one."""
+
+import os
+import re
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field
+
+from tasks.errors import AnnealError
+
+VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+Address = Annotated[
+    str, Field(min_length=1, description="a URL, or the NAME of the environment variable that holds one with secrets")
+]
+
+
+def resolved(address: str) -> str:
+    """The URL itself; AnnealError when its variable is not set, or when a password stands in params.yaml."""
+    if VARIABLE.fullmatch(address):
+        if url := os.environ.get(address):
+            return url
+        raise AnnealError(f"the environment variable {address} is not set: let it hold the URL")
+    if _password(address):
+        raise AnnealError(
+            "the URL holds a password, and params.yaml is no place for it: let an environment variable hold the URL, "
+            "and write the variable's name"
+        )
+    return address
+
+
+def shown(address: str) -> str:
+    """The address as it may be printed: as params.yaml writes it, and no password in it."""
+    password = _password(address)
+    return address.replace(password, "…") if password else address
+
+
+def without_secrets(words: object, address: str) -> str:
+    """What a library says of the URL at `address`, in one line, without the URL and its password."""
+    text, url = " ".join(str(words).split()), os.environ.get(address, "")
+    password = _password(url)
+    for secret in filter(None, (url, password, unquote(password))):
+        text = text.replace(secret, "…")
+    return text[:240].rstrip(". ")
+
+
+def _password(url: str) -> str:
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:  # brackets that hold no address
+        return ""

@@ -1,0 +1,114 @@
+"""Files behind a URL of any kind that fsspec reaches: http, s3, gs, az, ftp …"""
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field
+
+from tasks.errors import AnnealError, TransientError
+from tasks.ingest import read
+from tasks.ingest.params import Ingest
+from tasks.ingest.readers import format_of
+from tasks.section import Section
+from tasks.sources._address import Address, resolved, shown, without_secrets
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+IS_FIXED = False
+SECONDS = 4
+
+
+class Params(Section):
+    """A URL, of one file or with a star of several, in the words of fsspec."""
+
+    kind: Literal["url"] = "url"
+    url: Address
+    file: str | None = Field(
+        default=None,
+        pattern=r"^[^/.][^/]*$",
+        description="name that the file gets, where the URL does not end in one that says its format",
+    )
+
+
+def problem(params: Section) -> str | None:
+    """Why there is nothing at the URL: an unknown scheme, a missing package, a server that does not answer."""
+    assert isinstance(params, Params)
+    try:
+        _files(params)
+    except AnnealError as error:
+        return str(error)
+    return None
+
+
+def fetch(params: Section, ingest: Ingest, folder: Path) -> int:
+    """Write each file into `folder` under its own name, and read it once: what broke off is not taken."""
+    assert isinstance(params, Params)
+    system, files = _files(params)
+    for path, name in files.items():
+        try:
+            system.get_file(path, str(folder / name))
+        except Exception as error:  # noqa: BLE001  # each of fsspec's file systems has errors of its own
+            words = f"{type(error).__name__} {without_secrets(error, params.url)}".strip()
+            raise TransientError(
+                f"{shown(params.url)}: {name} broke off ({words}); nothing was written, run again."
+            ) from None
+    try:
+        return len(read(ingest.model_copy(update={"source": str(folder)}), folder)[0])
+    except AnnealError as error:
+        raise AnnealError(str(error).replace(f"{folder}/", f"{shown(params.url)}: ", 1)) from None
+
+
+def _files(params: Params) -> "tuple[AbstractFileSystem, dict[str, str]]":
+    """The file system and (path in it: name that the file gets here); AnnealError when there is none."""
+    system, path = _system(params.url)
+    try:
+        paths = sorted(system.glob(path)) if "*" in path else [path]
+        if "*" not in path:
+            system.info(path)
+    except FileNotFoundError:
+        raise AnnealError(f"{shown(params.url)} has no such file, or its server does not answer") from None
+    except PermissionError:
+        raise AnnealError(f"{shown(params.url)} may not be read with the rights that this machine has") from None
+    except Exception as error:  # noqa: BLE001  # as above
+        words = f"{type(error).__name__} {without_secrets(error, params.url)}".strip()
+        raise AnnealError(f"{shown(params.url)} does not answer ({words})") from None
+    if not paths:
+        raise AnnealError(f"{shown(params.url)} names no file")
+    names = {path: params.file or unquote(PurePosixPath(urlsplit(path).path).name) for path in paths}
+    if len(set(names.values())) < len(names):
+        raise AnnealError(f"{shown(params.url)} names files of the same name")
+    if nameless := [name for name in names.values() if format_of(Path(name)) is None]:
+        raise AnnealError(
+            f"{shown(params.url)} ends in {nameless[0]!r}, which does not say a format: write snapshot.file, for "
+            "example rows.csv"
+        )
+    return system, names
+
+
+def _system(address: str) -> "tuple[AbstractFileSystem, str]":
+    """The file system of a URL and the path in it."""
+    from fsspec.core import url_to_fs
+    from fsspec.registry import known_implementations
+
+    url = resolved(address)
+    scheme = url.partition("://")[0]
+    if "://" not in url:
+        raise AnnealError(f"{shown(address)} is no URL (as in https://…); a path is written as ingest.source")
+    options = {"client_kwargs": {"timeout": _timeout()}} if scheme in ("http", "https") else {}
+    try:
+        system, path = url_to_fs(url, skip_instance_cache=True, **options)
+    except ImportError:
+        package = str(known_implementations.get(scheme, {}).get("class", "")).partition(".")[0]
+        raise AnnealError(f"{scheme}:// needs the package {package}, which is not installed") from None
+    except ValueError:
+        raise AnnealError(f"{scheme}:// is no kind of address that fsspec knows: correct {shown(address)}") from None
+    return system, path
+
+
+def _timeout() -> object:
+    """A server answers at once or not at all; what it sends may take long, but not pause for long."""
+    from aiohttp import ClientTimeout
+
+    return ClientTimeout(total=None, sock_connect=SECONDS, sock_read=60)
