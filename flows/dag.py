@@ -123,10 +123,9 @@ def _failure(stage: str, status: int, sentence: str, last: str) -> StageFailed:
 
 
 def keep(folder: Path) -> None:
-    """Let DVC keep the content of `folder`, which no stage makes: from then on it is part of the DAG, checked and kept
-    anew wherever a stage depends on it.
-    """
-    if not Path(f"{folder}.dvc").exists():
+    """Let DVC keep the content of `folder`, which no stage makes, as it is now; it is part of the DAG from then on."""
+    file = f"{folder}.dvc"
+    if not Path(file).exists() or not is_up_to_date(file):
         words = [sys.executable, "-m", "dvc", "--wait-for-lock", "add", "--quiet", str(folder)]
         done = subprocess.run(words, capture_output=True, text=True, env=_environment())
         if done.returncode:

@@ -4,7 +4,7 @@ The manifest lies beside that folder, not in it: no stage depends on the time at
 """
 
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,19 +69,19 @@ def refresh(name: str, params: Section, ingest: Ingest) -> bool:
         return False
     if words := problem(name, params):
         raise ParamsError(f"params.yaml: {words}")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=FOLDER, prefix=f".{name}.") as temporary:
-        fresh = Path(temporary)
-        rows = source.fetch(params, ingest, fresh)
+    fresh = FOLDER / f".{name}.fresh"
+    with whole_directory(fresh) as temporary:
+        rows = source.fetch(params, ingest, temporary)
         if not rows:
             raise AnnealError(f"the source of the data set {name} gave no rows; its last snapshot stays.")
-        files = _taken(fresh, [{"name": path.name} for path in sorted(fresh.iterdir())])
-        is_changed = not is_whole or files != before["files"]
-        if is_changed:
-            _replace(folder, fresh, {file["name"] for file in before.get("files", [])})
-        if is_changed or any(before.get(key) != value for key, value in about.items()):
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            write_json(_manifest(name), about | {"at": now, "files": files, "rows": rows, "sha256": version(files)})
+    files = _taken(fresh, [{"name": path.name} for path in sorted(fresh.iterdir())])
+    is_changed = not is_whole or files != before["files"]
+    if is_changed:
+        _replace(folder, fresh, {file["name"] for file in before.get("files", [])})
+    shutil.rmtree(fresh)
+    if is_changed or any(before.get(key) != value for key, value in about.items()):
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(_manifest(name), about | {"at": now, "files": files, "rows": rows, "sha256": version(files)})
     return is_changed
 
 

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks import kinds
 from tasks.errors import AnnealError
-from tasks.ingest.params import Ingest
-from tasks.ingest.readers import endings, format_of, names, reader
+from tasks.ingest.params import FORMATS, Ingest
+from tasks.ingest.readers import endings, format_of, reader
 from tasks.ingest.saved import files_of_saved
 
 OTHER_DATA = re.compile(
@@ -14,6 +15,8 @@ OTHER_DATA = re.compile(
     r"|np[yz]|h5|hdf5|dta|sav|rds|gz|zip|7z|rar|tar|tgz|bz2|xz|zst|lz4)",
     re.IGNORECASE,
 )
+
+NO_TEXT = "{} holds no text: take ingest.split out of params.yaml."
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,10 @@ def list_files(params: Ingest, source: Path) -> Listing:
     files = tuple(path for path in entries if path.is_file() and _is_read(path, params.format))
     if params.format is None:  # a README beside data is not data
         files = tuple(path for path in files if not _is_document(path)) or files
-    lost = [path for path in entries if path not in files and _holds_data(path)]
+    of_text = bool(files) and all(map(_is_document, files))
+    if params.split and files and not of_text:
+        raise AnnealError(NO_TEXT.format(source))
+    lost = [path for path in entries if path not in files and _holds_data(path, of_text)]
     if lost:
         raise AnnealError(_sentence(source, lost, params.format))
     if not files:
@@ -64,10 +70,13 @@ def _alone(params: Ingest, source: Path) -> Listing:
         )
     if params.format is None and ending is None:
         raise AnnealError(
-            f"{source} does not say by its ending what it holds: write ingest.format ({', '.join(names())}) in "
-            "params.yaml."
+            f"{source} does not say by its ending what it holds: write ingest.format "
+            f"({', '.join(kinds.names(FORMATS))}) in params.yaml."
         )
-    if reader(params.format or str(ending)).IS_DOCUMENTS and params.split is None:
+    is_text = reader(params.format or str(ending)).IS_DOCUMENTS
+    if params.split and not is_text:
+        raise AnnealError(NO_TEXT.format(source))
+    if is_text and params.split is None:
         raise AnnealError(
             f"{source} is one file of text: write ingest.split into params.yaml (lines: a row a line; paragraphs: a "
             "row between empty lines; none: one row), or ingest.format if it is a table."
@@ -90,13 +99,15 @@ def _is_hidden(path: Path) -> bool:
     return path.name.startswith(".")
 
 
-def _holds_data(path: Path) -> bool:
-    """Whether a file, or a folder with any such file beneath, is called like data."""
+def _holds_data(path: Path, of_text: bool) -> bool:
+    """Whether a file, or a folder with any such file beneath, is called like data; texts are data among texts."""
     if _is_hidden(path):
         return False
     if path.is_dir():
-        return any(_holds_data(other) for other in path.iterdir())
-    return (format_of(path) is not None and not _is_document(path)) or OTHER_DATA.fullmatch(path.suffix) is not None
+        return any(_holds_data(other, of_text) for other in path.iterdir())
+    return (format_of(path) is not None and (of_text or not _is_document(path))) or OTHER_DATA.fullmatch(
+        path.suffix
+    ) is not None
 
 
 def _sentence(source: Path, lost: list[Path], wanted: str | None) -> str:

@@ -1,18 +1,18 @@
 """The `ingest` section of a dataset."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from tasks import kinds
 from tasks.section import Section
 
-READERS = Path(__file__).parent / "readers"  # a module a format
+FORMATS = "tasks.ingest.readers"  # a module each
 
 
 def _known(name: str) -> str:
-    names = sorted(file.stem for file in READERS.glob("[a-z]*.py"))
+    names = kinds.names(FORMATS)
     if name not in names:
         raise PydanticCustomError("literal_error", "Input should be {names}", {"names": f"one of {', '.join(names)}"})
     return name

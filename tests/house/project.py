@@ -23,6 +23,7 @@ MADE = (
 
 # Packages whose modules are kinds, and the key of a row of params.yaml that names the one that is loaded.
 KINDS = {"tasks.objectives": "train.objective.kind", "tasks.tuners": "train.tuner.kind"}
+WHOLE = {"tasks.ingest.readers"}  # packages of kinds of which a stage may load any: a folder may hold several formats
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def closure(root: Path, module: str, kinds: Mapping[str, str] | None = None) -> 
         waiting += [
             other for other in _strings(known[name]) if "." in other
         ]  # importlib.import_module("tasks.x"), [python, "-m", "tasks.x"]
-        if _lists_its_folder(known[name]):  # a package whose modules are kinds, loaded by name
+        if name in WHOLE:
             waiting += [other for other in known if other.rpartition(".")[0] == name]
         waiting += [f"{other}.__main__" for other in _strings(known[name]) if f"{other}.__main__" in known]
     others = {name for name in found if name.rpartition(".")[0] in KINDS}
@@ -163,10 +164,6 @@ def closure(root: Path, module: str, kinds: Mapping[str, str] | None = None) -> 
         file.relative_to(root).as_posix()
         for file in files | {read for file in files for read in _files_named(root, file)}
     }
-
-
-def _lists_its_folder(path: Path) -> bool:
-    return any(isinstance(node, ast.Name) and node.id == "__path__" for node in ast.walk(parse(path)))
 
 
 def _strings(path: Path) -> list[str]:

@@ -83,11 +83,12 @@ FAKE = {
         "from pathlib import Path\n\ndef go():\n    from tasks import lora\n    from .. import "
         "optim\n    return Path('cards') / 'row.jinja'\n"
     ),
-    "tasks/lora.py": "import json\nfrom tasks import kinds\n",
+    "tasks/lora.py": "import json\nfrom tasks.ingest import readers\n",
     "tasks/optim.py": "import importlib\nlate = importlib.import_module('tasks.late')\n",
     "tasks/late.py": "",
-    "tasks/kinds/__init__.py": "import pkgutil\nnames = list(pkgutil.iter_modules(__path__))\n",
-    "tasks/kinds/small.py": "",
+    "tasks/ingest/__init__.py": "",
+    "tasks/ingest/readers/__init__.py": "",
+    "tasks/ingest/readers/csv.py": "",
     "tasks/other.py": "",
     "README.md": "",
     "cards/card.jinja": "",
@@ -95,8 +96,9 @@ FAKE = {
 }
 DEPS = [
     "tasks/__init__.py",
-    "tasks/kinds/__init__.py",
-    "tasks/kinds/small.py",
+    "tasks/ingest/__init__.py",
+    "tasks/ingest/readers/__init__.py",
+    "tasks/ingest/readers/csv.py",
     "tasks/late.py",
     "tasks/lora.py",
     "tasks/optim.py",

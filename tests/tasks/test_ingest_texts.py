@@ -28,7 +28,8 @@ def test_a_folder_of_texts_is_a_row_a_file(tmp_path):
     source.mkdir()
     for name, text in {"b.txt": "second\n", "a.md": "# First\n\nwords", "c.txt": "caf\u00e9"}.items():
         (source / name).write_text(text, encoding="utf-8")
-    (source / "cover.png").write_bytes(b"x")
+    (source / "pictures").mkdir()
+    (source / "pictures/cover.png").write_bytes(b"x")
     rows = [
         {"id": "a.md", "text": "# First\n\nwords"},
         {"id": "b.txt", "text": "second\n"},
@@ -39,6 +40,10 @@ def test_a_folder_of_texts_is_a_row_a_file(tmp_path):
     assert [row["text"] for row in taken(source, split="paragraphs")] == ["# First", "words", "second", "caf\u00e9"]
     with pytest.raises(AnnealError, match="is read as text, to which no rows can be added"):
         format_for_new_rows(Ingest(source=str(source)), source)
+    (source / "more/deep").mkdir(parents=True)
+    (source / "more/deep/d.md").write_text("d")
+    words = "s holds data that would be left out: more/; move what is in a folder one level up, or elsewhere."
+    assert refused(source) == refused(source, format="text") == words
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -51,6 +56,13 @@ def test_one_file_is_split_as_params_yaml_says(tmp_path, end):
     assert refused(source).startswith(
         "s.txt is one file of text: write ingest.split into params.yaml (lines: a row a l"
     )
+
+
+def test_a_split_of_what_is_no_text_is_refused(tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/a.csv").write_text("text\na\n")
+    for source in (tmp_path / "s", tmp_path / "s/a.csv"):
+        assert refused(source, split="lines").endswith("holds no text: take ingest.split out of params.yaml.")
 
 
 def test_a_row_of_a_split_file_stays_the_same_row_when_the_file_grows(tmp_path):

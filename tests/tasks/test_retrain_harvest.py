@@ -2,14 +2,16 @@
 heap, with its lineage.
 """
 
+import json
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from tasks import database
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
-from tasks.ingest import read
+from tasks.ingest import Ingest, read
 from tasks.params import Params
 from tasks.retrain import lineage
 from tasks.retrain.harvest import Harvest, harvest
@@ -216,6 +218,21 @@ def test_a_dataset_in_csv_is_harvested_in_csv(engine):
     assert found.file == "data/seed/table/harvested-0001.csv"
     rows, _ = read(params("data/seed/table", "csv").datasets["tickets"].ingest, source)
     assert rows[-1] == {"id": "feedback-r1", **ticket(100, body='two\nlines, "quoted"')}
+
+
+def test_beside_parquet_rows_lie_as_json_lines_and_cells_of_json_as_their_values(engine):
+    source = Path("data/seed/columns")
+    source.mkdir()
+    rows = [ticket(seed, body=json.dumps([f"turn {seed}"])) for seed in (1, 2)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), source / "first.parquet")
+    ingest = Ingest(source=str(source), columns=list(rows[0]), json_columns=["body"])
+    value = params()
+    value.datasets["tickets"] = value.datasets["tickets"].model_copy(update={"ingest": ingest})
+    corrected(engine, "r1", 100, body='["turn 100"]')
+    harvested = take(engine, value)
+    assert harvested.file == "data/seed/columns/harvested-0001.jsonl"
+    assert read_jsonl(Path(harvested.file))[0]["body"] == ["turn 100"]
+    assert read(ingest, source)[0][-1] == {"id": "feedback-r1", **ticket(100, body='["turn 100"]')}
 
 
 def test_a_source_that_is_a_file_cannot_take_more(engine):

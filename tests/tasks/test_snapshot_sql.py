@@ -193,6 +193,7 @@ def test_a_database_that_ends_the_connection_half_way_leaves_the_last_snapshot(p
     ):
         refresh("TICKETS_DATABASE", dies, json_columns=[])
     assert stored() == before
+    assert sorted(path.name for path in Path("data/snapshots").iterdir()) == ["d", "d.json"]
 
 
 @pytest.mark.parametrize(

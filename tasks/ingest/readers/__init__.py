@@ -4,14 +4,13 @@ A new format is one file here and a test. It says its ENDINGS, what its rows are
 how it is `read`.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, cast
 
-from tasks.ingest.params import Ingest
+from tasks import kinds
+from tasks.ingest.params import FORMATS, Ingest
 
 COMPRESSED = (".gz", ".zst")
 
@@ -29,21 +28,15 @@ class Reader(Protocol):
         """(number of its unit, row) of each row of the file; AnnealError with that number for what is broken."""
 
 
-def names() -> list[str]:
-    """The formats that there are, by the alphabet."""
-    return sorted(entry.name for entry in pkgutil.iter_modules(__path__))
-
-
-@lru_cache
 def reader(name: str) -> Reader:
     """The reader of the format `name`."""
-    return cast(Reader, importlib.import_module(f"{__name__}.{name}"))
+    return cast(Reader, kinds.load(FORMATS, name))
 
 
 @lru_cache
 def endings() -> dict[str, str]:
     """ending: format."""
-    return {ending: name for name in names() for ending in reader(name).ENDINGS}
+    return {ending: name for name in kinds.names(FORMATS) for ending in reader(name).ENDINGS}
 
 
 def format_of(path: Path) -> str | None:
