@@ -15,7 +15,7 @@ OTHER_DATA = re.compile(
     r"|np[yz]|h5|hdf5|dta|sav|rds|gz|zip|7z|rar|tar|tgz|bz2|xz|zst|lz4)",
     re.IGNORECASE,
 )
-
+SQLITE = re.compile(r"\.(sqlite3?|db)", re.IGNORECASE)
 NO_TEXT = "{} holds no text: take ingest.split out of params.yaml."
 
 
@@ -63,6 +63,11 @@ def list_files(params: Ingest, source: Path) -> Listing:
 def _alone(params: Ingest, source: Path) -> Listing:
     """A file that is the whole source."""
     ending = format_of(source)
+    if SQLITE.fullmatch(source.suffix):
+        raise AnnealError(
+            f"{source} is a database, and ingest reads files: name a query of it as `snapshot: {{kind: sql, url: "
+            f"sqlite:///{source}, query: select …}}` of the data set (see README)."
+        )
     if OTHER_DATA.fullmatch(source.suffix) and ending is None:
         raise AnnealError(
             f"{source} is not a file that Anneal reads: save its rows as CSV (UTF-8) or JSON lines, and name that "

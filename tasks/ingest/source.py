@@ -148,10 +148,14 @@ def format_for_new_rows(params: Ingest, source: Path) -> str:
 def _rows(path: Path, params: Ingest) -> Iterator[tuple[str, Mapping[str, object]]]:
     """(file and place in it, row) of each row; what a cell of ingest.json_columns holds as JSON text is read."""
     kind = reader(params.format or format_of(path) or "jsonl")
+    json_texts = () if kind.IS_TYPED_JSON else params.json_columns
     for number, row in kind.read(path, params):
         where = f"{path}, {kind.UNIT} {number}"
-        texts = () if kind.IS_TYPED_JSON else (name for name in params.json_columns if isinstance(row.get(name), str))
-        yield where, {**row, **{name: value_of(str(row[name]), f"{where}: `{name}`") for name in texts}}
+        texts = [name for name in json_texts if isinstance(row.get(name), str)]
+        yield (
+            where,
+            {**row, **{name: value_of(str(row[name]), f"{where}: `{name}`") for name in texts}} if texts else row,
+        )
 
 
 def _columns(params: Ingest, row: Mapping[str, object], where: str) -> tuple[str, ...]:

@@ -42,6 +42,8 @@ def problem(params: Section) -> str | None:
     try:
         _checked(params.query)
         with _connected(params) as connection:
+            if connection.dialect.name == "postgresql":  # the table may be locked
+                connection.exec_driver_sql(f"SET LOCAL statement_timeout = {1000 * SECONDS}")
             if connection.dialect.name in EXPLAINS:
                 connection.exec_driver_sql(f"EXPLAIN {params.query}").close()
     except AnnealError as error:

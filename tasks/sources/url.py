@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 IS_FIXED = False
-SECONDS = 4
+SECONDS = 4  # until a server that does not answer is taken for unreachable
+LONGEST_PAUSE = 60  # seconds, in a file that is on its way
 
 
 class Params(Section):
@@ -45,7 +46,8 @@ def problem(params: Section) -> str | None:
 def fetch(params: Section, ingest: Ingest, folder: Path) -> int:
     """Write each file into `folder` under its own name, and read it once: what broke off is not taken."""
     assert isinstance(params, Params)
-    system, files = _files(params)
+    files = _files(params)
+    system, _ = _system(params.url, LONGEST_PAUSE)
     for path, name in files.items():
         try:
             system.get_file(path, str(folder / name))
@@ -60,9 +62,9 @@ def fetch(params: Section, ingest: Ingest, folder: Path) -> int:
         raise AnnealError(str(error).replace(f"{folder}/", f"{shown(params.url)}: ", 1)) from None
 
 
-def _files(params: Params) -> "tuple[AbstractFileSystem, dict[str, str]]":
-    """The file system and (path in it: name that the file gets here); AnnealError when there is none."""
-    system, path = _system(params.url)
+def _files(params: Params) -> dict[str, str]:
+    """(path at the server: name that the file gets here) of each file; AnnealError when there is none."""
+    system, path = _system(params.url, SECONDS)
     try:
         paths = sorted(system.glob(path)) if "*" in path else [path]
         if "*" not in path:
@@ -84,11 +86,11 @@ def _files(params: Params) -> "tuple[AbstractFileSystem, dict[str, str]]":
             f"{shown(params.url)} ends in {nameless[0]!r}, which does not say a format: write snapshot.file, for "
             "example rows.csv"
         )
-    return system, names
+    return names
 
 
-def _system(address: str) -> "tuple[AbstractFileSystem, str]":
-    """The file system of a URL and the path in it."""
+def _system(address: str, pause: int) -> "tuple[AbstractFileSystem, str]":
+    """The file system of a URL and the path in it; its server may pause for as many seconds."""
     from fsspec.core import url_to_fs
     from fsspec.registry import known_implementations
 
@@ -96,7 +98,7 @@ def _system(address: str) -> "tuple[AbstractFileSystem, str]":
     scheme = url.partition("://")[0]
     if "://" not in url:
         raise AnnealError(f"{shown(address)} is no URL (as in https://…); a path is written as ingest.source")
-    options = {"client_kwargs": {"timeout": _timeout()}} if scheme in ("http", "https") else {}
+    options = {"client_kwargs": {"timeout": _timeout(pause)}} if scheme in ("http", "https") else {}
     try:
         system, path = url_to_fs(url, skip_instance_cache=True, **options)
     except ImportError:
@@ -107,8 +109,8 @@ def _system(address: str) -> "tuple[AbstractFileSystem, str]":
     return system, path
 
 
-def _timeout() -> object:
-    """A server answers at once or not at all; what it sends may take long, but not pause for long."""
+def _timeout(pause: int) -> object:
+    """A server answers at once or not at all; what it sends may take long in all."""
     from aiohttp import ClientTimeout
 
-    return ClientTimeout(total=None, sock_connect=SECONDS, sock_read=60)
+    return ClientTimeout(total=None, sock_connect=SECONDS, sock_read=pause)

@@ -144,6 +144,13 @@ def test_a_file_whose_ending_says_nothing_needs_a_format(tmp_path):
         assert read_jsonl(tmp_path / "raw/rows.jsonl")[0]["body"] == "1"
 
 
+def test_a_database_is_no_file_of_rows_and_the_way_to_its_rows_is_named(tmp_path):
+    source = folder(tmp_path, rows__DB=b"SQLite format 3\0")
+    assert refused(source / "rows.DB").startswith(
+        "rows.DB is a database, and ingest reads files: name a query of it as"
+    )
+
+
 def test_a_damaged_compressed_file_is_refused(tmp_path):
     source = folder(tmp_path, a__jsonl__gz=gzip.compress(LINE.format("1").encode() * 50)[:-9])
     assert refused(source).startswith("s/a.jsonl.gz: not a whole gzip file (")

@@ -160,6 +160,17 @@ def test_a_query_that_would_write_is_stopped_by_the_database(database):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # SQLite has no such lock
+def test_a_table_that_is_locked_is_refused_in_seconds(database, monkeypatch):
+    engine, address = database
+    monkeypatch.setattr(sql, "SECONDS", 1)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("lock table tickets in access exclusive mode")
+        with pytest.raises(ParamsError, match="canceling statement due to statement timeout"):
+            refresh(address)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "words"),
     [

@@ -1,7 +1,9 @@
 """Files behind a URL as a snapshot, from a real HTTP server on loopback: whole or not at all."""
 
 import gzip
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -123,6 +125,17 @@ def test_a_url_without_a_file_is_refused_before_any_work(server, path, words):
         refresh(server + path)
     assert str(error.value).startswith(f"params.yaml: datasets.d.snapshot: {server}{words}")
     assert not Path("data").exists()
+
+
+@pytest.mark.slow
+def test_a_server_that_takes_the_call_and_says_nothing_is_refused_in_seconds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(url, "SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        start = time.monotonic()
+        with pytest.raises(ParamsError, match=r"127\.0\.0\.1:\d+/rows.csv (does not answer|has no such file)"):
+            refresh(f"http://127.0.0.1:{mute.getsockname()[1]}/rows.csv")
+        assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize(
