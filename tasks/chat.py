@@ -48,13 +48,24 @@ def encode_answer(tokenizer: Any, answer: str) -> list[int]:
     ]
 
 
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text that is no dialogue, as vLLM's completions route reads it; special tokens in it are text."""
+    return list(tokenizer(special_texts(tokenizer).neutral(text))["input_ids"])
+
+
 def decode_answer(tokenizer: Any, tokens: list[int]) -> str:
     """The text of an answer, as it was before `encode_answer`."""
     return special_texts(tokenizer).original(tokenizer.decode(tokens, skip_special_tokens=True))
 
 
 def encode(tokenizer: Any, row: dict) -> dict:
-    """`{id, input_ids, prompt_length}` of a prepared row; the labels are `input_ids[prompt_length:]`."""
+    """`{id, input_ids, prompt_length}` of a prepared row; the labels are `input_ids[prompt_length:]`.
+
+    A row without messages is a text: all of it is trained on but its first token, which nothing stands before.
+    """
+    if not row["messages"]:
+        ids = [*encode_text(tokenizer, row["answer"]), tokenizer.eos_token_id]
+        return {"id": row["id"], "input_ids": ids, "prompt_length": 1}
     prompt = encode_prompt(tokenizer, row["messages"])
     return {
         "id": row["id"],

@@ -21,8 +21,16 @@ class Objective(Protocol):
     shares_prefix: bool  # what all prompts begin with may be read once a batch
     watch: tuple[str, bool]  # the measure of the best checkpoint, and whether greater is better
 
+    def packs(self, params: Any) -> bool:
+        """Whether a row that is trained on holds several examples; no tuner with virtual tokens allows that."""
+        ...
+
     def encode(self, params: Any, tokenizer: Any, row: Mapping[str, Any]) -> Encoded:
         """A prepared row as tokens."""
+        ...
+
+    def arrange(self, params: Any, encoded: Sequence[Encoded], max_length: int) -> tuple[list[Encoded], int]:
+        """(the rows of at most `max_length` tokens that are trained on, how many examples are left out)."""
         ...
 
     def collate(self, rows: Sequence[Encoded], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
@@ -41,3 +49,9 @@ class Objective(Protocol):
 def of(section: Section) -> Any:
     """The objective of a typed section."""
     return kinds.of(section, __name__)
+
+
+def fitting(encoded: Sequence[Encoded], max_length: int) -> tuple[list[Encoded], int]:
+    """(what fits into `max_length` tokens, how many do not): `arrange`, where an example is a row."""
+    kept = [example for example in encoded if len(example["input_ids"]) <= max_length]
+    return kept, len(encoded) - len(kept)

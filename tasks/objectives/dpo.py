@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from tasks import chat
+from tasks import chat, objectives
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -24,11 +24,21 @@ class Params(Section):
     beta: Annotated[float, Field(gt=0, le=10, description="how dear it is to leave the parent")] = 0.1
 
 
+def packs(params: Params) -> bool:
+    """Never."""
+    return False
+
+
 def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
     """Both answers as sft encodes one; `input_ids` is the longer, by which rows are grouped."""
     both = [chat.encode(tokenizer, {**row, "answer": answer}) for answer in (row["answer"], row["rejected"])]
     longer = max(both, key=lambda encoded: len(encoded["input_ids"]))
     return {**longer, "both": both}
+
+
+def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+    """An example is a row; one that is longer than a row is left out."""
+    return objectives.fitting(encoded, max_length)
 
 
 def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks import chat
+from tasks import chat, objectives
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -21,9 +21,19 @@ class Params(Section):
     kind: Literal["sft"]
 
 
+def packs(params: Params) -> bool:
+    """Never."""
+    return False
+
+
 def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
     """`{id, input_ids, prompt_length}`."""
     return chat.encode(tokenizer, dict(row))
+
+
+def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+    """An example is a row; one that is longer than a row is left out."""
+    return objectives.fitting(encoded, max_length)
 
 
 def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     seed_everything(params.seed)
     objective = objectives.of(params.objective)
     tokenizer = load_tokenizer(parent)
-    kept, left_out = _trainable(params, tokenizer, prepared)
+    kept, counts = _trainable(params, tokenizer, prepared)
     report.mkdir(parents=True, exist_ok=True)
     write_xray(tokenizer, objective.trained_on, kept["train"], report / "xray.html")
     write_lengths(objective.trained_on, kept["train"], report / "lengths.csv")
@@ -79,35 +79,39 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     write_json(report / "timing.json", timing)
     write_json(
         report / "metrics.json",
-        {**summary, "trainable_parameters": trainable, "rows": len(kept["train"]), "rows_left_out": left_out},
+        {**summary, "trainable_parameters": trainable, **counts},
     )
     history.write_csv(report / "loss.csv")
     history.finish(sha256(min(out.glob("*.safetensors"))), {**summary, **timing})
 
 
-def _trainable(params: Train, tokenizer: Any, prepared: Path) -> tuple[dict[str, list[dict]], int]:
-    """(encoded rows of train and validation that fit into max_length, how many do not); the template is checked on
-    the way.
+def _trainable(params: Train, tokenizer: Any, prepared: Path) -> tuple[dict[str, list[dict]], dict[str, int]]:
+    """(rows of train and validation as they are trained on, how many examples went in and were left out); the template
+    is checked on the way.
     """
     from tasks.chat import check_template
 
     objective = objectives.of(params.objective)
     rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
-    for row in rows["train"][:16]:
+    for row in [row for row in rows["train"] if row["messages"]][:16]:
         check_template(tokenizer, row)
     encoded = {
         name: [objective.encode(params.objective, tokenizer, row) for row in split] for name, split in rows.items()
     }
-    kept = {
-        name: [row for row in split if len(row["input_ids"]) <= params.max_length] for name, split in encoded.items()
-    }
-    for name, split in kept.items():
-        if not split:
+    arranged = {name: objective.arrange(params.objective, split, params.max_length) for name, split in encoded.items()}
+    for name, (kept, _) in arranged.items():
+        if not kept:
             raise AnnealError(
                 f"no trainable tokens: all {len(encoded[name])} {name} rows are longer than "
                 f"max_length={params.max_length} tokens; raise it in params.yaml."
             )
-    return kept, sum(len(encoded[name]) - len(kept[name]) for name in kept)
+    kept = {name: rows for name, (rows, _) in arranged.items()}
+    counts = {
+        "rows": len(encoded["train"]) - arranged["train"][1],
+        "rows_left_out": sum(left_out for _, left_out in arranged.values()),
+        **({"packed_rows": len(kept["train"])} if objective.packs(params.objective) else {}),
+    }
+    return kept, counts
 
 
 def _last_whole_checkpoint(run: Path) -> str | None:

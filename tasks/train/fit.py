@@ -21,7 +21,7 @@ def make_trainer(
 
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
     history = History(params, run)
-    shares = objective.shares_prefix and not tuner.virtual_tokens
+    shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
     prefix = shared_prefix(rows["train"] + rows["validation"]) if shares else []
     trainer = ObjectiveTrainer(
         objective=objective,

@@ -1,0 +1,58 @@
+"""Continued pre-training (Gururangan et al. 2020, arXiv:2004.10964): the negative log-likelihood of whole texts."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks import chat, packing
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+summary = "to go on writing as the texts do"
+eats = frozenset({"text"})
+shares_prefix = False
+watch = ("eval_loss", False)
+
+
+class Params(Section):
+    """Loss on every token of a text and on its end. Texts share rows of max_length, and none sees another."""
+
+    kind: Literal["pretrain"]
+
+
+def packs(params: Params) -> bool:
+    """Always."""
+    return True
+
+
+def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+    """`{id, input_ids, prompt_length}`; a dialogue among the texts is trained as sft trains it, on its answer."""
+    return chat.encode(tokenizer, dict(row))
+
+
+def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+    """Packed rows. A text that is longer than a row goes on in another; a dialogue that is longer is left out."""
+    kept = [example for example in encoded if _is_text(example) or len(example["input_ids"]) <= max_length]
+    pieces = [piece for example in kept for piece in packing.cut(example, max_length)]
+    return packing.pack(pieces, max_length), len(encoded) - len(kept)
+
+
+def _is_text(encoded: Mapping[str, Any]) -> bool:
+    """Whether nothing but its first token is only read."""
+    return int(encoded["prompt_length"]) == 1
+
+
+def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+    """See tasks/packing.py."""
+    return packing.collate(rows, pad_token_id)
+
+
+def loss(params: Params, model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+    """The mean negative log-likelihood of a token."""
+    return packing.loss(model, batch, num_items)
+
+
+def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+    """All but the first token of each text, which nothing stands before."""
+    return packing.trained_on(dict(encoded))

@@ -1,0 +1,115 @@
+"""A packed row holds whole examples, each token is trained on once, and no example sees another."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import packing
+from tasks.objectives import pretrain
+from tasks.train.fit import make_model
+from tasks.train.params import Train
+from tests import texts, tiny
+
+pytestmark = pytest.mark.slow  # torch is loaded
+
+PRETRAIN = {**tiny.TRAIN, "objective": {"kind": "pretrain"}, "bf16": False}
+
+
+def example(name: str, ids: list[int], prompt_length: int = 1) -> dict:
+    return {"id": name, "input_ids": ids, "prompt_length": prompt_length}
+
+
+@given(st.lists(st.integers(1, 90), max_size=30), st.integers(8, 40))
+def test_each_token_is_trained_on_once_whatever_the_lengths(lengths: list[int], max_length: int) -> None:
+    whole = [example(str(i), [i * 100 + k for k in range(length)]) for i, length in enumerate(lengths)]
+    rows = packing.pack([piece for text in whole for piece in packing.cut(text, max_length)], max_length)
+    assert all(0 < len(row["input_ids"]) <= max_length for row in rows)
+    trained = [token for row in rows for token, on in zip(row["input_ids"], packing.trained_on(row), strict=True) if on]
+    assert sorted(trained) == sorted(token for text in whole for token in text["input_ids"][1:])
+    for row in rows:  # what is trained on stands behind what precedes it in its own text
+        for part in row["examples"]:
+            assert all(after == before + 1 for before, after in pairwise(part["input_ids"]))
+
+
+@given(st.lists(st.integers(1, 64), min_size=1, max_size=60))
+def test_no_two_rows_could_be_one(lengths: list[int]) -> None:
+    rows = packing.pack([example(str(i), [i] * length) for i, length in enumerate(lengths)], 64)
+    filled = sorted(len(row["input_ids"]) for row in rows)
+    assert sum(filled) == sum(lengths)
+    assert all(one + other > 64 for one, other in pairwise(filled)) or len(filled) == 1
+
+
+def test_an_example_longer_than_a_row_is_no_row() -> None:
+    with pytest.raises(ValueError, match="longer than 8 tokens"):
+        packing.pack([example("a", [1] * 9)], 8)
+
+
+@pytest.fixture(params=["lora", "full"])
+def model(request: pytest.FixtureRequest, base: Any) -> Any:
+    """A model in fp32 whose adapters, if it has some, are not zero."""
+    made = make_model(Train(**{**PRETRAIN, "tuner": {"kind": request.param}}), base)
+    torch.manual_seed(0)
+    for name, weight in made.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.05)
+    return made
+
+
+@pytest.fixture
+def encode(tokenizer: Any) -> Callable[[list[dict]], list[dict]]:
+    settings = pretrain.Params(kind="pretrain")
+    return lambda rows: [pretrain.encode(settings, tokenizer, row) for row in rows]
+
+
+def nll(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """(rows, time - 1) of a batch; 0 where nothing is trained."""
+    given = {name: batch[name] for name in ("input_ids", "position_ids")}
+    logits = model(**given, use_cache=False).logits[:, :-1].float().transpose(1, 2)
+    return torch.nn.functional.cross_entropy(logits, batch["labels"][:, 1:], reduction="none")
+
+
+def test_another_first_text_changes_nothing_in_the_second(model: Any, encode: Any) -> None:
+    first, second = encode(texts.rows(0, 2, 1))
+    other = {**first, "input_ids": [token + 1 for token in first["input_ids"]]}
+    length = len(first["input_ids"])
+    found = []
+    for one in (first, other):
+        packed = {"id": "both", "input_ids": one["input_ids"] + second["input_ids"], "examples": [one, second]}
+        found.append(nll(model, packing.collate([packed], 2)))
+    assert torch.equal(found[0][:, length:], found[1][:, length:]), "the second text saw the first"
+    assert not torch.equal(found[0][:, :length], found[1][:, :length])
+    alone = nll(model, packing.collate(packing.pack([second], 256), 2))
+    assert torch.allclose(found[0][:, length:], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("mistake", ["attention_mask", "use_cache"])
+def test_a_mask_or_a_cache_would_let_texts_see_each_other(model: Any, encode: Any, mistake: str) -> None:
+    """Why `loss` takes out the one and forbids the other."""
+    batch = packing.collate(packing.pack(encode(texts.rows(0, 2, 1)), 256), 2)
+    right = {name: batch[name] for name in ("input_ids", "position_ids")} | {"use_cache": False}
+    wrong = {**right, mistake: batch["attention_mask"] if mistake == "attention_mask" else True}
+    assert not torch.allclose(model(**wrong).logits, model(**right).logits, atol=1e-3)
+
+
+def test_the_loss_and_its_gradients_are_those_of_each_text_alone(model: Any, encode: Any) -> None:
+    encoded = encode(texts.rows(0, 9))
+    rows = packing.pack(encoded, 96)
+    assert 1 < len(rows) < len(encoded)
+    outcomes = []
+    for batch in (packing.collate(rows, 2), *(packing.collate(packing.pack([text], 96), 2) for text in encoded)):
+        model.zero_grad()
+        count = torch.tensor(sum(len(text["input_ids"]) - 1 for text in encoded))
+        value = packing.loss(model, batch, count)
+        value.backward()
+        gradient = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.requires_grad])
+        outcomes.append((value.item(), gradient))
+    (packed, ours), *alone = outcomes
+    assert packed == pytest.approx(sum(value for value, _ in alone), rel=1e-5)
+    plain = sum(gradient for _, gradient in alone)
+    assert (ours - plain).norm() < 1e-4 * plain.norm()
+    assert packing.loss(model, packing.collate(rows, 2), None).item() == pytest.approx(packed, rel=1e-5)
