@@ -38,9 +38,10 @@ def test_texts_are_learnt_in_packed_rows_and_none_is_left_out(
 
 
 def test_a_killed_run_ends_with_the_bytes_of_an_unbroken_one(base: Path, prepared: Path, tmp_path: Path) -> None:
-    whole = tiny.train_in(tmp_path / "whole", base, prepared, **CHANGES)
-    broken(tmp_path / "broken", base, prepared, 5, **CHANGES)
-    again: SimpleNamespace = tiny.train_in(tmp_path / "broken", base, prepared, **CHANGES)
+    changes = {**CHANGES, "num_train_epochs": 2}  # five steps each
+    whole = tiny.train_in(tmp_path / "whole", base, prepared, **changes)
+    broken(tmp_path / "broken", base, prepared, 7, **changes)
+    again: SimpleNamespace = tiny.train_in(tmp_path / "broken", base, prepared, **changes)
     assert sha256(again.adapter) == sha256(whole.adapter)
 
 
@@ -48,7 +49,7 @@ def test_dialogues_among_the_texts_are_trained_on_their_answers(base: Path, prep
     rows = [*read_jsonl(prepared / "train.jsonl"), *tiny.prepared_rows(0, 12)]
     write_jsonl(tmp_path / "mixed/train.jsonl", rows)
     write_jsonl(tmp_path / "mixed/validation.jsonl", read_jsonl(prepared / "validation.jsonl"))
-    made = tiny.train_in(tmp_path, base, tmp_path / "mixed", **{**CHANGES, "max_length": 256})
+    made = tiny.train_in(tmp_path, base, tmp_path / "mixed", **{**CHANGES, "max_length": 256, "num_train_epochs": 1})
     metrics = read_json(made.report / "metrics.json")
     assert (metrics["rows"], metrics["rows_left_out"]) == (60, 0)
     page = (made.report / "xray.html").read_text()
