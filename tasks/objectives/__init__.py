@@ -18,6 +18,7 @@ class Objective(Protocol):
     Params: type[Section]  # kind: Literal["…"], and the kind's own settings
     summary: str  # what is learnt, in one line
     eats: frozenset[str]  # what its rows hold: chat, preference, rated, text
+    needs_parent: bool  # its loss compares with the parent: of a tuner that keeps it
     shares_prefix: bool  # what all prompts begin with may be read once a batch
     watch: tuple[str, bool]  # the measure of the best checkpoint, and whether greater is better
 

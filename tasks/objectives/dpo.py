@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 summary = "to prefer one answer over another, by no more than it must leave its parent"
 eats = frozenset({"preference"})
+needs_parent = True
 shares_prefix = False
 watch = ("eval_loss", False)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 summary = "to answer as the rows do"
 eats = frozenset({"chat"})
+needs_parent = False
 shares_prefix = True
 watch = ("eval_loss", False)
 

@@ -6,7 +6,7 @@ from itertools import chain
 from tasks import snapshot
 from tasks.errors import ParamsError
 from tasks.params import Params, lineage, load, model_of
-from tasks.preflight import columns, layers, measures, sections, serving, sources, suites, turns
+from tasks.preflight import columns, layers, measures, pairs, sections, serving, sources, suites, turns
 
 
 def ready(model: str, say: Callable[[str], None]) -> Params:
@@ -67,6 +67,8 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     """One sentence for each problem that would stop a run; what costs most to find out comes last."""
     rows = _with_ancestors(params, models)
     data = dict.fromkeys([*(params.models[name].dataset for name in rows), *datasets])
+    for name in rows:
+        yield from pairs.problems(params, name)
     for name in models:  # an ancestor is merged, not served
         yield from serving.problems(params, name)
     for name in data:

@@ -23,7 +23,8 @@ class Tuner(Protocol):
     Params: type[Section]  # kind: Literal["…"], and the kind's own settings
     summary: str  # what is trained, in one line
     mergeable: bool  # the result can be folded into weights of the parent's shape
-    virtual_tokens: bool  # tokens without text: no shared prefix, no packing, padding on the right
+    keeps_parent: bool  # the parent is there beside what is learnt: `disable_adapter()` of the model gives it
+    virtual_tokens: bool  # tokens without text: no shared prefix, no packing
     learning_rates: tuple[float, float]  # sensible ones, and where that is known from
     source: str
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 summary = "low-rank matrices beside the linear layers"
 mergeable = True
+keeps_parent = True
 virtual_tokens = False
 learning_rates = (5.0e-5, 5.0e-3)
 source = "about ten times that of full tuning (Thinking Machines, LoRA Without Regret, 2025)"

@@ -1,0 +1,132 @@
+"""Bottleneck adapters: W_up f(W_down x), two small layers with a non-linearity between them, on or beside the blocks
+of a frozen parent.
+
+Houlsby et al. 2019 (arXiv:1902.00751) put one after each attention and each MLP, before the residual is added:
+h ← h + W_up f(W_down h), where h is what the block returns. He et al. 2022 (arXiv:2110.04366, "parallel") put one
+beside the MLP: h ← h + s W_up f(W_down x), where x is what the MLP reads. Both begin with W_up = 0: as the parent.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.activations import ACT2FN
+
+ATTENTION = ("attention", "self_attn", "attn", "self_attention")  # what models call the two blocks of a layer
+MLP = ("mlp", "feed_forward", "ffn")
+PLACEMENTS = {"houlsby": (ATTENTION, MLP), "parallel": (MLP,)}
+NAME, FILE = "bottleneck", "adapter_model.safetensors"
+
+
+class Bottleneck(nn.Module):
+    """x → s W_up f(W_down x + b_down) + s b_up, in the dtype of x; the weights are held in fp32."""
+
+    def __init__(self, width: int, size: int, activation: str, scaling: float, device: torch.device) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, size, device=device, dtype=torch.float32)
+        self.up = nn.Linear(size, width, device=device, dtype=torch.float32)
+        self.activation, self.scaling, self.enabled = ACT2FN[activation], scaling, True
+        nn.init.zeros_(self.down.bias)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (…, width) → (…, width)."""
+        low = self.activation(_linear(x, self.down))
+        return self.scaling * _linear(low, self.up)
+
+
+def _linear(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
+    return nn.functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+
+
+def put_on(model: Any, placement: str, size: int, activation: str, scaling: float) -> Any:
+    """`model`, frozen, with trainable adapters on its blocks; `model.disable_adapter()` leaves them out for a while."""
+    model.requires_grad_(False)
+    width, adapters = model.config.get_text_config().hidden_size, []
+    for block in blocks(model, PLACEMENTS[placement]):
+        adapter = Bottleneck(width, size, activation, scaling, next(block.parameters()).device)
+        block.add_module(NAME, adapter)
+        block.register_forward_hook(_beside(adapter) if placement == "parallel" else _after(adapter), with_kwargs=True)
+        adapters.append(adapter)
+    model.disable_adapter = lambda: _left_out(adapters)
+    return model
+
+
+def missing(model: nn.Module, placement: str) -> str | None:
+    """The first kind of block that `placement` needs and `model` has none of; None when it has all."""
+    return next((names[0] for names in PLACEMENTS[placement] if not blocks(model, (names,))), None)
+
+
+def blocks(model: nn.Module, wanted: tuple[tuple[str, ...], ...]) -> list[nn.Module]:
+    """The modules that go by one of the `wanted` names and lie in no other such module."""
+    names = {name for kind in wanted for name in kind}
+    known = [block for name, block in model.named_modules() if name.rpartition(".")[2] in names]
+    inside = {id(part) for block in known for part in block.modules() if part is not block}
+    return [block for block in known if id(block) not in inside]
+
+
+def save(model: nn.Module, folder: Path) -> None:
+    """The adapters' weights; equal weights, equal bytes."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().contiguous().cpu() for name, value in _weights(model).items()}
+    save_file(weights, folder / FILE, metadata={"format": "pt"})
+
+
+def fill(model: nn.Module, folder: Path) -> None:
+    """Put the weights in `folder` into the adapters of `model`; KeyError when they are of other blocks."""
+    from safetensors.torch import load_file
+
+    saved, weights = load_file(folder / FILE), _weights(model)
+    if saved.keys() != weights.keys():
+        raise KeyError(f"{folder} holds adapters of other blocks than the parent has")
+    with torch.no_grad():
+        for name, value in saved.items():
+            weights[name].copy_(value)
+
+
+def _weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: weight for name, weight in model.named_parameters() if f".{NAME}." in name}
+
+
+def _after(adapter: Bottleneck) -> Callable[..., Any]:
+    """A hook that passes what the block returns through the adapter; attention returns more than one value."""
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        if not adapter.enabled:
+            return output
+        first, *rest = output if isinstance(output, tuple) else (output,)
+        first = first + adapter(first)
+        return (first, *rest) if isinstance(output, tuple) else first
+
+    return hook
+
+
+def _beside(adapter: Bottleneck) -> Callable[..., Any]:
+    """A hook that adds what the adapter makes of the block's input to what the block returns."""
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        if not adapter.enabled:
+            return output
+        read = args[0] if args else next(iter(kwargs.values()))
+        first, *rest = output if isinstance(output, tuple) else (output,)
+        first = first + adapter(read)
+        return (first, *rest) if isinstance(output, tuple) else first
+
+    return hook
+
+
+@contextmanager
+def _left_out(adapters: list[Bottleneck]) -> Iterator[None]:
+    for adapter in adapters:
+        adapter.enabled = False
+    try:
+        yield
+    finally:
+        for adapter in adapters:
+            adapter.enabled = True

@@ -1,0 +1,78 @@
+"""Bottleneck adapters (Houlsby et al. 2019; parallel: He et al. 2022): two small layers on or beside each block."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+
+summary = "small networks after attention and MLP, or beside the MLP"
+mergeable = False
+keeps_parent = True
+virtual_tokens = False
+learning_rates = (3.0e-5, 1.0e-2)
+source = "3e-5 to 3e-3 (Houlsby et al. 2019), 1e-4 (He et al. 2022); more for small models"
+
+
+class Params(Section):
+    """Houlsby: after attention and MLP. Parallel: beside the MLP."""
+
+    kind: Literal["bottleneck"]
+    placement: Literal["houlsby", "parallel"] = "houlsby"
+    size: Annotated[int, Field(ge=1, le=65536, description="width between the two layers")] = 64
+    activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu"
+    scaling: Annotated[float, Field(gt=0, le=100, description="what an adapter adds is scaled by this")] = 1.0
+
+
+def hot(params: Params) -> bool:
+    """vLLM loads no such adapters."""
+    return False
+
+
+def loading(params: Params) -> dict[str, Any]:
+    """Nothing beyond the usual."""
+    return {}
+
+
+def attach(params: Params, model: Any) -> "nn.Module":
+    """The parent, frozen, with adapters in fp32 that begin by adding nothing."""
+    from tasks.bottleneck import put_on
+
+    adapted: nn.Module = put_on(model, **params.model_dump(exclude={"kind"}))
+    return adapted
+
+
+def save(model: "nn.Module", parent: Path, folder: Path) -> None:
+    """The adapters as safetensors; their settings are in tuner.json."""
+    from tasks.bottleneck import save
+
+    save(model, folder)
+
+
+def load(model: Any, folder: Path) -> "nn.Module":
+    """The parent with the adapters in `folder`."""
+    from tasks.bottleneck import fill
+    from tasks.tuners import settings_of
+
+    adapted = attach(Params(**settings_of(folder).model_dump()), model)
+    fill(adapted, folder)
+    return adapted.requires_grad_(False)
+
+
+def merge(model: "nn.Module") -> "nn.Module":
+    """What is not linear is no weight."""
+    raise ValueError("a network that is not linear cannot be folded into weights")
+
+
+def problem(params: Params, model: "nn.Module") -> str | None:
+    """A base whose blocks go by other names, or a network as wide as the base."""
+    from tasks.bottleneck import missing
+
+    width = model.config.get_text_config().hidden_size
+    if words := missing(model, params.placement):
+        return f"kind is bottleneck, and the base has no {words} as a module of a name that it knows; use lora."
+    return f"size is {params.size}, and the base is {width} wide; lower it." if params.size >= width else None

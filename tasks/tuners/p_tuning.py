@@ -1,0 +1,86 @@
+"""P-tuning (Liu et al. 2021, arXiv:2103.10385), by peft: embeddings in front of each row, made by a small network."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+
+summary = "a network that makes the embeddings of tokens in front of each row"
+mergeable = False
+keeps_parent = True
+virtual_tokens = True
+learning_rates = (1.0e-4, 3.0e-2)
+source = "1e-3 (peft, method_comparison: 35 % on GSM8K)"
+
+
+class Params(Section):
+    """P-tuning; names are peft's."""
+
+    kind: Literal["p_tuning"]
+    num_virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 20
+    encoder_reparameterization_type: Literal["MLP", "LSTM"] = "MLP"
+    encoder_hidden_size: (
+        Annotated[int, Field(ge=1, le=65536, description="of the network; as wide as the base when not given")] | None
+    ) = None
+    encoder_num_layers: Annotated[int, Field(ge=1, le=16, description="of an LSTM; an MLP has three")] = 2
+    encoder_dropout: Annotated[float, Field(ge=0, lt=1, description="between the layers of an LSTM")] = 0.0
+
+    @model_validator(mode="after")
+    def _an_mlp_has_no_such_options(self) -> Self:
+        asked = self.model_fields_set & {"encoder_num_layers", "encoder_dropout"}
+        if self.encoder_reparameterization_type == "MLP" and asked:
+            raise ValueError(f"{sorted(asked)[0]} is of an LSTM, and encoder_reparameterization_type is MLP")
+        return self
+
+
+def hot(params: Params) -> bool:
+    """vLLM loads no virtual tokens."""
+    return False
+
+
+def loading(params: Params) -> dict[str, Any]:
+    """Nothing beyond the usual."""
+    return {}
+
+
+def attach(params: Params, model: Any) -> "nn.Module":
+    """The parent, frozen, behind virtual tokens that a network in fp32 makes."""
+    from peft import PromptEncoderConfig
+
+    from tasks.virtual import VirtualTokens
+
+    settings = params.model_dump(exclude={"kind"})
+    adapted: nn.Module = VirtualTokens(model, PromptEncoderConfig(task_type="CAUSAL_LM", **settings))
+    return adapted
+
+
+def save(model: "nn.Module", parent: Path, folder: Path) -> None:
+    """The virtual tokens as safetensors, and a config."""
+    from tasks.virtual import save
+
+    save(model, parent, folder)
+
+
+def load(model: "nn.Module", folder: Path) -> "nn.Module":
+    """The parent behind the virtual tokens in `folder`."""
+    from tasks.virtual import load
+
+    adapted: nn.Module = load(model, folder)
+    return adapted
+
+
+def merge(model: "nn.Module") -> "nn.Module":
+    """Tokens are no weights."""
+    raise ValueError("virtual tokens cannot be folded into weights")
+
+
+def problem(params: Params, model: "nn.Module") -> str | None:
+    """More tokens than the base has positions for."""
+    from tasks.virtual import problem
+
+    return problem(model, params.num_virtual_tokens)
