@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+START = ("start_a", "start_b")  # buffers of a layer: A₀ and B₀
+
 
 class LoraProduct(torch.autograd.Function):
     """y = x Wᵀ + s (x Aᵀ) Bᵀ (Hu et al. 2021, eq. 3), in the dtype of x; only A and B get gradients."""
@@ -47,6 +49,61 @@ def speed_up(model: Any) -> int:
     return changed
 
 
+def start_from_parent(model: Any, init: object) -> None:
+    """Start each adapter of a peft `model` from the base weights (PiSSA, OLoRA), which stay as they are.
+
+    peft takes the start out of the base weights, W - s B₀ A₀, rounded to their dtype. Here the start is taken out of
+    the adapter's output instead: the model begins as exactly its parent, is the parent when the adapter is off, and
+    what is trained is what is kept, see tasks/adapters.py. Other values of `init` change nothing.
+    """
+    from peft.tuners.lora.layer import Linear
+
+    if init not in ("pissa", "olora"):
+        return
+    for layer in model.modules():
+        if isinstance(layer, Linear):
+            (name,) = layer.active_adapters
+            base = layer.get_base_layer()
+            weight, base.weight.data = base.weight.data, base.weight.data.clone()
+            layer.pissa_init(name, "pissa") if init == "pissa" else layer.olora_init(name)
+            base.weight.data = weight
+            keep_start(layer)
+            layer.forward = _forward_from_start(layer)
+
+
+def keep_start(layer: Any) -> None:
+    """Note what the matrices of a LoRA `layer` are now, before training."""
+    (name,) = layer.active_adapters
+    for which, matrix in ((START[0], layer.lora_A[name]), (START[1], layer.lora_B[name])):
+        matrix.weight.data = matrix.weight.data.float().contiguous()
+        layer.register_buffer(which, matrix.weight.data.clone(), persistent=False)
+
+
+def starts(model: Any) -> dict[str, torch.Tensor]:
+    """What each matrix of an adapter started from, by its name in peft's file; empty where that was no update."""
+    return {
+        f"{name}.{matrix}.weight": getattr(layer, which)
+        for name, layer in model.named_modules()
+        if hasattr(layer, START[0])
+        for which, matrix in zip(START, ("lora_A", "lora_B"), strict=True)
+    }
+
+
+def _forward_from_start(layer: Any) -> Any:
+    """peft's forward, less the path of the matrices that it started from."""
+    (name,) = layer.active_adapters
+    whole = layer.forward
+
+    def forward(x: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        out: torch.Tensor = whole(x, *args, **kwargs)
+        if layer.disable_adapters or layer.merged:
+            return out
+        a, b = (getattr(layer, which).to(x.dtype) for which in START)
+        return out - (x @ a.t() @ b.t() * layer.scaling[name]).to(out.dtype)
+
+    return forward
+
+
 def _is_plain(layer: Any) -> bool:
     base = layer.get_base_layer()
     (name, *others) = layer.active_adapters
@@ -63,11 +120,14 @@ def _is_plain(layer: Any) -> bool:
 
 def _forward_of(layer: Any) -> Any:
     (name,) = layer.active_adapters
-    base, a, b = layer.get_base_layer(), layer.lora_A[name], layer.lora_B[name]
+    base, adapter_a, adapter_b = layer.get_base_layer(), layer.lora_A[name], layer.lora_B[name]
 
     def forward(x: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
         if layer.disable_adapters or layer.merged:
             return base(x)
-        return LoraProduct.apply(x.to(base.weight.dtype), base.weight, a.weight, b.weight, layer.scaling[name])
+        a, b = adapter_a.weight, adapter_b.weight
+        if hasattr(layer, START[0]):
+            a, b = torch.cat([a, layer.start_a]), torch.cat([b, -layer.start_b], 1)
+        return LoraProduct.apply(x.to(base.weight.dtype), base.weight, a, b, layer.scaling[name])
 
     return forward

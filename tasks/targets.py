@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.section import suggestion
 
@@ -36,6 +36,34 @@ def problem(model: "nn.Module", targets: Iterable[str]) -> str | None:
                 f"base{suggestion(target, known)}"
             )
     return None
+
+
+def targeted(model: "nn.Module", targets: str | Iterable[str]) -> "list[tuple[str, nn.Module]]":
+    """(name, layer) of each layer that gets an adapter: those that `targets` name, or all linear ones but the head."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    layers = dict(model.named_modules())
+    if isinstance(targets, str):
+        head = model.get_output_embeddings()  # type: ignore[operator]
+        return [
+            (n, layer) for n, layer in layers.items() if isinstance(layer, nn.Linear | Conv1D) and layer is not head
+        ]
+    ends = tuple(targets)
+    names = [name for name in _adaptable(model) if any(name == end or name.endswith(f".{end}") for end in ends)]
+    return [(name, layers[name]) for name in names]
+
+
+def size(layer: Any) -> tuple[int, int]:
+    """(inputs, outputs) of a layer that can take an adapter."""
+    from torch import nn
+
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    if isinstance(layer, nn.Embedding):
+        return layer.num_embeddings, layer.embedding_dim
+    inputs, outputs = layer.weight.shape  # transformers' Conv1D
+    return int(inputs), int(outputs)
 
 
 def _adaptable(model: "nn.Module") -> list[str]:

@@ -13,7 +13,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
     """One sentence for each value of the model `name` that the server cannot serve."""
     model, deploy = params.models[name], params.deploy
     tuner = model.train.tuner
-    rank = getattr(tuner, "r", 0) if tuners.of(tuner).hot(tuner) else 0
+    rank = getattr(tuner, "saved_rank", 0) if tuners.of(tuner).hot(tuner) else 0
     if deploy.serve == "adapter" and rank > deploy.max_lora_rank:
         yield (
             f"models.{name}.train.tuner.r is {rank}, and the server takes ranks up to deploy.max_lora_rank, "

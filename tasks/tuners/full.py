@@ -12,6 +12,7 @@ summary = "all weights"
 mergeable = True
 keeps_parent = False
 virtual_tokens = False
+checkpointing = True
 learning_rates = (1.0e-6, 1.0e-3)
 source = "1e-3 for 135M parameters (alignment-handbook, recipes/smollm2), 1e-5 for 3B (peft, method_comparison)"
 

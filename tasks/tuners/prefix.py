@@ -14,6 +14,7 @@ summary = "the keys and values of tokens in front of each row, in each layer"
 mergeable = False
 keeps_parent = True
 virtual_tokens = True
+checkpointing = False
 learning_rates = (1.0e-4, 3.0e-2)
 source = "peft, method_comparison: 42 % on GSM8K from a text; from zeros 36 % at 5e-3 and 19 % at 1e-3"
 
