@@ -15,7 +15,8 @@ from tasks.kinds import KindIn
 from tasks.monitor.params import Monitor
 from tasks.package import Package
 from tasks.predict.params import Predict
-from tasks.prepare.params import Prepare
+from tasks.prepare import shapes
+from tasks.prepare.rows import Templates
 from tasks.retrain.params import Retrain
 from tasks.section import Section, parse, suggestion
 from tasks.serve.params import Deploy, Gateway, Records, Release, Servers
@@ -33,7 +34,13 @@ class Dataset(Section):
     snapshot: Annotated[Section, KindIn(sources.PACKAGE)] | None = None
     ingest: Ingest
     validate_: Validate = Field(alias="validate")
-    prepare: Prepare
+    prepare: Annotated[Section, KindIn("tasks.prepare.shapes", "shape")]
+
+    @property
+    def templates(self) -> Templates:
+        """What makes a prompt and an answer of a row's columns."""
+        templates: Templates = shapes.of(self.prepare).templates(self.prepare)
+        return templates
 
 
 class Model(Section):

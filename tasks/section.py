@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from tasks.errors import ParamsError
@@ -35,9 +35,11 @@ class Spot(NamedTuple):
 
 
 def parse(section: type[S], value: object, key: str) -> S:
-    """`value`, found under `key` of params.yaml, as a `section`; ParamsError names the first thing that is wrong."""
+    """`value`, found under `key` of params.yaml, as a `section`, or as the one that its kind names; ParamsError names
+    the first thing that is wrong.
+    """
     try:
-        return section.model_validate(value)
+        return TypeAdapter(section).validate_python(value)
     except ValidationError as error:
         words = sentence(section, error, key, value)
         raise ParamsError(" ".join(words.splitlines())) from None  # a key may hold a line break

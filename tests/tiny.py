@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from tasks.files import sha256, write_json, write_jsonl
-from tasks.prepare.format import format_row
-from tasks.prepare.params import Prepare
+from tasks.prepare.shapes.table import Params as Prepare
+from tasks.prepare.shapes.table import format_row
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM

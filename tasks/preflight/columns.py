@@ -7,6 +7,8 @@ from tasks import template
 from tasks.errors import AnnealError
 from tasks.params import Dataset
 from tasks.preflight import sources
+from tasks.prepare import shapes
+from tasks.prepare.shapes import table
 from tasks.section import suggestion
 
 Row = Mapping[str, str]
@@ -15,11 +17,21 @@ ID = "id"  # what every row has besides
 
 
 def problems(name: str, dataset: Dataset) -> Iterator[str]:
-    """One sentence for each template or answer of the data set `name` that its rows cannot fill."""
+    """One sentence for each column, template or answer of the data set `name` that its rows do not have or cannot
+    fill.
+    """
     known = sources.columns(dataset.ingest)
-    rows = sources.first_rows(dataset.ingest)
     prepare, key = dataset.prepare, f"datasets.{name}.prepare"
-    yield from _problem_of_system(f"{key}.system", prepare.system, known)
+    yield from _problem_of_system(f"{key}.system", dataset.templates["system"], known)
+    if isinstance(prepare, table.Params):
+        yield from _problems_of_table(key, prepare, known, sources.first_rows(dataset.ingest))
+        return
+    for column in shapes.of(prepare).columns(prepare):
+        if column not in known:
+            yield f"{key} reads `{column}`, which is not a column of the data{suggestion(column, known)}"
+
+
+def _problems_of_table(key: str, prepare: table.Params, known: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     yield from _problems_of_template(f"{key}.user", prepare.user, known, rows)
     if isinstance(prepare.answer, str):
         yield from _problems_of_template(f"{key}.answer", prepare.answer, known, rows)

@@ -1,14 +1,19 @@
 """Finds the labels among the columns of a data set's answers, for an `evaluate` section that is left out."""
 
-from pydantic import ValidationError
+from typing import Annotated
+
+from pydantic import TypeAdapter, ValidationError
 
 from tasks.answer import format_of
 from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.ingest import Ingest
+from tasks.kinds import KindIn
 from tasks.preflight import sources
-from tasks.prepare.params import Prepare
+from tasks.prepare import shapes
+from tasks.section import Section
 
+SECTION: TypeAdapter[Section] = TypeAdapter(Annotated[Section, KindIn(shapes.__name__, "shape")])
 LONGEST = 40, 100  # characters of a label, and of one that is a single word, as identifiers are
 FEWEST = 2  # values
 
@@ -22,8 +27,8 @@ def labels_of(dataset: object) -> list[str]:
     if not isinstance(dataset, dict):
         return []
     try:
-        prepare, ingest = Prepare.model_validate(dataset.get("prepare")), Ingest.model_validate(dataset.get("ingest"))
-        columns = format_of(prepare.answer).columns
+        prepare, ingest = SECTION.validate_python(dataset.get("prepare")), Ingest.model_validate(dataset.get("ingest"))
+        columns = format_of(shapes.of(prepare).templates(prepare)["answer"]).columns
     except (ValidationError, AnnealError):  # a template that does not parse
         return []
     rows = sources.rows(ingest)

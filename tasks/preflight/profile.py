@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict
 
-from tasks import template
 from tasks.clean import clean
-from tasks.prepare.params import Prepare
+from tasks.prepare.rows import Example
 
 Row = Mapping[str, object]
 SPLITS = ["train", "validation", "test"]
@@ -21,12 +20,6 @@ class Rule(TypedDict):
 
     type: str
     kwargs: dict[str, object]
-
-
-def used_columns(prepare: Prepare) -> list[str]:
-    """The columns that prompts and answers are made of, but the id."""
-    answer = template.columns(prepare.answer) if isinstance(prepare.answer, str) else prepare.answer
-    return [column for column in dict.fromkeys([*template.columns(prepare.user), *answer]) if column != "id"]
 
 
 def raw_rules(rows: Sequence[Row], columns: Sequence[str], max_quarantined_share: float) -> list[Rule]:
@@ -65,19 +58,18 @@ def spellings(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
             )
 
 
-def prepared_rules(prepare: Prepare) -> list[Rule]:
+def prepared_rules(makes: Example, answer: list[str] | str) -> list[Rule]:
     """Rules that hold for prepared rows of any data; `split`, `prompt` and `answer` are columns that `prepare` adds."""
+    texts = ["prompt", "answer", *(["rejected"] if makes == "preference" else [])]
     rules = [
         _rule("expect_column_values_to_be_in_set", column="split", value_set=SPLITS),
         _rule("expect_column_values_to_be_unique", column="id"),
-        _rule("expect_column_value_lengths_to_be_between", column="prompt", min_value=1),
-        _rule("expect_column_value_lengths_to_be_between", column="answer", min_value=1),
+        *(_rule("expect_column_value_lengths_to_be_between", column=column, min_value=1) for column in texts),
     ]
-    return (
-        rules
-        if isinstance(prepare.answer, str)
-        else [*rules, _rule("expect_column_values_to_be_json_parseable", column="answer")]
-    )
+    if makes == "rated":
+        rules.append(_rule("expect_column_values_to_be_in_set", column="rating", value_set=["true", "false"]))
+    is_json = not isinstance(answer, str)
+    return [*rules, _rule("expect_column_values_to_be_json_parseable", column="answer")] if is_json else rules
 
 
 def _rules_of_column(column: str, texts: Sequence[object]) -> "Iterator[tuple[Rule, set[int]]]":

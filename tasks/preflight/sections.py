@@ -1,17 +1,28 @@
 """Writes into params.yaml what a row leaves out and DVC must find there: sections, and paths without `~`."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
+from tasks.preflight import shape
 from tasks.preflight.labels import labels_of
-from tasks.preflight.yaml_edit import Edit, applied, insertion, key_as_written, quoted, value_of
+from tasks.preflight.yaml_edit import (
+    Change,
+    Edit,
+    applied,
+    as_written,
+    insertion,
+    into,
+    key_as_written,
+    quoted,
+    table_of,
+    value_of,
+)
 from tasks.section import Section
 from tasks.train.params import MOVED
 
@@ -46,14 +57,6 @@ class Completion:
         write_text(self.path.resolve(), self.text, mode=self.path.stat().st_mode & 0o777)
 
 
-class Change(NamedTuple):
-    """An edit, what it writes and where, and why."""
-
-    edit: Edit
-    written: str
-    why: str
-
-
 def complete(path: Path = Path("params.yaml")) -> Completion:
     """The file at `path` with what its rows leave out; all else stays character by character, and nothing is written
     yet.
@@ -63,22 +66,41 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     spelt out: DVC would look for a folder of that name. A file that does not parse is left to who reads it.
     """
     text = _read(path)
-    datasets = _table(text, "datasets")
+    shapes, problems = _shapes(text)
+    first = _applied(text, shapes, path)
+    datasets = _table(first, "datasets")
     changes: list[Change] = []
-    problems: list[str] = []
-    for table, key, row, node in _rows(text):
+    for table, key, row, node in _rows(first):
         labels: list[str] = []
         if table == "models" and "evaluate" not in row:
             labels, problem = _labels(datasets.get(str(row.get("dataset"))))
             if problem:
                 problems.append(f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}")
-        changes += _sections(text, f"{table}.{key}", row, node, labels)
-        changes += _kinds(text, f"{table}.{key}", row, node) if table == "models" else []
+        changes += _sections(first, f"{table}.{key}", row, node, labels)
+        changes += _kinds(first, f"{table}.{key}", row, node) if table == "models" else []
         changes += _home(f"{table}.{key}", node)
-    edits = list(dict.fromkeys(change.edit for change in changes))  # what an alias repeats is written once
-    lines = tuple(dict.fromkeys(f"{path}: wrote {change.written}, {change.why}" for change in changes))
-    left_out = tuple(dict.fromkeys(change.written for change in changes))
-    return Completion(path, applied(text, edits, path) if edits else text, lines, left_out, tuple(problems))
+    every = [*shapes, *changes]
+    lines = tuple(dict.fromkeys(f"{path}: wrote {change.written}, {change.why}" for change in every))
+    left_out = tuple(dict.fromkeys(change.written for change in every))
+    return Completion(path, _applied(first, changes, path), lines, left_out, tuple(problems))
+
+
+def _shapes(text: str) -> tuple[list[Change], list[str]]:
+    """(what the rows of `datasets` leave out of their shape, why it cannot be told)."""
+    changes: list[Change] = []
+    problems: list[str] = []
+    for table, key, row, node in _rows(text):
+        if table == "datasets":
+            more, problem = shape.changes(text, f"{table}.{key}", row, node)
+            changes += more
+            problems += [problem] if problem else []
+    return changes, problems
+
+
+def _applied(text: str, changes: list[Change], path: Path) -> str:
+    """`text` with all changes; what an alias repeats is written once."""
+    edits = list(dict.fromkeys(change.edit for change in changes))
+    return applied(text, edits, path) if edits else text
 
 
 def _sections(
@@ -88,7 +110,7 @@ def _sections(
     table = place.partition(".")[0]
     sections = {name: "{}" for name in _sections_of_defaults(TABLES[table]) if name not in row}
     if table == "models" and "train" not in row:
-        sections = {"train": _table_of(KINDS, text, node), **sections}
+        sections = {"train": as_written(table_of(KINDS), text, node), **sections}
     if "evaluate" in sections and labels:
         sections["evaluate"] = f"{{{key_as_written('labels', text, node)}: {quoted(labels)}}}"
     if sections:
@@ -105,25 +127,9 @@ def _kinds(text: str, place: str, row: Mapping[object, object], node: "MappingNo
     if not isinstance(train, dict) or section is None or any(key in train for key in (*MOVED, "method")):
         return  # the check of the section says what is wrong with it
     if kinds := {name: value for name, value in KINDS.items() if name not in train}:
-        if train:
-            values = {name: _as_written(value, text, node) for name, value in kinds.items()}
-            edit = insertion(text, cast("MappingNode", section), values)
-        else:
-            place_inside = section.end_mark.index - 1  # before the bracket that closes `{}`
-            edit = Edit(place_inside, place_inside, _table_of(kinds, text, node)[1:-1])
+        edit = into(text, node, cast("MappingNode", section), kinds)
         written = ", ".join(f"`{name}: {value}`" for name, value in kinds.items())
         yield Change(edit, f"{written} in {place}.train", "as it names none")
-
-
-def _table_of(kinds: Mapping[str, str], text: str, node: "MappingNode") -> str:
-    """`{objective: {kind: sft}, …}` as the row writes its own keys."""
-    return _as_written(f"{{{', '.join(f'{name}: {value}' for name, value in kinds.items())}}}", text, node)
-
-
-def _as_written(value: str, text: str, node: "MappingNode") -> str:
-    """A value of plain words, in quotes where the row's keys stand in quotes: JSON stays JSON."""
-    is_json = key_as_written("a", text, node) != "a"
-    return re.sub(r"\w+", lambda word: quoted(word[0]), value) if is_json else value
 
 
 def _home(place: str, node: "MappingNode") -> "Iterator[Change]":

@@ -10,6 +10,7 @@ from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Params
 from tasks.preflight import profile, sources
+from tasks.prepare import shapes
 
 FOLDER = Path("data/expectations")
 STAGES = {"raw": "validate", "prepared": "prepare"}  # suite: the stage that checks rows against it
@@ -56,8 +57,8 @@ def as_json(rules: list[profile.Rule]) -> str:
 def _profiled(dataset: Dataset, suite: str) -> tuple[list[profile.Rule], list[str]]:
     """(rules, what a person should know of the rows)."""
     if suite == "prepared":
-        return profile.prepared_rules(dataset.prepare), []
-    rows, columns = sources.rows(dataset.ingest), profile.used_columns(dataset.prepare)
+        return profile.prepared_rules(shapes.of(dataset.prepare).makes, dataset.templates["answer"]), []
+    rows, columns = sources.rows(dataset.ingest), shapes.of(dataset.prepare).columns(dataset.prepare)
     rules = profile.raw_rules(rows, columns, dataset.validate_.max_quarantined_share)
     return rules, list(profile.spellings(rows, columns))
 

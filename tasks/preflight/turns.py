@@ -18,7 +18,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
     base, dataset = lineage(params, name)[-1], params.models[name].dataset
     folder = config_folder(base, params.bases[base])
     if (
-        params.datasets[dataset].prepare.system
+        params.datasets[dataset].templates["system"]
         and folder
         and (template := _template(folder))
         and not _takes_system(template)

@@ -1,6 +1,7 @@
 """Writes keys into params.yaml where a row leaves them out: all else stays character by character."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,12 +12,24 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
 
+QUOTED_OR_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\w+')
+PLAIN = ("null", "true", "false")
+
+
 class Edit(NamedTuple):
     """Characters `start` to `end` of params.yaml become `text`."""
 
     start: int
     end: int
     text: str
+
+
+class Change(NamedTuple):
+    """An edit, what it writes and where, and why."""
+
+    edit: Edit
+    written: str
+    why: str
 
 
 def value_of(node: "Node", name: str) -> "Node | None":
@@ -41,6 +54,29 @@ def insertion(text: str, row: "MappingNode", sections: Mapping[str, str]) -> Edi
     place = _end_of_block(text, row)
     before = "" if not place or text[place - 1] == "\n" else line_end
     return Edit(place, place, before + "".join(f"{indent}{section}{line_end}" for section in written))
+
+
+def into(text: str, row: "MappingNode", section: "MappingNode", values: Mapping[str, str]) -> Edit:
+    """Where and how `values` (name: value) are written into a section of a `row`, which may be `{}`."""
+    if section.value:
+        return insertion(text, section, {name: as_written(value, text, row) for name, value in values.items()})
+    place = section.end_mark.index - 1  # before the bracket that closes `{}`
+    return Edit(place, place, as_written(table_of(values), text, row)[1:-1])
+
+
+def table_of(values: Mapping[str, str]) -> str:
+    """`{name: value, …}`."""
+    return f"{{{', '.join(f'{name}: {value}' for name, value in values.items())}}}"
+
+
+def as_written(value: str, text: str, row: "MappingNode") -> str:
+    """A value of plain words, in quotes where the row's keys stand in quotes: JSON stays JSON."""
+    is_json = key_as_written("a", text, row) != "a"
+    return QUOTED_OR_WORD.sub(_in_quotes, value) if is_json else value
+
+
+def _in_quotes(word: re.Match[str]) -> str:
+    return word[0] if word[0] in PLAIN or word[0].startswith('"') else quoted(word[0])
 
 
 def key_as_written(name: str, text: str, row: "MappingNode") -> str:
@@ -94,12 +130,15 @@ def _only_adds(before: object, after: object) -> bool:
     """Whether `after` is `before` with sections and kinds more, and homes spelt out."""
     if isinstance(before, dict) and isinstance(after, dict):
         same = before.keys() <= after.keys() and all(_only_adds(before[key], after[key]) for key in before)
-        return same and all(_is_written(after[key]) for key in after.keys() - before.keys())
+        return same and all(_is_written(key, after[key]) for key in after.keys() - before.keys())
     return before == after or (
         isinstance(before, str) and before.startswith("~") and Path(before).expanduser().as_posix() == after
     )
 
 
-def _is_written(value: object) -> bool:
-    """Whether a value is one of those that are written here."""
-    return isinstance(value, dict) and set(value) <= {"labels", "kind", "objective", "tuner"}
+def _is_written(key: object, value: object) -> bool:
+    """Whether a new key and its value are of those that are written here."""
+    if key in ("shape", "json_columns", "split"):
+        return True
+    names = {"labels", "kind", "objective", "tuner"}
+    return isinstance(value, dict) and (set(value) <= names or (key == "prepare" and "shape" in value))

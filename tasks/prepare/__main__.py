@@ -5,17 +5,20 @@ with a reason.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
 from tasks import stage
-from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.expectations import check
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
-from tasks.prepare import blank
+from tasks.kinds import KindIn
+from tasks.prepare import shapes
 from tasks.prepare.assign import Dropped, Placed, assign
 from tasks.prepare.figures import SPLITS, figures, sentences
-from tasks.prepare.format import format_row
 from tasks.prepare.params import Prepare
+from tasks.prepare.rows import Prepared, SetAside, table
+
+SECTION: Any = Annotated[Prepare, KindIn(shapes.__name__, "shape")]
 
 
 def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path, report: Path) -> None:
@@ -25,17 +28,12 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     A row of a split is `{id, messages, answer, row}`. Raises AnnealError when a split is empty, a table rule of the
     suite for prepared rows does not hold, or more rows are set aside (here and by validate) than validate allows.
     """
-    rows = read_jsonl(validated / "rows.jsonl")
-    problems = [blank.problem(row, params) for row in rows]
-    aside = [Dropped(row, "blank", problem) for row, problem in zip(rows, problems, strict=True) if problem]
+    shape = shapes.of(params)
+    examples, useless = _examples(read_jsonl(validated / "rows.jsonl"), params)
+    aside = [row for row in useless if row.kind != "no_preference"]
     _refuse_too_many(aside, validated)
-    whole = [
-        {name: clean(text) for name, text in row.items()}
-        for row, problem in zip(rows, problems, strict=True)
-        if not problem
-    ]
-    assignment = assign([format_row(row, params) for row in whole], params)
-    dropped = [*aside, *assignment.dropped]
+    assignment = assign(examples, params)
+    dropped = [*useless, *assignment.dropped]
     _refuse_empty_split(assignment.kept, dropped, params)
     kept, broken = _checked(assignment.kept, suite, docs)
     dropped += broken
@@ -45,10 +43,21 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
         for name in SPLITS:
             write_jsonl(folder / f"{name}.jsonl", [dict(placed.row) for placed in kept if placed.split == name])
         write_jsonl(folder / "dropped.jsonl", [{**row.row, "reason": row.reason} for row in dropped])
-        write_json(folder / "format.json", {"system": params.system, "user": params.user, "answer": params.answer})
+        write_json(folder / "format.json", {**shape.templates(params), "shape": params.shape, "example": shape.makes})
     write_json(report, figures(kept, dropped, params))
     for line in sentences(dropped, params):
         print(f"prepare: left out {line}", file=sys.stderr, flush=True)
+
+
+def _examples(rows: Sequence[dict[str, str]], params: Prepare) -> tuple[list[Prepared], list[Dropped]]:
+    """(examples, rows of which none can be made)."""
+    shape, examples, aside = shapes.of(params), list[Prepared](), list[Dropped]()
+    for row in rows:
+        try:
+            examples.append(shape.example(row, params))
+        except SetAside as why:
+            aside.append(Dropped(row, why.kind, str(why)))
+    return examples, aside
 
 
 def _refuse_empty_split(kept: Sequence[Placed], dropped: Sequence[Dropped], params: Prepare) -> None:
@@ -69,7 +78,7 @@ def _refuse_too_many(aside: Sequence[Dropped], validated: Path) -> None:
     if aside and count > allowed * limits["rows"]:
         shown = "; ".join(f"{row.row['id']}: {row.reason}" for row in aside[:3])
         raise AnnealError(
-            f"{count / limits['rows']:.1%} of {limits['rows']} rows are blank or break a rule "
+            f"{count / limits['rows']:.1%} of {limits['rows']} rows are blank, not of their shape or break a rule "
             "(validate.max_quarantined_share "
             f"allows {allowed:.1%}), {len(aside)} of them seen by prepare, for example {shown}; mend the data, or the "
             "rule."
@@ -80,17 +89,9 @@ def _checked(kept: Sequence[Placed], suite: Path, docs: Path) -> tuple[list[Plac
     """The rows that break no row rule of the suite for prepared rows, and those that do; AnnealError for a table
     rule.
     """
-    table = [
-        {
-            **placed.row["row"],
-            "split": placed.split,
-            "prompt": placed.row["messages"][-1]["content"],
-            "answer": placed.row["answer"],
-        }
-        for placed in kept
-    ]
+    rows = [{**table(placed.row), "split": placed.split} for placed in kept]
     reasons: dict[int, list[str]] = {}
-    for rule in check(table, suite, docs, "prepared"):
+    for rule in check(rows, suite, docs, "prepared"):
         if not rule.is_row_rule:
             raise AnnealError(
                 f"prepared rows break {rule.reason()}: observed {rule.observed!r}; see {docs / 'index.html'}, mend "
@@ -106,4 +107,4 @@ def _checked(kept: Sequence[Placed], suite: Path, docs: Path) -> tuple[list[Plac
 
 
 if __name__ == "__main__":
-    stage.main(prepare, Prepare, "datasets.{row}.prepare")
+    stage.main(prepare, SECTION, "datasets.{row}.prepare")

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.clean import clean, folded
+from tasks.prepare import shapes
 from tasks.prepare.duplicates import Pair, first_like, leaders
-from tasks.prepare.format import Formatted
-from tasks.prepare.labels import answers, asked_columns, label_columns, question
+from tasks.prepare.labels import answers, asked_columns, label_columns
 from tasks.prepare.params import Prepare
+from tasks.prepare.rows import Fault, Prepared, Templates, asked_of, judged, prompt
 from tasks.prepare.split import split
 
-Kind = Literal["blank", "contradiction", "near_duplicate", "contamination", "broken_rule"]
+Kind = Fault | Literal["contradiction", "near_duplicate", "contamination", "broken_rule"]
 
 
 @dataclass(frozen=True)
 class Placed:
     """A row and its split."""
 
-    row: Formatted
+    row: Prepared
     split: str
 
 
@@ -46,19 +47,18 @@ class Assignment:
     dropped: tuple[Dropped, ...]
 
 
-def assign(rows: Sequence[Formatted], params: Prepare) -> Assignment:
+def assign(rows: Sequence[Prepared], params: Prepare) -> Assignment:
     """Each row with its split, in an order that does not depend on the order of the source, and the dropped ones.
 
     Rows that ask (nearly) the same and have other labels are all dropped; of those that agree one survives; then rows
     of training that resemble a held-out row too much go as well.
     """
-    rows = sorted(rows, key=lambda row: (row["messages"][-1]["content"], row["answer"], row["id"]))
-    columns = asked_columns([row["row"] for row in rows], params.user)
-    asked = [folded(question(row["row"], columns) or row["messages"][-1]["content"]) for row in rows]
-    dropped = _repeated(rows, asked, params)
-    splits = [
-        split(row["messages"][-1]["content"], params.seed, params.validation_share, params.test_share) for row in rows
-    ]
+    rows = sorted(rows, key=lambda row: (prompt(row), row["answer"], row["id"]))
+    form = shapes.of(params).templates(params)
+    columns = asked_columns([row["row"] for row in rows], form["user"])
+    asked = [folded(asked_of(row, columns)) for row in rows]
+    dropped = _repeated(rows, asked, params, form)
+    splits = [split(prompt(row), params.seed, params.validation_share, params.test_share) for row in rows]
     left = [i for i in range(len(rows)) if i not in dropped]
     trained, held_out = [i for i in left if splits[i] == "train"], [i for i in left if splits[i] != "train"]
     near = first_like([asked[i] for i in trained], [asked[i] for i in held_out], params.contamination_similarity)
@@ -71,12 +71,13 @@ def assign(rows: Sequence[Formatted], params: Prepare) -> Assignment:
     return Assignment(kept, tuple(dropped[i] for i in sorted(dropped)))
 
 
-def _repeated(rows: Sequence[Formatted], asked: list[str], params: Prepare) -> dict[int, Dropped]:
+def _repeated(rows: Sequence[Prepared], asked: list[str], params: Prepare, form: Templates) -> dict[int, Dropped]:
     """Position: why, of the rows that ask what another asks."""
-    given = [answers(row["row"], row["answer"], params) for row in rows]
-    labels = label_columns(asked, given)
+    given = [answers(row, form) for row in rows]
+    repeated = [judged(row, question) for row, question in zip(rows, asked, strict=True)]
+    labels = label_columns(repeated, given)
     groups: dict[int, list[tuple[int, Pair]]] = defaultdict(list)
-    for i, pair in enumerate(leaders(asked, params.near_duplicate_similarity)):
+    for i, pair in enumerate(leaders(repeated, params.near_duplicate_similarity)):
         groups[pair.place].append((i, pair))
     dropped = {}
     for leader, members in groups.items():

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 
 from tasks import template
 from tasks.clean import is_blank
-from tasks.prepare.params import Prepare
+from tasks.prepare.rows import Templates
 
 
-def problem(row: Mapping[str, str], params: Prepare) -> str | None:
+def problem(row: Mapping[str, str], form: Templates) -> str | None:
     """Why a row as it was ingested has nothing to learn from, in one clause; None when it has.
 
     A column may be left empty, since the question or answer may have others. One that holds only blanks or invisible
     characters looks filled and is not, so its row is set aside; so is a row whose whole question or answer is empty.
     """
-    answer = template.columns(params.answer) if isinstance(params.answer, str) else tuple(params.answer)
-    for side, columns in (("question", template.columns(params.user)), ("answer", answer)):
+    answer = template.columns(form["answer"]) if isinstance(form["answer"], str) else tuple(form["answer"])
+    for side, columns in (("question", template.columns(form["user"])), ("answer", answer)):
         values = {column: row[column] for column in columns if column in row}
         for column, text in values.items():
             if text and is_blank(text):

@@ -9,6 +9,8 @@ from tasks.prepare.params import Prepare
 SPLITS = ("train", "validation", "test")
 WORDS: dict[Kind, str] = {
     "blank": "blank rows",
+    "malformed": "rows that are not of their shape",
+    "no_preference": "pairs of two answers that are the same",
     "contradiction": "rows that ask (nearly) the same as another and have other labels",
     "near_duplicate": "near-duplicates",
     "contamination": "rows of training too like a held-out one",

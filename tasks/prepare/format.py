@@ -1,28 +1,17 @@
 """Turns a row into messages and an answer: the same templates in training, evaluation and serving."""
 
-from typing import TypedDict
-
 from tasks.answer import AnswerFormat, format_of
 from tasks.errors import AnnealError
-from tasks.prepare.params import Prepare
+from tasks.prepare.rows import Prepared, Templates
 from tasks.template import render
 
 
-class Formatted(TypedDict):
-    """A row as it stands in a split."""
-
-    id: str
-    messages: list[dict[str, str]]
-    answer: str
-    row: dict[str, str]
-
-
-def format_row(row: dict[str, str], params: Prepare) -> Formatted:
+def filled(row: dict[str, str], form: Templates) -> Prepared:
     """`{id, messages, answer, row}`: what the model is asked, what it should say, and the columns it came from."""
-    messages = [{"role": "user", "content": render(params.user, row)}]
-    if params.system:
-        messages.insert(0, {"role": "system", "content": params.system})
-    return {"id": row["id"], "messages": messages, "answer": _written(format_of(params.answer), row), "row": row}
+    messages = [{"role": "user", "content": render(form["user"], row)}]
+    if form["system"]:
+        messages.insert(0, {"role": "system", "content": form["system"]})
+    return {"id": row["id"], "messages": messages, "answer": _written(format_of(form["answer"]), row), "row": row}
 
 
 def _written(form: AnswerFormat, row: dict[str, str]) -> str:

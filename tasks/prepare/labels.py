@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from tasks import template
 from tasks.answer import TEXT, format_of
 from tasks.clean import clean
-from tasks.prepare.params import Prepare
+from tasks.prepare.rows import Prepared, Templates
 
 LABEL_LENGTH = 40  # characters
 
@@ -27,10 +27,18 @@ def question(row: Mapping[str, str], columns: Sequence[str]) -> str:
     return "\n".join(row[column] for column in columns if column in row)
 
 
-def answers(row: Mapping[str, str], written: str, params: Prepare) -> dict[str, str]:
-    """The answer of a row by column; the whole of it, as `written`, where it has no columns of the row."""
-    columns = [column for column in format_of(params.answer).columns if column in row]
-    return {column: row[column] for column in columns} or {TEXT: written}
+def answers(row: Prepared, form: Templates) -> dict[str, str]:
+    """What a row answers, by column: the whole answer where it has no columns of the row; which of two is preferred, or
+    the rating; of a text nothing.
+    """
+    if "rejected" in row:
+        return {"preferred": "first" if row["answer"] <= row["rejected"] else "second"}  # in the order of their letters
+    if "rating" in row:
+        return {"rating": "good" if row["rating"] else "bad"}
+    if not row["messages"]:
+        return {}
+    columns = [column for column in format_of(form["answer"]).columns if column in row["row"]]
+    return {column: row["row"][column] for column in columns} or {TEXT: row["answer"]}
 
 
 def label_columns(questions: Sequence[str], given: Sequence[Mapping[str, str]]) -> tuple[str, ...]:

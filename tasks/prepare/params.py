@@ -1,4 +1,4 @@
-"""The `prepare` section of a dataset."""
+"""What every shape of the `prepare` section of a dataset has."""
 
 from typing import Annotated, Self
 
@@ -11,17 +11,9 @@ Similarity = Annotated[float, Field(gt=0, le=1, description="Jaccard similarity 
 
 
 class Prepare(Section):
-    """How rows become prompts and answers, and who ends up in which split."""
+    """Who ends up in which split; how rows become prompts and answers is the shape's."""
 
     seed: Annotated[int, Field(ge=0, description="of the split")] = 42
-    system: (
-        Annotated[str, Field(min_length=1, description="system message, the same for every row; none when not given")]
-        | None
-    ) = None
-    user: Annotated[str, Field(min_length=1, description="Jinja template of the user message over the row's columns")]
-    answer: Annotated[list[str], Field(min_length=1)] | str = Field(
-        description="columns that become one JSON object, or a Jinja template of the answer"
-    )
     validation_share: Annotated[float, Field(gt=0, lt=1, description="share of rows; by them training stops early")] = (
         0.1
     )

@@ -10,7 +10,7 @@ from tasks.files import read_json, sha256
 from tasks.ingest import Ingest, sources, version
 from tasks.messages import Kind, kind_of
 from tasks.params import Params
-from tasks.prepare.params import Prepare
+from tasks.prepare.rows import Templates
 from tasks.retrain import lineage, records
 from tasks.retrain.facts import Facts
 from tasks.retrain.pause import is_paused
@@ -39,7 +39,7 @@ def gather(
         alarm = records.newest_check(engine, task, champion, alarm=True)
         figures = records.figures(records.newest_check(engine, task, champion))
         known = replace(known, alarm=tuple(alarm["reasons"]) if alarm else None, figures=figures)
-    new = labelled(engine, task, dataset, params.datasets[dataset].prepare)
+    new = labelled(engine, task, dataset, params.datasets[dataset].templates)
     since = sum(at > past[0].started_at for at in new.values()) if past else len(new)
     unjudged = past and not past[0].is_judged
     return replace(
@@ -53,11 +53,11 @@ def gather(
     )
 
 
-def labelled(engine: Engine, task: str, dataset: str, prepare: Prepare) -> dict[str, float]:
+def labelled(engine: Engine, task: str, dataset: str, form: Templates) -> dict[str, float]:
     """Request: time of its newest correction, of those that no harvest has seen and that a row might be made of."""
-    if not format_of(prepare.answer).is_invertible:
+    if not format_of(form["answer"]).is_invertible:
         return {}
-    done, form = lineage.consumed(dataset), prepare.model_dump()
+    done = lineage.consumed(dataset)
     return {
         request: correction.at
         for request, correction in records.counted(records.corrections(engine, task)).items()

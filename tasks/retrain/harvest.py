@@ -72,7 +72,7 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     rules = _rules(dataset, model.evaluate.labels, rows, params.retrain.max_share_of_key)
     candidates, skipped = _candidates(new, dataset, rules, rows)
     known = [Candidate(row["id"], None, 0.0, row, "") for row in rows]
-    heaps = sift(*_with_questions(candidates, known, dataset.prepare.user), rules)
+    heaps = sift(*_with_questions(candidates, known, dataset.templates["user"]), rules)
     heaps.skipped += skipped
     return _write(heaps, dataset, name, task, source, now)
 
@@ -80,7 +80,7 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
 def _rules(dataset: Dataset, labels: list[str], rows: list[dict], max_share: float) -> Rules:
     """What the dataset asks of a row; `rows` are its own, cleaned."""
     columns = tuple(column for column in dataset.ingest.columns if column != "id")
-    asked, form = columns_of(dataset.prepare.user), format_of(dataset.prepare.answer)
+    asked, form = columns_of(dataset.templates["user"]), format_of(dataset.templates["answer"])
     answer = tuple(column for column in columns if column in form.columns and column not in asked)
     kinds = tuple(label for label in labels if label in answer)
     classes = {label: frozenset(row[label] for row in rows) for label in kinds}
@@ -95,7 +95,7 @@ def _candidates(
     by_request, candidates, skipped, counted = defaultdict(list), [], [], records.counted(new)
     for correction in new:
         by_request[correction.request_id].append(correction)
-    asked = columns_of(dataset.prepare.user)
+    asked = columns_of(dataset.templates["user"])
     one_line = [column for column in asked if column in rules.columns and not any("\n" in row[column] for row in rows)]
     ids = {row["id"] for row in rows}
     for request, corrections in by_request.items():
@@ -122,7 +122,7 @@ def _row(
     correction: records.Correction, dataset: Dataset, rules: Rules, asked: Sequence[str], one_line: list[str]
 ) -> dict[str, str] | str:
     """The row that a correction makes, or why it makes none, in one clause."""
-    prepare, form = dataset.prepare.model_dump(), format_of(dataset.prepare.answer)
+    prepare, form = dataset.templates, format_of(dataset.templates["answer"])
     if not form.is_invertible:
         return "prepare.answer computes something, so an answer cannot be read back into the columns of a row"
     logged = (correction.input, prepare, correction.path, correction.finish_reason)

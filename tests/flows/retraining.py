@@ -17,7 +17,7 @@ datasets:
   tickets:
     ingest: {source: data/seed/tickets, columns: [text, kind]}
     validate: {}
-    prepare: {system: Sort., user: "{{ text }}", answer: [kind]}
+    prepare: {shape: table, system: Sort., user: "{{ text }}", answer: [kind]}
 models:
   sort:
     parent: m

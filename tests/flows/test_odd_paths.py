@@ -38,7 +38,10 @@ def test_a_source_may_have_any_name(small: Path) -> None:
         file = small / source if source.endswith(".csv") else small / source / "rows.csv"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(ROWS)
-    datasets = {name: {"ingest": {"source": source}, "validate": {}, "prepare": {}} for name, source in SOURCES.items()}
+    datasets = {
+        name: {"ingest": {"source": source}, "validate": {}, "prepare": {"shape": "table"}}
+        for name, source in SOURCES.items()
+    }
     write_json(small / "params.yaml", {"bases": {}, "models": {}, "datasets": datasets})
     project.run(small, "dvc", "repro", *(f"ingest@{name}" for name in SOURCES))
     for name, source in SOURCES.items():
@@ -64,7 +67,9 @@ def test_a_row_may_be_called_anything_and_runs_nothing(small: Path) -> None:
         "{row} {parent}",
     ]
     (small / "rows.csv").write_text(ROWS)
-    datasets = {name: {"ingest": {"source": "rows.csv"}, "validate": {}, "prepare": {}} for name in names}
+    datasets = {
+        name: {"ingest": {"source": "rows.csv"}, "validate": {}, "prepare": {"shape": "table"}} for name in names
+    }
     write_json(small / "params.yaml", {"bases": {}, "models": {}, "datasets": datasets})
     project.run(small, "dvc", "repro", *(f"ingest@{name}" for name in names))
     assert [*small.rglob("ran")] == []

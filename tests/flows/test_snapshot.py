@@ -36,7 +36,7 @@ def small(tmp_path: Path) -> Path:
 
 def params(folder: Path, snapshot: dict) -> None:
     ingest = {"source": "data/snapshots/tickets"}
-    prepare = {"user": "{{ text }}", "answer": "{{ kind }}"}
+    prepare = {"shape": "table", "user": "{{ text }}", "answer": "{{ kind }}"}
     row = {"snapshot": snapshot, "ingest": ingest, "validate": {}, "prepare": prepare}
     write_json(folder / "params.yaml", {"bases": {}, "models": {}, "datasets": {"tickets": row}})
 

@@ -9,7 +9,7 @@ from tasks.ingest import Ingest
 from tasks.package import Package
 from tasks.params import Dataset, Model, Params
 from tasks.predict.params import Predict
-from tasks.prepare.params import Prepare
+from tasks.prepare.shapes.table import Params as Prepare
 from tasks.retrain.params import Retrain
 from tasks.train.params import Train
 from tasks.validate import Validate

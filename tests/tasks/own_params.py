@@ -21,7 +21,7 @@ VALUE = {
         "tickets": {
             "ingest": {"source": "mine.csv"},
             "validate": {},
-            "prepare": {"user": "{{ body }}", "answer": ["category", "reply"]},
+            "prepare": {"shape": "table", "user": "{{ body }}", "answer": ["category", "reply"]},
         }
     },
     "models": {

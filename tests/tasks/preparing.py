@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.prepare.__main__ import SPLITS, prepare
 from tasks.prepare.assign import assign
-from tasks.prepare.params import Prepare
+from tasks.prepare.shapes.table import Params as Prepare
 from tasks.prepare.split import split
 
 PARAMS = Prepare(

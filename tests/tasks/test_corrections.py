@@ -76,7 +76,7 @@ def test_figures_canary_harvest_and_labels_take_the_same_correction(place: str, 
     rules = harvest._rules(dataset, ["category"], rows, 1.0)
     candidates, skipped = harvest._candidates(records.corrections(engine, "triage"), dataset, rules, rows)
     assert {one.request: one.row["reply"] for one in candidates} == expected and skipped == []
-    labelled = gather.labelled(engine, "triage", "tickets", dataset.prepare)
+    labelled = gather.labelled(engine, "triage", "tickets", dataset.templates)
     assert labelled == {request: NOW + number // 3 for request, number in numbers.items()}
     engine.dispose()
 

@@ -9,8 +9,8 @@ import openai
 import pytest
 
 from bench.stub_vllm import ANSWER, Stub
-from tasks.prepare.format import format_row
-from tasks.prepare.params import Prepare
+from tasks.prepare.shapes.table import Params as Prepare
+from tasks.prepare.shapes.table import format_row
 from tasks.serve.gateway import keys
 from tests.tasks.gateway import SYSTEM, USER, House, chat, events, house
 

@@ -49,7 +49,7 @@ def test_a_system_message_that_the_base_refuses_is_refused_before_any_work(sourc
             "mine": {
                 "ingest": {"source": "mine.csv"},
                 "validate": {},
-                "prepare": {"system": "Sort it.", "user": "{{ thing }}", "answer": ["colour"]},
+                "prepare": {"shape": "table", "system": "Sort it.", "user": "{{ thing }}", "answer": ["colour"]},
             }
         },
         "models": {

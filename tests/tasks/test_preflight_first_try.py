@@ -106,8 +106,8 @@ def test_the_check_without_a_run_names_all_that_is_left_out_at_once_and_writes_n
     with pytest.raises(ParamsError) as refused:
         checks.check_file()
     assert str(refused.value) == (
-        "params.yaml: DVC must find what is left out, and `make pipeline` writes it, or you do: `validate: {}` in "
-        "datasets.rows; "
+        "params.yaml: DVC must find what is left out, and `make pipeline` writes it, or you do: `shape: table` in "
+        "datasets.rows.prepare; `validate: {}` in datasets.rows; "
         "`train: {objective: {kind: sft}, tuner: {kind: lora}}`, "
         '`predict: {}`, `evaluate: {labels: ["intent"]}`, `package: {}`, `gate: {}` in models.mine.'
     )
@@ -120,7 +120,8 @@ def test_a_file_that_is_read_only_is_not_written_to(monkeypatch: pytest.MonkeyPa
     before = Path("params.yaml").read_bytes()
     with pytest.raises(
         ParamsError,
-        match=r"^params\.yaml is read-only, and `validate: \{\}` in datasets\.rows; .* must be written into it: ",
+        match=r"^params\.yaml is read-only, and `shape: table` in .*; `validate: \{\}` in datasets\.rows; .* must be "
+        "written into it: ",
     ):
         checks.ready("mine", lambda line: pytest.fail(line))
     assert Path("params.yaml").read_bytes() == before

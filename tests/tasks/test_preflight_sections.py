@@ -68,7 +68,10 @@ def test_sections_are_written_and_all_else_stays(tmp_path: Path) -> None:
     flow = ", ".join(f"{name}: {value}" for name, value in written.items())
     block = [f"+         {name}: {value}" for name, value in written.items()]
     assert changes == [
+        "+             shape: table",
         "+         validate: {}",
+        '-         prepare: {user: "{{ text }}", answer: [intent]}',
+        '+         prepare: {user: "{{ text }}", answer: [intent], shape: table}',
         "-     mine: {parent: smollm2, dataset: tickets}",
         f"+     mine: {{parent: smollm2, dataset: tickets, {flow}}}",
         *block,
@@ -76,8 +79,10 @@ def test_sections_are_written_and_all_else_stays(tmp_path: Path) -> None:
         f"+         train: {{seed: 8, {kinds}}}   # small",
         *[line for line in block if "train" not in line],
     ]
-    assert lines[0].endswith("params.yaml: wrote `validate: {}` in datasets.tickets, as it names none")
+    assert lines[0].endswith("params.yaml: wrote `shape: table` in datasets.tickets.prepare, as it names none")
     assert [line.split(" in ")[1].split(",")[0] for line in lines] == [
+        "datasets.tickets.prepare",
+        "datasets.others.prepare",
         "datasets.tickets",
         "models.mine",
         "models.more",
@@ -142,8 +147,8 @@ def test_what_is_no_table_of_rows_is_left_to_the_check(text: str, tmp_path: Path
 def test_a_home_is_spelt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/data/o'brien")
     text = (
-        "datasets:\n  d:\n    ingest:\n      source: ~/tickets # mine\n    validate: {}\n    prepare: {user: a, "
-        "answer: b}\n"
+        "datasets:\n  d:\n    ingest:\n      source: ~/tickets # mine\n    validate: {}\n    "
+        "prepare: {shape: table, user: a, answer: b}\n"
     )
     new, lines = completed(text, tmp_path)
     assert new == text.replace("~/tickets", '"/data/o\'brien/tickets"')

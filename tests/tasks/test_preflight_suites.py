@@ -11,7 +11,8 @@ from tasks.expectations import check
 from tasks.files import write_json, write_jsonl
 from tasks.preflight import profile, suites
 from tasks.prepare.__main__ import prepare
-from tasks.prepare.params import Prepare
+from tasks.prepare.shapes import table
+from tasks.prepare.shapes.table import Params as Prepare
 from tasks.validate import Validate, separate, validate
 from tests.examples import examples
 
@@ -80,8 +81,8 @@ def test_rows_go_through_validate_and_prepare_under_the_suites_written_for_them(
     tmp_path: Path, answer: list[str] | str, is_json: bool
 ) -> None:
     params = Prepare(user="Q: {{ text }}", answer=answer, near_duplicate_similarity=1.0, contamination_similarity=1.0)
-    (tmp_path / "raw.json").write_text(suites.as_json(profile.raw_rules(ROWS, profile.used_columns(params), 0.0)))
-    (tmp_path / "prepared.json").write_text(suites.as_json(profile.prepared_rules(params)))
+    (tmp_path / "raw.json").write_text(suites.as_json(profile.raw_rules(ROWS, table.columns(params), 0.0)))
+    (tmp_path / "prepared.json").write_text(suites.as_json(profile.prepared_rules("chat", params.answer)))
     write_jsonl(tmp_path / "raw/rows.jsonl", ROWS)
     validate(
         Validate(max_quarantined_share=0),
@@ -114,7 +115,7 @@ def test_only_suites_that_are_missing_are_written_and_said(tmp_path: Path, monke
         {
             "ingest": {"source": "mine.jsonl"},
             "validate": {},
-            "prepare": {"user": "{{ text }}", "answer": "{{ intent }}"},
+            "prepare": {"shape": "table", "user": "{{ text }}", "answer": "{{ intent }}"},
         },
         "",
     )

@@ -9,7 +9,7 @@ import pytest
 from tasks.errors import AnnealError
 from tasks.files import read_json
 from tasks.prepare.__main__ import SPLITS
-from tasks.prepare.params import Prepare
+from tasks.prepare.shapes.table import Params as Prepare
 from tasks.prepare.split import split
 from tests.tasks.preparing import PARAMS, SUITE, raw, run
 
@@ -39,6 +39,8 @@ def test_rows_in_are_rows_in_the_splits_plus_the_dropped(prepared):
         "contradiction": 0,
         "contamination": 0,
         "blank": 0,
+        "malformed": 0,
+        "no_preference": 0,
         "broken_rule": 0,
     }
     assert len(found["dropped"]) == 2 and {one["id"][:1] for one in found["dropped"]} <= {"r", "t"}
@@ -66,6 +68,8 @@ def test_the_templates_travel_with_the_rows(prepared):
         "system": PARAMS.system,
         "user": PARAMS.user,
         "answer": PARAMS.answer,
+        "shape": "table",
+        "example": "chat",
     }
 
 
@@ -106,8 +110,8 @@ def test_rows_that_break_a_row_rule_of_the_prepared_suite_are_dropped_with_the_r
 def test_more_broken_rows_than_validate_allows_stop_with_share_and_examples(tmp_path):
     words = fails(tmp_path, raw(60), suite=[RULE])
     assert words.startswith(
-        "16.7% of 60 rows are blank or break a rule (validate.max_quarantined_share allows 2.0%), 10 of them seen by "
-        "prepare, for example r0"
+        "16.7% of 60 rows are blank, not of their shape or break a rule "
+        "(validate.max_quarantined_share allows 2.0%), 10 of them seen by prepare, for example r0"
     )
     assert words.count(f"breaks {NAME}") == 3
 

@@ -13,12 +13,14 @@ from tasks.errors import AnnealError
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.prepare import blank
 from tasks.prepare.__main__ import prepare
-from tasks.prepare.params import Prepare
+from tasks.prepare.shapes.table import Params as Prepare
+from tasks.prepare.shapes.table import templates
 from tests.examples import examples
 
 PARAMS = Prepare(
     user="Subject: {{ subject }}\n\n{{ body }}", answer=["category", "reply"], validation_share=0.2, test_share=0.3
 )
+FORM = templates(PARAMS)
 ROW = {"id": "r", "subject": "Late", "body": "It is late.", "category": "x", "reply": "It is on its way.", "note": " "}
 NOTHING = [
     " " * 8,
@@ -42,23 +44,20 @@ NOTHING = [
 @pytest.mark.parametrize("column", ["subject", "body", "category", "reply"])
 def test_a_column_that_shows_nothing_is_a_problem(text, column):
     assert (
-        blank.problem({**ROW, column: text}, PARAMS)
+        blank.problem({**ROW, column: text}, FORM)
         == f"`{column}` shows nothing: it holds only blanks or invisible characters"
     )
 
 
 def test_a_column_that_is_not_used_may_hold_anything():
-    assert blank.problem(ROW, PARAMS) is None
+    assert blank.problem(ROW, FORM) is None
 
 
 def test_a_column_may_be_empty_while_the_question_and_the_answer_are_not():
-    assert blank.problem({**ROW, "subject": "", "category": ""}, PARAMS) is None
-    assert blank.problem({**ROW, "subject": "", "body": ""}, PARAMS) == "its question is empty (`subject`, `body`)"
-    assert blank.problem({**ROW, "category": "", "reply": ""}, PARAMS) == "its answer is empty (`category`, `reply`)"
-    assert (
-        blank.problem({**ROW, "reply": ""}, PARAMS.model_copy(update={"answer": "{{ reply }}"}))
-        == "its answer is empty (`reply`)"
-    )
+    assert blank.problem({**ROW, "subject": "", "category": ""}, FORM) is None
+    assert blank.problem({**ROW, "subject": "", "body": ""}, FORM) == "its question is empty (`subject`, `body`)"
+    assert blank.problem({**ROW, "category": "", "reply": ""}, FORM) == "its answer is empty (`category`, `reply`)"
+    assert blank.problem({**ROW, "reply": ""}, {**FORM, "answer": "{{ reply }}"}) == "its answer is empty (`reply`)"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +102,8 @@ def test_blank_rows_are_dropped_as_they_were_with_the_reason(tmp_path):
 def test_more_blank_rows_than_allowed_stop(tmp_path):
     with pytest.raises(
         AnnealError,
-        match=r"6\.7% of 60 rows are blank or break a rule \(validate\.max_quarantined_share allows 5\.0%\), 4 of "
+        match=r"6\.7% of 60 rows are blank, not of their shape or break a rule "
+        r"\(validate\.max_quarantined_share allows 5\.0%\), 4 of "
         r"them seen by prepare, for example r00: `body` shows",
     ):
         prepared(tmp_path, 4, 0.05)

@@ -5,7 +5,7 @@ import pytest
 from tasks.files import read_json, read_jsonl
 from tasks.prepare.assign import assign
 from tasks.prepare.labels import label_columns
-from tasks.prepare.params import Prepare
+from tasks.prepare.shapes.table import Params as Prepare
 from tests.tasks.short_messages import PARAMS, SUBJECTS, kinds, prepared, rows
 
 

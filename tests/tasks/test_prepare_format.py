@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tasks.clean import clean
 from tasks.errors import AnnealError
-from tasks.prepare.format import format_row
-from tasks.prepare.params import Prepare
+from tasks.prepare.shapes.table import Params as Prepare
+from tasks.prepare.shapes.table import format_row
 from tasks.template import render
 from tests.examples import examples
 

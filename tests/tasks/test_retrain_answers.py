@@ -53,7 +53,7 @@ def reasons(heap: str, number: int = 1) -> dict[str, str]:
 
 def count(engine: Engine, of: Params) -> int:
     """How many new labelled rows a decision counts."""
-    return len(labelled(engine, "triage", "tickets", of.datasets["tickets"].prepare))
+    return len(labelled(engine, "triage", "tickets", of.datasets["tickets"].templates))
 
 
 TEXT_COLUMNS = ("subject", "body", "reply")

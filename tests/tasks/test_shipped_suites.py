@@ -12,7 +12,7 @@ from tasks.files import read_json, read_jsonl, write_jsonl
 from tasks.params import Params, load
 from tasks.prepare.__main__ import prepare
 from tasks.prepare.assign import assign
-from tasks.prepare.format import format_row
+from tasks.prepare.shapes.table import format_row
 from tasks.validate import validate
 from tests.house.project import ROOT
 

@@ -1,0 +1,67 @@
+"""What a prepared row is, and what is judged of it, whatever the shape that it came from."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NotRequired, TypedDict
+
+from tasks.clean import folded
+
+Example = Literal["chat", "preference", "rated", "text"]  # what objectives eat
+Fault = Literal["blank", "malformed", "no_preference"]
+
+
+class Prepared(TypedDict):
+    """A row as it stands in a split."""
+
+    id: str
+    messages: list[dict[str, Any]]  # role, content; tool_calls and weight of an assistant
+    answer: str  # of the last assistant turn that is trained on
+    row: dict[str, str]  # the columns that the templates name
+    calls: NotRequired[list[dict[str, Any]]]  # of that turn
+    tools: NotRequired[list[dict[str, Any]]]
+    rejected: NotRequired[str]
+    rating: NotRequired[bool]
+
+
+class Templates(TypedDict):
+    """The prompt and the answer as made from columns: format.json."""
+
+    system: str | None
+    user: str
+    answer: list[str] | str
+
+
+class SetAside(Exception):
+    """A row that nothing can be learnt from; its words say why, in one clause."""
+
+    def __init__(self, kind: Fault, reason: str) -> None:
+        super().__init__(reason)
+        self.kind: Fault = kind
+
+
+def prompt(row: Prepared) -> str:
+    """All that the person said, with the template around the last of it; the text of a row that asks nothing."""
+    turns = [message["content"] for message in row["messages"] if message["role"] == "user"]
+    return "\n".join(turns) if turns else row["answer"]
+
+
+def asked_of(row: Prepared, columns: Sequence[str]) -> str:
+    """What the person wrote: earlier turns, then the `columns` of the template without its own words."""
+    turns = [message["content"] for message in row["messages"] if message["role"] == "user"][:-1]
+    return "\n".join([*turns, *(row["row"][column] for column in columns if column in row["row"])]) or prompt(row)
+
+
+def judged(row: Prepared, question: str) -> str:
+    """The folded text by which a row with this (folded) question repeats another: rated and preferred answers belong to
+    it.
+    """
+    if "rejected" in row:
+        return folded("\n".join([question, *sorted((row["answer"], row["rejected"]))]))
+    return folded(f"{question}\n{row['answer']}") if "rating" in row else question
+
+
+def table(row: Prepared) -> dict[str, str]:
+    """The columns that the suite for prepared rows sees, but the split."""
+    more = {"rejected": row["rejected"]} if "rejected" in row else {}
+    if "rating" in row:
+        more["rating"] = "true" if row["rating"] else "false"
+    return {**row["row"], "prompt": prompt(row), "answer": row["answer"], **more}

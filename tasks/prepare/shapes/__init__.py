@@ -1,0 +1,39 @@
+"""What a row of a data set holds: a file a shape. What a shape declares and does is in the protocol below."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from tasks import kinds
+from tasks.prepare.rows import Example, Prepared, Templates
+from tasks.section import Section
+
+
+class Shape(Protocol):
+    """A module of this package."""
+
+    Params: type[Section]  # shape: Literal["…"], and where in a row things stand
+    summary: str  # what a row holds, in one line
+    makes: Example  # what its rows become
+
+    def example(self, raw: Mapping[str, str], params: Any) -> Prepared:
+        """A row as it was ingested, as one to learn from; SetAside when it is not fit to be one."""
+        ...
+
+    def templates(self, params: Any) -> Templates:
+        """What makes a prompt and an answer of the `row` of an example, at the gateway as in training."""
+        ...
+
+    def columns(self, params: Any) -> tuple[str, ...]:
+        """The columns of the source that every row must have, in the order in which they are read."""
+        ...
+
+    def recognise(self, rows: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
+        """What `prepare` must say besides the shape for `rows` of a source, as they were read; None when they are of
+        another shape.
+        """
+        ...
+
+
+def of(section: Section) -> Any:
+    """The shape of a typed section."""
+    return kinds.of(section, __name__, "shape")

@@ -1,0 +1,59 @@
+"""A table: columns, of which a Jinja template makes the question, and a list or another template the answer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks import template
+from tasks.clean import clean
+from tasks.prepare import blank
+from tasks.prepare.format import filled
+from tasks.prepare.params import Prepare
+from tasks.prepare.rows import Example, Prepared, SetAside, Templates
+
+summary = "columns of text, and templates that make a question and an answer of them"
+makes: Example = "chat"
+
+
+class Params(Prepare):
+    """The templates."""
+
+    shape: Literal["table"] = "table"
+    system: (
+        Annotated[str, Field(min_length=1, description="system message, the same for every row; none when not given")]
+        | None
+    ) = None
+    user: Annotated[str, Field(min_length=1, description="Jinja template of the user message over the row's columns")]
+    answer: Annotated[list[str], Field(min_length=1)] | str = Field(
+        description="columns that become one JSON object, or a Jinja template of the answer"
+    )
+
+
+def example(raw: Mapping[str, str], params: Params) -> Prepared:
+    """The templates filled from the cleaned columns."""
+    if problem := blank.problem(raw, templates(params)):
+        raise SetAside("blank", problem)
+    return format_row({name: clean(text) for name, text in raw.items()}, params)
+
+
+def format_row(row: dict[str, str], params: Params) -> Prepared:
+    """A cleaned row: what the model is asked, what it should say, and the columns it came from."""
+    return filled(row, templates(params))
+
+
+def templates(params: Params) -> Templates:
+    """As they are given."""
+    return {"system": params.system, "user": params.user, "answer": params.answer}
+
+
+def columns(params: Params) -> tuple[str, ...]:
+    """The columns that the templates name, but the id."""
+    answer = template.columns(params.answer) if isinstance(params.answer, str) else params.answer
+    named = dict.fromkeys([*template.columns(params.user), *answer])
+    return tuple(column for column in named if column != "id")
+
+
+def recognise(rows: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
+    """None: which columns ask and which answer, only a person can say."""
+    return None
