@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks import tuners
 from tasks.errors import AnnealError
 from tasks.files import write_text
 
@@ -19,14 +20,15 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
     """
     from huggingface_hub import ModelCard, ModelCardData
 
+    tuner = tuners.of_folder(path.parent)
     base = source.get("card_name") or source.get("hub_id") or source.get("package") or source.get("folder")
     data = ModelCardData(
         base_model=base,
-        base_model_relation="adapter",
+        base_model_relation="adapter" if tuner.keeps_parent else "finetune",
         datasets=params.datasets,
         language=params.language,
         license=params.license or source["license"],
-        library_name="peft",
+        library_name="peft" if "adapter_config.json" in facts["parts"] else "transformers",
         pipeline_tag="text-generation",
         model_name=params.title,
         eval_results=_results(params, metrics),
@@ -39,6 +41,7 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
         facts=facts,
         title=params.title,
         base=base,
+        tuner=tuner,
     )
     write_text(path, str(card) + "\n")
     _check_reads_back(data, ModelCard.load(path).data)

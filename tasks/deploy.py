@@ -158,14 +158,13 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
     place = adapter.with_name(f"{adapter.name}-merged")
     if not place.exists():
         from tasks.files import whole_directory
-        from tasks.merge import merged_model
+        from tasks.merge import write_merged
 
         rows = [
             {**row, "answer": row["expected"]} for row in read_jsonl(folder(version, "evaluate") / "predictions.jsonl")
         ]
-        model, _ = merged_model(weights, adapter, rows, max_divergence=0.1)
         with whole_directory(place) as making:
-            model.save_pretrained(making)
+            write_merged(weights, adapter, rows, 0.1, making)
             for file in (*weights.glob("tokenizer*"), weights / "chat_template.jinja"):
                 shutil.copy(file, making / file.name)
     return place

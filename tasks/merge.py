@@ -1,5 +1,6 @@
 """Folds an adapter into its parent, and proves that the result answers as the two did apart."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,36 @@ from tasks.errors import AnnealError
 CHECKED = 8  # rows
 
 
+def write_merged(parent: Path, trained: Path, rows: list[dict], max_divergence: float, folder: Path) -> float:
+    """Write the weights of `trained` on `parent`, and what loads them, to `folder`; how far merging moved the answers.
+
+    Weights that were trained whole are copied, byte by byte. Raises AnnealError when the divergence is over
+    `max_divergence`, and for what answers with numbers that are not finite.
+    """
+    if tuners.of_folder(trained).keeps_parent:
+        model, divergence = merged_model(parent, trained, rows, max_divergence)
+        model.save_pretrained(folder)
+        return divergence
+    check_finite(parent, trained, rows)
+    for pattern in ("model*.safetensors*", "config.json", "generation_config.json"):
+        for file in trained.glob(pattern):
+            shutil.copy(file, folder / file.name)
+    return 0.0
+
+
+def check_finite(parent: Path, trained: Path, rows: list[dict]) -> None:
+    """Raise AnnealError unless `trained` on `parent` gives the answers of `rows` probabilities that are numbers."""
+    import torch
+
+    from tasks.tuned import load
+
+    batch, answered = _batch(parent, rows)
+    model = load(parent, trained)
+    with torch.inference_mode():
+        if not _log_probabilities(model, batch, answered).isfinite().all():
+            raise AnnealError(f"{trained} answers with numbers that are not finite: train again with a lower rate.")
+
+
 def merged_model(parent: Path, adapter: Path, rows: list[dict], max_divergence: float) -> tuple[Any, float]:
     """(the merged model, its divergence): mean KL in nats a token between adapter-on-parent and merged on `rows`.
 
@@ -16,22 +47,19 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict], max_divergence: 
     """
     import torch
 
-    from tasks.chat import collate, encode, load_tokenizer
     from tasks.tuned import load
 
-    tokenizer, model = load_tokenizer(parent), load(parent, adapter)
-    batch = collate([encode(tokenizer, row) for row in rows[:CHECKED]], tokenizer.pad_token_id)
-    trained = batch.pop("labels")[:, 1:] != -100
-    batch = {name: value.to(model.device) if hasattr(value, "to") else value for name, value in batch.items()}
+    batch, answered = _batch(parent, rows)
+    model = load(parent, adapter)
     with torch.inference_mode():
-        apart = _log_probabilities(model, batch, trained)
+        apart = _log_probabilities(model, batch, answered)
         try:
             model = tuners.of_folder(adapter).merge(model)
         except ValueError as error:  # a weight that is not finite
             raise AnnealError(
                 f"{adapter} cannot be merged into {parent} ({error}): train again with a lower learning_rate."
             ) from None
-        together = _log_probabilities(model, batch, trained)
+        together = _log_probabilities(model, batch, answered)
     divergence = float((apart.exp() * (apart - together)).sum(-1).mean())
     if not divergence <= max_divergence:
         raise AnnealError(
@@ -43,7 +71,18 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict], max_divergence: 
     return model, divergence
 
 
-def _log_probabilities(model: Any, batch: dict, trained: Any) -> Any:
+def _batch(parent: Path, rows: list[dict]) -> tuple[dict[str, Any], Any]:
+    """(a batch of the first rows with their answers, where an answer token is predicted)."""
+    from tasks.chat import collate, encode, load_tokenizer
+
+    tokenizer = load_tokenizer(parent)
+    batch = collate([encode(tokenizer, row) for row in rows[:CHECKED]], tokenizer.pad_token_id)
+    answered = batch.pop("labels")[:, 1:] != -100
+    return batch, answered
+
+
+def _log_probabilities(model: Any, batch: dict[str, Any], answered: Any) -> Any:
     """(tokens, vocabulary) at the places where an answer token is predicted."""
-    logits = model(**batch).logits[:, :-1]
-    return logits[trained.to(logits.device)].float().log_softmax(-1)
+    there = {name: value.to(model.device) if hasattr(value, "to") else value for name, value in batch.items()}
+    logits = model(**there).logits[:, :-1]
+    return logits[answered.to(logits.device)].float().log_softmax(-1)

@@ -1,5 +1,5 @@
-"""Makes what can be shipped: the adapter and the merged weights as safetensors, tokenizer, chat template, hashes and
-model card.
+"""Makes what can be shipped: what was learnt and the merged weights as safetensors, tokenizer, chat template, hashes
+and model card.
 """
 
 import shutil
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tasks import stage
+from tasks import stage, tuners
 from tasks.card import write_card
 from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_json
-from tasks.merge import merged_model
+from tasks.merge import check_finite, write_merged
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -44,18 +44,15 @@ def package(
     """Write `adapter/`, `weights/` (merged) and the model card `card`; `adapter/artifact.json` holds the hash of each
     part.
 
-    Raises AnnealError when the merged weights diverge from adapter-on-parent.
+    What cannot be merged leaves nothing in `weights/` but a source.json that says so. Raises AnnealError when the
+    merged weights diverge from adapter-on-parent.
     """
     from transformers import AutoTokenizer
 
     params = params.model_copy(update={"title": params.title or card.stem})
     source = read_json(parent / "source.json")
     tokenizer = AutoTokenizer.from_pretrained(parent)  # as it came, not as it pads in a batch
-    model, divergence = merged_model(parent, trained, read_jsonl(prepared / "test.jsonl"), params.max_divergence)
-    with whole_directory(weights) as folder:
-        model.save_pretrained(folder)
-        _add_tokenizer(tokenizer, parent, folder)
-        write_json(folder / "source.json", _merged_source(source, parent, folder))
+    divergence = _write_weights(params, tokenizer, parent, trained, read_jsonl(prepared / "test.jsonl"), weights)
     with whole_directory(adapter) as folder:
         shutil.copytree(trained, folder, dirs_exist_ok=True)
         _add_tokenizer(tokenizer, parent, folder)
@@ -67,6 +64,23 @@ def package(
         write_card(params, stands_on, read_json(metrics), read_json(intervals), facts, folder / "README.md")
         card.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / "README.md", card)
+
+
+def _write_weights(
+    params: Package, tokenizer: "PreTrainedTokenizerBase", parent: Path, trained: Path, rows: list[dict], weights: Path
+) -> float | None:
+    """Write `weights/`; how far merging moved the answers, None where nothing can be merged."""
+    tuner, divergence = tuners.settings_of(trained), None
+    with whole_directory(weights) as folder:
+        if tuners.of(tuner).mergeable:
+            divergence = write_merged(parent, trained, rows, params.max_divergence, folder)
+            _add_tokenizer(tokenizer, parent, folder)
+            source = _merged_source(read_json(parent / "source.json"), parent, folder)
+        else:
+            check_finite(parent, trained, rows)
+            source = {"parent": parent.parent.name, "not_merged": tuner.model_dump()}
+        write_json(folder / "source.json", source)
+    return divergence
 
 
 def _add_tokenizer(tokenizer: "PreTrainedTokenizerBase", parent: Path, folder: Path) -> None:
@@ -84,14 +98,15 @@ def _merged_source(source: dict, parent: Path, folder: Path) -> dict:
     }
 
 
-def _artifact(source: dict, divergence: float, folder: Path) -> dict:
-    """The hashes of the adapter in `folder` and of what it stands on."""
+def _artifact(source: dict, divergence: float | None, folder: Path) -> dict:
+    """The hashes of what was learnt, in `folder`, and of what it stands on; how it was tuned."""
     return {
         "artifact_sha256": sha256(folder),
         "parts": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         "base_sha256": source["weights_sha256"],
         "template_sha256": source["template_sha256"],
-        "divergence": divergence,
+        "tuner": tuners.settings_of(folder).model_dump(),
+        "divergence": divergence,  # None: it cannot be merged
     }
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 summary = "to go on writing as the texts do"
 eats = frozenset({"text"})
+needs_parent = False
 shares_prefix = False
 watch = ("eval_loss", False)
 
