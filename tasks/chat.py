@@ -1,14 +1,16 @@
 """Turns messages into tokens, one way for training, evaluation and serving, and knows which of them are the answer."""
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tasks import special
-from tasks.chat_template import NO_SYSTEM, has_date, render, text
+from tasks.chat_template import NO_CALLS, NO_SYSTEM, NO_TOOLS, has_date, render, text
 from tasks.errors import AnnealError
 
 CHANGED_WORDS = "chat template changes the words of a message; correct chat_template.jinja"
+WEIGHT = "weight"  # of an assistant's turn in the loss; the template does not see it
 
 
 def load_tokenizer(weights: Path) -> Any:
@@ -35,9 +37,28 @@ def _special_texts(tokenizer: Any, _template: str, _tokens: tuple[str, ...]) -> 
     return special.of_tokenizer(tokenizer)
 
 
-def encode_prompt(tokenizer: Any, messages: list[dict]) -> list[int]:
+def neutral_turns(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`messages` as a template gets them: special tokens in them, arguments and results of tools included, are text."""
+    texts = special_texts(tokenizer)
+    return [texts.neutral_in({key: value for key, value in turn.items() if key != WEIGHT}) for turn in messages]
+
+
+def neutral_tools(tokenizer: Any, tools: list[dict] | None) -> dict[str, Any]:
+    """The argument `tools` of a template, where a dialogue has some."""
+    return {"tools": special_texts(tokenizer).neutral_in(tools)} if tools else {}
+
+
+def last_turn(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of a prepared row as a message."""
+    calls = {"tool_calls": row["calls"]} if row.get("calls") else {}
+    return {"role": "assistant", "content": "" if calls else row["answer"], **calls}
+
+
+def encode_prompt(tokenizer: Any, messages: list[dict], tools: list[dict] | None = None) -> list[int]:
     """Token ids of `messages` as the model sees them when it is about to answer; special tokens in them are text."""
-    return render(tokenizer, special_texts(tokenizer).neutral_in(messages), add_generation_prompt=True)
+    return render(
+        tokenizer, neutral_turns(tokenizer, messages), **neutral_tools(tokenizer, tools), add_generation_prompt=True
+    )
 
 
 def encode_answer(tokenizer: Any, answer: str) -> list[int]:
@@ -58,20 +79,28 @@ def decode_answer(tokenizer: Any, tokens: list[int]) -> str:
     return special_texts(tokenizer).original(tokenizer.decode(tokens, skip_special_tokens=True))
 
 
+def encode_calls(tokenizer: Any, row: Mapping[str, Any]) -> list[int]:
+    """Token ids of the tool calls of a row, in the form that the template gives them, and the end-of-turn token."""
+    tools, messages = neutral_tools(tokenizer, row.get("tools")), neutral_turns(tokenizer, row["messages"])
+    before = text(tokenizer, messages, **tools, add_generation_prompt=True) or ""
+    whole = text(tokenizer, [*messages, *neutral_turns(tokenizer, [last_turn(row)])], **tools) or ""
+    calls, end, _ = whole.removeprefix(before).partition(tokenizer.eos_token)
+    if not whole.startswith(before) or not end:
+        raise AnnealError(f"row {row['id']}: the base's chat template {NO_CALLS}.")
+    return list(tokenizer(calls + end, add_special_tokens=False)["input_ids"])
+
+
 def encode(tokenizer: Any, row: dict) -> dict:
-    """`{id, input_ids, prompt_length}` of a prepared row; the labels are `input_ids[prompt_length:]`.
+    """`{id, input_ids, prompt_length}` of a prepared row; the labels are `input_ids[prompt_length:]`, its last turn.
 
     A row without messages is a text: all of it is trained on but its first token, which nothing stands before.
     """
     if not row["messages"]:
         ids = [*encode_text(tokenizer, row["answer"]), tokenizer.eos_token_id]
         return {"id": row["id"], "input_ids": ids, "prompt_length": 1}
-    prompt = encode_prompt(tokenizer, row["messages"])
-    return {
-        "id": row["id"],
-        "input_ids": prompt + encode_answer(tokenizer, row["answer"]),
-        "prompt_length": len(prompt),
-    }
+    prompt = encode_prompt(tokenizer, row["messages"], row.get("tools"))
+    answer = encode_calls(tokenizer, row) if row.get("calls") else encode_answer(tokenizer, row["answer"])
+    return {"id": row["id"], "input_ids": prompt + answer, "prompt_length": len(prompt)}
 
 
 def check_template(tokenizer: Any, row: dict) -> None:
@@ -81,10 +110,10 @@ def check_template(tokenizer: Any, row: dict) -> None:
     token than the one generation stops at, trains a model that answers gibberish or never stops.
     """
     ours = encode(tokenizer, row)["input_ids"]
-    dialogue = special_texts(tokenizer).neutral_in([*row["messages"], {"role": "assistant", "content": row["answer"]}])
-    whole = render(tokenizer, dialogue)
+    dialogue, tools = neutral_turns(tokenizer, [*row["messages"], last_turn(row)]), row.get("tools")
+    whole = render(tokenizer, dialogue, **neutral_tools(tokenizer, tools))
     if whole[: len(ours)] == ours:
-        return _check_that_all_is_said(tokenizer, dialogue)
+        return _check_that_all_is_said(tokenizer, dialogue, neutral_tools(tokenizer, tools))
     at = next((i for i, (a, b) in enumerate(zip(ours, whole, strict=False)) if a != b), min(len(ours), len(whole)))
     raise AnnealError(
         f"the chat template does not fit: at token {at} a whole dialogue reads "
@@ -93,14 +122,18 @@ def check_template(tokenizer: Any, row: dict) -> None:
     )
 
 
-def _check_that_all_is_said(tokenizer: Any, dialogue: list[dict]) -> None:
-    """Raise AnnealError when a message is not in the prompt, as where a template knows no system message, or when
-    today's date is.
+def _check_that_all_is_said(tokenizer: Any, dialogue: list[dict], tools: dict[str, Any]) -> None:
+    """Raise AnnealError when a message or a tool is not in the prompt, as where a template knows no system message, or
+    when today's date is.
     """
-    whole = text(tokenizer, dialogue) or ""
+    whole = text(tokenizer, dialogue, **tools) or ""
     for message in dialogue:
         if message["content"].strip() not in whole:
             raise AnnealError(f"the base's {NO_SYSTEM if message['role'] == 'system' else CHANGED_WORDS}.")
+    calls = [call for message in dialogue for call in message.get("tool_calls") or ()]
+    for entry in (*tools.get("tools", ()), *calls):
+        if entry["function"]["name"] not in whole:
+            raise AnnealError(f"the base's chat template {NO_TOOLS}.")
     if has_date(tokenizer):
         raise AnnealError(
             "the base's chat template writes today's date into each prompt: make the base again (its stage says how)."
@@ -120,8 +153,9 @@ def collate(rows: list[dict], pad_token_id: int, prefix_length: int = 0) -> dict
 
     input_ids, position_ids: (batch, time) without the first `prefix_length` tokens of each row, which the caller has in
     its key-value cache; attention_mask: (batch, prefix_length + time); labels: (batch, kept), -100 where nothing is
-    trained; logits_to_keep: kept, the longest answer + 1. Padding is masked by position, never by id: pad may equal
-    EOS.
+    trained; logits_to_keep: kept, the most tokens from the first that is trained on, + 1. Padding is masked by
+    position, never by id: pad may equal EOS. Rows may have `weights` of their tokens from `prompt_length` on; where one
+    is neither 0 nor 1, the batch has weights: (batch, kept).
     """
     import torch
 
@@ -129,7 +163,7 @@ def collate(rows: list[dict], pad_token_id: int, prefix_length: int = 0) -> dict
     kept = max(len(row["input_ids"]) - row["prompt_length"] for row in rows) + 1
     input_ids = torch.full((len(rows), time), pad_token_id)
     attention_mask = torch.ones(len(rows), prefix_length + time, dtype=torch.long)
-    labels = torch.full((len(rows), kept), -100)
+    labels, weights = torch.full((len(rows), kept), -100), torch.zeros(len(rows), kept)
     for i, row in enumerate(rows):
         ids, answer = (
             torch.tensor(row["input_ids"][prefix_length:]),
@@ -138,11 +172,15 @@ def collate(rows: list[dict], pad_token_id: int, prefix_length: int = 0) -> dict
         input_ids[i, time - len(ids) :] = ids
         attention_mask[i, prefix_length : prefix_length + time - len(ids)] = 0
         labels[i, kept - len(answer) :] = answer
+        weights[i, kept - len(answer) :] = torch.tensor(row["weights"]) if "weights" in row else 1.0
+    labels[weights == 0] = -100
     position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)[:, prefix_length:]
+    weighted = {"weights": weights} if ((weights != 0) & (weights != 1)).any() else {}
     return {
         "input_ids": input_ids,
         "attention_mask": attention_mask,
         "position_ids": position_ids,
         "labels": labels,
         "logits_to_keep": kept,
+        **weighted,
     }

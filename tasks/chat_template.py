@@ -8,7 +8,7 @@ from typing import Any
 from tasks.errors import AnnealError
 from tasks.special import of_tokenizer
 
-Message = dict[str, str]
+Message = dict[str, Any]
 DATE = "@@today@@"  # stands where a template asks for the time
 HARMLESS = "a"
 QUESTION = {"role": "user", "content": HARMLESS}
@@ -85,6 +85,14 @@ def _refusal(tokenizer: Any, messages: Sequence[Message], why: str) -> str:
     )
 
 
+NO_TOOLS = (
+    "renders the same with tools as without (or leaves out their calls or results): set chat_template: chatml in the "
+    "base's row of params.yaml, or take a base whose template knows tools"
+)
+NO_CALLS = (
+    "does not write a tool call between its prompt for an answer and the tokenizer's end of turn: set chat_template: "
+    "chatml in the base's row of params.yaml, or correct chat_template.jinja"
+)
 NO_SYSTEM = "chat template takes no system message: leave out prepare.system and put the instruction into prepare.user"
 
 

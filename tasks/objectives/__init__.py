@@ -39,11 +39,13 @@ class Objective(Protocol):
         ...
 
     def loss(self, params: Any, model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
-        """The loss of a batch: over `num_items` (the trained tokens of all batches of a step), or the batch's mean."""
+        """The loss of a batch: over `num_items` (the trained tokens of all batches of a step, each counted by its
+        weight where a batch has `weights`), or the batch's mean.
+        """
         ...
 
-    def trained_on(self, encoded: Encoded) -> list[bool]:
-        """Whether the loss is taken on each of a row's tokens."""
+    def trained_on(self, encoded: Encoded) -> Sequence[float]:
+        """How much each of a row's tokens counts in the loss; 0 (or False) where it is only read."""
         ...
 
 

@@ -1,9 +1,11 @@
-"""Supervised fine-tuning: the answer's negative log-likelihood, given the prompt."""
+"""Supervised fine-tuning: the answer's negative log-likelihood, given what stands before it."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tasks import chat, objectives
+from pydantic import Field
+
+from tasks import chat, dialogue, objectives
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -15,11 +17,14 @@ needs_parent = False
 shares_prefix = True
 watch = ("eval_loss", False)
 
+Factor = Annotated[float, Field(ge=0, le=1000, description="times as much as other tokens")]
+
 
 class Params(Section):
-    """Loss on the answer only."""
+    """Loss on the assistant's turns; `weights` says how much columns of a JSON answer count in it."""
 
     kind: Literal["sft"]
+    weights: dict[str, Factor] = Field(default={}, description="column of a JSON answer: times as much as other tokens")
 
 
 def packs(params: Params) -> bool:
@@ -28,8 +33,9 @@ def packs(params: Params) -> bool:
 
 
 def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, prompt_length}`."""
-    return chat.encode(tokenizer, dict(row))
+    """`{id, input_ids, prompt_length}`, and `weights` where tokens after the first trained one count differently."""
+    encoded = dialogue.encode(tokenizer, row)
+    return dialogue.weigh_columns(tokenizer, row, encoded, params.weights) if params.weights else encoded
 
 
 def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
@@ -43,12 +49,24 @@ def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: in
 
 
 def loss(params: Params, model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
-    """The mean negative log-likelihood of the batch's answer tokens."""
+    """The mean negative log-likelihood of the batch's trained tokens, weighted where they have weights."""
+    if "weights" in batch:
+        return _weighted(model, batch, num_items)
     counted = {} if num_items is None else {"num_items_in_batch": num_items}
     value: Tensor = model(**batch, **counted)["loss"]
     return value
 
 
-def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
-    """The answer and its end of turn."""
-    return [place >= encoded["prompt_length"] for place in range(len(encoded["input_ids"]))]
+def _weighted(model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+    from torch.nn.functional import cross_entropy
+
+    asked = {name: value for name, value in batch.items() if name not in ("labels", "weights")}
+    logits = model(**asked).logits[:, :-1].float()
+    weights = batch["weights"][:, 1:]
+    nll = cross_entropy(logits.transpose(1, 2), batch["labels"][:, 1:], ignore_index=-100, reduction="none")
+    return (nll * weights).sum() / (weights.sum() if num_items is None else num_items)
+
+
+def trained_on(encoded: Mapping[str, Any]) -> Sequence[float]:
+    """The assistant's turns with their ends, by their weights."""
+    return dialogue.weights(encoded)

@@ -71,6 +71,15 @@ class ObjectiveTrainer(Trainer):
         loss = self.objective.loss(self.settings, model, inputs, num_items_in_batch)
         return (loss, {}) if return_outputs else loss
 
+    def _get_num_items_in_batch(self, batch_samples: list[dict], device: torch.device) -> Any:
+        """The trained tokens of a step's batches, each counted by its weight where one of them has weights."""
+        if not any("weights" in batch for batch in batch_samples):
+            return super()._get_num_items_in_batch(batch_samples, device)
+        counts = [batch["weights"] if "weights" in batch else batch["labels"].ne(-100) for batch in batch_samples]
+        total = torch.stack([count.float().sum() for count in counts]).sum().to(device)
+        is_shared = self.args.average_tokens_across_devices and self.args.world_size > 1
+        return self.accelerator.gather(total).sum() if is_shared else total
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """A checkpoint: the weights that learn, whatever the tuner."""
         folder = Path(output_dir or self.args.output_dir)

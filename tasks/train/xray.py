@@ -3,14 +3,14 @@
 import csv
 import html
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tasks.files import write_text
 
 SHOWN = 12  # rows
-TrainedOn = Callable[[dict], list[bool]]  # of an encoded row: whether the loss is taken on each token
+TrainedOn = Callable[[dict], Sequence[float]]  # of an encoded row: how much each token counts in the loss; 0: not
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Label X-ray</title>
 <style>body{{font:15px/1.7 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}
@@ -27,13 +27,14 @@ def write_xray(tokenizer: Any, trained_on: TrainedOn, rows: list[dict], path: Pa
     samples = []
     for row in rows[:SHOWN]:
         spans = []
-        for token, is_trained in zip(row["input_ids"], trained_on(row), strict=True):
-            kind = "on" if is_trained else "off"
+        for token, weight in zip(row["input_ids"], trained_on(row), strict=True):
+            kind = "on" if weight else "off"
+            counts = "" if weight in (0, 1) else f' title="counts {weight:g} times"'
             text = html.escape(tokenizer.decode([token])).replace("\n", "⏎\n")
-            spans.append(f'<span class="{kind}">{text}</span>')
+            spans.append(f'<span class="{kind}"{counts}>{text}{f"<sub>×{weight:g}</sub>" if counts else ""}</span>')
         samples.append(f"<h2>{html.escape(str(row['id']))}</h2><pre>{''.join(spans)}</pre>")
     total = sum(len(row["input_ids"]) for row in rows)
-    trained = sum(sum(trained_on(row)) for row in rows)
+    trained = sum(_trained(trained_on, row) for row in rows)
     write_text(
         path, PAGE.format(total=total, rows=len(rows), trained=trained, share=trained / total, samples="".join(samples))
     )
@@ -45,6 +46,11 @@ def write_lengths(trained_on: TrainedOn, rows: list[dict], path: Path) -> None:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["prompt_tokens", "answer_tokens"])
     for row in rows:
-        trained = sum(trained_on(row))
+        trained = _trained(trained_on, row)
         table.writerow([len(row["input_ids"]) - trained, trained])
     write_text(path, text.getvalue())
+
+
+def _trained(trained_on: TrainedOn, row: dict) -> int:
+    """How many tokens of an encoded row the loss is taken on."""
+    return sum(weight > 0 for weight in trained_on(row))

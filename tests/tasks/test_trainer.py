@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from tasks import dialogue, objectives
 from tasks.chat import collate, encode, shared_prefix
 from tasks.train.fit import make_trainer
 from tasks.train.params import Train
@@ -112,3 +113,54 @@ def test_the_order_follows_from_seed_and_epoch_and_keeps_like_lengths_together()
         if (lengths := [len(rows[j]["input_ids"]) for j in first[i : i + 4]])
     ]
     assert sum(spread) / len(spread) < 20  # of 64; in a random order the mean is about 38
+
+
+WEIGHTS = {"colour": 3.0, "reply": 0.25}
+
+
+@pytest.mark.parametrize("weights", [{}, WEIGHTS])
+def test_batches_that_are_accumulated_train_as_whole_ones_also_at_the_end_of_an_epoch(
+    base, tokenizer, tmp_path, weights
+):
+    """1 x 8, 2 x 4 and 8 x 1 rows of 12: the second step of each epoch has 4."""
+    learnt = {}
+    for size in (8, 4, 1):
+        settings = {
+            **tiny.TRAIN,
+            "objective": {"kind": "sft", "weights": weights},
+            "bf16": False,
+            "num_train_epochs": 1,
+            "per_device_train_batch_size": size,
+            "gradient_accumulation_steps": 8 // size,
+        }
+        params = Train(**settings)
+        rows = [objectives.of(params.objective).encode(params.objective, tokenizer, row) for row in long_and_short()]
+        torch.manual_seed(0)
+        made, _ = make_trainer(params, base, tokenizer, {"train": rows, "validation": rows[:4]}, tmp_path / str(size))
+        made.train()
+        assert made.state.global_step == 2
+        counted = made._get_num_items_in_batch([collate(rows[:3], 2), collate(rows[3:], 2)], torch.device("cpu"))
+        assert float(counted) == pytest.approx(sum(sum(dialogue.weights(row)) for row in rows))
+        learnt[size] = torch.cat([w.detach().flatten() for w in made.model.parameters() if w.requires_grad])
+    assert distance(learnt[4], learnt[8]) < 1e-3 and distance(learnt[1], learnt[8]) < 1e-3
+
+
+def long_and_short() -> list[dict]:
+    """12 rows whose answers differ much in length, so that a mean of means is another mean."""
+    rows = tiny.prepared_rows(0, 12)
+    return [{**row, "answer": row["answer"].replace("shelf", "shelf " + LONG * (i % 3))} for i, row in enumerate(rows)]
+
+
+def test_the_weighted_loss_is_the_weighted_mean_of_the_tokens_losses(trainer, tokenizer):
+    rows = [dialogue.weigh_columns(tokenizer, row, encode(tokenizer, row), WEIGHTS) for row in tiny.prepared_rows(0, 4)]
+    nll = weight = 0.0
+    with torch.no_grad():
+        for row in rows:
+            logits = trainer.model(input_ids=torch.tensor([row["input_ids"]])).logits[0].log_softmax(-1)
+            for place, counts in enumerate(dialogue.weights(row)):
+                nll -= counts * logits[place - 1, row["input_ids"][place]].item() if counts else 0.0
+                weight += counts
+    whole, gradient = outcome(trainer, rows, [])
+    assert whole == pytest.approx(nll / weight, rel=1e-5)
+    shared, ours = outcome(trainer, rows, shared_prefix(rows))
+    assert shared == pytest.approx(whole, rel=1e-5) and distance(ours, gradient) < 1e-4
