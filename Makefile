@@ -7,7 +7,7 @@ PYTEST = $(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(if $(O
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport PYTHONHOME
-.PHONY: help setup pipeline snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo lock
+.PHONY: help setup pipeline snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo methods lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -61,6 +61,9 @@ promote: setup ## serve @challenger and make it @champion (MODEL=triage, FORCE=1
 
 rollback: setup ## serve @previous and make it @champion again (MODEL=triage)
 	@$(PY) -m tasks.release rollback $(MODEL)
+
+methods: setup ## what can be trained, on what, how it is served: shapes, objectives, tuners
+	@$(PY) -m tasks.methods
 
 lock: setup ## resolve infra/requirements/*.in anew
 	@for device in cpu gpu; do .venv/bin/uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-annotate \
