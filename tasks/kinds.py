@@ -33,6 +33,12 @@ def of(section: Section, package: str, key: str = "kind") -> ModuleType:
     return load(package, getattr(section, key))
 
 
+class Kind(Section):
+    """What a section of any kind has; its own settings are known to its module."""
+
+    kind: str
+
+
 @dataclass(frozen=True)
 class KindIn:
     """Annotates a section whose type follows from its `key`: `{kind: lora, …}` is a Params of `package`.lora."""

@@ -14,10 +14,11 @@ def problems(params: Params, name: str) -> Iterator[str]:
     model, deploy = params.models[name], params.deploy
     tuner = model.train.tuner
     rank = getattr(tuner, "saved_rank", 0) if tuners.of(tuner).hot(tuner) else 0
-    kept = f", kept as an adapter of rank {rank}" if rank != getattr(tuner, "r", rank) else ""
+    asked = getattr(tuner, "r", rank)
+    kept = f", kept as an adapter of rank {rank}" if rank != asked else ""
     if deploy.serve == "adapter" and rank > deploy.max_lora_rank:
         yield (
-            f"models.{name}.train.tuner.r is {tuner.r}{kept}, and the server takes ranks up to deploy.max_lora_rank, "
+            f"models.{name}.train.tuner.r is {asked}{kept}, and the server takes ranks up to deploy.max_lora_rank, "
             f"{deploy.max_lora_rank}; "
             "raise that, lower the rank, or set deploy.serve to merged."
         )

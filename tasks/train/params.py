@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tasks.kinds import KindIn
+from tasks.kinds import Kind, KindIn
 from tasks.section import Section
 
 Share = Annotated[float, Field(gt=0, le=1, description="share of all steps")]
@@ -14,8 +14,8 @@ MOVED = ("r", "lora_alpha", "lora_dropout", "target_modules")
 class Train(Section):
     """One training run: what is learnt, which weights learn it, and how."""
 
-    objective: Annotated[Section, KindIn("tasks.objectives")]
-    tuner: Annotated[Section, KindIn("tasks.tuners")]
+    objective: Annotated[Kind, KindIn("tasks.objectives")]
+    tuner: Annotated[Kind, KindIn("tasks.tuners")]
     learning_rate: Annotated[float, Field(gt=0, lt=1, description="peak, after warm-up")] = 2.0e-4
     num_train_epochs: Annotated[float, Field(gt=0, le=1000, description="passes over the training rows")] = 2
     per_device_train_batch_size: Annotated[int, Field(ge=1, le=4096, description="rows")] = 8

@@ -40,7 +40,7 @@ GATEWAY_NEEDS = sorted(
         ),
     ]
 )
-OPEN_TO_PARAMS = {"tasks", "tasks.section", "tasks.errors", "tasks.kinds", "tasks.kinds.KindIn"}
+OPEN_TO_PARAMS = {"tasks", "tasks.section", "tasks.errors", "tasks.kinds", "tasks.kinds.KindIn", "tasks.kinds.Kind"}
 
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess:
