@@ -1,0 +1,175 @@
+"""The server as an application: health, models, chat, completions, and loading of versions while it runs."""
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from tasks.errors import AnnealError
+from tasks.serve.gateway import body as bodies
+from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal, bad, of_http
+from tasks.serve.transformers import asked as requests
+from tasks.serve.transformers.replies import Reply
+from tasks.serve.transformers.worker import Worker
+from tasks.serve.transformers.writing import Answer
+
+log = logging.getLogger("anneal.serve")
+MOST_BYTES = 64 << 20  # of a body; the gateway's limit is for clients, this one for its mistakes
+
+
+def create_app(worker: Worker) -> FastAPI:
+    """The application on `worker`; for this machine only: versions are loaded for whoever asks, as in vLLM."""
+    app = FastAPI(title="Anneal on transformers", openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.worker = worker
+    for path, handler in {"/health": health, "/metrics": metrics, "/v1/models": models}.items():
+        app.add_api_route(path, handler, methods=["GET"])
+    for path, handler in {
+        "/v1/chat/completions": chat,
+        "/v1/completions": completions,
+        "/v1/load_lora_adapter": load,
+        "/v1/unload_lora_adapter": unload,
+    }.items():
+        app.add_api_route(path, handler, methods=["POST"])
+    app.add_exception_handler(HTTPException, lambda _, error: of_http(error).response())
+    app.add_exception_handler(Refusal, lambda _, error: error.response())
+    app.add_exception_handler(Exception, lambda _, error: crashed(error).response())
+    return app
+
+
+def crashed(error: BaseException) -> Refusal:
+    """What a client is told of a mistake of the server; the log has the rest."""
+    log.error("a request failed", exc_info=error)
+    return Refusal(500, "internal_error", "The model's server failed; see its log.")
+
+
+async def health(request: Request) -> Response:
+    """200 while requests are answered."""
+    return Response(status_code=200 if _worker(request).is_alive else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """How many requests run and wait, for Prometheus and for whoever wants to stop this server."""
+    worker = _worker(request)
+    return PlainTextResponse(
+        f"anneal:num_requests_running {worker.running}\nanneal:num_requests_waiting {worker.waiting}\n"
+    )
+
+
+async def models(request: Request) -> dict[str, Any]:
+    """The versions that can be asked."""
+    worker = _worker(request)
+    more = {"object": "model", "created": 0, "owned_by": "anneal", "max_model_len": worker.max_model_len}
+    return {"object": "list", "data": [{"id": name, **more} for name in list(worker.served)]}
+
+
+async def load(request: Request) -> Response:
+    """Load what was trained, from a folder of this machine, under a name; vLLM's words for a name that is taken."""
+    body, worker = await _body(request), _worker(request)
+    name, folder = str(body.get("lora_name", "")), Path(str(body.get("lora_path", "")))
+    if name in worker.served:
+        raise bad(f"{name} has already been loaded.", "lora_name")
+    if not name or not folder.is_dir():
+        raise bad("`lora_name` must be a name and `lora_path` a folder.", "lora_path")
+    try:
+        await asyncio.wrap_future(worker.load(name, folder))
+    except AnnealError as error:
+        raise bad(str(error), "lora_path") from None
+    return PlainTextResponse(f"Success: {name} loaded.")
+
+
+async def unload(request: Request) -> Response:
+    """Forget a version; requests for it that came before are answered."""
+    name = str((await _body(request)).get("lora_name", ""))
+    if _worker(request).served.pop(name, None) is None:
+        raise Refusal(404, "model_not_found", f"{name} cannot be found.", "lora_name")
+    return PlainTextResponse(f"Success: {name} unloaded.")
+
+
+async def chat(request: Request) -> Response:
+    """Messages in, a message out."""
+    return await _complete(request, is_chat=True)
+
+
+async def completions(request: Request) -> Response:
+    """A prompt, as text or token ids, and its continuation."""
+    return await _complete(request, is_chat=False)
+
+
+async def _complete(request: Request, is_chat: bool) -> Response:
+    asked, worker = requests.read(await _body(request), is_chat), _worker(request)
+    served = worker.served.get(asked.model)
+    if served is None:
+        raise Refusal(404, "model_not_found", f"The model `{asked.model[:80]}` does not exist.", "model")
+    grammar = await asyncio.to_thread(served.grammar, requests.schema(asked))
+    prompts = served.prompts(asked)
+    rooms = [served.room(asked, prompt, None if is_chat else requests.COMPLETION_TOKENS) for prompt in prompts]
+    events: asyncio.Queue[tuple[int, str, tuple[int, ...]] | None] = asyncio.Queue()
+    loop, gone = asyncio.get_running_loop(), threading.Event()
+
+    def emit(*piece: Any) -> None:
+        if asked.stream:
+            loop.call_soon_threadsafe(events.put_nowait, piece)
+
+    future = worker.answer(served, asked, list(zip(prompts, rooms, strict=True)), grammar, emit, gone)
+    answers = asyncio.wrap_future(future)
+    reply = Reply(asked, prompts)
+    if asked.stream:
+        answers.add_done_callback(lambda _: events.put_nowait(None))
+        return StreamingResponse(_stream(reply, events, answers, gone), media_type="text/event-stream")
+    if not await _waits(request, answers, gone):
+        return Response(status_code=CLIENT_LEFT)
+    return JSONResponse(reply.whole(answers.result()))
+
+
+async def _waits(request: Request, answers: "asyncio.Future[list[Answer]]", gone: threading.Event) -> bool:
+    """True once `answers` are there; False when the client hung up before."""
+    left = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({answers, left}, return_when=asyncio.FIRST_COMPLETED)
+        return answers.done()
+    finally:
+        gone.set()
+        left.cancel()
+
+
+async def _stream(
+    reply: Reply, events: asyncio.Queue, answers: "asyncio.Future[list[Answer]]", gone: threading.Event
+) -> AsyncIterator[bytes]:
+    """The events of a stream; one that fails ends with an error event, never as if it were whole."""
+    told: dict[int, int] = {}
+    try:
+        while (event := await events.get()) is not None:
+            place, text, tokens = event
+            if place not in told and reply.is_chat:
+                yield _event(reply.opening(place))
+            yield _event(reply.piece(place, text, tokens, place not in told))
+            told[place] = told.get(place, 0) + len(tokens)
+        for place, answer in enumerate(found := await answers):
+            yield _event(reply.ending(place, answer, told.get(place, 0)))
+        if reply.asked.stream_options and reply.asked.stream_options.include_usage:
+            yield _event(reply.closing(found))
+        yield b"data: [DONE]\n\n"
+    except Exception as error:
+        yield crashed(error).event()
+    finally:
+        gone.set()
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
+
+
+def _worker(request: Request) -> Worker:
+    worker: Worker = request.app.state.worker
+    return worker
+
+
+async def _body(request: Request) -> bodies.Body:
+    return bodies.parse(await bodies.read(request, MOST_BYTES))

@@ -1,0 +1,161 @@
+"""A trained version in memory: its parent with what was learnt on it, its tokenizer, and how it answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from tasks import chat_template
+from tasks.errors import AnnealError
+from tasks.serve.gateway.errors import bad
+from tasks.serve.transformers.asked import Asked, dialogue, prompts
+from tasks.serve.transformers.writing import Answer, Writer
+
+NO_TOKEN = 2**31 - 1  # no vocabulary has it: an end of turn is seen by the Writer, which may be told to go on
+Emit = Callable[[str, tuple[int, ...]], None]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version that can be asked; `max_model_len`: tokens of prompt and answer."""
+
+    model: Any
+    tokenizer: Any
+    max_model_len: int
+
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end a turn, as in evaluation."""
+        from tasks.decoding import stop_ids
+
+        return frozenset(stop_ids(self.tokenizer, self.model))
+
+    def prompts(self, asked: Asked) -> list[list[int]]:
+        """Token ids of each prompt; Refusal 400 when the template does not take the messages."""
+        if asked.messages is None:
+            given = prompts(asked.prompt or [])
+            return [self.tokenizer(text)["input_ids"] if isinstance(text, str) else text for text in given]
+        more = {"tools": asked.tools} if asked.tools else {}
+        messages = dialogue(asked.messages)
+        try:
+            extra = asked.chat_template_kwargs or {}
+            return [chat_template.render(self.tokenizer, messages, add_generation_prompt=True, **more, **extra)]
+        except (AnnealError, TypeError, ValueError):
+            raise bad("The model's chat template does not take these messages.", "messages") from None
+
+    def room(self, asked: Asked, prompt: list[int], default: int | None) -> int:
+        """Tokens that the answer may have; Refusal 400 when prompt and answer do not fit."""
+        limit = asked.limit or default or self.max_model_len - len(prompt)
+        vocabulary = self.model.config.get_text_config().vocab_size
+        if any(token >= vocabulary for token in prompt):
+            raise bad("`prompt` has a token that the model does not know.", "prompt")
+        if not prompt or limit < 1 or len(prompt) + limit > self.max_model_len:
+            raise bad(
+                f"This model's maximum context length is {self.max_model_len} tokens; the request has {len(prompt)} "
+                f"and asks for {max(limit, 1)}.",
+                "max_tokens",
+                "context_length_exceeded",
+            )
+        return limit
+
+    @cached_property
+    def grammars(self) -> Any:
+        """The compiler of JSON schemas for this vocabulary."""
+        import xgrammar
+
+        size = self.model.config.get_text_config().vocab_size
+        known = xgrammar.TokenizerInfo.from_huggingface(
+            self.tokenizer, vocab_size=size, stop_token_ids=sorted(self.ends)
+        )
+        return xgrammar.GrammarCompiler(known)
+
+    def grammar(self, schema: str | Literal[True] | None, param: str = "response_format") -> Any:
+        """`schema` compiled, None without one; Refusal 400 when it is not a schema that can be followed."""
+        if schema is None:
+            return None
+        try:
+            if schema is True:
+                return self.grammars.compile_builtin_json_grammar()
+            return self.grammars.compile_json_schema(schema)
+        except (RuntimeError, ValueError):
+            raise bad(f"`{param}` has a JSON schema that cannot be followed.", param, "invalid_schema") from None
+
+    def answer(self, asked: Asked, prompt: list[int], room: int, grammar: Any, emit: Emit, is_gone: Any) -> Answer:
+        """One answer to `prompt`, of `room` tokens at most; `is_gone()` says that nobody waits for it any more."""
+        import torch
+        from transformers import StoppingCriteriaList
+
+        writer = Writer(self.tokenizer, () if asked.ignore_eos else self.ends, asked.stops, emit)
+        streamer = _Streamer(writer)
+        inputs = torch.tensor([prompt], device=self.model.device)
+        with torch.inference_mode():
+            self.model.generate(
+                input_ids=inputs,
+                attention_mask=torch.ones_like(inputs),
+                max_new_tokens=room,
+                eos_token_id=[NO_TOKEN],
+                pad_token_id=self.tokenizer.pad_token_id,
+                streamer=streamer,
+                stopping_criteria=StoppingCriteriaList([lambda ids, _: streamer.stop(ids, is_gone())]),
+                logits_processor=_processors(grammar),
+                **_sampling(asked),
+            )
+        return writer.close()
+
+
+class _Streamer:
+    """What `generate` gives its tokens to: first the prompt, then one token at a time."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer, self.has_prompt, self.has_ended = writer, False, False
+
+    def put(self, tokens: Any) -> None:
+        if self.has_prompt:
+            self.has_ended = self.writer.take(int(tokens.reshape(-1)[0]))
+        self.has_prompt = True
+
+    def end(self) -> None:
+        """Nothing is held here."""
+
+    def stop(self, ids: Any, is_gone: bool) -> Any:
+        import torch
+
+        return torch.full((ids.shape[0],), self.has_ended or is_gone, dtype=torch.bool, device=ids.device)
+
+
+def _processors(grammar: Any) -> Any:
+    from transformers import LogitsProcessorList
+
+    if grammar is None:
+        return LogitsProcessorList()
+    from xgrammar.contrib.hf import LogitsProcessor
+
+    return LogitsProcessorList([LogitsProcessor(grammar)])
+
+
+def _sampling(asked: Asked) -> dict[str, Any]:
+    """Arguments of `generate`; without a temperature it is 1, as in vLLM, and 0 is greedy."""
+    temperature = 1.0 if asked.temperature is None else asked.temperature
+    penalty = {"repetition_penalty": asked.repetition_penalty} if asked.repetition_penalty is not None else {}
+    if temperature < 1e-5:
+        return {"do_sample": False, **penalty}
+    return {
+        "do_sample": True,
+        "temperature": temperature,
+        "top_p": 1.0 if asked.top_p is None else asked.top_p,
+        "top_k": max(asked.top_k or 0, 0),
+        **({"min_p": asked.min_p} if asked.min_p else {}),
+        **penalty,
+    }
+
+
+def load(weights: Path, trained: Path, max_model_len: int) -> Served:
+    """The version in `trained`, on its parent's `weights`; AnnealError when they cannot be read."""
+    from tasks import tuned
+    from tasks.chat import load_tokenizer
+
+    try:
+        return Served(tuned.load(weights, trained), load_tokenizer(trained), max_model_len)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise AnnealError(f"{trained} cannot be loaded on {weights}: {str(error)[:200]}") from None

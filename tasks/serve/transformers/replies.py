@@ -1,0 +1,77 @@
+"""Answers in the form of OpenAI's API, whole and as the events of a stream; token ids are told as vLLM tells them."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from tasks.serve.transformers.asked import Asked
+from tasks.serve.transformers.writing import Answer
+
+
+class Reply:
+    """The answer to one request, with an id and a time of its own."""
+
+    def __init__(self, asked: Asked, prompts: Sequence[list[int]]) -> None:
+        self.asked, self.prompts, self.is_chat = asked, prompts, asked.messages is not None
+        kind = "chatcmpl" if self.is_chat else "cmpl"
+        self.frame = {"id": f"{kind}-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
+
+    def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        """The body of an answer without a stream."""
+        return {
+            **self.frame,
+            "object": "chat.completion" if self.is_chat else "text_completion",
+            "choices": [self._choice(place, answer) for place, answer in enumerate(answers)],
+            "usage": self.usage(answers),
+            **({"prompt_token_ids": self.prompts[0]} if self.is_chat and self.asked.return_token_ids else {}),
+        }
+
+    def _choice(self, place: int, answer: Answer) -> dict[str, Any]:
+        message = {"role": "assistant", "content": answer.text, "tool_calls": []}
+        return {
+            "index": place,
+            **({"message": message} if self.is_chat else {"text": answer.text}),
+            "logprobs": None,
+            "finish_reason": answer.finish_reason,
+            **self._tokens(place, answer.token_ids),
+        }
+
+    def _tokens(self, place: int, tokens: Sequence[int], is_first: bool = True) -> dict[str, Any]:
+        if not self.asked.return_token_ids:
+            return {}
+        prompt = {} if self.is_chat or not is_first else {"prompt_token_ids": self._prompt(place)}
+        return {"token_ids": list(tokens), **prompt}
+
+    def _prompt(self, place: int) -> list[int]:
+        return self.prompts[place // self.asked.choices]
+
+    def usage(self, answers: Sequence[Answer]) -> dict[str, int]:
+        """Tokens read and written, over all prompts and choices."""
+        asked, given = sum(map(len, self.prompts)), sum(len(answer.token_ids) for answer in answers)
+        return {"prompt_tokens": asked, "completion_tokens": given, "total_tokens": asked + given}
+
+    def opening(self, place: int) -> dict[str, Any]:
+        """The first event of a choice of a chat: whose turn it is."""
+        first = {"prompt_token_ids": self.prompts[0]} if self.asked.return_token_ids and place == 0 else {}
+        return {**self._event(place, {"delta": {"role": "assistant", "content": ""}}), **first}
+
+    def piece(self, place: int, text: str, tokens: Sequence[int], is_first: bool) -> dict[str, Any]:
+        """An event with more of a choice's text."""
+        content = {"delta": {"content": text}} if self.is_chat else {"text": text}
+        return self._event(place, {**content, **self._tokens(place, tokens, is_first)})
+
+    def ending(self, place: int, answer: Answer, told: int) -> dict[str, Any]:
+        """The last event of a choice: why it ended, and the tokens after the `told` ones."""
+        content: dict[str, Any] = {"delta": {}} if self.is_chat else {"text": ""}
+        tokens = self._tokens(place, answer.token_ids[told:], is_first=False)
+        return self._event(place, {**content, **tokens, "finish_reason": answer.finish_reason})
+
+    def closing(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        """The event with the usage and no choices."""
+        return {**self._event(0, {}), "choices": [], "usage": self.usage(answers)}
+
+    def _event(self, place: int, content: dict[str, Any]) -> dict[str, Any]:
+        choice = {"index": place, "logprobs": None, "finish_reason": None, **content}
+        name = "chat.completion.chunk" if self.is_chat else "text_completion"
+        return {**self.frame, "object": name, "choices": [choice]}

@@ -1,0 +1,89 @@
+"""The one thread that loads versions and answers: requests wait for their turn, loading goes before them."""
+
+import itertools
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from tasks.serve.transformers.asked import Asked
+from tasks.serve.transformers.model import Served, load
+from tasks.serve.transformers.writing import Answer
+
+log = logging.getLogger("anneal.serve")
+LOAD, ANSWER = 0, 1  # the order in which what waits is done
+Piece = Callable[[int, str, tuple[int, ...]], None]  # (choice, text, tokens)
+
+
+class Worker:
+    """What is served by name, and the thread. A request keeps its version until it is answered, loaded or not."""
+
+    def __init__(self, weights: Path, max_model_len: int) -> None:
+        self.weights, self.max_model_len = weights, max_model_len
+        self.served: dict[str, Served] = {}
+        self.running = 0
+        self._numbers = itertools.count()
+        self._queue: queue.PriorityQueue[tuple[int, int, Callable[[], object], Future[Any]]] = queue.PriorityQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True, name="worker")
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return self._queue.qsize()
+
+    @property
+    def is_alive(self) -> bool:
+        """True while requests are worked on."""
+        return self._thread.is_alive()
+
+    def load(self, name: str, folder: Path) -> "Future[None]":
+        """Make the version in `folder` answer to `name`."""
+
+        def work() -> None:
+            self.served[name] = load(self.weights, folder, self.max_model_len)
+
+        return self._do(LOAD, work)
+
+    def answer(
+        self, served: Served, asked: Asked, prompts: list[tuple[list[int], int]], grammar: Any, emit: Piece, gone: Any
+    ) -> "Future[list[Answer]]":
+        """The answers to each of `prompts` (token ids, room), `asked.choices` of them; pieces go to `emit` as they
+        come, from the worker's thread. `gone`: an Event that says that nobody waits for them.
+        """
+
+        def work() -> list[Answer]:
+            import torch
+
+            if asked.seed is not None:
+                torch.manual_seed(asked.seed)
+            answers: list[Answer] = []
+            for prompt, room in prompts:
+                for _ in range(asked.choices):
+                    if gone.is_set():
+                        return answers
+                    place = len(answers)
+                    pieces = lambda text, tokens, place=place: emit(place, text, tokens)  # noqa: E731
+                    answers.append(served.answer(asked, prompt, room, grammar, pieces, gone.is_set))
+            return answers
+
+        return self._do(ANSWER, work)
+
+    def _do(self, order: int, work: Callable[[], object]) -> "Future[Any]":
+        future: Future[Any] = Future()
+        self._queue.put((order, next(self._numbers), work, future))
+        return future
+
+    def _work(self) -> None:
+        while True:
+            _, _, work, future = self._queue.get()
+            self.running = 1
+            try:
+                future.set_result(work())
+            except Exception as error:  # of this request alone; the next one gets its turn
+                future.set_exception(error)
+            finally:
+                self.running = 0
