@@ -21,6 +21,7 @@ from tasks.serve.transformers.worker import Worker
 from tasks.serve.transformers.writing import Answer
 
 log = logging.getLogger("anneal.serve")
+FAILED = Refusal(500, "internal_error", "The model's server failed; its log says how.")
 MOST_BYTES = 64 << 20  # of a body; the gateway's limit is for clients, this one for its mistakes
 
 
@@ -39,14 +40,8 @@ def create_app(worker: Worker) -> FastAPI:
         app.add_api_route(path, handler, methods=["POST"])
     app.add_exception_handler(HTTPException, lambda _, error: of_http(error).response())
     app.add_exception_handler(Refusal, lambda _, error: error.response())
-    app.add_exception_handler(Exception, lambda _, error: crashed(error).response())
+    app.add_exception_handler(Exception, lambda _, error: FAILED.response())
     return app
-
-
-def crashed(error: BaseException) -> Refusal:
-    """What a client is told of a mistake of the server; the log has the rest."""
-    log.error("a request failed", exc_info=error)
-    return Refusal(500, "internal_error", "The model's server failed; see its log.")
 
 
 async def health(request: Request) -> Response:
@@ -156,8 +151,9 @@ async def _stream(
         if reply.asked.stream_options and reply.asked.stream_options.include_usage:
             yield _event(reply.closing(found))
         yield b"data: [DONE]\n\n"
-    except Exception as error:
-        yield crashed(error).event()
+    except Exception:
+        log.exception("a stream broke")
+        yield FAILED.event()
     finally:
         gone.set()
 

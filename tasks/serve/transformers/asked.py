@@ -12,7 +12,12 @@ MOST_CHOICES = 16
 COMPLETION_TOKENS = 16  # of /v1/completions where no limit is given, as in OpenAI's API and vLLM
 # Fields that change nothing here, whatever they say.
 IGNORED = {"user", "metadata", "store", "service_tier", "parallel_tool_calls", "request_id", "priority"}
-NEUTRAL: dict[str, tuple[object, ...]] = {**SHAPING, "tool_choice": ("auto", "none"), "logprobs": (0,), "echo": (False,)}
+NEUTRAL: dict[str, tuple[object, ...]] = {
+    **SHAPING,
+    "tool_choice": ("auto", "none"),
+    "logprobs": (0,),
+    "echo": (False,),
+}
 OFF = (None, False, [], {}, "")
 Ids = list[Annotated[int, Field(ge=0)]]
 
@@ -102,12 +107,16 @@ def schema(asked: Asked) -> str | Literal[True] | None:
     if kind == "json_schema":
         return _as_text((given.get("json_schema") or {}).get("schema"), "response_format")
     if kind != "text":
-        raise bad(f"`response_format` may be text, json_object or json_schema, not {str(kind)[:40]}.", "response_format")
+        raise bad(
+            f"`response_format` may be text, json_object or json_schema, not {str(kind)[:40]}.", "response_format"
+        )
     if asked.guided_json is not None:
         return _as_text(asked.guided_json, "guided_json")
     structured = {key: value for key, value in (asked.structured_outputs or {}).items() if value is not None}
     if structured and set(structured) != {"json"}:
-        raise bad("`structured_outputs` may have `json` only: this model is served by transformers.", "structured_outputs")
+        raise bad(
+            "`structured_outputs` may have `json` only: this model is served by transformers.", "structured_outputs"
+        )
     return _as_text(structured["json"], "structured_outputs") if structured else None
 
 

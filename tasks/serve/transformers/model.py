@@ -81,13 +81,14 @@ class Served:
         except (RuntimeError, ValueError):
             raise bad(f"`{param}` has a JSON schema that cannot be followed.", param, "invalid_schema") from None
 
-    def answer(self, asked: Asked, prompt: list[int], room: int, grammar: Any, emit: Emit, is_gone: Any) -> Answer:
+    def answer(
+        self, asked: Asked, prompt: list[int], room: int, grammar: Any, emit: Emit, is_gone: Callable[[], bool]
+    ) -> Answer:
         """One answer to `prompt`, of `room` tokens at most; `is_gone()` says that nobody waits for it any more."""
         import torch
         from transformers import StoppingCriteriaList
 
         writer = Writer(self.tokenizer, () if asked.ignore_eos else self.ends, asked.stops, emit)
-        streamer = _Streamer(writer)
         inputs = torch.tensor([prompt], device=self.model.device)
         with torch.inference_mode():
             self.model.generate(
@@ -96,32 +97,25 @@ class Served:
                 max_new_tokens=room,
                 eos_token_id=[NO_TOKEN],
                 pad_token_id=self.tokenizer.pad_token_id,
-                streamer=streamer,
-                stopping_criteria=StoppingCriteriaList([lambda ids, _: streamer.stop(ids, is_gone())]),
+                stopping_criteria=StoppingCriteriaList([_Reader(writer, is_gone)]),
                 logits_processor=_processors(grammar),
                 **_sampling(asked),
             )
         return writer.close()
 
 
-class _Streamer:
-    """What `generate` gives its tokens to: first the prompt, then one token at a time."""
+class _Reader:
+    """Asked by `generate` after each token whether it is the last. A streamer would hear of it later than that."""
 
-    def __init__(self, writer: Writer) -> None:
-        self.writer, self.has_prompt, self.has_ended = writer, False, False
+    def __init__(self, writer: Writer, is_gone: Callable[[], bool]) -> None:
+        self.writer, self.is_gone = writer, is_gone
 
-    def put(self, tokens: Any) -> None:
-        if self.has_prompt:
-            self.has_ended = self.writer.take(int(tokens.reshape(-1)[0]))
-        self.has_prompt = True
-
-    def end(self) -> None:
-        """Nothing is held here."""
-
-    def stop(self, ids: Any, is_gone: bool) -> Any:
+    def __call__(self, ids: Any, scores: Any, **more: object) -> Any:
         import torch
 
-        return torch.full((ids.shape[0],), self.has_ended or is_gone, dtype=torch.bool, device=ids.device)
+        if not self.writer.has_ended:  # a GPU computes a token more, which is nobody's
+            self.writer.take(int(ids[0, -1]))
+        return torch.full((ids.shape[0],), self.writer.has_ended or self.is_gone(), dtype=torch.bool, device=ids.device)
 
 
 def _processors(grammar: Any) -> Any:

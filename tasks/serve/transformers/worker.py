@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from tasks.errors import AnnealError
 from tasks.serve.transformers.asked import Asked
 from tasks.serve.transformers.model import Served, load
 from tasks.serve.transformers.writing import Answer
@@ -83,7 +84,10 @@ class Worker:
             self.running = 1
             try:
                 future.set_result(work())
+            except AnnealError as error:
+                future.set_exception(error)
             except Exception as error:  # of this request alone; the next one gets its turn
+                log.exception("a request failed")
                 future.set_exception(error)
             finally:
                 self.running = 0

@@ -36,19 +36,18 @@ class Writer:
         self._stream = DecodeStream(skip_special_tokens=True)
         self._sent = self._sent_tokens = 0
 
-    def take(self, token: int) -> bool:
-        """Take the next token; True when the answer has ended with it."""
+    def take(self, token: int) -> None:
+        """Take the next token; `has_ended` says that the answer has ended with it."""
         self.tokens.append(token)
         if token in self.ends:
             self.has_ended = True
-            return True
+            return
         self.text += self._stream.step(self.tokenizer.backend_tokenizer, token) or ""
         places = [place for stop in self.stops if (place := self.text.find(stop)) >= 0]
         if places:
             self.text, self.has_ended = self.text[: min(places)], True
-            return True
+            return
         self._send(len(self.text) - self._held())
-        return False
 
     def close(self) -> Answer:
         """The whole answer, once no token follows; what was held back is sent."""
