@@ -99,10 +99,10 @@ class Steps:
 
     def deploy(self) -> bool:
         """Make the version available under its own name, unless it is."""
-        if is_available(self.version, self.params.deploy):
+        if is_available(self.version, self.params.deploy, self.params.models):
             return False
         promotion.challenge(self.version)
-        _, parity = deploy(self.version, self.weights, self.params.deploy, self.params.servers)
+        _, parity = deploy(self.version, self.weights, self.params.deploy, self.params.servers, self.params.models)
         write_json(parity_file(self.version.artifact), asdict(parity))
         return True
 

@@ -3,7 +3,7 @@ stays when it fails.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,8 @@ from tasks import registry
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.registry import Version, folder
-from tasks.serve import probe, slots, state, supervisor
+from tasks.serve import forms, probe, slots, state, supervisor
+from tasks.serve.forms import Form
 from tasks.serve.params import Deploy, Servers
 from tasks.serve.reconcile import locked
 from tasks.serve.reconcile.starting import keep
@@ -26,11 +27,15 @@ def name(version: Version) -> str:
     return f"{version.name}@{version.version}"
 
 
-def is_available(version: Version, params: Deploy) -> bool:
-    """True when a server that runs as `params` asks for answers to this version, and it has been verified."""
-    model = name(version)
+def is_available(version: Version, params: Deploy, rows: Iterable[str] = ()) -> bool:
+    """True when a server that runs as `params` asks for answers to this version, and it has been verified; `rows`: of
+    params.yaml, whose champions may want to share a server.
+    """
+    model, kept = name(version), state.FOLDER / state.adapter_folder(version.name, version.artifact)
+    if not kept.exists():
+        return False
     for slot in slots.look():
-        kind = slot.state.adapters if params.serve == "adapter" else slot.state.merged
+        served = slot.state.served(model)
         as_asked = (slot.state.options, slot.state.host, slot.state.port) == (
             state.options(params),
             params.host,
@@ -39,24 +44,28 @@ def is_available(version: Version, params: Deploy) -> bool:
         if (
             slot.state.verified
             and as_asked
-            and model in kind
-            and kind[model].artifact == version.artifact
+            and served is not None
+            and served.artifact == version.artifact
             and model in slot.names
+            and version.tags.get(forms.TAG, slot.state.form) == slot.state.form
+            and forms.is_as_asked(Form(slot.state.form), version, kept, params, rows)
         ):
             return "parity" in version.tags
     return False
 
 
-def deploy(version: Version, weights: Path, params: Deploy, servers: Servers) -> tuple[str, probe.Parity]:
+def deploy(
+    version: Version, weights: Path, params: Deploy, servers: Servers, rows: Iterable[str] = ()
+) -> tuple[str, probe.Parity]:
     """Load `version`, trained on the parent in `weights/`, beside what runs: its URL and the parity with transformers.
 
     A server with the same base and options takes it in; otherwise the other slot starts one. Raises AnnealError when a
-    port is taken, the base differs, both slots are in use, vLLM does not start, or parity fails; nothing is left behind
-    then.
+    port is taken, the base differs, both slots are in use, the server does not start, or parity fails; nothing is left
+    behind then. `rows` as in `is_available`.
     """
     with _one_at_a_time():
         supervisor.ensure(servers)
-        wanted = _wanted(version, weights, params)
+        wanted = _wanted(version, weights, params, rows)
         slot, started = _place(wanted, params)
         now = state.read(slot)
         try:
@@ -70,7 +79,7 @@ def deploy(version: Version, weights: Path, params: Deploy, servers: Servers) ->
             _give_up(slot, started, version)
             raise
         registry.tag(
-            version, parity=f"{parity.share:.4f}"
+            version, parity=f"{parity.share:.4f}", **{forms.TAG: wanted.form}
         )  # first: a verified server with nothing to serve would be stopped
         with locked():
             now = state.read(slot)
@@ -124,7 +133,7 @@ def _give_up(slot: str, started: bool, version: Version) -> None:
         slots.unload(found.url, name(version))
 
 
-def _wanted(version: Version, weights: Path, params: Deploy) -> state.State:
+def _wanted(version: Version, weights: Path, params: Deploy, rows: Iterable[str]) -> state.State:
     """The server that `version` needs, its files kept where DVC does not touch them; the slot's port is still to be
     put in.
     """
@@ -138,7 +147,8 @@ def _wanted(version: Version, weights: Path, params: Deploy) -> state.State:
             f"bring those back (git checkout + dvc checkout) or train again."
         )
     where = {"host": params.host, "port": params.port, "options": state.options(params)}
-    if params.serve == "merged":
+    form = forms.choose(version, adapter, params, rows)
+    if form is Form.MERGED:
         merged = _merged(version, weights, adapter)
         return state.State(
             weights=str(merged),
@@ -149,13 +159,14 @@ def _wanted(version: Version, weights: Path, params: Deploy) -> state.State:
     return state.State(
         weights=str(base),
         adapters={name(version): state.Served(version.version, version.artifact, str(adapter))},
+        engine="transformers" if form is Form.TRANSFORMERS else "vllm",
         **where,
     )
 
 
 def _merged(version: Version, weights: Path, adapter: Path) -> Path:
-    """The merged weights of `version`, made again from base and adapter: the registry keeps only the adapter."""
-    place = adapter.with_name(f"{adapter.name}-merged")
+    """The whole weights of `version`, made again from base and adapter where the registry keeps only the adapter."""
+    place = state.merged_folder(adapter)
     if not place.exists():
         from tasks.files import whole_directory
         from tasks.merge import write_merged

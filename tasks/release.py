@@ -27,9 +27,10 @@ def promote(model: str, force: bool) -> None:
     if (
         challenger is not None
         and (force or not _objection(model, challenger))
-        and not is_available(challenger, params.deploy)
+        and not is_available(challenger, params.deploy, params.models)
     ):
-        deploy(challenger, Path(f"models/{params.models[model].parent}/weights"), params.deploy, params.servers)
+        weights = Path(f"models/{params.models[model].parent}/weights")
+        deploy(challenger, weights, params.deploy, params.servers, params.models)
     _done(promotion.promote_challenger(model, "by hand", force))
     _route(params, model)
 

@@ -29,7 +29,9 @@ def asked(slot: str) -> tuple | None:
         state = json.loads((FOLDER / f"{slot}.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return tuple(json.dumps(state.get(key), sort_keys=True) for key in ("weights", "host", "port", "options", "merged"))
+    return tuple(
+        json.dumps(state.get(key), sort_keys=True) for key in ("engine", "weights", "host", "port", "options", "merged")
+    )
 
 
 class Keeper:

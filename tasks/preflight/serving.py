@@ -7,12 +7,14 @@ from tasks import tuners
 from tasks.base import Base
 from tasks.files import read_json
 from tasks.params import Params, lineage
+from tasks.serve.forms import Form, possible
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
     """One sentence for each value of the model `name` that the server cannot serve."""
     model, deploy = params.models[name], params.deploy
     tuner = model.train.tuner
+    yield from _problems_of_form(params, name)
     rank = getattr(tuner, "saved_rank", 0) if tuners.of(tuner).hot(tuner) else 0
     asked = getattr(tuner, "r", rank)
     kept = f", kept as an adapter of rank {rank}" if rank != asked else ""
@@ -34,6 +36,20 @@ def problems(params: Params, name: str) -> Iterator[str]:
             "prompt in "
             f"deploy.max_model_len, {deploy.max_model_len}; raise that, or lower max_new_tokens."
         )
+
+
+def _problems_of_form(params: Params, name: str) -> Iterator[str]:
+    """One sentence when what the tuner of the model `name` trains cannot be served as deploy.serve says."""
+    tuner, serve = params.models[name].train.tuner, params.deploy.serve
+    forms = possible(tuner)
+    if serve == "auto" or serve in forms:
+        return
+    what = "loaded into vLLM as an adapter" if serve == "adapter" else "merged into the weights of its parent"
+    how = "served as merged weights" if forms == (Form.MERGED,) else "served by transformers"
+    yield (
+        f"deploy.serve is {serve}, and what models.{name}.train.tuner ({tuner.kind}) trains cannot be {what}; with "
+        f"`deploy.serve: auto` it is {how}, and every other model as it can be."
+    )
 
 
 def problems_of_base(params: Params, name: str) -> Iterator[str]:

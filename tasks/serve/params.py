@@ -12,8 +12,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class Deploy(Section):
     """How the champion is served."""
 
-    serve: Literal["adapter", "merged"] = Field(
-        default="adapter", description="LoRA on its base, or weights of its own"
+    serve: Literal["auto", "adapter", "merged"] = Field(
+        default="auto",
+        description="adapters on their base, or weights of its own; auto: merged for a model alone on a CPU",
     )
     host: str = Field(
         default="127.0.0.1", description="the address vLLM listens on; leave it on loopback, the gateway is the door"

@@ -9,7 +9,7 @@ from tasks.serve import probe, state, supervisor
 from tasks.serve.loopback import client
 
 RUNNING = ("RUNNING", "STARTING", "BACKOFF")
-BUSY = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
+BUSY = re.compile(r"^(?:vllm|anneal):num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,12 @@ class Slot:
         """The OpenAI-compatible address."""
         return self.state.url
 
-    def can_serve(self, model: str, artifact: str, base: str) -> bool:
-        """True when the version `model` runs here: its own merged weights, or (as an adapter) the base it was
-        trained on.
+    def can_serve(self, model: str, artifact: str, base: str, form: str) -> bool:
+        """True when the version `model` runs here in the `form` in which it was verified: its own merged weights, or
+        the base it was trained on. Versions of the time before there were forms run on vLLM in any.
         """
+        if form not in ("", self.state.form) or (not form and self.state.engine != "vllm"):
+            return False
         if self.state.merged:
             return model in self.state.merged and self.state.merged[model].artifact == artifact
         return self.state.weights == str(state.FOLDER / state.base_folder(base))
@@ -79,7 +81,7 @@ def _adapter(url: str, what: str, body: dict, done: str) -> None:
 
 
 def is_idle(url: str) -> bool:
-    """True when vLLM itself says that no request runs or waits; a server that does not answer has none."""
+    """True when the server itself says that no request runs or waits; a server that does not answer has none."""
     import httpx
 
     try:

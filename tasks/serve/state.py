@@ -27,7 +27,7 @@ class Served:
 
 @dataclass(frozen=True)
 class State:
-    """One vLLM server: weights, how they are served, and the versions on them by their names in vLLM (`triage@3`)."""
+    """One server: weights, how they are served, and the versions on them by their names there (`triage@3`)."""
 
     weights: str
     host: str
@@ -35,6 +35,7 @@ class State:
     options: dict = field(default_factory=dict)
     adapters: dict[str, Served] = field(default_factory=dict)
     merged: dict[str, Served] = field(default_factory=dict)
+    engine: str = "vllm"  # or transformers, for adapters that vLLM does not load
     # a version passed its parity check here; until then nothing is routed here and a crash is not followed by a restart
     verified: bool = False
     # seconds since the epoch when the server was asked for; of two that can serve a version, the newer one does
@@ -44,12 +45,18 @@ class State:
         """True when `other` needs no new process on the same slot: the same weights and options, whatever the
         adapters.
         """
-        return (self.weights, self.host, self.options, self.merged) == (
+        return (self.engine, self.weights, self.host, self.options, self.merged) == (
+            other.engine,
             other.weights,
             other.host,
             other.options,
             other.merged,
         )
+
+    @property
+    def form(self) -> str:
+        """How its versions are served: adapter, merged or transformers (tasks/serve/forms.py)."""
+        return "merged" if self.merged else "transformers" if self.engine == "transformers" else "adapter"
 
     def served(self, name: str) -> Served | None:
         """What is served under `name`."""
@@ -142,6 +149,11 @@ def adapter_folder(task: str, artifact: str) -> str:
     return f"{task}-{artifact[:12]}"
 
 
+def merged_folder(adapter: Path) -> Path:
+    """Where the whole weights of the version kept in `adapter` are: there, when all weights were trained."""
+    return adapter if (adapter / "config.json").exists() else adapter.with_name(f"{adapter.name}-merged")
+
+
 def _link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
@@ -150,15 +162,19 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def command(state: State) -> list[str]:
-    """The command line of vLLM for `state` (the `vllm` script of the CPU wheel looks for a package of another name)."""
+    """The command line of the server for `state` (the `vllm` script of the CPU wheel looks for a package of another
+    name).
+    """
+    where = {"--model": state.weights, "--host": state.host, "--port": state.port}
+    where["--max-model-len"] = state.options["max_model_len"]
+    if state.engine == "transformers":
+        adapters = [word for entry in _adapters(state) for word in ("--adapter", entry)]
+        return [sys.executable, "-m", "tasks.serve.transformers", *_words(where), *adapters]
     from tasks.device import compute_dtype, device
 
     arguments = {
-        "--model": state.weights,
-        "--host": state.host,
-        "--port": state.port,
+        **where,
         "--dtype": str(compute_dtype()).removeprefix("torch."),
-        "--max-model-len": state.options["max_model_len"],
         "--generation-config": "vllm",
     }
     words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *_words(arguments), *_names(state)]
@@ -176,10 +192,14 @@ def _names(state: State) -> list[str]:
     if state.merged:
         return ["--served-model-name", *state.merged]
     slots = {"--max-lora-rank": state.options["max_lora_rank"], "--max-loras": 4, "--max-cpu-loras": 16}
-    # One whose folder is gone must not keep the others away.
-    modules = [f"{name}={served.path}" for name, served in state.adapters.items() if Path(served.path).exists()]
+    modules = _adapters(state)
     words = ["--served-model-name", "base", "--enable-lora", *_words(slots)]
     return [*words, "--lora-modules", *modules] if modules else words
+
+
+def _adapters(state: State) -> list[str]:
+    """`name=folder` of each; one whose folder is gone must not keep the others away."""
+    return [f"{name}={served.path}" for name, served in state.adapters.items() if Path(served.path).exists()]
 
 
 def environment(state: State) -> dict[str, str]:

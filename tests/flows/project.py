@@ -107,7 +107,7 @@ def params(base: Path, folder: Path) -> dict:
             }
         },
         "models": {"things": model},
-        "deploy": {"max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
+        "deploy": {"serve": "adapter", "max_model_len": 512, "kv_cache_gib": 1, "min_agreement": 0.9},
         "gateway": {},
         "release": {"canary_share": 0.5, "canary_requests": 12},
         "monitor": {"reference_rows": 200, "report_rows": 50, "permutations": 99},

@@ -52,7 +52,7 @@ class World:
         known = {"gate": "passed", verdict_tags.COMPARED: compared, "base_sha256": base, **tags}
         return promotion.register(TASK, adapter, evaluate, known | ({"parity": "1.0"} if parity else {}), {})
 
-    def serve(self, slot: str, base: str = BASE, since: float = 1.0) -> Stub:
+    def serve(self, slot: str, base: str = BASE, since: float = 1.0, engine: str = "vllm") -> Stub:
         """A verified server on `slot` with the weights `base`."""
         port = state.port(slot, self.params.deploy)
         stub = Stub(load_delay=0.0)
@@ -60,9 +60,8 @@ class World:
         self.stubs[slot] = stub
         weights = str(state.FOLDER / state.base_folder(base))
         Path(weights).mkdir(parents=True, exist_ok=True)
-        state.write(
-            slot, state.State(weights, "127.0.0.1", port, state.options(self.params.deploy), verified=True, since=since)
-        )
+        options = state.options(self.params.deploy)
+        state.write(slot, state.State(weights, "127.0.0.1", port, options, engine=engine, verified=True, since=since))
         return stub
 
 
@@ -75,7 +74,7 @@ def world(folder: Path, patch: pytest.MonkeyPatch, port: int) -> Iterator[World]
     params = shipped.model_copy(
         update={
             "models": {TASK: shipped.models["triage"]},
-            "deploy": shipped.deploy.model_copy(update={"port": port}),
+            "deploy": shipped.deploy.model_copy(update={"port": port, "serve": "adapter"}),
             "gateway": shipped.gateway.model_copy(update={"port": port + 2}),
         }
     )

@@ -144,3 +144,35 @@ def test_the_reference_of_a_version_is_kept_with_its_adapter(world: World) -> No
     deploy(world, version)
     once(world.params)
     assert (Path(routes.read().tasks[TASK].targets["challenger"].folder) / "reference/classes.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("tuner", "form", "engine"),
+    [({"kind": "prompt"}, "transformers", "transformers"), ({"kind": "full"}, "merged", "vllm")],
+)
+def test_a_version_that_no_adapter_server_takes_gets_one_of_its_kind(
+    world: World, monkeypatch: pytest.MonkeyPatch, tuner: dict, form: str, engine: str
+) -> None:
+    two = world.folder / "made" / "two"
+    two.rename(two.with_name("three"))
+    write_json(two.with_name("three") / "adapter" / "tuner.json", tuner)
+    write_json(two.with_name("three") / "adapter" / "config.json", {})  # whole weights, where all were trained
+    three = world.version("three", parity=False)
+    started: list[str] = []
+
+    def start(program: str) -> None:
+        started.append(program)
+        names = {"base": "things@3"} if form == "merged" else {}
+        world.stack.enter_context(serving.running(serving.Stub(**names), PORT + 1))
+
+    monkeypatch.setattr("tasks.serve.supervisor.start", start)
+    assert not deploying.is_available(three, world.params.deploy)
+    url, _ = deploy(world, three, serve="auto")
+    found = registry.get(TASK, "3")
+    assert started == ["vllm-b"] and found.tags["served_as"] == form
+    assert state.read("b").verified and (state.read("b").form, state.read("b").engine) == (form, engine)
+    auto = world.params.deploy.model_copy(update={"serve": "auto"})
+    assert deploying.is_available(found, auto, [TASK])
+    promote(found)
+    once(world.params)
+    assert routes.read().tasks[TASK].targets["champion"].url == url

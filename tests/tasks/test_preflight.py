@@ -62,9 +62,20 @@ def test_a_source_that_is_not_there_is_refused(
     ("changes", "words"),
     [
         (
-            {f"{MODEL}__train__tuner__r": 64},
+            {f"{MODEL}__train__tuner__r": 64, "deploy__serve": "adapter"},
             "models.mine.train.tuner.r is 64, and the server takes ranks up to deploy.max_lora_rank, 16; raise that, "
             "lower the rank, or set deploy.serve to merged.",
+        ),
+        (
+            {f"{MODEL}__train__tuner": {"kind": "full"}, "deploy__serve": "adapter"},
+            "deploy.serve is adapter, and what models.mine.train.tuner (full) trains cannot be loaded into vLLM as an "
+            "adapter; with `deploy.serve: auto` it is served as merged weights, and every other model as it can be.",
+        ),
+        (
+            {f"{MODEL}__train__tuner": {"kind": "prompt"}, "deploy__serve": "merged"},
+            "deploy.serve is merged, and what models.mine.train.tuner (prompt) trains cannot be merged into the "
+            "weights of its parent; with `deploy.serve: auto` it is served by transformers, and "
+            "every other model as it can be.",
         ),
         (
             {f"{MODEL}__train__max_length": 2048},
@@ -85,6 +96,8 @@ def test_what_the_server_would_refuse_is_refused(changes: dict, words: str) -> N
     "changes",
     [
         {f"{MODEL}__train__tuner__r": 64, "deploy__serve": "merged"},
+        {f"{MODEL}__train__tuner__r": 64},
+        {f"{MODEL}__train__tuner": {"kind": "prompt"}},
         {f"{MODEL}__train__tuner__r": 12},
         {f"{MODEL}__train__tuner__r": 64, "deploy__max_lora_rank": 64},
     ],

@@ -23,6 +23,7 @@ class Wanted:
     canary: str = ""  # share or shadow while its canary is open
     share: float = 0.0
     since: float = 0.0
+    form: str = ""  # adapter, merged or transformers: in which it passed its check; empty for older versions
 
     @property
     def model(self) -> str:
@@ -58,6 +59,7 @@ def wanted(version: registry.Version) -> Wanted:
         tags.get("canary_mode", "share") if is_open else "",
         float(tags.get("canary_share", 0)) if is_open else 0.0,
         float(tags.get("canary_since", 0)) if is_open else 0.0,
+        tags.get("served_as", ""),
     )
 
 

@@ -42,7 +42,7 @@ def revive(found: list[slots.Slot]) -> list[str]:
 
 def _wanted(one: Wanted, params: Deploy, slot: str) -> state.State | None:
     """The state with which `one`, verified before on the same weights, is served again."""
-    base, merged = state.FOLDER / state.base_folder(one.base), Path(f"{one.folder}-merged")
+    base, merged = state.FOLDER / state.base_folder(one.base), state.merged_folder(Path(one.folder))
     where = {
         "host": params.host,
         "port": state.port(slot, params),
@@ -50,14 +50,17 @@ def _wanted(one: Wanted, params: Deploy, slot: str) -> state.State | None:
         "verified": True,
         "since": state.now(),
     }
-    if params.serve == "merged" and merged.exists():
+    if (one.form or params.serve) == "merged" and merged.exists():
         return state.State(
             weights=str(merged), merged={one.model: state.Served(one.version, one.artifact, str(merged))}, **where
         )
-    if not base.exists():
+    if not base.exists() or one.form == "merged":
         return None
     return state.State(
-        weights=str(base), adapters={one.model: state.Served(one.version, one.artifact, kept(one))}, **where
+        weights=str(base),
+        adapters={one.model: state.Served(one.version, one.artifact, kept(one))},
+        engine="transformers" if one.form == "transformers" else "vllm",
+        **where,
     )
 
 

@@ -32,7 +32,7 @@ def plan(desired: dict[str, Desired], slots: Iterable[Slot], old: Table) -> Plan
         for alias, one in task.aliases.items():
             if not one.verified or one.model in homes:
                 continue
-            able = [slot for slot in trusted if slot.can_serve(one.model, one.artifact, one.base)]
+            able = [slot for slot in trusted if slot.can_serve(one.model, one.artifact, one.base, one.form)]
             up = [slot for slot in able if slot.healthy]
             down = [slot for slot in able if not slot.healthy and (one.model, slot.url) in routed]
             if up:
@@ -46,7 +46,7 @@ def plan(desired: dict[str, Desired], slots: Iterable[Slot], old: Table) -> Plan
             elif (
                 not able
                 and needs_server(alias, one)
-                and not any(slot.can_serve(one.model, one.artifact, one.base) for slot in on_trial)
+                and not any(slot.can_serve(one.model, one.artifact, one.base, one.form) for slot in on_trial)
             ):
                 homeless.append(one)
     return Plan(homes, tuple(loads), tuple(homeless), tuple(awaited))

@@ -1,0 +1,124 @@
+"""Which server a version needs follows from its tuner, from deploy.serve, and from who else is served."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks import kinds, registry, tuners
+from tasks.files import write_json
+from tasks.registry import Version
+from tasks.section import Section
+from tasks.serve import forms, state
+from tasks.serve.forms import Form
+from tasks.serve.params import Deploy
+
+CANNOT = "transformers"
+SETTINGS = {
+    "lora": ("adapter", "merged"),
+    "full": ("merged",),
+    "prefix": (CANNOT,),
+    "prompt": (CANNOT,),
+    "p_tuning": (CANNOT,),
+    "bottleneck": (CANNOT,),
+}
+
+
+def settings_of(kind: str) -> Section:
+    return kinds.load("tasks.tuners", kind).Params(kind=kind)
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_the_forms_follow_from_what_the_tuner_declares(kind: str) -> None:
+    assert forms.possible(settings_of(kind)) == SETTINGS[kind]
+
+
+def test_whatever_can_be_trained_can_be_served() -> None:
+    assert all(forms.possible(settings_of(kind)) for kind in kinds.names("tasks.tuners"))
+
+
+def version(name: str = "things", **tags: str) -> Version:
+    return Version(name, "1", f"{name}-artifact", "run", {"base_sha256": "b" * 64, **tags})
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The trained folder of things@1, LoRA."""
+    monkeypatch.chdir(tmp_path)
+    return trained("things", "lora")
+
+
+def trained(name: str, kind: str) -> Path:
+    folder = state.FOLDER / state.adapter_folder(name, f"{name}-artifact")
+    write_json(folder / tuners.FILE, settings_of(kind).model_dump())
+    return folder
+
+
+@pytest.fixture
+def champions(monkeypatch: pytest.MonkeyPatch) -> dict[str, Version]:
+    """Row: its champion; to be filled in."""
+    known: dict[str, Version] = {}
+    monkeypatch.setattr(registry, "alias", lambda row, which: known.get(row))
+    return known
+
+
+@pytest.mark.parametrize(
+    ("serve", "device", "form"),
+    [
+        ("auto", "cpu", "merged"),
+        ("auto", "cuda", "adapter"),
+        ("adapter", "cpu", "adapter"),
+        ("merged", "cuda", "merged"),
+    ],
+)
+def test_alone_on_a_cpu_weights_are_merged_and_on_a_gpu_they_are_not(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, serve: str, device: str, form: str
+) -> None:
+    monkeypatch.setattr("tasks.device.device", lambda: device)
+    assert forms.choose(version(), kept, Deploy(serve=serve), ["things"]) == form
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "tags", "form"),
+    [
+        ("other", "lora", {"parity": "1.0"}, "adapter"),
+        ("other", "lora", {}, "merged"),  # not served
+        ("other", "prompt", {"parity": "1.0"}, "merged"),  # on another server anyway
+        ("other", "full", {"parity": "1.0"}, "merged"),
+        ("other", "lora", {"parity": "1.0", "base_sha256": "c" * 64}, "merged"),
+        ("things", "lora", {"parity": "1.0"}, "merged"),  # an older version of the same row
+    ],
+)
+def test_adapters_are_for_rows_that_can_share_a_server(
+    kept: Path,
+    champions: dict[str, Version],
+    monkeypatch: pytest.MonkeyPatch,
+    row: str,
+    kind: str,
+    tags: dict[str, str],
+    form: str,
+) -> None:
+    monkeypatch.setattr("tasks.device.device", lambda: "cpu")
+    trained(row, kind)
+    champions[row] = version(row, **tags)
+    rows = ["things", "other", "third"]
+    assert forms.choose(version(), kept, Deploy(), rows) == form
+    assert forms.is_as_asked(Form.MERGED, version(), kept, Deploy(), rows) == (form == "merged")
+    assert forms.is_as_asked(Form.ADAPTER, version(), kept, Deploy(), rows)
+
+
+@pytest.mark.parametrize(("kind", "form"), [("full", Form.MERGED), ("prompt", Form.TRANSFORMERS)])
+def test_what_can_be_served_in_one_form_only_is_served_so(kept: Path, kind: str, form: Form) -> None:
+    folder = trained("things", kind)
+    for serve in ("auto", "adapter", "merged"):
+        assert forms.choose(version(), folder, Deploy(serve=serve), ["things"]) == form
+        assert forms.is_as_asked(form, version(), folder, Deploy(serve=serve), ["things"])
+        assert not forms.is_as_asked(Form.ADAPTER, version(), folder, Deploy(serve=serve), ["things"])
+
+
+def test_an_adapter_of_a_higher_rank_than_the_server_takes_is_merged(
+    kept: Path, champions: dict[str, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.device.device", lambda: "cuda")
+    write_json(kept / tuners.FILE, {"kind": "lora", "r": 64})
+    assert forms.choose(version(), kept, Deploy(), []) == Form.MERGED
+    assert forms.choose(version(), kept, Deploy(max_lora_rank=64), []) == Form.ADAPTER
