@@ -24,8 +24,9 @@ from tasks.gate import Check, Verdict
 from tasks.params import Params
 from tasks.promotion import Refused
 from tasks.registry import Version
-from tasks.serve import routes, state
+from tasks.serve import probe, routes, state
 from tasks.serve.reconcile import acts, gateway
+from tasks.special import USUAL
 
 
 class Steps:
@@ -225,11 +226,10 @@ def endpoint(name: str, version: str) -> dict | None:
     rows = Path(f"reports/{name}/predict/predictions.jsonl")
     with rows.open(encoding="utf-8") as file:
         example = json.loads(file.readline())
-    body = {"model": target.model, "temperature": 0, "max_tokens": 128, "messages": example["messages"]}
-    curl = (
-        f"curl -s {target.url}/chat/completions -H 'Content-Type: application/json' -d "
-        f"{shlex.quote(json.dumps(body, ensure_ascii=False))}"
-    )
+    route, asked = probe.question(USUAL, example)
+    body = {"model": target.model, "temperature": 0, "max_tokens": 128, **asked}
+    given = shlex.quote(json.dumps(body, ensure_ascii=False))
+    curl = f"curl -s {target.url}/{route} -H 'Content-Type: application/json' -d {given}"
     file = parity_file(target.artifact)
     same = (
         {key: value for key, value in read_json(file).items() if key in ("share", "prompts", "identical")}

@@ -108,8 +108,27 @@ class TextAnswer:
         return answer if answer is not None and all(entry.strip() for entry in answer.values()) else None
 
 
-def format_of(spec: Sequence[str] | str) -> AnswerFormat:
-    """The format that `prepare.answer` of params.yaml, or `answer` of a version's format.json, describes."""
+@dataclass(frozen=True)
+class Continuation:
+    """How a text goes on: any text that is not blank is one, and none is the right one."""
+
+    columns: tuple[str, ...] = (TEXT,)
+    is_json = False
+    is_invertible = False
+
+    def write(self, row: Mapping[str, object]) -> str:
+        """The text itself; KeyError where `row` has none."""
+        return str(row[TEXT])
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """`{text: …}`; None for a blank one."""
+        return {TEXT: text} if text.strip() and not has_half_character(text) else None
+
+
+def format_of(spec: Sequence[str] | str | None) -> AnswerFormat:
+    """The format that `answer` of a version's format.json describes; of a text that goes on, it is null."""
+    if spec is None:
+        return Continuation()
     return TextAnswer(spec) if isinstance(spec, str) else JsonAnswer(tuple(spec))
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.chat import collate, decode_answer, encode, encode_prompt
+from tasks.chat import collate, cut, decode_answer, encode, encode_question
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
+
+WINDOW = 1024  # tokens of a text that are read at once
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ def answer(model: Any, tokenizer: Any, rows: list[dict], batch_size: int, max_ne
 
     seed_everything(0)
     # Longest first: memory trouble shows at once.
-    order = sorted(range(len(rows)), key=lambda place: (-len(encode_prompt(tokenizer, rows[place]["messages"])), place))
+    prompts = [encode_question(tokenizer, row) for row in rows]
+    order = sorted(range(len(rows)), key=lambda place: (-len(prompts[place]), place))
     predictions: dict[int, dict] = {}
     started = time.monotonic()
     generating = 0.0
@@ -51,7 +54,7 @@ def answer(model: Any, tokenizer: Any, rows: list[dict], batch_size: int, max_ne
             places = order[start : start + batch_size]
             batch = [rows[place] for place in places]
             began = time.monotonic()
-            texts = _generate(model, tokenizer, [row["messages"] for row in batch], max_new_tokens)
+            texts = _generate(model, tokenizer, [prompts[place] for place in places], max_new_tokens)
             generating += time.monotonic() - began
             likelihoods = _likelihoods(model, tokenizer, batch)
             predictions.update(zip(places, map(_prediction, batch, texts, likelihoods), strict=True))
@@ -69,8 +72,7 @@ def _progress(what: str, done: int, rows: int, seconds: float) -> str:
     return f"{what}: {done}/{rows} answers, {done / seconds:.1f} a second, {left:.0f} s left"
 
 
-def _generate(model: Any, tokenizer: Any, dialogues: list[list[dict]], max_new_tokens: int) -> list[dict]:
-    prompts = [encode_prompt(tokenizer, messages) for messages in dialogues]
+def _generate(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[dict]:
     batch = collate([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts], tokenizer.pad_token_id)
     inputs = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
     ends = stop_ids(tokenizer, model)
@@ -87,11 +89,22 @@ def _generate(model: Any, tokenizer: Any, dialogues: list[list[dict]], max_new_t
 
 
 def _likelihoods(model: Any, tokenizer: Any, rows: list[dict]) -> list[dict]:
+    """Texts, which may be long, are read in windows, in which each scored token has half a window before it."""
+    encoded = [encode(tokenizer, row) for row in rows]
+    if all(row["messages"] for row in rows):
+        return _of_batch(model, tokenizer, encoded)
+    window = min(WINDOW, getattr(model.config, "max_position_embeddings", WINDOW))
+    pieces = [cut(example, window, window // 2) for example in encoded]
+    scores = [[_of_batch(model, tokenizer, [piece])[0] for piece in of_row] for of_row in pieces]
+    return [{name: sum(score[name] for score in of_row) for name in ("nll", "tokens")} for of_row in scores]
+
+
+def _of_batch(model: Any, tokenizer: Any, encoded: list[dict]) -> list[dict]:
     import torch
 
     batch = {
         name: value.to(model.device) if hasattr(value, "to") else value
-        for name, value in collate([encode(tokenizer, row) for row in rows], tokenizer.pad_token_id).items()
+        for name, value in collate(encoded, tokenizer.pad_token_id).items()
     }
     labels = batch.pop("labels")[:, 1:]
     likelihoods = []

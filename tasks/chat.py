@@ -1,5 +1,6 @@
 """Turns messages into tokens, one way for training, evaluation and serving, and knows which of them are the answer."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from tasks.errors import AnnealError
 
 CHANGED_WORDS = "chat template changes the words of a message; correct chat_template.jinja"
 WEIGHT = "weight"  # of an assistant's turn in the loss; the template does not see it
+OPENING = 400  # characters
 
 
 def load_tokenizer(weights: Path) -> Any:
@@ -74,6 +76,21 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(special_texts(tokenizer).neutral(text))["input_ids"])
 
 
+def encode_question(tokenizer: Any, row: dict) -> list[int]:
+    """Token ids of what a model is asked by a prepared row, or by one that was answered: its messages, or the opening
+    of its text.
+    """
+    if row["messages"]:
+        return encode_prompt(tokenizer, row["messages"], row.get("tools"))
+    return encode_text(tokenizer, opening(row["expected"] if "expected" in row else row["answer"]))
+
+
+def opening(text: str) -> str:
+    """What a model is given of a text, to go on from: its first half, at most OPENING characters, whole words."""
+    half = text[: max(1, min(len(text) // 2, OPENING))]
+    return re.sub(r"\s+\S*$", "", half) or half
+
+
 def decode_answer(tokenizer: Any, tokens: list[int]) -> str:
     """The text of an answer, as it was before `encode_answer`."""
     return special_texts(tokenizer).original(tokenizer.decode(tokens, skip_special_tokens=True))
@@ -101,6 +118,26 @@ def encode(tokenizer: Any, row: dict) -> dict:
     prompt = encode_prompt(tokenizer, row["messages"], row.get("tools"))
     answer = encode_calls(tokenizer, row) if row.get("calls") else encode_answer(tokenizer, row["answer"])
     return {"id": row["id"], "input_ids": prompt + answer, "prompt_length": len(prompt)}
+
+
+def cut(encoded: dict, max_length: int, overlap: int = 1) -> list[dict]:
+    """An example in chunks of at most `max_length` tokens.
+
+    A chunk begins with the last `overlap` tokens of the one before it, which are only read there: so each token but
+    the first is trained on exactly once.
+    """
+    ids, step = encoded["input_ids"], max_length - overlap
+    starts = range(0, max(len(ids) - overlap, 1), step)
+    if len(starts) == 1:
+        return [encoded]
+    return [
+        {
+            "id": f"{encoded['id']}#{number}",
+            "input_ids": ids[start : start + max_length],
+            "prompt_length": max(overlap if start else 1, encoded["prompt_length"] - start),
+        }
+        for number, start in enumerate(starts, 1)
+    ]
 
 
 def check_template(tokenizer: Any, row: dict) -> None:

@@ -25,6 +25,7 @@ class Contract:
     classes: Classes = field(default_factory=dict)  # label column: the values it may have
     template_sha256: str | None = None
     special: SpecialTexts = USUAL  # to the version's tokenizer
+    example: str = "chat"  # or text: what the version goes on from is no dialogue
 
     def check(self, text: str) -> dict[str, str] | None:
         """`{column: text}` of what a model wrote, its labels cleaned.
@@ -78,6 +79,12 @@ class Contract:
             self.inputs[-1]: rest if rest.strip() else first,
         }
 
+    def question(self, row: Mapping[str, str]) -> dict[str, object]:
+        """What a server is asked about `row`: the messages of a chat, or the text that it is to go on from."""
+        if self.example != "text":
+            return {"messages": self.messages(row)}
+        return {"prompt": self.special.neutral(template.render(self.user, row))}
+
     def messages(self, row: Mapping[str, str]) -> list[dict[str, str]]:
         """What the model is asked about `row`, exactly as in training."""
         asked = [{"role": "user", "content": template.render(self.user, row)}]
@@ -98,4 +105,5 @@ def load(folder: Path) -> Contract:
     labels = read_json(known) if known.exists() else {}  # older versions have none
     classes = {label: frozenset(values) for label, values in labels.items() if values and label in form.columns}
     sha256 = read_json(artifact).get("template_sha256") if artifact.exists() else None
-    return Contract(system, user, template.columns(user), form, classes, sha256, of_folder(folder))
+    special, example = of_folder(folder), spec.get("example", "chat")
+    return Contract(system, user, template.columns(user), form, classes, sha256, special, example)

@@ -196,8 +196,8 @@ def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
             f"{name(version)}: the parity check leaves out {len(too_long)} of the test rows, {what}: {shown}",
             flush=True,
         )
-    if not probe.ask(
-        url, name(version), of_folder(adapter).neutral_in(kept[0]["messages"]), 1 + len(kept[0]["token_ids"])
-    )["text"]:
+    if not probe.ask(url, name(version), probe.question(of_folder(adapter), kept[0]), 1 + len(kept[0]["token_ids"]))[
+        "text"
+    ]:
         raise AnnealError(f"{name(version)} answers nothing to a smoke test; the deployment is refused.")
     return probe.check_parity(url, name(version), adapter, kept, params.max_model_len, params.min_agreement)

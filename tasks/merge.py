@@ -8,6 +8,7 @@ from tasks import tuners
 from tasks.errors import AnnealError
 
 CHECKED = 8  # rows
+LONGEST = 512  # tokens of a text
 
 
 def write_merged(parent: Path, trained: Path, rows: list[dict], max_divergence: float, folder: Path) -> float:
@@ -73,12 +74,20 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict], max_divergence: 
 
 def _batch(parent: Path, rows: list[dict]) -> tuple[dict[str, Any], Any]:
     """(a batch of the first rows with their answers, where an answer token is predicted)."""
-    from tasks.chat import collate, encode, load_tokenizer
+    from tasks.chat import collate, load_tokenizer
 
     tokenizer = load_tokenizer(parent)
-    batch = collate([encode(tokenizer, row) for row in rows[:CHECKED]], tokenizer.pad_token_id)
+    batch = collate([_checked(tokenizer, row) for row in rows[:CHECKED]], tokenizer.pad_token_id)
     answered = batch.pop("labels")[:, 1:] != -100
     return batch, answered
+
+
+def _checked(tokenizer: Any, row: dict) -> dict:
+    """A row as tokens; of a text its first ones."""
+    from tasks.chat import cut, encode
+
+    encoded = encode(tokenizer, row)
+    return encoded if row["messages"] else cut(encoded, LONGEST)[0]
 
 
 def _log_probabilities(model: Any, batch: dict[str, Any], answered: Any) -> Any:

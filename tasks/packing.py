@@ -2,37 +2,19 @@
 
 Positions start anew with each example. transformers tells from that, and only where a batch has neither an attention
 mask nor a cache, that a row is packed, and keeps attention within each example (masking_utils.py). So the mask that
-`collate` makes is for counting tokens, and `loss` takes it out.
+`collate` makes is for counting tokens, and `loss` leaves it out.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tasks import dialogue
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Encoded = dict[str, Any]
-
-
-def cut(encoded: Encoded, max_length: int) -> list[Encoded]:
-    """An example in chunks of at most `max_length` tokens.
-
-    A chunk begins with the last token of the one before it, which is only read there: so each token but the first is
-    trained on exactly once.
-    """
-    ids, step = encoded["input_ids"], max_length - 1
-    starts = range(0, max(len(ids) - 1, 1), step)
-    if len(starts) == 1:
-        return [encoded]
-    return [
-        {
-            "id": f"{encoded['id']}#{number}",
-            "input_ids": ids[start : start + max_length],
-            "prompt_length": max(1, encoded["prompt_length"] - start),
-        }
-        for number, start in enumerate(starts, 1)
-    ]
 
 
 def pack(encoded: Sequence[Encoded], max_length: int) -> list[Encoded]:
@@ -64,17 +46,16 @@ def _packed(examples: Sequence[Encoded]) -> Encoded:
     }
 
 
-def trained_on(row: Encoded) -> list[bool]:
-    """Whether the loss is taken on each token of a packed row: not on the prompts in it."""
-    return [
-        place >= example["prompt_length"] for example in row["examples"] for place in range(len(example["input_ids"]))
-    ]
+def trained_on(row: Encoded) -> list[float]:
+    """How much each token of a packed row counts in the loss; 0 in the prompts in it."""
+    return [weight for example in row["examples"] for weight in dialogue.weights(example)]
 
 
 def collate(rows: Sequence[Encoded], pad_token_id: int) -> dict[str, Any]:
     """A batch of packed rows, padded on the right, where padding is one more example.
 
-    input_ids, position_ids, attention_mask (see above), labels (-100 where nothing is trained): (batch, time).
+    input_ids, position_ids, attention_mask (see above), labels (-100 where nothing is trained), and weights where a
+    token counts neither 0 nor 1: (batch, time).
     """
     import torch
 
@@ -82,30 +63,35 @@ def collate(rows: Sequence[Encoded], pad_token_id: int) -> dict[str, Any]:
     input_ids = torch.full((len(rows), time), pad_token_id)
     position_ids = torch.zeros(len(rows), time, dtype=torch.long)
     attention_mask = torch.zeros(len(rows), time, dtype=torch.long)
-    labels = torch.full((len(rows), time), -100)
+    weights = torch.zeros(len(rows), time)
     for i, row in enumerate(rows):
         length = len(row["input_ids"])
         lengths = [*(len(example["input_ids"]) for example in row["examples"]), time - length]
         input_ids[i, :length] = torch.tensor(row["input_ids"])
         position_ids[i] = torch.cat([torch.arange(tokens) for tokens in lengths])
         attention_mask[i, :length] = 1
-        labels[i, :length] = torch.where(torch.tensor(trained_on(row)), input_ids[i, :length], -100)
+        weights[i, :length] = torch.tensor(trained_on(row), dtype=torch.float)
+    weighted = {"weights": weights} if ((weights != 0) & (weights != 1)).any() else {}
     return {
         "input_ids": input_ids,
         "position_ids": position_ids,
         "attention_mask": attention_mask,
-        "labels": labels,
+        "labels": torch.where(weights == 0, -100, input_ids),
+        **weighted,
     }
 
 
 def loss(model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
-    """The mean negative log-likelihood of the trained tokens; the head reads only the places that predict one."""
-    import torch
+    """The mean negative log-likelihood of the trained tokens, weighted where they have weights; the head reads only
+    the places that predict one of them.
+    """
+    from torch.nn.functional import cross_entropy
 
-    batch = {**{name: value for name, value in batch.items() if name != "attention_mask"}, "use_cache": False}
-    labels = batch.pop("labels")[:, 1:]
+    labels = batch["labels"][:, 1:]
     kept = (labels != -100).any(0).nonzero().squeeze(-1)
-    logits = model(**batch, logits_to_keep=kept).logits.float()
+    asked = {name: batch[name] for name in ("input_ids", "position_ids")}
+    logits = model(**asked, use_cache=False, logits_to_keep=kept).logits.float()
     targets = labels[:, kept]
-    total = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
-    return total / ((targets != -100).sum() if num_items is None else num_items)
+    nll = cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+    weights = batch["weights"][:, 1:][:, kept] if "weights" in batch else (targets != -100).float()
+    return (nll * weights).sum() / (weights.sum() if num_items is None else num_items)

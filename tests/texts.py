@@ -30,6 +30,6 @@ def write_prepared(folder: Path, count: int) -> Path:
     for name, first, many in (("train", 0, count), ("validation", count, part), ("test", count + part, part)):
         write_jsonl(folder / f"{name}.jsonl", rows(first, many))
     write_jsonl(folder / "dropped.jsonl", [])
-    form = {"shape": "text", "example": "text", "system": None, "user": "{{ text }}", "answer": "{{ text }}"}
+    form = {"shape": "text", "example": "text", "system": None, "user": "{{ text }}", "answer": None}
     write_json(folder / "format.json", form)
     return folder

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tasks.answer import AnswerFormat, format_of
+from tasks.answer import TEXT, AnswerFormat, format_of
+from tasks.chat import opening
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.template import columns as template_columns
 
@@ -52,11 +53,12 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
     rows = []
     for row in sample(every, limit):
         answer = right_answer(form, row["answer"], row["row"])
+        given = row["row"] if row["messages"] else {TEXT: opening(row["answer"])}
         rows.append(
             {
                 "id": row["id"],
                 "split": row["split"],
-                "input": {column: row["row"].get(column, "") for column in columns},
+                "input": {column: given.get(column, "") for column in columns},
                 "answer": answer,
             }
         )

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks import chat, packing
+from tasks import dialogue, packing
+from tasks.chat import cut
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ def packs(params: Params) -> bool:
 
 
 def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, prompt_length}`; a dialogue among the texts is trained as sft trains it, on its answer."""
-    return chat.encode(tokenizer, dict(row))
+    """`{id, input_ids, prompt_length}`; of a dialogue among the texts, what sft trains on is trained on."""
+    return dialogue.encode(tokenizer, row)
 
 
 def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
     """Packed rows. A text that is longer than a row goes on in another; a dialogue that is longer is left out."""
     kept = [example for example in encoded if _is_text(example) or len(example["input_ids"]) <= max_length]
-    pieces = [piece for example in kept for piece in packing.cut(example, max_length)]
+    pieces = [piece for example in kept for piece in cut(example, max_length)]
     return packing.pack(pieces, max_length), len(encoded) - len(kept)
 
 
@@ -54,6 +55,6 @@ def loss(params: Params, model: "nn.Module", batch: dict[str, Any], num_items: "
     return packing.loss(model, batch, num_items)
 
 
-def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+def trained_on(encoded: Mapping[str, Any]) -> Sequence[float]:
     """All but the first token of each text, which nothing stands before."""
     return packing.trained_on(dict(encoded))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from tasks import chat, dialogue, objectives
+from tasks import chat, dialogue, objectives, packing
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -21,15 +21,20 @@ Factor = Annotated[float, Field(ge=0, le=1000, description="times as much as oth
 
 
 class Params(Section):
-    """Loss on the assistant's turns; `weights` says how much columns of a JSON answer count in it."""
+    """Loss on the assistant's turns; `weights` says how much columns of a JSON answer count in it.
+
+    Packing is for GPUs: on a CPU, rows of like length and a prompt's beginning that is read once are faster
+    (bench/packing_speed.py).
+    """
 
     kind: Literal["sft"]
+    packing: bool = Field(default=False, description="several examples share a row, and none sees another")
     weights: dict[str, Factor] = Field(default={}, description="column of a JSON answer: times as much as other tokens")
 
 
 def packs(params: Params) -> bool:
-    """Never."""
-    return False
+    """Where it is asked for."""
+    return params.packing
 
 
 def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,17 +44,22 @@ def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, 
 
 
 def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
-    """An example is a row; one that is longer than a row is left out."""
-    return objectives.fitting(encoded, max_length)
+    """An example is a row, or a part of one; one that is longer than a row is left out."""
+    kept, left_out = objectives.fitting(encoded, max_length)
+    return packing.pack(kept, max_length) if params.packing else kept, left_out
 
 
 def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
-    """Padded on the left, see tasks/chat.py."""
+    """Padded on the left, see tasks/chat.py; packed rows on the right, see tasks/packing.py."""
+    if "examples" in rows[0]:
+        return packing.collate(rows, pad_token_id)
     return chat.collate(list(rows), pad_token_id, prefix_length)
 
 
 def loss(params: Params, model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
     """The mean negative log-likelihood of the batch's trained tokens, weighted where they have weights."""
+    if params.packing:
+        return packing.loss(model, batch, num_items)
     if "weights" in batch:
         return _weighted(model, batch, num_items)
     counted = {} if num_items is None else {"num_items_in_batch": num_items}
@@ -69,4 +79,4 @@ def _weighted(model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | No
 
 def trained_on(encoded: Mapping[str, Any]) -> Sequence[float]:
     """The assistant's turns with their ends, by their weights."""
-    return dialogue.weights(encoded)
+    return packing.trained_on(dict(encoded)) if "examples" in encoded else dialogue.weights(encoded)

@@ -31,6 +31,8 @@ def labels_of(dataset: object) -> list[str]:
         columns = format_of(shapes.of(prepare).templates(prepare)["answer"]).columns
     except (ValidationError, AnnealError):  # a template that does not parse
         return []
+    if shapes.of(prepare).makes == "text":  # how it goes on is no class, however often texts recur
+        return []
     rows = sources.rows(ingest)
     return [column for column in columns if column in rows[0] and is_label([clean(row[column]) for row in rows])]
 

@@ -18,6 +18,12 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"models.{name}.train.objective.kind is {model.train.objective.kind}, which compares with the parent, and "
             f"of that tuner.kind {model.train.tuner.kind} keeps nothing; use {_kinds(lambda kind: kind.keeps_parent)}."
         )
+    if objective.packs(model.train.objective) and tuner.virtual_tokens:
+        yield (
+            f"models.{name}.train.objective packs several examples into a row, and tuner.kind "
+            f"{model.train.tuner.kind} puts its own tokens before a row as a whole; use "
+            f"{_kinds(lambda kind: not kind.virtual_tokens)}."
+        )
     parent = params.models.get(model.parent)
     if parent and not tuners.of(parent.train.tuner).mergeable:
         yield (

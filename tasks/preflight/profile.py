@@ -58,7 +58,7 @@ def spellings(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
             )
 
 
-def prepared_rules(makes: Example, answer: list[str] | str) -> list[Rule]:
+def prepared_rules(makes: Example, answer: list[str] | str | None) -> list[Rule]:
     """Rules that hold for prepared rows of any data; `split`, `prompt` and `answer` are columns that `prepare` adds."""
     texts = ["prompt", "answer", *(["rejected"] if makes == "preference" else [])]
     rules = [
@@ -68,7 +68,7 @@ def prepared_rules(makes: Example, answer: list[str] | str) -> list[Rule]:
     ]
     if makes == "rated":
         rules.append(_rule("expect_column_values_to_be_in_set", column="rating", value_set=["true", "false"]))
-    is_json = not isinstance(answer, str)
+    is_json = isinstance(answer, list)
     return [*rules, _rule("expect_column_values_to_be_json_parseable", column="answer")] if is_json else rules
 
 

@@ -27,7 +27,7 @@ class Templates(TypedDict):
 
     system: str | None
     user: str
-    answer: list[str] | str
+    answer: list[str] | str | None  # None: a text that goes on
 
 
 class SetAside(Exception):

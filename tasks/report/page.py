@@ -5,7 +5,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from tasks.answer import AnswerFormat
+from tasks.answer import AnswerFormat, Continuation
 from tasks.evaluate.measures.measure import slug
 from tasks.files import read_jsonl, write_text
 from tasks.report import confusion, plots
@@ -97,4 +97,5 @@ def _answers(reports: Path, form: AnswerFormat) -> dict:
         "system": system_prompt(tuned),
         "tally": tally(tuned, parent, form, labels),
         "labels": labels,
+        "goes_on": isinstance(form, Continuation),
     }

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.answer import AnswerFormat, agrees, same
+from tasks.chat import opening
 from tasks.errors import AnnealError
 
 SHOWN = 8  # rows
@@ -104,6 +105,7 @@ def _paired(tuned: list[dict], parent: list[dict]) -> list[tuple[dict, dict]]:
 
 
 def _sample(row: dict, before: dict, form: AnswerFormat, labels: Sequence[str]) -> Sample:
-    prompt = tuple((message["role"], message["content"]) for message in row["messages"] if message["role"] != "system")
+    turns = row["messages"] or [{"role": "text", "content": opening(row["expected"])}]
+    prompt = tuple((message["role"], message["content"]) for message in turns if message["role"] != "system")
     expected = judge({**row, "text": row["expected"], "finished": True}, form, labels)
     return Sample(str(row["id"]), prompt, expected, judge(before, form, labels), judge(row, form, labels))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.chat import encode_prompt, load_tokenizer, special_texts
+from tasks.chat import encode_question, load_tokenizer, opening, special_texts
 from tasks.errors import AnnealError
 from tasks.serve import supervisor
 from tasks.serve.loopback import client
+from tasks.special import SpecialTexts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -67,18 +68,29 @@ def wait_until_healthy(url: str, program: str, timeout: float) -> None:
         time.sleep(0.5)
 
 
-def ask(url: str, model: str, messages: list[dict], max_tokens: int) -> dict:
-    """One greedy answer: `{prompt_token_ids, token_ids, text, finished}`; AnnealError when vLLM refuses."""
+def question(special: SpecialTexts, row: dict) -> tuple[str, dict]:
+    """(route, body) of what a server is asked by a prediction: a chat of its messages, or to go on from the opening of
+    its text.
+    """
+    if row["messages"]:
+        return "chat/completions", {"messages": special.neutral_in(row["messages"])}
+    return "completions", {"prompt": special.neutral(opening(row["expected"]))}
+
+
+def ask(url: str, model: str, asked: tuple[str, dict], max_tokens: int) -> dict:
+    """One greedy answer to a `question`: `{prompt_token_ids, token_ids, text, finished}`; AnnealError when vLLM
+    refuses.
+    """
+    route, body = asked
     value = _post(
-        url,
-        "chat/completions",
-        {"model": model, "messages": messages, "temperature": 0, "max_tokens": max_tokens, "return_token_ids": True},
+        url, route, {"model": model, **body, "temperature": 0, "max_tokens": max_tokens, "return_token_ids": True}
     )
     choice = value["choices"][0]
+    is_chat = "message" in choice
     return {
-        "prompt_token_ids": value["prompt_token_ids"],
+        "prompt_token_ids": (value if is_chat else choice)["prompt_token_ids"],
         "token_ids": choice["token_ids"],
-        "text": choice["message"]["content"],
+        "text": choice["message"]["content"] if is_chat else choice["text"],
         "finished": choice["finish_reason"] == "stop",
     }
 
@@ -138,7 +150,7 @@ def answerable(
     for row in predictions:
         if len(kept) == count:
             break
-        if len(encode_prompt(tokenizer, row["messages"])) + len(row["token_ids"]) + 1 > max_model_len:
+        if len(encode_question(tokenizer, row)) + len(row["token_ids"]) + 1 > max_model_len:
             too_long.append(row["id"])
         else:
             kept.append(row)
@@ -154,13 +166,13 @@ def check_parity(
     mismatch), or a share of equal tokens below `min_agreement`. Equality is not asked for: bf16 sums differ in order.
     """
     tokenizer = load_tokenizer(tokenizer_folder)
-    prompts = [encode_prompt(tokenizer, row["messages"]) for row in predictions]
+    prompts = [encode_question(tokenizer, row) for row in predictions]
     ours = [row["token_ids"] for row in predictions]
     longest = max(map(len, ours)) + SLACK
     rooms = [min(longest, max_model_len - len(prompt)) for prompt in prompts]
-    dialogues = special_texts(tokenizer).neutral_in([row["messages"] for row in predictions])
+    questions = [question(special_texts(tokenizer), row) for row in predictions]
     with ThreadPoolExecutor(len(predictions)) as pool:
-        answers = list(pool.map(lambda messages, room: ask(url, model, messages, room), dialogues, rooms))
+        answers = list(pool.map(lambda asked, room: ask(url, model, asked, room), questions, rooms))
         forced = list(pool.map(lambda pair: next_tokens(url, model, *pair), zip(prompts, ours, strict=True)))
     _refuse_other_prompts(tokenizer, predictions, prompts, answers)
     _refuse_endless(predictions, answers)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import packing
-from tasks.objectives import pretrain
+from tasks.chat import cut
+from tasks.objectives import pretrain, sft
 from tasks.train.fit import make_model
 from tasks.train.params import Train
 from tests import texts, tiny
@@ -27,7 +28,7 @@ def example(name: str, ids: list[int], prompt_length: int = 1) -> dict:
 @given(st.lists(st.integers(1, 90), max_size=30), st.integers(8, 40))
 def test_each_token_is_trained_on_once_whatever_the_lengths(lengths: list[int], max_length: int) -> None:
     whole = [example(str(i), [i * 100 + k for k in range(length)]) for i, length in enumerate(lengths)]
-    rows = packing.pack([piece for text in whole for piece in packing.cut(text, max_length)], max_length)
+    rows = packing.pack([piece for text in whole for piece in cut(text, max_length)], max_length)
     assert all(0 < len(row["input_ids"]) <= max_length for row in rows)
     trained = [token for row in rows for token, on in zip(row["input_ids"], packing.trained_on(row), strict=True) if on]
     assert sorted(trained) == sorted(token for text in whole for token in text["input_ids"][1:])
@@ -113,3 +114,34 @@ def test_the_loss_and_its_gradients_are_those_of_each_text_alone(model: Any, enc
     plain = sum(gradient for _, gradient in alone)
     assert (ours - plain).norm() < 1e-4 * plain.norm()
     assert packing.loss(model, packing.collate(rows, 2), None).item() == pytest.approx(packed, rel=1e-5)
+
+
+@pytest.mark.parametrize("weights", [{}, {"colour": 3.0, "reply": 0.25}])
+def test_packed_dialogues_have_the_loss_and_gradients_of_padded_ones(
+    model: Any, tokenizer: Any, weights: dict[str, float]
+) -> None:
+    outcomes = []
+    for is_packed in (False, True):
+        params = sft.Params(kind="sft", packing=is_packed, weights=weights)
+        encoded = [sft.encode(params, tokenizer, row) for row in tiny.prepared_rows(0, 9)]
+        rows, left_out = sft.arrange(params, encoded, 256)
+        assert (len(rows) < 9, left_out) == (is_packed, 0)
+        assert sum(sum(sft.trained_on(row)) for row in rows) == sum(sum(sft.trained_on(row)) for row in encoded)
+        model.zero_grad()
+        value = sft.loss(params, model, sft.collate(rows, 2), None)
+        value.backward()
+        gradient = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.requires_grad])
+        outcomes.append((value.item(), gradient))
+    (padded, plain), (packed, ours) = outcomes
+    assert packed == pytest.approx(padded, rel=1e-5) and (ours - plain).norm() < 1e-4 * plain.norm()
+
+
+def test_another_first_dialogue_changes_nothing_in_the_second(model: Any, tokenizer: Any) -> None:
+    params = sft.Params(kind="sft", packing=True)
+    first, second = (sft.encode(params, tokenizer, row) for row in tiny.prepared_rows(0, 2))
+    other = {**first, "input_ids": [token + 1 for token in first["input_ids"]]}
+    packed = [packing.pack([one, second], 256)[0] for one in (first, other)]
+    before, after = (nll(model, sft.collate([row], 2)) for row in packed)
+    length = len(packed[0]["examples"][0]["input_ids"])
+    place = slice(length, None) if packed[0]["examples"][1] is second else slice(0, length - 1)
+    assert before[:, place].any() and torch.equal(before[:, place], after[:, place])

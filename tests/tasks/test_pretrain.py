@@ -10,7 +10,7 @@ from tasks.files import read_json, read_jsonl, sha256, write_jsonl
 from tests import texts, tiny
 from tests.tasks.test_resume import broken
 
-pytestmark = pytest.mark.slow  # each test trains, or loads a model
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("store")]  # each test trains
 
 CHANGES: dict[str, Any] = {"objective": {"kind": "pretrain"}, "num_train_epochs": 6, "max_length": 48}
 

@@ -5,7 +5,7 @@ a test.
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from tasks.answer import AnswerFormat, format_of
+from tasks.answer import AnswerFormat, Continuation, format_of
 from tasks.evaluate.measures.accuracy import accuracy
 from tasks.evaluate.measures.exact_match import exact_match
 from tasks.evaluate.measures.macro_f1 import macro_f1
@@ -34,12 +34,16 @@ TABLE = (
 
 
 def of(params: Evaluate, form: AnswerFormat) -> dict[str, Measure]:
-    """The measures of a model whose answers are of `form`, by name, in the order in which they are shown."""
+    """The measures of a model whose answers are of `form`, by name, in the order in which they are shown.
+
+    No continuation of a text is the right one, so it is not compared with how the text went on.
+    """
+    goes_on = isinstance(form, Continuation)
     columns = {
         "answer": [""],
-        "whole": [] if params.labels else [""],
+        "whole": [] if params.labels or goes_on else [""],
         "label": params.labels,
-        "text": texts(params, form),
+        "text": [] if goes_on else texts(params, form),
     }
     every = [row.measure(column) for row in TABLE for column in columns[row.of]]
     return {measure.name: measure for measure in every}
@@ -50,7 +54,7 @@ def texts(params: Evaluate, form: AnswerFormat) -> list[str]:
     return [column for column in form.columns if column not in params.labels] if params.texts is None else params.texts
 
 
-def names(params: Evaluate, answer: Sequence[str] | str) -> tuple[str, ...]:
+def names(params: Evaluate, answer: Sequence[str] | str | None) -> tuple[str, ...]:
     """The names of a model's measures, from its `evaluate` and the `prepare.answer` of its data set."""
     return tuple(of(params, format_of(answer)))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import httpx
 from fastapi import Response
 
+from tasks.messages import CHAT, TASKS
 from tasks.serve.gateway.door import Door, Gone, until_gone
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal
 from tasks.serve.gateway.exchange import Exchange
@@ -30,7 +31,8 @@ class Call:
         self._held = True
         target, client = self.exchange.target, self.door.client
         headers = {"content-type": "application/json", "x-request-id": self.exchange.id}
-        where = "/completions" if self.exchange.path == "/v1/completions" else "/chat/completions"
+        is_chat = self.exchange.path == CHAT or (self.exchange.path == TASKS and "messages" in body)
+        where = "/chat/completions" if is_chat else "/completions"
         if where == "/chat/completions":
             body = as_text(self.exchange, body)
         request = client.build_request("POST", target.url + where, content=json.dumps(body).encode(), headers=headers)

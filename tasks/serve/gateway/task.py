@@ -79,10 +79,10 @@ def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict, d
     except AnnealError as error:
         raise bad(str(error), "input") from None
     try:
-        messages = contract.messages(row)
+        asked = contract.question(row)
     except AnnealError:  # the sentence has the template in it, which is not the client's
         raise bad("The task's template cannot be filled in with this input.", "input") from None
-    return row, {"messages": messages, "temperature": 0, "max_tokens": max_tokens}
+    return row, {**asked, "temperature": 0, "max_tokens": max_tokens}
 
 
 def _shadow(door: Door, exchange: Exchange, choice: Choice, given: object) -> None:
