@@ -20,6 +20,7 @@ class Objective(Protocol):
     eats: frozenset[str]  # what its rows hold: chat, preference, rated, text
     needs_parent: bool  # its loss compares with the parent: of a tuner that keeps it
     shares_prefix: bool  # what all prompts begin with may be read once a batch
+    rate_share: float  # sensible learning rates, as a share of those that a tuner declares
     watch: tuple[str, bool]  # the measure of the best checkpoint, and whether greater is better
 
     def packs(self, params: Any) -> bool:

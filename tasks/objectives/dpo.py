@@ -15,6 +15,7 @@ summary = "to prefer one answer over another, by no more than it must leave its 
 eats = frozenset({"preference"})
 needs_parent = True
 shares_prefix = False
+rate_share = 0.01  # 1e-6 for full tuning of 135M (alignment-handbook, recipes/smollm2), 5e-6 for QLoRA of 7B
 watch = ("eval_loss", False)
 
 

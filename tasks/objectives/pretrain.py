@@ -14,6 +14,7 @@ summary = "to go on writing as the texts do"
 eats = frozenset({"text"})
 needs_parent = False
 shares_prefix = False
+rate_share = 1.0
 watch = ("eval_loss", False)
 
 

@@ -15,6 +15,7 @@ summary = "to answer as the rows do"
 eats = frozenset({"chat"})
 needs_parent = False
 shares_prefix = True
+rate_share = 1.0
 watch = ("eval_loss", False)
 
 Factor = Annotated[float, Field(ge=0, le=1000, description="times as much as other tokens")]

@@ -6,7 +6,7 @@ from itertools import chain
 from tasks import snapshot
 from tasks.errors import ParamsError
 from tasks.params import Params, lineage, load, model_of
-from tasks.preflight import columns, layers, measures, pairs, sections, serving, sources, suites, turns
+from tasks.preflight import columns, layers, measures, pairs, sections, serving, sources, suites, training, turns
 
 
 def ready(model: str, say: Callable[[str], None]) -> Params:
@@ -26,7 +26,7 @@ def ready(model: str, say: Callable[[str], None]) -> Params:
         raise ParamsError(f"params.yaml: {problem}")
     written = suites.write_missing(params, datasets_of(params, model))
     completion.write()
-    for line in (*completion.lines, *written):
+    for line in (*completion.lines, *written, *training.remarks(params, model)):
         say(line)
     return params
 
@@ -69,6 +69,8 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     data = dict.fromkeys([*(params.models[name].dataset for name in rows), *datasets])
     for name in rows:
         yield from pairs.problems(params, name)
+    for name in rows:
+        yield from training.problems(params, name)
     for name in models:  # an ancestor is merged, not served
         yield from serving.problems(params, name)
     for name in data:

@@ -1,7 +1,7 @@
 """Builds the transformers Trainer for a section: which weights are trained, in what precision, on what batches."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks import objectives, tuners
 from tasks.chat import shared_prefix
@@ -9,6 +9,9 @@ from tasks.device import attention, compute_dtype, device
 from tasks.errors import ParamsError
 from tasks.train.history import History
 from tasks.train.params import Train
+
+if TYPE_CHECKING:
+    import torch
 
 
 def make_trainer(
@@ -22,6 +25,7 @@ def make_trainer(
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
     history = History(params, run)
     shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
+    shares = shares and not params.gradient_checkpointing  # which drops keys and values that are handed in
     prefix = shared_prefix(rows["train"] + rows["validation"]) if shares else []
     trainer = ObjectiveTrainer(
         objective=objective,
@@ -39,12 +43,11 @@ def make_trainer(
 
 
 def make_model(params: Train, parent: Path) -> Any:
-    """The parent as its tuner trains it; what is frozen in bf16 where the machine has it."""
-    import torch
+    """The parent as its tuner trains it; what is frozen in the precision that is computed in."""
     from transformers import AutoModelForCausalLM
 
     tuner = tuners.of(params.tuner)
-    arguments = {"dtype": compute_dtype() if params.bf16 else torch.float32, "attn_implementation": attention()}
+    arguments = {"dtype": precision(params), "attn_implementation": attention()}
     model = AutoModelForCausalLM.from_pretrained(parent, **{**arguments, **tuner.loading(params.tuner)})
     if words := tuner.problem(params.tuner, model):
         raise ParamsError(f"params.yaml: train.tuner.{words}")
@@ -54,11 +57,25 @@ def make_model(params: Train, parent: Path) -> Any:
     return model
 
 
+def precision(params: Train) -> "torch.dtype":
+    """What a run computes in here; ParamsError where this machine cannot."""
+    import torch
+
+    if params.fp16:
+        if device() != "cuda":
+            raise ParamsError("params.yaml: train.fp16 needs a GPU; leave it out, and bf16 as it is.")
+        return torch.float16
+    return compute_dtype() if params.bf16 else torch.float32
+
+
 def make_arguments(params: Train, run: Path) -> Any:
     """TrainingArguments of a section; batches hold rows of like length, so that little of them is padding."""
+    import torch
     from transformers import TrainingArguments
 
     watched, greater = objectives.of(params.objective).watch
+    dtype = precision(params)
+    held_in = tuners.of(params.tuner).loading(params.tuner).get("dtype", dtype)
 
     return TrainingArguments(
         output_dir=str(run),
@@ -72,6 +89,15 @@ def make_arguments(params: Train, run: Path) -> Any:
         max_grad_norm=params.max_grad_norm,
         weight_decay=params.weight_decay,
         use_cpu=device() == "cpu",
+        bf16=dtype == torch.bfloat16 != held_in,  # autocast, for weights that learn and are held in fp32
+        fp16=dtype == torch.float16,
+        gradient_checkpointing=params.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        optim=params.optim,
+        optim_args=params.optim_args,
+        adam_beta1=params.adam_beta1,
+        adam_beta2=params.adam_beta2,
+        adam_epsilon=params.adam_epsilon,
         remove_unused_columns=False,
         prediction_loss_only=True,
         eval_strategy="steps",

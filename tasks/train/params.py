@@ -1,14 +1,38 @@
 """The `train` section of a model; names are those of transformers."""
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tasks.kinds import Kind, KindIn
-from tasks.section import Section
+from tasks.section import Section, suggestion
 
 Share = Annotated[float, Field(gt=0, le=1, description="share of all steps")]
+# What transformers names, as far as the locked libraries hold it, and what each takes in optim_args.
+OPTIMIZERS: dict[str, tuple[str, ...]] = {
+    "adamw_torch": (),
+    "adamw_torch_fused": (),
+    "adamw_8bit": (),
+    "adamw_bnb_8bit": (),
+    "paged_adamw_8bit": (),
+    "paged_adamw_32bit": (),
+    "adafactor": (),
+    "sgd": ("momentum", "dampening", "nesterov"),
+    "adagrad": ("lr_decay", "eps"),
+    "rmsprop": ("momentum", "alpha", "eps", "centered"),
+    "lion_8bit": (),
+    "lion_32bit": (),
+    "paged_lion_8bit": (),
+    "paged_lion_32bit": (),
+}
 MOVED = ("r", "lora_alpha", "lora_dropout", "target_modules")
+
+
+def _optimizer(name: str) -> str:
+    if name not in OPTIMIZERS:
+        raise ValueError(f"there is no optimizer `{name}`{suggestion(name, OPTIMIZERS).rstrip('.')}")
+    return name
 
 
 class Train(Section):
@@ -30,6 +54,13 @@ class Train(Section):
     eval_steps: Share = 0.25
     early_stopping_patience: Annotated[int, Field(ge=1, description="evaluations without a better validation loss")] = 2
     bf16: bool = Field(default=True, description="compute in bfloat16, where this machine does so in hardware")
+    fp16: bool = Field(default=False, description="compute in float16, with scaled losses; on a GPU only")
+    gradient_checkpointing: bool = Field(default=False, description="compute activations again, to save memory")
+    optim: Annotated[str, AfterValidator(_optimizer)] = "adamw_torch_fused"
+    optim_args: str | None = Field(default=None, description="`momentum=0.9, nesterov=true` of sgd, for example")
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    adam_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1.0e-8
     seed: Annotated[int, Field(ge=0)] = 42
 
     @model_validator(mode="before")
@@ -43,3 +74,29 @@ class Train(Section):
                 f"tuner: {{{inside}}} in its place"
             )
         return value
+
+    @model_validator(mode="after")
+    def _computes_in_one_way(self) -> "Train":
+        if self.fp16 and self.bf16:
+            raise ValueError("fp16 is true, and so is bf16, unless it is set: write bf16: false beside fp16: true")
+        return self
+
+    @model_validator(mode="after")
+    def _gives_the_optimizer_what_it_takes(self) -> "Train":
+        for pair in (self.optim_args or "").replace(" ", "").split(",") if self.optim_args else []:
+            name, _, value = pair.partition("=")
+            known = OPTIMIZERS[self.optim]
+            if name not in known:
+                takes = suggestion(name, known) if known else ", which takes none; leave it out"
+                raise ValueError(f"optim_args names `{name}` for {self.optim}{takes.rstrip('.')}")
+            example = "true" if name in ("nesterov", "centered") else "0.9"
+            if not (value.lower() in ("true", "false") if example == "true" else _is_number(value)):
+                raise ValueError(f"optim_args gives {name} the value `{value}`; write {name}={example}, for example")
+        return self
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

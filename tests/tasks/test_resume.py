@@ -15,36 +15,14 @@ import pytest
 
 from tasks.files import read_json, sha256
 from tests import tiny
+from tests.tasks.stopping import Stopped, broken, whole_checkpoints
 from tests.tiny import train_in as run
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
 PROJECT = Path(__file__).parents[2]
 # Two steps an epoch; with dropout the random state has to be found again as well.
-CHANGES = {"num_train_epochs": 4, "lora_dropout": 0.1, "eval_steps": 0.125}
-
-
-class Stopped(BaseException):
-    """Stands for Ctrl-C at a certain step."""
-
-
-def broken(place: Path, base: Path, prepared: Path, step: int, **changes: object) -> Path:
-    """A run in `place` that is stopped before its step `step` + 1; its last checkpoint."""
-    from tasks.train.history import History
-
-    def stop(self: object, args: object, state: object, control: object, **_: object) -> None:
-        if state.global_step == step:
-            raise Stopped
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(History, "on_step_begin", stop)
-        run(place, base, prepared, **changes)
-    assert not (place / "trained").exists()
-    return max(whole_checkpoints(place), key=lambda path: int(path.name.partition("-")[2]))
-
-
-def whole_checkpoints(place: Path) -> list[Path]:
-    return [path.parent for path in place.glob("checkpoints/things/*/checkpoint-*/trainer_state.json")]
+CHANGES = {"num_train_epochs": 4, "tuner": {**tiny.LORA, "lora_dropout": 0.1}, "eval_steps": 0.125}
 
 
 def evaluations(report: Path) -> list[tuple]:
@@ -139,7 +117,7 @@ def test_a_run_killed_between_its_last_step_and_its_adapter_trains_no_more(unbro
         raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr("tasks.train.fit.save_adapter", stop)
+        patch.setattr("tasks.tuners.save", stop)
         run(tmp_path, base, few, **CHANGES)
     made = run(tmp_path, base, few, **CHANGES)
     assert sha256(made.adapter) == sha256(unbroken.adapter)

@@ -1,0 +1,39 @@
+"""Whether a model can be trained as its `train` section asks, and what in it is unusual."""
+
+from collections.abc import Iterator
+
+from tasks import objectives, tuners
+from tasks.params import Params
+
+FAR = 2.0  # a rate this many times below or above the sensible ones is remarked on
+
+
+def problems(params: Params, name: str) -> Iterator[str]:
+    """One sentence for each setting of the model `name` that its tuner, or this machine, cannot carry out."""
+    train = params.models[name].train
+    if train.gradient_checkpointing and not tuners.of(train.tuner).checkpointing:
+        yield (
+            f"models.{name}.train.gradient_checkpointing is true, and tuner.kind {train.tuner.kind} learns what it "
+            "drops: leave it out, or use another tuner."
+        )
+    if train.fp16:
+        from tasks.device import device
+
+        if device() != "cuda":
+            yield (
+                f"models.{name}.train.fp16 is true, and float16 needs a GPU, which this machine lacks; leave it out, "
+                "and bf16 as well, which is used where the machine has it."
+            )
+
+
+def remarks(params: Params, name: str) -> Iterator[str]:
+    """A line for a learning rate that is far from those that are known to work; none for one that is not."""
+    train = params.models[name].train
+    tuner, share = tuners.of(train.tuner), objectives.of(train.objective).rate_share
+    low, high = (rate * share for rate in tuner.learning_rates)
+    if not low / FAR <= train.learning_rate <= high * FAR:
+        yield (
+            f"models.{name}.train.learning_rate is {train.learning_rate:g}, far "
+            f"{'below' if train.learning_rate < low else 'above'} the {low:g} to {high:g} that work for "
+            f"{train.objective.kind} with {train.tuner.kind} ({tuner.source}); it is used as it stands"
+        )
