@@ -70,34 +70,18 @@ def precision(params: Train) -> "torch.dtype":
 
 def make_arguments(params: Train, run: Path) -> Any:
     """TrainingArguments of a section; batches hold rows of like length, so that little of them is padding."""
-    import torch
     from transformers import TrainingArguments
 
     watched, greater = objectives.of(params.objective).watch
-    dtype = precision(params)
-    held_in = tuners.of(params.tuner).loading(params.tuner).get("dtype", dtype)
 
     return TrainingArguments(
         output_dir=str(run),
-        learning_rate=params.learning_rate,
+        **_settings_of_steps(params),
         num_train_epochs=params.num_train_epochs,
         per_device_train_batch_size=params.per_device_train_batch_size,
         per_device_eval_batch_size=params.per_device_train_batch_size,
         gradient_accumulation_steps=params.gradient_accumulation_steps,
-        warmup_steps=params.warmup_ratio,
-        lr_scheduler_type=params.lr_scheduler_type,
-        max_grad_norm=params.max_grad_norm,
-        weight_decay=params.weight_decay,
         use_cpu=device() == "cpu",
-        bf16=dtype == torch.bfloat16 != held_in,  # autocast, for weights that learn and are held in fp32
-        fp16=dtype == torch.float16,
-        gradient_checkpointing=params.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-        optim=params.optim,
-        optim_args=params.optim_args,
-        adam_beta1=params.adam_beta1,
-        adam_beta2=params.adam_beta2,
-        adam_epsilon=params.adam_epsilon,
         remove_unused_columns=False,
         prediction_loss_only=True,
         eval_strategy="steps",
@@ -118,3 +102,27 @@ def make_arguments(params: Train, run: Path) -> Any:
         seed=params.seed,
         data_seed=params.seed,
     )
+
+
+def _settings_of_steps(params: Train) -> dict[str, Any]:
+    """How the weights are stepped, and in what precision that is computed."""
+    import torch
+
+    dtype = precision(params)
+    held_in = tuners.of(params.tuner).loading(params.tuner).get("dtype", dtype)
+    return {
+        "learning_rate": params.learning_rate,
+        "warmup_steps": params.warmup_ratio,
+        "lr_scheduler_type": params.lr_scheduler_type,
+        "max_grad_norm": params.max_grad_norm,
+        "weight_decay": params.weight_decay,
+        "optim": params.optim,
+        "optim_args": params.optim_args,
+        "adam_beta1": params.adam_beta1,
+        "adam_beta2": params.adam_beta2,
+        "adam_epsilon": params.adam_epsilon,
+        "bf16": dtype == torch.bfloat16 != held_in,  # autocast, for weights that learn and are held in fp32
+        "fp16": dtype == torch.float16,
+        "gradient_checkpointing": params.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+    }

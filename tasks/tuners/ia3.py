@@ -1,5 +1,6 @@
 """Vectors that rescale keys, values and the feed-forward layers (Liu et al. 2022, arXiv:2205.05638), by peft."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -43,17 +44,34 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
     """The parent, frozen, under vectors of ones in fp32."""
     from peft import IA3Config, get_peft_model
 
+    from tasks.targets import targeted
+
     targets, feedforward = _targets(params, model)
-    config = IA3Config(task_type="CAUSAL_LM", target_modules=targets, feedforward_modules=feedforward)
+    names, inputs = ([name for name, _ in targeted(model, ends or [])] for ends in (targets, feedforward))
+    config = IA3Config(task_type="CAUSAL_LM", target_modules=names, feedforward_modules=inputs)
     adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=True)
     return adapted
 
 
 def save(model: "nn.Module", parent: Path, folder: Path) -> None:
-    """The vectors as safetensors and a config with sorted keys and lists."""
-    from tasks.adapters import save
+    """The vectors as safetensors, and a config that names each layer: peft's would not fit its own check."""
+    from peft.tuners.ia3.layer import IA3Layer
 
-    save(model, parent, folder)
+    from tasks import adapters
+    from tasks.files import read_json, write_text
+
+    adapters.save(model, parent, folder)
+    layers = {
+        name.removeprefix("base_model.model."): layer.is_feedforward
+        for name, layer in model.named_modules()
+        if isinstance(layer, IA3Layer)
+    }
+    file = folder / "adapter_config.json"
+    named = {
+        "target_modules": sorted(layers),
+        "feedforward_modules": sorted(n for n, inputs in layers.items() if inputs),
+    }
+    write_text(file, json.dumps({**read_json(file), **named}, indent=2, sort_keys=True) + "\n")
 
 
 def load(model: "nn.Module", folder: Path) -> "nn.Module":

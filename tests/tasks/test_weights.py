@@ -70,7 +70,7 @@ def test_what_was_learnt_is_kept_for_the_parent_as_it_is_and_merges_into_it(
     metrics, rows = read_json(made.report / "metrics.json"), read_jsonl(few / "validation.jsonl")
     kept = math.log(perplexity(answer(base, made.adapter, rows, 4, 1, "kept").predictions))
     few_bits = CASES[name]["tuner"]["kind"] == "qlora"  # 4 bits lose much of weights as wide as these
-    assert kept == pytest.approx(metrics["eval_loss"], rel=0.1 if few_bits else 0.01)
+    assert kept == pytest.approx(metrics["eval_loss"], abs=0.3 if few_bits else 0.01)
     _, divergence = merged_model(base, made.adapter, read_jsonl(few / "test.jsonl"), 0.01)
     assert divergence >= 0
 
@@ -116,7 +116,8 @@ def loss_and_gradients(model: Any) -> tuple[float, dict[str, torch.Tensor]]:
 
 RECOMPUTED = {
     **{name: TUNERS[name] for name in ("pissa", "dora", "nf4", "8 bits", "ia3")},
-    **{kind: {"kind": kind} for kind in ("lora", "full", "prompt", "p_tuning", "bottleneck")},
+    **{kind: {"kind": kind} for kind in ("lora", "full", "prompt", "p_tuning")},
+    "bottleneck": {"kind": "bottleneck", "size": 8},
 }
 
 
