@@ -61,7 +61,7 @@ def attach(params: Any, model: "nn.Module") -> "nn.Module":
         alpha_pattern=dict(params.alpha_pattern),
         task_type="CAUSAL_LM",
     )
-    adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=True)  # type: ignore[arg-type]
+    adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=True)
     start_from_parent(adapted, init)
     speed_up(adapted)
     return adapted
@@ -73,7 +73,7 @@ def load(model: "nn.Module", folder: Path) -> "nn.Module":
 
     from tasks.lora import speed_up
 
-    adapted: nn.Module = PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False)  # type: ignore[arg-type]
+    adapted: nn.Module = PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False)
     speed_up(adapted)
     return adapted
 
