@@ -70,10 +70,10 @@ def merge(model: "nn.Module") -> "nn.Module":
 
 
 def problem(params: Params, model: "nn.Module") -> str | None:
-    """A base whose blocks go by other names, or a network as wide as the base."""
+    """A base whose blocks go by other names, or a network wider than the base."""
     from tasks.bottleneck import missing
 
     width = model.config.get_text_config().hidden_size
     if words := missing(model, params.placement):
         return f"kind is bottleneck, and the base has no {words} as a module of a name that it knows; use lora."
-    return f"size is {params.size}, and the base is {width} wide; lower it." if params.size >= width else None
+    return f"size is {params.size}, and the base is {width} wide; lower it." if params.size > width else None

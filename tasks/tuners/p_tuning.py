@@ -33,9 +33,10 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _an_mlp_has_no_such_options(self) -> Self:
-        asked = self.model_fields_set & {"encoder_num_layers", "encoder_dropout"}
-        if self.encoder_reparameterization_type == "MLP" and asked:
-            raise ValueError(f"{sorted(asked)[0]} is of an LSTM, and encoder_reparameterization_type is MLP")
+        if self.encoder_reparameterization_type == "MLP" and (self.encoder_num_layers, self.encoder_dropout) != (2, 0):
+            raise ValueError(
+                "encoder_num_layers and encoder_dropout are of an LSTM, and this is an MLP; leave them out"
+            )
         return self
 
 

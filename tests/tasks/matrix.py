@@ -1,0 +1,102 @@
+"""Rows for any objective, and a training that is killed half way, for the tests of every pair of kinds."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tasks import kinds
+from tasks.files import write_json, write_jsonl
+from tasks.train.params import Train
+from tests import tiny
+
+STEPS = 20
+ROWS = {"train": 32, "validation": 4, "test": 8}
+# Heavy modules are loaded once, in the process that all killed ones are forked from.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["torch", "transformers", "peft", "safetensors.torch", "tasks.train.trainer"])
+
+
+def settings(objective: str, tuner: str, **changes: object) -> dict[str, object]:
+    """Twenty steps in fp32, at the highest of the tuner's sensible rates: the base is tiny."""
+    rates = kinds.load("tasks.tuners", tuner).learning_rates
+    return {
+        **tiny.TRAIN,
+        "objective": {"kind": objective},
+        "tuner": {"kind": tuner},
+        "learning_rate": rates[1],
+        "num_train_epochs": 5,
+        "eval_steps": 0.5,
+        "early_stopping_patience": 99,
+        "max_length": 200,
+        "bf16": False,
+        **changes,
+    }
+
+
+def prepared(folder: Path, objective: str, tokenizer: object) -> Path:
+    """Write rows that the objective eats: enough for four batches of eight an epoch, packed or not."""
+    eats = next(iter(kinds.load("tasks.objectives", objective).eats))
+    start = 0
+    for name, count in ROWS.items():
+        rows = [_row(eats, row) for row in tiny.prepared_rows(start, count)]
+        write_jsonl(folder / f"{name}.jsonl", rows)
+        start += count
+    write_json(folder / "format.json", {"system": tiny.PREPARE.system, "user": "", "answer": tiny.PREPARE.answer})
+    return folder
+
+
+def _row(eats: str, row: dict) -> dict:
+    if eats == "text":  # more than half of what fits into a row, so that it has one to itself
+        return {**row, "messages": [], "answer": " ".join([row["messages"][-1]["content"], row["answer"]] * 3)}
+    more = {"preference": {"rejected": "none of these"}, "rated": {"rating": row["id"][-1] in "02468"}}
+    return {**row, **more.get(eats, {})}
+
+
+def run(place: Path, base: Path, rows: Path, train: dict[str, object]) -> SimpleNamespace:
+    """Train in `place`, to the end."""
+    return tiny.train_in(place, base, rows, **train)
+
+
+def killed(place: Path, base: Path, rows: Path, train: dict[str, object], step: int) -> None:
+    """The same in a process of its own that is ended by SIGKILL before its step `step` + 1."""
+    process = PROCESSES.Process(target=_run_until, args=(place, base, rows, train, step))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it ended before it could be killed"
+    assert not (place / "trained").exists()
+
+
+def _run_until(place: Path, base: Path, rows: Path, train: dict[str, object], step: int) -> None:
+    from tasks.train.history import History
+
+    def kill(self: object, args: object, state: object, control: object, **_: object) -> None:
+        if state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    place.mkdir(parents=True, exist_ok=True)
+    os.chdir(place)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(History, "on_step_begin", kill)
+        run(place, base, rows, train)
+
+
+def trainer_of(place: Path, base: Path, rows: Path, train: dict[str, object]) -> object:
+    """The Trainer of a run that has not begun, its weights that learn moved off where they start."""
+    import torch
+
+    from tasks.chat import load_tokenizer
+    from tasks.train.__main__ import _trainable
+    from tasks.train.fit import make_trainer
+
+    params, tokenizer = Train(**train), load_tokenizer(base)
+    torch.manual_seed(0)
+    made, _ = make_trainer(params, base, tokenizer, _trainable(params, tokenizer, rows)[0], place)
+    with torch.no_grad():
+        for weight in made.model.parameters():
+            if weight.requires_grad:
+                weight.add_(0.01 * torch.randn_like(weight))
+    return made

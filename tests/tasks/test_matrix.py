@@ -1,0 +1,115 @@
+"""Every pair of an objective and a tuner trains, goes on after kill -9 as if nothing had happened, and is packaged; or
+is refused before work in one sentence that says what to use instead.
+"""
+
+import csv
+import itertools
+from pathlib import Path
+
+import pytest
+
+from tasks import kinds, tuners
+from tasks.files import read_json, sha256, write_json
+from tasks.preflight import pairs
+from tests.tasks import matrix, own_params
+
+pytestmark = pytest.mark.slow  # each test trains
+
+PAIRS = list(itertools.product(kinds.names("tasks.objectives"), kinds.names("tasks.tuners")))
+KILLED_AT, LAST_CHECKPOINT = 13, "checkpoint-10"
+
+
+def refusals(objective: str, tuner: str) -> list[str]:
+    """What the check of params.yaml says of a pair."""
+    train = {"objective": {"kind": objective}, "tuner": {"kind": tuner}}
+    return list(pairs.problems(own_params.changed(models__mine__train=train), "mine"))
+
+
+TRAINABLE = [pair for pair in PAIRS if not refusals(*pair)]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory, tokenizer) -> dict[str, Path]:
+    """objective: what it is trained on."""
+    place = tmp_path_factory.mktemp("rows")
+    return {name: matrix.prepared(place / name, name, tokenizer) for name in kinds.names("tasks.objectives")}
+
+
+@pytest.mark.parametrize(("objective", "tuner"), TRAINABLE)
+def test_a_pair_trains_resumes_and_is_packaged(objective, tuner, base, rows, tmp_path, capfd):
+    train = matrix.settings(objective, tuner)
+    whole = matrix.run(tmp_path / "whole", base, rows[objective], train)
+    assert read_json(whole.report / "metrics.json")["steps"] == matrix.STEPS
+    with (whole.report / "loss.csv").open() as file:
+        losses = [float(line["loss"]) for line in csv.DictReader(file) if line["loss"]]
+    assert losses[-1] < losses[0]
+
+    matrix.killed(tmp_path / "killed", base, rows[objective], train, KILLED_AT)
+    capfd.readouterr()
+    again = matrix.run(tmp_path / "killed", base, rows[objective], train)
+    assert f"going on from {LAST_CHECKPOINT}" in capfd.readouterr().out
+    assert sha256(again.adapter) == sha256(whole.adapter)
+
+    package(base, whole.adapter, rows[objective], tmp_path)
+    made = tmp_path / "adapter"
+    assert read_json(made / "artifact.json")["tuner"] == read_json(made / "tuner.json")
+    assert f"| kind | {tuner} |" in (tmp_path / "card.md").read_text()
+    source = read_json(tmp_path / "weights" / "source.json")
+    if kinds.load("tasks.tuners", tuner).mergeable:
+        assert source["weights_sha256"] == sha256(tmp_path / "weights" / "model.safetensors")
+    else:
+        assert source["not_merged"]["kind"] == tuner and len(list((tmp_path / "weights").iterdir())) == 1
+
+
+def package(base: Path, trained: Path, prepared: Path, place: Path) -> None:
+    from tasks.package import Package
+    from tasks.package import package as stage
+
+    figures = {"rows": 8, "tuned": {"valid": 1.0}, "parent": {"valid": 0.5}}
+    shares = {"confidence": 0.95, "tuned": {"valid": [0.9, 1.0]}, "parent": {"valid": [0.4, 0.6]}}
+    write_json(place / "metrics.json", figures)
+    write_json(place / "intervals.json", shares)
+    parts = (place / "metrics.json", place / "intervals.json", place / "adapter", place / "weights", place / "card.md")
+    stage(Package(max_divergence=0.5), base, trained, prepared, *parts)
+
+
+@pytest.mark.parametrize(("objective", "tuner"), TRAINABLE)
+def test_gradients_reach_all_that_learns_and_nothing_else(objective, tuner, base, rows, tmp_path):
+    trainer = matrix.trainer_of(tmp_path, base, rows[objective], matrix.settings(objective, tuner))
+    before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
+    batch = next(iter(trainer.get_train_dataloader()))
+    trainer.compute_loss(trainer.model, batch).backward()
+    for name, weight in trainer.model.named_parameters():
+        assert (weight.grad is not None and bool(weight.grad.any())) == weight.requires_grad, name
+    trainer.create_optimizer()
+    trainer.optimizer.step()
+    for name, weight in trainer.model.named_parameters():
+        assert bool((weight != before[name]).any()) == weight.requires_grad, name
+
+
+def test_pairs_that_cannot_be_trained_are_refused_in_a_sentence_that_names_another_tuner():
+    refused = {pair: refusals(*pair) for pair in PAIRS if pair not in TRAINABLE}
+    assert ("dpo", "full") in refused and ("sft", "lora") not in refused
+    for (objective, tuner), (words, *more) in refused.items():
+        use = words.partition("; use ")[2].rstrip(".").replace(" or ", ", ").split(", ")
+        assert words.startswith("models.mine.train.") and tuner in words and not more
+        assert use and tuner not in use and not any(refusals(objective, other) for other in use), words
+    for objective in kinds.names("tasks.objectives"):
+        assert not refusals(objective, "lora"), "an objective that the usual tuner cannot serve"
+
+
+def test_nothing_is_built_on_what_cannot_be_merged():
+    for tuner in kinds.names("tasks.tuners"):
+        train = {"objective": {"kind": "sft"}, "tuner": {"kind": tuner}}
+        row = own_params.VALUE["models"]["mine"]
+        params = own_params.changed(models__mine__train=train, models__next={**row, "parent": "mine"})
+        words = list(pairs.problems(params, "next"))
+        if tuners.of(params.models["mine"].train.tuner).mergeable:
+            assert not words
+        else:
+            start, _, other = words.pop().partition("; train mine with full")
+            assert not words and "lora, or give next another parent." in other
+            assert start == (
+                f"models.next.parent is mine, and what its tuner, {tuner}, learns cannot be merged, so nothing can be "
+                "built on it"
+            )
