@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -105,6 +105,12 @@ def peek(params: Ingest, source: Path | None = None, count: int = 5) -> Peek:
         if len(rows) >= count:
             break
     return Peek(columns or tuple(column for column in params.columns or () if column != ID), tuple(rows))
+
+
+def first_as_read(params: Ingest, count: int = 100) -> list[Mapping[str, object]]:
+    """The first `count` rows with all their columns and values as they were read; AnnealError for what cannot be."""
+    files = list_files(params, Path(params.source).expanduser()).files
+    return [row for _, row in islice(chain.from_iterable(_rows(path, params) for path in files), count)]
 
 
 def resolved(params: Ingest, source: Path) -> Ingest:

@@ -16,7 +16,7 @@ def problems(name: str, model: Model, datasets: Mapping[str, Dataset]) -> Iterat
     """One sentence for each label, text, minimum or compared measure of the model `name` that its answers do not
     have.
     """
-    columns = answer.format_of(datasets[model.dataset].templates["answer"]).columns
+    columns = answer.format_of(datasets[model.dataset].templates["answer"] or ()).columns
     for kind, named in (("labels", model.evaluate.labels), ("texts", model.evaluate.texts or [])):
         key = f"models.{name}.evaluate.{kind}"
         for column in named:
@@ -53,7 +53,7 @@ def _table(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, Measure]:
     says.
     """
     try:
-        return measures.of(model.evaluate, answer.format_of(datasets[model.dataset].templates["answer"]))
+        return measures.of(model.evaluate, answer.format_of(datasets[model.dataset].templates["answer"] or ()))
     except AnnealError:
         return {}
 

@@ -1,9 +1,21 @@
-"""Tells the shape of a data set that names none, for params.yaml."""
+"""Tells the shape of a data set that names none, from the first rows of its source, for params.yaml."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-TEMPLATES = ("user", "answer")  # who writes one of these has a table
+from pydantic import ValidationError
+
+from tasks import kinds
+from tasks.errors import AnnealError, unusable
+from tasks.ingest import Ingest, first_as_read
+from tasks.prepare import shapes
+from tasks.section import Section
+
+SPLITS = ("paragraphs", "lines")
+FEWEST = 10  # rows that can be split in three
+TEMPLATES = ("user", "answer")  # who writes one of these has a table, unless the shape has them as well
+Row = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -18,8 +30,100 @@ class Recognised:
 def recognised(dataset: Mapping[object, object]) -> Recognised:
     """What the row of `datasets`, as it was read, leaves out."""
     prepare = dataset.get("prepare", {})
-    if not isinstance(prepare, Mapping) or "shape" in prepare:
+    if not isinstance(prepare, Mapping) or "ingest" not in dataset:
         return Recognised()
-    if any(key in prepare for key in TEMPLATES):
+    if "shape" not in prepare and any(key in prepare for key in TEMPLATES):
         return Recognised({"shape": "table"})
-    return Recognised()
+    if prepare.get("shape") == "table":
+        return Recognised()
+    try:
+        ingest = Ingest.model_validate(dataset["ingest"])
+    except ValidationError:
+        return Recognised()  # the check says what is wrong with it
+    try:
+        split, rows = _first_rows(ingest)
+    except AnnealError as error:
+        if "shape" in prepare:
+            return Recognised()  # the check of the source says it
+        return Recognised(problem=f"names no shape, and none can be told: {error}")
+    told = _told({str(key): value for key, value in prepare.items()}, ingest, rows)
+    return replace(told, ingest={**({"split": split} if split else {}), **told.ingest})
+
+
+def _first_rows(ingest: Ingest) -> tuple[str | None, list[Row]]:
+    """(how a lone file of text is to be split, the rows at the beginning of the source)."""
+    try:
+        return None, first_as_read(ingest)
+    except OSError as error:
+        raise AnnealError(unusable(error)) from None
+    except AnnealError as error:
+        if ingest.split is not None:
+            raise
+        try:
+            rows = {split: first_as_read(ingest.model_copy(update={"split": split})) for split in SPLITS}
+        except AnnealError:
+            raise error from None
+    split = "paragraphs" if len(rows["paragraphs"]) >= FEWEST else "lines"
+    return split, rows[split]
+
+
+def _told(prepare: dict[str, object], ingest: Ingest, rows: Sequence[Row]) -> Recognised:
+    """The shape, and how the source is to be read for it."""
+    taken = [{key: row[key] for key in ingest.columns or row if key in row and key != "id"} for row in rows]
+    if "shape" in prepare:
+        return Recognised({}, _reading(ingest, taken, prepare))
+    candidates = _candidates(taken, prepare)
+    most = max((len(used) for _, used in candidates), default=0)
+    best = [section for section, used in candidates if len(used) == most]
+    if len(best) != 1:
+        return Recognised(problem=_undecided([str(section["shape"]) for section in best], taken))
+    written = {key: value for key, value in best[0].items() if key not in prepare}
+    return Recognised(written, _reading(ingest, taken, best[0]))
+
+
+def _candidates(rows: Sequence[Row], prepare: dict[str, object]) -> list[tuple[dict[str, object], tuple[str, ...]]]:
+    """(section, columns that it needs) of each shape that the rows may have."""
+    known = []
+    for kind in kinds.names(shapes.__name__):
+        shape: Any = kinds.load(shapes.__name__, kind)
+        told = shape.recognise(rows) if rows else None
+        if told is None:
+            continue
+        section = {"shape": kind, **told, **prepare}
+        try:
+            known.append((section, shape.columns(shape.Params.model_validate(section))))
+        except ValidationError:  # a key of another shape
+            continue
+    return known
+
+
+def _undecided(shapes_found: Sequence[str], rows: Sequence[Row]) -> str:
+    has = ", ".join(f"`{column}`" for column in (rows[0] if rows else ())) or "nothing"
+    if shapes_found:
+        return f"names no shape, and its rows ({has}) may be {' or '.join(shapes_found)}: write prepare: {{shape: …}}."
+    every = "; ".join(f"{kind} ({kinds.load(shapes.__name__, kind).summary})" for kind in kinds.names(shapes.__name__))
+    return (
+        f"names no shape, and its rows ({has}) are of none that can be told: write prepare: {{shape: …}} with the "
+        f"columns. There are: {every}."
+    )
+
+
+def _reading(ingest: Ingest, rows: Sequence[Row], prepare: dict[str, object]) -> dict[str, object]:
+    """The keys of `ingest` without which the rows could not be read."""
+    every = list(dict.fromkeys(key for row in rows for key in row))
+    nested = [column for column in every if any(isinstance(row.get(column), list | Mapping) for row in rows)]
+    more: dict[str, object] = {}
+    if nested and not ingest.json_columns:
+        more["json_columns"] = nested
+    if ingest.columns is None and any(set(row) != set(every) for row in rows):
+        used = _used(prepare, every)
+        more["columns"] = used
+        more |= {"json_columns": [column for column in nested if column in used]} if "json_columns" in more else {}
+    return more
+
+
+def _used(prepare: dict[str, object], columns: Sequence[str]) -> list[str]:
+    """Those of the source's columns that a section names, by itself or by default."""
+    section: Section = kinds.load(shapes.__name__, str(prepare["shape"])).Params.model_validate(prepare)
+    named = {str(value).partition(".")[0] for value in section.model_dump().values()}
+    return [column for column in columns if column in named]

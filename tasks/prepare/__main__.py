@@ -43,7 +43,10 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
         for name in SPLITS:
             write_jsonl(folder / f"{name}.jsonl", [dict(placed.row) for placed in kept if placed.split == name])
         write_jsonl(folder / "dropped.jsonl", [{**row.row, "reason": row.reason} for row in dropped])
-        write_json(folder / "format.json", {**shape.templates(params), "shape": params.shape, "example": shape.makes})
+        write_json(
+            folder / "format.json",
+            {**shape.templates(params), "shape": shape.__name__.rpartition(".")[2], "example": shape.makes},
+        )
     write_json(report, figures(kept, dropped, params))
     for line in sentences(dropped, params):
         print(f"prepare: left out {line}", file=sys.stderr, flush=True)

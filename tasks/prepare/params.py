@@ -1,6 +1,6 @@
 """What every shape of the `prepare` section of a dataset has."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,12 @@ from tasks.section import Section
 
 Share = Annotated[float, Field(gt=0, lt=1, description="share of rows")]
 Similarity = Annotated[float, Field(gt=0, le=1, description="Jaccard similarity of 5-character shingles")]
+
+System = (
+    Annotated[str, Field(min_length=1, description="system message, the same for every row; none when not given")]
+    | None
+)
+Role = Literal["system", "user", "assistant", "tool"]
 
 
 class Prepare(Section):

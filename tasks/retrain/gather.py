@@ -55,7 +55,7 @@ def gather(
 
 def labelled(engine: Engine, task: str, dataset: str, form: Templates) -> dict[str, float]:
     """Request: time of its newest correction, of those that no harvest has seen and that a row might be made of."""
-    if not format_of(form["answer"]).is_invertible:
+    if not format_of(form["answer"] or ()).is_invertible:
         return {}
     done = lineage.consumed(dataset)
     return {

@@ -80,7 +80,7 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
 def _rules(dataset: Dataset, labels: list[str], rows: list[dict], max_share: float) -> Rules:
     """What the dataset asks of a row; `rows` are its own, cleaned."""
     columns = tuple(column for column in dataset.ingest.columns if column != "id")
-    asked, form = columns_of(dataset.templates["user"]), format_of(dataset.templates["answer"])
+    asked, form = columns_of(dataset.templates["user"]), format_of(dataset.templates["answer"] or ())
     answer = tuple(column for column in columns if column in form.columns and column not in asked)
     kinds = tuple(label for label in labels if label in answer)
     classes = {label: frozenset(row[label] for row in rows) for label in kinds}
@@ -122,7 +122,7 @@ def _row(
     correction: records.Correction, dataset: Dataset, rules: Rules, asked: Sequence[str], one_line: list[str]
 ) -> dict[str, str] | str:
     """The row that a correction makes, or why it makes none, in one clause."""
-    prepare, form = dataset.templates, format_of(dataset.templates["answer"])
+    prepare, form = dataset.templates, format_of(dataset.templates["answer"] or ())
     if not form.is_invertible:
         return "prepare.answer computes something, so an answer cannot be read back into the columns of a row"
     logged = (correction.input, prepare, correction.path, correction.finish_reason)

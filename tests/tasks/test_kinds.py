@@ -4,11 +4,17 @@ import pytest
 
 from tasks import kinds, objectives, tuners
 from tasks.errors import ParamsError
+from tasks.prepare import shapes
 from tasks.section import parse
 from tasks.train.params import Train
 from tests import tiny
 
 KEY = "models.m.train"
+PROTOCOLS = {
+    "tasks.objectives": (objectives.Objective, "kind"),
+    "tasks.prepare.shapes": (shapes.Shape, "shape"),
+    "tasks.tuners": (tuners.Tuner, "kind"),
+}
 
 
 def test_a_section_is_read_as_the_kind_that_it_names_and_written_back_as_it_was_read() -> None:
@@ -45,11 +51,11 @@ def test_settings_that_stood_beside_are_told_where_they_stand_now() -> None:
     )
 
 
-@pytest.mark.parametrize("package", ["tasks.objectives", "tasks.tuners"])
+@pytest.mark.parametrize("package", list(PROTOCOLS))
 def test_every_kind_declares_what_its_protocol_asks_for(package: str) -> None:
-    protocol = {"tasks.objectives": objectives.Objective, "tasks.tuners": tuners.Tuner}[package]
+    protocol, key = PROTOCOLS[package]
     asked = {*protocol.__annotations__, *(name for name in vars(protocol) if not name.startswith("_"))}
     for kind in kinds.names(package):
         module = kinds.load(package, kind)
         assert not (missing := asked - set(vars(module))), f"{package}.{kind} lacks {sorted(missing)}"
-        assert module.Params.model_fields["kind"].annotation.__args__ == (kind,)
+        assert module.Params.model_fields[key].annotation.__args__ == (kind,)

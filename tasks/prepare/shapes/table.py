@@ -9,7 +9,7 @@ from tasks import template
 from tasks.clean import clean
 from tasks.prepare import blank
 from tasks.prepare.format import filled
-from tasks.prepare.params import Prepare
+from tasks.prepare.params import Prepare, System
 from tasks.prepare.rows import Example, Prepared, SetAside, Templates
 
 summary = "columns of text, and templates that make a question and an answer of them"
@@ -20,10 +20,7 @@ class Params(Prepare):
     """The templates."""
 
     shape: Literal["table"] = "table"
-    system: (
-        Annotated[str, Field(min_length=1, description="system message, the same for every row; none when not given")]
-        | None
-    ) = None
+    system: System = None
     user: Annotated[str, Field(min_length=1, description="Jinja template of the user message over the row's columns")]
     answer: Annotated[list[str], Field(min_length=1)] | str = Field(
         description="columns that become one JSON object, or a Jinja template of the answer"

@@ -1,0 +1,75 @@
+"""A prepared row of a dialogue: what stands before the answer, the answer, and what a client would send."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from tasks.clean import is_blank
+from tasks.prepare import tools as tool
+from tasks.prepare import turns as turn
+from tasks.prepare.rows import Prepared, SetAside
+
+TrainOn = Literal["all", "last"]
+QUESTION, ANSWER = "question", "answer"
+
+
+def prepared(
+    identity: str,
+    turns: Sequence[turn.Message],
+    what: str,
+    *,
+    system: str | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
+    train_on: TrainOn = "all",
+) -> Prepared:
+    """The row of a dialogue that ends with an answer; SetAside where it is not one, or where no turn is trained on."""
+    turn.check(turns, what, tools)
+    last = max((place for place, message in enumerate(turns) if _is_trained(message)), default=None)
+    if last is None:
+        raise SetAside("malformed", f"no turn of `{what}` is trained on: all have weight 0")
+    before = [_read_only(message) if train_on == "last" else dict(message) for message in turns[:last]]
+    answer = turns[last]
+    text = tool.written(answer["tool_calls"]) if answer.get("tool_calls") else answer["content"]
+    asked = next(message["content"] for message in reversed(before) if message["role"] == "user")
+    row: Prepared = {
+        "id": identity,
+        "messages": [*_system(before, system), *before],
+        "answer": text,
+        "row": {"id": identity, QUESTION: asked, ANSWER: text},
+    }
+    if answer.get("tool_calls"):
+        row["calls"] = answer["tool_calls"]
+    if tools:
+        row["tools"] = [dict(entry) for entry in tools]
+    return row
+
+
+def prompt(turns: Sequence[turn.Message], what: str, system: str | None) -> list[turn.Message]:
+    """The messages before an answer, of which the last is not the assistant's."""
+    turn.check([*turns, {"role": "assistant", "content": "a"}], what)
+    return [*_system(turns, system), *(dict(message) for message in turns)]
+
+
+def last_question(messages: Sequence[turn.Message]) -> str:
+    """What the person said last."""
+    text: str = next(message["content"] for message in reversed(messages) if message["role"] == "user")
+    return text
+
+
+def answered(text: str, what: str) -> str:
+    """An answer that shows something; SetAside for one that does not."""
+    if is_blank(text):
+        raise SetAside("blank", f"`{what}` is empty")
+    return text
+
+
+def _is_trained(message: turn.Message) -> bool:
+    return bool(message["role"] == "assistant" and message.get("weight", 1) != 0)
+
+
+def _read_only(message: turn.Message) -> turn.Message:
+    return {**message, "weight": 0.0} if message["role"] == "assistant" else dict(message)
+
+
+def _system(turns: Sequence[turn.Message], system: str | None) -> list[turn.Message]:
+    """The system message of the data set, for a dialogue that brings none."""
+    return [{"role": "system", "content": system}] if system and turns[0]["role"] != "system" else []

@@ -1,0 +1,58 @@
+"""What the first rows of a source tell of their shape: its columns by name, and what they hold."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from tasks.prepare.turns import is_turn
+from tasks.section import Section
+
+Row = Mapping[str, object]
+
+
+def named(params: Section, *keys: str) -> tuple[str, ...]:
+    """The columns under those of the optional `keys` that are set by hand."""
+    return tuple(str(getattr(params, key)) for key in keys if key in params.model_fields_set and getattr(params, key))
+
+
+def value_of(cell: object) -> object:
+    """A cell, read where it is the text of a JSON list or object."""
+    if not isinstance(cell, str) or cell.strip()[:1] not in ("[", "{"):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+
+
+def is_dialogue(cell: object) -> bool:
+    """Whether a cell holds turns: a list of them, or one."""
+    value = value_of(cell)
+    return is_turn(value) or (isinstance(value, list) and bool(value) and all(map(is_turn, value)))
+
+
+def holds_turns(rows: Sequence[Row], column: str) -> bool:
+    """Whether a column holds turns in every row, but for empty lists."""
+    cells = [value_of(row.get(column)) for row in rows]
+    return any(map(is_dialogue, cells)) and all(cell == [] or is_dialogue(cell) for cell in cells)
+
+
+def is_text(rows: Sequence[Row], column: str) -> bool:
+    """Whether a column holds a text in every row."""
+    return all(isinstance(row.get(column), str) for row in rows)
+
+
+def list_columns(rows: Sequence[Row], names: Sequence[str]) -> Iterator[str]:
+    """The columns of turns, those that are called by one of `names` first, in their order."""
+    columns = [column for column in (rows[0] if rows else ()) if holds_turns(rows, column)]
+    yield from sorted(columns, key=lambda column: names.index(column) if column in names else len(names))
+
+
+def first_of(rows: Sequence[Row], names: Sequence[str]) -> str | None:
+    """The first of `names` that is a column of the rows, whatever its case."""
+    known = {column.casefold(): column for column in (rows[0] if rows else ())}
+    return next((known[name] for name in names if name in known), None)
+
+
+def keys(columns: Mapping[str, str | None]) -> dict[str, object]:
+    """The keys of `prepare` for columns that are not called as the key is."""
+    return {key: column for key, column in columns.items() if column is not None and column != key}

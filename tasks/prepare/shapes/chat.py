@@ -1,0 +1,59 @@
+"""Dialogues: a list of turns (OpenAI's role/content, ShareGPT's from/value), with tools where they are called."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.clean import clean
+from tasks.prepare import dialogue
+from tasks.prepare.guess import list_columns, named
+from tasks.prepare.params import Prepare, Role, System
+from tasks.prepare.rows import Example, Prepared, Templates
+from tasks.prepare.tools import tools_of
+from tasks.prepare.turns import cell, turns_of
+
+summary = "a list of turns; tools and calls of them"
+makes: Example = "chat"
+MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat")
+
+
+class Params(Prepare):
+    """Where the turns are, and which are trained on."""
+
+    shape: Literal["chat"]
+    messages: str = Field(default="messages", min_length=1, description="column of the turns")
+    tools: str = Field(default="tools", min_length=1, description="column of the tools, where the rows have it")
+    system: System = None
+    system_column: str = Field(default="system", min_length=1, description="column, where the rows have it")
+    roles: dict[str, Role] = Field(default={}, description="other names of roles")
+    train_on: Annotated[
+        Literal["all", "last"], Field(description="turns of the assistant; a turn's own weight goes before")
+    ] = "all"
+
+
+def example(raw: Mapping[str, str], params: Params) -> Prepared:
+    """The dialogue up to its last trained turn, which is the answer."""
+    turns = turns_of(cell(raw, params.messages), params.messages, params.roles)
+    tools = tools_of(raw.get(params.tools, ""), params.tools)
+    system = clean(raw.get(params.system_column, "")) or params.system
+    return dialogue.prepared(
+        clean(raw["id"]), turns, params.messages, system=system, tools=tools, train_on=params.train_on
+    )
+
+
+def templates(params: Params) -> Templates:
+    """The last question, and its answer."""
+    return {"system": params.system, "user": "{{ question }}", "answer": "{{ answer }}"}
+
+
+def columns(params: Params) -> tuple[str, ...]:
+    """The turns, and what is named besides."""
+    return (params.messages, *named(params, "tools", "system_column"))
+
+
+def recognise(rows: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
+    """A column that holds lists of turns."""
+    for column in list_columns(rows, MESSAGES):
+        return {} if column == "messages" else {"messages": column}
+    return None

@@ -1,0 +1,78 @@
+"""Tools and the calls of them, in the one form that chat templates take."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks.prepare.rows import SetAside
+
+
+def tools_of(value: object, what: str) -> list[dict[str, Any]]:
+    """The functions that a dialogue may call (a list, or one; bare, or as OpenAI wraps them; as JSON text too)."""
+    value = _plain(value, what)
+    items = [value] if isinstance(value, Mapping) else value or []
+    if not isinstance(items, list):
+        raise SetAside("malformed", f"`{what}` is not a list of tools")
+    return [_tool(_plain(item, what), f"tool {number} of `{what}`") for number, item in enumerate(items, 1)]
+
+
+def _tool(item: object, what: str) -> dict[str, Any]:
+    function = item.get("function", item) if isinstance(item, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
+        raise SetAside("malformed", f"{what} has no name")
+    parameters = _plain(function.get("parameters") or {"type": "object", "properties": {}}, what)
+    if not isinstance(parameters, Mapping):
+        raise SetAside("malformed", f"the parameters of {what} are not a JSON schema")
+    about = {"name": function["name"], "description": str(function.get("description") or ""), "parameters": parameters}
+    return {"type": "function", "function": about}
+
+
+def calls_of(value: object, what: str) -> list[dict[str, Any]]:
+    """The calls of a turn (a list, or one; bare, or as OpenAI wraps them; arguments as an object or as JSON text)."""
+    value = _plain(value, what)
+    items = [value] if isinstance(value, Mapping) else value
+    if not isinstance(items, list) or not items:
+        raise SetAside("malformed", f"{what} calls a tool, and its call is not an object with a name and arguments")
+    return [_call(_plain(item, what), what) for item in items]
+
+
+def _call(item: object, what: str) -> dict[str, Any]:
+    function = item.get("function", item) if isinstance(item, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
+        raise SetAside("malformed", f"{what} calls a tool without a name")
+    arguments = function.get("arguments", function.get("parameters"))
+    arguments = {} if arguments in (None, "") else _plain(arguments, what)
+    if not isinstance(arguments, Mapping):
+        raise SetAside("malformed", f"{what} calls {function['name']}, and its arguments are not an object")
+    return {"type": "function", "function": {"name": function["name"], "arguments": dict(arguments)}}
+
+
+def _plain(value: object, what: str) -> object:
+    """A value that may stand in a text as JSON; an empty text holds nothing."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    try:
+        return json.loads(value, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        shown = value if len(value) <= 40 else f"{value[:39]}…"
+        raise SetAside("malformed", f"{what} holds {shown!r}, which is not JSON") from None
+
+
+def _refuse(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def unknown_tool(call: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> str:
+    """Why a call is of none of the `tools`; empty where it is, or where the dialogue names no tools."""
+    names = [tool["function"]["name"] for tool in tools]
+    name = call["function"]["name"]
+    return f"calls `{name}`, which is none of its tools ({', '.join(names)})" if names and name not in names else ""
+
+
+def written(calls: Sequence[Mapping[str, Any]]) -> str:
+    """The calls as the one text that an answer is: `[{"name": …, "arguments": {…}}]`."""
+    functions = [call["function"] for call in calls]
+    pairs = [{"name": function["name"], "arguments": function["arguments"]} for function in functions]
+    return json.dumps(pairs, ensure_ascii=False)
