@@ -4,15 +4,15 @@ it is right.
 An answer is a mapping of columns to texts, whatever the model writes: a JSON object (`answer: [category, reply]`), or a
 text that a template makes of columns (`answer: "{{ reply }}"`). A template of plain words and columns is read
 backwards, so a text answer has the same columns as the rows; one that computes something reads as the single column
-`text`.
+`text`. Where a model may call tools, a text may be calls: they read as one text, the same for all that are equal.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from tasks import template
+from tasks import template, tools
 from tasks.clean import clean, has_half_character
 
 TEXT = "text"  # the one column of an answer that cannot be read backwards into columns of a row
@@ -125,11 +125,50 @@ class Continuation:
         return {TEXT: text} if text.strip() and not has_half_character(text) else None
 
 
-def format_of(spec: Sequence[str] | str | None) -> AnswerFormat:
+@dataclass(frozen=True)
+class ToolAnswer:
+    """A text, or calls of tools: these are one column that holds their canonical JSON, so equal calls are equal
+    texts.
+    """
+
+    column: str
+    is_json = False
+    is_invertible = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The one column."""
+        return (self.column,)
+
+    def write(self, row: Mapping[str, object]) -> str:
+        """The column as it is; KeyError when `row` lacks it."""
+        return str(row[self.column])
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """Calls as canonical JSON, anything else as it is; None for a blank text and for a call that is not whole."""
+        text = text.strip()
+        if not text or has_half_character(text):
+            return None
+        try:
+            calls = tools.read(text)
+        except tools.MalformedCallError:
+            return None
+        answer = text if calls is None else tools.canonical(calls)
+        return None if has_half_character(answer) else {self.column: answer}
+
+
+def format_of(spec: Sequence[str] | str | None, calls_tools: bool = False) -> AnswerFormat:
     """The format that `answer` of a version's format.json describes; of a text that goes on, it is null."""
     if spec is None:
         return Continuation()
+    if calls_tools and isinstance(spec, str):
+        return ToolAnswer(next(iter(template.columns(spec)), TEXT))
     return TextAnswer(spec) if isinstance(spec, str) else JsonAnswer(tuple(spec))
+
+
+def format_in(spec: Mapping[str, Any]) -> AnswerFormat:
+    """The format of a format.json: its `answer`, and whether the rows have `tools`; KeyError when it has no answer."""
+    return format_of(spec["answer"], bool(spec.get("tools")))
 
 
 def valid(form: AnswerFormat, text: str, classes: Classes) -> dict[str, str] | None:

@@ -64,7 +64,8 @@ def answer(model: Any, tokenizer: Any, rows: list[dict], batch_size: int, max_ne
 
 def _prediction(row: dict, text: dict, likelihood: dict) -> dict:
     kept = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
-    return {**kept, **text, **likelihood}
+    called = {name: row[name] for name in ("tools", "calls") if name in row}
+    return {**kept, **called, **text, **likelihood}
 
 
 def _progress(what: str, done: int, rows: int, seconds: float) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import contract, registry
-from tasks.answer import format_of
+from tasks.answer import format_in
 from tasks.errors import AnnealError, ParamsError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Rows
@@ -34,7 +34,7 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
                 "promotes by hand"
             )
             return Verdict(False, (Check(False, words),), champion.version)
-    form = format_of(read_json(adapter / "format.json")["answer"])
+    form = format_in(read_json(adapter / "format.json"))
     table = measures.of(model.evaluate, form)
     compare_on = model.gate.compare_on or measures.compared_on(model.evaluate)
     if compare_on not in table:

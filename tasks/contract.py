@@ -96,7 +96,7 @@ def load(folder: Path) -> Contract:
     file, artifact, known = folder / "format.json", folder / "artifact.json", folder / "reference" / "classes.json"
     spec = read_json(file)
     try:
-        system, user, form = spec["system"], spec["user"], answer.format_of(spec["answer"])
+        system, user, form = spec["system"], spec["user"], answer.format_in(spec)
     except (KeyError, TypeError) as error:
         raise AnnealError(f"{file} lacks {error}: {REGISTER}.") from None
     for text in (user, spec["answer"]):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tasks import stage
-from tasks.answer import Classes, format_of
+from tasks.answer import Classes, format_in
 from tasks.evaluate import measures
 from tasks.evaluate.classes import pairs, per_class_f1
 from tasks.evaluate.comparison import interval
@@ -23,7 +23,7 @@ def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, ou
 
     `baseline` and `predict` are the folders with the parent's and the tuned model's answers to the same rows.
     """
-    form = format_of(read_json(prepared / "format.json")["answer"])
+    form = format_in(read_json(prepared / "format.json"))
     every = [row for split in SPLITS if (file := prepared / f"{split}.jsonl").exists() for row in read_jsonl(file)]
     classes = known_classes(every, form, params.labels)
     answers = {

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.answer import AnswerFormat, Classes, problem
+from tasks import tools
+from tasks.answer import AnswerFormat, Classes, ToolAnswer, problem
 from tasks.clean import clean
 from tasks.errors import AnnealError
 
@@ -17,7 +18,7 @@ class Prediction:
     expected: str
     answer: Mapping[str, str] | None  # column: text; None when `text` is not an answer of this format
     right: Mapping[str, str]
-    is_valid: bool  # of this format, with labels of known classes
+    is_valid: bool  # of this format, with labels of known classes; calls name tools of the row and fit their schemas
     nll: float
     tokens: int
 
@@ -62,7 +63,14 @@ def _prediction(row: Mapping[str, Any], form: AnswerFormat, classes: Classes) ->
         expected=row["expected"],
         answer=answer,
         right=expected(row["expected"], row["row"], form),
-        is_valid=answer is not None and problem(form, answer, classes) is None,
+        is_valid=answer is not None and problem(form, answer, classes) is None and _fits_tools(row, form),
         nll=float(row["nll"]),
         tokens=int(row["tokens"]),
     )
+
+
+def _fits_tools(row: Mapping[str, Any], form: AnswerFormat) -> bool:
+    """Whether an answer that is of `form` calls nothing but the row's own tools, as their schemas ask."""
+    calls = tools.read(row["text"]) if isinstance(form, ToolAnswer) else None
+    is_unknown = "calls" in row and not row.get("tools")  # data that call tools and do not say which there are
+    return calls is None or is_unknown or tools.problem(calls, row.get("tools") or ()) is None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tasks.answer import TEXT, AnswerFormat, format_of
+from tasks.answer import TEXT, AnswerFormat, format_in
 from tasks.chat import opening
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.template import columns as template_columns
@@ -28,7 +28,7 @@ class Reference:
     @cached_property
     def form(self) -> AnswerFormat:
         """How the version's answers are read."""
-        return format_of(self.template["answer"])
+        return format_in(self.template)
 
     @cached_property
     def labels(self) -> dict[str, list[str]]:
@@ -43,7 +43,7 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
     `prepared` and `evaluate` are the folders of those stages, `labels` the columns whose classes are known.
     """
     template = read_json(prepared / "format.json")
-    columns, form = template_columns(template["user"]), format_of(template["answer"])
+    columns, form = template_columns(template["user"]), format_in(template)
     every = [
         {**row, "split": split}
         for split in SPLITS
@@ -88,7 +88,7 @@ def read_reference(folder: Path) -> Reference | None:
     rows = [{**row, "input": redact_all(row["input"])} for row in read_jsonl(place / "rows.jsonl")]
     for row in rows:
         if isinstance(row["answer"], str):  # as older versions kept an answer that is a text
-            row["answer"] = right_answer(format_of(template["answer"]), row["answer"], {})
+            row["answer"] = right_answer(format_in(template), row["answer"], {})
     predictions = [{**row, "text": redact(row["text"])} for row in read_jsonl(place / "predictions.jsonl")]
     return Reference(rows, predictions, read_json(place / "classes.json"), template)
 

@@ -43,13 +43,16 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
         for name in SPLITS:
             write_jsonl(folder / f"{name}.jsonl", [dict(placed.row) for placed in kept if placed.split == name])
         write_jsonl(folder / "dropped.jsonl", [{**row.row, "reason": row.reason} for row in dropped])
-        write_json(
-            folder / "format.json",
-            {**shape.templates(params), "shape": shape.__name__.rpartition(".")[2], "example": shape.makes},
-        )
+        facts = {"shape": shape.__name__.rpartition(".")[2], "example": shape.makes, **_tools(kept)}
+        write_json(folder / "format.json", {**shape.templates(params), **facts})
     write_json(report, figures(kept, dropped, params))
     for line in sentences(dropped, params):
         print(f"prepare: left out {line}", file=sys.stderr, flush=True)
+
+
+def _tools(kept: Sequence[Placed]) -> dict[str, bool]:
+    """Whether answers may call tools, where they may."""
+    return {"tools": True} if any("tools" in placed.row or "calls" in placed.row for placed in kept) else {}
 
 
 def _examples(rows: Sequence[dict[str, str]], params: Prepare) -> tuple[list[Prepared], list[Dropped]]:

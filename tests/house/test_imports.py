@@ -28,6 +28,7 @@ GATEWAY_NEEDS = sorted(
                 "messages",
                 "special",
                 "template",
+                "tools",
             )
         ),
         *("tasks/environment.py", "tasks/section.py", "tasks/stage.py"),  # of the line that makes keys

@@ -1,0 +1,114 @@
+"""Calls of tools: read from what a model wrote, written in one way, and held against the tools that there were.
+
+A call is `{"name": str, "arguments": object}`. Models write it in Hermes form (`<tool_call>{…}</tool_call>`), and data
+hold it as a JSON list; both are read.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Call = dict[str, Any]
+Tools = Sequence[Mapping[str, Any]]
+
+HERMES = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+# What a template writes before a call, and the name of vLLM's parser that reads it back.
+PARSERS = {"<tool_call>": "hermes", "[TOOL_CALLS]": "mistral", "<|python_tag|>": "llama3_json"}
+
+
+class MalformedCallError(ValueError):
+    """A text that begins a call of a tool and is not one."""
+
+
+def read(text: str) -> list[Call] | None:
+    """The calls in an answer; None where it calls nothing. MalformedCallError where a call is not whole.
+
+    What is said beside calls is left out, and a JSON list (or one object) with nothing but calls in it is read as such.
+    """
+    blocks = HERMES.findall(text)
+    if blocks:
+        return [_call(_json(block)) for block in blocks]
+    try:
+        value = _json(text)
+    except MalformedCallError:
+        return None
+    entries = value if isinstance(value, list) else [value]
+    try:
+        return [_call(entry) for entry in entries] or None
+    except MalformedCallError:
+        return None
+
+
+def canonical(calls: Iterable[Mapping[str, Any]]) -> str:
+    """Calls as one text, the same for all that are equal as JSON: their order counts, that of keys does not."""
+    plain = [{"name": call["name"], "arguments": _plain(call["arguments"])} for call in calls]
+    return json.dumps(plain, ensure_ascii=False, sort_keys=True)
+
+
+def of_message(calls: Iterable[Mapping[str, Any]]) -> list[Call]:
+    """The calls of a message's `tool_calls`; MalformedCallError for what is not one."""
+    return [_call(call["function"]) for call in calls]
+
+
+def problem(calls: Iterable[Call], tools: Tools) -> str | None:
+    """Why `calls` are not calls of `tools`, in one clause; None when names are known and arguments fit the schemas."""
+    schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
+    for call in calls:
+        if call["name"] not in schemas:
+            return f"there is no tool `{call['name']}` ({', '.join(schemas) or 'there are none'})"
+        if reason := _misfit(call["arguments"], schemas[call["name"]]):
+            return f"the arguments of `{call['name']}` do not fit: {reason}"
+    return None
+
+
+def _misfit(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str | None:
+    """Why `arguments` do not fit; None too where the tool's own schema is not one, or points elsewhere: nothing is
+    fetched.
+    """
+    from jsonschema.exceptions import SchemaError, ValidationError
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    kind = validator_for(schema)
+    try:
+        kind.check_schema(schema)
+        kind(schema, registry=Registry()).validate(arguments)
+    except ValidationError as error:
+        return str(error.message)
+    except (SchemaError, Unresolvable, RecursionError):
+        return None
+    return None
+
+
+def parser(template: str) -> str | None:
+    """The name of vLLM's parser for the calls that a chat template writes; None where it writes none that is known."""
+    return next((name for mark, name in PARSERS.items() if mark in template), None)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise MalformedCallError(text[:80]) from None
+
+
+def _call(value: object) -> Call:
+    """`value` as a call; its arguments may be JSON in a text, as OpenAI sends them, and may be called parameters."""
+    if not isinstance(value, Mapping):
+        raise MalformedCallError(str(value)[:80])
+    arguments = value.get("arguments", value.get("parameters"))
+    arguments = _json(arguments) if isinstance(arguments, str) else arguments
+    if not isinstance(value.get("name"), str) or not isinstance(arguments, Mapping):
+        raise MalformedCallError(str(value)[:80])
+    return {"name": value["name"], "arguments": dict(arguments)}
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value in which 5 and 5.0, which are one number in JSON, are written in one way."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
