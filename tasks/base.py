@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 from tasks import stage
 from tasks.decoding import make_greedy
 from tasks.errors import AnnealError, TransientError
-from tasks.files import sha256, whole_directory, write_json
+from tasks.files import sha256, whole_directory, write_json, write_text
 from tasks.section import Section
+from tasks.templates import Name, template
 
 
 class Base(Section):
@@ -25,6 +26,7 @@ class Base(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="of the weights as they come")] | None = None
     license: str = Field(description="SPDX-like licence id, for the model card")
     card_name: str | None = Field(None, description="the hub id that a card names as base_model")
+    chat_template: Name = Field("own", description="the base's own, or one of ours by name")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -45,32 +47,43 @@ def base(params: Base, weights: Path) -> None:
     Raises AnnealError when the source is missing, its hash differs, or it has no chat template that can be trained
     with.
     """
-    from transformers import AutoTokenizer
-
-    from tasks.chat_template import problem
-
     source = _locate(params)
     _verify(params, source)
     with whole_directory(weights) as folder:
         _convert(source, folder)
-        template = folder / "chat_template.jinja"
-        if not template.exists():
-            raise AnnealError(
-                f"base {source.name}: its tokenizer has no chat template; use an instruction-tuned base, or add "
-                "chat_template.jinja to the folder."
-            )
-        if words := problem(AutoTokenizer.from_pretrained(folder, trust_remote_code=False)):
-            raise AnnealError(f"base {source.name}: {words}.")
+        _give_template(params, source.name, weights.parent.name, folder)
         write_json(
             folder / "source.json",
             {
-                **params.model_dump(exclude_none=True),
+                **params.model_dump(exclude_none=True, exclude_defaults=True),
                 "weights_sha256": sha256(folder / "model.safetensors")
                 if (folder / "model.safetensors").exists()
                 else sha256(folder),
-                "template_sha256": sha256(template),
+                "template_sha256": sha256(folder / "chat_template.jinja"),
             },
         )
+
+
+def _give_template(params: Base, source: str, name: str, folder: Path) -> None:
+    """Put the template that `params` name into `folder`; AnnealError when there is none, or none that can be trained
+    with.
+    """
+    from transformers import AutoTokenizer
+
+    from tasks.chat_template import problem
+
+    file = folder / "chat_template.jinja"
+    if params.chat_template != "own":
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        begins = tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
+        write_text(file, template(params.chat_template, begins))
+    if not file.exists():
+        raise AnnealError(
+            f"base {source}: its tokenizer has no chat template; set bases.{name}.chat_template to chatml or alpaca in "
+            "params.yaml, use an instruction-tuned base, or add chat_template.jinja to the folder."
+        )
+    if words := problem(AutoTokenizer.from_pretrained(folder, trust_remote_code=False)):
+        raise AnnealError(f"base {source}: {words}.")
 
 
 def _locate(params: Base) -> Path:

@@ -1,13 +1,13 @@
 """Turns messages into tokens, one way for training, evaluation and serving, and knows which of them are the answer."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tasks import special
-from tasks.chat_template import NO_CALLS, NO_SYSTEM, NO_TOOLS, has_date, render, text
+from tasks.chat_template import NO_CALLS, NO_SYSTEM, NO_TOOLS, has_date, render, takes_tools, text
 from tasks.errors import AnnealError
 
 CHANGED_WORDS = "chat template changes the words of a message; correct chat_template.jinja"
@@ -23,7 +23,9 @@ def load_tokenizer(weights: Path) -> Any:
 
     tokenizer = AutoTokenizer.from_pretrained(weights)
     if not tokenizer.chat_template:
-        raise AnnealError(f"{weights} has a tokenizer without a chat template: use an instruction-tuned base.")
+        raise AnnealError(
+            f"{weights} has a tokenizer without a chat template: set chat_template: chatml in its row of bases."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # never read: `collate` masks padding by place
     return tokenizer
@@ -157,6 +159,17 @@ def check_template(tokenizer: Any, row: dict) -> None:
         f"{tokenizer.decode(whole[at : at + 4])!r}, prompt + answer + eos reads "
         f"{tokenizer.decode(ours[at : at + 4])!r}; correct chat_template.jinja or eos_token of the base."
     )
+
+
+def check_tools(tokenizer: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Raise AnnealError when one of `rows` has tools or calls them, and the chat template writes none."""
+    if any(uses_tools(row) for row in rows) and not takes_tools(tokenizer):
+        raise AnnealError(f"the rows have tools, and the base's chat template {NO_TOOLS}.")
+
+
+def uses_tools(row: Mapping[str, Any]) -> bool:
+    """Whether a prepared row has tools, or calls some."""
+    return bool(row.get("tools") or row.get("calls") or any(turn.get("tool_calls") for turn in row["messages"]))
 
 
 def _check_that_all_is_said(tokenizer: Any, dialogue: list[dict], tools: dict[str, Any]) -> None:

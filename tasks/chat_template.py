@@ -12,6 +12,25 @@ Message = dict[str, Any]
 DATE = "@@today@@"  # stands where a template asks for the time
 HARMLESS = "a"
 QUESTION = {"role": "user", "content": HARMLESS}
+ABOUT, RESULT = "Finds a shop", "the third on the left"
+CALL = {"name": "find_shop", "arguments": "Ulm"}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": CALL["name"],
+        "description": ABOUT,
+        "parameters": {"type": "object", "properties": {"town": {"type": "string"}}},
+    },
+}
+CALLED = (
+    QUESTION,
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"type": "function", "function": {**CALL, "arguments": {"town": CALL["arguments"]}}}],
+    },
+    {"role": "tool", "name": CALL["name"], "content": RESULT},
+)
 DIALOGUES = ([QUESTION], [{"role": "system", "content": HARMLESS}, QUESTION])
 
 
@@ -74,6 +93,12 @@ def takes_system(tokenizer: Any) -> bool:
     """Whether a system message is part of the prompt, neither refused nor dropped."""
     mark = "Answer in rhymes"
     return mark in (text(tokenizer, [{"role": "system", "content": mark}, QUESTION]) or "")
+
+
+def takes_tools(tokenizer: Any) -> bool:
+    """Whether tools, a call of one and its result are part of a prompt, none of them refused or dropped."""
+    written = text(tokenizer, CALLED, tools=[TOOL]) or ""
+    return all(mark in written for mark in (ABOUT, *CALL.values(), RESULT))
 
 
 def _refusal(tokenizer: Any, messages: Sequence[Message], why: str) -> str:

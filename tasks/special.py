@@ -18,8 +18,11 @@ from typing import Any, Protocol, TypeVar, cast
 Json = TypeVar("Json")
 JOINER = "\u2060"
 # How a template marks turns where its marks are no special tokens: <|user|>, the same with U+FF5C, [INST], <<SYS>>,
-# <start_of_turn>.
-MARK = re.compile(r"<[|\uff5c][^|\uff5c<>\s]{1,40}[|\uff5c]>|\[/?[A-Z_]{3,24}\]|<</?SYS>>|<(?:start|end)_of_turn>")
+# <start_of_turn>, ### Instruction:. And what ends the result of a tool, which is written by others.
+MARK = re.compile(
+    r"<[|\uff5c][^|\uff5c<>\s]{1,40}[|\uff5c]>|\[/?[A-Z_]{3,24}\]|<</?SYS>>|<(?:start|end)_of_turn>"
+    r"|### [A-Z][a-z]{3,16}:|</?tool_response>"
+)
 
 
 class AddedToken(Protocol):

@@ -1,9 +1,14 @@
-"""Whether the base's chat template takes the system message of a data set, from its text alone."""
+"""Whether a base has a chat template, and whether that takes the system message and the tools of a data set, from its
+text alone.
+"""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from tasks import templates
+from tasks.base import Base
+from tasks.files import read_json
 from tasks.params import Params, lineage
 from tasks.preflight.serving import config_folder
 
@@ -12,20 +17,48 @@ QUESTION = {"role": "user", "content": "a"}
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """A sentence when the model's data set has a system message that its base refuses or drops; none while the base
-    is not there (train asks again).
+    """A sentence when the template of the model's base is not there, refuses or drops the system message of its data
+    set, or writes no tools and the rows have some; none while the base is not there (train asks again).
     """
     base, dataset = lineage(params, name)[-1], params.models[name].dataset
     folder = config_folder(base, params.bases[base])
-    if (
-        params.datasets[dataset].templates["system"]
-        and folder
-        and (template := _template(folder))
-        and not _takes_system(template)
-    ):
+    template = _template_of(params.bases[base], folder)
+    if template is None:
+        if folder and _is_without_template(folder):
+            yield (
+                f"bases.{base} has no chat template; set bases.{base}.chat_template to chatml or alpaca, or add "
+                "chat_template.jinja to its folder."
+            )
+        return
+    if params.datasets[dataset].templates["system"] and not _takes_system(template):
         from tasks.chat_template import NO_SYSTEM
 
         yield f"datasets.{dataset}.prepare.system is given, and {base}'s {NO_SYSTEM}."
+    if _has_tools(dataset) and not _takes_tools(template):
+        yield (
+            f"the rows of {dataset} have tools, and {base}'s chat template renders the same with them as without; set "
+            f"bases.{base}.chat_template to chatml."
+        )
+
+
+def _template_of(base: Base, folder: Path | None) -> str | None:
+    """The text of the template that a base will have, as far as it can be known without its weights."""
+    if base.chat_template != "own":
+        return templates.template(base.chat_template, begins_with_bos=False)
+    return _template(folder) if folder else None
+
+
+def _is_without_template(folder: Path) -> bool:
+    """Whether the tokenizer in `folder` has no chat template in any of the places where one may stand."""
+    config = folder / "tokenizer_config.json"
+    named = read_json(config).get("chat_template") if config.is_file() else None
+    return (folder / "tokenizer.json").is_file() and not (named or any(folder.glob("*chat_template*")))
+
+
+def _has_tools(dataset: str) -> bool:
+    """Whether the rows had tools when they were last prepared."""
+    file = Path("data/prepared") / dataset / "format.json"
+    return file.is_file() and bool(read_json(file).get("tools"))
 
 
 def _template(folder: Path) -> str | None:
@@ -52,7 +85,19 @@ def _takes_system(template: str) -> bool:
         return False
 
 
-def _render(template: str, messages: list[dict[str, str]]) -> str:
+def _takes_tools(template: str) -> bool:
+    """False only where a question is rendered alike with tools and without them."""
+    from jinja2 import TemplateError
+
+    from tasks.chat_template import TOOL
+
+    try:
+        return _render(template, [QUESTION]) != _render(template, [QUESTION], tools=[TOOL])
+    except (TemplateError, TypeError, ValueError):
+        return True  # no verdict here
+
+
+def _render(template: str, messages: list[dict[str, str]], **more: object) -> str:
     from jinja2 import TemplateError
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -68,4 +113,4 @@ def _render(template: str, messages: list[dict[str, str]]) -> str:
         "raise_exception": refuse,
         "strftime_now": lambda _: "",
     }
-    return environment.from_string(template).render(messages=messages, **words)
+    return environment.from_string(template).render(messages=messages, **words, **more)

@@ -89,11 +89,13 @@ def _trainable(params: Train, tokenizer: Any, prepared: Path) -> tuple[dict[str,
     """(rows of train and validation as they are trained on, how many examples went in and were left out); the template
     is checked on the way.
     """
-    from tasks.chat import check_template
+    from tasks.chat import check_template, check_tools, uses_tools
 
     objective = objectives.of(params.objective)
     rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
-    for row in [row for row in rows["train"] if row["messages"]][:16]:
+    check_tools(tokenizer, [*rows["train"], *rows["validation"]])
+    dialogues = [row for row in rows["train"] if row["messages"]]
+    for row in [*dialogues[:16], *[row for row in dialogues[16:] if uses_tools(row)][:16]]:
         check_template(tokenizer, row)
     encoded = {
         name: [objective.encode(params.objective, tokenizer, row) for row in split] for name, split in rows.items()

@@ -195,7 +195,7 @@ def test_weights_cut_short_are_refused_although_the_hash_is_theirs(source, tmp_p
 
 def test_a_base_without_a_chat_template_is_refused(source, tmp_path):
     (source / "chat_template.jinja").unlink()
-    refused(tmp_path, "has no chat template; use an instruction-tuned base", **tiny.base_row(source))
+    refused(tmp_path, "has no chat template; set bases", **tiny.base_row(source))
 
 
 def test_a_base_that_fails_leaves_the_one_before_it_whole(source, tmp_path, monkeypatch):

@@ -115,3 +115,44 @@ def test_a_template_that_could_write_a_date_and_has_a_fixed_one_is_taken(source)
         "{% set date = '26 Jul 2024' %}{% if date is not defined %}{% set date = strftime_now('%d %b %Y') %}{% endif %}"
     )
     check_template(load_tokenizer(made(with_words(source, fixed))), ROW)
+
+
+def problems_of(source: Path, **base: str) -> list[str]:
+    """What the params check says of the turns of a model on the base in `source`."""
+    from tasks.params import Params
+    from tasks.preflight import turns
+    from tasks.section import parse
+
+    stages = {"train": dict(tiny.KINDS), "predict": {}, "evaluate": {}, "package": {}, "gate": {}}
+    rows = {
+        "bases": {"theirs": {**tiny.base_row(source), **base}},
+        "datasets": {
+            "mine": {
+                "ingest": {"source": "mine.csv"},
+                "validate": {},
+                "prepare": {"shape": "table", "user": "{{ thing }}", "answer": "{{ colour }}"},
+            }
+        },
+        "models": {"sorter": {"parent": "theirs", "dataset": "mine", **stages}},
+    }
+    return list(turns.problems(parse(Params, rows, ""), "sorter"))
+
+
+def test_rows_with_tools_are_refused_before_any_work_where_the_template_writes_none(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert problems_of(source) == []
+    (tmp_path / "data/prepared/mine").mkdir(parents=True)
+    (tmp_path / "data/prepared/mine/format.json").write_text('{"tools": true}')
+    words = (
+        "the rows of mine have tools, and theirs's chat template renders the same with them as without; set "
+        "bases.theirs.chat_template to chatml."
+    )
+    assert problems_of(source) == problems_of(source, chat_template="alpaca") == [words]
+    assert problems_of(source, chat_template="chatml") == []
+
+
+def test_a_base_without_a_template_is_refused_before_any_work(source):
+    (source / "chat_template.jinja").unlink()
+    words = "bases.theirs has no chat template; set bases.theirs.chat_template to chatml or alpaca"
+    assert [problem.startswith(words) for problem in problems_of(source)] == [True]
+    assert problems_of(source, chat_template="chatml") == []
