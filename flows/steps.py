@@ -178,7 +178,7 @@ class Steps:
 
     def where(self) -> dict[str, str]:
         """Where a person looks next."""
-        data, door = self.model.dataset, gateway.address(self.params.gateway)
+        data, door = self.params.main_dataset(self.name), gateway.address(self.params.gateway)
         runs = gateway.look(self.params.gateway) is not None
         return {
             "report": str(self.reports / "index.html"),

@@ -1,5 +1,6 @@
 """The typed view of the whole of params.yaml, checked once before any work."""
 
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from tasks.evaluate.params import Evaluate
 from tasks.gate import Gate
 from tasks.ingest.params import Ingest
 from tasks.kinds import KindIn
+from tasks.mix import Mix
 from tasks.monitor.params import Monitor
 from tasks.package import Package
 from tasks.predict.params import Predict
@@ -60,6 +62,7 @@ class Params(Section):
 
     bases: dict[Name, Base]
     datasets: dict[Name, Dataset]
+    mixes: dict[Name, Mix] = Field(default={})
     models: dict[Name, Model]
     deploy: Deploy = Deploy()
     gateway: Gateway = Gateway()
@@ -68,6 +71,19 @@ class Params(Section):
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
     servers: Servers = Servers()
+
+    def sources(self, data: str) -> list[str]:
+        """The rows of `datasets` that `data`, one of them or a mix, is made of; the first is that whose rows are held
+        out.
+        """
+        if data not in self.mixes:
+            return [data]
+        mixed = self.mixes[data]
+        return list(dict.fromkeys([*self.sources(mixed.dataset), *self.sources(mixed.other)]))
+
+    def main_dataset(self, model: str) -> str:
+        """The row of `datasets` that `model` is measured on, and that its templates are of."""
+        return self.sources(self.models[model].dataset)[0]
 
 
 def load(path: Path = Path("params.yaml"), text: str | None = None) -> Params:
@@ -89,6 +105,7 @@ def check_rows(params: Params) -> None:
         raise ParamsError(
             f"params.yaml: `{name}` is both a dataset and a model or base; give one of them another name."
         )
+    _check_mixes(params)
     for name, model in params.models.items():
         parents = [*params.bases, *(other for other in params.models if other != name)]
         if model.parent not in parents and model.parent != name:
@@ -96,17 +113,35 @@ def check_rows(params: Params) -> None:
                 f"params.yaml: models.{name}.parent is '{model.parent}', which is no row of bases or "
                 f"models{suggestion(model.parent, parents)}"
             )
-        if model.dataset not in params.datasets:
-            raise ParamsError(
-                f"params.yaml: models.{name}.dataset is '{model.dataset}', which is no row of "
-                f"datasets{suggestion(model.dataset, params.datasets)}"
-            )
+        _check_data(params, f"models.{name}.dataset", model.dataset)
         ring = lineage(params, name)
         if ring[-1] in params.models:
             raise ParamsError(
                 f"params.yaml: these models build on each other in a ring: {' → '.join(ring)}; give one of them a "
                 "base as parent."
             )
+
+
+def _check_data(params: Params, key: str, name: str) -> None:
+    known = [*params.datasets, *params.mixes]
+    if name not in known:
+        raise ParamsError(f"params.yaml: {key} is '{name}', which is no row of datasets{suggestion(name, known)}")
+
+
+def _check_mixes(params: Params) -> None:
+    for name, mixed in params.mixes.items():
+        if name in {*params.datasets, *params.models, *params.bases}:
+            raise ParamsError(f"params.yaml: `{name}` is both a mix and another row; give one of them another name.")
+        for key, part in (("dataset", mixed.dataset), ("other", mixed.other)):
+            _check_data(params, f"mixes.{name}.{key}", part)
+        if mixed.dataset == mixed.other:
+            raise ParamsError(f"params.yaml: mixes.{name} mixes {mixed.other} into itself; name another data set.")
+    graph = {name: [mixed.dataset, mixed.other] for name, mixed in params.mixes.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        ring = " → ".join(error.args[1])
+        raise ParamsError(f"params.yaml: these mixes are made of each other in a ring: {ring}; break it.") from None
 
 
 def lineage(params: Params, name: str) -> list[str]:

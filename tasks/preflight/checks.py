@@ -66,7 +66,7 @@ def check_everything(params: Params, more: Iterable[str] = ()) -> None:
 def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) -> Iterator[str]:
     """One sentence for each problem that would stop a run; what costs most to find out comes last."""
     rows = _with_ancestors(params, models)
-    data = dict.fromkeys([*(params.models[name].dataset for name in rows), *datasets])
+    data = dict.fromkeys([*_sources(params, rows), *datasets])
     for name in rows:
         yield from pairs.problems(params, name)
     for name in rows:
@@ -78,7 +78,7 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     for name in data:
         yield from columns.problems(name, params.datasets[name])
     for name in rows:
-        yield from measures.problems(name, params.models[name], params.datasets)
+        yield from measures.problems(params, name)
     yield from measures.problems_of_quality(params)
     for name in rows:
         yield from serving.problems_of_base(params, name)
@@ -90,7 +90,12 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
 
 def datasets_of(params: Params, model: str) -> list[str]:
     """The rows of `datasets` that `model` and the models it builds on are trained on."""
-    return list(dict.fromkeys(params.models[name].dataset for name in _with_ancestors(params, [model])))
+    return _sources(params, _with_ancestors(params, [model]))
+
+
+def _sources(params: Params, models: Iterable[str]) -> list[str]:
+    """The rows of `datasets` that `models` are trained on, by themselves or in a mix."""
+    return list(dict.fromkeys(name for model in models for name in params.sources(params.models[model].dataset)))
 
 
 def _with_ancestors(params: Params, models: list[str]) -> list[str]:

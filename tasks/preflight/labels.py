@@ -28,7 +28,7 @@ def labels_of(dataset: object) -> list[str]:
         return []
     try:
         prepare, ingest = SECTION.validate_python(dataset.get("prepare")), Ingest.model_validate(dataset.get("ingest"))
-        columns = format_of(shapes.of(prepare).templates(prepare)["answer"] or ()).columns
+        columns = format_of(shapes.of(prepare).templates(prepare)["answer"]).columns
     except (ValidationError, AnnealError):  # a template that does not parse
         return []
     if shapes.of(prepare).makes == "text":  # how it goes on is no class, however often texts recur

@@ -2,29 +2,30 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from tasks import answer
 from tasks.errors import AnnealError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Measure, slug
-from tasks.params import Dataset, Model, Params
+from tasks.params import Params
 from tasks.section import suggestion
 
 
-def problems(name: str, model: Model, datasets: Mapping[str, Dataset]) -> Iterator[str]:
+def problems(params: Params, name: str) -> Iterator[str]:
     """One sentence for each label, text, minimum or compared measure of the model `name` that its answers do not
     have.
     """
-    columns = answer.format_of(datasets[model.dataset].templates["answer"] or ()).columns
+    model, dataset = params.models[name], params.main_dataset(name)
+    columns = answer.format_of(params.datasets[dataset].templates["answer"]).columns
     for kind, named in (("labels", model.evaluate.labels), ("texts", model.evaluate.texts or [])):
         key = f"models.{name}.evaluate.{kind}"
         for column in named:
             if column not in columns:
-                where = f"datasets.{model.dataset}.prepare.answer"
+                where = f"datasets.{dataset}.prepare.answer"
                 yield f"{key} names `{column}`, which {where} does not hold{suggestion(column, columns)}"
         yield from _clashes(key, named)
-    table, gate = _table(model, datasets), model.gate
+    table, gate = _table(params, name), model.gate
     for key, named in (("minimum", [*gate.minimum]), ("compare_on", [gate.compare_on] if gate.compare_on else [])):
         for measure in named:
             if measure not in table:
@@ -38,7 +39,7 @@ def problems(name: str, model: Model, datasets: Mapping[str, Dataset]) -> Iterat
 
 def problems_of_quality(params: Params) -> Iterator[str]:
     """One sentence for each key of retrain.min_quality that the monitor follows for no model."""
-    tables = [_table(model, params.datasets) for model in params.models.values()]
+    tables = [_table(params, name) for name in params.models]
     followed = {name for table in tables for name, measure in table.items() if measure.kind == "share"}
     for name in params.retrain.min_quality:
         if name not in followed:
@@ -48,12 +49,13 @@ def problems_of_quality(params: Params) -> Iterator[str]:
             )
 
 
-def _table(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, Measure]:
-    """The measures of a model; none where its answer's template does not parse, which the check of its data set
-    says.
+def _table(params: Params, name: str) -> dict[str, Measure]:
+    """The measures of the model `name`; none where its answer's template does not parse, which the check of its data
+    set says.
     """
     try:
-        return measures.of(model.evaluate, answer.format_of(datasets[model.dataset].templates["answer"] or ()))
+        templates = params.datasets[params.main_dataset(name)].templates
+        return measures.of(params.models[name].evaluate, answer.format_of(templates["answer"]))
     except AnnealError:
         return {}
 

@@ -68,12 +68,12 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     text = _read(path)
     shapes, problems = _shapes(text)
     first = _applied(text, shapes, path)
-    datasets = _table(first, "datasets")
+    datasets, mixes = _table(first, "datasets"), _table(first, "mixes")
     changes: list[Change] = []
     for table, key, row, node in _rows(first):
         labels: list[str] = []
         if table == "models" and "evaluate" not in row:
-            labels, problem = _labels(datasets.get(str(row.get("dataset"))))
+            labels, problem = _labels(datasets.get(_main(str(row.get("dataset")), mixes)))
             if problem:
                 problems.append(f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}")
         changes += _sections(first, f"{table}.{key}", row, node, labels)
@@ -83,6 +83,14 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     lines = tuple(dict.fromkeys(f"{path}: wrote {change.written}, {change.why}" for change in every))
     left_out = tuple(dict.fromkeys(change.written for change in every))
     return Completion(path, _applied(first, changes, path), lines, left_out, tuple(problems))
+
+
+def _main(name: str, mixes: Mapping[object, object]) -> str:
+    """The row of `datasets` that a mix, or a mix of mixes, is measured on; another name is its own."""
+    for _ in mixes:  # as deep as mixes can be nested, and no deeper where they are a ring
+        mixed = mixes.get(name)
+        name = str(mixed.get("dataset")) if isinstance(mixed, Mapping) else name
+    return name
 
 
 def _shapes(text: str) -> tuple[list[Change], list[str]]:

@@ -20,7 +20,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
     """A sentence when the template of the model's base is not there, refuses or drops the system message of its data
     set, or writes no tools and the rows have some; none while the base is not there (train asks again).
     """
-    base, dataset = lineage(params, name)[-1], params.models[name].dataset
+    base, dataset = lineage(params, name)[-1], params.main_dataset(name)
     folder = config_folder(base, params.bases[base])
     template = _template_of(params.bases[base], folder)
     if template is None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.clean import clean, folded
+from tasks.duplicates import Pair, first_like, leaders
 from tasks.prepare import shapes
-from tasks.prepare.duplicates import Pair, first_like, leaders
 from tasks.prepare.labels import answers, asked_columns, label_columns
 from tasks.prepare.params import Prepare
 from tasks.prepare.rows import Fault, Prepared, Templates, asked_of, judged, prompt

@@ -11,7 +11,7 @@ def filled(row: dict[str, str], form: Templates) -> Prepared:
     messages = [{"role": "user", "content": render(form["user"], row)}]
     if form["system"]:
         messages.insert(0, {"role": "system", "content": form["system"]})
-    return {"id": row["id"], "messages": messages, "answer": _written(format_of(form["answer"] or ()), row), "row": row}
+    return {"id": row["id"], "messages": messages, "answer": _written(format_of(form["answer"]), row), "row": row}
 
 
 def _written(form: AnswerFormat, row: dict[str, str]) -> str:

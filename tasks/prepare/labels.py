@@ -37,7 +37,7 @@ def answers(row: Prepared, form: Templates) -> dict[str, str]:
         return {"rating": "good" if row["rating"] else "bad"}
     if not row["messages"]:
         return {}
-    columns = [column for column in format_of(form["answer"] or ()).columns if column in row["row"]]
+    columns = [column for column in format_of(form["answer"]).columns if column in row["row"]]
     return {column: row["row"][column] for column in columns} or {TEXT: row["answer"]}
 
 

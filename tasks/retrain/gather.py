@@ -21,7 +21,7 @@ def gather(
     engine: Engine, params: Params, task: str, now: float, asked_by: str | None = None, running: bool = False
 ) -> Facts:
     """The Facts about `task`, a row of models, at `now`."""
-    dataset = params.models[task].dataset
+    dataset = params.main_dataset(task)
     ingest = params.datasets[dataset].ingest
     routed = routes.read().tasks.get(task, routes.Task())
     champion = champion_of(task, routed)
@@ -55,7 +55,7 @@ def gather(
 
 def labelled(engine: Engine, task: str, dataset: str, form: Templates) -> dict[str, float]:
     """Request: time of its newest correction, of those that no harvest has seen and that a row might be made of."""
-    if not format_of(form["answer"] or ()).is_invertible:
+    if not format_of(form["answer"]).is_invertible:
         return {}
     done = lineage.consumed(dataset)
     return {

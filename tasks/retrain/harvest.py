@@ -54,9 +54,9 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     The data file is written before the lineage, and its ids name the requests: a harvest that is cut short between the
     two is not taken twice.
     """
-    model = params.models[task]
-    dataset = params.datasets[model.dataset]
-    source, name = Path(dataset.ingest.source), model.dataset
+    name = params.main_dataset(task)
+    dataset = params.datasets[name]
+    source = Path(dataset.ingest.source)
     done = lineage.consumed(name)
     new = [one for one in records.corrections(engine, task) if one.request_id not in done]
     if not new:
@@ -69,7 +69,7 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     dataset = dataset.model_copy(update={"ingest": resolved(dataset.ingest, source)})
     rows, _ = read(dataset.ingest, source)
     rows = [{column: clean(text) for column, text in row.items()} for row in rows]
-    rules = _rules(dataset, model.evaluate.labels, rows, params.retrain.max_share_of_key)
+    rules = _rules(dataset, params.models[task].evaluate.labels, rows, params.retrain.max_share_of_key)
     candidates, skipped = _candidates(new, dataset, rules, rows)
     known = [Candidate(row["id"], None, 0.0, row, "") for row in rows]
     heaps = sift(*_with_questions(candidates, known, dataset.templates["user"]), rules)
@@ -80,7 +80,7 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
 def _rules(dataset: Dataset, labels: list[str], rows: list[dict], max_share: float) -> Rules:
     """What the dataset asks of a row; `rows` are its own, cleaned."""
     columns = tuple(column for column in dataset.ingest.columns if column != "id")
-    asked, form = columns_of(dataset.templates["user"]), format_of(dataset.templates["answer"] or ())
+    asked, form = columns_of(dataset.templates["user"]), format_of(dataset.templates["answer"])
     answer = tuple(column for column in columns if column in form.columns and column not in asked)
     kinds = tuple(label for label in labels if label in answer)
     classes = {label: frozenset(row[label] for row in rows) for label in kinds}
@@ -122,7 +122,7 @@ def _row(
     correction: records.Correction, dataset: Dataset, rules: Rules, asked: Sequence[str], one_line: list[str]
 ) -> dict[str, str] | str:
     """The row that a correction makes, or why it makes none, in one clause."""
-    prepare, form = dataset.templates, format_of(dataset.templates["answer"] or ())
+    prepare, form = dataset.templates, format_of(dataset.templates["answer"])
     if not form.is_invertible:
         return "prepare.answer computes something, so an answer cannot be read back into the columns of a row"
     logged = (correction.input, prepare, correction.path, correction.finish_reason)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from tasks.answer import same
 from tasks.clean import clean, folded, is_blank
-from tasks.prepare.duplicates import similar_pairs
+from tasks.duplicates import similar_pairs
 
 MANY = 5  # more near-identical texts than this in one harvest look planted; of fewer, prepare keeps one
 PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|IBAN|CARD|IP|SSN|SECRET)>")  # see tasks/redaction/

@@ -59,9 +59,16 @@ class Stage:
         }
 
 
+def params_of(root: Path) -> dict:
+    """`root`/params.yaml, with a row in tables that it may leave out, so that their stages are held to the rules."""
+    params = load_yaml(root / "params.yaml")
+    first = next(iter(params.get("datasets", {"": {}})))
+    return {"mixes": {"mixed": {"dataset": first, "other": first}}, **params}
+
+
 def stages(root: Path) -> list[Stage]:
     """Every row of every stage of `root`/dvc.yaml."""
-    params = load_yaml(root / "params.yaml")
+    params = params_of(root)
     found = []
     for name, spec in load_yaml(root / "dvc.yaml")["stages"].items():
         table = spec.get("foreach", "").removeprefix("${").removesuffix("}")

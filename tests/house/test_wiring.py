@@ -6,12 +6,13 @@ import ast
 from pathlib import Path
 
 from tasks.stage import load_yaml
-from tests.house.project import ROOT, Stage, covers, parse, stages
+from tests.house.project import ROOT, Stage, covers, params_of, parse, stages
 
 CHECKPOINTS = (
     ".anneal/checkpoints"  # DVC deletes a stage's outs before it runs, and a killed run must find its checkpoints
 )
 SECTIONS = {
+    "mix": "mixes.{row}",
     "base": "bases.{row}",  # a row of bases is one section: a base has nothing but where it comes from
     # it asks the parent exactly what predict asks the tuned model: two sections could differ
     "baseline": "models.{row}.predict",
@@ -86,7 +87,7 @@ def unlike_params(root: Path) -> list[str]:
     """Keys under `params` that params.yaml lacks, or that are not the stage's whole section: DVC fails on a sub-key
     that is left at its default.
     """
-    params, found = load_yaml(root / "params.yaml"), []
+    params, found = params_of(root), []
     for stage in stages(root):
         section = entry_of(root, stage)[1].format(row=stage.row)
         found += [f"{stage.name}: params.yaml has no {name}" for name in stage.params if not _has(params, name)]

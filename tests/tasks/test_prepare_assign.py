@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.duplicates import jaccard, shingles
 from tasks.prepare.assign import assign
-from tasks.prepare.duplicates import jaccard, shingles
 from tests.examples import examples
 from tests.tasks.preparing import PARAMS, WORDS, assigned, bodies, of_split, row
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.prepare.duplicates import jaccard, shingles, similar_pairs
+from tasks.duplicates import jaccard, shingles, similar_pairs
 from tests.examples import examples
 
 WORDS = "amber boat cedar dusk ember frost grove heron".split()

@@ -1,0 +1,123 @@
+"""A mix adds rows of another data set to those that are trained on: the same ones each time, and none that is held
+out.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import AnnealError, ParamsError
+from tasks.files import read_json, read_jsonl, sha256, write_jsonl
+from tasks.mix import Mix, mix, pick
+from tests import texts, tiny
+from tests.tasks.own_params import changed
+
+OTHER = {"dataset": "toys", "other": "general"}
+
+
+@pytest.fixture
+def toys(tmp_path: Path) -> Path:
+    return tiny.write_prepared(tmp_path / "toys", 40)
+
+
+@pytest.fixture
+def general(tmp_path: Path) -> Path:
+    return texts.write_prepared(tmp_path / "general", 60)
+
+
+def made(place: Path, prepared: Path, added: Path, **changes: object) -> tuple[Path, dict]:
+    mix(Mix(**{**OTHER, **changes}), prepared, added, place / "mixed", place / "mix.json")
+    return place / "mixed", read_json(place / "mix.json")
+
+
+def test_a_share_of_the_training_rows_is_the_others_and_all_else_is_as_it_was(
+    tmp_path: Path, toys: Path, general: Path
+) -> None:
+    folder, counts = made(tmp_path, toys, general, share=0.2)
+    assert counts == {"rows": 40, "added": 10, "share": 0.2, "too_like_held_out": 0}
+    rows = read_jsonl(folder / "train.jsonl")
+    assert rows[:40] == read_jsonl(toys / "train.jsonl")
+    assert [row["id"].partition(":")[0] for row in rows[40:]] == ["general"] * 10
+    known = {f"general:{row['id']}": row for row in read_jsonl(general / "train.jsonl")}
+    assert all({**row, "id": known[row["id"]]["id"]} == known[row["id"]] for row in rows[40:])
+    for name in ("validation.jsonl", "test.jsonl", "dropped.jsonl", "format.json"):
+        assert (folder / name).read_bytes() == (toys / name).read_bytes()
+
+
+def test_the_same_rows_are_picked_each_time_and_others_by_another_seed(
+    tmp_path: Path, toys: Path, general: Path
+) -> None:
+    first, again, other = (
+        sha256(made(tmp_path / place, toys, general, seed=seed)[0] / "train.jsonl")
+        for place, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first == again != other
+
+
+def test_a_row_more_in_the_source_moves_at_most_one() -> None:
+    rows = [{"id": str(i)} for i in range(100)]
+    before, after = pick(rows, 30, 7), pick([*rows, {"id": "new"}], 30, 7)
+    assert len([row for row in before if row not in after]) <= 1 and len(before) == len(after) == 30
+
+
+def test_what_is_too_like_a_held_out_row_is_left_out_and_counted(tmp_path: Path, toys: Path) -> None:
+    """The other is the same data dealt anew: its training rows hold rows that are held out here."""
+    leaky = tiny.write_prepared(tmp_path / "leaky", 40)
+    held_out = read_jsonl(toys / "test.jsonl")
+    write_jsonl(leaky / "train.jsonl", [*held_out, *tiny.prepared_rows(500, 30)])
+    folder, counts = made(tmp_path, toys, leaky, contamination_similarity=0.95)
+    added = read_jsonl(folder / "train.jsonl")[40:]
+    assert counts["too_like_held_out"] >= len(held_out) and added
+    assert not {row["messages"][-1]["content"] for row in added} & {row["messages"][-1]["content"] for row in held_out}
+    write_jsonl(leaky / "train.jsonl", held_out)
+    with pytest.raises(AnnealError, match="all 10 training rows of general are too like held-out rows of toys"):
+        made(tmp_path, toys, leaky)
+
+
+def test_an_other_that_has_too_few_rows_gives_all_that_it_has_and_that_is_said(
+    tmp_path: Path, toys: Path, general: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, counts = made(tmp_path, toys, general, share=0.9)
+    assert counts["added"] == 60 and counts["share"] == 0.6
+    assert "general has 60 rows to add, 360 were wanted for a share of 0.9" in capsys.readouterr().err
+
+
+def test_a_mix_may_be_mixed_again(tmp_path: Path, toys: Path, general: Path) -> None:
+    folder, _ = made(tmp_path / "first", toys, general)
+    _, counts = made(tmp_path / "second", folder, texts.write_prepared(tmp_path / "more", 20), other="more", share=0.1)
+    assert (counts["rows"], counts["added"]) == (50, 6)
+
+
+TICKETS = {
+    "ingest": {"source": "mine.csv"},
+    "validate": {},
+    "prepare": {"shape": "table", "user": "{{ body }}", "answer": "{{ reply }}"},
+}
+MIXED = {"datasets__general": TICKETS, "models__mine__dataset": "all"}
+
+
+def test_a_model_of_a_mix_is_measured_on_the_first_of_its_data_sets() -> None:
+    mixes = {"both": {"dataset": "tickets", "other": "general"}, "all": {"dataset": "both", "other": "more"}}
+    params = changed(**MIXED, datasets__more=TICKETS, mixes=mixes)
+    assert params.sources("all") == ["tickets", "general", "more"]
+    assert params.main_dataset("mine") == "tickets"
+
+
+@pytest.mark.parametrize(
+    ("mixes", "words"),
+    [
+        ({"alll": {"dataset": "tickets", "other": "general"}}, "models.mine.dataset is 'all', which is no row of"),
+        ({"all": {"dataset": "tickets", "other": "generall"}}, "mixes.all.other is 'generall', which is no row of"),
+        ({"all": {"dataset": "tickets", "other": "tickets"}}, "mixes.all mixes tickets into itself"),
+        ({"general": {"dataset": "tickets", "other": "general"}}, "`general` is both a mix and another row"),
+        (
+            {"all": {"dataset": "b", "other": "tickets"}, "b": {"dataset": "all", "other": "tickets"}},
+            "these mixes are made of each other in a ring: ",
+        ),
+        ({"all": {"dataset": "tickets", "other": "general", "share": 1}}, "mixes.all.share is 1"),
+    ],
+)
+def test_a_mix_that_cannot_be_made_is_refused_in_one_sentence(mixes: dict, words: str) -> None:
+    with pytest.raises(ParamsError) as stopped:
+        changed(**MIXED, mixes=mixes)
+    assert str(stopped.value).startswith(f"params.yaml: {words}")
