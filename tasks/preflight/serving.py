@@ -56,17 +56,19 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
     """One sentence for each length that the base of the model `name` has no positions for; none while the base is
     not there.
     """
-    base = lineage(params, name)[-1]
+    base, train = lineage(params, name)[-1], params.models[name].train
     folder = config_folder(base, params.bases[base])
     positions = read_json(folder / "config.json").get("max_position_embeddings") if folder else None
     if not isinstance(positions, int):
         return
+    virtual = getattr(train.tuner, "num_virtual_tokens", 0)  # in front of each row
+    beside = f" beside {virtual} virtual ones" if virtual else ""
     for key, tokens in (
-        (f"models.{name}.train.max_length", params.models[name].train.max_length),
+        (f"models.{name}.train.max_length", train.max_length),
         ("deploy.max_model_len", params.deploy.max_model_len),
     ):
-        if tokens > positions:
-            yield f"{key} is {tokens} tokens, and {base} has positions for {positions}; lower it."
+        if tokens + virtual > positions:
+            yield f"{key} is {tokens} tokens{beside}, and {base} has positions for {positions}; lower it."
 
 
 def config_folder(name: str, base: Base) -> Path | None:

@@ -10,14 +10,22 @@ import pytest
 
 from tasks import kinds
 from tasks.files import write_json, write_jsonl
+from tasks.preflight import pairs
 from tasks.train.params import Train
 from tests import tiny
+from tests.tasks import own_params
 
 STEPS = 20
 ROWS = {"train": 32, "validation": 4, "test": 8}
 # Heavy modules are loaded once, in the process that all killed ones are forked from.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch", "transformers", "peft", "safetensors.torch", "tasks.train.trainer"])
+
+
+def refusals(objective: str, tuner: str) -> list[str]:
+    """What the check of params.yaml says of a pair."""
+    train = {"objective": {"kind": objective}, "tuner": {"kind": tuner}}
+    return list(pairs.problems(own_params.changed(models__mine__train=train), "mine"))
 
 
 def settings(objective: str, tuner: str, **changes: object) -> dict[str, object]:

@@ -1,5 +1,5 @@
-"""Every pair of an objective and a tuner trains, goes on after kill -9 as if nothing had happened, and is packaged; or
-is refused before work in one sentence that says what to use instead.
+"""Every pair of an objective and a tuner trains, goes on after kill -9 as if nothing had happened, and is packaged;
+but for those that are refused before work (test_preflight_pairs.py).
 """
 
 import csv
@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import kinds, tuners
+from tasks import kinds
 from tasks.files import read_json, sha256, write_json
-from tasks.preflight import pairs
-from tests.tasks import matrix, own_params
+from tests.tasks import matrix
 
 pytestmark = pytest.mark.slow  # each test trains
 
@@ -19,13 +18,7 @@ PAIRS = list(itertools.product(kinds.names("tasks.objectives"), kinds.names("tas
 KILLED_AT, LAST_CHECKPOINT = 13, "checkpoint-10"
 
 
-def refusals(objective: str, tuner: str) -> list[str]:
-    """What the check of params.yaml says of a pair."""
-    train = {"objective": {"kind": objective}, "tuner": {"kind": tuner}}
-    return list(pairs.problems(own_params.changed(models__mine__train=train), "mine"))
-
-
-TRAINABLE = [pair for pair in PAIRS if not refusals(*pair)]
+TRAINABLE = [pair for pair in PAIRS if not matrix.refusals(*pair)]
 
 
 @pytest.fixture(scope="module")
@@ -85,31 +78,3 @@ def test_gradients_reach_all_that_learns_and_nothing_else(objective, tuner, base
     trainer.optimizer.step()
     for name, weight in trainer.model.named_parameters():
         assert bool((weight != before[name]).any()) == weight.requires_grad, name
-
-
-def test_pairs_that_cannot_be_trained_are_refused_in_a_sentence_that_names_another_tuner():
-    refused = {pair: refusals(*pair) for pair in PAIRS if pair not in TRAINABLE}
-    assert ("dpo", "full") in refused and ("sft", "lora") not in refused
-    for (objective, tuner), (words, *more) in refused.items():
-        use = words.partition("; use ")[2].rstrip(".").replace(" or ", ", ").split(", ")
-        assert words.startswith("models.mine.train.") and tuner in words and not more
-        assert use and tuner not in use and not any(refusals(objective, other) for other in use), words
-    for objective in kinds.names("tasks.objectives"):
-        assert not refusals(objective, "lora"), "an objective that the usual tuner cannot serve"
-
-
-def test_nothing_is_built_on_what_cannot_be_merged():
-    for tuner in kinds.names("tasks.tuners"):
-        train = {"objective": {"kind": "sft"}, "tuner": {"kind": tuner}}
-        row = own_params.VALUE["models"]["mine"]
-        params = own_params.changed(models__mine__train=train, models__next={**row, "parent": "mine"})
-        words = list(pairs.problems(params, "next"))
-        if tuners.of(params.models["mine"].train.tuner).mergeable:
-            assert not words
-        else:
-            start, _, other = words.pop().partition("; train mine with full")
-            assert not words and "lora, or give next another parent." in other
-            assert start == (
-                f"models.next.parent is mine, and what its tuner, {tuner}, learns cannot be merged, so nothing can be "
-                "built on it"
-            )

@@ -76,3 +76,13 @@ def test_target_modules_of_the_base_pass(base: Path) -> None:
 def test_more_tokens_than_the_base_has_positions_for_are_refused(base: Path) -> None:
     said = refusal(bases__tiny__folder=str(base), deploy__max_model_len=4096)
     assert said == "deploy.max_model_len is 4096 tokens, and tiny has positions for 2048; lower it."
+
+
+def test_virtual_tokens_take_positions_as_well(base: Path) -> None:
+    tuner = {"kind": "prompt", "num_virtual_tokens": 30}
+    changes = {"bases__tiny__folder": str(base), "models__mine__train__tuner": tuner}
+    said = refusal(**changes, deploy__max_model_len=2019, deploy__serve="auto")
+    assert (
+        said == "deploy.max_model_len is 2019 tokens beside 30 virtual ones, and tiny has positions for 2048; lower it."
+    )
+    checks.check(changed(**changes, deploy__max_model_len=2018, deploy__serve="auto"), ["mine"])
