@@ -8,12 +8,13 @@ from tasks import params as settings
 from tasks import snapshot
 from tasks import stage as edge
 from tasks.errors import ParamsError
+from tasks.preflight import sections
 from tasks.section import suggestion
 
 
 def run(dataset: str | None) -> None:
     """Fetch the source of `dataset`, or of every data set that has a snapshot; what is unchanged stays as it is."""
-    datasets = settings.load().datasets
+    datasets = settings.load(text=sections.complete().text).datasets
     if dataset is not None and (dataset not in datasets or datasets[dataset].snapshot is None):
         known = [name for name, row in datasets.items() if row.snapshot]
         raise ParamsError(

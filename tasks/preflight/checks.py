@@ -6,7 +6,7 @@ from itertools import chain
 from tasks import snapshot
 from tasks.errors import ParamsError
 from tasks.params import Params, lineage, load, model_of
-from tasks.preflight import columns, layers, measures, pairs, sections, serving, sources, suites, training, turns
+from tasks.preflight import columns, eats, layers, measures, pairs, sections, serving, sources, suites, training, turns
 
 
 def ready(model: str, say: Callable[[str], None]) -> Params:
@@ -19,8 +19,9 @@ def ready(model: str, say: Callable[[str], None]) -> Params:
     params = load(text=sections.complete().text)
     model_of(params, model)
     snapshot.refresh_all(params.datasets, datasets_of(params, model), say)
-    completion = sections.complete()  # labels are looked for in the data
+    completion = sections.complete()  # shapes and labels are looked for in the data
     params = load(text=completion.text)
+    _refuse_undecided(completion)
     check(params, [model])
     for problem in completion.problems:
         raise ParamsError(f"params.yaml: {problem}")
@@ -45,12 +46,18 @@ def check_file() -> None:
     """
     completion = sections.complete()
     params = load(text=completion.text)
+    _refuse_undecided(completion)
     missing = (
         f"DVC must find what is left out, and `make pipeline` writes it, or you do: {'; '.join(completion.left_out)}."
     )
     check_everything(
         params, [*sources.unreachable(params), *completion.problems, *([missing] if completion.left_out else [])]
     )
+
+
+def _refuse_undecided(completion: sections.Completion) -> None:
+    for words in completion.undecided:
+        raise ParamsError(f"params.yaml: {words}")
 
 
 def check_everything(params: Params, more: Iterable[str] = ()) -> None:
@@ -77,6 +84,8 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
         yield from sources.problems(name, params.datasets[name])
     for name in data:
         yield from columns.problems(name, params.datasets[name])
+    for name in rows:
+        yield from eats.problems(params, name)
     for name in rows:
         yield from measures.problems(params, name)
     yield from measures.problems_of_quality(params)

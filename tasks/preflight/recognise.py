@@ -9,28 +9,36 @@ from pydantic import ValidationError
 from tasks import kinds
 from tasks.errors import AnnealError, unusable
 from tasks.ingest import Ingest, first_as_read
+from tasks.params import Dataset
 from tasks.prepare import shapes
 from tasks.section import Section
 
 SPLITS = ("paragraphs", "lines")
 FEWEST = 10  # rows that can be split in three
+STOPGAP: dict[str, object] = {"shape": "text"}
 TEMPLATES = ("user", "answer")  # who writes one of these has a table, unless the shape has them as well
+KEYS = {field.alias or name for name, field in Dataset.model_fields.items()}
 Row = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """What a row of `datasets` leaves out: keys of its `prepare` and of its `ingest`; or why that cannot be told."""
+    """What a row of `datasets` leaves out: keys of its `prepare` and of its `ingest`.
+
+    Where that cannot be told, why: `undecided` of rows that were read, `unread` of rows that could not be. `prepare` is
+    then a stopgap that is never written.
+    """
 
     prepare: dict[str, object] = field(default_factory=dict)
     ingest: dict[str, object] = field(default_factory=dict)
-    problem: str = ""
+    undecided: str = ""
+    unread: str = ""
 
 
 def recognised(dataset: Mapping[object, object]) -> Recognised:
     """What the row of `datasets`, as it was read, leaves out."""
     prepare = dataset.get("prepare", {})
-    if not isinstance(prepare, Mapping) or "ingest" not in dataset:
+    if not isinstance(prepare, Mapping) or "ingest" not in dataset or dataset.keys() - KEYS:
         return Recognised()
     if "shape" not in prepare and any(key in prepare for key in TEMPLATES):
         return Recognised({"shape": "table"})
@@ -45,7 +53,7 @@ def recognised(dataset: Mapping[object, object]) -> Recognised:
     except AnnealError as error:
         if "shape" in prepare:
             return Recognised()  # the check of the source says it
-        return Recognised(problem=f"names no shape, and none can be told: {error}")
+        return Recognised(STOPGAP, unread=f"names no shape, and none can be told: {error}")
     told = _told({str(key): value for key, value in prepare.items()}, ingest, rows)
     return replace(told, ingest={**({"split": split} if split else {}), **told.ingest})
 
@@ -76,7 +84,7 @@ def _told(prepare: dict[str, object], ingest: Ingest, rows: Sequence[Row]) -> Re
     most = max((len(used) for _, used in candidates), default=0)
     best = [section for section, used in candidates if len(used) == most]
     if len(best) != 1:
-        return Recognised(problem=_undecided([str(section["shape"]) for section in best], taken))
+        return Recognised(STOPGAP, undecided=_undecided([str(section["shape"]) for section in best], taken))
     written = {key: value for key, value in best[0].items() if key not in prepare}
     return Recognised(written, _reading(ingest, taken, best[0]))
 

@@ -10,6 +10,7 @@ from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
 from tasks.preflight import shape
+from tasks.preflight.defaults import kinds_for
 from tasks.preflight.labels import labels_of
 from tasks.preflight.yaml_edit import (
     Change,
@@ -30,19 +31,20 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
 TABLES: dict[str, type[Section]] = {"datasets": Dataset, "models": Model}
-KINDS = {"objective": "{kind: sft}", "tuner": "{kind: lora}"}  # of a training that names none
 
 
 @dataclass(frozen=True)
 class Completion:
-    """The `text` of params.yaml with what it leaves out, what that is (a line each), and why labels could not be
-    looked for.
+    """The `text` of params.yaml with what it leaves out, and what that is (a line each).
+
+    `undecided` says which shapes the rows do not tell, `problems` why shapes and labels could not be looked for.
     """
 
     path: Path
     text: str
     lines: tuple[str, ...]
     left_out: tuple[str, ...]
+    undecided: tuple[str, ...]
     problems: tuple[str, ...]
 
     def write(self) -> None:
@@ -66,23 +68,25 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     spelt out: DVC would look for a folder of that name. A file that does not parse is left to who reads it.
     """
     text = _read(path)
-    shapes, problems = _shapes(text)
-    first = _applied(text, shapes, path)
+    rows = [(f"{table}.{key}", row, node) for table, key, row, node in _rows(text) if table == "datasets"]
+    told = shape.left_out(text, rows)
+    first = _applied(text, told.changes, path)
     datasets, mixes = _table(first, "datasets"), _table(first, "mixes")
-    changes: list[Change] = []
+    changes, problems = list[Change](), list(told.unread)
     for table, key, row, node in _rows(first):
-        labels: list[str] = []
+        dataset = datasets.get(_main(str(row.get("dataset")), mixes))
+        kinds, labels = kinds_for(dataset), list[str]()
         if table == "models" and "evaluate" not in row:
-            labels, problem = _labels(datasets.get(_main(str(row.get("dataset")), mixes)))
+            labels, problem = _labels(dataset)
             if problem:
                 problems.append(f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}")
-        changes += _sections(first, f"{table}.{key}", row, node, labels)
-        changes += _kinds(first, f"{table}.{key}", row, node) if table == "models" else []
+        changes += _sections(first, f"{table}.{key}", row, node, labels, kinds)
+        changes += _kinds(first, f"{table}.{key}", row, node, kinds) if table == "models" else []
         changes += _home(f"{table}.{key}", node)
-    every = [*shapes, *changes]
+    every = [*told.changes, *changes]
     lines = tuple(dict.fromkeys(f"{path}: wrote {change.written}, {change.why}" for change in every))
     left_out = tuple(dict.fromkeys(change.written for change in every))
-    return Completion(path, _applied(first, changes, path), lines, left_out, tuple(problems))
+    return Completion(path, _applied(first, changes, path), lines, left_out, tuple(told.undecided), tuple(problems))
 
 
 def _main(name: str, mixes: Mapping[object, object]) -> str:
@@ -93,18 +97,6 @@ def _main(name: str, mixes: Mapping[object, object]) -> str:
     return name
 
 
-def _shapes(text: str) -> tuple[list[Change], list[str]]:
-    """(what the rows of `datasets` leave out of their shape, why it cannot be told)."""
-    changes: list[Change] = []
-    problems: list[str] = []
-    for table, key, row, node in _rows(text):
-        if table == "datasets":
-            more, problem = shape.changes(text, f"{table}.{key}", row, node)
-            changes += more
-            problems += [problem] if problem else []
-    return changes, problems
-
-
 def _applied(text: str, changes: list[Change], path: Path) -> str:
     """`text` with all changes; what an alias repeats is written once."""
     edits = list(dict.fromkeys(change.edit for change in changes))
@@ -112,13 +104,18 @@ def _applied(text: str, changes: list[Change], path: Path) -> str:
 
 
 def _sections(
-    text: str, place: str, row: Mapping[object, object], node: "MappingNode", labels: list[str]
+    text: str,
+    place: str,
+    row: Mapping[object, object],
+    node: "MappingNode",
+    labels: list[str],
+    kinds: Mapping[str, str],
 ) -> "Iterator[Change]":
     """What the row at `place` needs more: the sections that it does not name."""
     table = place.partition(".")[0]
     sections = {name: "{}" for name in _sections_of_defaults(TABLES[table]) if name not in row}
     if table == "models" and "train" not in row:
-        sections = {"train": as_written(table_of(KINDS), text, node), **sections}
+        sections = {"train": as_written(table_of(kinds), text, node), **sections}
     if "evaluate" in sections and labels:
         sections["evaluate"] = f"{{{key_as_written('labels', text, node)}: {quoted(labels)}}}"
     if sections:
@@ -126,7 +123,9 @@ def _sections(
         yield Change(insertion(text, node, sections), f"{written} in {place}", "as it names none")
 
 
-def _kinds(text: str, place: str, row: Mapping[object, object], node: "MappingNode") -> "Iterator[Change]":
+def _kinds(
+    text: str, place: str, row: Mapping[object, object], node: "MappingNode", defaults: Mapping[str, str]
+) -> "Iterator[Change]":
     """The kinds that the `train` section of a model does not name."""
     train, section = (
         row.get("train"),
@@ -134,7 +133,7 @@ def _kinds(text: str, place: str, row: Mapping[object, object], node: "MappingNo
     )  # one that is merged in from another row is written there
     if not isinstance(train, dict) or section is None or any(key in train for key in (*MOVED, "method")):
         return  # the check of the section says what is wrong with it
-    if kinds := {name: value for name, value in KINDS.items() if name not in train}:
+    if kinds := {name: value for name, value in defaults.items() if name not in train}:
         edit = into(text, node, cast("MappingNode", section), kinds)
         written = ", ".join(f"`{name}: {value}`" for name, value in kinds.items())
         yield Change(edit, f"{written} in {place}.train", "as it names none")

@@ -2,35 +2,53 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from tasks.preflight.recognise import recognised
+from tasks.preflight.recognise import Recognised, recognised
 from tasks.preflight.yaml_edit import Change, as_written, insertion, into, quoted, table_of, value_of
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode
 
 WORD = re.compile("(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z_][a-z0-9_]*", re.IGNORECASE)
+WHY = "as it names none"
 
 
-def changes(text: str, place: str, row: Mapping[object, object], node: "MappingNode") -> tuple[list[Change], str]:
-    """(what the row at `place` of `datasets` needs more, why that cannot be told)."""
-    told = recognised(row)
-    made = []
+@dataclass
+class Told:
+    """What the rows of `datasets` leave out of their shapes, and why that of some cannot be told."""
+
+    changes: list[Change] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+def left_out(text: str, rows: "Iterable[tuple[str, Mapping[object, object], MappingNode]]") -> Told:
+    """What each row (place, value, node) of `datasets` needs more."""
+    told = Told()
+    for place, row, node in rows:
+        known = recognised(row)
+        told.changes += _changes(text, place, row, node, known)
+        told.undecided += [f"{place} {known.undecided}"] if known.undecided else []
+        told.unread += [f"{place} {known.unread}"] if known.unread else []
+    return told
+
+
+def _changes(
+    text: str, place: str, row: Mapping[object, object], node: "MappingNode", told: Recognised
+) -> "Iterator[Change]":
     for name, values in (("ingest", told.ingest), ("prepare", told.prepare)):
         written = {key: _yaml(value) for key, value in values.items()}
         section = value_of(node, name)
         if written and section is not None:
-            edit = into(text, node, cast("MappingNode", section), written)
             words = ", ".join(f"`{key}: {value}`" for key, value in written.items())
-            made.append(Change(edit, f"{words} in {place}.{name}", "as it names none"))
+            edit = into(text, node, cast("MappingNode", section), written)
+            yield Change(edit, f"{words} in {place}.{name}", WHY)
         elif written and name not in row:
             table = as_written(table_of(written), text, node)
-            made.append(
-                Change(insertion(text, node, {name: table}), f"`{name}: {table}` in {place}", "as it names none")
-            )
-    return made, f"{place} {told.problem}" if told.problem else ""
+            yield Change(insertion(text, node, {name: table}), f"`{name}: {table}` in {place}", WHY)
 
 
 def _yaml(value: object) -> str:

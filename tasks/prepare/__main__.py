@@ -43,7 +43,7 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
         for name in SPLITS:
             write_jsonl(folder / f"{name}.jsonl", [dict(placed.row) for placed in kept if placed.split == name])
         write_jsonl(folder / "dropped.jsonl", [{**row.row, "reason": row.reason} for row in dropped])
-        facts = {"shape": shape.__name__.rpartition(".")[2], "example": shape.makes, **_tools(kept)}
+        facts = {"shape": shapes.name_of(params), "example": shape.makes, **_tools(kept)}
         write_json(folder / "format.json", {**shape.templates(params), **facts})
     write_json(report, figures(kept, dropped, params))
     for line in sentences(dropped, params):

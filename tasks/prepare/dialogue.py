@@ -38,6 +38,8 @@ def prepared(
     }
     if answer.get("tool_calls"):
         row["calls"] = answer["tool_calls"]
+    if answer.get("weight", 1) != 1:
+        row["weight"] = answer["weight"]
     if tools:
         row["tools"] = [dict(entry) for entry in tools]
     return row

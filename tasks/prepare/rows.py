@@ -20,6 +20,7 @@ class Prepared(TypedDict):
     tools: NotRequired[list[dict[str, Any]]]
     rejected: NotRequired[str]
     rating: NotRequired[bool]
+    weight: NotRequired[float]  # of the answer in the loss, where it is not 1
 
 
 class Templates(TypedDict):

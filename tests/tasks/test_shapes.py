@@ -95,6 +95,7 @@ def test_turns_are_trained_on_by_their_weight_and_what_follows_the_last_of_them_
     assert last["messages"] == [USER, {**TEA, "weight": 0.0}, again]
     unread = example("chat", {"messages": [USER, TEA, again, {**no, "weight": 0}]})
     assert unread == row([USER], "On shelf 2.")
+    assert example("chat", {"messages": [USER, {**TEA, "weight": 0.5}]}) == row([USER], "On shelf 2.", weight=0.5)
 
 
 @pytest.mark.parametrize(

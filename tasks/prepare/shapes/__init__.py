@@ -37,3 +37,8 @@ class Shape(Protocol):
 def of(section: Section) -> Any:
     """The shape of a typed section."""
     return kinds.of(section, __name__, "shape")
+
+
+def name_of(section: Section) -> str:
+    """The name of the shape of a typed section."""
+    return str(of(section).__name__).rpartition(".")[2]

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from tasks.clean import clean, is_blank
-from tasks.prepare.guess import Row, is_text
+from tasks.prepare.guess import Row, holds_turns, is_text
 from tasks.prepare.params import Prepare
 from tasks.prepare.rows import Example, Prepared, SetAside, Templates
 
@@ -46,7 +46,11 @@ def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
     columns = [column for column in (rows[0] if rows else ()) if column != "id"]
     alone = len(columns) == 1 or (columns and "text" in columns and not _asks(columns))
     name = columns[0] if len(columns) == 1 else "text"
-    return ({} if name == "text" else {"text": name}) if alone and is_text(rows, name) else None
+    return (
+        ({} if name == "text" else {"text": name})
+        if alone and is_text(rows, name) and not holds_turns(rows, name)
+        else None
+    )
 
 
 def _asks(columns: Sequence[str]) -> bool:

@@ -1,0 +1,32 @@
+"""Whether an objective can learn from what the rows of a data set hold."""
+
+from collections.abc import Iterator
+
+from tasks import kinds, objectives
+from tasks.params import Params
+from tasks.prepare import shapes
+
+ALIKE = {"chat", "text"}  # an objective that eats one of these takes the other in a mix
+
+
+def problems(params: Params, name: str) -> Iterator[str]:
+    """A sentence for each data set of the model `name` whose rows its objective does not eat."""
+    model, main = params.models[name], params.main_dataset(name)
+    objective, eats = model.train.objective, objectives.of(model.train.objective).eats
+    for dataset in params.sources(model.dataset):
+        prepare = params.datasets[dataset].prepare
+        makes = shapes.of(prepare).makes
+        if makes in eats or (dataset != main and makes in ALIKE and eats & ALIKE):
+            continue
+        others = [kind for kind in kinds.names(objectives.__name__) if makes in _eats(kind)]
+        fitting = [kind for kind in kinds.names(shapes.__name__) if kinds.load(shapes.__name__, kind).makes in eats]
+        way = f"use an objective that does ({', '.join(others)}), or give" if others else "no objective does; give"
+        yield (
+            f"models.{name}.train.objective.kind is {objective.kind}, which does not learn from rows of the shape "
+            f"{shapes.name_of(prepare)} (datasets.{dataset}); {way} it a data set of the shape {' or '.join(fitting)}."
+        )
+
+
+def _eats(kind: str) -> frozenset[str]:
+    eats: frozenset[str] = kinds.load(objectives.__name__, kind).eats
+    return eats

@@ -1,0 +1,193 @@
+"""The shape of a data set that names none is told from its first rows, written and said."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import ParamsError
+from tasks.preflight import checks
+from tasks.preflight.recognise import recognised
+from tasks.preflight.sections import complete
+from tasks.stage import parse_yaml
+
+TURNS = [{"role": "user", "content": "Tea?"}, {"role": "assistant", "content": "Yes."}]
+SHAREGPT = [{"from": "human", "value": "Tea?"}, {"from": "gpt", "value": "Yes."}]
+TOOL = {"type": "function", "function": {"name": "search", "parameters": {}}}
+HH = "\n\nHuman: Tea?\n\nAssistant: "
+
+
+def lines(rows: list[dict]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def table(rows: list[dict]) -> str:
+    import io
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+FILES: list[tuple[str, str, Callable[[list[dict]], str], dict, dict, dict]] = [
+    ("sharegpt", "json", json.dumps, {"conversations": SHAREGPT, "tools": "[]"},
+     {"shape": "chat", "messages": "conversations"}, {"json_columns": ["conversations"]}),
+    ("openai", "jsonl", lines, {"messages": TURNS, "tools": [TOOL]},
+     {"shape": "chat"}, {"json_columns": ["messages", "tools"]}),
+    ("openai in a table", "csv", table, {"messages": json.dumps(TURNS)}, {"shape": "chat"}, {}),
+    ("alpaca", "json", json.dumps, {"instruction": "Sort.", "input": "", "output": "a"}, {"shape": "alpaca"}, {}),
+    ("alpaca without input", "csv", table, {"instruction": "Sort.", "output": "a"}, {"shape": "alpaca"}, {}),
+    ("prompt and completion", "jsonl", lines, {"prompt": "Sort.", "completion": "a"},
+     {"shape": "alpaca", "instruction": "prompt", "output": "completion"}, {}),
+    ("pairs of texts", "jsonl", lines, {"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."}, {"shape": "preference"},
+     {}),
+    ("pairs of turns", "json", json.dumps,
+     {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": SHAREGPT[1]},
+     {"shape": "preference", "prompt": "conversations"}, {"json_columns": ["conversations", "chosen", "rejected"]}),
+    ("pairs of dialogues", "jsonl", lines, {"chosen": f"{HH}Yes.", "rejected": f"{HH}No."}, {"shape": "preference"},
+     {}),
+    ("rated dialogues", "json", json.dumps, {"messages": TURNS, "label": True}, {"shape": "rated"},
+     {"json_columns": ["messages"]}),
+    ("rated completions", "jsonl", lines, {"prompt": "Tea?", "completion": "Yes.", "label": False},
+     {"shape": "rated", "answer": "completion"}, {}),
+    ("texts", "jsonl", lines, {"text": "Tea is hot.", "url": "x"}, {"shape": "text"}, {}),
+    ("paragraphs", "txt", lambda rows: "\n\n".join(["Tea is hot."] * len(rows)), {}, {"shape": "text"},
+     {"split": "paragraphs"}),
+    ("lines", "txt", lambda rows: "\n".join(["Tea is hot."] * len(rows)), {}, {"shape": "text"}, {"split": "lines"}),
+    ("translations", "jsonl", lines, {"translation": {"en": "tea", "de": "Tee"}},
+     {"shape": "pair", "source": "translation.en", "target": "translation.de"}, {"json_columns": ["translation"]}),
+    ("source and target", "csv", table, {"source": "tea", "target": "Tee"}, {"shape": "pair"}, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ending", "write", "row", "prepare", "ingest"), [file[1:] for file in FILES],
+                         ids=[file[0] for file in FILES])  # fmt: skip
+def test_a_shape_is_told_from_the_rows(
+    ending: str, write: Callable, row: dict, prepare: dict, ingest: dict, tmp_path: Path
+) -> None:
+    source = tmp_path / f"rows.{ending}"
+    source.write_text(write([row] * 12))
+    told = recognised({"ingest": {"source": str(source)}})
+    assert (told.prepare, told.ingest, told.undecided, told.unread) == (prepare, ingest, "", "")
+
+
+def project(folder: Path, rows: list[dict], models: str = "{}", more: str = "") -> None:
+    (folder / "rows.jsonl").write_text(lines(rows))
+    (folder / "params.yaml").write_text(
+        f"bases:\n  tiny: {{folder: tiny, sha256: '{'0' * 64}', license: mit}}\n"
+        f"datasets:\n  mine: {{ingest: {{source: rows.jsonl}}{more}}}\nmodels: {models}\n"
+    )
+
+
+MODEL = "{m: {parent: tiny, dataset: mine%s}}"
+
+
+@pytest.mark.parametrize(
+    ("row", "objective"),
+    [
+        ({"messages": TURNS}, "sft"),
+        ({"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."}, "dpo"),
+        ({"text": "Tea is hot."}, "pretrain"),
+    ],
+)
+def test_the_shape_and_the_objective_that_fits_it_are_written_and_said(
+    row: dict, objective: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, [row] * 3, MODEL % "")
+    completion = complete()
+    written = parse_yaml(completion.text, Path("params.yaml"))
+    assert written["models"]["m"]["train"]["objective"] == {"kind": objective}
+    assert any(line.startswith("params.yaml: wrote `prepare: {shape: ") for line in completion.lines)
+    completion.write()
+    assert complete().lines == ()
+
+
+def test_rows_that_lack_a_column_that_others_have_are_read_by_the_columns_that_are_used(tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text(lines([{"messages": TURNS, "n": 1}, {"messages": TURNS, "tools": [TOOL]}]))
+    told = recognised({"ingest": {"source": str(source)}})
+    assert told.ingest == {"json_columns": ["messages", "tools"], "columns": ["messages", "tools"]}
+
+
+def test_a_shape_that_is_named_gets_only_how_its_source_is_read(tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text(lines([{"messages": TURNS, "label": True}]))
+    told = recognised({"ingest": {"source": str(source)}, "prepare": {"shape": "chat"}})
+    assert (told.prepare, told.ingest) == ({}, {"json_columns": ["messages"]})
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "words"),
+    [
+        (
+            [{"text": "Tea", "label": "hot"}],
+            "",
+            "datasets.mine names no shape, and its rows (`text`, `label`) are of none that can be told: write prepare: "
+            "{shape: …} with the columns. There are: alpaca (an instruction, an input, an output); chat (",
+        ),
+        (
+            [{"instruction": "a", "output": "b", "source": "c", "target": "d"}],
+            "",
+            "datasets.mine names no shape, and its rows (`instruction`, `output`, `source`, `target`) may be alpaca or "
+            "pair: write prepare: {shape: …}.",
+        ),
+        (
+            [{"messages": TURNS}],
+            ", prepare: {shape: chatt}",
+            "datasets.mine.prepare.shape is 'chatt'; did you mean `chat`?",
+        ),
+        (
+            [{"messages": TURNS}],
+            ", prepare: {shape: chat, messages: mesages}",
+            "datasets.mine.prepare reads `mesages`, which is not a column of the data; did you mean `messages`?",
+        ),
+        (
+            [{"messages": TURNS}],
+            ", prepare: {shape: chat, tools: functions}",
+            "datasets.mine.prepare reads `functions`, which is not a column of the data; there are: ",
+        ),
+    ],
+)
+def test_what_cannot_be_told_is_one_sentence(
+    rows: list[dict], more: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, rows, more=more)
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(ParamsError) as refused:
+        checks.check_file()
+    assert str(refused.value).startswith(f"params.yaml: {words}")
+    assert Path("params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("row", "objective", "words"),
+    [
+        ({"messages": TURNS}, "dpo", "dpo, which does not learn from rows of the shape chat (datasets.mine); use an "
+         "objective that does (sft"),
+        ({"text": "Tea is hot."}, "sft",
+         "sft, which does not learn from rows of the shape text (datasets.mine); use an "
+         "objective that does (pretrain), or give it a data set of the shape alpaca or chat or pair or table."),
+    ],
+)  # fmt: skip
+def test_an_objective_that_does_not_eat_the_shape_is_refused(
+    row: dict, objective: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, [row] * 3, MODEL % f", train: {{objective: {{kind: {objective}}}}}")
+    with pytest.raises(ParamsError) as refused:
+        checks.check_file()
+    assert str(refused.value).startswith(f"params.yaml: models.m.train.objective.kind is {words}")
+
+
+def test_a_source_that_is_not_there_is_said_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, [{"messages": TURNS}], MODEL % "")
+    Path("rows.jsonl").unlink()
+    with pytest.raises(ParamsError, match="datasets.mine.ingest.source is 'rows.jsonl', which does not exist"):
+        checks.check_file()
