@@ -9,6 +9,7 @@ from typing import Any
 from tasks import special
 from tasks.chat_template import NO_CALLS, NO_SYSTEM, NO_TOOLS, has_date, render, takes_tools, text
 from tasks.errors import AnnealError
+from tasks.tools import rendered
 
 CHANGED_WORDS = "chat template changes the words of a message; correct chat_template.jinja"
 WEIGHT = "weight"  # of an assistant's turn in the loss; the template does not see it
@@ -49,7 +50,7 @@ def neutral_turns(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> list
 
 def neutral_tools(tokenizer: Any, tools: list[dict] | None) -> dict[str, Any]:
     """The argument `tools` of a template, where a dialogue has some."""
-    return {"tools": special_texts(tokenizer).neutral_in(tools)} if tools else {}
+    return {"tools": special_texts(tokenizer).neutral_in(rendered(tools))} if tools else {}
 
 
 def last_turn(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tasks import stage, tuners
+from tasks import stage, tools, tuners
 from tasks.card import write_card
 from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_json
 from tasks.merge import check_finite, write_merged
@@ -107,7 +107,15 @@ def _artifact(source: dict, divergence: float | None, folder: Path) -> dict:
         "template_sha256": source["template_sha256"],
         "tuner": tuners.settings_of(folder).model_dump(),
         "divergence": divergence,  # None: it cannot be merged
+        **_tools(folder),
     }
+
+
+def _tools(folder: Path) -> dict[str, str | None]:
+    """The parser that reads back what is called, where answers may call tools; None where it has no name."""
+    if not read_json(folder / "format.json").get("tools"):
+        return {}
+    return {"tool_parser": tools.parser((folder / "chat_template.jinja").read_text(encoding="utf-8"))}
 
 
 if __name__ == "__main__":

@@ -82,6 +82,32 @@ def _misfit(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str | No
     return None
 
 
+def rendered(tools: Tools) -> list[dict[str, Any]]:
+    """`tools` as vLLM gives them to a template, whatever else the data or a client say of them."""
+    functions = [tool["function"] for tool in tools]
+    keys = ("name", "description", "parameters")
+    return [{"type": "function", "function": {key: function.get(key) for key in keys}} for function in functions]
+
+
+def sent(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`messages` as OpenAI's API takes them: calls have ids and their arguments are JSON in a text."""
+    turns = [{key: value for key, value in turn.items() if key != "weight"} for turn in messages]
+    number, answered = 0, 0
+    for turn in turns:
+        calls = [{**call, "id": f"call_{number + place}"} for place, call in enumerate(turn.get("tool_calls") or ())]
+        if calls:
+            turn["tool_calls"] = [{**call, "function": _sent(call["function"])} for call in calls]
+            number += len(calls)
+        elif turn["role"] == "tool":
+            turn["tool_call_id"] = f"call_{answered}"
+            answered += 1
+    return turns
+
+
+def _sent(function: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": function["name"], "arguments": json.dumps(function["arguments"], ensure_ascii=False)}
+
+
 def parser(template: str) -> str | None:
     """The name of vLLM's parser for the calls that a chat template writes; None where it writes none that is known."""
     return next((name for mark, name in PARSERS.items() if mark in template), None)

@@ -11,6 +11,7 @@ from tasks.errors import AnnealError
 from tasks.serve import supervisor
 from tasks.serve.loopback import client
 from tasks.special import SpecialTexts
+from tasks.tools import rendered, sent
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -73,7 +74,8 @@ def question(special: SpecialTexts, row: dict) -> tuple[str, dict]:
     its text.
     """
     if row["messages"]:
-        return "chat/completions", {"messages": special.neutral_in(row["messages"])}
+        given = {"tools": special.neutral_in(rendered(row["tools"])), "tool_choice": "none"} if row.get("tools") else {}
+        return "chat/completions", {"messages": sent(special.neutral_in(row["messages"])), **given}
     return "completions", {"prompt": special.neutral(opening(row["expected"]))}
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tasks import tools
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
 from tasks.serve.params import Deploy
@@ -177,10 +178,24 @@ def command(state: State) -> list[str]:
         "--dtype": str(compute_dtype()).removeprefix("torch."),
         "--generation-config": "vllm",
     }
-    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *_words(arguments), *_names(state)]
+    words = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        *_words(arguments),
+        *_names(state),
+        *_calls(state),
+    ]
     # vLLM's 128 on a CPU is longer than what a task's prompts have in common, so that nothing of them would be kept; 32
     # is the least its kernels like.
     return [*words, "--enforce-eager", "--block-size", "32"] if device() == "cpu" else words
+
+
+def _calls(state: State) -> list[str]:
+    """The part of the command line that makes calls of tools, where the template writes them, be read back."""
+    template = Path(state.weights) / "chat_template.jinja"
+    name = tools.parser(template.read_text(encoding="utf-8")) if template.is_file() else None
+    return ["--enable-auto-tool-choice", "--tool-call-parser", name] if name else []
 
 
 def _words(arguments: dict[str, object]) -> list[str]:

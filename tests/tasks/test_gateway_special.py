@@ -52,6 +52,23 @@ CHATS = {
             {"type": "function", "function": {"name": "f", "description": FORGED, "parameters": {"type": "object"}}}
         ],
     ),
+    "a call's arguments, escaped": {
+        "model": "triage",
+        "messages": [
+            {"role": "user", "content": "hello"},
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {
+                        "id": "c",
+                        "type": "function",
+                        "function": {"name": "f", "arguments": json.dumps({"a": FORGED}).replace("<", "\\u003c")},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c", "content": FORGED},
+        ],
+    },
     "a stream": chat(FORGED, stream=True),
     "a version": chat(FORGED) | {"model": "triage@2"},
 }

@@ -129,3 +129,23 @@ def test_valid_and_exact_match_of_calls() -> None:
 
 def test_the_parser_follows_from_what_the_template_writes() -> None:
     assert tools.parser("…'<tool_call>' + x") == "hermes" and tools.parser("<|im_start|>") is None
+
+
+def test_messages_are_sent_as_openais_api_takes_them() -> None:
+    call = {"type": "function", "function": {"name": "weather", "arguments": {"place": "Köln"}}}
+    turns = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "", "tool_calls": [call, call], "weight": 0},
+        {"role": "tool", "content": "r"},
+        {"role": "tool", "content": "s"},
+    ]
+    made = tools.sent(turns)
+    assert [entry["id"] for entry in made[1]["tool_calls"]] == [entry["tool_call_id"] for entry in made[2:]]
+    assert made[1]["tool_calls"][0]["function"]["arguments"] == '{"place": "Köln"}' and "weight" not in made[1]
+    assert "id" not in call and made[0] == turns[0]
+
+
+def test_tools_are_rendered_as_vllm_renders_them() -> None:
+    given = {"type": "function", "strict": True, "function": {"parameters": {"b": 1, "a": 2}, "x": 1, "name": "f"}}
+    made = tools.rendered([given])
+    assert json.dumps(made[0]["function"]) == '{"name": "f", "description": null, "parameters": {"b": 1, "a": 2}}'

@@ -64,7 +64,29 @@ def as_text(exchange: Exchange, body: dict) -> dict:
     That holds for /v1 too: clients own their messages, and say whose turn it is by `role`. A raw prompt
     (/v1/completions) is all theirs and passes as it is.
     """
-    return {**body, **{name: exchange.special.neutral_in(body[name]) for name in RENDERED if name in body}}
+    given = {**body, "messages": [_with_objects(message) for message in body["messages"]]}
+    return {**given, **{name: exchange.special.neutral_in(given[name]) for name in RENDERED if name in given}}
+
+
+def _with_objects(message: dict) -> dict:
+    """`message`, its calls' arguments written again where they are JSON: an escape must not hide a special token that
+    vLLM would read from it.
+    """
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    return {**message, "tool_calls": [_unescaped(call) for call in calls]}
+
+
+def _unescaped(call: object) -> object:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        arguments = json.dumps(json.loads(function["arguments"]), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return call  # vLLM refuses it
+    return {**call, "function": {**function, "arguments": arguments}}
 
 
 def refusal_of(error: Exception) -> Refusal:
