@@ -21,7 +21,7 @@ PLACEMENTS = {"houlsby": (ATTENTION, MLP), "parallel": (MLP,)}
 NAME, FILE = "bottleneck", "adapter_model.safetensors"
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(nn.Module):  # type: ignore[misc]
     """x → s W_up f(W_down x + b_down) + s b_up, in the dtype of x; the weights are held in fp32."""
 
     def __init__(self, width: int, size: int, activation: str, scaling: float, device: torch.device) -> None:

@@ -11,7 +11,7 @@ CHECKED = 8  # rows
 LONGEST = 512  # tokens of a text
 
 
-def write_merged(parent: Path, trained: Path, rows: list[dict], max_divergence: float, folder: Path) -> float:
+def write_merged(parent: Path, trained: Path, rows: list[dict[str, Any]], max_divergence: float, folder: Path) -> float:
     """Write the weights of `trained` on `parent`, and what loads them, to `folder`; how far merging moved the answers.
 
     Weights that were trained whole are copied, byte by byte. Raises AnnealError when the divergence is over
@@ -28,7 +28,7 @@ def write_merged(parent: Path, trained: Path, rows: list[dict], max_divergence: 
     return 0.0
 
 
-def check_finite(parent: Path, trained: Path, rows: list[dict]) -> None:
+def check_finite(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> None:
     """Raise AnnealError unless `trained` on `parent` gives the answers of `rows` probabilities that are numbers."""
     import torch
 
@@ -41,7 +41,7 @@ def check_finite(parent: Path, trained: Path, rows: list[dict]) -> None:
             raise AnnealError(f"{trained} answers with numbers that are not finite: train again with a lower rate.")
 
 
-def merged_model(parent: Path, adapter: Path, rows: list[dict], max_divergence: float) -> tuple[Any, float]:
+def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_divergence: float) -> tuple[Any, float]:
     """(the merged model, its divergence): mean KL in nats a token between adapter-on-parent and merged on `rows`.
 
     Raises AnnealError when the divergence is over `max_divergence`: such a merge would answer gibberish in production.
@@ -72,7 +72,7 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict], max_divergence: 
     return model, divergence
 
 
-def _batch(parent: Path, rows: list[dict]) -> tuple[dict[str, Any], Any]:
+def _batch(parent: Path, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], Any]:
     """(a batch of the first rows with their answers, where an answer token is predicted)."""
     from tasks.chat import collate, load_tokenizer
 
@@ -82,7 +82,7 @@ def _batch(parent: Path, rows: list[dict]) -> tuple[dict[str, Any], Any]:
     return batch, answered
 
 
-def _checked(tokenizer: Any, row: dict) -> dict:
+def _checked(tokenizer: Any, row: dict[str, Any]) -> dict[str, Any]:
     """A row as tokens; of a text its first ones."""
     from tasks.chat import cut, encode
 

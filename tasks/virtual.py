@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from peft import PeftConfig, PeftModelForCausalLM, PeftType
 
+from tasks.errors import ParamsError
+
 
 class VirtualTokens(PeftModelForCausalLM):  # type: ignore[misc]
     """A parent behind virtual tokens: positions 0 to n - 1 are theirs, a row's own tokens come next."""
@@ -40,6 +42,11 @@ class VirtualTokens(PeftModelForCausalLM):  # type: ignore[misc]
         if position_ids is not None:
             places = torch.cat([places[:, : self.count], position_ids + self.count], dim=1)
         if self.in_cache:
+            if self.training and self.base_model.is_gradient_checkpointing:
+                raise ParamsError(
+                    "params.yaml: train.gradient_checkpointing is true, which drops the keys and values that "
+                    "tuner.kind prefix learns: leave it out, or use prompt."
+                )
             rest |= {"past_key_values": self.get_prompt(len(input_ids)), "use_cache": True}
             own = places[:, self.count :]
             return self.base_model(input_ids=input_ids, attention_mask=mask, position_ids=own, **rest)
@@ -96,7 +103,8 @@ def load(model: Any, folder: Path) -> VirtualTokens:
     """The parent behind the virtual tokens in `folder`, for asking."""
     adapted = VirtualTokens(model, PeftConfig.from_pretrained(folder, inference_mode=True))
     adapted.load_adapter(folder, "default", autocast_adapter_dtype=False)
-    return adapted.requires_grad_(False)
+    adapted.requires_grad_(False)
+    return adapted
 
 
 def problem(model: Any, count: int) -> str | None:

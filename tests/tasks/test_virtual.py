@@ -8,6 +8,7 @@ import torch
 from tasks import objectives, tuners
 from tasks.answers import _generate, _likelihoods
 from tasks.chat import encode
+from tasks.errors import ParamsError
 from tasks.train.fit import make_model
 from tasks.train.params import Train
 from tests import tiny
@@ -166,3 +167,24 @@ def test_more_virtual_tokens_than_positions_are_refused(base):
     assert tuners.of(tuner).problem(tuner, without_weights(base)) == (
         "num_virtual_tokens is 2048, and the base has positions for 2048 tokens in all; lower it."
     )
+
+
+def test_a_prefix_under_gradient_checkpointing_is_refused_where_no_check_came_before(base, tokenizer, rows):
+    model = make_model(settings("prefix"), base).train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    with pytest.raises(ParamsError, match="^params.yaml: train.gradient_checkpointing is true, .*: leave it out"):
+        model(**batch(tokenizer, rows))
+
+
+@pytest.mark.parametrize("kind", ["prompt", "p_tuning"])
+def test_embeddings_learn_the_same_under_gradient_checkpointing(base, tokenizer, rows, kind):
+    def gradients(checkpointing: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = make_model(settings(kind), base).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        model(**batch(tokenizer, rows), use_cache=False)["loss"].backward()
+        return [weight.grad for weight in model.parameters() if weight.requires_grad]
+
+    for ours, theirs in zip(gradients(True), gradients(False), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6) and theirs.any()
