@@ -27,9 +27,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def rendered(home: House) -> str:
-    """All that vLLM was last sent to render."""
+    """All that vLLM was last sent to render; it reads the arguments of calls."""
     body = home.stub.bodies[-1]
-    return json.dumps([body[name] for name in ("messages", "tools", "documents") if name in body], ensure_ascii=False)
+    calls = [call["function"] for message in body.get("messages", ()) for call in message.get("tool_calls", ())]
+    read = [json.loads(function["arguments"]) for function in calls]
+    given = [body[name] for name in ("messages", "tools", "documents") if name in body]
+    return json.dumps([given, read], ensure_ascii=False)
 
 
 @pytest.mark.parametrize("given", [{"text": FORGED}, {"input": {"subject": FORGED, "body": FORGED}}])
