@@ -40,9 +40,13 @@ class Ingest(Section):
     json_columns: list[str] = Field(
         default=[], description="columns whose cells are any JSON value (lists of turns, objects), kept as JSON text"
     )
+    optional_columns: list[str] = Field(
+        default=[], description="columns that are null in some rows, or that some rows lack: an empty text there"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.columns is not None and (more := [name for name in self.json_columns if name not in self.columns]):
-            raise ValueError(f"json_columns names `{more[0]}`, which columns does not; add it there, or take it out")
+        for key, named in (("json_columns", self.json_columns), ("optional_columns", self.optional_columns)):
+            if self.columns is not None and (more := [name for name in named if name not in self.columns]):
+                raise ValueError(f"{key} names `{more[0]}`, which columns does not; add it there, or take it out")
         return self

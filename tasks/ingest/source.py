@@ -67,8 +67,8 @@ def take(params: Ingest, source: Path) -> Snapshot:
             row = _with_id(raw, columns, where, params)
             _refuse_repeated_id(row, where, places)
             plain = [column for column in columns if column not in params.json_columns]
-            snapshot.numbers.update(column for column in plain if isinstance(raw[column], Number | bool))
-            snapshot.times.update(column for column in plain if isinstance(raw[column], Time))
+            snapshot.numbers.update(column for column in plain if isinstance(raw.get(column), Number | bool))
+            snapshot.times.update(column for column in plain if isinstance(raw.get(column), Time))
             if params.columns is None:
                 snapshot.nameless.update(
                     key for key, text in raw.items() if UNNAMED.fullmatch(key) and str(text).strip()
@@ -107,7 +107,7 @@ def peek(params: Ingest, source: Path | None = None, count: int = 5) -> Peek:
     return Peek(columns or tuple(column for column in params.columns or () if column != ID), tuple(rows))
 
 
-def first_as_read(params: Ingest, count: int = 100) -> list[Mapping[str, object]]:
+def first_as_read(params: Ingest, count: int = 1000) -> list[Mapping[str, object]]:
     """The first `count` rows with all their columns and values as they were read; AnnealError for what cannot be."""
     files = list_files(params, Path(params.source).expanduser()).files
     return [row for _, row in islice(chain.from_iterable(_rows(path, params) for path in files), count)]
@@ -167,7 +167,9 @@ def _rows(path: Path, params: Ingest) -> Iterator[tuple[str, Mapping[str, object
 def _columns(params: Ingest, row: Mapping[str, object], where: str) -> tuple[str, ...]:
     """The columns that are taken: those that are named, or all that the first row has; the id is no column."""
     columns = tuple(
-        key for key in params.columns or row if key != ID and not (params.columns is None and UNNAMED.fullmatch(key))
+        key
+        for key in params.columns or dict.fromkeys([*row, *params.optional_columns])
+        if key != ID and not (params.columns is None and UNNAMED.fullmatch(key))
     )
     if not columns:
         raise AnnealError(f"{where}: has no column but the id; a row needs a text at least.")
@@ -189,7 +191,7 @@ def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, pa
     id). Where the columns were not chosen, the row may have no other.
     """
     for column in columns:
-        if column not in row:
+        if column not in row and column not in params.optional_columns:
             has = ", ".join(f"`{key}`" for key in list(row)[:20]) or "nothing"
             raise AnnealError(
                 f"{where}: has no `{column}`; add it, or correct ingest.columns in params.yaml (the row has {has})."
@@ -200,13 +202,16 @@ def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, pa
             f"{where}: has `{more[0]}`, which the first row has not; name the columns to take under ingest.columns in "
             "params.yaml."
         )
-    kept = {
-        column: (as_json if column in params.json_columns else as_text)(row[column], f"{where}: `{column}`")
-        for column in columns
-    }
+    kept = {column: _text(row.get(column), column, where, params) for column in columns}
     own = "" if row.get(ID) is None else clean(as_text(row[ID], f"{where}: `{ID}`"))
     made = hashlib.sha256(json.dumps(kept, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:12]
     return {ID: own or made, **kept}
+
+
+def _text(value: object, column: str, where: str, params: Ingest) -> str:
+    if value is None and column in params.optional_columns:
+        return ""
+    return (as_json if column in params.json_columns else as_text)(value, f"{where}: `{column}`")
 
 
 def _refuse_repeated_id(row: dict[str, str], where: str, places: dict[str, tuple[dict[str, str], str]]) -> None:

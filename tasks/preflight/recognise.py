@@ -11,7 +11,6 @@ from tasks.errors import AnnealError, unusable
 from tasks.ingest import Ingest, first_as_read
 from tasks.params import Dataset
 from tasks.prepare import shapes
-from tasks.section import Section
 
 SPLITS = ("paragraphs", "lines")
 FEWEST = 10  # rows that can be split in three
@@ -78,15 +77,17 @@ def _first_rows(ingest: Ingest) -> tuple[str | None, list[Row]]:
 def _told(prepare: dict[str, object], ingest: Ingest, rows: Sequence[Row]) -> Recognised:
     """The shape, and how the source is to be read for it."""
     taken = [{key: row[key] for key in ingest.columns or row if key in row and key != "id"} for row in rows]
+    if words := _mixed(taken):
+        return Recognised({} if "shape" in prepare else STOPGAP, undecided=words)
     if "shape" in prepare:
-        return Recognised({}, _reading(ingest, taken, prepare))
+        return Recognised({}, _reading(ingest, taken))
     candidates = _candidates(taken, prepare)
     most = max((len(used) for _, used in candidates), default=0)
     best = [section for section, used in candidates if len(used) == most]
     if len(best) != 1:
         return Recognised(STOPGAP, undecided=_undecided([str(section["shape"]) for section in best], taken))
     written = {key: value for key, value in best[0].items() if key not in prepare}
-    return Recognised(written, _reading(ingest, taken, best[0]))
+    return Recognised(written, _reading(ingest, taken))
 
 
 def _candidates(rows: Sequence[Row], prepare: dict[str, object]) -> list[tuple[dict[str, object], tuple[str, ...]]]:
@@ -116,22 +117,27 @@ def _undecided(shapes_found: Sequence[str], rows: Sequence[Row]) -> str:
     )
 
 
-def _reading(ingest: Ingest, rows: Sequence[Row], prepare: dict[str, object]) -> dict[str, object]:
+def _reading(ingest: Ingest, rows: Sequence[Row]) -> dict[str, object]:
     """The keys of `ingest` without which the rows could not be read."""
-    every = list(dict.fromkeys(key for row in rows for key in row))
+    every = dict.fromkeys(key for row in rows for key in row)
     nested = [column for column in every if any(isinstance(row.get(column), list | Mapping) for row in rows)]
+    optional = [column for column in every if any(row.get(column) is None for row in rows)]
     more: dict[str, object] = {}
     if nested and not ingest.json_columns:
         more["json_columns"] = nested
-    if ingest.columns is None and any(set(row) != set(every) for row in rows):
-        used = _used(prepare, every)
-        more["columns"] = used
-        more |= {"json_columns": [column for column in nested if column in used]} if "json_columns" in more else {}
-    return more
+    if optional and not ingest.optional_columns:
+        more["optional_columns"] = [column for column in optional if column not in nested or _is_missing(rows, column)]
+    return {key: names for key, names in more.items() if names}
 
 
-def _used(prepare: dict[str, object], columns: Sequence[str]) -> list[str]:
-    """Those of the source's columns that a section names, by itself or by default."""
-    section: Section = kinds.load(shapes.__name__, str(prepare["shape"])).Params.model_validate(prepare)
-    named = {str(value).partition(".")[0] for value in section.model_dump().values()}
-    return [column for column in columns if column in named]
+def _is_missing(rows: Sequence[Row], column: str) -> bool:
+    return any(column not in row for row in rows)
+
+
+def _mixed(rows: Sequence[Row]) -> str:
+    """Why a column cannot be read: its cells are texts in some rows, lists or objects in others."""
+    for column in dict.fromkeys(key for row in rows for key in row):
+        kinds_of_cells = {isinstance(row[column], str) for row in rows if row.get(column) is not None}
+        if len(kinds_of_cells) > 1 and any(isinstance(row.get(column), list | Mapping) for row in rows):
+            return f"holds texts in some rows and lists or objects in others in `{column}`: write one form."
+    return ""

@@ -138,7 +138,7 @@ def _only_adds(before: object, after: object) -> bool:
 
 def _is_written(key: object, value: object) -> bool:
     """Whether a new key and its value are of those that are written here."""
-    if key in ("shape", "json_columns", "split"):
+    if key in ("shape", "json_columns", "optional_columns", "split"):
         return True
     names = {"labels", "kind", "objective", "tuner"}
     return isinstance(value, dict) and (set(value) <= names or (key == "prepare" and "shape" in value))

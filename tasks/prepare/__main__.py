@@ -63,6 +63,11 @@ def _examples(rows: Sequence[dict[str, str]], params: Prepare) -> tuple[list[Pre
             examples.append(shape.example(row, params))
         except SetAside as why:
             aside.append(Dropped(row, why.kind, str(why)))
+        except KeyError as column:
+            has = ", ".join(f"`{name}`" for name in row)
+            raise AnnealError(
+                f"row {row['id']}: has no {column}, which prepare in params.yaml reads ({has})."
+            ) from None
     return examples, aside
 
 

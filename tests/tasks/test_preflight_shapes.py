@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import ParamsError
+from tasks.ingest import Ingest, read
 from tasks.preflight import checks
 from tasks.preflight.recognise import recognised
 from tasks.preflight.sections import complete
@@ -107,11 +108,14 @@ def test_the_shape_and_the_objective_that_fits_it_are_written_and_said(
     assert complete().lines == ()
 
 
-def test_rows_that_lack_a_column_that_others_have_are_read_by_the_columns_that_are_used(tmp_path: Path) -> None:
+def test_columns_that_some_rows_lack_or_leave_null_are_optional(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
-    source.write_text(lines([{"messages": TURNS, "n": 1}, {"messages": TURNS, "tools": [TOOL]}]))
+    rows = [{"messages": TURNS, "n": None}, {"messages": TURNS, "n": "1", "tools": [TOOL]}]
+    source.write_text(lines(rows))
     told = recognised({"ingest": {"source": str(source)}})
-    assert told.ingest == {"json_columns": ["messages", "tools"], "columns": ["messages", "tools"]}
+    assert told.ingest == {"json_columns": ["messages", "tools"], "optional_columns": ["n", "tools"]}
+    taken, _ = read(Ingest.model_validate({"source": str(source), **told.ingest}), source)
+    assert [(row["n"], row["tools"][:8]) for row in taken] == [("", ""), ("1", '[{"type"')]
 
 
 def test_a_shape_that_is_named_gets_only_how_its_source_is_read(tmp_path: Path) -> None:
@@ -140,6 +144,11 @@ def test_a_shape_that_is_named_gets_only_how_its_source_is_read(tmp_path: Path) 
             [{"messages": TURNS}],
             ", prepare: {shape: chatt}",
             "datasets.mine.prepare.shape is 'chatt'; did you mean `chat`?",
+        ),
+        (
+            [{"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": TURNS[:1], "chosen": "b", "rejected": "c"}],
+            "",
+            "datasets.mine holds texts in some rows and lists or objects in others in `prompt`: write one form.",
         ),
         (
             [{"messages": TURNS}],

@@ -15,7 +15,7 @@ from tasks.prepare.turns import cell
 
 summary = "a source and a target, both texts"
 makes: Example = "chat"
-NAMES = {"source": ("source", "src"), "target": ("target", "tgt")}
+NAMES = {"source": ("source", "src", "document", "article"), "target": ("target", "tgt", "summary", "highlights")}
 NESTED = ("translation", "pair")
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from tasks.clean import clean, is_blank
-from tasks.prepare.guess import Row, holds_turns, is_text
+from tasks.prepare.guess import Row, is_text
 from tasks.prepare.params import Prepare
 from tasks.prepare.rows import Example, Prepared, SetAside, Templates
 
@@ -42,17 +42,15 @@ def columns(params: Params) -> tuple[str, ...]:
 
 
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
-    """One column of text, and no other."""
+    """One column of text, and no other but what says where it comes from."""
     columns = [column for column in (rows[0] if rows else ()) if column != "id"]
-    alone = len(columns) == 1 or (columns and "text" in columns and not _asks(columns))
     name = columns[0] if len(columns) == 1 else "text"
-    return (
-        ({} if name == "text" else {"text": name})
-        if alone and is_text(rows, name) and not holds_turns(rows, name)
-        else None
-    )
+    is_alone = name in columns and all(column.casefold() in ABOUT for column in columns if column != name)
+    if not is_alone or not is_text(rows, name) or _holds_values(rows, name):
+        return None
+    return {} if name == "text" else {"text": name}
 
 
-def _asks(columns: Sequence[str]) -> bool:
-    """Whether another column could be an answer to the text: anything but what says where it comes from."""
-    return any(column.casefold() not in ABOUT for column in columns)
+def _holds_values(rows: Sequence[Row], column: str) -> bool:
+    """Whether all cells look like lists or objects, as JSON or another language writes them."""
+    return all(str(row[column]).lstrip()[:1] in ("[", "{") for row in rows)
