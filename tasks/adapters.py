@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Rank = Annotated[int, Field(ge=1, le=512, description="rank of the adapter")]
 Alpha = Annotated[int, Field(ge=1, le=4096, description="the update is scaled by lora_alpha / r")]
-FROM_PARENT = ("pissa", "olora", "loftq")  # values of init_lora_weights that start from the parent's weights
+FROM_PARENT = re.compile(r"pissa|pissa_niter_\d+|olora|loftq")  # init_lora_weights, of parts of the parent
 
 
 class LowRank(Section):
@@ -39,7 +39,12 @@ class LowRank(Section):
     def saved_rank(self) -> int:
         """The highest rank of what is kept, which a server must allow."""
         highest = max(self.r, *self.rank_pattern.values(), 1)
-        return highest * (2 if getattr(self, "init_lora_weights", True) in FROM_PARENT else 1)
+        return highest * (2 if starts_from_parent(self) else 1)
+
+
+def starts_from_parent(params: Any) -> bool:
+    """Whether the adapter starts as a part of the parent's weights."""
+    return bool(FROM_PARENT.fullmatch(str(getattr(params, "init_lora_weights", True))))
 
 
 def attach(params: Any, model: "nn.Module") -> "nn.Module":
@@ -56,7 +61,7 @@ def attach(params: Any, model: "nn.Module") -> "nn.Module":
         target_modules=params.target_modules,
         use_rslora=params.use_rslora,
         use_dora=params.use_dora,
-        init_lora_weights=True if init in FROM_PARENT else init,
+        init_lora_weights=True if starts_from_parent(params) else init,
         rank_pattern=dict(params.rank_pattern),
         alpha_pattern=dict(params.alpha_pattern),
         task_type="CAUSAL_LM",
@@ -134,6 +139,8 @@ def problem(params: LowRank, model: "nn.Module") -> str | None:
     if not isinstance(params.target_modules, str) and (words := targets.problem(model, params.target_modules)):
         return words
     layers = dict(targets.targeted(model, params.target_modules))
+    if not layers:
+        return "target_modules is all-linear, and the base has no linear layer besides its head; name its layers"
     for key in ("rank_pattern", "alpha_pattern"):
         for pattern in getattr(params, key):
             if not any(_fits(pattern, name) for name in layers):
@@ -147,7 +154,7 @@ def problem_of_start(params: Any, model: "nn.Module") -> str | None:
 
     from tasks.targets import targeted
 
-    if params.init_lora_weights not in FROM_PARENT:
+    if not starts_from_parent(params):
         return None
     other = (name for name, layer in targeted(model, params.target_modules) if not isinstance(layer, nn.Linear))
     name = next(other, None)

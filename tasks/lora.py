@@ -58,14 +58,14 @@ def start_from_parent(model: Any, init: object) -> None:
     """
     from peft.tuners.lora.layer import Linear
 
-    if init not in ("pissa", "olora"):
+    if init != "olora" and not str(init).startswith("pissa"):
         return
     for layer in model.modules():
         if isinstance(layer, Linear):
             (name,) = layer.active_adapters
             base = layer.get_base_layer()
             weight, base.weight.data = base.weight.data, base.weight.data.clone()
-            layer.pissa_init(name, "pissa") if init == "pissa" else layer.olora_init(name)
+            layer.olora_init(name) if init == "olora" else layer.pissa_init(name, init)
             base.weight.data = weight
             keep_start(layer)
             layer.forward = _forward_from_start(layer)

@@ -5,7 +5,7 @@ start from the parent's principal directions (PiSSA, arXiv:2404.02948) or its QR
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -23,11 +23,14 @@ learning_rates = (5.0e-5, 5.0e-3)
 source = "about ten times that of full tuning (Thinking Machines, LoRA Without Regret, 2025)"
 
 
+Niter = Field(pattern=r"^pissa_niter_[1-9]\d?$", description="PiSSA by a fast decomposition of so many steps")
+
+
 class Params(adapters.LowRank):
     """LoRA; names are peft's."""
 
     kind: Literal["lora"]
-    init_lora_weights: Literal[True, "gaussian", "pissa", "olora"] = Field(
+    init_lora_weights: Literal[True, "gaussian", "pissa", "olora"] | Annotated[str, Niter] = Field(
         default=True, description="what the matrices start from; pissa and olora are kept at twice the rank"
     )
 
@@ -64,6 +67,6 @@ def merge(model: "nn.Module") -> "nn.Module":
 
 def problem(params: Params, model: "nn.Module") -> str | None:
     """What does not fit the layers, or a start that does not go with DoRA or with an embedding."""
-    if params.use_dora and params.init_lora_weights in adapters.FROM_PARENT:
+    if params.use_dora and adapters.starts_from_parent(params):
         return f"use_dora does not go with init_lora_weights: {params.init_lora_weights}; leave one of them out"
     return adapters.problem(params, model) or adapters.problem_of_start(params, model)

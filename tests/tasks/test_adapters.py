@@ -26,6 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "dora": {"use_dora": True},
     "gaussian": {"init_lora_weights": "gaussian"},
     "pissa": {"init_lora_weights": "pissa"},
+    "pissa, fast": {"init_lora_weights": "pissa_niter_4"},
     "olora": {"init_lora_weights": "olora"},
     "pissa in all ways": {
         "init_lora_weights": "pissa",
@@ -160,5 +161,6 @@ def test_what_does_not_fit_the_layers_is_a_sentence(base: Path, options: dict[st
 
 def test_a_server_must_allow_twice_the_rank_of_what_starts_from_the_parent() -> None:
     tuner = {"kind": "lora", "r": 16, "init_lora_weights": "pissa"}
-    (words,) = serving.problems(changed(models__mine__train__tuner=tuner), "mine")
+    params = changed(models__mine__train__tuner=tuner, deploy__serve="adapter")
+    (words,) = serving.problems(params, "mine")
     assert "train.tuner.r is 16, kept as an adapter of rank 32, and the server takes ranks up to" in words

@@ -238,3 +238,11 @@ def test_a_name_that_no_folder_can_have_is_refused() -> None:
     Path("mine.csv").write_text(CSV)
     Path("params.yaml").write_text(BASE + MINE + f"  {'a' * 300}: {{parent: tiny, dataset: rows}}\n")
     assert "it should have at most 100 characters" in stopped()
+
+
+def test_a_rate_that_is_far_from_those_that_work_is_said_and_stops_nothing() -> None:
+    Path("mine.csv").write_text(CSV)
+    Path("params.yaml").write_text(BASE + MINE.replace("dataset: rows", "dataset: rows, train: {learning_rate: 0.5}"))
+    lines: list[str] = []
+    checks.ready("mine", lines.append)
+    assert [line for line in lines if line.startswith("models.mine.train.learning_rate is 0.5, far above the 5e-05 to")]

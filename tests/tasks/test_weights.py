@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow  # each test trains, or loads a model
 RUN = {"num_train_epochs": 8, "eval_steps": 0.25}  # two steps an epoch, stopped within one
 TUNERS: dict[str, dict[str, Any]] = {
     "pissa": {"kind": "lora", "init_lora_weights": "pissa", "lora_dropout": 0.1},
+    "pissa, fast": {"kind": "lora", "init_lora_weights": "pissa_niter_4"},
     "dora": {"kind": "lora", "use_dora": True},
     "nf4": {"kind": "qlora"},
     "fp4": {"kind": "qlora", "quant_type": "fp4", "double_quant": False, "use_dora": True},
