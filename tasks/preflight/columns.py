@@ -8,8 +8,9 @@ from tasks.errors import AnnealError
 from tasks.params import Dataset
 from tasks.preflight import sources
 from tasks.prepare import shapes
+from tasks.prepare.rows import SetAside
 from tasks.prepare.shapes import table
-from tasks.section import suggestion
+from tasks.section import Section, suggestion
 
 Row = Mapping[str, str]
 
@@ -26,9 +27,25 @@ def problems(name: str, dataset: Dataset) -> Iterator[str]:
     if isinstance(prepare, table.Params):
         yield from _problems_of_table(key, prepare, known, sources.first_rows(dataset.ingest))
         return
-    for column in shapes.of(prepare).columns(prepare):
-        if column not in known:
-            yield f"{key} reads `{column}`, which is not a column of the data{suggestion(column, known)}"
+    missing = [column for column in shapes.of(prepare).columns(prepare) if column not in known]
+    for column in missing:
+        yield f"{key} reads `{column}`, which is not a column of the data{suggestion(column, known)}"
+    if not missing:
+        yield from _problems_of_rows(key, prepare, sources.first_rows(dataset.ingest))
+
+
+def _problems_of_rows(key: str, prepare: Section, rows: Sequence[Row]) -> Iterator[str]:
+    """A sentence when none of the first rows can be read as the shape that they are said to have."""
+    shape, reasons = shapes.of(prepare), list[str]()
+    for row in rows:
+        try:
+            shape.example(row, prepare)
+        except SetAside as why:
+            reasons.append(f"row {row[ID]}: {why}")
+        except AnnealError as error:
+            reasons.append(str(error).removeprefix("params.yaml: ").rstrip("."))
+    if reasons and len(reasons) == len(rows):
+        yield f"{key}: none of the first {len(rows)} rows is of the shape {shapes.name_of(prepare)} ({reasons[0]})."
 
 
 def _problems_of_table(key: str, prepare: table.Params, known: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:

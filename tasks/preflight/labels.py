@@ -1,6 +1,8 @@
 """Finds the labels among the columns of a data set's answers, for an `evaluate` section that is left out."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -11,6 +13,7 @@ from tasks.ingest import Ingest
 from tasks.kinds import KindIn
 from tasks.preflight import sources
 from tasks.prepare import shapes
+from tasks.prepare.rows import SetAside
 from tasks.section import Section
 
 SECTION: TypeAdapter[Section] = TypeAdapter(Annotated[Section, KindIn(shapes.__name__, "shape")])
@@ -31,10 +34,20 @@ def labels_of(dataset: object) -> list[str]:
         columns = format_of(shapes.of(prepare).templates(prepare)["answer"]).columns
     except (ValidationError, AnnealError):  # a template that does not parse
         return []
-    if shapes.of(prepare).makes == "text":  # how it goes on is no class, however often texts recur
+    shape = shapes.of(prepare)
+    if shape.makes != "chat":  # how a text goes on is no class, however often texts recur; nor is what is preferred
         return []
     rows = sources.rows(ingest)
-    return [column for column in columns if column in rows[0] and is_label([clean(row[column]) for row in rows])]
+    if not set(columns) & set(rows[0]):  # those of a shape
+        rows = list(_as_examples(rows, shape, prepare))
+    known = rows[0] if rows else {}
+    return [column for column in columns if column in known and is_label([clean(row[column]) for row in rows])]
+
+
+def _as_examples(rows: list[dict[str, str]], shape: Any, prepare: Section) -> Iterator[dict[str, str]]:
+    for row in rows:
+        with suppress(SetAside, KeyError):  # prepare says which, and why
+            yield shape.example(row, prepare)["row"]
 
 
 def is_label(values: list[str]) -> bool:
