@@ -7,7 +7,6 @@ from typing import Any
 
 from tasks import kinds, objectives, tuners
 from tasks.params import Params
-from tasks.prepare import shapes
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
@@ -19,13 +18,6 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"models.{name}.train.objective.kind is {model.train.objective.kind}, which compares with the parent, and "
             f"of that tuner.kind {model.train.tuner.kind} keeps nothing; use {_kinds(lambda kind: kind.keeps_parent)}."
         )
-    for other in params.sources(model.dataset)[1:]:
-        makes, allowed = shapes.of(params.datasets[other].prepare).makes, _mixable(objective.eats)
-        if makes not in allowed:
-            yield (
-                f"models.{name}.dataset is the mix {model.dataset}, in which rows of {other} are of the kind {makes}; "
-                f"{model.train.objective.kind} learns from {' and '.join(sorted(allowed))} rows."
-            )
     if objective.packs(model.train.objective) and tuner.virtual_tokens:
         yield (
             f"models.{name}.train.objective packs several examples into a row, and tuner.kind "
@@ -39,12 +31,6 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"merged, so nothing can be built on it; train {model.parent} with "
             f"{_kinds(lambda kind: kind.mergeable)}, or give {name} another parent."
         )
-
-
-def _mixable(eats: frozenset[str]) -> frozenset[str]:
-    """What may be mixed into rows that an objective eats: texts and dialogues are both learnt token by token."""
-    likelihood = frozenset({"chat", "text"})
-    return eats | likelihood if eats & likelihood else eats
 
 
 def _kinds(fits: Callable[[Any], bool]) -> str:
