@@ -45,19 +45,22 @@ class Served:
             raise bad("The model's chat template does not take these messages.", "messages") from None
 
     def room(self, asked: Asked, prompt: list[int], default: int | None) -> int:
-        """Tokens that the answer may have; Refusal 400 when prompt and answer do not fit."""
-        limit = asked.limit or default or self.max_model_len - len(prompt)
+        """Tokens that the answer may have: what is asked for, or what is left after the prompt, as in vLLM; Refusal
+        400 when nothing is.
+        """
+        left = self.max_model_len - len(prompt)
         vocabulary = self.model.config.get_text_config().vocab_size
         if any(token >= vocabulary for token in prompt):
             raise bad("`prompt` has a token that the model does not know.", "prompt")
-        if not prompt or limit < 1 or len(prompt) + limit > self.max_model_len:
+        if not prompt:
+            raise bad("The prompt has no token.", "prompt")
+        if left < 1:
             raise bad(
-                f"This model's maximum context length is {self.max_model_len} tokens; the request has {len(prompt)} "
-                f"and asks for {max(limit, 1)}.",
-                "max_tokens",
-                "context_length_exceeded",
+                f"This model's maximum context length is {self.max_model_len} tokens, and the prompt has "
+                f"{len(prompt)}.",
+                code="context_length_exceeded",
             )
-        return limit
+        return min(asked.limit or default or left, left)
 
     @cached_property
     def grammars(self) -> Any:
