@@ -25,6 +25,7 @@ COMMITTED = (
 CHANGES = {
     "monitor": {"check_every": 10_000, "report_rows": 200},  # the demo asks for its checks itself
     "retrain": {"consider_every": 10_000, "min_labelled_for_drift": 60, "cooldown": 0.1},
+    "deploy": {"serve": "adapter"},  # swapped in seconds; merged weights need a server of their own, a minute each
     "release": {"canary_share": 0.5, "canary_requests": 40},
 }
 

@@ -60,7 +60,7 @@ def deploy(
     """Load `version`, trained on the parent in `weights/`, beside what runs: its URL and the parity with transformers.
 
     A server with the same base and options takes it in; otherwise the other slot starts one. Raises AnnealError when a
-    port is taken, the base differs, both slots are in use, the server does not start, or parity fails; nothing is left
+    port is taken, the base differs, all slots are in use, the server does not start, or parity fails; nothing is left
     behind then. `rows` as in `is_available`.
     """
     with _one_at_a_time():
@@ -115,7 +115,7 @@ def _place(wanted: state.State, params: Deploy) -> tuple[str, bool]:
                 f"{slot}: {', '.join([*found.adapters, *found.merged])}" for slot, found in taken.items()
             )
             raise AnnealError(
-                f"both vLLM slots are in use ({serving}): close the open canary (`make promote` or `make rollback`) "
+                f"all slots are in use ({serving}): close the open canary (`make promote` or `make rollback`) "
                 "and run again."
             )
         port = state.port(slot, params)

@@ -1,5 +1,5 @@
 """The supervisor of the vLLM container: a server for each slot whose state file asks for one. `python
-infra/images/slots.py a b`, or `ready`, or `alive`.
+infra/images/slots.py a b c`, or `ready`, or `alive`.
 
 Locally supervisord starts and stops the slots by name. Here nobody can: the reconciler and the flows run in other
 containers, and all that they share is the folder of state files. A file that appears starts its server, one that goes
@@ -101,7 +101,7 @@ def is_alive() -> bool:
 
 def is_ready() -> bool:
     """True when at least one server answers."""
-    for file in FOLDER.glob("[ab].json"):
+    for file in FOLDER.glob("[a-c].json"):
         try:
             state = json.loads(file.read_text(encoding="utf-8"))
             with urllib.request.urlopen(f"http://{state['host']}:{state['port']}/health", timeout=2) as answer:

@@ -20,7 +20,7 @@ class Deploy(Section):
         default="127.0.0.1", description="the address vLLM listens on; leave it on loopback, the gateway is the door"
     )
     port: Annotated[
-        int, Field(ge=1, le=65534, description="vLLM's; the next one up serves its successor during a change")
+        int, Field(ge=1, le=65533, description="of the first server; the next two up are for its successor and others")
     ] = 8000
     max_model_len: Annotated[int, Field(ge=64, le=10_000_000, description="tokens of prompt and answer")] = 1024
     max_lora_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 16

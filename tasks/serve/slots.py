@@ -1,4 +1,4 @@
-"""The two vLLM slots as they are found: what answers there, and loading, unloading, starting and stopping."""
+"""The slots of the servers as they are found: what answers there, and loading, unloading, starting and stopping."""
 
 import re
 from collections.abc import Iterable

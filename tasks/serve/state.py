@@ -13,7 +13,8 @@ from tasks.files import read_json, write_json
 from tasks.serve.params import Deploy
 
 FOLDER = Path(".anneal/serving")
-SLOTS = ("a", "b")  # two, so that a server's successor starts beside it
+# two servers of different kinds (vLLM, transformers), or of two bases, and a successor beside them
+SLOTS = ("a", "b", "c")
 OLD = FOLDER / "current.json"  # of the time when there was one server and it was changed in place
 
 
@@ -75,7 +76,7 @@ def program(slot: str) -> str:
 
 
 def port(slot: str, params: Deploy) -> int:
-    """The port of `slot`: deploy.port, and the next one up."""
+    """The port of `slot`: deploy.port, and the next ones up."""
     return params.port + SLOTS.index(slot)
 
 

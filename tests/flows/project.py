@@ -17,7 +17,7 @@ from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("flows", "tasks", "infra", "model_cards", ".dvc", "dvc.yaml", ".dvcignore", ".gitignore")
-NEEDED = ("deploy", "deploy's second", "prefect_port", "mlflow_port", "gateway")  # in a row
+NEEDED = ("deploy", "deploy's second", "deploy's third", "prefect_port", "mlflow_port", "gateway")  # in a row
 
 
 def free_ports() -> dict[str, int]:

@@ -37,7 +37,7 @@ def test_ports_and_addresses_are_those_of_params() -> None:
     params = settings.load(ROOT / "params.yaml")
     ours = {
         "gateway": {params.gateway.port},
-        "vllm": {params.deploy.port, params.deploy.port + 1},
+        "vllm": {params.deploy.port, params.deploy.port + 1, params.deploy.port + 2},
         "prefect": {params.servers.prefect_port},
         "mlflow": {params.servers.mlflow_port},
     }

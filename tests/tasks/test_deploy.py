@@ -118,9 +118,10 @@ def test_a_server_on_trial_that_a_killed_deployment_left_makes_room(world: World
     assert state.read("b") is None and world.stopped == ["vllm-b"]
 
 
-def test_two_busy_slots_are_one_sentence(world: World) -> None:
+def test_busy_slots_are_one_sentence(world: World) -> None:
     world.serve("b", base="d" * 64)
-    with pytest.raises(AnnealError, match="both vLLM slots are in use .*a: things@1"):
+    world.serve("c", base="e" * 64)
+    with pytest.raises(AnnealError, match="all slots are in use .*a: things@1"):
         deploy(world, registry.get(TASK, "2"), max_model_len=512)
 
 
