@@ -19,7 +19,7 @@ README = (project.ROOT / "README.md").read_text(encoding="utf-8")
 
 def rows_of_readme() -> list[str]:
     """The lines of the block in README that a person adds to params.yaml."""
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    block = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[0]
     return block.splitlines()
 
 

@@ -14,7 +14,7 @@ from tests import texts
 from tests.flows import project
 from tests.flows.served import summary, targets
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.minutes]
 
 TRAIN = {
     "objective": {"kind": "pretrain"},
@@ -66,7 +66,6 @@ def test_the_check_completes_what_is_left_out_and_dvc_makes_the_mix_and_the_mode
     assert "Running stage" not in project.run(writer, "dvc", "repro", "package@things")
 
 
-@pytest.mark.minutes
 def test_it_is_served_and_goes_on_from_what_it_is_given(writer: Path) -> None:
     try:
         project.run(writer, "flows.pipeline", "things")
