@@ -174,7 +174,7 @@ def guarded(work: Callable[[], object]) -> int:
 STOPPED = "stopped by Ctrl-C; what was finished is kept, and the next run goes on from there."
 OUT_OF_MEMORY = (
     "out of memory: halve per_device_train_batch_size and double gradient_accumulation_steps (or lower "
-    "max_length) in params.yaml, or free memory, and run again."
+    "max_length, or set gradient_checkpointing: true) in params.yaml, or free memory, and run again."
 )
 
 
@@ -186,8 +186,10 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def is_out_of_space(error: Exception) -> bool:
-    """True for a full disk as safetensors and torch report it: not an OSError, only its words."""
-    return "No space left on device" in str(error)
+    """True for a full disk as safetensors and torch report it: not an OSError, only its words; torch.save has only
+    words about its own file.
+    """
+    return any(words in str(error) for words in ("No space left on device", "inline_container.cc", "file write failed"))
 
 
 def die_with_parent() -> None:

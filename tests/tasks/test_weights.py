@@ -135,6 +135,24 @@ def test_activations_that_are_computed_again_give_the_same_gradients(name: str, 
     assert all(torch.allclose(gradient, seen[1][1][name], atol=1e-6) for name, gradient in seen[0][1].items())
 
 
+def test_a_run_that_computes_activations_again_learns_as_others(base: Path, few: Path, tmp_path: Path) -> None:
+    """The shared prefix of its prompts is read with each row then: keys and values that are handed in would be lost."""
+    losses = []
+    for again in (False, True):
+        settings = {"num_train_epochs": 2, "bf16": False, "gradient_checkpointing": again}
+        made = tiny.train_in(tmp_path / str(again), base, few, **settings)
+        losses.append([*first_and_last_loss(made.report), read_json(made.report / "metrics.json")["eval_loss"]])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_run_in_autocast_leaves_the_next_one_as_it_was(base: Path, few: Path, tmp_path: Path) -> None:
+    """accelerate keeps its precision for the whole process."""
+    hashes = []
+    for place, changes in (("a", {}), ("b", {"tuner": {"kind": "full"}, "learning_rate": 1.0e-3}), ("c", {})):
+        hashes.append(sha256(tiny.train_in(tmp_path / place, base, few, num_train_epochs=2, **changes).adapter))
+    assert hashes[0] == hashes[2]
+
+
 def test_every_tuner_that_allows_it_was_tried() -> None:
     from tasks import kinds
 
