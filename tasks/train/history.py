@@ -127,6 +127,8 @@ class History(TrainerCallback):
                 self.points.setdefault(step, {})[name] = float(logs[name])
 
     def _open_run(self) -> None:
+        from mlflow.entities import Param
+
         self.client = tracking.client()
         note = self.run / "mlflow_run_id"
         if note.exists():
@@ -137,8 +139,9 @@ class History(TrainerCallback):
             tracking.experiment_id(self.client), run_name=f"train {name}", tags={"model": name, "stage": "train"}
         )
         self.run_id = created.info.run_id
-        for key, value in _flat(self.params.model_dump()).items():
-            self.client.log_param(self.run_id, key, value)
+        values = [Param(key, str(value)) for key, value in _flat(self.params.model_dump()).items()]
+        for start in range(0, len(values), 100):  # as many as one request may hold
+            self.client.log_batch(self.run_id, params=values[start : start + 100])
         write_text(note, self.run_id)
 
     def _send(self, point: dict[str, float], step: int) -> None:
