@@ -53,7 +53,7 @@ def seconds(weights: Path, rows: list[dict[str, Any]], packing: bool, shares: bo
             for batch in batches:
                 loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=tokens)
                 loss.backward()
-                total += float(loss)
+                total += loss.item()
             times.append(time.perf_counter() - started)
         return {"seconds": round(min(times), 2), "loss": round(total, 4), "rows": len(arranged)}
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from bench.stub_vllm import Stub
 from tasks import answer as answers_of
-from tasks import answers, contract
+from tasks import answers, contract, tuned
 from tasks.chat import encode, encode_question, opening
 from tasks.evaluate import measures
 from tasks.evaluate.params import Evaluate
@@ -22,6 +23,7 @@ from tasks.serve import probe, routes
 from tasks.special import USUAL
 from tests import texts, tiny
 from tests.tasks.gateway import House, house, target, write_folder
+from tests.tasks.test_serve_transformers import serving
 
 pytestmark = pytest.mark.slow  # torch is loaded, servers are started
 
@@ -71,11 +73,20 @@ def test_only_perplexity_and_being_a_text_are_measured() -> None:
     assert form.read(" on it went") == {"text": " on it went"} and form.read(" \n") is None
 
 
-def test_a_model_of_texts_is_merged_and_its_divergence_measured(store: Any, base: Path, tmp_path: Path) -> None:
+def test_a_model_of_texts_is_merged_and_a_server_goes_on_as_evaluation_did(
+    store: Any, base: Path, tmp_path: Path
+) -> None:
     prepared = texts.write_prepared(tmp_path / "prepared", 16)
     made = tiny.train_in(tmp_path, base, prepared, objective={"kind": "pretrain"}, num_train_epochs=2, max_length=64)
-    _, divergence = merged_model(base, made.adapter, read_jsonl(prepared / "test.jsonl"), 0.1)
+    rows = read_jsonl(prepared / "test.jsonl")
+    _, divergence = merged_model(base, made.adapter, rows, 0.1)
     assert 0 <= divergence < 0.1 and not math.isnan(divergence)
+    predictions = tuned.answer(base, made.adapter, rows, 8, 12, "tuned").predictions
+    for file in (*base.glob("tokenizer*"), base / "chat_template.jinja"):  # as `package` adds them
+        shutil.copy(file, made.adapter)
+    with serving(base, texts=made.adapter) as url:
+        parity = probe.check_parity(url, "texts", base, predictions, 512, 0.99)
+    assert (parity.prompts, parity.share) == (len(rows), 1.0)
 
 
 def test_a_server_is_asked_to_go_on_from_the_opening(tokenizer: Any) -> None:
