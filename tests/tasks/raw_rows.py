@@ -1,0 +1,69 @@
+"""Rows of each shape as people bring them, enough to train a few steps on."""
+
+import random
+from typing import Any
+
+from tests import tiny
+
+CALL = '{"name": "find", "arguments": {"colour": "%s"}}'
+FIND = {
+    "name": "find",
+    "description": "Find a thing.",
+    "parameters": {"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]},
+}
+
+
+def table(thing: dict[str, str]) -> dict[str, Any]:
+    """A text and its class."""
+    return {"text": f"Where is my {thing['size']} {thing['thing']}?", "intent": thing["colour"]}
+
+
+def alpaca(thing: dict[str, str]) -> dict[str, Any]:
+    """An instruction, its input, an output."""
+    return {
+        "instruction": "Say where it belongs.",
+        "input": f"{thing['size']} {thing['thing']}",
+        "output": thing["reply"],
+    }
+
+
+def chat(thing: dict[str, str]) -> dict[str, Any]:
+    """A dialogue of several turns with a tool call, in ShareGPT's words."""
+    return {
+        "conversations": [
+            {"from": "human", "value": f"Find {thing['thing']}, {thing['size']}."},
+            {"from": "function_call", "value": CALL % thing["colour"]},
+            {"from": "observation", "value": '{"place": "shelf"}'},
+            {"from": "gpt", "value": thing["reply"]},
+        ],
+        "tools": [FIND],
+    }
+
+
+def preference(thing: dict[str, str]) -> dict[str, Any]:
+    """A question, a better and a worse answer."""
+    return {
+        "prompt": f"Where does {thing['thing']}, {thing['size']}, belong?",
+        "chosen": thing["reply"],
+        "rejected": f"No idea where {thing['thing']} goes.",
+    }
+
+
+def text(thing: dict[str, str]) -> dict[str, Any]:
+    """A short document that shares little with the others."""
+    dice = random.Random(thing["id"])
+    words = [dice.choice([*tiny.THINGS, *tiny.SIZES, *tiny.COLOURS]) for _ in range(40)]
+    return {"text": f"About {thing['thing']}: {' '.join(words)}."}
+
+
+def pair(thing: dict[str, str]) -> dict[str, Any]:
+    """A source and its target."""
+    return {"source": f"{thing['thing']}, {thing['size']}", "target": thing["reply"]}
+
+
+MAKERS = {maker.__name__: maker for maker in (table, alpaca, chat, preference, text, pair)}
+
+
+def rows(shape: str, count: int) -> list[dict[str, Any]]:
+    """`count` rows of a shape."""
+    return [MAKERS[shape](thing) for thing in tiny.things(0, count)]
