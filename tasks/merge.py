@@ -38,7 +38,7 @@ def check_finite(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> Non
     model = load(parent, trained)
     with torch.inference_mode():
         if not _log_probabilities(model, batch, answered).isfinite().all():
-            raise AnnealError(f"{trained} answers with numbers that are not finite: train again with a lower rate.")
+            raise AnnealError(f"{trained} answers with what is no number: lower learning_rate and train again.")
 
 
 def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_divergence: float) -> tuple[Any, float]:
