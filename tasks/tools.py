@@ -28,14 +28,14 @@ def read(text: str) -> list[Call] | None:
     """
     blocks = HERMES.findall(text)
     if blocks:
-        return [_call(_json(block)) for block in blocks]
+        return [call_of(_json(block)) for block in blocks]
     try:
         value = _json(text)
     except MalformedCallError:
         return None
     entries = value if isinstance(value, list) else [value]
     try:
-        return [_call(entry) for entry in entries] or None
+        return [call_of(entry) for entry in entries] or None
     except MalformedCallError:
         return None
 
@@ -48,7 +48,7 @@ def canonical(calls: Iterable[Mapping[str, Any]]) -> str:
 
 def of_message(calls: Iterable[Mapping[str, Any]]) -> list[Call]:
     """The calls of a message's `tool_calls`; MalformedCallError for what is not one."""
-    return [_call(call["function"]) for call in calls]
+    return [call_of(entry["function"]) for entry in calls]
 
 
 def problem(calls: Iterable[Call], tools: Tools) -> str | None:
@@ -120,7 +120,7 @@ def _json(text: str) -> Any:
         raise MalformedCallError(text[:80]) from None
 
 
-def _call(value: object) -> Call:
+def call_of(value: object) -> Call:
     """`value` as a call; its arguments may be JSON in a text, as OpenAI sends them, and may be called parameters."""
     if not isinstance(value, Mapping):
         raise MalformedCallError(str(value)[:80])

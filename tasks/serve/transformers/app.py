@@ -109,7 +109,7 @@ async def _complete(request: Request, is_chat: bool) -> Response:
     loop, gone = asyncio.get_running_loop(), threading.Event()
 
     def emit(*piece: Any) -> None:
-        if asked.stream:
+        if asked.stream and not asked.may_call:
             loop.call_soon_threadsafe(events.put_nowait, piece)
 
     future = worker.answer(served, asked, list(zip(prompts, rooms, strict=True)), grammar, emit, gone)
@@ -147,6 +147,8 @@ async def _stream(
             yield _event(reply.piece(place, text, tokens, place not in told))
             told[place] = told.get(place, 0) + len(tokens)
         for place, answer in enumerate(found := await answers):
+            for told_whole in reply.held_back(place, answer):
+                yield _event(told_whole)
             yield _event(reply.ending(place, answer, told.get(place, 0)))
         if reply.asked.stream_options and reply.asked.stream_options.include_usage:
             yield _event(reply.closing(found))

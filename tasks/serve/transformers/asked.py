@@ -68,6 +68,11 @@ class Asked(BaseModel):
         return tuple(filter(None, [self.stop] if isinstance(self.stop, str) else self.stop or []))
 
     @property
+    def may_call(self) -> bool:
+        """Whether the answer may be calls of tools."""
+        return bool(self.tools) and (self.model_extra or {}).get("tool_choice") != "none"
+
+    @property
     def choices(self) -> int:
         """Answers to each prompt."""
         return self.n or 1

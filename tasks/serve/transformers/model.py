@@ -11,6 +11,7 @@ from tasks.errors import AnnealError
 from tasks.serve.gateway.errors import bad
 from tasks.serve.transformers.asked import Asked, dialogue, prompts
 from tasks.serve.transformers.writing import Answer, Writer
+from tasks.tools import rendered
 
 NO_TOKEN = 2**31 - 1  # no vocabulary has it: an end of turn is seen by the Writer, which may be told to go on
 Emit = Callable[[str, tuple[int, ...]], None]
@@ -36,7 +37,10 @@ class Served:
         if asked.messages is None:
             given = prompts(asked.prompt or [])
             return [self.tokenizer(text)["input_ids"] if isinstance(text, str) else text for text in given]
-        more = {"tools": asked.tools} if asked.tools else {}
+        try:
+            more = {"tools": rendered(asked.tools)} if asked.tools else {}
+        except (KeyError, TypeError, AttributeError):
+            raise bad("`tools` must be a list of functions, each with a name.", "tools") from None
         messages = dialogue(asked.messages)
         try:
             extra = asked.chat_template_kwargs or {}

@@ -1,10 +1,12 @@
 """Answers in the form of OpenAI's API, whole and as the events of a stream; token ids are told as vLLM tells them."""
 
+import json
 import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from tasks import tools
 from tasks.serve.transformers.asked import Asked
 from tasks.serve.transformers.writing import Answer
 
@@ -28,14 +30,37 @@ class Reply:
         }
 
     def _choice(self, place: int, answer: Answer) -> dict[str, Any]:
-        message = {"role": "assistant", "content": answer.text, "tool_calls": []}
+        message = {"role": "assistant", "tool_calls": [], **self._said(answer)}
         return {
             "index": place,
             **({"message": message} if self.is_chat else {"text": answer.text}),
             "logprobs": None,
-            "finish_reason": answer.finish_reason,
+            "finish_reason": self._reason(answer),
             **self._tokens(place, answer.token_ids),
         }
+
+    def _said(self, answer: Answer) -> dict[str, Any]:
+        """`content` of an answer, and `tool_calls` where it calls tools; what is not wholly a call stays text."""
+        if not self.asked.may_call or not tools.HERMES.search(answer.text):
+            return {"content": answer.text}
+        try:
+            calls = tools.read(answer.text) or []
+        except tools.MalformedCallError:
+            return {"content": answer.text}
+        before = answer.text[: answer.text.index("<tool_call>")].strip()
+        return {"content": before or None, "tool_calls": [_call(call) for call in calls]}
+
+    def _reason(self, answer: Answer) -> str:
+        return "tool_calls" if "tool_calls" in self._said(answer) else answer.finish_reason
+
+    def held_back(self, place: int, answer: Answer) -> list[dict[str, Any]]:
+        """The events of a choice that may call tools: it is told whole, once it is known what it is."""
+        if not self.asked.may_call:
+            return []
+        said = self._said(answer)
+        numbered = [{"index": number, **call} for number, call in enumerate(said.get("tool_calls", ()))]
+        delta = {**said, **({"tool_calls": numbered} if numbered else {})}
+        return [self.opening(place), self._event(place, {"delta": delta})]
 
     def _tokens(self, place: int, tokens: Sequence[int], is_first: bool = True) -> dict[str, Any]:
         if not self.asked.return_token_ids:
@@ -65,7 +90,7 @@ class Reply:
         """The last event of a choice: why it ended, and the tokens after the `told` ones."""
         content: dict[str, Any] = {"delta": {}} if self.is_chat else {"text": ""}
         tokens = self._tokens(place, answer.token_ids[told:], is_first=False)
-        return self._event(place, {**content, **tokens, "finish_reason": answer.finish_reason})
+        return self._event(place, {**content, **tokens, "finish_reason": self._reason(answer)})
 
     def closing(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """The event with the usage and no choices."""
@@ -75,3 +100,8 @@ class Reply:
         choice = {"index": place, "logprobs": None, "finish_reason": None, **content}
         name = "chat.completion.chunk" if self.is_chat else "text_completion"
         return {**self.frame, "object": name, "choices": [choice]}
+
+
+def _call(call: tools.Call) -> dict[str, Any]:
+    function = {"name": call["name"], "arguments": json.dumps(call["arguments"], ensure_ascii=False)}
+    return {"id": f"call_{uuid.uuid4().hex}", "type": "function", "function": function}
