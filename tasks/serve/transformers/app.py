@@ -22,6 +22,7 @@ from tasks.serve.transformers.writing import Answer
 
 log = logging.getLogger("anneal.serve")
 FAILED = Refusal(500, "internal_error", "The model's server failed; its log says how.")
+Event = tuple[int, str, tuple[int, ...]]  # choice, text, tokens
 MOST_BYTES = 64 << 20  # of a body; the gateway's limit is for clients, this one for its mistakes
 
 
@@ -105,7 +106,7 @@ async def _complete(request: Request, is_chat: bool) -> Response:
     grammar = await asyncio.to_thread(served.grammar, requests.schema(asked))
     prompts = served.prompts(asked)
     rooms = [served.room(asked, prompt, None if is_chat else requests.COMPLETION_TOKENS) for prompt in prompts]
-    events: asyncio.Queue[tuple[int, str, tuple[int, ...]] | None] = asyncio.Queue()
+    events: asyncio.Queue[Event | None] = asyncio.Queue()
     loop, gone = asyncio.get_running_loop(), threading.Event()
 
     def emit(*piece: Any) -> None:
@@ -126,8 +127,9 @@ async def _complete(request: Request, is_chat: bool) -> Response:
 async def _waits(request: Request, answers: "asyncio.Future[list[Answer]]", gone: threading.Event) -> bool:
     """True once `answers` are there; False when the client hung up before."""
     left = asyncio.ensure_future(request.receive())
+    waited: set[asyncio.Future[Any]] = {answers, left}
     try:
-        await asyncio.wait({answers, left}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         return answers.done()
     finally:
         gone.set()
@@ -135,7 +137,7 @@ async def _waits(request: Request, answers: "asyncio.Future[list[Answer]]", gone
 
 
 async def _stream(
-    reply: Reply, events: asyncio.Queue, answers: "asyncio.Future[list[Answer]]", gone: threading.Event
+    reply: Reply, events: asyncio.Queue[Event | None], answers: "asyncio.Future[list[Answer]]", gone: threading.Event
 ) -> AsyncIterator[bytes]:
     """The events of a stream; one that fails ends with an error event, never as if it were whole."""
     told: dict[int, int] = {}

@@ -18,7 +18,7 @@ NEUTRAL: dict[str, tuple[object, ...]] = {
     "logprobs": (0,),
     "echo": (False,),
 }
-OFF = (None, False, [], {}, "")
+OFF: tuple[object, ...] = (None, False, [], {}, "")
 Ids = list[Annotated[int, Field(ge=0)]]
 
 

@@ -1,0 +1,84 @@
+"""A prompt-tuned model from raw rows to answers through the gateway: served by transformers under the real supervisor,
+killed and back.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import tiny
+from tests.flows import project
+from tests.flows.served import listeners, summary, targets
+
+pytestmark = pytest.mark.slow  # each test trains, or loads a model
+
+
+@pytest.fixture(scope="module")
+def served(made: Path) -> Path:
+    """The toy, tuned by a prompt, with every server of `make up`."""
+    try:
+        gate = {"minimum": {"colour_accuracy": 0.0}, "compare_on": "valid"}
+        project.change(
+            made,
+            deploy__serve="auto",
+            models__things__train__tuner={"kind": "prompt"},
+            models__things__train__learning_rate=0.1,
+            models__things__gate=gate,
+        )
+        project.run(made, "flows.pipeline", "things")
+        project.run(made, "tasks.serve.local", "up")
+        yield made
+    finally:
+        project.run(made, "tasks.serve.local", "down")
+
+
+@pytest.fixture(scope="module")
+def client(served: Path) -> httpx.Client:
+    """A client of the gateway."""
+    key = project.run(served, "tasks.serve.gateway.keys", "me").split()[-1]
+    door = f"http://127.0.0.1:{project.ports(served).gateway}"
+    return httpx.Client(base_url=door, headers={"Authorization": f"Bearer {key}"}, timeout=120)
+
+
+def sort(client: httpx.Client) -> httpx.Response:
+    """What the gateway answers to a row."""
+    row = tiny.things(0, 1)[0]
+    return client.post("/tasks/things", json={"input": {"thing": row["thing"], "size": row["size"]}})
+
+
+@pytest.mark.minutes
+def test_it_is_served_by_transformers_and_answers_as_in_evaluation(served: Path) -> None:
+    state = json.loads((served / ".anneal/serving/a.json").read_text())
+    assert state["engine"] == "transformers" and [*state["adapters"]] == ["things@1"] and state["verified"]
+    said = summary(served)
+    assert said["registry"]["aliases"] == ["champion"] and said["endpoint"]["parity"]["share"] >= 0.99
+
+
+@pytest.mark.minutes
+def test_both_routes_of_the_gateway_answer(client: httpx.Client) -> None:
+    answer = sort(client).raise_for_status().json()
+    assert answer["version"] == "1" and answer["valid"] and set(answer["result"]) == {"colour", "mood", "reply"}
+    body = {"model": "things", "messages": [{"role": "user", "content": "Thing: a red boat\nSize: big"}]}
+    assert client.post("/v1/chat/completions", json=body).raise_for_status().json()["usage"]["completion_tokens"]
+    stream = client.post("/v1/chat/completions", json={**body, "stream": True, "temperature": 0}).text
+    assert stream.endswith("data: [DONE]\n\n") and "usage" not in stream
+    refused = client.post("/v1/chat/completions", json={**body, "logprobs": True})
+    assert refused.status_code == 400 and "served by transformers" in refused.json()["error"]["message"]
+
+
+@pytest.mark.minutes
+def test_a_killed_server_comes_back_with_its_version(served: Path, client: httpx.Client) -> None:
+    port = project.ports(served).deploy
+    (pid,) = listeners(port)
+    os.kill(pid, signal.SIGKILL)
+    assert sort(client).status_code == 503
+    end = time.monotonic() + 120
+    while sort(client).status_code != 200:
+        assert time.monotonic() < end, "no server after 120 s"
+        time.sleep(0.5)
+    assert listeners(port) != {pid} and targets(served)["champion"]["model"] == "things@1"
