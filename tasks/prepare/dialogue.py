@@ -1,6 +1,8 @@
 """A prepared row of a dialogue: what stands before the answer, the answer, and what a client would send."""
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from tasks.clean import is_blank
@@ -55,6 +57,15 @@ def last_question(messages: Sequence[turn.Message]) -> str:
     """What the person said last."""
     text: str = next(message["content"] for message in reversed(messages) if message["role"] == "user")
     return text
+
+
+def as_json(question: str, answer: str) -> str:
+    """A dialogue of one question and one answer, which may be calls of tools, as a cell of a source."""
+    said: dict[str, Any] = {"role": "assistant", "content": answer}
+    if answer.startswith("["):
+        with suppress(SetAside):
+            said = {"role": "assistant", "content": "", "tool_calls": tool.calls_of(answer, ANSWER)}
+    return json.dumps([{"role": "user", "content": question}, said], ensure_ascii=False)
 
 
 def answered(text: str, what: str) -> str:

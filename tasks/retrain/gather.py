@@ -10,6 +10,7 @@ from tasks.files import read_json, sha256
 from tasks.ingest import Ingest, sources, version
 from tasks.messages import Kind, kind_of
 from tasks.params import Params
+from tasks.prepare import shapes
 from tasks.prepare.rows import Templates
 from tasks.retrain import lineage, records
 from tasks.retrain.facts import Facts
@@ -39,7 +40,9 @@ def gather(
         alarm = records.newest_check(engine, task, champion, alarm=True)
         figures = records.figures(records.newest_check(engine, task, champion))
         known = replace(known, alarm=tuple(alarm["reasons"]) if alarm else None, figures=figures)
-    new = labelled(engine, task, dataset, params.datasets[dataset].templates)
+    row = params.datasets[dataset]
+    takes_answers = shapes.of(row.prepare).makes == "chat"
+    new = labelled(engine, task, dataset, row.templates) if takes_answers else {}
     since = sum(at > past[0].started_at for at in new.values()) if past else len(new)
     unjudged = past and not past[0].is_judged
     return replace(

@@ -7,6 +7,7 @@ import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,10 +19,13 @@ from tasks.errors import AnnealError
 from tasks.files import sha256, write_json, write_jsonl, write_text
 from tasks.ingest import format_for_new_rows, read, resolved
 from tasks.params import Dataset, Params
+from tasks.prepare import shapes
 from tasks.prepare.labels import asked_columns, question
+from tasks.prepare.rows import SetAside
 from tasks.retrain import lineage, records
 from tasks.retrain.invert import columns_of_input, why_not
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
+from tasks.section import Section
 from tasks.template import columns as columns_of
 
 
@@ -68,7 +72,7 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
         )
     dataset = dataset.model_copy(update={"ingest": resolved(dataset.ingest, source)})
     rows, _ = read(dataset.ingest, source)
-    rows = [{column: clean(text) for column, text in row.items()} for row in rows]
+    rows = _as_corrected(rows, dataset)
     rules = _rules(dataset, params.models[task].evaluate.labels, rows, params.retrain.max_share_of_key)
     candidates, skipped = _candidates(new, dataset, rules, rows)
     known = [Candidate(row["id"], None, 0.0, row, "") for row in rows]
@@ -77,9 +81,22 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     return _write(heaps, dataset, name, task, source, now)
 
 
+def _as_corrected(rows: list[dict[str, str]], dataset: Dataset) -> list[dict[str, str]]:
+    """The source's rows in the columns that templates name: as they are, or as their shape reads them."""
+    form = dataset.templates
+    named = {*columns_of(form["user"]), *format_of(form["answer"]).columns}
+    if all(named <= row.keys() for row in rows):
+        return [{column: clean(text) for column, text in row.items()} for row in rows]
+    shape, read_rows = shapes.of(dataset.prepare), []
+    for row in rows:
+        with suppress(SetAside, KeyError):  # prepare says which, and why
+            read_rows.append(shape.example(row, dataset.prepare)["row"])
+    return read_rows
+
+
 def _rules(dataset: Dataset, labels: list[str], rows: list[dict], max_share: float) -> Rules:
     """What the dataset asks of a row; `rows` are its own, cleaned."""
-    columns = tuple(column for column in dataset.ingest.columns if column != "id")
+    columns = tuple(column for column in (rows[0] if rows else ()) if column != "id")
     asked, form = columns_of(dataset.templates["user"]), format_of(dataset.templates["answer"])
     answer = tuple(column for column in columns if column in form.columns and column not in asked)
     kinds = tuple(label for label in labels if label in answer)
@@ -123,6 +140,8 @@ def _row(
 ) -> dict[str, str] | str:
     """The row that a correction makes, or why it makes none, in one clause."""
     prepare, form = dataset.templates, format_of(dataset.templates["answer"])
+    if shapes.of(dataset.prepare).makes != "chat":
+        return f"corrected answers make no rows of the shape {shapes.name_of(dataset.prepare)}"
     if not form.is_invertible:
         return "prepare.answer computes something, so an answer cannot be read back into the columns of a row"
     logged = (correction.input, prepare, correction.path, correction.finish_reason)
@@ -167,7 +186,7 @@ def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, 
     if file:
         columns = [column for column in dataset.ingest.columns if column != "id"]
         of_json = dataset.ingest.json_columns if file.suffix in (".json", ".jsonl") else []
-        write_rows(file, [_stored(one, columns, of_json) for one in heaps.taken])
+        write_rows(file, [_stored(one, columns, of_json, dataset.prepare) for one in heaps.taken])
     told = {
         kind: [_told(one) for one in getattr(heaps, kind)] for kind in ("taken", "quarantined", "waiting", "skipped")
     }
@@ -200,9 +219,12 @@ def _told(one: Candidate) -> dict:
     return about | ({"reasons": list(one.reasons)} if one.reasons else {})
 
 
-def _stored(candidate: Candidate, columns: Sequence[str], of_json: Sequence[str]) -> dict[str, object]:
+def _stored(
+    candidate: Candidate, columns: Sequence[str], of_json: Sequence[str], prepare: Section
+) -> dict[str, object]:
     """A row as it lies in a file of the source, where JSON holds the values that the cells of `of_json` write out."""
-    cells = {column: candidate.row.get(column, "") for column in columns}
+    made = shapes.of(prepare).source_row(candidate.row, prepare) or {}
+    cells = {column: made.get(column, "") for column in columns}
     values = {column: json.loads(cells[column] or "null") for column in of_json}
     return {"id": f"feedback-{candidate.request}", **cells, **values}
 

@@ -27,6 +27,12 @@ class Shape(Protocol):
         """The columns of the source that every row must have, in the order in which they are read."""
         ...
 
+    def source_row(self, row: Mapping[str, str], params: Any) -> dict[str, str] | None:
+        """The columns of a row of the source of which `example` makes this `row`, for what a person has corrected; None
+        where corrected answers make no rows.
+        """
+        ...
+
     def recognise(self, rows: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
         """What `prepare` must say besides the shape for `rows` of a source, as they were read; None when they are of
         another shape.

@@ -68,6 +68,11 @@ def columns(params: Params) -> tuple[str, ...]:
     return (params.instruction, params.output, *named(params, "input", "history", "system_column"))
 
 
+def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
+    """The same under the names of the source's columns."""
+    return {params.instruction: row["instruction"], params.input: row.get("input", ""), params.output: row["output"]}
+
+
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
     """An instruction and an output by their names, both texts."""
     columns = {key: first_of(rows, names) for key, names in NAMES.items()}

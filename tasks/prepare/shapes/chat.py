@@ -52,6 +52,11 @@ def columns(params: Params) -> tuple[str, ...]:
     return (params.messages, *named(params, "tools", "system_column"))
 
 
+def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
+    """A dialogue of one question and one answer."""
+    return {params.messages: dialogue.as_json(row[dialogue.QUESTION], row[dialogue.ANSWER])}
+
+
 def recognise(rows: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
     """A column that holds lists of turns."""
     for column in list_columns(rows, MESSAGES):

@@ -1,5 +1,6 @@
 """Pairs: a source, and the target that it becomes (a translation, a summary)."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -56,6 +57,14 @@ def templates(params: Params) -> Templates:
 def columns(params: Params) -> tuple[str, ...]:
     """The columns of source and target, or the one that holds both."""
     return tuple(dict.fromkeys(place.partition(".")[0] for place in (params.source, params.target)))
+
+
+def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
+    """Source and target, in the one object that holds both or in columns of their own."""
+    (column, _, one), (other_column, _, other) = params.source.partition("."), params.target.partition(".")
+    if one and other and column == other_column:
+        return {column: json.dumps({one: row["source"], other: row["target"]}, ensure_ascii=False)}
+    return None if one or other else {column: row["source"], other_column: row["target"]}
 
 
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:

@@ -73,6 +73,11 @@ def columns(params: Params) -> tuple[str, ...]:
     return (*_sides(params), *named(params, "prompt", "system_column"))
 
 
+def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
+    """None: a corrected answer is chosen, but over which is not known."""
+    return None
+
+
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
     """A chosen and a rejected answer by their names, and a prompt unless they are whole dialogues."""
     chosen, rejected = first_of(rows, CHOSEN), first_of(rows, REJECTED)

@@ -67,6 +67,11 @@ def columns(params: Params) -> tuple[str, ...]:
     return (*turns, params.label, *named(params, "system_column"))
 
 
+def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
+    """None: a correction is no rating."""
+    return None
+
+
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
     """A column of yes and no, and a dialogue, or a prompt and an answer by their names."""
     label = first_of(rows, LABELS)

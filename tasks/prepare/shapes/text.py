@@ -41,6 +41,11 @@ def columns(params: Params) -> tuple[str, ...]:
     return (params.text,)
 
 
+def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
+    """None: a text asks nothing."""
+    return None
+
+
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
     """One column of text, and no other but what says where it comes from."""
     columns = [column for column in (rows[0] if rows else ()) if column != "id"]
