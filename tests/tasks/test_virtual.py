@@ -43,6 +43,11 @@ def model(base, request) -> torch.nn.Module:
     return made
 
 
+def prompt_of(tokenizer, row: dict) -> list[int]:
+    encoded = encode(tokenizer, row)
+    return encoded["input_ids"][: encoded["prompt_length"]]
+
+
 def batch(tokenizer, rows: list[dict]) -> dict:
     sft = objectives.of(settings("prompt").objective)
     return sft.collate([encode(tokenizer, row) for row in rows], tokenizer.pad_token_id)
@@ -79,10 +84,10 @@ def test_the_likelihoods_are_those_of_a_plain_forward_pass_over_each_row(model, 
 
 def test_the_greedy_answer_of_a_row_is_the_same_alone_and_in_a_batch_and_token_by_token(model, tokenizer, rows):
     with torch.no_grad():
-        together = _generate(model, tokenizer, [row["messages"] for row in rows], 12)
+        together = _generate(model, tokenizer, [prompt_of(tokenizer, row) for row in rows], 12)
         for row, answer in zip(rows, together, strict=True):
-            assert _generate(model, tokenizer, [row["messages"]], 12) == [answer]
-            ids = encode(tokenizer, row)["input_ids"][: encode(tokenizer, row)["prompt_length"]]
+            assert _generate(model, tokenizer, [prompt_of(tokenizer, row)], 12) == [answer]
+            ids = prompt_of(tokenizer, row)
             start = len(ids)
             while len(ids) < start + 12:
                 ids.append(int(by_hand(model, ids)[-1].argmax()))
@@ -133,8 +138,8 @@ def test_what_was_saved_answers_as_what_was_trained_and_is_the_same_bytes_each_t
         assert _likelihoods(loaded, tokenizer, rows) == [
             pytest.approx(likelihood) for likelihood in _likelihoods(model, tokenizer, rows)
         ]
-        dialogues = [row["messages"] for row in rows]
-        assert _generate(loaded, tokenizer, dialogues, 8) == _generate(model, tokenizer, dialogues, 8)
+        prompts = [prompt_of(tokenizer, row) for row in rows]
+        assert _generate(loaded, tokenizer, prompts, 8) == _generate(model, tokenizer, prompts, 8)
 
 
 @pytest.mark.parametrize(("kind", "key"), [("prompt", "prompt_tuning_init_text"), ("prefix", "init_text")])
