@@ -1,4 +1,4 @@
-"""Whether labels, texts and the keys of the gate name what the answers hold and what is measured of them."""
+"""Whether labels, texts, weights and the keys of the gate name what the answers hold and what is measured of them."""
 
 import math
 from collections import Counter
@@ -25,6 +25,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
                 where = f"datasets.{dataset}.prepare.answer"
                 yield f"{key} names `{column}`, which {where} does not hold{suggestion(column, columns)}"
         yield from _clashes(key, named)
+    yield from _weights(params, name, dataset)
     table, gate = _table(params, name), model.gate
     for key, named in (("minimum", [*gate.minimum]), ("compare_on", [gate.compare_on] if gate.compare_on else [])):
         for measure in named:
@@ -35,6 +36,17 @@ def problems(params: Params, name: str) -> Iterator[str]:
             yield (
                 f"models.{name}.gate.minimum.{measure} is {bound:g}, and {measure} is {_range(table[measure].bounds)}."
             )
+
+
+def _weights(params: Params, name: str, dataset: str) -> Iterator[str]:
+    """A sentence for each column that the objective weighs and the JSON answers do not have."""
+    form = answer.format_of(params.datasets[dataset].templates["answer"])
+    for column in getattr(params.models[name].train.objective, "weights", {}):
+        key = f"models.{name}.train.objective.weights names `{column}`"
+        if not form.is_json:
+            yield f"{key}, and the answers of {dataset} are not JSON: only columns of JSON are weighed; leave it out."
+        elif column not in form.columns:
+            yield f"{key}, which datasets.{dataset}.prepare.answer does not hold{suggestion(column, form.columns)}"
 
 
 def problems_of_quality(params: Params) -> Iterator[str]:

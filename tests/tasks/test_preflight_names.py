@@ -183,3 +183,26 @@ def test_a_dash_in_a_name_is_not_a_minus() -> None:
         == "datasets.tickets.prepare.user names `ticket`, which is not a column of the data; the column `ticket-text` "
         "is written {{ row['ticket-text'] }}."
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {f"{MODEL}__train__objective__weights": {"categry": 2.0}},
+            "models.mine.train.objective.weights names `categry`, which datasets.tickets.prepare.answer does not hold; "
+            "did you mean `category`?",
+        ),
+        (
+            {f"{MODEL}__train__objective__weights": {"reply": 0.5}, f"{PREPARE}__answer": "{{ reply }}"},
+            "models.mine.train.objective.weights names `reply`, and the answers of tickets are not JSON: only "
+            "columns of JSON are weighed; leave it out.",
+        ),
+        (
+            {f"{MODEL}__train__objective__weights": {"reply": -1}},
+            "models.mine.train.objective.weights.reply is -1; it should be at least 0 and at most 1000",
+        ),
+    ],
+)
+def test_weights_of_columns_that_the_answers_do_not_have_are_refused(changes: dict[str, object], words: str) -> None:
+    assert refusal(**changes).startswith(words)
