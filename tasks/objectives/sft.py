@@ -24,8 +24,8 @@ Factor = Annotated[float, Field(ge=0, le=1000, description="times as much as oth
 class Params(Section):
     """Loss on the assistant's turns; `weights` says how much columns of a JSON answer count in it.
 
-    Packing is for GPUs: on a CPU, rows of like length and a prompt's beginning that is read once are faster
-    (bench/packing_speed.py).
+    Packing is for GPUs and rows of very different lengths: on a CPU it gained nothing over batches of like length
+    (bench/packing_speed.py), and it gives up the beginning of all prompts that is read once.
     """
 
     kind: Literal["sft"]
