@@ -109,9 +109,9 @@ def _empty_store(_outside_the_checkout: Path) -> Path:
 
     store, kept = _outside_the_checkout / "mlflow.db", _outside_the_checkout / "empty.db"
     if not kept.exists():
-        assert not store.exists(), "a test used the session's MLflow store before a fixture could copy it empty"
-        SqlAlchemyStore(f"sqlite:///{store}", (_outside_the_checkout / "unused").as_uri())
-        shutil.copy(store, kept)
+        SqlAlchemyStore(f"sqlite:///{kept}", (_outside_the_checkout / "unused").as_uri())
+    if not store.exists():
+        shutil.copy(kept, store)
     return kept
 
 
