@@ -16,7 +16,7 @@ from tasks.prepare import shapes
 from tasks.prepare.assign import Dropped, Placed, assign
 from tasks.prepare.figures import SPLITS, figures, sentences
 from tasks.prepare.params import Prepare
-from tasks.prepare.rows import Prepared, SetAside, table
+from tasks.prepare.rows import Prepared, SetAside, Templates, table
 
 SECTION: Any = Annotated[Prepare, KindIn(shapes.__name__, "shape")]
 
@@ -44,10 +44,17 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
             write_jsonl(folder / f"{name}.jsonl", [dict(placed.row) for placed in kept if placed.split == name])
         write_jsonl(folder / "dropped.jsonl", [{**row.row, "reason": row.reason} for row in dropped])
         facts = {"shape": shapes.name_of(params), "example": shape.makes, **_tools(kept)}
-        write_json(folder / "format.json", {**shape.templates(params), **facts})
+        write_json(folder / "format.json", {**_with_system(shape.templates(params), kept), **facts})
     write_json(report, figures(kept, dropped, params))
     for line in sentences(dropped, params):
         print(f"prepare: left out {line}", file=sys.stderr, flush=True)
+
+
+def _with_system(form: Templates, kept: Sequence[Placed]) -> Templates:
+    """`form` with the system message that all rows bring themselves: the model is asked with it when it is served."""
+    first = [placed.row["messages"][0] for placed in kept if placed.row["messages"]]
+    own = {turn["content"] if turn["role"] == "system" else None for turn in first}
+    return {**form, "system": own.pop()} if len(own) == 1 and form["system"] is None else form
 
 
 def _tools(kept: Sequence[Placed]) -> dict[str, bool]:

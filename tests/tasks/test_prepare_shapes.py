@@ -119,6 +119,16 @@ def test_rows_that_are_not_of_their_shape_count_and_pairs_that_prefer_nothing_do
         run(tmp_path / "none", [*({**row, "prompt": ""} for row in rows[:10]), *rows[10:]], section, suite(section))
 
 
+@pytest.mark.parametrize(("others", "system"), [("Be brief.", "Be brief."), ("Be kind.", None)])
+def test_a_system_message_that_all_rows_bring_is_the_one_the_model_is_served_with(
+    others: str, system: str | None, tmp_path: Path
+) -> None:
+    section, rows = params("alpaca"), [cells("alpaca", number, text) for number, text in enumerate(bodies(40))]
+    own = [{**row, "system": others if number % 2 else "Be brief."} for number, row in enumerate(rows)]
+    run(tmp_path, own, section, suite(section))
+    assert read_json(tmp_path / "out" / "format.json")["system"] == system
+
+
 def test_a_column_that_the_rows_do_not_have_is_a_sentence(tmp_path: Path) -> None:
     section = params("text", text="body")
     with pytest.raises(AnnealError, match=r"^row r000: has no 'body', which prepare in params\.yaml reads \("):
