@@ -148,8 +148,6 @@ def test_the_card_of_a_stacked_model_names_its_own_parent(packaged, prepared, tr
         *stacked,
     )
     card = ModelCard.load(tmp_path / "second.md")
-    assert (
-        card.data.base_model == "first" and "A LoRA adapter of `first`" in card.text and "anneal/tiny" not in card.text
-    )
+    assert card.data.base_model == "first" and "`first`, tuned (lora" in card.text and "anneal/tiny" not in card.text
     assert sha256(parent / "model.safetensors") in card.text and card.data.license == "apache-2.0"
     assert read_json(tmp_path / "weights" / "source.json")["parent"] == "first"
