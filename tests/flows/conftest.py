@@ -10,8 +10,8 @@ from tests.flows import project
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which `dvc repro` has run: in one test process for all, a copy of it for each."""
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which `dvc repro` has run, in one test process for all; nobody changes it."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
@@ -21,7 +21,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             making = project.make(shared / "making")
             project.run(making, "dvc", "repro")
             making.rename(first)
+    return first
+
+
+@pytest.fixture(scope="session")
+def made(first: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of it for each test process, in which tests go on from one another."""
     return project.copy(first, tmp_path_factory.mktemp("made") / "project")
+
+
+@pytest.fixture(scope="module")
+def untouched(first: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of it for the tests of one file."""
+    return project.copy(first, tmp_path_factory.mktemp("untouched") / "project")
 
 
 @pytest.fixture(scope="module")

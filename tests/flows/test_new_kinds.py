@@ -137,25 +137,27 @@ STAGES = ("train", "baseline", "predict", "evaluate", "package")
 NEW = {"tasks/tuners/norms.py": TUNER, "tasks/objectives/focal.py": OBJECTIVE}
 
 
-def test_a_new_kind_is_one_file_and_makes_no_model_stale(made: Path) -> None:
+def test_a_new_kind_is_one_file_and_makes_no_model_stale(untouched: Path) -> None:
     for name, text in NEW.items():
-        (made / name).write_text(text)
-    rows = json.loads((made / "params.yaml").read_text())["models"]
+        (untouched / name).write_text(text)
+    rows = json.loads((untouched / "params.yaml").read_text())["models"]
     old = [f"{stage}@{name}" for name in rows for stage in STAGES]
     kinds = {"objective": {"kind": "focal", "gamma": 2.0}, "tuner": {"kind": "norms"}, "learning_rate": 0.01}
-    project.change(made, models__newest={**rows["things"], "train": {**rows["things"]["train"], **kinds}})
+    project.change(untouched, models__newest={**rows["things"], "train": {**rows["things"]["train"], **kinds}})
 
-    project.change(made, deploy__serve="auto")  # norms are no adapter
+    project.change(untouched, deploy__serve="auto")  # norms are no adapter
 
-    assert project.run(made, "dvc", "status", *old).strip() == "Data and pipelines are up to date."
-    project.run(made, "tasks.preflight")
-    assert undeclared(made) == [] and needless(made) == []
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=made, capture_output=True, text=True, check=True)
+    assert project.run(untouched, "dvc", "status", *old).strip() == "Data and pipelines are up to date."
+    project.run(untouched, "tasks.preflight")
+    assert undeclared(untouched) == [] and needless(untouched) == []
+    changed = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=untouched, capture_output=True, text=True, check=True
+    )
     assert {line.split()[-1] for line in changed.stdout.splitlines()} <= {*NEW, "params.yaml", "dvc.lock"}
 
-    project.run(made, "dvc", "repro", "package@newest")
-    losses = [line.split(",")[1] for line in (made / "reports/newest/train/loss.csv").read_text().splitlines()[1:]]
+    project.run(untouched, "dvc", "repro", "package@newest")
+    losses = [line.split(",")[1] for line in (untouched / "reports/newest/train/loss.csv").read_text().splitlines()[1:]]
     losses = [float(loss) for loss in losses if loss]
     assert losses[-1] < losses[0]
-    assert json.loads((made / "models/newest/adapter/tuner.json").read_text()) == {"kind": "norms"}
-    assert project.run(made, "dvc", "status", *old).strip() == "Data and pipelines are up to date."
+    assert json.loads((untouched / "models/newest/adapter/tuner.json").read_text()) == {"kind": "norms"}
+    assert project.run(untouched, "dvc", "status", *old).strip() == "Data and pipelines are up to date."

@@ -80,7 +80,7 @@ def test_the_way_of_readme_leads_to_a_served_model_in_one_try(mine: Path) -> Non
         project.run(mine, "tasks.serve.local", "down")
     wrote = [line.split(": wrote ")[0] for line in said.splitlines() if ": wrote " in line]
     suites = [f"data/expectations/tickets/{name}.json" for name in ("raw", "prepared")]
-    assert wrote == ["params.yaml", "params.yaml", *suites]
+    assert wrote == ["params.yaml"] * 3 + suites
     summary = json.loads((mine / "reports/mine/summary.json").read_text())
     assert summary["endpoint"]["model"] == "mine@1" and "champion" in summary["registry"]["aliases"]
     assert load_yaml(mine / "params.yaml")["models"]["mine"]["evaluate"] == {"labels": ["intent"]}

@@ -19,22 +19,22 @@ pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
 
 @pytest.fixture(scope="module")
-def served(made: Path) -> Path:
+def served(untouched: Path) -> Path:
     """The toy, tuned by a prompt, with every server of `make up`."""
     try:
         gate = {"minimum": {"colour_accuracy": 0.0}, "compare_on": "valid"}
         project.change(
-            made,
+            untouched,
             deploy__serve="auto",
             models__things__train__tuner={"kind": "prompt"},
             models__things__train__learning_rate=0.1,
             models__things__gate=gate,
         )
-        project.run(made, "flows.pipeline", "things")
-        project.run(made, "tasks.serve.local", "up")
-        yield made
+        project.run(untouched, "flows.pipeline", "things")
+        project.run(untouched, "tasks.serve.local", "up")
+        yield untouched
     finally:
-        project.run(made, "tasks.serve.local", "down")
+        project.run(untouched, "tasks.serve.local", "down")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ ROWS = [
         "id": f"r{i}",
         "row": {"id": f"r{i}", "subject": f"s{i}", "body": "b", "kind": "ab"[i % 2]},
         "answer": "x",
-        "messages": [],
+        "messages": [{"role": "user", "content": f"s{i}: b"}],
     }
     for i in range(30)
 ]

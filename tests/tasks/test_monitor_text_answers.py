@@ -26,7 +26,10 @@ def version(folder: Path, answer: object, labels: list[str], say: Callable[[dict
     """A version of 650 rows whose answers are `answer`; in the evaluation it said what `say` says of each row."""
     dice = random.Random(3)
     made = [ticket(dice) | {"id": f"r{i}", "reply": dice.choice(REPLIES)} for i in range(650)]
-    rows = [{"id": row["id"], "row": row, "answer": say(row)} for row in made]
+    rows = [
+        {"id": row["id"], "messages": [{"role": "user", "content": row["text"]}], "row": row, "answer": say(row)}
+        for row in made
+    ]
     write_json(folder / "prepared/format.json", {"system": None, "user": "{{ text }}", "answer": answer})
     for split, start, end in (("train", 0, 450), ("validation", 450, 500), ("test", 500, 650)):
         write_jsonl(folder / f"prepared/{split}.jsonl", rows[start:end])
