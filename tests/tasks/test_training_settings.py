@@ -48,6 +48,7 @@ def test_a_setting_that_does_not_fit_is_one_sentence(settings: dict[str, object]
     assert str(stopped.value).startswith(f"params.yaml: {KEY}{words}")
 
 
+@pytest.mark.slow
 def test_every_optimizer_is_one_of_transformers_and_takes_what_it_is_said_to_take() -> None:
     from transformers import Trainer, TrainingArguments
     from transformers.training_args import OptimizerNames
