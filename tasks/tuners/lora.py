@@ -4,7 +4,6 @@ With a rank-stabilised scale (rsLoRA, arXiv:2312.03732), a length of each weight
 start from the parent's principal directions (PiSSA, arXiv:2404.02948) or its QR factors (OLoRA, arXiv:2406.01775).
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -21,6 +20,7 @@ virtual_tokens = False
 checkpointing = True
 learning_rates = (5.0e-5, 5.0e-3)
 source = "about ten times that of full tuning (Thinking Machines, LoRA Without Regret, 2025)"
+attach, save, load, merge = adapters.attach, adapters.save, adapters.load, adapters.merge
 
 
 Niter = Field(pattern=r"^pissa_niter_[1-9]\d?$", description="PiSSA by a fast decomposition of so many steps")
@@ -43,26 +43,6 @@ def hot(params: Params) -> bool:
 def loading(params: Params) -> dict[str, Any]:
     """Nothing beyond the usual."""
     return {}
-
-
-def attach(params: Params, model: "nn.Module") -> "nn.Module":
-    """The parent, frozen, under adapters in fp32."""
-    return adapters.attach(params, model)
-
-
-def save(model: "nn.Module", parent: Path, folder: Path) -> None:
-    """The adapter as safetensors and a config with sorted keys and lists."""
-    adapters.save(model, parent, folder)
-
-
-def load(model: "nn.Module", folder: Path) -> "nn.Module":
-    """The parent under the adapter in `folder`."""
-    return adapters.load(model, folder)
-
-
-def merge(model: "nn.Module") -> "nn.Module":
-    """The adapter folded into the parent's weights."""
-    return adapters.merge(model)
 
 
 def problem(params: Params, model: "nn.Module") -> str | None:

@@ -1,10 +1,10 @@
 """P-tuning (Liu et al. 2021, arXiv:2103.10385), by peft: embeddings in front of each row, made by a small network."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tasks import soft_prompts
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ virtual_tokens = True
 checkpointing = True
 learning_rates = (1.0e-4, 3.0e-2)
 source = "1e-3 (peft, method_comparison: 35 % on GSM8K)"
+hot, loading, problem = soft_prompts.hot, soft_prompts.loading, soft_prompts.problem
+save, load, merge = soft_prompts.save, soft_prompts.load, soft_prompts.merge
 
 
 class Params(Section):
@@ -40,16 +42,6 @@ class Params(Section):
         return self
 
 
-def hot(params: Params) -> bool:
-    """vLLM loads no virtual tokens."""
-    return False
-
-
-def loading(params: Params) -> dict[str, Any]:
-    """Nothing beyond the usual."""
-    return {}
-
-
 def attach(params: Params, model: Any) -> "nn.Module":
     """The parent, frozen, behind virtual tokens that a network in fp32 makes."""
     from peft import PromptEncoderConfig
@@ -59,30 +51,3 @@ def attach(params: Params, model: Any) -> "nn.Module":
     settings = params.model_dump(exclude={"kind"})
     adapted: nn.Module = VirtualTokens(model, PromptEncoderConfig(task_type="CAUSAL_LM", **settings))
     return adapted
-
-
-def save(model: "nn.Module", parent: Path, folder: Path) -> None:
-    """The virtual tokens as safetensors, and a config."""
-    from tasks.virtual import save
-
-    save(model, parent, folder)
-
-
-def load(model: "nn.Module", folder: Path) -> "nn.Module":
-    """The parent behind the virtual tokens in `folder`."""
-    from tasks.virtual import load
-
-    adapted: nn.Module = load(model, folder)
-    return adapted
-
-
-def merge(model: "nn.Module") -> "nn.Module":
-    """Tokens are no weights."""
-    raise ValueError("virtual tokens cannot be folded into weights")
-
-
-def problem(params: Params, model: "nn.Module") -> str | None:
-    """More tokens than the base has positions for."""
-    from tasks.virtual import problem
-
-    return problem(model, params.num_virtual_tokens)

@@ -4,7 +4,6 @@ arXiv:2305.14314), by bitsandbytes and peft.
 What is learnt is judged, merged and served on the parent as it is, not quantised: no server here reads bitsandbytes.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -21,6 +20,7 @@ virtual_tokens = False
 checkpointing = True
 learning_rates = (5.0e-5, 5.0e-3)
 source = "2e-4 for 7B and 13B, 1e-4 for 33B and 65B (Dettmers et al. 2023, table 9), and as LoRA else"
+save, load, merge = adapters.save, adapters.load, adapters.merge
 
 
 class Params(adapters.LowRank):
@@ -61,21 +61,6 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
     if params.init_lora_weights == "loftq":
         start_from_loss(adapted)
     return adapted
-
-
-def save(model: "nn.Module", parent: Path, folder: Path) -> None:
-    """The adapter as safetensors and a config with sorted keys and lists; nothing in it is quantised."""
-    adapters.save(model, parent, folder)
-
-
-def load(model: "nn.Module", folder: Path) -> "nn.Module":
-    """The parent, not quantised, under the adapter in `folder`."""
-    return adapters.load(model, folder)
-
-
-def merge(model: "nn.Module") -> "nn.Module":
-    """The adapter folded into the parent's weights."""
-    return adapters.merge(model)
 
 
 def problem(params: Params, model: "nn.Module") -> str | None:

@@ -32,9 +32,9 @@ def small(recipe: Path, folder: Path, tiny_base: Path) -> Params:
     file = folder / "params.yaml"
     file.write_text(recipe.read_text(encoding="utf-8"), encoding="utf-8")
     value: dict[str, Any] = parse_yaml(complete(file).text, file)
-    (row,) = value["bases"].values()
+    ((name, row),) = value["bases"].items()
     kept = {key: row[key] for key in ("license", "card_name", "chat_template") if key in row}
-    value["bases"] = {"smollm2": {**tiny.base_row(tiny_base), **kept}}
+    value["bases"] = {name: {**tiny.base_row(tiny_base), **kept}}
     (dataset,) = value["datasets"].values()
     source = folder / "rows.jsonl"
     write_jsonl(source, raw_rows.rows(dataset["prepare"]["shape"], 96))
@@ -58,7 +58,7 @@ def test_a_recipe_trains(recipe: Path, tmp_path: Path, base: Path) -> None:
     params = small(recipe, tmp_path, base)
     (dataset,), model = params.datasets.values(), params.models["mine"]
     weights, raw, validated, prepared = (tmp_path / name for name in ("weights", "raw", "validated", "prepared"))
-    make_base(parse(Base, params.bases["smollm2"].model_dump(), ""), weights)
+    make_base(parse(Base, next(iter(params.bases.values())).model_dump(), ""), weights)
     ingest(dataset.ingest, raw)
     write_jsonl(validated / "rows.jsonl", read_jsonl(raw / "rows.jsonl"))
     write_json(validated / "limits.json", {"rows": 96, "quarantined": 0, "max_quarantined_share": 0.5})

@@ -1,0 +1,44 @@
+"""What the kinds of virtual tokens (prefix, prompt, p-tuning) share but their making, which tasks/virtual.py does."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def hot(params: Any) -> bool:
+    """vLLM loads no virtual tokens."""
+    return False
+
+
+def loading(params: Any) -> dict[str, Any]:
+    """Nothing beyond the usual."""
+    return {}
+
+
+def save(model: "nn.Module", parent: Path, folder: Path) -> None:
+    """The virtual tokens as safetensors, and a config."""
+    from tasks import virtual
+
+    virtual.save(model, parent, folder)
+
+
+def load(model: "nn.Module", folder: Path) -> "nn.Module":
+    """The parent behind the virtual tokens in `folder`."""
+    from tasks import virtual
+
+    adapted: nn.Module = virtual.load(model, folder)
+    return adapted
+
+
+def merge(model: "nn.Module") -> "nn.Module":
+    """Tokens are no weights."""
+    raise ValueError("virtual tokens cannot be folded into weights")
+
+
+def problem(params: Any, model: "nn.Module") -> str | None:
+    """More tokens than the base has positions for."""
+    from tasks import virtual
+
+    return virtual.problem(model, params.num_virtual_tokens)
