@@ -1,4 +1,4 @@
-"""Which correction of a request counts where people gave several: the newest for figures, the first for bets."""
+"""Which word on a request counts where people gave several: the newest correction for figures, the first for bets."""
 
 from collections.abc import Iterable
 
@@ -17,6 +17,12 @@ def newest(told: Iterable[Told]) -> dict[str, int]:
     correction back.
     """
     return {request: number for request, number, value in sorted(told, key=_number) if is_correction(value)}
+
+
+def counted(told: Iterable[Told]) -> dict[str, int]:
+    """Request: the feedback that counts where thumbs do too: its newest correction, or without one the newest word."""
+    told = sorted(told, key=_number)
+    return {request: number for request, number, _ in told} | newest(told)
 
 
 def first(told: Iterable[Told]) -> dict[str, int]:

@@ -22,6 +22,7 @@ GATEWAY_NEEDS = sorted(
                 "answer",
                 "clean",
                 "contract",
+                "corrections",  # the one rule which word on a request counts, for the dashboard's curve of agreement
                 "database",
                 "errors",
                 "files",

@@ -27,6 +27,8 @@ def test_the_newest_and_the_first_are_of_the_corrections_only_in_whatever_order_
         if value:
             real.setdefault(request, []).append(number)
     assert corrections.newest(told) == {request: max(numbers) for request, numbers in real.items()}
+    last = {request: max(number for other, number, _ in told if other == request) for request, _, _ in told}
+    assert corrections.counted(told) == last | corrections.newest(told)
     assert corrections.first(told) == {request: min(numbers) for request, numbers in real.items()}
 
 

@@ -16,6 +16,7 @@ from tasks import database
 from tasks.answer import format_of
 from tasks.contract import Contract
 from tasks.serve.dashboard import curves, data
+from tasks.serve.reconcile import evidence
 from tasks.serve.routes import Table, Task
 from tests.tasks import dashboard_seed as seed
 from tests.tasks.gateway import target, write_folder
@@ -123,6 +124,34 @@ def test_quantiles_from_bins_are_those_of_the_requests(empty: Engine) -> None:
     assert total["p50"] == pytest.approx(exact[9], rel=0.05)
     assert total["p95"] == pytest.approx(exact[18], rel=0.05)
     assert curves.quantile({}, 0.5) is None
+
+
+RIGHT, WRONG = seed.ANSWER, {**seed.ANSWER, "category": "billing"}
+
+
+@pytest.mark.parametrize(
+    ("said", "agreed"),
+    [
+        ([(-1, None), (1, None)], 1),
+        ([(1, None), (-1, None)], 0),
+        ([(None, WRONG), (None, RIGHT)], 1),
+        ([(None, RIGHT), (None, WRONG)], 0),
+        ([(None, WRONG), (1, None)], 0),  # a late thumb takes no correction back
+        ([(None, RIGHT), (-1, None)], 1),
+        ([(None, WRONG), *[(1, None)] * 50, (None, {})], 0),
+        ([(1, WRONG)], 0),  # with a thumb beside it
+        ([(None, WRONG), (None, RIGHT), (None, WRONG), (1, None)], 0),
+    ],
+)
+def test_a_correction_counts_and_without_one_the_newest_thumb(empty: Engine, said: list, agreed: int) -> None:
+    """As corrections.counted says it, which the canary's evidence follows too."""
+    put(empty, database.requests, request(1, output=json.dumps(RIGHT)))
+    words = [{"at": NOW, "request_id": "r1", "thumb": thumb, "correction": given} for thumb, given in said]
+    put(empty, database.feedback, *words)
+    contract = Contract(None, "{{ body }}", ("body",), format_of(list(RIGHT)), {"category": frozenset({"shipping"})})
+    assert agreement_of(empty, contract) == (agreed, 1)
+    seen = evidence._feedback(empty, "triage", 0)["r1"]
+    assert evidence.is_wrong(json.dumps(RIGHT), seen, lambda: contract, ["category"]) is not bool(agreed)
 
 
 def test_the_newest_word_on_a_request_counts(empty: Engine) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, case, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Text, and_, case, cast, func, or_, select
 
 from tasks.contract import Contract
+from tasks.corrections import counted, is_correction
 from tasks.database import checks, feedback, requests
 
 Of = Callable[[str, str | None], Contract | None]  # (task, version) → its contract
-MOST_FEEDBACK = 20_000  # the newest rows that agreement is taken from; corrections are compared here, not in SQL
+MOST_JUDGED = 20_000  # requests that agreement is taken from, the last spoken of; corrections are compared here
 LATENCY_STEPS = (
     (100, 5),
     (200, 10),
@@ -105,15 +106,18 @@ def totals(points: Iterable[dict]) -> dict:
 def agreement(connection: Connection, since: float, bucket: int, of: Of) -> dict[str, dict[str, list[dict]]]:
     """{task: {version: points}}, a point {at, judged, agreed} a bucket of requests that people said something about.
 
-    The newest word on a request counts. A correction agrees when it says what the answer said, in the task's labels
-    where it has some, by the contract `of` the version that answered; without one nobody knows, and the request is not
-    counted.
+    Of several words on a request one counts, by corrections.counted. A correction agrees when it says what the answer
+    said, in the task's labels where it has some, by the contract `of` the version that answered; without one nobody
+    knows, and the request is not counted.
     """
     counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
-    for row in connection.execute(_judged(since, bucket)):
-        agreed = (
-            row.thumb == 1 if row.correction is None else agrees(row.output, row.correction, of(row.task, row.version))
-        )
+    rows = connection.execute(_judged(since, bucket)).all()
+    counting = set(counted((row.request, row.id, row.correction) for row in rows).values())
+    for row in rows:
+        if row.id not in counting:
+            continue
+        said, contract = row.correction, of(row.task, row.version)
+        agreed = agrees(row.output, said, contract) if is_correction(said) else row.thumb == 1
         if agreed is None:
             continue
         counts[row.task, row.version or "", row.bucket][0] += 1
@@ -125,22 +129,32 @@ def agreement(connection: Connection, since: float, bucket: int, of: Of) -> dict
 
 
 def _judged(since: float, bucket: int) -> Select:
-    """The requests that people said something about, each with the newest word on it."""
-    newest = (
-        select(func.max(feedback.c.id).label("id"))
+    """What people said about requests, each different thing once, with its newest number: a thousand thumbs are one
+    row.
+    """
+    spoken_of = (
+        select(feedback.c.request_id)
         .where(feedback.c.at >= since)
         .group_by(feedback.c.request_id)
         .order_by(func.max(feedback.c.id).desc())
-        .limit(MOST_FEEDBACK)
+        .limit(MOST_JUDGED)
+        .subquery()
+    )
+    newest = (
+        select(func.max(feedback.c.id).label("id"))
+        .join_from(spoken_of, feedback, spoken_of.c.request_id == feedback.c.request_id)
+        .group_by(feedback.c.request_id, cast(feedback.c.correction, Text))
         .subquery()
     )
     columns = [
+        feedback.c.request_id.label("request"),
+        feedback.c.id,
+        feedback.c.thumb,
+        feedback.c.correction,
         requests.c.task,
         requests.c.version,
         _bucket(requests.c.at, bucket).label("bucket"),
         requests.c.output,
-        feedback.c.thumb,
-        feedback.c.correction,
     ]
     return (
         select(*columns)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks import contract
 from tasks.contract import Contract
-from tasks.corrections import newest
+from tasks.corrections import counted
 from tasks.serve.canary import Counts
 from tasks.serve.reconcile.desired import Wanted
 
@@ -121,12 +121,8 @@ def _feedback(engine: Any, task: str, since: float) -> dict[str, dict]:
             wanted.where(requests.c.task == task, requests.c.at >= since).order_by(feedback.c.id)
         )
         rows = found.all()
-    counted = newest((row.request_id, row.id, row.correction) for row in rows)
-    return {
-        row.request_id: {"thumb": row.thumb, "correction": row.correction}
-        for row in rows
-        if counted.get(row.request_id, row.id) == row.id
-    }
+    counting = set(counted((row.request_id, row.id, row.correction) for row in rows).values())
+    return {row.request_id: {"thumb": row.thumb, "correction": row.correction} for row in rows if row.id in counting}
 
 
 def _slow(engine: Any, champion: Wanted, challenger: Wanted) -> float | None:
