@@ -90,16 +90,19 @@ def rendered(tools: Tools) -> list[dict[str, Any]]:
 
 
 def sent(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`messages` as OpenAI's API takes them: calls have ids and their arguments are JSON in a text."""
+    """`messages` as OpenAI's API takes them: calls have ids (their own, or numbers), arguments are JSON in a text.
+
+    A result that names no call is that of the next one, in the order in which they were called.
+    """
     turns = [{key: value for key, value in turn.items() if key != "weight"} for turn in messages]
-    number, answered = 0, 0
+    ids, answered = list[str](), 0
     for turn in turns:
-        calls = [{**call, "id": f"call_{number + place}"} for place, call in enumerate(turn.get("tool_calls") or ())]
-        if calls:
-            turn["tool_calls"] = [{**call, "function": _sent(call["function"])} for call in calls]
-            number += len(calls)
+        if calls := turn.get("tool_calls"):
+            numbered = [{"id": f"call_{len(ids) + place}", **call} for place, call in enumerate(calls)]
+            turn["tool_calls"] = [{**call, "function": _sent(call["function"])} for call in numbered]
+            ids += [call["id"] for call in numbered]
         elif turn["role"] == "tool":
-            turn["tool_call_id"] = f"call_{answered}"
+            turn.setdefault("tool_call_id", ids[answered] if answered < len(ids) else f"call_{answered}")
             answered += 1
     return turns
 

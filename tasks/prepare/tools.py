@@ -44,7 +44,18 @@ def _call(item: object, what: str) -> dict[str, Any]:
     arguments = {} if arguments in (None, "") else _plain(arguments, what)
     if not isinstance(arguments, Mapping):
         raise SetAside("malformed", f"{what} calls {function['name']}, and its arguments are not an object")
-    return {"type": "function", "function": {"name": function["name"], "arguments": dict(arguments)}}
+    call = {"type": "function", "function": {"name": function["name"], "arguments": dict(arguments)}}
+    identity = identity_of(item.get("id") if isinstance(item, Mapping) else None, what)
+    return {"id": identity, **call} if identity else call
+
+
+def identity_of(value: object, what: str) -> str | None:
+    """The id of a call, as a call or a result gives it; None where it gives none."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise SetAside("malformed", f"{what} has {value!r} for the id of a call, which is not a text")
+    return str(value)
 
 
 def _plain(value: object, what: str) -> object:
@@ -69,6 +80,25 @@ def unknown_tool(call: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) ->
     names = [tool["function"]["name"] for tool in tools]
     name = call["function"]["name"]
     return f"calls `{name}`, which is none of its tools ({', '.join(names)})" if names and name not in names else ""
+
+
+def unknown_call(result: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> str:
+    """Why a tool's `result` is of none of the `calls` before it; empty where it is, or where it names none."""
+    for key, names in (
+        ("tool_call_id", [call["id"] for call in calls if "id" in call]),
+        ("name", [call["function"]["name"] for call in calls]),
+    ):
+        if key in result and result[key] not in names:
+            known = ", ".join(names) or "the calls have none"
+            return f"is the result of `{result[key]}`, which is no {key} of the calls before it ({known})"
+    return ""
+
+
+def repeated_id(calls: Sequence[Mapping[str, Any]]) -> str:
+    """Why results could not be told apart by the ids of `calls`; empty where they can."""
+    ids = [call["id"] for call in calls if "id" in call]
+    twice = next((identity for identity in ids if ids.count(identity) > 1), None)
+    return f"gives the id `{twice}` to two calls" if twice else ""
 
 
 def written(calls: Sequence[Mapping[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.clean import clean, is_blank
 from tasks.prepare.rows import SetAside
-from tasks.prepare.tools import calls_of, unknown_tool
+from tasks.prepare.tools import calls_of, identity_of, repeated_id, unknown_call, unknown_tool
 
 Message = dict[str, Any]
 
@@ -66,7 +66,8 @@ def turns_of(value: object, what: str, roles: Mapping[str, str]) -> list[Message
         if turn["role"] == "system" and not turn["content"]:
             continue
         if "tool_calls" in turn and not turn["content"] and turns and turns[-1]["role"] == "assistant":
-            turns[-1] = {**turns[-1], "tool_calls": [*turns[-1].get("tool_calls", ()), *turn["tool_calls"]]}
+            calls = [*turns[-1].get("tool_calls", ()), *turn["tool_calls"]]
+            turns[-1] = {**turns[-1], **turn, "content": turns[-1]["content"], "tool_calls": calls}
         else:
             turns.append(turn)
     return turns
@@ -106,15 +107,24 @@ def _turn(item: object, what: str, roles: Mapping[str, str]) -> Message:
         raise SetAside("malformed", f"{what} has the role {_short(said)}; known are {known}")
     content = _text(next((item[key] for key in TEXT_KEYS if key in item), None), what)
     if role == "calls":
-        return {"role": "assistant", "content": "", "tool_calls": calls_of(_decoded(content, what), what)}
+        called = {"tool_calls": calls_of(_decoded(content, what), what)}
+        return {"role": "assistant", "content": "", **called, **_weighed(item, what)}
     turn: Message = {"role": role, "content": content}
-    if role == "assistant" and item.get("tool_calls"):
-        turn["tool_calls"] = calls_of(item["tool_calls"], what)
-    elif role == "assistant" and item.get("function_call"):
-        turn["tool_calls"] = calls_of(item["function_call"], what)
-    if role == "assistant" and item.get("weight") is not None:
-        turn["weight"] = _weight(item["weight"], what)
-    return turn
+    if role == "assistant":
+        calls = item.get("tool_calls") or item.get("function_call")
+        called = {"tool_calls": calls_of(calls, what)} if calls else {}
+        return {**turn, **called, **_weighed(item, what)}
+    return {**turn, **_result_of(item, what)} if role == "tool" else turn
+
+
+def _weighed(item: Mapping[str, Any], what: str) -> Message:
+    return {"weight": _weight(item["weight"], what)} if item.get("weight") is not None else {}
+
+
+def _result_of(item: Mapping[str, Any], what: str) -> Message:
+    """Which call a tool's turn is the result of, as far as it says so: the call's id, the tool's name."""
+    names = {key: identity_of(item.get(key), what) for key in ("tool_call_id", "name")}
+    return {key: name for key, name in names.items() if name}
 
 
 def _text(value: object, what: str) -> str:
@@ -151,7 +161,7 @@ def _decoded(text: str, what: str) -> object:
 
 def check(turns: Sequence[Message], what: str, tools: Sequence[Mapping[str, Any]] = ()) -> None:
     """SetAside unless `turns` are in order, end with the assistant, and none is blank."""
-    state = None
+    state, calls = None, tuple[Mapping[str, Any], ...]()
     for number, turn in enumerate(turns, 1):
         role, where = turn["role"], f"turn {number} of `{what}`"
         if role not in FOLLOWERS[state]:
@@ -159,9 +169,13 @@ def check(turns: Sequence[Message], what: str, tools: Sequence[Mapping[str, Any]
             raise SetAside("malformed", f"{where} is of the {role}, where one of the {ought} ought to stand")
         if role in ("user", "assistant") and not turn.get("tool_calls") and is_blank(turn["content"]):
             raise SetAside("blank", f"{where}, of the {role}, is empty")
-        for call in turn.get("tool_calls", ()):
-            if problem := unknown_tool(call, tools):
-                raise SetAside("malformed", f"{where} {problem}")
+        if role == "tool":
+            problems = [unknown_call(turn, calls)]
+        else:
+            calls = turn.get("tool_calls", ())
+            problems = [*(unknown_tool(call, tools) for call in calls), repeated_id(calls)]
+        if problem := next(filter(None, problems), None):
+            raise SetAside("malformed", f"{where} {problem}")
         state = "calls" if turn.get("tool_calls") else role
     if state not in ("assistant", "calls"):
         raise SetAside("malformed", f"the last turn of `{what}` is not of the assistant")

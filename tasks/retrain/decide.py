@@ -94,7 +94,8 @@ def _quality(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
 def _labels(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
     if facts.labelled >= params.min_labelled:
         return True, f"there are {facts.labelled} new labelled rows"
-    return False, f"{facts.labelled} new labelled rows, {params.min_labelled} would start one"
+    unused = f"; {facts.useless} corrected answers are not learnt from: {facts.why_useless}" if facts.useless else ""
+    return False, f"{facts.labelled} new labelled rows, {params.min_labelled} would start one{unused}"
 
 
 def _data(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:

@@ -43,7 +43,7 @@ class Past:
 @dataclass(frozen=True)
 class Facts:
     """The state of one task. `labelled` counts corrected requests that have never been harvested, `labelled_since`
-    those of them corrected after the last start.
+    those of them corrected after the last start, `useless` those that make no rows of such data, and why.
     """
 
     task: str
@@ -56,6 +56,8 @@ class Facts:
     figures: dict[str, Figure] = field(default_factory=dict)  # of the newest check of the champion
     labelled: int = 0
     labelled_since: int = 0
+    useless: int = 0
+    why_useless: str = ""
     data: str | None = None  # hash of the source as it is
     data_known: str | None = None  # hash of the source as it was last trained on to a verdict, or last ingested
     watched_since: float = 0.0  # the first decision about this task; schedules count from there

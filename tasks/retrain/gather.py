@@ -10,10 +10,10 @@ from tasks.files import read_json, sha256
 from tasks.ingest import Ingest, sources, version
 from tasks.messages import Kind, kind_of
 from tasks.params import Params
-from tasks.prepare import shapes
 from tasks.prepare.rows import Templates
 from tasks.retrain import lineage, records
 from tasks.retrain.facts import Facts
+from tasks.retrain.invert import no_rows_of
 from tasks.retrain.pause import is_paused
 from tasks.serve import routes
 
@@ -41,8 +41,9 @@ def gather(
         figures = records.figures(records.newest_check(engine, task, champion))
         known = replace(known, alarm=tuple(alarm["reasons"]) if alarm else None, figures=figures)
     row = params.datasets[dataset]
-    takes_answers = shapes.of(row.prepare).makes == "chat"
-    new = labelled(engine, task, dataset, row.templates) if takes_answers else {}
+    why_useless = no_rows_of(row.prepare)
+    useless = unseen(engine, task, dataset) if why_useless else {}
+    new = {} if why_useless else labelled(engine, task, dataset, row.templates)
     since = sum(at > past[0].started_at for at in new.values()) if past else len(new)
     unjudged = past and not past[0].is_judged
     return replace(
@@ -50,6 +51,8 @@ def gather(
         canary=routed.canary if "challenger" in routed.targets else "off",
         labelled=len(new),
         labelled_since=since,
+        useless=len(useless),
+        why_useless=why_useless if useless else "",
         data=data_version(ingest),
         data_known=past[0].data_known if unjudged else last_ingested(dataset),
         watched_since=records.watched_since(engine, task),
@@ -60,13 +63,18 @@ def labelled(engine: Engine, task: str, dataset: str, form: Templates) -> dict[s
     """Request: time of its newest correction, of those that no harvest has seen and that a row might be made of."""
     if not format_of(form["answer"]).is_invertible:
         return {}
-    done = lineage.consumed(dataset)
     return {
         request: correction.at
-        for request, correction in records.counted(records.corrections(engine, task)).items()
-        if request not in done
-        and kind_of(correction.input, form, correction.path, correction.finish_reason) is Kind.TASK
+        for request, correction in unseen(engine, task, dataset).items()
+        if kind_of(correction.input, form, correction.path, correction.finish_reason) is Kind.TASK
     }
+
+
+def unseen(engine: Engine, task: str, dataset: str) -> dict[str, records.Correction]:
+    """Request: its newest correction, of those that no harvest has seen."""
+    done = lineage.consumed(dataset)
+    counted = records.counted(records.corrections(engine, task))
+    return {request: correction for request, correction in counted.items() if request not in done}
 
 
 def champion_of(task: str, routed: routes.Task) -> str | None:

@@ -23,7 +23,7 @@ from tasks.prepare import shapes
 from tasks.prepare.labels import asked_columns, question
 from tasks.prepare.rows import SetAside
 from tasks.retrain import lineage, records
-from tasks.retrain.invert import columns_of_input, why_not
+from tasks.retrain.invert import columns_of_input, no_rows_of, why_not
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
 from tasks.section import Section
 from tasks.template import columns as columns_of
@@ -65,6 +65,8 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     new = [one for one in records.corrections(engine, task) if one.request_id not in done]
     if not new:
         return Harvest(None)
+    if why := no_rows_of(dataset.prepare):  # not written down as done: what learns from them may come
+        return Harvest(None, skipped=len(records.counted(new)), why=why)
     if not source.is_dir():
         raise AnnealError(
             f"params.yaml: datasets.{name}.ingest.source is {source}, a file: name a folder that holds it, so that "
@@ -140,8 +142,6 @@ def _row(
 ) -> dict[str, str] | str:
     """The row that a correction makes, or why it makes none, in one clause."""
     prepare, form = dataset.templates, format_of(dataset.templates["answer"])
-    if shapes.of(dataset.prepare).makes != "chat":
-        return f"corrected answers make no rows of the shape {shapes.name_of(dataset.prepare)}"
     if not form.is_invertible:
         return "prepare.answer computes something, so an answer cannot be read back into the columns of a row"
     logged = (correction.input, prepare, correction.path, correction.finish_reason)

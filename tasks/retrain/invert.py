@@ -5,6 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from tasks import template
 from tasks.clean import clean
 from tasks.messages import Kind, kind_of, last_text, readings
+from tasks.prepare import shapes
+from tasks.section import Section
+
+
+def no_rows_of(prepare: Section) -> str:
+    """Why no corrected answer becomes a row of a data set that is prepared so, in one clause; empty where they do."""
+    if shapes.of(prepare).makes == "chat":
+        return ""
+    return f"corrected answers make no rows of the shape {shapes.name_of(prepare)}"
 
 
 def columns_of_input(

@@ -10,6 +10,8 @@ from tasks.files import write_jsonl
 from tasks.ingest import Ingest, read, resolved
 from tasks.params import Params
 from tasks.prepare import shapes
+from tasks.retrain.decide import should_retrain
+from tasks.retrain.gather import gather
 from tasks.retrain.harvest import harvest
 from tests.tasks.corrections import NOW, ask, task
 
@@ -59,11 +61,37 @@ def test_a_correction_becomes_a_row_of_the_shape(
         assert [call["function"] for call in made["calls"]] == json.loads(CALLS)
 
 
-def test_preferences_take_no_corrected_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+PAIR = {"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."}
+
+
+@pytest.mark.parametrize(
+    ("shape", "row"),
+    [("preference", PAIR), ("rated", {"prompt": "Tea?", "answer": "Yes.", "rating": "true"}), ("text", {"text": "T"})],
+)
+def test_corrections_that_make_no_rows_are_counted_each_time_with_the_reason_and_kept(
+    shape: str, row: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    write_jsonl(Path("data/seed/rows/first.jsonl"), [{"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."}])
+    write_jsonl(Path("data/seed/rows/first.jsonl"), [row])
+    params, engine = of_shape(shape, {}, {}), database.connect()
+    for number in range(2):
+        ask(engine, f"q{number}", {"question": "Milk?"}, {"answer": "Yes."})
+    ask(engine, "q1", {"question": "Milk?"}, {"answer": "No."})  # the same request, corrected again
+    why = f"corrected answers make no rows of the shape {shape}"
+    for _ in range(2):
+        assert harvest(engine, params, "triage", NOW + 10).words() == f"0 harvested, 2 skipped (most often: {why})"
+    assert [file.name for file in Path("data/seed/rows").iterdir()] == ["first.jsonl"]
+    facts = gather(engine, params, "triage", NOW + 10)
+    assert (facts.labelled, facts.useless, facts.why_useless) == (0, 2, why)
+    words = f"✗ 0 new labelled rows, 200 would start one; 2 corrected answers are not learnt from: {why}"
+    assert words in should_retrain(params.retrain, facts, NOW + 10).reasons
+
+
+def test_useless_corrections_do_not_fail_a_retraining_whose_source_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(Path("data/seed/rows"), [PAIR])
     params, engine = of_shape("preference", {}, {}), database.connect()
     ask(engine, "q1", {"question": "Milk?"}, {"answer": "Yes."})
-    words = "0 harvested, 1 skipped (most often: corrected answers make no rows of the shape preference)"
-    assert harvest(engine, params, "triage", NOW + 10).words() == words
-    assert [file.name for file in Path("data/seed/rows").iterdir()] == ["first.jsonl"]
+    assert harvest(engine, params, "triage", NOW + 10).skipped == 1

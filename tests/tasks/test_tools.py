@@ -145,6 +145,16 @@ def test_messages_are_sent_as_openais_api_takes_them() -> None:
     assert "id" not in call and made[0] == turns[0]
 
 
+def test_a_call_is_sent_by_its_own_id_and_a_result_that_names_none_is_the_next_ones() -> None:
+    call = {"type": "function", "function": {"name": "weather", "arguments": {}}}
+    called = {"role": "assistant", "content": "", "tool_calls": [{"id": "abc", **call}, {"id": "def", **call}]}
+    result = {"role": "tool", "content": "r"}
+    made = tools.sent([called, {**result, "tool_call_id": "def"}, {**result, "tool_call_id": "abc"}])
+    assert [entry["id"] for entry in made[0]["tool_calls"]] == ["abc", "def"]
+    assert [entry["tool_call_id"] for entry in made[1:]] == ["def", "abc"]
+    assert [entry["tool_call_id"] for entry in tools.sent([called, result, result])[1:]] == ["abc", "def"]
+
+
 def test_tools_are_rendered_as_vllm_renders_them() -> None:
     given = {"type": "function", "strict": True, "function": {"parameters": {"b": 1, "a": 2}, "x": 1, "name": "f"}}
     made = tools.rendered([given])
