@@ -153,7 +153,10 @@ class ToolAnswer:
             calls = tools.read(text)
         except tools.MalformedCallError:
             return None
-        answer = text if calls is None else tools.canonical(calls)
+        try:
+            answer = text if calls is None else tools.canonical(calls)
+        except RecursionError:  # a model that repeats itself writes a thousand brackets
+            return None
         return None if has_half_character(answer) else {self.column: answer}
 
 
@@ -206,6 +209,12 @@ def agrees(said: Mapping[str, str] | None, right: Mapping[str, str], labels: Seq
 def compared(right: Mapping[str, str], labels: Sequence[str]) -> list[str]:
     """The columns in which an answer is compared with `right`."""
     return [label for label in labels if label in right] or list(right)
+
+
+def as_read(form: AnswerFormat, answer: Mapping[str, str]) -> Mapping[str, str]:
+    """`{column: text}` that a person wrote as `form` would read it: calls of tools in their canonical form."""
+    whole = isinstance(form, ToolAnswer) and form.column in answer
+    return (form.read(form.write(answer)) if whole else None) or answer
 
 
 def same(said: str, right: str) -> bool:

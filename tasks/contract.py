@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks import answer, template
-from tasks.answer import AnswerFormat, Classes
+from tasks.answer import AnswerFormat, Classes, ToolAnswer
 from tasks.clean import clean, is_blank
 from tasks.errors import AnnealError
 from tasks.files import read_json
@@ -27,6 +27,11 @@ class Contract:
     special: SpecialTexts = USUAL  # to the version's tokenizer
     example: str = "chat"  # or text: what the version goes on from is no dialogue
 
+    @property
+    def calls_tools(self) -> bool:
+        """Whether its answers may be calls of tools."""
+        return isinstance(self.form, ToolAnswer)
+
     def check(self, text: str) -> dict[str, str] | None:
         """`{column: text}` of what a model wrote, its labels cleaned.
 
@@ -46,6 +51,7 @@ class Contract:
         no column that this version answers with: the format has changed since.
         """
         right = {column: text for column, text in correction.items() if column in self.form.columns}
+        right = dict(answer.as_read(self.form, right))
         return answer.agrees(self.form.read(output or ""), right, labels) if right else None
 
     def row(self, given: object) -> dict[str, str]:

@@ -63,7 +63,7 @@ requests = Table(
         JSON,
         # {column: text} of the template, {"messages": [...]} (and "tools" where it brought any), or {"prompt": ...}
     ),
-    Column("output", Text),
+    Column("output", Text),  # the text of the answer, or the calls of tools in it as their canonical JSON
     Index("requests_by_task", "task", "at"),
     Index(
         "requests_over_time", "at", "task", "version", "role", "status", "error", "valid", "latency"

@@ -111,7 +111,8 @@ def kind_of(
 ) -> Kind:
     """The kind of a logged request: its input `given`, its `path`, and how its answer ended.
 
-    `form` is the version's format.json (`system`, `user`). Without a path, which old records lack, the input decides.
+    `form` is the version's format.json (`system`, `user`, `tools`: whether its rows have any; to such a version a
+    question with tools is a request like the others). Without a path, which old records lack, the input decides.
     """
     if path == COMPLETIONS:
         return Kind.COMPLETION
@@ -121,7 +122,7 @@ def kind_of(
     if path == TASKS or not isinstance(messages, list):
         is_prompt = path != TASKS and set(given) == {"prompt"} and "prompt" not in template.columns(str(form["user"]))
         return Kind.COMPLETION if is_prompt else Kind.TASK
-    if given.get("tools") or finish_reason in TOOL_REASONS:
+    if not form.get("tools") and (given.get("tools") or finish_reason in TOOL_REASONS):
         return Kind.TOOLS
     return _kind_of_chat(messages, form)
 

@@ -43,7 +43,7 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
         return {}
     read = [scores.form.read(text) for text in answers]
     figures = {
-        "answer_length_median": float(np.median([len(text) for text in answers])),
+        "answer_length_median": float(np.median([len(scores.as_logged(text)) for text in answers])),
         "refusals": _mean([texts.is_refusal(text) for text in answers]),
     }
     figures |= {"valid": _mean([scores.is_valid(text) for text in answers]), "valid_n": float(len(read))}

@@ -79,7 +79,8 @@ def read_reference(folder: Path) -> Reference | None:
     Personal data are taken out of its texts as they are out of the records: the placeholders must not look like new
     words.
     """
-    from tasks.redaction import redact, redact_all
+    from tasks.redaction import redact_all
+    from tasks.redaction.answers import redact_text
 
     place = folder / "reference"
     if not all((place / name).exists() for name in ("rows.jsonl", "predictions.jsonl", "classes.json")):
@@ -89,7 +90,10 @@ def read_reference(folder: Path) -> Reference | None:
     for row in rows:
         if isinstance(row["answer"], str):  # as older versions kept an answer that is a text
             row["answer"] = right_answer(format_in(template), row["answer"], {})
-    predictions = [{**row, "text": redact(row["text"])} for row in read_jsonl(place / "predictions.jsonl")]
+    calls_tools = bool(template.get("tools"))
+    predictions = [
+        {**row, "text": redact_text(row["text"], calls_tools)} for row in read_jsonl(place / "predictions.jsonl")
+    ]
     return Reference(rows, predictions, read_json(place / "classes.json"), template)
 
 

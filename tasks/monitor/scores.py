@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tasks.answer import agrees, valid
+from tasks.answer import ToolAnswer, agrees, as_read, valid
 from tasks.clean import clean
 from tasks.monitor import texts
 from tasks.monitor.embedding import Embed, nearest, novelty
@@ -56,7 +56,7 @@ class Scores:
             values["words"] += [texts.new_words(text, vocabulary) for text in half]
             values["spelling"] += [spelling.surprise(text) for text in half]
         values["novelty"] = novelty(self.vectors, self.vectors, leave_out_self=True).tolist()
-        values["answer length"] = [len(row["text"]) for row in self.reference.predictions]
+        values["answer length"] = [len(self.as_logged(row["text"])) for row in self.reference.predictions]
         return values
 
     def _subjects(self) -> np.ndarray:
@@ -119,7 +119,7 @@ class Scores:
     def of_answers(self, answers: list[str]) -> np.ndarray:
         """(answers, streams) bins of what was answered, -1 in the other streams."""
         bins, answered = self._empty(len(answers)), [self.form.read(text) for text in answers]
-        self._fill(bins, "answer length", [len(text) for text in answers])
+        self._fill(bins, "answer length", [len(self.as_logged(text)) for text in answers])
         self._mark(bins, "refusal", [texts.is_refusal(text) for text in answers])
         self._mark(bins, "invalid", [not self.is_valid(text) for text in answers])
         for label, classes in self.labels.items():
@@ -154,8 +154,13 @@ class Scores:
         marks: list[bool | None] = []
         for text, right in pairs:
             known = {column: right[column] for column in compared if isinstance(right.get(column), str)}
-            marks.append(not agrees(self.form.read(text), known, ()) if known else None)
+            marks.append(not agrees(self.form.read(text), as_read(self.form, known), ()) if known else None)
         return marks
+
+    def as_logged(self, text: str) -> str:
+        """An answer as the records keep it: calls of tools, in whatever form a model writes them, as canonical JSON."""
+        read = self.form.read(text) if isinstance(self.form, ToolAnswer) else None
+        return text if read is None else next(iter(read.values()))
 
     def class_of(self, answer: dict | None, label: str) -> str:
         """The class that an answer as read names, or `(other)`."""

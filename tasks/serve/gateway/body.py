@@ -71,7 +71,7 @@ def parse(raw: bytes) -> Body:
         raise _malformed("is nested too deeply") from None
     if not isinstance(value, dict):
         raise _malformed("must be a JSON object")
-    if _is_deep(value):
+    if is_deep(value):
         raise _malformed("is nested too deeply")
     return value
 
@@ -103,7 +103,8 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return value
 
 
-def _is_deep(value: object) -> bool:
+def is_deep(value: object) -> bool:
+    """True for JSON of more than MOST_DEPTH levels."""
     level = [value]
     for _ in range(MOST_DEPTH):
         containers = [

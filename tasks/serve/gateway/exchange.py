@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tasks.clean import encodable, joined
 from tasks.contract import Contract
 from tasks.messages import Kind, is_own_answer, kind_of
+from tasks.serve.gateway.calls import Calls, Output, as_text
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.records import Writer
 from tasks.serve.routes import Target
@@ -48,6 +49,7 @@ class Exchange:
     def __post_init__(self) -> None:
         """The clock starts."""
         self.at, self.started, self._texts, self._size = time.time(), time.monotonic(), [], 0
+        self._calls = Calls()
         self.asked_as_task = self.judged
         self.metrics.enter(self.target.model)
 
@@ -60,6 +62,11 @@ class Exchange:
     def text(self) -> str:
         """The first choice of the answer, as far as it came, in characters that JSON and databases can write."""
         return encodable(self._written)
+
+    @property
+    def output(self) -> Output:
+        """The answer as the records have it: the calls of tools where it has any, else its text."""
+        return self._calls.written(self._mended) if self._calls else self._written
 
     @property
     def special(self) -> SpecialTexts:
@@ -84,8 +91,8 @@ class Exchange:
                 self._texts.append(content)
                 self._size += len(content)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
-            if message.get("tool_calls"):
-                self.judged = False
+            if message.get("tool_calls") and self._size < MOST_TEXT:
+                self._size += self._calls.read(message["tool_calls"])
 
     def read_bytes(self, content: bytes) -> None:
         """`read` what may be JSON."""
@@ -110,11 +117,14 @@ class Exchange:
         too.
         """
         if self.contract and self.judged and self._asks_the_task(self.contract):
-            self.result = self.contract.check(self._written)
+            self.result = self.contract.check(as_text(self.output))
             self.valid = self.result is not None
 
     def _asks_the_task(self, contract: Contract) -> bool:
-        kind = kind_of(self.given, {"system": contract.system, "user": contract.user}, self.path, self.finish_reason)
+        if self._calls and not contract.calls_tools:
+            return False
+        form = {"system": contract.system, "user": contract.user, "tools": contract.calls_tools}
+        kind = kind_of(self.given, form, self.path, self.finish_reason)
         return kind in (Kind.TASK, Kind.FORM) and not is_own_answer(self.given, self.finish_reason)
 
     def finish(self, status: int, error: str | None = None) -> None:
@@ -139,10 +149,13 @@ class Exchange:
 
     @property
     def _written(self) -> str:
-        """The answer as it came, but for two things: halves of a character that came in two pieces are put together,
-        and special texts are mended.
+        return self._mended("".join(self._texts))
+
+    def _mended(self, text: str) -> str:
+        """What came, but for two things: halves of a character that came in two pieces are put together, and special
+        texts are mended.
         """
-        return self.special.original(joined("".join(self._texts)))
+        return self.special.original(joined(text))
 
     def _row(self, status: int, latency: float) -> dict:
         return {
@@ -165,5 +178,5 @@ class Exchange:
             "finish_reason": self.finish_reason,
             "valid": self.valid,
             "input": self.given,
-            "output": self.text,
+            "output": self.output,
         }

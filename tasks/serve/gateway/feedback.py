@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import insert, select
 
 from tasks.clean import clean
+from tasks.contract import Contract
 from tasks.database import commands, feedback
-from tasks.redaction import redact
+from tasks.redaction.answers import redact_text
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway.door import Door, door_of
 from tasks.serve.gateway.errors import Refusal
@@ -108,10 +109,9 @@ def _keep(door: Door, caller: Caller, opinion: Opinion) -> int:
             "No request of this key has this id, or it was not kept (records.sample, records.retention_days).",
             "request_id",
         )
-    if opinion.correction is not None:
-        _check(door, logged[0], opinion.correction)
+    calls_tools = opinion.correction is not None and _check(door, logged[0], opinion.correction).calls_tools
     correction = opinion.correction and {
-        column: storable(redact(clean(text))) for column, text in opinion.correction.items()
+        column: storable(redact_text(clean(text), calls_tools)) for column, text in opinion.correction.items()
     }
     thumb = {"up": 1, "down": -1, None: None}[opinion.thumb]
     return _insert(
@@ -127,8 +127,10 @@ def _keep(door: Door, caller: Caller, opinion: Opinion) -> int:
     )
 
 
-def _check(door: Door, task: str, correction: dict[str, str]) -> None:
-    """A correction becomes a label, so it must be a whole answer, with labels of known classes."""
+def _check(door: Door, task: str, correction: dict[str, str]) -> Contract:
+    """The contract that a correction keeps to: it becomes a label, so it must be a whole answer, with labels of known
+    classes.
+    """
     targets = door.follower.table.tasks[task].targets if task in door.follower.table.tasks else {}
     contract = door.follower.contract(targets["champion"]) if "champion" in targets else None
     if contract is None:
@@ -139,6 +141,7 @@ def _check(door: Door, task: str, correction: dict[str, str]) -> None:
         raise Refusal(
             422, "invalid_correction", f"The correction is not an answer of this task: {problem[:400]}.", "correction"
         )
+    return contract
 
 
 def _insert(door: Door, table: Any, row: dict) -> int:

@@ -17,7 +17,8 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlche
 from tasks.clean import encodable
 from tasks.database import feedback, requests
 from tasks.errors import AnnealError
-from tasks.redaction import redact, redact_all
+from tasks.redaction import redact_all
+from tasks.redaction.answers import redact_answer
 from tasks.redaction.nested import mapped
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.params import Records
@@ -136,7 +137,7 @@ class Writer:
         if len(self.waiting) >= MOST_QUEUED:
             self._drop(self.waiting.popleft())
         self.waiting.append(
-            {**row, "input": storable(redact_all(row["input"])), "output": storable(redact(row["output"]))}
+            {**row, "input": storable(redact_all(row["input"])), "output": storable(redact_answer(row["output"]))}
         )
 
     def _flush(self, last: bool) -> None:

@@ -1,0 +1,28 @@
+"""An answer as the records keep it: a text, or calls of tools, without personal data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks import tools
+from tasks.redaction import redact, redact_all
+
+Calls = Sequence[Mapping[str, Any]]
+
+
+def redact_answer(answer: str | Calls) -> str:
+    """`answer` redacted; calls become their canonical JSON, in which each value is redacted by itself: a card's number
+    that stands in JSON as a number would leave a text that is no JSON.
+    """
+    if isinstance(answer, str):
+        return redact(answer)
+    redacted = redact_all([{"name": call["name"], "arguments": call["arguments"]} for call in answer])
+    return tools.canonical(redacted)  # type: ignore[arg-type]
+
+
+def redact_text(text: str, calls_tools: bool) -> str:
+    """`redact_answer` of a text that may be calls where `calls_tools`."""
+    try:
+        calls = tools.read(text) if calls_tools else None
+    except tools.MalformedCallError:
+        calls = None
+    return redact_answer(text if calls is None else calls)
