@@ -1,15 +1,20 @@
-"""Adds a share of another data set's training rows to those of a data set: general rows against forgetting, or several
+"""Adds training rows of other data sets to those of a data set, by weight: general rows against forgetting, or several
 tasks in one model. A mix is a data set to what comes after it, and so may be mixed again.
+
+DVC knows of two parts a mix, so more are mixed in rows that build on each other: `share: all` puts two together whole,
+and the last row says with `shares` how much each of them all is to count.
 """
 
 import hashlib
+import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks import stage, template
 from tasks.duplicates import first_like
@@ -19,6 +24,9 @@ from tasks.section import Section
 
 Row = dict[str, Any]
 KEPT = ("validation.jsonl", "test.jsonl", "dropped.jsonl", "format.json")  # of the data set that is mixed into
+OF = "of"  # in the rows of a mix of whole data sets: the data set that a row is of
+WORD = re.compile(r"\w+|[^\w\s]")
+Share = Annotated[float, Field(gt=0, lt=1, description="share of the training rows")]
 
 
 class Mix(Section):
@@ -26,24 +34,50 @@ class Mix(Section):
 
     dataset: Annotated[str, Field(description="a row of datasets or mixes: validation and test rows are its own")]
     other: Annotated[str, Field(description="a row of datasets or mixes, whose training rows are added")]
-    share: Annotated[float, Field(gt=0, lt=1, description="share of the training rows that the other's are to be")] = (
-        0.2
-    )
+    share: Annotated[
+        Share | Literal["all"], Field(description="share of the training rows that the other's are to be; all: each")
+    ] = 0.2
+    shares: dict[str, Share] = Field(default={}, description="share of each row of datasets that it is made of")
+    by: Annotated[
+        Literal["rows", "tokens"],
+        Field(description="what a share is of; tokens are counted as words and marks: data sets have no tokenizer"),
+    ] = "rows"
     contamination_similarity: Annotated[
         float, Field(gt=0, le=1, description="to a held-out row, from which on a row of the other is left out")
     ] = 0.6
     seed: Annotated[int, Field(ge=0, description="of the rows that are picked")] = 42
 
+    @model_validator(mode="after")
+    def _shares_are_of_one_whole(self) -> "Mix":
+        if self.shares and "share" in self.model_fields_set:
+            raise ValueError("share says how much the other counts, and shares how much each does; take one out")
+        if self.shares and abs(sum(self.shares.values()) - 1) > 1e-6:
+            raise ValueError(f"shares add up to {sum(self.shares.values()):g}; they should add up to 1")
+        return self
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows of both are put together."""
+        return self.share == "all" and not self.shares
+
+
+class Part(NamedTuple):
+    """Rows of one data set, and what stands before their ids."""
+
+    name: str
+    prefix: str
+    rows: list[Row]
+
 
 def mix(params: Mix, prepared: Path, other: Path, out: Path, report: Path) -> None:
     """Write `out/` like a prepared data set, and counts to `report`.
 
-    Its training rows are those of `prepared/` and, behind them, rows of `other/` picked by the hash of seed and id;
-    all else is `prepared/`'s. Raises AnnealError when no row of the other is left to add.
+    Its training rows are those of `prepared/` and, behind them, rows of `other/`; all else is `prepared/`'s. All rows
+    of the data set that is measured stay; of each other, rows are picked by the hash of seed and id. Raises AnnealError
+    when no row of `other/` is left to add.
     """
     rows, others = read_jsonl(prepared / "train.jsonl"), read_jsonl(other / "train.jsonl")
     held_out = [row for name in ("validation", "test") for row in read_jsonl(prepared / f"{name}.jsonl")]
-    wanted = max(1, round(len(rows) * params.share / (1 - params.share)))
     asked = _questions(others, read_json(other / "format.json"))
     near = first_like(asked, _questions(held_out, read_json(prepared / "format.json")), params.contamination_similarity)
     clean = [row for row, pair in zip(others, near, strict=True) if pair is None]
@@ -52,34 +86,88 @@ def mix(params: Mix, prepared: Path, other: Path, out: Path, report: Path) -> No
             f"mix: all {len(others)} training rows of {params.other} are too like held-out rows of {params.dataset}; "
             "mix in another data set."
         )
-    picked = pick(clean, wanted, params.seed)
-    if len(picked) < wanted:
-        print(
-            f"mix: {params.other} has {len(picked)} rows to add, {wanted} were wanted for a share of {params.share:g}",
-            file=sys.stderr,
-        )
+    first, parts = _parts(params, rows, clean)
+    picked = [part._replace(rows=_picked(params, first, part, parts)) for part in parts]
     with whole_directory(out) as folder:
         for name in KEPT:
             shutil.copy(prepared / name, folder / name)
-        named = [{**row, "id": f"{params.other}:{row['id']}"} for row in picked]
-        write_jsonl(folder / "train.jsonl", [*rows, *named])
-    write_json(
-        report,
-        {
-            "rows": len(rows),
-            "added": len(picked),
-            "share": len(picked) / (len(rows) + len(picked)),
-            "too_like_held_out": len(others) - len(clean),
-        },
-    )
+        added = [{**row, "id": f"{part.prefix}{row['id']}"} for part in picked for row in part.rows]
+        write_jsonl(folder / "train.jsonl", [*first, *added])
+    write_json(report, {**_figures(params, first, picked), "too_like_held_out": len(others) - len(clean)})
 
 
-def pick(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
-    """At most `count` of `rows`, in their order: those whose hash of `seed` and id is smallest, so that a row more in
-    the source changes at most one.
+def _parts(params: Mix, rows: list[Row], added: list[Row]) -> tuple[list[Row], list[Part]]:
+    """(the rows that all stay, what others are picked from)."""
+    prefix = f"{params.other}:"
+    if params.is_whole:
+        whole = [{OF: params.other, **row} for row in added]
+        return [{OF: params.dataset, **row} for row in rows], [Part(params.other, prefix, whole)]
+    if not params.shares:
+        return [_plain(row) for row in rows], [Part(params.other, prefix, [_plain(row) for row in added])]
+    parts: dict[str, Part] = {}
+    for name, before, side in ((params.dataset, "", rows), (params.other, prefix, added)):
+        for row in side:
+            part = parts.setdefault(row.get(OF, name), Part(row.get(OF, name), before, []))
+            part.rows.append(_plain(row))
+    for name in params.shares:
+        if name not in parts:
+            raise AnnealError(f"mix: no training row of {name} is left to add; mix in another data set.")
+    first = parts.pop(rows[0].get(OF, params.dataset))
+    return first.rows, [parts[name] for name in params.shares if name != first.name]
+
+
+def _picked(params: Mix, first: list[Row], part: Part, parts: Sequence[Part]) -> list[Row]:
+    """What is added of a part to the rows that all stay; one that has too little gives all, and that is said."""
+    if params.is_whole:
+        return part.rows
+    shares = params.shares or {part.name: float(params.share)}
+    left = 1 - sum(shares[other.name] for other in parts)
+    wanted = max(1, round(_size(params, first) * shares[part.name] / left))
+    if (there := _size(params, part.rows)) < wanted:
+        print(
+            f"mix: {part.name} has {there} {params.by} to add, {wanted} were wanted for a share of "
+            f"{shares[part.name]:g}",
+            file=sys.stderr,
+        )
+    return pick(part.rows, wanted, params.seed, params.by)
+
+
+def _figures(params: Mix, first: list[Row], picked: Sequence[Part]) -> dict[str, object]:
+    """How many rows were there and how many were added, and the share that this is; of several by their names."""
+    whole = _size(params, first) + sum(_size(params, part.rows) for part in picked)
+    shares = {part.name: _size(params, part.rows) / whole for part in picked}
+    counts: dict[str, object] = {
+        "rows": len(first),
+        "added": sum(len(part.rows) for part in picked),
+        "share": sum(shares.values()),
+    }
+    return {**counts, "shares": shares} if params.shares else counts
+
+
+def _plain(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key != OF}
+
+
+def _size(params: Mix, rows: Iterable[Row]) -> int:
+    return sum(map(SIZES[params.by], rows))
+
+
+def tokens(row: Row) -> int:
+    """The words and marks of a row, those that are only read included: about its tokens, whatever the tokenizer."""
+    return len(WORD.findall("\n".join([*(turn["content"] for turn in row["messages"]), row["answer"]])))
+
+
+SIZES: Mapping[str, Callable[[Row], int]] = {"rows": lambda _: 1, "tokens": tokens}
+
+
+def pick(rows: Sequence[Row], wanted: int, seed: int, by: str = "rows") -> list[Row]:
+    """At most `wanted` of `rows` (of tokens, as near as may be), in their order: those whose hash of `seed` and id is
+    smallest, so that a row more in the source changes at most one, or few.
     """
-    smallest = sorted(range(len(rows)), key=lambda place: _digest(f"{seed} {rows[place]['id']}"))[:count]
-    return [rows[place] for place in sorted(smallest)]
+    order = sorted(range(len(rows)), key=lambda place: _digest(f"{seed} {rows[place]['id']}"))
+    sums = list(accumulate(SIZES[by](rows[place]) for place in order))
+    count = min(range(len(sums)), key=lambda place: abs(sums[place] - wanted), default=-1) + 1
+    return [rows[place] for place in sorted(order[:count])]
 
 
 def _digest(text: str) -> bytes:
@@ -87,9 +175,15 @@ def _digest(text: str) -> bytes:
 
 
 def _questions(rows: Sequence[Row], form: Mapping[str, Any]) -> list[str]:
-    """What each row asks, without the words of its template; of a text all of it."""
+    """What each row asks, without the words of its template; of one of another shape what is said to the model, of a
+    text all of it.
+    """
     columns = template.columns(form["user"])
-    return ["\n".join(row["row"][name] for name in columns if name in row["row"]) or row["answer"] for row in rows]
+    return ["\n".join(row["row"][name] for name in columns if name in row["row"]) or _said(row) for row in rows]
+
+
+def _said(row: Row) -> str:
+    return "\n".join(turn["content"] for turn in row["messages"] if turn["role"] == "user") or str(row["answer"])
 
 
 if __name__ == "__main__":

@@ -142,6 +142,32 @@ def _check_mixes(params: Params) -> None:
     except CycleError as error:
         ring = " → ".join(error.args[1])
         raise ParamsError(f"params.yaml: these mixes are made of each other in a ring: {ring}; break it.") from None
+    for name, mixed in params.mixes.items():
+        if mixed.shares and (words := _misfit_of_shares(params, name, mixed)):
+            raise ParamsError(f"params.yaml: mixes.{name}.shares {words}")
+
+
+def _misfit_of_shares(params: Params, name: str, mixed: Mix) -> str:
+    """Why `shares` are not those of what a mix is made of, in the words after its key; empty where they are."""
+    below = _mixes_below(params, name)
+    sides = [side for each in (name, *below) for side in (params.mixes[each].dataset, params.mixes[each].other)]
+    parts = [side for side in sides if side not in params.mixes]
+    for part in mixed.shares:
+        if part not in parts:
+            return f"names `{part}`, which is not one of the data sets that it is made of{suggestion(part, parts)}"
+    if missing := [part for part in parts if part not in mixed.shares]:
+        return f"leaves out {missing[0]}, which it is made of as well; give it a share, or take it out of the mix."
+    if twice := [part for part in parts if parts.count(part) > 1]:
+        return f"says how much {twice[0]} counts, which comes in twice; take it out of one of its mixes."
+    if inner := [side for side in below if not params.mixes[side].is_whole]:
+        return f"says how much each data set counts, and so does mixes.{inner[0]}; give that one `share: all`."
+    return ""
+
+
+def _mixes_below(params: Params, name: str) -> list[str]:
+    """The mixes that the mix `name` is made of, and those that they are made of."""
+    sides = [side for side in (params.mixes[name].dataset, params.mixes[name].other) if side in params.mixes]
+    return [below for side in sides for below in (side, *_mixes_below(params, side))]
 
 
 def lineage(params: Params, name: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
+from tasks.preflight import mixes as mixtures
 from tasks.preflight import shape
 from tasks.preflight.defaults import kinds_for
 from tasks.preflight.labels import labels_of
@@ -71,6 +72,8 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     rows = [(f"{table}.{key}", row, node) for table, key, row, node in _rows(text) if table == "datasets"]
     told = shape.left_out(text, rows)
     first = _applied(text, told.changes, path)
+    mixed = list(mixtures.left_out(first))
+    first = _applied(first, mixed, path)
     datasets, mixes = _table(first, "datasets"), _table(first, "mixes")
     changes, problems = list[Change](), list(told.unread)
     for table, key, row, node in _rows(first):
@@ -83,7 +86,7 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
         changes += _sections(first, f"{table}.{key}", row, node, labels, kinds)
         changes += _kinds(first, f"{table}.{key}", row, node, kinds) if table == "models" else []
         changes += _home(f"{table}.{key}", node)
-    every = [*told.changes, *changes]
+    every = [*told.changes, *mixed, *changes]
     lines = tuple(dict.fromkeys(f"{path}: wrote {change.written}, {change.why}" for change in every))
     left_out = tuple(dict.fromkeys(change.written for change in every))
     return Completion(path, _applied(first, changes, path), lines, left_out, tuple(told.undecided), tuple(problems))

@@ -138,7 +138,9 @@ def _only_adds(before: object, after: object) -> bool:
 
 def _is_written(key: object, value: object) -> bool:
     """Whether a new key and its value are of those that are written here."""
-    if key in ("shape", "json_columns", "optional_columns", "split"):
+    if key in ("shape", "json_columns", "optional_columns", "split", "dataset", "other"):
         return True
+    if isinstance(value, dict) and value.keys() == {"dataset", "other", "share"}:  # between the parts of a mix
+        return bool(value["share"] == "all")
     names = {"labels", "kind", "objective", "tuner"}
     return isinstance(value, dict) and (set(value) <= names or (key == "prepare" and "shape" in value))

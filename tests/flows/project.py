@@ -32,8 +32,8 @@ def free_ports() -> dict[str, int]:
     raise OSError(f"no {len(NEEDED)} free ports in a row between 18600 and 30000")
 
 
-def make(folder: Path) -> Path:
-    """The project in `folder`, committed."""
+def copy_code(folder: Path) -> None:
+    """The tracked code, in `folder`."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *CODE],
         cwd=ROOT,
@@ -45,6 +45,11 @@ def make(folder: Path) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
+
+
+def make(folder: Path) -> Path:
+    """The project in `folder`, committed."""
+    copy_code(folder)
     base = tiny.make_base(folder / "tiny-base")
     (base / "source.json").unlink()
     write_jsonl(folder / "data/seed/things/things.jsonl", tiny.things(0, 160))

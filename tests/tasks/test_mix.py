@@ -8,7 +8,8 @@ import pytest
 
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
-from tasks.mix import Mix, mix, pick
+from tasks.mix import Mix, mix, pick, tokens
+from tasks.preflight import eats
 from tests import texts, tiny
 from tests.tasks.own_params import changed
 
@@ -88,11 +89,60 @@ def test_a_mix_may_be_mixed_again(tmp_path: Path, toys: Path, general: Path) -> 
     assert (counts["rows"], counts["added"]) == (50, 6)
 
 
+def several(place: Path, shares: dict, toys: Path, general: Path, **more: object) -> tuple[list[dict], dict]:
+    """Rows of `all`, made of toys, general and chats by `shares`, and its figures."""
+    chats = tiny.write_prepared(place / "chats", 4)
+    write_jsonl(chats / "train.jsonl", tiny.prepared_rows(500, 60))
+    mix(Mix(dataset="toys", other="general", share="all"), toys, general, place / "pool", place / "pool.json")
+    params = Mix(dataset="pool", other="chats", shares=shares, contamination_similarity=1.0, **more)
+    mix(params, place / "pool", chats, place / "all", place / "all.json")
+    return read_jsonl(place / "all/train.jsonl"), read_json(place / "all.json")
+
+
+def of(rows: list[dict], name: str) -> list[dict]:
+    return [row for row in rows if row["id"].startswith(f"{name}:")]
+
+
+def test_any_number_of_data_sets_is_mixed_by_weight(tmp_path: Path, toys: Path, general: Path) -> None:
+    rows, counts = several(tmp_path, {"toys": 0.5, "chats": 0.375, "general": 0.125}, toys, general)
+    assert rows[:40] == read_jsonl(toys / "train.jsonl") and not any("of" in row for row in rows)
+    assert [len(of(rows, name)) for name in ("chats", "general")] == [30, 10] and len(rows) == 80
+    assert counts | {"too_like_held_out": 0} == {
+        "rows": 40, "added": 40, "share": 0.5, "shares": {"chats": 0.375, "general": 0.125}, "too_like_held_out": 0
+    }  # fmt: skip
+    assert read_json(tmp_path / "pool.json")["added"] == 60, "rows that are only put together are all there"
+    assert (tmp_path / "all/test.jsonl").read_bytes() == (toys / "test.jsonl").read_bytes()
+
+
+def test_more_of_one_data_set_picks_the_same_rows_of_the_others(tmp_path: Path, toys: Path, general: Path) -> None:
+    first, _ = several(tmp_path / "a", {"toys": 0.5, "chats": 0.25, "general": 0.25}, toys, general)
+    second, _ = several(tmp_path / "b", {"toys": 0.4, "chats": 0.4, "general": 0.2}, toys, general)
+    assert of(first, "general") == of(second, "general") and len(of(second, "chats")) == 40
+
+
+def test_shares_may_be_of_tokens(tmp_path: Path, toys: Path, general: Path) -> None:
+    shares = {"toys": 0.5, "chats": 0.25, "general": 0.25}
+    rows, counts = several(tmp_path, shares, toys, general, by="tokens")
+    sizes = {name: sum(map(tokens, of(rows, name))) for name in ("chats", "general")}
+    whole = sum(sizes.values()) + sum(map(tokens, rows[:40]))
+    longest = max(map(tokens, rows))
+    for name, size in sizes.items():
+        assert abs(size - whole * 0.25) <= longest and counts["shares"][name] == size / whole
+    assert len(of(rows, "chats")) != len(of(rows, "general")), "rows of both are equally long: nothing is shown"
+
+
+def test_words_and_marks_are_what_is_counted_for_tokens() -> None:
+    turns = [{"role": "user", "content": "Where's tea?"}]
+    assert tokens({"messages": turns, "answer": "On shelf 12."}) == 5 + 4
+
+
 TICKETS = {
     "ingest": {"source": "mine.csv"},
     "validate": {},
     "prepare": {"shape": "table", "user": "{{ body }}", "answer": "{{ reply }}"},
 }
+TWO = {"dataset": "tickets", "other": "general"}
+POOL = {"pool": {**TWO, "share": "all"}}
 MIXED = {"datasets__general": TICKETS, "models__mine__dataset": "all"}
 
 
@@ -115,9 +165,48 @@ def test_a_model_of_a_mix_is_measured_on_the_first_of_its_data_sets() -> None:
             "these mixes are made of each other in a ring: ",
         ),
         ({"all": {"dataset": "tickets", "other": "general", "share": 1}}, "mixes.all.share is 1"),
+        ({"all": {"dataset": "tickets", "other": "general", "share": "some"}}, "mixes.all.share is 'some'"),
+        (
+            {"all": {**TWO, "shares": {"tickets": 0.5, "general": 0.4}}},
+            "mixes.all: shares add up to 0.9; they should add up to 1.",
+        ),
+        (
+            {"all": {**TWO, "shares": {"tickets": 0.5, "general": 0.5}, "share": 0.2}},
+            "mixes.all: share says how much the other counts, and shares how much each does; take one out.",
+        ),
+        (
+            {"all": {**TWO, "shares": {"tickets": 0.5, "generall": 0.5}}},
+            "mixes.all.shares names `generall`, which is not one of the data sets that it is made of; did you mean `g",
+        ),
+        (
+            {**POOL, "all": {**TWO, "dataset": "pool", "other": "more", "shares": {"tickets": 0.5, "general": 0.5}}},
+            "mixes.all.shares leaves out more, which it is made of as well; give it a share, or take it out of the mix",
+        ),
+        (
+            {**POOL, "all": {"dataset": "pool", "other": "general", "shares": {"tickets": 0.5, "general": 0.5}}},
+            "mixes.all.shares says how much general counts, which comes in twice; take it out of one of its mixes.",
+        ),
+        (
+            {
+                "pool": TWO,
+                "all": {"dataset": "pool", "other": "more", "shares": {"tickets": 0.5, "general": 0.3, "more": 0.2}},
+            },
+            "mixes.all.shares says how much each data set counts, and so does mixes.pool; give that one `share: all`.",
+        ),
+        ({"all": {"shares": {"tickets": 1}}}, "mixes.all."),
     ],
 )
 def test_a_mix_that_cannot_be_made_is_refused_in_one_sentence(mixes: dict, words: str) -> None:
     with pytest.raises(ParamsError) as stopped:
-        changed(**MIXED, mixes=mixes)
+        changed(**MIXED, datasets__more=TICKETS, mixes=mixes)
     assert str(stopped.value).startswith(f"params.yaml: {words}")
+
+
+def test_a_third_data_set_whose_shape_does_not_fit_is_refused_before_work() -> None:
+    pairs = {**TICKETS, "prepare": {"shape": "preference"}}
+    shares = {"tickets": 0.5, "general": 0.3, "more": 0.2}
+    mixes = {**POOL, "all": {"dataset": "pool", "other": "more", "shares": shares}}
+    params = changed(**MIXED, datasets__more=pairs, mixes=mixes)
+    assert next(eats.problems(params, "mine")).startswith(
+        "models.mine.train.objective.kind is sft, which does not learn from rows of the shape preference (datasets.more"
+    )
