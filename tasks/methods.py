@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from types import ModuleType
+from typing import get_args
 
 from tasks import kinds
+from tasks.train.params import Train
 
 SHAPES, OBJECTIVES, TUNERS = "tasks.prepare.shapes", "tasks.objectives", "tasks.tuners"
 
@@ -62,9 +64,16 @@ def sources() -> Iterable[str]:
     return (f"{kind}: {tuner.source}" for kind, tuner in modules(TUNERS).items())
 
 
+def schedules() -> tuple[str, ...]:
+    """What train.lr_scheduler_type may be."""
+    names: tuple[str, ...] = get_args(Train.model_fields["lr_scheduler_type"].annotation)
+    return names
+
+
 def main() -> None:
     """`python -m tasks.methods`."""
     print("\n\n".join(map(table, (shapes(), objectives(), tuners()))))
+    print(f"\nHow rates run (train.lr_scheduler_type): {', '.join(schedules())}")
     print("\nLearning rates are from\n" + "\n".join(f"  {line}" for line in sources()))
 
 

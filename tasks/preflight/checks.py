@@ -27,7 +27,7 @@ def ready(model: str, say: Callable[[str], None]) -> Params:
         raise ParamsError(f"params.yaml: {problem}")
     written = suites.write_missing(params, datasets_of(params, model))
     completion.write()
-    for line in (*completion.lines, *written, *training.remarks(params, model)):
+    for line in (*completion.lines, *written, *training.remarks(params, model), *layers.remarks(params, model)):
         say(line)
     return params
 

@@ -1,10 +1,15 @@
 """Whether the tuner can tune the base, from the base's config alone."""
 
+import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tasks import tuners
+from tasks import layer_groups, tuners
 from tasks.params import Params, lineage
 from tasks.preflight.serving import config_folder
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
@@ -12,19 +17,41 @@ def problems(params: Params, name: str) -> Iterator[str]:
     asks again).
     """
     settings = params.models[name].train.tuner
+    model = _base(params, name)
+    if model is not None and (words := tuners.of(settings).problem(settings, model)):
+        yield f"models.{name}.train.tuner.{words}"
+
+
+def remarks(params: Params, name: str) -> Iterator[str]:
+    """A line where layers are left as they are because the run ends before their turn."""
+    train = params.models[name].train
+    if not isinstance(train.tuner, layer_groups.Layered) or not train.tuner.gradual_unfreezing:
+        return
+    model = _base(params, name)
+    groups = layer_groups.groups(train.tuner, model) if model is not None else ()
+    epochs = math.ceil(train.num_train_epochs)
+    needed = max((group.first_epoch + 1 for group in groups), default=0)
+    if epochs < needed:
+        yield (
+            f"models.{name}.train.num_train_epochs is {train.num_train_epochs:g}, and with tuner.gradual_unfreezing "
+            f"the lowest layers begin to learn in epoch {needed}: the lowest {needed - epochs} of {len(groups)} groups "
+            "of weights stay the parent's"
+        )
+
+
+def _base(params: Params, name: str) -> "nn.Module | None":
+    """The base of the model `name`, without weights; None while it is not there, or cannot be told."""
     base = lineage(params, name)[-1]
     folder = config_folder(base, params.bases[base])
     if folder is None:
-        return
+        return None
     from tasks.targets import without_weights
 
     try:
-        model = without_weights(folder)
+        return without_weights(folder)
     except (
         OSError,
         ValueError,
         KeyError,
     ):  # of an architecture that transformers does not know: the stage `base` says so
-        return
-    if words := tuners.of(settings).problem(settings, model):
-        yield f"models.{name}.train.tuner.{words}"
+        return None

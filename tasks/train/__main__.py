@@ -75,7 +75,7 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     timing, summary = history.timing(), history.summary()
     with whole_directory(out) as folder:
         tuners.save(params.tuner, trainer.model, parent, folder)
-    trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+    trainable = sum(weight.numel() for weight in trainer.learnt().values())
     write_json(report / "timing.json", timing)
     write_json(
         report / "metrics.json",

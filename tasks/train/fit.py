@@ -1,14 +1,17 @@
 """Builds the transformers Trainer for a section: which weights are trained, in what precision, on what batches."""
 
+import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import objectives, tuners
+from tasks import layer_groups, objectives, tuners
 from tasks.chat import shared_prefix
 from tasks.device import attention, compute_dtype, device
 from tasks.errors import ParamsError
 from tasks.train.history import History
 from tasks.train.params import Train
+from tasks.train.schedule import SCHEDULES, freeze
 
 if TYPE_CHECKING:
     import torch
@@ -27,11 +30,17 @@ def make_trainer(
     shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
     shares = shares and not params.gradient_checkpointing  # which drops keys and values that are handed in
     prefix = shared_prefix(rows["train"] + rows["validation"]) if shares else []
+    model = make_model(params, parent)
+    groups = layer_groups.groups(params.tuner, model)
+    freeze(model, groups, math.ceil(params.num_train_epochs) - 1)  # for good what would begin after the last epoch
+    schedule = SCHEDULES.get(params.lr_scheduler_type)
     trainer = ObjectiveTrainer(
         objective=objective,
         settings=params.objective,
         prefix=prefix,
-        model=make_model(params, parent),
+        groups=groups,
+        schedule=partial(schedule, cut_frac=params.warmup_ratio) if schedule else None,
+        model=model,
         args=make_arguments(params, run),
         train_dataset=rows["train"],
         eval_dataset=rows["validation"],
@@ -113,7 +122,7 @@ def _settings_of_steps(params: Train) -> dict[str, Any]:
     return {
         "learning_rate": params.learning_rate,
         "warmup_steps": params.warmup_ratio,
-        "lr_scheduler_type": params.lr_scheduler_type,
+        "lr_scheduler_type": "constant" if params.lr_scheduler_type in SCHEDULES else params.lr_scheduler_type,
         "max_grad_norm": params.max_grad_norm,
         "weight_decay": params.weight_decay,
         "optim": params.optim,

@@ -45,7 +45,7 @@ class Train(Section):
     per_device_train_batch_size: Annotated[int, Field(ge=1, le=4096, description="rows")] = 8
     gradient_accumulation_steps: Annotated[int, Field(ge=1, le=4096)] = 1
     warmup_ratio: Annotated[float, Field(ge=0, lt=1, description="share of all steps")] = 0.1
-    lr_scheduler_type: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    lr_scheduler_type: Literal["cosine", "linear", "constant_with_warmup", "slanted_triangular"] = "cosine"
     max_grad_norm: Annotated[float, Field(gt=0, description="gradients are clipped to this norm")] = 1.0
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     max_length: Annotated[

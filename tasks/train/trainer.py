@@ -2,16 +2,20 @@
 an order that a resumed run finds again, and checkpoints hold what learns and nothing else.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
+from tasks.layer_groups import Group
 from tasks.section import Section
+from tasks.train.schedule import Unfreezing, split
 
 LEARNT = "model.safetensors"  # in a checkpoint; transformers looks for a file of this name
 
@@ -43,12 +47,48 @@ class ObjectiveTrainer(Trainer):
     """A Trainer whose loss is an objective's, and whose batches leave out the shared `prefix`: its keys and values are
     computed once a batch, gradients included.
 
-    The loss and its gradients are those of whole rows; only the repeated work is gone.
+    The loss and its gradients are those of whole rows; only the repeated work is gone. `groups` learn at rates of their
+    own, each from its epoch on; `schedule` is the factor of all rates at a step of so many, where it is none of
+    transformers'.
     """
 
-    def __init__(self, *args: Any, objective: ModuleType, settings: Section, prefix: list[int], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        objective: ModuleType,
+        settings: Section,
+        prefix: list[int],
+        groups: Sequence[Group] = (),
+        schedule: Callable[[int, int], float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.objective, self.settings, self.prefix = objective, settings, prefix
+        self.groups, self.schedule = groups, schedule
+        self.names = {name for name, weight in self.model.named_parameters() if weight.requires_grad}
+        if any(group.first_epoch for group in groups):
+            self.add_callback(Unfreezing(groups))
+
+    def learnt(self) -> dict[str, torch.Tensor]:
+        """The weights that learn at any time of the run, frozen now or not."""
+        return {name: weight.data for name, weight in self.model.named_parameters() if name in self.names}
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """transformers' own, with its parameter groups parted by `groups`."""
+        is_new = self.optimizer is None
+        super().create_optimizer(model)
+        if self.groups and is_new:
+            split(self.optimizer, self.model, self.groups)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """transformers' own, or one that follows `schedule`."""
+        if self.schedule is None or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        factor = self.schedule
+        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, lambda step: factor(step, num_training_steps))
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
         return EpochOrder(
@@ -81,11 +121,10 @@ class ObjectiveTrainer(Trainer):
         return self.accelerator.gather(total).sum() if is_shared else total
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        """A checkpoint: the weights that learn, whatever the tuner."""
+        """A checkpoint: the weights that learn, whatever the tuner, also those that are frozen for now."""
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        learnt = {name: weight.data for name, weight in self.model.named_parameters() if weight.requires_grad}
-        save_file({name: weight.contiguous().cpu() for name, weight in learnt.items()}, folder / LEARNT)
+        save_file({name: weight.contiguous().cpu() for name, weight in self.learnt().items()}, folder / LEARNT)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Put the weights of a checkpoint back in place; KeyError when it holds others."""

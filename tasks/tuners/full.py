@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks.section import Section
+from tasks import layer_groups
 
 if TYPE_CHECKING:
     from torch import nn
 
-summary = "all weights"
+summary = "all weights; if asked, layers at rates of their own and one after the other"
 mergeable = True
 keeps_parent = False
 virtual_tokens = False
@@ -17,7 +17,7 @@ learning_rates = (1.0e-6, 1.0e-3)
 source = "1e-3 for 135M parameters (alignment-handbook, recipes/smollm2), 1e-5 for 3B (peft, method_comparison)"
 
 
-class Params(Section):
+class Params(layer_groups.Layered):
     """Full fine-tuning."""
 
     kind: Literal["full"]
@@ -64,5 +64,5 @@ def merge(model: "nn.Module") -> "nn.Module":
 
 
 def problem(params: Params, model: "nn.Module") -> str | None:
-    """Any model can be tuned whole."""
-    return None
+    """Any model can be tuned whole, but for its layers one by one they must be told."""
+    return layer_groups.problem(params, model)

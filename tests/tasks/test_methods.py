@@ -11,6 +11,7 @@ def test_every_kind_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     for package in (methods.SHAPES, methods.OBJECTIVES, methods.TUNERS):
         for kind in kinds.names(package):
             assert any(line.startswith(f"{kind} ") for line in lines), f"{kind} of {package} is missing"
+    assert any(line.endswith("constant_with_warmup, slanted_triangular") for line in lines)
     assert max(map(len, lines)) <= 200 and not any(line != line.rstrip() for line in lines)
 
 

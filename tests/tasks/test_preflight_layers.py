@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.files import write_json
-from tasks.preflight import checks
+from tasks.files import read_json, write_json
+from tasks.preflight import checks, layers
 from tests import tiny
 from tests.tasks.own_params import ROWS, changed, refusal, write_rows
 
@@ -86,3 +86,27 @@ def test_virtual_tokens_take_positions_as_well(base: Path) -> None:
         said == "deploy.max_model_len is 2019 tokens beside 30 virtual ones, and tiny has positions for 2048; lower it."
     )
     checks.check(changed(**changes, deploy__max_model_len=2018, deploy__serve="auto"), ["mine"])
+
+
+def test_layers_that_cannot_be_told_are_refused_from_the_config(base: Path, tmp_path: Path) -> None:
+    config = read_json(base / "config.json")
+    write_json(tmp_path / "flat/config.json", {**config, "num_hidden_layers": 0, "layer_types": []})
+    full = {"kind": "full", "layer_decay": 0.9}
+    words = refusal(bases__tiny__folder="flat", models__mine__train__tuner=full)
+    assert words == (
+        "models.mine.train.tuner.layer_decay goes layer by layer, and no layers can be told in a LlamaForCausalLM; "
+        "leave it out"
+    )
+    checks.check(changed(bases__tiny__folder=str(base), models__mine__train__tuner=full), ["mine"])
+
+
+@pytest.mark.parametrize(("epochs", "lines"), [(2.5, 0), (2, 1), (0.5, 1)])
+def test_layers_whose_turn_to_learn_never_comes_are_remarked_on(base: Path, epochs: float, lines: int) -> None:
+    full = {"kind": "full", "gradual_unfreezing": True}
+    changes = {"bases__tiny__folder": str(base), "models__mine__train__num_train_epochs": epochs}
+    found = list(layers.remarks(changed(**changes, models__mine__train__tuner=full), "mine"))
+    assert found == lines * [
+        f"models.mine.train.num_train_epochs is {epochs:g}, and with tuner.gradual_unfreezing the lowest layers begin "
+        f"to learn in epoch 3: the lowest {1 if epochs == 2 else 2} of 4 groups of weights stay the parent's"
+    ]
+    assert not list(layers.remarks(changed(**changes), "mine"))

@@ -1,0 +1,139 @@
+"""Which weights of a model lie how far from its output, and so how fast they learn and from which epoch.
+
+Howard & Ruder 2018 (ULMFiT, arXiv:1801.06146): each layer learns at a share of the rate of the layer above it
+("discriminative fine-tuning", 1/2.6 there), and one layer more is unfrozen with each epoch, the last one first.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Layered(Section):
+    """Settings of a tuner that can treat layers differently; by default it does not."""
+
+    layer_decay: Annotated[
+        float, Field(gt=0, le=1, description="factor of the learning rate for each layer further from the output")
+    ] = 1.0
+    gradual_unfreezing: bool = Field(default=False, description="one layer more learns each epoch, the last one first")
+
+    @property
+    def tells_layers_apart(self) -> bool:
+        """Whether not all weights are treated alike."""
+        return self.layer_decay < 1 or self.gradual_unfreezing
+
+
+@dataclass(frozen=True)
+class Group:
+    """Weights that learn at one rate and begin together."""
+
+    names: tuple[str, ...]  # as in `named_parameters` of the model
+    rate: float  # factor of the run's learning rate
+    first_epoch: int  # counted from 0; frozen before
+
+
+def groups(settings: Section, model: "nn.Module") -> tuple[Group, ...]:
+    """The groups of `model`, from the output down; none where the settings treat all weights alike.
+
+    Group i has the rate layer_decay^i and begins in epoch i. Norms that stand alone above the last layer, as where the
+    head is tied to the embeddings, can learn little by themselves: the last layer begins with them.
+    """
+    if not isinstance(settings, Layered) or not settings.tells_layers_apart:
+        return ()
+    weights = dict(model.named_parameters())
+    depths = by_depth(model)
+    early = int(all(weights[name].dim() < 2 for name in depths[0]))
+    return tuple(
+        Group(tuple(names), settings.layer_decay**depth, max(0, depth - early) * settings.gradual_unfreezing)
+        for depth, names in enumerate(depths)
+    )
+
+
+def problem(settings: Layered, model: "nn.Module") -> str | None:
+    """Why the settings cannot be carried out on `model`, from the key on; None when they can."""
+    if not settings.tells_layers_apart or stacks(model):
+        return None
+    key = "gradual_unfreezing" if settings.gradual_unfreezing else "layer_decay"
+    return f"{key} goes layer by layer, and no layers can be told in a {type(model).__name__}; leave it out"
+
+
+def by_depth(model: "nn.Module") -> list[list[str]]:
+    """The names of all weights: those above the layers (head, final norm, pooler), then a list a layer, the last layer
+    first, then those below (embeddings, also where a head is tied to them).
+
+    Stacks of layers are aligned at their last layers, an encoder's beside its decoder's, whose every layer reads it.
+    transformers registers modules in the order of their use, and by this order above and below are told; where norms
+    are registered out of order (OPT's final one, BART's of its embeddings), they count as the other.
+    """
+    from torch import nn
+
+    lengths = stacks(model)
+    weights = dict(model.named_parameters())
+    embedded = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    inside = {id(weight) for weight in _body(model).parameters()}
+    places = {name: place for place, name in enumerate(weights)}
+    starts = {stack: min(place for name, place in places.items() if _is_within(name, [stack])) for stack in lengths}
+    above: list[str] = []
+    below: list[str] = []
+    layers: list[list[str]] = [[] for _ in range(max(lengths.values(), default=0))]
+    for name, weight in weights.items():
+        stack = next((stack for stack in lengths if _is_within(name, [stack])), None)
+        if stack:
+            number = int(name.removeprefix(f"{stack}.").partition(".")[0])
+            layers[lengths[stack] - 1 - number].append(name)
+        elif id(weight) in embedded or (id(weight) in inside and _precedes(name, places[name], starts)):
+            below.append(name)
+        else:
+            above.append(name)
+    return [names for names in (above, *layers, below) if names]
+
+
+def stacks(model: "nn.Module") -> dict[str, int]:
+    """Each outermost list of layers in the body of `model`: its name, and how many layers it has.
+
+    A layer has at least three weight matrices; a list of convolutions, or of heads with one layer or two, is none. A
+    list of as many parts beside one holds parts of its layers (XLM keeps attentions, norms and MLPs apart).
+    """
+    from torch import nn
+
+    inside = {id(module) for module in _body(model).modules()}
+    lists = {name: m for name, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m)}
+    lengths: dict[str, int] = {}
+    for name, parts in lists.items():
+        if id(parts) in inside and all(map(_is_layer, parts)) and not _is_within(name, lengths):
+            lengths[name] = len(parts)
+    owners = {(name.rpartition(".")[0], length) for name, length in lengths.items()}
+    return {name: len(parts) for name, parts in lists.items() if (name.rpartition(".")[0], len(parts)) in owners}
+
+
+def _is_within(name: str, outer: Iterable[str]) -> bool:
+    return any(name.startswith(f"{other}.") for other in outer)
+
+
+def _is_layer(module: "nn.Module") -> bool:
+    return len([weight for weight in module.parameters() if weight.dim() > 1]) > 2
+
+
+def _body(model: "nn.Module") -> "nn.Module":
+    """The model without its heads, as far as transformers tells them apart."""
+    body: nn.Module = getattr(model, "base_model", model)
+    return body
+
+
+def _precedes(name: str, place: int, starts: dict[str, int]) -> bool:
+    """Whether a weight is registered before the nearest stack: the one that shares the most of its name."""
+    shared = {stack: _shared_parts(name, stack) for stack in starts}
+    most = max(shared.values(), default=0)
+    return all(place < starts[stack] for stack, parts in shared.items() if parts == most)
+
+
+def _shared_parts(name: str, other: str) -> int:
+    pairs = list(zip(name.split("."), other.split("."), strict=False))
+    return next((count for count, (one, two) in enumerate(pairs) if one != two), len(pairs))
