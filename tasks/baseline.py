@@ -4,7 +4,7 @@ trainings.
 
 from pathlib import Path
 
-from tasks import stage
+from tasks import stage, turns
 from tasks.answers import answer, load
 from tasks.chat import load_tokenizer
 from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
@@ -13,7 +13,7 @@ from tasks.predict.params import Predict
 
 def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows."""
-    rows = read_jsonl(prepared / "test.jsonl")
+    rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
     answers = answer(
         load(parent), load_tokenizer(parent), rows, params.per_device_eval_batch_size, params.max_new_tokens, "parent"
     )

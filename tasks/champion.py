@@ -81,10 +81,8 @@ def _champions_answers(
             raise Incomparable(f"it was trained on other weights than {weights} holds")
         from tasks.tuned import answer
 
-        asked = [
-            {"id": row["id"], "messages": row["messages"], "answer": row["expected"], "row": row["row"]}
-            for row in missing
-        ]
+        columns = ("id", "messages", "row", "tools", "calls")
+        asked = [{"answer": row["expected"], **{name: row[name] for name in columns if name in row}} for row in missing]
         what = f"champion (version {champion.version})"
         answers = answer(weights, its_adapter, asked, params.per_device_eval_batch_size, params.max_new_tokens, what)
         known |= _by_question(answers.predictions)
@@ -105,11 +103,25 @@ def _as_asked(tuned: list[dict[str, Any]], its_adapter: Path, adapter: Path) -> 
         raise Incomparable(f"its answers are {its['answer']!r}, and those of this model {ours['answer']!r}")
     if its == ours:
         return tuned
-    words = contract.load(its_adapter)
+    words, own = contract.load(its_adapter), contract.load(adapter)
     try:
-        return [{**row, "messages": words.messages(row["row"])} for row in tuned]
+        return [{**row, "messages": _in_words(row, own, words)} for row in tuned]
     except AnnealError as error:
         raise Incomparable(f"its template does not fit these rows ({error})") from None
+
+
+def _in_words(row: dict[str, Any], own: contract.Contract, words: contract.Contract) -> list[dict[str, Any]]:
+    """The messages of a `row` of the template `own`, in `words`; a dialogue, which no template makes, under their
+    system message.
+    """
+    messages: list[dict[str, Any]] = row["messages"]
+    if messages == own.messages(row["row"]):
+        return words.messages(row["row"])
+    has_system = bool(messages) and messages[0]["role"] == "system"
+    if not messages or (has_system and messages[0]["content"] != own.system):
+        return messages  # a text, or a dialogue that brings a system message of its own
+    system = [{"role": "system", "content": words.system}] if words.system else []
+    return [*system, *messages[1 if has_system else 0 :]]
 
 
 def _by_question(predictions: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, ou
     check_pairs(answers["tuned"], answers["parent"])
     predictions = {who: read(given, form, classes) for who, given in answers.items()}
     table = measures.of(params, form)
-    rows = {who: {name: measure.rows(given) for name, measure in table.items()} for who, given in predictions.items()}
+    rows = {who: measures.rows(table, given) for who, given in predictions.items()}
     metrics = {who: {name: table[name].value(scores) for name, scores in given.items()} for who, given in rows.items()}
     intervals = {
         who: {name: interval(table[name], scores, params) for name, scores in given.items()}
@@ -41,6 +41,7 @@ def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, ou
     facts = {
         name: {"unit": measure.unit, "higher_is_better": measure.higher_is_better, "kind": measure.kind}
         for name, measure in table.items()
+        if name in metrics["tuned"]
     }
     with whole_directory(out) as folder:
         write_json(folder / "metrics.json", {"rows": len(predictions["tuned"]), **metrics})

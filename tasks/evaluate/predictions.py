@@ -21,6 +21,7 @@ class Prediction:
     is_valid: bool  # of this format, with labels of known classes; calls name tools of the row and fit their schemas
     nll: float
     tokens: int
+    should_call: bool = False  # the expected answer calls tools
 
 
 def read(rows: Iterable[Mapping[str, Any]], form: AnswerFormat, classes: Classes) -> list[Prediction]:
@@ -66,6 +67,7 @@ def _prediction(row: Mapping[str, Any], form: AnswerFormat, classes: Classes) ->
         is_valid=answer is not None and problem(form, answer, classes) is None and _fits_tools(row, form),
         nll=float(row["nll"]),
         tokens=int(row["tokens"]),
+        should_call="calls" in row,
     )
 
 

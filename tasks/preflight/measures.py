@@ -9,6 +9,7 @@ from tasks.errors import AnnealError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Measure, slug
 from tasks.params import Params
+from tasks.prepare import shapes
 from tasks.section import suggestion
 
 
@@ -53,6 +54,7 @@ def problems_of_quality(params: Params) -> Iterator[str]:
     """One sentence for each key of retrain.min_quality that the monitor follows for no model."""
     tables = [_table(params, name) for name in params.models]
     followed = {name for table in tables for name, measure in table.items() if measure.kind == "share"}
+    followed -= {"tool_call_exact_match"}  # the monitor takes all that a version answers together
     for name in params.retrain.min_quality:
         if name not in followed:
             yield (
@@ -66,8 +68,9 @@ def _table(params: Params, name: str) -> dict[str, Measure]:
     set says.
     """
     try:
-        templates = params.datasets[params.main_dataset(name)].templates
-        return measures.of(params.models[name].evaluate, answer.format_of(templates["answer"]))
+        dataset = params.datasets[params.main_dataset(name)]
+        may_call = shapes.name_of(dataset.prepare) == "chat"  # whether it does, only its rows say
+        return measures.of(params.models[name].evaluate, answer.format_of(dataset.templates["answer"], may_call))
     except AnnealError:
         return {}
 

@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.answer import AnswerFormat, agrees, same
 from tasks.chat import opening
 from tasks.errors import AnnealError
+from tasks.tools import canonical, of_message
 
 SHOWN = 8  # rows
 
@@ -93,6 +95,12 @@ def _state(column: str, value: str, right: Mapping[str, str], labels: Sequence[s
     return "right" if same(value, right[column]) else "wrong"
 
 
+def _shown(message: Mapping[str, Any]) -> str:
+    """The text of a message, and the calls of tools in it as JSON."""
+    calls = message.get("tool_calls")
+    return "\n".join(part for part in (message["content"], calls and canonical(of_message(calls))) if part)
+
+
 def _paired(tuned: list[dict], parent: list[dict]) -> list[tuple[dict, dict]]:
     before = {row["id"]: row for row in parent}
     for row in tuned:
@@ -106,6 +114,6 @@ def _paired(tuned: list[dict], parent: list[dict]) -> list[tuple[dict, dict]]:
 
 def _sample(row: dict, before: dict, form: AnswerFormat, labels: Sequence[str]) -> Sample:
     turns = row["messages"] or [{"role": "text", "content": opening(row["expected"])}]
-    prompt = tuple((message["role"], message["content"]) for message in turns if message["role"] != "system")
+    prompt = tuple((message["role"], _shown(message)) for message in turns if message["role"] != "system")
     expected = judge({**row, "text": row["expected"], "finished": True}, form, labels)
     return Sample(str(row["id"]), prompt, expected, judge(before, form, labels), judge(row, form, labels))

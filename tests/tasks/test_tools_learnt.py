@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tasks import templates, tools
+from tasks import templates, tools, turns
 from tasks.answer import format_in
 from tasks.answers import Answers
 from tasks.chat import special_texts
@@ -78,7 +78,7 @@ def learnt(base: Path, tmp_path_factory: pytest.TempPathFactory, _empty_store: P
         write_jsonl(place / "prepared" / f"{name}.jsonl", part)
     write_json(place / "prepared" / "format.json", {"answer": "{{ answer }}", "tools": True})
     made = tiny.train_in(place, weights, place / "prepared", max_length=1024, num_train_epochs=6)
-    answers: Answers = answer(weights, made.adapter, rows[104:], 12, 60, "tuned")
+    answers: Answers = answer(weights, made.adapter, turns.asked(rows[104:], 4), 12, 60, "tuned")
     merged = place / "merged"
     merged.mkdir()
     write_merged(weights, made.adapter, rows[104:], 0.1, merged)
@@ -94,6 +94,9 @@ def test_it_calls_where_it_was_taught_to_call_and_answers_where_it_was_told(lear
     assert measures.of(Evaluate(), FORM)["valid"].rows(scored).all()
     called = [tools.read(answer["text"]) is not None for answer in learnt.answers]
     assert called == ["calls" in answer for answer in learnt.answers] and 0 < sum(called) < len(called)
+    earlier = [answer for answer in learnt.answers if answer["id"].endswith("#2")]  # the calls before the last answers
+    assert len(earlier) == len(learnt.answers) - 24 == sum("calls" not in answer for answer in learnt.answers)
+    assert "tool_call_exact_match" in measures.of(Evaluate(), FORM)
     assert all(answer["finished"] for answer in learnt.answers)
 
 
