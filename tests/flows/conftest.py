@@ -1,20 +1,44 @@
 """One small project for all flow tests that need a finished run: making it takes a minute."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.flows import project
+from tasks import environment
+from tests.flows import project, warm
+
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 
 @pytest.fixture(scope="session")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test processes of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if IS_WORKER else own
+
+
+@pytest.fixture(scope="session")
+def warmed(shared: Path) -> Iterator[None]:
+    """DVC's stages start as forks of a process, one for all test processes, that has loaded the libraries."""
+    if sys.platform != "linux":  # a file descriptor of a process is Linux's
+        yield
+        return
+    with FileLock(shared / "warm.lock"):
+        if not (shared / "warm").exists():
+            keeper = os.getppid() if IS_WORKER else os.getpid()
+            warm.start(shared / "warm", keeper, {**os.environ, **environment.DEFAULTS})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(project, "PYTHON", shared / "warm")
+        yield
+
+
+@pytest.fixture(scope="session")
+def first(shared: Path, warmed: None) -> Path:
     """A project in which `dvc repro` has run, in one test process for all; nobody changes it."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
     first = shared / "first"
     with FileLock(shared / "first.lock"):
         if not first.exists():

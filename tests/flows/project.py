@@ -17,6 +17,7 @@ from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("flows", "tasks", "infra", "model_cards", ".dvc", "dvc.yaml", ".dvcignore", ".gitignore")
+PYTHON = Path(sys.executable).parent  # of the `python` that DVC starts stages with; a fixture may warm it
 NEEDED = ("deploy", "deploy's second", "deploy's third", "prefect_port", "mlflow_port", "gateway")  # in a row
 
 
@@ -153,7 +154,7 @@ def run(folder: Path, *words: str, status: int | None = 0, **extra: str) -> str:
         name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "PREFECT_"))
     }
     environment |= {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join([str(PYTHON), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "OMP_NUM_THREADS": "1",
         **extra,
     }

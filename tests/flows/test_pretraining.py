@@ -25,7 +25,7 @@ TRAIN = {
 
 
 @pytest.fixture(scope="module")
-def writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def writer(tmp_path_factory: pytest.TempPathFactory, warmed: None) -> Path:
     """A project whose model learns to write on from texts, beside the toy's dialogues; what may be left out is."""
     folder = project.make(tmp_path_factory.mktemp("texts"))
     rows = texts.rows(0, 80, 4)

@@ -17,7 +17,7 @@ QUERY = "select text, kind from tickets"
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
+def small(tmp_path: Path, warmed: None) -> Path:
     """A folder with the real dvc.yaml and a database, in which `ingest` and `validate` will run."""
     for name in ("tasks", "flows"):
         shutil.copytree(project.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

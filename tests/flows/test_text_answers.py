@@ -42,7 +42,7 @@ def measured(folder: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def minimal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def minimal(tmp_path_factory: pytest.TempPathFactory, warmed: None) -> Path:
     """A project whose answer is the plain reply, and whose model has nothing but empty sections but for training."""
     folder = project.make(tmp_path_factory.mktemp("text"))
     project.change(
