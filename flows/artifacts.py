@@ -26,14 +26,17 @@ def publish(stage: str) -> None:
         table = [
             {
                 "measure": name,
-                **{
-                    who: f"{metrics[who][name]:.3f} [{intervals[who][name][0]:.3f}, {intervals[who][name][1]:.3f}]"
-                    for who in ("parent", "tuned")
-                },
+                **{who: _figure(metrics[who].get(name), intervals[who].get(name)) for who in ("parent", "tuned")},
             }
             for name in metrics["tuned"]
         ]
         create_table_artifact(table, key=key, description=f"{row} on {metrics['rows']} held-out rows")
+
+
+def _figure(value: float | None, interval: list[float] | None) -> str:
+    if value is None or interval is None:
+        return "–"  # it was not measured: the parent may have no probabilities
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def publish_verdict(model: str, verdict: Verdict) -> None:

@@ -1,6 +1,7 @@
 """Compares a tuned model with its parent and the champion on the same rows, for the gate."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from tasks import contract, registry
 from tasks.answer import format_in
 from tasks.errors import AnnealError, ParamsError
 from tasks.evaluate import measures
-from tasks.evaluate.measures.measure import Rows
-from tasks.evaluate.predictions import check_pairs, read
+from tasks.evaluate.measures.measure import Measure
+from tasks.evaluate.predictions import Prediction, check_pairs, read
 from tasks.files import read_json, read_jsonl, whole_directory, write_jsonl
 from tasks.gate import Check, Rivals, Verdict, gate
 from tasks.params import Model
@@ -22,21 +23,38 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
     """The gate's verdict on the model whose evaluation is in `reports/evaluate`, against parent and champion."""
     tuned, parent = (read_jsonl(reports / part / "predictions.jsonl") for part in ("predict", "baseline"))
     check_pairs(tuned, parent)
+    table, measure, readable = _measures(model, read_json(adapter / "format.json"), reports)
     champion = registry.alias(name, "champion")
     artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
-    rival = None
+    rival: Sequence[Prediction] | None = None
     if champion is not None and champion.artifact != artifact:
         try:
-            rival = _champions_answers(champion, tuned, model.predict, weights, adapter, reports / "champion")
+            rival = readable(_champions_answers(champion, tuned, model.predict, weights, adapter, reports / "champion"))
+            if not measure.is_measurable(rival):
+                raise Incomparable(f"its answers are without what {measure.name} is computed from")
         except Incomparable as reason:
             words = (
                 f"cannot be compared with the champion (version {champion.version}): {reason}; `make promote` "
                 "promotes by hand"
             )
             return Verdict(False, (Check(False, words),), champion.version)
-    form = format_in(read_json(adapter / "format.json"))
-    table = measures.of(model.evaluate, form)
-    compare_on = model.gate.compare_on or measures.compared_on(model.evaluate)
+    rivals = Rivals(
+        measure,
+        measure.rows(readable(tuned)),
+        measure.rows(readable(parent)),
+        None if rival is None else measure.rows(rival),
+    )
+    verdict = gate(model.gate, table, read_json(reports / "evaluate" / "metrics.json"), rivals)
+    return replace(verdict, champion=None if champion is None else champion.version)
+
+
+def _measures(
+    model: Model, spec: Mapping[str, Any], reports: Path
+) -> tuple[dict[str, Measure], Measure, Callable[[list[dict[str, Any]]], Sequence[Prediction]]]:
+    """The measures of a model of the format `spec`, the one that the gate compares on, and what reads answers."""
+    form, example = format_in(spec), spec.get("example", "chat")
+    table = measures.of(model.evaluate, form, example)
+    compare_on = model.gate.compare_on or measures.compared_on(model.evaluate, example)
     if compare_on not in table:
         raise ParamsError(
             f"params.yaml: gate.compare_on is '{compare_on}', which is not a measure of this "
@@ -44,14 +62,7 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
         )
     measured = read_json(reports / "evaluate" / "measures.json")
     classes = {label: frozenset(known) for label, known in measured["classes"].items()}
-    measure = table[compare_on]
-
-    def rows(answers: list[dict[str, Any]]) -> Rows:
-        return measure.rows(read(answers, form, classes))
-
-    rivals = Rivals(measure, rows(tuned), rows(parent), None if rival is None else rows(rival))
-    verdict = gate(model.gate, table, read_json(reports / "evaluate" / "metrics.json"), rivals)
-    return replace(verdict, champion=None if champion is None else champion.version)
+    return table, table[compare_on], lambda answers: read(answers, form, classes)
 
 
 class Incomparable(Exception):

@@ -23,7 +23,8 @@ def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, ou
 
     `baseline` and `predict` are the folders with the parent's and the tuned model's answers to the same rows.
     """
-    form = format_in(read_json(prepared / "format.json"))
+    spec = read_json(prepared / "format.json")
+    form = format_in(spec)
     every = [row for split in SPLITS if (file := prepared / f"{split}.jsonl").exists() for row in read_jsonl(file)]
     classes = known_classes(every, form, params.labels)
     answers = {
@@ -31,7 +32,7 @@ def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, ou
     }
     check_pairs(answers["tuned"], answers["parent"])
     predictions = {who: read(given, form, classes) for who, given in answers.items()}
-    table = measures.of(params, form)
+    table = measures.of(params, form, spec.get("example", "chat"))
     rows = {who: measures.rows(table, given) for who, given in predictions.items()}
     metrics = {who: {name: table[name].value(scores) for name, scores in given.items()} for who, given in rows.items()}
     intervals = {
@@ -41,7 +42,7 @@ def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, ou
     facts = {
         name: {"unit": measure.unit, "higher_is_better": measure.higher_is_better, "kind": measure.kind}
         for name, measure in table.items()
-        if name in metrics["tuned"]
+        if name in metrics["tuned"] or name in metrics["parent"]
     }
     with whole_directory(out) as folder:
         write_json(folder / "metrics.json", {"rows": len(predictions["tuned"]), **metrics})

@@ -12,7 +12,11 @@ class Evaluate(Section):
 
     labels: list[str] = Field(default=[], description="columns of the answer that hold one of a few classes")
     texts: list[str] | None = Field(
-        default=None, description="columns of the answer that hold free text; all that are not labels when not given"
+        default=None, description="columns of the answer that hold free text; all that are nothing else when not given"
+    )
+    numbers: list[str] = Field(default=[], description="columns of the answer that hold a number")
+    tags: list[str] = Field(
+        default=[], description="columns of the answer that hold a tag for each token (`B-PER I-PER O`), blanks between"
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="of the intervals")] = 0.95
     bootstrap_resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000

@@ -1,13 +1,19 @@
 """A model's answers to the held-out rows as they are measured: read once, by the owner of what an answer is."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tasks import tools
 from tasks.answer import AnswerFormat, Classes, ToolAnswer, problem
 from tasks.clean import clean
 from tasks.errors import AnnealError
+
+Probabilities = Mapping[str, Mapping[str, float]]  # label column: class: probability
+TOLERANCE = 1e-3  # of the sum of probabilities in half precision
+_cleaned = lru_cache(maxsize=100_000)(clean)  # classes recur in every row
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class Prediction:
     nll: float
     tokens: int
     should_call: bool = False  # the expected answer calls tools
+    probabilities: Probabilities | None = None  # of all classes, as data are cleaned; None of a model that writes
 
 
 def read(rows: Iterable[Mapping[str, Any]], form: AnswerFormat, classes: Classes) -> list[Prediction]:
@@ -68,7 +75,30 @@ def _prediction(row: Mapping[str, Any], form: AnswerFormat, classes: Classes) ->
         nll=float(row["nll"]),
         tokens=int(row["tokens"]),
         should_call="calls" in row,
+        probabilities=_probabilities(row),
     )
+
+
+def _probabilities(row: Mapping[str, Any]) -> Probabilities | None:
+    """Those of the row, by cleaned class; AnnealError for what are no probabilities, as no measure may come of it."""
+    given = row.get("probabilities")
+    if given is None:
+        return None
+    for column, classes in given.items():
+        total = sum(classes.values())  # also what is not a number makes this none
+        if min(classes.values(), default=0) < 0 or not math.isclose(total, 1, abs_tol=TOLERANCE):
+            raise AnnealError(
+                f"row {row.get('id')}: the probabilities of `{column}` sum to {total:g} instead of 1, or one is below "
+                "0: run `dvc repro` to have the rows answered again."
+            )
+    return {column: _by_class(classes) for column, classes in given.items()}
+
+
+def _by_class(classes: Mapping[str, float]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for name, p in classes.items():
+        sums[_cleaned(name)] = sums.get(_cleaned(name), 0.0) + float(p)
+    return sums
 
 
 def _fits_tools(row: Mapping[str, Any], form: AnswerFormat) -> bool:

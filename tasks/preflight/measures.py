@@ -2,13 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tasks import answer
 from tasks.errors import AnnealError
 from tasks.evaluate import measures
-from tasks.evaluate.measures.measure import Measure, slug
-from tasks.params import Params
+from tasks.evaluate.measures.measure import Measure, named, slug
+from tasks.params import Model, Params
 from tasks.prepare import shapes
 from tasks.section import suggestion
 
@@ -19,17 +19,24 @@ def problems(params: Params, name: str) -> Iterator[str]:
     """
     model, dataset = params.models[name], params.main_dataset(name)
     columns = answer.format_of(params.datasets[dataset].templates["answer"]).columns
-    for kind, named in (("labels", model.evaluate.labels), ("texts", model.evaluate.texts or [])):
+    evaluate = model.evaluate
+    kinds = {
+        "labels": evaluate.labels,
+        "texts": evaluate.texts or [],
+        "numbers": evaluate.numbers,
+        "tags": evaluate.tags,
+    }
+    for kind, names in kinds.items():
         key = f"models.{name}.evaluate.{kind}"
-        for column in named:
+        for column in names:
             if column not in columns:
                 where = f"datasets.{dataset}.prepare.answer"
                 yield f"{key} names `{column}`, which {where} does not hold{suggestion(column, columns)}"
-        yield from _clashes(key, named)
+        yield from _clashes(key, names)
     yield from _weights(params, name, dataset)
     table, gate = _table(params, name), model.gate
-    for key, named in (("minimum", [*gate.minimum]), ("compare_on", [gate.compare_on] if gate.compare_on else [])):
-        for measure in named:
+    for key, names in (("minimum", [*gate.minimum]), ("compare_on", [gate.compare_on] if gate.compare_on else [])):
+        for measure in names:
             if measure not in table:
                 yield f"models.{name}.gate.{key} names `{measure}`, which is not measured{suggestion(measure, table)}"
     for measure, bound in gate.minimum.items():
@@ -52,15 +59,18 @@ def _weights(params: Params, name: str, dataset: str) -> Iterator[str]:
 
 def problems_of_quality(params: Params) -> Iterator[str]:
     """One sentence for each key of retrain.min_quality that the monitor follows for no model."""
-    tables = [_table(params, name) for name in params.models]
-    followed = {name for table in tables for name, measure in table.items() if measure.kind == "share"}
-    followed -= {"tool_call_exact_match"}  # the monitor takes all that a version answers together
+    followed = {measure for name, model in params.models.items() for measure in _followed(model, _table(params, name))}
     for name in params.retrain.min_quality:
         if name not in followed:
             yield (
                 f"retrain.min_quality names `{name}`, which the monitor measures for no "
                 f"model{suggestion(name, followed)}"
             )
+
+
+def _followed(model: Model, table: Mapping[str, Measure]) -> set[str]:
+    """What the monitor measures of a model: it takes all that a version answers together."""
+    return {"valid", "exact_match", *(named(label, "accuracy") for label in model.evaluate.labels)} & table.keys()
 
 
 def _table(params: Params, name: str) -> dict[str, Measure]:
@@ -70,7 +80,8 @@ def _table(params: Params, name: str) -> dict[str, Measure]:
     try:
         dataset = params.datasets[params.main_dataset(name)]
         may_call = shapes.name_of(dataset.prepare) == "chat"  # whether it does, only its rows say
-        return measures.of(params.models[name].evaluate, answer.format_of(dataset.templates["answer"], may_call))
+        form = answer.format_of(dataset.templates["answer"], may_call)
+        return measures.of(params.models[name].evaluate, form, shapes.of(dataset.prepare).makes)
     except AnnealError:
         return {}
 

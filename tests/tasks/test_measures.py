@@ -35,12 +35,16 @@ INVALID = [  # the last but one repeats a key, the last holds half of a characte
     '{"intent": "refund", "reply": "x \\ud83d"}',
 ]
 
+OF_REPLY = ["reply_rouge_l", "reply_token_f1", "reply_exact_match", "reply_bleu", "reply_chrf"]
+OF_INTENT = ["intent_macro_f1", "intent_micro_f1", "intent_mcc"]
+
 
 def test_an_answer_that_is_not_exactly_one_object_of_texts_scores_zero():
     found = scores([prediction(text) for text in INVALID])
-    assert list(found) == ["valid", "intent_accuracy", "reply_rouge_l", "intent_macro_f1", "perplexity"]
+    assert list(found) == ["valid", "intent_accuracy", *OF_REPLY, *OF_INTENT, "perplexity"]
     assert not any(found["valid"] + found["intent_accuracy"] + found["reply_rouge_l"])
-    assert values([prediction(text) for text in INVALID])[0]["intent_macro_f1"] == 0
+    metrics = values([prediction(text) for text in INVALID])[0]
+    assert not any(metrics[name] for name in ("valid", "intent_accuracy", *OF_REPLY, *OF_INTENT))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,8 @@ TEXT = {
 )
 def test_a_text_answer_that_is_a_label_has_accuracy(text, is_valid, is_right):
     found = scores([text_row(text, "billing", category="billing")], **TEXT)
-    assert list(found) == ["valid", "category_accuracy", "category_macro_f1", "perplexity"]
+    of_category = ["category_macro_f1", "category_micro_f1", "category_mcc"]
+    assert list(found) == ["valid", "category_accuracy", *of_category, "perplexity"]
     assert (found["valid"], found["category_accuracy"]) == ([is_valid], [is_right])
 
 
@@ -127,14 +132,24 @@ def test_a_json_answer_without_labels_matches_whatever_its_spaces_and_order():
 
 
 def test_which_measures_there_are_follows_from_labels_and_texts():
-    assert measures.names(Evaluate(), "{{ reply }}") == ("valid", "exact_match", "reply_rouge_l", "perplexity")
+    assert measures.names(Evaluate(), "{{ reply }}") == ("valid", "exact_match", *OF_REPLY, "perplexity")
     assert measures.names(Evaluate(texts=[]), "{{ reply }}") == ("valid", "exact_match", "perplexity")
-    assert measures.names(Evaluate(labels=["a"]), ["a", "b"]) == (
+    of_a, of_b = (
+        [name.replace(old, new) for name in names]
+        for old, new, names in (("intent", "a", OF_INTENT), ("reply", "b", OF_REPLY))
+    )
+    assert measures.names(Evaluate(labels=["a"]), ["a", "b"]) == ("valid", "a_accuracy", *of_b, *of_a, "perplexity")
+    numbers_and_tags = Evaluate(numbers=["a"], tags=["b"])
+    assert measures.names(numbers_and_tags, ["a", "b"]) == (
         "valid",
-        "a_accuracy",
-        "b_rouge_l",
-        "a_macro_f1",
+        "exact_match",
+        "a_rmse",
+        "b_entity_f1",
+        "a_spearman",
         "perplexity",
+    )
+    assert measures.compared_on(numbers_and_tags) == "a_rmse" and measures.compared_on(Evaluate(tags=["b"])) == (
+        "b_entity_f1"
     )
     assert (
         measures.compared_on(Evaluate(labels=["b", "a"])) == "b_accuracy"

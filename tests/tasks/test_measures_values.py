@@ -61,7 +61,9 @@ def mixed() -> list[dict]:
     for number in range(60):
         intent = ("refund", "exchange", "delivery")[number % 3]
         said = "refund" if number % 4 == 0 else intent
-        text = json.dumps({"intent": said, "reply": "We will pay" if number % 2 else "We will pay you back soon."})
+        reply = "We will pay" if number % 2 else "We will pay you back soon."
+        reply = "we will pay you back!" if number % 7 == 0 else reply
+        text = json.dumps({"intent": said, "reply": reply})
         found.append(prediction("oops" if number % 10 == 0 else text, intent, nll=1.0 + number % 7, tokens=5))
     return found
 

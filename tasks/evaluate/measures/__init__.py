@@ -7,23 +7,39 @@ from typing import Literal, NamedTuple
 
 from tasks.answer import AnswerFormat, Continuation, ToolAnswer, format_of
 from tasks.evaluate.measures.accuracy import accuracy
+from tasks.evaluate.measures.auroc import auroc
+from tasks.evaluate.measures.bleu import bleu
+from tasks.evaluate.measures.brier import brier
+from tasks.evaluate.measures.chrf import chrf
+from tasks.evaluate.measures.ece import ece
+from tasks.evaluate.measures.entity_f1 import entity_f1
 from tasks.evaluate.measures.exact_match import exact_match
+from tasks.evaluate.measures.log_loss import log_loss
 from tasks.evaluate.measures.macro_f1 import macro_f1
+from tasks.evaluate.measures.mcc import mcc
 from tasks.evaluate.measures.measure import Measure, Rows, named
+from tasks.evaluate.measures.micro_f1 import micro_f1
 from tasks.evaluate.measures.perplexity import perplexity
+from tasks.evaluate.measures.rmse import rmse
 from tasks.evaluate.measures.rouge import rouge_l
+from tasks.evaluate.measures.spearman import spearman
+from tasks.evaluate.measures.text_match import text_match
+from tasks.evaluate.measures.token_f1 import token_f1
 from tasks.evaluate.measures.tool_calls import tool_call_exact_match
 from tasks.evaluate.measures.valid import valid
 from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import Prediction
 
+WRITTEN = frozenset({"chat", "preference", "rated", "text"})  # examples whose answers a model writes token by token
+LABELLED = "labelled"  # examples whose answers are classes, each with its probability
+
 
 class Row(NamedTuple):
-    """A measure of each answer, of each answer where there are no labels or where it may be calls, of each label, or
-    of each text.
+    """A measure of each answer, of each that is written, of each answer where there are no labels or where it may
+    be calls, or of each column of a kind; `chances` are of labels that have probabilities.
     """
 
-    of: Literal["answer", "whole", "calls", "label", "text"]
+    of: Literal["answer", "written", "whole", "calls", "label", "chances", "number", "tags", "text"]
     measure: Callable[[str], Measure]  # of a column; of an answer it is given none
 
 
@@ -32,23 +48,41 @@ TABLE = (
     Row("whole", exact_match),
     Row("calls", tool_call_exact_match),
     Row("label", accuracy),
+    Row("number", rmse),
+    Row("tags", entity_f1),
     Row("text", rouge_l),
+    Row("text", token_f1),
+    Row("text", text_match),
+    Row("text", bleu),
+    Row("text", chrf),
     Row("label", macro_f1),
-    Row("answer", perplexity),
+    Row("label", micro_f1),
+    Row("label", mcc),
+    Row("number", spearman),
+    Row("chances", log_loss),
+    Row("chances", brier),
+    Row("chances", ece),
+    Row("chances", auroc),
+    Row("written", perplexity),
 )
 
 
-def of(params: Evaluate, form: AnswerFormat) -> dict[str, Measure]:
+def of(params: Evaluate, form: AnswerFormat, example: str = "chat") -> dict[str, Measure]:
     """The measures of a model whose answers are of `form`, by name, in the order in which they are shown.
 
-    No continuation of a text is the right one, so it is not compared with how the text went on.
+    `example` is what its rows are (of format.json, or what a shape makes). No continuation of a text is the right one,
+    so it is not compared with how the text went on; an answer that is not written has no perplexity.
     """
     goes_on = isinstance(form, Continuation)
     columns = {
         "answer": [""],
+        "written": [""] if example in WRITTEN else [],
         "whole": [] if params.labels or goes_on else [""],
         "calls": [""] if isinstance(form, ToolAnswer) else [],
         "label": params.labels,
+        "chances": params.labels if example == LABELLED else [],
+        "number": params.numbers,
+        "tags": params.tags,
         "text": [] if goes_on else texts(params, form),
     }
     every = [row.measure(column) for row in TABLE for column in columns[row.of]]
@@ -56,26 +90,32 @@ def of(params: Evaluate, form: AnswerFormat) -> dict[str, Measure]:
 
 
 def rows(table: Mapping[str, Measure], answers: Sequence[Prediction]) -> dict[str, Rows]:
-    """The rows of each measure that the answers have any for."""
-    every = {name: measure.rows(answers) for name, measure in table.items()}
+    """The rows of each measure that the answers have any for; none of one of probabilities where they have none."""
+    every = {name: measure.rows(answers) for name, measure in table.items() if measure.is_measurable(answers)}
     return {name: numbers for name, numbers in every.items() if len(numbers)}
 
 
 def texts(params: Evaluate, form: AnswerFormat) -> list[str]:
-    """The columns of free text: those of params.yaml, or all of the answer that are not labels."""
-    return [column for column in form.columns if column not in params.labels] if params.texts is None else params.texts
+    """The columns of free text: those of params.yaml, or all of the answer that are nothing else."""
+    known = {*params.labels, *params.numbers, *params.tags}
+    return [column for column in form.columns if column not in known] if params.texts is None else params.texts
 
 
-def names(params: Evaluate, answer: Sequence[str] | str | None, calls_tools: bool = False) -> tuple[str, ...]:
-    """The names of a model's measures, from its `evaluate` and the `prepare.answer` of its data set."""
-    return tuple(of(params, format_of(answer, calls_tools)))
+def names(
+    params: Evaluate, answer: Sequence[str] | str | None, calls_tools: bool = False, example: str = "chat"
+) -> tuple[str, ...]:
+    """The names of a model's measures, from its `evaluate`, and `prepare.answer` and the examples of its data set."""
+    return tuple(of(params, format_of(answer, calls_tools), example))
 
 
-def compared_on(params: Evaluate) -> str:
-    """The measure of the gate's paired tests where params.yaml names none: the first label's accuracy, else perplexity.
+def compared_on(params: Evaluate, example: str = "chat") -> str:
+    """The measure of the gate's paired tests where params.yaml names none: the first label's accuracy, else the first
+    number's RMSE, the first tags' entity F1, and perplexity; of an answer that is not written whether it is right.
 
     Of free text, an exact match is 0 for nearly every model, and ROUGE rewards the length and the phrases of the data.
     Perplexity on the expected answers is what training lowers, says something of each row, and is found without
     sampling; whether the answers themselves are well-formed is what a minimum of `valid` is for.
     """
-    return named(params.labels[0], "accuracy") if params.labels else "perplexity"
+    judged = ((params.labels, "accuracy"), (params.numbers, "rmse"), (params.tags, "entity_f1"))
+    first = next((named(columns[0], measure) for columns, measure in judged if columns), None)
+    return first or ("perplexity" if example in WRITTEN else "exact_match")

@@ -1,0 +1,18 @@
+"""chrf: how many runs of one to six characters a text shares with the right one (Popović 2015), in every script."""
+
+from functools import lru_cache
+
+from tasks.evaluate.measures.corpus import Metric, corpus
+from tasks.evaluate.measures.measure import Measure
+
+
+def chrf(text: str) -> Measure:
+    """chrF of all texts of the column together, by sacrebleu: F with recall counted twice, blanks left out."""
+    return corpus(text, "chrf", "chrF, 0 to 1", lambda _: _metric())
+
+
+@lru_cache
+def _metric() -> Metric:
+    from sacrebleu.metrics import CHRF
+
+    return CHRF()

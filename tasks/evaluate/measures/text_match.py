@@ -1,0 +1,29 @@
+"""text_match: whether a short answer is the right one as SQuAD compares them (Rajpurkar et al. 2016: exact match)."""
+
+import numpy as np
+
+from tasks.clean import clean
+from tasks.evaluate.measures.measure import Measure, named
+from tasks.evaluate.measures.parts import said
+from tasks.evaluate.measures.words import squad_tokens
+
+
+def text_match(text: str) -> Measure:
+    """The share of the rows whose `text` has the right words in the right order, without case, punctuation and English
+    articles; the `exact_match` of a whole answer counts all of these.
+    """
+    return Measure(
+        named(text, "exact_match"),
+        "share of rows",
+        True,
+        "share",
+        lambda rows: np.array([is_match(said(row, text), row.right[text]) for row in rows], float),
+    )
+
+
+def is_match(answer: str, expected: str) -> bool:
+    """SQuAD's exact match of two texts; where either has nothing that it counts, they are the same or not."""
+    ours, theirs = squad_tokens(answer), squad_tokens(expected)
+    if not ours or not theirs:
+        return clean(answer).casefold() == clean(expected).casefold()
+    return ours == theirs

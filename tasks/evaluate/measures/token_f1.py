@@ -1,0 +1,31 @@
+"""token_f1: how many words a short answer shares with the right one, as SQuAD counts them (Rajpurkar et al. 2016)."""
+
+from collections import Counter
+
+import numpy as np
+
+from tasks.clean import clean
+from tasks.evaluate.measures.measure import Measure, named
+from tasks.evaluate.measures.parts import said
+from tasks.evaluate.measures.words import squad_tokens
+
+
+def token_f1(text: str) -> Measure:
+    """The mean F1 of the words of `text`, in any order, without case, punctuation and English articles."""
+    return Measure(
+        named(text, "token_f1"),
+        "F1",
+        True,
+        "score",
+        lambda rows: np.array([score(said(row, text), row.right[text]) for row in rows], float),
+    )
+
+
+def score(answer: str, expected: str) -> float:
+    """SQuAD's F1 of two texts. Where either has nothing that it counts (the choice "A" is an article to it), they are
+    the same or not.
+    """
+    ours, theirs = squad_tokens(answer), squad_tokens(expected)
+    if not ours or not theirs:
+        return float(clean(answer).casefold() == clean(expected).casefold())
+    return 2 * (Counter(ours) & Counter(theirs)).total() / (len(ours) + len(theirs))
