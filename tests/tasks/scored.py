@@ -56,3 +56,26 @@ def values(
     return {name: table[name].value(part) for name, part in parts.items()}, {
         name: interval(table[name], part, params) for name, part in parts.items()
     }
+
+
+def classified(right: str, probabilities: dict[str, float], label: str = "label") -> dict:
+    """The prediction of a classifier: the class that it finds most likely, and how likely each is."""
+    told = max(probabilities, key=lambda name: probabilities[name])
+    return {
+        "text": json.dumps({label: told}),
+        "expected": json.dumps({label: right}),
+        "row": {label: right},
+        "token_ids": [],
+        "finished": True,
+        "nll": 1.0,
+        "tokens": 1,
+        "probabilities": {label: {name: float(p) for name, p in probabilities.items()}},
+    }
+
+
+def judged(rows: list[dict], label: str = "label") -> dict[str, float]:
+    """The value of each measure of a classifier of one label."""
+    params, form = Evaluate(labels=[label]), format_of([label])
+    answers = read(rows, form, {label: frozenset("abcz")})
+    table = measures.of(params, form, "labelled")
+    return {name: measure.value(measure.rows(answers)) for name, measure in table.items()}
