@@ -15,11 +15,13 @@ from hypothesis import settings
 from tasks import environment, tracking
 from tests import effects, tiny
 from tests.examples import FULL
+from tests.garbage import Freezer
 
 LONGEST = "test_serving.py"
 # A test that uses one of these trains, serves, or keeps a registry.
 SLOW_FIXTURES = {"base", "tokenizer", "trained", "evaluated", "packaged", "made", "served", "store"}
 WATCH = effects.install()
+FREEZER = Freezer()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,6 +56,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Watch each test, its fixtures included, where those marked slow are left out: beside them, what a test loads
     depends on the order.
     """
+    FREEZER.freeze_what_is_loaded()
     WATCH.effects.clear()
     WATCH.is_on = item.config.option.markexpr == "not slow"
     try:
