@@ -13,19 +13,20 @@ from pathlib import Path
 
 from flows import dag
 from tasks import decisions, promotion, registry, tracking, verdict_tags
-from tasks import release as releasing
 from tasks.answer import format_of
 from tasks.champion import judge
 from tasks.decisions import Decision
-from tasks.deploy import deploy, is_available
+from tasks.deploy import deploy, is_available, parity_file
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json
 from tasks.gate import Check, Verdict
 from tasks.params import Params
 from tasks.promotion import Refused
 from tasks.registry import Version
-from tasks.serve import probe, routes, state
+from tasks.regroup import regroup
+from tasks.serve import probe, routes
 from tasks.serve.reconcile import acts, gateway
+from tasks.serve.reconcile.routing import route
 from tasks.special import USUAL
 
 
@@ -102,21 +103,25 @@ class Steps:
         """Make the version available under its own name, unless it is."""
         if is_available(self.version, self.params.deploy, self.params.models):
             return False
+        self._regroup()  # a canary compares versions that are served alike
         promotion.challenge(self.version)
-        _, parity = deploy(self.version, self.weights, self.params.deploy, self.params.servers, self.params.models)
-        write_json(parity_file(self.version.artifact), asdict(parity))
+        deploy(self.version, self.weights, self.params.deploy, self.params.servers, self.params.models)
         return True
 
     def release(self) -> bool:
-        """Open a canary beside the champion, or promote at once where there is nothing to compare with or no traffic
-        to compare on.
-        """
+        """Open a canary beside the champion, or promote at once where nothing can be compared."""
         outcome = acts.release(self.version, self.params.release, self._gateway())
         if isinstance(outcome, Refused):
             raise AnnealError(outcome.words)
-        self.released = (outcome.words,) if outcome.words else ()
-        releasing.route(self.params, self.name)
-        return outcome.changed
+        self.released += (outcome.words,) if outcome.words else ()
+        route(self.params, self.name)
+        return self._regroup() or outcome.changed
+
+    def _regroup(self) -> bool:
+        """Move champions whose form no longer suits who else is served; whether any has moved."""
+        moves = regroup(self.params)
+        self.released += tuple(move.words for move in moves)
+        return any(move.done for move in moves)
 
     def _gateway(self) -> gateway.Presence | None:
         """Whether there is traffic, waited for where it decides something; before the lock, which nobody should hold
@@ -208,11 +213,6 @@ class Steps:
 def lasting(summary: dict) -> dict:
     """What of a summary is the same in a run that found everything cached."""
     return {key: value for key, value in summary.items() if key not in ("finished", "stages", "release")}
-
-
-def parity_file(artifact: str) -> Path:
-    """Where the parity of a deployed artifact is kept for the summary."""
-    return state.FOLDER / f"parity-{artifact[:12]}.json"
 
 
 def endpoint(name: str, version: str) -> dict | None:

@@ -104,7 +104,7 @@ decisions = Table(
     Column("id", Key, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False),
     Column("task", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),  # retrain, canary, promote, rollback, gate, pause
+    Column("kind", String(16), nullable=False),  # retrain, canary, promote, rollback, gate, pause, serve
     Column("verdict", String(16), nullable=False),  # yes, no, opened, promoted, rolled_back, held, …
     Column("reasons", JSON, nullable=False),  # sentences
     Column("facts", JSON, nullable=False),  # what it was decided on

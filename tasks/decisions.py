@@ -14,7 +14,7 @@ class Decision:
     """
 
     task: str
-    kind: str  # retrain, canary, promote, rollback, gate, pause
+    kind: str  # retrain, canary, promote, rollback, gate, pause, serve
     verdict: str  # promoted, rolled_back, opened, …
     reasons: tuple[str, ...]
     facts: Mapping[str, object]

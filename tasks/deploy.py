@@ -5,12 +5,12 @@ stays when it fails.
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from tasks import registry
 from tasks.errors import AnnealError
-from tasks.files import read_json, read_jsonl
+from tasks.files import read_json, read_jsonl, write_json
 from tasks.registry import Version, folder
 from tasks.serve import forms, probe, slots, state, supervisor
 from tasks.serve.forms import Form
@@ -25,6 +25,11 @@ LOCK = state.FOLDER / "deploy.lock"
 def name(version: Version) -> str:
     """The name of `version` in vLLM, never given to another: `triage@3`."""
     return f"{version.name}@{version.version}"
+
+
+def parity_file(artifact: str) -> Path:
+    """Where the parity of a deployed artifact is kept for the summary."""
+    return state.FOLDER / f"parity-{artifact[:12]}.json"
 
 
 def is_available(version: Version, params: Deploy, rows: Iterable[str] = ()) -> bool:
@@ -81,6 +86,7 @@ def deploy(
         registry.tag(
             version, parity=f"{parity.share:.4f}", **{forms.TAG: wanted.form}
         )  # first: a verified server with nothing to serve would be stopped
+        write_json(parity_file(version.artifact), asdict(parity))
         with locked():
             now = state.read(slot)
             state.write(slot, replace(now, verified=True, adapters={**now.adapters, **wanted.adapters}))

@@ -10,8 +10,9 @@ from tasks import promotion, registry, verdict_tags
 from tasks.deploy import deploy, is_available
 from tasks.errors import AnnealError
 from tasks.promotion import Outcome, Refused
-from tasks.serve import routes
-from tasks.serve.reconcile import records, settle
+from tasks.regroup import regroup
+from tasks.serve.reconcile import records
+from tasks.serve.reconcile.routing import route
 from tasks.stage import guarded
 
 PATIENCE = 60.0  # seconds for a reconciler that runs
@@ -33,6 +34,8 @@ def promote(model: str, force: bool) -> None:
         deploy(challenger, weights, params.deploy, params.servers, params.models)
     _done(promotion.promote_challenger(model, "by hand", force))
     _route(params, model)
+    for move in regroup(params):
+        print(move.words)
 
 
 def _objection(model: str, challenger: registry.Version) -> str | None:
@@ -65,24 +68,6 @@ def _route(params: settings.Params, model: str) -> None:
     print(f"{model} is answered by version {target.version} ({time.monotonic() - started:.1f} s)")
     for which, version in registry.aliases(model).items():
         print(f"@{which:<11} {model} version {version}")
-
-
-def route(params: settings.Params, model: str) -> routes.Task:
-    """The routes of `model` once its champion is the registry's; AnnealError when that does not come about in time."""
-    champion = registry.alias(model, "champion")
-
-    def done(table: routes.Table) -> bool:
-        target = table.tasks.get(model, routes.Task()).targets.get("champion")
-        return target is not None and champion is not None and target.version == champion.version
-
-    outcome = settle(params, done, params.deploy.startup_timeout)
-    if not done(outcome.table):
-        words = "; ".join([*outcome.did, *outcome.pending]) or "no server runs that can serve it"
-        raise AnnealError(
-            f"{model} version {champion.version if champion else '?'} is the champion but is not routed to ({words}): "
-            f"see .anneal/logs/, then run `make pipeline MODEL={model}`."
-        )
-    return outcome.table.tasks[model]
 
 
 if __name__ == "__main__":

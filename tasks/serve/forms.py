@@ -2,7 +2,8 @@
 vLLM does neither of.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -31,30 +32,85 @@ def possible(settings: Section) -> tuple[Form, ...]:
     return tuple(forms) or (Form.TRANSFORMERS,)
 
 
-def choose(version: Version, kept: Path, params: Deploy, rows: Iterable[str]) -> Form:
-    """The form for `version`, whose trained folder is `kept`, beside the champions of the other `rows`.
+def settled(serve: str, forms: tuple[Form, ...], has_company: bool, now: Form | Callable[[], bool]) -> Form:
+    """The form for a version that can be served in `forms`. `now` is the one in which it is served, or, of a new one,
+    tells whether this is a CPU: a library is asked for it, which takes seconds, only where that decides.
 
-    With `auto`: merged where no other champion could share its server and there is no GPU, for adapters cost half of
-    the speed on a CPU (weights copied for each token); else an adapter.
+    `serve` is deploy.serve. With `auto`: an adapter where another champion could share its server; alone, it stays as
+    it is, and is new merged on a CPU, for there an adapter costs half of the speed (weights copied for each token).
     """
-    forms = _possible(kept, params)
-    if params.serve in forms:
-        return Form(params.serve)
-    if len(forms) == 1 or has_company(version, rows):
+    if serve in forms:
+        return Form(serve)
+    if len(forms) == 1:
         return forms[0]
-    from tasks.device import device
+    if has_company:
+        return Form.ADAPTER
+    if isinstance(now, Form):
+        return now
+    return Form.MERGED if now() else Form.ADAPTER
 
-    return Form.MERGED if device() == "cpu" else Form.ADAPTER
+
+def choose(version: Version, kept: Path, params: Deploy, rows: Iterable[str]) -> Form:
+    """The form for `version`, whose trained folder is `kept` and which is new, beside the champions of the other
+    `rows`.
+    """
+    return settled(params.serve, _possible(kept, params), has_company(version, params, rows), _is_cpu)
 
 
 def is_as_asked(form: Form, version: Version, kept: Path, params: Deploy, rows: Iterable[str]) -> bool:
-    """Whether `version`, served as `form`, may stay so. `auto` moves nobody from an adapter to merged weights without
-    need, and asks no library for a GPU.
+    """Whether `version`, served as `form`, may stay so."""
+    return form is settled(params.serve, _possible(kept, params), has_company(version, params, rows), form)
+
+
+@dataclass(frozen=True)
+class Served:
+    """The champion of a row: the base it was trained on, the forms in which it can be served, and the one in which it
+    is.
     """
-    forms = _possible(kept, params)
-    if params.serve in forms or len(forms) == 1:
-        return form == (params.serve if params.serve in forms else forms[0])
-    return form is Form.ADAPTER or not has_company(version, rows)
+
+    row: str
+    base: str
+    forms: tuple[Form, ...]
+    now: Form
+
+
+def moved(champions: Sequence[Served], serve: str) -> dict[str, Form]:
+    """Row: the form that its champion is to be moved to, now that these are served together."""
+    company = {
+        one.row: any(_is_company(other.row, other.base, other.forms, one) for other in champions) for one in champions
+    }
+    settles = {one.row: settled(serve, one.forms, company[one.row], one.now) for one in champions}
+    return {one.row: settles[one.row] for one in champions if settles[one.row] is not one.now}
+
+
+def _is_company(row: str, base: str, forms: tuple[Form, ...], of: Served) -> bool:
+    return row != of.row and base == of.base and Form.ADAPTER in forms
+
+
+def champions(params: Deploy, rows: Iterable[str]) -> list[tuple[Version, Served]]:
+    """The verified champions of `rows` whose server was asked for, and how they are served."""
+    running, found = [server for server in state.read_all().values() if server.verified], []
+    for row in rows:
+        version = registry.alias(row, "champion")
+        servers = [server for server in running if version and _serves(server, version)]
+        if version is not None and "parity" in version.tags and servers:
+            newest = max(servers, key=lambda server: server.since)
+            now = Form(version.tags.get(TAG, newest.form))
+            kept = state.FOLDER / state.adapter_folder(row, version.artifact)
+            base = version.tags.get("base_sha256", "")
+            found.append((version, Served(row, base, _possible(kept, params), now)))
+    return found
+
+
+def _is_cpu() -> bool:
+    from tasks.device import device
+
+    return device() == "cpu"
+
+
+def _serves(server: state.State, version: Version) -> bool:
+    served = server.served(f"{version.name}@{version.version}")
+    return served is not None and served.artifact == version.artifact
 
 
 def _possible(kept: Path, params: Deploy) -> tuple[Form, ...]:
@@ -67,15 +123,15 @@ def _possible(kept: Path, params: Deploy) -> tuple[Form, ...]:
     return (Form.MERGED,) if is_too_wide and Form.MERGED in forms else forms
 
 
-def has_company(version: Version, rows: Iterable[str]) -> bool:
+def has_company(version: Version, params: Deploy, rows: Iterable[str]) -> bool:
     """Whether the champion of another row could be served by the same server as an adapter."""
-    return any(_shares(row, version) for row in rows if row != version.name)
+    return any(_shares(row, version, params) for row in rows if row != version.name)
 
 
-def _shares(row: str, version: Version) -> bool:
+def _shares(row: str, version: Version, params: Deploy) -> bool:
     champion = registry.alias(row, "champion")
     base = version.tags.get("base_sha256")
     if champion is None or "parity" not in champion.tags or champion.tags.get("base_sha256") != base:
         return False
     kept = state.FOLDER / state.adapter_folder(row, champion.artifact)
-    return not kept.exists() or tuners.is_hot(kept)
+    return not kept.exists() or Form.ADAPTER in _possible(kept, params)

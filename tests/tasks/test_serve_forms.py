@@ -1,5 +1,6 @@
 """Which server a version needs follows from its tuner, from deploy.serve, and from who else is served."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,67 @@ def test_an_adapter_of_a_higher_rank_than_the_server_takes_is_merged(
     write_json(kept / tuners.FILE, {"kind": "lora", "r": 64})
     assert forms.choose(version(), kept, Deploy(), []) == Form.MERGED
     assert forms.choose(version(), kept, Deploy(max_lora_rank=64), []) == Form.ADAPTER
+
+
+BOTH, MERGED, HOT = (Form.ADAPTER, Form.MERGED), (Form.MERGED,), (Form.ADAPTER,)
+SETTLED = [  # deploy.serve, possible forms, others on the base, served as (None: new), on a CPU: the form
+    ("auto", BOTH, False, None, True, "merged"),
+    ("auto", BOTH, False, None, False, "adapter"),
+    ("auto", BOTH, True, None, True, "adapter"),
+    ("auto", BOTH, True, "merged", True, "adapter"),
+    ("auto", BOTH, True, "adapter", True, "adapter"),
+    ("auto", BOTH, False, "merged", True, "merged"),
+    ("auto", BOTH, False, "merged", False, "merged"),
+    ("auto", BOTH, False, "adapter", True, "adapter"),  # the others are gone: nobody is moved without need
+    ("auto", MERGED, True, None, True, "merged"),
+    ("auto", MERGED, True, "merged", True, "merged"),
+    ("auto", (Form.TRANSFORMERS,), True, None, True, CANNOT),
+    ("auto", HOT, False, None, True, "adapter"),
+    ("merged", BOTH, True, "adapter", True, "merged"),
+    ("adapter", BOTH, False, "merged", True, "adapter"),
+    ("adapter", MERGED, True, None, True, "merged"),
+    ("merged", (Form.TRANSFORMERS,), False, None, True, CANNOT),
+]
+
+
+@pytest.mark.parametrize(("serve", "possible", "company", "now", "on_cpu", "form"), SETTLED)
+def test_the_form_is_settled_by_who_else_is_served(
+    serve: str, possible: tuple[Form, ...], company: bool, now: str | None, on_cpu: bool, form: str
+) -> None:
+    assert forms.settled(serve, possible, company, Form(now) if now else lambda: on_cpu) == form
+
+
+def served(row: str, base: str, now: str, possible: tuple[Form, ...] = BOTH) -> forms.Served:
+    return forms.Served(row, base, possible, Form(now))
+
+
+@pytest.mark.parametrize(
+    ("champions", "moves"),
+    [
+        ([], {}),
+        ([served("a", "x", "merged")], {}),
+        ([served("a", "x", "merged"), served("b", "x", "adapter")], {"a": "adapter"}),
+        ([served("a", "x", "merged"), served("b", "x", "merged")], {"a": "adapter", "b": "adapter"}),
+        ([served("a", "x", "merged"), served("b", "y", "adapter")], {}),
+        ([served("a", "x", "merged"), served("b", "x", "merged", MERGED)], {}),
+        ([served("a", "x", "merged"), served("b", "x", CANNOT, (Form.TRANSFORMERS,))], {}),
+        ([served("a", "x", "adapter"), served("b", "x", "adapter")], {}),
+        ([served("a", "x", "adapter")], {}),
+        ([served("a", "x", "merged"), served("b", "y", "merged"), served("c", "y", "adapter")], {"b": "adapter"}),
+        ([served("a", "x", "merged", MERGED), served("b", "x", "adapter")], {}),
+    ],
+)
+def test_champions_that_can_share_a_server_do(champions: list[forms.Served], moves: dict[str, str]) -> None:
+    assert forms.moved(champions, "auto") == moves
+    after = [dataclasses.replace(one, now=Form(moves.get(one.row, one.now))) for one in champions]
+    assert forms.moved(after, "auto") == {}, "who was moved stays"
+
+
+def test_an_adapter_of_a_higher_rank_than_the_server_takes_is_no_company(
+    kept: Path, champions: dict[str, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.device.device", lambda: "cpu")
+    write_json(trained("other", "lora") / tuners.FILE, {"kind": "lora", "r": 64})
+    champions["other"] = version("other", parity="1.0")
+    assert forms.choose(version(), kept, Deploy(), ["other"]) == Form.MERGED
+    assert forms.choose(version(), kept, Deploy(max_lora_rank=64), ["other"]) == Form.ADAPTER

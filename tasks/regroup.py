@@ -1,0 +1,62 @@
+"""Moves champions to the form that suits who else is served: the first model of a CPU, which is merged, becomes an
+adapter beside the second.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import decisions, registry
+from tasks.decisions import Decision
+from tasks.deploy import deploy
+from tasks.errors import AnnealError
+from tasks.params import Params
+from tasks.registry import Version
+from tasks.serve import forms, state
+from tasks.serve.forms import Form, Served
+from tasks.serve.reconcile.routing import route
+
+
+@dataclass(frozen=True)
+class Move:
+    """What became of a champion that was to be moved: whether it was, and the sentence that says so."""
+
+    done: bool
+    words: str
+
+
+def regroup(params: Params) -> list[Move]:
+    """Deploy each champion that `deploy.serve: auto` serves otherwise than it would now, and route to it.
+
+    The old server answers until the new one is verified and routed to, and then ends its requests. A champion that
+    cannot be moved, or whose canary is open (versions in two forms are not equally fast), stays where it is.
+    """
+    if params.deploy.serve != "auto":
+        return []
+    found = forms.champions(params.deploy, params.models)
+    moves = forms.moved([served for _, served in found], params.deploy.serve)
+    return [_move(version, served, moves[served.row], params) for version, served in found if served.row in moves]
+
+
+def _move(version: Version, served: Served, form: Form, params: Params) -> Move:
+    what = f"version {version.version} from {served.now} to {form}"
+    facts = {"version": version.version, "from": served.now, "to": form}
+    try:
+        _refuse_open_canary(served.row)
+        kept = state.FOLDER / state.base_folder(served.base)
+        weights = kept if kept.exists() else Path(f"models/{params.models[served.row].parent}/weights")
+        _, parity = deploy(version, weights, params.deploy, params.servers, params.models)
+        route(params, served.row)
+    except AnnealError as error:
+        decisions.note(Decision(served.row, "serve", "held", (f"{what}: {error}",), facts))
+        return Move(False, f"{served.row} is not moved, {what}: {str(error).rstrip('.')}")
+    reason = f"{what}: others are served on the same base now; vLLM and transformers agree on {parity.share:.1%}"
+    decisions.note(Decision(served.row, "serve", "moved", (reason,), facts))
+    return Move(True, f"{served.row}: {reason}")
+
+
+def _refuse_open_canary(row: str) -> None:
+    challenger = registry.alias(row, "challenger")
+    if challenger is not None and challenger.tags.get("canary") == "open":
+        raise AnnealError(
+            "its canary is open, and versions in two forms are not equally fast; it moves when that ends."
+        )
