@@ -81,3 +81,16 @@ def engines(folder: Path) -> set[int]:
         for process in psutil.process_iter(["name", "cwd"])
         if process.info["cwd"] == str(folder) and "VLLM" in (process.info["name"] or "")
     }
+
+
+def sort(client: httpx.Client, row: dict) -> dict:
+    """What the gateway answers to a row."""
+    answered = client.post("/tasks/things", json={"input": {"thing": row["thing"], "size": row["size"]}})
+    return answered.raise_for_status().json()
+
+
+def correct(client: httpx.Client, row: dict) -> None:
+    """Ask for a row and send its true answer as a correction."""
+    correction = {column: row[column] for column in ("colour", "mood", "reply")}
+    feedback = {"request_id": sort(client, row)["request_id"], "correction": correction}
+    client.post("/feedback", json=feedback).raise_for_status()

@@ -16,7 +16,7 @@ from openai import OpenAI
 
 from tests import tiny
 from tests.flows import project
-from tests.flows.served import answer, ask, engines, listeners, summary, targets, traffic
+from tests.flows.served import answer, ask, correct, engines, listeners, sort, summary, targets, traffic
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
@@ -140,19 +140,6 @@ def check_prefect(folder: Path) -> None:
     url = f"http://127.0.0.1:{project.ports(folder).prefect}"
     assert httpx.get(f"{url}/ui-settings").json()["api_url"] == f"{url}/api"
     assert (folder / ".anneal/prefect/prefect.db").exists()
-
-
-def sort(client: httpx.Client, row: dict) -> dict:
-    """What the gateway answers to a row."""
-    answered = client.post("/tasks/things", json={"input": {"thing": row["thing"], "size": row["size"]}})
-    return answered.raise_for_status().json()
-
-
-def correct(client: httpx.Client, row: dict) -> None:
-    """Ask for a row and send its true answer as a correction."""
-    correction = {column: row[column] for column in ("colour", "mood", "reply")}
-    feedback = {"request_id": sort(client, row)["request_id"], "correction": correction}
-    client.post("/feedback", json=feedback).raise_for_status()
 
 
 @pytest.mark.minutes

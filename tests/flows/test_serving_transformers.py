@@ -1,5 +1,5 @@
 """A prompt-tuned model from raw rows to answers through the gateway: served by transformers under the real supervisor,
-killed and back.
+killed and back, and retrained from what people correct.
 """
 
 import json
@@ -13,7 +13,7 @@ import pytest
 
 from tests import tiny
 from tests.flows import project
-from tests.flows.served import listeners, summary, targets
+from tests.flows.served import correct, listeners, summary, targets
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
@@ -82,3 +82,36 @@ def test_a_killed_server_comes_back_with_its_version(served: Path, client: httpx
         assert time.monotonic() < end, "no server after 120 s"
         time.sleep(0.5)
     assert listeners(port) != {pid} and targets(served)["champion"]["model"] == "things@1"
+
+
+@pytest.mark.minutes
+def test_what_people_correct_is_learnt_tried_beside_it_promoted_and_rolled_back(
+    served: Path, client: httpx.Client
+) -> None:
+    """Both versions on one server of transformers: nothing is started or stopped from the first feedback to the end."""
+    port = project.ports(served).deploy
+    before, rows = (
+        listeners(port),
+        [
+            {**row, "thing": f"a {row['colour']} {word}"}
+            for word in ("sofa", "violin", "ladder", "bucket", "carpet")
+            for row in tiny.things(0, 4)
+        ],
+    )
+    for row in rows:
+        correct(client, row)
+    said = project.run(served, "flows.retrain", "things")
+    assert "things: 20 harvested" in said and "things: canary: version 2" in said
+    assert targets(served)["champion"]["version"] == "1" and targets(served)["challenger"]["version"] == "2"
+    end, versions = time.monotonic() + 240, set()
+    while targets(served)["champion"]["version"] == "1":
+        assert time.monotonic() < end, project.run(served, "tasks.retrain.book", "things")
+        versions |= {sort(client).raise_for_status().json()["version"] for _ in rows}
+    assert versions >= {"1", "2"} and targets(served)["previous"]["version"] == "1"
+    state = json.loads((served / ".anneal/serving/a.json").read_text())
+    assert state["engine"] == "transformers" and {*state["adapters"]} == {"things@1", "things@2"}
+    book = project.run(served, "tasks.retrain.book", "things")
+    assert "promoted" in book and "opened" in book
+    project.run(served, "tasks.release", "rollback", "things")
+    assert sort(client).json()["version"] == "1" and listeners(port) == before
+    assert not (served / ".anneal/serving/b.json").exists()

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.serve import routes, state
-from tasks.serve.reconcile import once
+from tasks import deploy as deploying
+from tasks import promotion
+from tasks.files import write_json
+from tasks.serve import probe, routes, state
+from tasks.serve.canary import Verdict
+from tasks.serve.reconcile import acts, desired, once
 from tests.tasks import serving
 from tests.tasks.promoting import promote
-from tests.tasks.serving import TASK, World
+from tests.tasks.serving import BASE, TASK, World
 
 PORT = 19140
 
@@ -57,3 +61,32 @@ def test_a_model_whose_weights_were_all_trained_is_served_from_its_own_folder(wo
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     assert state.merged_folder(folder) == folder
+
+
+@pytest.mark.slow
+def test_what_transformers_serve_is_retrained_tried_promoted_and_rolled_back_on_one_server(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each kind a new version is deployed beside the champion, gets a canary, takes over, and may be taken back."""
+    monkeypatch.setattr(deploying, "_verify", lambda url, version, params: probe.Parity(4, 1.0, 1.0, 4))
+    write_json(Path("weights/source.json"), {"weights_sha256": BASE})
+    stub, deploy = world.serve("a", engine="transformers"), world.params.deploy.model_copy(update={"serve": "auto"})
+    promote(world.version("one", served_as="transformers"))
+    once(world.params)
+    for number, kind in enumerate(("prompt", "bottleneck"), 2):
+        write_json(world.folder / "made" / kind / "adapter" / "tuner.json", {"kind": kind})
+        version, before = world.version(kind, parity=False), versions()["champion"]
+        url, _ = deploying.deploy(version, Path("weights"), deploy, world.params.servers, [TASK])
+        assert acts.release(version, world.params.release, None).words.startswith(f"canary open: version {number}")
+        once(world.params)
+        task = routes.read().tasks[TASK]
+        assert (task.canary, versions()["champion"], versions()["challenger"]) == ("share", before, str(number))
+        wanted = desired.read([TASK])[TASK].aliases["challenger"]
+        acts.close_canary(wanted, Verdict("promote", ("500 answers, none worse",)))
+        once(world.params)
+        assert versions()["champion"] == str(number) and versions()["previous"] == before
+        assert {target.url for target in routes.read().tasks[TASK].targets.values()} == {url}
+        assert set(stub.adapters) >= {f"things@{before}", f"things@{number}"}
+    promotion.roll_back(TASK, "by hand")
+    once(world.params)
+    assert versions()["champion"] == "2" and not world.started and not world.stopped
