@@ -182,7 +182,7 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
         ]
         with whole_directory(place) as making:
             write_merged(weights, adapter, rows, 0.1, making)
-            for file in (*weights.glob("tokenizer*"), weights / "chat_template.jinja"):
+            for file in (*adapter.glob("tokenizer*"), adapter / "chat_template.jinja"):
                 shutil.copy(file, making / file.name)
     return place
 

@@ -32,9 +32,9 @@ def check_finite(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> Non
     """Raise AnnealError unless `trained` on `parent` gives the answers of `rows` probabilities that are numbers."""
     import torch
 
-    from tasks.tuned import load
+    from tasks.tuned import load, tokenizer_folder
 
-    batch, answered = _batch(parent, rows)
+    batch, answered = _batch(tokenizer_folder(parent, trained), rows)
     model = load(parent, trained)
     with torch.inference_mode():
         if not _log_probabilities(model, batch, answered).isfinite().all():
@@ -72,11 +72,11 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_di
     return model, divergence
 
 
-def _batch(parent: Path, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], Any]:
+def _batch(tokenizer_folder: Path, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], Any]:
     """(a batch of the first rows with their answers, where an answer token is predicted)."""
     from tasks.chat import collate, load_tokenizer
 
-    tokenizer = load_tokenizer(parent)
+    tokenizer = load_tokenizer(tokenizer_folder)
     batch = collate([_checked(tokenizer, row) for row in rows[:CHECKED]], tokenizer.pad_token_id)
     answered = batch.pop("labels")[:, 1:] != -100
     return batch, answered

@@ -33,14 +33,15 @@ def objectives() -> list[list[str]]:
 
 
 def tuners() -> list[list[str]]:
-    """A line a tuner: what it trains, whether it merges, how it is served, and which learning rates are sensible."""
-    lines = [["tuner", "trains", "merges", "served by", "shared prefix, packing", "learning rate"]]
+    """A line a tuner: what it trains, whether it merges, how it is served, which learning rates are sensible …"""
+    lines = [["tuner", "trains", "merges", "served by", "shared prefix, packing", "new tokens", "learning rate"]]
     for kind, tuner in modules(TUNERS).items():
         low, high = tuner.learning_rates
         yes_no = {True: "yes", False: "no"}
         shares = yes_no[not tuner.virtual_tokens]
         rates = f"{low:.0e} to {high:.0e}".replace("e-0", "e-")
-        lines.append([kind, tuner.summary, yes_no[tuner.mergeable], served_by(tuner), shares, rates])
+        grows = yes_no[tuner.grows]
+        lines.append([kind, tuner.summary, yes_no[tuner.mergeable], served_by(tuner), shares, grows, rates])
     return lines
 
 

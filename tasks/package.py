@@ -13,6 +13,7 @@ from tasks.card import write_card
 from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_json
 from tasks.merge import check_finite, write_merged
 from tasks.section import Section
+from tasks.tuned import tokenizer_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,7 +52,9 @@ def package(
 
     params = params.model_copy(update={"title": params.title or card.stem})
     source = read_json(parent / "source.json")
-    tokenizer = AutoTokenizer.from_pretrained(parent)  # as it came, not as it pads in a batch
+    tokenizer = AutoTokenizer.from_pretrained(
+        tokenizer_folder(parent, trained)
+    )  # as it came, not as it pads in a batch
     divergence = _write_weights(params, tokenizer, parent, trained, read_jsonl(prepared / "test.jsonl"), weights)
     with whole_directory(adapter) as folder:
         shutil.copytree(trained, folder, dirs_exist_ok=True)

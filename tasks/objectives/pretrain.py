@@ -1,9 +1,11 @@
 """Continued pre-training (Gururangan et al. 2020, arXiv:2004.10964): the negative log-likelihood of whole texts."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tasks import dialogue, packing
+from pydantic import AfterValidator, Field
+
+from tasks import dialogue, packing, special
 from tasks.chat import cut
 from tasks.section import Section
 
@@ -18,10 +20,25 @@ rate_share = 1.0
 watch = ("eval_loss", False)
 
 
+def _texts(texts: list[str]) -> list[str]:
+    for place, text in enumerate(texts):
+        if not text.strip(f" {special.JOINER}\u200b"):
+            raise ValueError(f"text {place + 1} of them is empty; take it out")
+        if text in texts[:place]:
+            raise ValueError(f"{text!r} stands there twice; take one out")
+        if special.MARK.search(text) or any(mark in text for mark in special.USUAL.texts):
+            raise ValueError(f"{text!r} looks like a mark of turns, which no text may make; take it out")
+    return texts
+
+
 class Params(Section):
-    """Loss on every token of a text and on its end. Texts share rows of max_length, and none sees another."""
+    """Loss on every token of a text and on its end. Texts share rows of max_length, and none sees another.
+
+    `new_tokens` become tokens of their own, in the tokenizer that is saved with the model (tasks/vocabulary.py).
+    """
 
     kind: Literal["pretrain"]
+    new_tokens: Annotated[list[str], AfterValidator(_texts)] = Field(default=[], description="texts to make tokens of")
 
 
 def packs(params: Params) -> bool:

@@ -6,7 +6,20 @@ from itertools import chain
 from tasks import snapshot
 from tasks.errors import ParamsError
 from tasks.params import Params, lineage, load, model_of
-from tasks.preflight import columns, eats, layers, measures, pairs, sections, serving, sources, suites, training, turns
+from tasks.preflight import (
+    columns,
+    eats,
+    layers,
+    measures,
+    pairs,
+    sections,
+    serving,
+    sources,
+    suites,
+    tokens,
+    training,
+    turns,
+)
 
 
 def ready(model: str, say: Callable[[str], None]) -> Params:
@@ -93,6 +106,8 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
         yield from serving.problems_of_base(params, name)
     for name in rows:
         yield from turns.problems(params, name)
+    for name in rows:
+        yield from tokens.problems(params, name)
     for name in rows:
         yield from layers.problems(params, name)
 

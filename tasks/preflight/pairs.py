@@ -5,7 +5,7 @@ declare.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tasks import kinds, objectives, tuners
+from tasks import kinds, objectives, tuners, vocabulary
 from tasks.params import Params
 
 
@@ -23,6 +23,11 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"models.{name}.train.objective packs several examples into a row, and tuner.kind "
             f"{model.train.tuner.kind} puts its own tokens before a row as a whole; use "
             f"{_kinds(lambda kind: not kind.virtual_tokens)}."
+        )
+    if vocabulary.of(model.train.objective) and not tuner.grows:
+        yield (
+            f"models.{name}.train.objective.new_tokens adds tokens, and tuner.kind {model.train.tuner.kind} does not "
+            f"train the embedding that they need; use {_kinds(lambda kind: kind.grows)}."
         )
     parent = params.models.get(model.parent)
     if parent and not tuners.of(parent.train.tuner).mergeable:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tasks import objectives, stage, tuners
+from tasks import objectives, stage, tuners, vocabulary
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl, sha256, whole_directory, write_json
 from tasks.train.params import Train
@@ -64,7 +64,11 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     seed_everything(params.seed)
     objective = objectives.of(params.objective)
     tokenizer = load_tokenizer(parent)
+    new_tokens = vocabulary.of(params.objective)
+    if new_tokens:
+        vocabulary.add(tokenizer, new_tokens)
     kept, counts = _trainable(params, tokenizer, prepared)
+    vocabulary.check_used(tokenizer, new_tokens, (row["input_ids"] for row in kept["train"]))
     report.mkdir(parents=True, exist_ok=True)
     write_xray(tokenizer, objective.trained_on, kept["train"], report / "xray.html")
     write_lengths(objective.trained_on, kept["train"], report / "lengths.csv")
@@ -75,6 +79,8 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     timing, summary = history.timing(), history.summary()
     with whole_directory(out) as folder:
         tuners.save(params.tuner, trainer.model, parent, folder)
+        if new_tokens:
+            vocabulary.save(parent, new_tokens, folder)
     trainable = sum(weight.numel() for weight in trainer.learnt().values())
     write_json(report / "timing.json", timing)
     write_json(

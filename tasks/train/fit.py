@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import layer_groups, objectives, tuners
+from tasks import layer_groups, objectives, tuners, vocabulary
 from tasks.chat import shared_prefix
 from tasks.device import attention, compute_dtype, device
 from tasks.errors import ParamsError
@@ -58,6 +58,8 @@ def make_model(params: Train, parent: Path) -> Any:
     tuner = tuners.of(params.tuner)
     arguments = {"dtype": precision(params), "attn_implementation": attention()}
     model = AutoModelForCausalLM.from_pretrained(parent, **{**arguments, **tuner.loading(params.tuner)})
+    if new := vocabulary.of(params.objective):
+        vocabulary.grow(model, parent, new)
     if words := tuner.problem(params.tuner, model):
         raise ParamsError(f"params.yaml: train.tuner.{words}")
     model = tuner.attach(params.tuner, model)

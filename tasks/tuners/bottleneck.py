@@ -14,6 +14,7 @@ summary = "small networks after attention and MLP, or beside the MLP"
 mergeable = False
 keeps_parent = True
 virtual_tokens = False
+grows = False
 checkpointing = True
 learning_rates = (3.0e-5, 1.0e-2)
 source = "3e-5 to 3e-3 (Houlsby et al. 2019), 1e-4 (He et al. 2022); more for small models"

@@ -12,6 +12,7 @@ summary = "all weights; if asked, layers at rates of their own and one after the
 mergeable = True
 keeps_parent = False
 virtual_tokens = False
+grows = True
 checkpointing = True
 learning_rates = (1.0e-6, 1.0e-3)
 source = "1e-3 for 135M parameters (alignment-handbook, recipes/smollm2), 1e-5 for 3B (peft, method_comparison)"
@@ -49,13 +50,19 @@ def save(model: Any, parent: Path, folder: Path) -> None:
     model.to(dtype).save_pretrained(folder)
 
 
-def load(model: "nn.Module", folder: Path) -> "nn.Module":
-    """The weights in `folder` in place of the parent's."""
+def load(model: Any, folder: Path) -> "nn.Module":
+    """The weights in `folder` in place of the parent's, with an embedding of their size."""
     from safetensors.torch import load_model
+    from transformers import AutoConfig
+
+    tokens = AutoConfig.from_pretrained(folder).get_text_config().vocab_size
+    if tokens != model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(tokens, mean_resizing=False)
 
     for file in sorted(folder.glob("*.safetensors")):
         load_model(model, file, strict=False)
-    return model
+    loaded: nn.Module = model
+    return loaded
 
 
 def merge(model: "nn.Module") -> "nn.Module":

@@ -15,6 +15,7 @@ summary = "one factor for each output (of the feed-forward layers: input) of som
 mergeable = True
 keeps_parent = True
 virtual_tokens = False
+grows = False
 checkpointing = True
 learning_rates = (1.0e-3, 3.0e-2)
 source = "peft, method_comparison: 31 % on GSM8K at its default, 40 % at 1e-3, 46 % at 5e-3"

@@ -17,6 +17,7 @@ summary = "low-rank matrices beside the linear layers"
 mergeable = True
 keeps_parent = True
 virtual_tokens = False
+grows = False
 checkpointing = True
 learning_rates = (5.0e-5, 5.0e-3)
 source = "about ten times that of full tuning (Thinking Machines, LoRA Without Regret, 2025)"

@@ -14,6 +14,7 @@ summary = "a network that makes the embeddings of tokens in front of each row"
 mergeable = False
 keeps_parent = True
 virtual_tokens = True
+grows = False
 checkpointing = True
 learning_rates = (1.0e-4, 3.0e-2)
 source = "1e-3 (peft, method_comparison: 35 % on GSM8K)"

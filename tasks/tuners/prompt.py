@@ -14,6 +14,7 @@ summary = "the embeddings of tokens in front of each row"
 mergeable = False
 keeps_parent = True
 virtual_tokens = True
+grows = False
 checkpointing = True
 learning_rates = (1.0e-3, 3.0e-1)
 source = "3e-1 (Lester et al. 2021), 1e-3 (peft, method_comparison: 34 % on GSM8K from the vocabulary, 6 % from noise)"

@@ -17,6 +17,7 @@ summary = "low-rank matrices beside linear layers that are held in 4 or 8 bits"
 mergeable = True
 keeps_parent = True
 virtual_tokens = False
+grows = False
 checkpointing = True
 learning_rates = (5.0e-5, 5.0e-3)
 source = "2e-4 for 7B and 13B, 1e-4 for 33B and 65B (Dettmers et al. 2023, table 9), and as LoRA else"

@@ -35,7 +35,18 @@ def rows(tmp_path_factory, tokenizer) -> dict[str, Path]:
 
 @pytest.mark.parametrize(("objective", "tuner"), TRAINABLE)
 def test_a_pair_trains_resumes_and_is_packaged(objective, tuner, base, rows, tmp_path, capfd):
-    train = matrix.settings(objective, tuner)
+    trains_resumes_and_is_packaged(matrix.settings(objective, tuner), base, rows, tmp_path, capfd)
+
+
+@pytest.mark.minutes
+def test_so_does_a_prefix_that_a_network_makes(base, rows, tmp_path, capfd):
+    tuner = {"kind": "prefix", "prefix_projection": True}
+    train = {**matrix.settings("sft", "prefix", learning_rate=3.0e-3), "tuner": tuner}
+    trains_resumes_and_is_packaged(train, base, rows, tmp_path, capfd)
+
+
+def trains_resumes_and_is_packaged(train, base, rows, tmp_path, capfd):
+    objective, tuner = train["objective"]["kind"], train["tuner"]["kind"]
     whole = matrix.run(tmp_path / "whole", base, rows[objective], train)
     assert read_json(whole.report / "metrics.json")["steps"] == matrix.STEPS
     with (whole.report / "loss.csv").open() as file:

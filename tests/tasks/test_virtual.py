@@ -15,10 +15,12 @@ from tests import tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded
 
-KINDS = ("prefix", "prompt", "p_tuning")
+KINDS = ("prefix", "projected", "prompt", "p_tuning")
 
 
 def settings(kind: str, **changes: object) -> Train:
+    if kind == "projected":  # a prefix that a network makes
+        kind, changes = "prefix", {"prefix_projection": True, **changes}
     return Train(**{**tiny.TRAIN, "tuner": {"kind": kind, "num_virtual_tokens": 7, **changes}, "bf16": False})
 
 
@@ -126,6 +128,7 @@ def test_what_was_saved_answers_as_what_was_trained_and_is_the_same_bytes_each_t
     from tasks.files import sha256
 
     kind = model.active_peft_config.peft_type.lower().removesuffix("_tuning")
+    kind = "projected" if getattr(model.active_peft_config, "prefix_projection", False) else kind
     params = settings("p_tuning" if kind == "p" else kind).tuner
     tuner = tuners.of(params)
     for name in ("a", "b"):
@@ -142,7 +145,9 @@ def test_what_was_saved_answers_as_what_was_trained_and_is_the_same_bytes_each_t
         assert _generate(loaded, tokenizer, prompts, 8) == _generate(model, tokenizer, prompts, 8)
 
 
-@pytest.mark.parametrize(("kind", "key"), [("prompt", "prompt_tuning_init_text"), ("prefix", "init_text")])
+@pytest.mark.parametrize(
+    ("kind", "key"), [("prompt", "prompt_tuning_init_text"), ("prefix", "init_text"), ("projected", "init_text")]
+)
 def test_a_text_to_begin_with_is_what_it_begins_as(base, tokenizer, kind, key):
     text = "red boat blue lamp"
     ids = tokenizer(text)["input_ids"]
@@ -153,6 +158,26 @@ def test_a_text_to_begin_with_is_what_it_begins_as(base, tokenizer, kind, key):
         told = model(input_ids=torch.tensor([own])).logits
         read = model.get_base_model()(input_ids=torch.tensor([[*ids, *ids, ids[0], *own]])).logits[:, count:]
     assert torch.allclose(told, read, atol=1e-4)
+
+
+def test_a_network_too_narrow_for_its_tokens_begins_as_near_them_as_it_can(base):
+    def start(**more: object) -> torch.Tensor:
+        torch.manual_seed(3)
+        model = make_model(settings("prefix", init_text="red boat", num_virtual_tokens=12, **more), base)
+        return model.prompt_encoder["default"](torch.arange(12))
+
+    with torch.no_grad():
+        right = start()
+        apart = [
+            (start(prefix_projection=True, encoder_hidden_size=width) - right).norm() / right.norm()
+            for width in (4, 12, 64)
+        ]
+    assert apart[0] > 0.1 and max(apart[1:]) < 1e-3
+
+
+def test_a_width_without_a_network_is_refused():
+    with pytest.raises(ValueError, match="encoder_hidden_size is of the network that prefix_projection asks for"):
+        settings("prefix", encoder_hidden_size=8)
 
 
 def test_words_drawn_from_the_vocabulary_follow_from_the_seed(base):

@@ -1,0 +1,32 @@
+"""Whether the texts that a model wants as new tokens can become some, from its base's tokenizer."""
+
+from collections.abc import Iterator
+
+from tasks import vocabulary
+from tasks.params import Params, lineage
+from tasks.preflight.serving import config_folder
+
+
+def problems(params: Params, name: str) -> Iterator[str]:
+    """A sentence for the first text that is a token already, of the base or of a model between, or that the tokenizer
+    cannot take; of the base none while it is not there (train asks again).
+    """
+    new = vocabulary.of(params.models[name].train.objective)
+    if not new:
+        return
+    _, *between, base = lineage(params, name)
+    earlier = {text: model for model in between for text in vocabulary.of(params.models[model].train.objective)}
+    if known := next((text for text in new if text in earlier), None):
+        yield (
+            f"models.{name}.train.objective.new_tokens names {known!r}, which {earlier[known]} has made a token "
+            "already; take it out."
+        )
+        return
+    folder = config_folder(base, params.bases[base])
+    if folder is None or not (folder / "tokenizer.json").is_file():
+        return
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if words := vocabulary.problem(tokenizer, new):
+        yield f"models.{name}.train.objective.{words}"
