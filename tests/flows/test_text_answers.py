@@ -14,6 +14,8 @@ from tests.flows import project
 
 pytestmark = pytest.mark.slow
 
+OF_REPLY = [f"reply_{name}" for name in ("rouge_l", "token_f1", "exact_match", "bleu", "chrf")]
+
 JUDGE = """
 import json
 from pathlib import Path
@@ -58,7 +60,7 @@ def minimal(tmp_path_factory: pytest.TempPathFactory, warmed: None) -> Path:
 
 def test_free_text_without_labels_is_measured_and_packaged(minimal: Path) -> None:
     metrics = measured(minimal)
-    assert set(metrics["tuned"]) == {"valid", "exact_match", "reply_rouge_l", "perplexity"}
+    assert set(metrics["tuned"]) == {"valid", "exact_match", *OF_REPLY, "perplexity"}
     assert (
         metrics["tuned"]["exact_match"] > metrics["parent"]["exact_match"]
         and metrics["tuned"]["perplexity"] < metrics["parent"]["perplexity"]
@@ -103,7 +105,11 @@ def test_a_text_answer_that_is_a_label_has_accuracy(minimal: Path) -> None:
     )
     project.run(minimal, "dvc", "repro", "package@things")
     metrics = measured(minimal)
-    assert set(metrics["tuned"]) == {"valid", "colour_accuracy", "colour_macro_f1", "perplexity"}
+    assert set(metrics["tuned"]) == {
+        "valid",
+        *(f"colour_{name}" for name in ("accuracy", "macro_f1", "micro_f1", "mcc")),
+        "perplexity",
+    }
     assert metrics["tuned"]["colour_accuracy"] > 0.9 and metrics["tuned"]["valid"] == 1
     assert (minimal / "reports/things/evaluate/confusion/colour.csv").read_text().startswith("actual,predicted\n")
     passed, reasons = judged(minimal)

@@ -80,12 +80,12 @@ def test_the_champion_is_not_its_own_rival(place, asked, tmp_path):
 def test_a_measure_that_the_model_does_not_have_is_refused_with_those_there_are(place):
     with pytest.raises(
         AnnealError,
-        match="gate.compare_on is 'colour', which is not a measure of this model; there are: colour_accuracy, ",
+        match="gate.compare_on is 'shade', which is not a measure of this model; there are: colour_accuracy, ",
     ):
-        verdict(place, Gate(compare_on="colour"))
+        verdict(place, Gate(compare_on="shade"))
 
 
-@pytest.mark.parametrize("measure", ["valid", "colour_macro_f1", "reply_rouge_l", "perplexity"])
+@pytest.mark.parametrize("measure", ["valid", "colour_macro_f1", "reply_rouge_l", "reply_bleu", "perplexity"])
 def test_any_measure_can_be_compared_on(place, asked, tmp_path, measure):
     rows = tuned(place)
     enthrone(place, tmp_path, [{**row, "text": "?", "nll": 2 * row["nll"] + 1} for row in rows])
