@@ -21,7 +21,7 @@ class Gate(Section):
     )
     compare_on: str | None = Field(
         default=None,
-        description="the measure of the paired tests; the first label's accuracy, or perplexity, when not given",
+        description="the measure of the paired tests; when not given the first column's, or perplexity",
     )
     alpha: Annotated[float, Field(gt=0, lt=0.5, description="level of the paired tests")] = 0.05
     max_drop: Annotated[

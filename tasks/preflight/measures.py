@@ -8,7 +8,9 @@ from tasks import answer
 from tasks.errors import AnnealError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Measure, named, slug
+from tasks.evaluate.measures.parts import number
 from tasks.params import Model, Params
+from tasks.preflight import sources
 from tasks.prepare import shapes
 from tasks.section import suggestion
 
@@ -33,6 +35,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
                 where = f"datasets.{dataset}.prepare.answer"
                 yield f"{key} names `{column}`, which {where} does not hold{suggestion(column, columns)}"
         yield from _clashes(key, names)
+    yield from _words_for_numbers(params, name, dataset)
     yield from _weights(params, name, dataset)
     table, gate = _table(params, name), model.gate
     for key, names in (("minimum", [*gate.minimum]), ("compare_on", [gate.compare_on] if gate.compare_on else [])):
@@ -43,6 +46,20 @@ def problems(params: Params, name: str) -> Iterator[str]:
         if measure in table and not table[measure].bounds[0] <= bound <= table[measure].bounds[1]:
             yield (
                 f"models.{name}.gate.minimum.{measure} is {bound:g}, and {measure} is {_range(table[measure].bounds)}."
+            )
+
+
+def _words_for_numbers(params: Params, name: str, dataset: str) -> Iterator[str]:
+    """A sentence for each column of numbers that holds none in the first rows of the source."""
+    if not (columns := params.models[name].evaluate.numbers):
+        return
+    rows = sources.first_rows(params.datasets[dataset].ingest)
+    for column in columns:
+        values = [row[column] for row in rows if column in row]
+        if values and not any(number(value) is not None for value in values):
+            yield (
+                f"models.{name}.evaluate.numbers names `{column}`, which holds no numbers (the first row has "
+                f"{values[0][:40]!r}); leave it out, or name it as one of evaluate.labels or evaluate.texts."
             )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.preflight import checks
+from tasks.preflight import checks, measures
 from tests.tasks.own_params import MODEL, PREPARE, ROWS, changed, refusal, write_rows
 
 
@@ -140,11 +140,41 @@ def test_a_name_that_is_not_a_column_is_refused_with_the_way_to_name_one(changes
             {f"{PREPARE}__answer": ["Kind (A)", "Kind A"], f"{MODEL}__evaluate__labels": ["Kind (A)", "Kind A"]},
             "models.mine.evaluate.labels names `Kind (A)`, `Kind A`, whose measures would all be called `Kind_A_…`",
         ),
+        (
+            {f"{MODEL}__evaluate__numbers": ["scor"]},
+            "models.mine.evaluate.numbers names `scor`, which datasets.tickets.prepare.answer does not hold; ",
+        ),
+        (
+            {f"{MODEL}__evaluate__tags": ["tag"]},
+            "models.mine.evaluate.tags names `tag`, which datasets.tickets.prepare.answer does not hold; ",
+        ),
+        (
+            {f"{MODEL}__evaluate__numbers": ["reply"]},
+            "models.mine.evaluate.numbers names `reply`, which holds no numbers (the first row has ",
+        ),
+        (
+            {"retrain__min_quality": {"reply_exact_match": 0.5}},  # the monitor compares whole answers, or labels
+            "retrain.min_quality names `reply_exact_match`, which the monitor measures for no model",
+        ),
+        (
+            {f"{MODEL}__gate__minimum": {"category_log_loss": 1}},
+            "models.mine.gate.minimum names `category_log_loss`, which is not measured",
+        ),
     ],
 )
 def test_a_name_that_is_not_a_measure_is_refused_with_the_one_that_was_meant(changes: dict, words: str) -> None:
     write_rows([{**row, "??": "x", "Kind (A)": "x", "Kind A": "x"} for row in ROWS])
     assert refusal(**changes).startswith(words)
+
+
+def test_a_model_of_labels_has_measures_of_probabilities_and_no_perplexity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.prepare.shapes.table.makes", "labelled")
+    wrong = {"perplexity": 3, "category_log_loss": -1, "category_ece": 0.1, "category_brier": 2, "category_auroc": 0.5}
+    params = changed(**{f"{MODEL}__evaluate__labels": ["category"], f"{MODEL}__gate__minimum": wrong})
+    assert [words.partition(" is not")[0].partition(" and")[0] for words in measures.problems(params, "mine")] == [
+        "models.mine.gate.minimum names `perplexity`, which",
+        "models.mine.gate.minimum.category_log_loss is -1,",
+    ]
 
 
 def test_any_measure_of_the_model_may_be_named() -> None:

@@ -1,12 +1,14 @@
 """The plots, figures, days and durations of a report are right and read as a person would say them."""
 
+import copy
+
 import pytest
 
 from tasks.report.confusion import coarser, confusion
 from tasks.report.page import day, duration
-from tasks.report.plots import MOST_CLASSES, loss_curves
-from tasks.report.verdict import figure
-from tests.tasks.reported import INTENTS
+from tasks.report.plots import MOST_CLASSES, loss_curves, words
+from tasks.report.verdict import figure, measures
+from tests.tasks.reported import INTENTS, SUMMARY
 
 
 def test_report_marks_the_best_step():
@@ -47,11 +49,11 @@ def test_confusion_of_very_many_classes_keeps_those_with_errors():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "written"),
     [(None, "–"), (0.412, "0.41 s"), (3.0, "3.0 s"), (59.7, "1 min 00 s"), (95, "1 min 35 s"), (7810, "2 h 10 min")],
 )
-def test_durations_read_like_a_person_says_them(seconds, words):
-    assert duration(seconds) == words
+def test_durations_read_like_a_person_says_them(seconds, written):
+    assert duration(seconds) == written
 
 
 def test_figures_and_days_in_words():
@@ -67,3 +69,29 @@ def test_figures_and_days_in_words():
         "∞",
     ]
     assert day("2026-11-24T07:00:00+00:00") == "24 November 2026, 07:00 UTC" and day("yesterday") == "yesterday"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("category_accuracy", "category accuracy"),
+        ("reply_rouge_l", "reply ROUGE-L"),
+        ("category_macro_f1", "category macro F1"),
+        ("is_json_auroc", "is JSON AUROC"),
+        ("my_mcc_column_mcc", "my mcc column MCC"),
+        ("score_rmse", "score RMSE"),
+        ("category_log_loss", "category log loss"),
+        ("perplexity", "perplexity"),
+    ],
+)
+def test_measures_are_written_as_papers_write_them(name, written):
+    assert words(name) == written
+
+
+def test_a_measure_that_the_parent_has_not_is_shown_without_a_figure():
+    summary = copy.deepcopy(SUMMARY["evaluation"])
+    summary["measures"]["intent_log_loss"] = {"higher_is_better": False}
+    summary["tuned"]["intent_log_loss"], summary["intervals"]["tuned"]["intent_log_loss"] = 0.41, [0.3, 0.5]
+    shown = measures(summary)[-1]
+    assert (shown.name, shown.parent.text, shown.tuned.text) == ("intent_log_loss", "–", "0.410")
+    assert shown.lower_is_better and shown.change == "unknown"
