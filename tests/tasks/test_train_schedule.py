@@ -131,7 +131,7 @@ def unbroken(base: Path, few: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return tiny.train_in(tmp_path_factory.mktemp("unbroken"), base, few, **ULMFIT, eval_steps=1 / 6)
 
 
-@pytest.mark.parametrize("step", [1, 2, 5])
+@pytest.mark.parametrize("step", [2, 3], ids=["between two epochs", "within one"])
 def test_a_run_stopped_while_layers_are_frozen_ends_as_an_unbroken_one(
     unbroken: Any, base: Path, few: Path, tmp_path: Path, step: int
 ) -> None:
