@@ -52,6 +52,7 @@ def attach(params: Any, model: "nn.Module") -> "nn.Module":
     from peft import LoraConfig, get_peft_model
 
     from tasks.lora import speed_up, start_from_parent
+    from tasks.targets import task_type
 
     init = params.init_lora_weights
     config = LoraConfig(
@@ -64,7 +65,7 @@ def attach(params: Any, model: "nn.Module") -> "nn.Module":
         init_lora_weights=True if starts_from_parent(params) else init,
         rank_pattern=dict(params.rank_pattern),
         alpha_pattern=dict(params.alpha_pattern),
-        task_type="CAUSAL_LM",
+        task_type=task_type(model),
     )
     adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=True)
     start_from_parent(adapted, init)

@@ -5,13 +5,17 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tasks.chat import collate, cut, decode_answer, encode, encode_question
+from tasks.chat import collate, cut, decode_answer, encode, encode_question, load_tokenizer
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
 
+if TYPE_CHECKING:
+    import torch
+
 WINDOW = 1024  # tokens of a text that are read at once
+LONGEST = 512  # tokens of a text by which two models are compared
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Answers:
     seconds: float
 
 
-def load(weights: Path) -> Any:
+def load_body(weights: Path) -> Any:
     """The model in `weights/`, in this machine's precision on the best device; tasks/tuned.py loads what was tuned."""
     from transformers import AutoModelForCausalLM
 
@@ -32,6 +36,11 @@ def load(weights: Path) -> Any:
         lambda _, inputs: (inputs[0].contiguous(),)
     )  # see tasks/train/fit.py
     return model.to(device()).eval()
+
+
+def load_head(body: Any, trained: Path) -> Any:
+    """`body`, which has its own head."""
+    return body
 
 
 def answer(model: Any, tokenizer: Any, rows: list[dict], batch_size: int, max_new_tokens: int, what: str) -> Answers:
@@ -58,7 +67,7 @@ def answer(model: Any, tokenizer: Any, rows: list[dict], batch_size: int, max_ne
             generating += time.monotonic() - began
             likelihoods = _likelihoods(model, tokenizer, batch)
             predictions.update(zip(places, map(_prediction, batch, texts, likelihoods), strict=True))
-            print(_progress(what, len(predictions), len(rows), time.monotonic() - started), file=sys.stderr, flush=True)
+            print(progress(what, len(predictions), len(rows), time.monotonic() - started), file=sys.stderr, flush=True)
     return Answers([predictions[place] for place in range(len(rows))], generating)
 
 
@@ -68,7 +77,7 @@ def _prediction(row: dict, text: dict, likelihood: dict) -> dict:
     return {**kept, **called, **text, **likelihood}
 
 
-def _progress(what: str, done: int, rows: int, seconds: float) -> str:
+def progress(what: str, done: int, rows: int, seconds: float) -> str:
     left = seconds / done * (rows - done)
     return f"{what}: {done}/{rows} answers, {done / seconds:.1f} a second, {left:.0f} s left"
 
@@ -114,6 +123,21 @@ def _of_batch(model: Any, tokenizer: Any, encoded: list[dict]) -> list[dict]:
         nll = torch.nn.functional.cross_entropy(logits.float(), target, ignore_index=-100, reduction="sum").item()
         likelihoods.append({"nll": nll, "tokens": int((target != -100).sum())})
     return likelihoods
+
+
+def log_probabilities(model: Any, tokenizer: Any, rows: list[dict]) -> "list[torch.Tensor]":
+    """One (tokens, vocabulary), in nats and fp32: at the places where a token of the right answers is predicted."""
+    batch = collate([_checked(tokenizer, row) for row in rows], tokenizer.pad_token_id)
+    answered = batch.pop("labels")[:, 1:] != -100
+    there = {name: value.to(model.device) if hasattr(value, "to") else value for name, value in batch.items()}
+    logits = model(**there).logits[:, :-1]
+    return [logits[answered.to(logits.device)].float().log_softmax(-1)]
+
+
+def _checked(tokenizer: Any, row: dict) -> dict:
+    """A row as tokens; of a text its first ones."""
+    encoded = encode(tokenizer, row)
+    return encoded if row["messages"] else cut(encoded, LONGEST)[0]
 
 
 def perplexity(predictions: list[dict]) -> float:

@@ -7,7 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from tasks import stage
+from tasks import architecture, stage
+from tasks.architecture import Architecture
 from tasks.decoding import make_greedy
 from tasks.errors import AnnealError, TransientError
 from tasks.files import sha256, whole_directory, write_json, write_text
@@ -19,7 +20,7 @@ class Base(Section):
     """Where weights come from: exactly one of `package` + `file`, `folder`, or `hub_id` + `revision`."""
 
     package: str | None = None
-    file: str | None = Field(None, description="path of a GGUF or safetensors file inside the installed package")
+    file: str | None = Field(None, description="path of a GGUF or safetensors file, or a folder, inside the package")
     folder: str | None = Field(None, description="a folder that from_pretrained can load")
     hub_id: str | None = Field(None, description="owner/name on the Hugging Face hub")
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="commit on the hub")] | None = None
@@ -42,16 +43,18 @@ class Base(Section):
 
 
 def base(params: Base, weights: Path) -> None:
-    """Verify the source's SHA-256 and write `weights/`: bf16 safetensors, tokenizer, chat template, source.json.
+    """Verify the source's SHA-256 and write `weights/`: safetensors, tokenizer, source.json; of a base that writes in
+    bf16, with a chat template, of one that reads in the precision that it came in.
 
-    Raises AnnealError when the source is missing, its hash differs, or it has no chat template that can be trained
-    with.
+    Raises AnnealError when the source is missing, its hash differs, or one that writes has no chat template that can be
+    trained with.
     """
     source = _locate(params)
     _verify(params, source)
     with whole_directory(weights) as folder:
-        _convert(source, folder)
-        _give_template(params, source.name, weights.parent.name, folder)
+        if _convert(source, folder) == "causal":
+            _give_template(params, source.name, weights.parent.name, folder)
+        template = folder / "chat_template.jinja"
         write_json(
             folder / "source.json",
             {
@@ -59,7 +62,7 @@ def base(params: Base, weights: Path) -> None:
                 "weights_sha256": sha256(folder / "model.safetensors")
                 if (folder / "model.safetensors").exists()
                 else sha256(folder),
-                "template_sha256": sha256(folder / "chat_template.jinja"),
+                **({"template_sha256": sha256(template)} if template.exists() else {}),
             },
         )
 
@@ -86,17 +89,25 @@ def _give_template(params: Base, source: str, name: str, folder: Path) -> None:
         raise AnnealError(f"base {source}: {words}.")
 
 
+def in_package(params: Base) -> Path | None:
+    """Where the file or folder of a base from a package lies; None of another base, and where that is not installed."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        return Path(distribution(params.package).locate_file(params.file)) if params.package and params.file else None
+    except PackageNotFoundError:
+        return None
+
+
 def _locate(params: Base) -> Path:
     if params.package:
-        from importlib.metadata import PackageNotFoundError, distribution
-
-        try:
-            path = Path(distribution(params.package).locate_file(params.file))
-        except PackageNotFoundError:
+        inside = in_package(params)
+        if inside is None:
             raise AnnealError(
                 f"params.yaml: the base's package `{params.package}` is not installed: run `make setup`, or install "
                 "it in .venv."
-            ) from None
+            )
+        path = inside
     elif params.folder:
         path = Path(params.folder).expanduser()
     else:
@@ -150,32 +161,37 @@ def _sha256_of_weights(folder: Path) -> str:
     return hashlib.sha256("".join(f"{file.name} {sha256(file)}\n" for file in files).encode()).hexdigest()
 
 
-def _convert(source: Path, folder: Path) -> None:
+def _convert(source: Path, folder: Path) -> Architecture:
+    """Write weights and tokenizer as from_pretrained loads them; what kind of model it is."""
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoTokenizer, GgufConfig
 
     gguf = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
     place = source.parent if source.is_file() else source
     # Without dequantize the GGUF weights stay packed and cannot be saved.
     packed = {"quantization_config": GgufConfig(dequantize=True)} if gguf else {"use_safetensors": True}
     try:
+        kind: Architecture = "causal" if gguf else architecture.of_folder(place)
+        dtype = torch.bfloat16 if kind == "causal" else "auto"
         # Not the default, which asks the person at the terminal whether to run code that came with the weights.
-        model = AutoModelForCausalLM.from_pretrained(
-            place, dtype=torch.bfloat16, trust_remote_code=False, **gguf, **packed
+        model = architecture.auto_class(kind).from_pretrained(
+            place, dtype=dtype, trust_remote_code=False, **gguf, **packed
         )
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **gguf)
     except (OSError, ValueError, SafetensorError) as error:
-        if isinstance(error, OSError) and error.errno:
+        if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
             raise  # the machine's trouble, not the files'
         words = " ".join(str(error).split())[:200]
         raise AnnealError(
             f"base {source.name} cannot be loaded ({words}): use one whose files are whole and whose architecture "
             "transformers knows."
         ) from None
-    make_greedy(model)  # transformers refuses to save some configs that it loads
+    if kind == "causal":
+        make_greedy(model)  # transformers refuses to save some configs that it loads
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return kind
 
 
 if __name__ == "__main__":

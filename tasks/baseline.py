@@ -4,22 +4,28 @@ trainings.
 
 from pathlib import Path
 
-from tasks import stage, turns
-from tasks.answers import answer, load
+from tasks import prior, stage, turns
+from tasks.answers import Answers, answer, load_body
 from tasks.chat import load_tokenizer
-from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.predict.params import Predict
 
 
 def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
-    """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows."""
+    """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows; where rows are
+    labelled, which no parent knows the classes of, what one says who knows nothing but how common each class is.
+    """
     rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
-    answers = answer(
-        load(parent), load_tokenizer(parent), rows, params.per_device_eval_batch_size, params.max_new_tokens, "parent"
-    )
+    classes = read_json(prepared / "format.json").get("classes")
+    answers = Answers(prior.answers(classes, rows), 0.0) if classes else _asked(params, parent, rows)
     with whole_directory(out) as folder:
         write_jsonl(folder / "predictions.jsonl", answers.predictions)
         write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows)})
+
+
+def _asked(params: Predict, parent: Path, rows: list[dict]) -> Answers:
+    batch_size, model, tokenizer = params.per_device_eval_batch_size, load_body(parent), load_tokenizer(parent)
+    return answer(model, tokenizer, rows, batch_size, params.max_new_tokens, "parent")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tasks import tuners
+from tasks import objectives, tuners
 from tasks.errors import AnnealError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 CHECKED = 8  # rows
-LONGEST = 512  # tokens of a text
 
 
 def write_merged(parent: Path, trained: Path, rows: list[dict[str, Any]], max_divergence: float, folder: Path) -> float:
@@ -30,15 +32,9 @@ def write_merged(parent: Path, trained: Path, rows: list[dict[str, Any]], max_di
 
 def check_finite(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> None:
     """Raise AnnealError unless `trained` on `parent` gives the answers of `rows` probabilities that are numbers."""
-    import torch
-
-    from tasks.tuned import load, tokenizer_folder
-
-    batch, answered = _batch(tokenizer_folder(parent, trained), rows)
-    model = load(parent, trained)
-    with torch.inference_mode():
-        if not _log_probabilities(model, batch, answered).isfinite().all():
-            raise AnnealError(f"{trained} answers with what is no number: lower learning_rate and train again.")
+    _, apart = _asked(parent, trained, rows)
+    if not all(told.isfinite().all() for told in apart):
+        raise AnnealError(f"{trained} answers with what is no number: lower learning_rate and train again.")
 
 
 def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_divergence: float) -> tuple[Any, float]:
@@ -46,22 +42,17 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_di
 
     Raises AnnealError when the divergence is over `max_divergence`: such a merge would answer gibberish in production.
     """
-    import torch
-
-    from tasks.tuned import load
-
-    batch, answered = _batch(parent, rows)
-    model = load(parent, adapter)
-    with torch.inference_mode():
-        apart = _log_probabilities(model, batch, answered)
-        try:
-            model = tuners.of_folder(adapter).merge(model)
-        except ValueError as error:  # a weight that is not finite
-            raise AnnealError(
-                f"{adapter} cannot be merged into {parent} ({error}): train again with a lower learning_rate."
-            ) from None
-        together = _log_probabilities(model, batch, answered)
-    divergence = float((apart.exp() * (apart - together)).sum(-1).mean())
+    model, apart = _asked(parent, adapter, rows)
+    objective = objectives.of_folder(adapter)
+    try:
+        merged = tuners.of_folder(adapter).merge(objective.body(model))
+    except ValueError as error:  # a weight that is not finite
+        raise AnnealError(
+            f"{adapter} cannot be merged into {parent} ({error}): train again with a lower learning_rate."
+        ) from None
+    together = _log_probabilities(objective.with_body(model, merged), parent, adapter, rows)
+    pairs = zip(apart, together, strict=True)
+    divergence = max(float((one.exp() * (one - other)).sum(-1).mean()) for one, other in pairs)
     if not divergence <= max_divergence:
         raise AnnealError(
             f"the merged weights do not answer as {parent} with the adapter does: mean KL {divergence:.4f} nats a "
@@ -69,29 +60,23 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_di
             f"package.max_divergence allows {max_divergence:g}; serve the adapter instead (deploy.serve: adapter), or "
             "train with bf16: false."
         )
-    return model, divergence
+    return merged, divergence
 
 
-def _batch(tokenizer_folder: Path, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], Any]:
-    """(a batch of the first rows with their answers, where an answer token is predicted)."""
-    from tasks.chat import collate, load_tokenizer
+def _asked(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> tuple[Any, "list[Tensor]"]:
+    """(`trained` on `parent`, its log-probabilities for the first rows)."""
+    from tasks.tuned import load
 
-    tokenizer = load_tokenizer(tokenizer_folder)
-    batch = collate([_checked(tokenizer, row) for row in rows[:CHECKED]], tokenizer.pad_token_id)
-    answered = batch.pop("labels")[:, 1:] != -100
-    return batch, answered
+    model = load(parent, trained)
+    return model, _log_probabilities(model, parent, trained, rows)
 
 
-def _checked(tokenizer: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """A row as tokens; of a text its first ones."""
-    from tasks.chat import cut, encode
+def _log_probabilities(model: Any, parent: Path, trained: Path, rows: list[dict[str, Any]]) -> "list[Tensor]":
+    """(places, choices) each, in nats: the tokens of the right answers, or a column's classes."""
+    import torch
 
-    encoded = encode(tokenizer, row)
-    return encoded if row["messages"] else cut(encoded, LONGEST)[0]
+    from tasks.tuned import asker, tokenizer
 
-
-def _log_probabilities(model: Any, batch: dict[str, Any], answered: Any) -> Any:
-    """(tokens, vocabulary) at the places where an answer token is predicted."""
-    there = {name: value.to(model.device) if hasattr(value, "to") else value for name, value in batch.items()}
-    logits = model(**there).logits[:, :-1]
-    return logits[answered.to(logits.device)].float().log_softmax(-1)
+    with torch.inference_mode():
+        told: list[Tensor] = asker(trained).log_probabilities(model, tokenizer(parent, trained), rows[:CHECKED])
+    return told

@@ -88,7 +88,8 @@ def _write_weights(
 
 def _add_tokenizer(tokenizer: "PreTrainedTokenizerBase", parent: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
-    shutil.copy(parent / "chat_template.jinja", folder / "chat_template.jinja")
+    if (template := parent / "chat_template.jinja").exists():  # a base that reads has none
+        shutil.copy(template, folder / template.name)
 
 
 def _merged_source(source: dict, parent: Path, folder: Path) -> dict:
@@ -107,7 +108,7 @@ def _artifact(source: dict, divergence: float | None, folder: Path) -> dict:
         "artifact_sha256": sha256(folder),
         "parts": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         "base_sha256": source["weights_sha256"],
-        "template_sha256": source["template_sha256"],
+        "template_sha256": source.get("template_sha256"),
         "tuner": tuners.settings_of(folder).model_dump(),
         "divergence": divergence,  # None: it cannot be merged
         **_tools(folder),

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 def without_weights(folder: Path) -> "nn.Module":
     """The model that `folder`/config.json describes, built on the meta device: all its layers, no memory."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
+
+    from tasks.architecture import auto_class, of_folder
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     with torch.device("meta"):
-        model: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+        model: nn.Module = auto_class(of_folder(folder)).from_config(config, trust_remote_code=False)
     return model
 
 
@@ -45,13 +47,18 @@ def targeted(model: "nn.Module", targets: str | Iterable[str]) -> "list[tuple[st
 
     layers = dict(model.named_modules())
     if isinstance(targets, str):
-        head = model.get_output_embeddings()  # type: ignore[operator]
+        head = model.get_output_embeddings()  # type: ignore[operator]  # None of a body without a head
         return [
             (n, layer) for n, layer in layers.items() if isinstance(layer, nn.Linear | Conv1D) and layer is not head
         ]
     ends = tuple(targets)
     names = [name for name in _adaptable(model) if any(name == end or name.endswith(f".{end}") for end in ends)]
     return [(name, layers[name]) for name in names]
+
+
+def task_type(model: "nn.Module") -> str | None:
+    """What peft calls a model that writes; None, which wraps any other as it is."""
+    return "CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None
 
 
 def size(layer: Any) -> tuple[int, int]:

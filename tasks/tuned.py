@@ -1,29 +1,69 @@
-"""Loads a parent with what was learnt on it, and asks it: whatever the tuner was."""
+"""Loads a parent with what was learnt on it, and asks it: whatever the tuner and the head are."""
 
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from tasks import answers, tuners
-from tasks.answers import Answers
+from tasks import answers, objectives, tuners
+from tasks.answers import Answers, progress
 from tasks.chat import encode, load_tokenizer
+
+
+def asker(trained: Path | None) -> ModuleType:
+    """Who loads and asks what lies in `trained/`: tasks/answers.py what writes, its objective what reads; a parent
+    alone writes.
+    """
+    if trained is None:
+        return answers
+    objective: ModuleType = objectives.of_folder(trained)
+    return answers if objective.head == "lm" else objective
 
 
 def load(weights: Path, trained: Path | None) -> Any:
     """The model in `weights/` with what was learnt in `trained/`, if that is given, on the best device."""
-    model = answers.load(weights)
+    head = asker(trained)
+    body = head.load_body(weights)
     if trained is None:
-        return model
-    return tuners.of_folder(trained).load(model, trained).to(model.device).eval()
+        return body
+    return head.load_head(tuners.of_folder(trained).load(body, trained).to(body.device).eval(), trained)
+
+
+def tokenizer(weights: Path, trained: Path | None) -> Any:
+    """What turns rows into tokens for what was learnt in `trained/` on `weights/`."""
+    head = asker(trained)
+    return head.load_tokenizer(weights if head is not answers else tokenizer_folder(weights, trained))
 
 
 def answer(
     weights: Path, trained: Path | None, rows: list[dict], batch_size: int, max_new_tokens: int, what: str
 ) -> Answers:
-    """Greedy answers to `rows`, see tasks/answers.py."""
-    model, tokenizer = load(weights, trained), load_tokenizer(tokenizer_folder(weights, trained))
-    answered = answers.answer(model, tokenizer, rows, batch_size, max_new_tokens, what)
-    return _in_tokens_of(load_tokenizer(weights), tokenizer, rows, answered)
+    """One prediction a row: `{id, messages, expected, row, text, token_ids, finished, nll, tokens}`, greedily written
+    (tasks/answers.py), or with `probabilities` of each column's classes.
+    """
+    head, model, reader = asker(trained), load(weights, trained), tokenizer(weights, trained)
+    if head is not answers:
+        return _read(head, model, reader, rows, batch_size, what)
+    answered = answers.answer(model, reader, rows, batch_size, max_new_tokens, what)
+    return _in_tokens_of(load_tokenizer(weights), reader, rows, answered)
+
+
+def _read(head: ModuleType, model: Any, reader: Any, rows: list[dict], batch_size: int, what: str) -> Answers:
+    """The answers of a model that reads and does not write."""
+    order = sorted(range(len(rows)), key=lambda place: (-len(rows[place]["messages"][-1]["content"]), place))
+    predictions: dict[int, dict] = {}
+    started = time.monotonic()
+    for start in range(0, len(rows), batch_size):
+        places = order[start : start + batch_size]
+        batch = [rows[place] for place in places]
+        for place, row, said in zip(places, batch, head.read(model, reader, batch), strict=True):
+            asked = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
+            predictions[place] = {**asked, **said}
+    seconds = time.monotonic() - started
+    print(progress(what, len(rows), len(rows), seconds), file=sys.stderr, flush=True)
+    return Answers([predictions[place] for place in range(len(rows))], seconds)
 
 
 def tokenizer_folder(weights: Path, trained: Path | None) -> Path:

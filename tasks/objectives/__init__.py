@@ -1,14 +1,19 @@
 """What is learnt: a file a kind. What an objective declares and does is in the protocol below."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tasks import kinds
+from tasks.architecture import Architecture
+from tasks.files import read_json
 from tasks.section import Section
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Head = Literal["lm", "classes"]  # what a model says: a text that it writes, or a class of each column
+FILE = "head.json"  # in a trained folder whose head is not a language model's: `kind` of the objective, and its facts
 Encoded = dict[str, Any]  # of a row: `id`, `input_ids` (by whose length rows are grouped), and what `collate` needs
 
 
@@ -18,6 +23,8 @@ class Objective(Protocol):
     Params: type[Section]  # kind: Literal["…"], and the kind's own settings
     summary: str  # what is learnt, in one line
     eats: frozenset[str]  # what its rows hold: chat, preference, rated, text
+    head: Head
+    architectures: frozenset[Architecture]  # of bases that it trains
     needs_parent: bool  # its loss compares with the parent: of a tuner that keeps it
     shares_prefix: bool  # what all prompts begin with may be read once a batch
     rate_share: float  # sensible learning rates, as a share of those that a tuner declares
@@ -27,7 +34,37 @@ class Objective(Protocol):
         """Whether a row that is trained on holds several examples; no tuner with virtual tokens allows that."""
         ...
 
-    def encode(self, params: Any, tokenizer: Any, row: Mapping[str, Any]) -> Encoded:
+    def processor(self, params: Any, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """What turns prepared rows into tokens (`pad_token_id`, `decode`), for the parent in `weights` and the training
+        `rows`.
+        """
+        ...
+
+    def check(self, processor: Any, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Raise AnnealError for `rows` (by split) that cannot be learnt from as they are."""
+        ...
+
+    def parent(self, weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
+        """What a tuner tunes, loaded with `arguments` of from_pretrained."""
+        ...
+
+    def with_head(self, params: Any, body: Any, processor: Any) -> "nn.Module":
+        """The tuned `body` with what stands on it, which learns too."""
+        ...
+
+    def body(self, model: Any) -> "nn.Module":
+        """The tuned body of a model."""
+        ...
+
+    def with_body(self, model: Any, body: "nn.Module") -> "nn.Module":
+        """The model with another body, as where it was merged."""
+        ...
+
+    def save_head(self, model: Any, folder: Path) -> None:
+        """Write what stands on the body to `folder`, with FILE; nothing where the parent has it."""
+        ...
+
+    def encode(self, params: Any, processor: Any, row: Mapping[str, Any]) -> Encoded:
         """A prepared row as tokens."""
         ...
 
@@ -53,6 +90,18 @@ class Objective(Protocol):
 def of(section: Section) -> Any:
     """The objective of a typed section."""
     return kinds.of(section, __name__)
+
+
+def of_folder(folder: Path) -> Any:
+    """The objective whose head lies in a trained `folder`; sft where the head is the parent's own."""
+    file = folder / FILE
+    return kinds.load(__name__, read_json(file)["kind"] if file.exists() else "sft")
+
+
+def head_of(folder: Path) -> Head:
+    """What the model in a trained `folder` says."""
+    head: Head = of_folder(folder).head
+    return head
 
 
 def fitting(encoded: Sequence[Encoded], max_length: int) -> tuple[list[Encoded], int]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from tasks import chat, objectives
+from tasks import chat, lm, objectives
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 summary = "to prefer one answer over another, by no more than it must leave its parent"
 eats = frozenset({"preference"})
+head: objectives.Head = "lm"
 needs_parent = True
 shares_prefix = False
 rate_share = 0.01  # 1e-6 for full tuning of 135M (alignment-handbook, recipes/smollm2), 5e-6 for QLoRA of 7B
 watch = ("eval_loss", False)
+architectures = lm.ARCHITECTURES
+processor, check, parent = lm.processor, lm.check, lm.parent
+with_head, body, with_body, save_head = lm.with_head, lm.body, lm.with_body, lm.save_head
 
 
 class Params(Section):

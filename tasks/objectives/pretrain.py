@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from tasks import dialogue, packing, special
+from tasks import dialogue, lm, objectives, packing, special
 from tasks.chat import cut
 from tasks.section import Section
 
@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 summary = "to go on writing as the texts do"
 eats = frozenset({"text"})
+head: objectives.Head = "lm"
 needs_parent = False
 shares_prefix = False
 rate_share = 1.0
 watch = ("eval_loss", False)
+architectures = lm.ARCHITECTURES
+processor, check, parent = lm.processor, lm.check, lm.parent
+with_head, body, with_body, save_head = lm.with_head, lm.body, lm.with_body, lm.save_head
 
 
 def _texts(texts: list[str]) -> list[str]:

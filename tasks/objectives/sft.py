@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from tasks import chat, dialogue, objectives, packing
+from tasks import chat, dialogue, lm, objectives, packing
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 summary = "to answer as the rows do"
 eats = frozenset({"chat"})
+head: objectives.Head = "lm"
 needs_parent = False
 shares_prefix = True
 rate_share = 1.0
 watch = ("eval_loss", False)
+architectures = lm.ARCHITECTURES
+processor, check, parent = lm.processor, lm.check, lm.parent
+with_head, body, with_body, save_head = lm.with_head, lm.body, lm.with_body, lm.save_head
 
 Factor = Annotated[float, Field(ge=0, le=1000, description="times as much as other tokens")]
 

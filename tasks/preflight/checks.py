@@ -103,6 +103,8 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
         yield from measures.problems(params, name)
     yield from measures.problems_of_quality(params)
     for name in rows:
+        yield from pairs.problems_of_base(params, name)
+    for name in rows:
         yield from serving.problems_of_base(params, name)
     for name in rows:
         yield from turns.problems(params, name)

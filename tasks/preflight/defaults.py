@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from tasks import kinds
 from tasks.prepare import shapes
 
-OBJECTIVES = {"text": "pretrain", "preference": "dpo", "rated": "kto"}  # of what a shape makes; sft of all else
+OBJECTIVES = {
+    "text": "pretrain",
+    "preference": "dpo",
+    "rated": "kto",
+    "labelled": "classify",
+}  # of what a shape makes; sft of all else
 
 
 def kinds_for(dataset: object) -> dict[str, str]:
@@ -15,4 +20,5 @@ def kinds_for(dataset: object) -> dict[str, str]:
     makes = kinds.load(shapes.__name__, shape).makes if shape in kinds.names(shapes.__name__) else None
     objective = OBJECTIVES.get(str(makes), "sft")
     known = objective if objective in kinds.names("tasks.objectives") else "sft"
-    return {"objective": f"{{kind: {known}}}", "tuner": "{kind: lora}"}
+    tuner = "full" if known == "classify" else "lora"  # an encoder is small, and its head learns in any case
+    return {"objective": f"{{kind: {known}}}", "tuner": f"{{kind: {tuner}}}"}

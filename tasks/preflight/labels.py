@@ -35,6 +35,8 @@ def labels_of(dataset: object) -> list[str]:
     except (ValidationError, AnnealError):  # a template that does not parse
         return []
     shape = shapes.of(prepare)
+    if shape.makes == "labelled":
+        return list(columns)
     if shape.makes != "chat":  # how a text goes on is no class, however often texts recur; nor is what is preferred
         return []
     rows = sources.rows(ingest)

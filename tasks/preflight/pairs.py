@@ -5,8 +5,9 @@ declare.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tasks import kinds, objectives, tuners, vocabulary
-from tasks.params import Params
+from tasks import architecture, kinds, objectives, tuners, vocabulary
+from tasks.params import Params, lineage
+from tasks.preflight.serving import config_folder
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
@@ -29,6 +30,12 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"models.{name}.train.objective.new_tokens adds tokens, and tuner.kind {model.train.tuner.kind} does not "
             f"train the embedding that they need; use {_kinds(lambda kind: kind.grows)}."
         )
+    if objective.head != "lm" and tuner.virtual_tokens:
+        yield (
+            f"models.{name}.train.objective.kind is {model.train.objective.kind}, which reads a text as a whole, and "
+            f"tuner.kind {model.train.tuner.kind} puts its own tokens before it, for models that write; use "
+            f"{_kinds(lambda kind: not kind.virtual_tokens)}."
+        )
     parent = params.models.get(model.parent)
     if parent and not tuners.of(parent.train.tuner).mergeable:
         yield (
@@ -36,6 +43,25 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"merged, so nothing can be built on it; train {model.parent} with "
             f"{_kinds(lambda kind: kind.mergeable)}, or give {name} another parent."
         )
+
+
+def problems_of_base(params: Params, name: str) -> Iterator[str]:
+    """One sentence when the base of the model `name` is not of the kind that its objective trains; none while the
+    base's config is not there (training says it then).
+    """
+    objective, base = params.models[name].train.objective, lineage(params, name)[-1]
+    folder = config_folder(base, params.bases[base])
+    if folder is None or architecture.of_folder(folder) in objectives.of(objective).architectures:
+        return
+    fitting = [
+        kind
+        for kind in kinds.names(objectives.__name__)
+        if architecture.of_folder(folder) in kinds.load(objectives.__name__, kind).architectures
+    ]
+    yield (
+        f"models.{name}.train.objective.kind is {objective.kind}, and {base} reads and does not write "
+        f"(its config.json says so); use {' or '.join(fitting)}, or a base that writes."
+    )
 
 
 def _kinds(fits: Callable[[Any], bool]) -> str:

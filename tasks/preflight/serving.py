@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import tuners
-from tasks.base import Base
+from tasks import objectives, tuners
+from tasks.base import Base, in_package
 from tasks.files import read_json
 from tasks.params import Params, lineage
 from tasks.serve.forms import Form, possible
@@ -15,6 +15,8 @@ def problems(params: Params, name: str) -> Iterator[str]:
     model, deploy = params.models[name], params.deploy
     tuner = model.train.tuner
     yield from _problems_of_form(params, name)
+    if objectives.of(model.train.objective).head != "lm":
+        return  # it is cut to what the base has positions for
     rank = getattr(tuner, "saved_rank", 0) if tuners.of(tuner).hot(tuner) else 0
     asked = getattr(tuner, "r", rank)
     kept = f", kept as an adapter of rank {rank}" if rank != asked else ""
@@ -40,8 +42,9 @@ def problems(params: Params, name: str) -> Iterator[str]:
 
 def _problems_of_form(params: Params, name: str) -> Iterator[str]:
     """One sentence when what the tuner of the model `name` trains cannot be served as deploy.serve says."""
-    tuner, serve = params.models[name].train.tuner, params.deploy.serve
-    forms = possible(tuner)
+    train, serve = params.models[name].train, params.deploy.serve
+    tuner = train.tuner
+    forms = possible(tuner, objectives.of(train.objective).head)
     if serve == "auto" or serve in forms:
         return
     what = "loaded into vLLM as an adapter" if serve == "adapter" else "merged into the weights of its parent"
@@ -63,10 +66,9 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
         return
     virtual = getattr(train.tuner, "num_virtual_tokens", 0)  # in front of each row
     beside = f" beside {virtual} virtual ones" if virtual else ""
-    for key, tokens in (
-        (f"models.{name}.train.max_length", train.max_length),
-        ("deploy.max_model_len", params.deploy.max_model_len),
-    ):
+    is_cut = objectives.of(train.objective).head != "lm"  # at the base's positions, when it is served
+    served = () if is_cut else (("deploy.max_model_len", params.deploy.max_model_len),)
+    for key, tokens in ((f"models.{name}.train.max_length", train.max_length), *served):
         if tokens + virtual > positions:
             yield f"{key} is {tokens} tokens{beside}, and {base} has positions for {positions}; lower it."
 
@@ -76,4 +78,5 @@ def config_folder(name: str, base: Base) -> Path | None:
     there is none yet.
     """
     places = [Path("models") / name / "weights", *([Path(base.folder).expanduser()] if base.folder else [])]
+    places += [place] if (place := in_package(base)) else []
     return next((place for place in places if (place / "config.json").is_file()), None)

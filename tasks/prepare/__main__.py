@@ -12,7 +12,7 @@ from tasks.errors import AnnealError
 from tasks.expectations import check
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.kinds import KindIn
-from tasks.prepare import shapes
+from tasks.prepare import classes, shapes
 from tasks.prepare.assign import Dropped, Placed, assign
 from tasks.prepare.figures import SPLITS, figures, sentences
 from tasks.prepare.params import Prepare
@@ -36,14 +36,16 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     dropped = [*useless, *assignment.dropped]
     _refuse_empty_split(assignment.kept, dropped, params)
     kept, broken = _checked(assignment.kept, suite, docs)
-    dropped += broken
+    labels = getattr(params, "labels", ())  # of a shape whose rows have some
+    kept, unseen = classes.known(kept, labels)
+    dropped += [*broken, *unseen]
     _refuse_too_many([*aside, *broken], validated)
     _refuse_empty_split(kept, dropped, params)
     with whole_directory(out) as folder:
         for name in SPLITS:
             write_jsonl(folder / f"{name}.jsonl", [dict(placed.row) for placed in kept if placed.split == name])
         write_jsonl(folder / "dropped.jsonl", [{**row.row, "reason": row.reason} for row in dropped])
-        facts = {"shape": shapes.name_of(params), "example": shape.makes, **_tools(kept)}
+        facts = {"shape": shapes.name_of(params), "example": shape.makes, **_tools(kept), **_classes(kept, labels)}
         write_json(folder / "format.json", {**_with_system(shape.templates(params), kept), **facts})
     write_json(report, figures(kept, dropped, params))
     for line in sentences(dropped, params):
@@ -60,6 +62,11 @@ def _with_system(form: Templates, kept: Sequence[Placed]) -> Templates:
 def _tools(kept: Sequence[Placed]) -> dict[str, bool]:
     """Whether answers may call tools, where they may."""
     return {"tools": True} if any("tools" in placed.row or "calls" in placed.row for placed in kept) else {}
+
+
+def _classes(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """The classes of each label and their shares, where rows are labelled."""
+    return {"classes": classes.shares(kept, labels)} if labels else {}
 
 
 def _examples(rows: Sequence[dict[str, str]], params: Prepare) -> tuple[list[Prepared], list[Dropped]]:

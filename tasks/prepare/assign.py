@@ -15,7 +15,7 @@ from tasks.prepare.params import Prepare
 from tasks.prepare.rows import Fault, Prepared, Templates, asked_of, judged, prompt
 from tasks.prepare.split import split
 
-Kind = Fault | Literal["contradiction", "near_duplicate", "contamination", "broken_rule"]
+Kind = Fault | Literal["contradiction", "near_duplicate", "contamination", "broken_rule", "unseen_class"]
 
 
 @dataclass(frozen=True)

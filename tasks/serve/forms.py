@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tasks import registry, tuners
+from tasks import objectives, registry, tuners
 from tasks.registry import Version
 from tasks.section import Section
 from tasks.serve import state
@@ -24,9 +24,11 @@ class Form(StrEnum):
     TRANSFORMERS = "transformers"  # beside others on the same base
 
 
-def possible(settings: Section) -> tuple[Form, ...]:
-    """The forms in which what these settings of a tuner train can be served; there is always one."""
+def possible(settings: Section, head: objectives.Head = "lm") -> tuple[Form, ...]:
+    """The forms in which what these settings of a tuner train under such a head can be served; there is always one."""
     tuner = tuners.of(settings)
+    if head != "lm":
+        return (Form.TRANSFORMERS,)
     forms = [Form.ADAPTER] if tuner.hot(settings) else []
     forms += [Form.MERGED] if tuner.mergeable else []
     return tuple(forms) or (Form.TRANSFORMERS,)
@@ -118,7 +120,7 @@ def _possible(kept: Path, params: Deploy) -> tuple[Form, ...]:
     merged.
     """
     settings = tuners.settings_of(kept)
-    forms = possible(settings)
+    forms = possible(settings, objectives.head_of(kept))
     is_too_wide = getattr(settings, "saved_rank", 0) > params.max_lora_rank
     return (Form.MERGED,) if is_too_wide and Form.MERGED in forms else forms
 

@@ -56,29 +56,31 @@ def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
 
 
 def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, report: Path) -> None:
-    from tasks.chat import load_tokenizer
     from tasks.device import seed_everything
     from tasks.train.fit import make_trainer
     from tasks.train.xray import write_lengths, write_xray
 
     seed_everything(params.seed)
     objective = objectives.of(params.objective)
-    tokenizer = load_tokenizer(parent)
+    rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
+    processor = objective.processor(params.objective, parent, rows["train"])
     new_tokens = vocabulary.of(params.objective)
     if new_tokens:
-        vocabulary.add(tokenizer, new_tokens)
-    kept, counts = _trainable(params, tokenizer, prepared)
-    vocabulary.check_used(tokenizer, new_tokens, (row["input_ids"] for row in kept["train"]))
+        vocabulary.add(processor, new_tokens)
+    objective.check(processor, rows)
+    kept, counts = _trainable(params, processor, rows)
+    vocabulary.check_used(processor, new_tokens, (row["input_ids"] for row in kept["train"]))
     report.mkdir(parents=True, exist_ok=True)
-    write_xray(tokenizer, objective.trained_on, kept["train"], report / "xray.html")
+    write_xray(processor, objective.trained_on, kept["train"], report / "xray.html")
     write_lengths(objective.trained_on, kept["train"], report / "lengths.csv")
 
     run.mkdir(parents=True, exist_ok=True)
-    trainer, history = make_trainer(params, parent, tokenizer, kept, run)
+    trainer, history = make_trainer(params, parent, processor, kept, run)
     trainer.train(resume_from_checkpoint=_last_whole_checkpoint(run))
     timing, summary = history.timing(), history.summary()
     with whole_directory(out) as folder:
-        tuners.save(params.tuner, trainer.model, parent, folder)
+        tuners.save(params.tuner, objective.body(trainer.model), parent, folder)
+        objective.save_head(trainer.model, folder)
         if new_tokens:
             vocabulary.save(parent, new_tokens, folder)
     trainable = sum(weight.numel() for weight in trainer.learnt().values())
@@ -91,20 +93,13 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     history.finish(sha256(min(out.glob("*.safetensors"))), {**summary, **timing})
 
 
-def _trainable(params: Train, tokenizer: Any, prepared: Path) -> tuple[dict[str, list[dict]], dict[str, int]]:
-    """(rows of train and validation as they are trained on, how many examples went in and were left out); the template
-    is checked on the way.
-    """
-    from tasks.chat import check_template, check_tools, uses_tools
-
+def _trainable(
+    params: Train, processor: Any, rows: dict[str, list[dict]]
+) -> tuple[dict[str, list[dict]], dict[str, int]]:
+    """(rows of train and validation as they are trained on, how many examples went in and were left out)."""
     objective = objectives.of(params.objective)
-    rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
-    check_tools(tokenizer, [*rows["train"], *rows["validation"]])
-    dialogues = [row for row in rows["train"] if row["messages"]]
-    for row in [*dialogues[:16], *[row for row in dialogues[16:] if uses_tools(row)][:16]]:
-        check_template(tokenizer, row)
     encoded = {
-        name: [objective.encode(params.objective, tokenizer, row) for row in split] for name, split in rows.items()
+        name: [objective.encode(params.objective, processor, row) for row in split] for name, split in rows.items()
     }
     arranged = {name: objective.arrange(params.objective, split, params.max_length) for name, split in encoded.items()}
     for name, (kept, _) in arranged.items():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def make_trainer(
-    params: Train, parent: Path, tokenizer: Any, rows: dict[str, list[dict]], run: Path
+    params: Train, parent: Path, processor: Any, rows: dict[str, list[dict]], run: Path
 ) -> tuple[Any, History]:
     """A Trainer over the encoded `rows` that keeps its checkpoints in `run/`, and the history that it fills."""
     from transformers import EarlyStoppingCallback, PrinterCallback
@@ -30,7 +30,7 @@ def make_trainer(
     shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
     shares = shares and not params.gradient_checkpointing  # which drops keys and values that are handed in
     prefix = shared_prefix(rows["train"] + rows["validation"]) if shares else []
-    model = make_model(params, parent)
+    model = make_model(params, parent, processor)
     groups = layer_groups.groups(params.tuner, model)
     freeze(model, groups, math.ceil(params.num_train_epochs) - 1)  # for good what would begin after the last epoch
     schedule = SCHEDULES.get(params.lr_scheduler_type)
@@ -44,28 +44,23 @@ def make_trainer(
         args=make_arguments(params, run),
         train_dataset=rows["train"],
         eval_dataset=rows["validation"],
-        data_collator=lambda batch: objective.collate(batch, tokenizer.pad_token_id, len(prefix)),
+        data_collator=lambda batch: objective.collate(batch, processor.pad_token_id, len(prefix)),
         callbacks=[history, EarlyStoppingCallback(params.early_stopping_patience)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer, history
 
 
-def make_model(params: Train, parent: Path) -> Any:
-    """The parent as its tuner trains it; what is frozen in the precision that is computed in."""
-    from transformers import AutoModelForCausalLM
-
-    tuner = tuners.of(params.tuner)
+def make_model(params: Train, parent: Path, processor: Any) -> Any:
+    """The parent as its tuner trains it, with its head; what is frozen in the precision that is computed in."""
+    objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
     arguments = {"dtype": precision(params), "attn_implementation": attention()}
-    model = AutoModelForCausalLM.from_pretrained(parent, **{**arguments, **tuner.loading(params.tuner)})
+    body = objective.parent(parent, {**arguments, **tuner.loading(params.tuner)})
     if new := vocabulary.of(params.objective):
-        vocabulary.grow(model, parent, new)
-    if words := tuner.problem(params.tuner, model):
+        vocabulary.grow(body, parent, new)
+    if words := tuner.problem(params.tuner, body):
         raise ParamsError(f"params.yaml: train.tuner.{words}")
-    model = tuner.attach(params.tuner, model)
-    # The last tokens of each row are a slice; torch multiplies a slice batch by batch, several times slower.
-    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
-    return model
+    return objective.with_head(params.objective, tuner.attach(params.tuner, body), processor)
 
 
 def precision(params: Train) -> "torch.dtype":

@@ -45,11 +45,11 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
     """The parent, frozen, under vectors of ones in fp32."""
     from peft import IA3Config, get_peft_model
 
-    from tasks.targets import targeted
+    from tasks.targets import targeted, task_type
 
     targets, feedforward = _targets(params, model)
     names, inputs = ([name for name, _ in targeted(model, ends or [])] for ends in (targets, feedforward))
-    config = IA3Config(task_type="CAUSAL_LM", target_modules=names, feedforward_modules=inputs)
+    config = IA3Config(task_type=task_type(model), target_modules=names, feedforward_modules=inputs)
     adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=True)
     return adapted
 

@@ -1,0 +1,85 @@
+"""Linear heads on a pooled text: the module, how it is kept, and what it says."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tasks import encoder
+from tasks.encoder import Pooling, Reader
+from tasks.files import read_json, write_json
+
+WEIGHTS = "head.safetensors"
+DIGITS = 7  # of a probability in a file
+Told = dict[str, dict[str, float]]  # {column: {class: its probability}}
+
+
+class Classifier(nn.Module):  # type: ignore[misc]
+    """`body` under a linear head in fp32 for each column of `classes` ({column: its classes})."""
+
+    def __init__(self, body: Any, classes: Mapping[str, Sequence[str]], pooling: Pooling) -> None:
+        super().__init__()
+        self.body, self.config = body, body.config
+        self.classes, self.pooling = {column: list(known) for column, known in classes.items()}, pooling
+        width, there = body.config.get_text_config().hidden_size, next(body.parameters()).device
+        self.heads = nn.ModuleList(nn.Linear(width, len(known), device=there) for known in classes.values())
+        for layer in self.heads:  # as transformers begins a classifier
+            nn.init.normal_(layer.weight, std=getattr(body.config, "initializer_range", 0.02))
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[torch.Tensor]:
+        """(batch, time) twice → logits (batch, classes) of each column."""
+        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        with torch.autocast(input_ids.device.type, enabled=False):
+            pooled = encoder.pool(hidden, attention_mask, self.pooling)
+            return [layer(pooled) for layer in self.heads]
+
+
+def save(model: Classifier, kind: str, folder: Path) -> None:
+    """head.safetensors, and head.json with the objective's kind, the pooling and the classes."""
+    from safetensors.torch import save_file
+
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in model.heads.state_dict().items()}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    write_json(folder / "head.json", {"kind": kind, "pooling": model.pooling, "classes": model.classes})
+
+
+def load(body: Any, trained: Path) -> Classifier:
+    """`body` under the heads in `trained/`, for asking."""
+    from safetensors.torch import load_file
+
+    facts = read_json(trained / "head.json")
+    model = Classifier(body, facts["classes"], facts["pooling"])
+    model.heads.load_state_dict(load_file(trained / WEIGHTS))
+    loaded: Classifier = model.eval()
+    return loaded
+
+
+def log_probabilities(model: Classifier, reader: Reader, texts: Sequence[str]) -> list[torch.Tensor]:
+    """Of each column (texts, classes), in nats and fp32."""
+    batch = encoder.collate([{"input_ids": reader.encode(text)} for text in texts], reader.pad_token_id)
+    there = {name: value.to(model.heads[0].weight.device) for name, value in batch.items()}
+    with torch.inference_mode():
+        return [logits.float().log_softmax(-1) for logits in model(**there)]
+
+
+def named(model: Classifier, columns: Sequence[torch.Tensor]) -> list[Told]:
+    """The log-probabilities of `columns` as shares of the classes by name, a text each."""
+    shares = [told.exp().tolist() for told in columns]
+    return [
+        {
+            column: {name: round(share, DIGITS) for name, share in zip(known, shares[place][i], strict=True)}
+            for place, (column, known) in enumerate(model.classes.items())
+        }
+        for i in range(len(columns[0]))
+    ]
+
+
+def written(told: Mapping[str, Mapping[str, float]]) -> str:
+    """The answer as a JSON object: the likeliest class of each column."""
+    return json.dumps(
+        {column: max(shares, key=shares.__getitem__) for column, shares in told.items()}, ensure_ascii=False
+    )

@@ -1,0 +1,103 @@
+"""What objectives share whose models read and do not write: the body, its tokens, batches, a vector for each text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Pooling = Literal["mean", "first", "last"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A tokenizer, and the length at which it cuts a text: that which the body has positions for."""
+
+    tokenizer: Any
+    positions: int
+
+    @property
+    def pad_token_id(self) -> int:
+        """Never read: padding is masked."""
+        return int(self.tokenizer.pad_token_id)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`."""
+        return str(self.tokenizer.decode(tokens))
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text` with those that frame it; special tokens in it are text."""
+        from tasks.special import of_tokenizer
+
+        neutral = of_tokenizer(self.tokenizer).neutral(text)
+        return list(self.tokenizer(neutral, truncation=True, max_length=self.positions)["input_ids"])
+
+
+def reader(weights: Path) -> Reader:
+    """The reader of the weights, or of the trained version with its tokenizer, in a folder."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(weights, trust_remote_code=False)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return Reader(tokenizer, positions(AutoConfig.from_pretrained(weights, trust_remote_code=False)))
+
+
+def positions(config: Any) -> int:
+    """How many tokens a body of this config reads at most.
+
+    RoBERTa's positions begin behind the padding token's id, so that many of max_position_embeddings are not there.
+    """
+    most = int(getattr(config, "max_position_embeddings", 0) or 1_000_000)
+    is_offset = getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "camembert", "longformer")
+    return most - int(config.pad_token_id) - 1 if is_offset else most
+
+
+def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
+    """The body in `weights/`, without a head of any kind, loaded with `arguments` of from_pretrained."""
+    from transformers import AutoModel
+
+    body = AutoModel.from_pretrained(weights, trust_remote_code=False, **arguments)
+    if getattr(body, "pooler", None) is not None:
+        body.pooler = None  # BERT's, trained for another task; here it would get no gradient
+    model: nn.Module = body
+    return model
+
+
+def question(row: Mapping[str, Any]) -> str:
+    """The text that a model reads of a prepared row."""
+    return str(row["messages"][-1]["content"])
+
+
+def collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> "dict[str, Tensor]":
+    """input_ids, attention_mask: (batch, time), padded on the right."""
+    import torch
+
+    time = max(len(row["input_ids"]) for row in rows)
+    input_ids = torch.full((len(rows), time), pad_token_id)
+    attention_mask = torch.zeros(len(rows), time, dtype=torch.long)
+    for i, row in enumerate(rows):
+        length = len(row["input_ids"])
+        input_ids[i, :length] = torch.tensor(row["input_ids"])
+        attention_mask[i, :length] = 1
+    return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+
+def usual_pooling(body: Any) -> Pooling:
+    """mean for a body that reads both ways; last for one of which only the last token has read the whole text."""
+    from tasks.architecture import of_config
+
+    return "mean" if of_config(body.config.to_dict()) == "encoder" else "last"
+
+
+def pool(hidden: "Tensor", mask: "Tensor", pooling: Pooling) -> "Tensor":
+    """(batch, time, width), (batch, time) → (batch, width) in fp32, whatever stands in the padding."""
+    import torch
+
+    if pooling == "mean":
+        weights = mask.unsqueeze(-1).float()
+        return (hidden.float() * weights).sum(1) / weights.sum(1)
+    place = torch.zeros_like(mask[:, 0]) if pooling == "first" else mask.sum(1) - 1
+    return hidden[torch.arange(len(hidden), device=hidden.device), place].float()

@@ -1,0 +1,236 @@
+"""Classification: one head a label column on a pooled text (Devlin et al. 2018, arXiv:1810.04805, section 4.1; pooled
+by the mean of all tokens as in Reimers and Gurevych 2019, arXiv:1908.10084).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks import encoder, objectives
+from tasks.architecture import Architecture
+from tasks.encoder import Reader
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+summary = "to tell of each label column which class a text is of"
+eats = frozenset({"labelled"})
+head: objectives.Head = "classes"
+architectures: frozenset[Architecture] = frozenset({"encoder", "causal"})
+needs_parent = False
+shares_prefix = False
+rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
+watch = ("eval_loss", False)
+LOWEST = 1.0e4  # nats: what a class that is not known counts at most
+
+
+class Params(Section):
+    """Cross-entropy of each label column, summed."""
+
+    kind: Literal["classify"]
+    pooling: Literal["auto", "mean", "first", "last"] = Field(
+        default="auto", description="which tokens stand for a text; auto: mean, and last for a base that writes"
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: a class counts by the inverse of its share of the training rows"
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A reader that knows the classes of each label column, by the alphabet, and how many rows each has."""
+
+    reader: Reader
+    counts: dict[str, dict[str, int]]
+
+    @property
+    def pad_token_id(self) -> int:
+        """The reader's."""
+        return self.reader.pad_token_id
+
+    @cached_property
+    def numbers(self) -> dict[str, dict[str, int]]:
+        """{column: {class: its number}}."""
+        return {column: {name: i for i, name in enumerate(known)} for column, known in self.counts.items()}
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`."""
+        return self.reader.decode(tokens)
+
+
+def packs(params: Params) -> bool:
+    """Never."""
+    return False
+
+
+def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Classes:
+    """The tokenizer, and the classes of the training `rows`."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        for column, label in labels(row).items():
+            counts.setdefault(column, Counter())[label] += 1
+    return Classes(
+        encoder.reader(weights), {column: dict(sorted(count.items())) for column, count in sorted(counts.items())}
+    )
+
+
+def labels(row: Mapping[str, Any]) -> dict[str, str]:
+    """{column: class} of a prepared row, or of one that was answered."""
+    answer: dict[str, str] = json.loads(row["expected"] if "expected" in row else row["answer"])
+    return answer
+
+
+def check(processor: Classes, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Raise AnnealError for a column with one class only; prepare has set aside what training never saw."""
+    from tasks.errors import AnnealError
+
+    for column, known in processor.counts.items():
+        if len(known) < 2:
+            raise AnnealError(
+                f"all training rows have the class {next(iter(known))!r} in `{column}`: there is nothing to tell "
+                "apart; add rows of another class, or leave the column out of prepare.labels."
+            )
+
+
+def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[str, Any]:
+    """`{id, input_ids, targets}`: the text, and the number of the class in each column."""
+    numbers = {column: processor.numbers[column][label] for column, label in labels(row).items()}
+    targets = [numbers[column] for column in processor.counts]
+    return {"id": row["id"], "input_ids": processor.reader.encode(encoder.question(row)), "targets": targets}
+
+
+def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+    """An example is a row; one that is longer is left out."""
+    return objectives.fitting(encoded, max_length)
+
+
+def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+    """input_ids, attention_mask: (batch, time); targets: (batch, columns)."""
+    import torch
+
+    return {**encoder.collate(rows, pad_token_id), "targets": torch.tensor([row["targets"] for row in rows])}
+
+
+def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+    """No token: all are read, and the class is told of the whole."""
+    return [False] * len(encoded["input_ids"])
+
+
+def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+    """The cross-entropy of each column, summed over columns; the mean over rows."""
+    import torch
+
+    targets = batch["targets"]
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    total: Tensor = sum(
+        torch.nn.functional.cross_entropy(
+            of_column, targets[:, i], model.class_weights[i], label_smoothing=params.label_smoothing
+        )
+        for i, of_column in enumerate(logits)
+    )
+    return total
+
+
+def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
+    """The body without a head."""
+    return encoder.parent(weights, arguments)
+
+
+def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
+    """`body` under new heads, whose weights follow from the seed."""
+    from tasks.classifier import Classifier
+
+    pooling = encoder.usual_pooling(body) if params.pooling == "auto" else params.pooling
+    model: nn.Module = Classifier(body, processor.counts, pooling)
+    counts = [list(known.values()) for known in processor.counts.values()]
+    model.class_weights = [_weights(params, known, model) for known in counts]
+    return model
+
+
+def _weights(params: Params, counts: Sequence[int], model: "nn.Module") -> "Tensor | None":
+    """(classes,): rows / (classes x rows of the class) where they are to be balanced (scikit-learn's `balanced`)."""
+    import torch
+
+    if params.class_weights == "none":
+        return None
+    values = [sum(counts) / (len(counts) * count) for count in counts]
+    return torch.tensor(values, device=next(model.parameters()).device)
+
+
+def body(model: Any) -> "nn.Module":
+    """What the tuner has tuned."""
+    tuned: nn.Module = model.body
+    return tuned
+
+
+def with_body(model: Any, body: "nn.Module") -> "nn.Module":
+    """The heads on another body, as where it was merged."""
+    model.body = body
+    headed: nn.Module = model
+    return headed
+
+
+def save_head(model: Any, folder: Path) -> None:
+    """head.safetensors and head.json, see tasks/classifier.py."""
+    from tasks import classifier
+
+    classifier.save(model, "classify", folder)
+
+
+def load_body(weights: Path) -> "nn.Module":
+    """The body for asking, on the best device: in fp32, so that two machines say the same probabilities to 1e-3."""
+    import torch
+
+    from tasks.device import attention, device
+
+    model: nn.Module = parent(weights, {"dtype": torch.float32, "attn_implementation": attention()}).to(device())
+    return model
+
+
+def load_head(body: Any, trained: Path) -> "nn.Module":
+    """`body` under the heads in `trained/`."""
+    from tasks import classifier
+
+    model: nn.Module = classifier.load(body, trained)
+    return model
+
+
+def load_tokenizer(weights: Path) -> Reader:
+    """The reader of `weights/`."""
+    return encoder.reader(weights)
+
+
+def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
+    """Of each column (rows, classes), in nats and fp32."""
+    from tasks import classifier
+
+    columns: list[Tensor] = classifier.log_probabilities(model, reader, [encoder.question(row) for row in rows])
+    return columns
+
+
+def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a prediction holds of each of `rows`, see tasks/tuned.py, and `probabilities`: {column: {class: share}}.
+
+    A class that the model does not know, as a champion's may be, has no likelihood above zero.
+    """
+    from tasks import classifier
+
+    columns = log_probabilities(model, reader, rows)
+    predictions = []
+    for i, (row, told) in enumerate(zip(rows, classifier.named(model, columns), strict=True)):
+        right = labels(row)
+        scores = [
+            columns[place][i, known.index(right[column])].item() if right.get(column) in known else -LOWEST
+            for place, (column, known) in enumerate(model.classes.items())
+        ]
+        said = {"text": classifier.written(told), "token_ids": [], "finished": True, "probabilities": told}
+        predictions.append({**said, "nll": -sum(scores), "tokens": len(scores)})
+    return predictions
