@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import templates
+from tasks import objectives, templates
 from tasks.base import Base
 from tasks.files import read_json
 from tasks.params import Params, lineage
@@ -20,6 +20,8 @@ def problems(params: Params, name: str) -> Iterator[str]:
     """A sentence when the template of the model's base is not there, refuses or drops the system message of its data
     set, or writes no tools and the rows have some; none while the base is not there (train asks again).
     """
+    if objectives.of(params.models[name].train.objective).head != "lm":
+        return  # it reads a text as it is
     base, dataset = lineage(params, name)[-1], params.main_dataset(name)
     folder = config_folder(base, params.bases[base])
     template = _template_of(params.bases[base], folder)
