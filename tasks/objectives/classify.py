@@ -101,10 +101,13 @@ def check(processor: Classes, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -
 
 
 def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, targets}`: the text, and the number of the class in each column."""
+    """`{id, input_ids, labels}`: the text, and the number of the class in each column."""
     numbers = {column: processor.numbers[column][label] for column, label in labels(row).items()}
-    targets = [numbers[column] for column in processor.counts]
-    return {"id": row["id"], "input_ids": processor.reader.encode(encoder.question(row)), "targets": targets}
+    return {
+        "id": row["id"],
+        "input_ids": processor.reader.encode(encoder.question(row)),
+        "labels": [numbers[column] for column in processor.counts],
+    }
 
 
 def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
@@ -113,10 +116,10 @@ def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) 
 
 
 def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
-    """input_ids, attention_mask: (batch, time); targets: (batch, columns)."""
+    """input_ids, attention_mask: (batch, time); labels: (batch, columns)."""
     import torch
 
-    return {**encoder.collate(rows, pad_token_id), "targets": torch.tensor([row["targets"] for row in rows])}
+    return {**encoder.collate(rows, pad_token_id), "labels": torch.tensor([row["labels"] for row in rows])}
 
 
 def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
@@ -125,18 +128,24 @@ def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
 
 
 def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
-    """The cross-entropy of each column, summed over columns; the mean over rows."""
+    """The cross-entropy of each column, summed over columns; the mean over rows (`num_items`: labels of all batches of
+    a step).
+    """
     import torch
 
-    targets = batch["targets"]
+    targets = batch["labels"]
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     total: Tensor = sum(
         torch.nn.functional.cross_entropy(
-            of_column, targets[:, i], model.class_weights[i], label_smoothing=params.label_smoothing
+            of_column,
+            targets[:, i],
+            model.class_weights[i],
+            reduction="sum",
+            label_smoothing=params.label_smoothing,
         )
         for i, of_column in enumerate(logits)
     )
-    return total
+    return total / (len(targets) if num_items is None else num_items / targets.shape[1])
 
 
 def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
