@@ -78,6 +78,7 @@ def _prediction(row: dict, text: dict, likelihood: dict) -> dict:
 
 
 def progress(what: str, done: int, rows: int, seconds: float) -> str:
+    """The line that shows how far it is."""
     left = seconds / done * (rows - done)
     return f"{what}: {done}/{rows} answers, {done / seconds:.1f} a second, {left:.0f} s left"
 

@@ -90,6 +90,7 @@ def make_arguments(params: Train, run: Path) -> Any:
         use_cpu=device() == "cpu",
         remove_unused_columns=False,
         prediction_loss_only=True,
+        label_names=["labels"],  # of every objective; transformers looks for them in the forward pass of a model
         eval_strategy="steps",
         eval_steps=params.eval_steps,
         save_strategy="steps",

@@ -1,5 +1,6 @@
 """Rows for any objective, and a training that is killed half way, for the tests of every pair of kinds."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -8,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import kinds
-from tasks.files import write_json, write_jsonl
+from tasks import kinds, objectives
+from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.preflight import pairs
 from tasks.train.params import Train
 from tests import tiny
@@ -60,6 +61,8 @@ def prepared(folder: Path, objective: str, tokenizer: object) -> Path:
 def _row(eats: str, row: dict) -> dict:
     if eats == "text":  # more than half of what fits into a row, so that it has one to itself
         return {**row, "messages": [], "answer": " ".join([row["messages"][-1]["content"], row["answer"]] * 3)}
+    if eats == "labelled":
+        return {**row, "answer": json.dumps({label: row["row"][label] for label in tiny.LABELS})}
     more = {"preference": {"rejected": "none of these"}, "rated": {"rating": row["id"][-1] in "02468"}}
     return {**row, **more.get(eats, {})}
 
@@ -96,13 +99,14 @@ def trainer_of(place: Path, base: Path, rows: Path, train: dict[str, object]) ->
     """The Trainer of a run that has not begun, its weights that learn moved off where they start."""
     import torch
 
-    from tasks.chat import load_tokenizer
     from tasks.train.__main__ import _trainable
     from tasks.train.fit import make_trainer
 
-    params, tokenizer = Train(**train), load_tokenizer(base)
+    params = Train(**train)
+    split = {name: read_jsonl(rows / f"{name}.jsonl") for name in ("train", "validation")}
+    processor = objectives.of(params.objective).processor(params.objective, base, split["train"])
     torch.manual_seed(0)
-    made, _ = make_trainer(params, base, tokenizer, _trainable(params, tokenizer, rows)[0], place)
+    made, _ = make_trainer(params, base, processor, _trainable(params, processor, split)[0], place)
     with torch.no_grad():
         for weight in made.model.parameters():
             if weight.requires_grad:

@@ -1,0 +1,86 @@
+"""A tiny but real encoder (a BERT of 2 layers) in a folder, and the toy rows with their labels alone."""
+
+import json
+from pathlib import Path
+
+from tasks.files import sha256, write_json, write_jsonl
+from tasks.prepare.assign import Placed
+from tasks.prepare.classes import shares
+from tests import tiny
+
+LABELS = tiny.LABELS
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def make_base(folder: Path) -> Path:
+    """Write `folder/` as tasks/base.py would: safetensors in fp32, tokenizer, source.json; returns it."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer()
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.15,
+        architectures=["BertModel"],
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    weights = sha256(folder / "model.safetensors")
+    source = {"folder": "tests/encoders", "license": "apache-2.0", "card_name": "anneal/tiny-encoder"}
+    write_json(folder / "source.json", {**source, "sha256": weights, "weights_sha256": weights})
+    return folder
+
+
+def _tokenizer() -> object:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertTokenizerFast
+
+    words = {word for row in tiny.things(0, 128) for word in f"{row['size']} {row['thing']}".split()}
+    letters = {*"abcdefghijklmnopqrstuvwxyz0123456789", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz0123456789")}
+    names = [*SPECIAL, *sorted(letters | words | set(".,:;!?-[]"))]
+    whole = Tokenizer(models.WordPiece({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
+    whole.normalizer, whole.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    whole.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return BertTokenizerFast(tokenizer_object=whole)
+
+
+def rows(first: int, count: int) -> list[dict]:
+    """Rows as prepare writes them of the shape `labelled`."""
+    return [
+        {
+            "id": row["id"],
+            "messages": [{"role": "user", "content": f"{row['size']} {row['thing']}"}],
+            "answer": json.dumps({label: row[label] for label in LABELS}),
+            "row": row,
+        }
+        for row in tiny.things(first, count)
+    ]
+
+
+def write_prepared(folder: Path, n: int) -> Path:
+    """Write `folder/` like data/prepared/<dataset>, see tests/tiny.py."""
+    held_out = max(8, n // 4)
+    splits = {"train": rows(0, n), "validation": rows(n, held_out), "test": rows(n + held_out, held_out)}
+    for name, split in splits.items():
+        write_jsonl(folder / f"{name}.jsonl", split)
+    write_jsonl(folder / "dropped.jsonl", [])
+    kept = [Placed(row, "train") for row in splits["train"]]
+    form = {
+        "system": None,
+        "user": "{{ size }} {{ thing }}",
+        "answer": LABELS,
+        "shape": "labelled",
+        "example": "labelled",
+    }
+    write_json(folder / "format.json", {**form, "classes": shares(kept, LABELS)})
+    return folder

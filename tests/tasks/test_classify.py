@@ -1,0 +1,114 @@
+"""A classifier learns several label columns at once on an encoder, says probabilities that do not hang on the batch, is
+kept, loaded and merged as what it was, and tells nothing that it was not taught.
+"""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tasks import objectives, tuned
+from tasks.errors import AnnealError
+from tasks.files import read_json, read_jsonl
+from tests import encoders, tiny
+
+pytestmark = pytest.mark.slow  # it trains
+
+TRAIN = {
+    "objective": {"kind": "classify"},
+    "tuner": {"kind": "full"},
+    "learning_rate": 3.0e-3,
+    "num_train_epochs": 6,
+    "max_length": 64,
+    "bf16": False,
+}
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> Path:
+    return encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    return encoders.write_prepared(tmp_path_factory.mktemp("prepared"), 96)
+
+
+@pytest.fixture(scope="module")
+def made(encoder, prepared, tmp_path_factory) -> SimpleNamespace:
+    return tiny.train_in(tmp_path_factory.mktemp("made"), encoder, prepared, **TRAIN)
+
+
+@pytest.fixture(scope="module")
+def predictions(made, encoder, prepared) -> list[dict]:
+    return tuned.answer(encoder, made.adapter, read_jsonl(prepared / "test.jsonl"), 5, 8, "tuned").predictions
+
+
+def test_it_learns_every_column_and_says_what_it_told_by_the_likeliest_class(predictions, prepared):
+    assert [row["id"] for row in predictions] == [row["id"] for row in read_jsonl(prepared / "test.jsonl")]
+    right = sum(json.loads(row["text"]) == json.loads(row["expected"]) for row in predictions)
+    assert right >= len(predictions) - 1
+    for row in predictions:
+        assert row["probabilities"].keys() == set(encoders.LABELS) and row["tokens"] == 2
+        for column, shares in row["probabilities"].items():
+            assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+            assert json.loads(row["text"])[column] == max(shares, key=shares.__getitem__)
+
+
+def test_the_probabilities_of_a_text_are_the_same_alone_and_beside_a_longer_one(made, encoder):
+    from tasks import classifier
+
+    model, reader = tuned.load(encoder, made.adapter), tuned.tokenizer(encoder, made.adapter)
+    texts = ["big a red apple", "small a blue boat and a good many more words beside it that are read"]
+    alone = [classifier.log_probabilities(model, reader, [text]) for text in texts]
+    together = classifier.log_probabilities(model, reader, texts)
+    for i, own in enumerate(alone):
+        for column, told in enumerate(own):
+            assert together[column][i].tolist() == pytest.approx(told[0].tolist(), abs=1e-5)
+
+
+def test_a_special_token_in_a_text_is_text_and_a_text_beyond_the_positions_is_cut(encoder):
+    from tasks.encoder import reader
+
+    of_base = reader(encoder)
+    ids = of_base.encode("big [SEP] red")
+    assert ids.count(of_base.tokenizer.sep_token_id) == 1 and ids[-1] == of_base.tokenizer.sep_token_id
+    assert len(of_base.encode("red " * 500)) == 64
+
+
+@pytest.mark.parametrize("tuner", ["lora", "ia3"])
+def test_adapters_on_an_encoder_learn_and_are_merged_into_what_answers_the_same(tuner, encoder, prepared, tmp_path):
+    from tasks.merge import write_merged
+
+    rate = {"lora": 1.0e-2, "ia3": 3.0e-2}[tuner]
+    made = tiny.train_in(
+        tmp_path, encoder, prepared, **{**TRAIN, "tuner": {"kind": tuner}, "learning_rate": rate, "num_train_epochs": 2}
+    )
+    assert read_json(made.adapter / "head.json")["kind"] == "classify"
+    rows = read_jsonl(prepared / "test.jsonl")
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    assert write_merged(encoder, made.adapter, rows, 1.0e-4, merged) < 1.0e-4
+    assert read_json(merged / "config.json")["architectures"] == ["BertModel"]
+
+
+def test_the_parent_says_the_commonest_class_and_how_common_each_is(encoder, prepared, tmp_path):
+    from tasks.baseline import baseline
+    from tasks.predict.params import Predict
+
+    baseline(Predict(), encoder, prepared, tmp_path / "out")
+    shares = read_json(prepared / "format.json")["classes"]
+    rows = read_jsonl(tmp_path / "out" / "predictions.jsonl")
+    assert all(row["probabilities"] == shares for row in rows)
+    assert json.loads(rows[0]["text"]) == {column: max(known, key=known.get) for column, known in shares.items()}
+
+
+def test_one_class_only_is_refused_before_training(encoder, tmp_path):
+    prepared = encoders.write_prepared(tmp_path / "prepared", 16)
+    rows = [{**row, "answer": json.dumps({"colour": "red"})} for row in encoders.rows(0, 8)]
+    objective = objectives.kinds.load("tasks.objectives", "classify")
+    params = objective.Params(kind="classify")
+    with pytest.raises(AnnealError, match="all training rows have the class 'red' in `colour`"):
+        objective.check(objective.processor(params, encoder, rows), {"train": rows})
+    assert prepared.exists()
