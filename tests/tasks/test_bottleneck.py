@@ -38,7 +38,7 @@ def placement(request) -> str:
 def model(base, placement) -> nn.Module:
     """In fp32, with adapters that have learnt something."""
     torch.manual_seed(1)
-    made = make_model(settings(placement), base)
+    made = make_model(settings(placement), base, None)
     with torch.no_grad():
         for weight in made.parameters():
             if weight.requires_grad:
@@ -47,7 +47,7 @@ def model(base, placement) -> nn.Module:
 
 
 def test_before_training_it_answers_as_the_parent(base, placement, parent):
-    made = make_model(settings(placement), base)
+    made = make_model(settings(placement), base, None)
     with torch.no_grad():
         assert torch.allclose(made(ROWS).logits, parent(ROWS).logits, atol=1e-5)
 

@@ -53,7 +53,7 @@ def test_an_example_longer_than_a_row_is_no_row() -> None:
 @pytest.fixture(params=["lora", "full"])
 def model(request: pytest.FixtureRequest, base: Any) -> Any:
     """A model in fp32 whose adapters, if it has some, are not zero."""
-    made = make_model(Train(**{**PRETRAIN, "tuner": {"kind": request.param}}), base)
+    made = make_model(Train(**{**PRETRAIN, "tuner": {"kind": request.param}}), base, None)
     torch.manual_seed(0)
     for name, weight in made.named_parameters():
         if "lora_B" in name:

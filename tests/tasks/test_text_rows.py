@@ -43,7 +43,7 @@ def asked(base: Path) -> tuple[Any, Any, list[dict]]:
     from tasks.chat import load_tokenizer
 
     long = {**texts.rows(6, 1)[0], "answer": " ".join(row["answer"] for row in texts.rows(6, 16))}
-    return answers.load(base).float(), load_tokenizer(base), [*texts.rows(0, 3), long]
+    return answers.load_body(base).float(), load_tokenizer(base), [*texts.rows(0, 3), long]
 
 
 def test_the_likelihood_is_that_of_all_tokens_but_the_first_also_of_a_text_longer_than_a_window(

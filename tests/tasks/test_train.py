@@ -172,4 +172,4 @@ def test_a_layer_that_the_base_lacks_is_refused_where_no_check_could_see_the_bas
         match=r"^params\.yaml: train\.tuner\.target_modules names `qproj`, which is not a linear layer .* did you mean "
         r"`q_proj`\?$",
     ):
-        make_model(Train(**{**tiny.KINDS, "tuner": {"kind": "lora", "target_modules": targets}}), base)
+        make_model(Train(**{**tiny.KINDS, "tuner": {"kind": "lora", "target_modules": targets}}), base, None)

@@ -37,7 +37,7 @@ def rows() -> list[dict]:
 def model(base, request) -> torch.nn.Module:
     """In fp32, with virtual tokens that have been moved a long way."""
     torch.manual_seed(1)
-    made = make_model(settings(request.param), base).eval()
+    made = make_model(settings(request.param), base, None).eval()
     with torch.no_grad():
         for weight in made.parameters():
             if weight.requires_grad:
@@ -152,7 +152,7 @@ def test_a_text_to_begin_with_is_what_it_begins_as(base, tokenizer, kind, key):
     text = "red boat blue lamp"
     ids = tokenizer(text)["input_ids"]
     count = 2 * len(ids) + 1
-    model = make_model(settings(kind, **{key: text}, num_virtual_tokens=count), base)
+    model = make_model(settings(kind, **{key: text}, num_virtual_tokens=count), base, None)
     own = tokenizer("green door")["input_ids"]
     with torch.no_grad():
         told = model(input_ids=torch.tensor([own])).logits
@@ -183,9 +183,9 @@ def test_a_width_without_a_network_is_refused():
 def test_words_drawn_from_the_vocabulary_follow_from_the_seed(base):
     def drawn(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
-        return make_model(settings("prompt"), base).get_prompt(1)
+        return make_model(settings("prompt"), base, None).get_prompt(1)
 
-    vocabulary = make_model(settings("prompt"), base).get_input_embeddings().weight
+    vocabulary = make_model(settings("prompt"), base, None).get_input_embeddings().weight
     assert torch.equal(drawn(1), drawn(1)) and not torch.equal(drawn(1), drawn(2))
     assert all((vocabulary == token).all(-1).any() for token in drawn(1)[0])
 
@@ -200,7 +200,7 @@ def test_more_virtual_tokens_than_positions_are_refused(base):
 
 
 def test_a_prefix_under_gradient_checkpointing_is_refused_where_no_check_came_before(base, tokenizer, rows):
-    model = make_model(settings("prefix"), base).train()
+    model = make_model(settings("prefix"), base, None).train()
     model.gradient_checkpointing_enable({"use_reentrant": False})
     with pytest.raises(ParamsError, match="^params.yaml: train.gradient_checkpointing is true, .*: leave it out"):
         model(**batch(tokenizer, rows))
@@ -210,7 +210,7 @@ def test_a_prefix_under_gradient_checkpointing_is_refused_where_no_check_came_be
 def test_embeddings_learn_the_same_under_gradient_checkpointing(base, tokenizer, rows, kind):
     def gradients(checkpointing: bool) -> list[torch.Tensor]:
         torch.manual_seed(0)
-        model = make_model(settings(kind), base).train()
+        model = make_model(settings(kind), base, None).train()
         if checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         model(**batch(tokenizer, rows), use_cache=False)["loss"].backward()

@@ -96,7 +96,7 @@ def test_an_evaluation_amid_training_leaves_loss_and_gradients_as_they_were(name
 def model_of(base: Path, **changes: object) -> Any:
     from tasks.train.fit import make_model
 
-    return make_model(Train(**{**tiny.TRAIN, **changes}), base)  # type: ignore[arg-type]
+    return make_model(Train(**{**tiny.TRAIN, **changes}), base, None)  # type: ignore[arg-type]
 
 
 def loss_and_gradients(model: Any) -> tuple[float, dict[str, torch.Tensor]]:
