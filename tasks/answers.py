@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.chat import collate, cut, decode_answer, encode, encode_question, load_tokenizer
+from tasks.chat import collate, cut, decode_answer, encode, encode_question
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
 

@@ -34,7 +34,7 @@ def load(weights: Path, trained: Path | None) -> Any:
 def tokenizer(weights: Path, trained: Path | None) -> Any:
     """What turns rows into tokens for what was learnt in `trained/` on `weights/`."""
     head = asker(trained)
-    return head.load_tokenizer(weights if head is not answers else tokenizer_folder(weights, trained))
+    return load_tokenizer(tokenizer_folder(weights, trained)) if head is answers else head.load_tokenizer(weights)
 
 
 def answer(

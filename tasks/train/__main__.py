@@ -69,7 +69,8 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
         vocabulary.add(processor, new_tokens)
     objective.check(processor, rows)
     kept, counts = _trainable(params, processor, rows)
-    vocabulary.check_used(processor, new_tokens, (row["input_ids"] for row in kept["train"]))
+    if new_tokens:
+        vocabulary.check_used(processor, new_tokens, (row["input_ids"] for row in kept["train"]))
     report.mkdir(parents=True, exist_ok=True)
     write_xray(processor, objective.trained_on, kept["train"], report / "xray.html")
     write_lengths(objective.trained_on, kept["train"], report / "lengths.csv")
