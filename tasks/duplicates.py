@@ -57,7 +57,7 @@ class Index:
         from datasketch import MinHashLSH
 
         self._least = threshold
-        self._lsh = MinHashLSH(threshold=max(0.1, threshold - MARGIN), num_perm=PERMUTATIONS)
+        self._lsh = MinHashLSH(num_perm=PERMUTATIONS, params=_bands(max(0.1, threshold - MARGIN)))
         self._numbers: dict[str, int] = {}  # of the pieces that any text here has
         self._texts: list[
             NDArray[int64]
@@ -88,6 +88,17 @@ class Index:
         similarities = shared / (len(text.pieces) + sizes - shared)
         for at in numpy.flatnonzero(similarities >= self._least):
             yield Pair(places[at], float(similarities[at]))
+
+
+@lru_cache
+def _bands(threshold: float) -> tuple[int, int]:
+    """(bands, rows of each) of the signature for a threshold; to weigh all of them takes longer than to compare a few
+    hundred texts.
+    """
+    from datasketch import MinHashLSH
+
+    lsh = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
+    return lsh.b, lsh.r
 
 
 def sign(text: str) -> Signed:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -171,6 +172,12 @@ def _table(text: str, name: str) -> Mapping[object, object]:
     """The rows of a table as they are read, those that are one by an alias as well; none where the file does not
     parse.
     """
+    table = _values(text).get(name)
+    return table if isinstance(table, dict) else {}
+
+
+@lru_cache(maxsize=2)  # a file as it stands and as it is mended: each is asked for several tables
+def _values(text: str) -> Mapping[object, object]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -178,8 +185,7 @@ def _table(text: str, name: str) -> Mapping[object, object]:
         values = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, RecursionError):
         return {}
-    table = values.get(name) if isinstance(values, dict) else None
-    return table if isinstance(table, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def _rows(text: str) -> "Iterator[tuple[str, str, Mapping[object, object], MappingNode]]":

@@ -121,6 +121,12 @@ def _parsed(text: str) -> ast.Module:
     return ast.parse(text)
 
 
+@cache
+def nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """All nodes of a tree; most rules look through those of the same files."""
+    return tuple(ast.walk(tree))
+
+
 def modules(root: Path, *packages: str) -> dict[str, Path]:
     """Dotted name: file, of every module of `packages`."""
     files = [file for package in packages for file in sorted((root / package).rglob("*.py"))]
@@ -130,7 +136,7 @@ def modules(root: Path, *packages: str) -> dict[str, Path]:
 def imported(path: Path, module: str) -> Iterator[tuple[str, int]]:
     """(dotted name, line) of all that `module` imports anywhere in its file; `from a import b` gives both a and a.b."""
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    for node in ast.walk(parse(path)):
+    for node in nodes(parse(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -178,9 +184,7 @@ def closure(root: Path, module: str, kinds: Mapping[str, str] | None = None) -> 
 
 
 def _strings(path: Path) -> list[str]:
-    return [
-        node.value for node in ast.walk(parse(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
+    return [node.value for node in nodes(parse(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def _files_named(root: Path, path: Path) -> Iterator[Path]:
@@ -192,11 +196,9 @@ def _files_named(root: Path, path: Path) -> Iterator[Path]:
     """
     tree = parse(path)
     joined = [
-        "/".join(_parts(node))
-        for node in ast.walk(tree)
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        "/".join(_parts(node)) for node in nodes(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
     ]
-    beside = any(isinstance(node, ast.Name) and node.id == "__file__" for node in ast.walk(tree))
+    beside = any(isinstance(node, ast.Name) and node.id == "__file__" for node in nodes(tree))
     for text in (*_strings(path), *joined):
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", text):
             continue

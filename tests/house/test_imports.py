@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.project import ROOT, closure, imported, modules, parse
+from tests.house.project import ROOT, closure, imported, modules, nodes, parse
 
 ORCHESTRATORS = {"prefect", "dvc"}
 GATEWAY_NEEDS = sorted(
@@ -81,7 +81,7 @@ def callers_of_dvc(root: Path) -> list[str]:
     for file in modules(root, "tasks", "flows").values():
         if file == root / "flows/dag.py":
             continue
-        for node in ast.walk(parse(file)):
+        for node in nodes(parse(file)):
             if (
                 isinstance(node, ast.Constant)
                 and isinstance(node.value, str)

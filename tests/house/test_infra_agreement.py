@@ -9,7 +9,7 @@ import yaml
 
 from tasks import params as settings
 from tests.house.manifests import BASE, COMPOSE, INFRA, compose, containers, job, render
-from tests.house.project import ROOT, modules, parse
+from tests.house.project import ROOT, modules, nodes, parse
 
 OPERATIONS = ROOT / "docs/operations.md"
 OWN = re.compile(r"^(ANNEAL|MLFLOW|PREFECT|VLLM)_\w+$")
@@ -85,7 +85,7 @@ def variables(tree: ast.Module) -> set[str]:
     """The variables of our tools that a module reads from or gives to the environment by name."""
     return {
         node.value
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and OWN.match(node.value)
     }
 

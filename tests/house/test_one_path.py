@@ -4,7 +4,7 @@ import ast
 import shutil
 from pathlib import Path
 
-from tests.house.project import ROOT, modules, parse
+from tests.house.project import ROOT, modules, nodes, parse
 
 CALLS = {"set_registered_model_alias": "tasks.moves", "delete_registered_model_alias": "tasks.moves"}
 PACKAGES = ("tasks", "flows", "bench")
@@ -14,7 +14,7 @@ def callers(root: Path) -> list[str]:
     """Modules that name a call of the registry that is another module's, by attribute or in a string."""
     wrong = []
     for module, file in modules(root, *PACKAGES).items():
-        for node in ast.walk(parse(file)):
+        for node in nodes(parse(file)):
             name = (
                 node.attr if isinstance(node, ast.Attribute) else node.value if isinstance(node, ast.Constant) else None
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.project import ROOT, modules, parse
+from tests.house.project import ROOT, modules, nodes, parse
 
 MODULE_LINES, FUNCTION_LINES = 250, 40
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
@@ -36,7 +36,7 @@ def is_long_module(file: Path, tree: ast.Module) -> Found:
 
 def has_long_function(file: Path, tree: ast.Module) -> Found:
     """A function of more than 40 lines, signature and docstring included, decorators not."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if (
             isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             and (lines := node.end_lineno - node.lineno + 1) > FUNCTION_LINES
@@ -77,7 +77,7 @@ def has_vague_name(file: Path, tree: ast.Module) -> Found:
 
 def swallows_errors(file: Path, tree: ast.Module) -> Found:
     """`except:` without a type, or an except that does nothing."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.ExceptHandler):
             if node.type is None:
                 yield f"line {node.lineno}: a bare except"
@@ -92,11 +92,11 @@ def lets_code_in(file: Path, tree: ast.Module) -> Found:
     """Pickles are code, and so is what `trust_remote_code` downloads."""
     local = {
         alias.asname or alias.name: f"{node.module}.{alias.name}"
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             if PICKLES & {name, local.get(name, "")}:

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from tasks.stage import load_yaml
-from tests.house.project import ROOT, Stage, covers, params_of, parse, stages
+from tests.house.project import ROOT, Stage, covers, nodes, params_of, parse, stages
 
 CHECKPOINTS = (
     ".anneal/checkpoints"  # DVC deletes a stage's outs before it runs, and a killed run must find its checkpoints
@@ -23,7 +23,7 @@ def entry_of(root: Path, stage: Stage) -> tuple[ast.FunctionDef, str]:
     """(the function, the key of its section) that the stage's module hands to `stage.main`."""
     place = root / Path(*stage.module.split("."))
     tree = parse(place / "__main__.py" if place.is_dir() else place.with_suffix(".py"))
-    (call,) = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "stage.main"]
+    (call,) = [node for node in nodes(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "stage.main"]
     (function,) = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ast.unparse(call.args[0])
     ]

@@ -64,24 +64,39 @@ def test_a_correction_becomes_a_row_of_the_shape(
 PAIR = {"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."}
 
 
-@pytest.mark.parametrize(
-    ("shape", "row"),
-    [("preference", PAIR), ("rated", {"prompt": "Tea?", "answer": "Yes.", "rating": "true"}), ("text", {"text": "T"})],
-)
-def test_corrections_that_make_no_rows_are_counted_each_time_with_the_reason_and_kept(
-    shape: str, row: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_jsonl(Path("data/seed/rows/first.jsonl"), [row])
-    params, engine = of_shape(shape, {}, {}), database.connect()
+NO_ROWS = {"preference": PAIR, "rated": {"prompt": "Tea?", "answer": "Yes.", "rating": "true"}, "text": {"text": "T"}}
+
+
+def corrected_in_vain(shape: str) -> Params:
+    """The params of a shape that no correction becomes a row of, here, with two requests that were corrected."""
+    write_jsonl(Path("data/seed/rows/first.jsonl"), [NO_ROWS[shape]])
+    engine = database.connect()
     for number in range(2):
         ask(engine, f"q{number}", {"question": "Milk?"}, {"answer": "Yes."})
     ask(engine, "q1", {"question": "Milk?"}, {"answer": "No."})  # the same request, corrected again
+    return of_shape(shape, {}, {})
+
+
+@pytest.mark.parametrize("shape", NO_ROWS)
+def test_corrections_that_make_no_rows_are_counted_each_time_with_the_reason_and_kept(
+    shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params, engine = corrected_in_vain(shape), database.connect()
     why = f"corrected answers make no rows of the shape {shape}"
     for _ in range(2):
         assert harvest(engine, params, "triage", NOW + 10).words() == f"0 harvested, 2 skipped (most often: {why})"
     assert [file.name for file in Path("data/seed/rows").iterdir()] == ["first.jsonl"]
+
+
+@pytest.mark.parametrize("shape", NO_ROWS)
+def test_the_decision_to_retrain_says_that_corrections_make_no_rows(
+    shape: str, store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params, engine = corrected_in_vain(shape), database.connect()
     facts = gather(engine, params, "triage", NOW + 10)
+    why = f"corrected answers make no rows of the shape {shape}"
     assert (facts.labelled, facts.useless, facts.why_useless) == (0, 2, why)
     words = f"✗ 0 new labelled rows, 200 would start one; 2 corrected answers are not learnt from: {why}"
     assert words in should_retrain(params.retrain, facts, NOW + 10).reasons
