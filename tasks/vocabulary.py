@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import AnnealError
+from tasks import special
+from tasks.errors import ParamsError
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ def of(objective: Section) -> list[str]:
 
 def problem(tokenizer: Any, texts: Sequence[str]) -> str | None:
     """Why `texts` cannot become tokens of `tokenizer`, from the key on; None when they can, and then it has them."""
+    marks = special.of_tokenizer(tokenizer).texts
     for text in texts:
+        if mark := next((mark for mark in sorted(marks) if _cuts_into(text, mark)), None):
+            return f"new_tokens names {text!r}, which would take a piece of the tokenizer's mark {mark!r}; take it out."
         if len(tokenizer(text, add_special_tokens=False)["input_ids"]) < 2:
             return f"new_tokens names {text!r}, which is one token already; take it out."
     _add(tokenizer, texts)
@@ -35,10 +39,15 @@ def problem(tokenizer: Any, texts: Sequence[str]) -> str | None:
     return None
 
 
+def _cuts_into(text: str, mark: str) -> bool:
+    """Whether a token of `text` could be read where `mark` begins: what begins first is read first."""
+    return mark in text or any(text.endswith(mark[:length]) for length in range(1, len(mark)))
+
+
 def add(tokenizer: Any, texts: Sequence[str]) -> None:
-    """Give `tokenizer` a token for each of `texts`; AnnealError when it cannot have one."""
+    """Give `tokenizer` a token for each of `texts`; ParamsError when it cannot have one."""
     if words := problem(tokenizer, texts):
-        raise AnnealError(f"train.objective.{words}")
+        raise ParamsError(f"params.yaml: train.objective.{words}")
 
 
 def _add(tokenizer: Any, texts: Sequence[str]) -> None:
@@ -65,14 +74,14 @@ def ids(tokenizer: Any, texts: Sequence[str]) -> list[int]:
 
 
 def check_used(tokenizer: Any, texts: Sequence[str], rows: Iterable[Collection[int]]) -> None:
-    """Raise AnnealError for new tokens that none of the encoded `rows` holds: they would never be learnt."""
+    """Raise ParamsError for new tokens that none of the encoded `rows` holds: they would never be learnt."""
     there = {token for row in rows for token in row}
     missing = [text for text, token in zip(texts, ids(tokenizer, texts), strict=True) if token not in there]
     if missing:
-        shown = ", ".join(map(repr, missing[:SHOWN])) + (f" and {len(missing) - SHOWN} more" if missing[SHOWN:] else "")
-        raise AnnealError(
-            f"train.objective.new_tokens names {shown}, which no training text holds, so that nothing would be learnt "
-            "of it; take it out."
+        rest = f" and {len(missing) - SHOWN} more" if missing[SHOWN:] else ""
+        raise ParamsError(
+            f"params.yaml: train.objective.new_tokens names {', '.join(map(repr, missing[:SHOWN]))}{rest}, which no "
+            "training text holds, so that nothing would be learnt of it; take it out."
         )
 
 
@@ -101,7 +110,7 @@ def _begin_as_means(weight: "Tensor", new: Sequence[int], pieces: Sequence[Seque
 
 
 def save(parent: Path, texts: Sequence[str], folder: Path) -> None:
-    """Write the parent's tokenizer with the new tokens, and its chat template, to `folder`; AnnealError when they are
+    """Write the parent's tokenizer with the new tokens, and its chat template, to `folder`; ParamsError when they are
     not there once it is loaded again.
     """
     from transformers import AutoTokenizer
@@ -113,4 +122,7 @@ def save(parent: Path, texts: Sequence[str], folder: Path) -> None:
     again = AutoTokenizer.from_pretrained(folder)
     for text, token in zip(texts, ids(tokenizer, texts), strict=True):
         if again(text, add_special_tokens=False)["input_ids"] != [token] or again.decode([token]) != text:
-            raise AnnealError(f"train.objective.new_tokens: {text!r} is no token of the saved tokenizer; take it out.")
+            raise ParamsError(
+                f"params.yaml: train.objective.new_tokens names {text!r}, which is no token once the tokenizer is "
+                "saved; take it out."
+            )

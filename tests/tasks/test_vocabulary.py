@@ -9,7 +9,7 @@ import pytest
 
 from tasks import kinds, tuned, vocabulary
 from tasks.chat import encode, encode_text, load_tokenizer
-from tasks.errors import AnnealError, ParamsError
+from tasks.errors import ParamsError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
 from tasks.preflight import pairs, tokens
 from tasks.section import parse
@@ -108,6 +108,24 @@ def test_a_text_that_is_a_token_already_is_refused_before_work(base: Path) -> No
     assert said([NEW[0]], "older") == [
         f"models.mine.train.objective.new_tokens names {NEW[0]!r}, which older has made a token already; take it out."
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["red boat <", "red\n<|im_", "so <|im_end|>", "two words<|"])
+def test_a_text_that_would_eat_into_a_mark_of_turns_is_refused(base: Path, text: str) -> None:
+    tokenizer = load_tokenizer(base)
+    words = f"new_tokens names {text!r}, which would take a piece of the tokenizer's mark '<|"
+    assert str(vocabulary.problem(tokenizer, [text])).startswith(words)
+
+
+@pytest.mark.slow
+def test_such_a_token_would_lose_the_end_of_a_turn(base: Path) -> None:
+    from tokenizers import AddedToken
+
+    tokenizer = load_tokenizer(base)
+    assert tokenizer.eos_token_id in tokenizer(f"a red boat {tiny.END}")["input_ids"]
+    tokenizer.add_tokens([AddedToken("red boat <", normalized=False)])
+    assert tokenizer.eos_token_id not in tokenizer(f"a red boat {tiny.END}")["input_ids"]
 
 
 @pytest.mark.slow
@@ -212,6 +230,6 @@ class TestTrained:
 
     def test_a_token_that_no_training_text_holds_is_refused(self, base: Path, prepared: Path, tmp_path: Path) -> None:
         objective = {"kind": "pretrain", "new_tokens": [*NEW, "Nirgendwo"]}
-        with pytest.raises(AnnealError, match="new_tokens names 'Nirgendwo', which no training text holds"):
+        with pytest.raises(ParamsError, match="new_tokens names 'Nirgendwo', which no training text holds"):
             tiny.train_in(tmp_path, base, prepared, **{**PRETRAIN, "objective": objective})
         assert not (tmp_path / "trained").exists()
