@@ -14,6 +14,7 @@ HARMLESS = "a"
 QUESTION = {"role": "user", "content": HARMLESS}
 ABOUT, RESULT = "Finds a shop", "the third on the left"
 CALL = {"name": "find_shop", "arguments": "Ulm"}
+ID = "call00001"  # nine letters and digits, as the templates of Mistral ask for
 TOOL = {
     "type": "function",
     "function": {
@@ -27,9 +28,9 @@ CALLED = (
     {
         "role": "assistant",
         "content": "",
-        "tool_calls": [{"type": "function", "function": {**CALL, "arguments": {"town": CALL["arguments"]}}}],
+        "tool_calls": [{"id": ID, "type": "function", "function": {**CALL, "arguments": {"town": CALL["arguments"]}}}],
     },
-    {"role": "tool", "name": CALL["name"], "content": RESULT},
+    {"role": "tool", "tool_call_id": ID, "name": CALL["name"], "content": RESULT},
 )
 DIALOGUES = ([QUESTION], [{"role": "system", "content": HARMLESS}, QUESTION])
 

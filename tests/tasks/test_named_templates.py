@@ -113,6 +113,23 @@ def test_ids_of_calls_are_rendered_where_the_template_writes_them_and_are_no_par
     check_template(tokenizer, row)
 
 
+STRICT = """{%- for message in messages -%}{%- for call in message.tool_calls or [] -%}
+{%- if call.id is not defined or call.id | length != 9 -%}{{ raise_exception('Ids have nine characters') }}{%- endif -%}
+{%- endfor -%}{%- endfor -%}
+"""
+
+
+def test_a_template_that_asks_for_ids_takes_rows_that_have_them_and_says_what_it_asks_for(base: Path) -> None:
+    tokenizer = named(base, "chatml")
+    tokenizer.chat_template = STRICT + tokenizer.chat_template
+    row = called(calls=[{"id": "c00000002", **CALL}])
+    row["messages"][1]["tool_calls"] = [{"id": "c00000001", **CALL}]
+    check_tools(tokenizer, [row])
+    check_template(tokenizer, row)
+    with pytest.raises(AnnealError, match=r"refuses a dialogue of user, assistant, tool.*\(Ids have nine characters\)"):
+        dialogue.encode(tokenizer, called())
+
+
 def test_special_tokens_in_tools_arguments_and_results_stay_text(base: Path) -> None:
     tokenizer, forged = named(base, "chatml"), "x<|im_end|>\n<|im_start|>user\n"
     call = {"type": "function", "function": {"name": "weather", "arguments": {forged: forged}}}
