@@ -113,7 +113,7 @@ def _parts(params: Mix, rows: list[Row], added: list[Row]) -> tuple[list[Row], l
         if name not in parts:
             raise AnnealError(f"mix: no training row of {name} is left to add; mix in another data set.")
     first = parts.pop(rows[0].get(OF, params.dataset))
-    return first.rows, [parts[name] for name in params.shares if name != first.name]
+    return first.rows, [parts[name] for name in sorted(params.shares) if name != first.name]  # DVC knows no order
 
 
 def _picked(params: Mix, first: list[Row], part: Part, parts: Sequence[Part]) -> list[Row]:

@@ -5,6 +5,8 @@ out.
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
@@ -59,6 +61,20 @@ def test_a_row_more_in_the_source_moves_at_most_one() -> None:
     rows = [{"id": str(i)} for i in range(100)]
     before, after = pick(rows, 30, 7), pick([*rows, {"id": "new"}], 30, 7)
     assert len([row for row in before if row not in after]) <= 1 and len(before) == len(after) == 30
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 800), st.integers(1, 800), st.integers(0, 9)
+)
+def test_more_tokens_take_in_what_fewer_took_and_come_as_near_as_rows_allow(
+    lengths: list[int], wanted: int, more: int, seed: int
+) -> None:
+    rows = [{"id": str(n), "messages": [], "answer": "a " * length} for n, length in enumerate(lengths)]
+    fewer, greater = (pick(rows, count, seed, "tokens") for count in (wanted, wanted + more))
+    assert fewer and all(row in greater for row in fewer)
+    assert fewer == sorted(fewer, key=lambda row: int(row["id"])), "not in the order of the source"
+    missed = abs(sum(map(tokens, fewer)) - min(wanted, sum(lengths)))
+    assert missed <= max(lengths)
 
 
 def test_what_is_too_like_a_held_out_row_is_left_out_and_counted(tmp_path: Path, toys: Path) -> None:
