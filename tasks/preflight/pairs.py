@@ -8,6 +8,7 @@ from typing import Any
 from tasks import architecture, kinds, objectives, tuners, vocabulary
 from tasks.params import Params, lineage
 from tasks.preflight.serving import config_folder
+from tasks.train.params import Train
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
@@ -25,11 +26,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"{model.train.tuner.kind} puts its own tokens before a row as a whole; use "
             f"{_kinds(lambda kind: not kind.virtual_tokens)}."
         )
-    if vocabulary.of(model.train.objective) and not tuner.grows:
-        yield (
-            f"models.{name}.train.objective.new_tokens adds tokens, and tuner.kind {model.train.tuner.kind} does not "
-            f"train the embedding that they need; use {_kinds(lambda kind: kind.grows)}."
-        )
+    yield from _problems_of_new_tokens(name, model.train, tuner)
     if objective.head != "lm" and tuner.virtual_tokens:
         yield (
             f"models.{name}.train.objective.kind is {model.train.objective.kind}, which reads a text as a whole, and "
@@ -42,6 +39,22 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"models.{name}.parent is {model.parent}, and what its tuner, {parent.train.tuner.kind}, learns cannot be "
             f"merged, so nothing can be built on it; train {model.parent} with "
             f"{_kinds(lambda kind: kind.mergeable)}, or give {name} another parent."
+        )
+
+
+def _problems_of_new_tokens(name: str, train: Train, tuner: Any) -> Iterator[str]:
+    """One sentence where new tokens are asked for and the rows of the embedding that they need would not learn."""
+    if not vocabulary.of(train.objective):
+        return
+    if not tuner.grows:
+        yield (
+            f"models.{name}.train.objective.new_tokens adds tokens, and tuner.kind {train.tuner.kind} does not "
+            f"train the embedding that they need; use {_kinds(lambda kind: kind.grows)}."
+        )
+    if getattr(train.tuner, "gradual_unfreezing", False):
+        yield (
+            f"models.{name}.train.objective.new_tokens adds rows to the embedding, which tuner.gradual_unfreezing "
+            "leaves frozen longest; take one of the two out."
         )
 
 

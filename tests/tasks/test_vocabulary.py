@@ -87,6 +87,14 @@ def test_tuners_that_do_not_train_the_embedding_are_refused_before_work(tuner: s
     assert not any("new_tokens" in said for said in pairs.problems(none, "mine"))
 
 
+def test_rows_that_would_stay_frozen_are_refused_before_work() -> None:
+    train = {"objective": PRETRAIN["objective"], "tuner": {"kind": "full", "gradual_unfreezing": True}}
+    (said,) = pairs.problems(own_params.changed(models__mine__train=train), "mine")
+    assert said.endswith("which tuner.gradual_unfreezing leaves frozen longest; take one of the two out.")
+    learns = {**train, "tuner": {"kind": "full", "layer_decay": 0.9}}
+    assert not list(pairs.problems(own_params.changed(models__mine__train=learns), "mine"))
+
+
 @pytest.mark.slow
 def test_a_text_that_is_a_token_already_is_refused_before_work(base: Path) -> None:
     def said(new: list[str], parent: str = "tiny") -> list[str]:
