@@ -121,17 +121,16 @@ def test_the_card_reads_back_with_what_was_measured(packaged, evaluated):
     assert packaged.card.read_bytes() == (packaged.adapter / "README.md").read_bytes()
 
 
-def test_the_card_says_the_confidence_that_was_set_and_the_models_name_without_a_title(pack, evaluated, tmp_path):
+def test_the_card_says_the_confidence_and_what_was_not_measured_and_the_models_name_without_a_title(
+    pack, evaluated, tmp_path
+):
     reports = tmp_path / "reports"
-    for name in ("metrics", "intervals"):
-        write_json(
-            reports / f"{name}.json",
-            {
-                **read_json(evaluated / "evaluate" / f"{name}.json"),
-                **({"confidence": 0.8} if name == "intervals" else {}),
-            },
-        )
+    for name, changes in (("metrics", {}), ("intervals", {"confidence": 0.8})):
+        figures = read_json(evaluated / "evaluate" / f"{name}.json")
+        del figures["parent"]["perplexity"]
+        write_json(reports / f"{name}.json", {**figures, **changes})
     card = pack(reports=reports, title=None).card
+    assert "| perplexity | – | " in card.read_text() and "|---|---|---|\n| " in card.read_text()
     assert "in brackets the 80 % interval" in card.read_text() and f"# {card.stem}\n" in card.read_text()
 
 
