@@ -167,10 +167,12 @@ def test_a_name_that_is_not_a_measure_is_refused_with_the_one_that_was_meant(cha
     assert refusal(**changes).startswith(words)
 
 
-def test_a_model_of_labels_has_measures_of_probabilities_and_no_perplexity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.prepare.shapes.table.makes", "labelled")
+def test_a_model_of_labels_has_measures_of_probabilities_and_no_perplexity() -> None:
     wrong = {"perplexity": 3, "category_log_loss": -1, "category_ece": 0.1, "category_brier": 2, "category_auroc": 0.5}
-    params = changed(**{f"{MODEL}__evaluate__labels": ["category"], f"{MODEL}__gate__minimum": wrong})
+    labelled = {"shape": "labelled", "user": "{{ body }}", "labels": ["category"]}
+    params = changed(
+        **{PREPARE: labelled, f"{MODEL}__evaluate__labels": ["category"], f"{MODEL}__gate__minimum": wrong}
+    )
     assert [words.partition(" is not")[0].partition(" and")[0] for words in measures.problems(params, "mine")] == [
         "models.mine.gate.minimum names `perplexity`, which",
         "models.mine.gate.minimum.category_log_loss is -1,",
