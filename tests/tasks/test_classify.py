@@ -10,7 +10,7 @@ import pytest
 
 from tasks import objectives, tuned
 from tasks.errors import AnnealError
-from tasks.files import read_json, read_jsonl
+from tasks.files import read_json, read_jsonl, write_jsonl
 from tests import encoders, tiny
 
 pytestmark = pytest.mark.slow  # it trains
@@ -23,6 +23,7 @@ TRAIN = {
     "max_length": 64,
     "bf16": False,
 }
+METRICS = ("auroc", "mcc", "log_loss", "brier")
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,24 @@ def test_the_parent_says_the_commonest_class_and_how_common_each_is(encoder, pre
     rows = read_jsonl(tmp_path / "out" / "predictions.jsonl")
     assert all(row["probabilities"] == shares for row in rows)
     assert json.loads(rows[0]["text"]) == {column: max(known, key=known.get) for column, known in shares.items()}
+
+
+def test_its_probabilities_are_measured_and_the_parent_tells_no_class_apart(predictions, encoder, prepared, tmp_path):
+    from tasks.baseline import baseline
+    from tasks.evaluate.__main__ import evaluate
+    from tasks.evaluate.params import Evaluate
+    from tasks.predict.params import Predict
+
+    baseline(Predict(), encoder, prepared, tmp_path / "parent")
+    write_jsonl(tmp_path / "tuned" / "predictions.jsonl", predictions)
+    params = Evaluate(labels=list(encoders.LABELS), bootstrap_resamples=100)
+    evaluate(params, prepared, tmp_path / "parent", tmp_path / "tuned", tmp_path / "out")
+    metrics = read_json(tmp_path / "out" / "metrics.json")
+    for label in encoders.LABELS:
+        parent, tuned_ = ({name: metrics[who][f"{label}_{name}"] for name in METRICS} for who in ("parent", "tuned"))
+        assert (parent["auroc"], parent["mcc"]) == (0.5, 0) and tuned_["auroc"] > 0.95 and tuned_["mcc"] > 0.8
+        assert tuned_["log_loss"] < parent["log_loss"] and tuned_["brier"] < parent["brier"]
+    assert "perplexity" not in metrics["tuned"]
 
 
 def test_one_class_only_is_refused_before_training(encoder, tmp_path):

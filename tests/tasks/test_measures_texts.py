@@ -143,7 +143,7 @@ def test_bleu_of_a_script_without_blanks_counts_characters():
 tags = st.lists(st.sampled_from("O B-PER I-PER B-LOC I-LOC E-LOC S-PER".split()), min_size=1, max_size=8)
 
 
-@examples(60)
+@examples(40)
 @given(st.lists(st.tuples(tags, st.randoms(use_true_random=False)), min_size=1, max_size=8))
 def test_entity_f1_is_seqevals(rows):
     from seqeval.metrics import f1_score
