@@ -23,7 +23,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def warmed(shared: Path) -> Iterator[None]:
-    """DVC's stages start as forks of a process, one for all test processes, that has loaded the libraries."""
+    """What `project.run` starts, and the stages that DVC starts, are forks of a process that has loaded the libraries,
+    one for all test processes.
+    """
     if sys.platform != "linux":  # a file descriptor of a process is Linux's
         yield
         return
@@ -61,10 +63,12 @@ def untouched(first: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(made: Path) -> Path:
+def served(made: Path) -> Iterator[Path]:
     """The same, after its pipeline has put its first model into production; stopped afterwards."""
     try:
-        project.run(made, "flows.pipeline", "things")
+        with pytest.MonkeyPatch.context() as patch:  # as a person does, from nothing
+            patch.setattr(project, "PYTHON", project.OWN)
+            project.run(made, "flows.pipeline", "things")
         yield made
     finally:
         project.run(made, "tasks.serve.local", "down")

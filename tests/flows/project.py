@@ -17,7 +17,8 @@ from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("flows", "tasks", "infra", "model_cards", ".dvc", "dvc.yaml", ".dvcignore", ".gitignore")
-PYTHON = Path(sys.executable).parent  # of the `python` that DVC starts stages with; a fixture may warm it
+OWN = Path(sys.executable).parent  # where the `python` is that starts a process of its own
+PYTHON = OWN  # the one that `run` uses; the fixture `warmed` puts another there
 NEEDED = ("deploy", "deploy's second", "deploy's third", "prefect_port", "mlflow_port", "gateway")  # in a row
 
 
@@ -154,12 +155,12 @@ def run(folder: Path, *words: str, status: int | None = 0, **extra: str) -> str:
         name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "PREFECT_"))
     }
     environment |= {
-        "PATH": os.pathsep.join([str(PYTHON), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(PYTHON), str(OWN), os.environ["PATH"]]),
         "OMP_NUM_THREADS": "1",
         **extra,
     }
     done = subprocess.run(
-        [sys.executable, "-m", *words],
+        [PYTHON / "python", "-m", *words],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

@@ -1,6 +1,7 @@
 """flows/dag.py on a small DAG of its own: order, cache, sentences for what goes wrong."""
 
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,13 +40,21 @@ stages:
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "dvc.yaml").write_text(DAG)
-    (tmp_path / "a").write_text("one")
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which nothing has run; each test has a copy."""
+    folder = tmp_path_factory.mktemp("start")
+    (folder / "dvc.yaml").write_text(DAG)
+    (folder / "a").write_text("one")
     for words in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(words, check=True)
+        subprocess.run(words, cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def project(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(start, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -165,14 +174,10 @@ def test_a_damaged_cache_file_is_found_before_it_is_brought_back(project: Path) 
 
 
 def test_a_copy_of_the_project_finds_what_this_one_has_computed(
-    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    project: Path, start: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dag.run("first", print)
-    copy = tmp_path_factory.mktemp("copy")
-    for name in ("a", "dvc.yaml"):
-        (copy / name).write_bytes((project / name).read_bytes())
-    for words in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(words, cwd=copy, check=True)
+    copy = shutil.copytree(start, tmp_path_factory.mktemp("copy"), dirs_exist_ok=True)
     dag.share_results(copy)
     monkeypatch.chdir(copy)
     assert not dag.run("first", print)

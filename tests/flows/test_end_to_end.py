@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,7 @@ def test_metrics_and_plots_are_shown_as_dvc_users_expect(made: Path) -> None:
 def test_another_clone_makes_the_same_bytes_in_processes_of_its_own(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(project, "PYTHON", Path(sys.executable).parent)  # no forks of one that has loaded everything
+    monkeypatch.setattr(project, "PYTHON", project.OWN)
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(made), str(clone)], check=True)
     (clone / "tiny-base").mkdir(exist_ok=True)

@@ -1,8 +1,6 @@
-"""A stage that starts as a fork says and returns what one in a process of its own does."""
+"""A program that starts as a fork says and returns what one in a process of its own does."""
 
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +14,8 @@ def test_a_stage_that_fails_says_and_returns_the_same(warmed: None, monkeypatch:
     words = ["-m", "tasks.ingest", "--out", "data/raw/{row}"]
     forked, own = (
         subprocess.run([python, *words], cwd=project.ROOT, capture_output=True, text=True)
-        for python in (project.PYTHON / "python", Path(sys.executable))
+        for python in (project.PYTHON / "python", project.OWN / "python")
     )
-    assert Path(sys.executable).parent != project.PYTHON
+    assert project.PYTHON != project.OWN
     assert (forked.returncode, forked.stdout, forked.stderr) == (own.returncode, own.stdout, own.stderr)
     assert own.returncode == 2 and "datasets.none" in own.stderr

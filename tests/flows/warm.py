@@ -1,10 +1,11 @@
-"""Stages that DVC starts as forks of one process in which the libraries are loaded: each is its own program on the code
-of its own folder, without the seconds that a fresh Python takes to import torch, transformers and the like.
+"""Programs as forks of one process in which the libraries are loaded: each is its own program on the code of its own
+folder, without the seconds that a fresh Python takes to import torch, transformers and the like.
 
 `python -P warm.py FD PID` is that process; it ends when the process PID does. The `python` that `start` writes asks
-it for `-m tasks.…`, and starts everything else itself, also where nobody listens any more.
+it for Anneal's programs and DVC, and starts everything else itself, also where nobody listens any more.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -16,17 +17,22 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from multiprocessing.connection import wait
 from pathlib import Path
 from uuid import uuid4
 
-LIBRARIES = "accelerate bitsandbytes great_expectations jinja2 mlflow pandas peft scipy.stats sklearn.metrics torch"
+# Not Prefect, which reads its settings as it is imported.
+LIBRARIES = """
+accelerate bitsandbytes dvc.cli dvc.commands.repro fastapi great_expectations jinja2 mlflow networkx pandas peft rich
+scipy.stats sklearn.metrics sqlalchemy torch
+"""
 CLASSES = "AutoModelForCausalLM AutoTokenizer LlamaForCausalLM PreTrainedTokenizerFast Trainer"  # of transformers
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
 
 program = sys.argv[1:]
-if program[:1] == ["-m"] and program[1].startswith("tasks."):
+if program[:1] == ["-m"] and program[1].split(".")[0] in ("dvc", "flows", "tasks"):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         try:
             server.connect({address!r})
@@ -58,7 +64,7 @@ def start(folder: Path, keeper: int, environment: dict[str, str]) -> None:
 
 
 def load() -> None:
-    """Import what stages import of others; nothing of Anneal's."""
+    """Import what the programs import of others; nothing of Anneal's."""
     import transformers
 
     for name in LIBRARIES.split():
@@ -70,25 +76,26 @@ def load() -> None:
 
 def listen(listener: socket.socket, keeper: int) -> None:
     """Fork for each client, until `keeper` has ended."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait for a stage
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait for a program
+    listener.set_inheritable(False)
     ends = os.pidfd_open(keeper)
     while ends not in select.select([listener, ends], [], [])[0]:
         with listener.accept()[0] as client:
             if os.fork() == 0:
-                answer(client)
+                answer(client, ends)
                 os._exit(0)
 
 
-def answer(client: socket.socket) -> None:
+def answer(client: socket.socket, ends: int) -> None:
     """Run what `client` asks for in a fork, and tell its exit status; it ends where nobody waits for it any more."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     order, files, _, _ = socket.recv_fds(client, 2**18, 3)
-    stage = multiprocessing.get_context("fork").Process(target=become, args=(*json.loads(order), files))
-    stage.start()
-    if stage.sentinel not in wait([stage.sentinel, client]):
-        stage.terminate()
-    stage.join()
-    client.send(str(stage.exitcode).encode())
+    fork = multiprocessing.get_context("fork").Process(target=become, args=(*json.loads(order), files))
+    fork.start()
+    if fork.sentinel not in wait([fork.sentinel, client, ends]):
+        fork.terminate()
+    fork.join()
+    client.send(str(fork.exitcode).encode())
 
 
 def become(program: list[str], folder: str, environment: dict[str, str], files: list[int]) -> None:
@@ -101,7 +108,11 @@ def become(program: list[str], folder: str, environment: dict[str, str], files: 
     os.environ.update(environment)
     sys.path.insert(0, folder)
     sys.argv = program
-    runpy.run_module(program[0], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(program[0], run_name="__main__", alter_sys=True)
+    finally:  # as Python ends, and a fork of multiprocessing does not; Prefect stops its server so
+        threading._shutdown()
+        atexit._run_exitfuncs()
 
 
 if __name__ == "__main__":
