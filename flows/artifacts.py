@@ -26,16 +26,17 @@ def publish(stage: str) -> None:
         table = [
             {
                 "measure": name,
-                **{who: _figure(metrics[who].get(name), intervals[who].get(name)) for who in ("parent", "tuned")},
+                **{who: figure(metrics[who].get(name), intervals[who].get(name)) for who in ("parent", "tuned")},
             }
             for name in metrics["tuned"]
         ]
         create_table_artifact(table, key=key, description=f"{row} on {metrics['rows']} held-out rows")
 
 
-def _figure(value: float | None, interval: list[float] | None) -> str:
+def figure(value: float | None, interval: list[float] | None) -> str:
+    """A value and its interval; a dash for what was not measured, as the parent may have no probabilities."""
     if value is None or interval is None:
-        return "–"  # it was not measured: the parent may have no probabilities
+        return "–"
     return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
