@@ -34,6 +34,8 @@ class Stub:
     token_delay: float = 0.0  # seconds between pieces of a stream
     slots: int = 10_000  # requests worked on at once; the others wait, as in vLLM
     answer: Callable[[dict], str] = lambda body: ANSWER  # body of a request → text of its answer
+    # body → {column: {class: share}} of a model that tells classes
+    probabilities: Callable[[dict], object] | None = None
     # body → token ids of its prompt and of its answer
     tokens: Callable[[dict], tuple[list[int], list[int]]] | None = None
     end: int | None = None  # the token without which an answer of `tokens` was cut at max_tokens; None: each has ended
@@ -117,6 +119,8 @@ class Stub:
     async def _work(self, receive: Callable, send: Callable, body: dict, chat: bool) -> None:
         await _pause(receive, self.delay)
         answer = whole(body, self.answer(body), chat)
+        if self.probabilities:
+            answer["choices"][0]["probabilities"] = self.probabilities(body)
         if self.tokens and body.get("return_token_ids"):
             answer["prompt_token_ids"], tokens = self.tokens(body)
             ended = self.end is None or self.end in tokens[-1:]

@@ -231,11 +231,8 @@ def endpoint(name: str, version: str) -> dict | None:
     given = shlex.quote(json.dumps(body, ensure_ascii=False))
     curl = f"curl -s {target.url}/{route} -H 'Content-Type: application/json' -d {given}"
     file = parity_file(target.artifact)
-    same = (
-        {key: value for key, value in read_json(file).items() if key in ("share", "prompts", "identical")}
-        if file.exists()
-        else None
-    )
+    parity = read_json(file) if file.exists() else None
+    same = parity and {key: value for key, value in parity.items() if key != "unforced" and value is not None}
     return {"url": target.url, "model": target.model, "version": target.version, "curl": curl, "parity": same}
 
 

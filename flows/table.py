@@ -51,15 +51,18 @@ def _show_served(console: Any, summary: dict) -> None:
     for words in summary["release"]:
         console.print(f"release   {words}; `make decisions` shows why", markup=False)
     if endpoint := summary["endpoint"]:
-        parity = endpoint["parity"]
-        agrees = (
-            f", agrees with transformers on {parity['share']:.1%} of the tokens of {parity['prompts']} answers "
-            f"({parity['identical']} identical)"
-            if parity
-            else ""
-        )
+        agrees = _agreement(endpoint["parity"]) if endpoint["parity"] else ""
         console.print(f"endpoint  {endpoint['url']}  model {endpoint['model']} (version {endpoint['version']}){agrees}")
         console.print(f"try it    {endpoint['curl']}", markup=False)
+
+
+def _agreement(parity: dict) -> str:
+    if parity.get("difference") is not None:
+        return f", says the evaluation's probabilities of {parity['prompts']} texts within {parity['difference']:.0e}"
+    return (
+        f", agrees with transformers on {parity['share']:.1%} of the tokens of {parity['prompts']} answers "
+        f"({parity['identical']} identical)"
+    )
 
 
 def _figures(evaluation: dict) -> Any:

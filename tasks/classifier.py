@@ -60,7 +60,12 @@ def load(body: Any, trained: Path) -> Classifier:
 
 def log_probabilities(model: Classifier, reader: Reader, texts: Sequence[str]) -> list[torch.Tensor]:
     """Of each column (texts, classes), in nats and fp32."""
-    batch = encoder.collate([{"input_ids": reader.encode(text)} for text in texts], reader.pad_token_id)
+    return of_tokens(model, reader, [reader.encode(text) for text in texts])
+
+
+def of_tokens(model: Classifier, reader: Reader, encoded: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    """The same of texts as token ids, in one forward pass."""
+    batch = encoder.collate([{"input_ids": tokens} for tokens in encoded], reader.pad_token_id)
     there = {name: value.to(model.heads[0].weight.device) for name, value in batch.items()}
     with torch.inference_mode():
         return [logits.float().log_softmax(-1) for logits in model(**there)]

@@ -64,6 +64,9 @@ requests = Table(
         # {column: text} of the template, {"messages": [...]} (and "tools" where it brought any), or {"prompt": ...}
     ),
     Column("output", Text),  # the text of the answer, or the calls of tools in it as their canonical JSON
+    Column(
+        "probabilities", JSON(none_as_null=True)
+    ),  # {column: {class: share}} where the model tells classes, else null
     Index("requests_by_task", "task", "at"),
     Index(
         "requests_over_time", "at", "task", "version", "role", "status", "error", "valid", "latency"
@@ -205,14 +208,16 @@ def _make_tables(engine: Engine) -> None:
 
 def _add_columns(engine: Engine) -> None:
     """Give tables of an earlier version of Anneal the columns that came since; all of them may be null."""
-    for table in (commands, retrainings):
-        if "state" in {column["name"] for column in inspect(engine).get_columns(table.name)}:
+    for column in (commands.c.state, retrainings.c.state, requests.c.probabilities):
+        table = column.table
+        if column.name in {known["name"] for known in inspect(engine).get_columns(table.name)}:
             continue
+        kind = column.type.compile(engine.dialect)
         with engine.begin() as connection:
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # else the new column would stand before it is filled
-            connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN state VARCHAR(16)"))
-            if table is retrainings:
+            connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+            if column is retrainings.c.state:
                 connection.execute(_states_of_sentences())
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tasks import registry
+from tasks import objectives, registry
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_json
 from tasks.registry import Version, folder
-from tasks.serve import forms, probe, slots, state, supervisor
+from tasks.serve import classes, forms, probe, slots, state, supervisor
 from tasks.serve.forms import Form
 from tasks.serve.params import Deploy, Servers
 from tasks.serve.reconcile import locked
@@ -190,20 +190,27 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
 def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
     """A smoke test and the parity check of `version` at `url`, on rows that a server of this length can answer."""
     adapter, predictions = folder(version, "adapter"), read_jsonl(folder(version, "evaluate") / "predictions.jsonl")
+    if objectives.head_of(adapter) != "lm":
+        parity, too_long = classes.check_parity(
+            url, name(version), of_folder(adapter), predictions[: params.parity_prompts]
+        )
+        _say_too_long(version, too_long, f"longer than deploy.max_model_len, {params.max_model_len} tokens")
+        return parity
     kept, too_long = probe.answerable(adapter, predictions, params.parity_prompts, params.max_model_len)
     what = f"longer than deploy.max_model_len, {params.max_model_len} tokens, with their answers"
     if not kept:
         raise AnnealError(
             f"{name(version)} cannot be verified: all {len(predictions)} test rows are {what}; raise it in params.yaml."
         )
-    if too_long:
-        shown = ", ".join(too_long[:5]) + (" …" if len(too_long) > 5 else "")
-        print(
-            f"{name(version)}: the parity check leaves out {len(too_long)} of the test rows, {what}: {shown}",
-            flush=True,
-        )
+    _say_too_long(version, too_long, what)
     if not probe.ask(url, name(version), probe.question(of_folder(adapter), kept[0]), 1 + len(kept[0]["token_ids"]))[
         "text"
     ]:
         raise AnnealError(f"{name(version)} answers nothing to a smoke test; the deployment is refused.")
     return probe.check_parity(url, name(version), adapter, kept, params.max_model_len, params.min_agreement)
+
+
+def _say_too_long(version: Version, ids: list[str], what: str) -> None:
+    if ids:
+        shown = ", ".join(ids[:5]) + (" …" if len(ids) > 5 else "")
+        print(f"{name(version)}: the parity check leaves out {len(ids)} of the test rows, {what}: {shown}", flush=True)

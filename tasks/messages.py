@@ -13,7 +13,8 @@ from tasks.clean import clean
 from tasks.errors import AnnealError
 
 TEXT_PARTS = ("text", "refusal", "input_text", "output_text")  # the types of a part that holds text
-CHAT, COMPLETIONS, TASKS = "/v1/chat/completions", "/v1/completions", "/tasks/{task}"  # paths, as the records have them
+# paths, as the records have them
+CHAT, COMPLETIONS, TASKS, CLASSIFY = "/v1/chat/completions", "/v1/completions", "/tasks/{task}", "/classify"
 TOOL_REASONS = ("tool_calls", "function_call")  # finish_reason of an answer that calls a tool
 LIMITS = ("max_tokens", "max_completion_tokens")
 # settings that make another answer of the same question, and values that do not

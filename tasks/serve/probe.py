@@ -27,12 +27,14 @@ class Parity:
 
     `share`: of the tokens, judged one by one with the same tokens before them; `unforced`: of the tokens up to the
     first difference of each answer, after which two greedy answers go different ways; `identical`: answers without one.
+    Where the model tells classes all are 1, and `difference` is the greatest of a probability.
     """
 
     prompts: int
     share: float
     unforced: float
     identical: int
+    difference: float | None = None
 
 
 def is_healthy(url: str) -> bool:

@@ -1,12 +1,14 @@
-"""What became of a retraining is a state in the records; those of an earlier version of Anneal get theirs once."""
+"""What became of a retraining is a state in the records; those of an earlier version of Anneal get theirs once, and
+requests the column that came since.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, select, text
 
 from tasks import database
-from tasks.database import RetrainingState, retrainings
+from tasks.database import RetrainingState, requests, retrainings
 from tasks.retrain import records
 from tasks.retrain.facts import Outcome
 
@@ -82,3 +84,19 @@ def test_a_killed_one_is_closed_as_killed(engine: Engine) -> None:
     assert records.close_killed(engine, 5.0, 9.0) == 1
     (past,) = records.past(engine, "sort")
     assert (past.state, past.ended_at, past.is_judged) == (RetrainingState.KILLED, 5.0, False)
+
+
+def test_an_earlier_versions_requests_get_probabilities_that_are_not_known(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE requests DROP COLUMN probabilities"))
+        connection.execute(text("INSERT INTO requests (id, at, status) VALUES ('req-1', 1.0, 200)"))
+    connect_again(engine)
+    told = {"category": {"billing": 1.0}}
+    with engine.begin() as connection:
+        values = {"at": 2.0, "status": 200}
+        connection.execute(insert(requests), [{"id": "req-2", **values, "probabilities": told}])
+        connection.execute(insert(requests), [{"id": "req-3", **values, "probabilities": None}])
+        column = requests.c.probabilities
+        unknown = connection.execute(select(requests.c.id).where(column.is_(None)).order_by(requests.c.id)).scalars()
+        assert unknown.all() == ["req-1", "req-3"]
+        assert connection.execute(select(column).where(requests.c.id == "req-2")).scalar_one() == told

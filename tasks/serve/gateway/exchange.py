@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tasks.clean import encodable, joined
 from tasks.contract import Contract
 from tasks.messages import Kind, is_own_answer, kind_of
+from tasks.serve.gateway import told
 from tasks.serve.gateway.calls import Calls, Output, as_text
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.records import Writer
@@ -44,6 +45,7 @@ class Exchange:
     first_token: float | None = None
     valid: bool | None = None
     result: dict | None = None
+    probabilities: told.Told | None = None  # of a version that tells classes
     done: bool = False
 
     def __post_init__(self) -> None:
@@ -91,6 +93,7 @@ class Exchange:
                 self._texts.append(content)
                 self._size += len(content)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            self.probabilities = told.read(choice.get("probabilities")) or self.probabilities
             if message.get("tool_calls") and self._size < MOST_TEXT:
                 self._size += self._calls.read(message["tool_calls"])
 
@@ -179,4 +182,5 @@ class Exchange:
             "valid": self.valid,
             "input": self.given,
             "output": self.output,
+            "probabilities": self.probabilities,
         }

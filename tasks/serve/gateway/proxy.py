@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 from fastapi import Response
 
-from tasks.messages import CHAT, TASKS
+from tasks.messages import CHAT, CLASSIFY, TASKS
 from tasks.serve.gateway.door import Door, Gone, until_gone
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal
 from tasks.serve.gateway.exchange import Exchange
@@ -31,7 +31,8 @@ class Call:
         self._held = True
         target, client = self.exchange.target, self.door.client
         headers = {"content-type": "application/json", "x-request-id": self.exchange.id}
-        is_chat = self.exchange.path == CHAT or (self.exchange.path == TASKS and "messages" in body)
+        path = self.exchange.path
+        is_chat = path in (CHAT, CLASSIFY) or (path == TASKS and "messages" in body)
         where = "/chat/completions" if is_chat else "/completions"
         if where == "/chat/completions":
             body = as_text(self.exchange, body)

@@ -29,7 +29,7 @@ BATCH = 200  # rows of one transaction
 CHORES_EVERY = 10.0  # seconds between looks at the checks
 FORGET_EVERY = 600.0  # seconds between deletions
 TROUBLE = (SQLAlchemyError, AnnealError, OSError)
-UNLOGGED = ("input", "output", "artifact", "template_sha256")
+UNLOGGED = ("input", "output", "probabilities", "artifact", "template_sha256")
 
 
 class Writer:
@@ -137,7 +137,12 @@ class Writer:
         if len(self.waiting) >= MOST_QUEUED:
             self._drop(self.waiting.popleft())
         self.waiting.append(
-            {**row, "input": storable(redact_all(row["input"])), "output": storable(redact_answer(row["output"]))}
+            {
+                **row,
+                "input": storable(redact_all(row["input"])),
+                "output": storable(redact_answer(row["output"])),
+                "probabilities": storable(row.get("probabilities")),
+            }
         )
 
     def _flush(self, last: bool) -> None:

@@ -23,8 +23,8 @@ router = APIRouter()
 
 @router.post("/tasks/{task}")
 async def ask(request: Request, task: str) -> Response:
-    """`{task, version, request_id, valid, result}`; when the model's answer is not what it must be, `valid` is false
-    and `text` has it as it is.
+    """`{task, version, request_id, valid, result}`, and `probabilities` of a version that tells classes; when the
+    model's answer is not what it must be, `valid` is false and `text` has it as it is.
     """
     door = door_of(request)
     caller = door.caller(request)
@@ -101,5 +101,6 @@ def _result(exchange: Exchange) -> dict:
         "request_id": exchange.id,
         "valid": valid,
         "result": exchange.result,
+        **({} if exchange.probabilities is None else {"probabilities": exchange.probabilities}),
     }
     return result if valid else {**result, "text": exchange.text}

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from tasks.errors import AnnealError
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal, bad, of_http
 from tasks.serve.transformers import asked as requests
+from tasks.serve.transformers import labelling
+from tasks.serve.transformers.model import Served
+from tasks.serve.transformers.reading import Reads, Said
 from tasks.serve.transformers.replies import Reply
 from tasks.serve.transformers.worker import Worker
 from tasks.serve.transformers.writing import Answer
@@ -33,6 +36,7 @@ def create_app(worker: Worker) -> FastAPI:
     for path, handler in {"/health": health, "/metrics": metrics, "/v1/models": models}.items():
         app.add_api_route(path, handler, methods=["GET"])
     for path, handler in {
+        "/classify": classify,
         "/v1/chat/completions": chat,
         "/v1/completions": completions,
         "/v1/load_lora_adapter": load,
@@ -98,11 +102,54 @@ async def completions(request: Request) -> Response:
     return await _complete(request, is_chat=False)
 
 
+async def classify(request: Request) -> Response:
+    """Texts in, the class of each and how probable each class is, as in vLLM."""
+    asked, worker = labelling.read(await _body(request)), _worker(request)
+    served = _served(worker, asked.model)
+    if not isinstance(served, Reads):
+        raise bad("This model writes and tells no classes: ask /v1/chat/completions.", "model")
+    said = await _told(request, worker, served, asked.texts)
+    return Response(status_code=CLIENT_LEFT) if said is None else JSONResponse(labelling.reply(asked, said))
+
+
+async def _told(request: Request, worker: Worker, served: Reads, texts: Sequence[str]) -> list[Said] | None:
+    """What `texts` come to; None when the client hung up before."""
+    said = asyncio.gather(*map(asyncio.wrap_future, worker.read(served, texts)))
+    if await _waits(request, said, threading.Event()):
+        return said.result()
+    said.cancel()
+    return None
+
+
+async def _label(request: Request, worker: Worker, served: Reads, asked: requests.Asked) -> Response:
+    """The answer to a chat by a model that reads: its labels as JSON, and how probable each class is."""
+    said = await _told(request, worker, served, [labelling.text_of_chat(asked)])
+    if said is None:
+        return Response(status_code=CLIENT_LEFT)
+    reply = Reply(asked, [list(said[0].token_ids)])
+    answers = [Answer((), said[0].text, "stop", said[0].probabilities)] * asked.choices
+    if not asked.stream:
+        return JSONResponse(reply.whole(answers))
+    done: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+    done.set_result(answers)
+    events: asyncio.Queue[Event | None] = asyncio.Queue()
+    for event in [*((place, answer.text, ()) for place, answer in enumerate(answers)), None]:
+        events.put_nowait(event)
+    return StreamingResponse(_stream(reply, events, done, threading.Event()), media_type="text/event-stream")
+
+
+def _served(worker: Worker, name: str) -> Served | Reads:
+    served = worker.served.get(name)
+    if served is None:
+        raise Refusal(404, "model_not_found", f"The model `{name[:80]}` does not exist.", "model")
+    return served
+
+
 async def _complete(request: Request, is_chat: bool) -> Response:
     asked, worker = requests.read(await _body(request), is_chat), _worker(request)
-    served = worker.served.get(asked.model)
-    if served is None:
-        raise Refusal(404, "model_not_found", f"The model `{asked.model[:80]}` does not exist.", "model")
+    served = _served(worker, asked.model)
+    if isinstance(served, Reads):
+        return await _label(request, worker, served, asked)
     grammar = await asyncio.to_thread(served.grammar, requests.schema(asked))
     prompts = served.prompts(asked)
     rooms = [served.room(asked, prompt, None if is_chat else requests.COMPLETION_TOKENS) for prompt in prompts]
@@ -124,7 +171,7 @@ async def _complete(request: Request, is_chat: bool) -> Response:
     return JSONResponse(reply.whole(answers.result()))
 
 
-async def _waits(request: Request, answers: "asyncio.Future[list[Answer]]", gone: threading.Event) -> bool:
+async def _waits(request: Request, answers: "asyncio.Future[Any]", gone: threading.Event) -> bool:
     """True once `answers` are there; False when the client hung up before."""
     left = asyncio.ensure_future(request.receive())
     waited: set[asyncio.Future[Any]] = {answers, left}

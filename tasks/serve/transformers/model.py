@@ -9,7 +9,9 @@ from typing import Any, Literal
 from tasks import chat_template
 from tasks.errors import AnnealError
 from tasks.serve.gateway.errors import bad
+from tasks.serve.transformers import reading
 from tasks.serve.transformers.asked import Asked, dialogue, prompts
+from tasks.serve.transformers.reading import Reads
 from tasks.serve.transformers.writing import Answer, Writer
 from tasks.tools import rendered
 
@@ -151,12 +153,14 @@ def _sampling(asked: Asked) -> dict[str, Any]:
     }
 
 
-def load(weights: Path, trained: Path, max_model_len: int) -> Served:
+def load(weights: Path, trained: Path, max_model_len: int) -> Served | Reads:
     """The version in `trained`, on its parent's `weights`; AnnealError when they cannot be read."""
-    from tasks import tuned
+    from tasks import objectives, tuned
     from tasks.chat import load_tokenizer
 
     try:
+        if objectives.head_of(trained) != "lm":
+            return reading.load(weights, trained, max_model_len)
         return Served(tuned.load(weights, trained), load_tokenizer(trained), max_model_len)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise AnnealError(f"{trained} cannot be loaded on {weights}: {str(error)[:200]}") from None

@@ -36,6 +36,7 @@ class Reply:
             **({"message": message} if self.is_chat else {"text": answer.text}),
             "logprobs": None,
             "finish_reason": self._reason(answer),
+            **_told(answer),
             **self._tokens(place, answer.token_ids),
         }
 
@@ -90,7 +91,7 @@ class Reply:
         """The last event of a choice: why it ended, and the tokens after the `told` ones."""
         content: dict[str, Any] = {"delta": {}} if self.is_chat else {"text": ""}
         tokens = self._tokens(place, answer.token_ids[told:], is_first=False)
-        return self._event(place, {**content, **tokens, "finish_reason": self._reason(answer)})
+        return self._event(place, {**content, **_told(answer), **tokens, "finish_reason": self._reason(answer)})
 
     def closing(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """The event with the usage and no choices."""
@@ -100,6 +101,10 @@ class Reply:
         choice = {"index": place, "logprobs": None, "finish_reason": None, **content}
         name = "chat.completion.chunk" if self.is_chat else "text_completion"
         return {**self.frame, "object": name, "choices": [choice]}
+
+
+def _told(answer: Answer) -> dict[str, Any]:
+    return {} if answer.probabilities is None else {"probabilities": answer.probabilities}
 
 
 def _call(call: tools.Call) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""The one thread that loads versions and answers: requests wait for their turn, loading goes before them."""
+"""The one thread that loads versions and answers: requests wait for their turn, loading goes before them; texts that
+are only read are read together.
+"""
 
 import itertools
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from tasks.errors import AnnealError
 from tasks.serve.transformers.asked import Asked
 from tasks.serve.transformers.model import Served, load
+from tasks.serve.transformers.reading import Reads, Said
 from tasks.serve.transformers.writing import Answer
 
 log = logging.getLogger("anneal.serve")
@@ -24,7 +27,7 @@ class Worker:
 
     def __init__(self, weights: Path, max_model_len: int) -> None:
         self.weights, self.max_model_len = weights, max_model_len
-        self.served: dict[str, Served] = {}
+        self.served: dict[str, Served | Reads] = {}
         self.running = 0
         self._numbers = itertools.count()
         self._queue: queue.PriorityQueue[tuple[int, int, Callable[[], object], Future[Any]]] = queue.PriorityQueue()
@@ -72,6 +75,17 @@ class Worker:
             return answers
 
         return self._do(ANSWER, work)
+
+    def read(self, served: Reads, texts: Sequence[str]) -> "list[Future[Said]]":
+        """What each of `texts` comes to; they are read together with all that wait for the same version."""
+        futures = served.put(texts)
+        self._do(ANSWER, lambda: self._read(served))
+        return futures
+
+    def _read(self, served: Reads) -> None:
+        served.work()
+        if served.waiting:  # others get their turn first
+            self._do(ANSWER, lambda: self._read(served))
 
     def _do(self, order: int, work: Callable[[], object]) -> "Future[Any]":
         future: Future[Any] = Future()

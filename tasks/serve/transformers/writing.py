@@ -7,11 +7,15 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer; `token_ids` has the end of turn, `text` has neither that nor the stop text."""
+    """A whole answer; `token_ids` has the end of turn, `text` has neither that nor the stop text.
+
+    `probabilities`: {column: {class: share}} where the model reads and does not write.
+    """
 
     token_ids: tuple[int, ...]
     text: str
     finish_reason: Literal["stop", "length"]
+    probabilities: dict[str, dict[str, float]] | None = None
 
 
 class Writer:

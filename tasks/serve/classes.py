@@ -1,0 +1,79 @@
+"""Parity of a model that tells classes: a server must say the probabilities that evaluation was told."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tasks.errors import AnnealError
+from tasks.serve import probe
+from tasks.serve.loopback import client
+from tasks.special import SpecialTexts
+
+TOLERANCE = 1.0e-3  # of a probability
+TOO_LONG = "context_length_exceeded"
+Told = Mapping[str, Mapping[str, float]]  # {column: {class: its probability}}
+
+
+def check_parity(
+    url: str, model: str, special: SpecialTexts, predictions: Sequence[Mapping[str, Any]]
+) -> tuple[probe.Parity, list[str]]:
+    """(the parity of the server at `url` with `predictions`, the ids of those that are too long for it).
+
+    Raises AnnealError for a probability that differs by more than TOLERANCE, for other classes, and where all are too
+    long.
+    """
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda row: _ask(url, model, special, row), predictions))
+    asked = [(row, told) for row, told in zip(predictions, answers, strict=True) if told is not None]
+    too_long = [row["id"] for row, told in zip(predictions, answers, strict=True) if told is None]
+    if not asked:
+        raise AnnealError(
+            f"{model} cannot be verified: all {len(predictions)} test rows are longer than deploy.max_model_len; raise "
+            "it in params.yaml."
+        )
+    greatest = max(_difference(model, row, told) for row, told in asked)
+    return probe.Parity(len(asked), 1.0, 1.0, len(asked), greatest), too_long
+
+
+def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) -> Told | None:
+    """What the server says of a row; None where it is too long for the server."""
+    import httpx
+
+    route, body = probe.question(special, dict(row))
+    try:
+        answer = client().post(f"{url}/{route}", json={"model": model, **body}, timeout=probe.PATIENCE)
+    except httpx.HTTPError as error:
+        raise AnnealError(
+            f"the server at {url} did not answer a request for {model} ({type(error).__name__}); see its log in "
+            ".anneal/logs."
+        ) from None
+    if answer.status_code == 400 and answer.json()["error"]["code"] == TOO_LONG:
+        return None
+    if answer.status_code != 200:
+        raise AnnealError(f"the server at {url} refused a request for {model}: {answer.text[:200]}")
+    told: Told | None = answer.json()["choices"][0].get("probabilities")
+    if not told:
+        raise AnnealError(f"the server at {url} says no probabilities for {model}; the deployment is refused.")
+    return told
+
+
+def _difference(model: str, row: Mapping[str, Any], told: Told) -> float:
+    """The greatest difference of a probability of a row; AnnealError where it is too great, or the classes differ."""
+    expected: Told = row["probabilities"]
+    if {column: set(shares) for column, shares in expected.items()} != {
+        column: set(shares) for column, shares in told.items()
+    }:
+        raise AnnealError(
+            f"{model} tells other classes of row {row['id']} than in the evaluation; the deployment is refused."
+        )
+    greatest = 0.0
+    for column, shares in expected.items():
+        for name, share in shares.items():
+            difference = abs(told[column][name] - share)
+            if not difference <= TOLERANCE:  # NaN too
+                raise AnnealError(
+                    f"{model} says {column} = {name[:40]} of row {row['id']} with a probability of "
+                    f"{told[column][name]:.4f}, {share:.4f} in the evaluation; the deployment is refused."
+                )
+            greatest = max(greatest, difference)
+    return greatest

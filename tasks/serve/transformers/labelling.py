@@ -1,0 +1,84 @@
+"""What is asked of a model that reads, by /classify and as a chat, and the answer in vLLM's form."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.messages import text_of
+from tasks.serve.gateway.errors import bad
+from tasks.serve.transformers.asked import Asked, schema
+from tasks.serve.transformers.reading import Said
+
+MOST = 1024  # texts of one request
+
+
+class Texts(BaseModel):
+    """The body of /classify; names are vLLM's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    input: (
+        Annotated[str, Field(min_length=1)]
+        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=MOST)]
+    )
+    user: str | None = None
+    priority: int | None = None
+    use_activation: Literal[True] | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """One or more."""
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+def read(body: dict[str, object]) -> Texts:
+    """The request in `body`; Refusal 400 for what does not fit."""
+    try:
+        return Texts.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = str(first["loc"][0])[:40]
+        raise bad(f"`{where}` is not valid: {first['msg'][:120]}.", where) from None
+
+
+def reply(asked: Texts, said: Sequence[Said]) -> dict[str, Any]:
+    """vLLM's answer, and the `labels` of each text by column; `label` and `probs` are of the first column."""
+    tokens = sum(len(told.token_ids) for told in said)
+    return {
+        "id": f"classify-{uuid.uuid4().hex}",
+        "object": "list",
+        "created": int(time.time()),
+        "model": asked.model,
+        "data": [{"index": place, **_entry(told)} for place, told in enumerate(said)],
+        "usage": {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens},
+    }
+
+
+def _entry(said: Said) -> dict[str, Any]:
+    labels = {column: max(shares, key=shares.__getitem__) for column, shares in said.probabilities.items()}
+    column, label = next(iter(labels.items()))
+    probabilities = list(said.probabilities[column].values())
+    return {
+        "label": label,
+        "probs": probabilities,
+        "num_classes": len(probabilities),
+        "labels": {name: {"label": labels[name], "probabilities": said.probabilities[name]} for name in labels},
+    }
+
+
+def text_of_chat(asked: Asked) -> str:
+    """The text that a chat asks about; Refusal 400 for more than one message, and for a schema of the client's own."""
+    if asked.messages is None:
+        raise bad("This model tells classes and does not write: ask /classify, or a chat of one message.", "prompt")
+    if schema(asked) not in (None, True):
+        raise bad("This model answers with its labels as JSON, and follows no other schema.", "response_format")
+    if len(asked.messages) != 1 or asked.messages[0].get("role") != "user":
+        raise bad("This model reads one text: send one message, by the user.", "messages")
+    text = text_of(asked.messages[0].get("content"))
+    if not text:
+        raise bad("messages[0] must have a text as its content.", "messages[0]")
+    return text

@@ -1,0 +1,106 @@
+"""A version that tells classes behind the gateway: probabilities for the client and in the records, /classify with a
+request for each text.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.stub_vllm import Stub
+from tasks.files import write_json
+from tests.tasks.gateway import House, chat, house, refused, with_canary
+
+pytestmark = pytest.mark.slow  # each test starts servers or processes
+
+TOLD = {"category": {"billing": 0.25, "technical": 0.75}, "priority": {"high": 0.9, "normal": 0.1}}
+WRITTEN = {"category": "technical", "priority": "high"}
+FORM = {"system": None, "user": "{{ text }}", "answer": list(TOLD), "example": "labelled", "shape": "labelled"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[House]:
+    stub = Stub(adapters={"triage@1": "", "triage@2": ""}, answer=lambda body: json.dumps(WRITTEN))
+    stub.probabilities = lambda body: TOLD
+    with house(tmp_path, stub) as found:
+        write_json(tmp_path / "kept" / "format.json", FORM)
+        found.door.follower.contracts.clear()
+        yield found
+
+
+def test_a_task_is_answered_with_its_labels_and_how_probable_each_class_is(home: House) -> None:
+    answer = home.client().post("/tasks/triage", json={"text": "the lamp is off"}).json()
+    assert answer["valid"] and answer["result"] == WRITTEN and answer["probabilities"] == TOLD
+    row = home.rows()[0]
+    assert row["probabilities"] == TOLD and row["input"] == {"text": "the lamp is off"} and row["valid"]
+
+
+def test_a_chat_is_passed_on_with_its_probabilities_and_they_are_kept(home: House) -> None:
+    answer = home.client().post("/v1/chat/completions", json=chat("the lamp is off")).json()
+    assert answer["choices"][0]["probabilities"] == TOLD and home.rows()[0]["probabilities"] == TOLD
+
+
+def test_classify_is_a_request_for_each_text(home: House) -> None:
+    texts = ["one", "two", "three"]
+    response = home.client().post("/classify", json={"model": "triage", "input": texts})
+    answer = response.json()
+    assert [entry["index"] for entry in answer["data"]] == [0, 1, 2] and answer["object"] == "list"
+    entry = answer["data"][0]
+    assert (entry["label"], entry["probs"], entry["num_classes"]) == ("technical", [0.25, 0.75], 2)
+    assert entry["labels"]["priority"] == {"label": "high", "probabilities": TOLD["priority"]}
+    rows = {row["id"]: row for row in home.rows(least=3)}
+    assert {entry["request_id"] for entry in answer["data"]} == set(rows)
+    first = rows[entry["request_id"]]
+    assert first["path"] == "/classify" and first["valid"] and first["version"] == entry["version"] == "1"
+    assert first["input"] == {"messages": [{"role": "user", "content": "one"}]}
+    assert json.loads(first["output"]) == WRITTEN and first["probabilities"] == TOLD
+    alone = home.client().post("/classify", json={"model": "triage", "input": "one"})
+    assert alone.headers["x-request-id"] == alone.json()["data"][0]["request_id"]
+    assert alone.headers["x-anneal-version"] == "triage@1"
+
+
+def test_the_coin_of_the_canary_is_thrown_for_each_text(home: House) -> None:
+    home.route(with_canary(home.door.follower.table, "share", 0.5))
+    answer = home.client().post("/classify", json={"model": "triage", "input": ["text"] * 64}).json()
+    assert {entry["version"] for entry in answer["data"]} == {"1", "2"}
+    assert {row["role"] for row in home.rows(least=64)} == {"champion", "canary"}
+
+
+def test_each_text_counts_against_the_keys_rate(tmp_path: Path) -> None:
+    with house(tmp_path, requests_per_minute=3) as home:
+        body = {"model": "triage", "input": ["a", "b", "c", "d"]}
+        refused(home.client().post("/classify", json=body), 429, "rate_limit_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        ("`model` must be a text", {"model": 3}),
+        ("`input` must be a text, or a list", {"input": []}),
+        ("`input` must be a text, or a list", {"input": ["a"] * 257}),
+        ("not empty", {"input": ["a", " "]}),
+        ("not empty", {"input": [1]}),
+        ("`colour` is not a field", {"colour": "red"}),
+    ],
+)
+def test_what_does_not_fit_is_refused(home: House, words: str, changes: dict) -> None:
+    body = {"model": "triage", "input": "a", **changes}
+    assert words in refused(home.client().post("/classify", json=body), 400)["message"]
+
+
+def test_no_key_is_no_answer_and_a_model_that_writes_tells_no_classes(home: House, tmp_path: Path) -> None:
+    body = {"model": "triage", "input": "a"}
+    bare = home.client()
+    del bare.headers["Authorization"]
+    refused(bare.post("/classify", json=body), 401)
+    write_json(tmp_path / "kept" / "format.json", {**FORM, "example": "chat"})
+    home.door.follower.contracts.clear()
+    assert "writes and tells no classes" in refused(home.client().post("/classify", json=body), 400)["message"]
+
+
+@pytest.mark.parametrize("told", ["x", {"category": 1}, {"category": {"billing": "0.5"}}, {"category": {"billing": 7}}])
+def test_what_are_no_probabilities_is_no_answer(home: House, told: object) -> None:
+    home.stub.probabilities = lambda body: told
+    refused(home.client().post("/tasks/triage", json={"text": "a"}), 502)
+    assert home.rows()[0]["error"] == "backend_error"
