@@ -4,19 +4,22 @@ it is right.
 An answer is a mapping of columns to texts, whatever the model writes: a JSON object (`answer: [category, reply]`), or a
 text that a template makes of columns (`answer: "{{ reply }}"`). A template of plain words and columns is read
 backwards, so a text answer has the same columns as the rows; one that computes something reads as the single column
-`text`. Where a model may call tools, a text may be calls: they read as one text, the same for all that are equal.
+`text`. Where a model may call tools, a text may be calls: they read as one text, the same for all that are equal. So do
+the entities of a text.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from tasks import template, tools
 from tasks.clean import clean, has_half_character
+from tasks.entities import EntityAnswer
 
 TEXT = "text"  # the one column of an answer that cannot be read backwards into columns of a row
 
+Spec: TypeAlias = Sequence[str] | str | Mapping[str, Sequence[str]] | None  # `answer` of a format.json
 Classes = Mapping[str, frozenset[str]]  # label column: the values it may have
 
 
@@ -160,10 +163,14 @@ class ToolAnswer:
         return None if has_half_character(answer) else {self.column: answer}
 
 
-def format_of(spec: Sequence[str] | str | None, calls_tools: bool = False) -> AnswerFormat:
-    """The format that `answer` of a version's format.json describes; of a text that goes on, it is null."""
+def format_of(spec: Spec, calls_tools: bool = False) -> AnswerFormat:
+    """The format that `answer` of a version's format.json describes; of a text that goes on, it is null, and of
+    entities `{column: their fields}`.
+    """
     if spec is None:
         return Continuation()
+    if isinstance(spec, Mapping):
+        return EntityAnswer(next(iter(spec)))
     if calls_tools and isinstance(spec, str):
         return ToolAnswer(next(iter(template.columns(spec)), TEXT))
     return TextAnswer(spec) if isinstance(spec, str) else JsonAnswer(tuple(spec))
@@ -191,6 +198,10 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
         return f"`{unknown[0]}` is not a column of the answer ({names})"
     if halves := [column for column, value in answer.items() if has_half_character(value)]:
         return f"`{halves[0]}` holds half of a character (a lone surrogate)"
+    if isinstance(form, EntityAnswer) and form.read(answer[form.column]) is None:
+        return (
+            f"`{form.column}` must be a JSON list of entities that do not overlap, each of label, text, start and end"
+        )
     for label, known in classes.items():
         if label in answer and clean(answer[label]) not in known:
             return f"`{label}` is not one of its known values ({', '.join(sorted(known))})"
@@ -212,8 +223,9 @@ def compared(right: Mapping[str, str], labels: Sequence[str]) -> list[str]:
 
 
 def as_read(form: AnswerFormat, answer: Mapping[str, str]) -> Mapping[str, str]:
-    """`{column: text}` that a person wrote as `form` would read it: calls of tools in their canonical form."""
-    whole = isinstance(form, ToolAnswer) and form.column in answer
+    """`{column: text}` that a person wrote as `form` would read it: calls of tools and entities in their canonical
+    form."""
+    whole = isinstance(form, ToolAnswer | EntityAnswer) and form.column in answer
     return (form.read(form.write(answer)) if whole else None) or answer
 
 

@@ -13,11 +13,16 @@ from tasks.predict.params import Predict
 
 def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows; where rows are
-    labelled, which no parent knows the classes of, what one says who knows nothing but how common each class is.
+    labelled or tagged, which no parent knows the classes of, what one says who knows nothing but how common each is.
     """
     rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
-    classes = read_json(prepared / "format.json").get("classes")
-    answers = Answers(prior.answers(classes, rows), 0.0) if classes else _asked(params, parent, rows)
+    form = read_json(prepared / "format.json")
+    if classes := form.get("classes"):
+        answers = Answers(prior.answers(classes, rows), 0.0)
+    elif form.get("example") == "tagged":
+        answers = Answers(prior.no_entities(rows), 0.0)
+    else:
+        answers = _asked(params, parent, rows)
     with whole_directory(out) as folder:
         write_jsonl(folder / "predictions.jsonl", answers.predictions)
         write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows)})

@@ -10,6 +10,7 @@ OBJECTIVES = {
     "preference": "dpo",
     "rated": "kto",
     "labelled": "classify",
+    "tagged": "tag",
 }  # of what a shape makes; sft of all else
 
 
@@ -20,5 +21,5 @@ def kinds_for(dataset: object) -> dict[str, str]:
     makes = kinds.load(shapes.__name__, shape).makes if shape in kinds.names(shapes.__name__) else None
     objective = OBJECTIVES.get(str(makes), "sft")
     known = objective if objective in kinds.names("tasks.objectives") else "sft"
-    tuner = "full" if known == "classify" else "lora"  # an encoder is small, and its head learns in any case
+    tuner = "full" if known in ("classify", "tag") else "lora"  # an encoder is small, and its head learns in any case
     return {"objective": f"{{kind: {known}}}", "tuner": f"{{kind: {tuner}}}"}

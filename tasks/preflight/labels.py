@@ -1,4 +1,4 @@
-"""Finds the labels among the columns of a data set's answers, for an `evaluate` section that is left out."""
+"""Finds the labels and tags among the columns of a data set's answers, for an `evaluate` section that is left out."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,29 +21,33 @@ LONGEST = 40, 100  # characters of a label, and of one that is a single word, as
 FEWEST = 2  # values
 
 
-def labels_of(dataset: object) -> list[str]:
-    """The columns of the answers of `dataset` (a row of params.yaml as it was read) that hold one of a few classes.
+def measured(dataset: object) -> dict[str, list[str]]:
+    """What `evaluate` says of `dataset` (a row of params.yaml as it was read): the columns of its answers that hold
+    `labels`, one of a few classes, or `tags`.
 
     A label is short, stands on one line and recurs: at most half as many values as rows. A row that does not parse has
     none, as the check that follows refuses it; AnnealError when its source cannot be read.
     """
     if not isinstance(dataset, dict):
-        return []
+        return {}
     try:
         prepare, ingest = SECTION.validate_python(dataset.get("prepare")), Ingest.model_validate(dataset.get("ingest"))
         columns = format_of(shapes.of(prepare).templates(prepare)["answer"]).columns
     except (ValidationError, AnnealError):  # a template that does not parse
-        return []
+        return {}
     shape = shapes.of(prepare)
     if shape.makes == "labelled":
-        return list(columns)
+        return {"labels": list(columns)}
+    if shape.makes == "tagged":
+        return {"tags": list(columns)}
     if shape.makes != "chat":  # how a text goes on is no class, however often texts recur; nor is what is preferred
-        return []
+        return {}
     rows = sources.rows(ingest)
     if not set(columns) & set(rows[0]):  # those of a shape
         rows = list(_as_examples(rows, shape, prepare))
     known = rows[0] if rows else {}
-    return [column for column in columns if column in known and is_label([clean(row[column]) for row in rows])]
+    labels = [column for column in columns if column in known and is_label([clean(row[column]) for row in rows])]
+    return {"labels": labels} if labels else {}
 
 
 def _as_examples(rows: list[dict[str, str]], shape: Any, prepare: Section) -> Iterator[dict[str, str]]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict
 
+from tasks.answer import Spec
 from tasks.clean import clean
 from tasks.prepare.rows import Example
 
@@ -58,7 +59,7 @@ def spellings(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
             )
 
 
-def prepared_rules(makes: Example, answer: list[str] | str | None) -> list[Rule]:
+def prepared_rules(makes: Example, answer: Spec) -> list[Rule]:
     """Rules that hold for prepared rows of any data; `split`, `prompt` and `answer` are columns that `prepare` adds."""
     texts = ["prompt", "answer", *(["rejected"] if makes == "preference" else [])]
     rules = [

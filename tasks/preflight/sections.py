@@ -13,7 +13,7 @@ from tasks.params import Dataset, Model
 from tasks.preflight import mixes as mixtures
 from tasks.preflight import shape
 from tasks.preflight.defaults import kinds_for
-from tasks.preflight.labels import labels_of
+from tasks.preflight.labels import measured
 from tasks.preflight.yaml_edit import (
     Change,
     Edit,
@@ -79,12 +79,12 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     changes, problems = list[Change](), list(told.unread)
     for table, key, row, node in _rows(first):
         dataset = datasets.get(_main(str(row.get("dataset")), mixes))
-        kinds, labels = kinds_for(dataset), list[str]()
+        kinds, columns = kinds_for(dataset), dict[str, list[str]]()
         if table == "models" and "evaluate" not in row:
-            labels, problem = _labels(dataset)
+            columns, problem = _measured(dataset)
             if problem:
                 problems.append(f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}")
-        changes += _sections(first, f"{table}.{key}", row, node, labels, kinds)
+        changes += _sections(first, f"{table}.{key}", row, node, columns, kinds)
         changes += _kinds(first, f"{table}.{key}", row, node, kinds) if table == "models" else []
         changes += _home(f"{table}.{key}", node)
     every = [*told.changes, *mixed, *changes]
@@ -112,7 +112,7 @@ def _sections(
     place: str,
     row: Mapping[object, object],
     node: "MappingNode",
-    labels: list[str],
+    columns: Mapping[str, list[str]],
     kinds: Mapping[str, str],
 ) -> "Iterator[Change]":
     """What the row at `place` needs more: the sections that it does not name."""
@@ -120,8 +120,9 @@ def _sections(
     sections = {name: "{}" for name in _sections_of_defaults(TABLES[table]) if name not in row}
     if table == "models" and "train" not in row:
         sections = {"train": as_written(table_of(kinds), text, node), **sections}
-    if "evaluate" in sections and labels:
-        sections["evaluate"] = f"{{{key_as_written('labels', text, node)}: {quoted(labels)}}}"
+    if "evaluate" in sections and columns:
+        pairs = (f"{key_as_written(key, text, node)}: {quoted(names)}" for key, names in columns.items())
+        sections["evaluate"] = f"{{{', '.join(pairs)}}}"
     if sections:
         written = ", ".join(f"`{name}: {value}`" for name, value in sections.items())
         yield Change(insertion(text, node, sections), f"{written} in {place}", "as it names none")
@@ -152,12 +153,12 @@ def _home(place: str, node: "MappingNode") -> "Iterator[Change]":
         yield Change(edit, written, "as DVC does not know `~`")
 
 
-def _labels(dataset: object) -> tuple[list[str], str]:
-    """(the labels of a row of `datasets`, why they cannot be looked for)."""
+def _measured(dataset: object) -> tuple[dict[str, list[str]], str]:
+    """(what `evaluate` says of a row of `datasets`, why its labels cannot be looked for)."""
     try:
-        return labels_of(dataset), ""
+        return measured(dataset), ""
     except AnnealError as error:
-        return [], str(error)
+        return {}, str(error)
 
 
 def _read(path: Path) -> str:

@@ -37,7 +37,7 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     _refuse_empty_split(assignment.kept, dropped, params)
     kept, broken = _checked(assignment.kept, suite, docs)
     labels = getattr(params, "labels", ())  # of a shape whose rows have some
-    kept, unseen = classes.known(kept, labels)
+    kept, unseen = classes.marked(kept) if shape.makes == "tagged" else classes.known(kept, labels)
     dropped += [*broken, *unseen]
     _refuse_too_many([*aside, *broken], validated)
     _refuse_empty_split(kept, dropped, params)

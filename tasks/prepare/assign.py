@@ -75,13 +75,16 @@ def _repeated(rows: Sequence[Prepared], asked: list[str], params: Prepare, form:
     """Position: why, of the rows that ask what another asks."""
     given = [answers(row, form) for row in rows]
     repeated = [judged(row, question) for row, question in zip(rows, asked, strict=True)]
-    labels = label_columns(repeated, given)
+    is_tagged = shapes.of(params).makes == "tagged"
+    labels = tuple(given[0]) if is_tagged and given else label_columns(repeated, given)
     groups: dict[int, list[tuple[int, Pair]]] = defaultdict(list)
     for i, pair in enumerate(leaders(repeated, params.near_duplicate_similarity)):
         groups[pair.place].append((i, pair))
     dropped = {}
     for leader, members in groups.items():
         values = {i: tuple(clean(given[i][label]) for label in labels) for i, _ in members}
+        if is_tagged:  # of two texts that differ, so do the entities
+            values = {i: own if repeated[i] == repeated[leader] else values[leader] for i, own in values.items()}
         is_contradicted = len(set(values.values())) > 1
         for i, pair in members:
             if is_contradicted:

@@ -1,8 +1,11 @@
-"""The classes of labelled rows: their shares in training, and held-out rows of a class that training never saw."""
+"""The classes of labelled rows: their shares in training, and held-out rows of a class, or with an entity of a label,
+that training never saw.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 
+from tasks.entities import spans
 from tasks.prepare.assign import Dropped, Placed
 
 
@@ -25,4 +28,18 @@ def known(kept: Sequence[Placed], labels: Sequence[str]) -> tuple[list[Placed], 
         else:
             words = f"`{strange}` is {row[strange]!r} in the {placed.split} split and in no row of training"
             dropped.append(Dropped(row, "unseen_class", words))
+    return left, dropped
+
+
+def marked(kept: Sequence[Placed]) -> tuple[list[Placed], list[Dropped]]:
+    """(rows whose labels of entities all occur in training, the others with the reason)."""
+    every = [{entity.label for entity in spans(placed.row["answer"])} for placed in kept]
+    of_training = set().union(*(labels for labels, placed in zip(every, kept, strict=True) if placed.split == "train"))
+    left, dropped = [], []
+    for placed, labels in zip(kept, every, strict=True):
+        if strange := sorted(labels - of_training):
+            words = f"an entity is {strange[0]!r} in the {placed.split} split and in no row of training"
+            dropped.append(Dropped(placed.row["row"], "unseen_class", words))
+        else:
+            left.append(placed)
     return left, dropped

@@ -14,7 +14,7 @@ WORDS: dict[Kind, str] = {
     "contradiction": "rows that ask (nearly) the same as another and have other labels",
     "near_duplicate": "near-duplicates",
     "contamination": "rows of training too like a held-out one",
-    "unseen_class": "held-out rows of a class that no row of training has",
+    "unseen_class": "held-out rows of a class, or label of an entity, that no row of training has",
     "broken_rule": "rows that break a rule of the suite for prepared rows",
 }
 THRESHOLDS: dict[Kind, str] = {

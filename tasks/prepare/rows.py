@@ -5,7 +5,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from tasks.clean import folded
 
-Example = Literal["chat", "preference", "rated", "text", "labelled"]  # what objectives eat
+Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged"]  # what objectives eat
 Fault = Literal["blank", "malformed", "no_preference"]
 
 
@@ -28,7 +28,7 @@ class Templates(TypedDict):
 
     system: str | None
     user: str
-    answer: list[str] | str | None  # None: a text that goes on
+    answer: list[str] | str | dict[str, list[str]] | None  # {column: fields}: entities; None: a text that goes on
 
 
 class SetAside(Exception):

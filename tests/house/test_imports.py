@@ -24,6 +24,7 @@ GATEWAY_NEEDS = sorted(
                 "contract",
                 "corrections",  # the one rule which word on a request counts, for the dashboard's curve of agreement
                 "database",
+                "entities",  # a correction of marked entities is checked when it is said
                 "errors",
                 "files",
                 "messages",

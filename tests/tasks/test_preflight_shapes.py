@@ -61,6 +61,10 @@ FILES: list[tuple[str, str, Callable[[list[dict]], str], dict, dict, dict]] = [
     ("lines", "txt", lambda rows: "\n".join(["Tea is hot."] * len(rows)), {}, {"shape": "text"}, {"split": "lines"}),
     ("translations", "jsonl", lines, {"translation": {"en": "tea", "de": "Tee"}},
      {"shape": "pair", "source": "translation.en", "target": "translation.de"}, {"json_columns": ["translation"]}),
+    ("tokens and tags", "jsonl", lines, {"tokens": ["Anna", "left"], "ner_tags": ["B-PER", "O"]},
+     {"shape": "tagged", "tags": "ner_tags"}, {"json_columns": ["tokens", "ner_tags"]}),
+    ("spans", "jsonl", lines, {"text": "Anna left", "label": [[0, 4, "PER"]]}, {"shape": "tagged", "spans": "label"},
+     {"json_columns": ["label"]}),
     ("source and target", "csv", table, {"source": "tea", "target": "Tee"}, {"shape": "pair"}, {}),
 ]  # fmt: skip
 

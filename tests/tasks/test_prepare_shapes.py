@@ -38,12 +38,17 @@ def cells(shape: str, number: int, text: str) -> dict[str, str]:
             "rated": {"messages": turns(text, REPLIES[number]), "label": ["true", "false"][number % 2]},
             "text": {"text": text},
             "pair": {"source": text, "target": REPLIES[number]},
+            "labelled": {"t": text, "l": ["a", "b"][number % 40 % 2]},
+            "tagged": {"tokens": text, "tags": " ".join(["B-X", *["O"] * (len(text.split()) - 1)])},
         }[shape],
     }
 
 
 def params(shape: str, **changes: object) -> shapes.Section:
-    columns = {"user": "{{ q }}", "answer": "{{ a }}"} if shape == "table" else {}
+    columns = {
+        "table": {"user": "{{ q }}", "answer": "{{ a }}"},
+        "labelled": {"user": "{{ t }}", "labels": ["l"]},
+    }.get(shape, {})
     made: shapes.Section = kinds.load(shapes.__name__, shape).Params(**{"shape": shape, **columns, **SHARES, **changes})
     return made
 

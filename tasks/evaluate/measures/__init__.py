@@ -5,7 +5,7 @@ a test.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from tasks.answer import AnswerFormat, Continuation, ToolAnswer, format_of
+from tasks.answer import AnswerFormat, Continuation, Spec, ToolAnswer, format_of
 from tasks.evaluate.measures.accuracy import accuracy
 from tasks.evaluate.measures.auroc import auroc
 from tasks.evaluate.measures.bleu import bleu
@@ -101,9 +101,7 @@ def texts(params: Evaluate, form: AnswerFormat) -> list[str]:
     return [column for column in form.columns if column not in known] if params.texts is None else params.texts
 
 
-def names(
-    params: Evaluate, answer: Sequence[str] | str | None, calls_tools: bool = False, example: str = "chat"
-) -> tuple[str, ...]:
+def names(params: Evaluate, answer: Spec, calls_tools: bool = False, example: str = "chat") -> tuple[str, ...]:
     """The names of a model's measures, from its `evaluate`, and `prepare.answer` and the examples of its data set."""
     return tuple(of(params, format_of(answer, calls_tools), example))
 

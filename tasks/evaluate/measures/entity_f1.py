@@ -4,17 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tasks.entities import read, spans
 from tasks.evaluate.measures.measure import Measure, Rows, named
 from tasks.evaluate.measures.parts import said
 from tasks.evaluate.predictions import Prediction
 
 PREFIXES = ("B", "I", "E", "S")
-Entity = tuple[str, int, int]  # type, first and last token
+Entity = tuple[str, int, int]  # type, first and last token, or type, start and end in the text
 
 
 def entity_f1(column: str) -> Measure:
-    """F1 = 2 TP / (2 TP + FP + FN) of the entities of `column`, which holds a tag for each token, with blanks between
-    them; an entity is right in type and both ends, or wrong. 0 where there is no entity, neither marked nor right.
+    """F1 = 2 TP / (2 TP + FP + FN) of the entities of `column`, which holds their JSON (tasks/entities.py) or a tag for
+    each token, with blanks between them; an entity is right in type and both ends, or wrong. 0 where there is no
+    entity, neither marked nor right.
     """
     return Measure(
         named(column, "entity_f1"),
@@ -45,5 +47,11 @@ def _prefixed(tag: str) -> str:
 
 
 def _counts(row: Prediction, column: str) -> tuple[int, int, int]:
-    ours, theirs = entities(said(row, column).split()), entities(row.right[column].split())
+    ours, theirs = _entities(said(row, column)), _entities(row.right[column])
     return len(ours & theirs), len(ours - theirs), len(theirs - ours)
+
+
+def _entities(value: str) -> frozenset[Entity]:
+    if read(value) is None:
+        return entities(value.split())
+    return frozenset((entity.label, entity.start, entity.end) for entity in spans(value))

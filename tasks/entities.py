@@ -1,0 +1,159 @@
+"""Entities in a text: where its words end, the tags of words, and the one form in which entities are written, read and
+compared.
+
+A place is counted in characters of the text. Entities do not overlap: a word has one tag.
+"""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from tasks.clean import has_half_character, is_blank
+
+FIELDS = ("label", "text", "start", "end")
+BEGINS, ENDS = ("B", "S", "U"), ("E", "S", "L")  # prefixes of IOB2, IOBES and BILOU; I goes on, or begins after O
+OUTSIDE = "O"
+
+
+class Entity(NamedTuple):
+    """A stretch of a text, or of its words, and what it is called."""
+
+    start: int
+    end: int  # the first place behind it
+    label: str
+
+
+@dataclass(frozen=True)
+class EntityAnswer:
+    """A JSON list of entities, `{label, text, start, end}` each; as a column it is the canonical one."""
+
+    column: str
+    is_json = False  # it is no object of columns
+    is_invertible = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The one column."""
+        return (self.column,)
+
+    def write(self, row: Mapping[str, object]) -> str:
+        """The column as it is; KeyError when `row` lacks it."""
+        return str(row[self.column])
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """The entities in their canonical form; None for what is not exactly a list of them."""
+        known = read(text)
+        return None if known is None else {self.column: _as_json(known)}
+
+
+def is_border(text: str, place: int) -> bool:
+    """Whether a word may begin or end before the character at `place`: not between two letters or digits, unless they
+    are of a script that writes no blanks.
+    """
+    if not 0 < place < len(text):
+        return True
+    before, after = text[place - 1], text[place]
+    if not (_is_inner(before) and _is_inner(after)):
+        return True
+    return unicodedata.east_asian_width(before) == "W" or unicodedata.east_asian_width(after) == "W"
+
+
+def _is_inner(character: str) -> bool:
+    return character.isalnum() or unicodedata.category(character)[0] == "M"
+
+
+def words(text: str) -> list[tuple[int, int]]:
+    """(start, end) of the words and marks of `text`."""
+    edges = [place for place in range(len(text) + 1) if is_border(text, place)]
+    return [(start, end) for start, end in pairwise(edges) if not text[start:end].isspace()]
+
+
+def problem(text: str, entities: Iterable[Entity]) -> str | None:
+    """Why `entities` cannot be told by a tag for each word of `text`, in one clause; None when they can."""
+    last = 0
+    for start, end, label in sorted(entities):
+        if not 0 <= start < end <= len(text):
+            return f"the span from {start} to {end} is outside its text of {len(text)} characters"
+        if is_blank(label):
+            return f"the span from {start} to {end} has no label"
+        if not (is_border(text, start) and is_border(text, end)):
+            return f"the span from {start} to {end} ({text[start:end]!r}) begins or ends within a word"
+        if start < last:
+            return f"the span from {start} to {end} ({text[start:end]!r}) overlaps another"
+        last = end
+    return None
+
+
+def written(text: str, entities: Iterable[Entity]) -> str:
+    """The canonical JSON of `entities` of `text`."""
+    return _as_json((entity, text[entity.start : entity.end]) for entity in sorted(entities))
+
+
+def _as_json(known: Iterable[tuple[Entity, str]]) -> str:
+    every = ((entity.label, text, entity.start, entity.end) for entity, text in known)
+    return json.dumps([dict(zip(FIELDS, values, strict=True)) for values in every], ensure_ascii=False)
+
+
+def read(answer: str) -> list[tuple[Entity, str]] | None:
+    """The entities of a JSON list with their texts, in the order of the text; None for what is not one."""
+    try:
+        value = json.loads(answer)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, list) or not all(map(_is_entity, value)):
+        return None
+    known = sorted((Entity(entry["start"], entry["end"], entry["label"]), entry["text"]) for entry in value)
+    overlap = any(later.start < earlier.end for (earlier, _), (later, _) in pairwise(known))
+    return None if overlap else known
+
+
+def _is_entity(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) != set(FIELDS):
+        return False
+    label, text, start, end = (value[field] for field in FIELDS)
+    if not (isinstance(label, str) and isinstance(text, str) and type(start) is int and type(end) is int):
+        return False
+    is_whole = not is_blank(label) and not has_half_character(label + text)
+    return is_whole and start >= 0 and end - start == len(text) > 0
+
+
+def spans(answer: str) -> list[Entity]:
+    """The entities of an answer that is one."""
+    return [entity for entity, _ in read(answer) or ()]
+
+
+def of_tags(tags: Sequence[str]) -> list[Entity]:
+    """The entities of `tags`, by places of words, read as seqeval does: IOB1, IOB2, IOBES or BILOU; a tag without a
+    prefix goes on, or begins.
+    """
+    known: list[Entity] = []
+    before, is_open = "", False
+    for place, tag in enumerate(tags):
+        prefix, label = _parts(tag)
+        if label and (prefix in BEGINS or not is_open or label != before):
+            known.append(Entity(place, place + 1, label))
+        elif label:
+            known[-1] = known[-1]._replace(end=place + 1)
+        before, is_open = label, bool(label) and prefix not in ENDS
+    return known
+
+
+def _parts(tag: str) -> tuple[str, str]:
+    """(prefix, label) of a tag; no label of one that is outside."""
+    prefix, dash, label = tag.partition("-")
+    if dash and label and prefix in {*BEGINS, *ENDS, "I"}:
+        return prefix, label
+    return "I", "" if tag == OUTSIDE else tag
+
+
+def as_tags(entities: Iterable[Entity], of_words: Sequence[tuple[int, int]]) -> list[str]:
+    """A tag of IOB2 for each word (start, end): a word that an entity reaches into belongs to it."""
+    tags = [OUTSIDE] * len(of_words)
+    for start, end, label in sorted(entities):
+        inside = [place for place, (first, last) in enumerate(of_words) if first < end and start < last]
+        for place in inside:
+            tags[place] = f"{'B' if place == inside[0] else 'I'}-{label}"
+    return tags
