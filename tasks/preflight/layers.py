@@ -1,10 +1,9 @@
 """Whether the tuner can tune the base, from the base's config alone."""
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tasks import layer_groups, tuners
+from tasks import layer_groups, objectives, tuners
 from tasks.params import Params, lineage
 from tasks.preflight.serving import config_folder
 
@@ -28,13 +27,17 @@ def remarks(params: Params, name: str) -> Iterator[str]:
     if not isinstance(train.tuner, layer_groups.Layered) or not train.tuner.gradual_unfreezing:
         return
     model = _base(params, name)
-    groups = layer_groups.groups(train.tuner, model) if model is not None else ()
-    epochs = math.ceil(train.num_train_epochs)
-    needed = max((group.first_epoch + 1 for group in groups), default=0)
-    if epochs < needed:
+    if model is None:
+        return
+    if objectives.of(train.objective).head in ("lm", "seq2seq"):
+        starts = [group.first_epoch for group in layer_groups.groups(train.tuner, model)]
+    else:  # the base is yet without its head, which learns first
+        starts = list(range(1 + max(layer_groups.stacks(model).values(), default=0) + 1))
+    late = sum(start >= train.num_train_epochs for start in starts)
+    if late:
         yield (
             f"models.{name}.train.num_train_epochs is {train.num_train_epochs:g}, and with tuner.gradual_unfreezing "
-            f"the lowest layers begin to learn in epoch {needed}: the lowest {needed - epochs} of {len(groups)} groups "
+            f"the lowest layers begin to learn in epoch {starts[-1] + 1}: the lowest {late} of {len(starts)} groups "
             "of weights stay the parent's"
         )
 

@@ -110,3 +110,15 @@ def test_layers_whose_turn_to_learn_never_comes_are_remarked_on(base: Path, epoc
         f"to learn in epoch 3: the lowest {1 if epochs == 2 else 2} of 4 groups of weights stay the parent's"
     ]
     assert not list(layers.remarks(changed(**changes), "mine"))
+
+
+@pytest.mark.parametrize(("epochs", "late"), [(4, 0), (3, 1), (1, 3)])
+def test_a_head_that_is_yet_to_be_made_learns_before_the_last_layer(base: Path, epochs: float, late: int) -> None:
+    train = {
+        "objective": {"kind": "classify"},
+        "tuner": {"kind": "full", "gradual_unfreezing": True},
+        "num_train_epochs": epochs,
+    }
+    found = list(layers.remarks(changed(bases__tiny__folder=str(base), models__mine__train=train), "mine"))
+    assert bool(found) == bool(late)
+    assert all(f"begin to learn in epoch 4: the lowest {late} of 4 groups of weights stay" in line for line in found)

@@ -13,7 +13,7 @@ from tasks.files import read_json, sha256
 from tasks.train.fit import make_trainer
 from tasks.train.params import Train
 from tasks.train.schedule import slanted_triangular
-from tests import tiny
+from tests import encoders, tiny
 from tests.tasks.stopping import broken
 
 pytestmark = pytest.mark.slow  # torch is loaded
@@ -159,3 +159,22 @@ def test_layers_whose_turn_never_comes_stay_the_parents_and_do_not_count_as_trai
     assert moved and all(name.startswith((LAST, "model.norm.")) for name in moved)
     learnt = sum(weight.numel() for name, weight in parent.items() if name.startswith((LAST, "model.norm.")))
     assert read_json(made.report / "metrics.json")["trainable_parameters"] == learnt
+
+
+def test_a_classifier_learns_from_its_head_down_and_after_a_stop_as_if_there_were_none(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    base = encoders.make_base(tmp_path / "base")
+    prepared = encoders.write_prepared(tmp_path / "prepared", 16)  # two steps an epoch
+    settings = {**ULMFIT, "objective": {"kind": "classify"}, "max_length": 64}
+    parent, moved = load_file(base / "model.safetensors"), {}
+    for epochs in (1, 2):
+        settings |= {"num_train_epochs": epochs, "eval_steps": 0.5 / epochs}
+        whole = tiny.train_in(tmp_path / str(epochs), base, prepared, **settings)
+        tuned = load_file(whole.adapter / "model.safetensors")
+        moved[epochs] = {name for name in tuned if not tuned[name].equal(parent[name])}
+    assert not moved[1] and moved[2] and all(name.startswith("encoder.layer.1.") for name in moved[2])
+    broken(tmp_path / "broken", base, prepared, 3, **settings)
+    made = tiny.train_in(tmp_path / "broken", base, prepared, **settings)
+    for file in ("model.safetensors", "head.safetensors"):
+        assert sha256(made.adapter / file) == sha256(whole.adapter / file)
