@@ -3,7 +3,10 @@ one that was not.
 """
 
 import math
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,25 +52,33 @@ def first_and_last_loss(report: Path) -> tuple[float, float]:
     return float(first[1]), read_json(report / "metrics.json")["train_loss"]
 
 
+@pytest.fixture(scope="module")
+def unbroken(base: Path, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], SimpleNamespace]:
+    """The run of a case from beginning to end, trained once."""
+    return cache(lambda name: tiny.train_in(tmp_path_factory.mktemp("whole"), base, few, **{**RUN, **CASES[name]}))
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_it_learns_and_a_stopped_run_ends_as_an_unbroken_one(name: str, base: Path, few: Path, tmp_path: Path) -> None:
-    whole = tiny.train_in(tmp_path / "whole", base, few, **{**RUN, **CASES[name]})
+def test_it_learns_and_a_stopped_run_ends_as_an_unbroken_one(
+    name: str, unbroken: Callable[[str], SimpleNamespace], base: Path, few: Path, tmp_path: Path
+) -> None:
+    whole = unbroken(name)
     first, last = first_and_last_loss(whole.report)
     assert last < 0.85 * first
-    broken(tmp_path / "broken", base, few, 7, **{**RUN, **CASES[name]})
-    made = tiny.train_in(tmp_path / "broken", base, few, **{**RUN, **CASES[name]})
+    broken(tmp_path, base, few, 7, **{**RUN, **CASES[name]})
+    made = tiny.train_in(tmp_path, base, few, **{**RUN, **CASES[name]})
     assert sha256(made.adapter) == sha256(whole.adapter)
 
 
 @pytest.mark.parametrize("name", TUNERS)
 def test_what_was_learnt_is_kept_for_the_parent_as_it_is_and_merges_into_it(
-    name: str, base: Path, few: Path, tmp_path: Path
+    name: str, unbroken: Callable[[str], SimpleNamespace], base: Path, few: Path
 ) -> None:
     from tasks.answers import perplexity
     from tasks.merge import merged_model
     from tasks.tuned import answer
 
-    made = tiny.train_in(tmp_path, base, few, **{**RUN, **CASES[name]})
+    made = unbroken(name)
     metrics, rows = read_json(made.report / "metrics.json"), read_jsonl(few / "validation.jsonl")
     kept = math.log(perplexity(answer(base, made.adapter, rows, 4, 1, "kept").predictions))
     few_bits = CASES[name]["tuner"]["kind"] == "qlora"  # 4 bits lose much of weights as wide as these
