@@ -11,6 +11,7 @@ from tasks.evaluate.measures.measure import Kind, Measure, Rows
 from tasks.evaluate.params import Evaluate
 
 RESAMPLES = 9999  # of a paired test: the smallest p is then 0.0001
+BATCH = 100  # exchanges that are added up at once
 SEED = 42  # the same rows, the same verdict
 
 
@@ -78,29 +79,29 @@ def permutation(measure: Measure, first: Rows, second: Rows) -> Comparison:
     """The paired permutation test (Fisher 1935): under no difference it is chance which model gave which of a row's two
     answers.
 
-    Exact where there are at most as many exchanges as resamples, else from a seeded sample of them.
+    Exact where there are at most as many exchanges as resamples, else from a seeded sample of them. Where a measure
+    knows each row's share of the difference, the sign of which turns when the row's answers are exchanged, only those
+    are added up.
     """
     from scipy.stats import permutation_test
 
     both, count = np.concatenate([first, second]), len(first)
-    result = (
-        permutation_test(
-            (np.arange(count), np.arange(count, 2 * count)),
-            lambda ours, theirs: _gain(measure, both[ours], both[theirs]),
-            permutation_type="samples",
-            n_resamples=RESAMPLES,
-            alternative="greater",
-            rng=np.random.default_rng(SEED),
-        )
-        if count > 1
-        else None
-    )
-    return Comparison(
-        _gain(measure, first, second),
-        float(result.pvalue) if result else 1.0,
-        _values(measure, first, second),
-        "paired permutation",
-    )
+    if count < 2:
+        p = 1.0
+    elif measure.shares:
+        sign = 1 if measure.higher_is_better else -1
+        shares = sign * measure.shares(first, second)
+        p = float(permutation_test((shares,), np.sum, vectorized=True, batch=BATCH, **_options()).pvalue)
+    else:
+        places = (np.arange(count), np.arange(count, 2 * count))
+        result = permutation_test(places, lambda ours, theirs: _gain(measure, both[ours], both[theirs]), **_options())
+        p = float(result.pvalue)
+    return Comparison(_gain(measure, first, second), p, _values(measure, first, second), "paired permutation")
+
+
+def _options() -> dict[str, object]:
+    chance = np.random.default_rng(SEED)
+    return {"permutation_type": "samples", "n_resamples": RESAMPLES, "alternative": "greater", "rng": chance}
 
 
 def paired_bootstrap(measure: Measure, first: Rows, second: Rows) -> Comparison:

@@ -3,6 +3,7 @@ drawing rows again.
 """
 
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 from math import comb
 
@@ -13,14 +14,17 @@ from hypothesis import strategies as st
 
 from tasks.evaluate import comparison
 from tasks.evaluate.comparison import are_comparable, bootstrap, compare, interval, wilson
+from tasks.evaluate.measures.auroc import auroc
 from tasks.evaluate.measures.exact_match import exact_match
 from tasks.evaluate.measures.macro_f1 import macro_f1
+from tasks.evaluate.measures.parts import doubled_ranks
 from tasks.evaluate.measures.perplexity import perplexity
 from tasks.evaluate.measures.rouge import rouge_l
 from tasks.evaluate.params import Evaluate
 from tests.examples import examples
 
 SHARE, SCORE, RATIO, F1 = exact_match(""), rouge_l("reply"), perplexity(""), macro_f1("label")
+AREA = auroc("label")
 
 
 def mcnemar(won: int, lost: int, both: int = 0) -> tuple[str, float]:
@@ -72,6 +76,19 @@ def test_the_permutation_test_is_exact_where_all_exchanges_can_be_tried():
         and result.figures == "0.660 against 0.480"
         and result.difference == pytest.approx(0.18)
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shares_of_an_area_turn_as_its_rows_are_exchanged(seed):
+    chance = np.random.default_rng(seed)
+    actual = np.array([0, 1, 2, 0, 1, 1, 0, 2][: 4 + seed])
+    ours, theirs = (np.column_stack([actual, doubled_ranks(chance.integers(0, 4, (len(actual), 3)))]) for _ in "ab")
+    shares = AREA.shares(ours, theirs)
+    for exchanged in itertools.product((False, True), repeat=len(actual)):
+        turned = np.array(exchanged)
+        first, second = np.where(turned[:, None], theirs, ours), np.where(turned[:, None], ours, theirs)
+        assert np.where(turned, -shares, shares).sum() == pytest.approx(AREA.value(first) - AREA.value(second))
+    assert compare(AREA, ours, theirs).p == pytest.approx(compare(replace(AREA, shares=None), ours, theirs).p)
 
 
 def test_the_permutation_test_of_many_rows_is_near_that_of_the_normal_distribution_and_the_same_twice():

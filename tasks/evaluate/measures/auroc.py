@@ -28,6 +28,7 @@ def auroc(label: str) -> Measure:
         "score",
         lambda rows: _ranks(rows, label),
         of_ranks,
+        shares=shares,
         is_measurable=lambda rows: have_probabilities(rows, label),
     )
 
@@ -50,6 +51,33 @@ def of_ranks(rows: Rows) -> float:
     if not is_defined.any():
         return CHANCE
     return float((wins[is_defined] / (occurs * (count - occurs))[is_defined]).mean())
+
+
+def shares(first: Rows, second: Rows) -> Rows:
+    """Each row's share of the difference of two models' areas, the sign of which turns when its ranks are exchanged.
+
+    An area counts pairs. What a pair of rows adds to the difference changes its sign when both are exchanged, so it is
+    a sum of one number for each of the two, and that is half of how many rows of the other side, of both models, the
+    one model's rank passes and the other's does not.
+    """
+    actual = first[:, 0].astype(int)
+    total, classes = np.zeros(len(actual)), 0
+    for number in range(first.shape[1] - 1):
+        is_own = actual == number
+        if not 0 < is_own.sum() < len(actual):
+            continue
+        classes += 1
+        ours, theirs = first[:, 1 + number], second[:, 1 + number]
+        for side, sign in ((is_own, 1), (~is_own, -1)):
+            others = np.sort(np.concatenate([ours[~side], theirs[~side]]))
+            passed = _below(others, ours[side]) - _below(others, theirs[side])
+            total[side] += sign * passed / (2 * is_own.sum() * (~is_own).sum())
+    return total / max(classes, 1)
+
+
+def _below(ordered: Rows, values: Rows) -> Rows:
+    """How many of `ordered` are below each value, ties for half."""
+    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2
 
 
 def _ranks(rows: Sequence[Prediction], label: str) -> Rows:
