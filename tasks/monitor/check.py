@@ -116,7 +116,11 @@ def events(scores: Scores, rows: list[dict], labels: list[dict], artifact: str) 
         bins[asked] = scores.of_inputs(inputs, scores.embed(scores.asked(inputs)))
     if answered:
         bins[answered] = np.maximum(bins[answered], scores.of_answers([rows[i]["output"] for i in answered]))
-    late = scores.of_labels([(row["output"], row["correction"]) for row in labels])
+        told = scores.of_probabilities([rows[i].get("probabilities") for i in answered])
+        bins[answered] = np.maximum(bins[answered], told)
+    late = scores.of_labels(
+        [(row["output"], row["correction"]) for row in labels], [row.get("probabilities") for row in labels]
+    )
     keys = [*(f"{artifact} {row['id']}" for row in rows), *(f"{artifact} label {row['id']}" for row in labels)]
     draws = [np.random.default_rng(digest(key)).random(len(scores.streams)) for key in keys]
     return np.concatenate([bins, late]), np.array(draws).reshape(len(keys), len(scores.streams))
@@ -174,13 +178,16 @@ def _latest(subject: Subject, scores: Scores) -> Latest:
     rows = records.latest(*asked)
     judged, apart = kinds.judged(rows, scores.template), kinds.count(rows, scores.template)
     inputs = [row["input"] for row in judged]
-    answers = [row["output"] for row in kinds.answered(judged)]
+    answered = kinds.answered(judged)
+    answers = [row["output"] for row in answered]
     vectors = scores.embed(scores.asked(inputs))
     corrected = kinds.answered(kinds.judged(records.labelled(*asked), scores.template))
     values = (
         figures.of_inputs(scores, inputs, vectors)
         | figures.of_answers(scores, answers)
         | figures.of_labels(scores, [(row["output"], row["correction"]) for row in corrected])
+        | figures.of_confidence(scores, [row.get("probabilities") for row in answered])
+        | figures.of_calibration(scores, [(row.get("probabilities"), row["correction"]) for row in corrected])
         | figures.of_service(rows)
         | figures.distance(scores, vectors, subject.params)
         | kinds.figures(apart, len(rows))

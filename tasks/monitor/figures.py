@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from tasks.evaluate.measures.measure import named
-from tasks.monitor import texts
+from tasks.monitor import confidence, texts
 from tasks.monitor.embedding import nearest, novelty
 from tasks.monitor.mmd import mmd
 from tasks.monitor.params import Monitor
@@ -67,6 +67,34 @@ def of_labels(scores: Scores, pairs: list[tuple[str, dict]]) -> dict[str, float]
     return figures
 
 
+def of_confidence(scores: Scores, told: list[confidence.Told | None]) -> dict[str, float]:
+    """Of each label with probabilities the mean of the likeliest class's, and the mean entropy in nats."""
+    measured = {
+        f"{label}_{name}": _mean([value for row in told if (value := of(row, label)) is not None])
+        for label in scores.told
+        for name, of in (("confidence", confidence.top), ("entropy", confidence.entropy))
+    }
+    return {name: value for name, value in measured.items() if value is not None}
+
+
+def of_calibration(scores: Scores, pairs: list[tuple[confidence.Told | None, dict]]) -> dict[str, float]:
+    """Over (probabilities, right answer by column): the mean probability of the right class, with its `_n`, and how
+    much surer the answers were than right; corrected answers are no random sample.
+    """
+    figures: dict[str, float] = {}
+    for label in scores.told:
+        known = [
+            (told, share) for told, right in pairs if (share := confidence.of_right(told, right, label)) is not None
+        ]
+        if known:
+            tops = [confidence.top(told, label) or 0.0 for told, _ in known]
+            right = [share >= best for (_, share), best in zip(known, tops, strict=True)]
+            figures[f"{label}_right_probability"] = float(np.mean([share for _, share in known]))
+            figures[f"{label}_right_probability_n"] = float(len(known))
+            figures[f"{label}_overconfidence"] = float(np.mean(tops) - np.mean(right))
+    return figures
+
+
 def of_service(rows: list[dict]) -> dict[str, float]:
     """Error rate and latency of some requests; what to do about them is Prometheus' business."""
     seconds = [row["latency"] for row in rows if row["latency"] is not None]
@@ -82,7 +110,11 @@ def of_reference(scores: Scores) -> dict[str, float]:
     """The same figures of the reference: rows that the scores were not fitted on, and the evaluation's answers."""
     inputs, tests = scores.held_out(), scores.reference.predictions
     asked = of_inputs(scores, inputs, scores.embed(scores.asked(inputs)))
-    return asked | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, scores.marked_tests())
+    told, marked = scores.tests_told(), scores.marked_tests()
+    sure = of_confidence(scores, told) | of_calibration(
+        scores, [(row, right) for row, (_, right) in zip(told, marked, strict=True)]
+    )
+    return asked | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, marked) | sure
 
 
 def distance(scores: Scores, vectors: np.ndarray, params: Monitor) -> dict[str, float]:

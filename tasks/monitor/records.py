@@ -15,7 +15,7 @@ from tasks.monitor.reference import digest
 
 LATE = 900.0  # seconds that a row may be written after a newer one; later ones are not waited for
 # What tells of which kind a request is, and its answer.
-ASKED = (requests.c.input, requests.c.path, requests.c.finish_reason, requests.c.output)
+ASKED = (requests.c.input, requests.c.path, requests.c.finish_reason, requests.c.output, requests.c.probabilities)
 # requests scored in one check; of more, these many by the hash of their ids, which knows nothing of what they say
 MOST = 5000
 

@@ -21,7 +21,7 @@ class Reference:
     """What `write_reference` wrote, and the template of the version: `format.json`."""
 
     rows: list[dict]  # {id, split, input, answer}, the last two by column
-    predictions: list[dict]  # {id, text, expected, row}
+    predictions: list[dict]  # {id, text, expected, row}, and probabilities where the version tells classes
     classes: dict[str, list[str]]
     template: dict  # {system, user, answer}
 
@@ -64,9 +64,8 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
         )
     write_jsonl(out / "rows.jsonl", rows)
     predictions = sample(read_jsonl(evaluate / "predictions.jsonl"), limit)
-    write_jsonl(
-        out / "predictions.jsonl", [{key: row[key] for key in ("id", "text", "expected", "row")} for row in predictions]
-    )
+    kept = ("id", "text", "expected", "row", "probabilities")
+    write_jsonl(out / "predictions.jsonl", [{key: row[key] for key in kept if key in row} for row in predictions])
     write_json(
         out / "classes.json",
         {label: sorted({row["row"][label] for row in every if label in row["row"]}) for label in labels},

@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks.answer import ToolAnswer, agrees, as_read, valid
 from tasks.clean import clean
-from tasks.monitor import texts
+from tasks.monitor import confidence, texts
 from tasks.monitor.embedding import Embed, nearest, novelty
 from tasks.monitor.martingale import BINS
 from tasks.monitor.reference import Reference, right_answer
@@ -29,6 +29,7 @@ class Scores:
         self.reference, self.template, self.embed = reference, reference.template, embed
         self.form, self.labels = reference.form, reference.labels
         self.classes = {label: frozenset(map(clean, classes)) for label, classes in self.labels.items()}
+        self.told = confidence.labels_of(self.labels, reference.predictions)
         self.columns = columns(self.template["user"])
         self.fit = fit_rows(reference.rows)
         self.question = texts.Question(self.template["user"])
@@ -43,6 +44,7 @@ class Scores:
         self.subjects = self._subjects()
         near, fitted = Counter(self.subjects.tolist()), len(self.fit)
         self.streams = streams_of(self.labels, self.common, near, fitted)
+        self.streams += [stream for label in self.told for stream in confidence.streams_of(label)]
         self.names = [stream.name for stream in self.streams]
 
     def _unseen(self, known: list[str]) -> dict[str, list]:
@@ -57,7 +59,7 @@ class Scores:
             values["spelling"] += [spelling.surprise(text) for text in half]
         values["novelty"] = novelty(self.vectors, self.vectors, leave_out_self=True).tolist()
         values["answer length"] = [len(self.as_logged(row["text"])) for row in self.reference.predictions]
-        return values
+        return {**values, **self._sure(self.tests_told()), **self._surprise(self.tests_told(), self.marked_tests())}
 
     def _subjects(self) -> np.ndarray:
         """(fitted rows,): what each is about: its class of the first label with few classes; where there is none,
@@ -78,7 +80,8 @@ class Scores:
         bins = [
             self.of_inputs(inputs, self.embed(self.asked(inputs))),
             self.of_answers([row["text"] for row in tests]),
-            self.of_labels(self.marked_tests()),
+            self.of_probabilities(self.tests_told()),
+            self.of_labels(self.marked_tests(), self.tests_told()),
         ]
         counts = np.zeros((len(self.streams), BINS), int)
         for rows in bins:
@@ -97,6 +100,10 @@ class Scores:
         """(answer, right answer by column) of the evaluation."""
         tests = self.reference.predictions
         return [(row["text"], right_answer(self.form, row["expected"], row["row"])) for row in tests]
+
+    def tests_told(self) -> list[confidence.Told | None]:
+        """The probabilities of the evaluation's answers."""
+        return [row.get("probabilities") for row in self.reference.predictions]
 
     def asked(self, inputs: list[dict]) -> list[str]:
         """The text of each request."""
@@ -136,15 +143,37 @@ class Scores:
         """
         return valid(self.form, text, self.classes) is not None
 
-    def of_labels(self, pairs: list[tuple[str, dict]]) -> np.ndarray:
-        """(pairs, streams) bins of (answer, right answer by column), -1 in the streams that are not about being
-        right.
+    def of_probabilities(self, told: list[confidence.Told | None]) -> np.ndarray:
+        """(answers, streams) bins of how sure the answers are, -1 in the other streams."""
+        bins = self._empty(len(told))
+        for name, values in self._sure(told).items():
+            self._fill(bins, name, values)
+        return bins
+
+    def of_labels(self, pairs: list[tuple[str, dict]], told: list[confidence.Told | None]) -> np.ndarray:
+        """(pairs, streams) bins of (answer, right answer by column) with their probabilities, -1 in the streams that
+        are not about being right.
         """
         bins = self._empty(len(pairs))
         for label in self.labels:
             self._mark(bins, f"{label} wrong", self.wrong(pairs, label))
         self._mark(bins, WRONG, self.wrong(pairs))
+        for name, values in self._surprise(told, pairs).items():
+            self._fill(bins, name, values)
         return bins
+
+    def _sure(self, told: list[confidence.Told | None]) -> dict[str, list]:
+        tops = {f"{label} confidence": [confidence.top(row, label) for row in told] for label in self.told}
+        return tops | {f"{label} entropy": [confidence.entropy(row, label) for row in told] for label in self.told}
+
+    def _surprise(self, told: list[confidence.Told | None], pairs: list[tuple[str, dict]]) -> dict[str, list]:
+        rights = [right for _, right in pairs]
+        return {
+            f"{label} surprise": [
+                confidence.surprise(row, right, label) for row, right in zip(told, rights, strict=True)
+            ]
+            for label in self.told
+        }
 
     def wrong(self, pairs: list[tuple[str, dict]], label: str | None = None) -> list[bool | None]:
         """Whether each (answer, right answer by column) is wrong, in its `label` or as a whole; None where nothing

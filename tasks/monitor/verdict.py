@@ -25,6 +25,16 @@ SAID = {  # group: what its sentence quotes
     "refusals": ("refusals", "{:.0%} of the answers decline, {:.0%} in the evaluation"),
     "validity of answers": ("valid", "{:.1%} of the answers are valid, {:.1%} in the evaluation"),
 }
+OF_LABEL = {  # beginning of a group: what its sentence quotes of the label that follows
+    "confidence in ": (
+        "{}_confidence",
+        "the likeliest {} has a probability of {:.2f} on average, {:.2f} in the evaluation",
+    ),
+    "calibration of ": (
+        "{}_right_probability",
+        "the right {} of corrected answers had a probability of {:.2f} on average, {:.2f} in the evaluation",
+    ),
+}
 ALL = "everything together"
 
 
@@ -94,6 +104,11 @@ def _quote(group: str, now: dict[str, float], reference: dict[str, float]) -> st
             if name in now and name in reference
             else ""
         )
+    for prefix, (name, words) in OF_LABEL.items():
+        if group.startswith(prefix):
+            name, label = name.format(group.removeprefix(prefix)), group.removeprefix(prefix)
+            known = name in now and name in reference
+            return words.format(label, now[name], reference[name]) if known else ""
     words = (
         "{:.0%} of the requests are most like {}, {:.0%} of the reference"
         if group == "subjects of requests"

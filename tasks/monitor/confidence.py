@@ -1,0 +1,54 @@
+"""How sure a version that tells classes is: scores of the probabilities of one answer."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.clean import clean
+from tasks.monitor.streams import Stream
+
+Told = Mapping[str, Mapping[str, float]]  # {column: {class: its probability}}
+LEAST = 1.0e-7  # digits of a probability end there
+
+
+def labels_of(labels: Mapping[str, list[str]], predictions: list[dict[str, Any]]) -> list[str]:
+    """Those of `labels` that all the evaluation's answers have probabilities of."""
+    known = [set(row.get("probabilities") or ()) for row in predictions] or [set()]
+    return [label for label in labels if all(label in columns for columns in known)]
+
+
+def streams_of(label: str) -> list[Stream]:
+    """How sure the answers are, and how probable the right class was where a person said it."""
+    return [
+        Stream(f"{label} confidence", f"confidence in {label}", "both", "answer"),
+        Stream(f"{label} entropy", f"confidence in {label}", "both", "answer"),
+        Stream(f"{label} surprise", f"calibration of {label}", "both", "label"),
+    ]
+
+
+def top(told: Told | None, label: str) -> float | None:
+    """The probability of the likeliest class."""
+    shares = (told or {}).get(label)
+    return max(shares.values()) if shares else None
+
+
+def entropy(told: Told | None, label: str) -> float | None:
+    """How far the probability is spread over the classes, in nats."""
+    shares = (told or {}).get(label)
+    return -sum(share * math.log(share) for share in shares.values() if share > 0) if shares else None
+
+
+def of_right(told: Told | None, right: Mapping[str, str], label: str) -> float | None:
+    """The probability of the class that a person says is right; None where there are no probabilities or nobody says
+    it.
+    """
+    shares, name = (told or {}).get(label), right.get(label)
+    if not shares or not isinstance(name, str):
+        return None
+    return {clean(known): share for known, share in shares.items()}.get(clean(name), 0.0)
+
+
+def surprise(told: Told | None, right: Mapping[str, str], label: str) -> float | None:
+    """How little the right class was expected, in nats."""
+    share = of_right(told, right, label)
+    return None if share is None else -math.log(max(share, LEAST))
