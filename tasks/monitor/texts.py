@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from tasks.clean import clean
 from tasks.messages import last_text, logged_template
@@ -56,6 +57,7 @@ def _plain(value: object) -> str:
     return "" if value is None else str(value)
 
 
+@lru_cache(maxsize=2000)  # a check asks several times for each text of the reference
 def language(text: str) -> str:
     """The language of `text` as ISO 639-1."""
     import py3langid

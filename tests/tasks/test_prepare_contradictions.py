@@ -90,6 +90,7 @@ def test_the_report_and_the_file_of_dropped_rows_show_what_contradicts_what(tmp_
         "broken_rule": 0,
         "malformed": 0,
         "no_preference": 0,
+        "unseen_class": 0,
     }
     assert report["contradictions"] == [
         "r036: contradicts r000, which asks (nearly) the same: `category` is 'billing' here and 'refund' there",

@@ -61,12 +61,12 @@ def play(params: Retrain, world: list[dict], judge=should_retrain) -> list[Past]
             step["canary"],
             ("drift",) if step["alarm"] else None,
             {} if step["quality"] is None else {"valid": Figure(step["quality"], 200)},
-            labels,
-            since,
-            str(step["data"]),
-            str(known),
-            NOW - 24 * HOUR,
-            past,
+            labelled=labels,
+            labelled_since=since,
+            data=str(step["data"]),
+            data_known=str(known),
+            watched_since=NOW - 24 * HOUR,
+            past=past,
         )
         first = judge(params, facts, now)
         assert judge(params, facts, now) == first  # the same facts, the same decision
