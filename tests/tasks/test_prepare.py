@@ -41,6 +41,7 @@ def test_rows_in_are_rows_in_the_splits_plus_the_dropped(prepared):
         "blank": 0,
         "malformed": 0,
         "no_preference": 0,
+        "unseen_class": 0,
         "broken_rule": 0,
     }
     assert len(found["dropped"]) == 2 and {one["id"][:1] for one in found["dropped"]} <= {"r", "t"}
