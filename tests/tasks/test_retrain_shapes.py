@@ -41,6 +41,8 @@ def of_shape(shape: str, ingest: dict, prepare: dict) -> Params:
         ("pair", {"translation": {"en": "tea", "de": "Tee"}}, {"json_columns": ["translation"]},
          {"source": "translation.en", "target": "translation.de"}, {"source": "milk"}, {"target": "Milch"}),
         ("pair", {"source": "tea", "target": "Tee"}, {}, {}, {"source": "milk"}, {"target": "Milch"}),
+        ("labelled", {"text": "It is late", "topic": "parcel"}, {}, {"user": "{{ text }}", "labels": ["topic"]},
+         {"text": "Where is my box?"}, {"topic": "parcel"}),
     ],
 )  # fmt: skip
 def test_a_correction_becomes_a_row_of_the_shape(
