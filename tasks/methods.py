@@ -5,8 +5,10 @@ from types import ModuleType
 from typing import get_args
 
 from tasks import kinds
+from tasks.architecture import Architecture
 from tasks.train.params import Train
 
+BASES: dict[Architecture, str] = {"causal": "writes", "encoder": "reads"}
 SHAPES, OBJECTIVES, TUNERS = "tasks.prepare.shapes", "tasks.objectives", "tasks.tuners"
 
 
@@ -25,10 +27,11 @@ def shapes() -> list[list[str]]:
 
 
 def objectives() -> list[list[str]]:
-    """A line an objective: what it eats, what is learnt."""
-    lines = [["objective", "eats", "learns"]]
+    """A line an objective: what it eats, on which bases, what is learnt."""
+    lines = [["objective", "eats", "a base that", "learns"]]
     for kind, objective in modules(OBJECTIVES).items():
-        lines.append([kind, ", ".join(sorted(objective.eats)), objective.summary])
+        bases = " or ".join(BASES[name] for name in BASES if name in objective.architectures)
+        lines.append([kind, ", ".join(sorted(objective.eats)), bases, objective.summary])
     return lines
 
 

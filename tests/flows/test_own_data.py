@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from tasks.files import write_text
+from tasks.params import load
+from tasks.preflight.checks import check
+from tasks.preflight.sections import complete
 from tasks.stage import load_yaml
 from tests import tiny
 from tests.flows import project
@@ -17,9 +20,9 @@ from tests.flows import project
 README = (project.ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def rows_of_readme() -> list[str]:
-    """The lines of the block in README that a person adds to params.yaml."""
-    block = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[0]
+def rows_of_readme(number: int = 0) -> list[str]:
+    """The lines of a block in README that a person adds to params.yaml."""
+    block = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[number]
     return block.splitlines()
 
 
@@ -61,14 +64,29 @@ def mine(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_rows_are_few_and_fit_into_the_shipped_file() -> None:
-    lines = rows_of_readme()
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_rows_are_few_and_fit_into_the_shipped_file(number: int) -> None:
+    lines = rows_of_readme(number)
     assert len(lines) <= 8
     text = (project.ROOT / "params.yaml").read_text(encoding="utf-8")
     file = added(text, lines)
     assert sum(1 for line in file.splitlines() if line not in text.splitlines()) == sum(
         line.startswith(" ") for line in lines
     )
+
+
+def test_the_rows_of_a_classifier_pass_the_check_and_get_a_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/reviews.csv").write_text("text,label\n" + "good film,1\nbad film,0\n" * 4)
+    text = (project.ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(added(text, rows_of_readme(1)))
+    completed = load(text=complete().text)
+    assert completed.models["sorter"].train.objective.kind == "classify"
+    assert completed.models["sorter"].evaluate.labels == ["label"]
+    check(completed, ["sorter"])
 
 
 @pytest.mark.slow

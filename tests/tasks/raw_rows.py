@@ -61,7 +61,12 @@ def pair(thing: dict[str, str]) -> dict[str, Any]:
     return {"source": f"{thing['thing']}, {thing['size']}", "target": thing["reply"]}
 
 
-MAKERS = {maker.__name__: maker for maker in (table, alpaca, chat, preference, text, pair)}
+def labelled(thing: dict[str, str]) -> dict[str, Any]:
+    """A text and its class, as a table has them."""
+    return table(thing)
+
+
+MAKERS = {maker.__name__: maker for maker in (table, labelled, alpaca, chat, preference, text, pair)}
 
 
 def rows(shape: str, count: int) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from tasks.section import parse
 from tasks.stage import parse_yaml
 from tasks.train.__main__ import train
 from tasks.tuned import answer
-from tests import tiny
+from tests import encoders, tiny
 from tests.house.project import ROOT
 from tests.tasks import raw_rows
 
@@ -27,14 +27,20 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 FEW = {"num_train_epochs": 1, "max_length": 1024, "per_device_train_batch_size": 8, "eval_steps": 0.5}
 
 
-def small(recipe: Path, folder: Path, tiny_base: Path) -> Params:
+@pytest.fixture(scope="module")
+def bases(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny base in place of each that the recipes name."""
+    return {"smollm2": base, "minilm": encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights")}
+
+
+def small(recipe: Path, folder: Path, bases: dict[str, Path]) -> Params:
     """The recipe in `folder`, with its data there, a tiny base and few steps."""
     file = folder / "params.yaml"
     file.write_text(recipe.read_text(encoding="utf-8"), encoding="utf-8")
     value: dict[str, Any] = parse_yaml(complete(file).text, file)
     ((name, row),) = value["bases"].items()
     kept = {key: row[key] for key in ("license", "card_name", "chat_template") if key in row}
-    value["bases"] = {name: {**tiny.base_row(tiny_base), **kept}}
+    value["bases"] = {name: {**tiny.base_row(bases[name]), **kept}}
     (dataset,) = value["datasets"].values()
     source = folder / "rows.jsonl"
     write_jsonl(source, raw_rows.rows(dataset["prepare"]["shape"], 96))
@@ -54,8 +60,8 @@ def test_a_recipe_loads_as_it_stands(recipe: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
-def test_a_recipe_trains(recipe: Path, tmp_path: Path, base: Path) -> None:
-    params = small(recipe, tmp_path, base)
+def test_a_recipe_trains(recipe: Path, tmp_path: Path, bases: dict[str, Path]) -> None:
+    params = small(recipe, tmp_path, bases)
     (dataset,), model = params.datasets.values(), params.models["mine"]
     weights, raw, validated, prepared = (tmp_path / name for name in ("weights", "raw", "validated", "prepared"))
     make_base(parse(Base, next(iter(params.bases.values())).model_dump(), ""), weights)
