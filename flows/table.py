@@ -78,7 +78,8 @@ def _figures(evaluation: dict) -> Any:
         table.add_column(header, justify=side)
     for name, value in evaluation["tuned"].items():
         low, high = evaluation["intervals"]["tuned"][name]
-        table.add_row(name, f"{evaluation['parent'][name]:.3f}", f"{value:.3f}", f"{low:.3f} to {high:.3f}")
+        parent = f"{evaluation['parent'][name]:.3f}" if name in evaluation["parent"] else "–"  # not measured
+        table.add_row(name, parent, f"{value:.3f}", f"{low:.3f} to {high:.3f}")
     pace = evaluation["seconds_per_answer"]
     table.add_row("seconds per answer", f"{pace['parent']:.2f}", f"{pace['tuned']:.2f}", "")
     return table
