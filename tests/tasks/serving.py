@@ -3,9 +3,11 @@ metrics, no supervisor.
 """
 
 import http.server
+import shutil
+import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +19,11 @@ from tasks import promotion, registry, verdict_tags
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.serve import state, supervisor
 from tests.house.project import ROOT
+from tests.tasks.promoting import promote
 
 BASE = "b" * 64
 TASK = "things"
+DATABASES = ("mlflow/mlflow.db", "records.db")  # of a test, in its folder
 
 
 @dataclass
@@ -63,6 +67,29 @@ class World:
         options = state.options(self.params.deploy)
         state.write(slot, state.State(weights, "127.0.0.1", port, options, engine=engine, verified=True, since=since))
         return stub
+
+
+def champion_and_challenger(world: World) -> None:
+    """Version 1 is the champion, version 2 verified and passed."""
+    promote(world.version("one"))
+    world.version("two")
+
+
+def begin(world: World, work: Callable[[World], None]) -> None:
+    """Do `work`, which only registers and promotes, in a world that is new and has the `store` of its test; in the next
+    one that begins so, put back what it came to: each version takes a third of a second.
+    """
+    kept, here = world.folder.parent / f"begun by {work.__name__}", world.folder
+    if not kept.exists():
+        work(world)
+        shutil.copytree(here / "made", kept / "made")
+        copies = {here / name: kept / Path(name).name for name in DATABASES}
+    else:
+        shutil.copytree(kept / "made", here / "made")
+        copies = {kept / Path(name).name: here / name for name in DATABASES}
+    for source, target in copies.items():
+        with closing(sqlite3.connect(source)) as whole, closing(sqlite3.connect(target)) as copy:
+            whole.backup(copy)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from tasks.serve.reconcile import acts, once
 from tasks.serve.reconcile.loop import Reconciler
 from tests.house.project import ROOT
 from tests.tasks import serving
-from tests.tasks.promoting import promote
 from tests.tasks.serving import TASK, World
 
 PORT = 19110
@@ -26,8 +25,7 @@ RIGHT = '{"category": "billing", "intent": "x", "priority": "low", "reply": "r"}
 def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Version 1 answers and version 2 is on trial."""
     with serving.world(tmp_path, monkeypatch, PORT) as made:
-        promote(made.version("one"))
-        made.version("two")
+        serving.begin(made, serving.champion_and_challenger)
         made.serve("a")
         acts.open_canary(registry.get(TASK, "2"), made.params.release)
         once(made.params)

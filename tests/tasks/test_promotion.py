@@ -29,8 +29,7 @@ BY_HAND = Why("promote", ("by hand",))
 def two(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Version 1 is the champion, version 2 verified and passed."""
     with serving.world(tmp_path, monkeypatch, PORT) as made:
-        promote(made.version("one"))
-        made.version("two")
+        serving.begin(made, serving.champion_and_challenger)
         yield made
 
 

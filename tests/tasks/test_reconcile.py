@@ -33,8 +33,7 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def two(world: World) -> World:
     """Version 1 is the champion, version 2 the challenger, and slot a can serve both."""
-    promote(world.version("one"))
-    world.version("two")
+    serving.begin(world, serving.champion_and_challenger)
     world.serve("a")
     once(world.params)
     return world

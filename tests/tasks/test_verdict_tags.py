@@ -56,14 +56,17 @@ def test_a_champion_keeps_what_it_was_compared_with() -> None:
     assert verdict_tags.of(Verdict(False, ()), version())["gate_champion"] == "none"
 
 
+def _second_promoted(world: World) -> None:
+    serving.champion_and_challenger(world)
+    world.version("three")
+    promote(registry.get(TASK, "2"))
+
+
 @pytest.fixture
 def three(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The gate compared versions 2 and 3 with version 1; then version 2 became the champion."""
     with serving.world(tmp_path, monkeypatch, PORT) as made:
-        promote(made.version("one"))
-        made.version("two")
-        made.version("three")
-        promote(registry.get(TASK, "2"))
+        serving.begin(made, _second_promoted)
         yield made
 
 
