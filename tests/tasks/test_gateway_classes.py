@@ -4,6 +4,7 @@ request for each text.
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,13 @@ def test_the_coin_of_the_canary_is_thrown_for_each_text(home: House) -> None:
     answer = home.client().post("/classify", json={"model": "triage", "input": ["text"] * 64}).json()
     assert {entry["version"] for entry in answer["data"]} == {"1", "2"}
     assert {row["role"] for row in home.rows(least=64)} == {"champion", "canary"}
+
+
+def test_long_lists_at_once_are_answered_whole(home: House) -> None:
+    body = {"model": "triage", "input": ["text"] * 64}
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: home.client().post("/classify", json=body), range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4 and len(home.rows(least=256)) == 256
 
 
 def test_each_text_counts_against_the_keys_rate(tmp_path: Path) -> None:

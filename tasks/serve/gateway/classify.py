@@ -21,7 +21,6 @@ from tasks.serve.gateway.proxy import answer
 
 router = APIRouter()
 MOST = 256  # texts of one request
-AT_ONCE = 16  # of these at the model's server
 
 
 @router.post(CLASSIFY)
@@ -32,8 +31,7 @@ async def classify(request: Request) -> Response:
     model, texts = _read(bodies.parse(await bodies.read(request, door.settings.max_body_kib * 1024)))
     for _ in texts[1:]:
         door.rate.check(caller.id)
-    turns = asyncio.Semaphore(AT_ONCE)
-    asked = await asyncio.gather(*(_ask(door, caller, model, text, request, turns) for text in texts))
+    asked = await asyncio.gather(*(_ask(door, caller, model, text, request) for text in texts))
     for response, _ in asked:
         if response.status_code != 200:
             return response
@@ -56,12 +54,12 @@ def _read(body: bodies.Body) -> tuple[str, list[str]]:
     return model, texts
 
 
-async def _ask(
-    door: Door, caller: Caller, model: str, text: str, request: Request, turns: asyncio.Semaphore
-) -> tuple[Response, Exchange]:
-    """The answer about one text, by whoever answers to `model` now."""
+async def _ask(door: Door, caller: Caller, model: str, text: str, request: Request) -> tuple[Response, Exchange]:
+    """The answer about one text, by whoever answers to `model` now. Texts wait here for their turn, so that long lists
+    fill no queue and are not refused half done.
+    """
     body: bodies.Body = {"messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 1}
-    async with turns:
+    async with door.turns:
         choice = door.follower.choose(model)
         contract = door.follower.contract(choice.target)
         if contract is not None and contract.example != "labelled":

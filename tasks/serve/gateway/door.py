@@ -48,6 +48,7 @@ class Door:
         self.writer = Writer(settings.records, engine_factory, self.metrics, on_engine)
         self.ring, self.rate = Ring(keys_path), Rate(gateway.requests_per_minute)
         self.places = Places(gateway.max_running, gateway.max_waiting, gateway.timeout)
+        self.turns = asyncio.Semaphore(gateway.max_running)  # of texts that come many in a request
         self.metrics.waiting.set_function(lambda: self.places.waiting)
         self.shadows = 0
         self.client: httpx.AsyncClient | None = None
