@@ -31,6 +31,11 @@ class Ingest(Section):
     columns: Annotated[list[str], Field(min_length=1, description="columns that every row has")] | None = Field(
         default=None, description="all columns of the header, or of the first row, when not given"
     )
+    header: bool | None = Field(
+        default=None,
+        description="of tables: false where their first row is data, whose cells `columns` then names; true where "
+        "it only looks like data",
+    )
     split: Literal["none", "lines", "paragraphs"] | None = Field(
         default=None,
         description="of files of text: into rows at line ends, or at empty lines; a file of a folder is "
@@ -46,6 +51,8 @@ class Ingest(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.header is False and self.columns is None:
+            raise ValueError("header is false, so the file names no columns; name those of its cells under columns")
         for key, named in (("json_columns", self.json_columns), ("optional_columns", self.optional_columns)):
             if self.columns is not None and (more := [name for name in named if name not in self.columns]):
                 raise ValueError(f"{key} names `{more[0]}`, which columns does not; add it there, or take it out")

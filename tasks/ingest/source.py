@@ -15,8 +15,7 @@ from tasks.files import sha256
 from tasks.ingest.json_rows import value_of
 from tasks.ingest.listing import Listing, list_files
 from tasks.ingest.params import Ingest
-from tasks.ingest.readers import format_of, reader
-from tasks.ingest.saved import files_of_saved
+from tasks.ingest.readers import name_of, reader
 from tasks.ingest.tables import UNNAMED
 from tasks.ingest.values import Number, Time, as_json, as_text
 
@@ -57,7 +56,7 @@ class Snapshot:
 
 def take(params: Ingest, source: Path) -> Snapshot:
     """The whole of `source`; AnnealError names file and line of the first row that is not well-formed."""
-    snapshot = Snapshot(list_files(params, source.expanduser()))
+    snapshot = Snapshot(_listed(params, source.expanduser()))
     places: dict[str, tuple[dict[str, str], str]] = {}
     columns: tuple[str, ...] | None = None
     for path in snapshot.listing.files:
@@ -95,7 +94,7 @@ def read(params: Ingest, source: Path) -> tuple[list[dict[str, str]], list[FileR
 
 def peek(params: Ingest, source: Path | None = None, count: int = 5) -> Peek:
     """The columns and the first `count` rows, without reading the rest; AnnealError as in `take`, for what is seen."""
-    listing = list_files(params, (source or Path(params.source)).expanduser())
+    listing = _listed(params, (source or Path(params.source)).expanduser())
     rows: list[dict[str, str]] = []
     columns: tuple[str, ...] | None = None
     for path in listing.files:
@@ -109,7 +108,7 @@ def peek(params: Ingest, source: Path | None = None, count: int = 5) -> Peek:
 
 def first_as_read(params: Ingest, count: int = 1000) -> list[Mapping[str, object]]:
     """The first `count` rows with all their columns and values as they were read; AnnealError for what cannot be."""
-    files = list_files(params, Path(params.source).expanduser()).files
+    files = _listed(params, Path(params.source).expanduser()).files
     return [row for _, row in islice(chain.from_iterable(_rows(path, params) for path in files), count)]
 
 
@@ -136,24 +135,21 @@ def version(files: Sequence[Mapping[str, object]]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
-def format_for_new_rows(params: Ingest, source: Path) -> str:
-    """The format in which rows can be added to the folder: the one that is set, that of its first file, or JSON lines
-    beside files that nobody adds to; AnnealError where these would not be read.
-    """
-    first = params.format or format_of(sources(params, source)[0]) or "jsonl"
-    if reader(first).IS_ADDED_TO:
-        return first
-    if params.format is None and not reader(first).IS_DOCUMENTS and not files_of_saved(source):
-        return "jsonl"
-    raise AnnealError(
-        f"{source} is read as {first}, to which no rows can be added: save it as JSON lines, so that harvested rows "
-        "can lie beside it."
-    )
+def _listed(params: Ingest, source: Path) -> Listing:
+    """The files of `source`; AnnealError where ingest.header is said of files that have none."""
+    listing = list_files(params, source)
+    names = [name_of(path, params) for path in listing.files]
+    if params.header is not None and names and not any(reader(name).HAS_HEADER for name in names):
+        raise AnnealError(
+            f"{source}: ingest.header is {str(params.header).lower()}, and a file of {names[0]} has no header that "
+            "could be there or not; leave it out."
+        )
+    return listing
 
 
 def _rows(path: Path, params: Ingest) -> Iterator[tuple[str, Mapping[str, object]]]:
     """(file and place in it, row) of each row; what a cell of ingest.json_columns holds as JSON text is read."""
-    kind = reader(params.format or format_of(path) or "jsonl")
+    kind = reader(name_of(path, params))
     json_texts = () if kind.IS_TYPED_JSON else params.json_columns
     for number, row in kind.read(path, params):
         where = f"{path}, {kind.UNIT} {number}"

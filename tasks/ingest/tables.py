@@ -8,12 +8,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from tasks.clean import clean
 from tasks.errors import AnnealError
+from tasks.ingest import headless
 
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SEPARATORS = headless.SEPARATORS
+ID = "id"
 SEPARATOR_LINE = re.compile(
     r'\s*"?sep=(\\t|[^\r\n])"?[ \t]*(?:\r\n|\r|\n|$)', re.IGNORECASE
 )  # what Excel writes and reads
@@ -24,35 +27,73 @@ Record = tuple[int, list[str]]
 
 
 def read_table(
-    text: str, path: Path, columns: Sequence[str] | None, usual: str
+    text: str, path: Path, columns: Sequence[str] | None, usual: str, has_header: bool | None = None
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line where it begins, row) of each row of a table with a header; `usual` is the separator where the header has
-    none.
+    """(line where it begins, row) of each row of a table; `usual` is the separator where the header has none.
 
-    Raises AnnealError naming the line of a row that has another number of cells, of a quote that is never closed, of a
-    header that names a column twice, and when the header does not tell the separator.
+    Without a header `columns` names the cells of each row; None is a table whose first row is a header, unless it looks
+    like data. Raises AnnealError naming the line of a row that has another number of cells, of a quote that is never
+    closed, of a header that names a column twice or looks like data, and when the separator is not told.
     """
     start, line, separator = 0, 1, None
     if match := SEPARATOR_LINE.match(text):
         start, line, separator = match.end(), 1 + _line_ends(match[0]), match[1].replace("\\t", "\t")
-    separator = separator or _separator(text, path, columns, usual)
-    rows = _records(text, separator, path, start, line)
-    line, cells = _first(rows)
-    header = _header(cells, f"{path}, line {line}")
-    if missing := [column for column in columns or () if column not in header and column != "id" and cells]:
-        raise AnnealError(
-            f"{path}, line {line}: the header has no `{missing[0]}` (it has: {', '.join(header)}); add it, or correct "
-            "ingest.columns in params.yaml."
-        )
+    if has_header is False:
+        header = [clean(column) for column in columns or ()]
+        separator = separator or headless.separator(_candidates(text, path, usual), len(header), path)
+        rows = _records(text, separator, path, start, line)
+    else:
+        told = separator or _separator(text, path, columns, usual)
+        separator = told if isinstance(told, str) else usual
+        rows = _records(text, separator, path, start, line)
+        line, cells = _first(rows)
+        where = f"{path}, line {line}"
+        if has_header is None and not {*(columns or [""])} <= {ID, *map(clean, cells)}:
+            headless.refuse_data(cells, _beginning(text, separator, path, start), where)
+        if isinstance(told, AnnealError):
+            raise told
+        header = _header(cells, where)
+        _refuse_missing(header, columns, cells, where)
     for line, cells in rows:
         if len(cells) == 1 < len(header) and not cells[0].strip():
             continue  # a line of blanks
         if len(cells) != len(header):
+            than = "than ingest.columns names" if has_header is False else "than the header"
             raise AnnealError(
-                f"{path}, line {line}: has another number of cells than the header ({len(cells)}, not {len(header)}, "
+                f"{path}, line {line}: has another number of cells {than} ({len(cells)}, not {len(header)}, "
                 f"between {SEPARATORS.get(separator, repr(separator))}); mend the row."
             )
         yield line, dict(zip(header, cells, strict=True))
+
+
+def _refuse_missing(header: Sequence[str], columns: Sequence[str] | None, cells: Sequence[str], where: str) -> None:
+    if missing := [column for column in columns or () if column not in header and column != ID and cells]:
+        raise AnnealError(
+            f"{where}: the header has no `{missing[0]}` (it has: {', '.join(header)}); add it, or correct "
+            "ingest.columns in params.yaml."
+        )
+
+
+def _beginning(text: str, separator: str, path: Path, start: int = 0) -> list[list[str]]:
+    """The cells of the first records as far as they can be read; AnnealError where the first cannot."""
+    records: list[list[str]] = []
+    try:
+        records += (cells for _, cells in islice(_records(text, separator, path, start, 1), headless.SEEN))
+    except AnnealError:
+        if not records:
+            raise
+    return [cells for cells in records if any(cell.strip() for cell in cells)]
+
+
+def _candidates(text: str, path: Path, usual: str) -> dict[str, list[list[str]] | AnnealError]:
+    """The first records as each separator makes them, the usual one first."""
+    read: dict[str, list[list[str]] | AnnealError] = {}
+    for separator in (usual, *(other for other in SEPARATORS if other != usual)):
+        try:
+            read[separator] = _beginning(text, separator, path)
+        except AnnealError as error:
+            read[separator] = error
+    return read
 
 
 def _first(rows: Iterator[Record]) -> Record:
@@ -68,8 +109,10 @@ def _header(cells: list[str], where: str) -> list[str]:
     return names
 
 
-def _separator(text: str, path: Path, columns: Sequence[str] | None, usual: str) -> str:
-    """The separator that makes the wanted columns of the header; without such a wish, the one that divides it."""
+def _separator(text: str, path: Path, columns: Sequence[str] | None, usual: str) -> str | AnnealError:
+    """The separator that makes the wanted columns of the header; without such a wish, the one that divides it. Where
+    several do, the sentence that asks.
+    """
     headers: dict[str, list[str]] = {}
     trouble: AnnealError | None = None
     for separator in (usual, *(other for other in SEPARATORS if other != usual)):
@@ -88,7 +131,7 @@ def _separator(text: str, path: Path, columns: Sequence[str] | None, usual: str)
         return max(headers, key=lambda separator: len(headers[separator])) if named else usual
     if any(headers[separator] != headers[fitting[0]] for separator in fitting):
         names = " or ".join(SEPARATORS[separator] for separator in fitting)
-        raise AnnealError(
+        return AnnealError(
             f"{path}: its header can be read with {names} between the columns; say which in a first line, for example "
             f"`sep={fitting[0]}`."
         )

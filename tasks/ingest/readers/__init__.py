@@ -23,6 +23,7 @@ class Reader(Protocol):
     IS_TYPED_JSON: bool  # its cells are JSON values; where they are not, ingest.json_columns hold JSON as text
     IS_DOCUMENTS: bool  # its files stand beside data as well, as a README does: read where nothing else is
     IS_ADDED_TO: bool  # rows from elsewhere may be written as one more file of this format
+    HAS_HEADER: bool  # its first row names the columns, unless ingest.header is false
 
     def read(self, path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:
         """(number of its unit, row) of each row of the file; AnnealError with that number for what is broken."""
@@ -43,3 +44,8 @@ def format_of(path: Path) -> str | None:
     """The format that the ending of a file says, compression aside; None when it says none."""
     name = Path(path.name.lower())
     return endings().get(Path(name.stem).suffix if name.suffix in COMPRESSED else name.suffix)
+
+
+def name_of(path: Path, params: Ingest) -> str:
+    """The format that a file is read as."""
+    return params.format or format_of(path) or "jsonl"

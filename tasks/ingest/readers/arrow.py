@@ -9,6 +9,7 @@ from tasks.ingest.params import Ingest
 ENDINGS = (".arrow", ".feather", ".ipc")
 UNIT = "row"
 IS_TYPED_JSON, IS_DOCUMENTS, IS_ADDED_TO = False, False, False
+HAS_HEADER = False
 FILE = b"ARROW1"  # a stream has no such mark
 
 

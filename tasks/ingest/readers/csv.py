@@ -11,8 +11,10 @@ from tasks.ingest.tables import read_table
 ENDINGS = (".csv",)
 UNIT = "line"
 IS_TYPED_JSON, IS_DOCUMENTS, IS_ADDED_TO = False, False, True
+HAS_HEADER = True
 
 
 def read(path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:
     """(line where it begins, row) of each row below the header; a file that is called .tsv has tabs, by default."""
-    yield from read_table(text_of(path), path, params.columns, "\t" if format_of(path) == "tsv" else ",")
+    usual = "\t" if format_of(path) == "tsv" else ","
+    yield from read_table(text_of(path), path, params.columns, usual, params.header)

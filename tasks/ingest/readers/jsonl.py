@@ -10,6 +10,7 @@ from tasks.ingest.params import Ingest
 ENDINGS = (".jsonl", ".ndjson")
 UNIT = "line"
 IS_TYPED_JSON, IS_DOCUMENTS, IS_ADDED_TO = True, False, True
+HAS_HEADER = False
 
 
 def read(path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:

@@ -9,6 +9,7 @@ from tasks.ingest.params import Ingest
 ENDINGS = (".parquet", ".pq")
 UNIT = "row"
 IS_TYPED_JSON, IS_DOCUMENTS, IS_ADDED_TO = False, False, False
+HAS_HEADER = False
 
 
 def read(path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:

@@ -10,6 +10,7 @@ from tasks.ingest.params import Ingest
 ENDINGS = (".txt", ".md", ".markdown")
 UNIT = "line"
 IS_TYPED_JSON, IS_DOCUMENTS, IS_ADDED_TO = False, True, False
+HAS_HEADER = False
 LINE_END = re.compile("(?>\r\n|\r|\n)")
 ENDS = {"lines": LINE_END, "paragraphs": re.compile(r"(?>\r\n|\r|\n)(?:[ \t]*(?>\r\n|\r|\n))+")}
 

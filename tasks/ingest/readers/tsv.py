@@ -10,8 +10,9 @@ from tasks.ingest.tables import read_table
 ENDINGS = (".tsv", ".tab")
 UNIT = "line"
 IS_TYPED_JSON, IS_DOCUMENTS, IS_ADDED_TO = False, False, True
+HAS_HEADER = True
 
 
 def read(path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:
     """(line where it begins, row) of each row below the header."""
-    yield from read_table(text_of(path), path, params.columns, "\t")
+    yield from read_table(text_of(path), path, params.columns, "\t", params.header)

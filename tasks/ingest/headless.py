@@ -1,0 +1,63 @@
+"""Tables whose first row is data: whether one looks like that, and which separator their rows tell."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tasks.clean import clean
+from tasks.errors import AnnealError
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SEEN = 50  # records at the beginning of a file
+NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")
+LONGEST = 60  # characters of a cell in a sentence
+
+
+def separator(read: Mapping[str, list[list[str]] | AnnealError], count: int, path: Path) -> str:
+    """The separator that makes `count` cells of each record at the beginning of a table: the first of those in `read`,
+    which hold the records as each separator makes them, or the trouble with it.
+    """
+    fitting = {
+        known: records
+        for known, records in read.items()
+        if not isinstance(records, AnnealError) and records and all(len(cells) == count for cells in records)
+    }
+    if fitting:
+        first, cells_of_first = next(iter(fitting.items()))
+        if first != "\t" and any(
+            other != cells_of_first for other in fitting.values()
+        ):  # of a file of tabs its name says it
+            names = " or ".join(SEPARATORS[known] for known in fitting)
+            raise AnnealError(
+                f"{path}: its rows can be read with {names} between the cells; say which in a first line, for example "
+                f"`sep={first}`."
+            )
+        return first
+    usual, beginning = next(iter(read.items()))
+    if isinstance(beginning, AnnealError):
+        raise beginning
+    for known, records in read.items():  # most rows are right: the reader names the line of the one that is not
+        if not isinstance(records, AnnealError) and records and len(records[0]) == count:
+            return known
+    if beginning:
+        raise AnnealError(
+            f"{path}: ingest.header is false and ingest.columns names {count} cells, and the first row has "
+            f"{len(beginning[0])} between {SEPARATORS[usual]}; name a column for each cell, in their order."
+        )
+    return usual
+
+
+def refuse_data(header: Sequence[str], records: Sequence[Sequence[str]], where: str) -> None:
+    """Raise AnnealError where a `header`, the first of `records`, looks like a row of data: a cell is a number as all
+    below it are, or stands below itself again.
+    """
+    below = [cells for cells in records[1:] if len(cells) == len(header) and cells != header]  # which may be repeated
+    for place, cell in enumerate(map(clean, header)):
+        values = [clean(cells[place]) for cells in below]
+        if cell and values and (cell in values or all(map(NUMBER.fullmatch, [cell, *values]))):
+            columns = ", ".join(["…"] * len(header))
+            raise AnnealError(
+                f"{where}: the first row looks like data and not like a header (`{cell[:LONGEST]}` in column "
+                f"{place + 1}); write ingest: {{header: false, columns: [{columns}]}} with a name for each column, or "
+                "header: true where it is a header."
+            )
