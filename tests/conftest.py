@@ -18,7 +18,13 @@ from tests import effects, tiny
 from tests.examples import FULL
 from tests.garbage import Freezer
 
-LONGEST = "test_serving.py"
+# The files that take longest, in the order in which they begin: one that runs for minutes at the end would leave the
+# other process idle. Those that need the project of tests/flows/conftest.py are not beside test_serving.py, which
+# makes it.
+LONGEST = """
+test_serving test_weights test_resume test_matrix test_end_to_end test_recipes test_new_kinds test_text_answers
+test_promotion test_reconcile test_release_step
+""".split()
 # A test that uses one of these trains, serves, or keeps a registry.
 SLOW_FIXTURES = {"base", "tokenizer", "trained", "evaluated", "packaged", "made", "served", "store"}
 WATCH = effects.install()
@@ -45,8 +51,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The file that takes longest comes first, and one process does it while the other does the rest."""
-    items.sort(key=lambda item: item.path.name != LONGEST)
+    """The files that take longest come first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")

@@ -24,6 +24,7 @@ summary = "the scales of the norms"
 mergeable = True
 keeps_parent = False
 virtual_tokens = False
+grows = False
 checkpointing = True
 learning_rates = (1.0e-4, 1.0e-2)
 source = "a guess"
@@ -82,11 +83,15 @@ OBJECTIVE = '''"""As sft, but the commonest tokens count less: focal loss (Lin e
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tasks import chat, objectives
+from tasks import chat, lm, objectives
 from tasks.section import Section
 
 summary = "to answer as the rows do, where it does not yet"
 eats = frozenset({"chat"})
+head = "lm"
+architectures = lm.ARCHITECTURES
+processor, check, parent = lm.processor, lm.check, lm.parent
+with_head, body, with_body, save_head = lm.with_head, lm.body, lm.with_body, lm.save_head
 needs_parent = False
 shares_prefix = False
 rate_share = 1.0
