@@ -71,7 +71,7 @@ def classify(client: httpx.Client, rows: list[dict]) -> httpx.Response:
     return client.post("/classify", json={"model": "things", "input": [row["messages"][0]["content"] for row in rows]})
 
 
-def tested(folder: Path) -> list[dict]:
+def evaluated(folder: Path) -> list[dict]:
     """What evaluation asked and was told."""
     return read_jsonl(folder / "reports/things/predict/predictions.jsonl")
 
@@ -79,7 +79,7 @@ def tested(folder: Path) -> list[dict]:
 def test_it_is_served_by_transformers_with_the_evaluations_probabilities(served: Path, client: httpx.Client) -> None:
     state = json.loads((served / ".anneal/serving/a.json").read_text())
     assert state["engine"] == "transformers" and [*state["adapters"]] == ["things@1"] and state["verified"]
-    said, rows = summary(served), tested(served)[:8]
+    said, rows = summary(served), evaluated(served)[:8]
     assert said["registry"]["aliases"] == ["champion"] and said["endpoint"]["parity"]["difference"] < 1.0e-3
     for entry, row in zip(classify(client, rows).raise_for_status().json()["data"], rows, strict=True):
         for column, told in entry["labels"].items():
@@ -100,7 +100,7 @@ def test_every_route_of_the_gateway_answers(client: httpx.Client) -> None:
 
 
 def test_a_server_killed_in_the_middle_comes_back_and_says_the_same(served: Path, client: httpx.Client) -> None:
-    port, rows = project.ports(served).deploy, tested(served)[:8]
+    port, rows = project.ports(served).deploy, evaluated(served)[:8]
     before = classify(client, rows).raise_for_status().json()["data"]
     (pid,) = listeners(port)
     with ThreadPoolExecutor(8) as pool:
@@ -130,5 +130,5 @@ def test_what_people_correct_is_learnt_tried_beside_it_and_promoted(served: Path
     end, versions = time.monotonic() + 240, set()
     while targets(served)["champion"]["version"] == "1":
         assert time.monotonic() < end, project.run(served, "tasks.retrain.book", "things")
-        versions |= {entry["version"] for entry in classify(client, tested(served)[:8]).json()["data"]}
+        versions |= {entry["version"] for entry in classify(client, evaluated(served)[:8]).json()["data"]}
     assert versions >= {"1", "2"} and targets(served)["previous"]["version"] == "1"
