@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tasks import kinds, objectives
 from tasks.params import Params
+from tasks.preflight import heads
 from tasks.prepare import shapes
 
 ALIKE = {"chat", "text"}  # an objective that eats one of these takes the other in a mix
@@ -17,6 +18,12 @@ def problems(params: Params, name: str) -> Iterator[str]:
         prepare = params.datasets[dataset].prepare
         makes = shapes.of(prepare).makes
         if makes in eats or (dataset != main and makes in ALIKE and eats & ALIKE):
+            continue
+        if "labelled" in eats and (head := heads.way(params, name)):
+            yield (
+                f"models.{name}.train.objective.kind is {objective.kind}, and the rows of datasets.{dataset} are a "
+                f"table; {head}."
+            )
             continue
         others = [kind for kind in kinds.names(objectives.__name__) if makes in _eats(kind)]
         fitting = [kind for kind in kinds.names(shapes.__name__) if kinds.load(shapes.__name__, kind).makes in eats]

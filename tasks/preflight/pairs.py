@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks import architecture, kinds, objectives, tuners, vocabulary
 from tasks.params import Params, lineage
+from tasks.preflight import heads
 from tasks.preflight.serving import config_folder
 from tasks.train.params import Train
 
@@ -71,9 +72,10 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
         for kind in kinds.names(objectives.__name__)
         if architecture.of_folder(folder) in kinds.load(objectives.__name__, kind).architectures
     ]
+    way = heads.way(params, name) or f"use {' or '.join(fitting)}"
     yield (
         f"models.{name}.train.objective.kind is {objective.kind}, and {base} reads and does not write "
-        f"(its config.json says so); use {' or '.join(fitting)}, or a base that writes."
+        f"(its config.json says so); {way}, or use a base that writes."
     )
 
 

@@ -25,8 +25,9 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     """Write `out/{train,validation,test,dropped}.jsonl` and `out/format.json`, Data Docs in `docs/`, figures in
     `report`.
 
-    A row of a split is `{id, messages, answer, row}`. Raises AnnealError when a split is empty, a table rule of the
-    suite for prepared rows does not hold, or more rows are set aside (here and by validate) than validate allows.
+    A row of a split is `{id, messages, answer, row}`. Raises AnnealError when a split is empty, a column is no
+    label, a table rule of the suite for prepared rows does not hold, or more rows are set aside (here and by validate)
+    than validate allows.
     """
     shape = shapes.of(params)
     examples, useless = _examples(read_jsonl(validated / "rows.jsonl"), params)
@@ -37,6 +38,8 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     _refuse_empty_split(assignment.kept, dropped, params)
     kept, broken = _checked(assignment.kept, suite, docs)
     labels = getattr(params, "labels", ())  # of a shape whose rows have some
+    classes.check(kept, labels)
+    of_labels, remarks = classes.figures(kept, labels), list(classes.remarks(kept, labels))
     kept, unseen = classes.marked(kept) if shape.makes == "tagged" else classes.known(kept, labels)
     dropped += [*broken, *unseen]
     _refuse_too_many([*aside, *broken], validated)
@@ -47,9 +50,11 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
         write_jsonl(folder / "dropped.jsonl", [{**row.row, "reason": row.reason} for row in dropped])
         facts = {"shape": shapes.name_of(params), "example": shape.makes, **_tools(kept), **_classes(kept, labels)}
         write_json(folder / "format.json", {**_with_system(shape.templates(params), kept), **facts})
-    write_json(report, figures(kept, dropped, params))
+    write_json(report, {**figures(kept, dropped, params), **({"classes": of_labels} if labels else {})})
     for line in sentences(dropped, params):
         print(f"prepare: left out {line}", file=sys.stderr, flush=True)
+    for line in remarks:
+        print(f"prepare: {line}", file=sys.stderr, flush=True)
 
 
 def _with_system(form: Templates, kept: Sequence[Placed]) -> Templates:

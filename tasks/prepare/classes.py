@@ -1,12 +1,16 @@
-"""The classes of labelled rows: their shares in training, and held-out rows of a class, or with an entity of a label,
-that training never saw.
+"""The classes of labelled rows: their shares in training, what is no label or looks like a slip, and held-out rows of a
+class, or with an entity of a label, that training never saw.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 
+from tasks.clean import folded
 from tasks.entities import spans
+from tasks.errors import AnnealError
 from tasks.prepare.assign import Dropped, Placed
+
+SHOWN, LONGEST = 3, 40  # classes in a sentence, characters of one
 
 
 def shares(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -14,6 +18,81 @@ def shares(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str,
     rows = [placed.row["row"] for placed in kept if placed.split == "train"]
     counts = {label: Counter(row[label] for row in rows) for label in labels}
     return {label: {name: count[name] / len(rows) for name in sorted(count)} for label, count in counts.items()}
+
+
+def check(kept: Sequence[Placed], labels: Sequence[str]) -> None:
+    """Raise AnnealError for a label whose training rows are of one class, or of nearly as many classes as rows."""
+    rows = [placed.row["row"] for placed in kept if placed.split == "train"]
+    for label in labels:
+        counts = Counter(row[label] for row in rows)
+        if len(counts) == 1:
+            raise AnnealError(
+                f"prepare: all {len(rows)} training rows have the class {next(iter(counts))!r} in `{label}`, so there "
+                "is nothing to tell apart; add rows of another class, or leave the column out of prepare.labels."
+            )
+        if len(counts) > max(2, len(rows) / 2):
+            raise AnnealError(
+                f"prepare: `{label}` has {len(counts)} classes in {len(rows)} training rows ({_shown(sorted(counts))}),"
+                " and a class is learnt from several rows; name a column of fewer classes in prepare.labels, or group "
+                "its values."
+            )
+
+
+def figures(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str, int]]:
+    """{label: how many classes it has, how many of a single row, how many that differ from another in case or blanks
+    only}.
+    """
+    every = {label: _counts(kept, label) for label in labels}
+    return {
+        label: {
+            "classes": len(counts),
+            "of_a_single_row": len(_single(counts)),
+            "alike": sum(map(len, _alike(counts))),
+        }
+        for label, counts in every.items()
+    }
+
+
+def remarks(kept: Sequence[Placed], labels: Sequence[str]) -> Iterable[str]:
+    """A sentence for each label with classes of a single row, and for classes that look like one written in two
+    ways.
+    """
+    for label in labels:
+        counts = _counts(kept, label)
+        if single := _single(counts):
+            has = "a class" if len(single) == 1 else f"{len(single)} classes"
+            yield (
+                f"`{label}` has {has} of a single row ({_shown(single)}), which can be in one split only: learnt and "
+                "never measured, or set aside"
+            )
+        for names in _alike(counts):
+            rows = ", ".join(f"{name!r} ({counts[name]})" for name in names)
+            yield (
+                f"`{label}` has classes that differ in case or blanks only: {rows}; they are learnt as {len(names)} "
+                "classes, so write them alike where they are one"
+            )
+
+
+def _counts(kept: Sequence[Placed], label: str) -> Counter[str]:
+    return Counter(placed.row["row"][label] for placed in kept)
+
+
+def _single(counts: Counter[str]) -> list[str]:
+    return sorted(name for name, count in counts.items() if count == 1)
+
+
+def _alike(counts: Counter[str]) -> list[list[str]]:
+    """The classes that are one to a reader, together; those that are one class alone are not among them."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(counts):
+        groups[folded(name)].append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _shown(names: Sequence[str]) -> str:
+    """The first names, in quotes."""
+    more = ", …" if len(names) > SHOWN else ""
+    return ", ".join(repr(name[:LONGEST]) for name in names[:SHOWN]) + more
 
 
 def known(kept: Sequence[Placed], labels: Sequence[str]) -> tuple[list[Placed], list[Dropped]]:

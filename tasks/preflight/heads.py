@@ -1,0 +1,40 @@
+"""What a person writes who has a table whose answers are classes, and a base or an objective that tells classes."""
+
+import json
+from collections.abc import Sequence
+
+from tasks import template
+from tasks.clean import clean
+from tasks.errors import AnnealError
+from tasks.params import Params
+from tasks.preflight import sources
+from tasks.preflight.labels import is_label
+from tasks.prepare.shapes import table
+
+
+def way(params: Params, model: str) -> str | None:
+    """The shape and the objective with which the model's table is learnt as classes; None of another shape, of answers
+    without a label, and while the source cannot be read.
+    """
+    name = params.main_dataset(model)
+    prepare = params.datasets[name].prepare
+    if not isinstance(prepare, table.Params):
+        return None
+    try:
+        columns = template.columns(prepare.answer) if isinstance(prepare.answer, str) else prepare.answer
+        rows = sources.rows(params.datasets[name].ingest)
+    except AnnealError:
+        return None
+    labels = [column for column in columns if column in rows[0] and is_label([clean(row[column]) for row in rows])]
+    if not labels:
+        return None
+    texts = [column for column in columns if column not in labels]
+    left_out = f" ({_listed(texts)} would be left out: a text is written, and not told)" if texts else ""
+    return (
+        f"to tell classes, write prepare: {{shape: labelled, user: {json.dumps(prepare.user, ensure_ascii=False)}, "
+        f"labels: [{', '.join(labels)}]}} in datasets.{name}, and objective: {{kind: classify}}{left_out}"
+    )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(f"`{column}`" for column in columns)

@@ -1,0 +1,57 @@
+"""A table of classes under a base that reads, or an objective that tells classes, is refused with what to write."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import ParamsError
+from tasks.preflight import checks
+
+LINES = [{"text": f"Where is {n}?", "topic": ["a", "b"][n % 2], "reply": f"On shelf {n}."} for n in range(8)]
+WAY = (
+    'to tell classes, write prepare: {shape: labelled, user: "{{ text }}", labels: [topic]} in datasets.mine, and '
+    "objective: {kind: classify}"
+)
+
+
+def refusal(folder: Path, answer: str, train: str = "", model_type: str = "bert") -> str:
+    (folder / "base").mkdir()
+    (folder / "base/config.json").write_text(json.dumps({"model_type": model_type, "architectures": ["BertModel"]}))
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in LINES))
+    prepare = f"{{user: '{{{{ text }}}}', answer: {answer}}}"
+    (folder / "params.yaml").write_text(
+        f"bases:\n  small: {{folder: base, sha256: '{'0' * 64}', license: mit}}\n"
+        f"datasets:\n  mine: {{ingest: {{source: rows.jsonl}}, prepare: {prepare}}}\n"
+        f"models:\n  m: {{parent: small, dataset: mine{train}}}\n"
+    )
+    with pytest.raises(ParamsError) as refused:
+        checks.check_file()
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("answer", ["[topic]", "'{{ topic }}'"])
+def test_an_encoder_is_given_labels_and_not_a_table(
+    answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert refusal(tmp_path, answer) == (
+        "params.yaml: models.m.train.objective.kind is sft, and small reads and does not write (its config.json says "
+        f"so); {WAY}, or use a base that writes."
+    )
+
+
+def test_a_text_among_the_answers_would_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = refusal(tmp_path, "[topic, reply]", ", train: {objective: {kind: classify}}")
+    assert words == (
+        "params.yaml: models.m.train.objective.kind is classify, and the rows of datasets.mine are a table; "
+        f"{WAY} (`reply` would be left out: a text is written, and not told)."
+    )
+
+
+def test_without_a_label_the_shapes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = refusal(tmp_path, "[reply]", ", train: {objective: {kind: classify}}")
+    assert "which does not learn from rows of the shape table (datasets.mine)" in words
+    assert words.endswith("or give it a data set of the shape labelled.")
