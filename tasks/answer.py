@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 from tasks import template, tools
 from tasks.clean import clean, has_half_character
-from tasks.entities import EntityAnswer
+from tasks.entity_answer import EntityAnswer
 
 TEXT = "text"  # the one column of an answer that cannot be read backwards into columns of a row
 

@@ -8,11 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from tasks import encoder
+from tasks import encoder, heads
 from tasks.encoder import Pooling, Reader
-from tasks.files import read_json, write_json
 
-WEIGHTS = "head.safetensors"
 DIGITS = 7  # of a probability in a file
 Told = dict[str, dict[str, float]]  # {column: {class: its probability}}
 
@@ -24,11 +22,7 @@ class Classifier(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.body, self.config = body, body.config
         self.classes, self.pooling = {column: list(known) for column, known in classes.items()}, pooling
-        width, there = body.config.get_text_config().hidden_size, next(body.parameters()).device
-        self.heads = nn.ModuleList(nn.Linear(width, len(known), device=there) for known in classes.values())
-        for layer in self.heads:  # as transformers begins a classifier
-            nn.init.normal_(layer.weight, std=getattr(body.config, "initializer_range", 0.02))
-            nn.init.zeros_(layer.bias)
+        self.heads = heads.linear(body, [len(known) for known in classes.values()])
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[torch.Tensor]:
         """(batch, time) twice → logits (batch, classes) of each column."""
@@ -40,20 +34,14 @@ class Classifier(nn.Module):  # type: ignore[misc]
 
 def save(model: Classifier, kind: str, folder: Path) -> None:
     """head.safetensors, and head.json with the objective's kind, the pooling and the classes."""
-    from safetensors.torch import save_file
-
-    weights = {name: weight.detach().cpu().contiguous() for name, weight in model.heads.state_dict().items()}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    write_json(folder / "head.json", {"kind": kind, "pooling": model.pooling, "classes": model.classes})
+    heads.save(model.heads, {"kind": kind, "pooling": model.pooling, "classes": model.classes}, folder)
 
 
 def load(body: Any, trained: Path) -> Classifier:
     """`body` under the heads in `trained/`, for asking."""
-    from safetensors.torch import load_file
-
-    facts = read_json(trained / "head.json")
+    facts = heads.facts(trained)
     model = Classifier(body, facts["classes"], facts["pooling"])
-    model.heads.load_state_dict(load_file(trained / WEIGHTS))
+    heads.fill(model.heads, trained)
     loaded: Classifier = model.eval()
     return loaded
 

@@ -66,6 +66,16 @@ def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
     return model
 
 
+def for_asking(weights: Path) -> "nn.Module":
+    """The body in `weights/` on the best device: in fp32, so that two machines say the same probabilities to 1e-3."""
+    import torch
+
+    from tasks.device import attention, device
+
+    model: nn.Module = parent(weights, {"dtype": torch.float32, "attn_implementation": attention()}).to(device())
+    return model
+
+
 def question(row: Mapping[str, Any]) -> str:
     """The text that a model reads of a prepared row."""
     return str(row["messages"][-1]["content"])

@@ -6,12 +6,9 @@ A place is counted in characters of the text. Entities do not overlap: a word ha
 
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
-
-from tasks.clean import has_half_character, is_blank
 
 FIELDS = ("label", "text", "start", "end")
 BEGINS, ENDS = ("B", "S", "U"), ("E", "S", "L")  # prefixes of IOB2, IOBES and BILOU; I goes on, or begins after O
@@ -24,29 +21,6 @@ class Entity(NamedTuple):
     start: int
     end: int  # the first place behind it
     label: str
-
-
-@dataclass(frozen=True)
-class EntityAnswer:
-    """A JSON list of entities, `{label, text, start, end}` each; as a column it is the canonical one."""
-
-    column: str
-    is_json = False  # it is no object of columns
-    is_invertible = True
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The one column."""
-        return (self.column,)
-
-    def write(self, row: Mapping[str, object]) -> str:
-        """The column as it is; KeyError when `row` lacks it."""
-        return str(row[self.column])
-
-    def read(self, text: str) -> dict[str, str] | None:
-        """The entities in their canonical form; None for what is not exactly a list of them."""
-        known = read(text)
-        return None if known is None else {self.column: _as_json(known)}
 
 
 def is_border(text: str, place: int) -> bool:
@@ -77,7 +51,7 @@ def problem(text: str, entities: Iterable[Entity]) -> str | None:
     for start, end, label in sorted(entities):
         if not 0 <= start < end <= len(text):
             return f"the span from {start} to {end} is outside its text of {len(text)} characters"
-        if is_blank(label):
+        if not label.strip():
             return f"the span from {start} to {end} has no label"
         if not (is_border(text, start) and is_border(text, end)):
             return f"the span from {start} to {end} ({text[start:end]!r}) begins or ends within a word"
@@ -89,10 +63,11 @@ def problem(text: str, entities: Iterable[Entity]) -> str | None:
 
 def written(text: str, entities: Iterable[Entity]) -> str:
     """The canonical JSON of `entities` of `text`."""
-    return _as_json((entity, text[entity.start : entity.end]) for entity in sorted(entities))
+    return as_json((entity, text[entity.start : entity.end]) for entity in sorted(entities))
 
 
-def _as_json(known: Iterable[tuple[Entity, str]]) -> str:
+def as_json(known: Iterable[tuple[Entity, str]]) -> str:
+    """Entities with their texts as canonical JSON."""
     every = ((entity.label, text, entity.start, entity.end) for entity, text in known)
     return json.dumps([dict(zip(FIELDS, values, strict=True)) for values in every], ensure_ascii=False)
 
@@ -116,8 +91,7 @@ def _is_entity(value: object) -> bool:
     label, text, start, end = (value[field] for field in FIELDS)
     if not (isinstance(label, str) and isinstance(text, str) and type(start) is int and type(end) is int):
         return False
-    is_whole = not is_blank(label) and not has_half_character(label + text)
-    return is_whole and start >= 0 and end - start == len(text) > 0
+    return bool(label.strip()) and start >= 0 and end - start == len(text) > 0
 
 
 def spans(answer: str) -> list[Entity]:

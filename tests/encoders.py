@@ -6,6 +6,7 @@ from pathlib import Path
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.prepare.assign import Placed
 from tasks.prepare.classes import shares
+from tasks.prepare.shapes import tagged
 from tests import tiny
 
 LABELS = tiny.LABELS
@@ -65,6 +66,25 @@ def rows(first: int, count: int) -> list[dict]:
         }
         for row in tiny.things(first, count)
     ]
+
+
+def tagged_rows(first: int, count: int) -> list[dict]:
+    """The same of the shape `tagged`: `small , a red apple !`, of which the size and the thing are marked."""
+    params = tagged.Params(shape="tagged")
+    cells = [(row["id"], [row["size"], ",", *row["thing"].split(), "!"]) for row in tiny.things(first, count)]
+    return [
+        dict(tagged.example({"id": name, "tokens": json.dumps(tokens), "tags": "B-SIZE O O B-THING I-THING O"}, params))
+        for name, tokens in cells
+    ]
+
+
+def write_tagged(folder: Path, n: int) -> Path:
+    """Write `folder/` like data/prepared/<dataset>, with these rows."""
+    for name, first, count in (("train", 0, n), ("validation", n, 16), ("test", n + 16, 16)):
+        write_jsonl(folder / f"{name}.jsonl", tagged_rows(first, count))
+    form = tagged.templates(tagged.Params(shape="tagged"))
+    write_json(folder / "format.json", {**form, "shape": "tagged", "example": "tagged"})
+    return folder
 
 
 def write_prepared(folder: Path, n: int) -> Path:

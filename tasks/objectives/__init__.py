@@ -12,7 +12,7 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Head = Literal["lm", "classes"]  # what a model says: a text that it writes, or a class of each column
+Head = Literal["lm", "classes", "tags"]  # what a model says: a text that it writes, a class a column, a tag a word
 FILE = "head.json"  # in a trained folder whose head is not a language model's: `kind` of the objective, and its facts
 Encoded = dict[str, Any]  # of a row: `id`, `input_ids` (by whose length rows are grouped), and what `collate` needs
 
@@ -22,7 +22,7 @@ class Objective(Protocol):
 
     Params: type[Section]  # kind: Literal["…"], and the kind's own settings
     summary: str  # what is learnt, in one line
-    eats: frozenset[str]  # what its rows hold: chat, preference, rated, text
+    eats: frozenset[str]  # what its rows hold: chat, preference, rated, text, labelled, tagged
     head: Head
     architectures: frozenset[Architecture]  # of bases that it trains
     needs_parent: bool  # its loss compares with the parent: of a tuner that keeps it

@@ -195,13 +195,8 @@ def save_head(model: Any, folder: Path) -> None:
 
 
 def load_body(weights: Path) -> "nn.Module":
-    """The body for asking, on the best device: in fp32, so that two machines say the same probabilities to 1e-3."""
-    import torch
-
-    from tasks.device import attention, device
-
-    model: nn.Module = parent(weights, {"dtype": torch.float32, "attn_implementation": attention()}).to(device())
-    return model
+    """The body for asking."""
+    return encoder.for_asking(weights)
 
 
 def load_head(body: Any, trained: Path) -> "nn.Module":

@@ -28,9 +28,7 @@ accelerate bitsandbytes dvc.cli dvc.commands.repro fastapi great_expectations ji
 scipy.stats sklearn.metrics sqlalchemy torch
 """
 CLASSES = "AutoModelForCausalLM AutoTokenizer LlamaForCausalLM PreTrainedTokenizerFast Trainer"  # of transformers
-# Its second line is Python that does nothing, and a shell's way to a Python whose path may hold blanks.
-CLIENT = """#!/bin/sh
-"exec" "{python}" "-IS" "$0" "$@"
+CLIENT = """#!{python} -IS
 import json, os, socket, sys
 
 program = sys.argv[1:]

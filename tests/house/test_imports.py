@@ -25,6 +25,7 @@ GATEWAY_NEEDS = sorted(
                 "corrections",  # the one rule which word on a request counts, for the dashboard's curve of agreement
                 "database",
                 "entities",  # a correction of marked entities is checked when it is said
+                "entity_answer",
                 "errors",
                 "files",
                 "messages",

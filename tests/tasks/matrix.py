@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from tasks import kinds, objectives
+from tasks.entities import Entity, written
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.preflight import pairs
 from tasks.train.params import Train
@@ -63,6 +64,10 @@ def _row(eats: str, row: dict) -> dict:
         return {**row, "messages": [], "answer": " ".join([row["messages"][-1]["content"], row["answer"]] * 3)}
     if eats == "labelled":
         return {**row, "answer": json.dumps({label: row["row"][label] for label in tiny.LABELS})}
+    if eats == "tagged":
+        text, thing = row["messages"][-1]["content"], row["row"]["thing"].removeprefix("a ")
+        start = text.index(thing)
+        return {**row, "answer": written(text, [Entity(start, start + len(thing), "THING")])}
     more = {"preference": {"rejected": "none of these"}, "rated": {"rating": row["id"][-1] in "02468"}}
     return {**row, **more.get(eats, {})}
 

@@ -66,7 +66,12 @@ def labelled(thing: dict[str, str]) -> dict[str, Any]:
     return table(thing)
 
 
-MAKERS = {maker.__name__: maker for maker in (table, labelled, alpaca, chat, preference, text, pair)}
+def tagged(thing: dict[str, str]) -> dict[str, Any]:
+    """Tokens, and a tag of each."""
+    return {"tokens": [thing["size"], *thing["thing"].split()], "tags": ["B-SIZE", "O", "B-THING", "I-THING"]}
+
+
+MAKERS = {maker.__name__: maker for maker in (table, labelled, alpaca, chat, preference, text, pair, tagged)}
 
 
 def rows(shape: str, count: int) -> list[dict[str, Any]]:

@@ -1,0 +1,44 @@
+"""What stands on a body: linear layers in fp32, how they begin and how they are kept."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from tasks.files import read_json, write_json
+from tasks.objectives import FILE
+
+WEIGHTS = "head.safetensors"
+
+
+def linear(body: Any, choices: Sequence[int]) -> nn.ModuleList:
+    """A layer on `body` for each number of choices, as transformers begins a classifier."""
+    width, there = body.config.get_text_config().hidden_size, next(body.parameters()).device
+    layers = nn.ModuleList(nn.Linear(width, count, device=there) for count in choices)
+    for layer in layers:
+        nn.init.normal_(layer.weight, std=getattr(body.config, "initializer_range", 0.02))
+        nn.init.zeros_(layer.bias)
+    return layers
+
+
+def save(layers: nn.ModuleList, facts: Mapping[str, object], folder: Path) -> None:
+    """head.safetensors, and head.json with `facts`, of which one is the objective's `kind`."""
+    from safetensors.torch import save_file
+
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in layers.state_dict().items()}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    write_json(folder / FILE, facts)
+
+
+def facts(trained: Path) -> dict[str, Any]:
+    """What head.json in `trained/` says."""
+    known: dict[str, Any] = read_json(trained / FILE)
+    return known
+
+
+def fill(layers: nn.ModuleList, trained: Path) -> None:
+    """Give `layers` the weights in `trained/`."""
+    from safetensors.torch import load_file
+
+    layers.load_state_dict(load_file(trained / WEIGHTS))

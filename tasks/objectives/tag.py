@@ -1,0 +1,229 @@
+"""Tagging: one linear head on the first token of each word (Devlin et al. 2018, arXiv:1810.04805, section 5.3); of a
+base that writes on the last, for only that has read the whole word.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks import architecture, encoder, entities, objectives
+from tasks.architecture import Architecture
+from tasks.encoder import Reader
+from tasks.entities import Entity
+from tasks.section import Section
+from tasks.words import frame, framed, windows, words
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+summary = "to mark the entities in a text, by a tag of each word"
+eats = frozenset({"tagged"})
+head: objectives.Head = "tags"
+architectures: frozenset[Architecture] = frozenset({"encoder", "causal"})
+needs_parent = False
+shares_prefix = False
+rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
+watch = ("eval_loss", False)
+LOWEST = 1.0e4  # nats: what a tag that is not known counts at most
+UNTOLD = -100  # the label of a token that tells no tag
+
+
+class Params(Section):
+    """Cross-entropy of the tag of each word."""
+
+    kind: Literal["tag"]
+
+
+@dataclass(frozen=True)
+class Tags:
+    """A reader that knows the labels of entities, by the alphabet, and which token tells a word's tag."""
+
+    reader: Reader
+    labels: tuple[str, ...]
+    place: Literal["first", "last"]
+
+    @property
+    def pad_token_id(self) -> int:
+        """The reader's."""
+        return self.reader.pad_token_id
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """{tag: its number}."""
+        from tasks.tagger import tags_of
+
+        return {tag: i for i, tag in enumerate(tags_of(self.labels))}
+
+    @cached_property
+    def around(self) -> tuple[list[int], list[int]]:
+        """The tokens before and behind those of a text."""
+        return frame(self.reader)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`."""
+        return self.reader.decode(tokens)
+
+
+def packs(params: Params) -> bool:
+    """Never."""
+    return False
+
+
+def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Tags:
+    """The tokenizer, and the labels of the training `rows`."""
+    labels = sorted({entity.label for row in rows for entity in marked(row)})
+    place = "first" if architecture.of_folder(weights) == "encoder" else "last"
+    return Tags(encoder.reader(weights), tuple(labels), place)
+
+
+def marked(row: Mapping[str, Any]) -> list[Entity]:
+    """The right entities of a prepared row, or of one that was answered."""
+    return entities.spans(row["expected"] if "expected" in row else row["answer"])
+
+
+def check(processor: Tags, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Raise AnnealError where no entity is marked; prepare has set aside labels that training never saw."""
+    from tasks.errors import AnnealError
+
+    if not processor.labels:
+        raise AnnealError("no training row marks an entity: there is nothing to learn; add rows that do.")
+
+
+def encode(params: Params, processor: Tags, row: Mapping[str, Any]) -> dict[str, Any]:
+    """`{id, input_ids, labels, positions, around}`: the whole text, and the number of its tag where a word's token
+    stands.
+    """
+    read = words(processor.reader, encoder.question(row))
+    labels = [UNTOLD] * len(read.ids)
+    for tokens, tag in zip(read.tokens, entities.as_tags(marked(row), read.spans), strict=True):
+        labels[tokens[0 if processor.place == "first" else 1]] = processor.numbers[tag]
+    facts = {"positions": processor.reader.positions, "around": processor.around}
+    return {"id": row["id"], "input_ids": read.ids, "labels": labels, **facts}
+
+
+def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+    """Windows of a text that is longer than what is read at once, each word trained on in one; none is left out unless
+    nothing but the frame fits.
+    """
+    pieces, left_out = [], 0
+    for example in encoded:
+        before, behind = example["around"]
+        size = min(max_length, example["positions"]) - len(before) - len(behind)
+        for window in windows(len(example["input_ids"]), size) if size > 0 else ():
+            own = [
+                label if window.first <= place < window.last else UNTOLD
+                for place, label in enumerate(example["labels"][window.start : window.end], window.start)
+            ]
+            labels = [*[UNTOLD] * len(before), *own, *[UNTOLD] * len(behind)]
+            ids = framed(example["input_ids"], window, (before, behind))
+            pieces.append({"id": example["id"], "input_ids": ids, "labels": labels})
+        left_out += size <= 0
+    return pieces, left_out
+
+
+def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+    """input_ids, attention_mask, labels: (batch, time)."""
+    import torch
+
+    batch = encoder.collate(rows, pad_token_id)
+    labels = torch.full_like(batch["input_ids"], UNTOLD)
+    for i, row in enumerate(rows):
+        labels[i, : len(row["labels"])] = torch.tensor(row["labels"])
+    return {**batch, "labels": labels}
+
+
+def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+    """The token of each word that tells its tag."""
+    return [label != UNTOLD for label in encoded["labels"]]
+
+
+def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+    """The mean cross-entropy of a word (`num_items`: words of all batches of a step)."""
+    from torch.nn.functional import cross_entropy
+
+    targets = batch["labels"]
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    total: Tensor = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=UNTOLD, reduction="sum")
+    return total / (targets.ne(UNTOLD).sum().clamp(min=1) if num_items is None else num_items)
+
+
+def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
+    """The body without a head."""
+    return encoder.parent(weights, arguments)
+
+
+def with_head(params: Params, body: Any, processor: Tags) -> "nn.Module":
+    """`body` under a new head, whose weights follow from the seed."""
+    from tasks.tagger import Tagger
+
+    model: nn.Module = Tagger(body, processor.labels, processor.place)
+    return model
+
+
+def body(model: Any) -> "nn.Module":
+    """What the tuner has tuned."""
+    tuned: nn.Module = model.body
+    return tuned
+
+
+def with_body(model: Any, body: "nn.Module") -> "nn.Module":
+    """The head on another body, as where it was merged."""
+    model.body = body
+    headed: nn.Module = model
+    return headed
+
+
+def save_head(model: Any, folder: Path) -> None:
+    """head.safetensors and head.json, see tasks/tagger.py."""
+    from tasks import tagger
+
+    tagger.save(model, "tag", folder)
+
+
+def load_body(weights: Path) -> "nn.Module":
+    """The body for asking."""
+    return encoder.for_asking(weights)
+
+
+def load_head(body: Any, trained: Path) -> "nn.Module":
+    """`body` under the head in `trained/`."""
+    from tasks import tagger
+
+    model: nn.Module = tagger.load(body, trained)
+    return model
+
+
+def load_tokenizer(weights: Path) -> Reader:
+    """The reader of `weights/`."""
+    return encoder.reader(weights)
+
+
+def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
+    """(words of all rows, tags), in nats and fp32."""
+    import torch
+
+    from tasks import tagger
+
+    return [torch.cat([shares for _, shares in tagger.told(model, reader, [encoder.question(row) for row in rows])])]
+
+
+def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a prediction holds of each of `rows`, see tasks/tuned.py; `nll` is of the right tags of its words.
+
+    A tag that the model does not know, as a champion's may be, has no likelihood above zero.
+    """
+    from tasks import tagger
+
+    texts, predictions = [encoder.question(row) for row in rows], []
+    for row, text, (known, shares) in zip(rows, texts, tagger.told(model, reader, texts), strict=True):
+        right = entities.as_tags(marked(row), known.spans)
+        scores = [
+            shares[word, model.tags.index(tag)].item() if tag in model.tags else -LOWEST
+            for word, tag in enumerate(right)
+        ]
+        answer = tagger.written(text, known, tagger.likeliest(model, shares))
+        said = {"text": answer, "token_ids": [], "finished": True}
+        predictions.append({**said, "nll": -sum(scores), "tokens": len(scores)})
+    return predictions

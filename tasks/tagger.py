@@ -1,0 +1,114 @@
+"""A linear head on a token of each word: the module, how it is kept, and what it says."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tasks import encoder, entities, heads
+from tasks.encoder import Reader
+from tasks.entities import OUTSIDE, Entity
+from tasks.words import Words, frame, framed, windows, words
+
+Place = Literal["first", "last"]  # token of a word
+BATCH = 16  # windows that are read at once
+
+
+def tags_of(labels: Sequence[str]) -> list[str]:
+    """The tags of IOB2 for `labels`, by their number."""
+    return [OUTSIDE, *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
+
+
+class Tagger(nn.Module):  # type: ignore[misc]
+    """`body` under a linear head in fp32 that tells a tag of each token; that at `place` in a word speaks for it."""
+
+    def __init__(self, body: Any, labels: Sequence[str], place: Place) -> None:
+        super().__init__()
+        self.body, self.config = body, body.config
+        self.labels, self.tags, self.place = list(labels), tags_of(labels), place
+        self.heads = heads.linear(body, [len(self.tags)])
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """(batch, time) twice → logits (batch, time, tags)."""
+        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        with torch.autocast(input_ids.device.type, enabled=False):
+            logits: torch.Tensor = self.heads[0](hidden.float())
+            return logits
+
+
+def save(model: Tagger, kind: str, folder: Path) -> None:
+    """head.safetensors, and head.json with the objective's kind, the labels and the place."""
+    heads.save(model.heads, {"kind": kind, "labels": model.labels, "place": model.place}, folder)
+
+
+def load(body: Any, trained: Path) -> Tagger:
+    """`body` under the head in `trained/`, for asking."""
+    facts = heads.facts(trained)
+    model = Tagger(body, facts["labels"], facts["place"])
+    heads.fill(model.heads, trained)
+    loaded: Tagger = model.eval()
+    return loaded
+
+
+def told(model: Tagger, reader: Reader, texts: Sequence[str]) -> list[tuple[Words, torch.Tensor]]:
+    """Of each text its words, and the log-probabilities of their tags (words, tags), in nats and fp32."""
+    read, around = [words(reader, text) for text in texts], frame(reader)
+    size = reader.positions - sum(map(len, around))
+    pieces = [(i, window) for i, each in enumerate(read) for window in windows(len(each.ids), size)]
+    of_tokens = [torch.zeros(len(each.ids), len(model.tags)) for each in read]
+    for start in range(0, len(pieces), BATCH):
+        batch = pieces[start : start + BATCH]
+        logits = _logits(model, reader, [framed(read[i].ids, window, around) for i, window in batch])
+        for row, (i, window) in enumerate(batch):
+            skipped = len(around[0]) - window.start
+            of_tokens[i][window.first : window.last] = logits[row, window.first + skipped : window.last + skipped]
+    side = 0 if model.place == "first" else 1
+    places = [[token[side] for token in each.tokens] for each in read]
+    return [(each, of_tokens[i][places[i]].log_softmax(-1)) for i, each in enumerate(read)]
+
+
+def _logits(model: Tagger, reader: Reader, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    batch = encoder.collate([{"input_ids": ids} for ids in rows], reader.pad_token_id)
+    there = {name: value.to(model.heads[0].weight.device) for name, value in batch.items()}
+    with torch.inference_mode():
+        logits: torch.Tensor = model(**there).float().cpu()
+        return logits
+
+
+def likeliest(model: Tagger, shares: torch.Tensor) -> list[str]:
+    """The likeliest well-formed tags for (words, tags) log-probabilities (Viterbi 1967): an I- goes on with what stands
+    before it.
+    """
+    if not len(shares):
+        return []
+    scores: NDArray[np.float64] = shares.double().numpy()
+    follows = _follows(model.tags)
+    best = np.where(np.char.startswith(model.tags, "I-"), -np.inf, scores[0])
+    before = np.zeros(scores.shape, int)
+    for word in range(1, len(scores)):
+        paths = best[:, None] + follows
+        before[word] = paths.argmax(0)
+        best = paths.max(0) + scores[word]
+    path = [int(best.argmax())]
+    for word in range(len(scores) - 1, 0, -1):
+        path.append(int(before[word, path[-1]]))
+    return [model.tags[place] for place in reversed(path)]
+
+
+def _follows(tags: Sequence[str]) -> NDArray[np.float64]:
+    """(before, tag): 0 where a tag may follow another, else minus infinity."""
+    allowed = [[not tag.startswith("I-") or before[2:] == tag[2:] for tag in tags] for before in tags]
+    return np.where(allowed, 0.0, -np.inf)
+
+
+def written(text: str, read: Words, tags: Sequence[str]) -> str:
+    """The entities of `text` as an answer, see tasks/entities.py."""
+    marked = [
+        Entity(read.spans[known.start][0], read.spans[known.end - 1][1], known.label)
+        for known in entities.of_tags(tags)
+    ]
+    return entities.written(text, marked)

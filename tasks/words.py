@@ -1,0 +1,97 @@
+"""A text as the tokens that a model reads and the words that it tells of: in training and in serving the same, since
+both read the words from the text itself.
+
+A word begins with a token that begins where a word of the text may (tasks/entities.py). Rows of tokens have become
+texts before, with blanks between the tokens. A text that is longer than the model reads at once is read in windows that
+overlap; of each word that window tells in which most stands around it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tasks.encoder import Reader
+from tasks.entities import is_border
+
+OVERLAP = 4  # a window shares one in so many of its tokens with the next
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Words:
+    """`ids` without those that frame them; the (start, end) in the text of each word, and its first and last token."""
+
+    ids: list[int]
+    spans: list[Span]
+    tokens: list[Span]
+
+
+class Window(NamedTuple):
+    """Tokens from `start` to `end` are read, those from `first` to `last` told."""
+
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+def words(reader: Reader, text: str) -> Words:
+    """The tokens of `text`, whatever its length, and its words; special tokens in it are text."""
+    from tasks.special import of_tokenizer
+
+    neutral = of_tokenizer(reader.tokenizer).neutral(text)
+    read = reader.tokenizer(neutral, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    places = _places(text, neutral)
+    spans: list[Span] = []
+    tokens: list[Span] = []
+    for token, (from_, to) in enumerate(read["offset_mapping"]):
+        start, end = _without_blanks(text, places[from_], places[to])
+        if start >= end:
+            continue
+        if not spans or (start >= spans[-1][1] and is_border(text, start)):
+            spans.append((start, end))
+            tokens.append((token, token))
+        else:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+            tokens[-1] = (tokens[-1][0], token)
+    return Words(list(read["input_ids"]), spans, tokens)
+
+
+def _places(text: str, neutral: str) -> list[int]:
+    """For each place in `neutral`, which has more characters, the same place in `text`."""
+    places, place = [], 0
+    for character in neutral:
+        places.append(place)
+        place += place < len(text) and text[place] == character
+    return [*places, len(text)]
+
+
+def _without_blanks(text: str, start: int, end: int) -> Span:
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def frame(reader: Reader) -> tuple[list[int], list[int]]:
+    """The tokens before and behind those of a text."""
+    read = reader.tokenizer("a", return_special_tokens_mask=True)
+    ids, mask = list(read["input_ids"]), list(read["special_tokens_mask"])
+    own = mask.index(0)
+    return ids[:own], ids[len(ids) - mask[::-1].index(0) :]
+
+
+def windows(length: int, size: int) -> list[Window]:
+    """Windows of at most `size` tokens over `length`; each token is told in one of them."""
+    if length <= size:
+        return [Window(0, length, 0, length)] if length else []
+    shared = size // OVERLAP
+    starts = [*range(0, length - size, size - shared), length - size]
+    edges = [0, *((starts[i] + size + starts[i + 1]) // 2 for i in range(len(starts) - 1)), length]
+    return [Window(start, start + size, edges[i], edges[i + 1]) for i, start in enumerate(starts)]
+
+
+def framed(ids: Sequence[int], window: Window, around: tuple[Sequence[int], Sequence[int]]) -> list[int]:
+    """The tokens of a window as the model reads them."""
+    return [*around[0], *ids[window.start : window.end], *around[1]]
