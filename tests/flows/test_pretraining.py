@@ -1,5 +1,5 @@
-"""Raw texts, mixed with dialogues against forgetting, through the real DVC: continued pre-training of all weights,
-measured by perplexity, packaged and served.
+"""Raw texts, mixed with dialogues against forgetting, through the real DVC: continued pre-training of all weights and
+of a new token, measured by perplexity, packaged and served.
 """
 
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tasks.chat import load_tokenizer
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tests import texts
 from tests.flows import project
@@ -15,8 +16,9 @@ from tests.flows.served import summary, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]
 
+TERM = "Größenfilter"  # becomes a token, with a letter that a tokenizer of bytes has no token for
 TRAIN = {
-    "objective": {"kind": "pretrain"},
+    "objective": {"kind": "pretrain", "new_tokens": [TERM]},
     "tuner": {"kind": "full"},
     "learning_rate": 3.0e-3,
     "num_train_epochs": 6,
@@ -29,7 +31,10 @@ def writer(tmp_path_factory: pytest.TempPathFactory, warmed: None) -> Path:
     """A project whose model learns to write on from texts, beside the toy's dialogues; what may be left out is."""
     folder = project.make(tmp_path_factory.mktemp("texts"))
     rows = texts.rows(0, 80, 4)
-    write_jsonl(folder / "data/seed/prose/prose.jsonl", [{"id": row["id"], "text": row["answer"]} for row in rows])
+    write_jsonl(
+        folder / "data/seed/prose/prose.jsonl",
+        [{"id": row["id"], "text": f"The {TERM} is shut. {row['answer']}"} for row in rows],
+    )
     for suite in ("raw", "prepared"):
         write_json(folder / f"data/expectations/prose/{suite}.json", {"expectations": []})
     prepare = {"near_duplicate_similarity": 1.0, "contamination_similarity": 1.0}
@@ -74,10 +79,17 @@ def test_it_is_served_and_goes_on_from_what_it_is_given(writer: Path) -> None:
         project.run(writer, "flows.pipeline", "things")
         facts, target = summary(writer), targets(writer)["champion"]
         assert facts["gate"]["passed"] and facts["endpoint"]["parity"]["share"] >= 0.9
-        opening = "There was a red"
-        body = {"model": target["model"], "prompt": opening, "temperature": 0, "max_tokens": 12}
-        direct = httpx.post(f"{target['url']}/completions", json=body, timeout=120).raise_for_status().json()
-        assert direct["choices"][0]["text"]
+        body = {"model": target["model"], "temperature": 0, "max_tokens": 12, "return_token_ids": True}
+        openings = ["There was a red", f"There was a red boat, small and warm. The {TERM}"]
+        direct = [
+            httpx.post(f"{target['url']}/completions", json={**body, "prompt": opening}, timeout=120)
+            .raise_for_status()
+            .json()["choices"][0]
+            for opening in openings
+        ]
+        assert all(choice["text"] for choice in direct)
+        (token,) = load_tokenizer(writer / "models/things/weights")(TERM)["input_ids"]
+        assert direct[1]["prompt_token_ids"][-1] == token
     finally:
         project.run(writer, "tasks.serve.local", "down")
     page = (writer / "reports/things/index.html").read_text()
