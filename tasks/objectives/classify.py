@@ -15,7 +15,7 @@ from pydantic import Field
 from tasks import encoder, objectives
 from tasks.architecture import Architecture
 from tasks.encoder import Reader
-from tasks.section import Section
+from tasks.layer_groups import Headed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +31,7 @@ watch = ("eval_loss", False)
 LOWEST = 1.0e4  # nats: what a class that is not known counts at most
 
 
-class Params(Section):
+class Params(Headed):
     """Cross-entropy of each label column, summed."""
 
     kind: Literal["classify"]

@@ -31,7 +31,9 @@ def make_trainer(
     shares = shares and not params.gradient_checkpointing  # which drops keys and values that are handed in
     prefix = shared_prefix(rows["train"] + rows["validation"]) if shares else []
     model = make_model(params, parent, processor)
-    groups = layer_groups.groups(params.tuner, model)
+    rate = layer_groups.head_rate(params.objective, params.learning_rate) / params.learning_rate
+    layers = layer_groups.groups(params.tuner, model)
+    groups = layer_groups.with_head(layers, model, objective.body(model), rate)
     freeze(model, groups, math.ceil(params.num_train_epochs) - 1)  # for good what would begin after the last epoch
     schedule = SCHEDULES.get(params.lr_scheduler_type)
     trainer = ObjectiveTrainer(

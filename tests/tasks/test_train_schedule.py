@@ -166,7 +166,8 @@ def test_a_classifier_learns_from_its_head_down_and_after_a_stop_as_if_there_wer
 
     base = encoders.make_base(tmp_path / "base")
     prepared = encoders.write_prepared(tmp_path / "prepared", 16)  # two steps an epoch
-    settings = {**ULMFIT, "objective": {"kind": "classify"}, "max_length": 64}
+    objective = {"kind": "classify", "head_learning_rate": 6.0e-3}
+    settings = {**ULMFIT, "objective": objective, "max_length": 64}
     parent, moved = load_file(base / "model.safetensors"), {}
     for epochs in (1, 2):
         settings |= {"num_train_epochs": epochs, "eval_steps": 0.5 / epochs}
