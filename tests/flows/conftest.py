@@ -65,10 +65,10 @@ def untouched(first: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(made: Path) -> Iterator[Path]:
     """The same, after its pipeline has put its first model into production; stopped afterwards."""
-    try:
-        with pytest.MonkeyPatch.context() as patch:  # as a person does, from nothing
-            patch.setattr(project, "PYTHON", project.OWN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(project, "PYTHON", project.OWN)  # what is served is started as a person starts it
+        try:
             project.run(made, "flows.pipeline", "things")
-        yield made
-    finally:
-        project.run(made, "tasks.serve.local", "down")
+            yield made
+        finally:
+            project.run(made, "tasks.serve.local", "down")
