@@ -42,6 +42,7 @@ def served(untouched: Path) -> Path:
             bases__encoder={**tiny.base_row(base), "folder": "tiny-encoder"},
             datasets__toys__prepare={**asked, **split, "contamination_similarity": 1.0},
             deploy__serve="auto",
+            gateway__requests_per_minute=100_000,  # each text counts
             models__things__parent="encoder",
             models__things__train=TRAIN,
             models__things__evaluate={**labels, "bootstrap_resamples": 100},
