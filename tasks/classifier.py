@@ -76,3 +76,12 @@ def written(told: Mapping[str, Mapping[str, float]]) -> str:
     return json.dumps(
         {column: max(shares, key=shares.__getitem__) for column, shares in told.items()}, ensure_ascii=False
     )
+
+
+def tell(model: Classifier, reader: Reader, encoded: Sequence[list[int]]) -> list[dict[str, Any]]:
+    """What texts come to in one forward pass: `token_ids`, the written answer as `text`, and `probabilities`."""
+    told = named(model, of_tokens(model, reader, encoded))
+    return [
+        {"token_ids": tuple(ids), "text": written(shares), "probabilities": shares}
+        for ids, shares in zip(encoded, told, strict=True)
+    ]

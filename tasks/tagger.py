@@ -12,7 +12,7 @@ from torch import nn
 from tasks import encoder, entities, heads
 from tasks.encoder import Reader
 from tasks.entities import OUTSIDE, Entity
-from tasks.words import Words, frame, framed, windows, words
+from tasks.words import Words, frame, framed, windows
 
 Place = Literal["first", "last"]  # token of a word
 BATCH = 16  # windows that are read at once
@@ -54,9 +54,9 @@ def load(body: Any, trained: Path) -> Tagger:
     return loaded
 
 
-def told(model: Tagger, reader: Reader, texts: Sequence[str]) -> list[tuple[Words, torch.Tensor]]:
-    """Of each text its words, and the log-probabilities of their tags (words, tags), in nats and fp32."""
-    read, around = [words(reader, text) for text in texts], frame(reader)
+def told(model: Tagger, reader: Reader, read: Sequence[Words]) -> list[torch.Tensor]:
+    """Of each text that was read the log-probabilities of its words' tags (words, tags), in nats and fp32."""
+    around = frame(reader)
     size = reader.positions - sum(map(len, around))
     pieces = [(i, window) for i, each in enumerate(read) for window in windows(len(each.ids), size)]
     of_tokens = [torch.zeros(len(each.ids), len(model.tags)) for each in read]
@@ -68,7 +68,7 @@ def told(model: Tagger, reader: Reader, texts: Sequence[str]) -> list[tuple[Word
             of_tokens[i][window.first : window.last] = logits[row, window.first + skipped : window.last + skipped]
     side = 0 if model.place == "first" else 1
     places = [[token[side] for token in each.tokens] for each in read]
-    return [(each, of_tokens[i][places[i]].log_softmax(-1)) for i, each in enumerate(read)]
+    return [logits[own].log_softmax(-1) for logits, own in zip(of_tokens, places, strict=True)]
 
 
 def _logits(model: Tagger, reader: Reader, rows: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -105,10 +105,10 @@ def _follows(tags: Sequence[str]) -> NDArray[np.float64]:
     return np.where(allowed, 0.0, -np.inf)
 
 
-def written(text: str, read: Words, tags: Sequence[str]) -> str:
-    """The entities of `text` as an answer, see tasks/entities.py."""
+def written(read: Words, tags: Sequence[str]) -> str:
+    """The entities of a text that was read as an answer, see tasks/entities.py."""
     marked = [
         Entity(read.spans[known.start][0], read.spans[known.end - 1][1], known.label)
         for known in entities.of_tags(tags)
     ]
-    return entities.written(text, marked)
+    return entities.written(read.text, marked)

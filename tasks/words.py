@@ -19,11 +19,18 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Words:
-    """`ids` without those that frame them; the (start, end) in the text of each word, and its first and last token."""
+    """A `text`; its `ids` without those that frame them; of each word the (start, end) in the text, and the first and
+    last token.
+    """
 
+    text: str
     ids: list[int]
     spans: list[Span]
     tokens: list[Span]
+
+    def __len__(self) -> int:
+        """How many tokens it has."""
+        return len(self.ids)
 
 
 class Window(NamedTuple):
@@ -54,7 +61,7 @@ def words(reader: Reader, text: str) -> Words:
         else:
             spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
             tokens[-1] = (tokens[-1][0], token)
-    return Words(list(read["input_ids"]), spans, tokens)
+    return Words(text, list(read["input_ids"]), spans, tokens)
 
 
 def _places(text: str, neutral: str) -> list[int]:

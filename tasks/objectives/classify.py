@@ -28,6 +28,7 @@ needs_parent = False
 shares_prefix = False
 rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
 watch = ("eval_loss", False)
+in_windows = False  # a longer text is cut
 LOWEST = 1.0e4  # nats: what a class that is not known counts at most
 
 
@@ -218,6 +219,18 @@ def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, An
 
     columns: list[Tensor] = classifier.log_probabilities(model, reader, [encoder.question(row) for row in rows])
     return columns
+
+
+def of_text(reader: Reader, text: str) -> list[int]:
+    """`text` as it is read, cut to the positions that there are."""
+    return reader.encode(text)
+
+
+def tell(model: Any, reader: Reader, encoded: Sequence[list[int]]) -> list[dict[str, Any]]:
+    """What texts that were read come to, see tasks/classifier.py."""
+    from tasks import classifier
+
+    return classifier.tell(model, reader, encoded)
 
 
 def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

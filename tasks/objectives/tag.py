@@ -13,7 +13,7 @@ from tasks.architecture import Architecture
 from tasks.encoder import Reader
 from tasks.entities import Entity
 from tasks.section import Section
-from tasks.words import frame, framed, windows, words
+from tasks.words import Words, frame, framed, windows, words
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,6 +26,7 @@ needs_parent = False
 shares_prefix = False
 rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
 watch = ("eval_loss", False)
+in_windows = True  # of a text of any length
 LOWEST = 1.0e4  # nats: what a tag that is not known counts at most
 UNTOLD = -100  # the label of a token that tells no tag
 
@@ -206,7 +207,23 @@ def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, An
 
     from tasks import tagger
 
-    return [torch.cat([shares for _, shares in tagger.told(model, reader, [encoder.question(row) for row in rows])])]
+    return [torch.cat(tagger.told(model, reader, [of_text(reader, encoder.question(row)) for row in rows]))]
+
+
+def of_text(reader: Reader, text: str) -> Words:
+    """`text` as it is read."""
+    return words(reader, text)
+
+
+def tell(model: Any, reader: Reader, read: Sequence[Words]) -> list[dict[str, Any]]:
+    """What texts that were read come to: `token_ids`, and the written answer as `text`."""
+    from tasks import tagger
+
+    pairs = zip(read, tagger.told(model, reader, read), strict=True)
+    return [
+        {"token_ids": tuple(each.ids), "text": tagger.written(each, tagger.likeliest(model, shares))}
+        for each, shares in pairs
+    ]
 
 
 def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -216,14 +233,14 @@ def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[
     """
     from tasks import tagger
 
-    texts, predictions = [encoder.question(row) for row in rows], []
-    for row, text, (known, shares) in zip(rows, texts, tagger.told(model, reader, texts), strict=True):
+    every, predictions = [of_text(reader, encoder.question(row)) for row in rows], []
+    for row, known, shares in zip(rows, every, tagger.told(model, reader, every), strict=True):
         right = entities.as_tags(marked(row), known.spans)
         scores = [
             shares[word, model.tags.index(tag)].item() if tag in model.tags else -LOWEST
             for word, tag in enumerate(right)
         ]
-        answer = tagger.written(text, known, tagger.likeliest(model, shares))
+        answer = tagger.written(known, tagger.likeliest(model, shares))
         said = {"text": answer, "token_ids": [], "finished": True}
         predictions.append({**said, "nll": -sum(scores), "tokens": len(scores)})
     return predictions

@@ -1,4 +1,6 @@
-"""Parity of a model that tells classes: a server must say the probabilities that evaluation was told."""
+"""Parity of a model that reads: a server must say the probabilities that evaluation was told, or the same answer where
+there are none.
+"""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +33,13 @@ def check_parity(
             f"{model} cannot be verified: all {len(predictions)} test rows are longer than deploy.max_model_len; raise "
             "it in params.yaml."
         )
-    greatest = max(_difference(model, row, told) for row, told in asked)
+    greatest = max(
+        _difference(model, row, told) if "probabilities" in row else _same(model, row, told) for row, told in asked
+    )
     return probe.Parity(len(asked), 1.0, 1.0, len(asked), greatest), too_long
 
 
-def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) -> Told | None:
+def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) -> Told | str | None:
     """What the server says of a row; None where it is too long for the server."""
     import httpx
 
@@ -51,10 +55,23 @@ def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) ->
         return None
     if answer.status_code != 200:
         raise AnnealError(f"the server at {url} refused a request for {model}: {answer.text[:200]}")
-    told: Told | None = answer.json()["choices"][0].get("probabilities")
+    choice = answer.json()["choices"][0]
+    if "probabilities" not in row:
+        return str(choice["message"]["content"])
+    told: Told | None = choice.get("probabilities")
     if not told:
         raise AnnealError(f"the server at {url} says no probabilities for {model}; the deployment is refused.")
     return told
+
+
+def _same(model: str, row: Mapping[str, Any], told: Told | str) -> float:
+    """0 where the same was answered to a row; AnnealError where it was not."""
+    if told != row["text"]:
+        raise AnnealError(
+            f"{model} marks row {row['id']} otherwise than in the evaluation ({str(told)[:80]}); the deployment is "
+            "refused."
+        )
+    return 0.0
 
 
 def _difference(model: str, row: Mapping[str, Any], told: Told) -> float:

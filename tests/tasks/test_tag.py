@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 
 from tasks import entities, objectives, tuned
@@ -15,7 +16,10 @@ from tasks.errors import AnnealError
 from tasks.evaluate.measures.entity_f1 import entity_f1
 from tasks.evaluate.predictions import read
 from tasks.files import read_json, read_jsonl
+from tasks.serve import classes
+from tasks.special import of_folder
 from tests import encoders, tiny
+from tests.tasks.test_serve_transformers import serving
 
 pytestmark = pytest.mark.slow  # it trains
 
@@ -156,3 +160,22 @@ def test_rows_without_an_entity_are_refused_and_a_label_that_is_not_known_is_not
         TAG.check(TAG.processor(PARAMS, encoder, rows), {"train": rows})
     strange = {**rows[0], "answer": entities.written("small , a red apple !", [entities.Entity(0, 5, "COLOUR")])}
     assert TAG.read(model.tagger, model.reader, [strange])[0]["nll"] >= TAG.LOWEST
+
+
+def test_it_is_served_as_it_was_evaluated_in_text_of_any_length_and_tells_no_classes(made, encoder, prepared):
+    rows = tuned.answer(encoder, made.adapter, read_jsonl(prepared / "test.jsonl"), 5, 8, "tuned").predictions
+    with serving(encoder, things=made.adapter) as url:
+        parity, too_long = classes.check_parity(url, "things", of_folder(encoder), rows)
+        assert (parity.prompts, parity.difference, too_long) == (len(rows), 0.0, [])
+        wrong = [{**rows[0], "text": "[]"}]
+        with pytest.raises(AnnealError, match=f"things marks row {rows[0]['id']} otherwise than in the evaluation"):
+            classes.check_parity(url, "things", of_folder(encoder), wrong)
+        text = "big, a red [SEP] apple! " + "small, a blue boat! " * 50
+        body = {"model": "things", "messages": [{"role": "user", "content": text}]}
+        choice = httpx.post(f"{url}/chat/completions", json=body, timeout=60).json()["choices"][0]
+        answer = json.loads(choice["message"]["content"])
+        assert answer[0] == {"label": "SIZE", "text": "big", "start": 0, "end": 3} and "probabilities" not in choice
+        assert all(text[one["start"] : one["end"]] == one["text"] for one in answer)
+        assert answer[-1]["start"] > len(text) // 2
+        refused = httpx.post(f"{url.removesuffix('/v1')}/classify", json={"model": "things", "input": text})
+        assert refused.status_code == 400 and "marks a text and tells no classes" in refused.text

@@ -63,7 +63,8 @@ async def _ask(door: Door, caller: Caller, model: str, text: str, request: Reque
         choice = door.follower.choose(model)
         contract = door.follower.contract(choice.target)
         if contract is not None and contract.example != "labelled":
-            raise bad("This model writes and tells no classes: ask /v1/chat/completions.", "model")
+            does = "marks a text" if contract.example == "tagged" else "writes"
+            raise bad(f"This model {does} and tells no classes: ask /v1/chat/completions.", "model")
         exchange = door.exchange(choice, CLASSIFY, caller, logged({"messages": body["messages"]}))
         after = partial(shadow.start, door, exchange, body, choice.shadow)
         response = await answer(door, exchange, body, request.receive, after)

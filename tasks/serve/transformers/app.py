@@ -108,6 +108,8 @@ async def classify(request: Request) -> Response:
     served = _served(worker, asked.model)
     if not isinstance(served, Reads):
         raise bad("This model writes and tells no classes: ask /v1/chat/completions.", "model")
+    if served.objective.head != "classes":
+        raise bad("This model marks a text and tells no classes: ask /v1/chat/completions.", "model")
     said = await _told(request, worker, served, asked.texts)
     return Response(status_code=CLIENT_LEFT) if said is None else JSONResponse(labelling.reply(asked, said))
 

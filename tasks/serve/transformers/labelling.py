@@ -59,14 +59,15 @@ def reply(asked: Texts, said: Sequence[Said]) -> dict[str, Any]:
 
 
 def _entry(said: Said) -> dict[str, Any]:
-    labels = {column: max(shares, key=shares.__getitem__) for column, shares in said.probabilities.items()}
+    told = said.probabilities or {}
+    labels = {column: max(shares, key=shares.__getitem__) for column, shares in told.items()}
     column, label = next(iter(labels.items()))
-    probabilities = list(said.probabilities[column].values())
+    probabilities = list(told[column].values())
     return {
         "label": label,
         "probs": probabilities,
         "num_classes": len(probabilities),
-        "labels": {name: {"label": labels[name], "probabilities": said.probabilities[name]} for name in labels},
+        "labels": {name: {"label": labels[name], "probabilities": told[name]} for name in labels},
     }
 
 

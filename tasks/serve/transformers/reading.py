@@ -2,11 +2,12 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tasks.serve.gateway.errors import bad
@@ -25,13 +26,14 @@ class Said:
 
     token_ids: tuple[int, ...]
     text: str
-    probabilities: Told
+    probabilities: Told | None = None  # of a version that tells classes
 
 
 @dataclass(frozen=True)
 class Reads:
     """A version that can be asked about texts; `waiting`: texts, and who is told."""
 
+    objective: ModuleType
     model: Any
     reader: Any
     max_model_len: int
@@ -65,21 +67,17 @@ class Reads:
                 if not future.done():
                     future.set_exception(error)
 
-    def tokens(self, text: str) -> list[int]:
-        """Token ids of `text`, cut where evaluation cut it; whether its special texts were broken before or not."""
-        ids: list[int] = self.reader.encode(self._special.original(text))
-        return ids
+    def tokens(self, text: str) -> Sized:
+        """`text` as evaluation read it, as long as its tokens; whether its special texts were broken before or not."""
+        read: Sized = self.objective.of_text(self.reader, self._special.original(text))
+        return read
 
-    def said(self, encoded: Sequence[list[int]]) -> list[Said]:
+    def said(self, read: Sequence[Sized]) -> list[Said]:
         """What texts of these tokens come to, in one forward pass."""
-        from tasks import classifier
+        return [Said(**told) for told in self.objective.tell(self.model, self.reader, read)]
 
-        told = classifier.named(self.model, classifier.of_tokens(self.model, self.reader, encoded))
-        pairs = zip(encoded, told, strict=True)
-        return [Said(tuple(tokens), classifier.written(shares), shares) for tokens, shares in pairs]
-
-    def _refused(self, tokens: list[int], future: "Future[Said]") -> bool:
-        if len(tokens) <= self.max_model_len:
+    def _refused(self, tokens: Sized, future: "Future[Said]") -> bool:
+        if self.objective.in_windows or len(tokens) <= self.max_model_len:
             return False
         words = f"This model's maximum context length is {self.max_model_len} tokens, and the text has {len(tokens)}."
         future.set_exception(bad(words, code="context_length_exceeded"))
@@ -105,4 +103,5 @@ def load(weights: Path, trained: Path, max_model_len: int) -> Reads:
     """The version in `trained`, on its parent's `weights`."""
     from tasks import tuned
 
-    return Reads(tuned.load(weights, trained), tuned.tokenizer(weights, trained), max_model_len)
+    model, reader = tuned.load(weights, trained), tuned.tokenizer(weights, trained)
+    return Reads(tuned.asker(trained), model, reader, max_model_len)
