@@ -32,6 +32,12 @@ class Classifier(nn.Module):  # type: ignore[misc]
             return [layer(pooled) for layer in self.heads]
 
 
+def balanced(counts: Sequence[int], model: nn.Module) -> torch.Tensor:
+    """(classes,): rows / (classes x rows of the class), as scikit-learn's `balanced`, where `model` is."""
+    values = [sum(counts) / (len(counts) * count) for count in counts]
+    return torch.tensor(values, device=next(model.parameters()).device)
+
+
 def save(model: Classifier, kind: str, folder: Path) -> None:
     """head.safetensors, and head.json with the objective's kind, the pooling and the classes."""
     heads.save(model.heads, {"kind": kind, "pooling": model.pooling, "classes": model.classes}, folder)

@@ -156,23 +156,14 @@ def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
 
 def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
     """`body` under new heads, whose weights follow from the seed."""
-    from tasks.classifier import Classifier
+    from tasks.classifier import Classifier, balanced
 
     pooling = encoder.usual_pooling(body) if params.pooling == "auto" else params.pooling
     model: nn.Module = Classifier(body, processor.counts, pooling)
     counts = [list(known.values()) for known in processor.counts.values()]
-    model.class_weights = [_weights(params, known, model) for known in counts]
+    is_balanced = params.class_weights == "balanced"
+    model.class_weights = [balanced(known, model) if is_balanced else None for known in counts]
     return model
-
-
-def _weights(params: Params, counts: Sequence[int], model: "nn.Module") -> "Tensor | None":
-    """(classes,): rows / (classes x rows of the class) where they are to be balanced (scikit-learn's `balanced`)."""
-    import torch
-
-    if params.class_weights == "none":
-        return None
-    values = [sum(counts) / (len(counts) * count) for count in counts]
-    return torch.tensor(values, device=next(model.parameters()).device)
 
 
 def body(model: Any) -> "nn.Module":
