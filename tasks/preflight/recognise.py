@@ -40,7 +40,7 @@ def recognised(dataset: Mapping[object, object]) -> Recognised:
     if not isinstance(prepare, Mapping) or "ingest" not in dataset or dataset.keys() - KEYS:
         return Recognised()
     if "shape" not in prepare and any(key in prepare for key in TEMPLATES):
-        return Recognised({"shape": "table"})
+        return Recognised({"shape": "labelled" if "labels" in prepare else "table"})
     if prepare.get("shape") == "table":
         return Recognised()
     try:
