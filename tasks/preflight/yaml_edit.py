@@ -130,7 +130,8 @@ def _only_adds(before: object, after: object) -> bool:
     """Whether `after` is `before` with sections and kinds more, and homes spelt out."""
     if isinstance(before, dict) and isinstance(after, dict):
         same = before.keys() <= after.keys() and all(_only_adds(before[key], after[key]) for key in before)
-        return same and all(_is_written(key, after[key]) for key in after.keys() - before.keys())
+        new = after.keys() - before.keys()
+        return same and ("shape" in new or all(_is_written(key, after[key]) for key in new))  # a shape has its columns
     return before == after or (
         isinstance(before, str) and before.startswith("~") and Path(before).expanduser().as_posix() == after
     )

@@ -112,6 +112,15 @@ def test_the_shape_and_the_objective_that_fits_it_are_written_and_said(
     assert complete().lines == ()
 
 
+def test_a_shape_and_its_columns_are_written_beside_what_prepare_says_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, [{"conversations": SHAREGPT}] * 3, more=", prepare: {test_share: 0.1}")
+    written = parse_yaml(complete().text, Path("params.yaml"))["datasets"]["mine"]["prepare"]
+    assert written == {"test_share": 0.1, "shape": "chat", "messages": "conversations"}
+
+
 def test_columns_that_some_rows_lack_or_leave_null_are_optional(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     rows = [{"messages": TURNS, "n": None}, {"messages": TURNS, "n": "1", "tools": [TOOL]}]
