@@ -12,7 +12,7 @@ from tasks import architecture, encoder, entities, objectives
 from tasks.architecture import Architecture
 from tasks.encoder import Reader
 from tasks.entities import Entity
-from tasks.section import Section
+from tasks.layer_groups import Headed
 from tasks.words import Words, frame, framed, windows, words
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LOWEST = 1.0e4  # nats: what a tag that is not known counts at most
 UNTOLD = -100  # the label of a token that tells no tag
 
 
-class Params(Section):
+class Params(Headed):
     """Cross-entropy of the tag of each word."""
 
     kind: Literal["tag"]

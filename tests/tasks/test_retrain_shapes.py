@@ -43,6 +43,8 @@ def of_shape(shape: str, ingest: dict, prepare: dict) -> Params:
         ("pair", {"source": "tea", "target": "Tee"}, {}, {}, {"source": "milk"}, {"target": "Milch"}),
         ("labelled", {"text": "It is late", "topic": "parcel"}, {}, {"user": "{{ text }}", "labels": ["topic"]},
          {"text": "Where is my box?"}, {"topic": "parcel"}),
+        ("tagged", {"tokens": ["Lee", "left"], "tags": ["B-PER", "O"]}, {"json_columns": ["tokens", "tags"]}, {},
+         {"text": "Anna left ."}, {"entities": '[{"label": "PER", "text": "Anna", "start": 0, "end": 4}]'}),
     ],
 )  # fmt: skip
 def test_a_correction_becomes_a_row_of_the_shape(

@@ -15,7 +15,7 @@ from tasks.words import frame, windows, words
 from tests import encoders
 from tests.examples import examples
 
-SIZE = 64
+pytestmark = pytest.mark.slow  # it loads a tokenizer and torch
 
 
 @pytest.fixture(scope="module")
