@@ -30,7 +30,11 @@ FEW = {"num_train_epochs": 1, "max_length": 1024, "per_device_train_batch_size":
 @pytest.fixture(scope="module")
 def bases(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A tiny base in place of each that the recipes name."""
-    return {"smollm2": base, "minilm": encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights")}
+    return {
+        "smollm2": base,
+        "smollm2_chatml": base,
+        "minilm": encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights"),
+    }
 
 
 def small(recipe: Path, folder: Path, bases: dict[str, Path]) -> Params:

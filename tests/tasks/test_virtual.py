@@ -163,7 +163,7 @@ def test_a_text_to_begin_with_is_what_it_begins_as(base, tokenizer, kind, key):
 def test_a_network_too_narrow_for_its_tokens_begins_as_near_them_as_it_can(base):
     def start(**more: object) -> torch.Tensor:
         torch.manual_seed(3)
-        model = make_model(settings("prefix", init_text="red boat", num_virtual_tokens=12, **more), base)
+        model = make_model(settings("prefix", init_text="red boat", num_virtual_tokens=12, **more), base, None)
         return model.prompt_encoder["default"](torch.arange(12))
 
     with torch.no_grad():
