@@ -50,9 +50,9 @@ def first(shared: Path, warmed: None) -> Path:
     return first
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def made(first: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of it for each test process, in which tests go on from one another."""
+    """A copy of it for each file, in which tests go on from one another; what one file serves, no other finds."""
     return project.copy(first, tmp_path_factory.mktemp("made") / "project")
 
 
