@@ -8,6 +8,8 @@ import pytest
 from tasks.errors import ParamsError
 from tasks.preflight import checks
 
+pytestmark = pytest.mark.slow  # transformers, which says what reads, loads torch
+
 LINES = [{"text": f"Where is {n}?", "topic": ["a", "b"][n % 2], "reply": f"On shelf {n}."} for n in range(8)]
 WAY = (
     'to tell classes, write prepare: {shape: labelled, user: "{{ text }}", labels: [topic]} in datasets.mine, and '
