@@ -40,6 +40,7 @@ def served(untouched: Path) -> Path:
         project.change(
             untouched,
             bases__encoder={**tiny.base_row(base), "folder": "tiny-encoder"},
+            datasets__toys__ingest__columns=["thing", "size", *encoders.LABELS],  # a correction has no reply to fill in
             datasets__toys__prepare={**asked, **split, "contamination_similarity": 1.0},
             deploy__serve="auto",
             gateway__requests_per_minute=100_000,  # each text counts
