@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from tasks.special import SpecialTexts, of_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,15 +30,18 @@ class Reader:
         """The text of `tokens`."""
         return str(self.tokenizer.decode(tokens))
 
+    @cached_property
+    def special(self) -> SpecialTexts:
+        """What means more than itself to the tokenizer."""
+        return of_tokenizer(self.tokenizer)
+
     def encode(self, text: str) -> list[int]:
         """Token ids of `text` with those that frame it; special tokens in it are text."""
-        from tasks.special import of_tokenizer
-
-        neutral = of_tokenizer(self.tokenizer).neutral(text)
+        neutral = self.special.neutral(text)
         return list(self.tokenizer(neutral, truncation=True, max_length=self.positions)["input_ids"])
 
 
-def reader(weights: Path) -> Reader:
+def load_tokenizer(weights: Path) -> Reader:
     """The reader of the weights, or of the trained version with its tokenizer, in a folder."""
     from transformers import AutoConfig, AutoTokenizer
 
@@ -66,7 +72,20 @@ def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
     return model
 
 
-def for_asking(weights: Path) -> "nn.Module":
+def body(model: Any) -> "nn.Module":
+    """What the tuner has tuned of a model with a head."""
+    tuned: nn.Module = model.body
+    return tuned
+
+
+def with_body(model: Any, body: "nn.Module") -> "nn.Module":
+    """The head on another body, as where it was merged."""
+    model.body = body
+    headed: nn.Module = model
+    return headed
+
+
+def load_body(weights: Path) -> "nn.Module":
     """The body in `weights/` on the best device: in fp32, so that two machines say the same probabilities to 1e-3."""
     import torch
 

@@ -1,5 +1,6 @@
 """Folds an adapter into its parent, and proves that the result answers as the two did apart."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,8 +52,8 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_di
             f"{adapter} cannot be merged into {parent} ({error}): train again with a lower learning_rate."
         ) from None
     together = _log_probabilities(objective.with_body(model, merged), parent, adapter, rows)
-    pairs = zip(apart, together, strict=True)
-    divergence = max(float((one.exp() * (one - other)).sum(-1).mean()) for one, other in pairs)
+    divergences = [_divergence(before, after) for before, after in zip(apart, together, strict=True)]
+    divergence = next((value for value in divergences if math.isnan(value)), max(divergences))  # max() overlooks nan
     if not divergence <= max_divergence:
         raise AnnealError(
             f"the merged weights do not answer as {parent} with the adapter does: mean KL {divergence:.4f} nats a "
@@ -61,6 +62,11 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_di
             "train with bf16: false."
         )
     return merged, divergence
+
+
+def _divergence(before: "Tensor", after: "Tensor") -> float:
+    """The mean KL of two (places, choices) of log-probabilities, in nats a place."""
+    return float((before.exp() * (before - after)).sum(-1).mean())
 
 
 def _asked(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> tuple[Any, "list[Tensor]"]:

@@ -122,14 +122,14 @@ def _picked(params: Mix, first: list[Row], part: Part, parts: Sequence[Part]) ->
         return part.rows
     shares = params.shares or {part.name: float(params.share)}
     left = 1 - sum(shares[other.name] for other in parts)
-    wanted = max(1, round(_size(params, first) * shares[part.name] / left))
-    if (there := _size(params, part.rows)) < wanted:
+    target = max(1, round(_size(params, first) * shares[part.name] / left))
+    if (there := _size(params, part.rows)) < target:
         print(
-            f"mix: {part.name} has {there} {params.by} to add, {wanted} were wanted for a share of "
+            f"mix: {part.name} has {there} {params.by} to add, {target} were wanted for a share of "
             f"{shares[part.name]:g}",
             file=sys.stderr,
         )
-    return pick(part.rows, wanted, params.seed, params.by)
+    return pick(part.rows, target, params.seed, params.by)
 
 
 def _figures(params: Mix, first: list[Row], picked: Sequence[Part]) -> dict[str, object]:

@@ -32,9 +32,9 @@ def regroup(params: Params) -> list[Move]:
     """
     if params.deploy.serve != "auto":
         return []
-    found = forms.champions(params.deploy, params.models)
-    moves = forms.moved([served for _, served in found], params.deploy.serve)
-    return [_move(version, served, moves[served.row], params) for version, served in found if served.row in moves]
+    champions = forms.champions(params.deploy, params.models)
+    moves = forms.moved([served for _, served in champions], params.deploy.serve)
+    return [_move(version, served, moves[served.row], params) for version, served in champions if served.row in moves]
 
 
 def _move(version: Version, served: Served, form: Form, params: Params) -> Move:

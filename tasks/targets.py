@@ -47,7 +47,7 @@ def targeted(model: "nn.Module", targets: str | Iterable[str]) -> "list[tuple[st
 
     layers = dict(model.named_modules())
     if isinstance(targets, str):
-        head = model.get_output_embeddings()  # type: ignore[operator]  # None of a body without a head
+        head = model.get_output_embeddings()  # type: ignore[operator] # a Tensor to torch's types; None where there is no head
         return [
             (n, layer) for n, layer in layers.items() if isinstance(layer, nn.Linear | Conv1D) and layer is not head
         ]

@@ -58,9 +58,9 @@ def _read(head: ModuleType, model: Any, reader: Any, rows: list[dict], batch_siz
     for start in range(0, len(rows), batch_size):
         places = order[start : start + batch_size]
         batch = [rows[place] for place in places]
-        for place, row, said in zip(places, batch, head.read(model, reader, batch), strict=True):
+        for place, row, prediction in zip(places, batch, head.read(model, reader, batch), strict=True):
             asked = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
-            predictions[place] = {**asked, **said}
+            predictions[place] = {**asked, **prediction}
     seconds = time.monotonic() - started
     print(progress(what, len(rows), len(rows), seconds), file=sys.stderr, flush=True)
     return Answers([predictions[place] for place in range(len(rows))], seconds)

@@ -44,9 +44,7 @@ class Window(NamedTuple):
 
 def words(reader: Reader, text: str) -> Words:
     """The tokens of `text`, whatever its length, and its words; special tokens in it are text."""
-    from tasks.special import of_tokenizer
-
-    neutral = of_tokenizer(reader.tokenizer).neutral(text)
+    neutral = reader.special.neutral(text)
     read = reader.tokenizer(neutral, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     places = _places(text, neutral)
     spans: list[Span] = []

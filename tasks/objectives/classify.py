@@ -28,6 +28,8 @@ needs_parent = False
 shares_prefix = False
 rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
 watch = ("eval_loss", False)
+parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
+load_body, load_tokenizer = encoder.load_body, encoder.load_tokenizer
 in_windows = False  # a longer text is cut
 LOWEST = 1.0e4  # nats: what a class that is not known counts at most
 
@@ -79,7 +81,8 @@ def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) 
         for column, label in labels(row).items():
             counts.setdefault(column, Counter())[label] += 1
     return Classes(
-        encoder.reader(weights), {column: dict(sorted(count.items())) for column, count in sorted(counts.items())}
+        encoder.load_tokenizer(weights),
+        {column: dict(sorted(count.items())) for column, count in sorted(counts.items())},
     )
 
 
@@ -149,11 +152,6 @@ def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor |
     return total / (len(targets) if num_items is None else num_items / targets.shape[1])
 
 
-def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
-    """The body without a head."""
-    return encoder.parent(weights, arguments)
-
-
 def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
     """`body` under new heads, whose weights follow from the seed."""
     from tasks.classifier import Classifier, balanced
@@ -166,29 +164,11 @@ def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
     return model
 
 
-def body(model: Any) -> "nn.Module":
-    """What the tuner has tuned."""
-    tuned: nn.Module = model.body
-    return tuned
-
-
-def with_body(model: Any, body: "nn.Module") -> "nn.Module":
-    """The heads on another body, as where it was merged."""
-    model.body = body
-    headed: nn.Module = model
-    return headed
-
-
 def save_head(model: Any, folder: Path) -> None:
     """head.safetensors and head.json, see tasks/classifier.py."""
     from tasks import classifier
 
     classifier.save(model, "classify", folder)
-
-
-def load_body(weights: Path) -> "nn.Module":
-    """The body for asking."""
-    return encoder.for_asking(weights)
 
 
 def load_head(body: Any, trained: Path) -> "nn.Module":
@@ -197,11 +177,6 @@ def load_head(body: Any, trained: Path) -> "nn.Module":
 
     model: nn.Module = classifier.load(body, trained)
     return model
-
-
-def load_tokenizer(weights: Path) -> Reader:
-    """The reader of `weights/`."""
-    return encoder.reader(weights)
 
 
 def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
@@ -239,6 +214,6 @@ def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[
             columns[place][i, known.index(right[column])].item() if right.get(column) in known else -LOWEST
             for place, (column, known) in enumerate(model.classes.items())
         ]
-        said = {"text": classifier.written(told), "token_ids": [], "finished": True, "probabilities": told}
-        predictions.append({**said, "nll": -sum(scores), "tokens": len(scores)})
+        prediction = {"text": classifier.written(told), "token_ids": [], "finished": True, "probabilities": told}
+        predictions.append({**prediction, "nll": -sum(scores), "tokens": len(scores)})
     return predictions

@@ -26,6 +26,8 @@ needs_parent = False
 shares_prefix = False
 rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
 watch = ("eval_loss", False)
+parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
+load_body, load_tokenizer = encoder.load_body, encoder.load_tokenizer
 in_windows = True  # of a text of any length
 LOWEST = 1.0e4  # nats: what a tag that is not known counts at most
 UNTOLD = -100  # the label of a token that tells no tag
@@ -76,7 +78,7 @@ def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) 
     """The tokenizer, and the labels of the training `rows`."""
     labels = sorted({entity.label for row in rows for entity in marked(row)})
     place = "first" if architecture.of_folder(weights) == "encoder" else "last"
-    return Tags(encoder.reader(weights), tuple(labels), place)
+    return Tags(encoder.load_tokenizer(weights), tuple(labels), place)
 
 
 def marked(row: Mapping[str, Any]) -> list[Entity]:
@@ -150,30 +152,12 @@ def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor |
     return total / (targets.ne(UNTOLD).sum().clamp(min=1) if num_items is None else num_items)
 
 
-def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
-    """The body without a head."""
-    return encoder.parent(weights, arguments)
-
-
 def with_head(params: Params, body: Any, processor: Tags) -> "nn.Module":
     """`body` under a new head, whose weights follow from the seed."""
     from tasks.tagger import Tagger
 
     model: nn.Module = Tagger(body, processor.labels, processor.place)
     return model
-
-
-def body(model: Any) -> "nn.Module":
-    """What the tuner has tuned."""
-    tuned: nn.Module = model.body
-    return tuned
-
-
-def with_body(model: Any, body: "nn.Module") -> "nn.Module":
-    """The head on another body, as where it was merged."""
-    model.body = body
-    headed: nn.Module = model
-    return headed
 
 
 def save_head(model: Any, folder: Path) -> None:
@@ -183,22 +167,12 @@ def save_head(model: Any, folder: Path) -> None:
     tagger.save(model, "tag", folder)
 
 
-def load_body(weights: Path) -> "nn.Module":
-    """The body for asking."""
-    return encoder.for_asking(weights)
-
-
 def load_head(body: Any, trained: Path) -> "nn.Module":
     """`body` under the head in `trained/`."""
     from tasks import tagger
 
     model: nn.Module = tagger.load(body, trained)
     return model
-
-
-def load_tokenizer(weights: Path) -> Reader:
-    """The reader of `weights/`."""
-    return encoder.reader(weights)
 
 
 def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
@@ -241,6 +215,6 @@ def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[
             for word, tag in enumerate(right)
         ]
         answer = tagger.written(known, tagger.likeliest(model, shares))
-        said = {"text": answer, "token_ids": [], "finished": True}
-        predictions.append({**said, "nll": -sum(scores), "tokens": len(scores)})
+        prediction = {"text": answer, "token_ids": [], "finished": True}
+        predictions.append({**prediction, "nll": -sum(scores), "tokens": len(scores)})
     return predictions

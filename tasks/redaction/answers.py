@@ -15,8 +15,7 @@ def redact_answer(answer: str | Calls) -> str:
     """
     if isinstance(answer, str):
         return redact(answer)
-    redacted = redact_all([{"name": call["name"], "arguments": call["arguments"]} for call in answer])
-    return tools.canonical(redacted)  # type: ignore[arg-type]
+    return tools.canonical([{key: redact_all(call[key]) for key in ("name", "arguments")} for call in answer])
 
 
 def redact_text(text: str, calls_tools: bool) -> str:

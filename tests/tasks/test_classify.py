@@ -70,9 +70,9 @@ def test_the_probabilities_of_a_text_are_the_same_alone_and_beside_a_longer_one(
 
 
 def test_a_special_token_in_a_text_is_text_and_a_text_beyond_the_positions_is_cut(encoder):
-    from tasks.encoder import reader
+    from tasks.encoder import load_tokenizer
 
-    of_base = reader(encoder)
+    of_base = load_tokenizer(encoder)
     ids = of_base.encode("big [SEP] red")
     assert ids.count(of_base.tokenizer.sep_token_id) == 1 and ids[-1] == of_base.tokenizer.sep_token_id
     assert len(of_base.encode("red " * 500)) == 64
@@ -92,6 +92,27 @@ def test_adapters_on_an_encoder_learn_and_are_merged_into_what_answers_the_same(
     merged.mkdir()
     assert write_merged(encoder, made.adapter, rows, 1.0e-4, merged) < 1.0e-4
     assert read_json(merged / "config.json")["architectures"] == ["BertModel"]
+
+
+def test_a_head_whose_weights_are_no_numbers_is_refused_at_merging_whichever_column_it_is_of(
+    encoder, prepared, tmp_path
+):
+    import torch
+
+    from tasks import tuners
+    from tasks.merge import merged_model
+    from tasks.train.fit import make_model
+    from tasks.train.params import Train
+
+    params, rows = Train(**{**TRAIN, "tuner": {"kind": "lora"}}), read_jsonl(prepared / "train.jsonl")
+    objective = objectives.of(params.objective)
+    model = make_model(params, encoder, objective.processor(params.objective, encoder, rows))
+    with torch.no_grad():
+        model.heads[1].weight[0] = torch.nan
+    tuners.save(params.tuner, objective.body(model), encoder, tmp_path)
+    objective.save_head(model, tmp_path)
+    with pytest.raises(AnnealError, match="mean KL nan"):
+        merged_model(encoder, tmp_path, rows, 1.0)
 
 
 def test_the_parent_says_the_commonest_class_and_how_common_each_is(encoder, prepared, tmp_path):

@@ -140,3 +140,27 @@ def test_a_backend_that_is_down(tmp_path: Path) -> None:
         refused(client.post("/v1/chat/completions", json=chat()), 503, "backend_down")
         assert time.monotonic() - started < 3
         assert client.get("/ready").status_code == 503
+
+
+@pytest.mark.parametrize(("closed", "status"), [(1, 200), (2, 503)])
+def test_a_connection_that_closes_as_it_opens_is_tried_once_more_and_is_no_mistake_of_the_gateway(
+    closed: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """anyio asks the socket for its peer, which is gone: an AttributeError, and no error of httpx."""
+    from httpcore._backends.anyio import AnyIOStream
+
+    known, lost = AnyIOStream.get_extra_info, []
+
+    def get_extra_info(stream: AnyIOStream, info: str) -> object:
+        if len(lost) < closed:
+            lost.append(info)
+            raise AttributeError("'NoneType' object has no attribute 'getpeername'")
+        return known(stream, info)
+
+    with house(tmp_path) as home, home.client() as client:
+        monkeypatch.setattr(AnyIOStream, "get_extra_info", get_extra_info)
+        answer = client.post("/v1/chat/completions", json=chat())
+        assert answer.status_code == status and len(lost) == closed
+        if status == 503:
+            refused(answer, 503, "backend_down")
+        wait_for(home.door.places.is_idle, "free place")

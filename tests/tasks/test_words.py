@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.encoder import Reader, reader
+from tasks.encoder import Reader, load_tokenizer
 from tasks.words import frame, windows, words
 from tests import encoders
 from tests.examples import examples
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow  # it loads a tokenizer and torch
 
 @pytest.fixture(scope="module")
 def of_base(tmp_path_factory: pytest.TempPathFactory) -> Reader:
-    return reader(encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights"))
+    return load_tokenizer(encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights"))
 
 
 def told(of: Reader, text: str) -> list[str]:
@@ -30,7 +30,7 @@ def told(of: Reader, text: str) -> list[str]:
 def test_raw_text_and_joined_tokens_have_the_same_words(of_base: Reader, base: Path) -> None:
     tokens = ["Big", ",", "a", "r\u00e9d", "apple's", "box", "(", "7.5", ")", "!"]
     raw = "Big, a r\u00e9d  apple's box\n(7.5)!"
-    for of in (of_base, reader(base)):  # WordPiece, and BPE of bytes
+    for of in (of_base, load_tokenizer(base)):  # WordPiece, and BPE of bytes
         assert told(of, raw) == told(of, " ".join(tokens)) == "Big , a r\u00e9d apple ' s box ( 7 . 5 ) !".split()
 
 

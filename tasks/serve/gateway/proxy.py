@@ -38,14 +38,14 @@ class Call:
             body = as_text(self.exchange, body)
         request = client.build_request("POST", target.url + where, content=json.dumps(body).encode(), headers=headers)
         try:
-            self.response = await client.send(request, stream=True)
+            self.response = await _answered(client, request)
         except (
             httpx.ConnectError,
             httpx.RemoteProtocolError,
             httpx.ReadError,
         ):  # not a word was said: often a kept connection that vLLM was closing; asking twice changes nothing
             await asyncio.sleep(0.1)
-            self.response = await client.send(request, stream=True)
+            self.response = await _answered(client, request)
         return self.response
 
     def close(self, status: int, error: str | None = None) -> None:
@@ -56,6 +56,16 @@ class Call:
         if self.response is not None:
             self.door.spawn(self.response.aclose())
         self.exchange.finish(status, error)
+
+
+async def _answered(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The head of the answer. A server that dies as a connection to it opens leaves anyio with a socket that has no
+    peer, which httpx does not call an error of its own; nothing was sent then.
+    """
+    try:
+        return await client.send(request, stream=True)
+    except (AttributeError, OSError) as error:
+        raise httpx.ConnectError("the connection was closed as it opened", request=request) from error
 
 
 def as_text(exchange: Exchange, body: dict) -> dict:

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence, Sized
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.serve.gateway.errors import bad
 
 if TYPE_CHECKING:
-    from tasks.special import SpecialTexts
+    pass
 
 log = logging.getLogger("anneal.serve")
 MOST_TEXTS, MOST_TOKENS = 64, 8192  # of one forward pass; padding counts
@@ -39,12 +38,6 @@ class Reads:
     max_model_len: int
     waiting: "deque[tuple[str, Future[Said]]]" = field(default_factory=deque)
 
-    @cached_property
-    def _special(self) -> "SpecialTexts":
-        from tasks.special import of_tokenizer
-
-        return of_tokenizer(self.reader.tokenizer)
-
     def put(self, texts: Sequence[str]) -> "list[Future[Said]]":
         """Let `texts` wait."""
         futures: list[Future[Said]] = [Future() for _ in texts]
@@ -54,22 +47,22 @@ class Reads:
     def work(self) -> None:
         """Tell what the texts come to that wait longest, in one forward pass for those of like length."""
         taken = [self.waiting.popleft() for _ in range(min(MOST_TEXTS, len(self.waiting)))]
-        wanted = [entry for entry in taken if entry[1].set_running_or_notify_cancel()]
+        waited_for = [entry for entry in taken if entry[1].set_running_or_notify_cancel()]
         try:
-            read = [(self.tokens(text), future) for text, future in wanted]
+            read = [(self.tokens(text), future) for text, future in waited_for]
             short = [(tokens, future) for tokens, future in read if not self._refused(tokens, future)]
             for group in alike([len(tokens) for tokens, _ in short]):
                 for place, said in zip(group, self.said([short[place][0] for place in group]), strict=True):
                     short[place][1].set_result(said)
         except Exception as error:
             log.exception("texts could not be read")
-            for _, future in wanted:
+            for _, future in waited_for:
                 if not future.done():
                     future.set_exception(error)
 
     def tokens(self, text: str) -> Sized:
         """`text` as evaluation read it, as long as its tokens; whether its special texts were broken before or not."""
-        read: Sized = self.objective.of_text(self.reader, self._special.original(text))
+        read: Sized = self.objective.of_text(self.reader, self.reader.special.original(text))
         return read
 
     def said(self, read: Sequence[Sized]) -> list[Said]:
