@@ -132,7 +132,8 @@ def _only_adds(before: object, after: object) -> bool:
         same = before.keys() <= after.keys() and all(_only_adds(before[key], after[key]) for key in before)
         new = after.keys() - before.keys()
         return same and ("shape" in new or all(_is_written(key, after[key]) for key in new))  # a shape has its columns
-    return before == after or (
+    is_same = before == after or (before != before and after != after)  # .nan, which its own check refuses
+    return is_same or (
         isinstance(before, str) and before.startswith("~") and Path(before).expanduser().as_posix() == after
     )
 

@@ -121,6 +121,14 @@ def test_a_shape_and_its_columns_are_written_beside_what_prepare_says_already(
     assert written == {"test_share": 0.1, "shape": "chat", "messages": "conversations"}
 
 
+def test_a_value_that_is_no_number_keeps_nothing_from_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, [{"messages": TURNS}] * 3, MODEL % ", train: {learning_rate: .nan}")
+    assert parse_yaml(complete().text, Path("params.yaml"))["datasets"]["mine"]["prepare"] == {"shape": "chat"}
+
+
 def test_columns_that_some_rows_lack_or_leave_null_are_optional(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     rows = [{"messages": TURNS, "n": None}, {"messages": TURNS, "n": "1", "tools": [TOOL]}]
