@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 WINDOW = 1024  # tokens of a text that are read at once
 LONGEST = 512  # tokens of a text by which two models are compared
+AT_ONCE = 16_384  # tokens of the prompts of a batch, padding included: of longer prompts fewer rows are asked at once
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ def answer(model: Any, tokenizer: Any, rows: list[dict], batch_size: int, max_ne
     predictions: dict[int, dict] = {}
     started = time.monotonic()
     generating = 0.0
+    print(f"{what}: 0/{len(rows)} answers", file=sys.stderr, flush=True)
     with torch.inference_mode():
-        for start in range(0, len(rows), batch_size):
-            places = order[start : start + batch_size]
+        for places in batches(order, [len(prompt) for prompt in prompts], batch_size):
             batch = [rows[place] for place in places]
             began = time.monotonic()
             texts = _generate(model, tokenizer, [prompts[place] for place in places], max_new_tokens)
@@ -69,6 +71,15 @@ def answer(model: Any, tokenizer: Any, rows: list[dict], batch_size: int, max_ne
             predictions.update(zip(places, map(_prediction, batch, texts, likelihoods), strict=True))
             print(progress(what, len(predictions), len(rows), time.monotonic() - started), file=sys.stderr, flush=True)
     return Answers([predictions[place] for place in range(len(rows))], generating)
+
+
+def batches(order: list[int], lengths: list[int], rows: int) -> Iterator[list[int]]:
+    """`order`, longest first, in batches of at most `rows`, and of AT_ONCE tokens where more than one row is in it."""
+    start = 0
+    while start < len(order):
+        size = max(1, min(rows, AT_ONCE // max(1, lengths[order[start]])))
+        yield order[start : start + size]
+        start += size
 
 
 def _prediction(row: dict, text: dict, likelihood: dict) -> dict:

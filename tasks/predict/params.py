@@ -19,4 +19,4 @@ class Predict(Section):
             description="earlier turns of a dialogue that call tools and are asked as well; of more, so many of them",
         ),
     ] = 4
-    per_device_eval_batch_size: Annotated[int, Field(ge=1, le=4096, description="rows")] = 32
+    per_device_eval_batch_size: Annotated[int, Field(ge=1, le=4096, description="rows; fewer where they are long")] = 32

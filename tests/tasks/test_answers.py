@@ -6,8 +6,10 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tasks.answers import perplexity
+from tasks.answers import AT_ONCE, batches, perplexity
 from tasks.chat import encode
 from tasks.files import read_jsonl
 from tasks.tuned import answer, load
@@ -102,3 +104,17 @@ def test_the_adapter_is_what_answers(base, rows, predictions):
 def test_perplexity_is_over_all_tokens_and_may_be_infinite():
     assert perplexity([{"nll": 2.0, "tokens": 1}, {"nll": 4.0, "tokens": 5}]) == pytest.approx(math.e)
     assert perplexity([{"nll": 1e9, "tokens": 1}]) == math.inf
+
+
+@given(st.lists(st.integers(0, 3 * AT_ONCE)), st.integers(1, 50))
+def test_each_row_is_in_one_batch_that_holds_neither_too_many_rows_nor_too_many_tokens(lengths: list[int], rows: int):
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    made = [*batches(order, lengths, rows)]
+    assert [place for batch in made for place in batch] == order
+    for batch in made:
+        tokens = len(batch) * max(lengths[place] for place in batch)
+        assert 1 <= len(batch) <= rows and (len(batch) == 1 or tokens <= AT_ONCE)
+
+
+def test_short_rows_fill_the_batch_that_was_asked_for():
+    assert [len(batch) for batch in batches([*range(100)], [200] * 100, 48)] == [48, 48, 4]
