@@ -3,11 +3,12 @@
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks import architecture, seq2seq
 from tasks.chat import collate, cut, decode_answer, encode, encode_question
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
@@ -30,9 +31,8 @@ class Answers:
 
 def load_body(weights: Path) -> Any:
     """The model in `weights/`, in this machine's precision on the best device; tasks/tuned.py loads what was tuned."""
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(weights, dtype=compute_dtype(), attn_implementation=attention())
+    loader = architecture.auto_class(architecture.of_folder(weights))
+    model = loader.from_pretrained(weights, dtype=compute_dtype(), attn_implementation=attention())
     make_greedy(model)
     model.get_output_embeddings().register_forward_pre_hook(
         lambda _, inputs: (inputs[0].contiguous(),)
@@ -95,14 +95,11 @@ def progress(what: str, done: int, rows: int, seconds: float) -> str:
 
 
 def _generate(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[dict]:
-    batch = collate([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts], tokenizer.pad_token_id)
-    inputs = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
     ends = stop_ids(tokenizer, model)
-    out = model.generate(
-        **inputs, max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
-    )
+    writes = seq2seq.generate if seq2seq.is_one(model) else _go_on
+    settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": ends}
     answers = []
-    for tokens in out[:, inputs["input_ids"].shape[1] :].tolist():
+    for tokens in writes(model, prompts, tokenizer.pad_token_id, **settings):
         end = next((place for place, token in enumerate(tokens) if token in ends), None)
         answers.append(
             {"text": decode_answer(tokenizer, tokens[:end]), "token_ids": tokens[:end], "finished": end is not None}
@@ -110,9 +107,17 @@ def _generate(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_toke
     return answers
 
 
+def _go_on(model: Any, prompts: Sequence[list[int]], pad_token_id: int, **settings: Any) -> list[list[int]]:
+    batch = collate([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts], pad_token_id)
+    inputs = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
+    out = model.generate(**inputs, pad_token_id=pad_token_id, **settings)
+    written: list[list[int]] = out[:, inputs["input_ids"].shape[1] :].tolist()
+    return written
+
+
 def _likelihoods(model: Any, tokenizer: Any, rows: list[dict]) -> list[dict]:
     """Texts, which may be long, are read in windows, in which each scored token has half a window before it."""
-    encoded = [encode(tokenizer, row) for row in rows]
+    encoded = [_encoder(model)(tokenizer, row) for row in rows]
     if all(row["messages"] for row in rows):
         return _of_batch(model, tokenizer, encoded)
     window = min(WINDOW, getattr(model.config, "max_position_embeddings", WINDOW))
@@ -124,14 +129,9 @@ def _likelihoods(model: Any, tokenizer: Any, rows: list[dict]) -> list[dict]:
 def _of_batch(model: Any, tokenizer: Any, encoded: list[dict]) -> list[dict]:
     import torch
 
-    batch = {
-        name: value.to(model.device) if hasattr(value, "to") else value
-        for name, value in collate(encoded, tokenizer.pad_token_id).items()
-    }
-    labels = batch.pop("labels")[:, 1:]
     likelihoods = []
     # (rows, kept, vocabulary) in fp32 would be large; one row at a time it is small.
-    for logits, target in zip(model(**batch).logits[:, :-1], labels, strict=True):
+    for logits, target in zip(*_told(model, tokenizer, encoded), strict=True):
         nll = torch.nn.functional.cross_entropy(logits.float(), target, ignore_index=-100, reduction="sum").item()
         likelihoods.append({"nll": nll, "tokens": int((target != -100).sum())})
     return likelihoods
@@ -139,14 +139,28 @@ def _of_batch(model: Any, tokenizer: Any, encoded: list[dict]) -> list[dict]:
 
 def log_probabilities(model: Any, tokenizer: Any, rows: list[dict]) -> "list[torch.Tensor]":
     """One (tokens, vocabulary), in nats and fp32: at the places where a token of the right answers is predicted."""
-    batch = collate([_checked(tokenizer, row) for row in rows], tokenizer.pad_token_id)
-    answered = batch.pop("labels")[:, 1:] != -100
-    there = {name: value.to(model.device) if hasattr(value, "to") else value for name, value in batch.items()}
-    logits = model(**there).logits[:, :-1]
-    return [logits[answered.to(logits.device)].float().log_softmax(-1)]
+    logits, targets = _told(model, tokenizer, [_checked(_encoder(model), tokenizer, row) for row in rows])
+    return [logits[targets != -100].float().log_softmax(-1)]
 
 
-def _checked(tokenizer: Any, row: dict) -> dict:
+def _told(model: Any, tokenizer: Any, encoded: list[dict]) -> "tuple[torch.Tensor, torch.Tensor]":
+    """((rows, places, vocabulary): logits, (rows, places): the tokens that they are of, -100 where none is scored)."""
+    gather = seq2seq.collate if seq2seq.is_one(model) else collate
+    batch = {
+        name: value.to(model.device) if hasattr(value, "to") else value
+        for name, value in gather(encoded, tokenizer.pad_token_id).items()
+    }
+    if seq2seq.is_one(model):
+        return seq2seq.logits(model, batch), batch["labels"]
+    labels = batch.pop("labels")[:, 1:]
+    return model(**batch).logits[:, :-1], labels
+
+
+def _encoder(model: Any) -> Callable[[Any, dict], dict]:
+    return seq2seq.encode if seq2seq.is_one(model) else encode
+
+
+def _checked(encode: Callable[[Any, dict], dict], tokenizer: Any, row: dict) -> dict:
     """A row as tokens; of a text its first ones."""
     encoded = encode(tokenizer, row)
     return encoded if row["messages"] else cut(encoded, LONGEST)[0]

@@ -13,7 +13,7 @@ from tasks.decoding import make_greedy
 from tasks.errors import AnnealError, TransientError
 from tasks.files import sha256, whole_directory, write_json, write_text
 from tasks.section import Section
-from tasks.templates import Name, template
+from tasks.templates import Name, frame, template
 
 
 class Base(Section):
@@ -43,8 +43,8 @@ class Base(Section):
 
 
 def base(params: Base, weights: Path) -> None:
-    """Verify the source's SHA-256 and write `weights/`: safetensors, tokenizer, source.json; of a base that writes in
-    bf16, with a chat template, of one that reads in the precision that it came in.
+    """Verify the source's SHA-256 and write `weights/`: safetensors, tokenizer, source.json; of a base that only
+    writes in bf16, of one with an encoder in the precision that it came in; of all that write with a chat template.
 
     Raises AnnealError when the source is missing, its hash differs, or one that writes has no chat template that can be
     trained with.
@@ -52,7 +52,10 @@ def base(params: Base, weights: Path) -> None:
     source = _locate(params)
     _verify(params, source)
     with whole_directory(weights) as folder:
-        if _convert(source, folder) == "causal":
+        kind = _convert(source, folder)
+        if kind == "encoder_decoder":
+            _frame(params, source.name, weights.parent.name, folder)
+        if kind != "encoder":
             _give_template(params, source.name, weights.parent.name, folder)
         template = folder / "chat_template.jinja"
         write_json(
@@ -65,6 +68,26 @@ def base(params: Base, weights: Path) -> None:
                 **({"template_sha256": sha256(template)} if template.exists() else {}),
             },
         )
+
+
+def _frame(params: Base, source: str, name: str, folder: Path) -> None:
+    """Put a template into `folder` that frames the one text which an encoder reads; AnnealError where none can, or
+    `params` name one for dialogues.
+    """
+    from transformers import AutoTokenizer
+
+    if params.chat_template != "own":
+        raise AnnealError(
+            f"bases.{name}.chat_template is {params.chat_template}, and base {source} has an encoder, which reads a "
+            "text as it is; leave chat_template out."
+        )
+    made = frame(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+    if made is None:
+        raise AnnealError(
+            f"base {source}: its tokenizer does not frame a text with tokens that can be written around it; use "
+            "another base."
+        )
+    write_text(folder / "chat_template.jinja", made)
 
 
 def _give_template(params: Base, source: str, name: str, folder: Path) -> None:
@@ -175,8 +198,8 @@ def _convert(source: Path, folder: Path) -> Architecture:
         kind: Architecture = "causal" if gguf else architecture.of_folder(place)
         dtype = torch.bfloat16 if kind == "causal" else "auto"
         # Not the default, which asks the person at the terminal whether to run code that came with the weights.
-        model = architecture.auto_class(kind).from_pretrained(
-            place, dtype=dtype, trust_remote_code=False, **gguf, **packed
+        model, loaded = architecture.auto_class(kind).from_pretrained(
+            place, dtype=dtype, trust_remote_code=False, output_loading_info=True, **gguf, **packed
         )
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **gguf)
     except (OSError, ValueError, SafetensorError) as error:
@@ -187,7 +210,12 @@ def _convert(source: Path, folder: Path) -> Architecture:
             f"base {source.name} cannot be loaded ({words}): use one whose files are whole and whose architecture "
             "transformers knows."
         ) from None
-    if kind == "causal":
+    if kind == "encoder_decoder" and loaded["missing_keys"]:
+        raise AnnealError(
+            f"base {source.name} lacks weights of its decoder ({', '.join(sorted(loaded['missing_keys'])[:3])} …), "
+            "which would begin as noise; use one that is whole."
+        )
+    if kind != "encoder":
         make_greedy(model)  # transformers refuses to save some configs that it loads
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -15,8 +15,14 @@ import torch
 from torch import nn
 from transformers.activations import ACT2FN
 
-ATTENTION = ("attention", "self_attn", "attn", "self_attention")  # what models call the two blocks of a layer
-MLP = ("mlp", "feed_forward", "ffn")
+ATTENTION = (
+    "attention",
+    "self_attn",
+    "attn",
+    "self_attention",
+    "SelfAttention",
+)  # what models call the two blocks of a layer
+MLP = ("mlp", "feed_forward", "ffn", "DenseReluDense")
 PLACEMENTS = {"houlsby": (ATTENTION, MLP), "parallel": (MLP,)}
 NAME, FILE = "bottleneck", "adapter_model.safetensors"
 

@@ -3,13 +3,20 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import tuners
+from tasks import objectives, tuners
 from tasks.errors import AnnealError
 from tasks.files import write_text
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
+# What the hub calls a model that answers so.
+HUB_TASKS: dict[objectives.Head, str] = {
+    "lm": "text-generation",
+    "seq2seq": "text2text-generation",
+    "classes": "text-classification",
+    "tags": "token-classification",
+}
 TEMPLATE = Path("model_cards/template.md.jinja")
 
 
@@ -20,7 +27,7 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
     """
     from huggingface_hub import ModelCard, ModelCardData
 
-    tuner = tuners.of_folder(path.parent)
+    tuner, hub_task = tuners.of_folder(path.parent), HUB_TASKS[objectives.head_of(path.parent)]
     base = source.get("card_name") or source.get("hub_id") or source.get("package") or source.get("folder")
     data = ModelCardData(
         base_model=base,
@@ -29,9 +36,9 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
         language=params.language,
         license=params.license or source["license"],
         library_name="peft" if "adapter_config.json" in facts["parts"] else "transformers",
-        pipeline_tag="text-generation",
+        pipeline_tag=hub_task,
         model_name=params.title,
-        eval_results=_results(params, metrics),
+        eval_results=_results(params, metrics, hub_task),
     )
     card = ModelCard.from_template(
         data,
@@ -47,14 +54,14 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
     _check_reads_back(data, ModelCard.load(path).data)
 
 
-def _results(params: Any, metrics: dict) -> "list[EvalResult]":
+def _results(params: Any, metrics: dict, hub_task: str) -> "list[EvalResult]":
     """Each measure of the tuned model as the model-index wants it."""
     from huggingface_hub import EvalResult
 
     dataset = params.datasets[0] if params.datasets else "held-out rows"
     return [
         EvalResult(
-            task_type="text-generation",
+            task_type=hub_task,
             dataset_type=dataset,
             dataset_name=dataset,
             dataset_split="test",
@@ -67,7 +74,7 @@ def _results(params: Any, metrics: dict) -> "list[EvalResult]":
 
 
 def _check_reads_back(data: "ModelCardData", read: "ModelCardData") -> None:
-    for name in ("base_model", "base_model_relation", "datasets", "license", "library_name"):
+    for name in ("base_model", "base_model_relation", "datasets", "license", "library_name", "pipeline_tag"):
         if getattr(read, name) != getattr(data, name):
             raise AnnealError(
                 f"the model card's {name} reads back as {getattr(read, name)!r} instead of {getattr(data, name)!r}: "

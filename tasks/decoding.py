@@ -16,12 +16,15 @@ KEPT = {
     "_from_model_config",
     "transformers_version",
 }
+# Without these a decoder beside an encoder does not begin as it has learnt to.
+BEGINS = {"decoder_start_token_id", "forced_bos_token_id"}
 
 
 def make_greedy(model: Any) -> None:
     """Take out of the model's generation config all that vLLM, run with `--generation-config vllm`, does not do."""
+    kept = KEPT | BEGINS if getattr(model.config, "is_encoder_decoder", False) else KEPT
     for name, value in model.generation_config.to_dict().items():
-        if name not in KEPT and value is not None:
+        if name not in kept and value is not None:
             setattr(model.generation_config, name, None)
 
 

@@ -190,7 +190,7 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
 def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
     """A smoke test and the parity check of `version` at `url`, on rows that a server of this length can answer."""
     adapter, predictions = folder(version, "adapter"), read_jsonl(folder(version, "evaluate") / "predictions.jsonl")
-    if objectives.head_of(adapter) != "lm":
+    if objectives.head_of(adapter) not in objectives.WRITES:
         parity, too_long = classes.check_parity(
             url, name(version), of_folder(adapter), predictions[: params.parity_prompts]
         )

@@ -5,10 +5,9 @@ from types import ModuleType
 from typing import get_args
 
 from tasks import kinds
-from tasks.architecture import Architecture
+from tasks.architecture import BASES
 from tasks.train.params import Train
 
-BASES: dict[Architecture, str] = {"causal": "writes", "encoder": "reads"}
 SHAPES, OBJECTIVES, TUNERS = "tasks.prepare.shapes", "tasks.objectives", "tasks.tuners"
 
 

@@ -58,7 +58,9 @@ def targeted(model: "nn.Module", targets: str | Iterable[str]) -> "list[tuple[st
 
 def task_type(model: "nn.Module") -> str | None:
     """What peft calls a model that writes; None, which wraps any other as it is."""
-    return "CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None
+    if not hasattr(model, "prepare_inputs_for_generation"):
+        return None
+    return "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
 
 
 def size(layer: Any) -> tuple[int, int]:

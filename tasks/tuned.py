@@ -19,7 +19,7 @@ def asker(trained: Path | None) -> ModuleType:
     if trained is None:
         return answers
     objective: ModuleType = objectives.of_folder(trained)
-    return answers if objective.head == "lm" else objective
+    return answers if objective.head in objectives.WRITES else objective
 
 
 def load(weights: Path, trained: Path | None) -> Any:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModelForCausalLM, PeftType
+from peft import PeftConfig, PeftModelForCausalLM, PeftModelForSeq2SeqLM, PeftType
 
 from tasks.errors import ParamsError
+from tasks.targets import task_type
 
 
 class VirtualTokens(PeftModelForCausalLM):  # type: ignore[misc]
@@ -75,6 +76,29 @@ class VirtualTokens(PeftModelForCausalLM):  # type: ignore[misc]
         return torch.cat([self.get_prompt(len(input_ids)).to(embedded.dtype), embedded], dim=1)
 
 
+class EncoderTokens(PeftModelForSeq2SeqLM):  # type: ignore[misc]
+    """A parent whose encoder reads virtual tokens before a row's own; padded on the right, peft's positions are right.
+
+    Only the decoder's start token is its own, so `generate` gives what is written and nothing else.
+    """
+
+    def generate(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **rest: Any) -> Any:
+        """What `transformers.GenerationMixin.generate` returns of a source."""
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return super().generate(input_ids=input_ids, attention_mask=mask, **rest)
+
+
+Virtual = VirtualTokens | EncoderTokens
+
+
+def before(model: Any, config: type[PeftConfig], **settings: Any) -> Virtual:
+    """`model`, frozen, behind virtual tokens of a `config` of peft with these settings."""
+    if task_type(model) == "SEQ_2_SEQ_LM":
+        # of the encoder alone: peft would make as many for the decoder, and never read them
+        return EncoderTokens(model, config(task_type="SEQ_2_SEQ_LM", num_transformer_submodules=1, **settings))
+    return VirtualTokens(model, config(task_type="CAUSAL_LM", **settings))
+
+
 def starting_ids(model: Any, count: int, text: str | None) -> torch.Tensor:
     """(count,): tokens that virtual ones begin as: those of `text`, over and over; else drawn from the vocabulary.
 
@@ -99,9 +123,10 @@ def save(model: Any, parent: Path, folder: Path) -> None:
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def load(model: Any, folder: Path) -> VirtualTokens:
+def load(model: Any, folder: Path) -> Virtual:
     """The parent behind the virtual tokens in `folder`, for asking."""
-    adapted = VirtualTokens(model, PeftConfig.from_pretrained(folder, inference_mode=True))
+    kind = EncoderTokens if task_type(model) == "SEQ_2_SEQ_LM" else VirtualTokens
+    adapted = kind(model, PeftConfig.from_pretrained(folder, inference_mode=True))
     adapted.load_adapter(folder, "default", autocast_adapter_dtype=False)
     adapted.requires_grad_(False)
     return adapted

@@ -12,8 +12,10 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Head = Literal["lm", "classes", "tags"]  # what a model says: a text that it writes, a class a column, a tag a word
-FILE = "head.json"  # in a trained folder whose head is not a language model's: `kind` of the objective, and its facts
+# What a model says: a text (after what it read itself, or an encoder beside it), a class a column, a tag a word.
+Head = Literal["lm", "seq2seq", "classes", "tags"]
+WRITES: frozenset[Head] = frozenset({"lm", "seq2seq"})
+FILE = "head.json"  # in a trained folder of what is no causal language model: `kind` of the objective, and its facts
 Encoded = dict[str, Any]  # of a row: `id`, `input_ids` (by whose length rows are grouped), and what `collate` needs
 
 

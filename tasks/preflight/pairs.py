@@ -6,10 +6,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tasks import architecture, kinds, objectives, tuners, vocabulary
+from tasks.architecture import BASES, Architecture
 from tasks.params import Params, lineage
 from tasks.preflight import heads
 from tasks.preflight.serving import config_folder
+from tasks.section import Section
 from tasks.train.params import Train
+
+IS: dict[Architecture, str] = {
+    "causal": "writes and has no encoder beside it",
+    "encoder": "reads and does not write",
+    "encoder_decoder": "reads a text and writes another",
+}
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
@@ -28,11 +36,12 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"{_kinds(lambda kind: not kind.virtual_tokens)}."
         )
     yield from _problems_of_new_tokens(name, model.train, tuner)
-    if objective.head != "lm" and tuner.virtual_tokens:
+    if tuner.virtual_tokens and objective.head not in tuner.heads:
+        whole = "reads a text as a whole" if objective.head not in objectives.WRITES else "has an encoder read a text"
         yield (
-            f"models.{name}.train.objective.kind is {model.train.objective.kind}, which reads a text as a whole, and "
-            f"tuner.kind {model.train.tuner.kind} puts its own tokens before it, for models that write; use "
-            f"{_kinds(lambda kind: not kind.virtual_tokens)}."
+            f"models.{name}.train.objective.kind is {model.train.objective.kind}, which {whole}, and tuner.kind "
+            f"{model.train.tuner.kind} puts its own tokens before it, for models that write; use "
+            f"{_kinds(lambda kind: not kind.virtual_tokens or objective.head in kind.heads)}."
         )
     parent = params.models.get(model.parent)
     if parent and not tuners.of(parent.train.tuner).mergeable:
@@ -67,16 +76,21 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
     folder = config_folder(base, params.bases[base])
     if folder is None or architecture.of_folder(folder) in objectives.of(objective).architectures:
         return
-    fitting = [
-        kind
-        for kind in kinds.names(objectives.__name__)
-        if architecture.of_folder(folder) in kinds.load(objectives.__name__, kind).architectures
-    ]
-    way = heads.way(params, name) or f"use {' or '.join(fitting)}"
+    is_, needed = architecture.of_folder(folder), objectives.of(objective).architectures
+    way = heads.way(params, name) if is_ == "encoder" else None
+    wanted = " or ".join(BASES[each] for each in BASES if each in needed)
     yield (
-        f"models.{name}.train.objective.kind is {objective.kind}, and {base} reads and does not write "
-        f"(its config.json says so); {way}, or use a base that writes."
+        f"models.{name}.train.objective.kind is {objective.kind}, and {base} {IS[is_]} (its config.json says so); "
+        f"{way or f'use {_objectives(objective, is_)}'}, or use a base that {wanted}."
     )
+
+
+def _objectives(objective: Section, base: Architecture) -> str:
+    """The objectives that such a base can be trained for, from the same rows where there are some."""
+    every = {kind: kinds.load(objectives.__name__, kind) for kind in kinds.names(objectives.__name__)}
+    fitting = [kind for kind, of in every.items() if base in of.architectures]
+    alike = [kind for kind in fitting if every[kind].eats & objectives.of(objective).eats]
+    return " or ".join(alike or fitting)
 
 
 def _kinds(fits: Callable[[Any], bool]) -> str:

@@ -15,7 +15,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
     model, deploy = params.models[name], params.deploy
     tuner = model.train.tuner
     yield from _problems_of_form(params, name)
-    if objectives.of(model.train.objective).head != "lm":
+    if objectives.of(model.train.objective).head not in objectives.WRITES:
         return  # it is cut to what the base has positions for
     rank = getattr(tuner, "saved_rank", 0) if tuners.of(tuner).hot(tuner) else 0
     asked = getattr(tuner, "r", rank)
@@ -66,7 +66,7 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
         return
     virtual = getattr(train.tuner, "num_virtual_tokens", 0)  # in front of each row
     beside = f" beside {virtual} virtual ones" if virtual else ""
-    is_cut = objectives.of(train.objective).head != "lm"  # at the base's positions, when it is served
+    is_cut = objectives.of(train.objective).head not in objectives.WRITES  # at the base's positions, when it is served
     served = () if is_cut else (("deploy.max_model_len", params.deploy.max_model_len),)
     for key, tokens in ((f"models.{name}.train.max_length", train.max_length), *served):
         if tokens + virtual > positions:

@@ -20,9 +20,12 @@ def problems(params: Params, name: str) -> Iterator[str]:
     """A sentence when the template of the model's base is not there, refuses or drops the system message of its data
     set, or writes no tools and the rows have some; none while the base is not there (train asks again).
     """
-    if objectives.of(params.models[name].train.objective).head != "lm":
-        return  # it reads a text as it is
+    head = objectives.of(params.models[name].train.objective).head
     base, dataset = lineage(params, name)[-1], params.main_dataset(name)
+    if head == "seq2seq":
+        yield from _problems_of_one_text(params, base, dataset)
+    if head != "lm":
+        return  # it reads a text as it is
     folder = config_folder(base, params.bases[base])
     template = _template_of(params.bases[base], folder)
     if template is None:
@@ -40,6 +43,22 @@ def problems(params: Params, name: str) -> Iterator[str]:
         yield (
             f"the rows of {dataset} have tools, and {base}'s chat template renders the same with them as without; set "
             f"bases.{base}.chat_template to chatml."
+        )
+
+
+def _problems_of_one_text(params: Params, base: str, dataset: str) -> Iterator[str]:
+    """A sentence for what an encoder, which reads one text, is not told: a system message, tools, a named template."""
+    if params.datasets[dataset].templates["system"]:
+        yield (
+            f"datasets.{dataset}.prepare.system is given, and {base} has an encoder, which reads one text: put the "
+            "instruction into prepare.user."
+        )
+    if _has_tools(dataset):
+        yield f"the rows of {dataset} have tools, and {base} has an encoder, which reads one text; use a causal base."
+    if params.bases[base].chat_template != "own":
+        yield (
+            f"bases.{base}.chat_template is {params.bases[base].chat_template}, and {base} has an encoder, which reads "
+            "a text as it is; leave it out."
         )
 
 

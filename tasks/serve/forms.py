@@ -25,7 +25,10 @@ class Form(StrEnum):
 
 
 def possible(settings: Section, head: objectives.Head = "lm") -> tuple[Form, ...]:
-    """The forms in which what these settings of a tuner train under such a head can be served; there is always one."""
+    """The forms in which what these settings of a tuner train under such a head can be served; there is always one.
+
+    vLLM serves causal models only: none with a head of ours, and none with an encoder.
+    """
     tuner = tuners.of(settings)
     if head != "lm":
         return (Form.TRANSFORMERS,)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks import objectives
 from tasks.chat import encode_question, load_tokenizer, opening, special_texts
 from tasks.errors import AnnealError
 from tasks.serve import supervisor
@@ -113,8 +114,9 @@ def _post(url: str, path: str, body: dict) -> dict:
     return answer.json()
 
 
-def next_tokens(url: str, model: str, prompt: list[int], answer: list[int]) -> list[int]:
-    """For each token of `answer`, the one that vLLM chooses after `prompt` and the answer's tokens before it.
+def next_tokens(url: str, model: str, prompt: list[int], answer: list[int], has_encoder: bool = False) -> list[int]:
+    """For each token of `answer`, the one that the server chooses after `prompt` and the answer's tokens before it; a
+    model that has an encoder reads the two apart.
 
     vLLM goes on greedily, and is put back on the answer's track after each difference. (Asking for prompt_logprobs
     would be one request, but with LoRA on a CPU that kills vLLM 0.32.)
@@ -122,7 +124,9 @@ def next_tokens(url: str, model: str, prompt: list[int], answer: list[int]) -> l
     chosen: list[int] = []
     while len(chosen) < len(answer):
         rest = answer[len(chosen) :]
-        tokens = _complete(url, model, prompt + answer[: len(chosen)], len(rest))
+        begun = answer[: len(chosen)]
+        asked = {"prompt": prompt, "decoder_prompt": begun} if has_encoder else {"prompt": prompt + begun}
+        tokens = _complete(url, model, asked, len(rest))
         same = next(
             (i for i, (x, y) in enumerate(zip(tokens, rest, strict=False)) if x != y), min(len(tokens), len(rest))
         )
@@ -132,12 +136,9 @@ def next_tokens(url: str, model: str, prompt: list[int], answer: list[int]) -> l
     return chosen
 
 
-def _complete(url: str, model: str, prompt: list[int], max_tokens: int) -> list[int]:
-    return _post(
-        url,
-        "completions",
-        {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "return_token_ids": True},
-    )["choices"][0]["token_ids"]
+def _complete(url: str, model: str, asked: dict[str, list[int]], max_tokens: int) -> list[int]:
+    greedy = {"max_tokens": max_tokens, "temperature": 0, "return_token_ids": True}
+    return _post(url, "completions", {"model": model, **asked, **greedy})["choices"][0]["token_ids"]
 
 
 def answerable(
@@ -175,9 +176,12 @@ def check_parity(
     longest = max(map(len, ours)) + SLACK
     rooms = [min(longest, max_model_len - len(prompt)) for prompt in prompts]
     questions = [question(special_texts(tokenizer), row) for row in predictions]
+    has_encoder = objectives.head_of(tokenizer_folder) == "seq2seq"
     with ThreadPoolExecutor(len(predictions)) as pool:
         answers = list(pool.map(lambda asked, room: ask(url, model, asked, room), questions, rooms))
-        forced = list(pool.map(lambda pair: next_tokens(url, model, *pair), zip(prompts, ours, strict=True)))
+        forced = list(
+            pool.map(lambda pair: next_tokens(url, model, *pair, has_encoder), zip(prompts, ours, strict=True))
+        )
     _refuse_other_prompts(tokenizer, predictions, prompts, answers)
     _refuse_endless(predictions, answers)
     ends = set(tokenizer.all_special_ids)

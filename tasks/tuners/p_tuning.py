@@ -14,6 +14,7 @@ summary = "a network that makes the embeddings of tokens in front of each row"
 mergeable = False
 keeps_parent = True
 virtual_tokens = True
+heads = frozenset({"lm", "seq2seq"})
 grows = False
 checkpointing = True
 learning_rates = (1.0e-4, 3.0e-2)
@@ -47,8 +48,7 @@ def attach(params: Params, model: Any) -> "nn.Module":
     """The parent, frozen, behind virtual tokens that a network in fp32 makes."""
     from peft import PromptEncoderConfig
 
-    from tasks.virtual import VirtualTokens
+    from tasks.virtual import before
 
-    settings = params.model_dump(exclude={"kind"})
-    adapted: nn.Module = VirtualTokens(model, PromptEncoderConfig(task_type="CAUSAL_LM", **settings))
+    adapted: nn.Module = before(model, PromptEncoderConfig, **params.model_dump(exclude={"kind"}))
     return adapted

@@ -14,6 +14,7 @@ summary = "the keys and values of tokens in front of each row, in each layer"
 mergeable = False
 keeps_parent = True
 virtual_tokens = True
+heads = frozenset({"lm"})  # keys and values of an encoder are no part of a cache
 grows = False
 checkpointing = False
 learning_rates = (1.0e-4, 3.0e-2)

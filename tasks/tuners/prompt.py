@@ -14,6 +14,7 @@ summary = "the embeddings of tokens in front of each row"
 mergeable = False
 keeps_parent = True
 virtual_tokens = True
+heads = frozenset({"lm", "seq2seq"})
 grows = False
 checkpointing = True
 learning_rates = (1.0e-3, 3.0e-1)
@@ -37,12 +38,11 @@ def attach(params: Params, model: Any) -> "nn.Module":
     import torch
     from peft import PromptTuningConfig
 
-    from tasks.virtual import VirtualTokens, starting_ids
+    from tasks.virtual import before, starting_ids
 
-    config = PromptTuningConfig(
-        task_type="CAUSAL_LM", num_virtual_tokens=params.num_virtual_tokens, prompt_tuning_init="RANDOM"
+    adapted: nn.Module = before(
+        model, PromptTuningConfig, num_virtual_tokens=params.num_virtual_tokens, prompt_tuning_init="RANDOM"
     )
-    adapted: nn.Module = VirtualTokens(model, config)
     ids = starting_ids(model, params.num_virtual_tokens, params.prompt_tuning_init_text)
     with torch.no_grad():
         adapted.prompt_encoder["default"].embedding.weight.copy_(model.get_input_embeddings()(ids.to(model.device)))

@@ -14,7 +14,7 @@ from tasks.entities import Entity, written
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.preflight import pairs
 from tasks.train.params import Train
-from tests import tiny
+from tests import sequences, tiny
 from tests.tasks import own_params
 
 STEPS = 20
@@ -51,8 +51,9 @@ def prepared(folder: Path, objective: str, tokenizer: object) -> Path:
     """Write rows that the objective eats: enough for four batches of eight an epoch, packed or not."""
     eats = next(iter(kinds.load("tasks.objectives", objective).eats))
     start = 0
+    made = sequences.rows if objective == "seq2seq" else tiny.prepared_rows
     for name, count in ROWS.items():
-        rows = [_row(eats, row) for row in tiny.prepared_rows(start, count)]
+        rows = [_row(eats, row) for row in made(start, count)]
         write_jsonl(folder / f"{name}.jsonl", rows)
         start += count
     write_json(folder / "format.json", {"system": tiny.PREPARE.system, "user": "", "answer": tiny.PREPARE.answer})

@@ -10,6 +10,7 @@ import pytest
 
 from tasks import kinds
 from tasks.files import read_json, sha256, write_json
+from tests import sequences
 from tests.tasks import matrix
 
 pytestmark = pytest.mark.slow  # each test trains
@@ -33,9 +34,16 @@ def rows(tmp_path_factory, tokenizer) -> dict[str, Path]:
     return {name: matrix.prepared(place / name, name, tokenizer) for name in kinds.names("tasks.objectives")}
 
 
+@pytest.fixture(scope="module")
+def bases(base, tmp_path_factory) -> dict[str, Path]:
+    """objective: the base that it trains."""
+    own = {"seq2seq": sequences.make_base(tmp_path_factory.mktemp("sequences") / "weights")}
+    return {name: own.get(name, base) for name in kinds.names("tasks.objectives")}
+
+
 @pytest.mark.parametrize(("objective", "tuner"), TRAINABLE)
-def test_a_pair_trains_resumes_and_is_packaged(objective, tuner, base, rows, tmp_path, capfd):
-    trains_resumes_and_is_packaged(matrix.settings(objective, tuner), base, rows, tmp_path, capfd)
+def test_a_pair_trains_resumes_and_is_packaged(objective, tuner, bases, rows, tmp_path, capfd):
+    trains_resumes_and_is_packaged(matrix.settings(objective, tuner), bases[objective], rows, tmp_path, capfd)
 
 
 @pytest.mark.minutes
@@ -83,8 +91,8 @@ def package(base: Path, trained: Path, prepared: Path, place: Path) -> None:
 
 
 @pytest.mark.parametrize(("objective", "tuner"), TRAINABLE)
-def test_gradients_reach_all_that_learns_and_nothing_else(objective, tuner, base, rows, tmp_path):
-    trainer = matrix.trainer_of(tmp_path, base, rows[objective], matrix.settings(objective, tuner))
+def test_gradients_reach_all_that_learns_and_nothing_else(objective, tuner, bases, rows, tmp_path):
+    trainer = matrix.trainer_of(tmp_path, bases[objective], rows[objective], matrix.settings(objective, tuner))
     before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
     batch = next(iter(trainer.get_train_dataloader()))
     trainer.compute_loss(trainer.model, batch).backward()

@@ -36,6 +36,7 @@ class Asked(BaseModel):
     model: str
     messages: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     prompt: str | Ids | list[str] | list[Ids] | None = None
+    decoder_prompt: Ids | None = None  # of a model with an encoder: what its answer is to begin with
     tools: list[dict[str, Any]] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None

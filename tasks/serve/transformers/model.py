@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks import chat_template
+from tasks import chat_template, seq2seq
 from tasks.errors import AnnealError
 from tasks.serve.gateway.errors import bad
 from tasks.serve.transformers import reading
@@ -54,16 +54,19 @@ class Served:
         """Tokens that the answer may have: what is asked for, or what is left after the prompt, as in vLLM; Refusal
         400 when nothing is.
         """
-        left = self.max_model_len - len(prompt)
+        begun = asked.decoder_prompt or []
+        if begun and not seq2seq.is_one(self.model):
+            raise bad("`decoder_prompt` is for models with an encoder: put it behind `prompt`.", "decoder_prompt")
+        left = self.max_model_len - len(prompt) - len(begun)
         vocabulary = self.model.config.get_text_config().vocab_size
-        if any(token >= vocabulary for token in prompt):
+        if any(token >= vocabulary for token in (*prompt, *begun)):
             raise bad("`prompt` has a token that the model does not know.", "prompt")
         if not prompt:
             raise bad("The prompt has no token.", "prompt")
         if left < 1:
             raise bad(
                 f"This model's maximum context length is {self.max_model_len} tokens, and the prompt has "
-                f"{len(prompt)}.",
+                f"{len(prompt) + len(begun)}.",
                 code="context_length_exceeded",
             )
         return min(asked.limit or default or left, left)
@@ -103,6 +106,7 @@ class Served:
             self.model.generate(
                 input_ids=inputs,
                 attention_mask=torch.ones_like(inputs),
+                **seq2seq.begun(self.model, asked.decoder_prompt or []),
                 max_new_tokens=room,
                 eos_token_id=[NO_TOKEN],
                 pad_token_id=self.tokenizer.pad_token_id,
@@ -159,7 +163,7 @@ def load(weights: Path, trained: Path, max_model_len: int) -> Served | Reads:
     from tasks.chat import load_tokenizer
 
     try:
-        if objectives.head_of(trained) != "lm":
+        if objectives.head_of(trained) not in objectives.WRITES:
             return reading.load(weights, trained, max_model_len)
         return Served(tuned.load(weights, trained), load_tokenizer(trained), max_model_len)
     except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -1,0 +1,127 @@
+"""Sequence to sequence: the target's negative log-likelihood, given the source that an encoder reads (Sutskever et al.
+2014, arXiv:1409.3215; on such bases Raffel et al. 2020, arXiv:1910.10683).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks import lm, objectives, seq2seq
+from tasks.architecture import Architecture
+from tasks.errors import AnnealError, ParamsError
+from tasks.files import write_json
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+summary = "to write a target of a source that an encoder reads"
+eats = frozenset({"chat"})
+head: objectives.Head = "seq2seq"
+architectures: frozenset[Architecture] = frozenset({"encoder_decoder"})
+needs_parent = False
+shares_prefix = False
+rate_share = 1.0
+watch = ("eval_loss", False)
+processor, with_head, body, with_body = lm.processor, lm.with_head, lm.body, lm.with_body
+OVERFLOWS = ("t5", "mt5", "umt5", "longt5", "switch_transformers", "pegasus", "pegasus_x", "bigbird_pegasus")
+MOST_UNKNOWN = 0.5  # of the targets that are checked
+CHECKED = 200
+
+
+class Params(Section):
+    """Loss on the target's tokens, its end included."""
+
+    kind: Literal["seq2seq"]
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="share of each token's likelihood that all tokens divide among them")
+    ] = 0.0
+
+
+def packs(params: Params) -> bool:
+    """Never."""
+    return False
+
+
+def check(processor: Any, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Raise AnnealError for a row that is no single text and its answer, and for targets that the tokenizer has no
+    tokens for.
+    """
+    for split in rows.values():
+        for row in split:
+            if len(row["messages"]) != 1 or row["messages"][0]["role"] != "user" or row.get("calls"):
+                raise AnnealError(
+                    f"row {row['id']} is a dialogue of {len(row['messages']) + 1} messages, and an encoder reads one "
+                    "text: leave out prepare.system, use rows of a source and a target (prepare: {shape: pair}), or a "
+                    "base that only writes, with objective: {kind: sft}."
+                )
+    _check_known(processor, [row["answer"] for row in rows["train"][:CHECKED]])
+
+
+def _check_known(tokenizer: Any, targets: Sequence[str]) -> None:
+    """T5's vocabulary has no brace: JSON would be learnt, and answered, with a hole for each."""
+    unknown = tokenizer.unk_token_id
+    holes = [text for text in targets if unknown in tokenizer(text_target=text)["input_ids"]]
+    if unknown is None or len(holes) <= MOST_UNKNOWN * len(targets):
+        return
+    letters = sorted({letter for text in holes for letter in text if not letter.isspace()})
+    lost = [letter for letter in letters if unknown in tokenizer(letter, add_special_tokens=False)["input_ids"]]
+    raise AnnealError(
+        f"{len(holes)} of {len(targets)} targets hold what the base's tokenizer has no token for "
+        f"({' '.join(lost[:8]) or repr(holes[0][:40])}), which it could never write: answer with a text that it knows "
+        "(prepare.answer as a template), or use another base."
+    )
+
+
+def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
+    """The model in `weights/`, loaded with `arguments` of from_pretrained; ParamsError where float16 would overflow."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    kind = AutoConfig.from_pretrained(weights, trust_remote_code=False).model_type
+    if arguments.get("dtype") == torch.float16 and kind in OVERFLOWS:
+        raise ParamsError(
+            f"params.yaml: train.fp16 is true, and a base of the type {kind} overflows in float16; leave it out, and "
+            "bf16 as it is."
+        )
+    model: nn.Module = AutoModelForSeq2SeqLM.from_pretrained(weights, trust_remote_code=False, **arguments)
+    return model
+
+
+def save_head(model: "nn.Module", folder: Path) -> None:
+    """What is learnt, for whoever asks it: the head is part of the parent."""
+    write_json(folder / objectives.FILE, {"kind": "seq2seq"})
+
+
+def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+    """`{id, input_ids, prompt_length}`: the source's tokens, then the target's, which are trained on."""
+    return seq2seq.encode(tokenizer, row)
+
+
+def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+    """An example is a row; one whose source and target together are longer is left out."""
+    return objectives.fitting(encoded, max_length)
+
+
+def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> "dict[str, Tensor]":
+    """Source and target padded on the right, see tasks/seq2seq.py."""
+    return seq2seq.collate(rows, pad_token_id)
+
+
+def loss(params: Params, model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+    """The cross-entropy of the target's tokens, in fp32: over `num_items` of them, or their mean."""
+    from torch.nn.functional import cross_entropy
+
+    told, labels = seq2seq.logits(model, batch), batch["labels"]
+    total: Tensor = cross_entropy(
+        told.float().flatten(0, 1), labels.flatten(), reduction="sum", label_smoothing=params.label_smoothing
+    )
+    return total / (labels.ne(-100).sum() if num_items is None else num_items)
+
+
+def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+    """The target's tokens."""
+    length = len(encoded["input_ids"])
+    return [False] * encoded["prompt_length"] + [True] * (length - encoded["prompt_length"])
