@@ -7,7 +7,7 @@ PYTEST = $(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(if $(O
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport PYTHONHOME
-.PHONY: help setup pipeline snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo methods lock
+.PHONY: help setup pipeline snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -61,6 +61,9 @@ promote: setup ## serve @challenger and make it @champion (MODEL=triage, FORCE=1
 
 rollback: setup ## serve @previous and make it @champion again (MODEL=triage)
 	@$(PY) -m tasks.release rollback $(MODEL)
+
+gpu: setup ## check training on this machine's GPU: precisions, optimizers, resuming, speed, memory (MINUTES=10)
+	@$(PY) bench/gpu.py --minutes $(or $(MINUTES),10)
 
 methods: setup ## what can be trained, on what, how it is served: shapes, objectives, tuners
 	@$(PY) -m tasks.methods

@@ -20,6 +20,8 @@ DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
+    # Without it a product on a GPU may come out otherwise the second time (docs.pytorch.org, Reproducibility).
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     # A forked tokenizer pool warns on every line.
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
