@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tasks import objectives, registry
+from tasks import objectives, pooled, registry
 from tasks.errors import AnnealError
-from tasks.files import read_json, read_jsonl, write_json
+from tasks.files import read_json, read_jsonl, whole_directory, write_json
 from tasks.registry import Version, folder
 from tasks.serve import classes, forms, probe, slots, state, supervisor
 from tasks.serve.forms import Form
@@ -153,12 +153,13 @@ def _wanted(version: Version, weights: Path, params: Deploy, rows: Iterable[str]
             f"bring those back (git checkout + dvc checkout) or train again."
         )
     where = {"host": params.host, "port": params.port, "options": state.options(params)}
-    form = forms.choose(version, adapter, params, rows)
-    if form is Form.MERGED:
-        merged = _merged(version, weights, adapter)
+    form = forms.choose(version, adapter, weights, params, rows)
+    if form in (Form.MERGED, Form.POOLING):
+        whole = _merged(version, weights, adapter) if form is Form.MERGED else _pooled(weights, adapter)
         return state.State(
-            weights=str(merged),
-            merged={name(version): state.Served(version.version, version.artifact, str(merged))},
+            weights=str(whole),
+            merged={name(version): state.Served(version.version, version.artifact, str(whole))},
+            engine="pooling" if form is Form.POOLING else "vllm",
             **where,
         )
     base = state.keep(weights, state.base_folder(base_hash))
@@ -174,7 +175,6 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
     """The whole weights of `version`, made again from base and adapter where the registry keeps only the adapter."""
     place = state.merged_folder(adapter)
     if not place.exists():
-        from tasks.files import whole_directory
         from tasks.merge import write_merged
 
         rows = [
@@ -184,6 +184,15 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
             write_merged(weights, adapter, rows, 0.1, making)
             for file in (*adapter.glob("tokenizer*"), adapter / "chat_template.jinja"):
                 shutil.copy(file, making / file.name)
+    return place
+
+
+def _pooled(weights: Path, adapter: Path) -> Path:
+    """The classifier kept in `adapter` as vLLM's pooling takes it."""
+    place = state.pooled_folder(adapter)
+    if not place.exists():
+        with whole_directory(place) as making:
+            pooled.write(weights, adapter, making)
     return place
 
 

@@ -1,5 +1,5 @@
 """In which form a version is served: an adapter on its base or weights of its own by vLLM, or by transformers what
-vLLM does neither of.
+vLLM does neither of, and what reads.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tasks import objectives, registry, tuners
+from tasks import objectives, pooled, registry, tuners
 from tasks.registry import Version
 from tasks.section import Section
 from tasks.serve import state
@@ -22,16 +22,19 @@ class Form(StrEnum):
     ADAPTER = "adapter"  # vLLM, beside others on the same base
     MERGED = "merged"  # vLLM, a server for this version alone
     TRANSFORMERS = "transformers"  # beside others on the same base
+    POOLING = "pooling"  # a classifier on vLLM, a server for this version alone
 
 
-def possible(settings: Section, head: objectives.Head = "lm") -> tuple[Form, ...]:
+def possible(settings: Section, head: objectives.Head = "lm", base: Path | None = None) -> tuple[Form, ...]:
     """The forms in which what these settings of a tuner train under such a head can be served; there is always one.
+    `base`: the folder with config.json of a base, where there is one.
 
-    vLLM serves causal models only: none with a head of ours, and none with an encoder.
+    vLLM serves causal models, and pools for classifiers: none with another head of ours, and none with an encoder.
     """
     tuner = tuners.of(settings)
     if head != "lm":
-        return (Form.TRANSFORMERS,)
+        pools = head == "classes" and tuner.mergeable and base is not None and pooled.knows(base)
+        return (Form.TRANSFORMERS, Form.POOLING) if pools else (Form.TRANSFORMERS,)
     forms = [Form.ADAPTER] if tuner.hot(settings) else []
     forms += [Form.MERGED] if tuner.mergeable else []
     return tuple(forms) or (Form.TRANSFORMERS,)
@@ -43,10 +46,11 @@ def settled(serve: str, forms: tuple[Form, ...], has_company: bool, now: Form | 
 
     `serve` is deploy.serve. With `auto`: an adapter where another champion could share its server; alone, it stays as
     it is, and is new merged on a CPU, for there an adapter costs half of the speed (weights copied for each token).
+    What reads is served by transformers, which is as right and on a CPU faster (docs/results.md).
     """
     if serve in forms:
         return Form(serve)
-    if len(forms) == 1:
+    if len(forms) == 1 or Form.TRANSFORMERS in forms:
         return forms[0]
     if has_company:
         return Form.ADAPTER
@@ -55,16 +59,17 @@ def settled(serve: str, forms: tuple[Form, ...], has_company: bool, now: Form | 
     return Form.MERGED if now() else Form.ADAPTER
 
 
-def choose(version: Version, kept: Path, params: Deploy, rows: Iterable[str]) -> Form:
-    """The form for `version`, whose trained folder is `kept` and which is new, beside the champions of the other
-    `rows`.
+def choose(version: Version, kept: Path, base: Path, params: Deploy, rows: Iterable[str]) -> Form:
+    """The form for `version`, whose trained folder is `kept`, trained on `base`, and which is new, beside the champions
+    of the other `rows`.
     """
-    return settled(params.serve, _possible(kept, params), has_company(version, params, rows), _is_cpu)
+    return settled(params.serve, _possible(kept, base, params), has_company(version, params, rows), _is_cpu)
 
 
 def is_as_asked(form: Form, version: Version, kept: Path, params: Deploy, rows: Iterable[str]) -> bool:
     """Whether `version`, served as `form`, may stay so."""
-    return form is settled(params.serve, _possible(kept, params), has_company(version, params, rows), form)
+    forms = _possible(kept, _body(kept, version.tags.get("base_sha256", "")), params)
+    return form is settled(params.serve, forms, has_company(version, params, rows), form)
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def champions(params: Deploy, rows: Iterable[str]) -> list[tuple[Version, Served
             now = Form(version.tags.get(TAG, newest.form))
             kept = state.FOLDER / state.adapter_folder(row, version.artifact)
             base = version.tags.get("base_sha256", "")
-            found.append((version, Served(row, base, _possible(kept, params), now)))
+            found.append((version, Served(row, base, _possible(kept, _body(kept, base), params), now)))
     return found
 
 
@@ -118,12 +123,18 @@ def _serves(server: state.State, version: Version) -> bool:
     return served is not None and served.artifact == version.artifact
 
 
-def _possible(kept: Path, params: Deploy) -> tuple[Form, ...]:
-    """The forms for what lies in `kept` on servers of these settings: an adapter of a higher rank than they take is
-    merged.
+def _body(kept: Path, base_sha256: str) -> Path:
+    """Where the config of the body of what lies in `kept` is, once that was deployed."""
+    pooling = state.pooled_folder(kept)
+    return pooling if pooling.exists() else state.FOLDER / state.base_folder(base_sha256)
+
+
+def _possible(kept: Path, base: Path, params: Deploy) -> tuple[Form, ...]:
+    """The forms for what lies in `kept`, trained on `base`, on servers of these settings: an adapter of a higher rank
+    than they take is merged.
     """
     settings = tuners.settings_of(kept)
-    forms = possible(settings, objectives.head_of(kept))
+    forms = possible(settings, objectives.head_of(kept), base)
     is_too_wide = getattr(settings, "saved_rank", 0) > params.max_lora_rank
     return (Form.MERGED,) if is_too_wide and Form.MERGED in forms else forms
 
@@ -139,4 +150,4 @@ def _shares(row: str, version: Version, params: Deploy) -> bool:
     if champion is None or "parity" not in champion.tags or champion.tags.get("base_sha256") != base:
         return False
     kept = state.FOLDER / state.adapter_folder(row, champion.artifact)
-    return not kept.exists() or Form.ADAPTER in _possible(kept, params)
+    return not kept.exists() or Form.ADAPTER in _possible(kept, _body(kept, base or ""), params)

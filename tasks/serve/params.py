@@ -12,9 +12,10 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class Deploy(Section):
     """How the champion is served."""
 
-    serve: Literal["auto", "adapter", "merged"] = Field(
+    serve: Literal["auto", "adapter", "merged", "pooling"] = Field(
         default="auto",
-        description="adapters on their base, or weights of its own; auto: merged for a model alone on a CPU",
+        description="adapters on their base, or weights of its own; auto: merged for a model alone on a CPU; pooling: "
+        "classifiers by vLLM too, where it knows their base, and all else as with auto",
     )
     host: str = Field(
         default="127.0.0.1", description="the address vLLM listens on; leave it on loopback, the gateway is the door"

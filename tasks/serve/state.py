@@ -37,7 +37,7 @@ class State:
     options: dict = field(default_factory=dict)
     adapters: dict[str, Served] = field(default_factory=dict)
     merged: dict[str, Served] = field(default_factory=dict)
-    engine: str = "vllm"  # or transformers, for adapters that vLLM does not load
+    engine: str = "vllm"  # or transformers, for adapters that vLLM does not load; or pooling, for a classifier
     # a version passed its parity check here; until then nothing is routed here and a crash is not followed by a restart
     verified: bool = False
     # seconds since the epoch when the server was asked for; of two that can serve a version, the newer one does
@@ -57,8 +57,8 @@ class State:
 
     @property
     def form(self) -> str:
-        """How its versions are served: adapter, merged or transformers (tasks/serve/forms.py)."""
-        return "merged" if self.merged else "transformers" if self.engine == "transformers" else "adapter"
+        """How its versions are served: adapter, merged, pooling or transformers (tasks/serve/forms.py)."""
+        return self.engine if self.engine != "vllm" else "merged" if self.merged else "adapter"
 
     def served(self, name: str) -> Served | None:
         """What is served under `name`."""
@@ -156,6 +156,11 @@ def merged_folder(adapter: Path) -> Path:
     return adapter if (adapter / "config.json").exists() else adapter.with_name(f"{adapter.name}-merged")
 
 
+def pooled_folder(adapter: Path) -> Path:
+    """Where the version kept in `adapter` is as vLLM's pooling takes it (tasks/pooled.py)."""
+    return adapter.with_name(f"{adapter.name}-pooled")
+
+
 def _link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
@@ -172,6 +177,8 @@ def command(state: State) -> list[str]:
     if state.engine == "transformers":
         adapters = [word for entry in _adapters(state) for word in ("--adapter", entry)]
         return [sys.executable, "-m", "tasks.serve.transformers", *_words(where), *adapters]
+    if state.engine == "pooling":
+        return [sys.executable, "-m", "tasks.serve.pooling", *_words(where), "--name", *state.merged]
     from tasks.device import compute_dtype, device
 
     arguments = {

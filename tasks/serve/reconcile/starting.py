@@ -42,7 +42,9 @@ def revive(found: list[slots.Slot]) -> list[str]:
 
 def _wanted(one: Wanted, params: Deploy, slot: str) -> state.State | None:
     """The state with which `one`, verified before on the same weights, is served again."""
-    base, merged = state.FOLDER / state.base_folder(one.base), state.merged_folder(Path(one.folder))
+    base, kept_in = state.FOLDER / state.base_folder(one.base), Path(one.folder)
+    form, is_pooled = one.form or params.serve, one.form == "pooling"
+    whole = state.pooled_folder(kept_in) if is_pooled else state.merged_folder(kept_in)
     where = {
         "host": params.host,
         "port": state.port(slot, params),
@@ -50,11 +52,14 @@ def _wanted(one: Wanted, params: Deploy, slot: str) -> state.State | None:
         "verified": True,
         "since": state.now(),
     }
-    if (one.form or params.serve) == "merged" and merged.exists():
+    if form in ("merged", "pooling") and whole.exists():
         return state.State(
-            weights=str(merged), merged={one.model: state.Served(one.version, one.artifact, str(merged))}, **where
+            weights=str(whole),
+            merged={one.model: state.Served(one.version, one.artifact, str(whole))},
+            engine="pooling" if is_pooled else "vllm",
+            **where,
         )
-    if not base.exists() or one.form == "merged":
+    if not base.exists() or one.form in ("merged", "pooling"):
         return None
     return state.State(
         weights=str(base),

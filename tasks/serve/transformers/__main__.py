@@ -6,17 +6,18 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.stage import guarded
+
+if TYPE_CHECKING:
+    from tasks.serve.transformers.worker import Worker
 
 GRACE = 10  # seconds for running answers when the server is told to stop
 
 
 def main() -> None:
     """Load, then serve: as soon as /health answers, all versions do."""
-    import uvicorn
-
-    from tasks.serve.transformers.app import create_app
     from tasks.serve.transformers.worker import Worker
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
@@ -25,10 +26,19 @@ def main() -> None:
     for entry in options.adapter:
         name, _, folder = entry.partition("=")
         worker.load(name, Path(folder)).result()
+    run(worker, options.host, options.port)
+
+
+def run(worker: "Worker", host: str, port: int) -> None:
+    """Serve what `worker` has, until the process is told to stop."""
+    import uvicorn
+
+    from tasks.serve.transformers.app import create_app
+
     uvicorn.run(
         create_app(worker),
-        host=options.host,
-        port=options.port,
+        host=host,
+        port=port,
         access_log=False,
         log_level="warning",
         server_header=False,

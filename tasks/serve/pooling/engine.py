@@ -1,0 +1,78 @@
+"""vLLM in this process, which pools and applies the heads; asked as an objective that reads is asked (see
+tasks/serve/transformers/reading.py).
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import encoder, heads
+from tasks.encoder import Reader
+from tasks.serve.transformers.reading import Reads
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from vllm import LLM
+
+head = "classes"
+in_windows = False  # a longer text is cut
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The engine, and the classes of each column in the order of its logits."""
+
+    llm: "LLM"
+    classes: Mapping[str, Sequence[str]]
+
+
+def load(folder: Path, max_model_len: int) -> Reads:
+    """The classifier in `folder`, see tasks/pooled.py; in fp32, since bf16 moves probabilities by more than parity
+    allows.
+    """
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # one process, which dies whole
+    from vllm import LLM
+
+    reader = encoder.load_tokenizer(folder)
+    llm = LLM(
+        model=str(folder),
+        runner="pooling",
+        dtype="float32",
+        max_model_len=min(max_model_len, reader.positions),
+        enforce_eager=True,
+        enable_prefix_caching=False,
+        seed=0,
+    )
+    facts = heads.facts(folder)
+    return Reads(sys.modules[__name__], Pooled(llm, facts["classes"]), reader, max_model_len)
+
+
+def of_text(reader: Reader, text: str) -> list[int]:
+    """`text` as it is read, cut to the positions that there are."""
+    return reader.encode(text)
+
+
+def tell(model: Pooled, reader: Reader, encoded: Sequence[list[int]]) -> list[dict[str, Any]]:
+    """What texts come to: `token_ids`, the written answer as `text`, and `probabilities`."""
+    import torch
+    from vllm import PoolingParams
+
+    from tasks import classifier
+
+    outputs = model.llm.encode(
+        [{"prompt_token_ids": ids} for ids in encoded],
+        PoolingParams(use_activation=False),
+        use_tqdm=False,
+        pooling_task="embed",
+    )
+    logits: Tensor = torch.stack([output.outputs.data for output in outputs]).float()
+    edges = pairwise(accumulate(map(len, model.classes.values()), initial=0))
+    told = classifier.named(model, [logits[:, start:end].log_softmax(-1) for start, end in edges])
+    return [
+        {"token_ids": tuple(ids), "text": classifier.written(shares), "probabilities": shares}
+        for ids, shares in zip(encoded, told, strict=True)
+    ]
