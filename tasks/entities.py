@@ -6,13 +6,14 @@ A place is counted in characters of the text. Entities do not overlap: a word ha
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 FIELDS = ("label", "text", "start", "end")
 BEGINS, ENDS = ("B", "S", "U"), ("E", "S", "L")  # prefixes of IOB2, IOBES and BILOU; I goes on, or begins after O
 OUTSIDE = "O"
+Told = dict[str, dict[str, float]]  # {stretch of a marked entity: {label: its probability}}, OUTSIDE for no label
 
 
 class Entity(NamedTuple):
@@ -97,6 +98,25 @@ def _is_entity(value: object) -> bool:
 def spans(answer: str) -> list[Entity]:
     """The entities of an answer that is one."""
     return [entity for entity, _ in read(answer) or ()]
+
+
+def key(start: int, end: int) -> str:
+    """How a stretch of a text is named where probabilities are told."""
+    return f"{start}-{end}"
+
+
+def likeliest(told: Mapping[str, Mapping[str, float]]) -> dict[str, tuple[str, float]]:
+    """Of each stretch its likeliest label, and how likely that is."""
+    labels = {name: {label: p for label, p in shares.items() if label != OUTSIDE} for name, shares in told.items()}
+    return {name: max(known.items(), key=lambda item: item[1]) for name, known in labels.items() if known}
+
+
+def hits(told: Mapping[str, Mapping[str, float]], right: str) -> list[tuple[float, bool]]:
+    """Of each stretch that was told of how likely its likeliest label was, and whether the right answer has exactly
+    that entity.
+    """
+    known = {(key(entity.start, entity.end), entity.label) for entity in spans(right)}
+    return [(p, (name, label) in known) for name, (label, p) in likeliest(told).items()]
 
 
 def of_tags(tags: Sequence[str]) -> list[Entity]:

@@ -1,5 +1,6 @@
 """A linear head on a token of each word: the module, how it is kept, and what it says."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from tasks.entities import OUTSIDE, Entity
 from tasks.words import Words, frame, framed, windows
 
 Place = Literal["first", "last"]  # token of a word
+DIGITS = 7  # of a probability in a file
 BATCH = 16  # windows that are read at once
 
 
@@ -103,6 +105,28 @@ def _follows(tags: Sequence[str]) -> NDArray[np.float64]:
     """(before, tag): 0 where a tag may follow another, else minus infinity."""
     allowed = [[not tag.startswith("I-") or before[2:] == tag[2:] for tag in tags] for before in tags]
     return np.where(allowed, 0.0, -np.inf)
+
+
+def probabilities(model: Tagger, read: Words, tags: Sequence[str], shares: torch.Tensor) -> entities.Told:
+    """Of each entity that `tags` mark in a text that was read how likely each label is of exactly this stretch, and
+    OUTSIDE none of them; `shares`: (words, tags) log-probabilities, taken as independent of each other.
+
+    p(label) = p(B) of the first word, times p(I) of the others, times 1 - p(I) of the word behind.
+    """
+    told = {}
+    for known in entities.of_tags(tags):
+        of_labels = {label: _of_stretch(model, shares, known.start, known.end, label) for label in model.labels}
+        rest = max(0.0, 1 - sum(of_labels.values()))
+        key = entities.key(read.spans[known.start][0], read.spans[known.end - 1][1])
+        told[key] = {name: round(share, DIGITS) for name, share in {**of_labels, OUTSIDE: rest}.items()}
+    return told
+
+
+def _of_stretch(model: Tagger, shares: torch.Tensor, start: int, end: int, label: str) -> float:
+    begins, goes_on = model.tags.index(f"B-{label}"), model.tags.index(f"I-{label}")
+    inside = float(shares[start, begins] + shares[start + 1 : end, goes_on].sum())
+    behind = float(shares[end, goes_on].exp()) if end < len(shares) else 0.0
+    return math.exp(inside) * (1 - behind)
 
 
 def written(read: Words, tags: Sequence[str]) -> str:

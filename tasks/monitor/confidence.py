@@ -1,10 +1,13 @@
-"""How sure a version that tells classes is: scores of the probabilities of one answer."""
+"""How sure a version is that tells classes, or marks entities: scores of the probabilities of one answer."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from tasks import entities
+from tasks.answer import AnswerFormat
 from tasks.clean import clean
+from tasks.entity_answer import EntityAnswer
 from tasks.monitor.streams import Stream
 
 Told = Mapping[str, Mapping[str, float]]  # {column: {class: its probability}}
@@ -24,6 +27,22 @@ def streams_of(label: str) -> list[Stream]:
         Stream(f"{label} entropy", f"confidence in {label}", "both", "answer"),
         Stream(f"{label} surprise", f"calibration of {label}", "both", "label"),
     ]
+
+
+def marks_of(form: AnswerFormat, predictions: list[dict[str, Any]]) -> list[str]:
+    """The column of entities, where the evaluation's answers have probabilities of them."""
+    is_told = isinstance(form, EntityAnswer) and any(row.get("probabilities") for row in predictions)
+    return list(form.columns) if is_told else []
+
+
+def streams_of_marks(column: str) -> list[Stream]:
+    """How sure the answers are of the entities that they mark."""
+    return [Stream(f"{column} confidence", f"least sure of {column}", "both", "answer")]
+
+
+def least(told: Told | None) -> float | None:
+    """The probability of the entity that is marked least surely; None where none is."""
+    return min((p for _, p in entities.likeliest(told or {}).values()), default=None)
 
 
 def top(told: Told | None, label: str) -> float | None:

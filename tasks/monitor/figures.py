@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from tasks import entities
 from tasks.evaluate.measures.measure import named
 from tasks.monitor import confidence, texts
 from tasks.monitor.embedding import nearest, novelty
@@ -68,12 +69,18 @@ def of_labels(scores: Scores, pairs: list[tuple[str, dict]]) -> dict[str, float]
 
 
 def of_confidence(scores: Scores, told: list[confidence.Told | None]) -> dict[str, float]:
-    """Of each label with probabilities the mean of the likeliest class's, and the mean entropy in nats."""
+    """Of each label with probabilities the mean of the likeliest class's, and the mean entropy in nats; of entities
+    the mean of the one that is marked least surely.
+    """
     measured = {
         f"{label}_{name}": _mean([value for row in told if (value := of(row, label)) is not None])
         for label in scores.told
         for name, of in (("confidence", confidence.top), ("entropy", confidence.entropy))
     }
+    for column in scores.marks:
+        measured[f"{column}_confidence"] = _mean(
+            [value for row in told if (value := confidence.least(row)) is not None]
+        )
     return {name: value for name, value in measured.items() if value is not None}
 
 
@@ -92,6 +99,17 @@ def of_calibration(scores: Scores, pairs: list[tuple[confidence.Told | None, dic
             figures[f"{label}_right_probability"] = float(np.mean([share for _, share in known]))
             figures[f"{label}_right_probability_n"] = float(len(known))
             figures[f"{label}_overconfidence"] = float(np.mean(tops) - np.mean(right))
+    return figures | _of_marks(scores, pairs)
+
+
+def _of_marks(scores: Scores, pairs: list[tuple[confidence.Told | None, dict]]) -> dict[str, float]:
+    """Over the entities that were marked where a person says what is right."""
+    figures: dict[str, float] = {}
+    for column in scores.marks:
+        known = [hit for told, right in pairs if column in right for hit in entities.hits(told or {}, right[column])]
+        if known:
+            figures[f"{column}_right_n"] = float(len(known))
+            figures[f"{column}_overconfidence"] = float(np.mean([p - is_right for p, is_right in known]))
     return figures
 
 

@@ -30,6 +30,7 @@ class Scores:
         self.form, self.labels = reference.form, reference.labels
         self.classes = {label: frozenset(map(clean, classes)) for label, classes in self.labels.items()}
         self.told = confidence.labels_of(self.labels, reference.predictions)
+        self.marks = confidence.marks_of(self.form, reference.predictions)
         self.columns = columns(self.template["user"])
         self.fit = fit_rows(reference.rows)
         self.question = texts.Question(self.template["user"])
@@ -45,6 +46,7 @@ class Scores:
         near, fitted = Counter(self.subjects.tolist()), len(self.fit)
         self.streams = streams_of(self.labels, self.common, near, fitted)
         self.streams += [stream for label in self.told for stream in confidence.streams_of(label)]
+        self.streams += [stream for column in self.marks for stream in confidence.streams_of_marks(column)]
         self.names = [stream.name for stream in self.streams]
 
     def _unseen(self, known: list[str]) -> dict[str, list]:
@@ -164,6 +166,7 @@ class Scores:
 
     def _sure(self, told: list[confidence.Told | None]) -> dict[str, list]:
         tops = {f"{label} confidence": [confidence.top(row, label) for row in told] for label in self.told}
+        tops |= {f"{column} confidence": [confidence.least(row) for row in told] for column in self.marks}
         return tops | {f"{label} entropy": [confidence.entropy(row, label) for row in told] for label in self.told}
 
     def _surprise(self, told: list[confidence.Told | None], pairs: list[tuple[str, dict]]) -> dict[str, list]:

@@ -30,6 +30,10 @@ OF_LABEL = {  # beginning of a group: what its sentence quotes of the label that
         "{}_confidence",
         "the likeliest {} has a probability of {:.2f} on average, {:.2f} in the evaluation",
     ),
+    "least sure of ": (
+        "{}_confidence",
+        "the least sure of the {} of a text has a probability of {:.2f} on average, {:.2f} in the evaluation",
+    ),
     "calibration of ": (
         "{}_right_probability",
         "the right {} of corrected answers had a probability of {:.2f} on average, {:.2f} in the evaluation",

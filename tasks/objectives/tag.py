@@ -190,18 +190,25 @@ def of_text(reader: Reader, text: str) -> Words:
 
 
 def tell(model: Any, reader: Reader, read: Sequence[Words]) -> list[dict[str, Any]]:
-    """What texts that were read come to: `token_ids`, and the written answer as `text`."""
+    """What texts that were read come to: `token_ids`, the written answer as `text`, and `probabilities` of the labels
+    of each entity in it.
+    """
     from tasks import tagger
 
     pairs = zip(read, tagger.told(model, reader, read), strict=True)
-    return [
-        {"token_ids": tuple(each.ids), "text": tagger.written(each, tagger.likeliest(model, shares))}
-        for each, shares in pairs
-    ]
+    return [{"token_ids": tuple(each.ids), **_answer(model, each, shares)} for each, shares in pairs]
+
+
+def _answer(model: Any, read: Words, shares: "Tensor") -> dict[str, Any]:
+    from tasks import tagger
+
+    tags = tagger.likeliest(model, shares)
+    return {"text": tagger.written(read, tags), "probabilities": tagger.probabilities(model, read, tags, shares)}
 
 
 def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What a prediction holds of each of `rows`, see tasks/tuned.py; `nll` is of the right tags of its words.
+    """What a prediction holds of each of `rows`, see tasks/tuned.py, and `probabilities` as of `tell`; `nll` is of the
+    right tags of its words.
 
     A tag that the model does not know, as a champion's may be, has no likelihood above zero.
     """
@@ -214,7 +221,6 @@ def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[
             shares[word, model.tags.index(tag)].item() if tag in model.tags else -LOWEST
             for word, tag in enumerate(right)
         ]
-        answer = tagger.written(known, tagger.likeliest(model, shares))
-        prediction = {"text": answer, "token_ids": [], "finished": True}
+        prediction = {**_answer(model, known, shares), "token_ids": [], "finished": True}
         predictions.append({**prediction, "nll": -sum(scores), "tokens": len(scores)})
     return predictions

@@ -18,6 +18,7 @@ ACRONYMS = {  # of measures, as papers write them
     "_f1": " F1",
     "_mcc": " MCC",
     "_auroc": " AUROC",
+    "_entity_ece": " entity ECE",
     "_ece": " ECE",
     "_brier": " Brier",
     "_rmse": " RMSE",

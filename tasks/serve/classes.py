@@ -58,8 +58,8 @@ def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) ->
     choice = answer.json()["choices"][0]
     if "probabilities" not in row:
         return str(choice["message"]["content"])
-    told: Told | None = choice.get("probabilities")
-    if not told:
+    told: Told = choice.get("probabilities") or {}
+    if not told and row["probabilities"]:
         raise AnnealError(f"the server at {url} says no probabilities for {model}; the deployment is refused.")
     return told
 

@@ -104,7 +104,8 @@ def test_no_key_is_no_answer_and_a_model_that_writes_tells_no_classes(home: Hous
     refused(bare.post("/classify", json=body), 401)
     write_json(tmp_path / "kept" / "format.json", {**FORM, "example": "chat"})
     home.door.follower.contracts.clear()
-    assert "writes and tells no classes" in refused(home.client().post("/classify", json=body), 400)["message"]
+    message = refused(home.client().post("/classify", json=body), 400)["message"]
+    assert "writes and tells no classes: ask /tasks/triage or /v1/chat/completions" in message
 
 
 @pytest.mark.parametrize("told", ["x", {"category": 1}, {"category": {"billing": "0.5"}}, {"category": {"billing": 7}}])

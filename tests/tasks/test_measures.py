@@ -148,6 +148,7 @@ def test_which_measures_there_are_follows_from_labels_and_texts():
         "a_spearman",
         "perplexity",
     )
+    assert measures.names(Evaluate(tags=["b"]), ["b"], example="tagged")[-2:] == ("b_entity_f1", "b_entity_ece")
     assert measures.compared_on(numbers_and_tags) == "a_rmse" and measures.compared_on(Evaluate(tags=["b"])) == (
         "b_entity_f1"
     )

@@ -55,6 +55,18 @@ def test_a_version_is_served_in_the_form_in_which_it_was_verified(world: World) 
     assert asked and (asked.form, asked.weights, [*asked.merged]) == ("merged", str(merged), ["things@1"])
 
 
+def test_a_classifier_that_vllm_pools_comes_back_on_a_server_of_its_own(world: World) -> None:
+    promote(world.version("one", served_as="pooling"))
+    world.serve("a")
+    pooled = state.pooled_folder(state.FOLDER / state.adapter_folder(TASK, "hash-of-one"))
+    assert "things@1 waits for a server" in once(world.params).pending and not world.started  # its weights are gone
+    pooled.mkdir()
+    once(world.params)
+    asked = state.read("b")
+    assert asked and (asked.form, asked.weights, [*asked.merged]) == ("pooling", str(pooled), ["things@1"])
+    assert state.command(asked)[1:3] == ["-m", "tasks.serve.pooling"] and state.command(asked)[-1] == "things@1"
+
+
 def test_a_model_whose_weights_were_all_trained_is_served_from_its_own_folder(world: World) -> None:
     folder = state.FOLDER / state.adapter_folder(TASK, "hash-of-one")
     assert state.merged_folder(folder).name.endswith("-merged")

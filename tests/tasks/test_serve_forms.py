@@ -14,6 +14,7 @@ from tasks.serve.forms import Form
 from tasks.serve.params import Deploy
 
 CANNOT = "transformers"
+BASE = Path("base")
 SETTINGS = {
     "lora": ("adapter", "merged"),
     "full": ("merged",),
@@ -75,7 +76,7 @@ def test_alone_on_a_cpu_weights_are_merged_and_on_a_gpu_they_are_not(
     kept: Path, monkeypatch: pytest.MonkeyPatch, serve: str, device: str, form: str
 ) -> None:
     monkeypatch.setattr("tasks.device.device", lambda: device)
-    assert forms.choose(version(), kept, Deploy(serve=serve), ["things"]) == form
+    assert forms.choose(version(), kept, BASE, Deploy(serve=serve), ["things"]) == form
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_adapters_are_for_rows_that_can_share_a_server(
     trained(row, kind)
     champions[row] = version(row, **tags)
     rows = ["things", "other", "third"]
-    assert forms.choose(version(), kept, Deploy(), rows) == form
+    assert forms.choose(version(), kept, BASE, Deploy(), rows) == form
     assert forms.is_as_asked(Form.MERGED, version(), kept, Deploy(), rows) == (form == "merged")
     assert forms.is_as_asked(Form.ADAPTER, version(), kept, Deploy(), rows)
 
@@ -111,7 +112,7 @@ def test_adapters_are_for_rows_that_can_share_a_server(
 def test_what_can_be_served_in_one_form_only_is_served_so(kept: Path, kind: str, form: Form) -> None:
     folder = trained("things", kind)
     for serve in ("auto", "adapter", "merged"):
-        assert forms.choose(version(), folder, Deploy(serve=serve), ["things"]) == form
+        assert forms.choose(version(), folder, BASE, Deploy(serve=serve), ["things"]) == form
         assert forms.is_as_asked(form, version(), folder, Deploy(serve=serve), ["things"])
         assert not forms.is_as_asked(Form.ADAPTER, version(), folder, Deploy(serve=serve), ["things"])
 
@@ -121,11 +122,12 @@ def test_an_adapter_of_a_higher_rank_than_the_server_takes_is_merged(
 ) -> None:
     monkeypatch.setattr("tasks.device.device", lambda: "cuda")
     write_json(kept / tuners.FILE, {"kind": "lora", "r": 64})
-    assert forms.choose(version(), kept, Deploy(), []) == Form.MERGED
-    assert forms.choose(version(), kept, Deploy(max_lora_rank=64), []) == Form.ADAPTER
+    assert forms.choose(version(), kept, BASE, Deploy(), []) == Form.MERGED
+    assert forms.choose(version(), kept, BASE, Deploy(max_lora_rank=64), []) == Form.ADAPTER
 
 
 BOTH, MERGED, HOT = (Form.ADAPTER, Form.MERGED), (Form.MERGED,), (Form.ADAPTER,)
+POOLS = (Form.TRANSFORMERS, Form.POOLING)
 SETTLED = [  # deploy.serve, possible forms, others on the base, served as (None: new), on a CPU: the form
     ("auto", BOTH, False, None, True, "merged"),
     ("auto", BOTH, False, None, False, "adapter"),
@@ -143,6 +145,14 @@ SETTLED = [  # deploy.serve, possible forms, others on the base, served as (None
     ("adapter", BOTH, False, "merged", True, "adapter"),
     ("adapter", MERGED, True, None, True, "merged"),
     ("merged", (Form.TRANSFORMERS,), False, None, True, CANNOT),
+    ("auto", POOLS, False, None, True, CANNOT),
+    ("auto", POOLS, True, None, False, CANNOT),
+    ("auto", POOLS, False, "pooling", True, CANNOT),
+    ("pooling", POOLS, False, None, True, "pooling"),
+    ("pooling", POOLS, True, CANNOT, True, "pooling"),
+    ("merged", POOLS, False, None, True, CANNOT),
+    ("pooling", BOTH, False, None, True, "merged"),
+    ("pooling", (Form.TRANSFORMERS,), False, None, True, CANNOT),
 ]
 
 
@@ -185,5 +195,37 @@ def test_an_adapter_of_a_higher_rank_than_the_server_takes_is_no_company(
     monkeypatch.setattr("tasks.device.device", lambda: "cpu")
     write_json(trained("other", "lora") / tuners.FILE, {"kind": "lora", "r": 64})
     champions["other"] = version("other", parity="1.0")
-    assert forms.choose(version(), kept, Deploy(), ["other"]) == Form.MERGED
-    assert forms.choose(version(), kept, Deploy(max_lora_rank=64), ["other"]) == Form.ADAPTER
+    assert forms.choose(version(), kept, BASE, Deploy(), ["other"]) == Form.MERGED
+    assert forms.choose(version(), kept, BASE, Deploy(max_lora_rank=64), ["other"]) == Form.ADAPTER
+
+
+@pytest.mark.parametrize(
+    ("head", "tuner", "model_type", "forms_"),
+    [
+        ("classes", "lora", "bert", POOLS),
+        ("classes", "full", "llama", POOLS),
+        ("classes", "lora", "mpnet", (Form.TRANSFORMERS,)),  # not tried with vLLM
+        ("classes", "prefix", "llama", (Form.TRANSFORMERS,)),  # not merged into one body
+        ("tags", "lora", "bert", (Form.TRANSFORMERS,)),
+        ("lm", "lora", "llama", BOTH),
+    ],
+)
+def test_a_classifier_of_one_body_that_vllm_knows_may_be_pooled_there(
+    tmp_path: Path, head: str, tuner: str, model_type: str, forms_: tuple[Form, ...]
+) -> None:
+    write_json(tmp_path / "config.json", {"model_type": model_type})
+    assert forms.possible(settings_of(tuner), head, tmp_path) == forms_
+    assert Form.POOLING not in forms.possible(settings_of(tuner), head, tmp_path / "nowhere")
+
+
+def test_a_classifier_that_is_pooled_stays_so_while_that_is_asked_for(kept: Path) -> None:
+    write_json(kept / "head.json", {"kind": "classify"})
+    base, pooling = state.FOLDER / state.base_folder("b" * 64), Deploy(serve="pooling")
+    assert forms.is_as_asked(Form.TRANSFORMERS, version(), kept, pooling, []), "nobody knows the base's config"
+    write_json(base / "config.json", {"model_type": "bert"})
+    assert forms.choose(version(), kept, base, pooling, ["things"]) is Form.POOLING
+    assert not forms.is_as_asked(Form.TRANSFORMERS, version(), kept, pooling, [])
+    (base / "config.json").unlink()
+    write_json(state.pooled_folder(kept) / "config.json", {"model_type": "bert"})
+    assert forms.is_as_asked(Form.POOLING, version(), kept, pooling, [])
+    assert not forms.is_as_asked(Form.POOLING, version(), kept, Deploy(), [])

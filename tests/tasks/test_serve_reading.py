@@ -154,7 +154,11 @@ def test_texts_that_come_at_once_are_read_together(url: str, made: SimpleNamespa
         ("/classify", "`input` is not valid", {"input": []}),
         ("/classify", "`input` is not valid", {"input": [1, 2]}),
         ("/classify", "`colour` is not valid", {"input": "a", "colour": "red"}),
-        ("/v1/completions", "tells classes and does not write", {"prompt": "a"}),
+        (
+            "/v1/completions",
+            "tells classes and does not write: ask /classify, /tasks/things",
+            {"prompt": "a"},
+        ),
         ("/v1/chat/completions", "reads one text", {"messages": [{"role": "system", "content": "a"}]}),
         ("/v1/chat/completions", "must have a text", {"messages": [{"role": "user", "content": ""}]}),
         (

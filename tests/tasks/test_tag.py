@@ -13,6 +13,7 @@ import pytest
 from tasks import entities, objectives, tuned
 from tasks.answer import format_of
 from tasks.errors import AnnealError
+from tasks.evaluate.measures.entity_ece import entity_ece
 from tasks.evaluate.measures.entity_f1 import entity_f1
 from tasks.evaluate.predictions import read
 from tasks.files import read_json, read_jsonl
@@ -82,6 +83,28 @@ def test_it_learns_and_f1_is_seqevals(made, encoder, prepared):
     ours = entity_f1("entities")
     value = ours.value(ours.rows(read(predictions, FORM, {})))
     assert 0.9 < value < 1 and value == pytest.approx(theirs)
+    for row in predictions:
+        stretches = {entities.key(one.start, one.end): one.label for one in entities.spans(row["text"])}
+        told = {name: label for name, (label, p) in entities.likeliest(row["probabilities"]).items() if p > 0.5}
+        assert told == stretches and all(sum(p.values()) == pytest.approx(1) for p in row["probabilities"].values())
+    ece = entity_ece("entities")
+    assert ece.is_measurable(read(predictions, FORM, {})) and 0 < ece.value(ece.rows(read(predictions, FORM, {}))) < 0.2
+
+
+def test_an_entity_is_as_likely_as_its_words_begin_it_go_on_and_end(model):
+    import torch
+
+    from tasks import tagger
+    from tasks.words import Words
+
+    assert model.tagger.tags == ["O", "B-SIZE", "I-SIZE", "B-THING", "I-THING"]
+    shares = torch.tensor([[0.1, 0.7, 0.0, 0.2, 0.0], [0.2, 0.0, 0.5, 0.0, 0.3], [0.6, 0.0, 0.25, 0.0, 0.15]]).log()
+    read_ = Words("a bc d", [1, 2, 3], [(0, 1), (2, 4), (5, 6)], [(0, 0), (1, 1), (2, 2)])
+    told = tagger.probabilities(model.tagger, read_, ["B-SIZE", "I-SIZE", "O"], shares)
+    size, thing = 0.7 * 0.5 * 0.75, 0.2 * 0.3 * 0.85
+    assert told == {"0-4": pytest.approx({"SIZE": size, "THING": thing, "O": 1 - size - thing}, abs=1e-6)}
+    assert tagger.probabilities(model.tagger, read_, ["O", "O", "B-THING"], shares)["5-6"]["THING"] == 0.0
+    assert tagger.probabilities(model.tagger, read_, ["O"] * 3, shares) == {}
 
 
 def test_raw_text_is_marked_as_rows_of_tokens_are_alone_and_beside_another(model):
@@ -166,16 +189,22 @@ def test_it_is_served_as_it_was_evaluated_in_text_of_any_length_and_tells_no_cla
     rows = tuned.answer(encoder, made.adapter, read_jsonl(prepared / "test.jsonl"), 5, 8, "tuned").predictions
     with serving(encoder, things=made.adapter) as url:
         parity, too_long = classes.check_parity(url, "things", of_folder(encoder), rows)
-        assert (parity.prompts, parity.difference, too_long) == (len(rows), 0.0, [])
-        wrong = [{**rows[0], "text": "[]"}]
+        assert (parity.prompts, too_long) == (len(rows), []) and parity.difference < 1e-5
+        old = {name: value for name, value in rows[0].items() if name != "probabilities"}  # of an earlier evaluation
+        assert classes.check_parity(url, "things", of_folder(encoder), [old])[0].difference == 0.0
         with pytest.raises(AnnealError, match=f"things marks row {rows[0]['id']} otherwise than in the evaluation"):
-            classes.check_parity(url, "things", of_folder(encoder), wrong)
+            classes.check_parity(url, "things", of_folder(encoder), [{**old, "text": "[]"}])
+        with pytest.raises(AnnealError, match=f"things tells other classes of row {rows[0]['id']}"):
+            classes.check_parity(url, "things", of_folder(encoder), [{**rows[0], "probabilities": {}}])
         text = "big, a red [SEP] apple! " + "small, a blue boat! " * 50
         body = {"model": "things", "messages": [{"role": "user", "content": text}]}
         choice = httpx.post(f"{url}/chat/completions", json=body, timeout=60).json()["choices"][0]
         answer = json.loads(choice["message"]["content"])
-        assert answer[0] == {"label": "SIZE", "text": "big", "start": 0, "end": 3} and "probabilities" not in choice
+        assert answer[0] == {"label": "SIZE", "text": "big", "start": 0, "end": 3}
+        assert {*choice["probabilities"]} == {entities.key(one["start"], one["end"]) for one in answer}
         assert all(text[one["start"] : one["end"]] == one["text"] for one in answer)
         assert answer[-1]["start"] > len(text) // 2
         refused = httpx.post(f"{url.removesuffix('/v1')}/classify", json={"model": "things", "input": text})
         assert refused.status_code == 400 and "marks a text and tells no classes" in refused.text
+        refused = httpx.post(f"{url}/completions", json={"model": "things", "prompt": text})
+        assert "marks a text and does not write: ask /tasks/things, or send a chat of one message" in refused.text

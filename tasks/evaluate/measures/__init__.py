@@ -12,6 +12,7 @@ from tasks.evaluate.measures.bleu import bleu
 from tasks.evaluate.measures.brier import brier
 from tasks.evaluate.measures.chrf import chrf
 from tasks.evaluate.measures.ece import ece
+from tasks.evaluate.measures.entity_ece import entity_ece
 from tasks.evaluate.measures.entity_f1 import entity_f1
 from tasks.evaluate.measures.exact_match import exact_match
 from tasks.evaluate.measures.log_loss import log_loss
@@ -32,14 +33,15 @@ from tasks.evaluate.predictions import Prediction
 
 WRITTEN = frozenset({"chat", "preference", "rated", "text"})  # examples whose answers a model writes token by token
 LABELLED = "labelled"  # examples whose answers are classes, each with its probability
+TAGGED = "tagged"  # examples whose answers are entities, each with its probability
 
 
 class Row(NamedTuple):
     """A measure of each answer, of each that is written, of each answer where there are no labels or where it may
-    be calls, or of each column of a kind; `chances` are of labels that have probabilities.
+    be calls, or of each column of a kind; `chances` are of labels that have probabilities, `marks` of tags that do.
     """
 
-    of: Literal["answer", "written", "whole", "calls", "label", "chances", "number", "tags", "text"]
+    of: Literal["answer", "written", "whole", "calls", "label", "chances", "number", "tags", "marks", "text"]
     measure: Callable[[str], Measure]  # of a column; of an answer it is given none
 
 
@@ -50,6 +52,7 @@ TABLE = (
     Row("label", accuracy),
     Row("number", rmse),
     Row("tags", entity_f1),
+    Row("marks", entity_ece),
     Row("text", rouge_l),
     Row("text", token_f1),
     Row("text", text_match),
@@ -83,6 +86,7 @@ def of(params: Evaluate, form: AnswerFormat, example: str = "chat") -> dict[str,
         "chances": params.labels if example == LABELLED else [],
         "number": params.numbers,
         "tags": params.tags,
+        "marks": params.tags if example == TAGGED else [],
         "text": [] if goes_on else texts(params, form),
     }
     every = [row.measure(column) for row in TABLE for column in columns[row.of]]

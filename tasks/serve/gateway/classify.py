@@ -64,7 +64,8 @@ async def _ask(door: Door, caller: Caller, model: str, text: str, request: Reque
         contract = door.follower.contract(choice.target)
         if contract is not None and contract.example != "labelled":
             does = "marks a text" if contract.example == "tagged" else "writes"
-            raise bad(f"This model {does} and tells no classes: ask /v1/chat/completions.", "model")
+            where = f"/tasks/{choice.task} or /v1/chat/completions"
+            raise bad(f"This model {does} and tells no classes: ask {where}.", "model")
         exchange = door.exchange(choice, CLASSIFY, caller, logged({"messages": body["messages"]}))
         after = partial(shadow.start, door, exchange, body, choice.shadow)
         response = await answer(door, exchange, body, request.receive, after)

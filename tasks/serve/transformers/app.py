@@ -125,7 +125,7 @@ async def _told(request: Request, worker: Worker, served: Reads, texts: Sequence
 
 async def _label(request: Request, worker: Worker, served: Reads, asked: requests.Asked) -> Response:
     """The answer to a chat by a model that reads: its labels as JSON, and how probable each class is."""
-    said = await _told(request, worker, served, [labelling.text_of_chat(asked)])
+    said = await _told(request, worker, served, [labelling.text_of_chat(asked, served.objective.head)])
     if said is None:
         return Response(status_code=CLIENT_LEFT)
     reply = Reply(asked, [list(said[0].token_ids)])

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.messages import text_of
+from tasks.objectives import Head
 from tasks.serve.gateway.errors import bad
 from tasks.serve.transformers.asked import Asked, schema
 from tasks.serve.transformers.reading import Said
@@ -71,12 +72,16 @@ def _entry(said: Said) -> dict[str, Any]:
     }
 
 
-def text_of_chat(asked: Asked) -> str:
-    """The text that a chat asks about; Refusal 400 for more than one message, and for a schema of the client's own."""
+def text_of_chat(asked: Asked, head: Head) -> str:
+    """The text that a chat asks a model under such a head about; Refusal 400 for more than one message, and for a
+    schema of the client's own.
+    """
     if asked.messages is None:
-        raise bad("This model tells classes and does not write: ask /classify, or a chat of one message.", "prompt")
+        does, route = ("tells classes", "/classify, ") if head == "classes" else ("marks a text", "")
+        ways = f"{route}/tasks/{asked.model.partition('@')[0]}, or send a chat of one message"
+        raise bad(f"This model {does} and does not write: ask {ways}.", "prompt")
     if schema(asked) not in (None, True):
-        raise bad("This model answers with its labels as JSON, and follows no other schema.", "response_format")
+        raise bad("This model answers with what it tells as JSON, and follows no other schema.", "response_format")
     if len(asked.messages) != 1 or asked.messages[0].get("role") != "user":
         raise bad("This model reads one text: send one message, by the user.", "messages")
     text = text_of(asked.messages[0].get("content"))

@@ -9,7 +9,8 @@ from typing import Any, Literal
 class Answer:
     """A whole answer; `token_ids` has the end of turn, `text` has neither that nor the stop text.
 
-    `probabilities`: {column: {class: share}} where the model reads and does not write.
+    `probabilities`: {column: {class: share}} where the model reads and does not write; of one that marks a text,
+    {stretch: {label: share}}.
     """
 
     token_ids: tuple[int, ...]
