@@ -1,5 +1,5 @@
-"""What kind of model a base is: one that writes, one that reads, or one that reads a text and writes another; told from
-its config.json.
+"""What kind of model a base is: one that writes, one that reads, one that reads a text and writes another, or one that
+sees; told from its config.json.
 """
 
 from collections.abc import Mapping
@@ -8,12 +8,16 @@ from typing import Any, Literal
 
 from tasks.files import read_json
 
-Architecture = Literal["causal", "encoder", "encoder_decoder"]
+Architecture = Literal["causal", "encoder", "encoder_decoder", "vision"]
 BASES: dict[Architecture, str] = {  # what a base of each does
     "causal": "writes",
     "encoder": "reads",
     "encoder_decoder": "reads a text and writes another",
+    "vision": "sees",
 }
+WRITERS: frozenset[Architecture] = frozenset({"causal", "encoder_decoder"})
+# With no body of images alone.
+ALSO_READ = ("clip", "imagegpt", "metaclip_2", "perceiver", "siglip", "siglip2", "shieldgemma2")
 WRITES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 ENCODER_ALONE = "EncoderModel"  # T5EncoderModel: a config that speaks of a decoder whose weights are not there
 
@@ -28,9 +32,14 @@ def of_config(config: Mapping[str, Any]) -> Architecture:
         return "encoder_decoder"
     if any(name.endswith(WRITES) for name in names):
         return "causal"
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    from transformers.models.auto import modeling_auto as known
 
-    return "encoder" if config.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "causal"
+    kind = config.get("model_type")
+    if kind in known.MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        return "encoder"
+    return (
+        "vision" if kind in known.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES and kind not in ALSO_READ else "causal"
+    )
 
 
 def _has_decoder(config: Mapping[str, Any]) -> bool:
@@ -44,6 +53,25 @@ def _has_decoder(config: Mapping[str, Any]) -> bool:
 def of_folder(folder: Path) -> Architecture:
     """The architecture of the weights in `folder`."""
     return of_config(read_json(folder / "config.json"))
+
+
+def load_processor(folder: Path, **more: Any) -> Any:
+    """What turns rows into what the model in `folder` is given: its tokenizer, loaded with `more` arguments of
+    from_pretrained, or its image processor, by Pillow, so that two machines make the same pixels.
+    """
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    if (folder / "config.json").exists() and of_folder(folder) == "vision":
+        return AutoImageProcessor.from_pretrained(folder, trust_remote_code=False, backend="pil")
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **more)
+
+
+def without_pooler(body: Any) -> Any:
+    """`body` without the layer behind its last one that ViT has for another task: it would get no gradient here."""
+    pooler = getattr(body, "pooler", None)
+    if pooler is not None and any(True for _ in pooler.parameters()):
+        body.pooler = None
+    return body
 
 
 def auto_class(architecture: Architecture) -> Any:

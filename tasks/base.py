@@ -55,7 +55,7 @@ def base(params: Base, weights: Path) -> None:
         kind = _convert(source, folder)
         if kind == "encoder_decoder":
             _frame(params, source.name, weights.parent.name, folder)
-        if kind != "encoder":
+        if kind in architecture.WRITERS:
             _give_template(params, source.name, weights.parent.name, folder)
         template = folder / "chat_template.jinja"
         write_json(
@@ -185,10 +185,10 @@ def _sha256_of_weights(folder: Path) -> str:
 
 
 def _convert(source: Path, folder: Path) -> Architecture:
-    """Write weights and tokenizer as from_pretrained loads them; what kind of model it is."""
+    """Write weights, and the tokenizer or image processor, as from_pretrained loads them; what kind of model it is."""
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoTokenizer, GgufConfig
+    from transformers import GgufConfig
 
     gguf = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
     place = source.parent if source.is_file() else source
@@ -201,7 +201,7 @@ def _convert(source: Path, folder: Path) -> Architecture:
         model, loaded = architecture.auto_class(kind).from_pretrained(
             place, dtype=dtype, trust_remote_code=False, output_loading_info=True, **gguf, **packed
         )
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **gguf)
+        processor = architecture.load_processor(place, **gguf)
     except (OSError, ValueError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
             raise  # the machine's trouble, not the files'
@@ -210,15 +210,19 @@ def _convert(source: Path, folder: Path) -> Architecture:
             f"base {source.name} cannot be loaded ({words}): use one whose files are whole and whose architecture "
             "transformers knows."
         ) from None
-    if kind == "encoder_decoder" and loaded["missing_keys"]:
+    missing = sorted(name for name in loaded["missing_keys"] if not (kind == "vision" and name.startswith("pooler.")))
+    if kind in ("encoder_decoder", "vision") and missing:
+        which = "of its decoder " if kind == "encoder_decoder" else ""
         raise AnnealError(
-            f"base {source.name} lacks weights of its decoder ({', '.join(sorted(loaded['missing_keys'])[:3])} …), "
-            "which would begin as noise; use one that is whole."
+            f"base {source.name} lacks weights {which}({', '.join(missing[:3])} …), which would begin as noise; use "
+            "one that is whole."
         )
-    if kind != "encoder":
+    if kind in architecture.WRITERS:
         make_greedy(model)  # transformers refuses to save some configs that it loads
+    if kind == "vision":
+        model = architecture.without_pooler(model)
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    processor.save_pretrained(folder)
     return kind
 
 

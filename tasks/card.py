@@ -27,7 +27,8 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
     """
     from huggingface_hub import ModelCard, ModelCardData
 
-    tuner, hub_task = tuners.of_folder(path.parent), HUB_TASKS[objectives.head_of(path.parent)]
+    tuner, objective = tuners.of_folder(path.parent), objectives.of_folder(path.parent)
+    hub_task = getattr(objective, "hub_task", HUB_TASKS[objective.head])
     base = source.get("card_name") or source.get("hub_id") or source.get("package") or source.get("folder")
     data = ModelCardData(
         base_model=base,

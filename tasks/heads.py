@@ -12,9 +12,11 @@ from tasks.objectives import FILE
 WEIGHTS = "head.safetensors"
 
 
-def linear(body: Any, choices: Sequence[int]) -> nn.ModuleList:
-    """A layer on `body` for each number of choices, as transformers begins a classifier."""
-    width, there = body.config.get_text_config().hidden_size, next(body.parameters()).device
+def linear(body: Any, choices: Sequence[int], width: int | None = None) -> nn.ModuleList:
+    """A layer on `body` for each number of choices, as transformers begins a classifier; `width`: of the vectors that
+    it ends in, where it does not read texts.
+    """
+    width, there = width or body.config.get_text_config().hidden_size, next(body.parameters()).device
     layers = nn.ModuleList(nn.Linear(width, count, device=there) for count in choices)
     for layer in layers:
         nn.init.normal_(layer.weight, std=getattr(body.config, "initializer_range", 0.02))

@@ -48,13 +48,11 @@ def package(
     What cannot be merged leaves nothing in `weights/` but a source.json that says so. Raises AnnealError when the
     merged weights diverge from adapter-on-parent.
     """
-    from transformers import AutoTokenizer
+    from tasks.architecture import load_processor
 
     params = params.model_copy(update={"title": params.title or card.stem})
     source = read_json(parent / "source.json")
-    tokenizer = AutoTokenizer.from_pretrained(
-        tokenizer_folder(parent, trained)
-    )  # as it came, not as it pads in a batch
+    tokenizer = load_processor(tokenizer_folder(parent, trained))  # as it came, not as it pads in a batch
     divergence = _write_weights(params, tokenizer, parent, trained, read_jsonl(prepared / "test.jsonl"), weights)
     with whole_directory(adapter) as folder:
         shutil.copytree(trained, folder, dirs_exist_ok=True)

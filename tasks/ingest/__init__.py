@@ -2,6 +2,17 @@
 
 from tasks.ingest.added import format_for_new_rows
 from tasks.ingest.params import Ingest
-from tasks.ingest.source import Peek, first_as_read, peek, read, resolved, sources, version
+from tasks.ingest.source import Peek, first_as_read, is_image_folder, peek, read, resolved, sources, version
 
-__all__ = ["Ingest", "Peek", "first_as_read", "format_for_new_rows", "peek", "read", "resolved", "sources", "version"]
+__all__ = [
+    "Ingest",
+    "Peek",
+    "first_as_read",
+    "format_for_new_rows",
+    "is_image_folder",
+    "peek",
+    "read",
+    "resolved",
+    "sources",
+    "version",
+]

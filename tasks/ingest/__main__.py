@@ -8,12 +8,14 @@ from pathlib import Path
 from tasks import stage
 from tasks.errors import AnnealError
 from tasks.files import whole_directory, write_json, write_jsonl
+from tasks.ingest import pictures
 from tasks.ingest.params import Ingest
 from tasks.ingest.source import Snapshot, take, version
 
 
 def ingest(params: Ingest, out: Path) -> None:
-    """Write `out/rows.jsonl` (id first, then the columns) and `out/manifest.json`, which names each file that was read.
+    """Write `out/rows.jsonl` (id first, then the columns) and `out/manifest.json`, which names each file that was
+    read; of rows that name images these as well, by the hash of their bytes.
 
     Raises AnnealError naming file and line for a row that is broken, not Unicode, or lacks a column.
     """
@@ -21,9 +23,14 @@ def ingest(params: Ingest, out: Path) -> None:
     snapshot = take(params, source)
     if not snapshot.rows:
         raise AnnealError(f"{source} has no rows.")
+    of_images = pictures.column(snapshot.listing.files[0], params)
     with whole_directory(out) as folder:
+        kept = pictures.keep(snapshot.rows, of_images, folder, out) if of_images else None
         write_jsonl(folder / "rows.jsonl", snapshot.rows)
-        write_json(folder / "manifest.json", manifest(params, snapshot, source))
+        more = {} if kept is None else {"images": kept}
+        write_json(folder / "manifest.json", {**manifest(params, snapshot, source), **more})
+    if kept and kept["missing"]:
+        print(f"ingest: {kept['missing']} rows name an image that is not there", file=sys.stderr, flush=True)
     for line in notes(snapshot):
         print(f"ingest: {line}", file=sys.stderr, flush=True)
 

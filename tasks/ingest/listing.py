@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import kinds
 from tasks.errors import AnnealError
-from tasks.ingest.params import FORMATS, Ingest
+from tasks.ingest.params import Ingest
 from tasks.ingest.readers import endings, format_of, reader
+from tasks.ingest.readers.images import classes_of, is_image
 from tasks.ingest.saved import files_of_saved
 
 OTHER_DATA = re.compile(
@@ -42,6 +42,8 @@ def list_files(params: Ingest, source: Path) -> Listing:
     entries = sorted(source.iterdir(), key=lambda path: path.name)
     if saved := files_of_saved(source):
         return Listing(saved, ())
+    if _is_of_images(params, source):
+        return Listing((source,), ())
     files = tuple(path for path in entries if path.is_file() and _is_read(path, params.format))
     if params.format is None:  # a README beside data is not data
         files = tuple(path for path in files if not _is_document(path)) or files
@@ -57,12 +59,31 @@ def list_files(params: Ingest, source: Path) -> Listing:
             f"{source} holds no file that ends in {', '.join(known)}: put the data there, or correct ingest.source or "
             "ingest.format in params.yaml."
         )
-    return Listing(files, tuple(path.name for path in entries if path not in files))
+    of_images = [
+        path for path in entries if params.image_column and (path.is_dir() or is_image(path))
+    ]  # rows name them
+    return Listing(files, tuple(path.name for path in entries if path not in files and path not in of_images))
+
+
+def _is_of_images(params: Ingest, source: Path) -> bool:
+    """Whether a folder is one of folders of images: it says so, or holds no file of data and no table names images."""
+    if params.format == "images":
+        if not classes_of(source):
+            raise AnnealError(f"{source} holds no folder with images: put those of a class into a folder of its name.")
+        return True
+    if params.format or params.image_column or any(format_of(path) for path in source.iterdir() if path.is_file()):
+        return False
+    return bool(classes_of(source))
 
 
 def _alone(params: Ingest, source: Path) -> Listing:
     """A file that is the whole source."""
     ending = format_of(source)
+    if params.image_column or params.format == "images":
+        raise AnnealError(
+            f"{source} is a file: name the folder in which it lies beside the images as ingest.source, so that DVC "
+            "sees when one of them changes."
+        )
     if SQLITE.fullmatch(source.suffix):
         raise AnnealError(
             f"{source} is a database, and ingest reads files: name a query of it as `snapshot: {{kind: sql, url: "
@@ -76,7 +97,7 @@ def _alone(params: Ingest, source: Path) -> Listing:
     if params.format is None and ending is None:
         raise AnnealError(
             f"{source} does not say by its ending what it holds: write ingest.format "
-            f"({', '.join(kinds.names(FORMATS))}) in params.yaml."
+            f"({', '.join(sorted(set(endings().values())))}) in params.yaml."
         )
     is_text = reader(params.format or str(ending)).IS_DOCUMENTS
     if params.split and not is_text:

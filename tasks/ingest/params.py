@@ -45,6 +45,12 @@ class Ingest(Section):
     json_columns: list[str] = Field(
         default=[], description="columns whose cells are any JSON value (lists of turns, objects), kept as JSON text"
     )
+    image_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="of tables that stand in a folder with images: the column of their paths from there on; a folder "
+        "of folders of images needs none",
+    )
     optional_columns: list[str] = Field(
         default=[], description="columns that are null in some rows, or that some rows lack: an empty text there"
     )
@@ -53,7 +59,12 @@ class Ingest(Section):
     def _check(self) -> Self:
         if self.header is False and self.columns is None:
             raise ValueError("header is false, so the file names no columns; name those of its cells under columns")
-        for key, named in (("json_columns", self.json_columns), ("optional_columns", self.optional_columns)):
+        of_images = [self.image_column] if self.image_column else []
+        for key, named in (
+            ("json_columns", self.json_columns),
+            ("optional_columns", self.optional_columns),
+            ("image_column", of_images),
+        ):
             if self.columns is not None and (more := [name for name in named if name not in self.columns]):
                 raise ValueError(f"{key} names `{more[0]}`, which columns does not; add it there, or take it out")
         return self

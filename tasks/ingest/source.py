@@ -12,6 +12,7 @@ from typing import NamedTuple, TypedDict
 from tasks.clean import clean, has_half_character
 from tasks.errors import AnnealError
 from tasks.files import sha256
+from tasks.ingest import pictures
 from tasks.ingest.json_rows import value_of
 from tasks.ingest.listing import Listing, list_files
 from tasks.ingest.params import Ingest
@@ -78,12 +79,23 @@ def take(params: Ingest, source: Path) -> Snapshot:
             {
                 "name": path.name,
                 "sha256": sha256(path),
-                "bytes": path.stat().st_size,
+                "bytes": _size(path),
                 "rows": len(snapshot.rows) - before,
             }
         )
     snapshot.columns = columns or tuple(params.columns or ())
     return snapshot
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder of images."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def is_image_folder(params: Ingest) -> bool:
+    """Whether the source is a folder of folders of images."""
+    return any(path.is_dir() for path in _listed(params, Path(params.source).expanduser()).files)
 
 
 def read(params: Ingest, source: Path) -> tuple[list[dict[str, str]], list[FileRead]]:
@@ -151,8 +163,11 @@ def _rows(path: Path, params: Ingest) -> Iterator[tuple[str, Mapping[str, object
     """(file and place in it, row) of each row; what a cell of ingest.json_columns holds as JSON text is read."""
     kind = reader(name_of(path, params))
     json_texts = () if kind.IS_TYPED_JSON else params.json_columns
+    of_images = pictures.column(path, params)
     for number, row in kind.read(path, params):
         where = f"{path}, {kind.UNIT} {number}"
+        if of_images and of_images in row:
+            row = {**row, of_images: pictures.place(row[of_images], path, where)}
         texts = [name for name in json_texts if isinstance(row.get(name), str)]
         yield (
             where,
@@ -169,9 +184,11 @@ def _columns(params: Ingest, row: Mapping[str, object], where: str) -> tuple[str
     )
     if not columns:
         raise AnnealError(f"{where}: has no column but the id; a row needs a text at least.")
-    if missing := [column for column in params.json_columns if column not in columns]:
+    named = [*params.json_columns, *([params.image_column] if params.image_column else [])]
+    if missing := [column for column in named if column not in columns]:
+        key = "json_columns" if missing[0] in params.json_columns else "image_column"
         raise AnnealError(
-            f"{where}: has no `{missing[0]}`; correct ingest.json_columns in params.yaml (the row has "
+            f"{where}: has no `{missing[0]}`; correct ingest.{key} in params.yaml (the row has "
             f"{', '.join(f'`{column}`' for column in columns[:20])})."
         )
     if halves := [column for column in columns if has_half_character(column)]:

@@ -24,7 +24,7 @@ class Objective(Protocol):
 
     Params: type[Section]  # kind: Literal["…"], and the kind's own settings
     summary: str  # what is learnt, in one line
-    eats: frozenset[str]  # what its rows hold: chat, preference, rated, text, labelled, tagged
+    eats: frozenset[str]  # what its rows hold: chat, preference, rated, text, labelled, tagged, image
     head: Head
     architectures: frozenset[Architecture]  # of bases that it trains
     needs_parent: bool  # its loss compares with the parent: of a tuner that keeps it

@@ -36,7 +36,7 @@ def measured(dataset: object) -> dict[str, list[str]]:
     except (ValidationError, AnnealError):  # a template that does not parse
         return {}
     shape = shapes.of(prepare)
-    if shape.makes == "labelled":
+    if shape.makes in ("labelled", "image"):
         return {"labels": list(columns)}
     if shape.makes == "tagged":
         return {"tags": list(columns)}

@@ -17,6 +17,7 @@ IS: dict[Architecture, str] = {
     "causal": "writes and has no encoder beside it",
     "encoder": "reads and does not write",
     "encoder_decoder": "reads a text and writes another",
+    "vision": "sees and does not read",
 }
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tasks import kinds
 from tasks.errors import AnnealError, unusable
-from tasks.ingest import Ingest, first_as_read
+from tasks.ingest import Ingest, first_as_read, is_image_folder
 from tasks.params import Dataset
 from tasks.prepare import shapes
 
@@ -87,7 +87,7 @@ def _told(prepare: dict[str, object], ingest: Ingest, rows: Sequence[Row]) -> Re
     if len(best) != 1:
         return Recognised(STOPGAP, undecided=_undecided([str(section["shape"]) for section in best], taken))
     written = {key: value for key, value in best[0].items() if key not in prepare}
-    return Recognised(written, _reading(ingest, taken))
+    return Recognised(written, {**_reading(ingest, taken), **_images(ingest, best[0])})
 
 
 def _candidates(rows: Sequence[Row], prepare: dict[str, object]) -> list[tuple[dict[str, object], tuple[str, ...]]]:
@@ -128,6 +128,13 @@ def _reading(ingest: Ingest, rows: Sequence[Row]) -> dict[str, object]:
     if optional and not ingest.optional_columns:
         more["optional_columns"] = [column for column in optional if column not in nested or _is_missing(rows, column)]
     return {key: names for key, names in more.items() if names}
+
+
+def _images(ingest: Ingest, prepare: Mapping[str, object]) -> dict[str, object]:
+    """The column of a table that names images, so that they are read with its rows."""
+    if prepare["shape"] != "image" or ingest.image_column or is_image_folder(ingest):
+        return {}
+    return {"image_column": prepare.get("image", "image")}
 
 
 def _is_missing(rows: Sequence[Row], column: str) -> bool:

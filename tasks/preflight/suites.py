@@ -58,7 +58,9 @@ def _profiled(dataset: Dataset, suite: str) -> tuple[list[profile.Rule], list[st
     """(rules, what a person should know of the rows)."""
     if suite == "prepared":
         return profile.prepared_rules(shapes.of(dataset.prepare).makes, dataset.templates["answer"]), []
-    rows, columns = sources.rows(dataset.ingest), shapes.of(dataset.prepare).columns(dataset.prepare)
+    paths = getattr(dataset.prepare, "image", None)  # ingest puts others in their place
+    columns = [column for column in shapes.of(dataset.prepare).columns(dataset.prepare) if column != paths]
+    rows = sources.rows(dataset.ingest)
     rules = profile.raw_rules(rows, columns, dataset.validate_.max_quarantined_share)
     return rules, list(profile.spellings(rows, columns))
 

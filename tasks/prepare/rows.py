@@ -5,7 +5,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from tasks.clean import folded
 
-Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged"]  # what objectives eat
+Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged", "image"]  # what objectives eat
 Fault = Literal["blank", "malformed", "no_preference"]
 
 

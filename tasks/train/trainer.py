@@ -29,11 +29,13 @@ class EpochOrder(LengthGroupedSampler):
 
     def __init__(self, batch_size: int, dataset: list[dict], seed: int) -> None:
         super().__init__(batch_size, dataset=dataset)
-        self.seed, self.epoch = seed, 0
+        self.seed, self.epoch, self.dataset = seed, 0, dataset
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before each epoch."""
+        """Called by the Trainer before each epoch; rows are told which it is, for what is drawn anew in each."""
         self.epoch = epoch
+        for row in self.dataset:
+            row["epoch"] = epoch
 
     def __iter__(self) -> Any:
         return iter(

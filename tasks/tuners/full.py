@@ -55,12 +55,14 @@ def load(model: Any, folder: Path) -> "nn.Module":
     from safetensors.torch import load_model
     from transformers import AutoConfig
 
-    tokens = AutoConfig.from_pretrained(folder).get_text_config().vocab_size
-    if tokens != model.get_input_embeddings().num_embeddings:
+    tokens = getattr(AutoConfig.from_pretrained(folder).get_text_config(), "vocab_size", None)  # of a model that reads
+    if tokens and tokens != model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(tokens, mean_resizing=False)
 
-    for file in sorted(folder.glob("*.safetensors")):
-        load_model(model, file, strict=False)
+    strange = [load_model(model, file, strict=False)[1] for file in sorted(folder.glob("model*.safetensors"))]
+    if any(strange):  # transformers writes some models under the names of their first checkpoints
+        own = type(model).from_pretrained(folder, dtype=model.dtype, trust_remote_code=False)
+        model.load_state_dict(own.state_dict(), strict=False)
     loaded: nn.Module = model
     return loaded
 

@@ -14,7 +14,7 @@ from tasks.entities import Entity, written
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.preflight import pairs
 from tasks.train.params import Train
-from tests import sequences, tiny
+from tests import pictures, sequences, tiny
 from tests.tasks import own_params
 
 STEPS = 20
@@ -50,6 +50,8 @@ def settings(objective: str, tuner: str, **changes: object) -> dict[str, object]
 def prepared(folder: Path, objective: str, tokenizer: object) -> Path:
     """Write rows that the objective eats: enough for four batches of eight an epoch, packed or not."""
     eats = next(iter(kinds.load("tasks.objectives", objective).eats))
+    if eats == "image":
+        return pictures.write_prepared(folder, ROWS)
     start = 0
     made = sequences.rows if objective == "seq2seq" else tiny.prepared_rows
     for name, count in ROWS.items():

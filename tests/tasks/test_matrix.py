@@ -10,7 +10,7 @@ import pytest
 
 from tasks import kinds
 from tasks.files import read_json, sha256, write_json
-from tests import sequences
+from tests import pictures, sequences
 from tests.tasks import matrix
 
 pytestmark = pytest.mark.slow  # each test trains
@@ -37,7 +37,10 @@ def rows(tmp_path_factory, tokenizer) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def bases(base, tmp_path_factory) -> dict[str, Path]:
     """objective: the base that it trains."""
-    own = {"seq2seq": sequences.make_base(tmp_path_factory.mktemp("sequences") / "weights")}
+    own = {
+        "seq2seq": sequences.make_base(tmp_path_factory.mktemp("sequences") / "weights"),
+        "classify_images": pictures.make_base(tmp_path_factory.mktemp("pictures") / "weights"),
+    }
     return {name: own.get(name, base) for name in kinds.names("tasks.objectives")}
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tasks import kinds
 from tasks.errors import AnnealError
@@ -39,9 +40,20 @@ def cells(shape: str, number: int, text: str) -> dict[str, str]:
             "text": {"text": text},
             "pair": {"source": text, "target": REPLIES[number]},
             "labelled": {"t": text, "l": ["a", "b"][number % 40 % 2]},
+            "image": {"image": text, "label": ["a", "b"][number % 40 % 2]},
             "tagged": {"tokens": text, "tags": " ".join(["B-X", *["O"] * (len(text.split()) - 1)])},
         }[shape],
     }
+
+
+def with_files(rows: list[dict[str, str]], folder: Path) -> list[dict[str, str]]:
+    """The same rows, their text of an image a file whose pixels follow from it."""
+    folder.mkdir()
+    for number, row in enumerate(rows):
+        file = folder / f"{number}.png"
+        Image.frombytes("L", (4, 4), row["image"].ljust(16).encode()[:16]).save(file)
+        row["image"] = file.as_posix()
+    return rows
 
 
 def params(shape: str, **changes: object) -> shapes.Section:
@@ -62,6 +74,7 @@ def suite(section: shapes.Section) -> list[dict]:
 def test_rows_of_every_shape_are_split_and_said_what_they_are(shape: str, tmp_path: Path) -> None:
     texts = bodies(40)
     rows = [cells(shape, number, text) for number, text in enumerate([*texts, texts[0], texts[1]])]
+    rows = with_files(rows, tmp_path / "files") if shape == "image" else rows
     section = params(shape)
     made = run(tmp_path, rows, section, suite(section))
     assert sum(len(made[name]) for name in (*SPLITS, "dropped")) == 42 and all(made[name] for name in SPLITS)

@@ -19,7 +19,7 @@ from tasks.section import parse
 from tasks.stage import parse_yaml
 from tasks.train.__main__ import train
 from tasks.tuned import answer
-from tests import encoders, tiny
+from tests import encoders, pictures, tiny
 from tests.house.project import ROOT
 from tests.tasks import raw_rows
 
@@ -33,6 +33,7 @@ def bases(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     return {
         "smollm2": base,
         "smollm2_chatml": base,
+        "vit": pictures.make_base(tmp_path_factory.mktemp("pictures") / "weights"),
         "minilm": encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights"),
     }
 
@@ -47,7 +48,10 @@ def small(recipe: Path, folder: Path, bases: dict[str, Path]) -> Params:
     value["bases"] = {name: {**tiny.base_row(bases[name]), **kept}}
     (dataset,) = value["datasets"].values()
     source = folder / "rows.jsonl"
-    write_jsonl(source, raw_rows.rows(dataset["prepare"]["shape"], 96))
+    if dataset["prepare"]["shape"] == "image":
+        source = pictures.write_folders(folder / "photos", 96)
+    else:
+        write_jsonl(source, raw_rows.rows(dataset["prepare"]["shape"], 96))
     dataset["ingest"] = {**dataset["ingest"], "source": source.as_posix()}
     value["models"]["mine"]["train"] |= FEW
     return parse(Params, value, "")

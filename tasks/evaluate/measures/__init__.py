@@ -32,7 +32,7 @@ from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import Prediction
 
 WRITTEN = frozenset({"chat", "preference", "rated", "text"})  # examples whose answers a model writes token by token
-LABELLED = "labelled"  # examples whose answers are classes, each with its probability
+LABELLED = frozenset({"labelled", "image"})  # examples whose answers are classes, each with its probability
 TAGGED = "tagged"  # examples whose answers are entities, each with its probability
 
 
@@ -83,7 +83,7 @@ def of(params: Evaluate, form: AnswerFormat, example: str = "chat") -> dict[str,
         "whole": [] if params.labels or goes_on else [""],
         "calls": [""] if isinstance(form, ToolAnswer) else [],
         "label": params.labels,
-        "chances": params.labels if example == LABELLED else [],
+        "chances": params.labels if example in LABELLED else [],
         "number": params.numbers,
         "tags": params.tags,
         "marks": params.tags if example == TAGGED else [],

@@ -47,5 +47,5 @@ def format_of(path: Path) -> str | None:
 
 
 def name_of(path: Path, params: Ingest) -> str:
-    """The format that a file is read as."""
-    return params.format or format_of(path) or "jsonl"
+    """The format that a file is read as; a folder is one of images."""
+    return "images" if path.is_dir() else params.format or format_of(path) or "jsonl"

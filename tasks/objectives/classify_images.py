@@ -1,0 +1,184 @@
+"""Classification of images: one head a label column on a body that sees (Dosovitskiy et al. 2020, arXiv:2010.11929,
+section 3.1, whose first token stands for the image; the mean of the last map for convolutions).
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks import classes, encoder, objectives, vision
+from tasks.architecture import Architecture
+from tasks.layer_groups import Headed
+from tasks.vision import ImageReader, Picture, Pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+summary = "to tell of each label column which class an image is of"
+eats = frozenset({"image"})
+head: objectives.Head = "classes"
+hub_task = "image-classification"
+architectures: frozenset[Architecture] = frozenset({"vision"})
+needs_parent = False
+shares_prefix = False
+rate_share = 0.5
+watch = ("eval_loss", False)
+parent, load_body, load_tokenizer = vision.parent, vision.load_body, vision.load_reader
+body, with_body = encoder.body, encoder.with_body
+in_windows = True  # every image is scaled to one size, so none is too long
+
+
+class Params(Headed):
+    """Cross-entropy of each label column, summed."""
+
+    kind: Literal["classify_images"]
+    pooling: Literal["auto", "mean", "first"] = Field(
+        default="auto", description="what stands for an image; auto: the first token where the base has one for that"
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: a class counts by the inverse of its share of the training rows"
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augment: bool = Field(
+        default=True, description="train on another part of an image in each epoch, mirrored half of the time"
+    )
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A reader that knows the classes of each label column, by the alphabet, and how many rows each has."""
+
+    reader: ImageReader
+    counts: dict[str, dict[str, int]]
+
+    @property
+    def pad_token_id(self) -> int:
+        """The reader's."""
+        return self.reader.pad_token_id
+
+    @cached_property
+    def numbers(self) -> dict[str, dict[str, int]]:
+        """{column: {class: its number}}."""
+        return classes.numbers(self.counts)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """What stands for an image."""
+        return self.reader.decode(tokens)
+
+
+def packs(params: Params) -> bool:
+    """Never."""
+    return False
+
+
+def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Classes:
+    """The image processor, and the classes of the training `rows`."""
+    return Classes(vision.load_reader(weights), classes.counts(rows))
+
+
+def check(processor: Classes, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Raise AnnealError for a column with one class only; prepare has set aside what training never saw."""
+    classes.refuse_single(processor.counts)
+
+
+def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[str, Any]:
+    """`{id, input_ids, picture, augment, labels}`: an image that is read with its batch counts as one token."""
+    known = processor.numbers
+    numbers = {column: known[column][label] for column, label in classes.labels(row).items()}
+    return {
+        "id": row["id"],
+        "input_ids": [0],
+        "picture": Picture(processor.reader, row),
+        "augment": params.augment,
+        "labels": [numbers[column] for column in processor.counts],
+    }
+
+
+def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+    """An example is a row; none is too long."""
+    return list(encoded), 0
+
+
+def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+    """pixel_values: (batch, channels, height, width); labels: (batch, columns); input_ids, attention_mask: (batch, 1),
+    by which images are counted.
+
+    A row that is trained on has its `epoch`: from it and the row's id follows how its image is altered.
+    """
+    import torch
+
+    pixels = [row["picture"].pixels(_draw(row)) for row in rows]
+    count = torch.ones(len(rows), 1, dtype=torch.long)
+    labels = torch.tensor([row["labels"] for row in rows])
+    return {"input_ids": 0 * count, "attention_mask": count, "pixel_values": torch.stack(pixels), "labels": labels}
+
+
+def _draw(row: Mapping[str, Any]) -> random.Random | None:
+    is_altered = row["augment"] and "epoch" in row
+    return random.Random(f"{row['epoch']} {row['id']}") if is_altered else None
+
+
+def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+    """No token: the class is told of the whole image."""
+    return [False] * len(encoded["input_ids"])
+
+
+def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+    """See tasks/classes.py."""
+    logits = model(pixel_values=batch["pixel_values"])
+    return classes.loss(logits, batch["labels"], model.class_weights, params.label_smoothing, num_items)
+
+
+def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
+    """`body` under new heads, whose weights follow from the seed."""
+    from tasks.classifier import balanced
+    from tasks.image_classifier import ImageClassifier
+
+    pooling = vision.usual_pooling(body) if params.pooling == "auto" else params.pooling
+    model: nn.Module = ImageClassifier(body, processor.counts, pooling)
+    counts = [list(known.values()) for known in processor.counts.values()]
+    is_balanced = params.class_weights == "balanced"
+    model.class_weights = [balanced(known, model) if is_balanced else None for known in counts]
+    return model
+
+
+def save_head(model: Any, folder: Path) -> None:
+    """head.safetensors and head.json, see tasks/classifier.py."""
+    from tasks import classifier
+
+    classifier.save(model, "classify_images", folder)
+
+
+def load_head(body: Any, trained: Path) -> "nn.Module":
+    """`body` under the heads in `trained/`."""
+    from tasks import image_classifier
+
+    model: nn.Module = image_classifier.load(body, trained)
+    return model
+
+
+def log_probabilities(model: Any, reader: ImageReader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
+    """Of each column (rows, classes), in nats and fp32."""
+    from tasks import image_classifier
+
+    seen = [reader.of_bytes(vision.content(row)) for row in rows]
+    columns: list[Tensor] = image_classifier.log_probabilities(model, seen)
+    return columns
+
+
+def tell(model: Any, reader: ImageReader, seen: Sequence[Pixels]) -> list[dict[str, Any]]:
+    """What images that were read come to, see tasks/image_classifier.py."""
+    from tasks import image_classifier
+
+    told: list[dict[str, Any]] = image_classifier.tell(model, seen)
+    return told
+
+
+def read(model: Any, reader: ImageReader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a prediction holds of each of `rows`, see tasks/classes.py."""
+    return classes.predictions(model, log_probabilities(model, reader, rows), rows)

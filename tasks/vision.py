@@ -1,0 +1,146 @@
+"""What objectives share whose models see: the body, the processor that makes pixels of an image, a vector for each."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks import images
+from tasks.errors import AnnealError
+from tasks.images import NotAnImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor, nn
+
+Pooling = Literal["mean", "first"]
+LEAST_AREA = 0.6  # of a random crop, as a share of the image
+LONGEST_SIDE = 4 / 3  # of a random crop, as a share of the other
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """An image as its processor makes it: (channels, height, width)."""
+
+    values: "Tensor"
+
+    def __len__(self) -> int:
+        """How much of a batch it takes, in tokens of a usual size: a forward pass reads so many together."""
+        return max(1, self.values.shape[-1] * self.values.shape[-2] // 256)
+
+    def __iter__(self) -> Any:
+        """No tokens: a server tells how many it read."""
+        return iter(())
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """An image processor, by its own settings."""
+
+    processor: Any
+    pad_token_id = 0  # never read: all images of a batch are of one size
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """What stands for an image where others show tokens."""
+        return "(image)"
+
+    def pixels(self, image: "Image") -> Pixels:
+        """`image` as the model sees it."""
+        return Pixels(self.processor(images=image, return_tensors="pt")["pixel_values"][0])
+
+    def of_bytes(self, raw: bytes) -> Pixels:
+        """The image in `raw`; NotAnImageError where there is none."""
+        return self.pixels(images.opened(raw))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The image of a row, read when a batch needs it: a data set of them is larger than memory."""
+
+    reader: ImageReader
+    row: Mapping[str, Any]
+
+    def pixels(self, alter: "random.Random | None" = None) -> "Tensor":
+        """(channels, height, width); cropped and mirrored by what `alter` draws."""
+        image = images.opened(content(self.row))
+        return self.reader.pixels(altered(image, alter) if alter else image).values
+
+
+def content(row: Mapping[str, Any]) -> bytes:
+    """The bytes of the image of a prepared row, or of one that was answered; AnnealError where they are others now."""
+    file, name = Path(row["row"]["image_file"]), row["row"]["image"]
+    try:
+        raw = images.content(file)
+    except NotAnImageError as why:
+        raise AnnealError(
+            f"row {row['id']}: its image {file} {why}: run `dvc checkout`, or `make pipeline` to ingest it again."
+        ) from None
+    if images.digest(raw) != name:
+        raise AnnealError(
+            f"row {row['id']}: its image {file} is another than the one that was prepared: run `dvc checkout`, or "
+            "`make pipeline` to ingest it again."
+        )
+    return raw
+
+
+def altered(image: "Image", draw: random.Random) -> "Image":
+    """A part of `image` (LEAST_AREA of it or more), and its mirror image half of the time (as in Szegedy et al. 2014,
+    arXiv:1409.4842, whose parts may be smaller: small data sets have what counts at the edge as well).
+    """
+    from PIL import Image as Pil
+
+    width, height = image.size
+    area = draw.uniform(LEAST_AREA, 1) * width * height
+    ratio = LONGEST_SIDE ** draw.uniform(-1, 1) * width / height
+    across = min(width, max(1, round((area * ratio) ** 0.5)))
+    down = min(height, max(1, round((area / ratio) ** 0.5)))
+    left, top = draw.randint(0, width - across), draw.randint(0, height - down)
+    part = image.crop((left, top, left + across, top + down))
+    return part.transpose(Pil.Transpose.FLIP_LEFT_RIGHT) if draw.random() < 0.5 else part
+
+
+def load_reader(weights: Path) -> ImageReader:
+    """The image processor of the weights, or of the trained version, in a folder."""
+    from tasks.architecture import load_processor
+
+    return ImageReader(load_processor(weights))
+
+
+def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
+    """The body in `weights/`, without a head of any kind, loaded with `arguments` of from_pretrained."""
+    from transformers import AutoModel
+
+    from tasks.architecture import without_pooler
+
+    model: nn.Module = without_pooler(AutoModel.from_pretrained(weights, trust_remote_code=False, **arguments))
+    return model
+
+
+def load_body(weights: Path) -> "nn.Module":
+    """The body in `weights/` on the best device: in fp32, so that two machines say the same probabilities to 1e-3."""
+    import torch
+
+    from tasks.device import attention, device
+
+    model: nn.Module = parent(weights, {"dtype": torch.float32, "attn_implementation": attention()}).to(device())
+    return model
+
+
+def width(config: Any) -> int:
+    """The length of the vectors that a body of this config ends in."""
+    sizes = getattr(config, "hidden_sizes", None)
+    known = sizes[-1] if sizes else getattr(config, "hidden_size", None) or getattr(config, "hidden_dim", None)
+    return int(known)
+
+
+def usual_pooling(body: Any) -> Pooling:
+    """first for a body with a token that stands for the whole image, mean for others."""
+    return "first" if any(name.endswith("cls_token") for name, _ in body.named_parameters()) else "mean"
+
+
+def pool(hidden: "Tensor", pooling: Pooling) -> "Tensor":
+    """(batch, places, width) or (batch, width, height, width of the map) → (batch, width) in fp32."""
+    if hidden.dim() == 4:  # a convolution's
+        return hidden.float().flatten(2).mean(-1)
+    return hidden[:, 0].float() if pooling == "first" else hidden.float().mean(1)
