@@ -5,7 +5,7 @@ An answer is a mapping of columns to texts, whatever the model writes: a JSON ob
 text that a template makes of columns (`answer: "{{ reply }}"`). A template of plain words and columns is read
 backwards, so a text answer has the same columns as the rows; one that computes something reads as the single column
 `text`. Where a model may call tools, a text may be calls: they read as one text, the same for all that are equal. So do
-the entities of a text.
+the entities of a text. An answer that stands in a text reads as its words.
 """
 
 import json
@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 from tasks import template, tools
 from tasks.clean import clean, has_half_character
 from tasks.entity_answer import EntityAnswer
+from tasks.span_answer import SpanAnswer
 
 TEXT = "text"  # the one column of an answer that cannot be read backwards into columns of a row
 
@@ -164,13 +165,14 @@ class ToolAnswer:
 
 
 def format_of(spec: Spec, calls_tools: bool = False) -> AnswerFormat:
-    """The format that `answer` of a version's format.json describes; of a text that goes on, it is null, and of
-    entities `{column: their fields}`.
+    """The format that `answer` of a version's format.json describes; of a text that goes on, it is null, of
+    entities and of a span of a text `{column: their fields}`.
     """
     if spec is None:
         return Continuation()
     if isinstance(spec, Mapping):
-        return EntityAnswer(next(iter(spec)))
+        ((column, fields),) = spec.items()
+        return EntityAnswer(column) if "label" in fields else SpanAnswer(column)
     if calls_tools and isinstance(spec, str):
         return ToolAnswer(next(iter(template.columns(spec)), TEXT))
     return TextAnswer(spec) if isinstance(spec, str) else JsonAnswer(tuple(spec))
@@ -194,7 +196,8 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
         return f"it must be an object of texts: {names}"
     if missing := [column for column in form.columns if column not in answer]:
         return f"it lacks `{missing[0]}` (it needs {names})"
-    if unknown := [column for column in answer if column not in form.columns]:
+    beside = ("start",) if isinstance(form, SpanAnswer) else ()
+    if unknown := [column for column in answer if column not in (*form.columns, *beside)]:
         return f"`{unknown[0]}` is not a column of the answer ({names})"
     if halves := [column for column, value in answer.items() if has_half_character(value)]:
         return f"`{halves[0]}` holds half of a character (a lone surrogate)"
@@ -202,6 +205,8 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
         return (
             f"`{form.column}` must be a JSON list of entities that do not overlap, each of label, text, start and end"
         )
+    if not answer.get("start", "0").isdecimal() and "start" in beside:
+        return "`start` must be the place of the answer in its text, counted in characters from 0"
     for label, known in classes.items():
         if label in answer and clean(answer[label]) not in known:
             return f"`{label}` is not one of its known values ({', '.join(sorted(known))})"

@@ -13,7 +13,8 @@ from tasks.predict.params import Predict
 
 def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows; where rows are
-    labelled or tagged, which no parent knows the classes of, what one says who knows nothing but how common each is.
+    labelled, tagged or ask about a text, which no parent was taught, what one says who knows nothing but how common
+    each answer is (tasks/prior.py).
     """
     rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
     form = read_json(prepared / "format.json")
@@ -21,6 +22,8 @@ def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
         answers = Answers(prior.answers(classes, rows), 0.0)
     elif form.get("example") == "tagged":
         answers = Answers(prior.no_entities(rows), 0.0)
+    elif form.get("example") == "spans":
+        answers = Answers(prior.searched(form["answered"], rows), 0.0)
     else:
         answers = _asked(params, parent, rows)
     with whole_directory(out) as folder:

@@ -26,6 +26,7 @@ class Contract:
     template_sha256: str | None = None
     special: SpecialTexts = USUAL  # to the version's tokenizer
     example: str = "chat"  # or text: what the version goes on from is no dialogue
+    context: str | None = None  # the column of a text that is asked about, below all else, which is on one line
 
     @property
     def calls_tools(self) -> bool:
@@ -72,12 +73,20 @@ class Contract:
         row = {column: clean(values[column]) for column in self.inputs}
         if all(map(is_blank, row.values())):
             raise AnnealError("the text is empty.")
-        return row
+        return row if self.context is None else self._above_context(row)
+
+    def _above_context(self, row: Mapping[str, str]) -> dict[str, str]:
+        """`row` with all but the context on one line, as the model was trained; AnnealError for what is empty."""
+        if blank := [column for column in self.inputs if is_blank(row[column])]:
+            raise AnnealError(f"`{blank[0]}` is empty (it needs {', '.join(self.inputs)}).")
+        return {column: text if column == self.context else " ".join(text.split()) for column, text in row.items()}
 
     def _columns_of(self, text: str) -> dict[str, str]:
         first, _, rest = clean(text).partition("\n")
         if len(self.inputs) == 1:
             return {self.inputs[0]: text}
+        if self.context is not None:
+            return dict.fromkeys(self.inputs, "") | {self.inputs[0]: first, self.context: rest}
         if first[: len("subject:")].lower() == "subject:":
             first = first[len("subject:") :]
         return dict.fromkeys(self.inputs, "") | {
@@ -111,5 +120,5 @@ def load(folder: Path) -> Contract:
     labels = read_json(known) if known.exists() else {}  # older versions have none
     classes = {label: frozenset(values) for label, values in labels.items() if values and label in form.columns}
     sha256 = read_json(artifact).get("template_sha256") if artifact.exists() else None
-    special, example = of_folder(folder), spec.get("example", "chat")
-    return Contract(system, user, template.columns(user), form, classes, sha256, special, example)
+    special, example, context = of_folder(folder), spec.get("example", "chat"), spec.get("context")
+    return Contract(system, user, template.columns(user), form, classes, sha256, special, example, context)

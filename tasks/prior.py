@@ -1,11 +1,17 @@
 """What one answers who knows nothing of a text but how common each class was in training: the commonest class, and no
-entity.
+entity; to a question what a search for its words finds.
 """
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from tasks.spans import Span, written
+
+WORD = re.compile(r"\w+")
+SENTENCE = re.compile(r"\S.*?(?:[.!?](?=\s)|[\u3002\uff01\uff1f]|$)", re.MULTILINE)
 
 
 def answers(classes: Mapping[str, Mapping[str, float]], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -29,6 +35,23 @@ def no_entities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     unlikely no token counts.
     """
     return [{**_asked(row, "[]"), "nll": 0.0, "tokens": 0} for row in rows]
+
+
+def searched(answered: float, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same for rows that ask about a context: its sentence that has the most of the question's words, the first
+    of these; that it has no answer where that is right of most rows (`answered`: the share that have one).
+    """
+    spans = [sentence(row["row"]["question"], row["row"]["context"]) if answered >= 0.5 else None for row in rows]
+    texts = [written(row["row"]["context"], span) for row, span in zip(rows, spans, strict=True)]
+    return [{**_asked(row, text), "nll": 0.0, "tokens": 0} for row, text in zip(rows, texts, strict=True)]
+
+
+def sentence(question: str, context: str) -> Span | None:
+    """Where the sentence of `context` is that shares the most words with `question`."""
+    asked = set(WORD.findall(question.casefold()))
+    places = [Span(*match.span()) for match in SENTENCE.finditer(context)]
+    shared = [len(asked & set(WORD.findall(context[slice(*span)].casefold()))) for span in places]
+    return places[shared.index(max(shared))] if places else None
 
 
 def _asked(row: Mapping[str, Any], text: str) -> dict[str, Any]:

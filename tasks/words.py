@@ -44,13 +44,10 @@ class Window(NamedTuple):
 
 def words(reader: Reader, text: str) -> Words:
     """The tokens of `text`, whatever its length, and its words; special tokens in it are text."""
-    neutral = reader.special.neutral(text)
-    read = reader.tokenizer(neutral, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    places = _places(text, neutral)
+    ids, offsets = tokens_of(reader, text)
     spans: list[Span] = []
     tokens: list[Span] = []
-    for token, (from_, to) in enumerate(read["offset_mapping"]):
-        start, end = _without_blanks(text, places[from_], places[to])
+    for token, (start, end) in enumerate(offsets):
         if start >= end:
             continue
         if not spans or (start >= spans[-1][1] and is_border(text, start)):
@@ -59,7 +56,18 @@ def words(reader: Reader, text: str) -> Words:
         else:
             spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
             tokens[-1] = (tokens[-1][0], token)
-    return Words(text, list(read["input_ids"]), spans, tokens)
+    return Words(text, ids, spans, tokens)
+
+
+def tokens_of(reader: Reader, text: str) -> tuple[list[int], list[Span]]:
+    """The tokens of `text`, whatever its length, without those that frame it, and where each stands in it without the
+    blanks at its ends.
+    """
+    neutral = reader.special.neutral(text)
+    read = reader.tokenizer(neutral, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    places = _places(text, neutral)
+    offsets = [_without_blanks(text, places[from_], places[to]) for from_, to in read["offset_mapping"]]
+    return list(read["input_ids"]), offsets
 
 
 def _places(text: str, neutral: str) -> list[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.prepare.assign import Placed
 from tasks.prepare.classes import shares
-from tasks.prepare.shapes import tagged
+from tasks.prepare.shapes import spans, tagged
 from tests import tiny
 
 LABELS = tiny.LABELS
@@ -84,6 +84,30 @@ def write_tagged(folder: Path, n: int) -> Path:
         write_jsonl(folder / f"{name}.jsonl", tagged_rows(first, count))
     form = tagged.templates(tagged.Params(shape="tagged"))
     write_json(folder / "format.json", {**form, "shape": "tagged", "example": "tagged"})
+    return folder
+
+
+def span_rows(first: int, count: int) -> list[dict]:
+    """The same of the shape `spans`."""
+    return [span_row(row) for row in tiny.things(first, count)]
+
+
+def span_row(row: dict) -> dict:
+    """Which colour a thing has, or, of every third, which a lamp has that is not in the context."""
+    _, colour, thing = row["thing"].split()
+    is_there = int(row["id"][-4:]) % 3 > 0 or thing == "lamp"
+    raw = {"question": f"{thing if is_there else 'lamp'}?", "context": f"{row['size']}, a {colour} {thing}! a door."}
+    answer = colour if is_there else ""
+    params = spans.Params(shape="spans", answer="answer")
+    return dict(spans.example({**raw, "id": row["id"], "answer": answer}, params))
+
+
+def write_spans(folder: Path, n: int) -> Path:
+    """Write `folder/` like data/prepared/<dataset>, with these rows."""
+    for name, first, count in (("train", 0, n), ("validation", n, 16), ("test", n + 16, 16)):
+        write_jsonl(folder / f"{name}.jsonl", span_rows(first, count))
+    form = spans.templates(spans.Params(shape="spans"))
+    write_json(folder / "format.json", {**form, "shape": "spans", "example": "spans", "answered": 2 / 3})
     return folder
 
 

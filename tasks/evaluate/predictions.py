@@ -10,6 +10,7 @@ from tasks import tools
 from tasks.answer import AnswerFormat, Classes, ToolAnswer, problem
 from tasks.clean import clean
 from tasks.errors import AnnealError
+from tasks.span_answer import SpanAnswer
 
 Probabilities = Mapping[str, Mapping[str, float]]  # label column: class: probability
 TOLERANCE = 1e-3  # of the sum of probabilities in half precision
@@ -28,6 +29,7 @@ class Prediction:
     nll: float
     tokens: int
     should_call: bool = False  # the expected answer calls tools
+    others: tuple[str, ...] = ()  # texts that are as right, of an answer that stands in a text
     probabilities: Probabilities | None = None  # of all classes, as data are cleaned; None of a model that writes
 
 
@@ -75,6 +77,7 @@ def _prediction(row: Mapping[str, Any], form: AnswerFormat, classes: Classes) ->
         nll=float(row["nll"]),
         tokens=int(row["tokens"]),
         should_call="calls" in row,
+        others=form.others(row["expected"]) if isinstance(form, SpanAnswer) else (),
         probabilities=_probabilities(row),
     )
 

@@ -1,4 +1,8 @@
-"""How sure a version is that tells classes, or marks entities: scores of the probabilities of one answer."""
+"""How sure a version is that tells classes, marks entities, or finds answers in a text: scores of the probabilities of
+one answer.
+
+Of an answer in a text only two things are told apart: the answer that was given, and any other (tasks/spans.py).
+"""
 
 import math
 from collections.abc import Mapping
@@ -9,15 +13,22 @@ from tasks.answer import AnswerFormat
 from tasks.clean import clean
 from tasks.entity_answer import EntityAnswer
 from tasks.monitor.streams import Stream
+from tasks.spans import GIVEN, OTHER
 
 Told = Mapping[str, Mapping[str, float]]  # {column: {class: its probability}}
 LEAST = 1.0e-7  # digits of a probability end there
 
 
 def labels_of(labels: Mapping[str, list[str]], predictions: list[dict[str, Any]]) -> list[str]:
-    """Those of `labels` that all the evaluation's answers have probabilities of."""
-    known = [set(row.get("probabilities") or ()) for row in predictions] or [set()]
-    return [label for label in labels if all(label in columns for columns in known)]
+    """Those of `labels`, and of answers in a text, that all the evaluation's answers have probabilities of."""
+    told = [row.get("probabilities") or {} for row in predictions] or [{}]
+    known = [*labels, *(column for column in told[0] if is_whole(told[0], column))]
+    return [label for label in known if all(label in columns for columns in told)]
+
+
+def is_whole(told: Told | None, label: str) -> bool:
+    """Whether the probabilities are of an answer as a whole, and of no classes."""
+    return set((told or {}).get(label) or ()) == {GIVEN, OTHER}
 
 
 def streams_of(label: str) -> list[Stream]:
@@ -46,8 +57,10 @@ def least(told: Told | None) -> float | None:
 
 
 def top(told: Told | None, label: str) -> float | None:
-    """The probability of the likeliest class."""
+    """The probability of the likeliest class, or of the answer."""
     shares = (told or {}).get(label)
+    if shares and is_whole(told, label):
+        return shares[GIVEN]
     return max(shares.values()) if shares else None
 
 
@@ -65,6 +78,13 @@ def of_right(told: Told | None, right: Mapping[str, str], label: str) -> float |
     if not shares or not isinstance(name, str):
         return None
     return {clean(known): share for known, share in shares.items()}.get(clean(name), 0.0)
+
+
+def is_right(told: Told | None, right: Mapping[str, str], label: str) -> bool:
+    """Whether the likeliest class, or the answer, is the right one."""
+    if is_whole(told, label):
+        return right.get(label) == GIVEN
+    return (of_right(told, right, label) or 0.0) >= (top(told, label) or 0.0)
 
 
 def surprise(told: Told | None, right: Mapping[str, str], label: str) -> float | None:

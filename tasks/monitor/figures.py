@@ -91,12 +91,14 @@ def of_calibration(scores: Scores, pairs: list[tuple[confidence.Told | None, dic
     figures: dict[str, float] = {}
     for label in scores.told:
         known = [
-            (told, share) for told, right in pairs if (share := confidence.of_right(told, right, label)) is not None
+            (told, right, share)
+            for told, right in pairs
+            if (share := confidence.of_right(told, right, label)) is not None
         ]
         if known:
-            tops = [confidence.top(told, label) or 0.0 for told, _ in known]
-            right = [share >= best for (_, share), best in zip(known, tops, strict=True)]
-            figures[f"{label}_right_probability"] = float(np.mean([share for _, share in known]))
+            tops = [confidence.top(told, label) or 0.0 for told, _, _ in known]
+            right = [confidence.is_right(told, right, label) for told, right, _ in known]
+            figures[f"{label}_right_probability"] = float(np.mean([share for _, _, share in known]))
             figures[f"{label}_right_probability_n"] = float(len(known))
             figures[f"{label}_overconfidence"] = float(np.mean(tops) - np.mean(right))
     return figures | _of_marks(scores, pairs)
@@ -129,9 +131,7 @@ def of_reference(scores: Scores) -> dict[str, float]:
     inputs, tests = scores.held_out(), scores.reference.predictions
     asked = of_inputs(scores, inputs, scores.embed(scores.asked(inputs)))
     told, marked = scores.tests_told(), scores.marked_tests()
-    sure = of_confidence(scores, told) | of_calibration(
-        scores, [(row, right) for row, (_, right) in zip(told, marked, strict=True)]
-    )
+    sure = of_confidence(scores, told) | of_calibration(scores, list(zip(told, scores.rights(marked), strict=True)))
     return asked | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, marked) | sure
 
 

@@ -18,6 +18,8 @@ from tasks.monitor.embedding import Embed, nearest, novelty
 from tasks.monitor.martingale import BINS
 from tasks.monitor.reference import Reference, right_answer
 from tasks.monitor.streams import FEW, OTHER, WRONG, edges, fit_rows, streams_of
+from tasks.spans import GIVEN
+from tasks.spans import OTHER as ANOTHER
 from tasks.template import columns
 
 
@@ -170,13 +172,24 @@ class Scores:
         return tops | {f"{label} entropy": [confidence.entropy(row, label) for row in told] for label in self.told}
 
     def _surprise(self, told: list[confidence.Told | None], pairs: list[tuple[str, dict]]) -> dict[str, list]:
-        rights = [right for _, right in pairs]
+        rights = self.rights(pairs)
         return {
             f"{label} surprise": [
                 confidence.surprise(row, right, label) for row, right in zip(told, rights, strict=True)
             ]
             for label in self.told
         }
+
+    def rights(self, pairs: list[tuple[str, dict]]) -> list[dict[str, str]]:
+        """The right answers of (answer, right answer by column); of one that is told as a whole, whether it was
+        given.
+        """
+        whole = [column for column in self.told if column not in self.labels]
+        wrong = {column: self.wrong(pairs, column) for column in whole}
+        return [
+            right | {column: ANOTHER if wrong[column][i] else GIVEN for column in whole if wrong[column][i] is not None}
+            for i, (_, right) in enumerate(pairs)
+        ]
 
     def wrong(self, pairs: list[tuple[str, dict]], label: str | None = None) -> list[bool | None]:
         """Whether each (answer, right answer by column) is wrong, in its `label` or as a whole; None where nothing

@@ -12,8 +12,8 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# What a model says: a text (after what it read itself, or an encoder beside it), a class a column, a tag a word.
-Head = Literal["lm", "seq2seq", "classes", "tags"]
+# What a model says: a text (after what it read itself, or an encoder beside it), a class a column, a tag a word, a span.
+Head = Literal["lm", "seq2seq", "classes", "tags", "spans"]
 WRITES: frozenset[Head] = frozenset({"lm", "seq2seq"})
 FILE = "head.json"  # in a trained folder of what is no causal language model: `kind` of the objective, and its facts
 Encoded = dict[str, Any]  # of a row: `id`, `input_ids` (by whose length rows are grouped), and what `collate` needs
@@ -24,7 +24,7 @@ class Objective(Protocol):
 
     Params: type[Section]  # kind: Literal["…"], and the kind's own settings
     summary: str  # what is learnt, in one line
-    eats: frozenset[str]  # what its rows hold: chat, preference, rated, text, labelled, tagged, image
+    eats: frozenset[str]  # what its rows hold: chat, preference, rated, text, labelled, tagged, spans, image
     head: Head
     architectures: frozenset[Architecture]  # of bases that it trains
     needs_parent: bool  # its loss compares with the parent: of a tuner that keeps it

@@ -11,6 +11,7 @@ OBJECTIVES = {
     "rated": "kto",
     "labelled": "classify",
     "tagged": "tag",
+    "spans": "extract",
     "image": "classify_images",
 }  # of what a shape makes; sft of all else
 
@@ -22,7 +23,6 @@ def kinds_for(dataset: object) -> dict[str, str]:
     makes = kinds.load(shapes.__name__, shape).makes if shape in kinds.names(shapes.__name__) else None
     objective = OBJECTIVES.get(str(makes), "sft")
     known = objective if objective in kinds.names("tasks.objectives") else "sft"
-    tuner = (
-        "full" if known in ("classify", "tag", "classify_images") else "lora"
-    )  # an encoder is small, and its head learns in any case
+    # An encoder is small, and its head learns in any case.
+    tuner = "lora" if kinds.load("tasks.objectives", known).head in ("lm", "seq2seq") else "full"
     return {"objective": f"{{kind: {known}}}", "tuner": f"{{kind: {tuner}}}"}

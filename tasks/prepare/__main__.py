@@ -17,6 +17,7 @@ from tasks.prepare.assign import Dropped, Placed, assign
 from tasks.prepare.figures import SPLITS, figures, sentences
 from tasks.prepare.params import Prepare
 from tasks.prepare.rows import Prepared, SetAside, Templates, table
+from tasks.spans import span_of
 
 SECTION: Any = Annotated[Prepare, KindIn(shapes.__name__, "shape")]
 
@@ -49,6 +50,7 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
             write_jsonl(folder / f"{name}.jsonl", [dict(placed.row) for placed in kept if placed.split == name])
         write_jsonl(folder / "dropped.jsonl", [{**row.row, "reason": row.reason} for row in dropped])
         facts = {"shape": shapes.name_of(params), "example": shape.makes, **_tools(kept), **_classes(kept, labels)}
+        facts |= _answered(kept) if shape.makes == "spans" else {}
         write_json(folder / "format.json", {**_with_system(shape.templates(params), kept), **facts})
     write_json(report, {**figures(kept, dropped, params), **({"classes": of_labels} if labels else {})})
     for line in sentences(dropped, params):
@@ -72,6 +74,12 @@ def _tools(kept: Sequence[Placed]) -> dict[str, bool]:
 def _classes(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
     """The classes of each label and their shares, where rows are labelled."""
     return {"classes": classes.shares(kept, labels)} if labels else {}
+
+
+def _answered(kept: Sequence[Placed]) -> dict[str, float]:
+    """The share of the training rows whose context has an answer."""
+    trained = [placed.row["answer"] for placed in kept if placed.split == "train"]
+    return {"answered": sum(span_of(answer) is not None for answer in trained) / len(trained)}
 
 
 def _examples(rows: Sequence[dict[str, str]], params: Prepare) -> tuple[list[Prepared], list[Dropped]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tasks import template
 from tasks.clean import clean, folded
 from tasks.duplicates import Pair, first_like, leaders
 from tasks.prepare import shapes
@@ -56,9 +57,11 @@ def assign(rows: Sequence[Prepared], params: Prepare) -> Assignment:
     rows = sorted(rows, key=lambda row: (prompt(row), row["answer"], row["id"]))
     form = shapes.of(params).templates(params)
     columns = asked_columns([row["row"] for row in rows], form["user"])
-    asked = [folded(asked_of(row, columns)) for row in rows]
+    shared = form.get("context")  # rows of one text are in one split, or it would be known there
+    asked = [folded(row["row"][shared] if shared else asked_of(row, columns)) for row in rows]
     dropped = _repeated(rows, asked, params, form)
-    splits = [split(prompt(row), params.seed, params.validation_share, params.test_share) for row in rows]
+    texts = [row["row"][shared] if shared else prompt(row) for row in rows]
+    splits = [split(text, params.seed, params.validation_share, params.test_share) for text in texts]
     left = [i for i in range(len(rows)) if i not in dropped]
     trained, held_out = [i for i in left if splits[i] == "train"], [i for i in left if splits[i] != "train"]
     near = first_like([asked[i] for i in trained], [asked[i] for i in held_out], params.contamination_similarity)
@@ -75,15 +78,15 @@ def _repeated(rows: Sequence[Prepared], asked: list[str], params: Prepare, form:
     """Position: why, of the rows that ask what another asks."""
     given = [answers(row, form) for row in rows]
     repeated = [judged(row, question) for row, question in zip(rows, asked, strict=True)]
-    is_tagged = shapes.of(params).makes == "tagged"
-    labels = tuple(given[0]) if is_tagged and given else label_columns(repeated, given)
+    is_of_places = shapes.of(params).makes in ("tagged", "spans")
+    labels = tuple(given[0]) if is_of_places and given else label_columns(repeated, given)
     groups: dict[int, list[tuple[int, Pair]]] = defaultdict(list)
-    for i, pair in enumerate(leaders(repeated, params.near_duplicate_similarity)):
+    for i, pair in enumerate(_leaders(repeated, _beside(rows, form), params.near_duplicate_similarity)):
         groups[pair.place].append((i, pair))
     dropped = {}
     for leader, members in groups.items():
         values = {i: tuple(clean(given[i][label]) for label in labels) for i, _ in members}
-        if is_tagged:  # of two texts that differ, so do the entities
+        if is_of_places:  # of two texts that differ, so do they
             values = {i: own if repeated[i] == repeated[leader] else values[leader] for i, own in values.items()}
         is_contradicted = len(set(values.values())) > 1
         for i, pair in members:
@@ -104,6 +107,27 @@ def _repeated(rows: Sequence[Prepared], asked: list[str], params: Prepare, form:
                     pair.similarity,
                 )
     return dropped
+
+
+def _beside(rows: Sequence[Prepared], form: Templates) -> list[str]:
+    """What rows ask about their context, folded; the same of all where they ask about none."""
+    shared = form.get("context")
+    columns = [column for column in template.columns(form["user"]) if shared and column != shared]
+    return [folded("\n".join(row["row"][column] for column in columns)) for row in rows]
+
+
+def _leaders(texts: Sequence[str], beside: Sequence[str], similarity: float) -> list[Pair]:
+    """The first text that each of `texts` is like (itself, where there is none), among those beside which the same
+    stands.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, words in enumerate(beside):
+        groups[words].append(i)
+    pairs: dict[int, Pair] = {}
+    for members in groups.values():
+        of_group = leaders([texts[i] for i in members], similarity) if len(members) > 1 else [Pair(0, 1.0)]
+        pairs |= {i: pair._replace(place=members[pair.place]) for i, pair in zip(members, of_group, strict=True)}
+    return [pairs[i] for i in range(len(texts))]
 
 
 def _difference(labels: Sequence[str], own: Sequence[str], other: Sequence[str]) -> str:

@@ -5,7 +5,8 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from tasks.clean import folded
 
-Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged", "image"]  # what objectives eat
+# What objectives eat.
+Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged", "spans", "image"]
 Fault = Literal["blank", "malformed", "no_preference"]
 
 
@@ -28,7 +29,10 @@ class Templates(TypedDict):
 
     system: str | None
     user: str
-    answer: list[str] | str | dict[str, list[str]] | None  # {column: fields}: entities; None: a text that goes on
+    answer: (
+        list[str] | str | dict[str, list[str]] | None
+    )  # {column: fields}: entities, or a span; None: a text that goes on
+    context: NotRequired[str]  # the column of a text that rows ask about: they share a split; all else is on one line
 
 
 class SetAside(Exception):

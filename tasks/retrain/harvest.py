@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -20,12 +21,13 @@ from tasks.files import sha256, write_json, write_jsonl, write_text
 from tasks.ingest import format_for_new_rows, read, resolved
 from tasks.params import Dataset, Params
 from tasks.prepare import shapes
-from tasks.prepare.labels import asked_columns, question
-from tasks.prepare.rows import SetAside
-from tasks.retrain import lineage, records
+from tasks.prepare.labels import asked_columns
+from tasks.prepare.rows import SetAside, Templates
+from tasks.retrain import contexts, lineage, records
 from tasks.retrain.invert import columns_of_input, no_rows_of, why_not
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
 from tasks.section import Section
+from tasks.span_answer import SpanAnswer
 from tasks.template import columns as columns_of
 
 
@@ -78,7 +80,7 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     rules = _rules(dataset, params.models[task].evaluate.labels, rows, params.retrain.max_share_of_key)
     candidates, skipped = _candidates(new, dataset, rules, rows)
     known = [Candidate(row["id"], None, 0.0, row, "") for row in rows]
-    heaps = sift(*_with_questions(candidates, known, dataset.templates["user"]), rules)
+    heaps = sift(*_with_questions(candidates, known, dataset.templates), rules)
     heaps.skipped += skipped
     return _write(heaps, dataset, name, task, source, now)
 
@@ -103,7 +105,8 @@ def _rules(dataset: Dataset, labels: list[str], rows: list[dict], max_share: flo
     answer = tuple(column for column in columns if column in form.columns and column not in asked)
     kinds = tuple(label for label in labels if label in answer)
     classes = {label: frozenset(row[label] for row in rows) for label in kinds}
-    empty = frozenset(column for column in columns if column not in answer and not all(row[column] for row in rows))
+    may_lack = set(columns) - (set() if isinstance(form, SpanAnswer) else set(answer))  # a text may have no answer
+    empty = frozenset(column for column in may_lack if column in answer or not all(row[column] for row in rows))
     return Rules(columns, kinds, answer, classes, dataset.prepare.near_duplicate_similarity, max_share, empty)
 
 
@@ -151,7 +154,8 @@ def _row(
     answer = _by_column(correction.correction, form)
     if answer is None:
         return "its text is not of the form of prepare.answer"
-    return given | {column: clean(text) for column, text in answer.items() if column in rules.answer}
+    row = given | {column: clean(text) for column, text in answer.items() if column in rules.answer}
+    return contexts.placed(row, answer.get("start")) if isinstance(form, SpanAnswer) else row
 
 
 def _by_column(correction: dict, form: AnswerFormat) -> dict[str, str] | None:
@@ -162,13 +166,14 @@ def _by_column(correction: dict, form: AnswerFormat) -> dict[str, str] | None:
 
 
 def _with_questions(
-    candidates: list[Candidate], known: list[Candidate], user: str
+    candidates: list[Candidate], known: list[Candidate], form: Templates
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Both with what the person wrote as their text: judged with the template around it, short messages under a long
-    instruction would all look alike.
+    instruction would all look alike. So would questions about one context, for which a short hash of it stands.
     """
-    columns = asked_columns([one.row for one in (*known, *candidates)], user)
-    first, second = ([replace(one, text=question(one.row, columns)) for one in some] for some in (candidates, known))
+    columns = asked_columns([one.row for one in (*known, *candidates)], form["user"])
+    asked = partial(contexts.asked, columns=columns, context=form.get("context"))
+    first, second = ([replace(one, text=asked(one.row)) for one in some] for some in (candidates, known))
     return first, second
 
 

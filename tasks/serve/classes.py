@@ -1,5 +1,5 @@
-"""Parity of a model that reads: a server must say the probabilities that evaluation was told, or the same answer where
-there are none.
+"""Parity of a model that reads: a server must say the probabilities that evaluation was told, and the same answer where
+they are of none, or of the answer as a whole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 from tasks.errors import AnnealError
 from tasks.serve import probe
 from tasks.serve.loopback import client
+from tasks.spans import probability_in
 from tasks.special import SpecialTexts
 
 TOLERANCE = 1.0e-3  # of a probability
@@ -33,14 +34,12 @@ def check_parity(
             f"{model} cannot be verified: all {len(predictions)} test rows are longer than deploy.max_model_len; raise "
             "it in params.yaml."
         )
-    greatest = max(
-        _difference(model, row, told) if "probabilities" in row else _same(model, row, told) for row, told in asked
-    )
+    greatest = max(_difference(model, row, *told) for row, told in asked)
     return probe.Parity(len(asked), 1.0, 1.0, len(asked), greatest), too_long
 
 
-def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) -> Told | str | None:
-    """What the server says of a row; None where it is too long for the server."""
+def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) -> tuple[str, Told] | None:
+    """(the answer of the server to a row, its probabilities, if any); None where the row is too long for the server."""
     import httpx
 
     route, body = probe.question(special, dict(row))
@@ -56,27 +55,26 @@ def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) ->
     if answer.status_code != 200:
         raise AnnealError(f"the server at {url} refused a request for {model}: {answer.text[:200]}")
     choice = answer.json()["choices"][0]
-    if "probabilities" not in row:
-        return str(choice["message"]["content"])
     told: Told = choice.get("probabilities") or {}
-    if not told and row["probabilities"]:
+    if not told and row.get("probabilities"):
         raise AnnealError(f"the server at {url} says no probabilities for {model}; the deployment is refused.")
-    return told
+    return str(choice["message"]["content"]), told
 
 
-def _same(model: str, row: Mapping[str, Any], told: Told | str) -> float:
-    """0 where the same was answered to a row; AnnealError where it was not."""
-    if told != row["text"]:
+def _difference(model: str, row: Mapping[str, Any], text: str, told: Told) -> float:
+    """The greatest difference of a probability of a row; AnnealError where it is too great, or the classes differ, or
+    the answer does where its probabilities are of none, or of the answer as a whole.
+    """
+    expected: Told | None = row.get("probabilities")
+    if (expected is None or probability_in(expected) is not None) and text != row["text"]:
+        does = "answers" if expected else "marks"
         raise AnnealError(
-            f"{model} marks row {row['id']} otherwise than in the evaluation ({str(told)[:80]}); the deployment is "
-            "refused."
+            f"{model} {does} row {row['id']} otherwise than in the evaluation ({text[:80]}); the deployment is refused."
         )
-    return 0.0
+    return 0.0 if expected is None else _greatest(model, row, expected, told)
 
 
-def _difference(model: str, row: Mapping[str, Any], told: Told) -> float:
-    """The greatest difference of a probability of a row; AnnealError where it is too great, or the classes differ."""
-    expected: Told = row["probabilities"]
+def _greatest(model: str, row: Mapping[str, Any], expected: Told, told: Told) -> float:
     if {column: set(shares) for column, shares in expected.items()} != {
         column: set(shares) for column, shares in told.items()
     }:

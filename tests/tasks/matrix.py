@@ -14,7 +14,7 @@ from tasks.entities import Entity, written
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.preflight import pairs
 from tasks.train.params import Train
-from tests import pictures, sequences, tiny
+from tests import encoders, pictures, sequences, tiny
 from tests.tasks import own_params
 
 STEPS = 20
@@ -71,6 +71,8 @@ def _row(eats: str, row: dict) -> dict:
         text, thing = row["messages"][-1]["content"], row["row"]["thing"].removeprefix("a ")
         start = text.index(thing)
         return {**row, "answer": written(text, [Entity(start, start + len(thing), "THING")])}
+    if eats == "spans":
+        return encoders.span_row(row["row"])
     more = {"preference": {"rejected": "none of these"}, "rated": {"rating": row["id"][-1] in "02468"}}
     return {**row, **more.get(eats, {})}
 

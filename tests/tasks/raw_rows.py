@@ -71,7 +71,19 @@ def tagged(thing: dict[str, str]) -> dict[str, Any]:
     return {"tokens": [thing["size"], *thing["thing"].split()], "tags": ["B-SIZE", "O", "B-THING", "I-THING"]}
 
 
-MAKERS = {maker.__name__: maker for maker in (table, labelled, alpaca, chat, preference, text, pair, tagged)}
+def spans(thing: dict[str, str]) -> dict[str, Any]:
+    """A question about a short text, and SQuAD's answers."""
+    context = f"{thing['size'].capitalize()}, {thing['thing']}! A door of no. {thing['id'][-2:]}."
+    answers = {"text": [thing["colour"]], "answer_start": [context.index(thing["colour"])]}
+    is_there = int(thing["id"][-2:]) % 3 > 0
+    return {
+        "question": f"Which colour has {'it' if is_there else 'the sky'}?",
+        "context": context,
+        "answers": answers if is_there else {"text": [], "answer_start": []},
+    }
+
+
+MAKERS = {maker.__name__: maker for maker in (table, labelled, alpaca, chat, preference, text, pair, tagged, spans)}
 
 
 def rows(shape: str, count: int) -> list[dict[str, Any]]:

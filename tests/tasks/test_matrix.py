@@ -10,7 +10,7 @@ import pytest
 
 from tasks import kinds
 from tasks.files import read_json, sha256, write_json
-from tests import pictures, sequences
+from tests import encoders, pictures, sequences
 from tests.tasks import matrix
 
 pytestmark = pytest.mark.slow  # each test trains
@@ -40,6 +40,7 @@ def bases(base, tmp_path_factory) -> dict[str, Path]:
     own = {
         "seq2seq": sequences.make_base(tmp_path_factory.mktemp("sequences") / "weights"),
         "classify_images": pictures.make_base(tmp_path_factory.mktemp("pictures") / "weights"),
+        "extract": encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights"),
     }
     return {name: own.get(name, base) for name in kinds.names("tasks.objectives")}
 

@@ -30,18 +30,21 @@ from tasks.evaluate.measures.tool_calls import tool_call_exact_match
 from tasks.evaluate.measures.valid import valid
 from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import Prediction
+from tasks.spans import COLUMN
 
 WRITTEN = frozenset({"chat", "preference", "rated", "text"})  # examples whose answers a model writes token by token
+SPANS = "spans"  # examples whose answers are short, and stand in a text
 LABELLED = frozenset({"labelled", "image"})  # examples whose answers are classes, each with its probability
 TAGGED = "tagged"  # examples whose answers are entities, each with its probability
 
 
 class Row(NamedTuple):
     """A measure of each answer, of each that is written, of each answer where there are no labels or where it may
-    be calls, or of each column of a kind; `chances` are of labels that have probabilities, `marks` of tags that do.
+    be calls, or of each column of a kind; `chances` are of labels that have probabilities, `marks` of tags that do;
+    `short` texts stand in another, so that no measure of long ones says more of them.
     """
 
-    of: Literal["answer", "written", "whole", "calls", "label", "chances", "number", "tags", "marks", "text"]
+    of: Literal["answer", "written", "whole", "calls", "label", "chances", "number", "tags", "marks", "text", "short"]
     measure: Callable[[str], Measure]  # of a column; of an answer it is given none
 
 
@@ -56,6 +59,8 @@ TABLE = (
     Row("text", rouge_l),
     Row("text", token_f1),
     Row("text", text_match),
+    Row("short", token_f1),
+    Row("short", text_match),
     Row("text", bleu),
     Row("text", chrf),
     Row("label", macro_f1),
@@ -80,14 +85,15 @@ def of(params: Evaluate, form: AnswerFormat, example: str = "chat") -> dict[str,
     columns = {
         "answer": [""],
         "written": [""] if example in WRITTEN else [],
-        "whole": [] if params.labels or goes_on else [""],
+        "whole": [] if params.labels or goes_on or example == SPANS else [""],
         "calls": [""] if isinstance(form, ToolAnswer) else [],
         "label": params.labels,
         "chances": params.labels if example in LABELLED else [],
         "number": params.numbers,
         "tags": params.tags,
         "marks": params.tags if example == TAGGED else [],
-        "text": [] if goes_on else texts(params, form),
+        "text": [] if goes_on or example == SPANS else texts(params, form),
+        "short": texts(params, form) if example == SPANS else [],
     }
     every = [row.measure(column) for row in TABLE for column in columns[row.of]]
     return {measure.name: measure for measure in every}
@@ -112,7 +118,8 @@ def names(params: Evaluate, answer: Spec, calls_tools: bool = False, example: st
 
 def compared_on(params: Evaluate, example: str = "chat") -> str:
     """The measure of the gate's paired tests where params.yaml names none: the first label's accuracy, else the first
-    number's RMSE, the first tags' entity F1, and perplexity; of an answer that is not written whether it is right.
+    number's RMSE, the first tags' entity F1, the token F1 of what stands in a text, and perplexity; of any other answer
+    that is not written whether it is right.
 
     Of free text, an exact match is 0 for nearly every model, and ROUGE rewards the length and the phrases of the data.
     Perplexity on the expected answers is what training lowers, says something of each row, and is found without
@@ -120,4 +127,5 @@ def compared_on(params: Evaluate, example: str = "chat") -> str:
     """
     judged = ((params.labels, "accuracy"), (params.numbers, "rmse"), (params.tags, "entity_f1"))
     first = next((named(columns[0], measure) for columns, measure in judged if columns), None)
-    return first or ("perplexity" if example in WRITTEN else "exact_match")
+    otherwise = named(COLUMN, "token_f1") if example == SPANS else "exact_match"
+    return first or ("perplexity" if example in WRITTEN else otherwise)

@@ -19,6 +19,11 @@ def said(row: Prediction, column: str) -> str:
     return (row.answer or {}).get(column, "")
 
 
+def rights(row: Prediction, column: str) -> list[str]:
+    """The texts that are right in `column`; several where the row has several."""
+    return [row.right[column], *row.others]
+
+
 def class_numbers(rows: Sequence[Prediction], label: str) -> Rows:
     """(actual, predicted) of each row, shape (rows, 2): classes by their place among those that occur."""
     number = {name: i for i, name in enumerate(_classes(rows, label))}

@@ -4,20 +4,22 @@ import numpy as np
 
 from tasks.clean import clean
 from tasks.evaluate.measures.measure import Measure, named
-from tasks.evaluate.measures.parts import said
+from tasks.evaluate.measures.parts import rights, said
 from tasks.evaluate.measures.words import squad_tokens
 
 
 def text_match(text: str) -> Measure:
     """The share of the rows whose `text` has the right words in the right order, without case, punctuation and English
-    articles; the `exact_match` of a whole answer counts all of these.
+    articles, or those of another right answer; the `exact_match` of a whole answer counts all of these.
     """
     return Measure(
         named(text, "exact_match"),
         "share of rows",
         True,
         "share",
-        lambda rows: np.array([is_match(said(row, text), row.right[text]) for row in rows], float),
+        lambda rows: np.array(
+            [any(is_match(said(row, text), each) for each in rights(row, text)) for row in rows], float
+        ),
     )
 
 

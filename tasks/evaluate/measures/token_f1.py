@@ -6,18 +6,20 @@ import numpy as np
 
 from tasks.clean import clean
 from tasks.evaluate.measures.measure import Measure, named
-from tasks.evaluate.measures.parts import said
+from tasks.evaluate.measures.parts import rights, said
 from tasks.evaluate.measures.words import squad_tokens
 
 
 def token_f1(text: str) -> Measure:
-    """The mean F1 of the words of `text`, in any order, without case, punctuation and English articles."""
+    """The mean F1 of the words of `text`, in any order, without case, punctuation and English articles; the best over
+    the right answers where there are several.
+    """
     return Measure(
         named(text, "token_f1"),
         "F1",
         True,
         "score",
-        lambda rows: np.array([score(said(row, text), row.right[text]) for row in rows], float),
+        lambda rows: np.array([max(score(said(row, text), each) for each in rights(row, text)) for row in rows], float),
     )
 
 

@@ -21,6 +21,7 @@ from tasks.serve.gateway.proxy import answer
 
 router = APIRouter()
 MOST = 256  # texts of one request
+DOES = {"tagged": "marks a text", "spans": "finds answers in a text"}  # what tells no classes and does not write
 
 
 @router.post(CLASSIFY)
@@ -63,9 +64,8 @@ async def _ask(door: Door, caller: Caller, model: str, text: str, request: Reque
         choice = door.follower.choose(model)
         contract = door.follower.contract(choice.target)
         if contract is not None and contract.example != "labelled":
-            does = "marks a text" if contract.example == "tagged" else "writes"
             where = f"/tasks/{choice.task} or /v1/chat/completions"
-            raise bad(f"This model {does} and tells no classes: ask {where}.", "model")
+            raise bad(f"This model {DOES.get(contract.example, 'writes')} and tells no classes: ask {where}.", "model")
         exchange = door.exchange(choice, CLASSIFY, caller, logged({"messages": body["messages"]}))
         after = partial(shadow.start, door, exchange, body, choice.shadow)
         response = await answer(door, exchange, body, request.receive, after)

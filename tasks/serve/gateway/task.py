@@ -11,20 +11,22 @@ from fastapi.responses import JSONResponse
 from tasks.contract import Contract
 from tasks.errors import AnnealError
 from tasks.serve.gateway import body as bodies
-from tasks.serve.gateway import shadow
+from tasks.serve.gateway import shadow, spans
 from tasks.serve.gateway.door import Door, door_of
 from tasks.serve.gateway.errors import Refusal, bad
 from tasks.serve.gateway.exchange import Exchange
 from tasks.serve.gateway.proxy import answer
 from tasks.serve.routes import Choice
+from tasks.spans import probability_in
 
 router = APIRouter()
 
 
 @router.post("/tasks/{task}")
 async def ask(request: Request, task: str) -> Response:
-    """`{task, version, request_id, valid, result}`, and `probabilities` of a version that tells classes; when the
-    model's answer is not what it must be, `valid` is false and `text` has it as it is.
+    """`{task, version, request_id, valid, result}`, and `probabilities` of a version that tells classes; of one that
+    finds answers in a text, `result` is `{answer, start, end, probability}`. When the model's answer is not what it
+    must be, `valid` is false and `text` has it as it is.
     """
     door = door_of(request)
     caller = door.caller(request)
@@ -34,7 +36,7 @@ async def ask(request: Request, task: str) -> Response:
     row, body = _ready(door, choice, given)
     exchange = door.exchange(choice, "/tasks/{task}", caller, row)
     response = await answer(door, exchange, body, request.receive, partial(_shadow, door, exchange, choice, given))
-    return response if response.status_code != 200 else JSONResponse(_result(exchange), headers=exchange.headers)
+    return response if response.status_code != 200 else JSONResponse(_result(exchange, given), headers=exchange.headers)
 
 
 def _given(kind: str, raw: bytes) -> object:
@@ -93,14 +95,17 @@ def _shadow(door: Door, exchange: Exchange, choice: Choice, given: object) -> No
     shadow.start(door, exchange, _filled(contract, given, door.settings.max_tokens)[1], choice.shadow)
 
 
-def _result(exchange: Exchange) -> dict:
-    valid = bool(exchange.valid)
+def _result(exchange: Exchange, given: object) -> dict:
+    valid, probability = bool(exchange.valid), probability_in(exchange.probabilities)
     result = {
         "task": exchange.task,
         "version": exchange.target.version,
         "request_id": exchange.id,
         "valid": valid,
         "result": exchange.result,
-        **({} if exchange.probabilities is None else {"probabilities": exchange.probabilities}),
     }
+    if probability is None:
+        result |= {} if exchange.probabilities is None else {"probabilities": exchange.probabilities}
+    elif valid and exchange.contract is not None:
+        result["result"] = spans.result(exchange.contract, given, exchange.text, probability)
     return result if valid else {**result, "text": exchange.text}

@@ -109,7 +109,8 @@ async def classify(request: Request) -> Response:
     if not isinstance(served, Reads):
         raise bad("This model writes and tells no classes: ask /v1/chat/completions.", "model")
     if served.objective.head != "classes":
-        raise bad("This model marks a text and tells no classes: ask /v1/chat/completions.", "model")
+        does = labelling.DOES[served.objective.head]
+        raise bad(f"This model {does} and tells no classes: ask /v1/chat/completions.", "model")
     said = await _told(request, worker, served, asked.texts)
     return Response(status_code=CLIENT_LEFT) if said is None else JSONResponse(labelling.reply(asked, said))
 

@@ -14,6 +14,7 @@ from tasks.serve.transformers.asked import Asked, schema
 from tasks.serve.transformers.reading import Said
 
 MOST = 1024  # texts of one request
+DOES: dict[Head, str] = {"classes": "tells classes", "tags": "marks a text", "spans": "finds answers in a text"}
 
 
 class Texts(BaseModel):
@@ -77,7 +78,7 @@ def text_of_chat(asked: Asked, head: Head) -> str:
     schema of the client's own.
     """
     if asked.messages is None:
-        does, route = ("tells classes", "/classify, ") if head == "classes" else ("marks a text", "")
+        does, route = DOES[head], "/classify, " if head == "classes" else ""
         ways = f"{route}/tasks/{asked.model.partition('@')[0]}, or send a chat of one message"
         raise bad(f"This model {does} and does not write: ask {ways}.", "prompt")
     if schema(asked) not in (None, True):

@@ -1,0 +1,37 @@
+"""The result of a version that finds answers in a text: where they stand in the text as the client sent it, and how
+probable they are.
+"""
+
+from collections.abc import Mapping
+
+import regex
+
+from tasks import spans
+from tasks.clean import clean
+from tasks.contract import Contract
+
+CHARACTER = regex.compile(r"\X")  # what a reader takes for one
+
+
+def result(contract: Contract, given: object, text: str, probability: float) -> dict[str, object]:
+    """`{answer, start, end, probability}` of a valid answer; the places are None where it is empty."""
+    span = spans.span_of(text)
+    context = given.get(contract.context) if isinstance(given, Mapping) else None
+    if span is not None and isinstance(context, str):
+        span = as_sent(context, span)
+    start, end = span or (None, None)
+    answer = (spans.read(text) or {}).get("answer")
+    return {"answer": answer, "start": start, "end": end, "probability": probability}
+
+
+def as_sent(raw: str, span: spans.Span) -> spans.Span:
+    """Where a `span` of the cleaned text stands in the `raw` one: cleaning takes out characters and blanks, and puts
+    others together.
+    """
+    cleaned, starts, ends = clean(raw), list[int](), list[int]()
+    for match in CHARACTER.finditer(raw):
+        made = clean(f"x{match.group()}x")[1:-1]
+        if made and cleaned.startswith(made, len(starts)):  # what is not there was a blank at an end
+            starts += [match.start()] * len(made)
+            ends += [match.end()] * len(made)
+    return spans.Span(starts[span.start], ends[span.end - 1]) if span.end <= len(starts) else span
