@@ -27,6 +27,11 @@ def turns(question: str, answer: str, *more: str) -> str:
     return json.dumps(said)
 
 
+def squads(answer: str) -> dict[str, list]:
+    """An answer at the beginning of its context, as SQuAD has it."""
+    return {"text": [answer], "answer_start": [0]}
+
+
 def cells(shape: str, number: int, text: str) -> dict[str, str]:
     """A row of the shape, with `text` where something is asked."""
     return {
@@ -42,6 +47,7 @@ def cells(shape: str, number: int, text: str) -> dict[str, str]:
             "labelled": {"t": text, "l": ["a", "b"][number % 40 % 2]},
             "image": {"image": text, "label": ["a", "b"][number % 40 % 2]},
             "tagged": {"tokens": text, "tags": " ".join(["B-X", *["O"] * (len(text.split()) - 1)])},
+            "spans": {"question": "First?", "context": text, "answers": json.dumps(squads(text.split()[0]))},
         }[shape],
     }
 

@@ -45,6 +45,11 @@ def of_shape(shape: str, ingest: dict, prepare: dict) -> Params:
          {"text": "Where is my box?"}, {"topic": "parcel"}),
         ("tagged", {"tokens": ["Lee", "left"], "tags": ["B-PER", "O"]}, {"json_columns": ["tokens", "tags"]}, {},
          {"text": "Anna left ."}, {"entities": '[{"label": "PER", "text": "Anna", "start": 0, "end": 4}]'}),
+        ("spans", {"question": "Who?", "context": "Lee left.", "answers": {"text": ["Lee"], "answer_start": [0]}},
+         {"json_columns": ["answers"]}, {}, {"question": "Who left?", "context": "Anna left."}, {"answer": "Anna"}),
+        ("spans", {"q": "Who?", "text": "Lee left.", "a": "Lee"}, {},
+         {"question": "q", "context": "text", "answer": "a"}, {"question": "When?", "context": "Anna left."},
+         {"answer": ""}),
     ],
 )  # fmt: skip
 def test_a_correction_becomes_a_row_of_the_shape(
