@@ -16,6 +16,7 @@ HUB_TASKS: dict[objectives.Head, str] = {
     "seq2seq": "text2text-generation",
     "classes": "text-classification",
     "tags": "token-classification",
+    "spans": "question-answering",
 }
 TEMPLATE = Path("model_cards/template.md.jinja")
 

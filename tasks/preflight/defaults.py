@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tasks import kinds
+from tasks import kinds, objectives
 from tasks.prepare import shapes
 
 OBJECTIVES = {
@@ -24,5 +24,5 @@ def kinds_for(dataset: object) -> dict[str, str]:
     objective = OBJECTIVES.get(str(makes), "sft")
     known = objective if objective in kinds.names("tasks.objectives") else "sft"
     # An encoder is small, and its head learns in any case.
-    tuner = "lora" if kinds.load("tasks.objectives", known).head in ("lm", "seq2seq") else "full"
+    tuner = "lora" if kinds.load("tasks.objectives", known).head in objectives.WRITES else "full"
     return {"objective": f"{{kind: {known}}}", "tuner": f"{{kind: {tuner}}}"}
