@@ -12,7 +12,8 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# What a model says: a text (after what it read itself, or an encoder beside it), a class a column, a tag a word, a span.
+# What a model says: a text (after what it read itself, or an encoder beside it), a class a column, a tag a word, or a
+# span of a text.
 Head = Literal["lm", "seq2seq", "classes", "tags", "spans"]
 WRITES: frozenset[Head] = frozenset({"lm", "seq2seq"})
 FILE = "head.json"  # in a trained folder of what is no causal language model: `kind` of the objective, and its facts
