@@ -65,17 +65,6 @@ FILES: list[tuple[str, str, Callable[[list[dict]], str], dict, dict, dict]] = [
      {"shape": "tagged", "tags": "ner_tags"}, {"json_columns": ["tokens", "ner_tags"]}),
     ("spans", "jsonl", lines, {"text": "Anna left", "label": [[0, 4, "PER"]]}, {"shape": "tagged", "spans": "label"},
      {"json_columns": ["label"]}),
-    ("answers in a text", "jsonl", lines,
-     {"question": "Who?", "context": "Anna left", "answers": {"text": ["Anna"], "answer_start": [0]}},
-     {"shape": "spans"}, {"json_columns": ["answers"]}),
-    ("answers of tables", "csv", table, {"question": "Who?", "context": "Anna left", "title": "x",
-     "answers": "{'text': ['Anna'], 'answer_start': [0]}"}, {"shape": "spans"}, {}),
-    ("flat answers", "jsonl", lines,
-     {"question": "Who?", "passage": "Anna left", "answers.text": ["Anna"], "answers.answer_start": [0]},
-     {"shape": "spans", "context": "passage", "answer": "answers.text", "start": "answers.answer_start"},
-     {"json_columns": ["answers.text", "answers.answer_start"]}),
-    ("one answer a row", "csv", table, {"question": "Who?", "context": "Anna left", "answer": "Anna", "start": 0},
-     {"shape": "spans", "answer": "answer", "start": "start"}, {}),
     ("source and target", "csv", table, {"source": "tea", "target": "Tee"}, {"shape": "pair"}, {}),
 ]  # fmt: skip
 
