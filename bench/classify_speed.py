@@ -5,9 +5,9 @@ example runs it (examples/pytorch/text-classification/run_classification.py), sa
 its first column and the class in its last; without one the shipped tickets tell their category. The rival pads every
 row to 128 tokens, as the example does by default, or each batch to its longest row (`--pad_to_max_length False`), and
 computes in fp32 as there, or in bf16 where the machine does so in hardware; each form at its fastest batch size of 8,
-16 and 32, ours at the rival's. They are timed in turns from the first step after a warm-up to the last; encoding,
-evaluation and checkpoints are left out on both sides. CPU seconds are those of all threads, and drift less than seconds
-where others use the machine.
+16 and 32, ours at the rival's. They are timed in turns, steps after a warm-up (ours an epoch, the rival `--steps`);
+encoding, evaluation and checkpoints are left out on both sides. CPU seconds are those of all threads, and drift less
+than seconds where others use the machine.
 
 That speed costs nothing is shown by the loss on held-out rows: the Trainer trains *our* model (mean of the tokens, head
 at a rate of its own) from the same weights in the example's way, in fp32 with batches in random order.
@@ -36,7 +36,7 @@ from tasks.params import load
 from tasks.prepare.shapes import labelled
 
 TICKETS = Path("data/seed/support_tickets/tickets.jsonl")
-BATCHES, HELD_OUT, SEARCH_STEPS = (8, 16, 32), 128, 6
+BATCHES, HELD_OUT = (8, 16, 32), 128
 
 
 def main() -> None:
@@ -46,8 +46,8 @@ def main() -> None:
     options = arguments()
     with tempfile.TemporaryDirectory() as folder:
         task = make_task(options, Path(folder))
-        best = {name: fastest(task, name) for name in classify_ways.rivals()}
-        speeds, losses = rounds(task, best, options.rounds)
+        best = {name: fastest(task, name, max(1, options.steps // 2)) for name in classify_ways.rivals()}
+        speeds, losses = rounds(task, best, options)
     medians = {name: middle(found) for name, found in speeds.items()}
     print(json.dumps(report(task, best, medians, losses)))
 
@@ -58,6 +58,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("csv", nargs="?", type=Path)
     parser.add_argument("--rows", type=int, default=384, help="that are trained on, once")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8, help="of a rival that are timed; half as many to find its size")
     return parser.parse_args()
 
 
@@ -91,23 +92,25 @@ def tickets() -> list[dict[str, str]]:
     return [{"text": f"{row['subject']}\n\n{row['body']}", "label": row["category"]} for row in rows]
 
 
-def fastest(task: Task, name: str) -> int:
+def fastest(task: Task, name: str, steps: int) -> int:
     """The batch size at which a rival trains the most rows a CPU second, by a few steps of each."""
-    pace = {size: classify_ways.rival(task, name, size, SEARCH_STEPS).cpu for size in BATCHES}
+    pace = {size: classify_ways.rival(task, name, size, steps).cpu for size in BATCHES}
     print(f"{name}: " + ", ".join(f"{size} a batch {value:.1f}" for size, value in pace.items()), file=sys.stderr)
     return max(pace, key=pace.__getitem__)
 
 
-def rounds(task: Task, best: dict[str, int], count: int) -> tuple[dict[str, list[Speed]], dict[str, list[float]]]:
+def rounds(
+    task: Task, best: dict[str, int], options: argparse.Namespace
+) -> tuple[dict[str, list[Speed]], dict[str, list[float]]]:
     """(speeds of all, held-out losses of ours and of the plain way), a value a round; a seed a round."""
     speeds, losses = defaultdict[str, list[Speed]](list), defaultdict[str, list[float]](list)
     size = max(best.values())
-    for seed in range(count):
+    for seed in range(options.rounds):
         speed, loss = classify_ways.ours(task, size, seed)
         speeds["anneal"].append(speed)
         losses["anneal"].append(loss)
         for name, own_size in best.items():
-            speeds[name].append(classify_ways.rival(task, name, own_size))
+            speeds[name].append(classify_ways.rival(task, name, own_size, options.steps))
         losses["plain"].append(classify_ways.plain(task, size, seed))
         gc.collect()
         print(f"round {seed + 1}: { {name: found[-1] for name, found in speeds.items()} }", file=sys.stderr)

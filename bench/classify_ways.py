@@ -108,7 +108,7 @@ def ours(task: Task, batch_size: int, seed: int) -> tuple[Speed, float]:
     return timed.speed(), held_out_loss(trainer.model, params, rows["validation"])
 
 
-def rival(task: Task, form: str, batch_size: int, steps: int = -1) -> Speed:
+def rival(task: Task, form: str, batch_size: int, steps: int) -> Speed:
     """AutoModelForSequenceClassification under the Trainer, with what the example leaves at its default."""
     import torch
     from datasets import Dataset
@@ -137,7 +137,7 @@ def rival(task: Task, form: str, batch_size: int, steps: int = -1) -> Speed:
     with tempfile.TemporaryDirectory() as run:
         trainer = Trainer(
             model=AutoModelForSequenceClassification.from_pretrained(task.weights, num_labels=len(classes)),
-            args=arguments(run, batch_size, max_steps=WARM_UP + steps if steps > 0 else -1, bf16=form.endswith("bf16")),
+            args=arguments(run, batch_size, max_steps=WARM_UP + steps, bf16=form.endswith("bf16")),
             train_dataset=data,
             data_collator=default_data_collator if is_padded else DataCollatorWithPadding(tokenizer),
             processing_class=tokenizer,

@@ -114,7 +114,7 @@ def sections(options: argparse.Namespace, run: Run) -> dict[str, Any]:
 
 def prepare(options: argparse.Namespace) -> None:
     """ingest, validate and prepare, as `make pipeline` does it; then the test rows of `options.test` in place."""
-    from tasks.files import write_jsonl
+    from tasks.files import read_jsonl, write_jsonl
     from tasks.ingest.__main__ import ingest
     from tasks.ingest.source import take
     from tasks.params import load
@@ -138,14 +138,15 @@ def prepare(options: argparse.Namespace) -> None:
     )
     if options.test:
         source = row.ingest.model_copy(update={"source": str(options.test)})
-        held_out = take(source, options.test).rows
-        write_jsonl(made / "test.jsonl", [dict(labelled.example(line, row.prepare)) for line in held_out])
+        held_out = [dict(labelled.example(line, row.prepare)) for line in take(source, options.test).rows]
+        known = {line["answer"] for line in read_jsonl(made / "train.jsonl")}
+        write_jsonl(made / "test.jsonl", [line for line in held_out if line["answer"] in known])
     out.parent.mkdir(parents=True, exist_ok=True)
     made.rename(out)
 
 
 def draw(run: Run) -> None:
-    """The rows of a run; of validation those whose class is among the training rows, as prepare has it."""
+    """The rows of a run: one of each class, so that none is unknown, and the others by chance."""
     from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
     from tasks.prepare.assign import Placed
     from tasks.prepare.classes import shares
@@ -158,13 +159,17 @@ def draw(run: Run) -> None:
     count = len(rows["train"]) if run.size == "all" else int(run.size)
     if count > len(rows["train"]):
         raise SystemExit(f"{count} training rows are wanted, and prepare left {len(rows['train'])}; ask for `all`")
-    train = dice.sample(rows["train"], count)
-    known = {row["answer"] for row in train}
-    validation = [row for row in dice.sample(rows["validation"], len(rows["validation"])) if row["answer"] in known]
+    shuffled = dice.sample(rows["train"], len(rows["train"]))
+    of_each = {row["answer"]: row for row in shuffled}
+    if count < len(of_each):
+        raise SystemExit(f"{count} rows are too few for {len(of_each)} classes, of each of which one is drawn")
+    chosen = {row["id"] for row in of_each.values()}
+    train = [*of_each.values(), *(row for row in shuffled if row["id"] not in chosen)][:count]
+    validation = dice.sample(rows["validation"], len(rows["validation"]))[: max(len(of_each), count // VALIDATION)]
     form = read_json(source / "format.json")
     with whole_directory(run.prepared) as folder:
         write_jsonl(folder / "train.jsonl", train)
-        write_jsonl(folder / "validation.jsonl", validation[: max(len(known), count // VALIDATION)])
+        write_jsonl(folder / "validation.jsonl", validation)
         shutil.copy(source / "test.jsonl", folder)
         classes = shares([Placed(row, "train") for row in train], form["answer"])
         write_json(folder / "format.json", {**form, "classes": classes})

@@ -27,7 +27,11 @@ for script in sys.argv[1:]:
 
 def scripts(root: Path) -> list[Path]:
     """The files of bench/ that can be run; the others are their parts."""
-    return [file for file in sorted((root / "bench").glob("*.py")) if "__main__" in file.read_text(encoding="utf-8")]
+    return [
+        file
+        for file in sorted((root / "bench").glob("*.py"))
+        if MAIN.partition("\n")[0] in file.read_text(encoding="utf-8")
+    ]
 
 
 def unfindable(root: Path) -> list[str]:
