@@ -108,3 +108,15 @@ def test_the_sensible_rates_of_preferences_are_lower() -> None:
     params = changed(models__mine__train__objective={"kind": "dpo"}, models__mine__train__learning_rate=1.0e-3)
     (line,) = training.remarks(params, "mine")
     assert "far above the 5e-07 to 5e-05 that work for dpo with lora" in line
+
+
+def test_kernels_are_deterministic_and_memory_is_not_filled_first() -> None:
+    import torch
+
+    from tasks.device import seed_everything
+
+    seed_everything(7)
+    first = torch.rand(3)
+    seed_everything(7)
+    assert torch.equal(first, torch.rand(3)) and torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
