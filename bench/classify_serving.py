@@ -1,10 +1,11 @@
 """Texts a second of Anneal's server beside a plain transformers text-classification pipeline behind HTTP: same weights,
 same texts, same clients, each of which waits for its answer before it asks again.
 
-`.venv/bin/python bench/classify_serving.py ROW [--clients 16] [--texts 1000]` after `make pipeline MODEL=ROW` of a row
-that tells classes; the last line is JSON. The pipeline is served as transformers' guide does it (one model, one request
-at a time), and, without HTTP, is also given all texts at once in batches of 1, 8, 16 and 32. Its head has the same
-classes and weights of chance, which cost the same time.
+`.venv/bin/python bench/classify_serving.py ROW [--clients 16] [--texts 1000] [--pooling]` after `make pipeline` of a
+row that tells classes; the last line is JSON. The pipeline is served as transformers' guide does it (one model, one
+request at a time), and, without HTTP, is also given all texts at once in batches of 1, 8, 16 and 32. Its head has the
+same classes and weights of chance, which cost the same time. With `--pooling` the same classifier is also served by
+vLLM, as `deploy.serve: pooling` has it.
 """
 
 import argparse
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 BATCHES = (1, 8, 16, 32)
 WARM_UP = 64  # texts that are not counted
-PATIENCE = 120  # seconds for a server to start
+PATIENCE = 600  # seconds for a server to start; vLLM needs longest
 
 
 def main() -> None:
@@ -45,9 +46,12 @@ def main() -> None:
         write_rival(weights, len(next(iter(rows[0]["probabilities"].values()))), Path(made))
         own = ["-m", "tasks.serve.transformers", "--model", str(weights), "--adapter", f"m={trained}"]
         other = [__file__, "--rival", made]
-        figures: dict[str, list[float]] = {"anneal": [], "pipeline": []}
+        servers = {"anneal": own, "pipeline": other}
+        if options.pooling:
+            servers["pooling"] = ["-m", "tasks.serve.pooling", "--name", "m", "--model", pooled_in(weights, trained)]
+        figures: dict[str, list[float]] = {name: [] for name in servers}
         for _ in range(2):
-            for name, words in (("anneal", own), ("pipeline", other)):
+            for name, words in servers.items():
                 with started(words) as port:
                     figures[name].append(pace(port, texts, options.clients))
         alone = {size: in_process(Path(made), texts, size) for size in BATCHES}
@@ -71,12 +75,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("row", nargs="?")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--texts", type=int, default=1000)
+    parser.add_argument("--pooling", action="store_true")
     parser.add_argument("--rival", type=Path)
     parser.add_argument("--port", type=int)
     options = parser.parse_args()
     if not options.row and not options.rival:
         parser.error("which row of `models`?")
     return options
+
+
+def pooled_in(weights: Path, trained: Path) -> str:
+    """A folder with the same classifier as vLLM's pooling takes it."""
+    from tasks import pooled
+
+    folder = Path(tempfile.mkdtemp())
+    pooled.write(weights, trained, folder)
+    return str(folder)
 
 
 def write_rival(weights: Path, classes: int, out: Path) -> None:

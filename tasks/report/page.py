@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.answer import AnswerFormat, Continuation
 from tasks.evaluate.measures.measure import slug
 from tasks.files import read_jsonl, write_text
-from tasks.report import confusion, plots
+from tasks.report import calibration, confusion, plots
 from tasks.report.samples import choose, system_prompt, tally
 from tasks.report.verdict import checks, headline, measures
 
@@ -92,6 +92,8 @@ def _answers(reports: Path, form: AnswerFormat) -> dict:
     labels = [column for column in form.columns if slug(column) in pairs]
     return {
         "confusions": [confusion.confusion(label, pairs) for label in pairs],
+        "calibrations": calibration.calibrations(tuned, form, labels),
+        "misses": calibration.misses(tuned, form, labels),
         "f1": [plots.class_scores(label, scores[label], pairs[label]) for label in pairs if scores[label]],
         "samples": choose(tuned, parent, form, labels),
         "system": system_prompt(tuned),

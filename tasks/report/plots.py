@@ -80,7 +80,7 @@ def loss_curves(rows: list[dict[str, str]]) -> Plot | None:
 
 
 def _losses(figure: Any, curves: dict[str, list[Point]], best: Point | None) -> None:
-    axes = figure.add_subplot(xlabel="step", ylabel="loss (nats a token)")
+    axes = figure.add_subplot(xlabel="step", ylabel="loss (nats)")
     axes.grid(axis="y")
     if curves["loss"]:
         axes.plot(*zip(*curves["loss"], strict=True), color=PARENT, linewidth=1.4, label="training")
@@ -101,9 +101,14 @@ def length_histograms(rows: list[dict[str, str]]) -> Plot | None:
     if not rows:
         return None
     lengths = {what: [int(row[f"{what}_tokens"]) for row in rows] for what in ("prompt", "answer")}
+    lengths = {what: counts for what, counts in lengths.items() if max(counts)}  # what reads writes no answer
+    if not lengths:
+        return None
 
     def draw(figure: Any) -> None:
-        for axes, (what, counts) in zip(figure.subplots(1, 2), lengths.items(), strict=True):
+        for axes, (what, counts) in zip(
+            figure.subplots(1, len(lengths), squeeze=False).flat, lengths.items(), strict=True
+        ):
             axes.grid(axis="y")
             axes.hist(counts, bins=_edges(counts), color=TUNED, edgecolor=CARD, linewidth=0.8)
             middle = statistics.median(counts)

@@ -1,0 +1,109 @@
+"""Draws how often a model that says how sure it is was right, and lists the rows of which it was most surely wrong."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tasks import entities
+from tasks.answer import AnswerFormat
+from tasks.clean import clean
+from tasks.entity_answer import EntityAnswer
+from tasks.evaluate.comparison import wilson
+from tasks.report.drawing import CARD, GRID, INK, MUTED, TUNED, picture
+from tasks.report.plots import DASHED, Plot, shorten
+
+BINS = 10  # of equal width; measures have 15, of which a picture would show many that hold a row or two
+WORST = 12  # rows
+CONFIDENCE = 0.95  # of the bars
+LONGEST = 240  # characters of a text
+Sure = list[tuple[float, bool]]  # how sure an answer was, and whether it was right
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A row of which the tuned model was surely wrong in a column."""
+
+    id: str
+    text: str
+    column: str
+    said: str
+    said_p: float
+    right: str
+    right_p: float
+
+
+def calibrations(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequence[str]) -> list[Plot]:
+    """A picture for each of `labels` that all `rows` have probabilities of; of a tagger's answers, for its entities."""
+    if isinstance(form, EntityAnswer):
+        hits = [hit for row in rows for hit in entities.hits(row.get("probabilities") or {}, row["expected"])]
+        return [_plot(form.column, hits, form.column)] if hits else []
+    return [
+        _plot(label, [(max(told.values()), top(told) == right) for told, right in known], "rows")
+        for label in labels
+        if (known := _told(rows, form, label))
+    ]
+
+
+def top(told: Mapping[str, float]) -> str:
+    """The likeliest class; of several the first by name."""
+    return min(told, key=lambda name: (-told[name], name))
+
+
+def misses(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequence[str]) -> list[Miss]:
+    """The rows whose right class was thought least likely, where another was told; one for each row and column."""
+    every = []
+    for label in labels:
+        for row, (told, right) in zip(rows, _told(rows, form, label), strict=False):
+            said = top(told)
+            if said != right:
+                text = shorten(str(row["messages"][-1]["content"]), LONGEST)
+                every.append(Miss(str(row["id"]), text, label, said, told[said], right, told.get(right, 0.0)))
+    return sorted(every, key=lambda miss: (miss.right_p, -miss.said_p, miss.id, miss.column))[:WORST]
+
+
+def _told(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, label: str) -> list[tuple[dict[str, float], str]]:
+    """(probability of each class, the right class) of each row; none where not all rows have them."""
+    known = []
+    for row in rows:
+        told, right = (row.get("probabilities") or {}).get(label), form.read(row["expected"])
+        if not told or right is None:
+            return []
+        known.append(({clean(name): float(p) for name, p in told.items()}, clean(right[label])))
+    return known
+
+
+def _plot(name: str, sure: Sure, what: str) -> Plot:
+    mean, share = (float(np.mean([pair[side] for pair in sure])) for side in (0, 1))
+    gap = mean - share
+    how = "surer than right" if gap > 0.02 else "less sure than right" if gap < -0.02 else "as sure as right"
+    caption = (
+        f"Of {len(sure)} {what} {100 * share:.1f} % are right, and the probability of what was told is {mean:.3f} on "
+        "average: "
+        f"on the whole {how}. Bars are 95 % intervals; below, how many {what} are in each bin."
+    )
+    return Plot(name, picture(f"calibration {name}", (5.0, 4.6), lambda figure: _draw(figure, sure, what)), caption)
+
+
+def _draw(figure: Any, sure: Sure, what: str) -> None:
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=DASHED)
+    edges, counts = np.linspace(0, 1, BINS + 1), []
+    for place in range(BINS):
+        own = [pair for pair in sure if place == min(BINS - 1, int(pair[0] * BINS))]
+        counts.append(len(own))
+        if own:
+            p, right = (float(np.mean([pair[side] for pair in own])) for side in (0, 1))
+            low, high = wilson(np.array([pair[1] for pair in own]), CONFIDENCE)
+            above.plot((p, p), (low, high), color=TUNED, linewidth=1.6, alpha=0.5)
+            above.plot(p, right, "o", color=TUNED, markersize=7, markeredgecolor=CARD)
+    above.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.05), ylabel="share that is right")
+    above.grid()
+    below.bar(edges[:-1] + 0.5 / BINS, counts, 0.92 / BINS, color=TUNED, alpha=0.6)
+    for place, count in enumerate(counts):
+        if count:
+            below.annotate(str(count), (edges[place] + 0.5 / BINS, count), (0, 2), textcoords="offset points",
+                           ha="center", fontsize=8, color=INK)  # fmt: skip
+    below.set(xlabel="probability of what was told", ylabel=what, ylim=(0, 1.35 * max(counts)))
+    below.spines[:].set_color(GRID)
