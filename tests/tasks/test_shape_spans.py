@@ -12,19 +12,18 @@ from hypothesis import strategies as st
 
 from tasks.answer import format_of, problem
 from tasks.clean import clean
-from tasks.files import read_json
 from tasks.preflight.recognise import recognised
+from tasks.prepare.assign import assign
 from tasks.prepare.rows import SetAside
 from tasks.prepare.shapes import spans
 from tasks.span_answer import places
 from tasks.spans import Span, read, span_of, written
 from tests.examples import examples
-from tests.tasks.preparing import SPLITS, bodies, run
+from tests.tasks.preparing import bodies
 
 CONTEXT = "Anna Lee was born in Bern. She left Bern in 1987."
 FORM = format_of({"answer": ["answer", "start", "end"]})
 SQUAD = {"text": ["Bern"], "answer_start": [21]}
-FEW = {"validation_share": 0.2, "test_share": 0.3}
 
 
 def made(raw: dict[str, str], **keys: object) -> dict:
@@ -176,8 +175,8 @@ def test_an_answer_without_a_start_may_be_one_to_write_and_one_that_stands_nowhe
     assert may_be or told.prepare["shape"] == "alpaca"
 
 
-def test_questions_about_a_text_share_its_split_and_only_the_same_question_repeats_another(tmp_path: Path) -> None:
-    contexts = bodies(40)
+def test_questions_about_a_text_share_its_split_and_only_the_same_question_repeats_another() -> None:
+    contexts, params = bodies(40), spans.Params(shape="spans", validation_share=0.2, test_share=0.3)
     rows = [
         {"id": f"{i}-{question}", "question": f"{question} word?", "context": text, "answers": first(text)}
         for i, text in enumerate(contexts)
@@ -185,17 +184,16 @@ def test_questions_about_a_text_share_its_split_and_only_the_same_question_repea
     ]
     again = {**rows[0], "id": "again", "question": "first  WORD?"}
     other = {**rows[2], "id": "other", "answers": json.dumps({"text": [], "answer_start": []})}
-    nearly = {**rows[4], "id": "nearly", "context": f"{rows[4]['context']}!"}
-    params = spans.Params(shape="spans", **FEW)
-    split = run(tmp_path, [*rows, again, other, nearly], params, [])
-    where = {name: {row["row"]["context"] for row in split[name]} for name in SPLITS}
-    assert not where["train"] & (where["validation"] | where["test"]) and not where["validation"] & where["test"]
-    reasons = {row["id"]: row["reason"] for row in split["dropped"]}
-    assert set(reasons) >= {"again", "1-First", "other"} and reasons["again"] == "near-duplicate of 0-First"
-    assert reasons["other"].startswith("contradicts 1-First")
-    assert len(reasons) == 4 and ("nearly" in reasons or "2-First" in reasons)
-    form = read_json(tmp_path / "out" / "format.json")
-    assert form["context"] == "context" and form["answered"] == 1.0 and form["example"] == "spans"
+    nearly = {**rows[4], "id": "nearly", "context": f"{rows[4]['context']}!", "answers": "[]"}
+    made = assign([spans.example(row, params) for row in (*rows, again, other, nearly)], params)
+    where: dict[str, set[str]] = {}
+    for placed in made.kept:
+        where.setdefault(placed.row["row"]["context"], set()).add(placed.split)
+    assert all(len(splits) == 1 for splits in where.values()) and len(set.union(*where.values())) == 3
+    reasons = {row.row["id"]: row.reason for row in made.dropped}
+    assert reasons["again"] == "near-duplicate of 0-First" and reasons["other"].startswith("contradicts 1-First")
+    assert reasons["1-First"].startswith("contradicts other")
+    assert {"2-First", "nearly"} & set(reasons) and len(reasons) == 4 + ("2-Best" in reasons)
 
 
 def first(text: str) -> str:
