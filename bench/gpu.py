@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 PROCESSES = multiprocessing.get_context("spawn")
+READY = "ready"  # a process has loaded what it needs
 LONGEST = 120.0  # seconds of a check, then its process is ended
 
 
@@ -111,6 +112,8 @@ def _run(names: list[str], folder: Path, until: float) -> Iterator[Row]:
     process.start()
     theirs.close()
     try:
+        if not (ours.poll(5 * LONGEST) and _received(ours, 0) == READY):
+            raise SystemExit("the process of the checks does not start; what it said is on stderr")
         for name in list(names):
             began = time.monotonic()
             row = _received(ours, LONGEST)
@@ -129,7 +132,7 @@ def _run(names: list[str], folder: Path, until: float) -> Iterator[Row]:
         process.join()
 
 
-def _received(pipe: Any, seconds: float) -> Row | None:
+def _received(pipe: Any, seconds: float) -> Any:
     """The next row of a process; None where it has ended or takes too long."""
     try:
         return pipe.recv() if pipe.poll(seconds) else None
@@ -152,7 +155,9 @@ def _work(pipe: Any, names: list[str], folder: Path, until: float) -> None:
     from bench.gpu_runs import Place, alone, free
 
     alone()
+    free()
     checks = {check.name: check for check in _checks()}
+    pipe.send(READY)
     for name in names:
         left = until - time.monotonic()
         row = _outcome(checks[name], Place(folder), left)

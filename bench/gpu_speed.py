@@ -28,8 +28,8 @@ PEAKS = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12, "L
 STEPS, WARM_UP = 15, 5
 GIB = 2**30
 COMPUTED_AGAIN = {"gradient_checkpointing": True}
-LORA = {"tuner": {"kind": "lora", "r": 16, "lora_alpha": 32}, "learning_rate": 5.0e-3}
-QLORA = {"tuner": {"kind": "qlora", "r": 16, "lora_alpha": 32}, "learning_rate": 5.0e-3, "optim": "paged_adamw_8bit"}
+LORA = {"tuner": {"kind": "lora", "r": 16, "lora_alpha": 32}, "learning_rate": 2.0e-3}
+QLORA = {"tuner": {"kind": "qlora", "r": 16, "lora_alpha": 32}, "learning_rate": 2.0e-3, "optim": "paged_adamw_8bit"}
 EIGHT_BITS = {**QLORA, "tuner": {**QLORA["tuner"], "bits": 8}}
 FULL = {"tuner": {"kind": "full"}, "learning_rate": 3.0e-4}
 
