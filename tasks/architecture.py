@@ -18,6 +18,8 @@ BASES: dict[Architecture, str] = {  # what a base of each does
 WRITERS: frozenset[Architecture] = frozenset({"causal", "encoder_decoder"})
 # With no body of images alone.
 ALSO_READ = ("clip", "imagegpt", "metaclip_2", "perceiver", "siglip", "siglip2", "shieldgemma2")
+# Model types whose activations leave the range of float16, which their own training in bfloat16 never met.
+OVERFLOWS = ("t5", "mt5", "umt5", "longt5", "switch_transformers", "pegasus", "pegasus_x", "bigbird_pegasus")
 WRITES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 ENCODER_ALONE = "EncoderModel"  # T5EncoderModel: a config that speaks of a decoder whose weights are not there
 

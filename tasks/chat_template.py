@@ -123,7 +123,11 @@ NO_SYSTEM = "chat template takes no system message: leave out prepare.system and
 
 
 def _specials(tokenizer: Any, messages: Sequence[Message], content: str) -> list[int]:
-    """The special tokens in `messages` with `content` in each; none where the template does not take them."""
+    """The special tokens in `messages` with `content` in each; none where the template does not take them.
+
+    What stands for letters that a vocabulary lacks, as the joiner is to most of sentencepiece, ends and begins nothing.
+    """
     whole = text(tokenizer, [{**message, "content": content} for message in messages], add_generation_prompt=True)
-    known = set(tokenizer.all_special_ids)
+    marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    known = {*tokenizer.all_special_ids} - ({tokenizer.unk_token_id} - marks)
     return [token for token in tokenizer(whole or "", add_special_tokens=False)["input_ids"] if token in known]

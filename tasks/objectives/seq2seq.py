@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from tasks import lm, objectives, seq2seq
-from tasks.architecture import Architecture
+from tasks.architecture import OVERFLOWS, Architecture
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_json
 from tasks.section import Section
@@ -26,7 +26,6 @@ shares_prefix = False
 rate_share = 1.0
 watch = ("eval_loss", False)
 processor, with_head, body, with_body = lm.processor, lm.with_head, lm.body, lm.with_body
-OVERFLOWS = ("t5", "mt5", "umt5", "longt5", "switch_transformers", "pegasus", "pegasus_x", "bigbird_pegasus")
 MOST_UNKNOWN = 0.5  # of the targets that are checked
 CHECKED = 200
 

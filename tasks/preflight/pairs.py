@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tasks import architecture, kinds, objectives, tuners, vocabulary
-from tasks.architecture import BASES, Architecture
+from tasks.architecture import BASES, OVERFLOWS, Architecture
+from tasks.files import read_json
 from tasks.params import Params, lineage
 from tasks.preflight import heads
 from tasks.preflight.serving import config_folder
@@ -73,8 +74,10 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
     """One sentence when the base of the model `name` is not of the kind that its objective trains; none while the
     base's config is not there (training says it then).
     """
-    objective, base = params.models[name].train.objective, lineage(params, name)[-1]
-    folder = config_folder(base, params.bases[base])
+    train, base = params.models[name].train, lineage(params, name)[-1]
+    objective, folder = train.objective, config_folder(base, params.bases[base])
+    if folder and train.fp16 and (kind := read_json(folder / "config.json").get("model_type")) in OVERFLOWS:
+        yield f"models.{name}.train.fp16 is true, and {base} is a {kind}, which overflows in float16; leave it out."
     if folder is None or architecture.of_folder(folder) in objectives.of(objective).architectures:
         return
     is_, needed = architecture.of_folder(folder), objectives.of(objective).architectures

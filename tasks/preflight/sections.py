@@ -12,7 +12,7 @@ from tasks.files import write_text
 from tasks.params import Dataset, Model
 from tasks.preflight import mixes as mixtures
 from tasks.preflight import shape
-from tasks.preflight.defaults import kinds_for
+from tasks.preflight.defaults import has_encoder, kinds_for
 from tasks.preflight.labels import measured
 from tasks.preflight.yaml_edit import (
     Change,
@@ -76,10 +76,12 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     mixed = list(mixtures.left_out(first))
     first = _applied(first, mixed, path)
     datasets, mixes = _table(first, "datasets"), _table(first, "mixes")
+    models, bases = _table(first, "models"), _table(first, "bases")
     changes, problems = list[Change](), list(told.unread)
     for table, key, row, node in _rows(first):
         dataset = datasets.get(_main(str(row.get("dataset")), mixes))
-        kinds, columns = kinds_for(dataset), dict[str, list[str]]()
+        kinds = kinds_for(dataset, has_encoder(str(row.get("parent")), models, bases))
+        columns = dict[str, list[str]]()
         if table == "models" and "evaluate" not in row:
             columns, problem = _measured(dataset)
             if problem:

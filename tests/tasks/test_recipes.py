@@ -19,7 +19,7 @@ from tasks.section import parse
 from tasks.stage import parse_yaml
 from tasks.train.__main__ import train
 from tasks.tuned import answer
-from tests import encoders, pictures, tiny
+from tests import encoders, pictures, sequences, tiny
 from tests.house.project import ROOT
 from tests.tasks import raw_rows
 
@@ -35,6 +35,7 @@ def bases(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
         "smollm2_chatml": base,
         "vit": pictures.make_base(tmp_path_factory.mktemp("pictures") / "weights"),
         "minilm": encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights"),
+        "flan_t5": sequences.make_base(tmp_path_factory.mktemp("sequences") / "weights"),
     }
 
 
