@@ -1,5 +1,6 @@
 """A tiny but real encoder-decoder (a T5 or a BART of 2 layers) in a folder, and the toy as sources and targets."""
 
+import string
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from tasks.templates import frame
 from tests import tiny
 
 END = "</s>"
+KNOWN = [*string.ascii_letters, *string.digits, *".,:;!?-'"]  # no brace, as in T5's vocabulary
 PARAMS = pair.Params(shape="pair", user="sort: {{ source }}")
 TRAIN = {
     "objective": {"kind": "seq2seq"},
@@ -88,7 +90,9 @@ def _tokenizer(kind: str) -> Any:
     whole.pre_tokenizer, whole.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     special = [AddedToken(text, special=True, normalized=False) for text in ("<pad>", END, "<unk>", "<s>")]
     texts = [text for row in rows(0, 128) for text in (row["messages"][0]["content"], row["answer"])]
-    trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=250, special_tokens=special, unk_token="<unk>", show_progress=False, initial_alphabet=KNOWN
+    )
     whole.train_from_iterator(texts, trainer)
     single = f"<s> $A {END}" if kind == "bart" else f"$A {END}"
     whole.post_processor = processors.TemplateProcessing(single=single, special_tokens=[("<s>", 3), (END, 1)])
