@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 from tasks import template, tools
 from tasks.clean import clean, has_half_character
 from tasks.entity_answer import EntityAnswer
+from tasks.number_answer import NumberAnswer, of_spec, without_repeats
 from tasks.span_answer import SpanAnswer
 
 TEXT = "text"  # the one column of an answer that cannot be read backwards into columns of a row
@@ -68,7 +69,7 @@ class JsonAnswer:
         half a character.
         """
         try:
-            value = json.loads(text, object_pairs_hook=_without_repeats)
+            value = json.loads(text, object_pairs_hook=without_repeats)
         except (ValueError, RecursionError):  # a model that repeats itself writes a thousand brackets
             return None
         if not isinstance(value, dict) or not all(isinstance(value.get(column), str) for column in self.columns):
@@ -166,11 +167,13 @@ class ToolAnswer:
 
 def format_of(spec: Spec, calls_tools: bool = False) -> AnswerFormat:
     """The format that `answer` of a version's format.json describes; of a text that goes on, it is null, of
-    entities and of a span of a text `{column: their fields}`.
+    entities and of a span of a text `{column: their fields}`, of numbers `{column: number}`.
     """
     if spec is None:
         return Continuation()
     if isinstance(spec, Mapping):
+        if numbers := of_spec(spec):
+            return numbers
         ((column, fields),) = spec.items()
         return EntityAnswer(column) if "label" in fields else SpanAnswer(column)
     if calls_tools and isinstance(spec, str):
@@ -207,6 +210,8 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
         )
     if not answer.get("start", "0").isdecimal() and "start" in beside:
         return "`start` must be the place of the answer in its text, counted in characters from 0"
+    if isinstance(form, NumberAnswer) and (wrong := form.problem(answer)):
+        return wrong
     for label, known in classes.items():
         if label in answer and clean(answer[label]) not in known:
             return f"`{label}` is not one of its known values ({', '.join(sorted(known))})"
@@ -237,11 +242,3 @@ def as_read(form: AnswerFormat, answer: Mapping[str, str]) -> Mapping[str, str]:
 def same(said: str, right: str) -> bool:
     """Whether two values are the same text, as data are cleaned; case counts."""
     return clean(said) == clean(right)
-
-
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object as a dict; ValueError for a repeated key, of which json.loads would silently keep the last."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key is repeated")
-    return value

@@ -13,13 +13,15 @@ from tasks.predict.params import Predict
 
 def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows; where rows are
-    labelled, tagged or ask about a text, which no parent was taught, what one says who knows nothing but how common
-    each answer is (tasks/prior.py).
+    labelled, tagged, scored or ask about a text, which no parent was taught, what one says who knows nothing but how
+    common each answer is (tasks/prior.py).
     """
     rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
     form = read_json(prepared / "format.json")
     if classes := form.get("classes"):
         answers = Answers(prior.answers(classes, rows), 0.0)
+    elif scales := form.get("numbers"):
+        answers = Answers(prior.means(scales, rows), 0.0)
     elif form.get("example") == "tagged":
         answers = Answers(prior.no_entities(rows), 0.0)
     elif form.get("example") == "spans":

@@ -1,5 +1,6 @@
 """Linear heads on a pooled text: the module, how it is kept, and what it says."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,28 @@ def balanced(counts: Sequence[int], model: nn.Module) -> torch.Tensor:
     """(classes,): rows / (classes x rows of the class), as scikit-learn's `balanced`, where `model` is."""
     values = [sum(counts) / (len(counts) * count) for count in counts]
     return torch.tensor(values, device=next(model.parameters()).device)
+
+
+def with_rare_again(
+    rows: Sequence[dict[str, Any]], counts: Sequence[Sequence[int]], share: float, most: int, seed: int
+) -> list[dict[str, Any]]:
+    """`rows` (`id`, `labels`), those of a class again that has less than `share` of the commonest one's, each `most`
+    times at most; `counts` of each column's classes.
+
+    Repeat factors as of Gupta et al. 2019 (arXiv:1908.03195): of a row with several labels that of its rarest. Which
+    rows come once more where a factor is no whole number follows from `seed` and their ids.
+    """
+    factors = [[min(most, max(1.0, share * max(column) / count)) for count in column] for column in counts]
+    again = []
+    for row in rows:
+        factor = max(factors[place][label] for place, label in enumerate(row["labels"]))
+        again += [row] * (int(factor) + (_place(f"{seed} {row['id']}") < factor % 1))
+    return again
+
+
+def _place(text: str) -> float:
+    """A number in [0, 1) that looks random."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
 def save(model: Classifier, kind: str, folder: Path) -> None:

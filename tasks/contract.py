@@ -9,6 +9,8 @@ from tasks.answer import AnswerFormat, Classes, ToolAnswer
 from tasks.clean import clean, is_blank
 from tasks.errors import AnnealError
 from tasks.files import read_json
+from tasks.number_answer import NumberAnswer, told
+from tasks.numbers import written
 from tasks.special import USUAL, SpecialTexts, of_folder
 
 REGISTER = "register the model again with `make pipeline`"
@@ -41,6 +43,16 @@ class Contract:
         columns = answer.valid(self.form, text, self.classes)
         return columns and {name: clean(value) if name in self.classes else value for name, value in columns.items()}
 
+    def result(self, columns: Mapping[str, str]) -> Mapping[str, str | float]:
+        """What `check` has read as a client is told it: numbers as numbers."""
+        return told(columns) if isinstance(self.form, NumberAnswer) else columns
+
+    def as_texts(self, correction: Mapping[str, str | float]) -> Mapping[str, str | float]:
+        """A correction with texts for numbers, where this version tells numbers."""
+        if not isinstance(self.form, NumberAnswer):
+            return correction
+        return {name: value if isinstance(value, str) else written(float(value)) for name, value in correction.items()}
+
     def problem(self, value: object) -> str | None:
         """Why `value` (`{column: text}`) is not a whole answer of this task, in one clause; None when it is one."""
         return answer.problem(self.form, value, self.classes)
@@ -48,11 +60,14 @@ class Contract:
     def agrees(self, output: str | None, correction: Mapping[str, str], labels: Sequence[str]) -> bool | None:
         """Whether a logged answer of this version says what a person's correction says.
 
-        They are compared in the `labels`, or in all columns where the correction names none of them. None when it names
-        no column that this version answers with: the format has changed since.
+        They are compared in the `labels`, or in all columns where the correction names none of them; numbers in the
+        digits that the correction has. None when it names no column that this version answers with: the format has
+        changed since.
         """
         right = {column: text for column, text in correction.items() if column in self.form.columns}
         right = dict(answer.as_read(self.form, right))
+        if isinstance(self.form, NumberAnswer) and right:
+            return self.form.agrees(self.form.read(output or ""), right)
         return answer.agrees(self.form.read(output or ""), right, labels) if right else None
 
     def row(self, given: object) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""What one answers who knows nothing of a text but how common each class was in training: the commonest class, and no
-entity; to a question what a search for its words finds.
+"""What one answers who knows nothing of a text but how common each class was in training: the commonest class, the mean
+of numbers, and no entity; to a question what a search for its words finds.
 """
 
 import json
@@ -25,6 +25,22 @@ def answers(classes: Mapping[str, Mapping[str, float]], rows: Sequence[Mapping[s
             "probabilities": classes,
             "nll": -sum(math.log(classes[column][label]) for column, label in json.loads(row["answer"]).items()),
             "tokens": len(classes),
+        }
+        for row in rows
+    ]
+
+
+def means(scales: Mapping[str, Mapping[str, float]], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same of numbers; `scales`: {column: {mean, deviation}} of the training rows."""
+    text = json.dumps({column: scale["mean"] for column, scale in scales.items()})
+    return [
+        {
+            **_asked(row, text),
+            "nll": sum(
+                ((float(value) - scales[column]["mean"]) / scales[column]["deviation"]) ** 2 / 2
+                for column, value in json.loads(row["answer"]).items()
+            ),
+            "tokens": len(scales),
         }
         for row in rows
     ]

@@ -6,7 +6,8 @@ from pathlib import Path
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.prepare.assign import Placed
 from tasks.prepare.classes import shares
-from tasks.prepare.shapes import spans, tagged
+from tasks.prepare.numbers import scales
+from tasks.prepare.shapes import scored, spans, tagged
 from tests import tiny
 
 LABELS = tiny.LABELS
@@ -76,6 +77,30 @@ def tagged_rows(first: int, count: int) -> list[dict]:
         dict(tagged.example({"id": name, "tokens": json.dumps(tokens), "tags": "B-SIZE O O B-THING I-THING O"}, params))
         for name, tokens in cells
     ]
+
+
+WEIGHTS = {size: 1.5 * place for place, size in enumerate(tiny.SIZES)}
+
+
+def scored_rows(first: int, count: int) -> list[dict]:
+    """The same of the shape `scored`: how heavy by its size, and how warm by its colour, in other units."""
+    params = scored.Params(shape="scored", user="{{ size }} {{ thing }}", numbers=["weight", "warmth"])
+    warmth = {"warm": "0.002", "cold": "-1e-3"}
+    return [
+        dict(scored.example({**row, "weight": str(100 + WEIGHTS[row["size"]]), "warmth": warmth[row["mood"]]}, params))
+        for row in tiny.things(first, count)
+    ]
+
+
+def write_scored(folder: Path, n: int) -> Path:
+    """Write `folder/` like data/prepared/<dataset>, with these rows."""
+    splits = {"train": scored_rows(0, n), "validation": scored_rows(n, 16), "test": scored_rows(n + 16, 16)}
+    for name, rows_of in splits.items():
+        write_jsonl(folder / f"{name}.jsonl", rows_of)
+    params = scored.Params(shape="scored", user="{{ size }} {{ thing }}", numbers=["weight", "warmth"])
+    known = scales([Placed(row, "train") for row in splits["train"]], params.numbers)
+    write_json(folder / "format.json", {**scored.templates(params), "example": "scored", "numbers": known})
+    return folder
 
 
 def write_tagged(folder: Path, n: int) -> Path:

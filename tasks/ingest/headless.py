@@ -55,9 +55,22 @@ def refuse_data(header: Sequence[str], records: Sequence[Sequence[str]], where: 
     for place, cell in enumerate(map(clean, header)):
         values = [clean(cells[place]) for cells in below]
         if cell and values and (cell in values or all(map(NUMBER.fullmatch, [cell, *values]))):
-            columns = ", ".join(["…"] * len(header))
             raise AnnealError(
                 f"{where}: the first row looks like data and not like a header (`{cell[:LONGEST]}` in column "
-                f"{place + 1}); write ingest: {{header: false, columns: [{columns}]}} with a name for each column, or "
-                "header: true where it is a header."
+                f"{place + 1}); write ingest: {{header: false, columns: [{', '.join(_names([header, *below]))}]}}, "
+                "whatever the columns are to be called, or header: true where it is a header."
             )
+
+
+def _names(records: Sequence[Sequence[str]]) -> list[str]:
+    """What the columns of some records may be called: those of a few short values a label, the others a text."""
+    kinds = ["label" if _recurs([clean(cell) for cell in cells]) else "text" for cells in zip(*records, strict=True)]
+    return [
+        kind if kinds.count(kind) == 1 else f"{kind}_{kinds[: place + 1].count(kind)}"
+        for place, kind in enumerate(kinds)
+    ]
+
+
+def _recurs(cells: Sequence[str]) -> bool:
+    is_number = all(map(NUMBER.fullmatch, cells))
+    return is_number or (3 * len(set(cells)) <= 2 * len(cells) and max(map(len, cells)) <= LONGEST)

@@ -41,15 +41,15 @@ def read_table(
     if has_header is False:
         header = [clean(column) for column in columns or ()]
         separator = separator or headless.separator(_candidates(text, path, usual), len(header), path)
-        rows = _records(text, separator, path, start, line)
+        rows = _records(text, separator, path, start, line, usual)
     else:
         told = separator or _separator(text, path, columns, usual)
         separator = told if isinstance(told, str) else usual
-        rows = _records(text, separator, path, start, line)
+        rows = _records(text, separator, path, start, line, usual)
         line, cells = _first(rows)
         where = f"{path}, line {line}"
         if has_header is None and not {*(columns or [""])} <= {ID, *map(clean, cells)}:
-            headless.refuse_data(cells, _beginning(text, separator, path, start), where)
+            headless.refuse_data(cells, _beginning(text, separator, path, usual, start), where)
         if isinstance(told, AnnealError):
             raise told
         header = _header(cells, where)
@@ -74,11 +74,11 @@ def _refuse_missing(header: Sequence[str], columns: Sequence[str] | None, cells:
         )
 
 
-def _beginning(text: str, separator: str, path: Path, start: int = 0) -> list[list[str]]:
+def _beginning(text: str, separator: str, path: Path, usual: str, start: int = 0) -> list[list[str]]:
     """The cells of the first records as far as they can be read; AnnealError where the first cannot."""
     records: list[list[str]] = []
     try:
-        records += (cells for _, cells in islice(_records(text, separator, path, start, 1), headless.SEEN))
+        records += (cells for _, cells in islice(_records(text, separator, path, start, 1, usual), headless.SEEN))
     except AnnealError:
         if not records:
             raise
@@ -90,7 +90,7 @@ def _candidates(text: str, path: Path, usual: str) -> dict[str, list[list[str]] 
     read: dict[str, list[list[str]] | AnnealError] = {}
     for separator in (usual, *(other for other in SEPARATORS if other != usual)):
         try:
-            read[separator] = _beginning(text, separator, path)
+            read[separator] = _beginning(text, separator, path, usual)
         except AnnealError as error:
             read[separator] = error
     return read
@@ -117,7 +117,7 @@ def _separator(text: str, path: Path, columns: Sequence[str] | None, usual: str)
     trouble: AnnealError | None = None
     for separator in (usual, *(other for other in SEPARATORS if other != usual)):
         try:
-            headers[separator] = [clean(cell) for cell in _first(_records(text, separator, path, 0, 1))[1]]
+            headers[separator] = [clean(cell) for cell in _first(_records(text, separator, path, 0, 1, usual))[1]]
         except AnnealError as error:
             trouble = trouble or error
     if trouble and not headers:
@@ -138,14 +138,15 @@ def _separator(text: str, path: Path, columns: Sequence[str] | None, usual: str)
     return fitting[0]
 
 
-def _records(text: str, separator: str, path: Path, position: int, line: int) -> Iterator[Record]:
-    """(line where it begins, cells) of each record that is not an empty line."""
+def _records(text: str, separator: str, path: Path, position: int, line: int, usual: str) -> Iterator[Record]:
+    """(line where it begins, cells) of each record that is not an empty line; `usual` is the file's usual separator."""
     ends = LINE_END.search(text, len(text) - len(text.lstrip()))
     plain, quoted = _patterns(separator, ends is None or ends[0] != "\r")
     cells: list[str] = []
     first, is_empty = line, True
     while position < len(text) or cells:
-        if match := quoted.match(text, position):
+        match = quoted.match(text, position)
+        if match and not (separator == usual == "\t" and _is_text(match, text)):
             cells.append(_unquoted(match, text, separator, f"{path}, line {line}"))
             line, position, is_empty = line + _line_ends(match[0]), match.end(), False
         elif match := plain.match(text, position):  # always: it matches nothing at all, too
@@ -159,6 +160,14 @@ def _records(text: str, separator: str, path: Path, position: int, line: int) ->
         position += 2 if text.startswith("\r\n", position) else 1
         line += 1
         first, cells, is_empty = line, [], True
+
+
+def _is_text(match: re.Match[str], text: str) -> bool:
+    """Whether a quote at the beginning of a cell between tabs is one of the text: many such files know no quoting. Then
+    it does not close at the end of a cell, or tabs and line ends stand before it does.
+    """
+    after = text[match.end() : match.end() + 1]
+    return not match["close"] or after not in ("", "\t", "\r", "\n") or ("\t" in match[0] and "\n" in match[0])
 
 
 def _unquoted(match: re.Match[str], text: str, separator: str, where: str) -> str:

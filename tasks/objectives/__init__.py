@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # What a model says: a text (after what it read itself, or an encoder beside it), a class a column, a tag a word, or a
-# span of a text.
-Head = Literal["lm", "seq2seq", "classes", "tags", "spans"]
+# span of a text, a number a column.
+Head = Literal["lm", "seq2seq", "classes", "tags", "spans", "numbers"]
 WRITES: frozenset[Head] = frozenset({"lm", "seq2seq"})
 FILE = "head.json"  # in a trained folder of what is no causal language model: `kind` of the objective, and its facts
 Encoded = dict[str, Any]  # of a row: `id`, `input_ids` (by whose length rows are grouped), and what `collate` needs
@@ -25,7 +25,7 @@ class Objective(Protocol):
 
     Params: type[Section]  # kind: Literal["…"], and the kind's own settings
     summary: str  # what is learnt, in one line
-    eats: frozenset[str]  # what its rows hold: chat, preference, rated, text, labelled, tagged, spans, image
+    eats: frozenset[str]  # what its rows hold: chat, preference, rated, text, labelled, tagged, spans, image, scored
     head: Head
     architectures: frozenset[Architecture]  # of bases that it trains
     needs_parent: bool  # its loss compares with the parent: of a tuner that keeps it

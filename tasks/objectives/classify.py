@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks import encoder, objectives
 from tasks.architecture import Architecture
@@ -45,6 +45,19 @@ class Params(Headed):
         default="none", description="balanced: a class counts by the inverse of its share of the training rows"
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    oversample: Annotated[float, Field(gt=0, le=1, description="share of the commonest class's rows")] | None = Field(
+        default=None, description="training rows of a class that has fewer come again until it has that many"
+    )
+    oversample_most: Annotated[int, Field(ge=2, le=1000, description="times that a row comes at most")] = 10
+
+    @model_validator(mode="after")
+    def _counts_rare_classes_once(self) -> Self:
+        if self.oversample is not None and self.class_weights != "none":
+            raise ValueError(
+                f"class_weights is {self.class_weights} and oversample {self.oversample:g}, so that rare classes would "
+                "count more twice; take one of them out"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -117,6 +130,16 @@ def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[s
 def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
     """An example is a row; one that is longer is left out."""
     return objectives.fitting(encoded, max_length)
+
+
+def repeated(params: Params, processor: Classes, encoded: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Training rows, with those of rare classes again where that is asked for."""
+    from tasks.classifier import with_rare_again
+
+    if params.oversample is None:
+        return list(encoded)
+    counts = [list(known.values()) for known in processor.counts.values()]
+    return with_rare_again(encoded, counts, params.oversample, params.oversample_most, seed)
 
 
 def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:

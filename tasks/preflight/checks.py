@@ -34,7 +34,7 @@ def ready(model: str, say: Callable[[str], None]) -> Params:
     snapshot.refresh_all(params.datasets, datasets_of(params, model), say)
     completion = sections.complete()  # shapes and labels are looked for in the data
     params = load(text=completion.text)
-    _refuse_undecided(completion)
+    _refuse_untold(params, completion)
     check(params, [model])
     for problem in completion.problems:
         raise ParamsError(f"params.yaml: {problem}")
@@ -59,7 +59,7 @@ def check_file() -> None:
     """
     completion = sections.complete()
     params = load(text=completion.text)
-    _refuse_undecided(completion)
+    _refuse_untold(params, completion)
     missing = (
         f"DVC must find what is left out, and `make pipeline` writes it, or you do: {'; '.join(completion.left_out)}."
     )
@@ -68,8 +68,12 @@ def check_file() -> None:
     )
 
 
-def _refuse_undecided(completion: sections.Completion) -> None:
+def _refuse_untold(params: Params, completion: sections.Completion) -> None:
+    """Raise ParamsError where a shape is not told: what would be checked next is a stopgap's."""
     for words in completion.undecided:
+        raise ParamsError(f"params.yaml: {words}")
+    sourceless = (sources.problems(name, params.datasets[name]) for name in params.datasets if completion.unread)
+    for words in (*chain.from_iterable(sourceless), *completion.unread):
         raise ParamsError(f"params.yaml: {words}")
 
 

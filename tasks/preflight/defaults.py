@@ -18,6 +18,7 @@ OBJECTIVES = {
     "tagged": "tag",
     "spans": "extract",
     "image": "classify_images",
+    "scored": "regress",
 }  # of what a shape makes; sft of all else, or seq2seq where the base has an encoder
 
 

@@ -23,7 +23,7 @@ FEWEST = 2  # values
 
 def measured(dataset: object) -> dict[str, list[str]]:
     """What `evaluate` says of `dataset` (a row of params.yaml as it was read): the columns of its answers that hold
-    `labels`, one of a few classes, or `tags`.
+    `labels`, one of a few classes, `numbers` or `tags`.
 
     A label is short, stands on one line and recurs: at most half as many values as rows. A row that does not parse has
     none, as the check that follows refuses it; AnnealError when its source cannot be read.
@@ -40,6 +40,8 @@ def measured(dataset: object) -> dict[str, list[str]]:
         return {"labels": list(columns)}
     if shape.makes == "tagged":
         return {"tags": list(columns)}
+    if shape.makes == "scored":
+        return {"numbers": list(columns)}
     if shape.makes != "chat":  # how a text goes on is no class, however often texts recur; nor is what is preferred
         return {}
     rows = sources.rows(ingest)

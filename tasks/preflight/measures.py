@@ -8,7 +8,7 @@ from tasks import answer
 from tasks.errors import AnnealError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Measure, named, slug
-from tasks.evaluate.measures.parts import number
+from tasks.numbers import number
 from tasks.params import Model, Params
 from tasks.preflight import sources
 from tasks.prepare import shapes

@@ -10,12 +10,15 @@ from tasks import kinds
 from tasks.errors import AnnealError, unusable
 from tasks.ingest import Ingest, first_as_read, is_image_folder
 from tasks.params import Dataset
+from tasks.preflight.yaml_edit import in_one_line
 from tasks.prepare import shapes
+from tasks.prepare.shapes import labelled
 
 SPLITS = ("paragraphs", "lines")
 FEWEST = 10  # rows that can be split in three
 STOPGAP: dict[str, object] = {"shape": "text"}
 TEMPLATES = ("user", "answer")  # who writes one of these has a table, unless the shape has them as well
+BY_KEY = {"labels": "labelled", "numbers": "scored"}  # a key that one shape beside the table has
 KEYS = {field.alias or name for name, field in Dataset.model_fields.items()}
 Row = Mapping[str, object]
 
@@ -40,7 +43,8 @@ def recognised(dataset: Mapping[object, object]) -> Recognised:
     if not isinstance(prepare, Mapping) or "ingest" not in dataset or dataset.keys() - KEYS:
         return Recognised()
     if "shape" not in prepare and any(key in prepare for key in TEMPLATES):
-        return Recognised({"shape": "labelled" if "labels" in prepare else "table"})
+        named = next((shape for key, shape in BY_KEY.items() if key in prepare), "table")
+        return Recognised({"shape": named})
     if prepare.get("shape") == "table":
         return Recognised()
     try:
@@ -83,9 +87,9 @@ def _told(prepare: dict[str, object], ingest: Ingest, rows: Sequence[Row]) -> Re
         return Recognised({}, _reading(ingest, taken))
     candidates = _candidates(taken, prepare)
     most = max((len(used) for _, used in candidates), default=0)
-    best = [section for section, used in candidates if len(used) == most]
+    best: list[Mapping[str, object]] = [section for section, used in candidates if len(used) == most]
     if len(best) != 1:
-        return Recognised(STOPGAP, undecided=_undecided([str(section["shape"]) for section in best], taken))
+        return Recognised(STOPGAP, undecided=_undecided(best, taken))
     written = {key: value for key, value in best[0].items() if key not in prepare}
     return Recognised(written, {**_reading(ingest, taken), **_images(ingest, best[0])})
 
@@ -106,15 +110,27 @@ def _candidates(rows: Sequence[Row], prepare: dict[str, object]) -> list[tuple[d
     return known
 
 
-def _undecided(shapes_found: Sequence[str], rows: Sequence[Row]) -> str:
+def _undecided(fitting: Sequence[Mapping[str, object]], rows: Sequence[Row]) -> str:
     has = ", ".join(f"`{column}`" for column in (rows[0] if rows else ())) or "nothing"
-    if shapes_found:
-        return f"names no shape, and its rows ({has}) may be {' or '.join(shapes_found)}: write prepare: {{shape: …}}."
+    if fitting:
+        names, ways = (
+            " or ".join(map(str, words)) for words in ([section["shape"] for section in fitting], map(_way, fitting))
+        )
+        return f"names no shape, and its rows ({has}) may be {names}: write {ways}."
+    if classes := labelled.guess(rows):
+        return (
+            f"names no shape, and which of its columns ({has}) are labels cannot be told: write {_way(classes)}, with "
+            "those that are."
+        )
     every = "; ".join(f"{kind} ({kinds.load(shapes.__name__, kind).summary})" for kind in kinds.names(shapes.__name__))
     return (
         f"names no shape, and its rows ({has}) are of none that can be told: write prepare: {{shape: …}} with the "
         f"columns. There are: {every}."
     )
+
+
+def _way(section: Mapping[str, object]) -> str:
+    return f"prepare: {in_one_line(section)}"
 
 
 def _reading(ingest: Ingest, rows: Sequence[Row]) -> dict[str, object]:

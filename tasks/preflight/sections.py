@@ -39,7 +39,8 @@ TABLES: dict[str, type[Section]] = {"datasets": Dataset, "models": Model}
 class Completion:
     """The `text` of params.yaml with what it leaves out, and what that is (a line each).
 
-    `undecided` says which shapes the rows do not tell, `problems` why shapes and labels could not be looked for.
+    `undecided` says which shapes the rows do not tell, `unread` why those of others could not be looked for, `problems`
+    why labels could not be.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Completion:
     lines: tuple[str, ...]
     left_out: tuple[str, ...]
     undecided: tuple[str, ...]
+    unread: tuple[str, ...]
     problems: tuple[str, ...]
 
     def write(self) -> None:
@@ -77,7 +79,7 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     first = _applied(first, mixed, path)
     datasets, mixes = _table(first, "datasets"), _table(first, "mixes")
     models, bases = _table(first, "models"), _table(first, "bases")
-    changes, problems = list[Change](), list(told.unread)
+    changes, problems = list[Change](), list[str]()
     for table, key, row, node in _rows(first):
         dataset = datasets.get(_main(str(row.get("dataset")), mixes))
         kinds = kinds_for(dataset, has_encoder(str(row.get("parent")), models, bases))
@@ -92,7 +94,15 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     every = [*told.changes, *mixed, *changes]
     lines = tuple(dict.fromkeys(f"{path}: wrote {change.written}, {change.why}" for change in every))
     left_out = tuple(dict.fromkeys(change.written for change in every))
-    return Completion(path, _applied(first, changes, path), lines, left_out, tuple(told.undecided), tuple(problems))
+    return Completion(
+        path,
+        _applied(first, changes, path),
+        lines,
+        left_out,
+        tuple(told.undecided),
+        tuple(told.unread),
+        tuple(problems),
+    )
 
 
 def _main(name: str, mixes: Mapping[object, object]) -> str:

@@ -1,18 +1,15 @@
 """Writes the shape of a data set that names none into params.yaml."""
 
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from tasks.preflight.recognise import Recognised, recognised
-from tasks.preflight.yaml_edit import Change, as_written, insertion, into, quoted, table_of, value_of
+from tasks.preflight.yaml_edit import Change, as_written, in_one_line, insertion, into, table_of, value_of
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode
 
-WORD = re.compile("(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z_][a-z0-9_]*", re.IGNORECASE)
 WHY = "as it names none"
 
 
@@ -40,7 +37,7 @@ def _changes(
     text: str, place: str, row: Mapping[object, object], node: "MappingNode", told: Recognised
 ) -> "Iterator[Change]":
     for name, values in (("ingest", told.ingest), ("prepare", told.prepare)):
-        written = {key: _yaml(value) for key, value in values.items()}
+        written = {key: in_one_line(value) for key, value in values.items()}
         section = value_of(node, name)
         if written and section is not None:
             words = ", ".join(f"`{key}: {value}`" for key, value in written.items())
@@ -49,10 +46,3 @@ def _changes(
         elif written and name not in row:
             table = as_written(table_of(written), text, node)
             yield Change(insertion(text, node, {name: table}), f"`{name}: {table}` in {place}", WHY)
-
-
-def _yaml(value: object) -> str:
-    """A value in one line, as YAML and JSON have it; a plain word without quotes."""
-    if isinstance(value, str):
-        return value if WORD.fullmatch(value) else quoted(value)
-    return f"[{', '.join(map(_yaml, value))}]" if isinstance(value, list) else json.dumps(value)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 QUOTED_OR_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\w+')
 PLAIN = ("null", "true", "false")
+WORD = re.compile("(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z_][a-z0-9_]*", re.IGNORECASE)
 
 
 class Edit(NamedTuple):
@@ -67,6 +68,15 @@ def into(text: str, row: "MappingNode", section: "MappingNode", values: Mapping[
 def table_of(values: Mapping[str, str]) -> str:
     """`{name: value, …}`."""
     return f"{{{', '.join(f'{name}: {value}' for name, value in values.items())}}}"
+
+
+def in_one_line(value: object) -> str:
+    """A value in one line, as YAML and JSON have it; a plain word without quotes."""
+    if isinstance(value, str):
+        return value if WORD.fullmatch(value) else quoted(value)
+    if isinstance(value, Mapping):
+        return table_of({in_one_line(key): in_one_line(entry) for key, entry in value.items()})
+    return f"[{', '.join(map(in_one_line, value))}]" if isinstance(value, list) else json.dumps(value)
 
 
 def as_written(value: str, text: str, row: "MappingNode") -> str:
@@ -144,5 +154,5 @@ def _is_written(key: object, value: object) -> bool:
         return True
     if isinstance(value, dict) and value.keys() == {"dataset", "other", "share"}:  # between the parts of a mix
         return bool(value["share"] == "all")
-    names = {"labels", "kind", "objective", "tuner"}
+    names = {"labels", "numbers", "tags", "kind", "objective", "tuner"}
     return isinstance(value, dict) and (set(value) <= names or (key == "prepare" and "shape" in value))

@@ -12,7 +12,7 @@ from tasks.errors import AnnealError
 from tasks.expectations import check
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.kinds import KindIn
-from tasks.prepare import classes, shapes
+from tasks.prepare import classes, numbers, shapes
 from tasks.prepare.assign import Dropped, Placed, assign
 from tasks.prepare.figures import SPLITS, figures, sentences
 from tasks.prepare.params import Prepare
@@ -38,9 +38,9 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     dropped = [*useless, *assignment.dropped]
     _refuse_empty_split(assignment.kept, dropped, params)
     kept, broken = _checked(assignment.kept, suite, docs)
-    labels = getattr(params, "labels", ())  # of a shape whose rows have some
+    labels, scored = getattr(params, "labels", ()), getattr(params, "numbers", ())  # of a shape whose rows have some
     classes.check(kept, labels)
-    of_labels, remarks = classes.figures(kept, labels), list(classes.remarks(kept, labels))
+    of_labels, remarks = classes.figures(kept, labels), [*classes.remarks(kept, labels), *numbers.remarks(kept, scored)]
     kept, unseen = classes.marked(kept) if shape.makes == "tagged" else classes.known(kept, labels)
     dropped += [*broken, *unseen]
     _refuse_too_many([*aside, *broken], validated)
@@ -49,7 +49,12 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
         for name in SPLITS:
             write_jsonl(folder / f"{name}.jsonl", [dict(placed.row) for placed in kept if placed.split == name])
         write_jsonl(folder / "dropped.jsonl", [{**row.row, "reason": row.reason} for row in dropped])
-        facts = {"shape": shapes.name_of(params), "example": shape.makes, **_tools(kept), **_classes(kept, labels)}
+        facts = {
+            "shape": shapes.name_of(params),
+            "example": shape.makes,
+            **_tools(kept),
+            **_known(kept, labels, scored),
+        }
         facts |= _answered(kept) if shape.makes == "spans" else {}
         write_json(folder / "format.json", {**_with_system(shape.templates(params), kept), **facts})
     write_json(report, {**figures(kept, dropped, params), **({"classes": of_labels} if labels else {})})
@@ -71,9 +76,10 @@ def _tools(kept: Sequence[Placed]) -> dict[str, bool]:
     return {"tools": True} if any("tools" in placed.row or "calls" in placed.row for placed in kept) else {}
 
 
-def _classes(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
-    """The classes of each label and their shares, where rows are labelled."""
-    return {"classes": classes.shares(kept, labels)} if labels else {}
+def _known(kept: Sequence[Placed], labels: Sequence[str], scored: Sequence[str]) -> dict[str, object]:
+    """The classes of each label and their shares, where rows are labelled; the scales of numbers."""
+    shares = {"classes": classes.shares(kept, labels)} if labels else {}
+    return {**shares, **({"numbers": numbers.scales(kept, scored)} if scored else {})}
 
 
 def _answered(kept: Sequence[Placed]) -> dict[str, float]:
@@ -85,6 +91,7 @@ def _answered(kept: Sequence[Placed]) -> dict[str, float]:
 def _examples(rows: Sequence[dict[str, str]], params: Prepare) -> tuple[list[Prepared], list[Dropped]]:
     """(examples, rows of which none can be made)."""
     shape, examples, aside = shapes.of(params), list[Prepared](), list[Dropped]()
+    classes.check_names(rows, getattr(params, "names_of", {}))
     for row in rows:
         try:
             examples.append(shape.example(row, params))

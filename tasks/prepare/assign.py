@@ -78,7 +78,7 @@ def _repeated(rows: Sequence[Prepared], asked: list[str], params: Prepare, form:
     """Position: why, of the rows that ask what another asks."""
     given = [answers(row, form) for row in rows]
     repeated = [judged(row, question) for row, question in zip(rows, asked, strict=True)]
-    is_of_places = shapes.of(params).makes in ("tagged", "spans")
+    is_of_places = shapes.of(params).makes in ("tagged", "spans", "scored")
     labels = tuple(given[0]) if is_of_places and given else label_columns(repeated, given)
     groups: dict[int, list[tuple[int, Pair]]] = defaultdict(list)
     for i, pair in enumerate(_leaders(repeated, _beside(rows, form), params.near_duplicate_similarity)):

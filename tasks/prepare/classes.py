@@ -3,9 +3,9 @@ class, or with an entity of a label, that training never saw.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from tasks.clean import folded
+from tasks.clean import clean, folded
 from tasks.entities import spans
 from tasks.errors import AnnealError
 from tasks.prepare.assign import Dropped, Placed
@@ -38,6 +38,17 @@ def check(kept: Sequence[Placed], labels: Sequence[str]) -> None:
             )
 
 
+def check_names(rows: Sequence[Mapping[str, str]], names_of: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise AnnealError for a name of a class that no row of the source has."""
+    for label, names in names_of.items():
+        known = {clean(row[label]) for row in rows if label in row}
+        if strange := next((code for code in names if code not in known), None):
+            raise AnnealError(
+                f"prepare: class_names names {strange!r} of `{label}` ({names[strange]!r}), and no row has that "
+                f"({_shown(sorted(known))}); correct it, or take it out."
+            )
+
+
 def figures(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str, int]]:
     """{label: how many classes it has, how many of a single row, how many that differ from another in case or blanks
     only}.
@@ -64,6 +75,12 @@ def remarks(kept: Sequence[Placed], labels: Sequence[str]) -> Iterable[str]:
             yield (
                 f"`{label}` has {has} of a single row ({_shown(single)}), which can be in one split only: learnt and "
                 "never measured, or set aside"
+            )
+        if all(map(str.isdecimal, counts)):
+            yield (
+                f"`{label}` has the classes {_shown(sorted(counts))}, and answers say these numbers, unless "
+                f"prepare.class_names names them ({{{min(counts)}: …}}); of a scale, shape: scored learns which lies "
+                "between which"
             )
         for names in _alike(counts):
             rows = ", ".join(f"{name!r} ({counts[name]})" for name in names)

@@ -1,12 +1,15 @@
 """What the first rows of a source tell of their shape: its columns by name, and what they hold."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from tasks import template
 from tasks.prepare.turns import is_turn
 from tasks.section import Section
 
 Row = Mapping[str, object]
+FEW, WHOLE = 12, re.compile(r"[-+]?\d{1,9}(\.0*)?")  # numbers, as of a scale from 0 to 10
 
 
 def named(params: Section, *keys: str) -> tuple[str, ...]:
@@ -56,3 +59,29 @@ def first_of(rows: Sequence[Row], names: Sequence[str]) -> str | None:
 def keys(columns: Mapping[str, str | None]) -> dict[str, object]:
     """The keys of `prepare` for columns that are not called as the key is."""
     return {key: column for key, column in columns.items() if column is not None and column != key}
+
+
+def is_prose(rows: Sequence[Row], column: str) -> bool:
+    """Whether most cells of a column are texts of several words that do not recur; where a script has no blanks,
+    texts.
+    """
+    cells = [row.get(column) for row in rows]
+    texts = {cell for cell in cells if isinstance(cell, str) and (" " in cell.strip() or not cell.isascii())}
+    return is_text(rows, column) and len(texts) > len(cells) / 2
+
+
+def are_few_and_whole(values: Sequence[object]) -> bool:
+    """Whether all cells are whole numbers, of which there are few: classes, or a scale."""
+    texts = {str(value).strip() for value in values}
+    return len(texts) <= FEW and all(WHOLE.fullmatch(text) for text in texts)
+
+
+def references(columns: Sequence[str]) -> str:
+    """A template of `columns`, one below the other."""
+    return "\n\n".join(map(_reference, columns))
+
+
+def _reference(column: str) -> str:
+    plain = f"{{{{ {column} }}}}"
+    is_plain = column.isidentifier() and not template.problem(plain) and template.columns(plain) == (column,)
+    return plain if is_plain else f"{{{{ row[{column!r}] }}}}"

@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 from tasks.clean import folded
 
 # What objectives eat.
-Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged", "spans", "image"]
+Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged", "spans", "image", "scored"]
 Fault = Literal["blank", "malformed", "no_preference"]
 
 
@@ -29,9 +29,8 @@ class Templates(TypedDict):
 
     system: str | None
     user: str
-    answer: (
-        list[str] | str | dict[str, list[str]] | None
-    )  # {column: fields}: entities, or a span; None: a text that goes on
+    # {column: fields}: entities, or a span; {column: number}: numbers; None: a text that goes on
+    answer: list[str] | str | dict[str, list[str]] | dict[str, str] | None
     context: NotRequired[str]  # the column of a text that rows ask about: they share a split; all else is on one line
 
 

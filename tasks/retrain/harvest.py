@@ -89,7 +89,7 @@ def _as_corrected(rows: list[dict[str, str]], dataset: Dataset) -> list[dict[str
     """The source's rows in the columns that templates name: as they are, or as their shape reads them."""
     form = dataset.templates
     named = {*columns_of(form["user"]), *format_of(form["answer"]).columns}
-    if all(named <= row.keys() for row in rows):
+    if all(named <= row.keys() for row in rows) and not getattr(dataset.prepare, "names_of", {}):
         return [{column: clean(text) for column, text in row.items()} for row in rows]
     shape, read_rows = shapes.of(dataset.prepare), []
     for row in rows:

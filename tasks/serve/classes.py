@@ -1,7 +1,8 @@
-"""Parity of a model that reads: a server must say the probabilities that evaluation was told, and the same answer where
-they are of none, or of the answer as a whole.
+"""Parity of a model that reads: a server must say the probabilities and numbers that evaluation was told, and the same
+answer where there are none, or where they are of the answer as a whole.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +13,7 @@ from tasks.serve.loopback import client
 from tasks.spans import probability_in
 from tasks.special import SpecialTexts
 
-TOLERANCE = 1.0e-3  # of a probability
+TOLERANCE = 1.0e-3  # of a probability, and of a number in standard deviations
 TOO_LONG = "context_length_exceeded"
 Told = Mapping[str, Mapping[str, float]]  # {column: {class: its probability}}
 
@@ -22,8 +23,8 @@ def check_parity(
 ) -> tuple[probe.Parity, list[str]]:
     """(the parity of the server at `url` with `predictions`, the ids of those that are too long for it).
 
-    Raises AnnealError for a probability that differs by more than TOLERANCE, for other classes, and where all are too
-    long.
+    Raises AnnealError for a probability or a number that differs by more than TOLERANCE, for other classes or columns,
+    and where all are too long.
     """
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda row: _ask(url, model, special, row), predictions))
@@ -61,10 +62,41 @@ def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) ->
     return str(choice["message"]["content"]), told
 
 
+def _distance(model: str, row: Mapping[str, Any], text: str) -> float:
+    """The greatest difference of a number of a row, in standard deviations; AnnealError where it is too great."""
+    expected, answer = json.loads(row["text"]), _object(text)
+    if answer.keys() != expected.keys():
+        raise AnnealError(
+            f"{model} tells other numbers of row {row['id']} than in the evaluation; the deployment is refused."
+        )
+    greatest = 0.0
+    for column, scale in row["scales"].items():
+        distance = abs(answer[column] - expected[column]) / scale
+        if not distance <= TOLERANCE:  # NaN too
+            raise AnnealError(
+                f"{model} says {column} = {answer[column]:g} of row {row['id']}, {expected[column]:g} in the "
+                "evaluation; the deployment is refused."
+            )
+        greatest = max(greatest, distance)
+    return greatest
+
+
+def _object(text: str) -> dict[str, float]:
+    """The numbers in a written answer; none where it is not an object of them."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    is_of_numbers = isinstance(value, dict) and all(isinstance(entry, int | float) for entry in value.values())
+    return value if is_of_numbers else {}
+
+
 def _difference(model: str, row: Mapping[str, Any], text: str, told: Told) -> float:
     """The greatest difference of a probability of a row; AnnealError where it is too great, or the classes differ, or
     the answer does where its probabilities are of none, or of the answer as a whole.
     """
+    if "scales" in row:
+        return _distance(model, row, text)
     expected: Told | None = row.get("probabilities")
     if (expected is None or probability_in(expected) is not None) and text != row["text"]:
         does = "answers" if expected else "marks"

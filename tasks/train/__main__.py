@@ -110,10 +110,17 @@ def _trainable(
                 f"max_length={params.max_length} tokens; raise it in params.yaml."
             )
     kept = {name: rows for name, (rows, _) in arranged.items()}
+    before = len(kept["train"])
+    if repeated := getattr(objective, "repeated", None):  # of an objective whose training rows may come again
+        kept["train"] = repeated(params.objective, processor, kept["train"], params.seed)
+    if len(kept["train"]) > before:
+        words = f"train: {len(kept['train']) - before} more rows, as those of rare classes come again"
+        print(words, file=sys.stderr, flush=True)
     counts = {
         "rows": len(encoded["train"]) - arranged["train"][1],
         "rows_left_out": sum(left_out for _, left_out in arranged.values()),
         **({"packed_rows": len(kept["train"])} if objective.packs(params.objective) else {}),
+        **({"rows_again": len(kept["train"]) - before} if len(kept["train"]) > before else {}),
     }
     return kept, counts
 

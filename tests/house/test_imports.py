@@ -29,6 +29,8 @@ GATEWAY_NEEDS = sorted(
                 "errors",
                 "files",
                 "messages",
+                "number_answer",
+                "numbers",
                 "span_answer",  # so is a corrected answer in a text
                 "spans",
                 "special",

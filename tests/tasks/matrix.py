@@ -67,6 +67,9 @@ def _row(eats: str, row: dict) -> dict:
         return {**row, "messages": [], "answer": " ".join([row["messages"][-1]["content"], row["answer"]] * 3)}
     if eats == "labelled":
         return {**row, "answer": json.dumps({label: row["row"][label] for label in tiny.LABELS})}
+    if eats == "scored":
+        size = tiny.SIZES.index(row["row"]["size"])
+        return {**row, "answer": json.dumps({"weight": 10 + size, "width": 2.5 * size})}
     if eats == "tagged":
         text, thing = row["messages"][-1]["content"], row["row"]["thing"].removeprefix("a ")
         start = text.index(thing)

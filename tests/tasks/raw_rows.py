@@ -66,6 +66,11 @@ def labelled(thing: dict[str, str]) -> dict[str, Any]:
     return table(thing)
 
 
+def scored(thing: dict[str, str]) -> dict[str, Any]:
+    """A text and a number."""
+    return {**table(thing), "stars": str(1 + tiny.SIZES.index(thing["size"]) / 2)}
+
+
 def tagged(thing: dict[str, str]) -> dict[str, Any]:
     """Tokens, and a tag of each."""
     return {"tokens": [thing["size"], *thing["thing"].split()], "tags": ["B-SIZE", "O", "B-THING", "I-THING"]}
@@ -83,7 +88,9 @@ def spans(thing: dict[str, str]) -> dict[str, Any]:
     }
 
 
-MAKERS = {maker.__name__: maker for maker in (table, labelled, alpaca, chat, preference, text, pair, tagged, spans)}
+MAKERS = {
+    maker.__name__: maker for maker in (table, labelled, scored, alpaca, chat, preference, text, pair, tagged, spans)
+}
 
 
 def rows(shape: str, count: int) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 
 from tasks import objectives, tuned
 from tasks.errors import AnnealError
-from tasks.files import read_json, read_jsonl, write_jsonl
+from tasks.files import read_json, read_jsonl, sha256, write_jsonl
 from tests import encoders, tiny
 
 pytestmark = pytest.mark.slow  # it trains
@@ -152,3 +152,69 @@ def test_one_class_only_is_refused_before_training(encoder, tmp_path):
     with pytest.raises(AnnealError, match="all training rows have the class 'red' in `colour`"):
         objective.check(objective.processor(params, encoder, rows), {"train": rows})
     assert prepared.exists()
+
+
+def rare(count: int) -> list[dict]:
+    """Rows of which one in eight is red, with a second label that is even."""
+    return [
+        {**row, "answer": json.dumps({"colour": "red" if i % 8 == 0 else "blue", "mood": "ab"[i % 2]})}
+        for i, row in enumerate(encoders.rows(0, count))
+    ]
+
+
+def encoded_again(encoder: Path, rows: list[dict], seed: int = 1, **settings: object) -> list[str]:
+    """The ids of training rows as they are trained on."""
+    objective = objectives.kinds.load("tasks.objectives", "classify")
+    params = objective.Params(kind="classify", **settings)
+    classes = objective.processor(params, encoder, rows)
+    return [
+        row["id"]
+        for row in objective.repeated(params, classes, [objective.encode(params, classes, row) for row in rows], seed)
+    ]
+
+
+def test_rows_of_rare_classes_come_again_the_same_ones_each_time_and_no_more_often_than_is_allowed(encoder):
+    rows = rare(64)
+    reds = {row["id"] for i, row in enumerate(rows) if i % 8 == 0}
+    assert encoded_again(encoder, rows) == [row["id"] for row in rows]
+    even = encoded_again(encoder, rows, oversample=1.0)
+    assert sum(name in reds for name in even) == 56 == sum(name not in reds for name in even)
+    half = encoded_again(encoder, rows, oversample=0.5)  # 3.5 times each
+    assert {half.count(name) for name in reds} == {3, 4} and half == encoded_again(encoder, rows, oversample=0.5)
+    assert half != encoded_again(encoder, rows, seed=2, oversample=0.5)
+    assert sum(name in reds for name in encoded_again(encoder, rows, oversample=1.0, oversample_most=3)) == 24
+
+
+def test_only_training_rows_come_again_and_how_many_is_counted(encoder):
+    from tasks.train.__main__ import _trainable
+    from tasks.train.params import Train
+
+    params = Train(**{**TRAIN, "objective": {"kind": "classify", "oversample": 1.0}})
+    rows = {"train": rare(64), "validation": rare(16)}
+    processor = objectives.of(params.objective).processor(params.objective, encoder, rows["train"])
+    kept, counts = _trainable(params, processor, rows)
+    assert len(kept["validation"]) == 16 and len(kept["train"]) == 112 and counts["rows_again"] == 48
+    assert counts["rows"] == 64
+
+
+def test_class_weights_and_oversampling_together_are_refused():
+    objective = objectives.kinds.load("tasks.objectives", "classify")
+    with pytest.raises(
+        ValueError, match="class_weights is balanced and oversample 1, so that rare classes would count"
+    ):
+        objective.Params(kind="classify", class_weights="balanced", oversample=1.0)
+
+
+@pytest.mark.minutes
+def test_a_killed_training_with_rows_again_ends_in_the_same_bytes(encoder, tmp_path):
+    from tests.tasks import matrix
+
+    rows = {"train": rare(64), "validation": rare(8)}
+    for name, split in rows.items():
+        write_jsonl(tmp_path / "rows" / f"{name}.jsonl", split)
+    train = {**TRAIN, "objective": {"kind": "classify", "oversample": 1.0}, "num_train_epochs": 2, "eval_steps": 0.5}
+    whole = matrix.run(tmp_path / "whole", encoder, tmp_path / "rows", train)
+    assert read_json(whole.report / "metrics.json")["steps"] == 28  # 112 rows in batches of eight, twice
+    matrix.killed(tmp_path / "killed", encoder, tmp_path / "rows", train, 18)
+    again = matrix.run(tmp_path / "killed", encoder, tmp_path / "rows", train)
+    assert sha256(again.adapter) == sha256(whole.adapter)

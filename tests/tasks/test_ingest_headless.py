@@ -43,20 +43,22 @@ def test_the_rows_tell_the_separator(tmp_path: Path, separator: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "place"),
+    ("name", "content", "place", "names"),
     [
-        ("s.tsv", SST, "`1` in column 2"),
-        ("s.csv", NEWS, "`3` in column 1"),
-        ("s.csv", "Great.,good\nAwful.,bad\nFine.,good\n", "`good` in column 2"),
+        ("s.tsv", SST, "`1` in column 2", "[text, label]"),
+        ("s.csv", NEWS, "`3` in column 1", "[label, text_1, text_2]"),
+        ("s.csv", "Great.,good\nAwful.,bad\nFine.,good\n", "`good` in column 2", "[text, label]"),
     ],
 )
 @pytest.mark.parametrize("columns", [None, ["text", "label"]])
 def test_a_first_row_that_looks_like_data_is_asked_about(
-    name: str, content: str, place: str, columns: list[str] | None, tmp_path: Path
+    name: str, content: str, place: str, names: str, columns: list[str] | None, tmp_path: Path
 ) -> None:
     words = refused(tmp_path, name, content, columns=columns)
     assert words.startswith(f"{name}, line 1: the first row looks like data and not like a header ({place}); write ")
-    assert "header: false, columns: […, …" in words and words.endswith("or header: true where it is a header.")
+    assert f"write ingest: {{header: false, columns: {names}}}, whatever" in words and words.endswith(
+        "or header: true where it is a header."
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,3 +106,26 @@ def test_harvested_rows_lie_beside_it_as_json_lines_that_keep_their_ids(tmp_path
     (tmp_path / "harvested-0001.jsonl").unlink()
     with pytest.raises(AnnealError, match="leave out ingest.format"):
         format_for_new_rows(params.model_copy(update={"format": "tsv"}), tmp_path)
+
+
+QUOTED = """\" fine as it is \" , he says\t1
+the so-called \" plot \" is thin \"\t0
+\" never closed\t1
+"a film
+of ""two"" halves"\t0
+12\"\t1
+"""
+
+
+def test_a_quote_in_a_file_of_tabs_that_does_not_close_at_a_cells_end_is_one_of_the_text(tmp_path: Path) -> None:
+    """As GLUE has it; a cell in quotes may still hold a line end."""
+    taken = rows(tmp_path, "s.tsv", QUOTED, header=False, columns=["text", "label"])
+    assert taken == [
+        ('" fine as it is " , he says', "1"),
+        ('the so-called " plot " is thin "', "0"),
+        ('" never closed', "1"),
+        ('a film\nof "two" halves', "0"),
+        ('12"', "1"),
+    ]
+    (other := tmp_path / "other").mkdir()
+    assert "never closed" in refused(other, "s.csv", 'text,label\n" never closed,1\n', columns=None)

@@ -145,7 +145,9 @@ def test_which_measures_there_are_follows_from_labels_and_texts():
         "exact_match",
         "a_rmse",
         "b_entity_f1",
+        "a_mae",
         "a_spearman",
+        "a_pearson",
         "perplexity",
     )
     assert measures.names(Evaluate(tags=["b"]), ["b"], example="tagged")[-2:] == ("b_entity_f1", "b_entity_ece")

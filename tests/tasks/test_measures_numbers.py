@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from tasks.answer import format_of
 from tasks.errors import AnnealError
 from tasks.evaluate import measures
+from tasks.evaluate.measures.mae import mae
 from tasks.evaluate.measures.measure import Measure
-from tasks.evaluate.measures.parts import number
+from tasks.evaluate.measures.pearson import pearson
 from tasks.evaluate.measures.rmse import rmse
 from tasks.evaluate.measures.spearman import spearman
 from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import read
+from tasks.numbers import number, problem, rounds_to, written
 from tests.examples import examples
 from tests.tasks.scored import text_row
 
-RMSE, SPEARMAN = rmse("score"), spearman("score")
+RMSE, SPEARMAN, MAE, PEARSON = rmse("score"), spearman("score"), mae("score"), pearson("score")
 numbers = st.lists(st.tuples(*[st.integers(-20, 20).map(lambda value: value / 4)] * 2), min_size=2, max_size=30)
 
 
@@ -43,14 +45,16 @@ def test_rmse_and_spearman_by_hand():
 @examples(60)
 @given(numbers, st.randoms(use_true_random=False))
 def test_they_agree_with_scikit_learn_and_scipy_for_any_set_of_rows_in_any_order(pairs, dice):
-    from scipy.stats import spearmanr
-    from sklearn.metrics import root_mean_squared_error
+    from scipy.stats import pearsonr, spearmanr
+    from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
-    errors, ranks = parts(RMSE, *pairs), parts(SPEARMAN, *pairs)
+    errors, ranks, distances, deviations = (parts(measure, *pairs) for measure in (RMSE, SPEARMAN, MAE, PEARSON))
     for places in (dice.sample(range(len(pairs)), len(pairs)), [dice.randrange(len(pairs)) for _ in pairs]):
         said, right = np.array([pairs[place] for place in places]).T
         assert RMSE.value(errors[places]) == pytest.approx(root_mean_squared_error(right, said))
+        assert MAE.value(distances[places]) == pytest.approx(mean_absolute_error(right, said))
         is_defined = np.ptp(said) > 0 and np.ptp(right) > 0
+        assert PEARSON.value(deviations[places]) == pytest.approx(pearsonr(right, said).statistic if is_defined else 0)
         assert SPEARMAN.value(ranks[places]) == pytest.approx(spearmanr(right, said).statistic if is_defined else 0)
 
 
@@ -59,6 +63,28 @@ def test_they_agree_with_scikit_learn_and_scipy_for_any_set_of_rows_in_any_order
 )
 def test_what_is_not_a_number_is_none(text):
     assert number(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,234.50", "'1,234.50', which has a unit, or marks between its digits; write the digits alone, as in 1234.5"),
+        ("3.5 kg", "'3.5 kg', which has a unit, or marks between its digits; write the digits alone, as in 1234.5"),
+        ("$5", "'$5', which has a unit, or marks between its digits; write the digits alone, as in 1234.5"),
+        ("five", "'five', which is not a number"),
+        ("2024-01-05", "'2024-01-05', which is not a number"),
+        ("NaN", "'NaN', which is not a number"),
+        ("4.5", None),
+    ],
+)
+def test_what_is_said_of_a_text_that_is_no_number(text: str, words: str | None):
+    assert problem(text) == words
+
+
+def test_a_number_is_written_in_one_way_and_agrees_in_the_digits_that_a_person_wrote():
+    assert [written(value) for value in (4.0, -0.5, 1e20, 0.1 + 0.2)] == ["4", "-0.5", "1e+20", "0.30000000000000004"]
+    assert rounds_to("4.4718", "4.5") and rounds_to("4.4718", "4") and rounds_to("1e3", "1000")
+    assert not rounds_to("4.4718", "4.4") and not rounds_to("4.4718", "4.50") and not rounds_to("nan", "4")
 
 
 @pytest.mark.parametrize(("text", "is_"), [("3", 3), (" -2.5\n", -2.5), ("1e3", 1000), ("٣", 3), ("+0.0", 0)])

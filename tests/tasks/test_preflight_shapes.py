@@ -159,7 +159,7 @@ def test_a_shape_that_is_named_gets_only_how_its_source_is_read(tmp_path: Path) 
             [{"instruction": "a", "output": "b", "source": "c", "target": "d"}],
             "",
             "datasets.mine names no shape, and its rows (`instruction`, `output`, `source`, `target`) may be alpaca or "
-            "pair: write prepare: {shape: …}.",
+            "pair: write prepare: {shape: alpaca} or prepare: {shape: pair}.",
         ),
         (
             [{"messages": TURNS}],

@@ -8,6 +8,7 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json
+from tasks.prepare.shapes import labelled
 from tasks.prepare.shapes.labelled import Params
 from tests.tasks.preparing import SPLITS, bodies, run
 
@@ -77,3 +78,66 @@ def test_classes_that_differ_in_case_only_are_said_and_not_merged(
 def test_numbers_as_labels_are_texts(tmp_path: Path) -> None:
     splits = made(tmp_path, rows(*["1", "0", "01"] * 20))
     assert {row["answer"] for row in splits["train"]} == {'{"topic": "1"}', '{"topic": "0"}', '{"topic": "01"}'}
+
+
+NEWS = {"1": "World", "2": "Sports"}
+
+
+def named(**names: object) -> Params:
+    return Params(**{**PARAMS.model_dump(), **names})
+
+
+@pytest.mark.parametrize("names", [{1: "World", "2": "Sports"}, {"topic": {1: "World", 2: "Sports"}}])
+def test_classes_get_their_names_and_corrections_their_numbers(names: dict, tmp_path: Path) -> None:
+    params = named(class_names=names)
+    splits = made(tmp_path, rows(*["1", " 2"] * 30), params)
+    assert {row["answer"] for row in splits["train"]} == {'{"topic": "World"}', '{"topic": "Sports"}'}
+    assert read_json(tmp_path / "out/format.json")["classes"]["topic"].keys() == {"World", "Sports"}
+    corrected = {"id": "1", "text": "a", "topic": "Sports"}
+    assert labelled.source_row(corrected, params) == {**corrected, "topic": "2"}
+
+
+def test_codes_that_are_called_alike_are_one_class(tmp_path: Path) -> None:
+    params = named(class_names={"1": "bad", "2": "bad", "3": "good"})
+    splits = made(tmp_path, rows(*["1", "2", "3"] * 20), params)
+    assert {row["answer"] for row in splits["train"]} == {'{"topic": "bad"}', '{"topic": "good"}'}
+    assert labelled.source_row({"topic": "bad"}, params) == {"topic": "1"}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            {"1": "World"},
+            "row r[0-9]+: `topic` is '2', and prepare.class_names has no name for that [(]1[)]; add it, or",
+        ),
+        (
+            {**NEWS, "5": "Weather"},
+            "prepare: class_names names '5' of `topic` [(]'Weather'[)], and no row has that [(]'1', '2'[)]; correct it",
+        ),
+    ],
+)
+def test_a_class_without_a_name_and_a_name_without_a_class_are_refused(names: dict, words: str, tmp_path: Path) -> None:
+    with pytest.raises(AnnealError, match=f"^{words}"):
+        made(tmp_path, rows(*["1", "2"] * 30), named(class_names=names))
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "words"),
+    [
+        (["topic", "other"], NEWS, "class_names names classes of one label, and there are 2; write {topic: {…}}"),
+        (["other"], {"topic": NEWS}, "class_names names `topic`, which is not one of labels (other)"),
+    ],
+)
+def test_names_are_of_the_labels(labels: list[str], names: dict, words: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        named(labels=labels, class_names=names)
+    assert words in str(refused.value)
+
+
+def test_classes_that_are_numbers_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path, rows(*["1", "2", "3"] * 20))
+    assert (
+        "prepare: `topic` has the classes '1', '2', '3', and answers say these numbers, unless prepare.class_names "
+        "names them ({1: …}); of a scale, shape: scored learns which lies between which\n"
+    ) in capsys.readouterr().err

@@ -17,9 +17,11 @@ from tasks.evaluate.measures.entity_f1 import entity_f1
 from tasks.evaluate.measures.exact_match import exact_match
 from tasks.evaluate.measures.log_loss import log_loss
 from tasks.evaluate.measures.macro_f1 import macro_f1
+from tasks.evaluate.measures.mae import mae
 from tasks.evaluate.measures.mcc import mcc
 from tasks.evaluate.measures.measure import Measure, Rows, named
 from tasks.evaluate.measures.micro_f1 import micro_f1
+from tasks.evaluate.measures.pearson import pearson
 from tasks.evaluate.measures.perplexity import perplexity
 from tasks.evaluate.measures.rmse import rmse
 from tasks.evaluate.measures.rouge import rouge_l
@@ -30,6 +32,7 @@ from tasks.evaluate.measures.tool_calls import tool_call_exact_match
 from tasks.evaluate.measures.valid import valid
 from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import Prediction
+from tasks.number_answer import NumberAnswer
 from tasks.spans import COLUMN
 
 WRITTEN = frozenset({"chat", "preference", "rated", "text"})  # examples whose answers a model writes token by token
@@ -66,7 +69,9 @@ TABLE = (
     Row("label", macro_f1),
     Row("label", micro_f1),
     Row("label", mcc),
+    Row("number", mae),
     Row("number", spearman),
+    Row("number", pearson),
     Row("chances", log_loss),
     Row("chances", brier),
     Row("chances", ece),
@@ -85,7 +90,7 @@ def of(params: Evaluate, form: AnswerFormat, example: str = "chat") -> dict[str,
     columns = {
         "answer": [""],
         "written": [""] if example in WRITTEN else [],
-        "whole": [] if params.labels or goes_on or example == SPANS else [""],
+        "whole": [] if params.labels or goes_on or example == SPANS or isinstance(form, NumberAnswer) else [""],
         "calls": [""] if isinstance(form, ToolAnswer) else [],
         "label": params.labels,
         "chances": params.labels if example in LABELLED else [],

@@ -1,6 +1,5 @@
 """What several measures make of the rows before they count: numbers of classes, ranks, probabilities, numbers."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,9 +8,9 @@ from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.evaluate.measures.measure import Rows
 from tasks.evaluate.predictions import Prediction
+from tasks.numbers import number
 
 NO_CLASS = -1  # no answer, or one of a class that no row is of: models may err in different words, and mix in a test
-LARGEST = 1e100  # of a number that is taken for one: its square is a number as well
 
 
 def said(row: Prediction, column: str) -> str:
@@ -63,15 +62,6 @@ def doubled_ranks(values: Rows) -> Rows:
 
     ranks: Rows = 2 * rankdata(values, axis=0) - 2
     return ranks
-
-
-def number(text: str) -> float | None:
-    """The number that `text` is; None for anything else, and for one beyond 1e100 on either side."""
-    try:
-        value = float(text.strip())
-    except ValueError:
-        return None
-    return value if "_" not in text and math.isfinite(value) and abs(value) <= LARGEST else None
 
 
 def numbers(rows: Sequence[Prediction], column: str) -> tuple[Rows, Rows]:

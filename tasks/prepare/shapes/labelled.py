@@ -1,23 +1,58 @@
 """Texts, each with one or several labels, for models that tell classes apart."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from tasks import template
 from tasks.clean import clean, is_blank
+from tasks.errors import AnnealError
 from tasks.prepare import blank
 from tasks.prepare.format import filled
-from tasks.prepare.guess import Row, is_text
+from tasks.prepare.guess import Row, are_few_and_whole, is_prose, references
 from tasks.prepare.params import Prepare
 from tasks.prepare.rows import Example, Prepared, SetAside, Templates
 
 summary = "a text (a template over columns) and one or several labels"
 makes: Example = "labelled"
-NAMES = ("label", "class", "category", "intent", "sentiment", "topic", "target")
+NAMES = (
+    "label",
+    "class",
+    "class index",
+    "class_index",
+    "category",
+    "intent",
+    "sentiment",
+    "polarity",
+    "topic",
+    "target",
+)
+SCALES = (
+    "stars",
+    "rating",
+    "ratings",
+    "score",
+    "scores",
+    "grade",
+)  # classes, or numbers: the shape scored may take them
 TAKEN = ("prompt", "completion", "instruction", "output", "answer", "response", "source")  # by shapes that write
 LONGEST = 40  # characters of a class
+NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+
+
+def _texts(value: object) -> object:
+    """A table whose keys are texts, as YAML reads numbers and yes or no where data have texts."""
+    return {_text(key): entry for key, entry in value.items()} if isinstance(value, Mapping) else value
+
+
+def _text(key: object) -> str:
+    return str(key).lower() if isinstance(key, bool) else str(key)
+
+
+Name = Annotated[str, Field(min_length=1)]
+ClassNames = Annotated[dict[str, Name], BeforeValidator(_texts)]
 
 
 class Params(Prepare):
@@ -26,6 +61,30 @@ class Params(Prepare):
     shape: Literal["labelled"]
     user: Annotated[str, Field(min_length=1, description="Jinja template of the text over the row's columns")]
     labels: Annotated[list[str], Field(min_length=1, description="columns, each of a few classes")]
+    class_names: ClassNames | dict[str, ClassNames] = Field(
+        default={},
+        description="what a class that is a number or a code is to be called: {1: World}; of several labels by column",
+    )
+
+    @model_validator(mode="after")
+    def _names_classes_of_its_labels(self) -> Self:
+        names = self.class_names
+        if any(isinstance(value, str) for value in names.values()) and len(self.labels) > 1:
+            raise ValueError(
+                f"class_names names classes of one label, and there are {len(self.labels)}; write "
+                f"{{{self.labels[0]}: {{…}}}}"
+            )
+        for column in self.names_of:
+            if column not in self.labels:
+                raise ValueError(f"class_names names `{column}`, which is not one of labels ({', '.join(self.labels)})")
+        return self
+
+    @property
+    def names_of(self) -> dict[str, dict[str, str]]:
+        """{column: {class as the data have it: its name}}."""
+        flat = {code: name for code, name in self.class_names.items() if isinstance(name, str)}
+        by_column = {column: names for column, names in self.class_names.items() if isinstance(names, dict)}
+        return {self.labels[0]: flat} if flat else by_column
 
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:
@@ -36,7 +95,19 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     for label in params.labels:
         if is_blank(row[label]):
             raise SetAside("blank", f"`{label}` is empty")
+        if names := params.names_of.get(label):
+            row[label] = _named(row[label], names, f"row {row['id']}: `{label}`")
     return filled(row, templates(params))
+
+
+def _named(code: str, names: Mapping[str, str], where: str) -> str:
+    """The name of a class; AnnealError for one that has none."""
+    if code not in names:
+        raise AnnealError(
+            f"{where} is {code[:LONGEST]!r}, and prepare.class_names has no name for that ({', '.join(names)}); add "
+            "it, or correct the row."
+        )
+    return names[code]
 
 
 def templates(params: Params) -> Templates:
@@ -51,40 +122,50 @@ def columns(params: Params) -> tuple[str, ...]:
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
-    """The same columns."""
-    return dict(row)
+    """The same columns, classes as the data have them: of two that are called alike the first."""
+    codes = {
+        column: {name: code for code, name in reversed(names.items())} for column, names in params.names_of.items()
+    }
+    return {column: codes.get(column, {}).get(text, text) for column, text in row.items()}
 
 
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
     """One column that is called as labels are and holds a few short values, beside columns of texts and no others."""
     every = [column for column in (rows[0] if rows else ()) if column != "id"]
-    labels = [column for column in every if column.casefold() in NAMES]
+    labels = [column for column in every if _is_called_label(rows, column)]
     texts = [column for column in every if column not in labels]
     if len(labels) != 1 or not texts or any(column.casefold() in TAKEN for column in texts):
         return None
-    if not _holds_classes([row.get(labels[0]) for row in rows]) or not all(_is_prose(rows, column) for column in texts):
+    if not _holds_classes([row.get(labels[0]) for row in rows]) or not all(is_prose(rows, column) for column in texts):
         return None
-    return {"user": "\n\n".join(map(_reference, texts)), "labels": labels}
+    return {"user": references(texts), "labels": labels}
+
+
+def guess(rows: Sequence[Row]) -> dict[str, object] | None:
+    """What `prepare` may say, whatever the columns are called: labels are those of a few short values, where all others
+    are texts; None of other rows.
+    """
+    every = [column for column in (rows[0] if rows else ()) if column != "id"]
+    labels = [column for column in every if _holds_classes([row.get(column) for row in rows])]
+    texts = [column for column in every if column not in labels]
+    if not labels or not texts or not all(is_prose(rows, column) for column in texts):
+        return None
+    return {"shape": "labelled", "user": references(texts), "labels": labels}
+
+
+def _is_called_label(rows: Sequence[Row], column: str) -> bool:
+    values = [row.get(column) for row in rows]
+    return column.casefold() in NAMES or (column.casefold() in SCALES and are_few_and_whole(values))
 
 
 def _holds_classes(values: Sequence[object]) -> bool:
     """Whether the cells of a column are short and recur: at most half as many values as rows."""
     classes = {clean(str(value)) for value in values}
     is_plain = all(isinstance(value, str | int | float) for value in values)
-    return is_plain and 2 <= len(classes) <= len(values) / 2 and all(0 < len(name) <= LONGEST for name in classes)
-
-
-def _is_prose(rows: Sequence[Row], column: str) -> bool:
-    """Whether most cells of a column are texts of several words that do not recur; where a script has no blanks,
-    texts.
-    """
-    cells = [row.get(column) for row in rows]
-    texts = {cell for cell in cells if isinstance(cell, str) and (" " in cell.strip() or not cell.isascii())}
-    return is_text(rows, column) and len(texts) > len(cells) / 2
-
-
-def _reference(column: str) -> str:
-    """`column` as a template names it."""
-    plain = f"{{{{ {column} }}}}"
-    is_plain = column.isidentifier() and not template.problem(plain) and template.columns(plain) == (column,)
-    return plain if is_plain else f"{{{{ row[{column!r}] }}}}"
+    is_measured = all(map(NUMBER.fullmatch, classes)) and any("." in name for name in classes)  # as 3.8 is
+    return (
+        is_plain
+        and not is_measured
+        and 2 <= len(classes) <= len(values) / 2
+        and all(0 < len(name) <= LONGEST for name in classes)
+    )

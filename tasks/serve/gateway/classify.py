@@ -21,7 +21,8 @@ from tasks.serve.gateway.proxy import answer
 
 router = APIRouter()
 MOST = 256  # texts of one request
-DOES = {"tagged": "marks a text", "spans": "finds answers in a text"}  # what tells no classes and does not write
+# What tells no classes and does not write.
+DOES = {"tagged": "marks a text", "spans": "finds answers in a text", "scored": "tells numbers"}
 
 
 @router.post(CLASSIFY)

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tasks.clean import encodable, joined
@@ -74,6 +75,11 @@ class Exchange:
     def special(self) -> SpecialTexts:
         """What is special to the tokenizer of who answers."""
         return self.contract.special if self.contract else USUAL
+
+    @property
+    def told(self) -> Mapping[str, str | float] | None:
+        """The checked result as the client gets it."""
+        return self.contract.result(self.result) if self.contract and self.result is not None else self.result
 
     def read(self, value: object) -> None:
         """Take in a whole answer, or one piece of a stream."""

@@ -1,6 +1,7 @@
 """What people say about answers (/feedback), and what they ask of the loop (/admin/commands)."""
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -9,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import insert, select
 
 from tasks.clean import clean
-from tasks.contract import Contract
 from tasks.database import commands, feedback
 from tasks.redaction.answers import redact_text
 from tasks.serve.gateway import body as bodies
@@ -28,7 +28,7 @@ class Opinion(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     request_id: Name
     thumb: Literal["up", "down"] | None = None
-    correction: dict[str, str] | None = None
+    correction: dict[str, str | int | float] | None = None  # numbers where the task tells numbers
 
 
 class Command(BaseModel):
@@ -109,10 +109,7 @@ def _keep(door: Door, caller: Caller, opinion: Opinion) -> int:
             "No request of this key has this id, or it was not kept (records.sample, records.retention_days).",
             "request_id",
         )
-    calls_tools = opinion.correction is not None and _check(door, logged[0], opinion.correction).calls_tools
-    correction = opinion.correction and {
-        column: storable(redact_text(clean(text), calls_tools)) for column, text in opinion.correction.items()
-    }
+    correction = None if opinion.correction is None else _checked(door, logged[0], opinion.correction)
     thumb = {"up": 1, "down": -1, None: None}[opinion.thumb]
     return _insert(
         door,
@@ -127,8 +124,8 @@ def _keep(door: Door, caller: Caller, opinion: Opinion) -> int:
     )
 
 
-def _check(door: Door, task: str, correction: dict[str, str]) -> Contract:
-    """The contract that a correction keeps to: it becomes a label, so it must be a whole answer, with labels of known
+def _checked(door: Door, task: str, given: Mapping[str, str | float]) -> dict[str, str]:
+    """A correction as it is kept: it becomes a label, so it must be a whole answer of the task, with labels of known
     classes.
     """
     targets = door.follower.table.tasks[task].targets if task in door.follower.table.tasks else {}
@@ -137,11 +134,14 @@ def _check(door: Door, task: str, correction: dict[str, str]) -> Contract:
         raise Refusal(
             503, "not_ready", "The task has no champion to say what an answer must be; ask again later.", wait=10
         )
+    correction = contract.as_texts(given)
     if problem := contract.problem(correction):
         raise Refusal(
             422, "invalid_correction", f"The correction is not an answer of this task: {problem[:400]}.", "correction"
         )
-    return contract
+    return {
+        column: storable(redact_text(clean(str(text)), contract.calls_tools)) for column, text in correction.items()
+    }
 
 
 def _insert(door: Door, table: Any, row: dict) -> int:

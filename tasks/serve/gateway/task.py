@@ -102,7 +102,7 @@ def _result(exchange: Exchange, given: object) -> dict:
         "version": exchange.target.version,
         "request_id": exchange.id,
         "valid": valid,
-        "result": exchange.result,
+        "result": exchange.told,
     }
     if probability is None:
         result |= {} if exchange.probabilities is None else {"probabilities": exchange.probabilities}

@@ -14,7 +14,12 @@ from tasks.serve.transformers.asked import Asked, schema
 from tasks.serve.transformers.reading import Said
 
 MOST = 1024  # texts of one request
-DOES: dict[Head, str] = {"classes": "tells classes", "tags": "marks a text", "spans": "finds answers in a text"}
+DOES: dict[Head, str] = {
+    "classes": "tells classes",
+    "tags": "marks a text",
+    "spans": "finds answers in a text",
+    "numbers": "tells numbers",
+}
 
 
 class Texts(BaseModel):

@@ -1,0 +1,82 @@
+"""What a version that tells numbers tells, and how far it is from what people correct it to."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tasks.answer import AnswerFormat
+from tasks.evaluate.measures.measure import named
+from tasks.monitor.streams import Stream
+from tasks.number_answer import NumberAnswer
+from tasks.numbers import number
+
+Pairs = Sequence[tuple[str, Mapping[str, str]]]  # answer, right answer by column
+
+
+def columns_of(form: AnswerFormat) -> tuple[str, ...]:
+    """The columns of numbers of a version's answers."""
+    return form.columns if isinstance(form, NumberAnswer) else ()
+
+
+def streams_of(column: str) -> list[Stream]:
+    """How great the answers are, and how far off they were where a person said what is right."""
+    return [
+        Stream(_value(column), f"{column} of answers", "both", "answer"),
+        Stream(_error(column), f"error of {column}", "high", "label"),
+    ]
+
+
+def values(form: AnswerFormat, answers: Sequence[str]) -> dict[str, list[float | None]]:
+    """Stream: the number of each answer; None where it is none."""
+    read = [form.read(text) or {} for text in answers]
+    return {_value(column): [number(row.get(column, "")) for row in read] for column in columns_of(form)}
+
+
+def errors(form: AnswerFormat, pairs: Pairs) -> dict[str, list[float | None]]:
+    """Stream: how far each answer is from the right one, whichever way; None where nobody says what is right."""
+    return {
+        _error(column): [None if one is None else abs(one) for one in _residuals(form, column, pairs)]
+        for column in columns_of(form)
+    }
+
+
+def figures_of_answers(form: AnswerFormat, answers: Sequence[str]) -> dict[str, float]:
+    """The mean and the standard deviation of each column; nothing for none."""
+    known = {name: [value for value in of if value is not None] for name, of in values(form, answers).items()}
+    measured = {column: known[_value(column)] for column in columns_of(form) if known[_value(column)]}
+    return {f"{column}_mean": float(np.mean(of)) for column, of in measured.items()} | {
+        f"{column}_deviation": float(np.std(of)) for column, of in measured.items()
+    }
+
+
+def figures_of_labels(form: AnswerFormat, pairs: Pairs) -> dict[str, float]:
+    """Of each column the root of the mean squared error, with its `_n`, and how much greater the answers are than what
+    is right; corrected answers are no random sample.
+    """
+    figures: dict[str, float] = {}
+    for column in columns_of(form):
+        if known := [one for one in _residuals(form, column, pairs) if one is not None]:
+            name = named(column, "rmse")
+            figures[name] = float(np.sqrt(np.mean(np.square(known))))
+            figures[f"{name}_n"] = float(len(known))
+            figures[f"{column}_bias"] = float(np.mean(known))
+    return figures
+
+
+def _residuals(form: AnswerFormat, column: str, pairs: Pairs) -> list[float | None]:
+    """Answer less right answer."""
+    found: list[float | None] = []
+    for text, right in pairs:
+        told = number((form.read(text) or {}).get(column, ""))
+        known = right.get(column)
+        wanted = number(known) if isinstance(known, str) else None
+        found.append(None if told is None or wanted is None else told - wanted)
+    return found
+
+
+def _value(column: str) -> str:
+    return f"{column} value"
+
+
+def _error(column: str) -> str:
+    return f"{column} error"

@@ -1,0 +1,238 @@
+"""Regression: a linear unit for each column of numbers on a pooled text, as transformers' `problem_type: regression`;
+numbers are learnt in deviations from the mean of training, and told in their own unit.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks import encoder, objectives
+from tasks.architecture import Architecture
+from tasks.encoder import Reader
+from tasks.layer_groups import Headed
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+summary = "to tell of each column of numbers how great it is for a text"
+eats = frozenset({"scored"})
+head: objectives.Head = "numbers"
+architectures: frozenset[Architecture] = frozenset({"encoder", "causal"})
+needs_parent = False
+shares_prefix = False
+rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
+watch = ("eval_loss", False)
+parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
+load_body, load_tokenizer = encoder.load_body, encoder.load_tokenizer
+in_windows = False  # a longer text is cut
+DIGITS = 5  # of a deviation, behind the point, in what is told
+Scale = tuple[float, float]  # mean and standard deviation of the training rows
+
+
+class Params(Headed):
+    """The squared error of each column, in deviations, summed."""
+
+    kind: Literal["regress"]
+    loss: Literal["mse", "huber"] = Field(default="mse", description="huber: what is far off counts by its distance")
+    huber_delta: Annotated[float, Field(gt=0, le=100, description="standard deviations from which that is so")] = 1.0
+    pooling: Literal["auto", "mean", "first", "last"] = Field(
+        default="auto", description="which tokens stand for a text; auto: mean, and last for a base that writes"
+    )
+
+
+@dataclass(frozen=True)
+class Scales:
+    """A reader that knows the scale of each column of numbers, by the alphabet."""
+
+    reader: Reader
+    of: dict[str, Scale]
+
+    @property
+    def pad_token_id(self) -> int:
+        """The reader's."""
+        return self.reader.pad_token_id
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`."""
+        return self.reader.decode(tokens)
+
+
+def packs(params: Params) -> bool:
+    """Never."""
+    return False
+
+
+def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Scales:
+    """The tokenizer, and the scales of the numbers of the training `rows`."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for column, value in right(row).items():
+            values.setdefault(column, []).append(value)
+    of = {column: (fmean(known), pstdev(known)) for column, known in sorted(values.items())}
+    return Scales(encoder.load_tokenizer(weights), of)
+
+
+def right(row: Mapping[str, Any]) -> dict[str, float]:
+    """{column: number} of a prepared row, or of one that was answered."""
+    answer = json.loads(row["expected"] if "expected" in row else row["answer"])
+    return {column: float(value) for column, value in answer.items()}
+
+
+def check(processor: Scales, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Raise AnnealError for a column that is the same in all training rows."""
+    from tasks.errors import AnnealError
+
+    for column, (mean, deviation) in processor.of.items():
+        if not deviation:
+            raise AnnealError(
+                f"`{column}` is {mean:g} in all training rows: there is nothing to learn; add rows of other numbers, "
+                "or leave the column out of prepare.numbers."
+            )
+
+
+def encode(params: Params, processor: Scales, row: Mapping[str, Any]) -> dict[str, Any]:
+    """`{id, input_ids, labels}`: the text, and each number in deviations from the mean."""
+    values = right(row)
+    return {
+        "id": row["id"],
+        "input_ids": processor.reader.encode(encoder.question(row)),
+        "labels": [(values[column] - mean) / deviation for column, (mean, deviation) in processor.of.items()],
+    }
+
+
+def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+    """An example is a row; one that is longer is left out."""
+    return objectives.fitting(encoded, max_length)
+
+
+def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+    """input_ids, attention_mask: (batch, time); labels: (batch, columns)."""
+    import torch
+
+    return {**encoder.collate(rows, pad_token_id), "labels": torch.tensor([row["labels"] for row in rows])}
+
+
+def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+    """No token: all are read, and the number is told of the whole."""
+    return [False] * len(encoded["input_ids"])
+
+
+def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+    """The error of each column in deviations, summed over columns; the mean over rows (`num_items`: labels of all
+    batches of a step).
+    """
+    from torch.nn.functional import huber_loss, mse_loss
+
+    targets = batch["labels"]
+    told = _deviations(model, batch)
+    total: Tensor = (
+        mse_loss(told, targets, reduction="sum")
+        if params.loss == "mse"
+        else huber_loss(told, targets, reduction="sum", delta=params.huber_delta)
+    )
+    return total / (len(targets) if num_items is None else num_items / targets.shape[1])
+
+
+def _deviations(model: Any, batch: Mapping[str, Any]) -> "Tensor":
+    """(batch, columns) in fp32."""
+    import torch
+
+    columns = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    return torch.cat([column.float() for column in columns], dim=1)
+
+
+def with_head(params: Params, body: Any, processor: Scales) -> "nn.Module":
+    """`body` under new heads, whose weights follow from the seed."""
+    pooling = encoder.usual_pooling(body) if params.pooling == "auto" else params.pooling
+    return _headed(body, processor.of, pooling)
+
+
+def _headed(body: Any, scales: Mapping[str, Scale], pooling: encoder.Pooling) -> "nn.Module":
+    """`body` under a head of a single unit for each column."""
+    from tasks.classifier import Classifier
+
+    model: nn.Module = Classifier(body, {column: [column] for column in scales}, pooling)
+    model.scales = dict(scales)
+    return model
+
+
+def save_head(model: Any, folder: Path) -> None:
+    """head.safetensors, and head.json with the pooling and the scales."""
+    from tasks import heads
+
+    heads.save(model.heads, {"kind": "regress", "pooling": model.pooling, "scales": model.scales}, folder)
+
+
+def load_head(body: Any, trained: Path) -> "nn.Module":
+    """`body` under the heads in `trained/`, for asking."""
+    from tasks import heads
+
+    facts = heads.facts(trained)
+    scales = {column: (scale[0], scale[1]) for column, scale in facts["scales"].items()}
+    model: nn.Module = _headed(body, scales, facts["pooling"])
+    heads.fill(model.heads, trained)
+    return model.eval()
+
+
+def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
+    """Of each column (rows, 2): its deviation as the logit of one of two choices, so that a merge that moves it
+    diverges.
+    """
+    import torch
+
+    asked = _asked(model, reader, [reader.encode(encoder.question(row)) for row in rows])
+    return [torch.stack([column, torch.zeros_like(column)], -1).log_softmax(-1) for column in asked.T]
+
+
+def _asked(model: Any, reader: Reader, encoded: Sequence[Sequence[int]]) -> "Tensor":
+    """(texts, columns) deviations of texts as token ids, in one forward pass."""
+    import torch
+
+    batch = encoder.collate([{"input_ids": ids} for ids in encoded], reader.pad_token_id)
+    there = {name: value.to(model.heads[0].weight.device) for name, value in batch.items()}
+    with torch.inference_mode():
+        return _deviations(model, there)
+
+
+def of_text(reader: Reader, text: str) -> list[int]:
+    """`text` as it is read, cut to the positions that there are."""
+    return reader.encode(text)
+
+
+def tell(model: Any, reader: Reader, encoded: Sequence[list[int]]) -> list[dict[str, Any]]:
+    """What texts come to in one forward pass: `token_ids`, and the written answer as `text`."""
+    told = _asked(model, reader, encoded).tolist()
+    return [
+        {"token_ids": tuple(ids), "text": json.dumps(_numbers(model.scales, row))}
+        for ids, row in zip(encoded, told, strict=True)
+    ]
+
+
+def _numbers(scales: Mapping[str, Scale], deviations: Sequence[float]) -> dict[str, float]:
+    """{column: the number in its own unit}, in the digits that two machines agree on."""
+    return {
+        column: round(mean + told * deviation, DIGITS - math.floor(math.log10(deviation)))
+        for (column, (mean, deviation)), told in zip(scales.items(), deviations, strict=True)
+    }
+
+
+def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a prediction holds of each of `rows`, see tasks/tuned.py, and `scales`, {column: standard deviation}; `nll`
+    is that of a normal distribution of this deviation around what is told, but for its constant.
+    """
+    scales = {column: deviation for column, (_, deviation) in model.scales.items()}
+    predictions = []
+    for row, told in zip(
+        rows, tell(model, reader, [of_text(reader, encoder.question(row)) for row in rows]), strict=True
+    ):
+        answer, known = json.loads(told["text"]), right(row)
+        errors = [(answer[column] - known[column]) / scale for column, scale in scales.items() if column in known]
+        prediction = {"text": told["text"], "token_ids": [], "finished": True, "scales": scales}
+        predictions.append({**prediction, "nll": sum(error**2 for error in errors) / 2, "tokens": len(errors)})
+    return predictions
