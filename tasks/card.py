@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import objectives, tuners
 from tasks.errors import AnnealError
-from tasks.files import write_text
+from tasks.files import read_json, write_text
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
@@ -51,9 +51,18 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
         title=params.title,
         base=base,
         tuner=tuner,
+        head=_head(path.parent),
+        loads="peft" if "adapter_config.json" in facts["parts"] else "" if tuner.keeps_parent else "whole",
     )
     write_text(path, str(card) + "\n")
     _check_reads_back(data, ModelCard.load(path).data)
+
+
+def _head(folder: Path) -> dict[str, Any]:
+    """What head.json in `folder` says; nothing where the parent has the head."""
+    file = folder / objectives.FILE
+    known: dict[str, Any] = read_json(file) if file.exists() else {}
+    return known
 
 
 def _results(params: Any, metrics: dict, hub_task: str) -> "list[EvalResult]":
