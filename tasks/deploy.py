@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tasks import objectives, pooled, registry
+from tasks import images, objectives, pooled, registry
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, whole_directory, write_json
 from tasks.registry import Version, folder
@@ -200,9 +200,8 @@ def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
     """A smoke test and the parity check of `version` at `url`, on rows that a server of this length can answer."""
     adapter, predictions = folder(version, "adapter"), read_jsonl(folder(version, "evaluate") / "predictions.jsonl")
     if objectives.head_of(adapter) not in objectives.WRITES:
-        parity, too_long = classes.check_parity(
-            url, name(version), of_folder(adapter), predictions[: params.parity_prompts]
-        )
+        asked = list(filter(images.can_be_asked, predictions))[: params.parity_prompts]
+        parity, too_long = classes.check_parity(url, name(version), of_folder(adapter), asked)
         _say_too_long(version, too_long, f"longer than deploy.max_model_len, {params.max_model_len} tokens")
         return parity
     kept, too_long = probe.answerable(adapter, predictions, params.parity_prompts, params.max_model_len)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks import images
+from tasks import images, pixels
 from tasks.errors import AnnealError
 from tasks.images import NotAnImageError
 
@@ -29,10 +29,6 @@ class Pixels:
         """How much of a batch it takes, in tokens of a usual size: a forward pass reads so many together."""
         return max(1, self.values.shape[-1] * self.values.shape[-2] // 256)
 
-    def __iter__(self) -> Any:
-        """No tokens: a server tells how many it read."""
-        return iter(())
-
 
 @dataclass(frozen=True)
 class ImageReader:
@@ -51,7 +47,7 @@ class ImageReader:
 
     def of_bytes(self, raw: bytes) -> Pixels:
         """The image in `raw`; NotAnImageError where there is none."""
-        return self.pixels(images.opened(raw))
+        return self.pixels(pixels.opened(raw))
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Picture:
 
     def pixels(self, alter: "random.Random | None" = None) -> "Tensor":
         """(channels, height, width); cropped and mirrored by what `alter` draws."""
-        image = images.opened(content(self.row))
+        image = pixels.opened(content(self.row))
         return self.reader.pixels(altered(image, alter) if alter else image).values
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import images
+from tasks import pixels
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.prepare.assign import Placed
 from tasks.prepare.classes import shares
@@ -119,5 +119,5 @@ def content(number: int, kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
     drawn(number)[0].save(buffer, kind)
     raw = buffer.getvalue()
-    images.opened(raw)
+    pixels.opened(raw)
     return raw

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks import stage, turns
+from tasks import images, stage, turns
 from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.predict.params import Predict
 from tasks.tuned import answer
@@ -13,7 +13,7 @@ def predict(params: Predict, parent: Path, trained: Path, prepared: Path, out: P
     rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
     answers = answer(parent, trained, rows, params.per_device_eval_batch_size, params.max_new_tokens, "tuned")
     with whole_directory(out) as folder:
-        write_jsonl(folder / "predictions.jsonl", answers.predictions)
+        write_jsonl(folder / "predictions.jsonl", images.carrying(answers.predictions))
         write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows)})
 
 

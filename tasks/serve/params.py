@@ -47,6 +47,7 @@ class Gateway(Section):
     port: Port = 8080
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000, description="of one key")] = 600
     max_body_kib: Annotated[int, Field(ge=1, le=65_536, description="KiB of a request")] = 256
+    max_image_kib: Annotated[int, Field(ge=1, le=32_768, description="KiB of an image that is asked about")] = 8192
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000, description="tokens of one answer, all choices together")] = (
         1024
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import objectives
+from tasks import images, objectives
 from tasks.chat import encode_question, load_tokenizer, opening, special_texts
 from tasks.errors import AnnealError
 from tasks.serve import supervisor
@@ -76,6 +76,8 @@ def question(special: SpecialTexts, row: dict) -> tuple[str, dict]:
     """(route, body) of what a server is asked by a prediction: a chat of its messages, or to go on from the opening of
     its text.
     """
+    if "image" in row:
+        return "chat/completions", {"messages": images.asked(row["image"])}
     if row["messages"]:
         given = {"tools": special.neutral_in(rendered(row["tools"])), "tool_choice": "none"} if row.get("tools") else {}
         return "chat/completions", {"messages": sent(special.neutral_in(row["messages"])), **given}

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks import images
+from tasks import images, pixels
 from tasks.clean import clean, is_blank
 from tasks.images import ENDINGS, NotAnImageError
 from tasks.prepare.format import filled
@@ -44,7 +44,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     """
     try:
         content = images.content(Path(raw[params.image]))
-        images.opened(content)
+        pixels.opened(content)
     except NotAnImageError as why:
         raise SetAside("malformed", f"its image {Path(raw[params.image]).name[-60:]} {why}") from None
     labels = {label: clean(raw[label]) for label in params.labels}

@@ -64,6 +64,8 @@ async def _ask(door: Door, caller: Caller, model: str, text: str, request: Reque
     async with door.turns:
         choice = door.follower.choose(model)
         contract = door.follower.contract(choice.target)
+        if contract is not None and contract.example == "image":
+            raise bad(f"This model sees images and reads no text: ask /tasks/{choice.task}.", "model")
         if contract is not None and contract.example != "labelled":
             where = f"/tasks/{choice.task} or /v1/chat/completions"
             raise bad(f"This model {DOES.get(contract.example, 'writes')} and tells no classes: ask {where}.", "model")

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from tasks.contract import Contract
 from tasks.errors import AnnealError
 from tasks.serve.gateway import body as bodies
-from tasks.serve.gateway import shadow, spans
+from tasks.serve.gateway import pictures, shadow, spans
 from tasks.serve.gateway.door import Door, door_of
 from tasks.serve.gateway.errors import Refusal, bad
 from tasks.serve.gateway.exchange import Exchange
@@ -30,9 +30,11 @@ async def ask(request: Request, task: str) -> Response:
     """
     door = door_of(request)
     caller = door.caller(request)
-    raw = await bodies.read(request, door.settings.max_body_kib * 1024)
-    given = _given(request.headers.get("content-type", ""), raw)
+    raw, kind = await bodies.read(request, pictures.limit(door, task)), request.headers.get("content-type", "")
+    given = None if pictures.is_asked(door, task) else _given(kind, raw)  # what is no text has no media type of one
     choice = door.follower.choose(task)
+    if given is None:
+        given = pictures.given(kind, raw, door.settings.max_image_kib)
     row, body = _ready(door, choice, given)
     exchange = door.exchange(choice, "/tasks/{task}", caller, row)
     response = await answer(door, exchange, body, request.receive, partial(_shadow, door, exchange, choice, given))
@@ -76,6 +78,10 @@ def _ready(door: Door, choice: Choice, given: object) -> tuple[dict, dict]:
 
 
 def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict, dict]:
+    if isinstance(given, bytes) != pictures.sees(contract):
+        raise bad("This version is asked about something else: one reads texts, one sees images.", "input")
+    if isinstance(given, bytes):
+        return pictures.row(given), pictures.body(given)
     try:
         row = contract.row(given)
     except AnnealError as error:
@@ -90,7 +96,9 @@ def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict, d
 def _shadow(door: Door, exchange: Exchange, choice: Choice, given: object) -> None:
     """The shadow gets the same text in the words of its own template."""
     contract = door.follower.contract(choice.shadow) if choice.shadow else None
-    if contract is None or set(contract.inputs) != set(exchange.given):
+    if contract is None or isinstance(given, bytes) != pictures.sees(contract):
+        return
+    if not pictures.sees(contract) and set(contract.inputs) != set(exchange.given):
         return
     shadow.start(door, exchange, _filled(contract, given, door.settings.max_tokens)[1], choice.shadow)
 

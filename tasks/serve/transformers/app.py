@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from tasks.errors import AnnealError
+from tasks.images import NotAnImageError
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal, bad, of_http
 from tasks.serve.transformers import asked as requests
@@ -26,13 +27,14 @@ from tasks.serve.transformers.writing import Answer
 log = logging.getLogger("anneal.serve")
 FAILED = Refusal(500, "internal_error", "The model's server failed; its log says how.")
 Event = tuple[int, str, tuple[int, ...]]  # choice, text, tokens
+DECODERS = 4  # images at once
 MOST_BYTES = 64 << 20  # of a body; the gateway's limit is for clients, this one for its mistakes
 
 
 def create_app(worker: Worker) -> FastAPI:
     """The application on `worker`; for this machine only: versions are loaded for whoever asks, as in vLLM."""
     app = FastAPI(title="Anneal on transformers", openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.worker = worker
+    app.state.worker, app.state.decoding = worker, asyncio.Semaphore(DECODERS)
     for path, handler in {"/health": health, "/metrics": metrics, "/v1/models": models}.items():
         app.add_api_route(path, handler, methods=["GET"])
     for path, handler in {
@@ -108,6 +110,8 @@ async def classify(request: Request) -> Response:
     served = _served(worker, asked.model)
     if not isinstance(served, Reads):
         raise bad("This model writes and tells no classes: ask /v1/chat/completions.", "model")
+    if served.sees:
+        raise bad(f"This model sees images and reads no text: ask {labelling.SEES}", "model")
     if served.objective.head != "classes":
         does = labelling.DOES[served.objective.head]
         raise bad(f"This model {does} and tells no classes: ask /v1/chat/completions.", "model")
@@ -115,7 +119,7 @@ async def classify(request: Request) -> Response:
     return Response(status_code=CLIENT_LEFT) if said is None else JSONResponse(labelling.reply(asked, said))
 
 
-async def _told(request: Request, worker: Worker, served: Reads, texts: Sequence[str]) -> list[Said] | None:
+async def _told(request: Request, worker: Worker, served: Reads, texts: Sequence[str | Sized]) -> list[Said] | None:
     """What `texts` come to; None when the client hung up before."""
     said = asyncio.gather(*map(asyncio.wrap_future, worker.read(served, texts)))
     if await _waits(request, said, threading.Event()):
@@ -124,9 +128,20 @@ async def _told(request: Request, worker: Worker, served: Reads, texts: Sequence
     return None
 
 
+async def _seen(request: Request, served: Reads, asked: requests.Asked) -> Sized:
+    """The image that a chat asks about; Refusal 400 where there is none. Few are decoded at once: one may be large."""
+    raw = labelling.image_of_chat(asked)
+    async with request.app.state.decoding:
+        try:
+            return await asyncio.to_thread(served.seen, raw)
+        except NotAnImageError as why:
+            raise bad(f"The image {why}.", "image", "invalid_image") from None
+
+
 async def _label(request: Request, worker: Worker, served: Reads, asked: requests.Asked) -> Response:
     """The answer to a chat by a model that reads: its labels as JSON, and how probable each class is."""
-    said = await _told(request, worker, served, [labelling.text_of_chat(asked, served.objective.head)])
+    about = await _seen(request, served, asked) if served.sees else labelling.text_of_chat(asked, served.objective.head)
+    said = await _told(request, worker, served, [about])
     if said is None:
         return Response(status_code=CLIENT_LEFT)
     reply = Reply(asked, [list(said[0].token_ids)])

@@ -7,12 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tasks import images
+from tasks.images import NotAnImageError
 from tasks.messages import text_of
 from tasks.objectives import Head
 from tasks.serve.gateway.errors import bad
 from tasks.serve.transformers.asked import Asked, schema
 from tasks.serve.transformers.reading import Said
 
+SEES = "/tasks/{model} with an image, or a chat of one message with one image_url, a data: URL."
 MOST = 1024  # texts of one request
 DOES: dict[Head, str] = {
     "classes": "tells classes",
@@ -76,6 +79,23 @@ def _entry(said: Said) -> dict[str, Any]:
         "num_classes": len(probabilities),
         "labels": {name: {"label": labels[name], "probabilities": told[name]} for name in labels},
     }
+
+
+def image_of_chat(asked: Asked) -> bytes:
+    """The bytes of the image that a chat asks about; Refusal 400 for anything else, and for an address."""
+    if asked.messages is None or schema(asked) not in (None, True):
+        where = "prompt" if asked.messages is None else "response_format"
+        raise bad(f"This model sees images, and answers with its labels as JSON: ask {SEES}", where)
+    content = asked.messages[0].get("content")
+    parts = content if isinstance(content, list) and len(asked.messages) == 1 else []
+    url = parts[0].get("image_url") if len(parts) == 1 and isinstance(parts[0], dict) else None
+    url = url.get("url") if isinstance(url, dict) else url
+    if not isinstance(url, str):
+        raise bad(f"This model sees one image and reads no text: ask {SEES}", "messages")
+    try:
+        return images.of_url(url)
+    except NotAnImageError as why:
+        raise bad(f"The image {why}.", "messages", "invalid_image") from None
 
 
 def text_of_chat(asked: Asked, head: Head) -> str:

@@ -36,9 +36,19 @@ class Reads:
     model: Any
     reader: Any
     max_model_len: int
-    waiting: "deque[tuple[str, Future[Said]]]" = field(default_factory=deque)
+    waiting: "deque[tuple[str | Sized, Future[Said]]]" = field(default_factory=deque)
 
-    def put(self, texts: Sequence[str]) -> "list[Future[Said]]":
+    @property
+    def sees(self) -> bool:
+        """Whether it is asked about images."""
+        return "image" in self.objective.eats
+
+    def seen(self, raw: bytes) -> Sized:
+        """The image in `raw` as evaluation saw it, ready to wait; NotAnImageError where there is none."""
+        seen: Sized = self.reader.of_bytes(raw)
+        return seen
+
+    def put(self, texts: Sequence[str | Sized]) -> "list[Future[Said]]":
         """Let `texts` wait."""
         futures: list[Future[Said]] = [Future() for _ in texts]
         self.waiting.extend(zip(texts, futures, strict=True))
@@ -60,8 +70,12 @@ class Reads:
                 if not future.done():
                     future.set_exception(error)
 
-    def tokens(self, text: str) -> Sized:
-        """`text` as evaluation read it, as long as its tokens; whether its special texts were broken before or not."""
+    def tokens(self, text: str | Sized) -> Sized:
+        """`text` as evaluation read it, as long as its tokens; whether its special texts were broken before or not. An
+        image has been seen already.
+        """
+        if not isinstance(text, str):
+            return text
         read: Sized = self.objective.of_text(self.reader, self.reader.special.original(text))
         return read
 

@@ -6,7 +6,7 @@ import itertools
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ class Worker:
 
         return self._do(ANSWER, work)
 
-    def read(self, served: Reads, texts: Sequence[str]) -> "list[Future[Said]]":
+    def read(self, served: Reads, texts: Sequence[str | Sized]) -> "list[Future[Said]]":
         """What each of `texts` comes to; they are read together with all that wait for the same version."""
         futures = served.put(texts)
         self._do(ANSWER, lambda: self._read(served))

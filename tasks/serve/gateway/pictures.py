@@ -1,0 +1,71 @@
+"""What a client sends who asks about an image: its bytes, or JSON with a `data:` URL. Nothing that a request points to
+is fetched, and the records keep what the image is called and how large it is, never the image.
+"""
+
+from tasks import images
+from tasks.contract import Contract
+from tasks.images import NotAnImageError
+from tasks.serve import routes
+from tasks.serve.gateway import body as bodies
+from tasks.serve.gateway.door import Door
+from tasks.serve.gateway.errors import Refusal, bad
+
+KIB = 1024
+SENT = ", ".join(images.SENT)
+EXAMPLE = '{"image": "data:image/png;base64,…"}'
+
+
+def is_asked(door: Door, task: str) -> bool:
+    """Whether whoever answers to `task` sees images; nobody is chosen yet."""
+    door.follower.look()
+    choice = routes.resolve(door.follower.table, task, 1.0)
+    contract = door.follower.contract(choice.target) if choice else None
+    return contract is not None and sees(contract)
+
+
+def limit(door: Door, task: str) -> int:
+    """How many bytes the body of a request to `task` may have: an image may have more than a text, and in JSON three
+    bytes of it are four characters.
+    """
+    if not is_asked(door, task):
+        return door.settings.max_body_kib * KIB
+    return door.settings.max_image_kib * KIB * 4 // 3 + KIB
+
+
+def sees(contract: Contract) -> bool:
+    """Whether a version is asked about images."""
+    return contract.example == "image"
+
+
+def given(kind: str, raw: bytes, most_kib: int) -> bytes:
+    """The image in a body of the media type `kind`; Refusal 400, 413 or 415, in one sentence, for what is none."""
+    kind = kind.partition(";")[0].strip().lower()
+    if kind == "application/json":
+        raw = _of_json(bodies.parse(raw))
+    elif kind not in images.SENT:
+        raise Refusal(415, "unsupported_media_type", f"Send {SENT}, or application/json with {EXAMPLE}.")
+    if len(raw) > most_kib * KIB:
+        raise Refusal(413, "body_too_large", f"An image may have {most_kib} KiB.")
+    if images.kind_of(raw) is None:
+        raise bad(f"The body is not an image of these types: {SENT}.", "image", "invalid_image")
+    return raw
+
+
+def _of_json(value: bodies.Body) -> bytes:
+    url = value.get("image")
+    if len(value) != 1 or not isinstance(url, str):
+        raise bad(f"The body must be {EXAMPLE}, and nothing else.", "image")
+    try:
+        return images.of_url(url)
+    except NotAnImageError as why:
+        raise bad(f"`image` {why}.", "image", "invalid_image") from None
+
+
+def row(raw: bytes) -> dict[str, str]:
+    """What the records have of an image."""
+    return {"image": images.digest(raw), "type": str(images.kind_of(raw)), "bytes": str(len(raw))}
+
+
+def body(raw: bytes) -> dict[str, object]:
+    """What a server is asked about an image."""
+    return {"messages": images.asked(images.as_url(raw)), "temperature": 0, "max_tokens": 1}
