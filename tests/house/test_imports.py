@@ -28,6 +28,7 @@ GATEWAY_NEEDS = sorted(
                 "entity_answer",
                 "errors",
                 "files",
+                "images",  # what one is called by, and how it is sent on
                 "messages",
                 "number_answer",
                 "numbers",
