@@ -14,7 +14,7 @@ from tasks.files import read_json, read_jsonl, whole_directory, write_json, writ
 from tasks.kinds import KindIn
 from tasks.prepare import classes, numbers, shapes
 from tasks.prepare.assign import Dropped, Placed, assign
-from tasks.prepare.figures import SPLITS, figures, sentences
+from tasks.prepare.figures import SPLITS, figures, sentences, too_few
 from tasks.prepare.params import Prepare
 from tasks.prepare.rows import Prepared, SetAside, Templates, table
 from tasks.spans import span_of
@@ -60,7 +60,7 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     write_json(report, {**figures(kept, dropped, params), **({"classes": of_labels} if labels else {})})
     for line in sentences(dropped, params):
         print(f"prepare: left out {line}", file=sys.stderr, flush=True)
-    for line in remarks:
+    for line in [*too_few(kept, params), *remarks]:
         print(f"prepare: {line}", file=sys.stderr, flush=True)
 
 

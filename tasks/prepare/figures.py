@@ -22,6 +22,7 @@ THRESHOLDS: dict[Kind, str] = {
     "near_duplicate": "near_duplicate_similarity",
     "contamination": "contamination_similarity",
 }
+FEWEST = 5  # held-out rows by which anything can be shown: a fair coin gives five of five to one side in 1 of 32 cases
 SHOWN = 20  # contradictions in the report; dropped.jsonl has all
 
 
@@ -46,6 +47,18 @@ def sentences(dropped: Sequence[Dropped], params: Prepare) -> list[str]:
         f"{counts[kind]} {words}, for example {_example(kind, dropped, params)}"
         for kind, words in WORDS.items()
         if counts[kind]
+    ]
+
+
+def too_few(kept: Sequence[Placed], params: Prepare) -> list[str]:
+    """A sentence where so few rows are held out for the test that no model can be shown to be better by them."""
+    count = sum(placed.split == "test" for placed in kept)
+    if count >= FEWEST:
+        return []
+    held_out = f"{count} row{'s' if count > 1 else ''} of {len(kept)} {'are' if count > 1 else 'is'}"
+    return [
+        f"{held_out} held out for the test, and by fewer than {FEWEST} the gate cannot show that a model is better; "
+        f"add data, or raise prepare.test_share ({params.test_share:g})"
     ]
 
 

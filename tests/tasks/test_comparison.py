@@ -129,6 +129,15 @@ def test_the_difference_of_a_ratio_is_a_share_and_lower_is_better():
     assert compare(RATIO, theirs, ours).difference == pytest.approx(-1.0) and compare(RATIO, theirs, ours).p == 1.0
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 5])
+def test_no_test_of_few_rows_is_surer_than_a_fair_coin_allows(count: int):
+    """Drawn again and again, a single row always says the same."""
+    better, worse = np.linspace(0.6, 0.9, count), np.linspace(0.1, 0.3, count)
+    perplexities = [np.column_stack([nats, np.ones(count)]) for nats in (worse, better)]
+    for measure, ours, theirs in ((SHARE, better > 0, worse > 1), (SCORE, better, worse), (RATIO, *perplexities)):
+        assert compare(measure, np.asarray(ours, float), np.asarray(theirs, float)).p >= 0.5**count
+
+
 def test_ratios_over_other_units_are_not_comparable():
     ours = np.array([[3.0, 4.0], [2.0, 5.0]])
     assert are_comparable(RATIO, ours, ours * [2, 1]) and not are_comparable(RATIO, ours, ours * [1, 2])

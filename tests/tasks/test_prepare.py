@@ -152,6 +152,15 @@ def test_an_empty_split_is_refused_by_name(tmp_path, name):
     assert f"the {name} split is empty ({len(rows)} rows in, 0 dropped)" in fails(tmp_path, rows)
 
 
+def test_held_out_rows_by_which_nothing_can_be_shown_are_told_before_the_training(tmp_path, capsys):
+    params = PARAMS.model_copy(update={"test_share": 0.05})
+    run(tmp_path / "few", raw(30), params)
+    said = capsys.readouterr().err
+    assert "held out for the test, and by fewer than 5 the gate cannot show" in said and "test_share (0.05)" in said
+    run(tmp_path / "many", raw(60))
+    assert "held out for the test" not in capsys.readouterr().err
+
+
 def test_shares_that_leave_nothing_to_train_on_are_refused():
     with pytest.raises(ValueError, match="leave nothing to train on"):
         Prepare(system="s", user="u", answer=["a"], validation_share=0.5, test_share=0.5)
