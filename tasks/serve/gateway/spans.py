@@ -30,8 +30,15 @@ def as_sent(raw: str, span: spans.Span) -> spans.Span:
     """
     cleaned, starts, ends = clean(raw), list[int](), list[int]()
     for match in CHARACTER.finditer(raw):
-        made = clean(f"x{match.group()}x")[1:-1]
-        if made and cleaned.startswith(made, len(starts)):  # what is not there was a blank at an end
-            starts += [match.start()] * len(made)
-            ends += [match.end()] * len(made)
+        is_whole = cleaned.startswith(_made(match.group()), len(starts))
+        for start, end in [match.span()] if is_whole else ((i, i + 1) for i in range(*match.span())):
+            made = _made(raw[start:end])
+            if cleaned.startswith(made, len(starts)):  # what is not there was a blank at an end
+                starts += [start] * len(made)
+                ends += [end] * len(made)
     return spans.Span(starts[span.start], ends[span.end - 1]) if span.end <= len(starts) else span
+
+
+def _made(part: str) -> str:
+    """What cleaning makes of a part of a text that does not end there."""
+    return clean(f"x{part}x")[1:-1]
