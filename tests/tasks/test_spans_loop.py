@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert
 
 from tasks import database, prior
 from tasks.answer import format_of
@@ -22,6 +22,7 @@ from tasks.monitor.params import Monitor
 from tasks.preflight import checks
 from tasks.prepare.shapes import spans
 from tasks.retrain.harvest import harvest
+from tasks.serve.routes import Target
 from tasks.spans import Span, span_of, told, written
 from tests.tasks.corrections import NOW, ask
 from tests.tasks.monitored import ARTIFACT, HOUR, START, vectors, version
@@ -80,10 +81,9 @@ def answered(row: dict, dice: random.Random, sure: float) -> dict:
     }
 
 
-@pytest.mark.slow
-def test_the_monitor_follows_how_sure_answers_are_and_how_often_people_correct_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """A version that was sure of its answers, nine in ten of which were right."""
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
     monkeypatch.setattr(report, "plot", lambda *_: "")
     target, dice = version(tmp_path / "kept"), random.Random(1)
@@ -96,36 +96,41 @@ def test_the_monitor_follows_how_sure_answers_are_and_how_often_people_correct_t
     write_json(folder / "reference/classes.json", {})
     answer = {"answer": ["answer", "start", "end"]}
     write_json(folder / "format.json", {"system": None, "user": "{{ text }}", "answer": answer, "example": "spans"})
-    engine = database.connect(f"sqlite:///{tmp_path / 'records.db'}")
+    return target
+
+
+def log(engine: Engine, target: Target, sure: float, hour: int) -> None:
+    """Answers that are so sure, of which a quarter of those that people speak about are wrong."""
+    dice, reference = random.Random(hour), Path(target.folder) / "reference"
+    known = {row["id"]: row["input"] for row in read_jsonl(reference / "rows.jsonl")}
+    asked = [known[row["id"]] for row in read_jsonl(reference / "predictions.jsonl")] * 5
     same = {"task": "sort", "version": "1", "artifact": ARTIFACT, "role": "champion", "status": 200, "valid": True}
-    known = {row["id"]: row["input"] for row in read_jsonl(folder / "reference/rows.jsonl")}
-    asked = [known[row["id"]] for row in tests] * 5
+    rows, corrected = [], []
+    for i, given in enumerate(asked):
+        said, at = answered(given, dice, sure), START + hour * HOUR + i
+        about = {"id": f"{hour}-{i}", "at": at, "input": given}
+        rows.append({**same, **about, "output": said["text"], "probabilities": said["probabilities"]})
+        correction = FORM.read(said["text"]) if i % 4 else {"answer": "something else"}
+        corrected.append({"at": at + 900, "request_id": about["id"], "correction": correction})
+    with engine.begin() as connection:
+        connection.execute(insert(database.requests), rows)
+        connection.execute(insert(database.feedback), corrected[:40])
 
-    def checked(sure: float, prefix: str, hour: int) -> object:
-        rows = [
-            {**same, "id": f"{prefix}{i}", "at": START + hour * HOUR + i, "input": given,
-             "output": made["text"], "probabilities": made["probabilities"]}
-            for i, given in enumerate(asked) for made in [answered(given, dice, sure)]
-        ]  # fmt: skip
-        corrected = [
-            {"at": row["at"] + 900, "request_id": row["id"], "correction": FORM.read(row["output"])}
-            for row in rows[:40]
-        ]
-        for one in corrected[:10]:
-            one["correction"] = {"answer": "something else"}
-        with engine.begin() as connection:
-            connection.execute(insert(database.requests), rows)
-            connection.execute(insert(database.feedback), corrected)
-        return check(
-            engine, "sort", target, Monitor(), START + (hour + 1) * HOUR, vectors, tmp_path / "home", tmp_path / "page"
-        )
 
-    first = checked(0.9, "a", 0)
+@pytest.mark.slow
+def test_the_monitor_follows_how_sure_answers_are_and_how_often_people_correct_them(
+    kept: Target, tmp_path: Path
+) -> None:
+    engine = database.connect(f"sqlite:///{tmp_path / 'records.db'}")
+    places = (tmp_path / "home", tmp_path / "page")
+    log(engine, kept, 0.9, 0)
+    first = check(engine, "sort", kept, Monitor(), START + HOUR, vectors, *places)
     assert {"confidence in answer", "calibration of answer"} <= set(first.evidence)
     assert first.figures["answer_confidence"] == pytest.approx(0.9, abs=0.03)
     assert first.figures["exact_match"] == pytest.approx(0.75) and first.figures["answer_right_probability_n"] == 40
     assert first.figures["answer_overconfidence"] == pytest.approx(0.9 - 0.75, abs=0.05)
-    later = checked(0.3, "b", 1)
+    log(engine, kept, 0.3, 1)
+    later = check(engine, "sort", kept, Monitor(), START + 2 * HOUR, vectors, *places)
     assert later.alarm and any("confidence in answer" in reason for reason in later.reasons)
 
 
