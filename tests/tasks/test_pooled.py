@@ -12,11 +12,14 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from tasks import kinds, pooled, tuned, tuners
 from tasks.files import read_json, write_json
 from tasks.objectives import classify
 from tasks.serve import classes, probe
+from tasks.serve.pooling import engine
+from tasks.serve.transformers.reading import Reads
 from tasks.special import of_folder
 from tests import encoders, tiny
 from tests.tasks.gateway import wait_for
@@ -76,24 +79,44 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return SimpleNamespace(base=base, trained=folder, place=place, pooling="mean" if is_encoder else "last")
 
 
-def test_the_folder_holds_the_merged_body_its_pooling_and_the_heads_as_one_layer(made: SimpleNamespace) -> None:
-    import torch
-    from safetensors.torch import load_file
-    from transformers import AutoModel
+class Double:
+    """Pools and applies the layer of a folder, as vLLM does."""
 
-    from tasks.encoder import load_tokenizer, pool
+    def __init__(self, folder: Path) -> None:
+        import torch
+        from safetensors.torch import load_file
+        from transformers import AutoModel
 
-    layer = load_file(made.place / "2_Dense/model.safetensors")
-    body, reader = AutoModel.from_pretrained(made.place, dtype=torch.float32).eval(), load_tokenizer(made.place)
-    assert read_json(made.place / "modules.json")[2]["path"] == "2_Dense"
-    assert read_json(made.place / "1_Pooling/config.json")[f"pooling_mode_{pooled.POOLINGS[made.pooling]}"] is True
-    assert read_json(made.place / "2_Dense/config.json")["out_features"] == 5
-    for row in told(made.base, made.trained):
-        ids = torch.tensor([classify.of_text(reader, row["messages"][0]["content"])])
+        self.layer = load_file(folder / "2_Dense/model.safetensors")
+        self.body = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+        self.pooling = "mean" if read_json(folder / "1_Pooling/config.json").get("pooling_mode_mean_tokens") else "last"
+
+    def encode(self, prompts: list[dict], asked: object, use_tqdm: bool, pooling_task: str) -> list[SimpleNamespace]:
+        """The logits of each prompt."""
+        return [
+            SimpleNamespace(outputs=SimpleNamespace(data=self.logits(each["prompt_token_ids"]))) for each in prompts
+        ]
+
+    def logits(self, tokens: list[int]) -> object:
+        import torch
+
+        from tasks.encoder import pool
+
+        ids = torch.tensor([tokens])
         with torch.inference_mode():
-            vector = pool(body(input_ids=ids).last_hidden_state, torch.ones_like(ids), made.pooling)
-            logits = vector @ layer["linear.weight"].T + layer["linear.bias"]
-        for column, own in zip(row["probabilities"].items(), logits[0].split([3, 2]), strict=True):
+            vector = pool(self.body(input_ids=ids).last_hidden_state, torch.ones_like(ids), self.pooling)[0]
+        return self.layer["linear.weight"] @ vector + self.layer["linear.bias"]
+
+
+def test_the_folder_holds_the_merged_body_its_pooling_and_the_heads_as_one_layer(made: SimpleNamespace) -> None:
+    from tasks.encoder import load_tokenizer
+
+    double, reader = Double(made.place), load_tokenizer(made.place)
+    assert double.pooling == made.pooling and read_json(made.place / "2_Dense/config.json")["out_features"] == 5
+    assert [module["path"] for module in read_json(made.place / "modules.json")] == ["", "1_Pooling", "2_Dense"]
+    for row in told(made.base, made.trained):
+        logits = double.logits(classify.of_text(reader, row["messages"][0]["content"]))
+        for column, own in zip(row["probabilities"].items(), logits.split([3, 2]), strict=True):
             assert own.softmax(-1).tolist() == pytest.approx([*column[1].values()], abs=1e-5), column[0]
 
 
@@ -101,6 +124,29 @@ def test_what_vllm_does_not_pool_is_told_from_the_bases_config(made: SimpleNames
     assert pooled.knows(made.base) and pooled.knows(made.place)
     write_json(tmp_path / "config.json", {"model_type": "mpnet"})
     assert not pooled.knows(tmp_path) and not pooled.knows(tmp_path / "nowhere")
+
+
+def test_the_server_tells_the_evaluations_probabilities_by_every_route(made: SimpleNamespace) -> None:
+    from tasks.encoder import load_tokenizer
+    from tasks.serve.transformers.app import create_app
+    from tasks.serve.transformers.worker import Worker
+
+    worker, rows = Worker(made.place, 96), told(made.base, made.trained)
+    model = engine.Pooled(Double(made.place), None, COLUMNS)
+    worker.served["things@1"] = Reads(engine, model, load_tokenizer(made.place), 96)
+    client = TestClient(create_app(worker))
+    fitting = [row for row in rows if len(row["token_ids"]) <= 96]
+    texts = [row["messages"][0]["content"] for row in fitting]
+    data = client.post("/classify", json={"model": "things@1", "input": texts}).json()["data"]
+    for entry, row in zip(data, fitting, strict=True):
+        for column, shares in row["probabilities"].items():
+            assert entry["labels"][column]["probabilities"] == pytest.approx(shares, abs=1e-5)
+    chat = client.post("/v1/chat/completions", json={"model": "things@1", "messages": fitting[0]["messages"]}).json()
+    assert chat["choices"][0]["message"]["content"] == fitting[0]["text"] and chat["choices"][0]["probabilities"]
+    refused = client.post("/v1/completions", json={"model": "things@1", "prompt": "a"})
+    assert refused.status_code == 400 and "tells classes and does not write" in refused.text
+    long = client.post("/classify", json={"model": "things@1", "input": "a , " * 400})
+    assert long.status_code == (200 if made.pooling == "mean" else 400), "what is cut, and what does not fit"
 
 
 @contextmanager

@@ -10,23 +10,27 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import encoder, heads
+from tasks import encoder, heads, objectives
 from tasks.encoder import Reader
 from tasks.serve.transformers.reading import Reads
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from vllm import LLM
+    from vllm import LLM, PoolingParams
 
-head = "classes"
+head: objectives.Head = "classes"
+eats = frozenset({"labelled"})
 in_windows = False  # a longer text is cut
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """The engine, and the classes of each column in the order of its logits."""
+    """The engine and how it is asked (logits, and no activation), and the classes of each column in the order of its
+    logits.
+    """
 
     llm: "LLM"
+    asked: "PoolingParams"
     classes: Mapping[str, Sequence[str]]
 
 
@@ -35,7 +39,7 @@ def load(folder: Path, max_model_len: int) -> Reads:
     allows.
     """
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # one process, which dies whole
-    from vllm import LLM
+    from vllm import LLM, PoolingParams
 
     reader = encoder.load_tokenizer(folder)
     llm = LLM(
@@ -48,7 +52,9 @@ def load(folder: Path, max_model_len: int) -> Reads:
         seed=0,
     )
     facts = heads.facts(folder)
-    return Reads(sys.modules[__name__], Pooled(llm, facts["classes"]), reader, max_model_len)
+    return Reads(
+        sys.modules[__name__], Pooled(llm, PoolingParams(use_activation=False), facts["classes"]), reader, max_model_len
+    )
 
 
 def of_text(reader: Reader, text: str) -> list[int]:
@@ -59,16 +65,11 @@ def of_text(reader: Reader, text: str) -> list[int]:
 def tell(model: Pooled, reader: Reader, encoded: Sequence[list[int]]) -> list[dict[str, Any]]:
     """What texts come to: `token_ids`, the written answer as `text`, and `probabilities`."""
     import torch
-    from vllm import PoolingParams
 
     from tasks import classifier
 
-    outputs = model.llm.encode(
-        [{"prompt_token_ids": ids} for ids in encoded],
-        PoolingParams(use_activation=False),
-        use_tqdm=False,
-        pooling_task="embed",
-    )
+    prompts = [{"prompt_token_ids": ids} for ids in encoded]
+    outputs = model.llm.encode(prompts, model.asked, use_tqdm=False, pooling_task="embed")
     logits: Tensor = torch.stack([output.outputs.data for output in outputs]).float()
     edges = pairwise(accumulate(map(len, model.classes.values()), initial=0))
     told = classifier.named(model, [logits[:, start:end].log_softmax(-1) for start, end in edges])
