@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks import entities
 from tasks.evaluate.measures.measure import named
-from tasks.monitor import confidence, texts
+from tasks.monitor import confidence, residuals, texts
 from tasks.monitor.embedding import nearest, novelty
 from tasks.monitor.mmd import mmd
 from tasks.monitor.params import Monitor
@@ -47,6 +47,7 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
         "answer_length_median": float(np.median([len(scores.as_logged(text)) for text in answers])),
         "refusals": _mean([texts.is_refusal(text) for text in answers]),
     }
+    figures |= residuals.figures_of_answers(scores.form, answers)
     figures |= {"valid": _mean([scores.is_valid(text) for text in answers]), "valid_n": float(len(read))}
     for label, classes in scores.labels.items():
         counts = Counter(scores.class_of(answer, label) for answer in read)
@@ -56,8 +57,10 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
 
 def of_labels(scores: Scores, pairs: list[tuple[str, dict]]) -> dict[str, float]:
     """`{label}_accuracy` over (answer, right answer by column), `exact_match` where answers have no labels; each
-    with its `_n`.
+    with its `_n`; of numbers their errors.
     """
+    if residuals.columns_of(scores.form):
+        return residuals.figures_of_labels(scores.form, pairs)
     marks = {named(label, "accuracy"): scores.wrong(pairs, label) for label in scores.labels} or {
         EXACT_MATCH: scores.wrong(pairs)
     }

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tasks.answer import AnswerFormat
-from tasks.evaluate.measures.measure import named
 from tasks.monitor.streams import Stream
 from tasks.number_answer import NumberAnswer
 from tasks.numbers import number
@@ -21,7 +20,7 @@ def columns_of(form: AnswerFormat) -> tuple[str, ...]:
 def streams_of(column: str) -> list[Stream]:
     """How great the answers are, and how far off they were where a person said what is right."""
     return [
-        Stream(_value(column), f"{column} of answers", "both", "answer"),
+        Stream(_value(column), f"numbers of {column}", "both", "answer"),
         Stream(_error(column), f"error of {column}", "high", "label"),
     ]
 
@@ -56,9 +55,8 @@ def figures_of_labels(form: AnswerFormat, pairs: Pairs) -> dict[str, float]:
     figures: dict[str, float] = {}
     for column in columns_of(form):
         if known := [one for one in _residuals(form, column, pairs) if one is not None]:
-            name = named(column, "rmse")
-            figures[name] = float(np.sqrt(np.mean(np.square(known))))
-            figures[f"{name}_n"] = float(len(known))
+            figures[f"{column}_rmse"] = float(np.sqrt(np.mean(np.square(known))))
+            figures[f"{column}_rmse_n"] = float(len(known))
             figures[f"{column}_bias"] = float(np.mean(known))
     return figures
 

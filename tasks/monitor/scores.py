@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks.answer import ToolAnswer, agrees, as_read, valid
 from tasks.clean import clean
-from tasks.monitor import confidence, texts
+from tasks.monitor import confidence, residuals, texts
 from tasks.monitor.embedding import Embed, nearest, novelty
 from tasks.monitor.martingale import BINS
 from tasks.monitor.reference import Reference, right_answer
@@ -46,7 +46,8 @@ class Scores:
         self.edges = {name: edges(values) for name, values in self._unseen(known).items()}
         self.subjects = self._subjects()
         near, fitted = Counter(self.subjects.tolist()), len(self.fit)
-        self.streams = streams_of(self.labels, self.common, near, fitted)
+        numbers = [stream for column in residuals.columns_of(self.form) for stream in residuals.streams_of(column)]
+        self.streams = streams_of(self.labels, self.common, near, fitted, numbers)
         self.streams += [stream for label in self.told for stream in confidence.streams_of(label)]
         self.streams += [stream for column in self.marks for stream in confidence.streams_of_marks(column)]
         self.names = [stream.name for stream in self.streams]
@@ -63,6 +64,8 @@ class Scores:
             values["spelling"] += [spelling.surprise(text) for text in half]
         values["novelty"] = novelty(self.vectors, self.vectors, leave_out_self=True).tolist()
         values["answer length"] = [len(self.as_logged(row["text"])) for row in self.reference.predictions]
+        values |= residuals.values(self.form, [row["text"] for row in self.reference.predictions])
+        values |= residuals.errors(self.form, self.marked_tests())
         return {**values, **self._sure(self.tests_told()), **self._surprise(self.tests_told(), self.marked_tests())}
 
     def _subjects(self) -> np.ndarray:
@@ -131,6 +134,8 @@ class Scores:
         """(answers, streams) bins of what was answered, -1 in the other streams."""
         bins, answered = self._empty(len(answers)), [self.form.read(text) for text in answers]
         self._fill(bins, "answer length", [len(self.as_logged(text)) for text in answers])
+        for name, values in residuals.values(self.form, answers).items():
+            self._fill(bins, name, values)
         self._mark(bins, "refusal", [texts.is_refusal(text) for text in answers])
         self._mark(bins, "invalid", [not self.is_valid(text) for text in answers])
         for label, classes in self.labels.items():
@@ -162,7 +167,7 @@ class Scores:
         for label in self.labels:
             self._mark(bins, f"{label} wrong", self.wrong(pairs, label))
         self._mark(bins, WRONG, self.wrong(pairs))
-        for name, values in self._surprise(told, pairs).items():
+        for name, values in (residuals.errors(self.form, pairs) | self._surprise(told, pairs)).items():
             self._fill(bins, name, values)
         return bins
 

@@ -46,10 +46,14 @@ OF_ANSWERS = [
 
 
 def streams_of(
-    labels: Mapping[str, list[str]], common: Mapping[str, Counter[str]], near: Counter[str], fitted: int
+    labels: Mapping[str, list[str]],
+    common: Mapping[str, Counter[str]],
+    near: Counter[str],
+    fitted: int,
+    of_numbers: list[Stream],
 ) -> list[Stream]:
     """The streams of a version with `labels` {label: classes}: `common` counts the classes of each label and `near`
-    the subjects among the `fitted` rows.
+    the subjects among the `fitted` rows; `of_numbers` are of answers that are numbers, which are hardly ever the same.
     """
     subjects = [
         Stream(f"near {name}", "subjects of requests", "class", "input", cut(near[name], fitted))
@@ -57,7 +61,8 @@ def streams_of(
     ]
     classes = [stream for label, names in labels.items() for stream in _of_label(label, names, common[label])]
     wrong = [Stream(f"{label} wrong", f"accuracy of {label}", "rare", "label", SELDOM) for label in labels]
-    return [*OF_REQUESTS, *subjects, *classes, *OF_ANSWERS, *(wrong or [Stream(WRONG, EXACT, "rare", "label", SELDOM)])]
+    judged = of_numbers or wrong or [Stream(WRONG, EXACT, "rare", "label", SELDOM)]
+    return [*OF_REQUESTS, *subjects, *classes, *OF_ANSWERS, *judged]
 
 
 def _of_label(label: str, classes: list[str], common: Counter[str]) -> list[Stream]:

@@ -38,6 +38,8 @@ OF_LABEL = {  # beginning of a group: what its sentence quotes of the label that
         "{}_right_probability",
         "the right {} of corrected answers had a probability of {:.2f} on average, {:.2f} in the evaluation",
     ),
+    "numbers of ": ("{}_mean", "{} is {:.4g} on average, {:.4g} in the evaluation"),
+    "error of ": ("{}_rmse", "{} has an RMSE of {:.4g} over corrected answers, {:.4g} in the evaluation"),
 }
 ALL = "everything together"
 

@@ -77,10 +77,10 @@ def remarks(kept: Sequence[Placed], labels: Sequence[str]) -> Iterable[str]:
                 "never measured, or set aside"
             )
         if all(map(str.isdecimal, counts)):
+            of_scale = "; of a scale, shape: scored learns which lies between which" if len(counts) > 2 else ""
             yield (
                 f"`{label}` has the classes {_shown(sorted(counts))}, and answers say these numbers, unless "
-                f"prepare.class_names names them ({{{min(counts)}: …}}); of a scale, shape: scored learns which lies "
-                "between which"
+                f"prepare.class_names names them ({{{min(counts)}: …}}){of_scale}"
             )
         for names in _alike(counts):
             rows = ", ".join(f"{name!r} ({counts[name]})" for name in names)
