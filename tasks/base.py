@@ -2,12 +2,13 @@
 from_pretrained loads.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from tasks import architecture, stage
+from tasks import architecture, languages, stage
 from tasks.architecture import Architecture
 from tasks.decoding import make_greedy
 from tasks.errors import AnnealError, TransientError
@@ -28,6 +29,9 @@ class Base(Section):
     license: str = Field(description="SPDX-like licence id, for the model card")
     card_name: str | None = Field(None, description="the hub id that a card names as base_model")
     chat_template: Name = Field("own", description="the base's own, or one of ours by name")
+
+    src_lang: str | None = Field(None, description="of a base that knows many languages: the code of what it reads")
+    tgt_lang: str | None = Field(None, description="of the same: the code of what it writes")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -52,7 +56,7 @@ def base(params: Base, weights: Path) -> None:
     source = _locate(params)
     _verify(params, source)
     with whole_directory(weights) as folder:
-        kind = _convert(source, folder)
+        kind = _convert(params, source, weights.parent.name, folder)
         if kind == "encoder_decoder":
             _frame(params, source.name, weights.parent.name, folder)
         if kind in architecture.WRITERS:
@@ -184,7 +188,7 @@ def _sha256_of_weights(folder: Path) -> str:
     return hashlib.sha256("".join(f"{file.name} {sha256(file)}\n" for file in files).encode()).hexdigest()
 
 
-def _convert(source: Path, folder: Path) -> Architecture:
+def _convert(params: Base, source: Path, name: str, folder: Path) -> Architecture:
     """Write weights, and the tokenizer or image processor, as from_pretrained loads them; what kind of model it is."""
     import torch
     from safetensors import SafetensorError
@@ -201,7 +205,8 @@ def _convert(source: Path, folder: Path) -> Architecture:
         model, loaded = architecture.auto_class(kind).from_pretrained(
             place, dtype=dtype, trust_remote_code=False, output_loading_info=True, **gguf, **packed
         )
-        processor = architecture.load_processor(place, **gguf)
+        spoken = languages.arguments(params.src_lang, params.tgt_lang)
+        processor = architecture.load_processor(place, **gguf, **spoken)
     except (OSError, ValueError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
             raise  # the machine's trouble, not the files'
@@ -210,20 +215,27 @@ def _convert(source: Path, folder: Path) -> Architecture:
             f"base {source.name} cannot be loaded ({words}): use one whose files are whole and whose architecture "
             "transformers knows."
         ) from None
-    missing = sorted(name for name in loaded["missing_keys"] if not (kind == "vision" and name.startswith("pooler.")))
+    _refuse_missing(kind, source, loaded["missing_keys"])
+    if kind in architecture.WRITERS:
+        make_greedy(model)  # transformers refuses to save some configs that it loads
+    if kind != "vision":
+        languages.begin(model, processor, name, params.src_lang, params.tgt_lang)
+    else:
+        model = architecture.without_pooler(model)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return kind
+
+
+def _refuse_missing(kind: Architecture, source: Path, keys: Iterable[str]) -> None:
+    """Raise AnnealError for weights that the source lacks, of a model that is whole only with them."""
+    missing = sorted(key for key in keys if not (kind == "vision" and key.startswith("pooler.")))
     if kind in ("encoder_decoder", "vision") and missing:
         which = "of its decoder " if kind == "encoder_decoder" else ""
         raise AnnealError(
             f"base {source.name} lacks weights {which}({', '.join(missing[:3])} …), which would begin as noise; use "
             "one that is whole."
         )
-    if kind in architecture.WRITERS:
-        make_greedy(model)  # transformers refuses to save some configs that it loads
-    if kind == "vision":
-        model = architecture.without_pooler(model)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return kind
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""From which language into which a base translates that knows many (mBART, NLLB, M2M-100): its tokenizer frames a text
+with the code of its language, and its decoder begins with one.
+"""
+
+from typing import Any
+
+from tasks.errors import AnnealError
+
+
+def arguments(src_lang: str | None, tgt_lang: str | None) -> dict[str, str]:
+    """Arguments of a tokenizer's from_pretrained; none where no language is named."""
+    return {name: lang for name, lang in (("src_lang", src_lang), ("tgt_lang", tgt_lang)) if lang}
+
+
+def begin(model: Any, tokenizer: Any, name: str, src_lang: str | None, tgt_lang: str | None) -> None:
+    """Have the decoder of `model` begin with the language that `tokenizer` writes; AnnealError when the base `name`
+    knows many and none is named, when it knows no such one, or none at all.
+    """
+    if not hasattr(tokenizer, "src_lang"):
+        if src_lang or tgt_lang:
+            raise AnnealError(
+                f"bases.{name} names src_lang or tgt_lang, and its tokenizer knows no codes of languages; leave "
+                "them out."
+            )
+        return
+    codes = [token for token in tokenizer.all_special_tokens if "_" in token]
+    if not (src_lang and tgt_lang):
+        raise AnnealError(
+            f"bases.{name} knows many languages: set src_lang and tgt_lang, codes of its tokenizer ({_some(codes)})."
+        )
+    for key, lang in (("src_lang", src_lang), ("tgt_lang", tgt_lang)):
+        if lang not in codes and f"__{lang}__" not in codes:
+            raise AnnealError(
+                f"bases.{name}.{key} is {lang}, and its tokenizer has no such language ({_some(codes)}); correct it."
+            )
+    first, *_, last = tokenizer(text_target="a")["input_ids"]
+    code = next(token for token in (tgt_lang, f"__{tgt_lang}__") if token in codes)
+    target = tokenizer.convert_tokens_to_ids(code)
+    if first == target:  # written first, after a start token that all languages share
+        model.generation_config.forced_bos_token_id = target
+    elif last == target:  # the last token of a target is moved before it
+        model.generation_config.decoder_start_token_id = target
+
+
+def _some(codes: list[str]) -> str:
+    return f"{', '.join(codes[:5])} …"
