@@ -20,7 +20,7 @@ def keep_trainable(model: Any) -> None:
 
     # Of 8 bits it says for each product that it casts.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-    dtype = model.get_input_embeddings().weight.dtype
+    dtype = next(weight.dtype for weight in model.parameters() if weight.is_floating_point())
     for layer in model.modules():
         if isinstance(layer, Linear4bit):
             layer.support_avx512bf16_for_cpu = False

@@ -29,8 +29,8 @@ def make_base(folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     config = ViTConfig(
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=64,
+        intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,
         image_size=32,

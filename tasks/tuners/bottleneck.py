@@ -74,7 +74,9 @@ def problem(params: Params, model: "nn.Module") -> str | None:
     """A base whose blocks go by other names, or a network wider than the base."""
     from tasks.bottleneck import missing
 
-    width = model.config.get_text_config().hidden_size
     if words := missing(model, params.placement):
         return f"kind is bottleneck, and the base has no {words} as a module of a name that it knows; use lora."
+    if getattr(model.config, "depths", None):
+        return "kind is bottleneck, and the base's layers are of several widths; use lora."
+    width = model.config.get_text_config().hidden_size
     return f"size is {params.size}, and the base is {width} wide; lower it." if params.size > width else None
