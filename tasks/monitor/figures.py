@@ -18,8 +18,8 @@ MOST_POINTS = 500  # of each side in the two-sample test
 
 
 def of_inputs(scores: Scores, inputs: list[dict], vectors: np.ndarray) -> dict[str, float]:
-    """Medians and shares of some requests; nothing for none."""
-    if not inputs:
+    """Medians and shares of some requests; nothing for none, and of images."""
+    if not inputs or scores.sees:
         return {}
     asked = scores.asked(inputs)
     new = [share for text in asked if (share := texts.new_words(text, scores.vocabulary)) is not None]
@@ -139,8 +139,10 @@ def of_reference(scores: Scores) -> dict[str, float]:
 
 
 def distance(scores: Scores, vectors: np.ndarray, params: Monitor) -> dict[str, float]:
-    """`mmd` and `mmd_p` between the latest requests and the reference; nothing for fewer than 20 requests."""
-    if len(vectors) < 20:
+    """`mmd` and `mmd_p` between the latest requests and the reference; nothing for fewer than 20 requests, and of
+    images.
+    """
+    if len(vectors) < 20 or scores.sees:
         return {}
     known = scores.embed(scores.asked(scores.held_out()))[:MOST_POINTS]
     value, p = mmd(known, vectors[-MOST_POINTS:], params.permutations)

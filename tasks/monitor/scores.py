@@ -30,6 +30,8 @@ class Scores:
         """Fit on one half of the training rows of `reference`."""
         self.reference, self.template, self.embed = reference, reference.template, embed
         self.form, self.labels = reference.form, reference.labels
+        # Of an image the records know what it is called and not what is in it, so nothing is followed of what was asked.
+        self.sees = self.template.get("example") == "image"
         self.classes = {label: frozenset(map(clean, classes)) for label, classes in self.labels.items()}
         self.told = confidence.labels_of(self.labels, reference.predictions)
         self.marks = confidence.marks_of(self.form, reference.predictions)
@@ -50,6 +52,8 @@ class Scores:
         self.streams = streams_of(self.labels, self.common, near, fitted, numbers)
         self.streams += [stream for label in self.told for stream in confidence.streams_of(label)]
         self.streams += [stream for column in self.marks for stream in confidence.streams_of_marks(column)]
+        if self.sees:
+            self.streams = [stream for stream in self.streams if stream.kind != "input"]
         self.names = [stream.name for stream in self.streams]
 
     def _unseen(self, known: list[str]) -> dict[str, list]:

@@ -1,7 +1,7 @@
 """Draws how often a model that says how sure it is was right, and lists the rows of which it was most surely wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from tasks.answer import AnswerFormat
 from tasks.clean import clean
 from tasks.entity_answer import EntityAnswer
 from tasks.evaluate.comparison import wilson
+from tasks.report import thumbnails
 from tasks.report.drawing import CARD, GRID, INK, MUTED, TUNED, picture
 from tasks.report.plots import DASHED, Plot, shorten
 
@@ -32,6 +33,7 @@ class Miss:
     said_p: float
     right: str
     right_p: float
+    picture: str | None = None  # of the image that the row is about
 
 
 def calibrations(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequence[str]) -> list[Plot]:
@@ -60,7 +62,9 @@ def misses(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequen
             if said != right:
                 text = shorten(str(row["messages"][-1]["content"]), LONGEST)
                 every.append(Miss(str(row["id"]), text, label, said, told[said], right, told.get(right, 0.0)))
-    return sorted(every, key=lambda miss: (miss.right_p, -miss.said_p, miss.id, miss.column))[:WORST]
+    worst = sorted(every, key=lambda miss: (miss.right_p, -miss.said_p, miss.id, miss.column))[:WORST]
+    by_id = {str(row["id"]): row for row in rows}
+    return [replace(miss, picture=thumbnails.of_row(by_id[miss.id])) for miss in worst]
 
 
 def _told(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, label: str) -> list[tuple[dict[str, float], str]]:

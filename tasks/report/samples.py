@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.answer import AnswerFormat, agrees, same
 from tasks.chat import opening
 from tasks.errors import AnnealError
+from tasks.report import thumbnails
 from tasks.tools import canonical, of_message
 
 SHOWN = 8  # rows
@@ -36,6 +37,7 @@ class Sample:
     expected: Said
     parent: Said
     tuned: Said
+    picture: str | None = None  # of the image that the row is about
 
 
 def choose(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Sequence[str]) -> list[Sample]:
@@ -46,7 +48,9 @@ def choose(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Se
     samples.sort(key=lambda sample: hashlib.sha256(sample.id.encode()).hexdigest())
     wrong, right = ([sample for sample in samples if sample.tuned.right is kind] for kind in (False, True))
     few = max(SHOWN // 2, SHOWN - len(right))
-    return [*wrong[:few], *right[: SHOWN - len(wrong[:few])]]
+    by_id = {str(row["id"]): row for row in tuned}
+    shown = [*wrong[:few], *right[: SHOWN - len(wrong[:few])]]
+    return [replace(sample, picture=thumbnails.of_row(by_id[sample.id])) for sample in shown]
 
 
 def tally(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Sequence[str]) -> dict[str, int]:

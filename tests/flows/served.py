@@ -11,14 +11,14 @@ import httpx
 import psutil
 
 
-def summary(folder: Path) -> dict:
+def summary(folder: Path, model: str = "things") -> dict:
     """The summary of the newest run."""
-    return json.loads((folder / "reports/things/summary.json").read_text())
+    return json.loads((folder / f"reports/{model}/summary.json").read_text())
 
 
-def targets(folder: Path) -> dict:
+def targets(folder: Path, model: str = "things") -> dict:
     """Alias: target, as routed."""
-    return json.loads((folder / ".anneal/serving/routes.json").read_text())["tasks"]["things"]["targets"]
+    return json.loads((folder / ".anneal/serving/routes.json").read_text())["tasks"][model]["targets"]
 
 
 def ask(folder: Path, alias: str = "champion", **more: object) -> httpx.Response:

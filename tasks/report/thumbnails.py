@@ -1,0 +1,30 @@
+"""Small pictures of the images that rows are about, for a page that needs nothing else."""
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks import images, pixels
+from tasks.images import NotAnImageError
+
+SIDE = 96  # pixels
+
+
+def of_row(row: Mapping[str, Any]) -> str | None:
+    """A `data:` URL of the image of an answered row; None of a row without one, and where it is not there any more."""
+    file = row["row"].get("image_file")
+    if file is None:
+        return None
+    try:
+        raw = images.content(Path(file))
+        if images.digest(raw) != row["row"]["image"]:
+            return None
+        image = pixels.opened(raw)
+    except NotAnImageError:
+        return None
+    image.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
