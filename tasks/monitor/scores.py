@@ -30,7 +30,7 @@ class Scores:
         """Fit on one half of the training rows of `reference`."""
         self.reference, self.template, self.embed = reference, reference.template, embed
         self.form, self.labels = reference.form, reference.labels
-        # Of an image the records know what it is called and not what is in it, so nothing is followed of what was asked.
+        # Of an image the records know what it is called and not what is in it: nothing is followed of what was asked.
         self.sees = self.template.get("example") == "image"
         self.classes = {label: frozenset(map(clean, classes)) for label, classes in self.labels.items()}
         self.told = confidence.labels_of(self.labels, reference.predictions)
