@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import ParamsError
-from tasks.preflight import checks
+from tasks.preflight import checks, serving
+from tests.tasks.own_params import changed
 
 pytestmark = pytest.mark.slow  # transformers, which says what reads, loads torch
 
@@ -57,3 +58,28 @@ def test_without_a_label_the_shapes_are_named(tmp_path: Path, monkeypatch: pytes
     words = refusal(tmp_path, "[reply]", ", train: {objective: {kind: classify}}")
     assert "which does not learn from rows of the shape table (datasets.mine)" in words
     assert words.endswith("or give it a data set of the shape labelled.")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "tuner", "objective", "words"),
+    [
+        ("bert", "lora", "classify", None),
+        ("mpnet", "lora", "classify", "(lora on small) is; with `deploy.serve: auto` it is served by transformers."),
+        ("llama", "prefix", "classify", "(prefix on small) is"),
+        ("bert", "lora", "tag", None),  # all else is served as with auto
+        ("llama", "prefix", "sft", None),
+    ],
+)
+def test_what_vllm_does_not_pool_is_told_before_work(
+    tmp_path: Path, model_type: str, tuner: str, objective: str, words: str | None
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    params = changed(
+        bases__small={"folder": str(tmp_path), "sha256": "0" * 64, "license": "mit"},
+        deploy__serve="pooling",
+        models__mine__parent="small",
+        models__mine__train__tuner={"kind": tuner},
+        models__mine__train__objective={"kind": objective},
+    )
+    told = list(serving.problems(params, "mine"))
+    assert not told if words is None else f"vLLM does not pool what models.mine {words}" in told[0]
