@@ -95,10 +95,8 @@ def frame(reader: Reader) -> Frame:
     """The tokens before, between and behind two texts."""
     read = reader.tokenizer("a", "a", return_special_tokens_mask=True)
     ids, mask = list(read["input_ids"]), list(read["special_tokens_mask"])
-    own = [place for place, special in enumerate(mask) if not special]
-    middle = next(place for place in own if mask[place + 1])  # the last token of the first text
-    second = next(place for place in own if place > middle)
-    return ids[: own[0]], ids[middle + 1 : second], ids[own[-1] + 1 :]
+    own, first = [place for place, special in enumerate(mask) if not special], len(tokens_of(reader, "a")[0])
+    return ids[: own[0]], ids[own[first - 1] + 1 : own[first]], ids[own[-1] + 1 :]
 
 
 def pieces(ids: Sequence[int], asked: Sequence[int], around: Frame, size: int) -> list[tuple[Piece, Window]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tasks.clean import clean, has_half_character
 from tasks.errors import AnnealError
+from tasks.ingest.squad import questions
 from tasks.ingest.values import Number
 
 BLANK = re.compile("[ \t\r\n\ufeff]*")  # a mark in the middle comes from files that were joined
@@ -19,7 +20,9 @@ class _RepeatedKey(ValueError):
 
 
 def read_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    """(line where it begins, row) of each object of `text`; AnnealError names the line of the first that is none."""
+    """(line where it begins, row) of each object of `text`, or of each question of one that is SQuAD's; AnnealError
+    names the line of the first that is none.
+    """
     position = _skip(text, 0)
     values = _items(text, position, path) if text.startswith("[", position) else _values(text, position, path)
     for line, value in values:
@@ -27,7 +30,8 @@ def read_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, object]]]:
             raise AnnealError(
                 f"{path}, line {line}: holds {_kind(value)}, not an object with columns; mend or remove it."
             )
-        yield line, _row(value, f"{path}, line {line}")
+        for row in questions(value) or [value]:
+            yield line, _row(row, f"{path}, line {line}")
 
 
 def value_of(text: str, where: str) -> object:

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from tasks.answer import format_of, problem
 from tasks.clean import clean
+from tasks.ingest import Ingest
+from tasks.ingest import read as ingested
+from tasks.ingest.json_rows import read_json
 from tasks.preflight.recognise import recognised
 from tasks.prepare.assign import assign
 from tasks.prepare.rows import SetAside
@@ -162,6 +165,26 @@ def test_the_shape_is_told_from_the_rows(ending: str, row: dict, prepare: dict, 
             file.writelines(json.dumps(row) + "\n" for _ in range(12))
     told = recognised({"ingest": {"source": str(source)}})
     assert (told.prepare, told.ingest, told.undecided, told.unread) == (prepare, ingest, "", "")
+
+
+def test_squads_own_file_is_a_row_for_each_question(tmp_path: Path) -> None:
+    asked = [
+        {"id": f"q{i}", "question": "Who?", "answers": [], "is_impossible": True, "plausible_answers": []}
+        for i in range(2)
+    ]
+    asked[1] = {"id": "q1", "question": "Who left?", "answers": [{"text": "Anna", "answer_start": 0}]}
+    paragraphs = [{"context": "Anna left.", "qas": asked}, {"context": "Lee came.", "qas": [{**asked[0], "id": "q2"}]}]
+    source = tmp_path / "train-v2.0.json"
+    source.write_text(json.dumps({"version": "v2.0", "data": [{"title": "x", "paragraphs": paragraphs}]}, indent=1))
+    told = recognised({"ingest": {"source": str(source)}})
+    assert (told.prepare, told.ingest) == ({"shape": "spans"}, {"json_columns": ["answers"]})
+    rows, _ = ingested(Ingest(source=str(source), **told.ingest), source)
+    made = [spans.example(row, spans.Params(shape="spans")) for row in rows]
+    assert [(row["id"], row["row"]["context"], row["row"]["answer"]) for row in made] == [
+        ("q0", "Anna left.", ""), ("q1", "Anna left.", "Anna"), ("q2", "Lee came.", ""),
+    ]  # fmt: skip
+    source.write_text(json.dumps({"data": [{"paragraphs": "none"}], "question": "Who?", "context": "x", "answers": []}))
+    assert next(iter(read_json(source.read_text(), source)))[1]["question"] == "Who?"  # of another, as it is
 
 
 @pytest.mark.parametrize(("answer", "may_be"), [("Anna", True), ("She did.", False)])
