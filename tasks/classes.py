@@ -5,14 +5,39 @@ ones are.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from tasks.errors import AnnealError
+from tasks.layer_groups import Headed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 LOWEST = 1.0e4  # nats: what a class that is not known counts at most
+
+
+class Weighed(Headed):
+    """How much classes count that have few rows, and how sure a model is to be of a class."""
+
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: a class counts by the inverse of its share of the training rows"
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    oversample: Annotated[float, Field(gt=0, le=1, description="share of the commonest class's rows")] | None = Field(
+        default=None, description="training rows of a class that has fewer come again until it has that many"
+    )
+    oversample_most: Annotated[int, Field(ge=2, le=1000, description="times that a row comes at most")] = 10
+
+    @model_validator(mode="after")
+    def _counts_rare_classes_once(self) -> Self:
+        if self.oversample is not None and self.class_weights != "none":
+            raise ValueError(
+                f"class_weights is {self.class_weights} and oversample {self.oversample:g}, so that rare classes would "
+                "count more twice; take one of them out"
+            )
+        return self
 
 
 def labels(row: Mapping[str, Any]) -> dict[str, str]:
@@ -43,6 +68,19 @@ def refuse_single(counts: Mapping[str, Mapping[str, int]]) -> None:
                 f"all training rows have the class {next(iter(known))!r} in `{column}`: there is nothing to tell "
                 "apart; add rows of another class, or leave the column out of prepare.labels."
             )
+
+
+def repeated(
+    params: Weighed, counts: Mapping[str, Mapping[str, int]], encoded: Sequence[dict[str, Any]], seed: int
+) -> list[dict[str, Any]]:
+    """Training rows, with those of rare classes again where that is asked for."""
+    from tasks.classifier import with_rare_again
+
+    if params.oversample is None:
+        return list(encoded)
+    each = [list(known.values()) for known in counts.values()]
+    again: list[dict[str, Any]] = with_rare_again(encoded, each, params.oversample, params.oversample_most, seed)
+    return again
 
 
 def loss(

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from tasks import classes, encoder, objectives, vision
 from tasks.architecture import Architecture
-from tasks.layer_groups import Headed
+from tasks.classes import Weighed
 from tasks.vision import ImageReader, Picture, Pixels
 
 if TYPE_CHECKING:
@@ -33,17 +33,13 @@ body, with_body = encoder.body, encoder.with_body
 in_windows = True  # every image is scaled to one size, so none is too long
 
 
-class Params(Headed):
+class Params(Weighed):
     """Cross-entropy of each label column, summed."""
 
     kind: Literal["classify_images"]
     pooling: Literal["auto", "mean", "first"] = Field(
         default="auto", description="what stands for an image; auto: the first token where the base has one for that"
     )
-    class_weights: Literal["none", "balanced"] = Field(
-        default="none", description="balanced: a class counts by the inverse of its share of the training rows"
-    )
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = Field(
         default=True, description="train on another part of an image in each epoch, mirrored half of the time"
     )
@@ -102,6 +98,11 @@ def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[s
 def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
     """An example is a row; none is too long."""
     return list(encoded), 0
+
+
+def repeated(params: Params, processor: Classes, encoded: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Training rows, with those of rare classes again where that is asked for; all copies of one are altered alike."""
+    return classes.repeated(params, processor.counts, encoded, seed)
 
 
 def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:

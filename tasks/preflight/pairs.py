@@ -40,6 +40,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
     yield from _problems_of_new_tokens(name, model.train, tuner)
     if tuner.virtual_tokens and objective.head not in tuner.heads:
         whole = "reads a text as a whole" if objective.head not in objectives.WRITES else "has an encoder read a text"
+        whole = "sees an image" if "image" in objective.eats else whole
         yield (
             f"models.{name}.train.objective.kind is {model.train.objective.kind}, which {whole}, and tuner.kind "
             f"{model.train.tuner.kind} puts its own tokens before it, for models that write; use "
