@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks import spans
-from tasks.clean import has_half_character
+from tasks.clean import clean, has_half_character
 from tasks.entities import is_border
 from tasks.spans import Span
 
@@ -46,3 +46,10 @@ class SpanAnswer:
     def others(self, text: str) -> tuple[str, ...]:
         """The texts that are as right as the answer `text`."""
         return tuple((spans.read(text) or {}).get("others", ()))
+
+    def is_right(self, text: str, expected: str) -> bool:
+        """Whether an answer has the words of the expected one, or of another that is as right."""
+        said, right = self.read(text), self.read(expected)
+        if said is None or right is None:
+            return False
+        return clean(said[self.column]) in map(clean, (right[self.column], *self.others(expected)))

@@ -14,6 +14,8 @@ from tasks.evaluate.comparison import wilson
 from tasks.report import thumbnails
 from tasks.report.drawing import CARD, GRID, INK, MUTED, TUNED, picture
 from tasks.report.plots import DASHED, Plot, shorten
+from tasks.span_answer import SpanAnswer
+from tasks.spans import probability_in
 
 BINS = 10  # of equal width; measures have 15, of which a picture would show many that hold a row or two
 WORST = 12  # rows
@@ -37,10 +39,16 @@ class Miss:
 
 
 def calibrations(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequence[str]) -> list[Plot]:
-    """A picture for each of `labels` that all `rows` have probabilities of; of a tagger's answers, for its entities."""
+    """A picture for each of `labels` that all `rows` have probabilities of; of a tagger's answers, for its entities,
+    and of answers that stand in a text.
+    """
     if isinstance(form, EntityAnswer):
         hits = [hit for row in rows for hit in entities.hits(row.get("probabilities") or {}, row["expected"])]
         return [_plot(form.column, hits, form.column)] if hits else []
+    if isinstance(form, SpanAnswer):
+        told = [(row, probability_in(row.get("probabilities"))) for row in rows]
+        sure = [(p, form.is_right(row["text"], row["expected"])) for row, p in told if p is not None]
+        return [_plot(form.column, sure, "rows")] if sure else []
     return [
         _plot(label, [(max(told.values()), top(told) == right) for told, right in known], "rows")
         for label in labels

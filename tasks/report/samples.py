@@ -9,6 +9,7 @@ from tasks.answer import AnswerFormat, agrees, same
 from tasks.chat import opening
 from tasks.errors import AnnealError
 from tasks.report import thumbnails
+from tasks.span_answer import SpanAnswer
 from tasks.tools import canonical, of_message
 
 SHOWN = 8  # rows
@@ -78,6 +79,8 @@ def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:
     answer, right = form.read(row["text"]), form.read(row["expected"])
     notes = [] if row["finished"] else ["cut off at the longest answer allowed"]
     is_right = right is not None and agrees(answer, right, labels)
+    if isinstance(form, SpanAnswer):
+        is_right = form.is_right(row["text"], row["expected"])
     if answer is None or right is None:
         what = (
             "empty"

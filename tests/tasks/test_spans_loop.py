@@ -21,6 +21,8 @@ from tasks.monitor.check import check
 from tasks.monitor.params import Monitor
 from tasks.preflight import checks
 from tasks.prepare.shapes import spans
+from tasks.report.calibration import calibrations
+from tasks.report.samples import judge
 from tasks.retrain.harvest import harvest
 from tasks.serve.routes import Target
 from tasks.spans import Span, span_of, told, written
@@ -56,6 +58,19 @@ def test_the_best_of_several_right_answers_counts_as_in_squad(
     table = measures.of(Evaluate(), FORM, "spans")
     rows = measures.rows(table, read([row], FORM, {}))
     assert [float(rows[name][0]) for name in ("answer_token_f1", "answer_exact_match")] == pytest.approx([f1, match])
+
+
+def test_the_report_shows_how_sure_answers_were_and_any_right_one_as_right() -> None:
+    def row(answer: str, probability: float) -> dict:
+        right = said(CONTEXT, "Bern", ("in Bern",))
+        about = {"id": "1", "messages": [], "expected": right, "row": {}, "finished": True}
+        return {**about, "text": said(CONTEXT, answer), "probabilities": told(probability)}
+
+    rows = [row("Bern", 0.9), row("in Bern", 0.7), row("Anna", 0.6), row("", 0.2)]
+    assert [judge(each, FORM, ()).right for each in rows] == [True, True, False, False]
+    (plot,) = calibrations(rows, FORM, ())
+    assert plot.name == "answer" and plot.caption.startswith("Of 4 rows 50.0 % are right, and the probability")
+    assert "0.600 on average" in plot.caption and calibrations([{**rows[0], "probabilities": None}], FORM, ()) == []
 
 
 def test_without_learning_the_sentence_with_the_most_words_of_the_question_is_the_answer() -> None:
