@@ -3,7 +3,6 @@ of them.
 """
 
 import json
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -228,8 +227,7 @@ def endpoint(name: str, version: str) -> dict | None:
         example = json.loads(file.readline())
     route, asked = probe.question(USUAL, example)
     body = {"model": target.model, "temperature": 0, "max_tokens": 128, **asked}
-    given = shlex.quote(json.dumps(body, ensure_ascii=False))
-    curl = f"curl -s {target.url}/{route} -H 'Content-Type: application/json' -d {given}"
+    curl = probe.line_to_try(f"{target.url}/{route}", body, example)
     file = parity_file(target.artifact)
     parity = read_json(file) if file.exists() else None
     same = parity and {key: value for key, value in parity.items() if key != "unforced" and value is not None}

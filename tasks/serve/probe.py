@@ -1,5 +1,7 @@
 """Asks a running vLLM: does it answer, and does it answer what transformers answered."""
 
+import json
+import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -82,6 +84,16 @@ def question(special: SpecialTexts, row: dict) -> tuple[str, dict]:
         given = {"tools": special.neutral_in(rendered(row["tools"])), "tool_choice": "none"} if row.get("tools") else {}
         return "chat/completions", {"messages": sent(special.neutral_in(row["messages"])), **given}
     return "completions", {"prompt": special.neutral(opening(row["expected"]))}
+
+
+def line_to_try(url: str, body: dict, example: dict) -> str:
+    """A line for a shell that asks `body` about a prediction; an image is read from its file, and not in the line."""
+    given, ask = json.dumps(body, ensure_ascii=False), f"curl -s {url} -H 'Content-Type: application/json' -d"
+    if "image" not in example:
+        return f"{ask} {shlex.quote(given)}"
+    before, after = map(shlex.quote, given.split(example["image"].partition(",")[2]))
+    file = shlex.quote(example["row"]["image_file"])
+    return f"(printf %s {before}; base64 -w0 {file}; printf %s {after}) | {ask} @-"
 
 
 def ask(url: str, model: str, asked: tuple[str, dict], max_tokens: int) -> dict:

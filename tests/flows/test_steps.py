@@ -1,6 +1,7 @@
 """Gate, register and deploy on a run's files: what each leaves in the registry and on the stub server."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from flows import steps as flow_steps
 from flows.steps import Steps
 from tasks import deploy as deploying
-from tasks import promotion, registry
+from tasks import images, promotion, registry
 from tasks.errors import TransientError
 from tasks.evaluate.__main__ import evaluate
 from tasks.evaluate.params import Evaluate
@@ -17,7 +18,7 @@ from tasks.files import write_json, write_jsonl
 from tasks.gate import Gate
 from tasks.serve import probe
 from tasks.verdict_tags import COMPARED, NOTHING
-from tests import tiny
+from tests import pictures, tiny
 from tests.tasks import serving
 from tests.tasks.promoting import promote
 from tests.tasks.serving import BASE, TASK, World
@@ -136,3 +137,15 @@ def test_a_version_is_deployed_once_and_challenges(world: World, monkeypatch: py
     assert json.loads(flow_steps.parity_file(made.version.artifact).read_text())["share"] == 0.99
     made.version = registry.get(TASK, "1")
     assert not made.deploy()
+
+
+def test_the_line_to_try_reads_an_image_from_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "a photo's.png"
+    file.write_bytes(pictures.content(1))
+    url = images.as_url(file.read_bytes())
+    line = _line_to_try(
+        "http://h/v1", {"messages": images.asked(url)}, {"image": url, "row": {"image_file": str(file)}}
+    )
+    assert url not in line and len(line) < 500
+    said = subprocess.run(["bash", "-c", line.partition(" | ")[0]], capture_output=True, text=True, check=True).stdout
+    assert json.loads(said) == {"messages": images.asked(url)}
