@@ -143,7 +143,7 @@ def test_the_line_to_try_reads_an_image_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "a photo's.png"
     file.write_bytes(pictures.content(1))
     url = images.as_url(file.read_bytes())
-    line = _line_to_try(
+    line = probe.line_to_try(
         "http://h/v1", {"messages": images.asked(url)}, {"image": url, "row": {"image_file": str(file)}}
     )
     assert url not in line and len(line) < 500
