@@ -77,7 +77,12 @@ def test_a_chat_of_one_turn_is_answered_as_in_evaluation(url: str, made: SimpleN
 @pytest.mark.parametrize("before", [{"role": "system", "content": "Sort."}, {"role": "assistant", "content": "red"}])
 def test_a_chat_of_more_is_refused(url: str, made: SimpleNamespace, before: dict) -> None:
     refused = post(url, messages=[before, *made.rows[0]["messages"]])
-    assert refused.status_code == 400 and "does not take these messages" in refused.json()["error"]["message"]
+    assert refused.status_code == 400 and "reads one text: send one message" in refused.json()["error"]["message"]
+
+
+def test_json_is_not_asked_of_a_vocabulary_without_braces(url: str, made: SimpleNamespace) -> None:
+    refused = post(url, messages=made.rows[0]["messages"], response_format={"type": "json_object"})
+    assert refused.status_code == 400 and "no tokens for JSON" in refused.json()["error"]["message"]
 
 
 def test_an_answer_goes_on_from_where_it_is_told_to_begin(url: str, made: SimpleNamespace) -> None:

@@ -44,6 +44,8 @@ class Served:
         except (KeyError, TypeError, AttributeError):
             raise bad("`tools` must be a list of functions, each with a name.", "tools") from None
         messages = dialogue(asked.messages)
+        if seq2seq.is_one(self.model) and [message["role"] for message in messages] != ["user"]:
+            raise bad("This model reads one text: send one message, by the user.", "messages")
         try:
             extra = asked.chat_template_kwargs or {}
             return [chat_template.render(self.tokenizer, messages, add_generation_prompt=True, **more, **extra)]
@@ -86,6 +88,8 @@ class Served:
         """`schema` compiled, None without one; Refusal 400 when it is not a schema that can be followed."""
         if schema is None:
             return None
+        if self.tokenizer.unk_token_id in self.tokenizer('{"": []}', add_special_tokens=False)["input_ids"]:
+            raise bad("This model has no tokens for JSON, and answers with a text.", param)
         try:
             if schema is True:
                 return self.grammars.compile_builtin_json_grammar()
