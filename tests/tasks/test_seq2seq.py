@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import answers, architecture, chat, objectives, seq2seq
+from tasks import answers, architecture, chat, kinds, objectives, seq2seq, tuners
 from tasks.errors import AnnealError, ParamsError
 from tasks.objectives import seq2seq as objective
 from tests import sequences
@@ -23,10 +23,15 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return SimpleNamespace(kind=request.param, weights=weights, tokenizer=tokenizer, rows=rows)
 
 
-def loaded(weights: Path) -> object:
+def loaded(weights: Path, attention: float = 1.0) -> object:
+    """The base, its attention's weights scaled: what is read tells little where they begin, near 0."""
     import torch
 
-    return objective.parent(weights, {"dtype": torch.float32}).eval()
+    model = objective.parent(weights, {"dtype": torch.float32}).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.mul_(attention if "attn" in name or "Attention" in name else 1.0)
+    return model
 
 
 @pytest.mark.parametrize(
@@ -151,3 +156,28 @@ def test_float16_is_refused_where_the_base_overflows_in_it(made: SimpleNamespace
 def test_a_trained_folder_says_that_it_reads_one_text_and_writes_another(tmp_path: Path) -> None:
     objective.save_head(None, tmp_path)
     assert objectives.of_folder(tmp_path) is objective and objectives.head_of(tmp_path) == "seq2seq"
+
+
+@pytest.mark.parametrize("kind", ["prompt", "p_tuning"])
+def test_virtual_tokens_stand_before_what_the_encoder_reads_wherever_a_batch_is_padded(
+    made: SimpleNamespace, kind: str, tmp_path: Path
+) -> None:
+    import torch
+
+    tuner = kinds.load("tasks.tuners", kind)
+    settings = tuner.Params(kind=kind, num_virtual_tokens=4)
+    torch.manual_seed(0)
+    adapted = tuner.attach(settings, loaded(made.weights, 20)).eval()
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn_like(weight))
+    together, alone = (answers.answer(adapted, made.tokenizer, made.rows, n, 5, kind).predictions for n in (4, 1))
+    for batched, own in zip(together, alone, strict=True):
+        assert batched["nll"] == pytest.approx(own["nll"], abs=1e-4) and batched["token_ids"] == own["token_ids"]
+    tuners.save(settings, adapted, made.weights, tmp_path)
+    again = tuner.load(loaded(made.weights, 20), tmp_path)
+    (kept,) = answers.answer(again, made.tokenizer, made.rows[:1], 1, 5, kind).predictions
+    assert kept["nll"] == pytest.approx(alone[0]["nll"], abs=1e-4)
+    without = answers.answer(loaded(made.weights, 20), made.tokenizer, made.rows[:1], 1, 5, "parent").predictions[0]
+    assert abs(without["nll"] - kept["nll"]) > 1e-3
