@@ -29,6 +29,8 @@ def write(weights: Path, trained: Path, folder: Path) -> None:
 
     model = tuned.load(weights, trained)
     body = tuners.of_folder(trained).merge(model.body)
+    if body.config.model_type == "xlm-roberta":  # vLLM asks for it, and transformers has it no more
+        body.config.position_embedding_type = "absolute"
     body.save_pretrained(folder)
     tuned.tokenizer(weights, trained).tokenizer.save_pretrained(folder)
     stacked = {

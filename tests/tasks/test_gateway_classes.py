@@ -113,3 +113,22 @@ def test_what_are_no_probabilities_is_no_answer(home: House, told: object) -> No
     home.stub.probabilities = lambda body: told
     refused(home.client().post("/tasks/triage", json={"text": "a"}), 502)
     assert home.rows()[0]["error"] == "backend_error"
+
+
+def test_what_marks_a_text_says_how_probable_its_entities_are_and_has_routes_of_its_own(
+    home: House, tmp_path: Path
+) -> None:
+    marked, told = [{"label": "LOC", "text": "Rome", "start": 3, "end": 7}], {"3-7": {"LOC": 0.8, "PER": 0.1, "O": 0.1}}
+    form = {"answer": {"entities": [*marked[0]]}, "example": "tagged", "shape": "tagged"}
+    write_json(tmp_path / "kept" / "format.json", {**FORM, **form})
+    write_json(tmp_path / "kept" / "reference" / "classes.json", {})
+    home.door.follower.contracts.clear()
+    home.stub.answer, home.stub.probabilities = lambda body: json.dumps(marked), lambda body: told
+    answer = home.client().post("/tasks/triage", json={"text": "in Rome"}).json()
+    assert answer["valid"] and json.loads(answer["result"]["entities"]) == marked and answer["probabilities"] == told
+    assert home.rows()[0]["probabilities"] == told
+    home.stub.answer, home.stub.probabilities = lambda body: "[]", lambda body: {}
+    answer = home.client().post("/tasks/triage", json={"text": "nowhere"}).json()
+    assert answer["valid"] and answer["result"] == {"entities": "[]"} and "probabilities" not in answer
+    message = refused(home.client().post("/classify", json={"model": "triage", "input": "a"}), 400)["message"]
+    assert "marks a text and tells no classes: ask /tasks/triage or /v1/chat/completions" in message
