@@ -46,7 +46,8 @@ def settled(serve: str, forms: tuple[Form, ...], has_company: bool, now: Form | 
 
     `serve` is deploy.serve. With `auto`: an adapter where another champion could share its server; alone, it stays as
     it is, and is new merged on a CPU, for there an adapter costs half of the speed (weights copied for each token).
-    What reads is served by transformers, which is as right and on a CPU faster (docs/results.md).
+    What reads is served by transformers, where all versions on a base share a server and come and go in seconds;
+    vLLM's pooling answers more texts a second, with a server and a minute's start for each version (docs/results.md).
     """
     if serve in forms:
         return Form(serve)
