@@ -17,6 +17,7 @@ HUB_TASKS: dict[objectives.Head, str] = {
     "classes": "text-classification",
     "tags": "token-classification",
     "spans": "question-answering",
+    "numbers": "text-classification",  # transformers' own name of a regression over texts
 }
 TEMPLATE = Path("model_cards/template.md.jinja")
 

@@ -27,7 +27,9 @@ class Gate(Section):
     max_drop: Annotated[
         float,
         Field(
-            ge=0, lt=1, description="how much worse than the champion is still not worse: of a perplexity, as a share"
+            ge=0,
+            lt=1,
+            description="how much worse than the champion is still not worse: of a perplexity, RMSE or MAE, as a share",
         ),
     ] = 0.02
 
@@ -122,9 +124,10 @@ def _not_worse(params: Gate, rivals: Rivals, champion: Rows) -> Check:
         )
         return Check(False, f"cannot be compared with the champion: {words}")
     result, loss = compare(rivals.measure, rivals.tuned, champion), compare(rivals.measure, champion, rivals.tuned)
-    held = -result.difference <= params.max_drop and loss.p >= params.alpha
+    allowed = params.max_drop * (abs(rivals.measure.value(champion)) if rivals.measure.has_own_unit else 1)
+    held = -result.difference <= allowed and loss.p >= params.alpha
     figures = (
-        f"{result.figures} (difference {result.difference:+.3f}, allowed -{params.max_drop:g}; {loss.test} p of "
+        f"{result.figures} (difference {result.difference:+.3f}, allowed -{allowed:.3g}; {loss.test} p of "
         f"a loss = {loss.p:.2g})"
     )
     return Check(held, f"{'not worse' if held else 'worse'} than the champion on {name}: {figures}")

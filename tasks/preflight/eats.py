@@ -19,7 +19,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
         makes = shapes.of(prepare).makes
         if makes in eats or (dataset != main and makes in ALIKE and eats & ALIKE):
             continue
-        if "labelled" in eats and (head := heads.way(params, name)):
+        if eats & {"labelled", "scored"} and (head := heads.way(params, name)):
             yield (
                 f"models.{name}.train.objective.kind is {objective.kind}, and the rows of datasets.{dataset} are a "
                 f"table; {head}."

@@ -1,11 +1,12 @@
 """What a person writes who has a table whose answers are classes, and a base or an objective that tells classes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tasks import template
 from tasks.clean import clean
 from tasks.errors import AnnealError
+from tasks.numbers import number
 from tasks.params import Params
 from tasks.preflight import sources
 from tasks.preflight.labels import is_label
@@ -27,12 +28,26 @@ def way(params: Params, model: str) -> str | None:
         return None
     labels = [column for column in columns if column in rows[0] and is_label([clean(row[column]) for row in rows])]
     if not labels:
-        return None
+        return _of_numbers(name, prepare, columns, rows)
     texts = [column for column in columns if column not in labels]
     left_out = f" ({_listed(texts)} would be left out: a text is written, and not told)" if texts else ""
     return (
         f"to tell classes, write prepare: {{shape: labelled, user: {json.dumps(prepare.user, ensure_ascii=False)}, "
         f"labels: [{', '.join(labels)}]}} in datasets.{name}, and objective: {{kind: classify}}{left_out}"
+    )
+
+
+def _of_numbers(
+    name: str, prepare: table.Params, columns: Sequence[str], rows: Sequence[Mapping[str, str]]
+) -> str | None:
+    numbers = [
+        column for column in columns if column in rows[0] and all(number(row[column]) is not None for row in rows)
+    ]
+    if not numbers:
+        return None
+    return (
+        f"to tell numbers, write prepare: {{shape: scored, user: {json.dumps(prepare.user, ensure_ascii=False)}, "
+        f"numbers: [{', '.join(numbers)}]}} in datasets.{name}, and objective: {{kind: regress}}"
     )
 
 

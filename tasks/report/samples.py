@@ -8,6 +8,7 @@ from typing import Any
 from tasks.answer import AnswerFormat, agrees, same
 from tasks.chat import opening
 from tasks.errors import AnnealError
+from tasks.number_answer import NumberAnswer
 from tasks.report import thumbnails
 from tasks.span_answer import SpanAnswer
 from tasks.tools import canonical, of_message
@@ -78,7 +79,7 @@ def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:
     """What the answer of `row` says: right when every label is, or, without labels, when it is the expected answer."""
     answer, right = form.read(row["text"]), form.read(row["expected"])
     notes = [] if row["finished"] else ["cut off at the longest answer allowed"]
-    is_right = right is not None and agrees(answer, right, labels)
+    is_right = right is not None and _agrees(form, answer, right, labels)
     if isinstance(form, SpanAnswer):
         is_right = form.is_right(row["text"], row["expected"])
     if answer is None or right is None:
@@ -94,6 +95,13 @@ def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:
         return Said(is_right, row["text"], (), tuple(notes))
     fields = tuple((column, value, _state(column, value, right, labels)) for column, value in answer.items())
     return Said(is_right, row["text"], fields, tuple(notes))
+
+
+def _agrees(
+    form: AnswerFormat, answer: Mapping[str, str] | None, right: Mapping[str, str], labels: Sequence[str]
+) -> bool:
+    """Whether an answer is right; numbers in the digits that the right one has."""
+    return form.agrees(answer, right) if isinstance(form, NumberAnswer) else agrees(answer, right, labels)
 
 
 def _state(column: str, value: str, right: Mapping[str, str], labels: Sequence[str]) -> str:

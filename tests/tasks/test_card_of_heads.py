@@ -83,3 +83,25 @@ def test_the_code_in_a_taggers_card_says_the_likeliest_tags(tmp_path: Path, monk
     lines = [line.split() for line in run(card, folder, monkeypatch)[1:-1]]
     assert [tag_ for _, tag_, _ in lines] == [model.tags[place] for place in shares.argmax(1)]
     assert [float(p) for _, _, p in lines] == pytest.approx(shares.max(1).values.tolist(), abs=1e-5)
+
+
+def test_the_code_in_the_card_of_what_tells_numbers_says_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+
+    from tasks import tuned, tuners
+    from tasks.objectives import regress
+
+    base = encoders.make_base(tmp_path / "base")
+    settings, params = kinds.load("tasks.tuners", "full").Params(kind="full"), regress.Params(kind="regress")
+    body = tuners.of(settings).attach(settings, regress.parent(base, {}))
+    model = regress.with_head(params, body, regress.processor(params, base, encoders.scored_rows(0, 16)))
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    tuners.save(settings, body, base, folder)
+    regress.save_head(model, folder)
+    card = card_of(folder, base)
+    assert card.data.pipeline_tag == "text-classification" and "| weight | 105.25 | " in card.text
+    reader = regress.load_tokenizer(base)
+    told_ = regress.tell(tuned.load(base, folder), reader, [reader.encode("big a red apple")])[0]["text"]
+    printed = dict(line.split() for line in run(card, folder, monkeypatch))
+    assert {column: float(value) for column, value in printed.items()} == pytest.approx(json.loads(told_), rel=1e-4)

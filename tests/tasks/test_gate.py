@@ -13,6 +13,7 @@ from tasks.evaluate.comparison import compare
 from tasks.evaluate.measures.exact_match import exact_match
 from tasks.evaluate.measures.measure import Measure
 from tasks.evaluate.measures.perplexity import perplexity
+from tasks.evaluate.measures.rmse import rmse
 from tasks.evaluate.measures.rouge import rouge_l
 from tasks.evaluate.measures.valid import valid
 from tasks.gate import Gate, Rivals, Verdict, gate
@@ -212,6 +213,20 @@ def test_a_perplexity_may_be_worse_than_the_champions_by_a_share_of_it():
     for more in (0.01, 0.05):
         verdict = decide(Gate(max_drop=0.02), GOOD, nats(1.0 + more), nats(2.0), nats(1.0), on=PERPLEXITY)
         assert not verdict.passed and verdict.reasons[-1].startswith("✗ worse than the champion on perplexity")
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0, 0.001])
+def test_an_error_may_be_worse_by_a_share_of_it_whatever_its_unit(unit):
+    """The verdict on prices in dollars is that on prices in cents."""
+
+    def errors(*off: float) -> list[float]:
+        return [(one * unit) ** 2 for one in off]
+
+    champion, parent = errors(*[1.0] * 10, *[2.0] * 10), errors(*[9.0] * 20)
+    slightly = errors(*[1.1, 0.9] * 5, *[2.32, 1.75] * 5)  # by 2.3 %
+    assert not decide(Gate(max_drop=0.02), GOOD, slightly, parent, champion, on=rmse("price")).passed
+    verdict = decide(Gate(max_drop=0.03), GOOD, slightly, parent, champion, on=rmse("price"))
+    assert verdict.passed, verdict.reasons
 
 
 def test_perplexities_over_the_tokens_of_two_tokenizers_are_not_compared():

@@ -83,3 +83,12 @@ def test_what_vllm_does_not_pool_is_told_before_work(
     )
     told = list(serving.problems(params, "mine"))
     assert not told if words is None else f"vLLM does not pool what models.mine {words}" in told[0]
+
+
+def test_numbers_are_given_the_shape_of_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(f"{__name__}.LINES", [{**row, "price": f"{n}.5"} for n, row in enumerate(LINES)])
+    assert (
+        'to tell numbers, write prepare: {shape: scored, user: "{{ text }}", numbers: [price]} in datasets.mine, and '
+        "objective: {kind: regress}, or use a base that writes."
+    ) in refusal(tmp_path, "[price]")

@@ -15,7 +15,13 @@ def mae(column: str) -> Measure:
     for `rmse`.
     """
     return Measure(
-        named(column, "mae"), f"as {column}", False, "score", lambda rows: _errors(rows, column), bounds=(0.0, math.inf)
+        named(column, "mae"),
+        f"as {column}",
+        False,
+        "score",
+        lambda rows: _errors(rows, column),
+        bounds=(0.0, math.inf),
+        has_own_unit=True,
     )
 
 

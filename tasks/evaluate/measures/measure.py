@@ -33,6 +33,7 @@ class Measure:
     rows: Callable[[Sequence[Prediction]], Rows]
     value: Callable[[Rows], float] = lambda rows: float(rows.mean())
     bounds: tuple[float, float] = (0.0, 1.0)  # what `value` can be
+    has_own_unit: bool = False  # of the column: a difference says something as a share of the value only
     shares: Callable[[Rows, Rows], Rows] | None = None  # see tasks/evaluate/comparison.py: what makes its test fast
     is_measurable: Callable[[Sequence[Prediction]], bool] = lambda rows: True  # whether `rows` can read these
 

@@ -23,6 +23,7 @@ def rmse(column: str) -> Measure:
         lambda rows: _errors(rows, column),
         lambda errors: float(np.sqrt(errors.mean())),
         (0.0, math.inf),
+        has_own_unit=True,
     )
 
 
