@@ -36,10 +36,10 @@ class Ingest(Section):
         description="of tables: false where their first row is data, whose cells `columns` then names; true where "
         "it only looks like data",
     )
-    split: Literal["none", "lines", "paragraphs"] | None = Field(
+    split: Literal["none", "lines", "paragraphs", "labelled"] | None = Field(
         default=None,
-        description="of files of text: into rows at line ends, or at empty lines; a file of a folder is "
-        "one row when not given",
+        description="of files of text: into rows at line ends, or at empty lines; labelled: at line ends, the first "
+        "word of a line is its label; a file of a folder is one row when not given",
     )
     license: str | None = Field(default=None, min_length=1, description="of the data, as it stands in the manifests")
     json_columns: list[str] = Field(

@@ -1,5 +1,6 @@
 """Tells the shape of a data set that names none, from the first rows of its source, for params.yaml."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,7 @@ from tasks.prepare import shapes
 from tasks.prepare.shapes import labelled
 
 SPLITS = ("paragraphs", "lines")
+LABEL = re.compile(r"__label__\S+|[A-Z]{2,}:[a-z]+")  # that a line begins with
 FEWEST = 10  # rows that can be split in three
 STOPGAP: dict[str, object] = {"shape": "text"}
 TEMPLATES = ("user", "answer")  # who writes one of these has a table, unless the shape has them as well
@@ -74,8 +76,16 @@ def _first_rows(ingest: Ingest) -> tuple[str | None, list[Row]]:
             rows = {split: first_as_read(ingest.model_copy(update={"split": split})) for split in SPLITS}
         except AnnealError:
             raise error from None
+    if _begin_with_labels([str(row["text"]) for row in rows["lines"]]):
+        return "labelled", first_as_read(ingest.model_copy(update={"split": "labelled"}))
     split = "paragraphs" if len(rows["paragraphs"]) >= FEWEST else "lines"
     return split, rows[split]
+
+
+def _begin_with_labels(lines: Sequence[str]) -> bool:
+    """Whether each line begins with a label as TREC (`LOC:city`) or fastText (`__label__sports`) writes them."""
+    labels = [line.split(maxsplit=1)[0] for line in lines]
+    return all(map(LABEL.fullmatch, labels)) and 2 <= len(set(labels)) <= len(labels) / 2
 
 
 def _told(prepare: dict[str, object], ingest: Ingest, rows: Sequence[Row]) -> Recognised:

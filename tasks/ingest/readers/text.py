@@ -1,9 +1,10 @@
-"""Texts: a file is one row with the column `text`, or several, as ingest.split says."""
+"""Texts: a file is one row with the column `text`, or several, as ingest.split says; of labelled lines with a label."""
 
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tasks.errors import AnnealError
 from tasks.ingest.encoding import text_of
 from tasks.ingest.params import Ingest
 
@@ -11,8 +12,9 @@ ENDINGS = (".txt", ".md", ".markdown")
 UNIT = "line"
 IS_TYPED_JSON, IS_DOCUMENTS, IS_ADDED_TO = False, True, False
 HAS_HEADER = False
+FASTTEXT = "__label__"
 LINE_END = re.compile("(?>\r\n|\r|\n)")
-ENDS = {"lines": LINE_END, "paragraphs": re.compile(r"(?>\r\n|\r|\n)(?:[ \t]*(?>\r\n|\r|\n))+")}
+ENDS = {"lines": LINE_END, "labelled": LINE_END, "paragraphs": re.compile(r"(?>\r\n|\r|\n)(?:[ \t]*(?>\r\n|\r|\n))+")}
 
 
 def read(path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -29,9 +31,26 @@ def read(path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]
     for end in [*ENDS[params.split].finditer(text), None]:
         part = text[start : end.start() if end else len(text)]
         if part.strip():
-            yield line + _leading_lines(part), {"text": part.strip()}
+            where = line + _leading_lines(part)
+            yield (
+                where,
+                _labelled(part.strip(), f"{path}, line {where}")
+                if params.split == "labelled"
+                else {"text": part.strip()},
+            )
         line += len(LINE_END.findall(text, start, end.end() if end else len(text)))
         start = end.end() if end else start
+
+
+def _labelled(line: str, where: str) -> dict[str, str]:
+    """`{label, text}` of a line that begins with its label, as TREC's do, or fastText's (`__label__sports`)."""
+    label, *text = line.split(maxsplit=1)
+    if not text:
+        raise AnnealError(
+            f"{where}: has a single word ({label[:40]!r}), and with ingest.split: labelled a line is a label, a blank "
+            "and a text; mend it, or split otherwise."
+        )
+    return {"label": label.removeprefix(FASTTEXT), "text": text[0]}
 
 
 def _leading_lines(part: str) -> int:
