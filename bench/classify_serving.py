@@ -5,7 +5,7 @@ same texts, same clients, each of which waits for its answer before it asks agai
 row that tells classes; the last line is JSON. The pipeline is served as transformers' guide does it (one model, one
 request at a time), and, without HTTP, is also given all texts at once in batches of 1, 8, 16 and 32. Its head has the
 same classes and weights of chance, which cost the same time. With `--pooling` the same classifier is also served by
-vLLM, as `deploy.serve: pooling` has it.
+vLLM, as `deploy.serve: pooling` has it. On a machine that does other work as well, compare by the second of CPU.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+STARTED: list[float] = []  # seconds of CPU that each server's start took
 BATCHES = (1, 8, 16, 32)
 WARM_UP = 64  # texts that are not counted
 PATIENCE = 600  # seconds for a server to start; vLLM needs longest
@@ -50,10 +51,12 @@ def main() -> None:
         if options.pooling:
             servers["pooling"] = ["-m", "tasks.serve.pooling", "--name", "m", "--model", pooled_in(weights, trained)]
         figures: dict[str, list[float]] = {name: [] for name in servers}
+        of_cpu: dict[str, list[float]] = {name: [] for name in servers}
         for _ in range(2):
             for name, words in servers.items():
                 with started(words) as port:
                     figures[name].append(pace(port, texts, options.clients))
+                    of_cpu[name].append((len(texts) + WARM_UP) / processor_seconds())
         alone = {size: in_process(Path(made), texts, size) for size in BATCHES}
     best = {name: max(values) for name, values in figures.items()}
     print(
@@ -62,6 +65,7 @@ def main() -> None:
                 "texts": len(texts),
                 "clients": options.clients,
                 "texts_per_second": {name: round(value, 1) for name, value in best.items()},
+                "texts_for_a_second_of_cpu": {name: round(max(values), 1) for name, values in of_cpu.items()},
                 "times_as_fast": round(best["anneal"] / best["pipeline"], 2),
                 "pipeline_without_http_by_batch_size": {size: round(value, 1) for size, value in alone.items()},
             }
@@ -151,10 +155,22 @@ def started(words: list[str]) -> Iterator[int]:
             if process.poll() is not None or time.monotonic() > end:
                 raise SystemExit(f"{words} did not start")
             time.sleep(0.2)
+        STARTED.append(_of_servers())
         yield port
     finally:
         process.terminate()
         process.wait()
+
+
+def processor_seconds() -> float:
+    """What the server that runs has computed for its answers: all but what its start took, which `started` notes."""
+    return _of_servers() - STARTED[-1]
+
+
+def _of_servers() -> float:
+    import psutil
+
+    return sum(sum(each.cpu_times()[:2]) for each in psutil.Process().children(recursive=True))
 
 
 def answers(port: int) -> bool:

@@ -44,16 +44,8 @@ def _problems_of_form(params: Params, name: str) -> Iterator[str]:
     """One sentence when what the tuner of the model `name` trains cannot be served as deploy.serve says."""
     train, serve = params.models[name].train, params.deploy.serve
     tuner = train.tuner
-    head, base = objectives.of(train.objective).head, lineage(params, name)[-1]
-    folder = config_folder(base, params.bases[base])
-    forms = possible(tuner, head, folder)
-    if serve == "auto" or serve in forms or (serve == "pooling" and (head != "classes" or folder is None)):
-        return
-    if serve == "pooling":
-        yield (
-            f"deploy.serve is pooling, and vLLM does not pool what models.{name} ({tuner.kind} on {base}) is; with "
-            "`deploy.serve: auto` it is served by transformers."
-        )
+    forms = possible(tuner, objectives.of(train.objective).head)
+    if serve in ("auto", "pooling") or serve in forms:  # pooling is for those that can be, among others
         return
     what = "loaded into vLLM as an adapter" if serve == "adapter" else "merged into the weights of its parent"
     how = "served as merged weights" if forms == (Form.MERGED,) else "served by transformers"
