@@ -58,11 +58,22 @@ def main() -> None:
                     figures[name].append(pace(port, texts, options.clients))
                     of_cpu[name].append((len(texts) + WARM_UP) / processor_seconds())
         alone = {size: in_process(Path(made), texts, size) for size in BATCHES}
+    tell(options, len(texts), figures, of_cpu, alone)
+
+
+def tell(
+    options: argparse.Namespace,
+    texts: int,
+    figures: dict[str, list[float]],
+    of_cpu: dict[str, list[float]],
+    alone: dict[int, float],
+) -> None:
+    """The line of JSON."""
     best = {name: max(values) for name, values in figures.items()}
     print(
         json.dumps(
             {
-                "texts": len(texts),
+                "texts": texts,
                 "clients": options.clients,
                 "texts_per_second": {name: round(value, 1) for name, value in best.items()},
                 "texts_for_a_second_of_cpu": {name: round(max(values), 1) for name, values in of_cpu.items()},
