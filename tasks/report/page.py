@@ -99,5 +99,6 @@ def _answers(reports: Path, form: AnswerFormat) -> dict:
         "system": system_prompt(tuned),
         "tally": tally(tuned, parent, form, labels),
         "labels": labels,
+        "sees": any("image_file" in row["row"] for row in tuned),
         "goes_on": isinstance(form, Continuation),
     }
