@@ -1,6 +1,8 @@
 """The pixels of an image, read alike in training, evaluation and serving, whatever form it comes in."""
 
 import io
+import struct
+import zlib
 from typing import TYPE_CHECKING
 
 from tasks.images import NotAnImageError
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # of what is opened; others are no images here
 MOST_PIXELS = 50_000_000  # 150 MB as RGB; a file of a few kB may hold any number
+# What Pillow's readers raise of files that are damaged: whatever breaks first.
+BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error, zlib.error)
 WHITE = (255, 255, 255)
 
 
@@ -26,10 +30,8 @@ def opened(raw: bytes) -> "Image":
         raise _too_many("too many") from None
     except Image.UnidentifiedImageError:
         raise NotAnImageError("is empty" if not raw else "is no PNG, JPEG, WebP, BMP, GIF, TIFF or PPM") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
-        words = (
-            " ".join(str(error).split())[:80] or type(error).__name__
-        )  # Pillow's readers raise whatever breaks first
+    except BROKEN as error:
+        words = " ".join(str(error).split())[:80] or type(error).__name__
         raise NotAnImageError(f"is damaged or breaks off ({words})") from None
 
 

@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from PIL.Image import Image as Picture
 
@@ -135,3 +137,23 @@ def test_the_name_of_an_image_is_kept_whole_by_the_records() -> None:
 
     name = "sha256:5d8f6cce532a7aeb57196be62344095936793400b3aeb3580d248b17d5518a86"  # its digits pass for a card's
     assert redact(name) == name and redact(f"{name}!") != f"{name}!"
+
+
+@settings(max_examples=150)
+@given(
+    kind=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "TIFF"]),
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
+    cut=st.integers(0, 10**6),
+)
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of what is damaged
+def test_whatever_is_changed_in_a_file_it_is_an_image_or_said_to_be_none(
+    kind: str, changes: list[tuple[int, int]], cut: int
+) -> None:
+    raw = bytearray(pictures.content(5, kind))
+    for place, value in changes:
+        raw[place % len(raw)] = value
+    for given_bytes in (bytes(raw), bytes(raw[: cut % len(raw)])):
+        try:
+            assert pixels.opened(given_bytes).mode == "RGB"
+        except NotAnImageError as why:
+            assert str(why)

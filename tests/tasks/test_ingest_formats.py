@@ -67,7 +67,7 @@ def parquet(folder: Path, **columns: pa.Array) -> Path:
 
 def test_a_format_is_a_module_of_the_folder():
     names = kinds.names(FORMATS)
-    assert names == ["arrow", "csv", "json", "jsonl", "parquet", "text", "tsv"]
+    assert names == ["arrow", "csv", "images", "json", "jsonl", "parquet", "text", "tsv"]
     assert [ending for name in names for ending in reader(name).ENDINGS].count(".csv") == 1
     with pytest.raises(
         ParamsError, match=r"ingest\.format is 'xml'; it should be one of arrow, csv, json, jsonl, parq"
