@@ -53,7 +53,7 @@ def put_on(model: Any, placement: str, size: int, activation: str, scaling: floa
     """`model`, frozen, with trainable adapters on its blocks; `model.disable_adapter()` leaves them out for a while."""
     model.requires_grad_(False)
     width, adapters = model.config.get_text_config().hidden_size, []
-    for block in blocks(model, PLACEMENTS[placement]):
+    for block in places(model, placement):
         adapter = Bottleneck(width, size, activation, scaling, next(block.parameters()).device)
         block.add_module(NAME, adapter)
         block.register_forward_hook(_beside(adapter) if placement == "parallel" else _after(adapter), with_kwargs=True)
@@ -64,7 +64,28 @@ def put_on(model: Any, placement: str, size: int, activation: str, scaling: floa
 
 def missing(model: nn.Module, placement: str) -> str | None:
     """The first kind of block that `placement` needs and `model` has none of; None when it has all."""
+    if placement == "houlsby" and _of_bert(model):
+        return None
     return next((names[0] for names in PLACEMENTS[placement] if not blocks(model, (names,))), None)
+
+
+def places(model: nn.Module, placement: str) -> list[nn.Module]:
+    """The modules of `model` that adapters stand on."""
+    return (_of_bert(model) if placement == "houlsby" else []) or blocks(model, PLACEMENTS[placement])
+
+
+def _of_bert(model: nn.Module) -> list[nn.Module]:
+    """The last linear layer of attention and of MLP in each of BERT's layers, which name no MLP: both blocks add the
+    residual and norm the sum themselves, so an adapter stands on the layer before.
+    """
+    layers = [
+        layer
+        for layer in model.modules()
+        if {"attention", "intermediate", "output"} <= set(dict(layer.named_children()))
+    ]
+    pairs = [(getattr(layer.attention, "output", None), layer.output) for layer in layers]
+    known = [getattr(part, "dense", None) for pair in pairs for part in pair]
+    return [part for part in known if isinstance(part, nn.Module)] if all(known) else []
 
 
 def blocks(model: nn.Module, wanted: tuple[tuple[str, ...], ...]) -> list[nn.Module]:

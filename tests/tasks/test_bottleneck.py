@@ -162,3 +162,32 @@ def test_a_network_wider_than_the_base_is_refused(base):
 
     params = settings("houlsby", size=65).tuner
     assert tuners.of(params).problem(params, without_weights(base)) == "size is 65, and the base is 64 wide; lower it."
+
+
+def test_in_berts_layers_it_stands_before_the_residual_of_both_blocks(tmp_path):
+    """Houlsby et al. 2019, figure 2: theirs was BERT."""
+    from transformers import AutoModel
+
+    from tests import encoders
+
+    weights = encoders.make_base(tmp_path / "weights")
+    bert = AutoModel.from_pretrained(weights, dtype=torch.float32).eval()
+    made = tuners.of(settings("houlsby").tuner).attach(settings("houlsby").tuner, bert)
+    with torch.no_grad():
+        for name, weight in made.named_parameters():
+            if ".bottleneck." in name:
+                weight.add_(0.1 * torch.randn_like(weight))
+        layer, x = made.encoder.layer[1], torch.randn(2, 3, 64)
+        for block, name, width in (
+            (layer.output, "encoder.layer.1.output.dense", 128),
+            (layer.attention.output, "encoder.layer.1.attention.output.dense", 64),
+        ):
+            h = torch.randn(2, 3, width)
+            with made.disable_adapter():
+                m = block.dense(h)
+            by_hand = block.LayerNorm(m + formula(made, name, m) + x)
+            assert torch.allclose(block(h, x), by_hand, atol=1e-5)
+    learning = [name for name, weight in made.named_parameters() if weight.requires_grad]
+    assert len(learning) == 2 * 4 * 2 and all(".bottleneck." in name for name in learning)
+    words = tuners.of(settings("parallel").tuner).problem(settings("parallel").tuner, bert)
+    assert words == "kind is bottleneck, and the base has no mlp as a module of a name that it knows; use lora."
