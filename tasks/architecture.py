@@ -15,6 +15,12 @@ BASES: dict[Architecture, str] = {  # what a base of each does
     "encoder_decoder": "reads a text and writes another",
     "vision": "sees",
 }
+IS: dict[Architecture, str] = {  # why it is not one of another
+    "causal": "writes and has no encoder beside it",
+    "encoder": "reads and does not write",
+    "encoder_decoder": "reads a text and writes another",
+    "vision": "sees and does not read",
+}
 WRITERS: frozenset[Architecture] = frozenset({"causal", "encoder_decoder"})
 # With no body of images alone.
 ALSO_READ = ("clip", "imagegpt", "metaclip_2", "perceiver", "siglip", "siglip2", "shieldgemma2")

@@ -6,20 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tasks import architecture, kinds, objectives, tuners, vocabulary
-from tasks.architecture import BASES, OVERFLOWS, Architecture
+from tasks.architecture import BASES, IS, OVERFLOWS, Architecture
 from tasks.files import read_json
 from tasks.params import Params, lineage
 from tasks.preflight import heads
 from tasks.preflight.serving import config_folder
 from tasks.section import Section
 from tasks.train.params import Train
-
-IS: dict[Architecture, str] = {
-    "causal": "writes and has no encoder beside it",
-    "encoder": "reads and does not write",
-    "encoder_decoder": "reads a text and writes another",
-    "vision": "sees and does not read",
-}
 
 
 def problems(params: Params, name: str) -> Iterator[str]:

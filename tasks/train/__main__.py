@@ -6,11 +6,12 @@ import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tasks import objectives, stage, tuners, vocabulary
-from tasks.errors import AnnealError
+from tasks import architecture, objectives, stage, tuners, vocabulary
+from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_jsonl, sha256, whole_directory, write_json
 from tasks.train.params import Train
 
@@ -62,6 +63,7 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
 
     seed_everything(params.seed)
     objective = objectives.of(params.objective)
+    _refuse_other_base(params.objective.kind, objective.architectures, parent)
     rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
     processor = objective.processor(params.objective, parent, rows["train"])
     new_tokens = vocabulary.of(params.objective)
@@ -92,6 +94,16 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     )
     history.write_csv(report / "loss.csv")
     history.finish(sha256(min(out.glob("*.safetensors"))), {**summary, **timing})
+
+
+def _refuse_other_base(kind: str, fitting: Collection[architecture.Architecture], parent: Path) -> None:
+    """Raise ParamsError for a parent that the objective does not train: a half of some would load, and be trained."""
+    found = architecture.of_folder(parent)
+    if found not in fitting:
+        raise ParamsError(
+            f"params.yaml: train.objective.kind is {kind}, and its parent {architecture.IS[found]} (its config.json "
+            "says so); take an objective for such a base (`make methods` lists them), or another parent."
+        )
 
 
 def _trainable(

@@ -8,7 +8,7 @@ import pytest
 from tasks import answers, architecture, chat, kinds, objectives, seq2seq, tuners
 from tasks.errors import AnnealError, ParamsError
 from tasks.objectives import seq2seq as objective
-from tests import sequences
+from tests import sequences, tiny
 
 pytestmark = pytest.mark.slow  # a tiny base is made
 PARAMS = objective.Params(kind="seq2seq")
@@ -181,3 +181,13 @@ def test_virtual_tokens_stand_before_what_the_encoder_reads_wherever_a_batch_is_
     assert kept["nll"] == pytest.approx(alone[0]["nll"], abs=1e-4)
     without = answers.answer(loaded(made.weights, 20), made.tokenizer, made.rows[:1], 1, 5, "parent").predictions[0]
     assert abs(without["nll"] - kept["nll"]) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["sft", "classify"])
+def test_half_of_a_base_is_not_trained_where_its_config_was_not_there_before(
+    made: SimpleNamespace, kind: str, tmp_path: Path
+) -> None:
+    """BART's decoder alone would load as a causal model."""
+    prepared = sequences.write_prepared(tmp_path / "prepared", 8)
+    with pytest.raises(ParamsError, match=f"kind is {kind}, and its parent reads a text and writes another"):
+        tiny.train_in(tmp_path, made.weights, prepared, objective={"kind": kind}, tuner={"kind": "lora"})
