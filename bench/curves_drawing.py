@@ -47,6 +47,7 @@ def _losses(place: Any, runs: Sequence[Run], size: str) -> None:
         place.plot(
             *zip(*held_out, strict=True), "o-", color=colour, label=f"rate {run.rate:g}" if is_first else "_", alpha=0.8
         )
+    place.xaxis.get_major_locator().set_params(integer=True)
     place.set(xlabel="epoch", title=f"loss, {size} rows (dashed: training)", ylim=(0, None))
     place.legend()
 
