@@ -58,6 +58,7 @@ def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
 
 def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, report: Path) -> None:
     from tasks.device import seed_everything
+    from tasks.train import embedding
     from tasks.train.fit import make_trainer
     from tasks.train.xray import write_lengths, write_xray
 
@@ -80,6 +81,7 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     run.mkdir(parents=True, exist_ok=True)
     trainer, history = make_trainer(params, parent, processor, kept, run)
     trainer.train(resume_from_checkpoint=_last_whole_checkpoint(run))
+    embedding.widen(objective.body(trainer.model))
     timing, summary = history.timing(), history.summary()
     with whole_directory(out) as folder:
         tuners.save(params.tuner, objective.body(trainer.model), parent, folder)

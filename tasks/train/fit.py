@@ -35,6 +35,8 @@ def make_trainer(
     layers = layer_groups.groups(params.tuner, model)
     groups = layer_groups.with_head(layers, model, objective.body(model), rate)
     freeze(model, groups, math.ceil(params.num_train_epochs) - 1)  # for good what would begin after the last epoch
+    if "encoder" in objective.architectures:
+        _narrow(params, objective.body(model), rows, processor)
     schedule = SCHEDULES.get(params.lr_scheduler_type)
     trainer = ObjectiveTrainer(
         objective=objective,
@@ -51,6 +53,14 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer, history
+
+
+def _narrow(params: Train, body: Any, rows: dict[str, list[dict]], processor: Any) -> None:
+    """Leave out of the embedding what is never read, where that is the same training."""
+    from tasks.train import embedding
+
+    if params.weight_decay == 0 and params.optim in embedding.ELEMENTWISE:
+        embedding.narrow(body, [row for split in rows.values() for row in split], processor.pad_token_id)
 
 
 def make_model(params: Train, parent: Path, processor: Any) -> Any:
