@@ -70,7 +70,7 @@ def test_a_format_is_a_module_of_the_folder():
     assert names == ["arrow", "csv", "images", "json", "jsonl", "parquet", "text", "tsv"]
     assert [ending for name in names for ending in reader(name).ENDINGS].count(".csv") == 1
     with pytest.raises(
-        ParamsError, match=r"ingest\.format is 'xml'; it should be one of arrow, csv, json, jsonl, parq"
+        ParamsError, match=r"ingest\.format is 'xml'; it should be one of arrow, csv, images, json, jsonl, parq"
     ):
         parse(Ingest, {"source": "s", "format": "xml"}, "datasets.d.ingest")
 
