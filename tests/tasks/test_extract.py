@@ -114,6 +114,23 @@ def test_question_and_text_are_told_apart_by_segments_and_each_stands_in_its_fra
     assert places == [0, *range(piece["first"], piece["last"])] and places[1] == theirs["token_type_ids"].index(1)
 
 
+def test_a_tokenizer_that_frames_nothing_or_otherwise_is_read_as_it_frames(base, encoder):
+    from tokenizers import processors
+
+    from tasks import extractor
+    from tasks.encoder import load_tokenizer
+
+    bare, reader = load_tokenizer(base), load_tokenizer(encoder)
+    assert extractor.frame(bare) == ([], [], [])
+    reader.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    assert extractor.frame(reader) == ([2], [3, 3], [3])  # RoBERTa's
+    each = extractor.of_text(reader, "red apple?\na red apple!")
+    ((piece, _),) = extractor.pieces(each.ids, each.asked, extractor.frame(reader), 64)
+    assert piece.input_ids == reader.tokenizer("red apple?", "a red apple!")["input_ids"]
+
+
 def test_a_long_text_is_trained_on_in_windows_and_one_without_the_answer_says_none(encoder):
     pairs = EXTRACT.processor(PARAMS, encoder, [])
     context = "big a red apple " * 30 + "blue boat"
