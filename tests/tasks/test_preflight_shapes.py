@@ -199,7 +199,7 @@ def test_what_cannot_be_told_is_one_sentence(
     ("row", "objective", "words"),
     [
         ({"messages": TURNS}, "dpo", "dpo, which does not learn from rows of the shape chat (datasets.mine); use an "
-         "objective that does (sft"),
+         "objective that does (seq2seq, sft"),
         ({"text": "Tea is hot."}, "sft",
          "sft, which does not learn from rows of the shape text (datasets.mine); use an "
          "objective that does (pretrain), or give it a data set of the shape alpaca or chat or pair or table."),

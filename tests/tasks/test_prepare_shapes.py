@@ -45,6 +45,7 @@ def cells(shape: str, number: int, text: str) -> dict[str, str]:
             "text": {"text": text},
             "pair": {"source": text, "target": REPLIES[number]},
             "labelled": {"t": text, "l": ["a", "b"][number % 40 % 2]},
+            "scored": {"t": text, "n": str(number % 40 / 4)},
             "image": {"image": text, "label": ["a", "b"][number % 40 % 2]},
             "tagged": {"tokens": text, "tags": " ".join(["B-X", *["O"] * (len(text.split()) - 1)])},
             "spans": {"question": "First?", "context": text, "answers": json.dumps(squads(text.split()[0]))},
@@ -66,6 +67,7 @@ def params(shape: str, **changes: object) -> shapes.Section:
     columns = {
         "table": {"user": "{{ q }}", "answer": "{{ a }}"},
         "labelled": {"user": "{{ t }}", "labels": ["l"]},
+        "scored": {"user": "{{ t }}", "numbers": ["n"]},
     }.get(shape, {})
     made: shapes.Section = kinds.load(shapes.__name__, shape).Params(**{"shape": shape, **columns, **SHARES, **changes})
     return made
