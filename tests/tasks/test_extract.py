@@ -202,5 +202,9 @@ def test_it_is_served_as_it_was_evaluated(made, encoder, answered):
         root, text = url.removesuffix("/v1"), row["messages"][-1]["content"]
         refused = httpx.post(f"{root}/classify", json={"model": "things", "input": text})
         assert refused.status_code == 400 and "finds answers in a text and tells no classes" in refused.text
+        for bare in ("apple?", "apple?\n ", "\na red apple"):
+            body = {"model": "things", "messages": [{"role": "user", "content": bare}]}
+            refused = httpx.post(f"{url}/chat/completions", json=body)
+            assert refused.status_code == 400 and "send the question on one line, and the text below" in refused.text
         refused = httpx.post(f"{url}/completions", json={"model": "things", "prompt": text})
         assert refused.status_code == 400 and "finds answers in a text and does not write" in refused.text

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks import images
+from tasks import images, spans
 from tasks.images import NotAnImageError
 from tasks.messages import text_of
 from tasks.objectives import Head
@@ -113,4 +113,8 @@ def text_of_chat(asked: Asked, head: Head) -> str:
     text = text_of(asked.messages[0].get("content"))
     if not text:
         raise bad("messages[0] must have a text as its content.", "messages[0]")
+    if head == "spans" and not all(map(str.strip, spans.asked(text))):
+        raise bad(
+            "This model answers from a text: send the question on one line, and the text below it.", "messages[0]"
+        )
     return text
