@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tasks.clean import clean, folded
 from tasks.entities import spans
 from tasks.errors import AnnealError
+from tasks.numbers import number
 from tasks.prepare.assign import Dropped, Placed
 
 SHOWN, LONGEST = 3, 40  # classes in a sentence, characters of one
@@ -31,10 +32,12 @@ def check(kept: Sequence[Placed], labels: Sequence[str]) -> None:
                 "is nothing to tell apart; add rows of another class, or leave the column out of prepare.labels."
             )
         if len(counts) > max(2, len(rows) / 2):
+            are_numbers = all(number(name) is not None for name in counts)
+            way = f"; to learn numbers, write shape: scored and numbers: [{label}]" if are_numbers else ""
             raise AnnealError(
                 f"prepare: `{label}` has {len(counts)} classes in {len(rows)} training rows ({_shown(sorted(counts))}),"
                 " and a class is learnt from several rows; name a column of fewer classes in prepare.labels, or group "
-                "its values."
+                f"its values{way}."
             )
 
 

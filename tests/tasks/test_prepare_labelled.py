@@ -38,6 +38,10 @@ def test_one_class_only_is_refused(tmp_path: Path) -> None:
 def test_a_column_that_is_nearly_unique_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnnealError, match=r"`topic` has \d+ classes in \d+ training rows \('case \d+', .*, …\), and"):
         made(tmp_path, rows(*(f"case {i}" for i in range(60))))
+    with pytest.raises(
+        AnnealError, match=r"its values; to learn numbers, write shape: scored and numbers: \[topic\]\.$"
+    ):
+        made(tmp_path, rows(*(f"{i / 4}" for i in range(60))))
 
 
 def test_classes_of_a_single_row_are_said_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
