@@ -39,6 +39,7 @@ def load(folder: Path, max_model_len: int) -> Reads:
     allows.
     """
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # one process, which dies whole
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; without it vLLM wants a share of all memory
     from vllm import LLM, PoolingParams
 
     reader = encoder.load_tokenizer(folder)
