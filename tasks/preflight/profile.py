@@ -1,5 +1,6 @@
 """Rules that rows keep today, as Great Expectations names them: the first suite of a data set, for a person to mend."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ Row = Mapping[str, object]
 SPLITS = ["train", "validation", "test"]
 MOST_VALUES = 200  # a column with more of them holds text, not classes
 LEAST_ROWS = 5  # of a value, on average: a class is met again
+NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 ROOM = 2  # times the longest text of today
 
 
@@ -23,8 +25,11 @@ class Rule(TypedDict):
     kwargs: dict[str, object]
 
 
-def raw_rules(rows: Sequence[Row], columns: Sequence[str], max_quarantined_share: float) -> list[Rule]:
-    """Rules for raw `rows`, of which at most the allowed share breaks any of them.
+def raw_rules(
+    rows: Sequence[Row], columns: Sequence[str], max_quarantined_share: float, numbers: Sequence[str] = ()
+) -> list[Rule]:
+    """Rules for raw `rows`, of which at most the allowed share breaks any of them; `numbers` are columns that hold any
+    number, however few there are today.
 
     A rule that today's rows break too often (blank texts, mostly) is left out: a profile describes data, and a person
     decides what they ought to be.
@@ -34,7 +39,8 @@ def raw_rules(rows: Sequence[Row], columns: Sequence[str], max_quarantined_share
     broken: set[int] = set()
     for column in columns:
         texts = [row.get(column) for row in rows]
-        for rule, breaks in _rules_of_column(column, texts):
+        rules_of = _rules_of_numbers if column in numbers else _rules_of_column
+        for rule, breaks in rules_of(column, texts):
             if len(broken | breaks) <= allowed:
                 broken |= breaks
                 rules.append(rule)
@@ -85,6 +91,18 @@ def _rules_of_column(column: str, texts: Sequence[object]) -> "Iterator[tuple[Ru
     elif held:
         longest = _rounded_up(ROOM * max(map(len, held)))
         yield _rule("expect_column_value_lengths_to_be_between", column=column, min_value=1, max_value=longest), blank
+
+
+def _rules_of_numbers(column: str, texts: Sequence[object]) -> "Iterator[tuple[Rule, set[int]]]":
+    """The same of a column of numbers."""
+    yield (
+        _rule("expect_column_values_to_not_be_null", column=column),
+        {i for i, text in enumerate(texts) if not isinstance(text, str)},
+    )
+    yield (
+        _rule("expect_column_values_to_match_regex", column=column, regex=NUMBER),
+        {i for i, text in enumerate(texts) if not isinstance(text, str) or not re.match(NUMBER, text)},
+    )
 
 
 def _classes(texts: Sequence[str]) -> list[str]:

@@ -61,7 +61,8 @@ def _profiled(dataset: Dataset, suite: str) -> tuple[list[profile.Rule], list[st
     paths = getattr(dataset.prepare, "image", None)  # ingest puts others in their place
     columns = [column for column in shapes.of(dataset.prepare).columns(dataset.prepare) if column != paths]
     rows = sources.rows(dataset.ingest)
-    rules = profile.raw_rules(rows, columns, dataset.validate_.max_quarantined_share)
+    numbers = getattr(dataset.prepare, "numbers", ())  # of a shape whose rows have some
+    rules = profile.raw_rules(rows, columns, dataset.validate_.max_quarantined_share, numbers)
     return rules, list(profile.spellings(rows, columns))
 
 

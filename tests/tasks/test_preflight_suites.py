@@ -1,6 +1,7 @@
 """A data set without suites gets the first ones from its own rows, which keep them; a person may mend every rule."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,20 @@ def rules(rows: list[dict], share: float = 0.02) -> dict[tuple[str, str], dict]:
     """The rules for `rows` by (type, column)."""
     made = profile.raw_rules(rows, COLUMNS, share)
     return {(rule["type"].removeprefix("expect_"), rule["kwargs"].get("column", "")): rule["kwargs"] for rule in made}
+
+
+def test_numbers_may_be_others_tomorrow_and_no_words() -> None:
+    """What people correct a rating to need not be one of today's."""
+    rows = [{**row, "stars": ["1", "2.50", "-4e-1"][i % 3]} for i, row in enumerate(ROWS)]
+    made = {rule["type"]: rule["kwargs"] for rule in profile.raw_rules(rows, ["stars"], 0.02, ["stars"])}
+    assert list(made) == [
+        "expect_table_row_count_to_be_between",
+        "expect_column_values_to_not_be_null",
+        "expect_column_values_to_match_regex",
+    ]
+    regex = str(made["expect_column_values_to_match_regex"]["regex"])
+    assert all(re.match(regex, text) for text in ("3", " 1.75", "+.5", "1e3"))
+    assert not any(re.match(regex, text) for text in ("four", "", "nan", "1,234", "3 kg"))
 
 
 def test_texts_get_lengths_with_room_and_classes_their_values() -> None:
