@@ -4,6 +4,7 @@ import math
 import re
 
 LARGEST = 1e100  # of a number that is taken for one: its square is a number as well
+LONGEST = 60  # characters of a number with its unit
 MARKED = re.compile(
     r"[^\d.,+-]*([-+]?\d[\d., '\u00a0\u202f]*)[^\d]*"
 )  # a number with a unit, or marks between its digits
@@ -28,7 +29,7 @@ def problem(text: str) -> str | None:
     if number(text) is not None:
         return None
     shown = text.strip()[:40]
-    if MARKED.fullmatch(text.strip()):
+    if len(text) <= LONGEST and MARKED.fullmatch(text.strip()):
         return f"{shown!r}, which has a unit, or marks between its digits; write the digits alone, as in 1234.5"
     return f"{shown!r}, which is not a number"
 
