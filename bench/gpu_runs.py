@@ -61,6 +61,15 @@ class Place:
 
         return self.made("encoder", encoders.make_base)
 
+    def base_of(self, objective: str) -> Path:
+        """The base that an objective trains: what writes, what reads, what sees, or what does one after the other."""
+        from tests import pictures, sequences
+
+        made = {"classify_images": ("sees", pictures.make_base), "seq2seq": ("sequences", sequences.make_base)}
+        if objective in made:
+            return self.made(*made[objective])
+        return self.encoder if objective in ("classify", "tag", "extract", "regress") else self.base
+
     def rows(self, objective: str = "sft", count: int = 32) -> Path:
         """Rows that an objective eats, as prepare writes them."""
         return self.made(f"rows-{objective}-{count}", lambda path: WRITERS[objective](path, count))
@@ -113,12 +122,40 @@ def _tagged(folder: Path, count: int) -> Path:
     return encoders.write_tagged(folder, count)
 
 
+def _spans(folder: Path, count: int) -> Path:
+    from tests import encoders
+
+    return encoders.write_spans(folder, count)
+
+
+def _scored(folder: Path, count: int) -> Path:
+    from tests import encoders
+
+    return encoders.write_scored(folder, count)
+
+
+def _images(folder: Path, count: int) -> Path:
+    from tests import pictures
+
+    return pictures.write_prepared(folder, {"train": count, "validation": 16, "test": 16})
+
+
+def _sequences(folder: Path, count: int) -> Path:
+    from tests import sequences
+
+    return sequences.write_prepared(folder, count)
+
+
 WRITERS: dict[str, Callable[[Path, int], Path]] = {
     "sft": _dialogues,
     "pretrain": _texts,
     "dpo": _preferences,
     "classify": _labelled,
     "tag": _tagged,
+    "extract": _spans,
+    "regress": _scored,
+    "classify_images": _images,
+    "seq2seq": _sequences,
 }
 
 
