@@ -170,7 +170,7 @@ def arguments(run: str, batch_size: int, **others: Any) -> Any:
 def plain(task: Task, batch_size: int, seed: int) -> float:
     """The held-out loss of our model, trained from the same weights at the same rates by the Trainer itself."""
     import torch
-    from transformers import Trainer
+    from transformers import PrinterCallback, Trainer
 
     from tasks import layer_groups, objectives
     from tasks.device import seed_everything
@@ -197,6 +197,7 @@ def plain(task: Task, batch_size: int, seed: int) -> float:
             data_collator=lambda batch: objective.collate(batch, processor.pad_token_id),
             optimizers=(torch.optim.AdamW(groups, lr=RATE, weight_decay=0.0), None),
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     return held_out_loss(model, params, rows["validation"])
 
