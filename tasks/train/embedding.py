@@ -16,11 +16,11 @@ ELEMENTWISE = ("adamw_torch", "adamw_torch_fused", "sgd", "rmsprop", "adagrad") 
 
 
 class Narrow(nn.Embedding):  # type: ignore[misc]
-    """`whole`, of which `tokens` are learnt; it is asked for no others."""
+    """`whole`, of which `tokens` are learnt; IndexError when it is asked for another."""
 
     def __init__(self, whole: nn.Embedding, tokens: torch.Tensor) -> None:
         weight = whole.weight.detach()[tokens].clone()
-        place = torch.zeros(whole.num_embeddings, dtype=torch.long, device=weight.device)
+        place = torch.full((whole.num_embeddings,), -1, device=weight.device)
         place[tokens] = torch.arange(len(tokens), device=weight.device)
         padding = whole.padding_idx
         super().__init__(*weight.shape, padding_idx=None if padding is None else int(place[padding]), _weight=weight)
@@ -45,13 +45,17 @@ def narrow(body: Any, encoded: Iterable[Mapping[str, Any]], pad_token_id: int) -
     """Leave out of `body` the rows of tokens that are not in `encoded`, where its embedding learns and is no part of a
     head.
     """
-    whole = body.get_input_embeddings()
+    try:
+        whole = body.get_input_embeddings()
+    except NotImplementedError:  # a body that hashes, or reads bytes
+        return
     if type(whole) is not nn.Embedding or not whole.weight.requires_grad:
         return
     owners = [name for name, weight in body.named_parameters(remove_duplicate=False) if weight is whole.weight]
     if len(owners) > 1:
         return
-    kept = {pad_token_id, *(() if whole.padding_idx is None else (whole.padding_idx,))}
+    paddings = (pad_token_id, whole.padding_idx, getattr(body.config, "pad_token_id", None))  # a body may pad by itself
+    kept = {token for token in paddings if token is not None}
     for row in encoded:
         kept.update(row["input_ids"])
     body.set_input_embeddings(Narrow(whole, torch.tensor(sorted(kept))))

@@ -61,6 +61,8 @@ def test_a_narrow_embedding_reads_as_the_whole_one_does_and_becomes_it_again(enc
     narrowed = body.get_input_embeddings()
     assert narrowed.weight.shape == (5, 64) and dict(body.named_parameters())[WORDS] is narrowed.weight
     assert torch.equal(body(input_ids=ids).last_hidden_state, before)
+    with pytest.raises(IndexError):
+        body(input_ids=torch.tensor([[2, 41, 3]]))
     body(input_ids=ids).last_hidden_state.sum().backward()
     assert narrowed.weight.grad[0].eq(0).all()  # of the padding
     embedding.widen(body)
