@@ -25,7 +25,6 @@ class Tuner(Protocol):
     mergeable: bool  # the result can be folded into weights of the parent's shape
     keeps_parent: bool  # the parent is there beside what is learnt: `disable_adapter()` of the model gives it
     virtual_tokens: bool  # tokens without text: no shared prefix, no packing
-    heads: frozenset[str]  # of models that those can stand before; of a kind with virtual tokens alone
     grows: bool  # the embedding learns as a whole, so that new tokens can be added to it
     checkpointing: bool  # activations may be computed again in the backward pass (gradient_checkpointing)
     learning_rates: tuple[float, float]  # sensible ones, and where that is known from
@@ -58,6 +57,12 @@ class Tuner(Protocol):
     def problem(self, params: Any, model: "nn.Module") -> str | None:
         """Why `model` (perhaps without weights) cannot be tuned so, from the key on; None when it can."""
         ...
+
+
+class VirtualTokens(Tuner, Protocol):
+    """A tuner of tokens without text."""
+
+    heads: frozenset[str]  # of models before whose texts they can stand
 
 
 def of(section: Section) -> Any:
