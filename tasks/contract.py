@@ -1,5 +1,6 @@
 """What a task is asked and what its answers must be, from a version's `format.json` and `reference/classes.json`."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from tasks import answer, template
 from tasks.answer import AnswerFormat, Classes, ToolAnswer
 from tasks.clean import clean, is_blank
+from tasks.entity_answer import EntityAnswer
 from tasks.errors import AnnealError
 from tasks.files import read_json
 from tasks.number_answer import NumberAnswer, told
@@ -43,15 +45,23 @@ class Contract:
         columns = answer.valid(self.form, text, self.classes)
         return columns and {name: clean(value) if name in self.classes else value for name, value in columns.items()}
 
-    def result(self, columns: Mapping[str, str]) -> Mapping[str, str | float]:
-        """What `check` has read as a client is told it: numbers as numbers."""
+    def result(self, columns: Mapping[str, str]) -> Mapping[str, object]:
+        """What `check` has read as a client is told it: numbers as numbers, entities as a list."""
+        if isinstance(self.form, EntityAnswer):
+            return {column: json.loads(text) for column, text in columns.items()}
         return told(columns) if isinstance(self.form, NumberAnswer) else columns
 
-    def as_texts(self, correction: Mapping[str, str | float]) -> Mapping[str, str | float]:
-        """A correction with texts for numbers, where this version tells numbers."""
+    def as_texts(self, correction: Mapping[str, object]) -> Mapping[str, object]:
+        """A correction with texts for numbers, where this version tells numbers, and for lists of entities or calls."""
+        listed = {
+            name: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+            for name, value in correction.items()
+        }
         if not isinstance(self.form, NumberAnswer):
-            return correction
-        return {name: value if isinstance(value, str) else written(float(value)) for name, value in correction.items()}
+            return listed
+        return {
+            name: written(float(value)) if isinstance(value, int | float) else value for name, value in listed.items()
+        }
 
     def problem(self, value: object) -> str | None:
         """Why `value` (`{column: text}`) is not a whole answer of this task, in one clause; None when it is one."""

@@ -125,10 +125,15 @@ def test_what_marks_a_text_says_how_probable_its_entities_are_and_has_routes_of_
     home.door.follower.contracts.clear()
     home.stub.answer, home.stub.probabilities = lambda body: json.dumps(marked), lambda body: told
     answer = home.client().post("/tasks/triage", json={"text": "in Rome"}).json()
-    assert answer["valid"] and json.loads(answer["result"]["entities"]) == marked and answer["probabilities"] == told
+    assert answer["valid"] and answer["result"] == {"entities": marked} and answer["probabilities"] == told
     assert home.rows()[0]["probabilities"] == told
     home.stub.answer, home.stub.probabilities = lambda body: "[]", lambda body: {}
     answer = home.client().post("/tasks/triage", json={"text": "nowhere"}).json()
-    assert answer["valid"] and answer["result"] == {"entities": "[]"} and "probabilities" not in answer
+    assert answer["valid"] and answer["result"] == {"entities": []} and "probabilities" not in answer
+    opinion = {"request_id": answer["request_id"], "correction": {"entities": marked}}
+    home.client().post("/feedback", json=opinion).raise_for_status()
+    assert json.loads(home.rows("feedback")[0]["correction"]["entities"]) == marked
+    wrong = {**opinion, "correction": {"entities": [{"label": "LOC", "start": 3, "end": 7}]}}
+    assert "each of label, text, start and end" in refused(home.client().post("/feedback", json=wrong), 422)["message"]
     message = refused(home.client().post("/classify", json={"model": "triage", "input": "a"}), 400)["message"]
     assert "marks a text and tells no classes: ask /tasks/triage or /v1/chat/completions" in message

@@ -28,7 +28,7 @@ class Opinion(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     request_id: Name
     thumb: Literal["up", "down"] | None = None
-    correction: dict[str, str | int | float] | None = None  # numbers where the task tells numbers
+    correction: dict[str, str | int | float | list[dict[str, Any]]] | None = None  # as `result` has it; or calls
 
 
 class Command(BaseModel):
@@ -83,7 +83,8 @@ async def _body(request: Request, door: Door, shape: type[BaseModel]) -> Any:
         return shape.model_validate(value)
     except ValidationError as error:
         mistake = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, mistake["loc"]))[:80]
+        # Of a value that may be of several types pydantic's place ends in the type that it tried.
+        where = ".".join(map(str, mistake["loc"][:2]))[:80]
         raise Refusal(422, "invalid_value", f"`{where}`: {mistake['msg'].lower()}.", where) from None
 
 
@@ -124,7 +125,7 @@ def _keep(door: Door, caller: Caller, opinion: Opinion) -> int:
     )
 
 
-def _checked(door: Door, task: str, given: Mapping[str, str | float]) -> dict[str, str]:
+def _checked(door: Door, task: str, given: Mapping[str, object]) -> dict[str, str]:
     """A correction as it is kept: it becomes a label, so it must be a whole answer of the task, with labels of known
     classes.
     """
