@@ -2,7 +2,7 @@
 alone, and beside a program that keeps one core busy.
 
 `.venv/bin/python bench/waiting_threads.py [seconds]`; the last line is JSON. What is measured stands in
-tasks/environment.py: OMP_WAIT_POLICY.
+tasks/environment.py: GOMP_SPINCOUNT.
 """
 
 import json
@@ -10,7 +10,11 @@ import os
 import subprocess
 import sys
 
-POLICIES = ("active", "passive")
+POLICIES = {
+    "as OpenMP has it": {},
+    "asleep at once": {"OMP_WAIT_POLICY": "passive"},
+    "asleep after 1,000 turns": {"GOMP_SPINCOUNT": "1000"},
+}
 WORK = """
 import sys, time
 import torch
@@ -34,7 +38,7 @@ print(passes / (time.monotonic() - began))
 
 
 def main() -> None:
-    """Both policies in turn, twice, alone and beside a busy program; the better of the two."""
+    """All policies in turn, twice, alone and beside a busy program; the better of the two."""
     seconds = sys.argv[1] if len(sys.argv) > 1 else "5"
     figures: dict[str, float] = {}
     for beside in ("alone", "beside a busy program"):
@@ -54,7 +58,7 @@ def main() -> None:
 
 
 def _rate(seconds: str, work: str, policy: str) -> float:
-    env = {**os.environ, "OMP_WAIT_POLICY": policy}
+    env = {**os.environ, **POLICIES[policy]}
     done = subprocess.run(
         [sys.executable, "-c", WORK, seconds, work], env=env, capture_output=True, text=True, check=True
     )

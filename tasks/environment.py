@@ -22,9 +22,10 @@ DEFAULTS = {
     "VLLM_DO_NOT_TRACK": "1",
     # Without it a product on a GPU may come out otherwise the second time (docs.pytorch.org, Reproducibility).
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    # Threads that spin while they wait take the cores that they wait for, as soon as another program has one of them:
-    # on two cores beside one busy program an encoder read 3 texts a second, and 112 with threads that sleep.
-    "OMP_WAIT_POLICY": "passive",
+    # GNU's OpenMP lets threads spin 300,000 turns before they sleep, on cores that they wait for themselves as soon as
+    # another program has one: beside other work an encoder read 66 texts a second with this and 10 without, alone 276
+    # and 287 (bench/waiting_threads.py). A thread that sleeps at once (OMP_WAIT_POLICY=passive) costs a fifth alone.
+    "GOMP_SPINCOUNT": "1000",
     # A forked tokenizer pool warns on every line.
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
