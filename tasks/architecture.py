@@ -75,7 +75,9 @@ def load_processor(folder: Path, **more: Any) -> Any:
 
 
 def without_pooler(body: Any) -> Any:
-    """`body` without the layer behind its last one that ViT has for another task: it would get no gradient here."""
+    """`body` without the layer behind its last one, which BERT and ViT have for another task: here it would get no
+    gradient.
+    """
     pooler = getattr(body, "pooler", None)
     if pooler is not None and any(True for _ in pooler.parameters()):
         body.pooler = None

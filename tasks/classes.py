@@ -5,6 +5,8 @@ ones are.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,7 +15,7 @@ from tasks.errors import AnnealError
 from tasks.layer_groups import Headed
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 LOWEST = 1.0e4  # nats: what a class that is not known counts at most
 
@@ -55,14 +57,38 @@ def counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     return {column: dict(sorted(count.items())) for column, count in sorted(every.items())}
 
 
-def numbers(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """{column: {class: its number}}."""
-    return {column: {name: i for i, name in enumerate(known)} for column, known in counts.items()}
+@dataclass(frozen=True)
+class Classes:
+    """A reader, of texts or of images, that knows the classes of each label column, by the alphabet, and how many rows
+    each has.
+    """
+
+    reader: Any
+    counts: dict[str, dict[str, int]]
+
+    @property
+    def pad_token_id(self) -> int:
+        """The reader's."""
+        return int(self.reader.pad_token_id)
+
+    @cached_property
+    def numbers(self) -> dict[str, dict[str, int]]:
+        """{column: {class: its number}}."""
+        return {column: {name: i for i, name in enumerate(known)} for column, known in self.counts.items()}
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`, or what stands for an image."""
+        return str(self.reader.decode(tokens))
+
+    def labels(self, row: Mapping[str, Any]) -> list[int]:
+        """The number of the class of a prepared row in each column."""
+        right = labels(row)
+        return [known[right[column]] for column, known in self.numbers.items()]
 
 
-def refuse_single(counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Raise AnnealError for a column with one class only."""
-    for column, known in counts.items():
+def check(processor: Classes, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Raise AnnealError for a column with one class only; prepare has set aside what training never saw."""
+    for column, known in processor.counts.items():
         if len(known) < 2:
             raise AnnealError(
                 f"all training rows have the class {next(iter(known))!r} in `{column}`: there is nothing to tell "
@@ -70,17 +96,26 @@ def refuse_single(counts: Mapping[str, Mapping[str, int]]) -> None:
             )
 
 
-def repeated(
-    params: Weighed, counts: Mapping[str, Mapping[str, int]], encoded: Sequence[dict[str, Any]], seed: int
-) -> list[dict[str, Any]]:
+def repeated(params: Weighed, processor: Classes, encoded: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     """Training rows, with those of rare classes again where that is asked for."""
     from tasks.classifier import with_rare_again
 
     if params.oversample is None:
         return list(encoded)
-    each = [list(known.values()) for known in counts.values()]
+    each = [list(known.values()) for known in processor.counts.values()]
     again: list[dict[str, Any]] = with_rare_again(encoded, each, params.oversample, params.oversample_most, seed)
     return again
+
+
+def weighed(params: Weighed, model: Any, processor: Classes) -> "nn.Module":
+    """`model` with how much each class counts in the loss of its column; None: all alike."""
+    from tasks.classifier import balanced
+
+    counts = [list(known.values()) for known in processor.counts.values()]
+    is_balanced = params.class_weights == "balanced"
+    model.class_weights = [balanced(known, model) if is_balanced else None for known in counts]
+    headed: nn.Module = model
+    return headed
 
 
 def loss(

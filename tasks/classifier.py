@@ -19,11 +19,13 @@ Told = dict[str, dict[str, float]]  # {column: {class: its probability}}
 class Classifier(nn.Module):  # type: ignore[misc]
     """`body` under a linear head in fp32 for each column of `classes` ({column: its classes})."""
 
-    def __init__(self, body: Any, classes: Mapping[str, Sequence[str]], pooling: Pooling) -> None:
+    def __init__(
+        self, body: Any, classes: Mapping[str, Sequence[str]], pooling: Pooling, width: int | None = None
+    ) -> None:
         super().__init__()
         self.body, self.config = body, body.config
         self.classes, self.pooling = {column: list(known) for column, known in classes.items()}, pooling
-        self.heads = heads.linear(body, [len(known) for known in classes.values()])
+        self.heads = heads.linear(body, [len(known) for known in classes.values()], width)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[torch.Tensor]:
         """(batch, time) twice → logits (batch, classes) of each column."""
@@ -66,10 +68,10 @@ def save(model: Classifier, kind: str, folder: Path) -> None:
     heads.save(model.heads, {"kind": kind, "pooling": model.pooling, "classes": model.classes}, folder)
 
 
-def load(body: Any, trained: Path) -> Classifier:
-    """`body` under the heads in `trained/`, for asking."""
+def load(body: Any, trained: Path, kind: "type[Classifier]" = Classifier) -> Classifier:
+    """`body` under the heads in `trained/`, for asking; `kind`: of classifier."""
     facts = heads.facts(trained)
-    model = Classifier(body, facts["classes"], facts["pooling"])
+    model = kind(body, facts["classes"], facts["pooling"])
     heads.fill(model.heads, trained)
     loaded: Classifier = model.eval()
     return loaded

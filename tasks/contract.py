@@ -52,16 +52,20 @@ class Contract:
         return told(columns) if isinstance(self.form, NumberAnswer) else columns
 
     def as_texts(self, correction: Mapping[str, object]) -> Mapping[str, object]:
-        """A correction with texts for numbers, where this version tells numbers, and for lists of entities or calls."""
-        listed = {
-            name: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-            for name, value in correction.items()
-        }
-        if not isinstance(self.form, NumberAnswer):
-            return listed
-        return {
-            name: written(float(value)) if isinstance(value, int | float) else value for name, value in listed.items()
-        }
+        """A correction in texts: of numbers where this version tells numbers, of lists where it marks a text or calls
+        tools. What is no text then is of another kind than its answers.
+        """
+        if isinstance(self.form, EntityAnswer | ToolAnswer):
+            return {
+                name: json.dumps(entry, ensure_ascii=False) if isinstance(entry, list) else entry
+                for name, entry in correction.items()
+            }
+        if isinstance(self.form, NumberAnswer):
+            return {
+                name: written(float(entry)) if isinstance(entry, int | float) else entry
+                for name, entry in correction.items()
+            }
+        return correction
 
     def problem(self, value: object) -> str | None:
         """Why `value` (`{column: text}`) is not a whole answer of this task, in one clause; None when it is one."""

@@ -65,10 +65,9 @@ def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
     """The body in `weights/`, without a head of any kind, loaded with `arguments` of from_pretrained."""
     from transformers import AutoModel
 
-    body = AutoModel.from_pretrained(weights, trust_remote_code=False, **arguments)
-    if getattr(body, "pooler", None) is not None:
-        body.pooler = None  # BERT's, trained for another task; here it would get no gradient
-    model: nn.Module = body
+    from tasks.architecture import without_pooler
+
+    model: nn.Module = without_pooler(AutoModel.from_pretrained(weights, trust_remote_code=False, **arguments))
     return model
 
 

@@ -23,7 +23,6 @@ from tasks.words import Span as Place
 from tasks.words import Window, tokens_of, windows
 
 BATCH = 16  # windows that are read at once
-DIGITS = 7  # of a probability in a file
 Frame = tuple[list[int], list[int], list[int]]  # the tokens before, between and behind two texts
 
 
@@ -170,7 +169,7 @@ def likeliest(model: Extractor, each: Question, shares: torch.Tensor) -> tuple[S
     """(the likeliest answer, its probability)."""
     told = of_spans(shares, model.most_tokens)
     best = int(told.argmax())
-    probability = round(float(told[best].exp()), DIGITS)
+    probability = round(float(told[best].exp()), spans.DIGITS)
     if best == len(told) - 1:
         return None, probability
     length, first = divmod(best, len(shares))
@@ -189,8 +188,8 @@ def surprise(model: Extractor, each: Question, shares: torch.Tensor, right: Span
 
 def tell(model: Extractor, reader: Reader, read: Sequence[Question]) -> list[dict[str, Any]]:
     """What questions come to: the written answer as `text`, and `probabilities`."""
-    said = []
+    answers = []
     for each, shares in zip(read, scores(model, reader, read), strict=True):
         span, probability = likeliest(model, each, shares)
-        said.append({"text": spans.written(each.context, span), "probabilities": spans.told(probability)})
-    return said
+        answers.append({"text": spans.written(each.context, span), "probabilities": spans.told(probability)})
+    return answers

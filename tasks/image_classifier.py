@@ -1,13 +1,11 @@
 """Linear heads on an image: the module, how it is loaded, and what it says."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from tasks import classifier, heads, vision
+from tasks import classifier, vision
 from tasks.classifier import Classifier
 from tasks.vision import Pixels, Pooling
 
@@ -16,10 +14,7 @@ class ImageClassifier(Classifier):
     """`body` under a linear head in fp32 for each column of `classes` ({column: its classes})."""
 
     def __init__(self, body: Any, classes: Mapping[str, Sequence[str]], pooling: Pooling) -> None:
-        nn.Module.__init__(self)
-        self.body, self.config = body, body.config
-        self.classes, self.pooling = {column: list(known) for column, known in classes.items()}, pooling
-        self.heads = heads.linear(body, [len(known) for known in classes.values()], vision.width(body.config))
+        super().__init__(body, classes, pooling, vision.width(body.config))
 
     def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
         """(batch, channels, height, width) → logits (batch, classes) of each column."""
@@ -28,15 +23,6 @@ class ImageClassifier(Classifier):
         with torch.autocast(pixel_values.device.type, enabled=False):
             pooled = vision.pool(hidden, self.pooling)
             return [layer(pooled) for layer in self.heads]
-
-
-def load(body: Any, trained: Path) -> ImageClassifier:
-    """`body` under the heads in `trained/`, for asking."""
-    facts = heads.facts(trained)
-    model = ImageClassifier(body, facts["classes"], facts["pooling"])
-    heads.fill(model.heads, trained)
-    loaded: ImageClassifier = model.eval()
-    return loaded
 
 
 def log_probabilities(model: ImageClassifier, seen: Sequence[Pixels]) -> list[torch.Tensor]:

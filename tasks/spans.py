@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 FIELDS = ("answer", "start", "end")
 COLUMN = FIELDS[0]
+DIGITS = 7  # of a probability in a file
 GIVEN, OTHER = "given", "other"  # the answer as it was given, and any other: what probabilities are told of
 
 
@@ -61,7 +62,7 @@ def span_of(text: str) -> Span | None:
 
 def told(probability: float) -> dict[str, dict[str, float]]:
     """How probable an answer is, as probabilities of a column are told."""
-    return {COLUMN: {GIVEN: probability, OTHER: round(1 - probability, 7)}}
+    return {COLUMN: {GIVEN: probability, OTHER: round(1 - probability, DIGITS)}}
 
 
 def probability_in(told: Mapping[str, Mapping[str, float]] | None) -> float | None:

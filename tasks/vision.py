@@ -12,7 +12,7 @@ from tasks.images import NotAnImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Pooling = Literal["mean", "first"]
 LEAST_AREA = 0.6  # of a random crop, as a share of the image
@@ -101,26 +101,6 @@ def load_reader(weights: Path) -> ImageReader:
     from tasks.architecture import load_processor
 
     return ImageReader(load_processor(weights))
-
-
-def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
-    """The body in `weights/`, without a head of any kind, loaded with `arguments` of from_pretrained."""
-    from transformers import AutoModel
-
-    from tasks.architecture import without_pooler
-
-    model: nn.Module = without_pooler(AutoModel.from_pretrained(weights, trust_remote_code=False, **arguments))
-    return model
-
-
-def load_body(weights: Path) -> "nn.Module":
-    """The body in `weights/` on the best device: in fp32, so that two machines say the same probabilities to 1e-3."""
-    import torch
-
-    from tasks.device import attention, device
-
-    model: nn.Module = parent(weights, {"dtype": torch.float32, "attn_implementation": attention()}).to(device())
-    return model
 
 
 def width(config: Any) -> int:

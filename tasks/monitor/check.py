@@ -182,16 +182,14 @@ def _latest(subject: Subject, scores: Scores) -> Latest:
     answers = [row["output"] for row in answered]
     vectors = scores.embed(scores.asked(inputs))
     corrected = kinds.answered(kinds.judged(records.labelled(*asked), scores.template))
-    said, sure = (
-        [(row["output"], row["correction"]) for row in corrected],
-        [row.get("probabilities") for row in corrected],
-    )
+    judged = [(row["output"], row["correction"]) for row in corrected]
+    sure = [row.get("probabilities") for row in corrected]
     values = (
         figures.of_inputs(scores, inputs, vectors)
         | figures.of_answers(scores, answers)
-        | figures.of_labels(scores, said)
+        | figures.of_labels(scores, judged)
         | figures.of_confidence(scores, [row.get("probabilities") for row in answered])
-        | figures.of_calibration(scores, list(zip(sure, scores.rights(said), strict=True)))
+        | figures.of_calibration(scores, list(zip(sure, scores.rights(judged), strict=True)))
         | figures.of_service(rows)
         | figures.distance(scores, vectors, subject.params)
         | kinds.figures(apart, len(rows))

@@ -34,7 +34,7 @@ def values(form: AnswerFormat, answers: Sequence[str]) -> dict[str, list[float |
 def errors(form: AnswerFormat, pairs: Pairs) -> dict[str, list[float | None]]:
     """Stream: how far each answer is from the right one, whichever way; None where nobody says what is right."""
     return {
-        _error(column): [None if one is None else abs(one) for one in _residuals(form, column, pairs)]
+        _error(column): [None if value is None else abs(value) for value in _residuals(form, column, pairs)]
         for column in columns_of(form)
     }
 
@@ -54,7 +54,7 @@ def figures_of_labels(form: AnswerFormat, pairs: Pairs) -> dict[str, float]:
     """
     figures: dict[str, float] = {}
     for column in columns_of(form):
-        if known := [one for one in _residuals(form, column, pairs) if one is not None]:
+        if known := [value for value in _residuals(form, column, pairs) if value is not None]:
             figures[f"{column}_rmse"] = float(np.sqrt(np.mean(np.square(known))))
             figures[f"{column}_rmse_n"] = float(len(known))
             figures[f"{column}_bias"] = float(np.mean(known))
@@ -63,13 +63,11 @@ def figures_of_labels(form: AnswerFormat, pairs: Pairs) -> dict[str, float]:
 
 def _residuals(form: AnswerFormat, column: str, pairs: Pairs) -> list[float | None]:
     """Answer less right answer."""
-    found: list[float | None] = []
+    residuals: list[float | None] = []
     for text, right in pairs:
-        told = number((form.read(text) or {}).get(column, ""))
-        known = right.get(column)
-        wanted = number(known) if isinstance(known, str) else None
-        found.append(None if told is None or wanted is None else told - wanted)
-    return found
+        answered, expected = number((form.read(text) or {}).get(column, "")), number(right.get(column, ""))
+        residuals.append(None if answered is None or expected is None else answered - expected)
+    return residuals
 
 
 def _value(column: str) -> str:

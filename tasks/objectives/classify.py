@@ -3,8 +3,6 @@ by the mean of all tokens as in Reimers and Gurevych 2019, arXiv:1908.10084).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +10,7 @@ from pydantic import Field
 
 from tasks import classes, encoder, objectives
 from tasks.architecture import Architecture
-from tasks.classes import Weighed
+from tasks.classes import Classes, Weighed
 from tasks.encoder import Reader
 
 if TYPE_CHECKING:
@@ -28,6 +26,7 @@ rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
 watch = ("eval_loss", False)
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
 load_body, load_tokenizer = encoder.load_body, encoder.load_tokenizer
+check, repeated = classes.check, classes.repeated
 in_windows = False  # a longer text is cut
 
 
@@ -40,28 +39,6 @@ class Params(Weighed):
     )
 
 
-@dataclass(frozen=True)
-class Classes:
-    """A reader that knows the classes of each label column, by the alphabet, and how many rows each has."""
-
-    reader: Reader
-    counts: dict[str, dict[str, int]]
-
-    @property
-    def pad_token_id(self) -> int:
-        """The reader's."""
-        return self.reader.pad_token_id
-
-    @cached_property
-    def numbers(self) -> dict[str, dict[str, int]]:
-        """{column: {class: its number}}."""
-        return classes.numbers(self.counts)
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of `tokens`."""
-        return self.reader.decode(tokens)
-
-
 def packs(params: Params) -> bool:
     """Never."""
     return False
@@ -72,29 +49,15 @@ def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) 
     return Classes(encoder.load_tokenizer(weights), classes.counts(rows))
 
 
-def check(processor: Classes, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Raise AnnealError for a column with one class only; prepare has set aside what training never saw."""
-    classes.refuse_single(processor.counts)
-
-
 def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[str, Any]:
     """`{id, input_ids, labels}`: the text, and the number of the class in each column."""
-    numbers = {column: processor.numbers[column][label] for column, label in classes.labels(row).items()}
-    return {
-        "id": row["id"],
-        "input_ids": processor.reader.encode(encoder.question(row)),
-        "labels": [numbers[column] for column in processor.counts],
-    }
+    text = encoder.question(row)
+    return {"id": row["id"], "input_ids": processor.reader.encode(text), "labels": processor.labels(row)}
 
 
 def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
     """An example is a row; one that is longer is left out."""
     return objectives.fitting(encoded, max_length)
-
-
-def repeated(params: Params, processor: Classes, encoded: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """Training rows, with those of rare classes again where that is asked for."""
-    return classes.repeated(params, processor.counts, encoded, seed)
 
 
 def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
@@ -117,14 +80,10 @@ def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor |
 
 def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
     """`body` under new heads, whose weights follow from the seed."""
-    from tasks.classifier import Classifier, balanced
+    from tasks.classifier import Classifier
 
     pooling = encoder.usual_pooling(body) if params.pooling == "auto" else params.pooling
-    model: nn.Module = Classifier(body, processor.counts, pooling)
-    counts = [list(known.values()) for known in processor.counts.values()]
-    is_balanced = params.class_weights == "balanced"
-    model.class_weights = [balanced(known, model) if is_balanced else None for known in counts]
-    return model
+    return classes.weighed(params, Classifier(body, processor.counts, pooling), processor)
 
 
 def save_head(model: Any, folder: Path) -> None:

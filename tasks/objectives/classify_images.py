@@ -4,8 +4,6 @@ section 3.1, whose first token stands for the image; the mean of the last map fo
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +11,7 @@ from pydantic import Field
 
 from tasks import classes, encoder, objectives, vision
 from tasks.architecture import Architecture
-from tasks.classes import Weighed
+from tasks.classes import Classes, Weighed
 from tasks.vision import ImageReader, Picture, Pixels
 
 if TYPE_CHECKING:
@@ -28,8 +26,9 @@ needs_parent = False
 shares_prefix = False
 rate_share = 0.5
 watch = ("eval_loss", False)
-parent, load_body, load_tokenizer = vision.parent, vision.load_body, vision.load_reader
-body, with_body = encoder.body, encoder.with_body
+parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
+load_body, load_tokenizer = encoder.load_body, vision.load_reader
+check, repeated = classes.check, classes.repeated  # all copies of an image are altered alike
 in_windows = True  # every image is scaled to one size, so none is too long
 
 
@@ -45,28 +44,6 @@ class Params(Weighed):
     )
 
 
-@dataclass(frozen=True)
-class Classes:
-    """A reader that knows the classes of each label column, by the alphabet, and how many rows each has."""
-
-    reader: ImageReader
-    counts: dict[str, dict[str, int]]
-
-    @property
-    def pad_token_id(self) -> int:
-        """The reader's."""
-        return self.reader.pad_token_id
-
-    @cached_property
-    def numbers(self) -> dict[str, dict[str, int]]:
-        """{column: {class: its number}}."""
-        return classes.numbers(self.counts)
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """What stands for an image."""
-        return self.reader.decode(tokens)
-
-
 def packs(params: Params) -> bool:
     """Never."""
     return False
@@ -77,32 +54,20 @@ def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) 
     return Classes(vision.load_reader(weights), classes.counts(rows))
 
 
-def check(processor: Classes, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Raise AnnealError for a column with one class only; prepare has set aside what training never saw."""
-    classes.refuse_single(processor.counts)
-
-
 def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[str, Any]:
     """`{id, input_ids, picture, augment, labels}`: an image that is read with its batch counts as one token."""
-    known = processor.numbers
-    numbers = {column: known[column][label] for column, label in classes.labels(row).items()}
     return {
         "id": row["id"],
         "input_ids": [0],
         "picture": Picture(processor.reader, row),
         "augment": params.augment,
-        "labels": [numbers[column] for column in processor.counts],
+        "labels": processor.labels(row),
     }
 
 
 def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
     """An example is a row; none is too long."""
     return list(encoded), 0
-
-
-def repeated(params: Params, processor: Classes, encoded: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """Training rows, with those of rare classes again where that is asked for; all copies of one are altered alike."""
-    return classes.repeated(params, processor.counts, encoded, seed)
 
 
 def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
@@ -137,15 +102,10 @@ def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor |
 
 def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
     """`body` under new heads, whose weights follow from the seed."""
-    from tasks.classifier import balanced
     from tasks.image_classifier import ImageClassifier
 
     pooling = vision.usual_pooling(body) if params.pooling == "auto" else params.pooling
-    model: nn.Module = ImageClassifier(body, processor.counts, pooling)
-    counts = [list(known.values()) for known in processor.counts.values()]
-    is_balanced = params.class_weights == "balanced"
-    model.class_weights = [balanced(known, model) if is_balanced else None for known in counts]
-    return model
+    return classes.weighed(params, ImageClassifier(body, processor.counts, pooling), processor)
 
 
 def save_head(model: Any, folder: Path) -> None:
@@ -157,9 +117,10 @@ def save_head(model: Any, folder: Path) -> None:
 
 def load_head(body: Any, trained: Path) -> "nn.Module":
     """`body` under the heads in `trained/`."""
-    from tasks import image_classifier
+    from tasks import classifier
+    from tasks.image_classifier import ImageClassifier
 
-    model: nn.Module = image_classifier.load(body, trained)
+    model: nn.Module = classifier.load(body, trained, ImageClassifier)
     return model
 
 

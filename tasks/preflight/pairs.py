@@ -76,10 +76,10 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
         return
     is_, needed = architecture.of_folder(folder), objectives.of(objective).architectures
     way = heads.way(params, name) if is_ == "encoder" else None
-    wanted = " or ".join(BASES[each] for each in BASES if each in needed)
+    does = " or ".join(BASES[each] for each in BASES if each in needed)
     yield (
         f"models.{name}.train.objective.kind is {objective.kind}, and {base} {IS[is_]} (its config.json says so); "
-        f"{way or f'use {_objectives(objective, is_)}'}, or use a base that {wanted}."
+        f"{way or f'use {_objectives(objective, is_)}'}, or use a base that {does}."
     )
 
 

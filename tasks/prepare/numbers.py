@@ -5,8 +5,7 @@ from statistics import fmean, pstdev
 
 from tasks.errors import AnnealError
 from tasks.prepare.assign import Placed
-
-FEW = 12  # whole numbers, as of a scale from 0 to 10, that may as well be classes
+from tasks.prepare.guess import FEW
 
 Scales = dict[str, dict[str, float]]  # {column: {mean, deviation}}
 

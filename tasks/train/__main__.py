@@ -100,10 +100,10 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
 
 def _refuse_other_base(kind: str, fitting: Collection[architecture.Architecture], parent: Path) -> None:
     """Raise ParamsError for a parent that the objective does not train: a half of some would load, and be trained."""
-    found = architecture.of_folder(parent)
-    if found not in fitting:
+    base = architecture.of_folder(parent)
+    if base not in fitting:
         raise ParamsError(
-            f"params.yaml: train.objective.kind is {kind}, and its parent {architecture.IS[found]} (its config.json "
+            f"params.yaml: train.objective.kind is {kind}, and its parent {architecture.IS[base]} (its config.json "
             "says so); take an objective for such a base (`make methods` lists them), or another parent."
         )
 

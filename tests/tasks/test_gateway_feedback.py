@@ -67,6 +67,7 @@ WRONG = [
     {**RIGHT, "category": "cooking"},
     {**RIGHT, "more": "x"},
     {**RIGHT, "priority": 3},
+    {**RIGHT, "reply": [{"text": "a list of a text"}]},
     "billing",
     {},
 ]

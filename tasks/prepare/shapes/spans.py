@@ -150,15 +150,15 @@ def _span(raw: str, context: str, given: Given) -> Span:
 
 def _only(context: str, text: str) -> Span:
     """The one place of an answer of which only the text is known."""
-    found = places(text, context)
-    if not found:
+    starts = places(text, context)
+    if not starts:
         raise SetAside("malformed", f"its answer {text[:SHOWN]!r} does not stand in its context")
-    if len(found) > 1:
+    if len(starts) > 1:
         raise SetAside(
             "malformed",
-            f"its answer {text[:SHOWN]!r} stands in {len(found)} places of its context, and no start says in which",
+            f"its answer {text[:SHOWN]!r} stands in {len(starts)} places of its context, and no start says in which",
         )
-    return Span(found[0], found[0] + len(text))
+    return Span(starts[0], starts[0] + len(text))
 
 
 def _moved(raw: str, text: str, start: int) -> str:
@@ -201,8 +201,8 @@ def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
     """Question, context and the answer in the columns of the source; its start where the correction says it, or the
     context has the answer once.
     """
-    text, found = row["answer"], places(row["answer"], row["context"])
-    start = row.get("start") or (str(found[0]) if len(found) == 1 else "")
+    text, starts = row["answer"], places(row["answer"], row["context"])
+    start = row.get("start") or (str(starts[0]) if len(starts) == 1 else "")
     made = {params.question: row["question"], params.context: row["context"]}
     if params.answer is None:
         given = (

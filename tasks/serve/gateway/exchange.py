@@ -77,7 +77,7 @@ class Exchange:
         return self.contract.special if self.contract else USUAL
 
     @property
-    def told(self) -> Mapping[str, str | float] | None:
+    def told(self) -> Mapping[str, object] | None:
         """The checked result as the client gets it."""
         return self.contract.result(self.result) if self.contract and self.result is not None else self.result
 

@@ -23,11 +23,11 @@ def is_asked(door: Door, task: str) -> bool:
     return contract is not None and sees(contract)
 
 
-def limit(door: Door, task: str) -> int:
-    """How many bytes the body of a request to `task` may have: an image may have more than a text, and in JSON three
-    bytes of it are four characters.
+def limit(door: Door, is_image: bool) -> int:
+    """How many bytes the body of a request may have: an image may have more than a text, and in JSON three bytes of it
+    are four characters.
     """
-    if not is_asked(door, task):
+    if not is_image:
         return door.settings.max_body_kib * KIB
     return door.settings.max_image_kib * KIB * 4 // 3 + KIB
 

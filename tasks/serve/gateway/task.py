@@ -30,11 +30,10 @@ async def ask(request: Request, task: str) -> Response:
     """
     door = door_of(request)
     caller = door.caller(request)
-    raw, kind = await bodies.read(request, pictures.limit(door, task)), request.headers.get("content-type", "")
-    given = None if pictures.is_asked(door, task) else _given(kind, raw)  # what is no text has no media type of one
+    is_image, kind = pictures.is_asked(door, task), request.headers.get("content-type", "")
+    raw = await bodies.read(request, pictures.limit(door, is_image))
+    given = pictures.given(kind, raw, door.settings.max_image_kib) if is_image else _given(kind, raw)
     choice = door.follower.choose(task)
-    if given is None:
-        given = pictures.given(kind, raw, door.settings.max_image_kib)
     row, body = _ready(door, choice, given)
     exchange = door.exchange(choice, "/tasks/{task}", caller, row)
     response = await answer(door, exchange, body, request.receive, partial(_shadow, door, exchange, choice, given))

@@ -7,12 +7,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.serve.gateway.errors import bad
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("anneal.serve")
 MOST_TEXTS, MOST_TOKENS = 64, 8192  # of one forward pass; padding counts
