@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import architecture, seq2seq
-from tasks.chat import collate, cut, decode_answer, encode, encode_question
+from tasks.chat import GIVEN, REST, collate, cut, decode_answer, encode, encode_question
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
 
@@ -45,17 +45,27 @@ def load_head(body: Any, trained: Path) -> Any:
     return body
 
 
-def answer(model: Any, tokenizer: Any, rows: list[dict], batch_size: int, max_new_tokens: int, what: str) -> Answers:
+def answer(
+    model: Any,
+    tokenizer: Any,
+    rows: list[dict],
+    batch_size: int,
+    max_new_tokens: int,
+    what: str,
+    takes_given: bool = True,
+) -> Answers:
     """Greedy answers to `rows`: `{id, messages, expected, row, text, token_ids, finished, nll, tokens}` each.
 
     `nll` is the summed negative log-likelihood (nats) of the expected answer's `tokens` tokens, end of turn included;
-    `finished` says that the model ended its turn by itself. `what` names the model on the progress line.
+    `finished` says that the model ended its turn by itself. `what` names the model on the progress line. Where rows
+    give the beginning of their answers, `nll` is of the rest; `takes_given`: and the model is asked with it.
     """
     import torch
 
     seed_everything(0)
     # Longest first: memory trouble shows at once.
-    prompts = [encode_question(tokenizer, row) for row in rows]
+    asked = rows if takes_given else [{name: row[name] for name in row if name != GIVEN} for row in rows]
+    prompts = [encode_question(tokenizer, row) for row in asked]
     order = sorted(range(len(rows)), key=lambda place: (-len(prompts[place]), place))
     predictions: dict[int, dict] = {}
     started = time.monotonic()
@@ -66,6 +76,8 @@ def answer(model: Any, tokenizer: Any, rows: list[dict], batch_size: int, max_ne
             batch = [rows[place] for place in places]
             began = time.monotonic()
             texts = _generate(model, tokenizer, [prompts[place] for place in places], max_new_tokens)
+            for place, text in zip(places, texts, strict=True):
+                text["text"] = asked[place].get(GIVEN, "") + text["text"]
             generating += time.monotonic() - began
             likelihoods = _likelihoods(model, tokenizer, batch)
             predictions.update(zip(places, map(_prediction, batch, texts, likelihoods), strict=True))
@@ -84,8 +96,8 @@ def batches(order: list[int], lengths: list[int], rows: int) -> Iterator[list[in
 
 def _prediction(row: dict, text: dict, likelihood: dict) -> dict:
     kept = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
-    called = {name: row[name] for name in ("tools", "calls") if name in row}
-    return {**kept, **called, **text, **likelihood}
+    more = {name: row[name] for name in ("tools", "calls", GIVEN, REST) if name in row}
+    return {**kept, **more, **text, **likelihood}
 
 
 def progress(what: str, done: int, rows: int, seconds: float) -> str:

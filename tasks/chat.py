@@ -12,6 +12,7 @@ from tasks.errors import AnnealError
 from tasks.tools import rendered
 
 CHANGED_WORDS = "chat template changes the words of a message; correct chat_template.jinja"
+GIVEN, REST = "given", "rest"  # of a row: the beginning of its answer, which it is asked with, and what follows it
 WEIGHT = "weight"  # of an assistant's turn in the loss; the template does not see it
 OPENING = 400  # characters
 
@@ -68,10 +69,11 @@ def encode_prompt(tokenizer: Any, messages: list[dict], tools: list[dict] | None
 
 def encode_answer(tokenizer: Any, answer: str) -> list[int]:
     """Token ids of `answer`, where special tokens are text, and the end-of-turn token: all that is trained on."""
-    return [
-        *tokenizer(special_texts(tokenizer).neutral(answer), add_special_tokens=False)["input_ids"],
-        tokenizer.eos_token_id,
-    ]
+    return [*_encode_part(tokenizer, answer), tokenizer.eos_token_id]
+
+
+def _encode_part(tokenizer: Any, words: str) -> list[int]:
+    return list(tokenizer(special_texts(tokenizer).neutral(words), add_special_tokens=False)["input_ids"])
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
@@ -80,11 +82,12 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
 
 
 def encode_question(tokenizer: Any, row: dict) -> list[int]:
-    """Token ids of what a model is asked by a prepared row, or by one that was answered: its messages, or the opening
-    of its text.
+    """Token ids of what a model is asked by a prepared row, or by one that was answered: its messages and the beginning
+    of the answer that it is given, if it is; or the opening of its text.
     """
     if row["messages"]:
-        return encode_prompt(tokenizer, row["messages"], row.get("tools"))
+        prompt = encode_prompt(tokenizer, row["messages"], row.get("tools"))
+        return [*prompt, *_encode_part(tokenizer, row[GIVEN])] if GIVEN in row else prompt
     return encode_text(tokenizer, opening(row["expected"] if "expected" in row else row["answer"]))
 
 
@@ -113,13 +116,16 @@ def encode_calls(tokenizer: Any, row: Mapping[str, Any]) -> list[int]:
 def encode(tokenizer: Any, row: dict) -> dict:
     """`{id, input_ids, prompt_length}` of a prepared row; the labels are `input_ids[prompt_length:]`, its last turn.
 
-    A row without messages is a text: all of it is trained on but its first token, which nothing stands before.
+    Of an answer whose beginning is given (tasks/cascade.py) they are the rest. A row without messages is a text: all of
+    it is trained on but its first token, which nothing stands before.
     """
     if not row["messages"]:
         ids = [*encode_text(tokenizer, row["answer"]), tokenizer.eos_token_id]
         return {"id": row["id"], "input_ids": ids, "prompt_length": 1}
-    prompt = encode_prompt(tokenizer, row["messages"], row.get("tools"))
-    answer = encode_calls(tokenizer, row) if row.get("calls") else encode_answer(tokenizer, row["answer"])
+    prompt = encode_question(tokenizer, row)
+    answer = (
+        encode_calls(tokenizer, row) if row.get("calls") else encode_answer(tokenizer, row.get(REST, row["answer"]))
+    )
     return {"id": row["id"], "input_ids": prompt + answer, "prompt_length": len(prompt)}
 
 
@@ -149,6 +155,10 @@ def check_template(tokenizer: Any, row: dict) -> None:
     A template that renders an answer otherwise than prompt + answer + end of turn, or that ends a turn with another
     token than the one generation stops at, trains a model that answers gibberish or never stops.
     """
+    if GIVEN in row:  # a server renders the beginning, and what it goes on with ends as a whole answer does
+        whole_answer = {key: value for key, value in row.items() if key not in (GIVEN, REST)}
+        check_template(tokenizer, {**whole_answer, "answer": row[GIVEN]})
+        row = whole_answer
     ours = encode(tokenizer, row)["input_ids"]
     dialogue, tools = neutral_turns(tokenizer, [*row["messages"], last_turn(row)]), row.get("tools")
     whole = render(tokenizer, dialogue, **neutral_tools(tokenizer, tools))

@@ -30,7 +30,9 @@ def encode(tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
     if not spans and last == 1:
         return encoded
     answer = len(encoded["input_ids"]) - encoded["prompt_length"]
-    weights = [*_of_tokens(tokenizer, _prompt(tokenizer, row), spans), *[last] * answer]
+    of_prompt = _of_tokens(tokenizer, _prompt(tokenizer, row), spans)
+    given = [0.0] * (encoded["prompt_length"] - len(of_prompt))  # the beginning of the answer, where it is given
+    weights = [*of_prompt, *given, *[last] * answer]
     return _with_weights(encoded, weights)
 
 
@@ -38,9 +40,10 @@ def weigh_columns(
     tokenizer: Any, row: Mapping[str, Any], encoded: dict[str, Any], factors: Mapping[str, float]
 ) -> dict[str, Any]:
     """`encoded`, where the values of the columns of its JSON answer count `factors` times as much; AnnealError when the
-    answer does not hold one of them.
+    answer does not hold one of them. What is given of an answer counts nothing.
     """
     answer = chat.special_texts(tokenizer).neutral(row["answer"])
+    rest = chat.special_texts(tokenizer).neutral(row.get(chat.REST, row["answer"]))
     members = _members(answer)
     neutral = {chat.special_texts(tokenizer).neutral(column): factor for column, factor in factors.items()}
     if missing := [column for column in neutral if column not in members]:
@@ -48,8 +51,10 @@ def weigh_columns(
             f"row {row['id']}: train.objective.weights names `{missing[0]}`, which is not a column of a JSON answer "
             f"({', '.join(members) or 'this one is a text'}); correct it in params.yaml."
         )
-    spans = [Span(*members[column], factor) for column, factor in neutral.items()]
-    of_answer = [*_of_tokens(tokenizer, answer, spans, 1.0), 1.0]  # the end of turn
+    given = len(answer) - len(rest)
+    places = {column: (start - given, end - given) for column, (start, end) in members.items()}
+    spans = [Span(*places[column], factor) for column, factor in neutral.items()]
+    of_answer = [*_of_tokens(tokenizer, rest, spans, 1.0), 1.0]  # the end of turn
     weights = encoded.get("weights", [1.0] * (len(encoded["input_ids"]) - encoded["prompt_length"]))
     read = [0.0] * encoded["prompt_length"] + weights[: -len(of_answer)]
     return _with_weights(

@@ -1,0 +1,82 @@
+"""The classifier of a cascade: it tells the first columns of a JSON answer, and a model that writes goes on
+behind them.
+
+Its folder holds all that it takes to ask it alone: the body with its tokenizer, the heads, and LABELLER, which says how
+the answer goes. Whoever asks (the stage that makes rows, the server) asks here, so that a model is served behind labels
+that are told as those were that it was measured behind.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import AnnealError
+from tasks.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from tasks.classifier import Classifier
+    from tasks.encoder import Reader
+
+FOLDER = "labeller"  # in what the stage `cascade` makes, and in the adapter of a model that was trained on it
+LABELLER = "labeller.json"  # `answer`: the columns of the whole answer, in the order in which it is written
+HEADS = ("head.json", "head.safetensors")
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """A classifier that is ready to be asked, and the columns of the answer that it begins."""
+
+    model: "Classifier"
+    reader: "Reader"
+    answer: tuple[str, ...]
+
+
+def write(weights: Path, adapter: Path, answer: Sequence[str], folder: Path) -> None:
+    """Make `folder` of what `package` made of a classifier: its merged `weights/` and the heads in its `adapter/`."""
+    shutil.copytree(weights, folder, dirs_exist_ok=True)
+    for name in HEADS:
+        shutil.copy(adapter / name, folder / name)
+    write_json(folder / LABELLER, {"answer": list(answer)})
+
+
+def load(folder: Path) -> Labeller:
+    """The classifier in `folder`, in fp32 on the best device."""
+    from tasks import classifier, encoder
+
+    model = classifier.load(encoder.load_body(folder), folder)
+    return Labeller(model, encoder.load_tokenizer(folder), tuple(read_json(folder / LABELLER)["answer"]))
+
+
+def tell(labeller: Labeller, messages: Sequence[Mapping[str, Any]]) -> str:
+    """The beginning of the answer to `messages`, of which it reads the last as training did: its `content`, a text.
+
+    Texts are asked one at a time: in a batch a class as likely as another might be told otherwise than when it is
+    served.
+    """
+    from tasks import classifier, encoder
+
+    tokens = labeller.reader.encode(encoder.question({"messages": messages}))
+    (told,) = classifier.tell(labeller.model, labeller.reader, [tokens])
+    return beginning(labeller.answer, json.loads(told["text"]))
+
+
+def beginning(answer: Sequence[str], labels: Mapping[str, str]) -> str:
+    """A JSON answer of the columns `answer` from its start to the colon behind the first one that is not in `labels`,
+    which are the columns before it; written as tasks/answer.py writes one.
+    """
+    begun = json.dumps({column: labels[column] for column in answer[: len(labels)]}, ensure_ascii=False)
+    return f"{begun.removesuffix('}')}, {json.dumps(answer[len(labels)], ensure_ascii=False)}:"
+
+
+def parts(row: Mapping[str, Any], answer: Sequence[str], told: int) -> tuple[str, str]:
+    """The right answer of a prepared row in two: its beginning with the first `told` columns, and the rest;
+    AnnealError where it is not of the columns `answer`.
+    """
+    right = json.loads(row["answer"])
+    given = beginning(answer, {column: right[column] for column in answer[:told]})
+    if not str(row["answer"]).startswith(given):
+        raise AnnealError(f"row {row['id']}: its answer does not begin with {', '.join(answer[:told])}; prepare again.")
+    return given, str(row["answer"]).removeprefix(given)
