@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tasks import images, objectives, pooled, registry
+from tasks import images, labeller, objectives, pooled, registry
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, whole_directory, write_json
 from tasks.registry import Version, folder
 from tasks.serve import classes, forms, probe, slots, state, supervisor
+from tasks.serve.cascade.parity import given_to
 from tasks.serve.forms import Form
 from tasks.serve.params import Deploy, Servers
 from tasks.serve.reconcile import locked
@@ -184,6 +185,8 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
             write_merged(weights, adapter, rows, 0.1, making)
             for file in (*adapter.glob("tokenizer*"), adapter / "chat_template.jinja"):
                 shutil.copy(file, making / file.name)
+            if (adapter / labeller.FOLDER).is_dir():
+                shutil.copytree(adapter / labeller.FOLDER, making / labeller.FOLDER)
     return place
 
 
@@ -211,9 +214,9 @@ def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
             f"{name(version)} cannot be verified: all {len(predictions)} test rows are {what}; raise it in params.yaml."
         )
     _say_too_long(version, too_long, what)
-    if not probe.ask(url, name(version), probe.question(of_folder(adapter), kept[0]), 1 + len(kept[0]["token_ids"]))[
-        "text"
-    ]:
+    special, row = of_folder(adapter), kept[0]
+    reply = probe.ask(url, name(version), probe.question(special, row), 1 + len(row["token_ids"]))["text"]
+    if not reply.removeprefix(given_to(special, row)):
         raise AnnealError(f"{name(version)} answers nothing to a smoke test; the deployment is refused.")
     return probe.check_parity(url, name(version), adapter, kept, params.max_model_len, params.min_agreement)
 

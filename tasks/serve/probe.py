@@ -12,6 +12,7 @@ from tasks import images, objectives
 from tasks.chat import encode_question, load_tokenizer, opening, special_texts
 from tasks.errors import AnnealError
 from tasks.serve import supervisor
+from tasks.serve.cascade.parity import refuse_other_labels
 from tasks.serve.loopback import client
 from tasks.special import SpecialTexts
 from tasks.tools import rendered, sent
@@ -196,6 +197,7 @@ def check_parity(
         forced = list(
             pool.map(lambda pair: next_tokens(url, model, *pair, has_encoder), zip(prompts, ours, strict=True))
         )
+    refuse_other_labels(special_texts(tokenizer), model, predictions, answers)
     _refuse_other_prompts(tokenizer, predictions, prompts, answers)
     _refuse_endless(predictions, answers)
     ends = set(tokenizer.all_special_ids)

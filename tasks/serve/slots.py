@@ -3,10 +3,15 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tasks.errors import AnnealError
 from tasks.serve import probe, state, supervisor
+from tasks.serve.cascade.start import LABELLED, has_labeller
 from tasks.serve.loopback import client
+
+if TYPE_CHECKING:
+    import httpx
 
 RUNNING = ("RUNNING", "STARTING", "BACKOFF")
 BUSY = re.compile(r"^(?:vllm|anneal):num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
@@ -56,9 +61,14 @@ def _look(name: str, wanted: state.State) -> Slot:
 
 def load(url: str, model: str, path: str) -> None:
     """Load the adapter in the folder `path` under the name `model`; nothing happens when that name is loaded
-    already.
+    already. AnnealError when it has a labeller and the server does not ask it.
     """
-    _adapter(url, "load", {"lora_name": model, "lora_path": path}, "already been loaded")
+    headers = _adapter(url, "load", {"lora_name": model, "lora_path": path}, "already been loaded")
+    if has_labeller(path) and LABELLED not in headers:
+        unload(url, model)
+        raise AnnealError(
+            f"vLLM at {url} was started before there were labellers, and {model} has one: `make down && make up`."
+        )
 
 
 def unload(url: str, model: str) -> None:
@@ -66,7 +76,8 @@ def unload(url: str, model: str) -> None:
     _adapter(url, "unload", {"lora_name": model}, "cannot be found")
 
 
-def _adapter(url: str, what: str, body: dict, done: str) -> None:
+def _adapter(url: str, what: str, body: dict[str, str], done: str) -> "httpx.Headers":
+    """The headers of the answer."""
     import httpx
 
     try:
@@ -78,6 +89,8 @@ def _adapter(url: str, what: str, body: dict, done: str) -> None:
         ) from None
     if answer.status_code != 200 and done not in answer.text:
         raise AnnealError(f"vLLM at {url} could not {what} {body['lora_name']}: {answer.text[:200]}")
+    headers: httpx.Headers = answer.headers
+    return headers
 
 
 def is_idle(url: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tasks import tools
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
+from tasks.serve.cascade import start
 from tasks.serve.params import Deploy
 
 FOLDER = Path(".anneal/serving")
@@ -193,6 +194,7 @@ def command(state: State) -> list[str]:
         *_words(arguments),
         *_names(state),
         *_calls(state),
+        *start.words(*_folders(state)),
     ]
     # vLLM's 128 on a CPU is longer than what a task's prompts have in common, so that nothing of them would be kept; 32
     # is the least its kernels like.
@@ -229,4 +231,11 @@ def environment(state: State) -> dict[str, str]:
     """The environment variables of vLLM for `state`; adapters are swapped at run time, so it listens where `host`
     says and no wider.
     """
-    return {"VLLM_CPU_KVCACHE_SPACE": str(state.options["kv_cache_gib"]), "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
+    space = str(state.options["kv_cache_gib"])
+    runtime = {"VLLM_CPU_KVCACHE_SPACE": space, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
+    return {**runtime, **start.environment(*_folders(state))}
+
+
+def _folders(state: State) -> tuple[dict[str, str], bool]:
+    """(folder by name of what is served from the start, whether these are whole weights)."""
+    return {name: entry.path for name, entry in (state.merged or state.adapters).items()}, bool(state.merged)

@@ -1,0 +1,97 @@
+"""The labellers of the versions on one server, asked in a thread of their own, so that a server goes on writing."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import labeller
+from tasks.errors import AnnealError
+from tasks.special import SpecialTexts, of_folder
+
+THREADS = 1  # of torch: the rest of the machine writes
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The labeller of one version, and what is special to the tokenizer of who writes behind it."""
+
+    labeller: labeller.Labeller
+    special: SpecialTexts
+
+    def tell(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """The beginning of the answer to `messages`, in which the gateway has broken what is special to who writes."""
+        original = [{**turn, "content": self.special.original(turn["content"])} for turn in messages]
+        return self.special.neutral(labeller.tell(self.labeller, original))
+
+
+class Labellers:
+    """By the names of their versions. One is loaded when its name comes, and let go with it."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._thread = ThreadPoolExecutor(1, "labeller", _begin)
+        self._ready: dict[str, tuple[Path, Future[Ready]]] = {}
+        for name, folder in folders.items():
+            self._add(name, folder)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._ready
+
+    def __bool__(self) -> bool:
+        return bool(self._ready)
+
+    async def add(self, name: str, folder: Path) -> None:
+        """Take in the version in `folder`; AnnealError when its labeller does not load. A name that was there stays: it
+        may be served, and must not be without its labels.
+        """
+        is_new = name not in self
+        self._add(name, folder)
+        try:
+            await self.ready(name)
+        except AnnealError:
+            if is_new:
+                self.remove(name)
+            raise
+
+    def remove(self, name: str) -> None:
+        """Let go of a version."""
+        self._ready.pop(name, None)
+
+    async def ready(self, name: str) -> Ready:
+        """The labeller of `name`, once it is loaded; AnnealError when it is not one."""
+        folder, loading = self._ready[name]
+        try:
+            return await asyncio.shield(asyncio.wrap_future(loading))  # others wait for it too
+        except Exception as error:
+            why = str(error) if isinstance(error, AnnealError) else f"{type(error).__name__}: {error}"
+            raise AnnealError(f"the labeller of {name} in {folder} cannot be loaded: {why}") from error
+
+    async def tell(self, name: str, messages: Sequence[Mapping[str, str]]) -> tuple[str, tuple[str, ...]]:
+        """(the beginning of the answer of `name` to `messages`, the columns of its answers)."""
+        ready = await self.ready(name)
+        try:
+            given = await asyncio.wrap_future(self._thread.submit(ready.tell, messages))
+        except Exception as error:
+            raise AnnealError(f"the labeller of {name} failed: {type(error).__name__}: {error}") from error
+        return given, ready.labeller.answer
+
+    def _add(self, name: str, folder: Path) -> None:
+        known = next(
+            (entry for entry in self._ready.values() if entry[0] == folder and not _has_failed(entry[1])), None
+        )
+        self._ready[name] = known or (folder, self._thread.submit(_load, folder))
+
+
+def _has_failed(loading: Future[Ready]) -> bool:
+    return loading.done() and loading.exception() is not None
+
+
+def _begin() -> None:
+    import torch
+
+    torch.set_num_threads(THREADS)
+
+
+def _load(folder: Path) -> Ready:
+    return Ready(labeller.load(folder / labeller.FOLDER), of_folder(folder))

@@ -1,0 +1,25 @@
+"""A server must tell the labels that the model was measured behind."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks.chat import GIVEN
+from tasks.errors import AnnealError
+from tasks.special import SpecialTexts
+
+Row = Mapping[str, Any]
+
+
+def given_to(special: SpecialTexts, row: Row) -> str:
+    """The beginning of the answer to a prediction, as a server tells it before it writes; empty where it tells none."""
+    return special.neutral(row.get(GIVEN, ""))
+
+
+def refuse_other_labels(special: SpecialTexts, model: str, predictions: Sequence[Row], answers: Sequence[Row]) -> None:
+    """AnnealError where an answer of a server does not begin as that of the evaluation was begun."""
+    for row, reply in zip(predictions, answers, strict=True):
+        if not reply["text"].startswith(given := given_to(special, row)):
+            raise AnnealError(
+                f"{model} begins its answer to row {row['id']} with {reply['text'][: len(given)]!r}, and in the "
+                f"evaluation with {given!r}: its labeller tells something else; the deployment is refused."
+            )
