@@ -35,7 +35,7 @@ def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
 
 def _asked(params: Predict, parent: Path, rows: list[dict]) -> Answers:
     batch_size, model, tokenizer = params.per_device_eval_batch_size, load_body(parent), load_tokenizer(parent)
-    return answer(model, tokenizer, rows, batch_size, params.max_new_tokens, "parent")
+    return answer(model, tokenizer, rows, batch_size, params.max_new_tokens, "parent", takes_given=False)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,17 @@ def parts(row: Mapping[str, Any], answer: Sequence[str], told: int) -> tuple[str
     AnnealError where it is not of the columns `answer`.
     """
     right = json.loads(row["answer"])
-    given = beginning(answer, {column: right[column] for column in answer[:told]})
+    given = beginning(answer, {column: str(right.get(column)) for column in answer[:told]})
     if not str(row["answer"]).startswith(given):
         raise AnnealError(f"row {row['id']}: its answer does not begin with {', '.join(answer[:told])}; prepare again.")
     return given, str(row["answer"]).removeprefix(given)
+
+
+def agreement(rows: Sequence[Mapping[str, Any]], begun: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
+    """Of each of the `columns` that are told the share of `rows` whose answer says what its beginning in `begun`
+    says.
+    """
+    right = [json.loads(row["answer"]) for row in rows]
+    told = [json.loads(f"{given} null}}") for given in begun]
+    pairs = list(zip(right, told, strict=True))
+    return {column: sum(a[column] == b[column] for a, b in pairs) / len(pairs) for column in columns}

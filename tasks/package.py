@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tasks import stage, tools, tuners
+from tasks import labeller, stage, tools, tuners
 from tasks.card import write_card
 from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_json
 from tasks.merge import check_finite, write_merged
@@ -58,6 +58,8 @@ def package(
         shutil.copytree(trained, folder, dirs_exist_ok=True)
         _add_tokenizer(tokenizer, parent, folder)
         shutil.copy(prepared / "format.json", folder / "format.json")
+        if (beside := prepared / labeller.FOLDER).exists():  # of a cascade: whoever serves the one asks the other first
+            shutil.copytree(beside, folder / labeller.FOLDER)
         facts = _artifact(source, divergence, folder)
         write_json(folder / "artifact.json", facts)
         # A model of ours, not the base far below it.

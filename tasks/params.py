@@ -1,5 +1,6 @@
 """The typed view of the whole of params.yaml, checked once before any work."""
 
+from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ from pydantic import Field
 
 from tasks import sources, stage
 from tasks.base import Base
+from tasks.cascade import Cascade
 from tasks.errors import ParamsError
 from tasks.evaluate.params import Evaluate
 from tasks.gate import Gate
@@ -63,6 +65,7 @@ class Params(Section):
     bases: dict[Name, Base]
     datasets: dict[Name, Dataset]
     mixes: dict[Name, Mix] = Field(default={})
+    cascades: dict[Name, Cascade] = Field(default={})
     models: dict[Name, Model]
     deploy: Deploy = Deploy()
     gateway: Gateway = Gateway()
@@ -73,9 +76,11 @@ class Params(Section):
     servers: Servers = Servers()
 
     def sources(self, data: str) -> list[str]:
-        """The rows of `datasets` that `data`, one of them or a mix, is made of; the first is that whose rows are held
-        out.
+        """The rows of `datasets` that `data`, one of them, a mix or a cascade, is made of; the first is that whose rows
+        are held out.
         """
+        if data in self.cascades:
+            return self.sources(self.cascades[data].dataset)
         if data not in self.mixes:
             return [data]
         mixed = self.mixes[data]
@@ -84,6 +89,11 @@ class Params(Section):
     def main_dataset(self, model: str) -> str:
         """The row of `datasets` that `model` is measured on, and that its templates are of."""
         return self.sources(self.models[model].dataset)[0]
+
+    def labeller(self, model: str) -> str | None:
+        """The row of `models` that tells the beginning of the answers of `model`; None where nothing is told."""
+        behind = self.cascades.get(self.models[model].dataset)
+        return behind.model if behind else None
 
 
 def load(path: Path = Path("params.yaml"), text: str | None = None) -> Params:
@@ -106,6 +116,7 @@ def check_rows(params: Params) -> None:
             f"params.yaml: `{name}` is both a dataset and a model or base; give one of them another name."
         )
     _check_mixes(params)
+    _check_cascades(params)
     for name, model in params.models.items():
         parents = [*params.bases, *(other for other in params.models if other != name)]
         if model.parent not in parents and model.parent != name:
@@ -113,17 +124,22 @@ def check_rows(params: Params) -> None:
                 f"params.yaml: models.{name}.parent is '{model.parent}', which is no row of bases or "
                 f"models{suggestion(model.parent, parents)}"
             )
-        _check_data(params, f"models.{name}.dataset", model.dataset)
+        _check_data(params, f"models.{name}.dataset", model.dataset, params.cascades)
         ring = lineage(params, name)
         if ring[-1] in params.models:
             raise ParamsError(
                 f"params.yaml: these models build on each other in a ring: {' → '.join(ring)}; give one of them a "
                 "base as parent."
             )
+    _check_ring(params)
 
 
-def _check_data(params: Params, key: str, name: str) -> None:
-    known = [*params.datasets, *params.mixes]
+def _check_data(params: Params, key: str, name: str, more: Iterable[str] = ()) -> None:
+    known = [*params.datasets, *params.mixes, *more]
+    if name in params.cascades and name not in known:
+        raise ParamsError(
+            f"params.yaml: {key} is '{name}', a cascade, which stands last; make a cascade of what is made here."
+        )
     if name not in known:
         raise ParamsError(f"params.yaml: {key} is '{name}', which is no row of datasets{suggestion(name, known)}")
 
@@ -145,6 +161,40 @@ def _check_mixes(params: Params) -> None:
     for name, mixed in params.mixes.items():
         if mixed.shares and (words := _misfit_of_shares(params, name, mixed)):
             raise ParamsError(f"params.yaml: mixes.{name}.shares {words}")
+
+
+def _check_cascades(params: Params) -> None:
+    for name, row in params.cascades.items():
+        if name in {*params.datasets, *params.mixes, *params.models, *params.bases}:
+            raise ParamsError(
+                f"params.yaml: `{name}` is both a cascade and another row; give one of them another name."
+            )
+        _check_data(params, f"cascades.{name}.dataset", row.dataset)
+        if row.model not in params.models:
+            raise ParamsError(
+                f"params.yaml: cascades.{name}.model is '{row.model}', which is no row of "
+                f"models{suggestion(row.model, params.models)}"
+            )
+        if row.trained_on != (of_model := params.models[row.model].dataset):
+            raise ParamsError(
+                f"params.yaml: cascades.{name}.trained_on is '{row.trained_on}', and models.{row.model}.dataset is "
+                f"'{of_model}'; write that, or leave it out."
+            )
+
+
+def _check_ring(params: Params) -> None:
+    """Of what is left of rings, each goes through a cascade."""
+    graph = {
+        **{name: [model.parent, model.dataset] for name, model in params.models.items()},
+        **{name: [row.dataset, row.model] for name, row in params.cascades.items()},
+    }
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        ring = " → ".join(reversed(error.args[1]))
+        raise ParamsError(
+            f"params.yaml: these rows build on each other in a ring: {ring}; have another classifier tell the labels."
+        ) from None
 
 
 def _misfit_of_shares(params: Params, name: str, mixed: Mix) -> str:
@@ -176,6 +226,18 @@ def lineage(params: Params, name: str) -> list[str]:
     while found[-1] in params.models and found[-1] not in found[:-1]:
         found.append(params.models[found[-1]].parent)
     return found
+
+
+def needed(params: Params, models: Iterable[str]) -> list[str]:
+    """`models` and all that must be made before them: the models that they build on, and those that tell the beginning
+    of their answers; each after what it needs.
+    """
+    rows = dict[str, None]()
+    for name in models:
+        for row in reversed(lineage(params, name)[:-1]):  # the last one is a base
+            teller = params.labeller(row)
+            rows |= dict.fromkeys([*(needed(params, [teller]) if teller else []), row])
+    return list(rows)
 
 
 def model_of(params: Params, name: str) -> Model:

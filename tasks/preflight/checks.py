@@ -5,8 +5,9 @@ from itertools import chain
 
 from tasks import snapshot
 from tasks.errors import ParamsError
-from tasks.params import Params, lineage, load, model_of
+from tasks.params import Params, load, model_of, needed
 from tasks.preflight import (
+    cascades,
     columns,
     eats,
     layers,
@@ -89,7 +90,7 @@ def check_everything(params: Params, more: Iterable[str] = ()) -> None:
 
 def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) -> Iterator[str]:
     """One sentence for each problem that would stop a run; what costs most to find out comes last."""
-    rows = _with_ancestors(params, models)
+    rows = needed(params, models)
     data = dict.fromkeys([*_sources(params, rows), *datasets])
     for name in rows:
         yield from pairs.problems(params, name)
@@ -103,6 +104,8 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
         yield from columns.problems(name, params.datasets[name])
     for name in rows:
         yield from eats.problems(params, name)
+    for name in rows:
+        yield from cascades.problems(params, name)
     for name in rows:
         yield from measures.problems(params, name)
     yield from measures.problems_of_quality(params)
@@ -119,16 +122,10 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
 
 
 def datasets_of(params: Params, model: str) -> list[str]:
-    """The rows of `datasets` that `model` and the models it builds on are trained on."""
-    return _sources(params, _with_ancestors(params, [model]))
+    """The rows of `datasets` that `model` and the models it needs are trained on."""
+    return _sources(params, needed(params, [model]))
 
 
 def _sources(params: Params, models: Iterable[str]) -> list[str]:
-    """The rows of `datasets` that `models` are trained on, by themselves or in a mix."""
+    """The rows of `datasets` that `models` are trained on, by themselves, in a mix or in a cascade."""
     return list(dict.fromkeys(name for model in models for name in params.sources(params.models[model].dataset)))
-
-
-def _with_ancestors(params: Params, models: list[str]) -> list[str]:
-    """`models` and the models that they build on, parents first."""
-    lines = (reversed(lineage(params, name)[:-1]) for name in models)  # the last one is a base
-    return list(dict.fromkeys(name for line in lines for name in line))

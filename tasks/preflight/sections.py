@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
+from tasks.preflight import cascades as tellers
 from tasks.preflight import mixes as mixtures
 from tasks.preflight import shape
 from tasks.preflight.defaults import has_encoder, kinds_for
@@ -75,9 +76,9 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     rows = [(f"{table}.{key}", row, node) for table, key, row, node in _rows(text) if table == "datasets"]
     told = shape.left_out(text, rows)
     first = _applied(text, told.changes, path)
-    mixed = list(mixtures.left_out(first))
+    mixed = [*mixtures.left_out(first), *tellers.left_out(first)]
     first = _applied(first, mixed, path)
-    datasets, mixes = _table(first, "datasets"), _table(first, "mixes")
+    datasets, mixes = _table(first, "datasets"), {**_table(first, "mixes"), **_table(first, "cascades")}
     models, bases = _table(first, "models"), _table(first, "bases")
     changes, problems = list[Change](), list[str]()
     for table, key, row, node in _rows(first):
@@ -106,7 +107,7 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
 
 
 def _main(name: str, mixes: Mapping[object, object]) -> str:
-    """The row of `datasets` that a mix, or a mix of mixes, is measured on; another name is its own."""
+    """The row of `datasets` that a mix, a mix of mixes or a cascade is measured on; another name is its own."""
     for _ in mixes:  # as deep as mixes can be nested, and no deeper where they are a ring
         mixed = mixes.get(name)
         name = str(mixed.get("dataset")) if isinstance(mixed, Mapping) else name

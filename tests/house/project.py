@@ -63,7 +63,12 @@ def params_of(root: Path) -> dict:
     """`root`/params.yaml, with a row in tables that it may leave out, so that their stages are held to the rules."""
     params = load_yaml(root / "params.yaml")
     first = next(iter(params.get("datasets", {"": {}})))
-    return {"mixes": {"mixed": {"dataset": first, "other": first}}, **params}
+    model = next(iter(params.get("models", {"": {}})))
+    more = {
+        "mixes": {"mixed": {"dataset": first, "other": first}},
+        "cascades": {"told": {"dataset": first, "model": model, "trained_on": first}},
+    }
+    return {**more, **params}
 
 
 def stages(root: Path) -> list[Stage]:

@@ -1,0 +1,87 @@
+"""Makes the rows of a data set those of a cascade: a classifier tells the first columns of each answer, and a model
+that is trained on what this writes goes on behind them. A cascade is a data set to what comes after it.
+
+A row is one of the data set with `given`, the beginning of its answer, and `rest`. In training and validation the
+labels are the right ones; in the test rows they are those that the classifier tells, as it will when both are served.
+"""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tasks import encoder, labeller, stage
+from tasks.chat import GIVEN, REST
+from tasks.clean import folded
+from tasks.errors import AnnealError
+from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.section import Section
+
+Row = dict[str, Any]
+LEARNT = ("train.jsonl", "validation.jsonl")
+SHOWN = 5  # ids in a sentence
+
+
+class Cascade(Section):
+    """A row of `cascades`: whose answers are begun, and by which classifier."""
+
+    dataset: Annotated[str, Field(description="a row of datasets or mixes, whose answers are JSON")]
+    model: Annotated[str, Field(description="a row of models that tells the first columns of these answers")]
+    trained_on: Annotated[str, Field(description="the data set of that model; none of its rows may be tested on")]
+
+
+def cascade(
+    params: Cascade, prepared: Path, learnt: Path, weights: Path, adapter: Path, out: Path, report: Path
+) -> None:
+    """Write `out/` like a prepared data set, with the classifier in `out/labeller/`, and figures to `report`: of each
+    column the share of test rows of which the classifier tells the right class.
+
+    `learnt/`: what the classifier in `weights/` and `adapter/` was trained on. Raises AnnealError when that holds a row
+    that is held out here, as figures of a classifier that knows the answers would say nothing.
+    """
+    form = read_json(prepared / "format.json")
+    columns, told = form["answer"], len(read_json(adapter / "head.json")["classes"])
+    rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation", "test")}
+    _refuse_known(params, rows, learnt)
+    with whole_directory(out) as folder:
+        labeller.write(weights, adapter, columns, folder / labeller.FOLDER)
+        teller = labeller.load(folder / labeller.FOLDER)
+        parted = {name: [_parted(row, columns, told) for row in split] for name, split in rows.items()}
+        begun = [labeller.tell(teller, row["messages"]) for row in parted["test"]]
+        figures = labeller.agreement(parted["test"], begun, columns[:told])
+        parted["test"] = [{**row, GIVEN: given} for row, given in zip(parted["test"], begun, strict=True)]
+        for name, split in parted.items():
+            write_jsonl(folder / f"{name}.jsonl", split)
+        for name in ("dropped.jsonl", "format.json"):
+            shutil.copy(prepared / name, folder / name)
+    write_json(report, {"test_rows": len(begun), "right": figures})
+    shares = ", ".join(f"{column} {share:.1%}" for column, share in figures.items())
+    print(f"cascade: {params.model} tells of {len(begun)} test rows right: {shares}", file=sys.stderr, flush=True)
+
+
+def _parted(row: Row, columns: Sequence[str], told: int) -> Row:
+    given, rest = labeller.parts(row, columns, told)
+    return {**row, GIVEN: given, REST: rest}
+
+
+def _refuse_known(params: Cascade, rows: dict[str, list[Row]], learnt: Path) -> None:
+    """Raise AnnealError for rows that are held out and that the classifier was trained on, or, of test rows, chosen
+    by.
+    """
+    trained, chosen = ({folded(encoder.question(row)) for row in read_jsonl(learnt / name)} for name in LEARNT)
+    for name, known in (("test", trained | chosen), ("validation", trained)):
+        ids = [str(row["id"]) for row in rows[name] if folded(encoder.question(row)) in known]
+        if ids:
+            more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+            raise AnnealError(
+                f"cascade: {params.model} was trained on {', '.join(ids[:SHOWN])}{more}, which {params.dataset} holds "
+                f"out ({name}): what it tells of them says nothing of its quality; give {params.trained_on} the seed, "
+                f"the shares and the user template of {params.dataset}."
+            )
+
+
+if __name__ == "__main__":
+    stage.main(cascade, Cascade, "cascades.{row}")

@@ -1,0 +1,152 @@
+"""Whether a classifier can tell the beginning of the answers of a data set, and which data set it was trained on."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from tasks import objectives, tuners
+from tasks.params import Params
+from tasks.preflight.yaml_edit import Change, insertion, key_as_written, value_of
+from tasks.prepare.shapes import labelled, table
+from tasks.serve.forms import Form, possible
+
+if TYPE_CHECKING:
+    from ruamel.yaml.nodes import MappingNode
+
+ALIKE = ("seed", "validation_share", "test_share", "user")  # by which a row is dealt to its split
+
+
+def left_out(text: str) -> Iterator[Change]:
+    """`trained_on` of the rows of `cascades` in a params.yaml that leave it out; one whose model there is not is left
+    to the check.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.nodes import MappingNode
+
+    try:
+        root = YAML(typ="safe", pure=True).compose(text)
+    except (YAMLError, ValueError, RecursionError):
+        return  # who reads the file says so
+    cascades, models = (value_of(root, name) if root else None for name in ("cascades", "models"))
+    if not isinstance(cascades, MappingNode) or not isinstance(models, MappingNode):
+        return
+    for key, row in cascades.value:
+        model = value_of(row, "model")
+        of_model = value_of(models, str(model.value)) if model else None
+        dataset = value_of(of_model, "dataset") if of_model else None
+        if dataset and value_of(row, "trained_on") is None:
+            yield _change(text, key.value, row, str(dataset.value))
+
+
+def _change(text: str, name: str, row: "MappingNode", dataset: str) -> Change:
+    edit = insertion(text, row, {"trained_on": key_as_written(dataset, text, row)})
+    return Change(edit, f"`trained_on: {dataset}` in cascades.{name}", "as DVC must find what the classifier learnt")
+
+
+def problems(params: Params, name: str) -> Iterator[str]:
+    """One sentence for each reason why the model `name`, if it is trained on a cascade, cannot go on behind its
+    classifier.
+    """
+    cascade = params.models[name].dataset
+    if cascade not in params.cascades:
+        return
+    train = params.models[name].train
+    head = objectives.of(train.objective).head
+    if possible(train.tuner, head) == (Form.TRANSFORMERS,):
+        key = f"tuner.kind {train.tuner.kind}" if head == "lm" else f"objective.kind {train.objective.kind}"
+        yield (
+            f"models.{name}.dataset is {cascade}, a cascade, which vLLM serves, and {key} needs the server of "
+            "transformers; use objective.kind sft and a tuner that vLLM loads (lora) or that can be merged (full)."
+        )
+    told = [*_problems_of_classifier(params, cascade)] or [*_problems_of_answer(params, cascade)]
+    yield from told or _problems_of_columns(params, name, cascade)
+    if weighed := [column for column in getattr(train.objective, "weights", ()) if column in _labels(params, cascade)]:
+        yield (
+            f"models.{name}.train.objective.weights names `{weighed[0]}`, which the classifier of cascades.{cascade} "
+            "tells, so that no loss is taken on it; take it out."
+        )
+    yield from _problems_of_splits(params, cascade)
+
+
+def _problems_of_classifier(params: Params, cascade: str) -> Iterator[str]:
+    name = params.cascades[cascade].model
+    train = params.models[name].train
+    if train.objective.kind != "classify":
+        yield (
+            f"cascades.{cascade}.model is {name}, whose objective is {train.objective.kind}; name a classifier of "
+            "texts (objective.kind classify)."
+        )
+    elif not tuners.of(train.tuner).mergeable:
+        yield (
+            f"cascades.{cascade}.model is {name}, and what its tuner, {train.tuner.kind}, learns cannot be merged, so "
+            "it cannot be asked alone; train it with full or lora."
+        )
+
+
+def _problems_of_answer(params: Params, cascade: str) -> Iterator[str]:
+    main = params.sources(cascade)[0]
+    prepare = params.datasets[main].prepare
+    if not isinstance(prepare, table.Params):
+        yield (
+            f"cascades.{cascade}.dataset is {params.cascades[cascade].dataset}, whose shape is not table; a classifier "
+            "begins answers that are a list of columns."
+        )
+    elif isinstance(prepare.answer, str):
+        yield (
+            f"datasets.{main}.prepare.answer is a template, and the classifier of cascades.{cascade} begins answers "
+            "that are a list of columns; write them as one (answer: [label, reply])."
+        )
+
+
+def _problems_of_columns(params: Params, name: str, cascade: str) -> Iterator[str]:
+    """One sentence where what is told is not the beginning of the answer, or all of it."""
+    main, labels = params.sources(cascade)[0], _labels(params, cascade)
+    answer, teller = params.datasets[main].templates["answer"], params.cascades[cascade].model
+    if not isinstance(answer, list):
+        return  # which is said before
+    told, left = _listed(labels), [column for column in answer if column not in labels]
+    if unknown := [label for label in labels if label not in answer]:
+        yield (
+            f"cascades.{cascade}.model is {teller}, which tells `{unknown[0]}`, and the answers of datasets.{main} "
+            f"have no such column ({', '.join(answer)}); take it out of its labels, or name it in the answer."
+        )
+    elif not left:
+        yield (
+            f"cascades.{cascade}.model is {teller}, which tells all that answers of datasets.{main} say ({told}), so "
+            f"nothing is left for models.{name} to write; serve {teller} itself, or take a label out of it."
+        )
+    elif set(answer[: len(labels)]) != set(labels):
+        yield (
+            f"cascades.{cascade}.model is {teller}, which tells {told}, and answers of datasets.{main} begin with "
+            f"{_listed(answer[: len(labels)])}; write answer: [{', '.join([*labels, *left])}] there, labels first."
+        )
+
+
+def _problems_of_splits(params: Params, cascade: str) -> Iterator[str]:
+    """One sentence where the rows of both data sets may be in other splits, or their labels called otherwise."""
+    main, learnt = params.sources(cascade)[0], params.sources(params.cascades[cascade].trained_on)[0]
+    ours, its = params.datasets[main], params.datasets[learnt]
+    if not isinstance(its.prepare, labelled.Params):
+        return  # the check of what its objective eats says so
+    pairs: list[tuple[str, object, object]] = [("ingest.source", ours.ingest.source, its.ingest.source)]
+    pairs += [(f"prepare.{key}", getattr(ours.prepare, key, None), getattr(its.prepare, key)) for key in ALIKE]
+    if unlike := [(key, own, other) for key, own, other in pairs if own != other]:
+        key, own, other = unlike[0]
+        yield (
+            f"datasets.{learnt}.{key} is {other!r}, and that of datasets.{main} {own!r}, so the classifier of "
+            f"cascades.{cascade} may have been trained on rows that {main} holds out; write the same."
+        )
+    elif its.prepare.class_names:
+        yield (
+            f"datasets.{learnt}.prepare.class_names calls classes otherwise than the answers of datasets.{main} do; "
+            "take it out."
+        )
+
+
+def _labels(params: Params, cascade: str) -> Sequence[str]:
+    prepare = params.datasets[params.sources(params.cascades[cascade].trained_on)[0]].prepare
+    return prepare.labels if isinstance(prepare, labelled.Params) else ()
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(f"`{column}`" for column in columns)

@@ -1,0 +1,40 @@
+"""A tiny classifier of the toy rows as `package` makes one, untrained or trained, and the rows that it reads."""
+
+import json
+from pathlib import Path
+
+from tasks.files import read_jsonl, write_json, write_jsonl
+from tests import tiny
+
+LABELS = tiny.LABELS
+
+
+def labelled(row: dict) -> dict:
+    """A row of the toy data set as the shape `labelled` has it, under the same template."""
+    answer = json.dumps({label: row["row"][label] for label in LABELS})
+    return {**row, "messages": row["messages"][-1:], "answer": answer}
+
+
+def write_learnt(folder: Path, prepared: Path) -> Path:
+    """Write `folder/` like data/prepared/<dataset>: the rows of `prepared/` in the same splits, with their labels."""
+    for name in ("train", "validation", "test"):
+        write_jsonl(folder / f"{name}.jsonl", [labelled(row) for row in read_jsonl(prepared / f"{name}.jsonl")])
+    write_jsonl(folder / "dropped.jsonl", [])
+    form = {"system": None, "user": tiny.PREPARE.user, "answer": LABELS, "shape": "labelled", "example": "labelled"}
+    write_json(folder / "format.json", form)
+    return folder
+
+
+def write_heads(folder: Path, encoder: Path, learnt: Path) -> Path:
+    """Write heads of noise for the classes in `learnt/` to `folder`: what they tell follows from the seed alone."""
+    import torch
+
+    from tasks import classes, classifier
+    from tasks.encoder import load_body
+
+    folder.mkdir(parents=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = classifier.Classifier(load_body(encoder), classes.counts(read_jsonl(learnt / "train.jsonl")), "mean")
+    classifier.save(model, "classify", folder)
+    return folder
