@@ -62,7 +62,8 @@ def swap(count: int) -> list[float]:
     """
     from tasks import params as settings
     from tasks import promotion
-    from tasks.serve.reconcile import desired, gateway, once
+    from tasks.serve.reconcile import desired, gateway
+    from tasks.serve.reconcile.step import once
 
     params, reader, seconds = settings.load(), desired.Reader(), []
     for i in range(count):

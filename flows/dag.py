@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -10,19 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import AnnealError, TransientError
+from flows.stage_failed import UNKEPT, StageFailed, not_kept, of_exit
+from tasks.errors import AnnealError
 from tasks.files import write_text
 
 LOCK = Path("dvc.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")
-
-
-class StageFailed(AnnealError):
-    """A stage ended with a sentence of its own, or was killed."""
-
-
-class StageFailedForNow(StageFailed, TransientError):
-    """A stage failed for a reason that may pass: a hub or a server that did not answer."""
 
 
 def stages(target: str) -> list[str]:
@@ -43,6 +35,32 @@ def is_up_to_date(stage: str) -> bool:
     with _repo() as repo, repo.lock:
         (node,) = repo.stage.collect(stage)
         return not node.changed()
+
+
+def first_change(target: str) -> str | None:
+    """What is another thing than in dvc.lock of the first stage that `target` needs and DVC would run, in a clause;
+    None when it would run none.
+    """
+    with _repo() as repo, repo.lock:
+        for node in repo.stage.collect(target, with_deps=True):
+            if node.changed():
+                return f"{node.addressing}: {_described(node.status().get(node.addressing, []))}"
+    return None
+
+
+def _described(changes: list[Any]) -> str:
+    """The first of what DVC lists as changed: `tasks/chat.py is modified`, `changed command`."""
+    for change in changes:
+        for what in change.values() if isinstance(change, dict) else ():
+            if isinstance(what, dict) and what:
+                return ", ".join(f"{path} is {_word(how)}" for path, how in list(what.items())[:3])
+        return str(change)
+    return "something of it has changed"
+
+
+def _word(how: object) -> str:
+    """`modified`, `deleted`, `new`; of params, a table of keys, the first one."""
+    return _described([{"": how}]) if isinstance(how, dict) else str(how)
 
 
 def run(stage: str, say: Callable[[str], None]) -> bool:
@@ -79,22 +97,10 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
             process.wait()  # for its last words
             raise
     if process.returncode:
-        raise _failure(stage, process.returncode, sentence, last)
+        raise of_exit(stage, process.returncode, sentence, last)
     if unkept:
-        raise StageFailed(_unkept(stage, unkept))
+        raise StageFailed(not_kept(stage, unkept))
     return ran
-
-
-UNKEPT = "ERROR: failed to transfer"  # to the cache; DVC calls the stage done, and makes it again the next time
-
-
-def _unkept(stage: str, lines: list[str]) -> str:
-    reason = re.search(r"\[Errno \d+\] ([^:]+)", lines[0])
-    return (
-        f"{stage} is done, but DVC's cache could not take {len(lines)} of its files "
-        f"({reason[1] if reason else lines[0]}): free some space (`dvc gc -w` clears the cache), then "
-        f"`dvc commit -f {stage}` keeps what was made; without that, the next run makes it again."
-    )
 
 
 NOISE = (
@@ -106,20 +112,6 @@ NOISE = (
     "Updating lock file",
     "Generating lock file",
 )
-
-
-def _failure(stage: str, status: int, sentence: str, last: str) -> StageFailed:
-    killed = re.search(r"exited with -?(\d+)$", last)
-    code = int(killed.group(1)) if killed else status
-    if sentence:
-        kind = StageFailedForNow if code == TransientError.exit_status else StageFailed
-        return kind(f"{stage}: {sentence}")
-    if code in (9, 137, 15, 143) or status < 0:
-        return StageFailed(
-            f"{stage} was killed (signal {code % 128 if code > 128 else code}): by hand, or because memory ran out; "
-            "run again, it goes on where it stopped."
-        )
-    return StageFailed(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.")
 
 
 def keep(folder: Path) -> None:

@@ -1,16 +1,16 @@
-"""The steps after the DAG: gate, register, deploy, release, report. Plain methods; flows/pipeline.py makes task runs
+"""The steps after the DAG: gate, register, deploy, release, report. Plain methods; flows/flow.py makes task runs
 of them.
 """
 
 import json
 import shutil
-import subprocess
 import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flows import dag
+from flows.inputs import commit, lasting
 from tasks import decisions, promotion, registry, tracking, verdict_tags
 from tasks.answer import format_of
 from tasks.champion import judge
@@ -22,7 +22,7 @@ from tasks.gate import Check, Verdict
 from tasks.params import Params
 from tasks.promotion import Refused
 from tasks.registry import Version
-from tasks.regroup import regroup
+from tasks.regroup import Move, regroup
 from tasks.serve import probe, routes
 from tasks.serve.reconcile import acts, gateway
 from tasks.serve.reconcile.routing import route
@@ -42,6 +42,7 @@ class Steps:
         self.version: Version | None = None
         self.held_back = False
         self.released: tuple[str, ...] = ()
+        self.moves: list[Move] = []  # champions that changed their form, or could not
         self.summary: dict | None = None
 
     def note(self, name: str, what: str, seconds: float) -> None:
@@ -119,6 +120,7 @@ class Steps:
     def _regroup(self) -> bool:
         """Move champions whose form no longer suits who else is served; whether any has moved."""
         moves = regroup(self.params)
+        self.moves += moves
         self.released += tuple(move.words for move in moves)
         return any(move.done for move in moves)
 
@@ -202,17 +204,6 @@ class Steps:
             "Prefect": f"`make up`: http://127.0.0.1:{self.params.servers.prefect_port}",
         }
 
-    def show(self) -> None:
-        """Print the table that ends a run."""
-        from flows.table import show
-
-        show(self)
-
-
-def lasting(summary: dict) -> dict:
-    """What of a summary is the same in a run that found everything cached."""
-    return {key: value for key, value in summary.items() if key not in ("finished", "stages", "release")}
-
 
 def endpoint(name: str, version: str) -> dict | None:
     """Where `version` of `name` answers (the champion, when that one does not), with a line to try it; None when
@@ -232,14 +223,3 @@ def endpoint(name: str, version: str) -> dict | None:
     parity = read_json(file) if file.exists() else None
     same = parity and {key: value for key, value in parity.items() if key != "unforced" and value is not None}
     return {"url": target.url, "model": target.model, "version": target.version, "curl": curl, "parity": same}
-
-
-def commit() -> str:
-    """The commit that is checked out, with `+` when tracked files differ from it; empty outside a repository."""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
-    if head.returncode:
-        return ""
-    dirty = subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
-    ).stdout.strip()
-    return head.stdout.strip() + ("+" if dirty else "")

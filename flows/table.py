@@ -1,11 +1,10 @@
 """The short table that ends a run."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.gate import Check
 
-
-def show(steps: Any) -> None:
+def show(name: str, done: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None) -> None:
     """Print stages, figures, verdict, registry, endpoint and where to look; only the stages when the run ended
     early.
     """
@@ -13,13 +12,12 @@ def show(steps: Any) -> None:
     from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(title=f"pipeline {steps.name}", title_justify="left")
+    table = Table(title=f"pipeline {name}", title_justify="left")
     for header, side in (("stage", "left"), ("", "left"), ("seconds", "right")):
         table.add_column(header, justify=side)
-    for entry in steps.done:
+    for entry in done:
         table.add_row(entry["name"], entry["state"], f"{entry['seconds']:.1f}")
     console.print(table)
-    summary = steps.summary
     if summary is None:
         return
     console.print(_figures(summary["evaluation"]))
@@ -32,7 +30,7 @@ def show(steps: Any) -> None:
 def _show_gate(console: Any, gate: dict) -> None:
     console.print(f"gate      {'passed' if gate['passed'] else 'refused'}")
     for check in gate["checks"]:
-        console.print(f"          {Check(**check)}", markup=False)
+        console.print(f"          {'✓' if check['held'] else '✗'} {check['words']}", markup=False)
     if gate["held_back"]:
         console.print(
             "          this version was rolled back; `make decisions` shows why, and `make promote` promotes it all "

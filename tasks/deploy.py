@@ -15,8 +15,8 @@ from tasks.registry import Version, folder
 from tasks.serve import classes, forms, probe, slots, state, supervisor
 from tasks.serve.cascade.parity import given_to
 from tasks.serve.forms import Form
+from tasks.serve.lock import locked
 from tasks.serve.params import Deploy, Servers
-from tasks.serve.reconcile import locked
 from tasks.serve.reconcile.starting import keep
 from tasks.special import of_folder
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from flows import dag
 from tasks.errors import AnnealError, TransientError
@@ -76,6 +77,34 @@ def test_an_output_that_is_only_gone_is_brought_back_not_made_again(project: Pat
     assert not dag.is_up_to_date("first")
     assert not dag.run("first", print)
     assert (project / "b").read_text() == "one"
+
+
+CHANGED = {
+    "first: a is modified": lambda: Path("a").write_text("two"),
+    "first: a is deleted": lambda: Path("a").unlink(),
+    "first: b is modified": lambda: Path("b").write_text("by hand"),
+    "first: b is deleted": lambda: Path("b").unlink(),
+    "last: c is deleted": lambda: Path("c").unlink(),
+    "last: changed command": lambda: Path("dvc.yaml").write_text(DAG.replace("open('c','w')", "open('c', 'w')")),
+    "first: dvc.lock": lambda: dag.LOCK.unlink(),
+}
+
+
+def test_the_first_change_is_named_and_dvc_status_knows_one_too(project: Path) -> None:
+    for name in dag.stages("last"):
+        dag.run(name, print)
+    assert dag.first_change("last") is None
+    kept = {file: Path(file).read_text() for file in ("a", "b", "c", "dvc.yaml", "dvc.lock")}
+    for words, change in CHANGED.items():
+        change()
+        with Repo() as repo:
+            assert repo.status("last", with_deps=True), words
+        assert words.split(" ")[0] in (dag.first_change("last") or ""), words
+        assert words.endswith("dvc.lock") or dag.first_change("last") == words
+        for file, text in kept.items():
+            Path(file).unlink(missing_ok=True)  # DVC may have linked it to its cache
+            Path(file).write_text(text)
+    assert dag.first_change("last") is None
 
 
 BIG = """

@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
+from flows.inputs import lasting
 from tests import tiny
 from tests.flows import project
 from tests.flows.served import answer, ask, correct, engines, listeners, sort, summary, targets, traffic
@@ -29,15 +32,49 @@ def test_the_pipeline_ends_with_a_champion_that_answers(served: Path) -> None:
     assert (served / targets(served)["champion"]["folder"] / "reference/rows.jsonl").exists()
 
 
-def test_a_second_run_trains_registers_and_deploys_nothing(served: Path) -> None:
+HEAVY = {"torch", "transformers", "mlflow", "prefect", "great_expectations", "pandas", "numpy"}
+RUN = """
+import sys
+from flows import pipeline
+try:
+    pipeline.main()
+finally:
+    print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def second_run(served: Path) -> tuple[str, set[str]]:
+    """(what `make pipeline` prints, the libraries that it has loaded)."""
+    words = [sys.executable, "-c", RUN, "things"]
+    said, _, loaded = subprocess.run(words, cwd=served, capture_output=True, text=True).stdout.rpartition("loaded: ")
+    return said, set(loaded.split())
+
+
+def test_a_second_run_does_nothing_loads_nothing_heavy_and_says_the_same(served: Path) -> None:
     port = project.ports(served).deploy
     before, table = listeners(port), (served / ".anneal/serving/routes.json").read_text()
-    project.run(served, "flows.pipeline", "things")
+    first = summary(served)
+    said, loaded = second_run(served)
+    assert "httpx" in loaded and loaded & HEAVY == set()
+    assert "something to do" not in said and first["endpoint"]["curl"] in said
+    states = {entry["name"]: entry["state"] for entry in summary(served)["stages"]}
+    assert states == dict.fromkeys([entry["name"] for entry in first["stages"]], "cached")
+    assert lasting(summary(served)) == lasting(first)
+    assert listeners(port) == before and (served / ".anneal/serving/routes.json").read_text() == table
+
+
+def test_a_second_run_of_all_steps_trains_registers_and_deploys_nothing(served: Path) -> None:
+    port = project.ports(served).deploy
+    before, table = listeners(port), (served / ".anneal/serving/routes.json").read_text()
+    project.change(served, monitor__report_rows=51)  # no stage knows it, and the registry has another hash of params
+    said = project.run(served, "flows.pipeline", "things")
+    assert "something to do: params.yaml has changed" in said
     states = {entry["name"]: entry["state"] for entry in summary(served)["stages"]}
     assert {name: state for name, state in states.items() if name not in ("gate", "report")} == dict.fromkeys(
         [name for name in states if name not in ("gate", "report")], "cached"
     )
     assert listeners(port) == before and (served / ".anneal/serving/routes.json").read_text() == table
+    assert "something to do" not in second_run(served)[0]
 
 
 @pytest.mark.minutes

@@ -11,7 +11,7 @@ from tasks import promotion, registry
 from tasks.errors import AnnealError
 from tasks.files import write_json
 from tasks.serve import probe, routes, state
-from tasks.serve.reconcile import once
+from tasks.serve.reconcile.step import once
 from tests.tasks import serving
 from tests.tasks.promoting import promote
 from tests.tasks.serving import BASE, TASK, World

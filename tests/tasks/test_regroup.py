@@ -13,7 +13,7 @@ from tasks.files import read_json, sha256, write_json, write_jsonl
 from tasks.params import Params
 from tasks.regroup import regroup
 from tasks.serve import probe, routes, state
-from tasks.serve.reconcile import once
+from tasks.serve.reconcile.step import once
 from tests.tasks import serving
 from tests.tasks.promoting import promote
 from tests.tasks.serving import BASE, TASK, World

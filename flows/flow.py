@@ -1,0 +1,89 @@
+"""The flow run of `make pipeline`: the DAG of dvc.yaml stage by stage, then gate, register, deploy, release and the
+report, as Prefect shows them.
+"""
+
+import time
+from typing import Any
+
+from flows import dag, server
+from flows.steps import Steps
+from tasks.errors import NotPromoted, TransientError
+
+
+def run(steps: Steps) -> None:
+    """The flow run `pipeline <model>`; NotPromoted where the gate refuses."""
+    from prefect import flow
+
+    model = steps.name
+    stage, step = _task_runs(steps)
+
+    @flow(name="pipeline", flow_run_name=f"pipeline {model}", validate_parameters=False, persist_result=False)
+    def pipeline(model: str) -> None:
+        server.bury_killed_runs()
+        for name in dag.stages(f"package@{model}"):
+            stage(name)
+        for name in ("gate", "register"):
+            step(name)
+        if steps.verdict.passed and not steps.held_back:
+            step("deploy")
+            step("release")
+        step("report")
+        if not steps.verdict.passed:
+            raise NotPromoted(model, steps.verdict.failures)
+
+    server.silence_tracebacks()
+    with server.runs():
+        pipeline(model)
+
+
+def _task_runs(steps: Any) -> tuple[Any, Any]:
+    """(stage, step): the two kinds of task run, each named for what it does, retried where a server or a hub did not
+    answer.
+    """
+    from prefect.logging import get_run_logger
+    from prefect.states import Completed
+
+    from flows import artifacts
+
+    retried = _retried()
+
+    def finished(name: str, ran: bool, started: float) -> Any:
+        steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
+        return Completed(
+            name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed"
+        )
+
+    @retried
+    def stage(name: str) -> Any:
+        started = time.monotonic()
+        ran = not dag.is_up_to_date(name) and dag.run(name, get_run_logger().info)
+        artifacts.publish(name)
+        return finished(name, ran, started)
+
+    @retried
+    def step(name: str) -> Any:
+        started = time.monotonic()
+        ran = getattr(steps, name)()
+        if name == "gate":
+            artifacts.publish_verdict(steps.name, steps.verdict)
+        return finished(name, ran, started)
+
+    return stage, step
+
+
+def _retried() -> Any:
+    """The decorator of task runs: named for what they do, never cached, tried again after a TransientError."""
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    def may_pass(_task: object, _run: object, state: Any) -> bool:
+        return isinstance(state.result(raise_on_failure=False), TransientError)
+
+    return task(
+        task_run_name="{name}",
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=2,
+        retry_delay_seconds=5,
+        retry_condition_fn=may_pass,
+    )

@@ -1,0 +1,41 @@
+"""Why a stage failed, in sentences."""
+
+import re
+
+from tasks.errors import AnnealError, TransientError
+
+
+class StageFailed(AnnealError):
+    """A stage ended with a sentence of its own, or was killed."""
+
+
+class StageFailedForNow(StageFailed, TransientError):
+    """A stage failed for a reason that may pass: a hub or a server that did not answer."""
+
+
+UNKEPT = "ERROR: failed to transfer"  # to the cache; DVC calls the stage done, and makes it again the next time
+
+
+def not_kept(stage: str, lines: list[str]) -> str:
+    """The sentence for a stage that ran, but whose files the cache could not take."""
+    reason = re.search(r"\[Errno \d+\] ([^:]+)", lines[0])
+    return (
+        f"{stage} is done, but DVC's cache could not take {len(lines)} of its files "
+        f"({reason[1] if reason else lines[0]}): free some space (`dvc gc -w` clears the cache), then "
+        f"`dvc commit -f {stage}` keeps what was made; without that, the next run makes it again."
+    )
+
+
+def of_exit(stage: str, status: int, sentence: str, last: str) -> StageFailed:
+    """The error of a stage that ended with `status`: its own `sentence` where it said one."""
+    killed = re.search(r"exited with -?(\d+)$", last)
+    code = int(killed.group(1)) if killed else status
+    if sentence:
+        kind = StageFailedForNow if code == TransientError.exit_status else StageFailed
+        return kind(f"{stage}: {sentence}")
+    if code in (9, 137, 15, 143) or status < 0:
+        return StageFailed(
+            f"{stage} was killed (signal {code % 128 if code > 128 else code}): by hand, or because memory ran out; "
+            "run again, it goes on where it stopped."
+        )
+    return StageFailed(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.")

@@ -1,0 +1,50 @@
+"""What is shown of a run that finds nothing to do: the remarks and the summary of the last one, and a flow run in
+Prefect where a server runs. It is told over HTTP, since Prefect's own client takes seconds to import.
+"""
+
+from functools import partial
+from typing import Any
+
+from flows import server
+from flows.table import show as show_table
+from flows.unchanged import Nothing
+from tasks.serve.params import Servers
+
+CACHED = {"type": "COMPLETED", "name": "Cached", "message": "nothing it depends on has changed"}
+TIMEOUT = 5.0  # seconds
+
+
+def show(seen: Nothing) -> None:
+    """Print what any run prints at its end, and let Prefect know of it."""
+    before = seen.remembered
+    for line in before.remarks:
+        print(line, flush=True)
+    if url := server.choose(Servers(prefect_port=before.prefect_port)):
+        tell(url, before.asked.model, before.stages)
+    show_table(before.asked.model, seen.summary["stages"], seen.summary)
+
+
+def tell(url: str, model: str, stages: tuple[str, ...]) -> None:
+    """A flow run of `model` in the Prefect server at `url` whose `stages` were all cached. A server that does not take
+    it is said, and stops nothing: nothing was to be done.
+    """
+    import httpx
+
+    try:
+        with httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT) as client:
+            _tell(partial(_post, client), model, stages)
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        print(f"Prefect at {url} was not told of this run ({type(error).__name__})", flush=True)
+
+
+def _tell(post: Any, model: str, stages: tuple[str, ...]) -> None:
+    flow = post("/flows/", name="pipeline")["id"]
+    about = {"name": f"pipeline {model}", "parameters": {"model": model}, "tags": [server.checkout_tag()]}
+    run = post("/flow_runs/", flow_id=flow, **about, state={"type": "RUNNING"})["id"]
+    for name in stages:  # one by one: the server's SQLite takes no two at once
+        post("/task_runs/", flow_run_id=run, name=name, task_key=name, dynamic_key=name, state=CACHED)
+    post(f"/flow_runs/{run}/set_state", state={"type": "COMPLETED", "message": "nothing to do"})
+
+
+def _post(client: Any, path: str, **body: Any) -> Any:
+    return client.post(path, json=body).raise_for_status().json()

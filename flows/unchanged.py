@@ -1,0 +1,105 @@
+"""Whether there is nothing to do: all that decides is as it was when a run had found nothing left to do.
+
+A run ends by trying all its steps again. Where that changes nothing at all, what they read is remembered, as digests;
+the same content leads to the same end. Where anything is another, or cannot be told, there is work for a whole run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flows import dag, inputs
+from flows.inputs import Asked
+from tasks.errors import AnnealError
+from tasks.files import read_json, write_json
+from tasks.registry_reading import Unreadable
+from tasks.serve import supervisor
+
+FOLDER = Path(".anneal/unchanged")
+FORM = 1  # of the file: another one is not read
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What a run read when it had nothing left to do, its stages and steps, and what it remarked on params.yaml."""
+
+    asked: Asked
+    read: Mapping[str, str]
+    stages: tuple[str, ...]
+    remarks: tuple[str, ...]
+    deploy_port: int
+    prefect_port: int
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """There is nothing to do: what is to be shown."""
+
+    summary: dict[str, Any]
+    remembered: Remembered
+
+
+def look(model: str) -> Nothing | str:
+    """That there is nothing to do for `model`, or what there is: the first thing that is another, in a clause."""
+    try:
+        before = _remembered(model)
+        if isinstance(before, str):
+            return before
+        if change := difference(before.read, inputs.read(before.asked)) or dag.first_change(f"package@{model}"):
+            return change
+        supervisor.refuse_taken_port(before.deploy_port, "vllm-a", "deploy.port")
+        return Nothing(_summary(model, before), before)
+    except (AnnealError, Unreadable, OSError, ValueError) as error:
+        return f"it cannot be told at once whether there is something to do ({error})"
+
+
+def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """The first thing of which `before` and `now` tell otherwise, in a clause; None where there is none. Pure."""
+    for name in sorted({*before, *now}):
+        if name not in now:
+            return f"{name} is gone"
+        if before.get(name) != now[name]:
+            return f"{name} {'has changed' if name in before else 'is new'}"
+    return None
+
+
+def remember(before: Remembered) -> None:
+    """Keep what was read, for the next run."""
+    write_json(_path(before.asked.model), {"form": FORM, **asdict(before)})
+
+
+def forget(model: str) -> None:
+    """The next run looks for itself."""
+    _path(model).unlink(missing_ok=True)
+
+
+def _path(model: str) -> Path:
+    return FOLDER / f"{model}.json"
+
+
+def _remembered(model: str) -> Remembered | str:
+    """What the last run of `model` left, or why there is nothing of it."""
+    if not _path(model).exists():
+        return "it is the first run that comes to its end"
+    value = read_json(_path(model))
+    try:
+        if value.pop("form") != FORM:
+            return "the last run was of another version of Anneal"
+        asked = Asked(**{**value["asked"], "models": tuple(value["asked"]["models"])})
+        return Remembered(
+            **{**value, "asked": asked, "stages": tuple(value["stages"]), "remarks": tuple(value["remarks"])}
+        )
+    except (TypeError, KeyError, AttributeError):
+        return f"{_path(model)} is damaged"
+
+
+def _summary(model: str, before: Remembered) -> dict[str, Any]:
+    """The summary of a run that found everything done, written as any run writes it."""
+    path = Path(f"reports/{model}/summary.json")
+    cached = [{"name": name, "state": "cached", "seconds": 0.0} for name in before.stages]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    summary: dict[str, Any] = {**read_json(path), "finished": now, "stages": cached, "release": []}
+    write_json(path, summary)
+    return summary
