@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tasks import contract, registry
+from tasks import contract, labeller, registry
 from tasks.answer import format_in
+from tasks.chat import GIVEN, REST
 from tasks.errors import AnnealError, ParamsError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Measure
@@ -80,7 +81,9 @@ def _champions_answers(
     It is asked in the words that it was trained on, as when it serves. Raises Incomparable.
     """
     its_adapter = registry.folder(champion, "adapter")
+    own = its_adapter / labeller.FOLDER
     rows = _as_asked(tuned, its_adapter, adapter)
+    rows = labeller.parted(own, rows) if own.exists() else rows
     known = _by_question(read_jsonl(registry.folder(champion, "evaluate") / "predictions.jsonl"))
     if (cache / champion.artifact).exists():
         known |= _by_question(read_jsonl(cache / "predictions.jsonl"))
@@ -92,10 +95,12 @@ def _champions_answers(
             raise Incomparable(f"it was trained on other weights than {weights} holds")
         from tasks.tuned import answer
 
-        columns = ("id", "messages", "row", "tools", "calls")
+        columns = ("id", "messages", "row", "tools", "calls", GIVEN, REST)
         asked = [{"answer": row["expected"], **{name: row[name] for name in columns if name in row}} for row in missing]
+        asked = labeller.begun(own, asked) if own.exists() else asked
         what = f"champion (version {champion.version})"
-        answers = answer(weights, its_adapter, asked, params.per_device_eval_batch_size, params.max_new_tokens, what)
+        size, most = params.per_device_eval_batch_size, params.max_new_tokens
+        answers = answer(weights, its_adapter, asked, size, most, what, takes_given=own.exists())
         known |= _by_question(answers.predictions)
     in_order = [known[question] for question in _by_question(rows)]
     if missing:
@@ -136,5 +141,6 @@ def _in_words(row: dict[str, Any], own: contract.Contract, words: contract.Contr
 
 
 def _by_question(predictions: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The same in their order, by what was asked and what was expected."""
-    return {json.dumps([row["id"], row["messages"], row["expected"]], sort_keys=True): row for row in predictions}
+    """The same in their order, by what was asked, what was expected, and the part of it whose likelihood is known."""
+    key = ("id", "messages", "expected", REST)
+    return {json.dumps([row.get(name) for name in key], sort_keys=True): row for row in predictions}

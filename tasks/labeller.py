@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.chat import GIVEN, REST
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
 
@@ -47,7 +48,11 @@ def load(folder: Path) -> Labeller:
     from tasks import classifier, encoder
 
     model = classifier.load(encoder.load_body(folder), folder)
-    return Labeller(model, encoder.load_tokenizer(folder), tuple(read_json(folder / LABELLER)["answer"]))
+    return Labeller(model, encoder.load_tokenizer(folder), _answer(folder))
+
+
+def _answer(folder: Path) -> tuple[str, ...]:
+    return tuple(read_json(folder / LABELLER)["answer"])
 
 
 def tell(labeller: Labeller, messages: Sequence[Mapping[str, Any]]) -> str:
@@ -80,6 +85,18 @@ def parts(row: Mapping[str, Any], answer: Sequence[str], told: int) -> tuple[str
     if not str(row["answer"]).startswith(given):
         raise AnnealError(f"row {row['id']}: its answer does not begin with {', '.join(answer[:told])}; prepare again.")
     return given, str(row["answer"]).removeprefix(given)
+
+
+def parted(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`rows` that were answered, each with the part of its right answer that the classifier in `folder` leaves."""
+    answer, told = _answer(folder), len(read_json(folder / HEADS[0])["classes"])
+    return [{**row, REST: parts({**row, "answer": row["expected"]}, answer, told)[1]} for row in rows]
+
+
+def begun(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`rows` behind what the classifier in `folder` tells of them."""
+    labeller = load(folder)
+    return [{**row, GIVEN: tell(labeller, row["messages"])} for row in rows]
 
 
 def agreement(rows: Sequence[Mapping[str, Any]], begun: Sequence[str], columns: Sequence[str]) -> dict[str, float]:

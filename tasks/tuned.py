@@ -38,15 +38,21 @@ def tokenizer(weights: Path, trained: Path | None) -> Any:
 
 
 def answer(
-    weights: Path, trained: Path | None, rows: list[dict], batch_size: int, max_new_tokens: int, what: str
+    weights: Path,
+    trained: Path | None,
+    rows: list[dict],
+    batch_size: int,
+    max_new_tokens: int,
+    what: str,
+    takes_given: bool = True,
 ) -> Answers:
     """One prediction a row: `{id, messages, expected, row, text, token_ids, finished, nll, tokens}`, greedily written
-    (tasks/answers.py), or with `probabilities` of each column's classes.
+    (tasks/answers.py, which says what `takes_given` is), or with `probabilities` of each column's classes.
     """
     head, model, reader = asker(trained), load(weights, trained), tokenizer(weights, trained)
     if head is not answers:
         return _read(head, model, reader, rows, batch_size, what)
-    answered = answers.answer(model, reader, rows, batch_size, max_new_tokens, what)
+    answered = answers.answer(model, reader, rows, batch_size, max_new_tokens, what, takes_given)
     return _in_tokens_of(load_tokenizer(weights), reader, rows, answered)
 
 

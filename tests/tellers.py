@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 from tasks.files import read_jsonl, write_json, write_jsonl
+from tasks.prepare.assign import Placed
+from tasks.prepare.classes import shares
 from tests import tiny
 
 LABELS = tiny.LABELS
@@ -21,7 +23,8 @@ def write_learnt(folder: Path, prepared: Path) -> Path:
         write_jsonl(folder / f"{name}.jsonl", [labelled(row) for row in read_jsonl(prepared / f"{name}.jsonl")])
     write_jsonl(folder / "dropped.jsonl", [])
     form = {"system": None, "user": tiny.PREPARE.user, "answer": LABELS, "shape": "labelled", "example": "labelled"}
-    write_json(folder / "format.json", form)
+    kept = [Placed(row, "train") for row in read_jsonl(folder / "train.jsonl")]
+    write_json(folder / "format.json", {**form, "classes": shares(kept, LABELS)})
     return folder
 
 

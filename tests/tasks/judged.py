@@ -71,9 +71,9 @@ def watch_answers(patch: pytest.MonkeyPatch) -> list[str]:
 
     real, calls = tasks.tuned.answer, []
 
-    def answer(*given: object) -> object:
+    def answer(*given: object, **settings: object) -> object:
         calls.append(f"{given[-1]}, {len(given[2])} rows")
-        return real(*given)
+        return real(*given, **settings)
 
     patch.setattr(tasks.tuned, "answer", answer)
     return calls
