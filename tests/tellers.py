@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.prepare.assign import Placed
@@ -9,6 +10,43 @@ from tasks.prepare.classes import shares
 from tests import tiny
 
 LABELS = tiny.LABELS
+
+
+def tables() -> dict[str, Any]:
+    """The tables of a params.yaml: the model `things` writes behind what `teller` tells."""
+    prepare = {"user": tiny.PREPARE.user, "test_share": 0.2}
+    model = {"predict": {}, "evaluate": {}, "package": {}, "gate": {}}
+    base = {"folder": "x", "sha256": "0" * 64, "license": "mit"}
+    return {
+        "bases": {"tiny": base, "encoder": base},
+        "datasets": {
+            "toys": {
+                "ingest": {"source": "a"},
+                "validate": {},
+                "prepare": {"shape": "table", "answer": [*LABELS, "reply"], **prepare},
+            },
+            "labels": {
+                "ingest": {"source": "a"},
+                "validate": {},
+                "prepare": {"shape": "labelled", "labels": LABELS, **prepare},
+            },
+        },
+        "cascades": {"told": {"dataset": "toys", "model": "teller", "trained_on": "labels"}},
+        "models": {
+            "teller": {
+                "parent": "encoder",
+                "dataset": "labels",
+                "train": {"objective": {"kind": "classify"}, "tuner": {"kind": "full"}},
+                **model,
+            },
+            "things": {
+                "parent": "tiny",
+                "dataset": "told",
+                "train": {"objective": {"kind": "sft"}, "tuner": {"kind": "lora"}},
+                **model,
+            },
+        },
+    }
 
 
 def labelled(row: dict) -> dict:
