@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,13 +18,14 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from tasks import labeller
+from tasks.cascade import Cascade, cascade
 from tasks.chat import load_tokenizer
 from tasks.errors import AnnealError
-from tasks.files import write_json, write_jsonl
+from tasks.files import read_jsonl
 from tasks.merge import write_merged
 from tasks.serve import probe, slots, state
 from tasks.tuned import answer
-from tests import encoders, tiny
+from tests import encoders, tellers, tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains, and starts vLLM three times
 
@@ -34,48 +35,24 @@ OPTIONS = {"max_model_len": 512, "max_lora_rank": 16, "kv_cache_gib": 1}
 
 @pytest.fixture(scope="module")
 def made(base: Path, tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> SimpleNamespace:
-    """`base`, `adapter` with its labeller, `merged`, `predictions`; what is told is of chance, and so are replies."""
+    """`base`, `adapter` with its labeller, `merged`, `predictions`; what is told is noise."""
     place = tmp_path_factory.mktemp("cascade")
-    told = labeller.load(write_labeller(place))
-    rows = [{**row, **begun(row, labeller.parts(row, ANSWER, 2)[0])} for row in tiny.prepared_rows(0, 80)]
-    test = [{**row, **begun(row, labeller.tell(told, row["messages"]))} for row in rows[72:]]
-    for name, part in {"train": rows[:64], "validation": rows[64:72], "test": test}.items():
-        write_jsonl(place / "prepared" / f"{name}.jsonl", part)
-    write_json(place / "prepared" / "format.json", {**tiny.PREPARE.model_dump(include={"system", "user", "answer"})})
-    adapter = tiny.train_in(place, base, place / "prepared", num_train_epochs=3).adapter
+    plain = tiny.write_prepared(place / "toys", 64)
+    learnt, encoder = tellers.write_learnt(place / "labels", plain), encoders.make_base(place / "encoder")
+    heads, prepared = tellers.write_heads(place / "heads", encoder, learnt), place / "prepared"
+    params = Cascade(dataset="toys", model="teller", trained_on="labels")
+    cascade(params, plain, learnt, encoder, heads, prepared, place / "report.json")
+    test = read_jsonl(prepared / "test.jsonl")[:8]
+    adapter = tiny.train_in(place, base, prepared, num_train_epochs=3).adapter
     predictions = answer(base, adapter, test, 8, 40, "tuned").predictions
     merged = place / "merged"
     merged.mkdir()
     write_merged(base, adapter, test, 0.1, merged)
     for folder in (merged, adapter):
-        shutil.copytree(place / labeller.FOLDER, folder / labeller.FOLDER)
+        shutil.copytree(prepared / labeller.FOLDER, folder / labeller.FOLDER)
         for file in (*base.glob("*token*"), base / "chat_template.jinja"):
             shutil.copy(file, folder / file.name)
     return SimpleNamespace(base=base, adapter=adapter, merged=merged, predictions=predictions)
-
-
-def begun(row: Mapping[str, object], given: str) -> dict[str, str]:
-    return {"given": given, "rest": labeller.parts(row, ANSWER, 2)[1]}
-
-
-def write_labeller(place: Path) -> Path:
-    """A folder with a tiny encoder and heads of chance, far from equal classes."""
-    import torch
-
-    from tasks.classifier import Classifier
-    from tasks.objectives import classify
-
-    weights = encoders.make_base(place / "encoder")
-    torch.manual_seed(1)
-    body = classify.parent(weights, {"dtype": torch.float32})
-    columns = {"colour": sorted(tiny.COLOURS), "mood": ["cold", "warm"]}
-    model = Classifier(body, columns, classify.encoder.usual_pooling(body))
-    for head in model.heads:
-        torch.nn.init.normal_(head.weight, std=0.5)
-    (place / "heads").mkdir()
-    classify.save_head(model, place / "heads")
-    labeller.write(weights, place / "heads", ANSWER, place / labeller.FOLDER)
-    return place / labeller.FOLDER
 
 
 @contextmanager
@@ -121,9 +98,9 @@ def check(url: str, made: SimpleNamespace) -> None:
     asked["temperature"] = 2.0
     for pieces in written(client.chat.completions.create(**asked, n=2, stream=True), 2):
         assert pieces[0] == row["given"] and len(pieces) > 2
-    hot = client.chat.completions.create(**asked, n=3, response_format={"type": "json_object"})
+    hot = client.chat.completions.create(**{**asked, "max_tokens": 200}, n=8, response_format={"type": "json_object"})
     finished = [choice.message.content for choice in hot.choices if choice.finish_reason == "stop"]
-    assert all(json.loads(text).keys() == set(ANSWER) for text in finished)
+    assert finished and all(json.loads(text).keys() == set(ANSWER) for text in finished)
 
 
 def written(stream: Iterator[ChatCompletionChunk], count: int) -> list[list[str]]:
