@@ -3,6 +3,7 @@ steps.
 """
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tasks.base import Base
 from tasks.base import base as make_base
+from tasks.cascade import cascade
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.ingest.__main__ import ingest
 from tasks.params import Params, check_rows, load
@@ -44,17 +46,20 @@ def small(recipe: Path, folder: Path, bases: dict[str, Path]) -> Params:
     file = folder / "params.yaml"
     file.write_text(recipe.read_text(encoding="utf-8"), encoding="utf-8")
     value: dict[str, Any] = parse_yaml(complete(file).text, file)
-    ((name, row),) = value["bases"].items()
-    kept = {key: row[key] for key in ("license", "card_name", "chat_template") if key in row}
-    value["bases"] = {name: {**tiny.base_row(bases[name]), **kept}}
-    (dataset,) = value["datasets"].values()
-    source = folder / "rows.jsonl"
-    if dataset["prepare"]["shape"] == "image":
+    for name, row in value["bases"].items():
+        kept = {key: row[key] for key in ("license", "card_name", "chat_template") if key in row}
+        value["bases"][name] = {**tiny.base_row(bases[name]), **kept}
+    source, datasets = folder / "rows.jsonl", list(value["datasets"].values())
+    if datasets[0]["prepare"]["shape"] == "image":
         source = pictures.write_folders(folder / "photos", 96)
+    elif len(datasets) > 1:
+        write_jsonl(source, [{**raw_rows.table(thing), "reply": thing["reply"]} for thing in tiny.things(0, 96)])
     else:
-        write_jsonl(source, raw_rows.rows(dataset["prepare"]["shape"], 96))
-    dataset["ingest"] = {**dataset["ingest"], "source": source.as_posix()}
-    value["models"]["mine"]["train"] |= FEW
+        write_jsonl(source, raw_rows.rows(datasets[0]["prepare"]["shape"], 96))
+    for dataset in datasets:
+        dataset["ingest"] = {**dataset["ingest"], "source": source.as_posix()}
+    for model in value["models"].values():
+        model["train"] |= FEW
     return parse(Params, value, "")
 
 
@@ -64,22 +69,49 @@ def test_a_recipe_loads_as_it_stands(recipe: Path, tmp_path: Path) -> None:
     file.write_text(recipe.read_text(encoding="utf-8"), encoding="utf-8")
     params = load(text=complete(file).text)
     check_rows(params)
-    assert list(params.models) == ["mine"] and recipe.read_text(encoding="utf-8").startswith("# ")
+    tellers = [row.model for row in params.cascades.values()]
+    assert list(params.models) == [*tellers, "mine"] and recipe.read_text(encoding="utf-8").startswith("# ")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_a_recipe_trains(recipe: Path, tmp_path: Path, bases: dict[str, Path]) -> None:
     params = small(recipe, tmp_path, bases)
-    (dataset,), model = params.datasets.values(), params.models["mine"]
-    weights, raw, validated, prepared = (tmp_path / name for name in ("weights", "raw", "validated", "prepared"))
-    make_base(parse(Base, next(iter(params.bases.values())).model_dump(), ""), weights)
-    ingest(dataset.ingest, raw)
+    for model in params.models:  # a classifier comes before the model that writes behind it
+        made = trained(params, model, tmp_path)
+    assert math.isfinite(read_json(made / "report" / "metrics.json")["eval_loss"])
+    rows = read_jsonl(data(params, params.models[model].dataset, tmp_path) / "test.jsonl")[:2]
+    assert len(answer(made / "parent", made / "trained", rows, 2, 8, "tuned").predictions) == len(rows)
+
+
+def trained(params: Params, name: str, folder: Path) -> Path:
+    """The folder of a model of `params`: its `parent`, what was `trained` on it, and the `report`."""
+    model, place = params.models[name], folder / name
+    make_base(parse(Base, params.bases[model.parent].model_dump(), ""), place / "parent")
+    prepared = data(params, model.dataset, folder)
+    train(model.train, place / "parent", prepared, place / "checkpoints" / name, place / "trained", place / "report")
+    return place
+
+
+def data(params: Params, name: str, folder: Path) -> Path:
+    """A data set of `params`, prepared; of a cascade behind its classifier, which is trained."""
+    place = folder / "data" / name
+    if place.exists():
+        return place
+    if name in params.cascades:
+        row = params.cascades[name]
+        teller = folder / row.model
+        whole = shutil.copytree(
+            teller / "trained", shutil.copytree(teller / "parent", folder / "whole"), dirs_exist_ok=True
+        )
+        made = [data(params, each, folder) for each in (row.dataset, row.trained_on)]
+        cascade(row, *made, whole, whole, place, folder / "cascade.json")
+        return place
+    raw, validated = folder / f"raw-{name}", folder / f"validated-{name}"
+    ingest(params.datasets[name].ingest, raw)
     write_jsonl(validated / "rows.jsonl", read_jsonl(raw / "rows.jsonl"))
     write_json(validated / "limits.json", {"rows": 96, "quarantined": 0, "max_quarantined_share": 0.5})
-    write_json(tmp_path / "suite.json", {"expectations": []})
-    prepare(dataset.prepare, validated, tmp_path / "suite.json", prepared, tmp_path / "docs", tmp_path / "report.json")
-    train(model.train, weights, prepared, tmp_path / "checkpoints" / "mine", tmp_path / "trained", tmp_path / "report")
-    assert math.isfinite(read_json(tmp_path / "report" / "metrics.json")["eval_loss"])
-    rows = read_jsonl(prepared / "test.jsonl")[:2]
-    assert len(answer(weights, tmp_path / "trained", rows, 2, 8, "tuned").predictions) == len(rows)
+    write_json(folder / "suite.json", {"expectations": []})
+    told = folder / f"docs-{name}"
+    prepare(params.datasets[name].prepare, validated, folder / "suite.json", place, told, folder / "report.json")
+    return place
