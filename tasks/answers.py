@@ -3,22 +3,24 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import architecture, seq2seq
-from tasks.chat import GIVEN, REST, collate, cut, decode_answer, encode, encode_question
+from tasks.batches import batches, longest_first
+from tasks.chat import GIVEN, REST, collate, cut, decode_answer, encode, encode_question, shared_prefix
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
 
 if TYPE_CHECKING:
     import torch
 
+    from tasks.writing import Limits
+
 WINDOW = 1024  # tokens of a text that are read at once
 LONGEST = 512  # tokens of a text by which two models are compared
-AT_ONCE = 16_384  # tokens of the prompts of a batch, padding included: of longer prompts fewer rows are asked at once
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ def load_head(body: Any, trained: Path) -> Any:
     return body
 
 
+@dataclass(frozen=True)
+class _Asking:
+    """The rows as they are asked and as they are scored, which begins as they are asked; how, and who is told."""
+
+    rows: list[dict]
+    scored: list[dict]
+    batch_size: int
+    max_new_tokens: int
+    limits: "Limits | None"
+    tell: Callable[[float], None]
+
+
 def answer(
     model: Any,
     tokenizer: Any,
@@ -53,57 +67,105 @@ def answer(
     max_new_tokens: int,
     what: str,
     takes_given: bool = True,
+    examples: Sequence[Mapping[str, Any]] = (),
+    limits: "Limits | None" = None,
 ) -> Answers:
     """Greedy answers to `rows`: `{id, messages, expected, row, text, token_ids, finished, nll, tokens}` each.
 
     `nll` is the summed negative log-likelihood (nats) of the expected answer's `tokens` tokens, end of turn included;
     `finished` says that the model ended its turn by itself. `what` names the model on the progress line. Where rows
-    give the beginning of their answers, `nll` is of the rest; `takes_given`: and the model is asked with it.
+    give the beginning of their answers, `nll` is of the rest; `takes_given`: and the model is asked with it. Turns of
+    `examples` come before each question; `limits` say what an answer may be.
     """
+    seed_everything(0)
+    print(f"{what}: 0/{len(rows)} answers", file=sys.stderr, flush=True)
+    tell, started = _told_of(what, len(rows)), time.monotonic()
+    scored = [{**row, "messages": behind(examples, row["messages"])} for row in rows]
+    asked = scored if takes_given else [{name: row[name] for name in row if name != GIVEN} for row in scored]
+    asking = _Asking(asked, scored, batch_size, max_new_tokens, limits, tell)
+    written, seconds = (_together if reads_once(model, rows) else _apart)(model, tokenizer, asking)
+    print(progress(what, len(rows), len(rows), time.monotonic() - started), file=sys.stderr, flush=True)
+    for row, each in zip(asked, written, strict=True):
+        each["text"] = row.get(GIVEN, "") + each["text"]
+    return Answers(list(map(_prediction, rows, written)), seconds)
+
+
+def reads_once(model: Any, rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether answers and likelihoods come from one reading, and an answer may have limits."""
+    from tasks import shared_cache
+
+    return not seq2seq.is_one(model) and all(row["messages"] for row in rows) and shared_cache.fits(model)
+
+
+def behind(examples: Sequence[Mapping[str, Any]], messages: list[dict]) -> list[dict]:
+    """`messages` with the turns of `examples` before the first that is not the system's."""
+    first = 1 if messages and messages[0]["role"] == "system" else 0
+    return [*messages[:first], *map(dict, examples), *messages[first:]]
+
+
+def _together(model: Any, tokenizer: Any, asking: _Asking) -> tuple[list[dict], float]:
+    """Answers and likelihoods from one reading (tasks/writing.py), and the seconds that the answers took."""
+    from tasks import writing
+
+    prompts = [encode_question(tokenizer, row) for row in asking.rows]
+    encoded = [encode(tokenizer, row) for row in asking.scored]
+    asked = [
+        writing.Asked(prompt, each["input_ids"][len(prompt) :], each["prompt_length"] - len(prompt))
+        for prompt, each in zip(prompts, encoded, strict=True)
+    ]
+    prefix = shared_prefix([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts])
+    ends, pad = stop_ids(tokenizer, model), tokenizer.pad_token_id
+    how = writing.How(asking.batch_size, asking.max_new_tokens, ends, pad, asking.limits, asking.tell)
+    made, seconds = writing.write(model, asked, prefix, how)
+    likelihoods = ({"nll": each.nll, "tokens": each.count} for each in made)
+    texts = (_text(tokenizer, each.tokens, each.finished) for each in made)
+    return [{**text, **likelihood} for text, likelihood in zip(texts, likelihoods, strict=True)], seconds
+
+
+def _apart(model: Any, tokenizer: Any, asking: _Asking) -> tuple[list[dict], float]:
+    """Answers as transformers generates them, without limits, and likelihoods from a reading of their own."""
     import torch
 
-    seed_everything(0)
-    # Longest first: memory trouble shows at once.
-    asked = rows if takes_given else [{name: row[name] for name in row if name != GIVEN} for row in rows]
-    prompts = [encode_question(tokenizer, row) for row in asked]
-    order = sorted(range(len(rows)), key=lambda place: (-len(prompts[place]), place))
-    predictions: dict[int, dict] = {}
-    started = time.monotonic()
+    prompts = [encode_question(tokenizer, row) for row in asking.rows]
+    lengths = [len(prompt) for prompt in prompts]
+    written: dict[int, dict] = {}
     generating = 0.0
-    print(f"{what}: 0/{len(rows)} answers", file=sys.stderr, flush=True)
     with torch.inference_mode():
-        for places in batches(order, [len(prompt) for prompt in prompts], batch_size):
-            batch = [rows[place] for place in places]
+        for places in batches(longest_first(lengths), lengths, asking.batch_size):
             began = time.monotonic()
-            texts = _generate(model, tokenizer, [prompts[place] for place in places], max_new_tokens)
-            for place, text in zip(places, texts, strict=True):
-                text["text"] = asked[place].get(GIVEN, "") + text["text"]
+            texts = _generate(model, tokenizer, [prompts[place] for place in places], asking.max_new_tokens)
             generating += time.monotonic() - began
-            likelihoods = _likelihoods(model, tokenizer, batch)
-            predictions.update(zip(places, map(_prediction, batch, texts, likelihoods), strict=True))
-            print(progress(what, len(predictions), len(rows), time.monotonic() - started), file=sys.stderr, flush=True)
-    return Answers([predictions[place] for place in range(len(rows))], generating)
+            likelihoods = _likelihoods(model, tokenizer, [asking.scored[place] for place in places])
+            for place, text, likelihood in zip(places, texts, likelihoods, strict=True):
+                written[place] = {**text, **likelihood}
+            asking.tell(len(written))
+    return [written[place] for place in range(len(prompts))], generating
 
 
-def batches(order: list[int], lengths: list[int], rows: int) -> Iterator[list[int]]:
-    """`order`, longest first, in batches of at most `rows`, and of AT_ONCE tokens where more than one row is in it."""
-    start = 0
-    while start < len(order):
-        size = max(1, min(rows, AT_ONCE // max(1, lengths[order[start]])))
-        yield order[start : start + size]
-        start += size
+def _told_of(what: str, rows: int) -> Callable[[float], None]:
+    """Shows how far it is, at most every ten seconds."""
+    started = last = time.monotonic()
+
+    def tell(done: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 10 and 0 < done < rows:
+            print(progress(what, done, rows, now - started), file=sys.stderr, flush=True)
+            last = now
+
+    return tell
 
 
-def _prediction(row: dict, text: dict, likelihood: dict) -> dict:
+def _prediction(row: dict, written: dict) -> dict:
     kept = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
     more = {name: row[name] for name in ("tools", "calls", GIVEN, REST) if name in row}
-    return {**kept, **more, **text, **likelihood}
+    return {**kept, **more, **written}
 
 
-def progress(what: str, done: int, rows: int, seconds: float) -> str:
-    """The line that shows how far it is."""
+def progress(what: str, done: float, rows: int, seconds: float) -> str:
+    """The line that shows how far it is; a row that is half done counts as half."""
     left = seconds / done * (rows - done)
-    return f"{what}: {done}/{rows} answers, {done / seconds:.1f} a second, {left:.0f} s left"
+    return f"{what}: {int(done)}/{rows} answers, {done / seconds:.1f} a second, {left:.0f} s left"
 
 
 def _generate(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[dict]:
@@ -113,10 +175,12 @@ def _generate(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_toke
     answers = []
     for tokens in writes(model, prompts, tokenizer.pad_token_id, **settings):
         end = next((place for place, token in enumerate(tokens) if token in ends), None)
-        answers.append(
-            {"text": decode_answer(tokenizer, tokens[:end]), "token_ids": tokens[:end], "finished": end is not None}
-        )
+        answers.append(_text(tokenizer, tokens[:end], end is not None))
     return answers
+
+
+def _text(tokenizer: Any, tokens: list[int], finished: bool) -> dict:
+    return {"text": decode_answer(tokenizer, tokens), "token_ids": tokens, "finished": finished}
 
 
 def _go_on(model: Any, prompts: Sequence[list[int]], pad_token_id: int, **settings: Any) -> list[list[int]]:

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answers import AT_ONCE, batches, perplexity
+from tasks.answers import perplexity
+from tasks.batches import AT_ONCE, batches
 from tasks.chat import encode
 from tasks.files import read_jsonl
 from tasks.tuned import answer, load

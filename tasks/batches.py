@@ -1,0 +1,19 @@
+"""Rows in batches: of like length, and no more of them than memory holds."""
+
+from collections.abc import Iterator, Sequence
+
+AT_ONCE = 16_384  # tokens of the prompts of a batch, padding included: of longer prompts fewer rows are asked at once
+
+
+def batches(order: Sequence[int], lengths: Sequence[int], rows: int, tokens: int = AT_ONCE) -> Iterator[list[int]]:
+    """`order`, longest first, in batches of at most `rows`, and of `tokens` where more than one row is in it."""
+    start = 0
+    while start < len(order):
+        size = max(1, min(rows, tokens // max(1, lengths[order[start]])))
+        yield list(order[start : start + size])
+        start += size
+
+
+def longest_first(lengths: Sequence[int]) -> list[int]:
+    """The places of `lengths`, so that memory trouble shows at once."""
+    return sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
