@@ -18,8 +18,8 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 GROUPED = "anneal_grouped"  # name of the attention below
 STEP = 32  # tokens by which a cache grows
-# Models with nothing but a product and a softmax between cache and values; of each it is tested. Others read in their own
-# way, from keys and values that are put together for each token.
+# Models with nothing but a product and a softmax between cache and values; of each it is tested. Others read in their
+# own way, from keys and values that are put together for each token.
 PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3", "olmo2", "granite", "phi3", "starcoder2"})
 
 

@@ -98,12 +98,13 @@ class Reader:
 
     def __init__(self, model: Any, prefix: Sequence[int], in_parts: bool, pad: int) -> None:
         self.model, self.in_parts, self.pad, self.prefix = model, in_parts, pad, len(prefix)
-        self.layers, self.shared = shared_cache.count_layers(model), None
+        self.layers = shared_cache.count_layers(model)
+        self.shared: SharedCache | None = None
         if prefix:
             shared = SharedCache(self.layers, joined=True)
             places = torch.arange(len(prefix), device=model.device)[None]
             self.pass_over(torch.tensor([prefix], device=model.device), places, self.causal([0], len(prefix)), shared)
-            self.shared: SharedCache | None = shared
+            self.shared = shared
 
     def cache(self) -> SharedCache:
         """An empty one, for rows that begin with the prefix."""
@@ -131,8 +132,8 @@ class Reader:
 class Group:
     """Rows, longest prompt first, that are read part by part and then write together.
 
-    `cache`, `mask` (rows, 1, 1, columns), `logits` (rows, vocabulary) of the next token and `place` (rows, 1), where it
-    will stand, are of those that still write.
+    `cache`, `mask` (rows, 1, 1, columns) and `place` (rows, 1), where the next token will stand, are of those that
+    still write.
     """
 
     def __init__(self, reader: Reader, asked: Sequence[Asked], max_new_tokens: int) -> None:
@@ -144,7 +145,8 @@ class Group:
         lowest = torch.finfo(model.dtype).min
         self.mask = torch.full((rows, 1, 1, columns), lowest, dtype=model.dtype, device=model.device)
         self.place = torch.tensor([[len(each.prompt)] for each in asked], device=model.device)
-        self.cache, self.heads = reader.cache(), []
+        self.cache = reader.cache()
+        self.heads: list[torch.Tensor] = []  # logits of the first tokens, part by part
 
     def read(self, part: Sequence[int], made: Sequence[Written]) -> float:
         """Read the prompts of a `part` and score their texts; the seconds that went into prompts."""
