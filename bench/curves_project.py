@@ -192,7 +192,7 @@ def tuned(run: Run) -> dict[str, float]:
     if not (reports / "evaluate").exists():
         baseline(row.predict, parent, run.prepared, reports / "baseline")
         predict(row.predict, parent, trained, run.prepared, reports / "predict")
-        evaluate(row.evaluate, run.prepared, reports / "baseline", reports / "predict", reports / "evaluate")
+        evaluate(row.evaluate, run.prepared, reports, reports / "evaluate")
     metrics = read_json(reports / "evaluate/metrics.json")
     label = row.evaluate.labels[0]
     return {

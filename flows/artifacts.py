@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from tasks import contestants
 from tasks.files import read_json
 from tasks.gate import Verdict
 
 
 def publish(stage: str) -> None:
-    """An artifact for a stage that has one: validate and prepare (rows), evaluate (parent and tuned)."""
+    """An artifact for a stage that has one: validate and prepare (rows), evaluate (each contestant)."""
     from prefect.artifacts import create_table_artifact
 
     family, _, row = stage.partition("@")
@@ -26,7 +27,7 @@ def publish(stage: str) -> None:
         table = [
             {
                 "measure": name,
-                **{who: figure(metrics[who].get(name), intervals[who].get(name)) for who in ("parent", "tuned")},
+                **{who: figure(metrics[who].get(name), intervals[who].get(name)) for who in contestants.among(metrics)},
             }
             for name in metrics["tuned"]
         ]

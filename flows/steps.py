@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows import dag
 from flows.inputs import commit, lasting
-from tasks import decisions, promotion, registry, tracking, verdict_tags
+from tasks import contestants, decisions, promotion, registry, tracking, verdict_tags
 from tasks.answer import format_of
 from tasks.champion import judge
 from tasks.decisions import Decision
@@ -79,7 +79,7 @@ class Steps:
         traffic with.
         """
         metrics = read_json(self.reports / "evaluate" / "metrics.json")
-        flat = {f"{who}_{name}": value for who in ("parent", "tuned") for name, value in metrics[who].items()}
+        flat = {f"{who}_{name}": value for who in contestants.among(metrics) for name, value in metrics[who].items()}
         if known is not None:
             return promotion.register(self.name, self.adapter, self.reports / "evaluate", tags, flat)
         from tasks.monitor.reference import write_reference
@@ -153,8 +153,8 @@ class Steps:
         metrics = read_json(evaluate / "metrics.json")
         checks = [asdict(check) for check in self.verdict.checks]
         paces = {
-            who: read_json(place / "timing.json")["seconds_per_answer"]
-            for who, place in (("parent", self.reports / "baseline"), ("tuned", self.reports / "predict"))
+            who: read_json(self.reports / contestants.FOLDERS[who] / "timing.json")["seconds_per_answer"]
+            for who in contestants.among(metrics)
         }
         return {
             "model": self.name,

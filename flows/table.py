@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tasks import contestants
+
 
 def show(name: str, done: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None) -> None:
     """Print stages, figures, verdict, registry, endpoint and where to look; only the stages when the run ended
@@ -67,17 +69,16 @@ def _figures(evaluation: dict) -> Any:
     from rich.table import Table
 
     table = Table(title=f"{evaluation['rows']} held-out rows", title_justify="left")
-    for header, side in (
-        ("measure", "left"),
-        ("parent", "right"),
-        ("tuned", "right"),
-        (f"{100 * evaluation['intervals']['confidence']:g} % interval", "right"),
-    ):
-        table.add_column(header, justify=side)
+    others = [who for who in reversed(contestants.among(evaluation)) if who != contestants.TUNED]
+    table.add_column("measure")
+    for who in (*others, contestants.TUNED):
+        table.add_column(who.replace("_", "-"), justify="right")
+    table.add_column(f"{100 * evaluation['intervals']['confidence']:g} % interval", justify="right")
     for name, value in evaluation["tuned"].items():
         low, high = evaluation["intervals"]["tuned"][name]
-        parent = f"{evaluation['parent'][name]:.3f}" if name in evaluation["parent"] else "–"  # not measured
-        table.add_row(name, parent, f"{value:.3f}", f"{low:.3f} to {high:.3f}")
+        figures = [f"{evaluation[who][name]:.3f}" if name in evaluation[who] else "–" for who in others]  # not measured
+        table.add_row(name, *figures, f"{value:.3f}", f"{low:.3f} to {high:.3f}")
     pace = evaluation["seconds_per_answer"]
-    table.add_row("seconds per answer", f"{pace['parent']:.2f}", f"{pace['tuned']:.2f}", "")
+    paces = [f"{pace[who]:.2f}" if who in pace else "–" for who in (*others, contestants.TUNED)]
+    table.add_row("seconds per answer", *paces, "")
     return table

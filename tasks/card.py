@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import objectives, tuners
+from tasks import contestants, objectives, tuners
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_text
 
@@ -47,6 +47,7 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
         data,
         template_path=str(TEMPLATE),
         metrics=metrics,
+        contestants=contestants.among(metrics),
         intervals=intervals,
         facts=facts,
         title=params.title,

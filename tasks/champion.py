@@ -9,10 +9,11 @@ from typing import Any
 from tasks import contract, labeller, registry
 from tasks.answer import format_in
 from tasks.chat import GIVEN, REST
+from tasks.contestants import check_pairs
 from tasks.errors import AnnealError, ParamsError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Measure
-from tasks.evaluate.predictions import Prediction, check_pairs, read
+from tasks.evaluate.predictions import Prediction, read
 from tasks.files import read_json, read_jsonl, whole_directory, write_jsonl
 from tasks.gate import Check, Rivals, Verdict, gate
 from tasks.params import Model

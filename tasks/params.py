@@ -21,6 +21,7 @@ from tasks.package import Package
 from tasks.predict.params import Predict
 from tasks.prepare import shapes
 from tasks.prepare.rows import Templates
+from tasks.probe import Probe
 from tasks.retrain.params import Retrain
 from tasks.section import Section, parse, suggestion
 from tasks.serve.params import Deploy, Gateway, Records, Release, Servers
@@ -54,6 +55,7 @@ class Model(Section):
     dataset: str
     train: Train
     predict: Predict
+    probe: Probe = Probe()
     evaluate: Evaluate
     package: Package
     gate: Gate

@@ -104,7 +104,7 @@ def _call(function: Callable, section: type[Section], key: str) -> None:
     if not row:
         parser.error("name the row of params.yaml")
     params = load_yaml(Path("params.yaml"))
-    names = _names(params, key.partition(".")[0], row)
+    names = _names(params, key.partition(".")[0], row, key.rpartition(".")[2])
     paths = {option: _filled(path, names) for option, path in options.items() if path is not None}
     function(section_of(params, key.format(row=row), section), **paths)
 
@@ -117,12 +117,18 @@ def row_of_dvc(stage: str) -> str:
     return (match[1] or match[2] or "") if match else ""
 
 
-def _names(params: dict, table: str, row: str) -> dict[str, str]:
-    """What may stand in braces in a path: the row's own name, and the names of rows that it builds on."""
+def _names(params: dict, table: str, row: str, own: str) -> dict[str, str]:
+    """What may stand in braces in a path: the row's own name, and the names of rows that it, or its section `own`,
+    builds on.
+    """
     rows = params.get(table)
     values = rows.get(row) if isinstance(rows, dict) else None
-    texts = {key: value for key, value in values.items() if isinstance(value, str)} if isinstance(values, dict) else {}
-    return {**texts, "row": row}
+    section = values.get(own) if isinstance(values, dict) else None
+    return {**_texts(section), **_texts(values), "row": row}
+
+
+def _texts(table: object) -> dict[str, str]:
+    return {key: value for key, value in table.items() if isinstance(value, str)} if isinstance(table, dict) else {}
 
 
 def _filled(path: str, names: dict[str, str]) -> Path:

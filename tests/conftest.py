@@ -196,7 +196,7 @@ def evaluated(tiny_root: Path, base: Path, prepared: Path, trained: SimpleNamesp
     reports, params = tiny_root / "reports" / "things", Predict(**tiny.PREDICT)
     baseline(params, base, prepared, reports / "baseline")
     predict(params, base, trained.adapter, prepared, reports / "predict")
-    evaluate(Evaluate(**tiny.EVALUATE), prepared, reports / "baseline", reports / "predict", reports / "evaluate")
+    evaluate(Evaluate(**tiny.EVALUATE), prepared, reports, reports / "evaluate")
     return reports
 
 

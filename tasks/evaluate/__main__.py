@@ -1,37 +1,38 @@
-"""Measures the tuned model and its parent on the same rows, template and decoding, from the answers that they gave."""
+"""Measures the tuned model and all that it is compared with on the same rows, from the answers that they gave."""
 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tasks import stage
+from tasks import contestants, stage
 from tasks.answer import Classes, format_in
 from tasks.evaluate import measures
 from tasks.evaluate.classes import pairs, per_class_f1
 from tasks.evaluate.comparison import interval
 from tasks.evaluate.measures.measure import slug
 from tasks.evaluate.params import Evaluate
-from tasks.evaluate.predictions import Prediction, check_pairs, known_classes, read
+from tasks.evaluate.predictions import Prediction, known_classes, read
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_text
 
 SPLITS = ("train", "validation", "test")
 
 
-def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, out: Path) -> None:
+def evaluate(params: Evaluate, prepared: Path, reports: Path, out: Path) -> None:
+    """Write to `out/` what `contest` does, of the contestants whose answers lie in `reports`."""
+    contest(params, prepared, contestants.folders(reports), out)
+
+
+def contest(params: Evaluate, prepared: Path, folders: Mapping[str, Path], out: Path) -> None:
     """Write to `out/`: metrics.json, intervals.json, measures.json, confusion/<label>.csv, per_class_f1/<label>.csv.
 
-    `baseline` and `predict` are the folders with the parent's and the tuned model's answers to the same rows.
+    `folders` are those with the answers to the same rows, by contestant.
     """
     spec = read_json(prepared / "format.json")
     form = format_in(spec)
     every = [row for split in SPLITS if (file := prepared / f"{split}.jsonl").exists() for row in read_jsonl(file)]
     classes = known_classes(every, form, params.labels)
-    answers = {
-        who: read_jsonl(folder / "predictions.jsonl") for who, folder in (("parent", baseline), ("tuned", predict))
-    }
-    check_pairs(answers["tuned"], answers["parent"])
-    predictions = {who: read(given, form, classes) for who, given in answers.items()}
+    predictions = {who: read(given, form, classes) for who, given in contestants.answers(folders).items()}
     table = measures.of(params, form, spec.get("example", "chat"))
     rows = {who: measures.rows(table, given) for who, given in predictions.items()}
     metrics = {who: {name: table[name].value(scores) for name, scores in given.items()} for who, given in rows.items()}
@@ -42,7 +43,7 @@ def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, ou
     facts = {
         name: {"unit": measure.unit, "higher_is_better": measure.higher_is_better, "kind": measure.kind}
         for name, measure in table.items()
-        if name in metrics["tuned"] or name in metrics["parent"]
+        if any(name in figures for figures in metrics.values())
     }
     with whole_directory(out) as folder:
         write_json(folder / "metrics.json", {"rows": len(predictions["tuned"]), **metrics})
@@ -58,7 +59,7 @@ def evaluate(params: Evaluate, prepared: Path, baseline: Path, predict: Path, ou
 
 
 def _write_classes(predictions: Mapping[str, Sequence[Prediction]], label: str, classes: Classes, folder: Path) -> None:
-    told = {who: pairs(given, label, classes) for who, given in predictions.items()}
+    told = {who: pairs(predictions[who], label, classes) for who in contestants.ALWAYS}
     _write_csv(folder / "confusion" / f"{slug(label)}.csv", ["actual", "predicted"], zip(*told["tuned"], strict=True))
     scores = {who: per_class_f1(*pair) for who, pair in told.items()}
     rows = ((name, scores["parent"][name], scores["tuned"][name]) for name in scores["tuned"])

@@ -1,13 +1,13 @@
 """A model's answers to the held-out rows as they are measured: read once, by the owner of what an answer is."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from tasks import tools
-from tasks.answer import AnswerFormat, Classes, ToolAnswer, problem
+from tasks.answer import AnswerFormat, Classes, JsonAnswer, ToolAnswer, problem
 from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.span_answer import SpanAnswer
@@ -31,20 +31,12 @@ class Prediction:
     should_call: bool = False  # the expected answer calls tools
     others: tuple[str, ...] = ()  # texts that are as right, of an answer that stands in a text
     probabilities: Probabilities | None = None  # of all classes, as data are cleaned; None of a model that writes
+    told: tuple[str, ...] | None = None  # the columns that it tells, of one that cannot tell all
 
 
 def read(rows: Iterable[Mapping[str, Any]], form: AnswerFormat, classes: Classes) -> list[Prediction]:
     """The rows of a predictions.jsonl as predictions."""
     return [_prediction(row, form, classes) for row in rows]
-
-
-def check_pairs(tuned: Sequence[Mapping[str, Any]], parent: Sequence[Mapping[str, Any]]) -> None:
-    """Raise AnnealError unless both answered the same rows in the same order: paired tests take them side by side."""
-    ours, theirs = ([(row["id"], row["expected"]) for row in rows] for rows in (tuned, parent))
-    if ours != theirs:
-        raise AnnealError(
-            "the parent's answers are to other rows than the tuned model's: run `dvc repro` to make both again."
-        )
 
 
 def known_classes(
@@ -67,7 +59,8 @@ def expected(text: str, row: Mapping[str, str], form: AnswerFormat) -> dict[str,
 
 
 def _prediction(row: Mapping[str, Any], form: AnswerFormat, classes: Classes) -> Prediction:
-    answer = form.read(row["text"])
+    told = tuple(row["told"]) if "told" in row else None
+    answer = form.read(row["text"]) if told is None else JsonAnswer(told).read(row["text"])
     return Prediction(
         text=row["text"],
         expected=row["expected"],
@@ -79,6 +72,7 @@ def _prediction(row: Mapping[str, Any], form: AnswerFormat, classes: Classes) ->
         should_call="calls" in row,
         others=form.others(row["expected"]) if isinstance(form, SpanAnswer) else (),
         probabilities=_probabilities(row),
+        told=told,
     )
 
 

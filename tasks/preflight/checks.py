@@ -13,6 +13,7 @@ from tasks.preflight import (
     layers,
     measures,
     pairs,
+    probes,
     sections,
     serving,
     sources,
@@ -108,6 +109,7 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
         yield from cascades.problems(params, name)
     for name in rows:
         yield from measures.problems(params, name)
+        yield from probes.problems(params, name)
     yield from measures.problems_of_quality(params)
     for name in rows:
         yield from pairs.problems_of_base(params, name)

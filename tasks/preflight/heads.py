@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from tasks import template
 from tasks.clean import clean
 from tasks.errors import AnnealError
+from tasks.labels import is_label
 from tasks.numbers import number
 from tasks.params import Params
 from tasks.preflight import sources
-from tasks.preflight.labels import is_label
 from tasks.prepare.shapes import table
 
 

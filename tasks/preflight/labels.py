@@ -11,14 +11,13 @@ from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.ingest import Ingest
 from tasks.kinds import KindIn
+from tasks.labels import is_label
 from tasks.preflight import sources
 from tasks.prepare import shapes
 from tasks.prepare.rows import SetAside
 from tasks.section import Section
 
 SECTION: TypeAdapter[Section] = TypeAdapter(Annotated[Section, KindIn(shapes.__name__, "shape")])
-LONGEST = 40, 100  # characters of a label, and of one that is a single word, as identifiers are
-FEWEST = 2  # values
 
 
 def measured(dataset: object) -> dict[str, list[str]]:
@@ -56,10 +55,3 @@ def _as_examples(rows: list[dict[str, str]], shape: Any, prepare: Section) -> It
     for row in rows:
         with suppress(SetAside, KeyError):  # prepare says which, and why
             yield shape.example(row, prepare)["row"]
-
-
-def is_label(values: list[str]) -> bool:
-    """Whether the cleaned `values` of a column are classes."""
-    classes = {value for value in values if value}
-    is_short = all(len(value) <= LONGEST[len(value.split()) == 1] and "\n" not in value for value in classes)
-    return is_short and FEWEST <= len(classes) <= len(values) / 2

@@ -12,7 +12,7 @@ from tasks.files import write_text
 from tasks.params import Dataset, Model
 from tasks.preflight import cascades as tellers
 from tasks.preflight import mixes as mixtures
-from tasks.preflight import shape
+from tasks.preflight import probes, shape
 from tasks.preflight.defaults import has_encoder, kinds_for
 from tasks.preflight.labels import measured
 from tasks.preflight.yaml_edit import (
@@ -80,7 +80,7 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     first = _applied(first, mixed, path)
     datasets, mixes = _table(first, "datasets"), {**_table(first, "mixes"), **_table(first, "cascades")}
     models, bases = _table(first, "models"), _table(first, "bases")
-    changes, problems = list[Change](), list[str]()
+    changes, problems, aliased = list[Change](), list[str](), set[int]()
     for table, key, row, node in _rows(first):
         dataset = datasets.get(_main(str(row.get("dataset")), mixes))
         kinds = kinds_for(dataset, has_encoder(str(row.get("parent")), models, bases))
@@ -89,21 +89,21 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
             columns, problem = _measured(dataset)
             if problem:
                 problems.append(f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}")
-        changes += _sections(first, f"{table}.{key}", row, node, columns, kinds)
-        changes += _kinds(first, f"{table}.{key}", row, node, kinds) if table == "models" else []
+        encoder = probes.encoder_for(str(row.get("parent")), bases)
+        changes += _sections(first, f"{table}.{key}", row, node, columns, kinds, encoder)
+        if table == "models":
+            changes += _kinds(first, f"{table}.{key}", row, node, kinds)
+            changes += probes.left_out(first, f"{table}.{key}", row, node, encoder, aliased)
         changes += _home(f"{table}.{key}", node)
     every = [*told.changes, *mixed, *changes]
-    lines = tuple(dict.fromkeys(f"{path}: wrote {change.written}, {change.why}" for change in every))
-    left_out = tuple(dict.fromkeys(change.written for change in every))
-    return Completion(
-        path,
-        _applied(first, changes, path),
-        lines,
-        left_out,
-        tuple(told.undecided),
-        tuple(told.unread),
-        tuple(problems),
-    )
+    return _completion(path, _applied(first, changes, path), every, told, problems)
+
+
+def _completion(path: Path, text: str, changes: list[Change], told: shape.Told, problems: list[str]) -> Completion:
+    lines = tuple(dict.fromkeys(f"{path}: wrote {change.written}, {change.why}" for change in changes))
+    left_out = tuple(dict.fromkeys(change.written for change in changes))
+    unknown = tuple(told.undecided), tuple(told.unread), tuple(problems)
+    return Completion(path, text, lines, left_out, *unknown)
 
 
 def _main(name: str, mixes: Mapping[object, object]) -> str:
@@ -127,12 +127,15 @@ def _sections(
     node: "MappingNode",
     columns: Mapping[str, list[str]],
     kinds: Mapping[str, str],
+    encoder: str,
 ) -> "Iterator[Change]":
     """What the row at `place` needs more: the sections that it does not name."""
     table = place.partition(".")[0]
     sections = {name: "{}" for name in _sections_of_defaults(TABLES[table]) if name not in row}
     if table == "models" and "train" not in row:
         sections = {"train": as_written(table_of(kinds), text, node), **sections}
+    if probes.KEY in sections:
+        sections[probes.KEY] = probes.section(text, node, encoder)
     if "evaluate" in sections and columns:
         pairs = (f"{key_as_written(key, text, node)}: {quoted(names)}" for key, names in columns.items())
         sections["evaluate"] = f"{{{', '.join(pairs)}}}"

@@ -150,9 +150,10 @@ def _only_adds(before: object, after: object) -> bool:
 
 def _is_written(key: object, value: object) -> bool:
     """Whether a new key and its value are of those that are written here."""
-    if key in ("shape", "json_columns", "optional_columns", "image_column", "split", "dataset", "other", "trained_on"):
+    named = ("shape", "json_columns", "optional_columns", "image_column", "split", "dataset", "other", "trained_on")
+    if key in (*named, "encoder"):
         return True
     if isinstance(value, dict) and value.keys() == {"dataset", "other", "share"}:  # between the parts of a mix
         return bool(value["share"] == "all")
-    names = {"labels", "numbers", "tags", "kind", "objective", "tuner"}
+    names = {"labels", "numbers", "tags", "kind", "objective", "tuner", "encoder"}
     return isinstance(value, dict) and (set(value) <= names or (key == "prepare" and "shape" in value))

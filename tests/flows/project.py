@@ -100,6 +100,7 @@ def params(base: Path, folder: Path) -> dict:
         "dataset": "toys",
         "train": tiny.TRAIN,
         "predict": tiny.PREDICT,
+        "probe": {"encoder": "tiny"},
         "evaluate": tiny.EVALUATE,
         "package": {"title": "Things", "datasets": ["things"], "max_divergence": 0.5},
         "gate": {"minimum": {"colour_accuracy": 0.5}, "compare_on": "colour_accuracy"},

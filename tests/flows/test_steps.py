@@ -42,9 +42,7 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         answered("predict", right=True)
         answered("baseline", right=False)
         reports = Path(f"reports/{TASK}")
-        evaluate(
-            model.evaluate, Path("data/prepared/toys"), reports / "baseline", reports / "predict", reports / "evaluate"
-        )
+        evaluate(model.evaluate, Path("data/prepared/toys"), reports, reports / "evaluate")
         adapter = Path(f"models/{TASK}/adapter")
         write_jsonl(adapter / "adapter_model.safetensors", [{"weights": "two"}])
         write_json(adapter / "format.json", {"system": "", "user": tiny.PREPARE.user, "answer": tiny.PREPARE.answer})

@@ -93,7 +93,8 @@ def _stage(name: str, key: str, table: str, spec: dict, values: dict) -> Stage:
         if isinstance(section, dict)
         else frozenset()
     )
-    names = {**values["item"], "row": key} if isinstance(values["item"], dict) else {"row": key}
+    own = section if isinstance(section, dict) else {}
+    names = {**own, **values["item"], "row": key} if isinstance(values["item"], dict) else {"row": key}
     words = tuple(shlex.split(re.sub(r"\{(\w+)\}", lambda match: str(names[match[1]]), spec["cmd"])))
     outs = paths("outs", "metrics", "plots")
     named = {package: kind for package, place in KINDS.items() if (kind := _value(place, values["item"]))}

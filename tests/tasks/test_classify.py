@@ -128,14 +128,14 @@ def test_the_parent_says_the_commonest_class_and_how_common_each_is(encoder, pre
 
 def test_its_probabilities_are_measured_and_the_parent_tells_no_class_apart(predictions, encoder, prepared, tmp_path):
     from tasks.baseline import baseline
-    from tasks.evaluate.__main__ import evaluate
+    from tasks.evaluate.__main__ import contest
     from tasks.evaluate.params import Evaluate
     from tasks.predict.params import Predict
 
     baseline(Predict(), encoder, prepared, tmp_path / "parent")
     write_jsonl(tmp_path / "tuned" / "predictions.jsonl", predictions)
     params = Evaluate(labels=list(encoders.LABELS), bootstrap_resamples=100)
-    evaluate(params, prepared, tmp_path / "parent", tmp_path / "tuned", tmp_path / "out")
+    contest(params, prepared, {"parent": tmp_path / "parent", "tuned": tmp_path / "tuned"}, tmp_path / "out")
     metrics = read_json(tmp_path / "out" / "metrics.json")
     for label in encoders.LABELS:
         parent, tuned_ = ({name: metrics[who][f"{label}_{name}"] for name in METRICS} for who in ("parent", "tuned"))

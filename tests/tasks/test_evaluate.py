@@ -9,7 +9,7 @@ import pytest
 
 from tasks.answer import format_of
 from tasks.errors import AnnealError
-from tasks.evaluate.__main__ import evaluate
+from tasks.evaluate.__main__ import contest
 from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, write_json, write_jsonl
 
@@ -53,7 +53,12 @@ def make(folder: Path, answer: list[str] | str, rows: int = 30) -> Path:
 
 def run(folder: Path, **params: object) -> dict:
     """The metrics that `evaluate` writes."""
-    evaluate(Evaluate(**params), folder / "prepared", folder / "parent", folder / "tuned", folder / "out")
+    contest(
+        Evaluate(**params),
+        folder / "prepared",
+        {"parent": folder / "parent", "tuned": folder / "tuned"},
+        folder / "out",
+    )
     return read_json(folder / "out/metrics.json")
 
 
@@ -107,4 +112,9 @@ def test_answers_to_other_rows_are_refused(tmp_path: Path) -> None:
     make(tmp_path, "{{ reply }}", rows=20)
     make(tmp_path / "other", "{{ reply }}", rows=10)
     with pytest.raises(AnnealError, match="the parent's answers are to other rows than the tuned model's"):
-        evaluate(Evaluate(), tmp_path / "prepared", tmp_path / "other/parent", tmp_path / "tuned", tmp_path / "out")
+        contest(
+            Evaluate(),
+            tmp_path / "prepared",
+            {"parent": tmp_path / "other/parent", "tuned": tmp_path / "tuned"},
+            tmp_path / "out",
+        )

@@ -141,7 +141,7 @@ def test_it_trains_and_is_measured(
 ) -> None:
     from tasks.base import base
     from tasks.baseline import baseline
-    from tasks.evaluate.__main__ import evaluate
+    from tasks.evaluate.__main__ import contest
     from tasks.predict.__main__ import predict
     from tasks.train.__main__ import train
 
@@ -154,7 +154,7 @@ def test_it_trains_and_is_measured(
     baseline(model.predict, weights, made, Path("parent"))
     predict(model.predict, weights, Path("trained"), made, Path("tuned"))
     measured = model.evaluate.model_copy(update={"bootstrap_resamples": 100})
-    evaluate(measured, made, Path("parent"), Path("tuned"), Path("evaluated"))
+    contest(measured, made, {"parent": Path("parent"), "tuned": Path("tuned")}, Path("evaluated"))
     metrics = read_json(Path("evaluated/metrics.json"))
     assert metrics["tuned"]["valid"] == 1 and math.isfinite(metrics["tuned"]["label_log_loss"])
 

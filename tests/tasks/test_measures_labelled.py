@@ -10,7 +10,7 @@ import pytest
 from tasks.answer import format_of
 from tasks.errors import AnnealError
 from tasks.evaluate import comparison, measures
-from tasks.evaluate.__main__ import evaluate
+from tasks.evaluate.__main__ import contest
 from tasks.evaluate.comparison import compare, interval
 from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import Prediction, read
@@ -38,7 +38,7 @@ def scored(folder: Path, parent: list[dict], tuned: list[dict], **spec: str) -> 
     write_json(folder / "prepared/format.json", {"answer": ["label"], **spec})
     write_jsonl(folder / "parent/predictions.jsonl", parent)
     write_jsonl(folder / "tuned/predictions.jsonl", tuned)
-    evaluate(PARAMS, folder / "prepared", folder / "parent", folder / "tuned", folder / "out")
+    contest(PARAMS, folder / "prepared", {"parent": folder / "parent", "tuned": folder / "tuned"}, folder / "out")
     names = ("metrics", "intervals", "measures")
     return tuple(read_json(folder / f"out/{name}.json") for name in names)
 

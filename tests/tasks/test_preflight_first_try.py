@@ -109,7 +109,8 @@ def test_the_check_without_a_run_names_all_that_is_left_out_at_once_and_writes_n
         "params.yaml: DVC must find what is left out, and `make pipeline` writes it, or you do: `shape: table` in "
         "datasets.rows.prepare; `validate: {}` in datasets.rows; "
         "`train: {objective: {kind: sft}, tuner: {kind: lora}}`, "
-        '`predict: {}`, `evaluate: {labels: ["intent"]}`, `package: {}`, `gate: {}` in models.mine.'
+        "`predict: {}`, `probe: {encoder: tiny}`, "
+        '`evaluate: {labels: ["intent"]}`, `package: {}`, `gate: {}` in models.mine.'
     )
     assert Path("params.yaml").read_bytes() == before
 

@@ -65,8 +65,8 @@ def test_sections_are_written_and_all_else_stays(tmp_path: Path) -> None:
     changes = [line for line in difflib.ndiff(BLOCK.splitlines(), new.splitlines()) if not line.startswith(("  ", "?"))]
     kinds = "objective: {kind: sft}, tuner: {kind: lora}"
     written = {name: f"{{{kinds}}}" if name == "train" else "{}" for name in SECTIONS}
-    flow = ", ".join(f"{name}: {value}" for name, value in written.items())
-    block = [f"+         {name}: {value}" for name, value in written.items()]
+    flow = ", ".join(f"{name}: {value}" for name, value in (written | {"probe": "{encoder: smollm2}"}).items())
+    block = [f"+         {name}: {value}" for name, value in (written | {"probe": "{encoder: mine}"}).items()]
     assert changes == [
         "+             shape: table",
         "+         validate: {}",
@@ -117,7 +117,7 @@ def test_every_layout_reads_as_before_and_has_the_sections(name: str, tmp_path: 
     (tmp_path / "before.yaml").write_bytes(before.encode())
     old, value = load_yaml(tmp_path / "before.yaml"), load_yaml(tmp_path / "params.yaml")
     for key, row in old["models"].items():
-        assert value["models"][key] == row | SECTIONS
+        assert value["models"][key] == row | SECTIONS | {"probe": {"encoder": row["parent"]}}
     assert lines and ("\r\n" in before) == ("\r\n" in new) and "\n\n\n\n" not in new
     assert new.count("\r\n") in (0, new.count("\n"))
     if name == "json":
@@ -182,8 +182,11 @@ def test_whatever_the_rows_the_sections_are_added_and_nothing_else(
     yaml.dump({"models": models, "servers": {}}, text)
     before = json.dumps({"models": models}, indent=2) if is_json else text.getvalue()
     new, _ = completed(before, tmp_path_factory.mktemp("rows"))
+    shared = next((row["parent"] for row in yaml.load(before)["models"].values() if "probe" in row), "")  # by an alias
+    encoders = {name: row["parent"] if is_json or "probe" not in row else shared for name, row in models.items()}
     assert yaml.load(new)["models"] == {
-        name: SECTIONS | row | {"train": row.get("train", {}) | tiny.KINDS} for name, row in models.items()
+        name: SECTIONS | row | {"train": row.get("train", {}) | tiny.KINDS, "probe": {"encoder": encoders[name]}}
+        for name, row in models.items()
     }
 
 

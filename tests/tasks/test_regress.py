@@ -61,14 +61,14 @@ def test_both_columns_are_told_in_their_own_unit(predictions, prepared):
 
 def test_they_are_measured_and_the_parent_says_the_mean(predictions, encoder, prepared, tmp_path):
     from tasks.baseline import baseline
-    from tasks.evaluate.__main__ import evaluate
+    from tasks.evaluate.__main__ import contest
     from tasks.evaluate.params import Evaluate
     from tasks.predict.params import Predict
 
     baseline(Predict(), encoder, prepared, tmp_path / "parent")
     write_jsonl(tmp_path / "tuned" / "predictions.jsonl", predictions)
     params = Evaluate(numbers=["weight", "warmth"], bootstrap_resamples=100)
-    evaluate(params, prepared, tmp_path / "parent", tmp_path / "tuned", tmp_path / "out")
+    contest(params, prepared, {"parent": tmp_path / "parent", "tuned": tmp_path / "tuned"}, tmp_path / "out")
     metrics = read_json(tmp_path / "out" / "metrics.json")
     means = {column: scale["mean"] for column, scale in read_json(prepared / "format.json")["numbers"].items()}
     assert json.loads(read_jsonl(tmp_path / "parent" / "predictions.jsonl")[0]["text"]) == pytest.approx(means)

@@ -121,7 +121,7 @@ def place(tmp_path: Path) -> SimpleNamespace:
 
 def scored(place: SimpleNamespace) -> dict[str, Any]:
     folder = place.folder
-    evaluate(Evaluate(), folder / "prepared", folder / "baseline", folder / "predict", folder / "evaluate")
+    evaluate(Evaluate(), folder / "prepared", folder, folder / "evaluate")
     return read_json(folder / "evaluate/metrics.json")
 
 

@@ -105,9 +105,22 @@ def of(params: Evaluate, form: AnswerFormat, example: str = "chat") -> dict[str,
 
 
 def rows(table: Mapping[str, Measure], answers: Sequence[Prediction]) -> dict[str, Rows]:
-    """The rows of each measure that the answers have any for; none of one of probabilities where they have none."""
-    every = {name: measure.rows(answers) for name, measure in table.items() if measure.is_measurable(answers)}
+    """The rows of each measure that the answers have any for; none of one of probabilities where they have none, nor
+    of columns that they do not tell.
+    """
+    told = answers[0].told if answers else None
+    known = table.keys() if told is None else table.keys() & _of_labels(told)
+    every = {
+        name: measure.rows(answers)
+        for name, measure in table.items()
+        if name in known and measure.is_measurable(answers)
+    }
     return {name: numbers for name, numbers in every.items() if len(numbers)}
+
+
+def _of_labels(columns: Sequence[str]) -> set[str]:
+    """The names of the measures of labels: all that is said of answers that lack other columns."""
+    return {row.measure(column).name for row in TABLE if row.of in ("label", "chances") for column in columns}
 
 
 def texts(params: Evaluate, form: AnswerFormat) -> list[str]:

@@ -1,0 +1,13 @@
+"""Which columns of a table hold labels: few short values, each of which recurs."""
+
+from collections.abc import Sequence
+
+LONGEST = 40, 100  # characters of a label, and of one that is a single word, as identifiers are
+FEWEST = 2  # values
+
+
+def is_label(values: Sequence[str]) -> bool:
+    """Whether the cleaned `values` of a column are classes: at most half as many values as rows."""
+    classes = {value for value in values if value}
+    is_short = all(len(value) <= LONGEST[len(value.split()) == 1] and "\n" not in value for value in classes)
+    return is_short and FEWEST <= len(classes) <= len(values) / 2

@@ -1,0 +1,113 @@
+"""Logistic regression on texts whose features nothing learns: their words, their characters, and what an encoder as it
+is makes of them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Matrix: TypeAlias = NDArray[np.float64]
+
+C = 30.0  # of the classifier; between 10 and 100 the shipped tickets are told alike, cross-validated or held out
+MOST = 20_000  # training rows that are read, spread over all
+FEW = 2000  # rows for which a square matrix is small
+WIDTH = 500  # columns that words and characters of more rows are reduced to
+NGRAMS = 100_000  # words, or pieces of words, that count: the commonest
+TOKENS = 4096  # of a batch, padding included
+STEPS = 500  # of the solver at most
+
+
+def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
+    """(texts, width): the mean of the last layer of the encoder in `weights`, each of length 1."""
+    import torch
+
+    from tasks import encoder
+    from tasks.device import attention, compute_dtype, device
+
+    reader, settings = encoder.load_tokenizer(weights), {"dtype": compute_dtype(), "attn_implementation": attention()}
+    body = encoder.parent(weights, settings).to(device()).eval()
+    encoded = [{"input_ids": reader.encode(text)} for text in texts]
+    order = sorted(range(len(texts)), key=lambda place: (-len(encoded[place]["input_ids"]), place))
+    told = np.zeros((len(texts), body.config.hidden_size), np.float32)
+    with torch.inference_mode():
+        while order:
+            count = max(1, TOKENS // len(encoded[order[0]]["input_ids"]))
+            places, order = order[:count], order[count:]
+            batch = encoder.collate([encoded[place] for place in places], reader.pad_token_id)
+            batch = {name: value.to(device()) for name, value in batch.items()}
+            hidden = body(**batch).last_hidden_state
+            told[places] = encoder.pool(hidden, batch["attention_mask"], "mean").cpu().numpy()
+    return told / np.linalg.norm(told, axis=1, keepdims=True).clip(1e-12)
+
+
+def features(
+    known: Sequence[str], asked: Sequence[str], embedded: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+) -> tuple[Matrix, Matrix]:
+    """(known, width), (asked, width): TF-IDF of words and of characters, beside `embedded` where there is an encoder.
+
+    Of few rows the columns are turned so that as many hold all that the rows hold: a linear model says the same of
+    them, and is found a hundred times sooner. Words of many rows are reduced (latent semantic analysis).
+    """
+    from scipy.sparse import csr_matrix, hstack
+
+    words, asked_words = _words(known, asked)
+    if len(known) > FEW:
+        words, asked_words = _reduced(words, asked_words)
+        if embedded is None:
+            return words, asked_words
+        return np.hstack([words, embedded[0]]), np.hstack([asked_words, embedded[1]])
+    if embedded is not None:
+        words, asked_words = (
+            hstack([words, csr_matrix(embedded[0])]).tocsr(),
+            hstack([asked_words, csr_matrix(embedded[1])]).tocsr(),
+        )
+    return _turned(words, asked_words)
+
+
+def fit(rows: Matrix, labels: Sequence[str]) -> Any:
+    """scikit-learn's classifier of `labels`, of which there are two at least."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=C, max_iter=STEPS).fit(rows, np.asarray(labels))
+
+
+def chances(classifier: Any, rows: Matrix) -> list[dict[str, float]]:
+    """{class: its probability} of each of `rows`, to six places, which two machines agree on."""
+    names = [str(name) for name in classifier.classes_]
+    return [
+        {name: round(float(p), 6) for name, p in zip(names, told, strict=True)}
+        for told in classifier.predict_proba(rows)
+    ]
+
+
+def _words(known: Sequence[str], asked: Sequence[str]) -> "tuple[csr_matrix, csr_matrix]":
+    from scipy.sparse import hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    kinds = (
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=NGRAMS, token_pattern=r"\w+"),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=NGRAMS),
+    )
+    ours = [kind.fit_transform(known) for kind in kinds]
+    return hstack(ours).tocsr(), hstack([kind.transform(asked) for kind in kinds]).tocsr()
+
+
+def _reduced(known: "csr_matrix", asked: "csr_matrix") -> tuple[Matrix, Matrix]:
+    from sklearn.decomposition import TruncatedSVD
+
+    svd = TruncatedSVD(min(WIDTH, known.shape[1] - 1), random_state=0)
+    return svd.fit_transform(known), svd.transform(asked)
+
+
+def _turned(known: "csr_matrix", asked: "csr_matrix") -> tuple[Matrix, Matrix]:
+    """X = U S Vᵀ: the rows U S and, of others, Z V, from the small matrix X Xᵀ."""
+    values, vectors = np.linalg.eigh((known @ known.T).toarray())
+    kept = values > 1e-9 * values[-1]
+    scales, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    return vectors * scales, (asked @ known.T).toarray() @ vectors / scales

@@ -1,0 +1,64 @@
+"""The encoder that the probe of a model reads texts with: written where a row names none, and checked."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, cast
+
+from pydantic import ValidationError
+
+from tasks import architecture
+from tasks.base import Base
+from tasks.params import Params
+from tasks.preflight.serving import config_folder
+from tasks.preflight.yaml_edit import Change, as_written, in_one_line, into, table_of, value_of
+from tasks.section import suggestion
+
+if TYPE_CHECKING:
+    from ruamel.yaml.nodes import MappingNode
+
+KEY = "probe"
+
+
+def encoder_for(parent: str, bases: Mapping[object, object]) -> str:
+    """The first of `bases` that is known to be an encoder, else `parent`, of which the probe reads nothing where it
+    writes.
+    """
+    return next((str(name) for name, base in bases.items() if _is_encoder(str(name), base)), parent)
+
+
+def left_out(
+    text: str, place: str, row: Mapping[object, object], node: "MappingNode", encoder: str, known: set[int]
+) -> "Iterator[Change]":
+    """What the `probe` section of the model at `place` does not say: its encoder. A section that is that of another row
+    as well, by an alias, is `known`, and gets one.
+    """
+    section, entry = row.get(KEY), value_of(node, KEY)  # one that is merged in from another row is written there
+    if not isinstance(section, Mapping) or "encoder" in section or entry is None or id(entry) in known:
+        return
+    values = {"encoder": in_one_line(encoder)}
+    known.add(id(entry))
+    edit = into(text, node, cast("MappingNode", entry), values)
+    yield Change(edit, f"`encoder: {encoder}` in {place}.{KEY}", "as it names none")
+
+
+def section(text: str, node: "MappingNode", encoder: str) -> str:
+    """The section of a row that has none, as it is written."""
+    return as_written(table_of({"encoder": in_one_line(encoder)}), text, node)
+
+
+def problems(params: Params, name: str) -> Iterator[str]:
+    """A sentence where the encoder of the model `name` is not one of the weights that its probe can stand on."""
+    model, known = params.models[name], [*params.bases]
+    encoder = model.probe.encoder
+    if encoder and encoder not in known and encoder != model.parent:
+        yield (
+            f"models.{name}.probe.encoder is '{encoder}', which is no row of bases and not its "
+            f"parent{suggestion(encoder, [*known, model.parent])}"
+        )
+
+
+def _is_encoder(name: str, base: object) -> bool:
+    try:
+        folder = config_folder(name, Base.model_validate(base))
+    except ValidationError:
+        return False  # the check of the section says what is wrong with it
+    return folder is not None and architecture.of_folder(folder) == "encoder"

@@ -1,0 +1,126 @@
+"""Answers the held-out rows with what seconds of work can tell: a linear classifier of each label, and the commonest
+class. What a tuned model must beat to be worth its training.
+"""
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from tasks import architecture, linear, stage
+from tasks.answer import AnswerFormat, JsonAnswer, format_in
+from tasks.clean import clean
+from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.labels import is_label
+from tasks.section import Section
+
+Row = Mapping[str, Any]
+Chances = Mapping[str, Mapping[str, float]]  # column: class: its probability
+LEAST = 1e-6  # of a class that is thought impossible
+
+
+class Probe(Section):
+    """The `probe` section of a model."""
+
+    encoder: str = Field(
+        default="",
+        description="the base whose embeddings it reads beside words; of one that writes only words and characters",
+    )
+
+
+def probe(params: Probe, encoder: Path, prepared: Path, out: Path, commonest: Path) -> None:
+    """Write predictions.jsonl and timing.json to `out/` and `commonest/`: the labels of the test rows, as a linear
+    classifier on the training rows tells them, and the commonest class of each; no rows where there is nothing to tell,
+    and why.
+    """
+    spec = read_json(prepared / "format.json")
+    form, known, rows = format_in(spec), read_jsonl(prepared / "train.jsonl"), read_jsonl(prepared / "test.jsonl")
+    classes, reason = _classes(spec, form, known)
+    shares = {column: _shares(values) for column, values in classes.items()}
+    common = [_prediction(row, shares, form) for row in rows] if shares else []
+    _write(commonest, common, {"seconds_per_answer": 0.0}, reason)
+    if classes and spec.get("example") == "image":
+        classes, reason = {}, "images have no words"
+    told, timing = _told(encoder, known, rows, classes) if classes else ([], {"seconds_per_answer": 0.0})
+    answers = [_prediction(row, of, form) for row, of in zip(rows, told, strict=True)] if told else []
+    _write(out, answers, timing, reason)
+
+
+def _write(out: Path, predictions: list[dict[str, Any]], timing: Mapping[str, float], reason: str) -> None:
+    with whole_directory(out) as folder:
+        write_jsonl(folder / "predictions.jsonl", predictions)
+        write_json(folder / "timing.json", {**timing, **({} if predictions else {"reason": reason})})
+
+
+def _classes(spec: Mapping[str, Any], form: AnswerFormat, rows: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
+    """(column: the class of each training row, of the columns of the answer that hold labels; why there are none)."""
+    if spec.get("tools") or spec.get("example", "chat") not in ("chat", "labelled", "image"):
+        return {}, "the answers are no labels"
+    right = [form.read(row["answer"]) or row["row"] for row in rows]
+    columns = [column for column in form.columns if all(column in answer for answer in right)]
+    values = {column: [answer[column] for answer in right] for column in columns}
+    is_told = "classes" in spec
+    labels = {name: told for name, told in values.items() if is_told or is_label([clean(value) for value in told])}
+    return labels, "" if labels else "no column of the answers holds labels"
+
+
+def _shares(values: Sequence[str]) -> dict[str, float]:
+    return {name: count / len(values) for name, count in sorted(Counter(values).items())}
+
+
+def _told(
+    encoder: Path, known: Sequence[Row], rows: Sequence[Row], classes: Mapping[str, Sequence[str]]
+) -> tuple[list[Chances], dict[str, float]]:
+    """(the probabilities of each of `rows`, how long that and its learning took)."""
+    began = time.monotonic()
+    step = max(1, -(-len(known) // linear.MOST))
+    texts, asked = [question(row) for row in known[::step]], [question(row) for row in rows]
+    embedded, seconds = None, 0.0
+    if architecture.of_folder(encoder) == "encoder":
+        ours = linear.embeddings(encoder, texts)
+        started = time.monotonic()
+        embedded = (ours, linear.embeddings(encoder, asked))
+        seconds = time.monotonic() - started
+    features, theirs = linear.features(texts, asked, embedded)
+    columns = {}
+    for column, values in classes.items():
+        classifier = linear.fit(features, values[::step])
+        started = time.monotonic()
+        columns[column] = linear.chances(classifier, theirs)
+        seconds += time.monotonic() - started
+    told = [{column: chances[place] for column, chances in columns.items()} for place in range(len(rows))]
+    fitting = time.monotonic() - began - seconds
+    return told, {"seconds_per_answer": seconds / len(rows), "seconds_to_fit": fitting}
+
+
+def question(row: Row) -> str:
+    """All that the person said."""
+    return "\n".join(str(message["content"]) for message in row["messages"] if message["role"] == "user")
+
+
+def _prediction(row: Row, chances: Chances, form: AnswerFormat) -> dict[str, Any]:
+    """As tasks/tuned.py has it; of a row whose answer holds more than labels, `told` names those."""
+    answer = {column: max(known, key=known.__getitem__) for column, known in chances.items()}
+    is_whole = isinstance(form, JsonAnswer) and set(form.columns) == set(answer)
+    right = form.read(row["answer"]) or row["row"]
+    nll = -sum(math.log(max(LEAST, known.get(right[column], 0.0))) for column, known in chances.items())
+    asked = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
+    return {
+        **asked,
+        "text": json.dumps(answer, ensure_ascii=False),
+        "token_ids": [],
+        "finished": True,
+        "probabilities": chances,
+        "nll": nll if is_whole else 0.0,
+        "tokens": len(chances) if is_whole else 0,
+        **({} if is_whole else {"told": list(answer)}),
+    }
+
+
+if __name__ == "__main__":
+    stage.main(probe, Probe, "models.{row}.probe")
