@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import contestants, objectives, tuners
+from tasks import contestants, heads, objectives, tuners
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_text
 
@@ -62,7 +62,7 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
 
 def _head(folder: Path) -> dict[str, Any]:
     """What head.json in `folder` says; nothing where the parent has the head."""
-    file = folder / objectives.FILE
+    file = folder / heads.FILE
     known: dict[str, Any] = read_json(file) if file.exists() else {}
     return known
 

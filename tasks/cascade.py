@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tasks import encoder, labeller, stage
+from tasks import encoder, heads, labeller, stage
 from tasks.chat import GIVEN, REST
 from tasks.clean import folded
 from tasks.errors import AnnealError
@@ -43,7 +43,7 @@ def cascade(
     that is held out here, as figures of a classifier that knows the answers would say nothing.
     """
     form = read_json(prepared / "format.json")
-    columns, told = form["answer"], len(read_json(adapter / "head.json")["classes"])
+    columns, told = form["answer"], len(heads.facts(adapter)["classes"])
     rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation", "test")}
     _refuse_known(params, rows, learnt)
     with whole_directory(out) as folder:

@@ -2,20 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from tasks.files import read_json, write_json
-from tasks.objectives import FILE
 
+if TYPE_CHECKING:
+    from torch import nn
+
+FILE = "head.json"  # in a trained folder of what is no causal language model: `kind` of the objective, and its facts
 WEIGHTS = "head.safetensors"
 
 
-def linear(body: Any, choices: Sequence[int], width: int | None = None) -> nn.ModuleList:
+def linear(body: Any, choices: Sequence[int], width: int | None = None) -> "nn.ModuleList":
     """A layer on `body` for each number of choices, as transformers begins a classifier; `width`: of the vectors that
     it ends in, where it does not read texts.
     """
+    from torch import nn
+
     width, there = width or body.config.get_text_config().hidden_size, next(body.parameters()).device
     layers = nn.ModuleList(nn.Linear(width, count, device=there) for count in choices)
     for layer in layers:
@@ -24,7 +27,7 @@ def linear(body: Any, choices: Sequence[int], width: int | None = None) -> nn.Mo
     return layers
 
 
-def save(layers: nn.ModuleList, facts: Mapping[str, object], folder: Path) -> None:
+def save(layers: "nn.ModuleList", facts: Mapping[str, object], folder: Path) -> None:
     """head.safetensors, and head.json with `facts`, of which one is the objective's `kind`."""
     from safetensors.torch import save_file
 
@@ -39,7 +42,7 @@ def facts(trained: Path) -> dict[str, Any]:
     return known
 
 
-def fill(layers: nn.ModuleList, trained: Path) -> None:
+def fill(layers: "nn.ModuleList", trained: Path) -> None:
     """Give `layers` the weights in `trained/`."""
     from safetensors.torch import load_file
 

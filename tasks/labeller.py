@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks import heads
 from tasks.chat import GIVEN, REST
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 FOLDER = "labeller"  # in what the stage `cascade` makes, and in the adapter of a model that was trained on it
 LABELLER = "labeller.json"  # `answer`: the columns of the whole answer, in the order in which it is written
-HEADS = ("head.json", "head.safetensors")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Labeller:
 def write(weights: Path, adapter: Path, answer: Sequence[str], folder: Path) -> None:
     """Make `folder` of what `package` made of a classifier: its merged `weights/` and the heads in its `adapter/`."""
     shutil.copytree(weights, folder, dirs_exist_ok=True)
-    for name in HEADS:
+    for name in (heads.FILE, heads.WEIGHTS):
         shutil.copy(adapter / name, folder / name)
     write_json(folder / LABELLER, {"answer": list(answer)})
 
@@ -89,7 +89,7 @@ def parts(row: Mapping[str, Any], answer: Sequence[str], told: int) -> tuple[str
 
 def parted(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """`rows` that were answered, each with the part of its right answer that the classifier in `folder` leaves."""
-    answer, told = _answer(folder), len(read_json(folder / HEADS[0])["classes"])
+    answer, told = _answer(folder), len(heads.facts(folder)["classes"])
     return [{**row, REST: parts({**row, "answer": row["expected"]}, answer, told)[1]} for row in rows]
 
 

@@ -4,7 +4,7 @@ one layer whose outputs are logits; laid out as sentence-transformers' modules.j
 
 from pathlib import Path
 
-from tasks import objectives, tuners
+from tasks import heads, tuners
 from tasks.files import read_json, write_json
 
 POOLINGS = {"mean": "mean_tokens", "first": "cls_token", "last": "lasttoken"}  # ours: sentence-transformers'
@@ -25,7 +25,7 @@ def write(weights: Path, trained: Path, folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from tasks import heads, tuned
+    from tasks import tuned
 
     model = tuned.load(weights, trained)
     body = tuners.of_folder(trained).merge(model.body)
@@ -52,4 +52,4 @@ def write(weights: Path, trained: Path, folder: Path) -> None:
         for i, (kind, place) in enumerate(places.items())
     ]
     write_json(folder / "modules.json", modules)
-    write_json(folder / objectives.FILE, heads.facts(trained))
+    write_json(folder / heads.FILE, heads.facts(trained))

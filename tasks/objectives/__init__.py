@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from tasks import kinds
 from tasks.architecture import Architecture
 from tasks.files import read_json
+from tasks.heads import FILE
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 # span of a text, a number a column.
 Head = Literal["lm", "seq2seq", "classes", "tags", "spans", "numbers"]
 WRITES: frozenset[Head] = frozenset({"lm", "seq2seq"})
-FILE = "head.json"  # in a trained folder of what is no causal language model: `kind` of the objective, and its facts
 Encoded = dict[str, Any]  # of a row: `id`, `input_ids` (by whose length rows are grouped), and what `collate` needs
 
 

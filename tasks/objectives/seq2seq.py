@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from tasks import lm, objectives, seq2seq
+from tasks import heads, lm, objectives, seq2seq
 from tasks.architecture import OVERFLOWS, Architecture
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_json
@@ -91,7 +91,7 @@ def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
 
 def save_head(model: "nn.Module", folder: Path) -> None:
     """What is learnt, for whoever asks it: the head is part of the parent."""
-    write_json(folder / objectives.FILE, {"kind": "seq2seq"})
+    write_json(folder / heads.FILE, {"kind": "seq2seq"})
 
 
 def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
