@@ -91,5 +91,5 @@ def test_an_answer_is_what_was_given_and_what_was_written_and_likelihood_is_of_t
     (alone,) = answers.answer(model, reader, [right], 1, 4, "parent", takes_given=False).predictions
     (unhelped,) = answers.answer(model, reader, [plain()], 1, 4, "parent").predictions
     assert (alone["text"], alone["token_ids"]) == (unhelped["text"], unhelped["token_ids"])
-    (behind,) = answers.answer(model, reader, [right], 1, 4, "tuned").predictions
-    assert (alone["nll"], alone["tokens"]) == (behind["nll"], behind["tokens"])
+    assert alone["tokens"] == made[0]["tokens"]
+    assert alone["nll"] == pytest.approx(made[0]["nll"], rel=2e-3)  # read in other pieces, in bfloat16

@@ -69,7 +69,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ),
     ({f"{PREPARE}test_share": 0.3}, "datasets.labels.prepare.test_share is 0.3, and that of datasets.toys 0.2, so"),
     ({f"{PREPARE}validation_share": 0.3}, "datasets.labels.prepare.validation_share is 0.3, and that of datasets.toys"),
-    ({f"{PREPARE}user": "{{ thing }}"}, "datasets.labels.prepare.user is '{{ thing }}', and that of datasets.toys '{{"),
+    ({f"{PREPARE}user": "{{ thing }}"}, "datasets.labels.prepare.user is '{{ thing }}', and that of datasets.toys 'Th"),
     ({"datasets__labels__ingest__source": "b"}, "datasets.labels.ingest.source is 'b', and that of datasets.toys 'a'"),
     ({f"{PREPARE}class_names": {"mood": {"1": "warm"}}}, "class_names calls classes otherwise than the answers of dat"),
     (
