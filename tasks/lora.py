@@ -39,11 +39,9 @@ def speed_up(model: Any) -> int:
 
     A layer is left to peft when it has a bias, dropout, DoRA, several adapters or packed base weights.
     """
-    from peft.tuners.lora.layer import Linear
-
     changed = 0
     for layer in model.modules():
-        if isinstance(layer, Linear) and _is_plain(layer):
+        if is_layer(layer) and is_plain(layer):
             layer.forward = _forward_of(layer)
             changed += 1
     return changed
@@ -104,7 +102,15 @@ def _forward_from_start(layer: Any) -> Any:
     return forward
 
 
-def _is_plain(layer: Any) -> bool:
+def is_layer(layer: Any) -> bool:
+    """Whether it is a linear layer under LoRA."""
+    from peft.tuners.lora.layer import Linear
+
+    return isinstance(layer, Linear)
+
+
+def is_plain(layer: Any) -> bool:
+    """Whether a LoRA `layer` is the product of LoraProduct and no more."""
     base = layer.get_base_layer()
     (name, *others) = layer.active_adapters
     return (
@@ -120,14 +126,22 @@ def _is_plain(layer: Any) -> bool:
 
 def _forward_of(layer: Any) -> Any:
     (name,) = layer.active_adapters
-    base, adapter_a, adapter_b = layer.get_base_layer(), layer.lora_A[name], layer.lora_B[name]
+    base = layer.get_base_layer()
 
     def forward(x: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
-        if layer.disable_adapters or layer.merged:
+        if (pair := matrices(layer)) is None:
             return base(x)
-        a, b = adapter_a.weight, adapter_b.weight
-        if hasattr(layer, START[0]):
-            a, b = torch.cat([a, layer.start_a]), torch.cat([b, -layer.start_b], 1)
-        return LoraProduct.apply(x.to(base.weight.dtype), base.weight, a, b, layer.scaling[name])
+        return LoraProduct.apply(x.to(base.weight.dtype), base.weight, *pair, layer.scaling[name])
 
     return forward
+
+
+def matrices(layer: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """A and B of a plain LoRA `layer`, with what it started from taken out; None where its adapter is off or merged."""
+    if layer.disable_adapters or layer.merged:
+        return None
+    (name,) = layer.active_adapters
+    a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
+    if hasattr(layer, START[0]):
+        return torch.cat([a, layer.start_a]), torch.cat([b, -layer.start_b], 1)
+    return a, b

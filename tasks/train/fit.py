@@ -23,6 +23,7 @@ def make_trainer(
     """A Trainer over the encoded `rows` that keeps its checkpoints in `run/`, and the history that it fills."""
     from transformers import EarlyStoppingCallback, PrinterCallback
 
+    from tasks.train import core
     from tasks.train.trainer import ObjectiveTrainer
 
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
@@ -42,6 +43,7 @@ def make_trainer(
         objective=objective,
         settings=params.objective,
         prefix=prefix,
+        core=None if params.gradient_checkpointing else core.of(model),
         groups=groups,
         schedule=partial(schedule, cut_frac=params.warmup_ratio) if schedule else None,
         model=model,

@@ -15,6 +15,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 
 from tasks.layer_groups import Group
 from tasks.section import Section
+from tasks.train.core import Core
 from tasks.train.schedule import Unfreezing, split
 
 LEARNT = "model.safetensors"  # in a checkpoint; transformers looks for a file of this name
@@ -49,7 +50,8 @@ class ObjectiveTrainer(Trainer):
     """A Trainer whose loss is an objective's, and whose batches leave out the shared `prefix`: its keys and values are
     computed once a batch, gradients included.
 
-    The loss and its gradients are those of whole rows; only the repeated work is gone. `groups` learn at rates of their
+    The loss and its gradients are those of whole rows; only the repeated work is gone. `core` takes the short way where
+    it knows the model. `groups` learn at rates of their
     own, each from its epoch on; `schedule` is the factor of all rates at a step of so many, where it is none of
     transformers'.
     """
@@ -60,12 +62,13 @@ class ObjectiveTrainer(Trainer):
         objective: ModuleType,
         settings: Section,
         prefix: list[int],
+        core: Core | None = None,
         groups: Sequence[Group] = (),
         schedule: Callable[[int, int], float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.objective, self.settings, self.prefix = objective, settings, prefix
+        self.objective, self.settings, self.prefix, self.core = objective, settings, prefix, core
         self.groups, self.schedule = groups, schedule
         self.names = {name for name, weight in self.model.named_parameters() if weight.requires_grad}
         if any(group.first_epoch for group in groups):
@@ -103,7 +106,9 @@ class ObjectiveTrainer(Trainer):
         self, model: Any, inputs: dict, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The objective's loss of the batch."""
-        if self.prefix:
+        if self.core is not None:
+            model, inputs = self.core, {**inputs, "prefix": self.prefix}
+        elif self.prefix:
             ids = torch.tensor([self.prefix], device=inputs["input_ids"].device)
             past = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
             past.batch_repeat_interleave(len(inputs["input_ids"]))

@@ -17,9 +17,11 @@ pytestmark = pytest.mark.slow  # torch is loaded
 LONG = "and this answer is much longer than the others are "
 
 
-@pytest.fixture
-def trainer(base, tokenizer, tmp_path) -> Any:
-    """A ObjectiveTrainer in fp32 over rows of different lengths, whose adapters are not zero."""
+@pytest.fixture(params=["core", "plain"])
+def trainer(base, tokenizer, tmp_path, request) -> Any:
+    """A ObjectiveTrainer in fp32 over rows of different lengths, whose adapters are not zero; by the short way of
+    tasks/train/core, and by transformers'.
+    """
     rows = [
         encode(tokenizer, {**row, "answer": row["answer"] + LONG * (i % 3)})
         for i, row in enumerate(tiny.prepared_rows(0, 8))
@@ -31,6 +33,8 @@ def trainer(base, tokenizer, tmp_path) -> Any:
     for name, weight in made.model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.05)
+    assert made.core
+    made.core = made.core if request.param == "core" else None
     return made
 
 
@@ -76,7 +80,7 @@ def test_whole_rows_give_the_mean_over_answer_tokens_that_a_plain_forward_pass_g
 
 
 def test_a_prefix_that_carried_no_gradient_or_stood_elsewhere_would_be_seen(trainer, monkeypatch):
-    rows, prefix = trainer.train_dataset, trainer.prefix
+    rows, prefix, trainer.core = trainer.train_dataset, trainer.prefix, None  # tests/tasks/test_core.py has the other
     wanted, gradient = outcome(trainer, rows, [])
     places = collate(rows, 2, len(prefix))["position_ids"] - len(prefix)
     assert outcome(trainer, rows, prefix, position_ids=places.clamp(min=0))[0] != pytest.approx(wanted, rel=1e-4)

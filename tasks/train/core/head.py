@@ -1,0 +1,33 @@
+"""The loss of the tokens that are trained on: logits are made of these alone, a part at a time, and never kept."""
+
+from typing import Any
+
+import torch
+
+PART = 128  # tokens whose logits are in memory together
+
+
+class SummedLoss(torch.autograd.Function):
+    """The summed negative log-likelihood of `targets`; the gradient is made with it, in fp32."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """x: (tokens, width), weight: (vocabulary, width), targets: (tokens,) → a number in fp32."""
+        total, grads = x.new_zeros((), dtype=torch.float32), []
+        for part, wanted in zip(x.split(PART), targets.split(PART), strict=True):
+            logits = (part @ weight.t()).float()
+            likely = torch.log_softmax(logits, -1)
+            total -= likely.gather(1, wanted.unsqueeze(1)).sum()
+            if ctx.needs_input_grad[0]:
+                shares = torch.exp(likely, out=logits)
+                shares[torch.arange(len(wanted)), wanted] -= 1
+                grads.append(shares.to(x.dtype) @ weight)
+        if grads:
+            ctx.save_for_backward(torch.cat(grads))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+        """Of x."""
+        (made,) = ctx.saved_tensors
+        return made * grad.to(made.dtype), None, None

@@ -1,0 +1,121 @@
+"""Which models the short way knows, and how it takes a batch."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+from tasks import lora
+from tasks.train.core import blocks, flat, head, products
+
+KINDS = ("llama", "mistral")  # model_type of a config
+
+
+class Core:
+    """Stands for a peft `model` in training: called as it is, and it gives the same loss or logits."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.inner = model, model.get_base_model()
+        self.halves = [_halves(layer) for layer in self.inner.model.layers]
+
+    def disable_adapter(self) -> AbstractContextManager[None]:
+        """Within it, the model is its parent."""
+        context: AbstractContextManager[None] = self.model.disable_adapter()
+        return context
+
+    def __call__(self, prefix: Sequence[int] = (), **batch: Any) -> Any:
+        """transformers' output for a `batch` that leaves out its `prefix`: with a loss where it has labels, else with
+        logits, which mean nothing where there is padding.
+        """
+        from transformers.modeling_outputs import CausalLMOutput
+
+        if "attention_mask" not in batch:  # packed rows
+            return self.model(**batch)
+        rows = flat.flatten(batch, prefix, self.inner.dtype)
+        h = self._read(rows)
+        if "labels" in batch:
+            return CausalLMOutput(loss=self._loss(h, rows, batch))
+        kept = rows.places[:, -batch["logits_to_keep"] :]
+        return CausalLMOutput(logits=self.inner.lm_head(self.inner.model.norm(h[kept])))
+
+    def _read(self, rows: flat.Flat) -> torch.Tensor:
+        """The states behind the last layer: (tokens, width)."""
+        body, config = self.inner.model, self.inner.config
+        h: torch.Tensor = body.embed_tokens(rows.ids)
+        cos, sin = (angles[0].chunk(2, -1)[0] for angles in body.rotary_emb(h, rows.positions[None]))
+        attention = body.layers[0].self_attn
+        reading = blocks.Reading(
+            (cos * attention.scaling, sin * attention.scaling),
+            (cos, sin),
+            rows.spans,
+            config.num_attention_heads // config.num_key_value_heads,
+            attention.head_dim,
+        )
+        for attends, transforms in self.halves:
+            h = blocks.transform(transforms, blocks.attend(attends, h, reading))
+        return h
+
+    def _loss(self, h: torch.Tensor, rows: flat.Flat, batch: Mapping[str, Any]) -> torch.Tensor:
+        """As transformers has it: the mean over the trained tokens, or their sum by `num_items_in_batch`."""
+        labels = batch["labels"][:, 1:]
+        places = rows.places[:, -labels.shape[1] - 1 : -1]
+        trained = labels != -100
+        states = self.inner.model.norm(h[places[trained]])
+        total: torch.Tensor = head.SummedLoss.apply(states, self.inner.lm_head.weight, labels[trained])
+        items = batch.get("num_items_in_batch")
+        return total / (trained.sum() if items is None else items)
+
+
+def of(model: Any) -> Core | None:
+    """The short way of a model that it knows, on a CPU."""
+    return Core(model) if _knows(model) else None
+
+
+def _knows(model: Any) -> bool:
+    from peft import PeftModel
+    from peft.tuners.lora import LoraModel
+
+    if not (isinstance(model, PeftModel) and isinstance(model.base_model, LoraModel)):
+        return False
+    inner = model.get_base_model()
+    config = inner.config
+    plain = (
+        config.model_type in KINDS
+        and type(inner).__name__.endswith("ForCausalLM")
+        and config.hidden_act == "silu"
+        and not config.attention_dropout
+        and getattr(config, "sliding_window", None) is None
+        and type(inner.lm_head) is nn.Linear
+        and inner.lm_head.bias is None
+        and not inner.lm_head.weight.requires_grad
+        and all(weight.device.type == "cpu" for weight in inner.parameters())
+    )
+    return plain and all(_is_known(layer, inner.dtype) for layer in inner.model.layers)
+
+
+def _is_known(layer: Any, dtype: torch.dtype) -> bool:
+    linears = [*_linears(layer)]
+    frozen = [layer.input_layernorm.weight, layer.post_attention_layernorm.weight]
+    bases = [linear.get_base_layer() if lora.is_layer(linear) else linear for linear in linears]
+    return (
+        all(lora.is_plain(linear) if lora.is_layer(linear) else type(linear) is nn.Linear for linear in linears)
+        and all(base.bias is None and base.weight.dtype == dtype for base in bases)
+        and not any(weight.requires_grad for weight in [*frozen, *(base.weight for base in bases)])
+    )
+
+
+def _linears(layer: Any) -> tuple[Any, ...]:
+    attention, mlp = layer.self_attn, layer.mlp
+    one = attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj
+    return *one, mlp.gate_proj, mlp.up_proj, mlp.down_proj
+
+
+def _halves(layer: Any) -> tuple[blocks.Half, blocks.Half]:
+    q, k, v, o, gate, up, down = _linears(layer)
+    before, after = layer.input_layernorm, layer.post_attention_layernorm
+    return (
+        blocks.Half(before.weight, before.variance_epsilon, products.stack([q, k, v]), products.stack([o])),
+        blocks.Half(after.weight, after.variance_epsilon, products.stack([gate, up]), products.stack([down])),
+    )
