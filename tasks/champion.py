@@ -16,6 +16,7 @@ from tasks.evaluate.measures.measure import Measure
 from tasks.evaluate.predictions import Prediction, read
 from tasks.files import read_json, read_jsonl, whole_directory, write_jsonl
 from tasks.gate import Check, Rivals, Verdict, gate
+from tasks.opponents import opponent
 from tasks.params import Model
 from tasks.predict.params import Predict
 from tasks.section import suggestion
@@ -45,6 +46,7 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
         measure.rows(readable(tuned)),
         measure.rows(readable(parent)),
         None if rival is None else measure.rows(rival),
+        tuple(opponent(who, tuned, reports, model.evaluate.labels, measure, readable) for who in model.gate.must_beat),
     )
     verdict = gate(model.gate, table, read_json(reports / "evaluate" / "metrics.json"), rivals)
     return replace(verdict, champion=None if champion is None else champion.version)

@@ -1,16 +1,27 @@
-"""Decides whether a tuned model may be promoted: minimum values, better than its parent, not worse than the
-champion.
+"""Decides whether a tuned model may be promoted: better than what costs less, minimum values, better than its parent,
+not worse than the champion.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from tasks.evaluate.comparison import are_comparable, compare
 from tasks.evaluate.measures.measure import Measure, Rows
 from tasks.section import Section
+
+# The share of a row's labels that is right; of these a paired permutation test.
+RIGHT = Measure(
+    "labels_right",
+    "share of labels",
+    True,
+    "score",
+    lambda rows: np.empty(0),
+    shares=lambda first, second: (first - second) / len(first),
+)
 
 
 class Gate(Section):
@@ -18,6 +29,10 @@ class Gate(Section):
 
     minimum: dict[str, float] = Field(
         default={}, description="measure: the least that the tuned model must reach; the most, where lower is better"
+    )
+    must_beat: list[Literal["few_shot", "probe", "commonest"]] = Field(
+        default=["probe"],
+        description="contestants than which it must be shown better over all labels, and not worse on any; [] for none",
     )
     compare_on: str | None = Field(
         default=None,
@@ -65,6 +80,28 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """Two models' rows of one measure; `what` it is of, a label, as a person knows it."""
+
+    what: str
+    measure: Measure
+    tuned: Rows
+    theirs: Rows
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """A contestant that must be beaten: `words` name it. Where nothing is compared, `reason` says why, in a clause, and
+    it `is_excused` where it has nothing that it could tell.
+    """
+
+    words: str
+    compared: tuple[Compared, ...]
+    reason: str = ""
+    is_excused: bool = False
+
+
+@dataclass(frozen=True)
 class Rivals:
     """What the paired tests compare: the rows of one measure, of the tuned model, its parent and the champion (or
     None).
@@ -74,6 +111,7 @@ class Rivals:
     tuned: Rows
     parent: Rows
     champion: Rows | None
+    opponents: tuple[Opponent, ...] = ()
 
 
 def gate(
@@ -83,12 +121,54 @@ def gate(
 
     Pure: the same values, the same verdict. ValueError when rows do not pair up.
     """
-    checks = [*_minimums(params, measures, metrics["tuned"]), _beats_parent(params, rivals, metrics["parent"])]
+    excused = [_excused(opponent) for opponent in rivals.opponents if opponent.is_excused]
+    asked = [opponent for opponent in rivals.opponents if not opponent.is_excused]
+    checks = [check for opponent in asked for check in _beats(params, opponent)]
+    checks += [*_minimums(params, measures, metrics["tuned"]), _beats_parent(params, rivals, metrics["parent"])]
     if rivals.champion is None:
         checks.append(Check(True, "there is no other champion to compare with"))
     else:
         checks.append(_not_worse(params, rivals, rivals.champion))
+    checks += excused
     return Verdict(all(check.held for check in checks), tuple(checks))
+
+
+def _beats(params: Gate, opponent: Opponent) -> Iterator[Check]:
+    """Whether the tuned model is shown to be better over all labels, and on which it is shown to be worse."""
+    who, compared = opponent.words, opponent.compared
+    if not compared:
+        yield Check(False, f"cannot be compared with {who}: {opponent.reason}")
+        return
+    names = ", ".join(pair.what for pair in compared)
+    if not all(are_comparable(pair.measure, pair.tuned, pair.theirs) for pair in compared):
+        yield Check(False, f"cannot be compared with {who}: {names} is counted over other tokens")
+        return
+    over = over_all(compared)
+    result = compare(over.measure, over.tuned, over.theirs)
+    held = result.p < params.alpha
+    figures = f"{result.figures} ({result.test} p = {result.p:.2g}, needs < {params.alpha:g})"
+    all_of = f"over all labels ({names})" if len(compared) > 1 else f"on {names}"
+    yield Check(held, f"{'' if held else 'not shown '}better than {who} {all_of}: {figures}")
+    losses = [(pair.what, compare(pair.measure, pair.theirs, pair.tuned)) for pair in compared]
+    worse = [(what, loss) for what, loss in losses if loss.p < params.alpha]
+    for what, loss in worse:
+        values = next(pair for pair in compared if pair.what == what)
+        shown = " against ".join(f"{values.measure.value(rows):.3f}" for rows in (values.tuned, values.theirs))
+        yield Check(False, f"worse than {who} on {what}: {shown} ({loss.test} p = {loss.p:.2g})")
+    if not worse and len(compared) > 1:
+        yield Check(True, f"not shown worse than {who} on any of {names}")
+
+
+def _excused(opponent: Opponent) -> Check:
+    return Check(True, f"{opponent.words} has nothing to tell: {opponent.reason}")
+
+
+def over_all(compared: Sequence[Compared]) -> Compared:
+    """The mean of several labels of each row: the share of its labels that is right. Of one measure, itself."""
+    if len(compared) == 1:
+        return compared[0]
+    tuned, theirs = (np.mean([getattr(pair, who) for pair in compared], axis=0) for who in ("tuned", "theirs"))
+    return Compared("all labels", RIGHT, tuned, theirs)
 
 
 def _minimums(params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, float]) -> list[Check]:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from tasks import architecture, linear, stage
-from tasks.answer import AnswerFormat, JsonAnswer, format_in
+from tasks.answer import AnswerFormat, format_in
 from tasks.clean import clean
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.labels import is_label
@@ -41,13 +41,14 @@ def probe(params: Probe, encoder: Path, prepared: Path, out: Path, commonest: Pa
     spec = read_json(prepared / "format.json")
     form, known, rows = format_in(spec), read_jsonl(prepared / "train.jsonl"), read_jsonl(prepared / "test.jsonl")
     classes, reason = _classes(spec, form, known)
+    is_whole = "classes" in spec  # the answers are labels and nothing else
     shares = {column: _shares(values) for column, values in classes.items()}
-    common = [_prediction(row, shares, form) for row in rows] if shares else []
+    common = [_prediction(row, shares, form, is_whole) for row in rows] if shares else []
     _write(commonest, common, {"seconds_per_answer": 0.0}, reason)
     if classes and spec.get("example") == "image":
         classes, reason = {}, "images have no words"
     told, timing = _told(encoder, known, rows, classes) if classes else ([], {"seconds_per_answer": 0.0})
-    answers = [_prediction(row, of, form) for row, of in zip(rows, told, strict=True)] if told else []
+    answers = [_prediction(row, of, form, is_whole) for row, of in zip(rows, told, strict=True)] if told else []
     _write(out, answers, timing, reason)
 
 
@@ -103,10 +104,9 @@ def question(row: Row) -> str:
     return "\n".join(str(message["content"]) for message in row["messages"] if message["role"] == "user")
 
 
-def _prediction(row: Row, chances: Chances, form: AnswerFormat) -> dict[str, Any]:
-    """As tasks/tuned.py has it; of a row whose answer holds more than labels, `told` names those."""
+def _prediction(row: Row, chances: Chances, form: AnswerFormat, is_whole: bool) -> dict[str, Any]:
+    """As tasks/tuned.py has it; of a row whose answer is written and not told, `told` names the columns that are."""
     answer = {column: max(known, key=known.__getitem__) for column, known in chances.items()}
-    is_whole = isinstance(form, JsonAnswer) and set(form.columns) == set(answer)
     right = form.read(row["answer"]) or row["row"]
     nll = -sum(math.log(max(LEAST, known.get(right[column], 0.0))) for column, known in chances.items())
     asked = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}

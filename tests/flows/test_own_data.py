@@ -55,8 +55,9 @@ def mine(tmp_path: Path) -> Path:
     rows = added(own, rows_of_readme())
     shown = "{parent: smollm2, dataset: tickets}"
     assert shown in rows
-    # The small base is random: it learns at rates that no real one would bear.
-    write_text(folder / "params.yaml", rows.replace(shown, f"{shown[:-1]}, train: {json.dumps(tiny.TRAIN)}}}"))
+    # The small base is random: it learns at rates that no real one would bear; the probe tells its toys as well.
+    own = f"train: {json.dumps(tiny.TRAIN)}, gate: {{must_beat: []}}"
+    write_text(folder / "params.yaml", rows.replace(shown, f"{shown[:-1]}, {own}}}"))
     with (folder / "data/tickets.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(
             [["text", "intent"], *([f"{row['thing']}, {row['size']}", row["colour"]] for row in tiny.things(0, 120))]
@@ -103,6 +104,6 @@ def test_the_way_of_readme_leads_to_a_served_model_in_one_try(mine: Path) -> Non
     assert summary["endpoint"]["model"] == "mine@1" and "champion" in summary["registry"]["aliases"]
     assert load_yaml(mine / "params.yaml")["models"]["mine"]["evaluate"] == {"labels": ["intent"]}
     assert summary["evaluation"]["tuned"]["intent_accuracy"] > 0.5 > summary["evaluation"]["parent"]["intent_accuracy"]
-    assert load_yaml(mine / "params.yaml")["models"]["mine"]["gate"] == {}
+    assert load_yaml(mine / "params.yaml")["models"]["mine"]["package"] == {}
     project.run(mine, "tasks.preflight")
     assert "Running stage" not in project.run(mine, "dvc", "repro", "--dry", "package@mine")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow  # each test trains, or loads a model
 def served(untouched: Path) -> Path:
     """The toy, tuned by a prompt, with every server of `make up`."""
     try:
-        gate = {"minimum": {"colour_accuracy": 0.0}, "compare_on": "valid"}
+        gate = {"minimum": {"colour_accuracy": 0.0}, "compare_on": "valid", "must_beat": []}
         project.change(
             untouched,
             deploy__serve="auto",

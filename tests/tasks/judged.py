@@ -32,8 +32,9 @@ MODEL = Model(
 
 
 def verdict(place: SimpleNamespace, params: Gate = GATE) -> Verdict:
-    """What the gate says of the tuned model."""
-    return judge(NAME, MODEL.model_copy(update={"gate": params}), place.weights, place.reports, place.adapter)
+    """What the gate says of the tuned model beside its parent and the champion."""
+    alone = params.model_copy(update={"must_beat": []})  # the toy's labels are told by any method
+    return judge(NAME, MODEL.model_copy(update={"gate": alone}), place.weights, place.reports, place.adapter)
 
 
 def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts: str) -> registry.Version:

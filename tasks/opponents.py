@@ -1,0 +1,46 @@
+"""The contestants that a tuned model must beat, as the gate compares them: on each label, or on the gate's measure
+where there is none.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tasks.contestants import FOLDERS, WORDS, check_pairs
+from tasks.evaluate.measures.accuracy import accuracy
+from tasks.evaluate.measures.measure import Measure
+from tasks.evaluate.predictions import Prediction
+from tasks.files import read_json, read_jsonl
+from tasks.gate import Compared, Opponent
+
+Rows: TypeAlias = list[dict[str, Any]]
+Reader: TypeAlias = Callable[[Rows], Sequence[Prediction]]
+
+
+def opponent(
+    who: str, tuned: Rows, reports: Path, labels: Sequence[str], measure: Measure, readable: Reader
+) -> Opponent:
+    """The contestant `who`, whose answers lie in `reports`, beside the answers of the `tuned` model."""
+    folder, words = reports / FOLDERS[who], WORDS[who]
+    if not (folder / "predictions.jsonl").exists():
+        return Opponent(words, (), "it has not answered the held-out rows; run `dvc repro`")
+    rows = read_jsonl(folder / "predictions.jsonl")
+    if not rows:
+        return Opponent(words, (), str(read_json(folder / "timing.json").get("reason", "")), is_excused=True)
+    check_pairs(tuned, rows, words)
+    ours, theirs = readable(tuned), readable(rows)
+    told = theirs[0].told
+    if labels:
+        known = [label for label in labels if told is None or label in told]
+        pairs = tuple(compared(label, accuracy(label), ours, theirs) for label in known)
+        return Opponent(words, pairs, "it tells none of the measured labels", is_excused=not pairs)
+    if told is not None:
+        return Opponent(words, (), "none of the columns that it tells is measured as a label", is_excused=True)
+    if not measure.is_measurable(theirs):
+        return Opponent(words, (), f"its answers are without what {measure.name} is computed from")
+    return Opponent(words, (compared(measure.name, measure, ours, theirs),))
+
+
+def compared(what: str, measure: Measure, tuned: Sequence[Prediction], theirs: Sequence[Prediction]) -> Compared:
+    """The rows of one measure of both."""
+    return Compared(what, measure, measure.rows(tuned), measure.rows(theirs))
