@@ -2,8 +2,8 @@
 again.
 
 vLLM goes on with a last message of the assistant (`continue_final_message`) and can put it before the answer (`echo`).
-But `echo` makes it work out `prompt_logprobs`, which keeps nothing of a prompt for later ones, and with LoRA on a CPU
-ends vLLM 0.32; so the answer is put together here.
+But `echo` of a chat makes it work out `prompt_logprobs`, which keeps nothing of a prompt for later ones, and has ended
+vLLM 0.32 with LoRA on a CPU; so the answer is put together here.
 """
 
 import json
