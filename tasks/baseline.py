@@ -3,21 +3,23 @@ trainings.
 """
 
 from pathlib import Path
+from typing import Any
 
 from tasks import prior, stage, turns
-from tasks.answers import Answers, answer, load_body
-from tasks.chat import load_tokenizer
+from tasks.answers import Answers
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.parent import ask
 from tasks.predict.params import Predict
 
 
 def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
-    """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows; where rows are
-    labelled, tagged, scored or ask about a text, which no parent was taught, what one says who knows nothing but how
-    common each answer is (tasks/prior.py).
+    """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows, held to their
+    form as a server's structured outputs would; where rows are labelled, tagged, scored or ask about a text, which no
+    parent was taught, what one says who knows nothing but how common each answer is (tasks/prior.py).
     """
     rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
     form = read_json(prepared / "format.json")
+    facts: dict[str, Any] = {}
     if classes := form.get("classes"):
         answers = Answers(prior.answers(classes, rows), 0.0)
     elif scales := form.get("numbers"):
@@ -27,15 +29,10 @@ def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     elif form.get("example") == "spans":
         answers = Answers(prior.searched(form["answered"], rows), 0.0)
     else:
-        answers = _asked(params, parent, rows)
+        answers, facts = ask(params, parent, prepared, rows, "parent")
     with whole_directory(out) as folder:
         write_jsonl(folder / "predictions.jsonl", answers.predictions)
-        write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows)})
-
-
-def _asked(params: Predict, parent: Path, rows: list[dict]) -> Answers:
-    batch_size, model, tokenizer = params.per_device_eval_batch_size, load_body(parent), load_tokenizer(parent)
-    return answer(model, tokenizer, rows, batch_size, params.max_new_tokens, "parent", takes_given=False)
+        write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows), **facts})
 
 
 if __name__ == "__main__":

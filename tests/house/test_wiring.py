@@ -17,6 +17,7 @@ SECTIONS = {
     "base": "bases.{row}",  # a row of bases is one section: a base has nothing but where it comes from
     # it asks the parent exactly what predict asks the tuned model: two sections could differ
     "baseline": "models.{row}.predict",
+    "few_shot": "models.{row}.predict",
 }
 
 
