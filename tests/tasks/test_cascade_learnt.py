@@ -48,7 +48,7 @@ def measured(place: Path, parent: Path, trained: Path, prepared: Path, params: E
     asked = Predict(**tiny.PREDICT)
     baseline(asked, parent, prepared, place / "baseline")
     predict(asked, parent, trained, prepared, place / "predict")
-    evaluate(params, prepared, place / "baseline", place / "predict", place / "evaluate")
+    evaluate(params, prepared, place, place / "evaluate")
     return place
 
 
