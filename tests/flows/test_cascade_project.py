@@ -37,7 +37,7 @@ def told(tmp_path_factory: pytest.TempPathFactory, warmed: None) -> Path:
         bases__encoder={**tiny.base_row(encoder), "folder": "tiny-encoder", "card_name": "anneal/tiny-encoder"},
         datasets__labels={**toys, "prepare": {**prepare, "shape": "labelled", "labels": tiny.LABELS}},
         cascades={"told": {"dataset": "toys", "model": "teller"}},
-        models__teller={"parent": "encoder", "dataset": "labels", "train": TELLER},
+        models__teller={"parent": "encoder", "dataset": "labels", "train": TELLER, "probe": {"encoder": "tiny"}},
         deploy__serve="auto",
         models__things__dataset="told",
         models__things__train={**tiny.TRAIN, "num_train_epochs": 3},
