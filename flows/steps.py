@@ -3,6 +3,7 @@ of them.
 """
 
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -27,6 +28,7 @@ from tasks.serve import probe, routes
 from tasks.serve.reconcile import acts, gateway
 from tasks.serve.reconcile.routing import route
 from tasks.special import USUAL
+from tasks.worth import worth
 
 
 class Steps:
@@ -152,6 +154,7 @@ class Steps:
         evaluate = self.reports / "evaluate"
         metrics = read_json(evaluate / "metrics.json")
         checks = [asdict(check) for check in self.verdict.checks]
+        leads = evaluate / "leads.json"
         paces = {
             who: read_json(self.reports / contestants.FOLDERS[who] / "timing.json")["seconds_per_answer"]
             for who in contestants.among(metrics)
@@ -167,6 +170,7 @@ class Steps:
                 "measures": read_json(evaluate / "measures.json")["measures"],
                 "seconds_per_answer": paces,
             },
+            "worth": self._worth(read_json(leads), paces) if leads.exists() else None,
             "gate": {"passed": self.verdict.passed, "checks": checks, "held_back": self.held_back},
             "registry": {
                 "name": self.name,
@@ -181,6 +185,11 @@ class Steps:
             "endpoint": endpoint(self.name, self.version.version if self.version else ""),
             "where": self.where(),
         }
+
+    def _worth(self, leads: dict, paces: dict[str, float]) -> dict | None:
+        """Whether tuning was worth it, on this machine."""
+        known = worth(leads, paces, os.cpu_count() or 1)
+        return asdict(known) if known else None
 
     def where(self) -> dict[str, str]:
         """Where a person looks next."""

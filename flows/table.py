@@ -23,6 +23,8 @@ def show(name: str, done: Sequence[Mapping[str, Any]], summary: Mapping[str, Any
     if summary is None:
         return
     console.print(_figures(summary["evaluation"]))
+    if worth := summary.get("worth"):
+        console.print(worth["sentence"], markup=False)
     _show_gate(console, summary["gate"])
     _show_served(console, summary)
     for label, place in summary["where"].items():

@@ -2,26 +2,16 @@
 not worse than the champion.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
 from tasks.evaluate.comparison import are_comparable, compare
 from tasks.evaluate.measures.measure import Measure, Rows
+from tasks.evaluate.paired import Compared, over_all
 from tasks.section import Section
-
-# The share of a row's labels that is right; of these a paired permutation test.
-RIGHT = Measure(
-    "labels_right",
-    "share of labels",
-    True,
-    "score",
-    lambda rows: np.empty(0),
-    shares=lambda first, second: (first - second) / len(first),
-)
 
 
 class Gate(Section):
@@ -77,16 +67,6 @@ class Verdict:
     def failures(self) -> tuple[str, ...]:
         """The words of the checks that did not hold."""
         return tuple(check.words for check in self.checks if not check.held)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Two models' rows of one measure; `what` it is of, a label, as a person knows it."""
-
-    what: str
-    measure: Measure
-    tuned: Rows
-    theirs: Rows
 
 
 @dataclass(frozen=True)
@@ -161,14 +141,6 @@ def _beats(params: Gate, opponent: Opponent) -> Iterator[Check]:
 
 def _excused(opponent: Opponent) -> Check:
     return Check(True, f"{opponent.words} has nothing to tell: {opponent.reason}")
-
-
-def over_all(compared: Sequence[Compared]) -> Compared:
-    """The mean of several labels of each row: the share of its labels that is right. Of one measure, itself."""
-    if len(compared) == 1:
-        return compared[0]
-    tuned, theirs = (np.mean([getattr(pair, who) for pair in compared], axis=0) for who in ("tuned", "theirs"))
-    return Compared("all labels", RIGHT, tuned, theirs)
 
 
 def _minimums(params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, float]) -> list[Check]:

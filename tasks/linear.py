@@ -43,7 +43,9 @@ def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
             batch = {name: value.to(device()) for name, value in batch.items()}
             hidden = body(**batch).last_hidden_state
             told[places] = encoder.pool(hidden, batch["attention_mask"], "mean").cpu().numpy()
-    return told / np.linalg.norm(told, axis=1, keepdims=True).clip(1e-12)
+    lengths = np.linalg.norm(told, axis=1, keepdims=True).clip(1e-12)
+    unit: NDArray[np.float32] = (told / lengths).astype(np.float32)
+    return unit
 
 
 def features(

@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 from tasks.contestants import FOLDERS, WORDS, check_pairs
 from tasks.evaluate.measures.accuracy import accuracy
 from tasks.evaluate.measures.measure import Measure
+from tasks.evaluate.paired import compared, labels_told
 from tasks.evaluate.predictions import Prediction
 from tasks.files import read_json, read_jsonl
-from tasks.gate import Compared, Opponent
+from tasks.gate import Opponent
 
 Rows: TypeAlias = list[dict[str, Any]]
 Reader: TypeAlias = Callable[[Rows], Sequence[Prediction]]
@@ -31,16 +32,10 @@ def opponent(
     ours, theirs = readable(tuned), readable(rows)
     told = theirs[0].told
     if labels:
-        known = [label for label in labels if told is None or label in told]
-        pairs = tuple(compared(label, accuracy(label), ours, theirs) for label in known)
+        pairs = tuple(compared(label, accuracy(label), ours, theirs) for label in labels_told(labels, theirs))
         return Opponent(words, pairs, "it tells none of the measured labels", is_excused=not pairs)
     if told is not None:
         return Opponent(words, (), "none of the columns that it tells is measured as a label", is_excused=True)
     if not measure.is_measurable(theirs):
         return Opponent(words, (), f"its answers are without what {measure.name} is computed from")
     return Opponent(words, (compared(measure.name, measure, ours, theirs),))
-
-
-def compared(what: str, measure: Measure, tuned: Sequence[Prediction], theirs: Sequence[Prediction]) -> Compared:
-    """The rows of one measure of both."""
-    return Compared(what, measure, measure.rows(tuned), measure.rows(theirs))

@@ -94,7 +94,9 @@ def _told(
         started = time.monotonic()
         columns[column] = linear.chances(classifier, theirs)
         seconds += time.monotonic() - started
-    told = [{column: chances[place] for column, chances in columns.items()} for place in range(len(rows))]
+    told: list[Chances] = [
+        {column: chances[place] for column, chances in columns.items()} for place in range(len(rows))
+    ]
     fitting = time.monotonic() - began - seconds
     return told, {"seconds_per_answer": seconds / len(rows), "seconds_to_fit": fitting}
 

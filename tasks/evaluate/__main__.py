@@ -11,6 +11,7 @@ from tasks.evaluate import measures
 from tasks.evaluate.classes import pairs, per_class_f1
 from tasks.evaluate.comparison import interval
 from tasks.evaluate.measures.measure import slug
+from tasks.evaluate.paired import leads
 from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import Prediction, known_classes, read
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_text
@@ -24,7 +25,8 @@ def evaluate(params: Evaluate, prepared: Path, reports: Path, out: Path) -> None
 
 
 def contest(params: Evaluate, prepared: Path, folders: Mapping[str, Path], out: Path) -> None:
-    """Write to `out/`: metrics.json, intervals.json, measures.json, confusion/<label>.csv, per_class_f1/<label>.csv.
+    """Write to `out/`: metrics.json, intervals.json, measures.json, leads.json, confusion/<label>.csv,
+    per_class_f1/<label>.csv.
 
     `folders` are those with the answers to the same rows, by contestant.
     """
@@ -45,7 +47,9 @@ def contest(params: Evaluate, prepared: Path, folders: Mapping[str, Path], out: 
         for name, measure in table.items()
         if any(name in figures for figures in metrics.values())
     }
+    won = leads(predictions, params, table, spec.get("example", "chat"))
     with whole_directory(out) as folder:
+        write_json(folder / "leads.json", {"confidence": params.confidence, "contests": won})
         write_json(folder / "metrics.json", {"rows": len(predictions["tuned"]), **metrics})
         write_json(folder / "intervals.json", {"confidence": params.confidence, **intervals})
         write_json(

@@ -34,6 +34,7 @@ def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) ->
     environment.filters |= {"words": plots.words, "duration": duration, "day": day}
     page = environment.get_template(TEMPLATE).render(
         summary=summary,
+        worth=summary.get("worth"),
         headline=headline(summary),
         measures=measures(summary["evaluation"]),
         checks=checks(summary["gate"]),

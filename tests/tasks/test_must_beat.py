@@ -13,9 +13,10 @@ from tasks.errors import AnnealError, ParamsError
 from tasks.evaluate.measures.accuracy import accuracy
 from tasks.evaluate.measures.exact_match import exact_match
 from tasks.evaluate.measures.perplexity import perplexity
+from tasks.evaluate.paired import Compared
 from tasks.evaluate.predictions import read
 from tasks.files import write_json, write_jsonl
-from tasks.gate import Check, Compared, Gate, Opponent, Rivals, gate
+from tasks.gate import Check, Gate, Opponent, Rivals, gate
 from tasks.opponents import opponent
 from tasks.section import parse
 from tests.examples import examples
@@ -81,7 +82,7 @@ def test_what_cannot_be_compared_is_refused():
     )
 
 
-@examples(40)
+@examples(12)
 @given(st.lists(st.tuples(st.integers(0, ROWS), st.integers(0, ROWS)), min_size=1, max_size=4))
 def test_equal_models_and_those_that_only_lose_are_refused_whatever_the_labels(counts: list[tuple[int, int]]) -> None:
     lost = [label(f"l{i}", min(pair), max(pair)) for i, pair in enumerate(counts)]
