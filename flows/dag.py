@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +49,27 @@ def first_change(target: str) -> str | None:
     return None
 
 
+def pending(target: str) -> list[str]:
+    """The stages that `target` needs and DVC would run, and those that depend on one, in their order."""
+    import networkx
+
+    with _repo() as repo, repo.lock:
+        changed = [stage for stage in repo.stage.collect(target, with_deps=True) if stage.changed()]
+        above = (networkx.ancestors(repo.index.graph, stage) for stage in changed)  # an edge leads to what is needed
+        names = {stage.addressing for stage in chain(changed, *above)}
+    return [name for name in stages(target) if name in names]
+
+
 def _described(changes: list[Any]) -> str:
     """The first of what DVC lists as changed: `tasks/chat.py is modified`, `changed command`."""
     for change in changes:
         for what in change.values() if isinstance(change, dict) else ():
-            if isinstance(what, dict) and what:
-                return ", ".join(f"{path} is {_word(how)}" for path, how in list(what.items())[:3])
+            if not isinstance(what, dict):
+                return str(what)
+            if what:
+                return ", ".join(f"{path} is {_described([{'': how}])}" for path, how in list(what.items())[:3])
         return str(change)
     return "something of it has changed"
-
-
-def _word(how: object) -> str:
-    """`modified`, `deleted`, `new`; of params, a table of keys, the first one."""
-    return _described([{"": how}]) if isinstance(how, dict) else str(how)
 
 
 def run(stage: str, say: Callable[[str], None]) -> bool:

@@ -6,16 +6,20 @@ import time
 from typing import Any
 
 from flows import dag, server
+from flows.screen import Screen, logged
+from flows.stage_failed import StageBroke
 from flows.steps import Steps
 from tasks.errors import NotPromoted, TransientError
 
+STEPS = ("gate", "register", "deploy", "release", "report")
 
-def run(steps: Steps) -> None:
+
+def run(steps: Steps, screen: Screen) -> None:
     """The flow run `pipeline <model>`; NotPromoted where the gate refuses."""
     from prefect import flow
 
     model = steps.name
-    stage, step = _task_runs(steps)
+    stage, step = _task_runs(steps, screen)
 
     @flow(name="pipeline", flow_run_name=f"pipeline {model}", validate_parameters=False, persist_result=False)
     def pipeline(model: str) -> None:
@@ -32,11 +36,11 @@ def run(steps: Steps) -> None:
             raise NotPromoted(model, steps.verdict.failures)
 
     server.silence_tracebacks()
-    with server.runs():
+    with server.runs(), logged(screen):
         pipeline(model)
 
 
-def _task_runs(steps: Any) -> tuple[Any, Any]:
+def _task_runs(steps: Steps, screen: Screen) -> tuple[Any, Any]:
     """(stage, step): the two kinds of task run, each named for what it does, retried where a server or a hub did not
     answer.
     """
@@ -47,8 +51,25 @@ def _task_runs(steps: Any) -> tuple[Any, Any]:
 
     retried = _retried()
 
+    def _full(name: str) -> str:
+        return name if "@" in name else f"{name}@{steps.name}"
+
+    def _ran(name: str) -> bool:
+        in_prefect = get_run_logger().info
+
+        def heard(line: str) -> None:
+            in_prefect(line)
+            screen.hear(line)
+
+        try:
+            return dag.run(name, heard)
+        except StageBroke:
+            screen.fail()
+            raise
+
     def finished(name: str, ran: bool, started: float) -> Any:
         steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
+        screen.end(_full(name), ran)
         return Completed(
             name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed"
         )
@@ -56,13 +77,15 @@ def _task_runs(steps: Any) -> tuple[Any, Any]:
     @retried
     def stage(name: str) -> Any:
         started = time.monotonic()
-        ran = not dag.is_up_to_date(name) and dag.run(name, get_run_logger().info)
+        screen.begin(name)
+        ran = not dag.is_up_to_date(name) and _ran(name)
         artifacts.publish(name)
         return finished(name, ran, started)
 
     @retried
     def step(name: str) -> Any:
         started = time.monotonic()
+        screen.begin(_full(name))
         ran = getattr(steps, name)()
         if name == "gate":
             artifacts.publish_verdict(steps.name, steps.verdict)

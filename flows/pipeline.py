@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows import unchanged
+from flows import told, unchanged
+from flows.screen import Screen
+from flows.unchanged import Nothing
 from tasks import stage as edge
 
 PIPELINE_LOCK = Path(".anneal/pipeline.lock")
+LOGS = Path(".anneal/logs")
 GRACE = 5.0  # seconds after Ctrl-C
 
 
@@ -24,35 +27,46 @@ def run(model: str) -> None:
     """Take the row `model` and everything above it to production; AnnealError with the reasons when it does not get
     there.
     """
-    from flows import whole
-
-    params = whole.ready(model)
-    with _only_one():
-        whole.run(params, model)
+    with Screen() as screen:
+        _run(model, screen)
 
 
 def run_or_tell(model: str) -> None:
     """The same, in a second where there is nothing to do."""
-    if not _is_told(model):
-        run(model)
+    with Screen() as screen:
+        screen.begin("looking what has changed")
+        seen = _look(model)
+        if not isinstance(seen, Nothing):
+            screen.say(f"something to do: {seen}" if seen else "another run is at it")
+            return _run(model, screen)
+    told.show(seen)
 
 
-def _is_told(model: str) -> bool:
-    """True when there was nothing to do, and that is shown; else what there is to do is."""
+def _look(model: str) -> Nothing | str | None:
+    """What unchanged.look says; None while another run is at it."""
     from filelock import Timeout
 
     try:
         with _lock(timeout=0):
-            seen = unchanged.look(model)
-            if isinstance(seen, unchanged.Nothing):
-                from flows import told
-
-                told.show(seen)
-                return True
+            return unchanged.look(model)
     except Timeout:
-        return False  # another run is at it: what is to be done shows when that has ended
-    print(f"something to do: {seen}", flush=True)
-    return False
+        return None
+
+
+def _run(model: str, screen: Screen) -> None:
+    from flows import whole
+    from flows.table import show
+
+    log = LOGS / f"pipeline-{model}.log"
+    screen.keep_log(log)
+    screen.begin("checking params.yaml and the data")
+    steps = whole.ready(model, screen.say)
+    with _only_one():
+        try:
+            whole.run(steps, screen)
+        finally:
+            screen.close()
+            show(steps.name, steps.done, steps.summary, log)
 
 
 def _lock(timeout: float) -> Any:

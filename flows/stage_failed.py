@@ -13,6 +13,10 @@ class StageFailedForNow(StageFailed, TransientError):
     """A stage failed for a reason that may pass: a hub or a server that did not answer."""
 
 
+class StageBroke(StageFailed):
+    """A stage failed without a sentence: what it said before is all there is."""
+
+
 UNKEPT = "ERROR: failed to transfer"  # to the cache; DVC calls the stage done, and makes it again the next time
 
 
@@ -38,4 +42,4 @@ def of_exit(stage: str, status: int, sentence: str, last: str) -> StageFailed:
             f"{stage} was killed (signal {code % 128 if code > 128 else code}): by hand, or because memory ran out; "
             "run again, it goes on where it stopped."
         )
-    return StageFailed(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.")
+    return StageBroke(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.")

@@ -23,7 +23,7 @@ from tasks.gate import Check, Verdict
 from tasks.params import Params
 from tasks.promotion import Refused
 from tasks.registry import Version
-from tasks.regroup import Move, regroup
+from tasks.regroup import regroup
 from tasks.serve import probe, routes
 from tasks.serve.reconcile import acts, gateway
 from tasks.serve.reconcile.routing import route
@@ -44,7 +44,6 @@ class Steps:
         self.version: Version | None = None
         self.held_back = False
         self.released: tuple[str, ...] = ()
-        self.moves: list[Move] = []  # champions that changed their form, or could not
         self.summary: dict | None = None
 
     def note(self, name: str, what: str, seconds: float) -> None:
@@ -58,9 +57,19 @@ class Steps:
 
     def register(self) -> bool:
         """Make sure that the registry has this artifact, and what it came from."""
+        known = registry.find(self.name, read_json(self.adapter / "artifact.json")["artifact_sha256"])
+        tags = self.tags(known)
+        if known is None or any(known.tags.get(key) != value for key, value in tags.items()):
+            self.version = self._registered(tags, known)
+        else:
+            self.version = known
+        self.held_back = self.verdict.passed and "rolled_back" in self.version.tags
+        return known is None
+
+    def tags(self, known: Version | None) -> dict[str, str]:
+        """What the registry is to say of this artifact; `known` is the version that it has of it."""
         artifact = read_json(self.adapter / "artifact.json")
-        known = registry.find(self.name, artifact["artifact_sha256"])
-        tags = {
+        return {
             "git_commit": commit(),
             "dvc_lock_sha256": dag.lock_hash(),
             "data_sha256": sha256(Path(f"data/prepared/{self.model.dataset}")),
@@ -69,12 +78,6 @@ class Steps:
             "template_sha256": artifact["template_sha256"],
             **verdict_tags.of(self.verdict, known),
         }
-        if known is None or any(known.tags.get(key) != value for key, value in tags.items()):
-            self.version = self._registered(tags, known)
-        else:
-            self.version = known
-        self.held_back = self.verdict.passed and "rolled_back" in self.version.tags
-        return known is None
 
     def _registered(self, tags: dict[str, str], known: Version | None) -> Version:
         """The version, made when it is not `known`: with its figures, and with what the monitor will compare the
@@ -122,7 +125,6 @@ class Steps:
     def _regroup(self) -> bool:
         """Move champions whose form no longer suits who else is served; whether any has moved."""
         moves = regroup(self.params)
-        self.moves += moves
         self.released += tuple(move.words for move in moves)
         return any(move.done for move in moves)
 

@@ -1,61 +1,112 @@
-"""The short table that ends a run."""
+"""The last screen of a run: is it good, was it worth it, where is it served; then what ran, and what the gate saw."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from flows.timings import exactly
 from tasks import contestants
 
+SHOWN = re.compile(r"^valid$|_accuracy$|^perplexity$|_micro_f1$|_rmse$|_span_f1$|_exact_match$")  # the page has all
+MOST = 6  # measures
 
-def show(name: str, done: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None) -> None:
-    """Print stages, figures, verdict, registry, endpoint and where to look; only the stages when the run ended
-    early.
-    """
+
+def show(
+    name: str, done: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None, log: Path | None = None
+) -> None:
+    """Print what a person wants to know at the end of a run of `name`; only what was done when it ended early."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(title=f"pipeline {name}", title_justify="left")
-    for header, side in (("stage", "left"), ("", "left"), ("seconds", "right")):
-        table.add_column(header, justify=side)
-    for entry in done:
-        table.add_row(entry["name"], entry["state"], f"{entry['seconds']:.1f}")
-    console.print(table)
-    if summary is None:
-        return
-    console.print(_figures(summary["evaluation"]))
+    if summary is not None:
+        for line in head(summary):
+            console.print(line, markup=False)
+        console.print(_figures(_shown(summary["evaluation"])))
+        for line in _gate(summary["gate"]):
+            console.print(line, markup=False)
+    console.print(_stages(done))
+    for label, place in (summary["where"] if summary else {}).items():
+        if label != "report":
+            console.print(f"{label:<20} {place}", markup=False)
+    if log is not None:
+        console.print(f"{'all that was said':<20} {log}", markup=False)
+
+
+def head(summary: Mapping[str, Any]) -> Iterator[str]:
+    """The first lines: what has become of the model, is it good, was it worth it, where is it served."""
+    registry, endpoint = summary["registry"], summary["endpoint"]
+    which = f"{summary['model']} version {registry['version']}" if registry else summary["model"]
+    yield ""
+    yield f"{which}: {_state(summary)}"
+    yield f"  good?      {_good(summary['evaluation'])}"
     if worth := summary.get("worth"):
-        console.print(worth["sentence"], markup=False)
-    _show_gate(console, summary["gate"])
-    _show_served(console, summary)
-    for label, place in summary["where"].items():
-        console.print(f"{label:<20} {place}", markup=False)
-
-
-def _show_gate(console: Any, gate: dict) -> None:
-    console.print(f"gate      {'passed' if gate['passed'] else 'refused'}")
-    for check in gate["checks"]:
-        console.print(f"          {'✓' if check['held'] else '✗'} {check['words']}", markup=False)
-    if gate["held_back"]:
-        console.print(
-            "          this version was rolled back; `make decisions` shows why, and `make promote` promotes it all "
-            "the same"
-        )
-
-
-def _show_served(console: Any, summary: dict) -> None:
-    """Registry, release and endpoint, as far as the run came."""
-    if registry := summary["registry"]:
-        console.print(
-            f"registry  {registry['name']} version {registry['version']}  "
-            f"{' '.join('@' + alias for alias in registry['aliases'])}",
-            markup=False,
-        )
+        yield f"  worth it?  {worth['sentence']}"
     for words in summary["release"]:
-        console.print(f"release   {words}; `make decisions` shows why", markup=False)
-    if endpoint := summary["endpoint"]:
+        yield f"  released   {words} (`make decisions` shows why)"
+    if endpoint:
         agrees = _agreement(endpoint["parity"]) if endpoint["parity"] else ""
-        console.print(f"endpoint  {endpoint['url']}  model {endpoint['model']} (version {endpoint['version']}){agrees}")
-        console.print(f"try it    {endpoint['curl']}", markup=False)
+        goes_on = "" if registry and endpoint["version"] == registry["version"] else ", which goes on answering"
+        yield f"  served at  {endpoint['url']}  as {endpoint['model']}{goes_on}{agrees}"
+        yield f"  try it     {endpoint['curl']}"
+    yield f"  page       {summary['where']['report']}"
+
+
+def _state(summary: Mapping[str, Any]) -> str:
+    """In one clause, what has become of the version."""
+    gate, aliases = summary["gate"], summary["registry"]["aliases"] if summary["registry"] else []
+    if not gate["passed"]:
+        return "not promoted, as the gate refused it"
+    if gate["held_back"]:
+        return "held back, as it was rolled back before (`make decisions` shows why; `make promote` promotes it)"
+    if "champion" in aliases:
+        return "passed the gate and is the champion: it answers"
+    return "passed the gate and waits for its canary" if aliases else "passed the gate"
+
+
+def _good(evaluation: Mapping[str, Any]) -> str:
+    """The measures that a person looks at first, of the tuned model on held-out rows."""
+    shown = _shown(evaluation)
+    parts = [f"{_plain(name)} {_figure(name, value)}" for name, value in shown["tuned"].items()]
+    return f"{', '.join(parts)}, on {evaluation['rows']} held-out rows"
+
+
+def _shown(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The evaluation with few measures: those that a person looks at first, or the first where none is of these."""
+    tuned = evaluation["tuned"]
+    names = [name for name in tuned if SHOWN.search(name)] or list(tuned)
+    return {**evaluation, "tuned": {name: tuned[name] for name in names[:MOST]}}
+
+
+def _plain(name: str) -> str:
+    return "valid answers" if name == "valid" else name.removesuffix("_accuracy").replace("_", " ")
+
+
+def _figure(name: str, value: float) -> str:
+    is_share = name == "valid" or name.endswith(("_accuracy", "_f1", "_exact_match"))
+    return f"{100 * value:.1f} %" if is_share else f"{value:.3g}"
+
+
+def _gate(gate: Mapping[str, Any]) -> Iterator[str]:
+    """What the gate looked at."""
+    yield f"gate: {'passed' if gate['passed'] else 'refused'}"
+    for check in gate["checks"]:
+        yield f"  {'✓' if check['held'] else '✗'} {check['words']}"
+
+
+def _stages(done: Sequence[Mapping[str, Any]]) -> Any:
+    """What ran, and for how long; what was cached is counted."""
+    from rich.table import Table
+
+    cached = sum(entry["state"] == "cached" for entry in done)
+    words = "all of it was done before" if done and cached == len(done) else f"{cached} of {len(done)} were done before"
+    table = Table(title=f"stages and steps: {words}", title_justify="left")
+    table.add_column("ran")
+    table.add_column("time", justify="right")
+    for entry in done:
+        if entry["state"] != "cached":
+            table.add_row(entry["name"], exactly(entry["seconds"]))
+    return table if table.row_count else f"stages and steps: {words}"
 
 
 def _agreement(parity: dict) -> str:

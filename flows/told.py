@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from flows import server
-from flows.table import show as show_table
 from flows.unchanged import Nothing
+from tasks.errors import NotPromoted
 from tasks.serve.params import Servers
 
 CACHED = {"type": "COMPLETED", "name": "Cached", "message": "nothing it depends on has changed"}
@@ -15,13 +15,17 @@ TIMEOUT = 5.0  # seconds
 
 
 def show(seen: Nothing) -> None:
-    """Print what any run prints at its end, and let Prefect know of it."""
+    """Print what any run prints at its end, and let Prefect know of it; NotPromoted where the gate had refused."""
+    from flows.table import show as show_table
+
     before = seen.remembered
     for line in before.remarks:
         print(line, flush=True)
     if url := server.choose(Servers(prefect_port=before.prefect_port)):
         tell(url, before.asked.model, before.stages)
     show_table(before.asked.model, seen.summary["stages"], seen.summary)
+    if failures := tuple(check["words"] for check in seen.summary["gate"]["checks"] if not check["held"]):
+        raise NotPromoted(before.asked.model, failures)
 
 
 def tell(url: str, model: str, stages: tuple[str, ...]) -> None:

@@ -2,76 +2,102 @@
 to do.
 """
 
+from collections.abc import Callable
+
 from flows import dag, flow, inputs, server, unchanged
 from flows.inputs import Asked, lasting
+from flows.screen import Screen
 from flows.steps import Steps
-from tasks import registry, snapshot, tracking
-from tasks.errors import AnnealError
+from tasks import moves, promotion, registry, snapshot, tracking
+from tasks.deploy import is_available
+from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_json
-from tasks.params import Params
 from tasks.preflight import checks
+from tasks.promotion import Why
 from tasks.registry_reading import Unreadable
-from tasks.serve import supervisor
+from tasks.regroup import due
+from tasks.serve import routes, supervisor
 
 
-def ready(model: str) -> Params:
+def ready(model: str, say: Callable[[str], None]) -> Steps:
     """What comes before any work: all that can be refused is, and what is left out in params.yaml is written there."""
-    params = checks.ready(model, lambda line: print(line, flush=True))
+    params = checks.ready(model, say)
     dag.check_lock()
     for name in checks.datasets_of(params, model):
         if params.datasets[name].snapshot:
             dag.keep(snapshot.place(name))
     tracking.check()
     supervisor.refuse_taken_port(params.deploy.port, "vllm-a", "deploy.port")
-    return params
+    return Steps(params, model)
 
 
-def run(params: Params, model: str) -> None:
-    """The flow run of `model`, and what ends it on the screen; NotPromoted where the gate refuses."""
+def run(steps: Steps, screen: Screen) -> None:
+    """The flow run of a model, and what the next run will compare with; NotPromoted where the gate refuses."""
+    model = steps.name
     unchanged.forget(model)
-    if server.choose(params.servers) is None:
-        print("no Prefect server is running (`make up` starts one); this run uses an ephemeral one", flush=True)
-    steps = Steps(params, model)
+    every, pending = dag.stages(f"package@{model}"), dag.pending(f"package@{model}")
+    screen.expect(pending, [f"{step}@{model}" for step in flow.STEPS], len(every) - len(pending))
+    if server.choose(steps.params.servers) is None:
+        screen.note("no Prefect server is running (`make up` starts one); this run uses an ephemeral one")
+    screen.begin("starting Prefect")
     try:
-        flow.run(steps)
-    finally:
-        _show(steps)
-    _remember(steps)
+        flow.run(steps, screen)
+    except NotPromoted:
+        _remember(steps, screen)
+        raise
+    _remember(steps, screen)
 
 
-def _show(steps: Steps) -> None:
-    from flows.table import show
-
-    show(steps.name, steps.done, steps.summary)
-
-
-def _remember(steps: Steps) -> None:
+def _remember(steps: Steps, screen: Screen) -> None:
     """Keep what a run reads, where one that began now would do nothing; else the next run looks for itself."""
     params, model = steps.params, steps.name
+    screen.begin("looking whether anything is left to do")
     if any(params.datasets[name].snapshot for name in checks.datasets_of(params, model)):
         return  # its source is asked by every run
     asked = Asked(model, tuple(params.models), params.gateway.host, params.gateway.port)
     remarks: list[str] = []
     try:
         before = inputs.read(asked)
-        again = checks.ready(model, remarks.append)
-        if inputs.read(asked) == before and again == params and _does_nothing(params, model):
-            after = inputs.read(asked)
-            if after == before:
-                stages = tuple(entry["name"] for entry in steps.done)
-                ports = params.deploy.port, params.servers.prefect_port
-                unchanged.remember(unchanged.Remembered(asked, after, stages, tuple(remarks), *ports))
-    except (AnnealError, Unreadable, OSError):
-        return  # it is not known, so nothing is remembered
+        if checks.ready(model, remarks.append) != params or not is_done(Steps(params, model)):
+            return
+        if inputs.read(asked) == before:
+            stages = tuple(entry["name"] for entry in steps.done)
+            ports = params.deploy.port, params.servers.prefect_port
+            unchanged.remember(unchanged.Remembered(asked, before, stages, tuple(remarks), *ports))
+    except (AnnealError, Unreadable, OSError) as error:
+        print(f"the next run looks for itself whether there is something to do ({error})", flush=True)
 
 
-def _does_nothing(params: Params, model: str) -> bool:
-    """Take all steps once more: whether none had anything to do, and the version of this run is the champion."""
-    steps = Steps(params, model)
+def is_done(steps: Steps) -> bool:
+    """Whether no step had anything to do: the registry has the artifact with its verdict, and where it may be served
+    it is the champion, served as params.yaml says. Nothing is changed.
+
+    A champion is not compared with itself: the reasons that the registry and the page keep are those of its promotion.
+    """
     steps.gate()
-    if steps.register() or steps.version is None or not steps.verdict.passed or steps.held_back:
+    artifact = read_json(steps.adapter / "artifact.json")["artifact_sha256"]
+    seen = registry.look(steps.name)
+    version = next((version for version in seen[1] if version.artifact == artifact), None) if seen else None
+    if seen is None or version is None or moves.unfinished(seen[0]):
         return False
-    if steps.deploy() or steps.release() or steps.moves:
+    is_champion = seen[0].aliases.get("champion") == version.version
+    steps.version, steps.held_back = version, steps.verdict.passed and "rolled_back" in version.tags
+    itself = {"gate_reasons"} if is_champion else set()
+    if any(version.tags.get(name) != value for name, value in steps.tags(version).items() if name not in itself):
         return False
-    is_champion = registry.aliases(model).get("champion") == steps.version.version
-    return is_champion and lasting(steps.facts()) == lasting(read_json(steps.reports / "summary.json"))
+    told, kept = lasting(steps.facts()), lasting(read_json(steps.reports / "summary.json"))
+    if {**told, "gate": kept["gate"]} != kept or (not is_champion and told != kept):
+        return False
+    return not steps.verdict.passed or steps.held_back or (is_champion and _is_served(steps, seen[0], version))
+
+
+def _is_served(steps: Steps, model: registry.Model, champion: registry.Version) -> bool:
+    """Whether deploy and release have nothing to do for the champion."""
+    target = routes.read().tasks.get(steps.name, routes.Task()).targets.get("champion")
+    return (
+        promotion.plan(model, champion, Why("promote", ())) is None
+        and is_available(champion, steps.params.deploy, steps.params.models)
+        and not due(steps.params)
+        and target is not None
+        and target.version == champion.version
+    )

@@ -30,11 +30,16 @@ def regroup(params: Params) -> list[Move]:
     The old server answers until the new one is verified and routed to, and then ends its requests. A champion that
     cannot be moved, or whose canary is open (versions in two forms are not equally fast), stays where it is.
     """
+    return [_move(version, served, form, params) for version, served, form in due(params)]
+
+
+def due(params: Params) -> list[tuple[Version, Served, Form]]:
+    """The champions that `deploy.serve: auto` serves otherwise than it would now, and the form that it would."""
     if params.deploy.serve != "auto":
         return []
     champions = forms.champions(params.deploy, params.models)
     moves = forms.moved([served for _, served in champions], params.deploy.serve)
-    return [_move(version, served, moves[served.row], params) for version, served in champions if served.row in moves]
+    return [(version, served, moves[served.row]) for version, served in champions if served.row in moves]
 
 
 def _move(version: Version, served: Served, form: Form, params: Params) -> Move:

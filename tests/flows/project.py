@@ -154,20 +154,19 @@ def change(folder: Path, **changes: object) -> None:
     write_text(folder / "params.yaml", json.dumps(value, indent=1))
 
 
+def environment(**extra: str) -> dict[str, str]:
+    """The variables of a project's programs: none that say where servers are but `extra`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "PREFECT_"))}
+    path = os.pathsep.join([str(PYTHON), str(OWN), os.environ["PATH"]])
+    return kept | {"PATH": path, "OMP_NUM_THREADS": "1", **extra}
+
+
 def run(folder: Path, *words: str, status: int | None = 0, **extra: str) -> str:
     """The output of `python -m words…` in `folder`, stdout and stderr together; its exit status is checked."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "PREFECT_"))
-    }
-    environment |= {
-        "PATH": os.pathsep.join([str(PYTHON), str(OWN), os.environ["PATH"]]),
-        "OMP_NUM_THREADS": "1",
-        **extra,
-    }
     done = subprocess.run(
         [PYTHON / "python", "-m", *words],
         cwd=folder,
-        env=environment,
+        env=environment(**extra),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -46,7 +46,8 @@ finally:
 def second_run(served: Path) -> tuple[str, set[str]]:
     """(what `make pipeline` prints, the libraries that it has loaded)."""
     words = [sys.executable, "-c", RUN, "things"]
-    said, _, loaded = subprocess.run(words, cwd=served, capture_output=True, text=True).stdout.rpartition("loaded: ")
+    done = subprocess.run(words, cwd=served, env=project.environment(), capture_output=True, text=True)
+    said, _, loaded = done.stdout.rpartition("loaded: ")
     return said, set(loaded.split())
 
 
@@ -55,8 +56,8 @@ def test_a_second_run_does_nothing_loads_nothing_heavy_and_says_the_same(served:
     before, table = listeners(port), (served / ".anneal/serving/routes.json").read_text()
     first = summary(served)
     said, loaded = second_run(served)
-    assert "httpx" in loaded and loaded & HEAVY == set()
     assert "something to do" not in said and first["endpoint"]["curl"] in said
+    assert "httpx" in loaded and loaded & HEAVY == set()
     states = {entry["name"]: entry["state"] for entry in summary(served)["stages"]}
     assert states == dict.fromkeys([entry["name"] for entry in first["stages"]], "cached")
     assert lasting(summary(served)) == lasting(first)

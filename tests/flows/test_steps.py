@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows import steps as flow_steps
+from flows import whole
 from flows.steps import Steps
 from tasks import deploy as deploying
 from tasks import images, promotion, registry
@@ -16,7 +17,7 @@ from tasks.evaluate.__main__ import evaluate
 from tasks.evaluate.params import Evaluate
 from tasks.files import write_json, write_jsonl
 from tasks.gate import Gate
-from tasks.serve import probe
+from tasks.serve import probe, routes
 from tasks.verdict_tags import COMPARED, NOTHING
 from tests import pictures, tiny
 from tests.tasks import serving
@@ -25,6 +26,12 @@ from tests.tasks.serving import BASE, TASK, World
 
 pytestmark = pytest.mark.slow
 PORT = 19680
+ARTIFACT = {
+    "artifact_sha256": "a" * 64,
+    "base_sha256": BASE,
+    "template_sha256": "t" * 64,
+    "parts": {"adapter_model.safetensors": "p"},
+}
 GATE = Gate(minimum={"valid": 0.9}, compare_on="colour_accuracy", must_beat=[])
 
 
@@ -46,13 +53,7 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         adapter = Path(f"models/{TASK}/adapter")
         write_jsonl(adapter / "adapter_model.safetensors", [{"weights": "two"}])
         write_json(adapter / "format.json", {"system": "", "user": tiny.PREPARE.user, "answer": tiny.PREPARE.answer})
-        facts = {
-            "artifact_sha256": "a" * 64,
-            "base_sha256": BASE,
-            "template_sha256": "t" * 64,
-            "parts": {"adapter_model.safetensors": "p"},
-        }
-        write_json(adapter / "artifact.json", facts)
+        write_json(adapter / "artifact.json", ARTIFACT)
         write_json(Path(f"models/{model.parent}/weights/source.json"), {"weights_sha256": BASE})
         yield made
 
@@ -147,3 +148,60 @@ def test_the_line_to_try_reads_an_image_from_its_file(tmp_path: Path) -> None:
     assert url not in line and len(line) < 500
     said = subprocess.run(["bash", "-c", line.partition(" | ")[0]], capture_output=True, text=True, check=True).stdout
     assert json.loads(said) == {"messages": images.asked(url)}
+
+
+@pytest.fixture
+def champion(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A second version that was compared with the first one, is deployed, promoted, routed to and reported."""
+    monkeypatch.setattr(deploying, "_verify", lambda url, version, params: probe.Parity(4, 0.99, 0.98, 3))
+    promote(run(world).version)
+    write_json(Path(f"models/{TASK}/adapter/artifact.json"), ARTIFACT | {"artifact_sha256": "c" * 64})
+    answered("champion", right=True)
+    Path(f"reports/{TASK}/champion/{'a' * 64}").touch()
+    made = run(world)
+    world.serve("a")
+    made.deploy()
+    promote(registry.get(TASK, "2"))
+    target = routes.Target("2", "c" * 64, f"{TASK}@2", "http://127.0.0.1:1/v1", "folder")
+    routes.write(routes.Table(1, {TASK: routes.Task({"champion": target})}))
+    made.version = registry.get(TASK, "2")
+    for part in ("predict", "baseline"):
+        write_json(Path(f"reports/{TASK}/{part}/timing.json"), {"seconds_per_answer": 1.0})
+    write_json(Path(f"reports/{TASK}/summary.json"), made.facts())
+    return world
+
+
+def test_what_is_left_to_do_is_seen_and_nothing_is_changed(champion: World) -> None:
+    def is_done() -> bool:
+        return whole.is_done(Steps(champion.params, TASK))
+
+    version, table, names = registry.get(TASK, "2"), routes.read(), champion.stubs["a"].adapters
+    assert "than the champion" in version.tags["gate_reasons"] and is_done()
+    assert registry.get(TASK, "2") == version  # nor what it was compared with, though it is the champion itself now
+    registry.tag(version, rolled_back="true")
+    assert not is_done()
+    registry.tag(version, rolled_back=None)
+    Path("params.yaml").write_text("models: {}  # another\n")
+    assert not is_done()
+    Path("params.yaml").write_text("models: {}\n")
+    routes.write(routes.Table(2))
+    assert not is_done()
+    routes.write(table)
+    kept = dict(names)
+    names.clear()
+    assert not is_done()
+    names.update(kept)
+    assert is_done()
+    promote(registry.get(TASK, "1"))
+    assert not is_done()
+
+
+def test_a_refused_version_that_is_registered_as_that_leaves_nothing_to_do(world: World) -> None:
+    answered("baseline", right=True)
+    made = run(world)
+    for part in ("predict", "baseline"):
+        write_json(Path(f"reports/{TASK}/{part}/timing.json"), {"seconds_per_answer": 1.0})
+    write_json(Path(f"reports/{TASK}/summary.json"), made.facts())
+    assert not made.verdict.passed and whole.is_done(Steps(world.params, TASK))
+    registry.tag(registry.get(TASK, "1"), gate_reasons="other ones")
+    assert not whole.is_done(Steps(world.params, TASK))

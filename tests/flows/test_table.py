@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from flows.table import _figures
+from flows.table import _figures, head
 
 
 def test_the_interval_is_that_of_the_confidence_that_was_set() -> None:
@@ -23,3 +23,42 @@ def test_the_interval_is_that_of_the_confidence_that_was_set() -> None:
     assert "80 % interval" in text and "95 %" not in text and "0.600 to 0.900" in text and "12 held-out rows" in text
     log_loss = next(line for line in text.splitlines() if "kind_log_loss" in line)
     assert log_loss.split("│")[2].strip() == "–" and "0.300 to 0.500" in log_loss  # a parent without probabilities
+
+
+SUMMARY = {
+    "model": "triage",
+    "registry": {"name": "triage", "version": "3", "aliases": ["champion"]},
+    "evaluation": {"rows": 130, "tuned": {"intent_accuracy": 0.846, "intent_mcc": 0.8, "valid": 1.0}},
+    "gate": {"passed": True, "held_back": False, "checks": []},
+    "release": [],
+    "endpoint": {
+        "url": "http://127.0.0.1:8000/v1",
+        "model": "triage@3",
+        "version": "3",
+        "parity": None,
+        "curl": "curl -s x",
+    },
+    "where": {"report": "reports/triage/index.html"},
+}
+
+
+def test_the_last_screen_leads_with_what_a_person_wants() -> None:
+    assert list(head({**SUMMARY, "worth": "Tuning was worth it."})) == [
+        "",
+        "triage version 3: passed the gate and is the champion: it answers",
+        "  good?      intent 84.6 %, valid answers 100.0 %, on 130 held-out rows",
+        "  worth it?  Tuning was worth it.",
+        "  served at  http://127.0.0.1:8000/v1  as triage@3",
+        "  try it     curl -s x",
+        "  page       reports/triage/index.html",
+    ]
+
+
+def test_what_is_not_served_does_not_look_as_if_it_was() -> None:
+    refused = {**SUMMARY, "gate": {"passed": False, "held_back": False, "checks": []}, "endpoint": None}
+    assert list(head(refused))[1] == "triage version 3: not promoted, as the gate refused it"
+    assert not any("served at" in line for line in head(refused))
+    held = {**SUMMARY, "gate": {"passed": True, "held_back": True, "checks": []}}
+    assert "held back" in list(head(held))[1]
+    waits = {**SUMMARY, "registry": {"name": "triage", "version": "3", "aliases": ["challenger"]}}
+    assert list(head(waits))[1].endswith("passed the gate and waits for its canary")

@@ -33,6 +33,7 @@ def prefect() -> Iterator[tuple[str, list[tuple[str, dict]]]]:
         running.shutdown()
 
 
+@pytest.mark.slow
 def test_prefect_gets_a_completed_flow_run_with_each_stage_cached(
     prefect: tuple[str, list[tuple[str, dict]]],
 ) -> None:
