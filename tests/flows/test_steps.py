@@ -178,9 +178,9 @@ def test_what_is_left_to_do_is_seen_and_nothing_is_changed(champion: World) -> N
     version, table, names = registry.get(TASK, "2"), routes.read(), champion.stubs["a"].adapters
     assert "than the champion" in version.tags["gate_reasons"] and is_done()
     assert registry.get(TASK, "2") == version  # nor what it was compared with, though it is the champion itself now
-    registry.tag(version, rolled_back="true")
+    registry.tag(version, canary="open")
     assert not is_done()
-    registry.tag(version, rolled_back=None)
+    registry.tag(version, canary=None)
     Path("params.yaml").write_text("models: {}  # another\n")
     assert not is_done()
     Path("params.yaml").write_text("models: {}\n")
