@@ -3,6 +3,7 @@ report, as Prefect shows them.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flows import dag, server
@@ -51,25 +52,9 @@ def _task_runs(steps: Steps, screen: Screen) -> tuple[Any, Any]:
 
     retried = _retried()
 
-    def _full(name: str) -> str:
-        return name if "@" in name else f"{name}@{steps.name}"
-
-    def _ran(name: str) -> bool:
-        in_prefect = get_run_logger().info
-
-        def heard(line: str) -> None:
-            in_prefect(line)
-            screen.hear(line)
-
-        try:
-            return dag.run(name, heard)
-        except StageBroke:
-            screen.fail()
-            raise
-
     def finished(name: str, ran: bool, started: float) -> Any:
         steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
-        screen.end(_full(name), ran)
+        screen.end(_full(name, steps.name), ran)
         return Completed(
             name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed"
         )
@@ -78,20 +63,39 @@ def _task_runs(steps: Steps, screen: Screen) -> tuple[Any, Any]:
     def stage(name: str) -> Any:
         started = time.monotonic()
         screen.begin(name)
-        ran = not dag.is_up_to_date(name) and _ran(name)
+        ran = not dag.is_up_to_date(name) and _ran(name, screen, get_run_logger().info)
         artifacts.publish(name)
         return finished(name, ran, started)
 
     @retried
     def step(name: str) -> Any:
         started = time.monotonic()
-        screen.begin(_full(name))
+        screen.begin(_full(name, steps.name))
         ran = getattr(steps, name)()
         if name == "gate":
             artifacts.publish_verdict(steps.name, steps.verdict)
         return finished(name, ran, started)
 
     return stage, step
+
+
+def _full(name: str, model: str) -> str:
+    """The name of a stage, or of a step with its model, by which its time is remembered."""
+    return name if "@" in name else f"{name}@{model}"
+
+
+def _ran(stage: str, screen: Screen, in_prefect: Callable[[str], None]) -> bool:
+    """Run a stage; what it says goes to Prefect and to the screen."""
+
+    def heard(line: str) -> None:
+        in_prefect(line)
+        screen.hear(line)
+
+    try:
+        return dag.run(stage, heard)
+    except StageBroke:
+        screen.fail()
+        raise
 
 
 def _retried() -> Any:

@@ -43,7 +43,7 @@ SUMMARY = {
 
 
 def test_the_last_screen_leads_with_what_a_person_wants() -> None:
-    assert list(head({**SUMMARY, "worth": "Tuning was worth it."})) == [
+    assert list(head({**SUMMARY, "worth": {"sentence": "Tuning was worth it."}})) == [
         "",
         "triage version 3: passed the gate and is the champion: it answers",
         "  good?      intent 84.6 %, valid answers 100.0 %, on 130 held-out rows",
