@@ -12,7 +12,7 @@ from tasks.files import read_jsonl, write_json, write_jsonl
 from tests import encoders, tiny
 from tests.flows import project
 
-pytestmark = pytest.mark.slow  # a project is made, and both models are trained in it
+pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # a project is made, and both models are trained in it
 
 TELLER = {
     "objective": {"kind": "classify"},
