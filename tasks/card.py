@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import contestants, heads, objectives, tuners
+from tasks import contestants, heads, labeller, objectives, tuners
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_text
 
@@ -54,10 +54,21 @@ def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts:
         base=base,
         tuner=tuner,
         head=_head(path.parent),
+        **_cascade(path.parent / labeller.FOLDER),
         loads="peft" if "adapter_config.json" in facts["parts"] else "" if tuner.keeps_parent else "whole",
     )
     write_text(path, str(card) + "\n")
     _check_reads_back(data, ModelCard.load(path).data)
+
+
+def _cascade(folder: Path) -> dict[str, Any]:
+    """`told`, the columns that the classifier in `folder` tells, and `begun`, how an answer looks behind them; nothing
+    where there is none.
+    """
+    if not folder.exists():
+        return {}
+    told = labeller.columns(folder)
+    return {"told": told, "begun": labeller.beginning(labeller.answer(folder), dict.fromkeys(told, "…"))}
 
 
 def _head(folder: Path) -> dict[str, Any]:

@@ -48,11 +48,18 @@ def load(folder: Path) -> Labeller:
     from tasks import classifier, encoder
 
     model = classifier.load(encoder.load_body(folder), folder)
-    return Labeller(model, encoder.load_tokenizer(folder), _answer(folder))
+    return Labeller(model, encoder.load_tokenizer(folder), answer(folder))
 
 
-def _answer(folder: Path) -> tuple[str, ...]:
+def answer(folder: Path) -> tuple[str, ...]:
+    """The columns of the whole answer that the classifier in `folder` begins."""
     return tuple(read_json(folder / LABELLER)["answer"])
+
+
+def columns(folder: Path) -> list[str]:
+    """Those that it tells, in the order of the answer."""
+    known = heads.facts(folder)["classes"]
+    return [column for column in answer(folder) if column in known]
 
 
 def tell(labeller: Labeller, messages: Sequence[Mapping[str, Any]]) -> str:
@@ -89,8 +96,8 @@ def parts(row: Mapping[str, Any], answer: Sequence[str], told: int) -> tuple[str
 
 def parted(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """`rows` that were answered, each with the part of its right answer that the classifier in `folder` leaves."""
-    answer, told = _answer(folder), len(heads.facts(folder)["classes"])
-    return [{**row, REST: parts({**row, "answer": row["expected"]}, answer, told)[1]} for row in rows]
+    every, told = answer(folder), len(columns(folder))
+    return [{**row, REST: parts({**row, "answer": row["expected"]}, every, told)[1]} for row in rows]
 
 
 def begun(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -10,13 +10,12 @@ import pytest
 from tasks.clean import clean
 from tasks.files import read_json, read_jsonl, write_jsonl
 from tasks.params import Params, load
+from tasks.prepare import shapes
 from tasks.prepare.__main__ import prepare
 from tasks.prepare.assign import assign
 from tasks.prepare.shapes.table import format_row
 from tasks.validate import validate
 from tests.house.project import ROOT
-
-SUITES = ROOT / "data/expectations/support_tickets"
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +30,14 @@ def tickets() -> list[dict]:
     ]
 
 
-def run(folder: Path, params: Params, rows: list[dict]) -> dict[str, object]:
+def run(folder: Path, params: Params, rows: list[dict], name: str = "support_tickets") -> dict[str, object]:
     """The report of prepare, after validate, on `rows`."""
-    dataset = params.datasets["support_tickets"]
+    dataset, suites = params.datasets[name], ROOT / "data/expectations" / name
     write_jsonl(folder / "raw/rows.jsonl", rows)
     validate(
         dataset.validate_,
         folder / "raw",
-        SUITES / "raw.json",
+        suites / "raw.json",
         folder / "validated",
         folder / "docs/raw",
         folder / "validate.json",
@@ -46,7 +45,7 @@ def run(folder: Path, params: Params, rows: list[dict]) -> dict[str, object]:
     prepare(
         dataset.prepare,
         folder / "validated",
-        SUITES / "prepared.json",
+        suites / "prepared.json",
         folder / "prepared",
         folder / "docs/prepared",
         folder / "prepare.json",
@@ -86,6 +85,21 @@ def test_the_split_of_the_shipped_tickets_is_the_one_that_all_figures_are_measur
     first = [number for number in held_out if number <= "FT-0768"]  # those of the first 768 tickets, as they were
     assert (len(first), _hash(first)) == (130, "d909364ec15a")
     assert (len(held_out), _hash(held_out)) == (205, "240c01076277")
+
+
+def test_the_labels_of_the_shipped_tickets_are_dealt_as_the_tickets_are(params):
+    """Nothing may be tested on that the classifier which tells its labels has learnt."""
+    splits = {}
+    for name in ("support_tickets", "ticket_labels"):
+        section = params.datasets[name].prepare
+        rows = [shapes.of(section).example(row, section) for row in tickets()]
+        splits[name] = {placed.row["id"]: placed.split for placed in assign(rows, section).kept}
+    assert splits["support_tickets"] == splits["ticket_labels"]
+
+
+def test_the_suites_of_the_labels_set_no_ticket_aside(tmp_path, params):
+    report = run(tmp_path, params, tickets(), "ticket_labels")
+    assert read_jsonl(tmp_path / "validated/quarantine.jsonl") == [] and report["dropped"] == 0
 
 
 def _hash(ids):
