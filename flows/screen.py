@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from flows import timings
-from flows.timings import Ahead
+from tasks import timings
+from tasks.timings import Ahead
 
 TICK = 1.0  # seconds, on a terminal
 PLAIN_EVERY = 20.0  # seconds between lines where nothing can be written over

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.timings import exactly
 from tasks import contestants
+from tasks.timings import exactly
 
 SHOWN = re.compile(r"^valid$|_accuracy$|^perplexity$|_micro_f1$|_rmse$|_span_f1$|_exact_match$")  # the page has all
 MOST = 6  # measures

@@ -1,5 +1,5 @@
-"""Becomes the command it is given, with telemetry off, ending when the supervisor ends: `python -m
-tasks.serve.launch mlflow server …`.
+"""Becomes the command it is given, with telemetry off, at a low priority, ending when the supervisor ends:
+`python -m tasks.serve.launch mlflow server …`.
 """
 
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 from tasks.serve import supervisor
 from tasks.stage import guarded
 
+NICENESS = 10
+
 
 def launch(words: list[str]) -> None:
     """Replace this process by `words`; the program is looked for beside this Python first. What a killed predecessor
@@ -16,6 +18,7 @@ def launch(words: list[str]) -> None:
     """
     if "SUPERVISOR_PROCESS_NAME" in os.environ:
         supervisor.end_left_behind(os.environ["SUPERVISOR_PROCESS_NAME"])
+    os.nice(NICENESS)  # what people look at must not hold up what answers clients
     beside = Path(sys.executable).parent / words[0]
     os.execvp(str(beside) if beside.exists() else words[0], words)
 

@@ -2,17 +2,34 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tasks import params as settings
+from tasks import timings
 from tasks.errors import AnnealError
 from tasks.serve import probe, routes, state, supervisor
 from tasks.serve.loopback import client
 from tasks.serve.reconcile import gateway
 from tasks.stage import guarded
 
-PROGRAMS = ("prefect", "mlflow", "gateway", "reconciler", "schedules")
+ANSWER = ("gateway", "reconciler")  # they and the models are started first: clients wait for them
+SHOW = ("prefect", "mlflow")  # at a low priority (tasks/serve/launch.py), for people to look at
 SECONDS = 180  # until a server must answer; 2 cores that start everything at once are slow
+EVERY = 10.0  # seconds between lines about what is still awaited
+ENDED = ("FATAL", "EXITED", "STOPPED")
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """A server that was started: what it is called, the supervisor's `program`, how it is told that it answers, and
+    how long that may take.
+    """
+
+    name: str
+    program: str
+    answers: Callable[[], bool]
+    seconds: float = SECONDS
 
 
 def up() -> None:
@@ -24,24 +41,30 @@ def up() -> None:
         supervisor.end_left_behind()
     _refuse_taken_ports(params)
     supervisor.ensure(params.servers)
-    for slot in deployed:
-        supervisor.start(state.program(slot))
-    for program in PROGRAMS:
+    models = [state.program(slot) for slot in deployed]
+    for program in (*models, *ANSWER, *SHOW):
         supervisor.start(program)
-    door = gateway.address(params.gateway)
-    addresses = {
-        "prefect": f"http://127.0.0.1:{params.servers.prefect_port}/api/health",
-        "mlflow": f"http://127.0.0.1:{params.servers.mlflow_port}/health",
-        "gateway": f"{door}/health",
-    }
-    for program, address in addresses.items():
-        _wait(program, lambda address=address: _answers(address), SECONDS)
-    for program in ("reconciler", "schedules"):
-        _wait(program, lambda program=program: supervisor.status(program) == "RUNNING", SECONDS)
-    for slot, found in deployed.items():
-        probe.wait_until_healthy(found.url, state.program(slot), params.deploy.startup_timeout)
-    if deployed:
-        _wait("gateway", lambda: _answers(f"{door}/ready"), 30)
+    door, loopback = gateway.address(params.gateway), "http://127.0.0.1"
+    wait = (
+        Awaited("gateway", "gateway", lambda: _answers(f"{door}/health")),
+        *(
+            Awaited(
+                f"{program} ({', '.join([*found.adapters, *found.merged])})",
+                program,
+                lambda found=found: probe.is_healthy(found.url),  # type: ignore[misc]
+                params.deploy.startup_timeout,
+            )
+            for program, found in zip(models, deployed.values(), strict=True)
+        ),
+        Awaited("reconciler", "reconciler", lambda: supervisor.status("reconciler") == "RUNNING"),
+        Awaited("prefect", "prefect", lambda: _answers(f"{loopback}:{params.servers.prefect_port}/api/health")),
+        Awaited("mlflow", "mlflow", lambda: _answers(f"{loopback}:{params.servers.mlflow_port}/health")),
+    )
+    await_all(wait)
+    supervisor.start("schedules")  # it is Prefect's client, and would only ask for a server that is not there yet
+    last = [Awaited("schedules", "schedules", lambda: supervisor.status("schedules") == "RUNNING")]
+    ready = [Awaited("the gateway's models", "gateway", lambda: _answers(f"{door}/ready"), 30)] if deployed else []
+    await_all([*ready, *last])
     ui()
 
 
@@ -97,19 +120,40 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _wait(program: str, done: Callable[[], bool], seconds: float) -> None:
-    """Return when `done`; AnnealError with the last words of `program` when it ends or the time is up."""
+def await_all(servers: Sequence[Awaited]) -> None:
+    """Return when all `servers` answer, and say when each does and how long the last ones will take; AnnealError with
+    the last words of one that ends, or whose time is up.
+    """
     started = shown = time.monotonic()
-    while not done():
-        now = time.monotonic()
-        if supervisor.status(program) in ("FATAL", "EXITED") or now - started > seconds:
-            raise AnnealError(
-                f"{program} did not start ({supervisor.last_words(program)}); see .anneal/logs/{program}.log."
-            )
-        if now - shown > 15:
-            shown = now
-            print(f"{program} is starting: {now - started:.0f} s", flush=True)
-        time.sleep(0.3)
+    known, waiting = timings.read(), list(servers)
+    while waiting:
+        for server in tuple(waiting):
+            taken = time.monotonic() - started
+            if server.answers():
+                waiting.remove(server)
+                timings.keep(_key(server), taken)
+                print(f"{server.name} answers after {timings.exactly(taken)}", flush=True)
+            elif supervisor.status(server.program) in ENDED or taken > server.seconds:
+                raise AnnealError(
+                    f"{server.name} did not start within {timings.exactly(taken)} "
+                    f"({supervisor.last_words(server.program)}); see .anneal/logs/{server.program}.log."
+                )
+        if waiting and time.monotonic() - shown >= EVERY:
+            shown = time.monotonic()
+            print(_awaiting(waiting, known, shown - started), flush=True)
+        time.sleep(0.3 if waiting else 0)
+
+
+def _awaiting(waiting: Sequence[Awaited], known: dict[str, float], elapsed: float) -> str:
+    """What is still awaited, and for how long, where each has been started here before."""
+    names = ", ".join(server.name for server in waiting)
+    left = [known[_key(server)] - elapsed for server in waiting if _key(server) in known]
+    when = f", about {timings.roughly(max(left))} left" if len(left) == len(waiting) and max(left) > 0 else ""
+    return f"{timings.exactly(elapsed)}: still starting{when}: {names}"
+
+
+def _key(server: Awaited) -> str:
+    return f"up {server.program}"
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import timings
 from flows.screen import Heard, Screen, is_for_people
-from flows.timings import Ahead, exactly, roughly, told
+from tasks import timings
+from tasks.timings import Ahead, exactly, roughly, told
 
 
 class Terminal(io.StringIO):
