@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from flows import dag
 
@@ -21,13 +22,16 @@ COMMITTED = (
     ["add", "-A"],
     ["-c", "user.name=demo", "-c", "user.email=demo@example.com", "commit", "-qm", "the demo's copy"],
 )
-# What differs from params.yaml: an hour of the loop passes in a minute. What is trained, and how, does not differ.
+# What differs from params.yaml: an hour of the loop passes in a minute. The champion is that of the project.
 CHANGES = {
     "monitor": {"check_every": 10_000, "report_rows": 200},  # the demo asks for its checks itself
     "retrain": {"consider_every": 10_000, "min_labelled_for_drift": 60, "cooldown": 0.1},
     "deploy": {"serve": "adapter"},  # swapped in seconds; merged weights need a server of their own, a minute each
     "release": {"canary_share": 0.5, "canary_requests": 40},
 }
+
+# Passes of a model that writes over its rows when the demo retrains it. Half of the demo's time would be the others.
+EPOCHS = 1
 
 
 def make() -> Path:
@@ -47,6 +51,21 @@ def make() -> Path:
         subprocess.run(["git", *words], cwd=HOME, check=True)
     dag.share_results(HOME)
     return HOME
+
+
+def retrain_sooner(model: str) -> str:
+    """Let the copy's `model` be retrained with fewer passes than the project's; the sentence that says so, empty where
+    it has no more.
+    """
+    yaml, params = _params(HOME / "params.yaml")
+    train = params["models"][model]["train"]
+    before = train.get("num_train_epochs", EPOCHS)
+    if before <= EPOCHS or train["objective"]["kind"] != "sft":
+        return ""
+    train["num_train_epochs"] = EPOCHS
+    with (HOME / "params.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(params, file)
+    return f"the demo retrains {model} with {EPOCHS} pass over its rows, where params.yaml has {before}, to be shorter"
 
 
 def environment() -> dict[str, str]:
@@ -71,13 +90,18 @@ def _files() -> list[str]:
 
 def _write_params() -> None:
     """params.yaml with CHANGES and other ports."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    params = yaml.load(Path("params.yaml").read_text(encoding="utf-8"))
+    yaml, params = _params(Path("params.yaml"))
     for section, values in CHANGES.items():
         params[section].update(values)
     for section, port in SHIFTED_PORTS:
         params[section][port] += PORTS
     with (HOME / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
+
+
+def _params(path: Path) -> tuple[Any, Any]:
+    """(what writes YAML as it was, the rows of a params.yaml)."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    return yaml, yaml.load(path.read_text(encoding="utf-8"))
