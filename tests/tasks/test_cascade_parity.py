@@ -1,5 +1,6 @@
 """A version with a labeller is verified like any other: how it is started, loaded, asked and compared."""
 
+import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,11 @@ def test_a_server_asks_labellers_where_one_is_or_may_come(tmp_path: Path, is_mer
     unnamed = {"": place} if is_merged else {}  # who names no model asks the one that is there
     told = json.loads(state.environment(wanted)[LABELLERS])
     assert told == ({NAME: place, **unnamed} if has_labeller else {})
+
+
+def test_vllm_finds_the_middleware_under_its_name() -> None:
+    module, _, name = MIDDLEWARE.rpartition(".")
+    assert getattr(importlib.import_module(module), name) is Cascade
 
 
 @pytest.mark.slow
