@@ -96,6 +96,13 @@ def _problems_of_answer(params: Params, cascade: str) -> Iterator[str]:
             f"datasets.{main}.prepare.answer is a template, and the classifier of cascades.{cascade} begins answers "
             "that are a list of columns; write them as one (answer: [label, reply])."
         )
+    for other in params.sources(cascade)[1:]:
+        if (its := params.datasets[other].templates["answer"]) != getattr(prepare, "answer", None):
+            yield (
+                f"cascades.{cascade}.dataset is {params.cascades[cascade].dataset}, and the answers of "
+                f"datasets.{other} in it are {its!r}, which the classifier of {main} does not begin; "
+                "mix data sets of the same answers."
+            )
 
 
 def _problems_of_columns(params: Params, name: str, cascade: str) -> Iterator[str]:

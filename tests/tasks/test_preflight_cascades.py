@@ -93,6 +93,18 @@ def test_what_it_cannot_be_made_of_is_refused_in_one_sentence(changes: dict[str,
     assert words in problem and problem.endswith(".")
 
 
+def test_what_is_mixed_in_must_have_the_same_answers() -> None:
+    other = {**tables()["datasets"]["toys"], "prepare": {"shape": "text"}}
+    mixed = {
+        "datasets__prose": other,
+        "mixes": {"both": {"dataset": "toys", "other": "prose"}},
+        "cascades__told__dataset": "both",
+    }
+    (problem,) = problems(**mixed)
+    assert "is both, and the answers of datasets.prose in it are None, which the classifier of toys does not" in problem
+    assert problems(**mixed | {"datasets__prose": tables()["datasets"]["toys"]}) == []
+
+
 def test_the_labels_may_stand_in_any_order() -> None:
     assert problems(**{ANSWER: ["mood", "colour", "reply"]}) == []
 
