@@ -84,9 +84,12 @@ def test_the_classifier_tells_and_the_model_writes_the_rest(made: SimpleNamespac
     assert {label: metrics[f"{label}_accuracy"] for label in tiny.LABELS} == pytest.approx(told)
 
 
-def test_the_parent_is_asked_for_the_whole_and_its_likelihood_is_of_the_same_tokens(made: SimpleNamespace) -> None:
+def test_the_parent_is_asked_for_the_whole_and_its_likelihood_is_of_the_same_tokens(
+    made: SimpleNamespace, tokenizer: Any
+) -> None:
     ours, its = predictions(made, "predict"), predictions(made, "baseline")
-    assert not any(row["text"].startswith(row[GIVEN]) for row in its)
+    assert all(row["text"] == tokenizer.decode(row["token_ids"]) for row in its), "its beginning was not its own"
+    assert not all(row["text"].startswith(row[GIVEN]) for row in its)
     assert [row["tokens"] for row in ours] == [row["tokens"] for row in its]
     assert sum(row["nll"] for row in ours) < 0.1 * sum(row["nll"] for row in its)
 

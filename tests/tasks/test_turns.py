@@ -181,7 +181,7 @@ def test_a_champion_is_asked_the_turns_that_are_new_to_it_with_their_tools(
     write_jsonl(folder / "champion/evaluate/predictions.jsonl", predictions(last, set()))
     monkeypatch.setattr(registry, "folder", lambda version, part: folder / "champion" / part)
 
-    def answer(parent: Path, trained: Path, rows: list[dict[str, Any]], *more: object) -> Answers:
+    def answer(parent: Path, trained: Path, rows: list[dict[str, Any]], *more: object, **_: object) -> Answers:
         asked.extend(rows)
         return Answers(predictions(rows, {"1#3"}), 1.0)
 
