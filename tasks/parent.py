@@ -24,7 +24,7 @@ def ask(
     they are one JSON object and were not, why.
     """
     model, tokenizer = load_body(parent), load_tokenizer(parent)
-    limits, facts = _limits(model, tokenizer, prepared, rows)
+    limits, facts = _limits(model, tokenizer, prepared, rows, params.max_new_tokens)
     if "unstructured" in facts:
         print(f"{what}: asked without structured outputs: {facts['unstructured']}", file=sys.stderr, flush=True)
     size, most = params.per_device_eval_batch_size, params.max_new_tokens
@@ -32,7 +32,9 @@ def ask(
     return answers, facts
 
 
-def _limits(model: Any, tokenizer: Any, prepared: Path, rows: Sequence[Row]) -> tuple[Structure | None, dict[str, Any]]:
+def _limits(
+    model: Any, tokenizer: Any, prepared: Path, rows: Sequence[Row], max_new_tokens: int
+) -> tuple[Structure | None, dict[str, Any]]:
     form = format_in(read_json(prepared / "format.json"))
     if not isinstance(form, JsonAnswer):
         return None, {"structured": False}  # a text is free
@@ -42,6 +44,6 @@ def _limits(model: Any, tokenizer: Any, prepared: Path, rows: Sequence[Row]) -> 
     width = model.get_output_embeddings().weight.shape[0]
     try:
         wanted = schema(form, read_jsonl(prepared / "train.jsonl"))
-        return Structure(wanted, tokenizer, width, stop_ids(tokenizer, model)), {"structured": True}
+        return Structure(wanted, tokenizer, width, stop_ids(tokenizer, model), max_new_tokens), {"structured": True}
     except AnnealError as error:
         return None, {"structured": False, "unstructured": str(error)}

@@ -47,9 +47,9 @@ def held(base) -> tuple:
     return model, tokenizer, schema(FORM, tiny.prepared_rows(0, 32))
 
 
-def structure(held: tuple) -> Structure:
+def structure(held: tuple, limit: int = LIMIT) -> Structure:
     model, tokenizer, wanted = held
-    return Structure(wanted, tokenizer, len(tokenizer), stop_ids(tokenizer, model))
+    return Structure(wanted, tokenizer, len(tokenizer), stop_ids(tokenizer, model), limit)
 
 
 def test_a_model_that_knows_nothing_writes_valid_answers_with_known_classes(held):
@@ -69,20 +69,35 @@ def test_a_model_that_knows_nothing_writes_valid_answers_with_known_classes(held
     assert [each["token_ids"] for each in alone] == [each["token_ids"] for each in told]
 
 
+@pytest.mark.parametrize("order", [["colour", "mood", "reply"], ["reply", "colour", "mood"], ["mood", "reply", "more"]])
+def test_an_answer_ends_within_its_tokens_wherever_the_long_text_stands(held, order):
+    model, tokenizer, wanted = held
+    known = {**wanted["properties"], "reply": {"type": "string", "minLength": 1, "maxLength": 900}}
+    known["more"] = known["reply"]
+    form, rows = JsonAnswer(tuple(order)), tiny.prepared_rows(40, 3)
+    ends = stop_ids(tokenizer, model)
+    for limit in (60, 90):
+        properties = {**wanted, "properties": {name: known[name] for name in order}, "required": order}
+        limits = Structure(properties, tokenizer, len(tokenizer), ends, limit)
+        for prediction in answer(model, tokenizer, rows, 8, limit, "held", limits=limits).predictions:
+            assert prediction["finished"] and form.read(prediction["text"]), prediction["text"]
+            assert limit - 24 <= len(prediction["token_ids"]) < limit, "it was closed long before it had to be"
+
+
 def test_rows_that_have_ended_are_left_as_they_are(held):
     limits, logits = structure(held), torch.randn(3, len(held[1]))
     before = logits.clone()
     limits.mask(logits, [0, None, 2])
     allowed = torch.isfinite(logits).sum(-1)
-    assert torch.equal(logits[1], before[1]) and allowed[0] == allowed[2] < 10
+    assert torch.equal(logits[1], before[1]) and allowed[0] == allowed[2] == 1
 
 
 def test_an_engine_that_is_missing_or_does_nothing_with_the_tokenizer_is_said(held, monkeypatch):
     model, tokenizer, wanted = held
     with pytest.raises(AnnealError, match=r"^xgrammar, which holds answers to their form, cannot be used: \S+"):
-        Structure(wanted, object(), len(tokenizer), stop_ids(tokenizer, model))
+        Structure(wanted, object(), len(tokenizer), stop_ids(tokenizer, model), LIMIT)
     with pytest.raises(AnnealError, match="cannot be used"):
-        Structure({"type": "nonsense"}, tokenizer, len(tokenizer), stop_ids(tokenizer, model))
+        Structure({"type": "nonsense", "properties": {}}, tokenizer, len(tokenizer), stop_ids(tokenizer, model), LIMIT)
     monkeypatch.setitem(sys.modules, "xgrammar", None)
     with pytest.raises(AnnealError, match="cannot be used: .*xgrammar"):
         structure(held)
