@@ -3,6 +3,7 @@ the products is done in few passes over memory, and little is kept.
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -55,21 +56,22 @@ class Attention(torch.autograd.Function):
         x, rate = norm.forward(h, half.norm, half.epsilon)
         y, low = products.forward(x, half.enters.weight, pairs[:first])
         q, k, v = _heads(y, reading)
-        read, weights = attention.forward(q, k, v, reading.spans)
+        read, seen = attention.forward(q, k, v, reading.spans)
         read = read.view(len(h), -1)
         out, low_out = products.forward(read, half.leaves.weight, pairs[first:], onto=h)
-        ctx.save_for_backward(h, x, rate, low, q, k, v, read, low_out, *weights, *pairs)
+        ctx.save_for_backward(h, x, rate, low, q, read, low_out, *pairs, *chain.from_iterable(seen))
         ctx.half, ctx.reading, ctx.first = half, reading, first
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple:
         """Of h and of the pairs."""
-        (h, x, rate, low, q, k, v, read, low_out), rest = ctx.saved_tensors[:9], ctx.saved_tensors[9:]
         half, reading, spans = ctx.half, ctx.reading, ctx.reading.spans
-        weights, pairs = rest[: len(spans)], rest[len(spans) :]
+        h, x, rate, low, q, read, low_out, *pairs = ctx.saved_tensors[: -3 * len(spans)]
+        kept = ctx.saved_tensors[-3 * len(spans) :]
+        seen = list(zip(kept[::3], kept[1::3], kept[2::3], strict=True))
         of_read, last = products.backward(grad, read, low_out, half.leaves.weight, pairs[ctx.first :])
-        of_heads = attention.backward(of_read.view(len(h), len(q), -1, reading.width), (q, k, v), weights, spans)
+        of_heads = attention.backward(of_read.view(len(h), len(q), -1, reading.width), q, seen, spans)
         of_x, first = products.backward(
             _joined(of_heads, reading), x, low, half.enters.weight, pairs[: ctx.first], ctx.needs_input_grad[0]
         )
