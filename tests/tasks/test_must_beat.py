@@ -1,7 +1,9 @@
 """What costs less must be beaten: the gate refuses a model that is shown worse on any label, or not better over all."""
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,17 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.answer import format_of
+from tasks.champion import judge
 from tasks.errors import AnnealError, ParamsError
+from tasks.evaluate.__main__ import evaluate
 from tasks.evaluate.measures.accuracy import accuracy
 from tasks.evaluate.measures.exact_match import exact_match
 from tasks.evaluate.measures.perplexity import perplexity
 from tasks.evaluate.paired import Compared
 from tasks.evaluate.predictions import read
-from tasks.files import write_json, write_jsonl
+from tasks.files import read_json, write_json, write_jsonl
 from tasks.gate import Check, Gate, Opponent, Rivals, gate
 from tasks.opponents import opponent
+from tasks.predict.__main__ import predict
+from tasks.predict.params import Predict
+from tasks.probe import Probe
+from tasks.probe import probe as probe_stage
 from tasks.section import parse
+from tasks.worth import worth
+from tests import tiny
 from tests.examples import examples
+from tests.tasks.judged import MODEL, NAME
 
 ROWS = 60
 EXACT = exact_match("")
@@ -126,3 +137,23 @@ def test_answers_on_disk_are_compared_on_the_labels_that_both_tell(tmp_path: Pat
     write_jsonl(tmp_path / "probe/predictions.jsonl", [])
     write_json(tmp_path / "probe/timing.json", {"seconds_per_answer": 0.0, "reason": "no labels"})
     assert of_files(tmp_path, tuned, ["colour"]) == Opponent("the probe", (), "no labels", is_excused=True)
+
+
+@pytest.mark.slow
+def test_a_model_that_learnt_next_to_nothing_is_refused_in_one_sentence(
+    store: object, base: Path, prepared: Path, evaluated: Path, packaged: SimpleNamespace, tmp_path: Path
+) -> None:
+    """By the real stages: trained at a rate that teaches little, asked, measured, and judged beside the real probe."""
+    made = tiny.train_in(tmp_path / "made", base, prepared, learning_rate=1.0e-6, num_train_epochs=1)
+    reports = tmp_path / "reports"
+    predict(Predict(**tiny.PREDICT), base, made.adapter, prepared, reports / "predict")
+    probe_stage(Probe(), base, prepared, reports / "probe", reports / "commonest")
+    shutil.copytree(evaluated / "baseline", reports / "baseline")
+    evaluate(MODEL.evaluate, prepared, reports, reports / "evaluate")
+    model = MODEL.model_copy(update={"gate": Gate(must_beat=["probe"])})
+    verdict = judge(NAME, model, base, reports, packaged.adapter)
+    assert not verdict.passed
+    assert verdict.failures[0].startswith("not shown better than the probe o") and "\n" not in verdict.failures[0]
+    assert any(words.startswith("worse than the probe on colour: 0.000 against") for words in verdict.failures)
+    known = worth(read_json(reports / "evaluate/leads.json"), {}, 1)
+    assert known.was is False and known.sentence.startswith("Tuning was not worth it: ")
