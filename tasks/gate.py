@@ -21,7 +21,7 @@ class Gate(Section):
         default={}, description="measure: the least that the tuned model must reach; the most, where lower is better"
     )
     must_beat: list[Literal["few_shot", "probe", "commonest"]] = Field(
-        default=["probe"],
+        default=["few_shot", "probe"],
         description="contestants than which it must be shown better over all labels, and not worse on any; [] for none",
     )
     compare_on: str | None = Field(
