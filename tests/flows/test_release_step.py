@@ -18,7 +18,8 @@ from flows.steps import Steps
 from tasks import database, registry
 from tasks.errors import AnnealError, TransientError
 from tasks.serve import supervisor
-from tasks.serve.reconcile import gateway, once
+from tasks.serve.reconcile import gateway
+from tasks.serve.reconcile.step import once
 from tests.house.project import ROOT
 from tests.tasks import serving
 from tests.tasks.promoting import promote

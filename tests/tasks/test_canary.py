@@ -11,8 +11,9 @@ from tasks import database, registry
 from tasks.errors import AnnealError
 from tasks.files import write_text
 from tasks.serve import routes
-from tasks.serve.reconcile import acts, once
+from tasks.serve.reconcile import acts
 from tasks.serve.reconcile.loop import Reconciler
+from tasks.serve.reconcile.step import once
 from tests.house.project import ROOT
 from tests.tasks import serving
 from tests.tasks.serving import TASK, World

@@ -11,8 +11,9 @@ import pytest
 
 from tasks import promotion, registry
 from tasks.serve import routes, state
-from tasks.serve.reconcile import acts, once
+from tasks.serve.reconcile import acts
 from tasks.serve.reconcile.desired import Reader
+from tasks.serve.reconcile.step import once
 from tests.tasks import serving
 from tests.tasks.promoting import promote
 from tests.tasks.serving import TASK, World

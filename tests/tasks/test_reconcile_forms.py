@@ -10,7 +10,8 @@ from tasks import promotion
 from tasks.files import write_json
 from tasks.serve import probe, routes, state
 from tasks.serve.canary import Verdict
-from tasks.serve.reconcile import acts, desired, once
+from tasks.serve.reconcile import acts, desired
+from tasks.serve.reconcile.step import once
 from tests.tasks import serving
 from tests.tasks.promoting import promote
 from tests.tasks.serving import BASE, TASK, World
