@@ -34,14 +34,15 @@ class Core:
         if "attention_mask" not in batch:  # packed rows
             return self.model(**batch)
         rows = flat.flatten(batch, prefix, self.inner.dtype)
-        h = self._read(rows)
         if "labels" in batch:
-            return CausalLMOutput(loss=self._loss(h, rows, batch))
+            return CausalLMOutput(loss=self._loss(rows, batch))
         kept = rows.places[:, -batch["logits_to_keep"] :]
-        return CausalLMOutput(logits=self.inner.lm_head(self.inner.model.norm(h[kept])))
+        return CausalLMOutput(logits=self.inner.lm_head(self._read(rows, kept.flatten())).unflatten(0, kept.shape))
 
-    def _read(self, rows: flat.Flat) -> torch.Tensor:
-        """The states behind the last layer: (tokens, width)."""
+    def _read(self, rows: flat.Flat, wanted: torch.Tensor) -> torch.Tensor:
+        """The states that the head reads of the `wanted` tokens, (wanted, width); only of these is the last half layer
+        computed.
+        """
         body, config = self.inner.model, self.inner.config
         h: torch.Tensor = body.embed_tokens(rows.ids)
         cos, sin = (angles[0].chunk(2, -1)[0] for angles in body.rotary_emb(h, rows.positions[None]))
@@ -53,16 +54,18 @@ class Core:
             config.num_attention_heads // config.num_key_value_heads,
             attention.head_dim,
         )
-        for attends, transforms in self.halves:
+        for attends, transforms in self.halves[:-1]:
             h = blocks.transform(transforms, blocks.attend(attends, h, reading))
-        return h
+        attends, transforms = self.halves[-1]
+        states: torch.Tensor = body.norm(blocks.transform(transforms, blocks.attend(attends, h, reading)[wanted]))
+        return states
 
-    def _loss(self, h: torch.Tensor, rows: flat.Flat, batch: Mapping[str, Any]) -> torch.Tensor:
+    def _loss(self, rows: flat.Flat, batch: Mapping[str, Any]) -> torch.Tensor:
         """As transformers has it: the mean over the trained tokens, or their sum by `num_items_in_batch`."""
         labels = batch["labels"][:, 1:]
         places = rows.places[:, -labels.shape[1] - 1 : -1]
         trained = labels != -100
-        states = self.inner.model.norm(h[places[trained]])
+        states = self._read(rows, places[trained])
         total: torch.Tensor = head.SummedLoss.apply(states, self.inner.lm_head.weight, labels[trained])
         items = batch.get("num_items_in_batch")
         return total / (trained.sum() if items is None else items)
