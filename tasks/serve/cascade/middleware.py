@@ -61,17 +61,15 @@ class Cascade:
         await self.app(scope, _again(raw, receive), send)
 
     async def _unload(self, raw: bytes, scope: Message, receive: Receive, send: Send) -> None:
-        """The labeller goes last, so that no answer in between lacks its labels."""
-        status = 0
+        """The labeller goes once vLLM has let the version go, and before anybody hears of it, who may load it anew."""
+        name = str(_parsed(raw).get("lora_name"))
 
         async def watched(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
+            if message.get("status") == 200:
+                self.labellers.remove(name)
             await send(message)
 
         await self.app(scope, _again(raw, receive), watched)
-        if status == 200:
-            self.labellers.remove(str(_parsed(raw).get("lora_name")))
 
 
 async def _read(receive: Receive) -> bytes | None:
