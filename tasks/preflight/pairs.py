@@ -31,6 +31,12 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"{_kinds(lambda kind: not kind.virtual_tokens)}."
         )
     yield from _problems_of_new_tokens(name, model.train, tuner)
+    if getattr(tuner, "only_head", False) and objective.head in objectives.WRITES:
+        yield (
+            f"models.{name}.train.tuner.kind is {model.train.tuner.kind}, with which only a head learns, and "
+            f"objective.kind {model.train.objective.kind} writes with the parent's own; use "
+            f"{_kinds(lambda kind: not kind.virtual_tokens and (kind.keeps_parent or not objective.needs_parent))}."
+        )
     if tuner.virtual_tokens and objective.head not in tuner.heads:
         whole = "reads a text as a whole" if objective.head not in objectives.WRITES else "has an encoder read a text"
         whole = "sees an image" if "image" in objective.eats else whole
@@ -93,5 +99,6 @@ def _objectives(objective: Section, base: Architecture) -> str:
 
 def _kinds(fits: Callable[[Any], bool]) -> str:
     """`full, ia3 or lora`: the tuners that `fits` holds for."""
-    *others, last = [name for name in kinds.names("tasks.tuners") if fits(kinds.load("tasks.tuners", name))]
+    known = {name: kinds.load("tasks.tuners", name) for name in kinds.names("tasks.tuners")}
+    *others, last = [name for name, kind in known.items() if fits(kind) and not getattr(kind, "only_head", False)]
     return f"{', '.join(others)} or {last}" if others else last
