@@ -1,6 +1,7 @@
 """The last screen of a run: is it good, was it worth it, where is it served; then what ran, and what the gate saw."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 from tasks import contestants
 from tasks.timings import exactly
 
-SHOWN = re.compile(r"^valid$|_accuracy$|^perplexity$|_micro_f1$|_rmse$|_span_f1$|_exact_match$")  # the page has all
+SHOWN = re.compile(r"^valid$|_accuracy$|^perplexity$|_rmse$|_entity_f1$|_token_f1$")  # the page has all
 MOST = 6  # measures
+WIDE = 120  # characters, where no terminal says how wide it is
 
 
 def show(
@@ -18,7 +20,8 @@ def show(
     """Print what a person wants to know at the end of a run of `name`; only what was done when it ended early."""
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    width = None if sys.stdout.isatty() else WIDE
+    console = Console(highlight=False, soft_wrap=True, width=width)
     if summary is not None:
         for line in head(summary):
             console.print(line, markup=False)
