@@ -9,7 +9,7 @@ from pathlib import Path
 from tasks.serve import supervisor
 from tasks.stage import guarded
 
-NICENESS = 10
+NICENESS = 5
 
 
 def launch(words: list[str]) -> None:

@@ -44,8 +44,20 @@ def up() -> None:
     models = [state.program(slot) for slot in deployed]
     for program in (*models, *ANSWER, *SHOW):
         supervisor.start(program)
+    await_all(_first(params, deployed))
+    supervisor.start("schedules")  # it is Prefect's client, and would only ask for a server that is not there yet
+    last = [Awaited("schedules", "schedules", lambda: supervisor.status("schedules") == "RUNNING")]
+    door = gateway.address(params.gateway)
+    ready = [Awaited("the gateway's models", "gateway", lambda: _answers(f"{door}/ready"), 30)] if deployed else []
+    await_all([*ready, *last])
+    ui()
+
+
+def _first(params: settings.Params, deployed: dict[str, state.State]) -> list[Awaited]:
+    """What is started at once, and how each is told that it answers."""
+    patience = max(SECONDS, params.deploy.startup_timeout)  # of those that start behind the models
     door, loopback = gateway.address(params.gateway), "http://127.0.0.1"
-    wait = (
+    return [
         Awaited("gateway", "gateway", lambda: _answers(f"{door}/health")),
         *(
             Awaited(
@@ -54,18 +66,14 @@ def up() -> None:
                 lambda found=found: probe.is_healthy(found.url),  # type: ignore[misc]
                 params.deploy.startup_timeout,
             )
-            for program, found in zip(models, deployed.values(), strict=True)
+            for program, found in ((state.program(slot), found) for slot, found in deployed.items())
         ),
         Awaited("reconciler", "reconciler", lambda: supervisor.status("reconciler") == "RUNNING"),
-        Awaited("prefect", "prefect", lambda: _answers(f"{loopback}:{params.servers.prefect_port}/api/health")),
-        Awaited("mlflow", "mlflow", lambda: _answers(f"{loopback}:{params.servers.mlflow_port}/health")),
-    )
-    await_all(wait)
-    supervisor.start("schedules")  # it is Prefect's client, and would only ask for a server that is not there yet
-    last = [Awaited("schedules", "schedules", lambda: supervisor.status("schedules") == "RUNNING")]
-    ready = [Awaited("the gateway's models", "gateway", lambda: _answers(f"{door}/ready"), 30)] if deployed else []
-    await_all([*ready, *last])
-    ui()
+        Awaited(
+            "prefect", "prefect", lambda: _answers(f"{loopback}:{params.servers.prefect_port}/api/health"), patience
+        ),
+        Awaited("mlflow", "mlflow", lambda: _answers(f"{loopback}:{params.servers.mlflow_port}/health"), patience),
+    ]
 
 
 def down() -> None:
