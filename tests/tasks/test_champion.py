@@ -5,16 +5,24 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.errors import AnnealError
-from tasks.files import read_json, write_jsonl
+from tasks.evaluate.__main__ import evaluate
+from tasks.evaluate.params import Evaluate
+from tasks.files import read_json, read_jsonl, write_jsonl
 from tasks.gate import Gate
+from tests import tiny
 from tests.tasks.judged import enthrone, reports, tuned, verdict, watch_answers, without_answers
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
 
 @pytest.fixture
-def place(store, tmp_path, evaluated, packaged, base) -> SimpleNamespace:
-    return reports(evaluated, packaged.adapter, base, tmp_path / "reports")
+def place(store, tmp_path, evaluated, packaged, prepared, base) -> SimpleNamespace:
+    """The reports of the tuned model, beside a parent whose answers are none."""
+    made = reports(evaluated, packaged.adapter, base, tmp_path / "reports")
+    parent = made.reports / "baseline" / "predictions.jsonl"
+    write_jsonl(parent, without_answers(read_jsonl(parent), 0))
+    evaluate(Evaluate(**tiny.EVALUATE), prepared, made.reports, made.reports / "evaluate")
+    return made
 
 
 @pytest.fixture
