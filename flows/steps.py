@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flows import dag
 from flows.inputs import commit, lasting
+from flows.origin import cascade, origin
 from tasks import contestants, decisions, promotion, registry, tracking, verdict_tags
 from tasks.answer import format_of
 from tasks.champion import judge
@@ -165,6 +166,8 @@ class Steps:
             "model": self.name,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": commit() or None,
+            "origin": origin(self.params, self.name),
+            "cascade": cascade(self.params, self.name, self.adapter),
             "stages": list(self.done),
             "evaluation": {
                 **metrics,

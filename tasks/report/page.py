@@ -8,9 +8,10 @@ from pathlib import Path
 from tasks.answer import AnswerFormat, Continuation
 from tasks.evaluate.measures.measure import slug
 from tasks.files import read_jsonl, write_text
-from tasks.report import calibration, confusion, plots
+from tasks.report import calibration, confusion, glossary, plots
 from tasks.report.samples import choose, system_prompt, tally
-from tasks.report.verdict import checks, headline, measures
+from tasks.report.standings import measured, standings
+from tasks.report.verdict import checks, evidence, headline, measures
 
 TEMPLATE = "page.html.jinja"
 
@@ -31,13 +32,21 @@ def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) ->
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": plots.words, "duration": duration, "day": day}
+    environment.filters |= {
+        "words": plots.words,
+        "duration": duration,
+        "day": day,
+        "dollars": dollars,
+        "unit": glossary.unit,
+        "meaning": glossary.meaning,
+    }
     page = environment.get_template(TEMPLATE).render(
-        summary=summary,
-        worth=summary.get("worth"),
+        summary={"worth": None, "cascade": None, "origin": None, **summary},
         headline=headline(summary),
-        measures=measures(summary["evaluation"]),
-        checks=checks(summary["gate"]),
+        evidence=evidence(summary),
+        standings=standings(summary.get("worth"), summary["evaluation"]),
+        measures=measures(summary["evaluation"], measured(summary.get("worth"))),
+        checks=checks(summary),
         loss=plots.loss_curves(read_csv(train / "loss.csv")),
         lengths=plots.length_histograms(read_csv(train / "lengths.csv")),
         xray=os.path.relpath(train / "xray.html", out.parent) if (train / "xray.html").exists() else None,
@@ -70,6 +79,15 @@ def duration(seconds: float | None) -> str:
     if minutes == 0:
         return f"{rest} s"
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def dollars(cost: float | None) -> str:
+    """A price: `$1.50`, `$0.012`, `under $0.001`; – where it is not known."""
+    if cost is None:
+        return "–"
+    if cost >= 1:
+        return f"${cost:.2f}"
+    return f"${cost:.2g}" if cost >= 0.001 else "under $0.001" if cost else "nothing"
 
 
 def day(moment: str) -> str:

@@ -1,10 +1,20 @@
 """Puts the verdict and the figures it rests on into words; pure functions of the summary."""
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from tasks.report.plots import words
+from tasks.worth import VERDICTS
+
 NOTHING = "–"
+WORTH_IT = {
+    True: ", and tuning was worth it",
+    False: ", but tuning was not worth it",
+    None: ", but it is not shown that tuning was worth it",
+    NOTHING: "",
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Measure:
 
 def headline(summary: dict) -> Headline:
     """The verdict, as little flattering as the facts: promoted only when passed and `@champion` points here."""
-    registry, model = summary["registry"], summary["model"]
+    registry, model, title = summary["registry"], summary["model"], _title(summary)
     failed = [stage["name"] for stage in summary["stages"] if stage["state"] == "failed"]
     trouble = f" {' and '.join(failed)} failed, so read what follows with care." if failed else ""
     if not summary["gate"]["passed"]:
@@ -49,32 +59,65 @@ def headline(summary: dict) -> Headline:
         count = f" ({held.count(False)} of {len(held)} checks failed)" if False in held else ""
         return Headline(
             "refused",
-            "Not promoted",
+            title,
             f"{model} did not pass its gate{count}. What was in production before stays there." + trouble,
         )
     if registry is None:
-        return Headline("waiting", "Not promoted yet", f"{model} passed its gate but is not in the registry." + trouble)
+        return Headline("waiting", title, f"{model} passed its gate but is not in the registry." + trouble)
     version = f"version {registry['version']} of {registry['name']}"
     if "champion" not in registry["aliases"]:
         return Headline(
             "waiting",
-            "Not promoted yet",
-            f"{model} passed its gate and is registered as {version}, but it is not the champion." + trouble,
+            title,
+            f"{model} passed its gate and is registered as {version}, but it is not the champion, which is the version "
+            "that answers." + trouble,
         )
-    return Headline(
-        "promoted", "Promoted", f"{model} passed every check of its gate. It is {version}, and the champion." + trouble
+    return Headline("promoted", title, f"It is {version}, and the champion: the version that answers." + trouble)
+
+
+def evidence(summary: dict) -> str:
+    """What says whether tuning was worth it, without the verdict itself where the title has that; empty where nobody
+    was met.
+    """
+    worth = summary.get("worth")
+    if not worth:
+        return ""
+    rest = (
+        worth["sentence"].removeprefix(f"{VERDICTS[worth['was']]}: ")
+        if summary["gate"]["passed"]
+        else worth["sentence"]
     )
+    return rest[:1].upper() + rest[1:]
 
 
-def checks(gate: dict) -> list[tuple[bool, str]]:
-    """(whether it held, words) of each thing that the gate looked at."""
-    return [(check["held"], check["words"]) for check in gate["checks"]]
+def _title(summary: dict) -> str:
+    """In one sentence whether it is good, and whether tuning was worth it."""
+    model, gate = summary["model"], summary["gate"]
+    if not gate["passed"]:
+        failed = [words for held, words in checks(summary) if not held]
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        return f"{model} was refused: {failed[0]}{more}" if failed else f"{model} was refused"
+    worth = summary.get("worth")
+    was = worth["was"] if worth else NOTHING
+    return f"{model} is good enough to serve{WORTH_IT[was]}"
 
 
-def measures(evaluation: dict) -> list[Measure]:
-    """Every metric of parent or tuned, in the order of the tuned model's; one that was not measured shows as –."""
+def checks(summary: dict) -> list[tuple[bool, str]]:
+    """(whether it held, words) of each thing that the gate looked at, measures named as people name them."""
+    names = sorted(summary["evaluation"]["measures"], key=len, reverse=True)
+    known = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names) or "$^")
+    return [
+        (check["held"], known.sub(lambda match: words(match[0]), check["words"])) for check in summary["gate"]["checks"]
+    ]
+
+
+def measures(evaluation: dict, shown: Collection[str] = ()) -> list[Measure]:
+    """Every metric of parent or tuned that is not `shown` elsewhere, in the order of the tuned model's; one that was
+    not measured shows as –.
+    """
     parent, tuned = evaluation["parent"], evaluation["tuned"]
-    return [_measure(name, evaluation) for name in [*tuned, *(name for name in parent if name not in tuned)]]
+    names = [*tuned, *(name for name in parent if name not in tuned)]
+    return [_measure(name, evaluation) for name in names if name not in shown]
 
 
 def _measure(name: str, evaluation: dict) -> Measure:

@@ -176,8 +176,11 @@ def test_report_of_a_refused_model_says_so(render, summary):
     summary["gate"] = {"passed": False, "checks": checks}
     summary["registry"]["aliases"] = ["challenger"]
     html = render(summary)
-    assert "Not promoted" in html and "1 of 2 checks failed" in html and "valid is 0.700, the minimum is 0.95" in html
-    assert "passed every check" not in html
+    assert "<title>triage was refused: valid is 0.700, the minimum is 0.95</title>" in html
+    assert (
+        "1 of 2 checks failed" in html and html.count("valid is 0.700, the minimum is 0.95") == 3
+    )  # title, lead, gate
+    assert "passed every check" not in html and "good enough" not in html
 
 
 @pytest.mark.parametrize(

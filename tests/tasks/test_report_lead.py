@@ -1,0 +1,121 @@
+"""What a report leads with: one sentence with both verdicts, where it is served, and the table of who is best."""
+
+import copy
+
+import pytest
+
+from tasks.contestants import FOLDERS, TUNED
+from tasks.evaluate.measures import TABLE
+from tasks.report import glossary
+from tasks.report.page import dollars
+from tasks.report.standings import measured, standings
+from tasks.report.verdict import checks, evidence, headline
+from tasks.worth import VERDICTS
+from tests.tasks.reported import SUMMARY
+
+
+def standing(who: str, value: float, lead: float | None = None, interval: list[float] | None = None) -> dict:
+    pace = 0.9 if who == TUNED else 0.1
+    return {"who": who, "value": value, "lead": lead, "interval": interval, "seconds_per_answer": pace, "cost": pace}
+
+
+def worth(was: bool | None = True) -> dict:
+    """Of two labels together and each, the probe the better one at priority."""
+
+    def contest(what: str, measure: str, *each: dict) -> dict:
+        return {"what": what, "measure": measure, "winner": each[0]["who"], "standings": list(each)}
+
+    return {
+        "was": was,
+        "sentence": f"{VERDICTS[was]}: over all labels, the tuned model reaches 73.4 %.",
+        "assumption": "0.04 dollars for an hour of a core",
+        "contests": [
+            contest("all labels", "labels_right", standing(TUNED, 0.734), standing("probe", 0.5, 0.234, [0.1, 0.3])),
+            contest(
+                "intent",
+                "intent_accuracy",
+                standing("probe", 0.8, -0.066, [-0.12, -0.01]),
+                standing(TUNED, 0.734),
+                standing("parent", 0.223, 0.511, [-0.1, 0.6]),
+            ),
+        ],
+    }
+
+
+@pytest.fixture
+def summary() -> dict:
+    return {**copy.deepcopy(SUMMARY), "worth": worth()}
+
+
+@pytest.mark.parametrize(
+    ("was", "words"),
+    [
+        (True, "triage is good enough to serve, and tuning was worth it"),
+        (False, "triage is good enough to serve, but tuning was not worth it"),
+        (None, "triage is good enough to serve, but it is not shown that tuning was worth it"),
+    ],
+)
+def test_the_first_sentence_says_both_and_the_next_does_not_say_it_again(
+    was: bool | None, words: str, summary: dict
+) -> None:
+    summary["worth"] = worth(was)
+    assert headline(summary).title == words
+    assert evidence(summary) == "Over all labels, the tuned model reaches 73.4 %."
+
+
+def test_what_was_refused_leads_with_the_first_reason_and_then_says_whether_it_was_worth_it(summary: dict) -> None:
+    summary["gate"] = {
+        "passed": False,
+        "checks": [
+            {"held": True, "words": "valid is 0.981, the minimum is 0.95"},
+            {"held": False, "words": "not shown better than the probe on intent_accuracy"},
+            {"held": False, "words": "perplexity is 9, the most allowed is 5"},
+        ],
+    }
+    assert (
+        headline(summary).title == "triage was refused: not shown better than the probe on intent accuracy (and 1 more)"
+    )
+    assert evidence(summary).startswith("Tuning was worth it: ")
+
+
+def test_nobody_to_compare_with_is_said_in_neither_sentence(summary: dict) -> None:
+    summary["worth"] = None
+    assert headline(summary).title == "triage is good enough to serve" and evidence(summary) == ""
+    assert standings(None, summary["evaluation"]) is None and measured(None) == set()
+
+
+def test_the_table_marks_winners_and_leads_that_are_sure(summary: dict) -> None:
+    table = standings(summary["worth"], summary["evaluation"])
+    assert table.heads == ("Tuned", "Parent", "Probe") and table.paces == (0.9, 0.1, 0.1) and table.in_points
+    every, intent = table.lines
+    assert [cell.text for cell in every.cells] == ["73.4 %", "–", "50.0 %"] and every.cells[0].is_winner
+    tuned, parent, probe = intent.cells
+    assert tuned.note == "60.0 % to 80.0 %" and not tuned.is_winner
+    assert (parent.note, parent.state) == ("+51.1 (-10.0 to +60.0)", "")
+    assert (probe.note, probe.state, probe.is_winner) == ("-6.6 (-12.0 to -1.0)", "behind", True)
+    assert every.cells[2].state == "ahead"
+
+
+def test_what_the_table_shows_of_both_is_not_shown_again(summary: dict) -> None:
+    assert measured(summary["worth"]) == {"intent_accuracy"}
+
+
+def test_a_parent_that_reads_nothing_is_not_called_a_model(summary: dict) -> None:
+    summary["evaluation"]["seconds_per_answer"]["parent"] = 0.0
+    assert dict(standings(summary["worth"], summary["evaluation"]).who)["Parent"] == glossary.UNREAD
+
+
+def test_the_gate_names_measures_as_people_do(summary: dict) -> None:
+    summary["gate"]["checks"] = [{"held": True, "words": "intent_accuracy is 0.9 and rank_error is 2"}]
+    assert checks(summary) == [(True, "intent accuracy is 0.9 and rank error is 2")]
+
+
+def test_each_contestant_and_each_measure_is_explained() -> None:
+    assert set(glossary.HEADS) == set(FOLDERS) == set(glossary.WHO)
+    for name in ["labels_right", *(row.measure("column").name for row in TABLE)]:
+        assert glossary.meaning(name) and glossary.unit(name), name
+
+
+@pytest.mark.parametrize(("cost", "words"), [(None, "–"), (0.0, "nothing"), (1e-5, "under $0.001"), (0.0123, "$0.012")])
+def test_a_price_is_said_as_people_say_it(cost: float | None, words: str) -> None:
+    assert dollars(cost) == words and dollars(12.5) == "$12.50"
