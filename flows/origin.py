@@ -1,4 +1,4 @@
-"""What a model is made of, in a few words for its summary: its parent, its data, how it is trained, who else answers."""
+"""What a model is made of, for its summary: its parent, its data, how it is trained, who else answers."""
 
 from pathlib import Path
 
