@@ -4,6 +4,7 @@ import csv
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.answer import AnswerFormat, Continuation
 from tasks.evaluate.measures.measure import slug
@@ -12,6 +13,9 @@ from tasks.report import calibration, confusion, glossary, plots
 from tasks.report.samples import choose, system_prompt, tally
 from tasks.report.standings import measured, standings
 from tasks.report.verdict import checks, evidence, headline, measures
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATE = "page.html.jinja"
 
@@ -22,25 +26,8 @@ def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) ->
     `reports` holds the folders that the stages train, baseline, predict and evaluate wrote; `summary` is what
     summary.json holds, `form` how the model's answers are read.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     train = reports / "train"
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "words": plots.words,
-        "duration": duration,
-        "day": day,
-        "dollars": dollars,
-        "unit": glossary.unit,
-        "meaning": glossary.meaning,
-    }
-    page = environment.get_template(TEMPLATE).render(
+    page = _template().render(
         summary={"worth": None, "cascade": None, "origin": None, **summary},
         headline=headline(summary),
         evidence=evidence(summary),
@@ -59,6 +46,28 @@ def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) ->
         **_answers(reports, form),
     )
     write_text(out, page)
+
+
+def _template() -> "Template":
+    """The page with nothing filled in."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "words": plots.words,
+        "duration": duration,
+        "day": day,
+        "dollars": dollars,
+        "unit": glossary.unit,
+        "meaning": glossary.meaning,
+    }
+    return environment.get_template(TEMPLATE)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
