@@ -1,6 +1,6 @@
 """The small table that a report leads with: labels by contestants, the winner, and what each answer takes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +49,9 @@ def standings(worth: Mapping[str, Any] | None, evaluation: Mapping[str, Any]) ->
     if not worth:
         return None
     met = {each["who"]: each for contest in worth["contests"] for each in contest["standings"]}
-    order = [TUNED, *(who for who in FOLDERS if who != TUNED and who in met)]
     reads_nothing = not evaluation["seconds_per_answer"].get("parent")
+    twice = {"commonest"} if reads_nothing and _are_equal(worth["contests"], "parent", "commonest") else set()
+    order = [TUNED, *(who for who in FOLDERS if who in met.keys() - twice - {TUNED})]
     words = {**WHO, **({"parent": UNREAD} if reads_nothing else {})}
     return Standings(
         tuple(HEADS[who] for who in order),
@@ -68,6 +69,14 @@ def measured(worth: Mapping[str, Any] | None) -> set[str]:
     return {of["measure"] for of in contests if {TUNED, "parent"} <= {each["who"] for each in of["standings"]}}
 
 
+def _are_equal(contests: Sequence[Mapping[str, Any]], *pair: str) -> bool:
+    """Whether two contestants stand alike in all of `contests`."""
+    first, second = (
+        [each["value"] for of in contests for each in of["standings"] if each["who"] == who] for who in pair
+    )
+    return first == second
+
+
 def _line(contest: Mapping[str, Any], order: list[str], evaluation: Mapping[str, Any]) -> Line:
     name = contest["measure"]
     share, known = is_share(name), {each["who"]: each for each in contest["standings"]}
@@ -76,7 +85,8 @@ def _line(contest: Mapping[str, Any], order: list[str], evaluation: Mapping[str,
     def cell(who: str) -> Cell:
         if who not in known:
             return Cell("–")
-        each, best = known[who], who == contest["winner"]
+        each = known[who]
+        best = who == contest["winner"]
         if who == TUNED:
             note = f"{_figure(own[0], share)} to {_figure(own[1], share)}" if own else ""
             return Cell(_figure(each["value"], share), note, "", best)

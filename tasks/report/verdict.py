@@ -9,6 +9,9 @@ from tasks.report.plots import words
 from tasks.worth import VERDICTS
 
 NOTHING = "–"
+TEST = re.compile(
+    r": [^:]*\(.*\bp = .*\).*$"
+)  # the figures of a test behind what it shows: the gate's section has them
 WORTH_IT = {
     True: ", and tuning was worth it",
     False: ", but tuning was not worth it",
@@ -96,7 +99,7 @@ def _title(summary: dict) -> str:
     if not gate["passed"]:
         failed = [words for held, words in checks(summary) if not held]
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        return f"{model} was refused: {failed[0]}{more}" if failed else f"{model} was refused"
+        return f"{model} was refused: {TEST.sub('', failed[0])}{more}" if failed else f"{model} was refused"
     worth = summary.get("worth")
     was = worth["was"] if worth else NOTHING
     return f"{model} is good enough to serve{WORTH_IT[was]}"

@@ -13,6 +13,8 @@ from tasks.report.verdict import checks, evidence, headline
 from tasks.worth import VERDICTS
 from tests.tasks.reported import SUMMARY
 
+TEST = "40 rows won, 38 lost (McNemar p = 0.4, needs < 0.05)"
+
 
 def standing(who: str, value: float, lead: float | None = None, interval: list[float] | None = None) -> dict:
     pace = 0.9 if who == TUNED else 0.1
@@ -68,7 +70,7 @@ def test_what_was_refused_leads_with_the_first_reason_and_then_says_whether_it_w
         "passed": False,
         "checks": [
             {"held": True, "words": "valid is 0.981, the minimum is 0.95"},
-            {"held": False, "words": "not shown better than the probe on intent_accuracy"},
+            {"held": False, "words": f"not shown better than the probe on intent_accuracy: {TEST}"},
             {"held": False, "words": "perplexity is 9, the most allowed is 5"},
         ],
     }
@@ -100,9 +102,16 @@ def test_what_the_table_shows_of_both_is_not_shown_again(summary: dict) -> None:
     assert measured(summary["worth"]) == {"intent_accuracy"}
 
 
-def test_a_parent_that_reads_nothing_is_not_called_a_model(summary: dict) -> None:
+def test_a_parent_that_reads_nothing_is_not_called_a_model_and_stands_for_the_commonest_class(summary: dict) -> None:
     summary["evaluation"]["seconds_per_answer"]["parent"] = 0.0
-    assert dict(standings(summary["worth"], summary["evaluation"]).who)["Parent"] == glossary.UNREAD
+    intent = summary["worth"]["contests"][1]
+    intent["standings"].insert(0, standing("commonest", 0.9, -0.2, [-0.3, -0.1]))
+    intent["winner"] = "commonest"
+    assert standings(summary["worth"], summary["evaluation"]).heads == ("Tuned", "Parent", "Probe", "Commonest class")
+    intent["standings"][0] = standing("commonest", 0.223, 0.511, [-0.1, 0.6])
+    intent["winner"] = "probe"
+    table = standings(summary["worth"], summary["evaluation"])
+    assert table.heads == ("Tuned", "Parent", "Probe") and dict(table.who)["Parent"] == glossary.UNREAD
 
 
 def test_the_gate_names_measures_as_people_do(summary: dict) -> None:
