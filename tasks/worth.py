@@ -91,7 +91,8 @@ def _sentence(contest: Contest, raw: Mapping[str, Any], confidence: float) -> tu
     low, high = best.interval
     was = True if low > 0 else False if high < 0 else None
     is_share = raw["measure"].endswith(("_accuracy", "labels_right"))
-    over = f"over {contest.what}" if contest.what == "all labels" else f"on {contest.what}"
+    over = f"over {contest.what}" if contest.what == "all labels" else f"on {contest.what.replace('_', ' ')}"
+    over += "" if raw["higher_is_better"] else " (lower is better)"
     margin = _margin(best.lead, low, high, confidence, is_share)
     alone = "" if raw["others"][best.who]["tells_all"] else ", which tells labels and writes no text"
     return was, (

@@ -1,18 +1,15 @@
 """The report says what its inputs say, shows nothing raw of what a model wrote, and is the same bytes every time."""
 
 import copy
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tasks.answer import format_of
 from tasks.files import write_jsonl
-from tasks.report.page import write_report
 from tasks.report.verdict import headline, measures
-from tests.tasks.reported import FORM, SUMMARY, Page, answer, write_table
+from tests.tasks.reported import SUMMARY, Page, answer, rendered, small_run, write_table
 
 ATTACK = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 
@@ -20,43 +17,6 @@ ATTACK = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 @pytest.fixture
 def summary() -> dict:
     return copy.deepcopy(SUMMARY)
-
-
-def small_run(place: Path) -> dict[str, Path]:
-    """The folders of a small run: the tuned model errs on one row in four, the parent writes no JSON."""
-    found = {name: place / name for name in ("predict", "evaluate", "baseline", "train")}
-    tuned = [
-        answer(place, **({"intent": "how_to", "category": "technical"} if place % 4 == 2 else {}))
-        for place in range(12)
-    ]
-    write_jsonl(found["predict"] / "predictions.jsonl", tuned)
-    write_jsonl(found["baseline"] / "predictions.jsonl", [answer(place, "Sure, happy to help!") for place in range(12)])
-    for label in ("category", "intent"):
-        write_table(
-            found["evaluate"] / "confusion" / f"{label}.csv",
-            ["actual", "predicted"],
-            [[row["row"][label], json.loads(row["text"])[label]] for row in tuned],
-        )
-        write_table(
-            found["evaluate"] / "per_class_f1" / f"{label}.csv",
-            ["class", "parent", "tuned"],
-            [[name, 0.0, 0.8] for name in sorted({row["row"][label] for row in tuned})],
-        )
-    write_table(
-        found["train"] / "loss.csv",
-        ["step", "loss", "eval_loss", "learning_rate"],
-        [[1, 2.5, "", 1e-4], [2, 2.0, 1.8, 1e-4], [3, 1.5, 1.9, 1e-4]],
-    )
-    write_table(found["train"] / "lengths.csv", ["prompt_tokens", "answer_tokens"], [[10, 4], [12, 5], [30, 4]])
-    (found["train"] / "xray.html").write_text("<p>x</p>")
-    return found
-
-
-def rendered(place: Path, summary: dict, name: str = "index.html", answer: list[str] | str = FORM.columns) -> str:
-    """The page of `summary` on the run in `place`."""
-    out = place / "reports" / "triage" / name
-    write_report(summary, place, format_of(answer), out)
-    return out.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

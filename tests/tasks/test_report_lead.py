@@ -1,6 +1,7 @@
 """What a report leads with: one sentence with both verdicts, where it is served, and the table of who is best."""
 
 import copy
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from tasks.report.page import dollars
 from tasks.report.standings import measured, standings
 from tasks.report.verdict import checks, evidence, headline
 from tasks.worth import VERDICTS
-from tests.tasks.reported import SUMMARY
+from tests.tasks.reported import SUMMARY, Page, rendered, small_run
 
 TEST = "40 rows won, 38 lost (McNemar p = 0.4, needs < 0.05)"
 
@@ -78,6 +79,31 @@ def test_what_was_refused_leads_with_the_first_reason_and_then_says_whether_it_w
         headline(summary).title == "triage was refused: not shown better than the probe on intent accuracy (and 1 more)"
     )
     assert evidence(summary).startswith("Tuning was worth it: ")
+
+
+def test_the_page_leads_in_the_order_of_what_a_person_wants(summary: dict, tmp_path: Path) -> None:
+    small_run(tmp_path)
+    summary["cascade"] = {"model": "triage_labels", "columns": ["category", "intent"]}
+    summary["origin"] = {"parent": "smollm2", "dataset": "tickets", "objective": "sft", "tuner": "lora"}
+    page = Page(rendered(tmp_path, summary))
+    text = " ".join(page.text.split())
+    places = [
+        text.index(words)
+        for words in (
+            "✓ triage is good enough to serve, and tuning was worth it",
+            "triage_labels tells category, intent, and triage writes the rest",
+            "http://127.0.0.1:8000/v1 serves triage",
+            "On the same 12 held-out rows",
+            "★ 73.4 %",
+            "The cost assumes 0.04 dollars for an hour of a core",
+            "Answers, side by side",
+            "The gate: passed",
+            "The other measures, on the same 12 held-out rows",
+            "smollm2, tuned on tickets (sft, lora)",
+        )
+    ]
+    assert places == sorted(places)
+    assert text.count("intent accuracy") == 0, "shown in the table of who is best"
 
 
 def test_nobody_to_compare_with_is_said_in_neither_sentence(summary: dict) -> None:

@@ -110,7 +110,7 @@ def test_text_without_labels_is_compared_with_what_writes_text(tmp_path: Path) -
     known = worth(evaluated(tmp_path, [], tuned=predictions(40, 9, 9), **of), {}, 1)
     assert [(each.what, each.winner, len(each.standings)) for each in known.contests] == [("perplexity", "tuned", 2)]
     assert known.was and known.sentence.startswith(
-        "Tuning was worth it: on perplexity, the tuned model reaches 1.28, and"
+        "Tuning was worth it: on perplexity (lower is better), the tuned model reaches 1.28, and"
     )
 
 
