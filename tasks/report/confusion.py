@@ -89,7 +89,7 @@ def _matrix(figure: Any, counts: Counter, classes: list[str], groups: dict[str, 
         axes.text(
             x, y + 0.02, str(count), ha="center", va="center", fontsize=9, color=ON_HEAT if strength > 0.72 else INK
         )
-    axes.set(xlabel="the tuned model said", ylabel="it was")
+    axes.set(xlabel="answer of the tuned model", ylabel="right class")
 
 
 def _cells(axes: Any, height: int, width: int, rows: list[str], classes: list[str], groups: dict[str, str]) -> None:

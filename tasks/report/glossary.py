@@ -1,5 +1,9 @@
 """What each measure and each contestant is, in plain words, for the reader of a report."""
 
+from collections.abc import Iterable
+
+from tasks.report.plots import words
+
 MEASURES = {  # endings of names, the longer ones first where one ends as another does
     "labels_right": ("% of labels", "how many of all labels are right"),
     "tool_call_exact_match": ("share of turns", "calls of tools that are exactly as expected, where one is"),
@@ -57,6 +61,16 @@ def unit(name: str) -> str:
 def meaning(name: str) -> str:
     """What a measure counts; empty where it is not known."""
     return _of(name)[1]
+
+
+def meanings(names: Iterable[str]) -> dict[str, str]:
+    """Kind of measure, as papers write it: what it counts; each kind of `names` once."""
+    known = {}
+    for name in names:
+        ending = next((ending for ending in MEASURES if name.endswith(ending)), None)
+        if ending:
+            known[words(f"_{ending}").strip()] = MEASURES[ending][1]
+    return known
 
 
 def is_share(name: str) -> bool:

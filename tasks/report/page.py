@@ -27,12 +27,14 @@ def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) ->
     summary.json holds, `form` how the model's answers are read.
     """
     train = reports / "train"
+    others = measures(summary["evaluation"], measured(summary.get("worth")))
     page = _template().render(
         summary={"worth": None, "cascade": None, "origin": None, **summary},
         headline=headline(summary),
         evidence=evidence(summary),
         standings=standings(summary.get("worth"), summary["evaluation"]),
-        measures=measures(summary["evaluation"], measured(summary.get("worth"))),
+        measures=others,
+        meanings=glossary.meanings(measure.name for measure in others),
         checks=checks(summary),
         loss=plots.loss_curves(read_csv(train / "loss.csv")),
         lengths=plots.length_histograms(read_csv(train / "lengths.csv")),
@@ -65,7 +67,6 @@ def _template() -> "Template":
         "day": day,
         "dollars": dollars,
         "unit": glossary.unit,
-        "meaning": glossary.meaning,
     }
     return environment.get_template(TEMPLATE)
 

@@ -120,7 +120,17 @@ def measures(evaluation: dict, shown: Collection[str] = ()) -> list[Measure]:
     """
     parent, tuned = evaluation["parent"], evaluation["tuned"]
     names = [*tuned, *(name for name in parent if name not in tuned)]
-    return [_measure(name, evaluation) for name in names if name not in shown]
+    return [
+        _measure(name, evaluation) for name in names if name not in shown and not _is_accuracy(name, evaluation, shown)
+    ]
+
+
+def _is_accuracy(name: str, evaluation: dict, shown: Collection[str]) -> bool:
+    """Whether a micro-F1 is the accuracy that is `shown`, as it is where every answer names one class."""
+    accuracy = name.removesuffix("_micro_f1") + "_accuracy"
+    if not name.endswith("_micro_f1") or accuracy not in shown:
+        return False
+    return all(evaluation[who].get(name) == evaluation[who].get(accuracy) for who in ("parent", "tuned"))
 
 
 def _measure(name: str, evaluation: dict) -> Measure:

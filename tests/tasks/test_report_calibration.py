@@ -12,8 +12,7 @@ from tasks.entities import Entity
 from tasks.files import write_jsonl
 from tasks.report import plots
 from tasks.report.calibration import LONGEST, WORST, calibrations, misses
-from tests.tasks.reported import SUMMARY, Page, write_table
-from tests.tasks.test_report import rendered, small_run
+from tests.tasks.reported import SUMMARY, Page, rendered, small_run, write_table
 
 FORM = format_of(["mood", "size"])
 

@@ -10,7 +10,7 @@ from tasks.evaluate.measures import TABLE
 from tasks.report import glossary
 from tasks.report.page import dollars
 from tasks.report.standings import measured, standings
-from tasks.report.verdict import checks, evidence, headline
+from tasks.report.verdict import checks, evidence, headline, measures
 from tasks.worth import VERDICTS
 from tests.tasks.reported import SUMMARY, Page, rendered, small_run
 
@@ -126,6 +126,23 @@ def test_the_table_marks_winners_and_leads_that_are_sure(summary: dict) -> None:
 
 def test_what_the_table_shows_of_both_is_not_shown_again(summary: dict) -> None:
     assert measured(summary["worth"]) == {"intent_accuracy"}
+
+
+def test_a_micro_f1_that_is_the_accuracy_is_not_shown_beside_it(summary: dict) -> None:
+    evaluation = summary["evaluation"]
+    for who in ("parent", "tuned"):
+        evaluation[who]["intent_micro_f1"] = evaluation[who]["intent_accuracy"]
+    evaluation["measures"]["intent_micro_f1"] = {"higher_is_better": True}
+    assert "intent_micro_f1" in [of.name for of in measures(evaluation)]
+    shown = measured(summary["worth"])
+    assert [of.name for of in measures(evaluation, shown)] == ["valid", "perplexity"]
+    evaluation["parent"]["intent_micro_f1"] = 0.3
+    assert [of.name for of in measures(evaluation, shown)] == ["valid", "perplexity", "intent_micro_f1"]
+
+
+def test_each_kind_of_measure_is_explained_once() -> None:
+    known = glossary.meanings(["intent_macro_f1", "category_macro_f1", "reply_rouge_l", "valid", "rank_error"])
+    assert list(known) == ["macro F1", "ROUGE-L", "valid"]
 
 
 def test_a_parent_that_reads_nothing_is_not_called_a_model_and_stands_for_the_commonest_class(summary: dict) -> None:
