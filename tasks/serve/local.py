@@ -48,7 +48,9 @@ def up() -> None:
     supervisor.start("schedules")  # it is Prefect's client, and would only ask for a server that is not there yet
     last = [Awaited("schedules", "schedules", lambda: supervisor.status("schedules") == "RUNNING")]
     door = gateway.address(params.gateway)
-    ready = [Awaited("the gateway's models", "gateway", lambda: _answers(f"{door}/ready"), 30)] if deployed else []
+    ready = (
+        [Awaited("the gateway with its models", "gateway", lambda: _answers(f"{door}/ready"), 30)] if deployed else []
+    )
     await_all([*ready, *last])
     ui()
 
