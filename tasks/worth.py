@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.contestants import TUNED
+from tasks.report.plots import words
 
 PRICE = 0.04  # dollars for an hour of one core: about what clouds ask for one of a general machine, on demand, in 2026
 NAMES = {
@@ -66,9 +67,11 @@ def worth(leads: Mapping[str, Any], paces: Mapping[str, float], cores: int) -> W
     contests = tuple(_contest(contest, paces, cores) for contest in leads.get("contests", ()))
     if not contests:
         return None
-    words = f"{PRICE:g} dollars for an hour of a core, and all {cores} cores at work while answers are made, in batches"
+    assumption = (
+        f"{PRICE:g} dollars for an hour of a core, and all {cores} cores at work while answers are made, in batches"
+    )
     was, sentence = _sentence(contests[0], leads["contests"][0], leads["confidence"])
-    return Worth(was, sentence, contests, words)
+    return Worth(was, sentence, contests, assumption)
 
 
 def _contest(contest: Mapping[str, Any], paces: Mapping[str, float], cores: int) -> Contest:
@@ -91,7 +94,7 @@ def _sentence(contest: Contest, raw: Mapping[str, Any], confidence: float) -> tu
     low, high = best.interval
     was = True if low > 0 else False if high < 0 else None
     is_share = raw["measure"].endswith(("_accuracy", "labels_right"))
-    over = f"over {contest.what}" if contest.what == "all labels" else f"on {contest.what.replace('_', ' ')}"
+    over = f"over {contest.what}" if contest.what == "all labels" else f"on {words(contest.what)}"
     over += "" if raw["higher_is_better"] else " (lower is better)"
     margin = _margin(best.lead, low, high, confidence, is_share)
     alone = "" if raw["others"][best.who]["tells_all"] else ", which tells labels and writes no text"

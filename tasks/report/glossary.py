@@ -50,7 +50,10 @@ WHO = {
     "one), trained in seconds on the same rows",
     "commonest": "always the class that was commonest in the training data",
 }
-UNREAD = "what can be told without reading anything, from how common each answer was in the training data"
+UNREAD = (
+    "what can be told without a model: the commonest answer of the training data, the mean of its numbers, no entity, "
+    "or what a search for the words of the question finds"
+)
 
 
 def unit(name: str) -> str:

@@ -10,7 +10,7 @@ from tasks.answer import AnswerFormat, Continuation
 from tasks.evaluate.measures.measure import slug
 from tasks.files import read_jsonl, write_text
 from tasks.report import calibration, confusion, glossary, plots
-from tasks.report.samples import choose, system_prompt, tally
+from tasks.report.samples import choose, right_means, system_prompt, tally
 from tasks.report.standings import measured, standings
 from tasks.report.verdict import checks, evidence, headline, measures
 
@@ -128,6 +128,7 @@ def _answers(reports: Path, form: AnswerFormat) -> dict:
         "system": system_prompt(tuned),
         "tally": tally(tuned, parent, form, labels),
         "labels": labels,
+        "right_means": right_means(form, labels),
         "sees": any("image_file" in row["row"] for row in tuned),
         "goes_on": isinstance(form, Continuation),
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.answer import AnswerFormat, agrees, same
 from tasks.chat import opening
+from tasks.entity_answer import EntityAnswer
 from tasks.errors import AnnealError
 from tasks.number_answer import NumberAnswer
 from tasks.report import thumbnails
@@ -67,6 +68,19 @@ def tally(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Seq
         "gained": sum(now and not then for now, then in pairs),
         "lost": sum(then and not now for now, then in pairs),
     }
+
+
+def right_means(form: AnswerFormat, labels: Sequence[str]) -> str:
+    """What it takes for an answer to be right, in a clause; see `judge`."""
+    if labels:
+        return f"every label ({', '.join(label.replace('_', ' ') for label in labels)}) is right"
+    if isinstance(form, NumberAnswer):
+        return "the answer, rounded as the expected number is, is that number"
+    if isinstance(form, EntityAnswer):
+        return "all entities are marked, each from its first to its last character and as what it is, and nothing else"
+    if isinstance(form, SpanAnswer):
+        return "the answer is one of the expected ones"
+    return "the answer is the expected text, character for character"
 
 
 def system_prompt(rows: list[dict]) -> str | None:

@@ -104,7 +104,8 @@ def test_a_refused_model_is_tracked_not_promoted_and_the_run_says_why(made: Path
         and summary["registry"]["aliases"] == ["challenger"]
         and summary["endpoint"] is None
     )
-    assert "Not promoted" in (made / "reports/things/index.html").read_text()
+    page = (made / "reports/things/index.html").read_text()
+    assert "<title>things was refused: perplexity is " in page and "did not pass its gate" in page
 
 
 def test_a_wrong_value_stops_before_any_work(made: Path) -> None:

@@ -106,6 +106,13 @@ def test_the_page_leads_in_the_order_of_what_a_person_wants(summary: dict, tmp_p
     assert text.count("intent accuracy") == 0, "shown in the table of who is best"
 
 
+def test_a_server_of_probabilities_is_compared_by_these(summary: dict, tmp_path: Path) -> None:
+    small_run(tmp_path)
+    summary["endpoint"]["parity"] = {"prompts": 16, "share": 1.0, "difference": 4.2e-6}
+    text = Page(rendered(tmp_path, summary)).text
+    assert "probabilities are those of the measured model on 16 texts, within 4e-06" in text and "tokens (" not in text
+
+
 def test_nobody_to_compare_with_is_said_in_neither_sentence(summary: dict) -> None:
     summary["worth"] = None
     assert headline(summary).title == "triage is good enough to serve" and evidence(summary) == ""

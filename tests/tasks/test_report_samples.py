@@ -4,7 +4,7 @@ import pytest
 
 from tasks.answer import format_of
 from tasks.errors import AnnealError
-from tasks.report.samples import choose, judge, tally
+from tasks.report.samples import choose, judge, right_means, tally
 from tests.tasks.reported import FORM, answer
 
 
@@ -70,3 +70,16 @@ def test_a_text_answer_is_right_when_its_labels_are_or_it_is_the_expected_one(
 ):
     said = judge({"text": text, "expected": expected, "finished": True}, format_of(spec), labels)
     assert (said.right, said.fields) == (right, fields)
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels", "words"),
+    [
+        (["category", "reply"], ["category"], "every label (category) is right"),
+        ({"stars": "number"}, [], "rounded as the expected number is"),
+        ({"entities": ["label", "text", "start", "end"]}, [], "all entities are marked"),
+        ("{{ reply }}", [], "character for character"),
+    ],
+)
+def test_what_right_means_is_said_of_each_kind_of_answer(spec, labels, words):
+    assert words in right_means(format_of(spec), labels)
