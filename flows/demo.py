@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.demo_copy import HOME, environment, make, retrain_sooner
+from flows.demo_copy import HOME, environment, make
 from tasks import stage as edge
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
@@ -41,8 +41,6 @@ def run() -> None:
     demo.send("a new product is launched: the tickets change", current[:SHIFTED])
     demo.check(expect_alarm=True)
     demo.label(labels)
-    if words := retrain_sooner(TASK):
-        demo.say("shorter than the real thing", words)
     demo.python("retraining", "flows.retrain", TASK)
     demo.canary(current[SHIFTED:], held_out)
     demo.check(expect_alarm=False)

@@ -30,9 +30,6 @@ CHANGES = {
     "release": {"canary_share": 0.5, "canary_requests": 40},
 }
 
-# Passes of a model that writes over its rows when the demo retrains it. Half of the demo's time would be the others.
-EPOCHS = 1
-
 
 def make() -> Path:
     """A fresh copy of the project's files, which finds what this checkout has computed; an earlier demo's servers
@@ -51,21 +48,6 @@ def make() -> Path:
         subprocess.run(["git", *words], cwd=HOME, check=True)
     dag.share_results(HOME)
     return HOME
-
-
-def retrain_sooner(model: str) -> str:
-    """Let the copy's `model` be retrained with fewer passes than the project's; the sentence that says so, empty where
-    it has no more.
-    """
-    yaml, params = _params(HOME / "params.yaml")
-    train = params["models"][model]["train"]
-    before = train.get("num_train_epochs", EPOCHS)
-    if before <= EPOCHS or train["objective"]["kind"] != "sft":
-        return ""
-    train["num_train_epochs"] = EPOCHS
-    with (HOME / "params.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(params, file)
-    return f"the demo retrains {model} with {EPOCHS} pass over its rows, where params.yaml has {before}, to be shorter"
 
 
 def environment() -> dict[str, str]:
