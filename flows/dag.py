@@ -20,15 +20,17 @@ RWLOCK = Path(".dvc/tmp/rwlock")
 
 def stages(target: str) -> list[str]:
     """The stages that `target` needs, itself last, each after those it depends on."""
+    with _repo() as repo:
+        return [stage.addressing for stage in _in_order(repo, target)]
+
+
+def _in_order(repo: Any, target: str) -> list[Any]:
     import networkx
 
-    with _repo() as repo:
-        place = {
-            stage: i for i, stage in enumerate(repo.index.stages)
-        }  # the order of dvc.yaml, where the DAG leaves a choice
-        needed = set(repo.stage.collect(target, with_deps=True))
-        graph = repo.index.graph.subgraph(needed).reverse()
-        return [stage.addressing for stage in networkx.lexicographical_topological_sort(graph, key=place.__getitem__)]
+    place = {stage: i for i, stage in enumerate(repo.index.stages)}  # of dvc.yaml, where the DAG leaves a choice
+    needed = set(repo.stage.collect(target, with_deps=True))
+    graph = repo.index.graph.subgraph(needed).reverse()
+    return list(networkx.lexicographical_topological_sort(graph, key=place.__getitem__))
 
 
 def is_up_to_date(stage: str) -> bool:
@@ -43,7 +45,7 @@ def first_change(target: str) -> str | None:
     None when it would run none.
     """
     with _repo() as repo, repo.lock:
-        for node in repo.stage.collect(target, with_deps=True):
+        for node in _in_order(repo, target):
             if node.changed():
                 return f"{node.addressing}: {_described(node.status().get(node.addressing, []))}"
     return None

@@ -37,8 +37,7 @@ def run_or_tell(model: str) -> None:
         screen.begin("looking what has changed")
         seen = _look(model)
         if not isinstance(seen, Nothing):
-            screen.say(f"something to do: {seen}" if seen else "another run is at it")
-            return _run(model, screen)
+            return _run(model, screen, f"something to do: {seen}" if seen else "another run is at it")
     told.show(seen)
 
 
@@ -53,7 +52,7 @@ def _look(model: str) -> Nothing | str | None:
         return None
 
 
-def _run(model: str, screen: Screen) -> None:
+def _run(model: str, screen: Screen, why: str = "") -> None:
     from flows import whole
     from flows.table import show
 
@@ -61,6 +60,8 @@ def _run(model: str, screen: Screen) -> None:
     screen.keep_log(log)
     screen.begin("checking params.yaml and the data")
     steps = whole.ready(model, screen.say)
+    if why:  # not before a refusal, whose sentence stands alone
+        screen.say(why)
     with _only_one():
         try:
             whole.run(steps, screen)

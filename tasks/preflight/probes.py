@@ -25,6 +25,12 @@ def encoder_for(parent: str, bases: Mapping[object, object]) -> str:
     return next((str(name) for name, base in bases.items() if _is_encoder(str(name), base)), parent)
 
 
+def is_named(row: Mapping[object, object]) -> bool:
+    """Whether a row of `models` names the encoder of its probe."""
+    section = row.get(KEY)
+    return isinstance(section, Mapping) and "encoder" in section
+
+
 def left_out(
     text: str, place: str, row: Mapping[object, object], node: "MappingNode", encoder: str, known: set[int]
 ) -> "Iterator[Change]":

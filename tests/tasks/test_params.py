@@ -164,8 +164,8 @@ def test_an_unknown_model_on_the_command_line_gets_a_suggestion(shipped):
 
 BROKEN = {
     "unknown key": (
-        b"learning_rate:",
-        b"lerning_rate:",
+        b"  learning_rate:",
+        b"  lerning_rate:",
         "lerning_rate is not a known key; did you mean `learning_rate`?",
     ),
     "out of bounds": (b"  learning_rate: ", b"  learning_rate: 7 # ", "it should be greater than 0 and less than 1"),
