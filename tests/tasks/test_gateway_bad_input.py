@@ -39,6 +39,8 @@ BAD_CHATS = {
     "prompt_logprobs": {"prompt_logprobs": 1},
     "prompt_logprobs 0": {"prompt_logprobs": 0.0},
     "prompt_logprobs by another name": {"echo": True, "logprobs": True, "top_logprobs": 1},
+    "echo": {"echo": True},
+    "echo that becomes true": {"echo": "yes"},
     "beam search": {"use_beam_search": True},
     "another server": {"kv_transfer_params": {"remote_host": "example.org"}},
     "image": part(type="image_url", image_url={"url": "http://127.0.0.1:1/x.png"}),
@@ -73,7 +75,7 @@ def test_a_good_chat_does(home: House) -> None:
     """The guard of the guards: each of them lets its harmless neighbour pass."""
     good = [
         {"n": 2, "max_tokens": 512},
-        {"echo": True},
+        {"echo": False},
         {"logprobs": True, "top_logprobs": 2},
         {"prompt_logprobs": None},
         part(type="text", text="more"),
@@ -83,6 +85,16 @@ def test_a_good_chat_does(home: House) -> None:
         assert [client.post("/v1/chat/completions", json={**chat(), **more}).status_code for more in good] == [
             200
         ] * len(good)
+
+
+def test_echo_is_refused_in_a_chat_and_says_why(home: House) -> None:
+    with home.client() as client:
+        refusal = client.post("/v1/chat/completions", json={**chat(), "echo": True})
+        error = refusal.json()["error"]
+        assert (refusal.status_code, error["param"], error["code"]) == (400, "echo", "unsupported_parameter")
+        assert "`echo` is not allowed here" in error["message"] and "prompt_logprobs" in error["message"]
+        completion = {"model": "triage", "prompt": "a", "echo": True}
+        assert client.post("/v1/completions", json=completion).status_code == 200  # works out nothing of the prompt
 
 
 BAD_PROMPTS = [3, [], ["a", 3], ["a"] * 2000, [[1], []], None]

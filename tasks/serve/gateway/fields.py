@@ -26,12 +26,7 @@ def check(body: Body, chat: bool, limit: int) -> Body:
     for name, reason in FORBIDDEN.items():
         if not _is_off(body.get(name)):
             raise bad(f"`{name}` is not allowed here: {reason}.", name, "unsupported_parameter")
-    if body.get("echo") and not (_is_off(body.get("logprobs")) and _is_off(body.get("top_logprobs"))):
-        raise bad(
-            "`echo` with `logprobs` is not allowed here: it is prompt_logprobs by another name.",
-            "echo",
-            "unsupported_parameter",
-        )
+    _check_echo(body, chat)
     if not isinstance(body.get("stream"), bool | None):
         raise bad("`stream` must be true or false.", "stream")
     if not isinstance(body.get("stream_options"), dict | None):
@@ -43,6 +38,19 @@ def check(body: Body, chat: bool, limit: int) -> Body:
     else:
         prompts = _count_prompts(body.get("prompt"))
     return _limited(body, prompts, limit)
+
+
+def _check_echo(body: Body, chat: bool) -> None:
+    """In a chat `echo` alone makes vLLM work out prompt_logprobs; in a completion it does so with `logprobs`."""
+    if chat and not _is_off(body.get("echo")):
+        reason = "in a chat it makes vLLM work out prompt_logprobs, which are not allowed either"
+        raise bad(f"`echo` is not allowed here: {reason}.", "echo", "unsupported_parameter")
+    if body.get("echo") and not (_is_off(body.get("logprobs")) and _is_off(body.get("top_logprobs"))):
+        raise bad(
+            "`echo` with `logprobs` is not allowed here: it is prompt_logprobs by another name.",
+            "echo",
+            "unsupported_parameter",
+        )
 
 
 def _is_off(value: object) -> bool:
