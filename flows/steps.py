@@ -13,6 +13,7 @@ from pathlib import Path
 from flows import dag
 from flows.inputs import commit, lasting
 from flows.origin import cascade, origin
+from flows.paces import paces
 from tasks import contestants, decisions, promotion, registry, tracking, verdict_tags
 from tasks.answer import format_of
 from tasks.champion import judge
@@ -158,10 +159,7 @@ class Steps:
         metrics = read_json(evaluate / "metrics.json")
         checks = [asdict(check) for check in self.verdict.checks]
         leads = evaluate / "leads.json"
-        paces = {
-            who: read_json(self.reports / contestants.FOLDERS[who] / "timing.json")["seconds_per_answer"]
-            for who in contestants.among(metrics)
-        }
+        seconds = paces(self.params, self.name, contestants.among(metrics))
         return {
             "model": self.name,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -173,9 +171,9 @@ class Steps:
                 **metrics,
                 "intervals": read_json(evaluate / "intervals.json"),
                 "measures": read_json(evaluate / "measures.json")["measures"],
-                "seconds_per_answer": paces,
+                "seconds_per_answer": seconds,
             },
-            "worth": self._worth(read_json(leads), paces) if leads.exists() else None,
+            "worth": self._worth(read_json(leads), seconds) if leads.exists() else None,
             "gate": {"passed": self.verdict.passed, "checks": checks, "held_back": self.held_back},
             "registry": {
                 "name": self.name,
@@ -191,9 +189,9 @@ class Steps:
             "where": self.where(),
         }
 
-    def _worth(self, leads: dict, paces: dict[str, float]) -> dict | None:
+    def _worth(self, leads: dict, seconds: dict[str, float]) -> dict | None:
         """Whether tuning was worth it, on this machine."""
-        known = worth(leads, paces, os.cpu_count() or 1)
+        known = worth(leads, seconds, os.cpu_count() or 1)
         return asdict(known) if known else None
 
     def where(self) -> dict[str, str]:

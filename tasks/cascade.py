@@ -7,6 +7,7 @@ labels are the right ones; in the test rows they are those that the classifier t
 
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,8 +37,9 @@ class Cascade(Section):
 def cascade(
     params: Cascade, prepared: Path, learnt: Path, weights: Path, adapter: Path, out: Path, report: Path
 ) -> None:
-    """Write `out/` like a prepared data set, with the classifier in `out/labeller/`, and figures to `report`: of each
-    column the share of test rows of which the classifier tells the right class.
+    """Write `out/` like a prepared data set, with the classifier in `out/labeller/`; `report/cascade.json`: of each
+    column the share of test rows of which the classifier tells the right class; and `report/timing.json`: the seconds
+    that it takes for a row.
 
     `learnt/`: what the classifier in `weights/` and `adapter/` was trained on. Raises AnnealError when that holds a row
     that is held out here, as figures of a classifier that knows the answers would say nothing.
@@ -50,14 +52,17 @@ def cascade(
         labeller.write(weights, adapter, columns, folder / labeller.FOLDER)
         teller = labeller.load(folder / labeller.FOLDER)
         parted = {name: [_parted(row, columns, told) for row in split] for name, split in rows.items()}
+        started = time.perf_counter()
         begun = [labeller.tell(teller, row["messages"]) for row in parted["test"]]
+        seconds = time.perf_counter() - started
         figures = labeller.agreement(parted["test"], begun, columns[:told])
         parted["test"] = [{**row, GIVEN: given} for row, given in zip(parted["test"], begun, strict=True)]
         for name, split in parted.items():
             write_jsonl(folder / f"{name}.jsonl", split)
         for name in ("dropped.jsonl", "format.json"):
             shutil.copy(prepared / name, folder / name)
-    write_json(report, {"test_rows": len(begun), "right": figures})
+    write_json(report / "cascade.json", {"test_rows": len(begun), "right": figures})
+    write_json(report / "timing.json", {"seconds_per_answer": seconds / len(begun)})
     shares = ", ".join(f"{column} {share:.1%}" for column, share in figures.items())
     print(f"cascade: {params.model} tells of {len(begun)} test rows right: {shares}", file=sys.stderr, flush=True)
 

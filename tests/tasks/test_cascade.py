@@ -33,7 +33,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 def made(parts: SimpleNamespace, folder: Path, **other: Path) -> Path:
     paths = {**vars(parts), **other}
-    cascade(PARAMS, out=folder / "out", report=folder / "report.json", **paths)
+    cascade(PARAMS, out=folder / "out", report=folder / "report", **paths)
     return folder / "out"
 
 
@@ -61,7 +61,9 @@ def test_a_test_row_is_behind_what_the_classifier_tells_right_or_wrong(out: Path
         label: sum(a[label] == b[label] for a, b in zip(told, right, strict=True)) / len(rows) for label in tiny.LABELS
     }
     assert min(shares.values()) < 1  # it has learnt nothing
-    assert read_json(out.parent / "report.json") == {"right": shares, "test_rows": len(rows)}
+    assert read_json(out.parent / "report/cascade.json") == {"right": shares, "test_rows": len(rows)}
+    assert 0 < read_json(out.parent / "report/timing.json")["seconds_per_answer"] < 10
+    assert not list(out.glob("**/timing.json"))  # seconds differ from run to run, and what is trained must not
 
 
 def test_the_folder_of_the_labeller_is_asked_alone_and_says_the_same(out: Path, tmp_path: Path) -> None:

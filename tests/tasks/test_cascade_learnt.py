@@ -62,7 +62,7 @@ def made(base: Path, prepared: Path, _empty_store: Path, tmp_path_factory: pytes
     teller = packaged(place / "teller", encoder, told, learnt, figures)
     both = place / "both"
     params = Cascade(dataset="toys", model="teller", trained_on="labels")
-    cascade(params, prepared, learnt, teller.weights, teller.adapter, both, place / "cascade.json")
+    cascade(params, prepared, learnt, teller.weights, teller.adapter, both, place)
     trained = tiny.train_in(place / "things", base, both, num_train_epochs=4)
     reports = measured(place / "things", base, trained.adapter, both, Evaluate(**tiny.EVALUATE))
     whole = packaged(place / "things", base, trained.adapter, both, reports)

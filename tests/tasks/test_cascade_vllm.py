@@ -41,7 +41,7 @@ def made(base: Path, tmp_path_factory: pytest.TempPathFactory, _empty_store: Pat
     learnt, encoder = tellers.write_learnt(place / "labels", plain), encoders.make_base(place / "encoder")
     heads, prepared = tellers.write_heads(place / "heads", encoder, learnt), place / "prepared"
     params = Cascade(dataset="toys", model="teller", trained_on="labels")
-    cascade(params, plain, learnt, encoder, heads, prepared, place / "report.json")
+    cascade(params, plain, learnt, encoder, heads, prepared, place / "report")
     test = read_jsonl(prepared / "test.jsonl")[:8]
     adapter = tiny.train_in(place, base, prepared, num_train_epochs=3).adapter
     predictions = answer(base, adapter, test, 8, 40, "tuned").predictions

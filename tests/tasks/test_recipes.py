@@ -105,7 +105,7 @@ def data(params: Params, name: str, folder: Path) -> Path:
             teller / "trained", shutil.copytree(teller / "parent", folder / "whole"), dirs_exist_ok=True
         )
         made = [data(params, each, folder) for each in (row.dataset, row.trained_on)]
-        cascade(row, *made, whole, whole, place, folder / "cascade.json")
+        cascade(row, *made, whole, whole, place, folder)
         return place
     raw, validated = folder / f"raw-{name}", folder / f"validated-{name}"
     ingest(params.datasets[name].ingest, raw)
