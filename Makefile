@@ -7,7 +7,7 @@ PYTEST = $(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(if $(O
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport PYTHONHOME
-.PHONY: help setup pipeline snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods lock
+.PHONY: help setup pipeline evaluate snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,6 +18,9 @@ setup: ## the environment in .venv (DEVICE=cpu|gpu; found when not given)
 
 pipeline: setup ## raw data to a served model (MODEL=triage)
 	@$(PY) -m flows.pipeline $(MODEL)
+
+evaluate: setup ## a model beside all that could answer in its place: also nearest neighbours, retrieved examples (MODEL=triage)
+	@$(PY) -m flows.evaluate $(MODEL)
 
 snapshot: setup ## fetch the data that are not files here: databases, URLs, hubs (DATASET=tickets; all when not given)
 	@$(PY) -m flows.snapshot $(DATASET)

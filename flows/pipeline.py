@@ -62,7 +62,7 @@ def _run(model: str, screen: Screen, why: str = "") -> None:
     steps = whole.ready(model, screen.say)
     if why:  # not before a refusal, whose sentence stands alone
         screen.say(why)
-    with _only_one():
+    with only_one():
         try:
             whole.run(steps, screen)
         finally:
@@ -79,7 +79,7 @@ def _lock(timeout: float) -> Any:
 
 
 @contextmanager
-def _only_one() -> Iterator[None]:
+def only_one() -> Iterator[None]:
     """Hold the lock; a second run waits for it and says so."""
     from filelock import Timeout
 

@@ -12,6 +12,7 @@ from tasks import moves, promotion, registry, snapshot, tracking
 from tasks.deploy import is_available
 from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_json
+from tasks.params import Params
 from tasks.preflight import checks
 from tasks.promotion import Why
 from tasks.registry_reading import Unreadable
@@ -19,14 +20,20 @@ from tasks.regroup import due
 from tasks.serve import routes, supervisor
 
 
-def ready(model: str, say: Callable[[str], None]) -> Steps:
-    """What comes before any work: all that can be refused is, and what is left out in params.yaml is written there."""
+def checked(model: str, say: Callable[[str], None]) -> Params:
+    """What comes before any stage: all that can be refused is, and what is left out in params.yaml is written there."""
     params = checks.ready(model, say)
     dag.check_lock()
     for name in checks.datasets_of(params, model):
         if params.datasets[name].snapshot:
             dag.keep(snapshot.place(name))
     tracking.check()
+    return params
+
+
+def ready(model: str, say: Callable[[str], None]) -> Steps:
+    """What comes before any work of a whole run: `checked`, and the port of the server is not another program's."""
+    params = checked(model, say)
     supervisor.refuse_taken_port(params.deploy.port, "vllm-a", "deploy.port")
     return Steps(params, model)
 

@@ -13,6 +13,8 @@ NAMES = {
     "few_shot": "its parent with examples",
     "probe": "a linear classifier (the probe)",
     "commonest": "always the commonest class",
+    "nearest": "the labels of the nearest training rows",
+    "retrieved": "its parent with retrieved examples",
     TUNED: "the tuned model",
 }
 
@@ -93,7 +95,7 @@ def _sentence(contest: Contest, raw: Mapping[str, Any], confidence: float) -> tu
     assert best.lead is not None and best.interval is not None
     low, high = best.interval
     was = True if low > 0 else False if high < 0 else None
-    is_share = raw["measure"].endswith(("_accuracy", "labels_right"))
+    is_share = _is_share(contest.measure)
     over = f"over {contest.what}" if contest.what == "all labels" else f"on {words(contest.what)}"
     over += "" if raw["higher_is_better"] else " (lower is better)"
     margin = _margin(best.lead, low, high, confidence, is_share)
@@ -102,6 +104,20 @@ def _sentence(contest: Contest, raw: Mapping[str, Any], confidence: float) -> tu
         f"{VERDICTS[was]}: {over}, the tuned model reaches {_figure(tuned.value, is_share)}, and the best without "
         f"tuning, {NAMES[best.who]}{alone}, {_figure(best.value, is_share)} ({margin})."
     )
+
+
+def figure(value: float, measure: str) -> str:
+    """A value of a measure, as a person reads it."""
+    return _figure(value, _is_share(measure))
+
+
+def margin(lead: float, measure: str) -> str:
+    """A lead, as a person reads it: in points where the measure is a share."""
+    return f"{100 * lead:+.1f}" if _is_share(measure) else f"{lead:+.3g}"
+
+
+def _is_share(measure: str) -> bool:
+    return measure.endswith(("_accuracy", "labels_right"))
 
 
 def _figure(value: float, is_share: bool) -> str:

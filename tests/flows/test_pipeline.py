@@ -33,7 +33,7 @@ def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(
     )
     assert first.stdout.readline() == "held\n"
     second = subprocess.Popen(
-        [sys.executable, "-c", "from flows.pipeline import _only_one\nwith _only_one(): print('mine', flush=True)"],
+        [sys.executable, "-c", "from flows.pipeline import only_one\nwith only_one(): print('mine', flush=True)"],
         stdout=subprocess.PIPE,
         text=True,
         env={"PYTHONPATH": str(ROOT)},
@@ -42,7 +42,7 @@ def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(
     first.kill()  # the kernel lets go of a killed holder's lock
     assert second.stdout.readline() == "mine\n"
     assert (first.wait(), second.wait()) == (-9, 0)
-    with pipeline._only_one():
+    with pipeline.only_one():
         assert capsys.readouterr().out == ""
 
 

@@ -1,0 +1,118 @@
+"""`make evaluate`: a model beside all that could answer in its place, also what `make pipeline` has no time for."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flows import dag, whole
+from flows.pipeline import LOGS, only_one
+from flows.screen import Screen
+from flows.stage_failed import StageBroke
+from flows.table import WIDE
+from tasks import contestants
+from tasks import stage as edge
+from tasks.files import read_json
+from tasks.further import comparison, steps
+from tasks.further.place import Place
+from tasks.params import Params
+from tasks.worth import NAMES, figure, margin
+
+
+def run(model: str) -> None:
+    """Bring the answers of the row `model` up to date, hear the further contestants, and show who stands where."""
+    with Screen() as screen:
+        screen.keep_log(LOGS / f"evaluate-{model}.log")
+        screen.begin("checking params.yaml and the data")
+        params = whole.checked(model, screen.say)
+        with only_one():
+            _stages(f"evaluate@{model}", screen)
+            place = place_of(params, model)
+            for step in steps.of(place):
+                with _shown(f"{step.name}@{model}", screen) as told:
+                    told["ran"] = step.run()
+    show(model, read_json(comparison.file(place)))
+    print(f"all of it: {comparison.file(place)}", flush=True)
+
+
+def place_of(params: Params, model: str) -> Place:
+    """Where the further contestants of a row read and write."""
+    row = params.models[model]
+    weights = [Path("models") / name / "weights" for name in (row.parent, row.probe.encoder)]
+    return Place(*weights, Path("data/prepared") / row.dataset, Path("reports") / model, row.predict, row.evaluate)
+
+
+def _stages(target: str, screen: Screen) -> None:
+    every, pending = dag.stages(target), dag.pending(target)
+    screen.expect(pending, [], len(every) - len(pending))
+    for name in pending:
+        with _shown(name, screen) as told:
+            try:
+                told["ran"] = not dag.is_up_to_date(name) and dag.run(name, screen.hear)
+            except StageBroke:
+                screen.fail()
+                raise
+
+
+@contextmanager
+def _shown(name: str, screen: Screen) -> Iterator[dict[str, bool]]:
+    """The screen says that `name` runs, and at its end whether it did anything."""
+    told = {"ran": False}
+    screen.begin(name)
+    yield told
+    screen.end(name, told["ran"])
+
+
+def show(model: str, compared: Mapping[str, Any]) -> None:
+    """Print the first sentence, then who stands where on each label and over all, the best first."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+    console.print(f"\n{model}: {compared['sentence']}", markup=False)
+    console.print(_table(compared))
+    for who, k in compared["k"].items():
+        console.print(f"{NAMES[who]}: {k} of them", markup=False)
+    for who, reason in compared["unanswered"].items():
+        console.print(f"{NAMES[who]}: not asked, since {reason}", markup=False)
+
+
+def _table(compared: Mapping[str, Any]) -> Any:
+    from rich.table import Table
+
+    title = f"{compared['rows']} held-out rows: by how much the tuned model leads; p that it is no better"
+    table = Table(title=title, title_justify="left")
+    for name in ("of", "contestant"):
+        table.add_column(name)
+    for name in ("value", "lead", f"{100 * compared['confidence']:g} % interval", "p", "seconds per answer"):
+        table.add_column(name, justify="right")
+    for contest in compared["contests"]:
+        measure, others = contest["measure"], contest["others"]
+        values = {contestants.TUNED: contest["tuned"], **{who: of["value"] for who, of in others.items()}}
+        best_first = sorted(values, key=values.__getitem__, reverse=contest["higher_is_better"])
+        for number, who in enumerate(best_first):
+            cells = [NAMES[who], figure(values[who], measure), *_lead(others.get(who), measure)]
+            pace = f"{compared['seconds_per_answer'][who]:.3f}"
+            table.add_row("" if number else contest["what"], *cells, pace)
+        table.add_section()
+    return table
+
+
+def _lead(of: Mapping[str, Any] | None, measure: str) -> tuple[str, str, str]:
+    if of is None:
+        return "", "", ""
+    low, high = (margin(edge, measure) for edge in of["interval"])
+    return margin(of["lead"], measure), f"{low} to {high}", f"{of['p']:.4f}"
+
+
+def main() -> None:
+    """`python -m flows.evaluate triage`."""
+    parser = argparse.ArgumentParser(prog="python -m flows.evaluate", description=run.__doc__)
+    parser.add_argument("model", help="a row of `models` in params.yaml")
+    options = parser.parse_args()
+    sys.exit(edge.guarded(lambda: run(options.model)))
+
+
+if __name__ == "__main__":
+    main()

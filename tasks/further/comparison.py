@@ -1,0 +1,104 @@
+"""Everyone who answered the held-out rows of a model, compared with it: stages' contestants and further ones."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks import contestants
+from tasks.answer import format_in
+from tasks.evaluate import measures
+from tasks.evaluate.comparison import compare
+from tasks.evaluate.measures.accuracy import accuracy
+from tasks.evaluate.measures.measure import Measure
+from tasks.evaluate.paired import ALL_LABELS, compared, leads, over_all
+from tasks.evaluate.predictions import Prediction, known_classes, read
+from tasks.files import read_json, read_jsonl, sha256, write_json
+from tasks.further.place import Place
+from tasks.worth import NAMES, figure, worth
+
+SPLITS = ("train", "validation", "test")
+FILES = ("predictions.jsonl", "timing.json")
+
+
+def file(place: Place) -> Path:
+    """Where the comparison is."""
+    return place.further / "comparison.json"
+
+
+def bring(place: Place, reasons: Mapping[str, str]) -> bool:
+    """Write comparison.json unless it is of these answers; whether it was written.
+
+    `reasons` holds each further contestant: why it did not answer, or nothing where it did.
+    """
+    folders = contestants.folders(place.reports)
+    folders |= {who: place.further / who for who, reason in reasons.items() if not reason}
+    files = [folder / name for folder in folders.values() for name in FILES]
+    made_of = {
+        "answers": {str(path.relative_to(place.reports)): sha256(path) for path in files if path.exists()},
+        "prepared": sha256(place.prepared),
+        "evaluate": place.evaluate.model_dump(mode="json"),
+        "cores": os.cpu_count() or 1,
+    }
+    if file(place).exists() and read_json(file(place)).get("made_of") == made_of:
+        return False
+    write_json(file(place), {"made_of": made_of, **_compared(place, folders, reasons)})
+    return True
+
+
+def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, str]) -> dict[str, Any]:
+    params, spec = place.evaluate, read_json(place.prepared / "format.json")
+    form, example = format_in(spec), spec.get("example", "chat")
+    every = [row for split in SPLITS for row in read_jsonl(place.prepared / f"{split}.jsonl")]
+    classes = known_classes(every, form, params.labels)
+    told = {who: read(rows, form, classes) for who, rows in _answers(place, folders).items()}
+    table = measures.of(params, form, example)
+    won = leads(told, params, table, example)
+    for contest in won:
+        for who, of in contest["others"].items():
+            of["p"] = _p(contest["what"], told[contestants.TUNED], told[who], params.labels, table)
+    timings = {who: read_json(folders[who] / "timing.json") for who in told}
+    paces = {who: float(timing["seconds_per_answer"]) for who, timing in timings.items()}
+    lead = {"confidence": params.confidence, "contests": won}
+    return {
+        "sentence": sentence(lead, paces),
+        "rows": len(told[contestants.TUNED]),
+        "k": {who: timing["k"] for who, timing in timings.items() if "k" in timing},
+        "seconds_per_answer": paces,
+        "unanswered": {who: reason for who, reason in reasons.items() if reason},
+        **lead,
+    }
+
+
+def _answers(place: Place, folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
+    own = {who: folder for who, folder in folders.items() if who in contestants.FOLDERS}
+    answers = contestants.answers(own)
+    further = {who: read_jsonl(folders[who] / "predictions.jsonl") for who in folders if who not in own}
+    for who, rows in further.items():
+        contestants.check_pairs(answers[contestants.TUNED], rows, NAMES[who])
+    return answers | further
+
+
+def _p(
+    what: str,
+    ours: Sequence[Prediction],
+    theirs: Sequence[Prediction],
+    labels: Sequence[str],
+    table: Mapping[str, Measure],
+) -> float:
+    """One-sided, by the paired test of the measure's kind: that the tuned model is no better."""
+    if what == ALL_LABELS:
+        pair = over_all([compared(label, accuracy(label), ours, theirs) for label in labels])
+    else:
+        pair = compared(what, accuracy(what) if labels else table[what], ours, theirs)
+    return compare(pair.measure, pair.tuned, pair.theirs).p
+
+
+def sentence(lead: Mapping[str, Any], paces: Mapping[str, float]) -> str:
+    """Who is best of all, and whether tuning is shown to be better than the best without."""
+    known = worth(lead, paces, os.cpu_count() or 1)
+    if known is None:
+        return "Nobody else can answer these rows, so that there is nothing to compare with."
+    first = known.contests[0]
+    best = first.standings[0]
+    return f"Best of all is {NAMES[best.who]} ({figure(best.value, first.measure)}). {known.sentence}"

@@ -1,0 +1,62 @@
+"""Where the further contestants of a model read and write, and that what is there already is not made again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.evaluate.params import Evaluate
+from tasks.files import read_json, sha256, whole_directory, write_json
+from tasks.predict.params import Predict
+
+MADE_OF = "made_of.json"
+CODE = ("further", "answers.py", "few_shot.py", "linear.py", "parent.py", "structured.py", "writing.py")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a row of `models` names: weights of its parent and of the probe's encoder, its rows, its reports."""
+
+    parent: Path
+    encoder: Path
+    prepared: Path
+    reports: Path
+    predict: Predict
+    evaluate: Evaluate
+
+    @property
+    def further(self) -> Path:
+        """The folder that all is written to."""
+        return self.reports / "further"
+
+
+def keep(folder: Path, made_of: Mapping[str, object], make: Callable[[Path], None]) -> bool:
+    """Let `make` fill `folder`, unless it holds what was made of the same; whether it was made.
+
+    It is replaced whole: where `make` fails or is killed, it stays as it was.
+    """
+    of = {**made_of, "code": _code()}
+    if _holds(folder, of):
+        return False
+    with whole_directory(folder) as fresh:
+        make(fresh)
+        write_json(fresh / MADE_OF, {"of": of, "files": _files(fresh)})
+    return True
+
+
+def _holds(folder: Path, of: Mapping[str, object]) -> bool:
+    if not (folder / MADE_OF).is_file():
+        return False
+    note = read_json(folder / MADE_OF)
+    return bool(note == {"of": of, "files": _files(folder)})
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != MADE_OF}
+
+
+def _code() -> dict[str, str]:
+    tasks = Path(__file__).parents[1]
+    files = [
+        file for name in CODE for file in ([tasks / name] if name.endswith(".py") else (tasks / name).glob("*.py"))
+    ]
+    return {file.relative_to(tasks).as_posix(): sha256(file) for file in sorted(files)}
