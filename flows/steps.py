@@ -184,10 +184,16 @@ class Steps:
             }
             if self.version
             else None,
+            "is_on_trial": self._is_on_trial(),
             "release": list(self.released),
             "endpoint": endpoint(self.name, self.version.version if self.version else ""),
             "where": self.where(),
         }
+
+    def _is_on_trial(self) -> bool:
+        """Whether the canary of the version is open now."""
+        version = self.version and registry.get(self.name, self.version.version)
+        return version is not None and version.tags.get("canary") == "open"
 
     def _worth(self, leads: dict, seconds: dict[str, float]) -> dict | None:
         """Whether tuning was worth it, on this machine."""

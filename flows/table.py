@@ -62,6 +62,8 @@ def _state(summary: Mapping[str, Any]) -> str:
         return "not promoted, as the gate refused it"
     if gate["held_back"]:
         return "held back, as it was rolled back before (`make decisions` shows why; `make promote` promotes it)"
+    if summary.get("is_on_trial"):
+        return "passed the gate, and its canary is open: the reconciler promotes it or takes it back"
     if "champion" in aliases:
         return "passed the gate and is the champion: it answers"
     return "passed the gate and waits for its canary" if aliases else "passed the gate"

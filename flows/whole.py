@@ -2,7 +2,7 @@
 to do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flows import dag, flow, inputs, server, unchanged
 from flows.inputs import Asked, lasting
@@ -17,7 +17,10 @@ from tasks.preflight import checks
 from tasks.promotion import Why
 from tasks.registry_reading import Unreadable
 from tasks.regroup import due
-from tasks.serve import routes, supervisor
+from tasks.serve import routes, slots, supervisor
+from tasks.serve.reconcile import gateway
+from tasks.serve.reconcile.desired import wanted
+from tasks.serve.reconcile.gateway import Presence
 
 
 def checked(model: str, say: Callable[[str], None]) -> Params:
@@ -77,7 +80,7 @@ def _remember(steps: Steps, screen: Screen) -> None:
 
 def is_done(steps: Steps) -> bool:
     """Whether no step had anything to do: the registry has the artifact with its verdict, and where it may be served
-    it is the champion, served as params.yaml says. Nothing is changed.
+    it is the champion, or its canary is open, and it is served as params.yaml says. Nothing is changed.
 
     A champion is not compared with itself: the reasons that the registry and the page keep are those of its promotion.
     """
@@ -95,7 +98,9 @@ def is_done(steps: Steps) -> bool:
     told, kept = lasting(steps.facts()), lasting(read_json(steps.reports / "summary.json"))
     if {**told, "gate": kept["gate"]} != kept or (not is_champion and told != kept):
         return False
-    return not steps.verdict.passed or steps.held_back or (is_champion and _is_served(steps, seen[0], version))
+    if not steps.verdict.passed or steps.held_back:
+        return True
+    return _is_served(steps, seen[0], version) if is_champion else _is_on_trial(steps, *seen, version)
 
 
 def _is_served(steps: Steps, model: registry.Model, champion: registry.Version) -> bool:
@@ -108,3 +113,29 @@ def _is_served(steps: Steps, model: registry.Model, champion: registry.Version) 
         and target is not None
         and target.version == champion.version
     )
+
+
+def _is_on_trial(
+    steps: Steps, model: registry.Model, versions: Sequence[registry.Version], version: registry.Version
+) -> bool:
+    """Whether deploy and release have nothing to do for a version whose canary is open: the reconciler decides then.
+    It and the champion answer, and share the traffic as the registry says.
+    """
+    trial, task = wanted(version), routes.read().tasks.get(steps.name, routes.Task())
+    at, aliases = {alias: target.version for alias, target in task.targets.items()}, model.aliases
+    return (
+        [each.version for each in versions if each.tags.get("canary") == "open"] == [version.version]
+        and aliases.get("challenger") == version.version
+        and "champion" in aliases
+        and all(at.get(alias) == aliases[alias] for alias in ("champion", "challenger"))
+        and (task.canary, task.share, task.since) == (trial.canary, trial.share, trial.since)
+        and all(_answers(task.targets[alias]) for alias in ("champion", "challenger"))
+        and is_available(version, steps.params.deploy, steps.params.models)
+        and not due(steps.params)
+        and gateway.presence(steps.params.gateway) in (Presence.ANSWERS, Presence.ELSEWHERE)
+    )
+
+
+def _answers(target: routes.Target) -> bool:
+    """Whether the server that the table names for a version is up and has it."""
+    return any(slot.url == target.url and slot.healthy and target.model in slot.names for slot in slots.look())

@@ -13,73 +13,24 @@ from flows.steps import Steps
 from tasks import deploy as deploying
 from tasks import images, promotion, registry
 from tasks.errors import TransientError
-from tasks.evaluate.__main__ import evaluate
-from tasks.evaluate.params import Evaluate
-from tasks.files import write_json, write_jsonl
-from tasks.gate import Gate
+from tasks.files import write_json
 from tasks.serve import probe, routes
 from tasks.verdict_tags import COMPARED, NOTHING
-from tests import pictures, tiny
-from tests.tasks import serving
+from tests import pictures
+from tests.flows import ran
+from tests.flows.ran import ARTIFACT, answered, report, run
 from tests.tasks.promoting import promote
 from tests.tasks.serving import BASE, TASK, World
 
 pytestmark = pytest.mark.slow
 PORT = 19680
-ARTIFACT = {
-    "artifact_sha256": "a" * 64,
-    "base_sha256": BASE,
-    "template_sha256": "t" * 64,
-    "parts": {"adapter_model.safetensors": "p"},
-}
-GATE = Gate(minimum={"valid": 0.9}, compare_on="colour_accuracy", must_beat=[])
 
 
 @pytest.fixture
 def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The files of a run whose model answers everything rightly and whose parent nothing."""
-    with serving.world(tmp_path, monkeypatch, PORT) as made:
-        model = made.params.models[TASK].model_copy(
-            update={"dataset": "toys", "gate": GATE, "evaluate": Evaluate(**tiny.EVALUATE)}
-        )
-        made.params = made.params.model_copy(update={"models": {TASK: model}})
-        monkeypatch.setattr(flow_steps, "commit", lambda: "c" * 40)
-        Path("params.yaml").write_text("models: {}\n")
-        tiny.write_prepared(Path("data/prepared/toys"), 16)
-        answered("predict", right=True)
-        answered("baseline", right=False)
-        reports = Path(f"reports/{TASK}")
-        evaluate(model.evaluate, Path("data/prepared/toys"), reports, reports / "evaluate")
-        adapter = Path(f"models/{TASK}/adapter")
-        write_jsonl(adapter / "adapter_model.safetensors", [{"weights": "two"}])
-        write_json(adapter / "format.json", {"system": "", "user": tiny.PREPARE.user, "answer": tiny.PREPARE.answer})
-        write_json(adapter / "artifact.json", ARTIFACT)
-        write_json(Path(f"models/{model.parent}/weights/source.json"), {"weights_sha256": BASE})
+    with ran.world(tmp_path, monkeypatch, PORT) as made:
         yield made
-
-
-def answered(part: str, right: bool) -> None:
-    rows = [json.loads(line) for line in Path("data/prepared/toys/test.jsonl").read_text().splitlines()]
-    told = [
-        {
-            **row,
-            "expected": row["answer"],
-            "text": row["answer"] if right else "?",
-            "nll": 1.0 if right else 9.0,
-            "tokens": 4,
-            "token_ids": [1],
-            "finished": True,
-        }
-        for row in rows
-    ]
-    write_jsonl(Path(f"reports/{TASK}/{part}/predictions.jsonl"), told)
-
-
-def run(world: World) -> Steps:
-    made = Steps(world.params, TASK)
-    made.gate()
-    made.register()
-    return made
 
 
 def test_a_model_that_passes_is_registered_once_with_its_verdict_as_challenger(world: World) -> None:
@@ -165,9 +116,7 @@ def champion(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     target = routes.Target("2", "c" * 64, f"{TASK}@2", "http://127.0.0.1:1/v1", "folder")
     routes.write(routes.Table(1, {TASK: routes.Task({"champion": target})}))
     made.version = registry.get(TASK, "2")
-    for part in ("predict", "baseline"):
-        write_json(Path(f"reports/{TASK}/{part}/timing.json"), {"seconds_per_answer": 1.0})
-    write_json(Path(f"reports/{TASK}/summary.json"), made.facts())
+    report(made)
     return world
 
 
@@ -199,9 +148,7 @@ def test_what_is_left_to_do_is_seen_and_nothing_is_changed(champion: World) -> N
 def test_a_refused_version_that_is_registered_as_that_leaves_nothing_to_do(world: World) -> None:
     answered("baseline", right=True)
     made = run(world)
-    for part in ("predict", "baseline"):
-        write_json(Path(f"reports/{TASK}/{part}/timing.json"), {"seconds_per_answer": 1.0})
-    write_json(Path(f"reports/{TASK}/summary.json"), made.facts())
+    report(made)
     assert not made.verdict.passed and whole.is_done(Steps(world.params, TASK))
     registry.tag(registry.get(TASK, "1"), gate_reasons="other ones")
     assert not whole.is_done(Steps(world.params, TASK))

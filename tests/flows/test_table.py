@@ -62,3 +62,5 @@ def test_what_is_not_served_does_not_look_as_if_it_was() -> None:
     assert "held back" in list(head(held))[1]
     waits = {**SUMMARY, "registry": {"name": "triage", "version": "3", "aliases": ["challenger"]}}
     assert list(head(waits))[1].endswith("passed the gate and waits for its canary")
+    trial = {**waits, "is_on_trial": True}
+    assert "its canary is open" in list(head(trial))[1] and "the champion" not in list(head(trial))[1]

@@ -93,6 +93,14 @@ def test_one_thing_that_is_another_is_work_and_is_named(world: World) -> None:
         assert words.strip() in str(unchanged.look(TASK))
 
 
+def test_an_open_canary_is_looked_after_by_the_reconciler_until_it_is_closed(world: World) -> None:
+    registry.tag(registry.get(TASK, "2"), canary="open", canary_share="0.1")
+    remember(world)
+    assert isinstance(unchanged.look(TASK), Nothing)
+    registry.tag(registry.get(TASK, "2"), canary="undecided")
+    assert f"the registry (version_tags of {TASK}) has changed" in str(unchanged.look(TASK))
+
+
 def test_where_all_is_as_it_was_the_summary_is_told_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     routes.write(routes.Table(7, routes.read().tasks))  # the reconciler wrote the same once more
     seen = unchanged.look(TASK)
