@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import contestants
+from tasks.report.plots import words
 from tasks.timings import exactly
 
 SHOWN = re.compile(r"^valid$|_accuracy$|^perplexity$|_rmse$|_entity_f1$|_token_f1$")  # the page has all
@@ -45,8 +46,8 @@ def head(summary: Mapping[str, Any]) -> Iterator[str]:
     yield f"  good?      {_good(summary['evaluation'])}"
     if worth := summary.get("worth"):
         yield f"  worth it?  {worth['sentence']}"
-    for words in summary["release"]:
-        yield f"  released   {words} (`make decisions` shows why)"
+    for release in summary["release"]:
+        yield f"  released   {release} (`make decisions` shows why)"
     if endpoint:
         agrees = _agreement(endpoint["parity"]) if endpoint["parity"] else ""
         goes_on = "" if registry and endpoint["version"] == registry["version"] else ", which goes on answering"
@@ -84,7 +85,7 @@ def _shown(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(name: str) -> str:
-    return "valid answers" if name == "valid" else name.removesuffix("_accuracy").replace("_", " ")
+    return "valid answers" if name == "valid" else words(name.removesuffix("_accuracy"))
 
 
 def _figure(name: str, value: float) -> str:
@@ -104,14 +105,14 @@ def _stages(done: Sequence[Mapping[str, Any]]) -> Any:
     from rich.table import Table
 
     cached = sum(entry["state"] == "cached" for entry in done)
-    words = "all of it was done before" if done and cached == len(done) else f"{cached} of {len(done)} were done before"
-    table = Table(title=f"stages and steps: {words}", title_justify="left")
+    share = "all of it was done before" if done and cached == len(done) else f"{cached} of {len(done)} were done before"
+    table = Table(title=f"stages and steps: {share}", title_justify="left")
     table.add_column("ran")
     table.add_column("time", justify="right")
     for entry in done:
         if entry["state"] != "cached":
             table.add_row(entry["name"], exactly(entry["seconds"]))
-    return table if table.row_count else f"stages and steps: {words}"
+    return table if table.row_count else f"stages and steps: {share}"
 
 
 def _agreement(parity: dict) -> str:

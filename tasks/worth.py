@@ -21,7 +21,7 @@ NAMES = {
 VERDICTS = {
     True: "Tuning was worth it",
     False: "Tuning was not worth it",
-    None: "That tuning was worth it is not shown",
+    None: "It is not shown that tuning was worth it",
 }
 
 

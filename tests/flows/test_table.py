@@ -54,6 +54,12 @@ def test_the_last_screen_leads_with_what_a_person_wants() -> None:
     ]
 
 
+def test_measures_have_their_names_as_people_write_them() -> None:
+    tuned = {"stars_rmse": 0.456, "people_entity_f1": 0.9, "json_kind_accuracy": 0.5}
+    shown = list(head({**SUMMARY, "evaluation": {"rows": 9, "tuned": tuned}}))[2]
+    assert shown == "  good?      stars RMSE 0.456, people entity F1 90.0 %, JSON kind 50.0 %, on 9 held-out rows"
+
+
 def test_what_is_not_served_does_not_look_as_if_it_was() -> None:
     refused = {**SUMMARY, "gate": {"passed": False, "held_back": False, "checks": []}, "endpoint": None}
     assert list(head(refused))[1] == "triage version 3: not promoted, as the gate refused it"

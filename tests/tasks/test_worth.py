@@ -93,7 +93,7 @@ def test_the_sentence_names_the_best_that_needs_no_tuning(leads: dict) -> None:
     ("tuned", "was", "words"),
     [
         (40, True, "Tuning was worth it: "),
-        (20, None, "That tuning was worth it is not shown: "),
+        (20, None, "It is not shown that tuning was worth it: "),
         (0, False, "Tuning was not worth it: "),
     ],
 )
