@@ -17,6 +17,7 @@ from tasks import stage as edge
 from tasks.files import read_json
 from tasks.further import comparison, steps
 from tasks.further.place import Place
+from tasks.paces import teller
 from tasks.params import Params
 from tasks.worth import NAMES, figure, margin
 
@@ -41,7 +42,8 @@ def place_of(params: Params, model: str) -> Place:
     """Where the further contestants of a row read and write."""
     row = params.models[model]
     weights = [Path("models") / name / "weights" for name in (row.parent, row.probe.encoder)]
-    return Place(*weights, Path("data/prepared") / row.dataset, Path("reports") / model, row.predict, row.evaluate)
+    prepared, reports = Path("data/prepared") / row.dataset, Path("reports") / model
+    return Place(*weights, prepared, reports, row.predict, row.evaluate, teller(params, model))
 
 
 def _stages(target: str, screen: Screen) -> None:

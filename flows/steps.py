@@ -13,7 +13,6 @@ from pathlib import Path
 from flows import dag
 from flows.inputs import commit, lasting
 from flows.origin import cascade, origin
-from flows.paces import paces
 from tasks import contestants, decisions, promotion, registry, tracking, verdict_tags
 from tasks.answer import format_of
 from tasks.champion import judge
@@ -22,6 +21,7 @@ from tasks.deploy import deploy, is_available, parity_file
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json
 from tasks.gate import Check, Verdict
+from tasks.paces import paces, teller
 from tasks.params import Params
 from tasks.promotion import Refused
 from tasks.registry import Version
@@ -159,7 +159,8 @@ class Steps:
         metrics = read_json(evaluate / "metrics.json")
         checks = [asdict(check) for check in self.verdict.checks]
         leads = evaluate / "leads.json"
-        seconds = paces(self.params, self.name, contestants.among(metrics))
+        folders = {who: self.reports / contestants.FOLDERS[who] for who in contestants.among(metrics)}
+        seconds = paces(folders, teller(self.params, self.name))
         return {
             "model": self.name,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -15,10 +15,11 @@ from tasks.evaluate.paired import ALL_LABELS, compared, leads, over_all
 from tasks.evaluate.predictions import Prediction, known_classes, read
 from tasks.files import read_json, read_jsonl, sha256, write_json
 from tasks.further.place import Place
+from tasks.paces import FILE, paces
 from tasks.worth import NAMES, figure, worth
 
 SPLITS = ("train", "validation", "test")
-FILES = ("predictions.jsonl", "timing.json")
+FILES = ("predictions.jsonl", FILE)
 
 
 def file(place: Place) -> Path:
@@ -37,6 +38,7 @@ def bring(place: Place, reasons: Mapping[str, str]) -> bool:
     made_of = {
         "answers": {str(path.relative_to(place.reports)): sha256(path) for path in files if path.exists()},
         "prepared": sha256(place.prepared),
+        **({"teller": sha256(place.teller / FILE)} if place.teller else {}),
         "evaluate": place.evaluate.model_dump(mode="json"),
         "cores": os.cpu_count() or 1,
     }
@@ -57,14 +59,14 @@ def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, s
     for contest in won:
         for who, of in contest["others"].items():
             of["p"] = _p(contest["what"], told[contestants.TUNED], told[who], params.labels, table)
-    timings = {who: read_json(folders[who] / "timing.json") for who in told}
-    paces = {who: float(timing["seconds_per_answer"]) for who, timing in timings.items()}
+    timings = {who: read_json(folders[who] / FILE) for who in told}
+    seconds = paces({who: folders[who] for who in told}, place.teller)
     lead = {"confidence": params.confidence, "contests": won}
     return {
-        "sentence": sentence(lead, paces),
+        "sentence": sentence(lead, seconds),
         "rows": len(told[contestants.TUNED]),
         "k": {who: timing["k"] for who, timing in timings.items() if "k" in timing},
-        "seconds_per_answer": paces,
+        "seconds_per_answer": seconds,
         "unanswered": {who: reason for who, reason in reasons.items() if reason},
         **lead,
     }
@@ -94,9 +96,9 @@ def _p(
     return compare(pair.measure, pair.tuned, pair.theirs).p
 
 
-def sentence(lead: Mapping[str, Any], paces: Mapping[str, float]) -> str:
+def sentence(lead: Mapping[str, Any], seconds: Mapping[str, float]) -> str:
     """Who is best of all, and whether tuning is shown to be better than the best without."""
-    known = worth(lead, paces, os.cpu_count() or 1)
+    known = worth(lead, seconds, os.cpu_count() or 1)
     if known is None:
         return "Nobody else can answer these rows, so that there is nothing to compare with."
     first = known.contests[0]

@@ -22,6 +22,7 @@ class Place:
     reports: Path
     predict: Predict
     evaluate: Evaluate
+    teller: Path | None = None  # the reports of the cascade that it writes behind
 
     @property
     def further(self) -> Path:

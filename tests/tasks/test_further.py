@@ -1,6 +1,7 @@
 """The further contestants of a model, on files as its stages leave them; what is there is not made again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,15 @@ def test_a_second_time_nothing_is_made_and_what_is_another_is(place: Place) -> N
     rows = read_jsonl(place.prepared / "train.jsonl")
     write_jsonl(place.prepared / "train.jsonl", rows[:40])
     assert all(done(place).values())
+
+
+def test_behind_a_classifier_an_answer_takes_the_time_of_both(place: Place, tmp_path: Path) -> None:
+    behind = replace(place, teller=tmp_path / "told")
+    for seconds in (0.25, 0.125):
+        write_json(tmp_path / "told/timing.json", {"seconds_per_answer": seconds})
+        assert done(behind)["comparison"]
+        paces = read_json(comparison.file(place))["seconds_per_answer"]
+        assert (paces["tuned"], paces["parent"]) == (0.5 + seconds, 0.5)
 
 
 def test_what_fails_on_the_way_leaves_what_was_there(tmp_path: Path) -> None:

@@ -4,11 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.paces import paces
 from tasks import params
 from tasks.errors import AnnealError
 from tasks.files import write_json
+from tasks.paces import paces, teller
 from tests import tellers
+
+FOLDERS = {"parent": "baseline", "tuned": "predict", "probe": "probe"}
+
+
+def seconds(settings: params.Params, name: str, *who: str) -> dict[str, float]:
+    return paces({each: Path(f"reports/{name}/{FOLDERS[each]}") for each in who}, teller(settings, name))
 
 
 @pytest.fixture
@@ -28,14 +34,14 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> params.Params:
 
 
 def test_labels_are_told_before_the_rest_is_written(settings: params.Params) -> None:
-    assert paces(settings, "things", ["parent", "tuned", "probe"]) == {"parent": 2.0, "tuned": 0.75, "probe": 0.01}
+    assert seconds(settings, "things", "parent", "tuned", "probe") == {"parent": 2.0, "tuned": 0.75, "probe": 0.01}
 
 
 def test_a_model_that_is_alone_takes_its_own_time(settings: params.Params) -> None:
-    assert paces(settings, "teller", ["parent", "tuned"]) == {"parent": 0.0, "tuned": 0.125}
+    assert seconds(settings, "teller", "parent", "tuned") == {"parent": 0.0, "tuned": 0.125}
 
 
 def test_a_time_that_was_not_measured_is_not_taken_for_none(settings: params.Params) -> None:
     Path("reports/told/timing.json").unlink()
     with pytest.raises(AnnealError, match="reports/told/timing.json is missing"):
-        paces(settings, "things", ["tuned"])
+        seconds(settings, "things", "tuned")

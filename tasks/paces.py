@@ -1,0 +1,32 @@
+"""How long each contestant takes for an answer, as the stages measured that asked it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tasks.contestants import TUNED
+from tasks.files import read_json
+from tasks.params import Params
+
+FILE = "timing.json"
+
+
+def teller(params: Params, name: str) -> Path | None:
+    """The reports of the cascade that the model `name` writes behind; None where it makes its answers alone."""
+    dataset = params.models[name].dataset
+    return Path("reports") / dataset if dataset in params.cascades else None
+
+
+def paces(folders: Mapping[str, Path], teller: Path | None) -> dict[str, float]:
+    """Contestant: seconds per answer, of each of `folders`.
+
+    Behind a `teller` an answer of the tuned model takes as long as both its models: its labels are told first, then the
+    rest is written.
+    """
+    told = {who: _seconds(folder) for who, folder in folders.items()}
+    if teller is not None and TUNED in told:
+        told[TUNED] += _seconds(teller)
+    return told
+
+
+def _seconds(folder: Path) -> float:
+    return float(read_json(folder / FILE)["seconds_per_answer"])
