@@ -21,6 +21,8 @@ from tasks.paces import teller
 from tasks.params import Params
 from tasks.worth import NAMES, figure, margin
 
+LEAST = 0.0001  # of a p that is shown
+
 
 def run(model: str) -> None:
     """Bring the answers of the row `model` up to date, hear the further contestants, and show who stands where."""
@@ -74,8 +76,8 @@ def show(model: str, compared: Mapping[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
     console.print(f"\n{model}: {compared['sentence']}", markup=False)
     console.print(_table(compared))
-    for who, k in compared["k"].items():
-        console.print(f"{NAMES[who]}: {k} of them", markup=False)
+    for who, how in compared["chosen"].items():
+        console.print(f"{NAMES[who]}: {how}", markup=False)
     for who, reason in compared["unanswered"].items():
         console.print(f"{NAMES[who]}: not asked, since {reason}", markup=False)
 
@@ -105,7 +107,7 @@ def _lead(of: Mapping[str, Any] | None, measure: str) -> tuple[str, str, str]:
     if of is None:
         return "", "", ""
     low, high = (margin(edge, measure) for edge in of["interval"])
-    return margin(of["lead"], measure), f"{low} to {high}", f"{of['p']:.4f}"
+    return margin(of["lead"], measure), f"{low} to {high}", f"{of['p']:.4f}" if of["p"] >= LEAST else f"< {LEAST}"
 
 
 def main() -> None:

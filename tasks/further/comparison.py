@@ -14,10 +14,11 @@ from tasks.evaluate.measures.measure import Measure
 from tasks.evaluate.paired import ALL_LABELS, compared, leads, over_all
 from tasks.evaluate.predictions import Prediction, known_classes, read
 from tasks.files import read_json, read_jsonl, sha256, write_json
-from tasks.further.place import Place
+from tasks.further.place import Place, code
 from tasks.paces import FILE, paces
 from tasks.worth import NAMES, figure, worth
 
+COMPARES = ("further", "contestants.py", "evaluate", "paces.py", "worth.py")
 SPLITS = ("train", "validation", "test")
 FILES = ("predictions.jsonl", FILE)
 
@@ -40,6 +41,7 @@ def bring(place: Place, reasons: Mapping[str, str]) -> bool:
         "prepared": sha256(place.prepared),
         **({"teller": sha256(place.teller / FILE)} if place.teller else {}),
         "evaluate": place.evaluate.model_dump(mode="json"),
+        "code": code(COMPARES),
         "cores": os.cpu_count() or 1,
     }
     if file(place).exists() and read_json(file(place)).get("made_of") == made_of:
@@ -65,7 +67,7 @@ def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, s
     return {
         "sentence": sentence(lead, seconds),
         "rows": len(told[contestants.TUNED]),
-        "k": {who: timing["k"] for who, timing in timings.items() if "k" in timing},
+        "chosen": {who: _chosen(timing) for who, timing in timings.items() if "k" in timing},
         "seconds_per_answer": seconds,
         "unanswered": {who: reason for who, reason in reasons.items() if reason},
         **lead,
@@ -79,6 +81,12 @@ def _answers(place: Place, folders: Mapping[str, Path]) -> dict[str, list[dict[s
     for who, rows in further.items():
         contestants.check_pairs(answers[contestants.TUNED], rows, NAMES[who])
     return answers | further
+
+
+def _chosen(timing: Mapping[str, Any]) -> str:
+    """How many rows are taken, and what spoke for it."""
+    shares = ", ".join(f"{k}: {100 * timing['tried'][k]:.1f} %" for k in sorted(timing["tried"], key=int))
+    return f"{timing['k']} a row, chosen on {timing['tried_on']} (labels right by {shares or 'none'})"
 
 
 def _p(

@@ -47,7 +47,10 @@ def answer(place: Place, out: Path) -> None:
     write_jsonl(out / "predictions.jsonl", predictions)
     tried = {str(size): round(share, 4) for size, share in shares.items()}
     timing = read_json(place.further / FOLDER / "timing.json")
-    write_json(out / "timing.json", {**timing, "k": k, "tried": tried})
+    write_json(
+        out / "timing.json",
+        {**timing, "k": k, "tried": tried, "tried_on": f"{len(known)} training rows, each left out"},
+    )
 
 
 def _right(row: Row, form: AnswerFormat) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """Where the further contestants of a model read and write, and that what is there already is not made again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tasks.files import read_json, sha256, whole_directory, write_json
 from tasks.predict.params import Predict
 
 MADE_OF = "made_of.json"
-CODE = ("further", "answers.py", "few_shot.py", "linear.py", "parent.py", "structured.py", "writing.py")
+ANSWERS = ("further", "answers.py", "few_shot.py", "linear.py", "parent.py", "structured.py", "writing.py")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def keep(folder: Path, made_of: Mapping[str, object], make: Callable[[Path], Non
 
     It is replaced whole: where `make` fails or is killed, it stays as it was.
     """
-    of = {**made_of, "code": _code()}
+    of = {**made_of, "code": code(ANSWERS)}
     if _holds(folder, of):
         return False
     with whole_directory(folder) as fresh:
@@ -55,9 +55,10 @@ def _files(folder: Path) -> dict[str, str]:
     return {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != MADE_OF}
 
 
-def _code() -> dict[str, str]:
+def code(names: Iterable[str]) -> dict[str, str]:
+    """The modules of `tasks` of these names, and in packages of these names, by their hash."""
     tasks = Path(__file__).parents[1]
     files = [
-        file for name in CODE for file in ([tasks / name] if name.endswith(".py") else (tasks / name).glob("*.py"))
+        file for name in names for file in ([tasks / name] if name.endswith(".py") else (tasks / name).glob("*.py"))
     ]
     return {file.relative_to(tasks).as_posix(): sha256(file) for file in sorted(files)}

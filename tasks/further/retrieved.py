@@ -67,7 +67,9 @@ def answer(place: Place, k: int, scores: dict[int, float], out: Path) -> None:
     predictions, timing = _asked(place, read_jsonl(place.prepared / "test.jsonl"), "test", k, NAME)
     write_jsonl(out / "predictions.jsonl", predictions)
     tried = {str(size): round(score, 4) for size, score in scores.items()}
-    write_json(out / "timing.json", {**timing, "k": k, "tried": tried, "validation_rows": len(tried_rows(place))})
+    write_json(
+        out / "timing.json", {**timing, "k": k, "tried": tried, "tried_on": f"{len(tried_rows(place))} validation rows"}
+    )
 
 
 def _asked(place: Place, rows: Rows, split: str, k: int, what: str) -> tuple[Rows, dict[str, Any]]:

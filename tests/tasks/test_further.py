@@ -71,7 +71,10 @@ def test_neighbours_tell_labels_and_everyone_is_compared(place: Place) -> None:
         assert contest["others"]["nearest"]["value"] > contest["others"]["commonest"]["value"]
         low, high = contest["others"]["parent"]["interval"]
         assert 0 < low <= contest["others"]["parent"]["lead"] <= high and contest["others"]["parent"]["p"] < 0.05
-    assert compared["unanswered"] == {"retrieved": REASON} and compared["k"] == {"nearest": k}
+    assert compared["unanswered"] == {"retrieved": REASON} and list(compared["chosen"]) == ["nearest"]
+    assert compared["chosen"]["nearest"].startswith(
+        f"{k} a row, chosen on 48 training rows, each left out (labels right"
+    )
     assert compared["sentence"].startswith("Best of all is ") and "Tuning was not worth it" in compared["sentence"]
 
 
@@ -140,7 +143,7 @@ def test_the_parent_is_asked_behind_the_nearest_rows(base: Path, few: Path, tmp_
     rows, known = read_jsonl(few / "test.jsonl"), read_jsonl(few / "train.jsonl")
     assert [(each["id"], each["messages"]) for each in told] == [(row["id"], row["messages"]) for row in rows]
     assert timing["k"] in retrieved.KS and list(timing["tried"]) == ["1", "2", "4"] and timing["left_out"] == 0
-    assert timing["structured"] is True and timing["validation_rows"] == 4
+    assert timing["structured"] is True and timing["tried_on"] == "4 validation rows"
     near = read_json(place.further / "neighbours/neighbours.json")["test"]
     asked, _ = retrieved.fitting(place, rows, [[known[n] for n in reversed(places[:2])] for places in near])
     text = load_tokenizer(base).decode(encode_question(load_tokenizer(base), asked[0]))
