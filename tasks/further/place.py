@@ -9,7 +9,11 @@ from tasks.files import read_json, sha256, whole_directory, write_json
 from tasks.predict.params import Predict
 
 MADE_OF = "made_of.json"
-ANSWERS = ("further", "answers.py", "few_shot.py", "linear.py", "parent.py", "structured.py", "writing.py")
+ANSWERS = (  # what is rewritten here may answer otherwise
+    *(f"further/{name}.py" for name in ("nearest", "neighbours", "retrieved")),
+    *("answers.py", "chat.py", "decoding.py", "encoder.py", "few_shot.py", "linear.py", "parent.py", "probe.py"),
+    *("shared_cache.py", "structured.py", "writing.py"),
+)
 
 
 @dataclass(frozen=True)

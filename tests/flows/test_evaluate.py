@@ -11,7 +11,9 @@ pytestmark = pytest.mark.slow  # each test starts processes that train
 
 
 def test_everyone_is_heard_once_and_the_table_is_shown_again(untouched: Path) -> None:
+    project.change(untouched, models__things__evaluate__bootstrap_resamples=150)
     said = project.run(untouched, "flows.evaluate", "things")
+    assert "✓ evaluate@things" in said and "package@things" not in said  # no more than is compared
     compared = read_json(untouched / "reports/things/further/comparison.json")
     assert f"things: {compared['sentence']}" in said and "all of it: reports/things/further/comparison.json" in said
     assert {"nearest", "retrieved", "probe", "parent", "few_shot", "commonest"} == set(
