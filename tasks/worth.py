@@ -13,7 +13,7 @@ NAMES = {
     "few_shot": "its parent with examples",
     "probe": "a linear classifier (the probe)",
     "commonest": "always the commonest class",
-    "nearest": "the labels of the nearest training rows",
+    "nearest": "the nearest neighbours' vote",
     "retrieved": "its parent with retrieved examples",
     TUNED: "the tuned model",
 }

@@ -110,5 +110,6 @@ def sentence(lead: Mapping[str, Any], seconds: Mapping[str, float]) -> str:
     if known is None:
         return "Nobody else can answer these rows, so that there is nothing to compare with."
     first = known.contests[0]
-    best = first.standings[0]
-    return f"Best of all is {NAMES[best.who]} ({figure(best.value, first.measure)}). {known.sentence}"
+    best = first.standings[0].value
+    names = " and ".join(NAMES[each.who] for each in first.standings if each.value == best)
+    return f"Best of all, at {figure(best, first.measure)}: {names}. {known.sentence}"

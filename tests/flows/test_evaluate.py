@@ -19,7 +19,7 @@ def test_everyone_is_heard_once_and_the_table_is_shown_again(untouched: Path) ->
     assert {"nearest", "retrieved", "probe", "parent", "few_shot", "commonest"} == set(
         compared["contests"][0]["others"]
     )
-    for words in ("all labels", "the labels of the nearest training rows", "its parent with retrieved examples"):
+    for words in ("all labels", "the nearest neighbours' vote", "its parent with retrieved examples"):
         assert words in said
     made = {file: file.stat().st_mtime_ns for file in (untouched / "reports/things").rglob("*")}
     again = project.run(untouched, "flows.evaluate", "things")

@@ -75,7 +75,7 @@ def test_neighbours_tell_labels_and_everyone_is_compared(place: Place) -> None:
     assert compared["chosen"]["nearest"].startswith(
         f"{k} a row, chosen on 48 training rows, each left out (labels right"
     )
-    assert compared["sentence"].startswith("Best of all is ") and "Tuning was not worth it" in compared["sentence"]
+    assert compared["sentence"].startswith("Best of all, at ") and "Tuning was not worth it" in compared["sentence"]
 
 
 def test_a_second_time_nothing_is_made_and_what_is_another_is(place: Place) -> None:
@@ -114,6 +114,15 @@ def test_what_fails_on_the_way_leaves_what_was_there(tmp_path: Path) -> None:
     assert not keep(tmp_path / "out", {"of": 1}, fail)
 
 
+def test_of_equally_good_ones_all_are_named() -> None:
+    other = {"lead": 0.0, "interval": [0.0, 0.0], "tells_all": True}
+    others = {"parent": {**other, "value": 0.5}, "probe": {**other, "value": 0.75}}
+    contest = {"what": "mood", "measure": "mood_accuracy", "higher_is_better": True, "tuned": 0.75, "others": others}
+    said = comparison.sentence({"confidence": 0.95, "contests": [contest]}, {})
+    assert said.startswith("Best of all, at 75.0 %: the tuned model and a linear classifier (the probe). ")
+    assert comparison.sentence({"confidence": 0.95, "contests": []}, {}).startswith("Nobody else")
+
+
 def test_where_no_label_is_told_nobody_is_asked(place: Place) -> None:
     for who in ("probe", "commonest"):
         write_jsonl(place.reports / who / "predictions.jsonl", [])
@@ -127,7 +136,7 @@ def test_answers_to_other_rows_are_refused(place: Place) -> None:
     done(place)
     file = place.further / "nearest/predictions.jsonl"
     write_jsonl(file, read_jsonl(file)[::-1])
-    with pytest.raises(AnnealError, match="the labels of the nearest training rows's answers are to other rows"):
+    with pytest.raises(AnnealError, match="the nearest neighbours' vote's answers are to other rows"):
         comparison.bring(place, {"nearest": ""})
 
 
