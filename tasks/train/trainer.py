@@ -39,11 +39,15 @@ class EpochOrder(LengthGroupedSampler):
             row["epoch"] = epoch
 
     def __iter__(self) -> Any:
-        return iter(
-            get_length_grouped_indices(
-                self.lengths, self.batch_size, generator=torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
-            )
-        )
+        order = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
+        rows = get_length_grouped_indices(self.lengths, self.batch_size, generator=order)
+        whole = len(rows) // self.batch_size  # batches; the rest, fewer rows, stays the last
+        # transformers goes from long to short in every epoch, so that short rows would always be learnt last. The
+        # first batch stays, which has the longest row: memory trouble shows at once.
+        batches = [0, *(torch.randperm(whole - 1, generator=order) + 1).tolist()] if whole else []
+        for batch in batches:
+            yield from rows[batch * self.batch_size : (batch + 1) * self.batch_size]
+        yield from rows[whole * self.batch_size :]
 
 
 class ObjectiveTrainer(Trainer):
