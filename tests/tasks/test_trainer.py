@@ -119,6 +119,19 @@ def test_the_order_follows_from_seed_and_epoch_and_keeps_like_lengths_together()
     assert sum(spread) / len(spread) < 20  # of 64; in a random order the mean is about 38
 
 
+@pytest.mark.parametrize("rows", [1, 3, 4, 66, 803])
+def test_short_rows_are_not_always_learnt_last_and_the_longest_row_is_in_the_first_batch(rows):
+    lengths = [i * 37 % 64 + 1 for i in range(rows)]
+    order = EpochOrder(4, [{"input_ids": [0] * length} for length in lengths], seed=7)
+    for epoch in range(3):
+        order.set_epoch(epoch)
+        places = list(order)
+        assert sorted(places) == list(range(rows))
+        means = [sum(lengths[place] for place in places[i : i + 4]) / 4 for i in range(0, rows - 3, 4)]
+        assert max(lengths) in [lengths[place] for place in places[:4]]
+        assert len(means) < 3 or means != sorted(means, reverse=True)
+
+
 WEIGHTS = {"colour": 3.0, "reply": 0.25}
 
 
