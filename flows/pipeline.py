@@ -32,7 +32,7 @@ def run(model: str) -> None:
 
 
 def run_or_tell(model: str) -> None:
-    """The same, in a second where there is nothing to do."""
+    """The same, in two seconds where there is nothing to do."""
     with Screen() as screen:
         screen.begin("looking what has changed")
         seen = _look(model)

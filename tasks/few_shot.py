@@ -8,7 +8,7 @@ from typing import Any
 from tasks import architecture, stage, turns
 from tasks.answer import AnswerFormat, format_in
 from tasks.answers import behind
-from tasks.chat import encode_question, last_turn, load_tokenizer
+from tasks.chat import WEIGHT, encode_question, last_turn, load_tokenizer
 from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
@@ -81,7 +81,7 @@ def _length(row: Row) -> int:
 def said(examples: Sequence[Row]) -> list[dict[str, Any]]:
     """The examples as turns: what a person said, and what is right; the system's turn is each row's own."""
     own = [[turn for turn in row["messages"] if turn["role"] != "system"] + [last_turn(row)] for row in examples]
-    return [{key: value for key, value in turn.items() if key != "weight"} for of_row in own for turn in of_row]
+    return [{key: value for key, value in turn.items() if key != WEIGHT} for of_row in own for turn in of_row]
 
 
 def fitting(params: Predict, parent: Path, rows: Sequence[Row], examples: Sequence[Row]) -> tuple[list[Row], str]:

@@ -25,10 +25,15 @@ def opponent(
     folder, words = reports / FOLDERS[who], WORDS[who]
     if not (folder / "predictions.jsonl").exists():
         return Opponent(words, (), "it has not answered the held-out rows; run `dvc repro`")
-    rows = read_jsonl(folder / "predictions.jsonl")
+    rows, timing = read_jsonl(folder / "predictions.jsonl"), folder / "timing.json"
+    facts = read_json(timing) if timing.exists() else {}
     if not rows:
-        return Opponent(words, (), str(read_json(folder / "timing.json").get("reason", "")), is_excused=True)
+        if reason := facts.get("reason"):
+            return Opponent(words, (), str(reason), is_excused=True)
+        return Opponent(words, (), "it has no answers, and nothing says why; run `dvc repro`")
     check_pairs(tuned, rows, words)
+    if "unstructured" in facts:  # it may have failed at the form alone
+        words += ", asked without structured outputs,"
     ours, theirs = readable(tuned), readable(rows)
     told = theirs[0].told
     if labels:

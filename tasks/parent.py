@@ -43,7 +43,7 @@ def _limits(
         return None, {"structured": False, "unstructured": why}
     width = model.get_output_embeddings().weight.shape[0]
     try:
-        wanted = schema(form, read_jsonl(prepared / "train.jsonl"))
-        return Structure(wanted, tokenizer, width, stop_ids(tokenizer, model), max_new_tokens), {"structured": True}
+        structure = schema(form, read_jsonl(prepared / "train.jsonl"))
+        return Structure(structure, tokenizer, width, stop_ids(tokenizer, model), max_new_tokens), {"structured": True}
     except AnnealError as error:
         return None, {"structured": False, "unstructured": str(error)}

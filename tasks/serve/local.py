@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tasks import params as settings
 from tasks import timings
@@ -63,12 +64,12 @@ def _first(params: settings.Params, deployed: dict[str, state.State]) -> list[Aw
         Awaited("gateway", "gateway", lambda: _answers(f"{door}/health")),
         *(
             Awaited(
-                f"{program} ({', '.join([*found.adapters, *found.merged])})",
+                f"{program} ({', '.join([*server.adapters, *server.merged])})",
                 program,
-                lambda found=found: probe.is_healthy(found.url),  # type: ignore[misc]
+                partial(probe.is_healthy, server.url),
                 params.deploy.startup_timeout,
             )
-            for program, found in ((state.program(slot), found) for slot, found in deployed.items())
+            for program, server in ((state.program(slot), server) for slot, server in deployed.items())
         ),
         Awaited("reconciler", "reconciler", lambda: supervisor.status("reconciler") == "RUNNING"),
         Awaited(

@@ -24,8 +24,8 @@ def test_what_is_left_out_is_named_and_then_dvc_makes_both(toys: Path) -> None:
     assert "`trained_on: labels` in cascades.told" in project.run(toys, "tasks.preflight", status=2)
     told.write_out(toys)
     project.run(toys, "tasks.preflight")
-    said = project.run(toys, "dvc", "repro", "package@things")
-    order = [said.index(f"Running stage '{stage}'") for stage in ("package@teller", "cascade@told", "train@things")]
+    printed = project.run(toys, "dvc", "repro", "package@things")
+    order = [printed.index(f"Running stage '{stage}'") for stage in ("package@teller", "cascade@told", "train@things")]
     assert order == sorted(order)
     rows = read_jsonl(toys / "reports/things/predict/predictions.jsonl")
     assert rows and all(row["text"].startswith(row[GIVEN]) for row in rows)

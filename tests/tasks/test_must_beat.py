@@ -139,6 +139,23 @@ def test_answers_on_disk_are_compared_on_the_labels_that_both_tell(tmp_path: Pat
     assert of_files(tmp_path, tuned, ["colour"]) == Opponent("the probe", (), "no labels", is_excused=True)
 
 
+def test_answers_that_are_empty_without_a_reason_excuse_nobody(tmp_path: Path) -> None:
+    tuned = answered([json.dumps({"colour": "blue", "reply": "No."})] * 3)
+    write_jsonl(tmp_path / "probe/predictions.jsonl", [])
+    for facts in (None, {"seconds_per_answer": 0.0}, {"reason": ""}):
+        if facts is not None:
+            write_json(tmp_path / "probe/timing.json", facts)
+        silent = of_files(tmp_path, tuned, ["colour"])
+        assert not silent.is_excused and "nothing says why" in silent.reason
+
+
+def test_an_opponent_that_was_not_held_to_the_form_is_named_so(tmp_path: Path) -> None:
+    tuned = answered([json.dumps({"colour": "blue", "reply": "No."})] * 3)
+    write_jsonl(tmp_path / "probe/predictions.jsonl", tuned)
+    write_json(tmp_path / "probe/timing.json", {"unstructured": "the engine is missing"})
+    assert of_files(tmp_path, tuned, ["colour"]).words == "the probe, asked without structured outputs,"
+
+
 @pytest.mark.slow
 def test_a_model_that_learnt_next_to_nothing_is_refused_in_one_sentence(
     store: object, base: Path, prepared: Path, evaluated: Path, packaged: SimpleNamespace, tmp_path: Path

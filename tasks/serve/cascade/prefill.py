@@ -68,8 +68,8 @@ def _fits(form: object, given: str, columns: Sequence[str]) -> bool:
 
     if not isinstance(form, dict) or form.get("type") == "json_object":
         return isinstance(form, dict)
-    wanted = form.get("json_schema")
-    schema = wanted.get("schema") if form.get("type") == "json_schema" and isinstance(wanted, dict) else None
+    asked = form.get("json_schema")
+    schema = asked.get("schema") if form.get("type") == "json_schema" and isinstance(asked, dict) else None
     if schema is None:
         return False
     example = json.loads(given + ' "text"' + "".join(f', {json.dumps(name)}: "text"' for name in columns) + "}")

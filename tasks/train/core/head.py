@@ -14,13 +14,13 @@ class SummedLoss(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """x: (tokens, width), weight: (vocabulary, width), targets: (tokens,) → a number in fp32."""
         total, grads = x.new_zeros((), dtype=torch.float32), []
-        for part, wanted in zip(x.split(PART), targets.split(PART), strict=True):
+        for part, right in zip(x.split(PART), targets.split(PART), strict=True):
             logits = (part @ weight.t()).float()
             likely = torch.log_softmax(logits, -1)
-            total -= likely.gather(1, wanted.unsqueeze(1)).sum()
+            total -= likely.gather(1, right.unsqueeze(1)).sum()
             if ctx.needs_input_grad[0]:
                 shares = torch.exp(likely, out=logits)
-                shares[torch.arange(len(wanted)), wanted] -= 1
+                shares[torch.arange(len(right)), right] -= 1
                 grads.append(shares.to(x.dtype) @ weight)
         if grads:
             ctx.save_for_backward(torch.cat(grads))

@@ -39,9 +39,9 @@ class Core:
         kept = rows.places[:, -batch["logits_to_keep"] :]
         return CausalLMOutput(logits=self.inner.lm_head(self._read(rows, kept.flatten())).unflatten(0, kept.shape))
 
-    def _read(self, rows: flat.Flat, wanted: torch.Tensor) -> torch.Tensor:
-        """The states that the head reads of the `wanted` tokens, (wanted, width); only of these is the last half layer
-        computed.
+    def _read(self, rows: flat.Flat, places: torch.Tensor) -> torch.Tensor:
+        """The states that the head reads of the tokens at `places`, (places, width); only of these is the last half
+        layer computed.
         """
         body, config = self.inner.model, self.inner.config
         h: torch.Tensor = body.embed_tokens(rows.ids)
@@ -57,7 +57,7 @@ class Core:
         for attends, transforms in self.halves[:-1]:
             h = blocks.transform(transforms, blocks.attend(attends, h, reading))
         attends, transforms = self.halves[-1]
-        states: torch.Tensor = body.norm(blocks.transform(transforms, blocks.attend(attends, h, reading)[wanted]))
+        states: torch.Tensor = body.norm(blocks.transform(transforms, blocks.attend(attends, h, reading)[places]))
         return states
 
     def _loss(self, rows: flat.Flat, batch: Mapping[str, Any]) -> torch.Tensor:
@@ -111,8 +111,8 @@ def _is_known(layer: Any, dtype: torch.dtype) -> bool:
 
 def _linears(layer: Any) -> tuple[Any, ...]:
     attention, mlp = layer.self_attn, layer.mlp
-    one = attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj
-    return *one, mlp.gate_proj, mlp.up_proj, mlp.down_proj
+    projections = attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj
+    return *projections, mlp.gate_proj, mlp.up_proj, mlp.down_proj
 
 
 def _halves(layer: Any) -> tuple[blocks.Half, blocks.Half]:
