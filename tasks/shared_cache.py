@@ -185,15 +185,14 @@ def grouped(
     rows, heads, new, width = query.shape
     kinds = keys.own.shape[1]
     stacked = query.reshape(rows, kinds, heads // kinds * new, width)
-    scores = torch.matmul(stacked, keys.own.transpose(2, 3)) * scaling
+    scores = torch.matmul(stacked, keys.own.transpose(2, 3)).mul_(scaling)
     if attention_mask is not None:
-        scores = (
-            scores.view(rows, kinds, -1, new, scores.shape[-1]) + attention_mask[:, :, None, :, : keys.own.shape[2]]
-        ).view_as(scores)
+        each = scores.view(rows, kinds, -1, new, scores.shape[-1])
+        each += attention_mask[:, :, None, :, : keys.own.shape[2]]
     count = keys.shared.shape[2]
     if count:
-        scores = torch.cat([_of_shared(stacked, keys.shared.transpose(2, 3)) * scaling, scores], dim=-1)
-    weights = torch.nn.functional.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+        scores = torch.cat([_of_shared(stacked, keys.shared.transpose(2, 3)).mul_(scaling), scores], dim=-1)
+    weights = torch.nn.functional.softmax(scores, dim=-1)  # computed in fp32 whatever it is given, and rounded once
     out = torch.matmul(weights[..., count:], values.own)
     if count:
         out += _of_shared(weights[..., :count], values.shared)

@@ -20,7 +20,8 @@ from tasks import shared_cache
 from tasks.batches import batches, longest_first
 from tasks.shared_cache import SharedCache
 
-READ_AT_ONCE = 4096  # tokens of a pass that reads, padding included
+# Tokens of a pass that reads, padding included: on a CPU so few that what is between the products stays in its cache.
+READ_AT_ONCE, READ_ON_A_CPU = 4096, 768
 HELD_AT_ONCE = 2**31  # bytes of keys and values
 LEAVING = 0.9  # rows that have ended are left out as soon as the others are fewer than this share
 
@@ -72,11 +73,12 @@ class How:
 def write(model: Any, asked: Sequence[Asked], prefix: Sequence[int], how: How) -> tuple[list[Written], float]:
     """Greedy answers to prompts that all begin with `prefix` and go on, and the seconds that they took."""
     made, seconds, done = [Written() for _ in asked], 0.0, 0
+    at_once = min(READ_AT_ONCE, READ_ON_A_CPU) if model.device.type == "cpu" else READ_AT_ONCE
     with torch.inference_mode(), shared_cache.attending(model) as in_parts:
         reader = Reader(model, prefix, in_parts, how.pad)
         for places in _groups(model, asked, len(prefix), how):
             group = Group(reader, [asked[place] for place in places], how.max_new_tokens)
-            for part in batches(range(len(places)), group.lengths, len(places), READ_AT_ONCE):
+            for part in batches(range(len(places)), group.lengths, len(places), at_once):
                 seconds += group.read(part, [made[places[row]] for row in part])
                 how.progress(done + 0.5 * (part[-1] + 1))
             began = time.monotonic()
@@ -115,9 +117,11 @@ class Reader:
         return shared_cache.causal(starts, columns, self.model.dtype, self.model.device)
 
     def pass_over(
-        self, ids: torch.Tensor, places: torch.Tensor, mask: torch.Tensor, cache: SharedCache, kept: int = 1
+        self, ids: torch.Tensor, places: torch.Tensor, mask: torch.Tensor, cache: SharedCache, kept: Any = 1
     ) -> torch.Tensor:
-        """(rows, kept, vocabulary): logits of the last tokens of `ids`, which stand at the positions `places`."""
+        """(rows, kept, vocabulary): logits of the last tokens of `ids`, or of those at the columns `kept`; the tokens
+        stand at the positions `places`.
+        """
         logits: torch.Tensor = self.model(
             input_ids=ids,
             position_ids=places,
@@ -164,9 +168,14 @@ class Group:
         places = torch.minimum(places.clamp(min=0) + prefix, last)
         cache = self.reader.cache()
         mask = self.reader.causal(starts, left + right)
-        logits = self.reader.pass_over(ids.to(device), places.to(device), mask, cache, right + 1)
+        given = min(each.given for each in asked)  # what is only read needs no logits, save the prompt's last token
+        kept = torch.tensor([left - 1, *range(left - 1 + max(given, 1), left + right - 1)], device=device)
+        logits = self.reader.pass_over(ids.to(device), places.to(device), mask, cache, kept)
         for row, (each, written) in enumerate(zip(asked, made, strict=True)):
-            written.nll, written.count = _score(logits[row], each), len(each.scored) - each.given
+            written.nll, written.count = (
+                _score(logits[row, 1 if given else 0 :], each, given),
+                len(each.scored) - each.given,
+            )
         self._keep(part, cache, starts, left)
         self.heads.append(logits[:, 0].clone())
         return (time.monotonic() - began) * left / (left + right)
@@ -192,10 +201,12 @@ class Group:
         self.cache.keep(kept)
 
 
-def _score(logits: torch.Tensor, asked: Asked) -> float:
-    """Nats of a text's scored tokens; `logits` begin before its first token. In fp32, which of one row is small."""
+def _score(logits: torch.Tensor, asked: Asked, skipped: int) -> float:
+    """Nats of a text's scored tokens; `logits` begin before the token behind those `skipped`. In fp32, which of one
+    row is small.
+    """
     target = torch.tensor(asked.scored[asked.given :], device=logits.device)
-    told = logits[asked.given : len(asked.scored)].float()
+    told = logits[asked.given - skipped : len(asked.scored) - skipped].float()
     return float(torch.nn.functional.cross_entropy(told, target, reduction="sum"))
 
 
