@@ -10,8 +10,11 @@ from flows import dag, server
 from flows.screen import Screen, logged
 from flows.stage_failed import StageBroke
 from flows.steps import Steps
+from tasks.engine.held import Keeper
 from tasks.errors import NotPromoted, TransientError
 
+ANSWERS = ("baseline", "few_shot", "predict")  # stages, whose process of vLLM the gate may ask too (tasks/engine)
+ALONE = ("train", "deploy")  # which may want the whole GPU
 STEPS = ("gate", "register", "deploy", "release", "report")
 
 
@@ -20,7 +23,8 @@ def run(steps: Steps, screen: Screen) -> None:
     from prefect import flow
 
     model = steps.name
-    stage, step = _task_runs(steps, screen)
+    keeper = Keeper()
+    stage, step = _task_runs(steps, screen, keeper)
 
     @flow(name="pipeline", flow_run_name=f"pipeline {model}", validate_parameters=False, persist_result=False)
     def pipeline(model: str) -> None:
@@ -38,10 +42,13 @@ def run(steps: Steps, screen: Screen) -> None:
 
     server.silence_tracebacks()
     with server.runs(), logged(screen):
-        pipeline(model)
+        try:
+            pipeline(model)
+        finally:
+            keeper.let_go()
 
 
-def _task_runs(steps: Steps, screen: Screen) -> tuple[Any, Any]:
+def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Any, Any]:
     """(stage, step): the two kinds of task run, each named for what it does, retried where a server or a hub did not
     answer.
     """
@@ -63,6 +70,7 @@ def _task_runs(steps: Steps, screen: Screen) -> tuple[Any, Any]:
     def stage(name: str) -> Any:
         started = time.monotonic()
         screen.begin(name)
+        _hold(keeper, name.partition("@")[0])
         ran = not dag.is_up_to_date(name) and _ran(name, screen, get_run_logger().info)
         artifacts.publish(name)
         return finished(name, ran, started)
@@ -71,12 +79,21 @@ def _task_runs(steps: Steps, screen: Screen) -> tuple[Any, Any]:
     def step(name: str) -> Any:
         started = time.monotonic()
         screen.begin(_full(name, steps.name))
+        _hold(keeper, name)
         ran = getattr(steps, name)()
         if name == "gate":
             artifacts.publish_verdict(steps.name, steps.verdict)
         return finished(name, ran, started)
 
     return stage, step
+
+
+def _hold(keeper: Keeper, name: str) -> None:
+    """Keep vLLM's process from the first stage that may start one on, and end it before what may want the whole GPU."""
+    if name in ANSWERS:
+        keeper.hold()
+    elif name in ALONE:
+        keeper.let_go()
 
 
 def _full(name: str, model: str) -> str:

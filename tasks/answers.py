@@ -4,31 +4,54 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks import architecture, seq2seq
 from tasks.batches import batches, longest_first
-from tasks.chat import GIVEN, REST, collate, cut, decode_answer, encode, encode_question, shared_prefix
+from tasks.chat import GIVEN, REST, collate, decode_answer, encode, encode_question, shared_prefix
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
+from tasks.likelihood import likelihoods, log_probabilities
 
 if TYPE_CHECKING:
-    import torch
-
     from tasks.writing import Limits
 
-WINDOW = 1024  # tokens of a text that are read at once
-LONGEST = 512  # tokens of a text by which two models are compared
+__all__ = ["Answers", "Writer", "answer", "log_probabilities", "perplexity", "progress"]
+TRANSFORMERS = "transformers"
 
 
 @dataclass(frozen=True)
 class Answers:
-    """One prediction a row, in the order of the rows, and the time it took."""
+    """One prediction a row, in the order of the rows, the time it took, and what wrote them."""
 
     predictions: list[dict]
     seconds: float
+    engine: str = TRANSFORMERS
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What is answered greedily, by at most so many tokens until one of `ends`, and how it must look."""
+
+    tokens: list[list[int]]
+    ends: list[int]
+    max_new_tokens: int
+    limits: "Limits | None"
+    tell: Callable[[float], None]
+
+
+class Writer(Protocol):
+    """What writes the answers of a model in its place (tasks/engine)."""
+
+    name: str
+
+    def can(self, model: Any, prompts: Prompts) -> bool:
+        """Whether it will; says why not."""
+
+    def write(self, model: Any, prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
+        """(tokens without the end, whether that came) of each, and the seconds; `model` may be changed by it."""
 
 
 def load_body(weights: Path) -> Any:
@@ -49,14 +72,14 @@ def load_head(body: Any, trained: Path) -> Any:
 
 @dataclass(frozen=True)
 class _Asking:
-    """The rows as they are asked and as they are scored, which begins as they are asked; how, and who is told."""
+    """The rows as they are scored, which begin as they are asked; how they are asked, and who is told."""
 
-    rows: list[dict]
     scored: list[dict]
     batch_size: int
     max_new_tokens: int
     limits: "Limits | None"
     tell: Callable[[float], None]
+    writes: bool = True  # or only scores
 
 
 def answer(
@@ -69,25 +92,34 @@ def answer(
     takes_given: bool = True,
     examples: Sequence[Mapping[str, Any]] = (),
     limits: "Limits | None" = None,
+    writer: Writer | None = None,
 ) -> Answers:
     """Greedy answers to `rows`: `{id, messages, expected, row, text, token_ids, finished, nll, tokens}` each.
 
     `nll` is the summed negative log-likelihood (nats) of the expected answer's `tokens` tokens, end of turn included;
     `finished` says that the model ended its turn by itself. `what` names the model on the progress line. Where rows
     give the beginning of their answers, `nll` is of the rest; `takes_given`: and the model is asked with it. Turns of
-    `examples` come before each question; `limits` say what an answer may be.
+    `examples` come before each question; `limits` say what an answer may be. Where `writer` can, it writes the
+    answers, and the model only scores.
     """
     seed_everything(0)
     print(f"{what}: 0/{len(rows)} answers", file=sys.stderr, flush=True)
     tell, started = _told_of(what, len(rows)), time.monotonic()
     scored = [{**row, "messages": behind(examples, row["messages"])} for row in rows]
     asked = scored if takes_given else [{name: row[name] for name in row if name != GIVEN} for row in scored]
-    asking = _Asking(asked, scored, batch_size, max_new_tokens, limits, tell)
-    written, seconds = (_together if reads_once(model, rows) else _apart)(model, tokenizer, asking)
+    asking = _Asking(scored, batch_size, max_new_tokens, limits, tell)
+    prompts = [encode_question(tokenizer, row) for row in asked]
+    given = Prompts(prompts, stop_ids(tokenizer, model), max_new_tokens, limits, tell)
+    other = writer if writer and writer.can(model, given) else None
+    read = _together if reads_once(model, rows) else _apart
+    written, seconds = read(model, tokenizer, prompts, replace(asking, writes=other is None))
+    if other:
+        made, seconds = other.write(model, given)
+        written = [{**_text(tokenizer, *new), **_score(old)} for new, old in zip(made, written, strict=True)]
     print(progress(what, len(rows), len(rows), time.monotonic() - started), file=sys.stderr, flush=True)
     for row, each in zip(asked, written, strict=True):
         each["text"] = row.get(GIVEN, "") + each["text"]
-    return Answers(list(map(_prediction, rows, written)), seconds)
+    return Answers(list(map(_prediction, rows, written)), seconds, other.name if other else TRANSFORMERS)
 
 
 def reads_once(model: Any, rows: Iterable[Mapping[str, Any]]) -> bool:
@@ -103,11 +135,10 @@ def behind(examples: Sequence[Mapping[str, Any]], messages: list[dict]) -> list[
     return [*messages[:first], *map(dict, examples), *messages[first:]]
 
 
-def _together(model: Any, tokenizer: Any, asking: _Asking) -> tuple[list[dict], float]:
+def _together(model: Any, tokenizer: Any, prompts: list[list[int]], asking: _Asking) -> tuple[list[dict], float]:
     """Answers and likelihoods from one reading (tasks/writing.py), and the seconds that the answers took."""
     from tasks import writing
 
-    prompts = [encode_question(tokenizer, row) for row in asking.rows]
     encoded = [encode(tokenizer, row) for row in asking.scored]
     asked = [
         writing.Asked(prompt, each["input_ids"][len(prompt) :], each["prompt_length"] - len(prompt))
@@ -115,31 +146,35 @@ def _together(model: Any, tokenizer: Any, asking: _Asking) -> tuple[list[dict], 
     ]
     prefix = shared_prefix([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts])
     ends, pad = stop_ids(tokenizer, model), tokenizer.pad_token_id
-    how = writing.How(asking.batch_size, asking.max_new_tokens, ends, pad, asking.limits, asking.tell)
+    how = writing.How(asking.batch_size, asking.max_new_tokens, ends, pad, asking.limits, asking.tell, asking.writes)
     made, seconds = writing.write(model, asked, prefix, how)
-    likelihoods = ({"nll": each.nll, "tokens": each.count} for each in made)
+    scores = ({"nll": each.nll, "tokens": each.count} for each in made)
     texts = (_text(tokenizer, each.tokens, each.finished) for each in made)
-    return [{**text, **likelihood} for text, likelihood in zip(texts, likelihoods, strict=True)], seconds
+    return [{**text, **score} for text, score in zip(texts, scores, strict=True)], seconds
 
 
-def _apart(model: Any, tokenizer: Any, asking: _Asking) -> tuple[list[dict], float]:
+def _apart(model: Any, tokenizer: Any, prompts: list[list[int]], asking: _Asking) -> tuple[list[dict], float]:
     """Answers as transformers generates them, without limits, and likelihoods from a reading of their own."""
     import torch
 
-    prompts = [encode_question(tokenizer, row) for row in asking.rows]
     lengths = [len(prompt) for prompt in prompts]
     written: dict[int, dict] = {}
     generating = 0.0
     with torch.inference_mode():
         for places in batches(longest_first(lengths), lengths, asking.batch_size):
             began = time.monotonic()
-            texts = _generate(model, tokenizer, [prompts[place] for place in places], asking.max_new_tokens)
+            own = [prompts[place] for place in places] if asking.writes else []
+            texts = _generate(model, tokenizer, own, asking.max_new_tokens) if own else [{}] * len(places)
             generating += time.monotonic() - began
-            likelihoods = _likelihoods(model, tokenizer, [asking.scored[place] for place in places])
-            for place, text, likelihood in zip(places, texts, likelihoods, strict=True):
-                written[place] = {**text, **likelihood}
+            scores = likelihoods(model, tokenizer, [asking.scored[place] for place in places])
+            for place, text, score in zip(places, texts, scores, strict=True):
+                written[place] = {**text, **score}
             asking.tell(len(written))
     return [written[place] for place in range(len(prompts))], generating
+
+
+def _score(written: dict) -> dict:
+    return {name: written[name] for name in ("nll", "tokens")}
 
 
 def _told_of(what: str, rows: int) -> Callable[[float], None]:
@@ -189,57 +224,6 @@ def _go_on(model: Any, prompts: Sequence[list[int]], pad_token_id: int, **settin
     out = model.generate(**inputs, pad_token_id=pad_token_id, **settings)
     written: list[list[int]] = out[:, inputs["input_ids"].shape[1] :].tolist()
     return written
-
-
-def _likelihoods(model: Any, tokenizer: Any, rows: list[dict]) -> list[dict]:
-    """Texts, which may be long, are read in windows, in which each scored token has half a window before it."""
-    encoded = [_encoder(model)(tokenizer, row) for row in rows]
-    if all(row["messages"] for row in rows):
-        return _of_batch(model, tokenizer, encoded)
-    window = min(WINDOW, getattr(model.config, "max_position_embeddings", WINDOW))
-    pieces = [cut(example, window, window // 2) for example in encoded]
-    scores = [[_of_batch(model, tokenizer, [piece])[0] for piece in of_row] for of_row in pieces]
-    return [{name: sum(score[name] for score in of_row) for name in ("nll", "tokens")} for of_row in scores]
-
-
-def _of_batch(model: Any, tokenizer: Any, encoded: list[dict]) -> list[dict]:
-    import torch
-
-    likelihoods = []
-    # (rows, kept, vocabulary) in fp32 would be large; one row at a time it is small.
-    for logits, target in zip(*_told(model, tokenizer, encoded), strict=True):
-        nll = torch.nn.functional.cross_entropy(logits.float(), target, ignore_index=-100, reduction="sum").item()
-        likelihoods.append({"nll": nll, "tokens": int((target != -100).sum())})
-    return likelihoods
-
-
-def log_probabilities(model: Any, tokenizer: Any, rows: list[dict]) -> "list[torch.Tensor]":
-    """One (tokens, vocabulary), in nats and fp32: at the places where a token of the right answers is predicted."""
-    logits, targets = _told(model, tokenizer, [_checked(_encoder(model), tokenizer, row) for row in rows])
-    return [logits[targets != -100].float().log_softmax(-1)]
-
-
-def _told(model: Any, tokenizer: Any, encoded: list[dict]) -> "tuple[torch.Tensor, torch.Tensor]":
-    """((rows, places, vocabulary): logits, (rows, places): the tokens that they are of, -100 where none is scored)."""
-    gather = seq2seq.collate if seq2seq.is_one(model) else collate
-    batch = {
-        name: value.to(model.device) if hasattr(value, "to") else value
-        for name, value in gather(encoded, tokenizer.pad_token_id).items()
-    }
-    if seq2seq.is_one(model):
-        return seq2seq.logits(model, batch), batch["labels"]
-    labels = batch.pop("labels")[:, 1:]
-    return model(**batch).logits[:, :-1], labels
-
-
-def _encoder(model: Any) -> Callable[[Any, dict], dict]:
-    return seq2seq.encode if seq2seq.is_one(model) else encode
-
-
-def _checked(encode: Callable[[Any, dict], dict], tokenizer: Any, row: dict) -> dict:
-    """A row as tokens; of a text its first ones."""
-    encoded = encode(tokenizer, row)
-    return encoded if row["messages"] else cut(encoded, LONGEST)[0]
 
 
 def perplexity(predictions: list[dict]) -> float:

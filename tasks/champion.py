@@ -96,6 +96,7 @@ def _champions_answers(
             != read_json(weights / "source.json")["weights_sha256"]
         ):
             raise Incomparable(f"it was trained on other weights than {weights} holds")
+        from tasks.engine.trained import of_trained
         from tasks.tuned import answer
 
         columns = ("id", "messages", "row", "tools", "calls", GIVEN, REST)
@@ -103,7 +104,8 @@ def _champions_answers(
         asked = labeller.begun(own, asked) if own.exists() else asked
         what = f"champion (version {champion.version})"
         size, most = params.per_device_eval_batch_size, params.max_new_tokens
-        answers = answer(weights, its_adapter, asked, size, most, what, takes_given=own.exists())
+        engine = of_trained(params.engine, weights, its_adapter)
+        answers = answer(weights, its_adapter, asked, size, most, what, takes_given=own.exists(), writer=engine)
         known |= _by_question(answers.predictions)
     in_order = [known[question] for question in _by_question(rows)]
     if missing:

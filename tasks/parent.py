@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from tasks.answer import JsonAnswer, format_in
+from tasks.answer_schema import schema
 from tasks.answers import Answers, answer, load_body, reads_once
 from tasks.chat import load_tokenizer
 from tasks.decoding import stop_ids
+from tasks.engine.choice import of_parent
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.predict.params import Predict
-from tasks.structured import Structure, schema
+from tasks.structured import Structure
 
 Row = Mapping[str, Any]
 
@@ -28,8 +30,19 @@ def ask(
     if "unstructured" in facts:
         print(f"{what}: asked without structured outputs: {facts['unstructured']}", file=sys.stderr, flush=True)
     size, most = params.per_device_eval_batch_size, params.max_new_tokens
-    answers = answer(model, tokenizer, rows, size, most, what, takes_given=False, examples=examples, limits=limits)
-    return answers, facts
+    answers = answer(
+        model,
+        tokenizer,
+        rows,
+        size,
+        most,
+        what,
+        takes_given=False,
+        examples=examples,
+        limits=limits,
+        writer=of_parent(params.engine, parent),
+    )
+    return answers, {**facts, "engine": answers.engine}
 
 
 def _limits(

@@ -1,43 +1,18 @@
-"""Holds a model to the form of an answer while it writes: the JSON schema, and the grammar engine, of vLLM's structured
+"""Holds a model to a JSON schema (tasks/answer_schema.py) while it writes, by the grammar engine of vLLM's structured
 outputs.
-
-A model that was never tuned mostly fails at the form. Held to it as a server would hold it, it shows what it knows.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tasks.answer import JsonAnswer
-from tasks.clean import clean
 from tasks.errors import AnnealError
-from tasks.labels import is_label
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SPARE = 6  # tokens: the end, and a column's name or class that is written in more tokens than it takes
 LONG = 10**9  # characters
-
-
-def schema(form: JsonAnswer, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The JSON schema of answers like those of the training `rows`: of a label one of its classes, of any other column
-    a text that is not blank at once, and no longer than the longest one, so that an answer ends.
-    """
-    right = [answer for row in rows if (answer := form.read(row["answer"])) is not None]
-    properties = {column: _column([answer[column] for answer in right]) for column in form.columns}
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(form.columns),
-        "additionalProperties": False,
-    }
-
-
-def _column(values: Sequence[str]) -> dict[str, Any]:
-    if is_label([clean(value) for value in values]):
-        return {"enum": sorted(set(values))}
-    return {"type": "string", "minLength": 1, "maxLength": max(map(len, values), default=1)}
 
 
 class Structure:
@@ -59,11 +34,12 @@ class Structure:
 
             about = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=width, stop_token_ids=list(ends))
             compiler = xgrammar.GrammarCompiler(about, max_threads=2)
-            self.grammar = compiler.compile_json_schema(_without_length(schema), any_whitespace=False)
+            self.grammar = compiler.compile_json_schema(without_length(schema), any_whitespace=False)
         except (ImportError, RuntimeError, ValueError, TypeError) as error:
             words = " ".join(str(error).split())[:200]
             raise AnnealError(f"xgrammar, which holds answers to their form, cannot be used: {words}") from None
-        self.engine, self.width, self.tokenizer, self.most = xgrammar, width, tokenizer, max_new_tokens
+        self.schema, self.engine, self.width = schema, xgrammar, width
+        self.tokenizer, self.most = tokenizer, max_new_tokens
         self.allowed = xgrammar.allocate_token_bitmask(1, width)
         self.closing = _bits([token.startswith(b'"') for token in about.decoded_vocab], self.allowed.shape[1])
         self.texts = _texts(schema["properties"], tokenizer)
@@ -118,7 +94,8 @@ class Structure:
         return -1, False
 
 
-def _without_length(schema: Mapping[str, Any]) -> str:
+def without_length(schema: Mapping[str, Any]) -> str:
+    """The JSON schema, as JSON, that the engine is given."""
     columns = {
         name: {key: value for key, value in about.items() if key not in ("minLength", "maxLength")}
         for name, about in schema["properties"].items()

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from tasks import answers, objectives, tuners
-from tasks.answers import Answers, progress
+from tasks.answers import Answers, Writer, progress
 from tasks.chat import encode, load_tokenizer
 
 
@@ -45,14 +45,15 @@ def answer(
     max_new_tokens: int,
     what: str,
     takes_given: bool = True,
+    writer: Writer | None = None,
 ) -> Answers:
     """One prediction a row: `{id, messages, expected, row, text, token_ids, finished, nll, tokens}`, greedily written
-    (tasks/answers.py, which says what `takes_given` is), or with `probabilities` of each column's classes.
+    (tasks/answers.py: what `takes_given` and `writer` are), or with `probabilities` of each column's classes.
     """
     head, model, reader = asker(trained), load(weights, trained), tokenizer(weights, trained)
     if head is not answers:
         return _read(head, model, reader, rows, batch_size, what)
-    answered = answers.answer(model, reader, rows, batch_size, max_new_tokens, what, takes_given)
+    answered = answers.answer(model, reader, rows, batch_size, max_new_tokens, what, takes_given, writer=writer)
     return _in_tokens_of(load_tokenizer(weights), reader, rows, answered)
 
 

@@ -10,7 +10,7 @@ have ended leave.
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -46,7 +46,9 @@ class Written:
 
 
 class Limits(Protocol):
-    """What an answer may be; rows are named by their places among the prompts."""
+    """What an answer may be: what a JSON `schema` says; rows are named by their places among the prompts."""
+
+    schema: Mapping[str, Any]
 
     def mask(self, logits: torch.Tensor, places: Sequence[int | None]) -> None:
         """Make the logits, (rows, vocabulary), of what may not come next -inf; None is a row that has ended."""
@@ -59,7 +61,7 @@ class Limits(Protocol):
 class How:
     """Rows that write at once, tokens of an answer, the tokens that end one, padding, and what an answer may be.
 
-    `progress` is told how many rows are done, of each its share.
+    `progress` is told how many rows are done, of each its share. Where it does not write, texts are only scored.
     """
 
     rows: int
@@ -68,6 +70,7 @@ class How:
     pad: int
     limits: Limits | None = None
     progress: Callable[[float], None] = lambda done: None
+    writes: bool = True
 
 
 def write(model: Any, asked: Sequence[Asked], prefix: Sequence[int], how: How) -> tuple[list[Written], float]:
@@ -82,7 +85,8 @@ def write(model: Any, asked: Sequence[Asked], prefix: Sequence[int], how: How) -
                 seconds += group.read(part, [made[places[row]] for row in part])
                 how.progress(done + 0.5 * (part[-1] + 1))
             began = time.monotonic()
-            _go_on(group, places, [made[place] for place in places], how, done)
+            if how.writes:
+                _go_on(group, places, [made[place] for place in places], how, done)
             seconds += time.monotonic() - began
             done += len(places)
     return made, seconds

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tasks import images, stage, turns
+from tasks.engine.trained import of_trained
 from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.predict.params import Predict
 from tasks.tuned import answer
@@ -11,10 +12,13 @@ from tasks.tuned import answer
 def predict(params: Predict, parent: Path, trained: Path, prepared: Path, out: Path) -> None:
     """Write `out/predictions.jsonl` and `out/timing.json`: the tuned model's greedy answers to the test rows."""
     rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
-    answers = answer(parent, trained, rows, params.per_device_eval_batch_size, params.max_new_tokens, "tuned")
+    size, most = params.per_device_eval_batch_size, params.max_new_tokens
+    engine = of_trained(params.engine, parent, trained)
+    answers = answer(parent, trained, rows, size, most, "tuned", writer=engine)
     with whole_directory(out) as folder:
         write_jsonl(folder / "predictions.jsonl", images.carrying(answers.predictions))
-        write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows)})
+        pace = answers.seconds / len(rows)
+        write_json(folder / "timing.json", {"seconds_per_answer": pace, "engine": answers.engine})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The `predict` section of a model."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -20,3 +20,7 @@ class Predict(Section):
         ),
     ] = 4
     per_device_eval_batch_size: Annotated[int, Field(ge=1, le=4096, description="rows; fewer where they are long")] = 32
+    engine: Literal["auto", "transformers", "vllm"] = Field(
+        default="auto",
+        description="what writes the answers; auto: vLLM where there is a GPU and it can, and transformers elsewhere",
+    )

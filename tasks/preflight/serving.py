@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tasks import objectives, tuners
 from tasks.base import Base, in_package
+from tasks.engine.choice import is_installed
+from tasks.engine.trained import never
 from tasks.files import read_json
 from tasks.params import Params, lineage
 from tasks.serve.forms import Form, possible
@@ -15,6 +17,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
     model, deploy = params.models[name], params.deploy
     tuner = model.train.tuner
     yield from _problems_of_form(params, name)
+    yield from _problems_of_engine(params, name)
     if objectives.of(model.train.objective).head not in objectives.WRITES:
         return  # it is cut to what the base has positions for
     rank = getattr(tuner, "saved_rank", 0) if tuners.of(tuner).hot(tuner) else 0
@@ -53,6 +56,17 @@ def _problems_of_form(params: Params, name: str) -> Iterator[str]:
         f"deploy.serve is {serve}, and what models.{name}.train.tuner ({tuner.kind}) trains cannot be {what}; with "
         f"`deploy.serve: auto` it is {how}, and every other model as it can be."
     )
+
+
+def _problems_of_engine(params: Params, name: str) -> Iterator[str]:
+    """One sentence when vLLM is to write answers that it cannot write."""
+    model = params.models[name]
+    if model.predict.engine != "vllm":
+        return
+    head = objectives.of(model.train.objective).head
+    why = never(model.train.tuner, head) or ("" if is_installed() else "vLLM is not installed here")
+    if why:
+        yield f"models.{name}.predict.engine is vllm, and {why}; set it to auto or transformers."
 
 
 def problems_of_base(params: Params, name: str) -> Iterator[str]:

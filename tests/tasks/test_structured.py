@@ -9,6 +9,7 @@ import torch
 
 from tasks import answers
 from tasks.answer import JsonAnswer
+from tasks.answer_schema import schema
 from tasks.answers import answer
 from tasks.baseline import baseline
 from tasks.chat import load_tokenizer
@@ -16,7 +17,7 @@ from tasks.decoding import stop_ids
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.predict.params import Predict
-from tasks.structured import Structure, schema
+from tasks.structured import Structure
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded

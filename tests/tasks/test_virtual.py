@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from tasks import objectives, tuners
-from tasks.answers import _generate, _likelihoods
+from tasks.answers import _generate
 from tasks.chat import encode
 from tasks.errors import ParamsError
+from tasks.likelihood import likelihoods
 from tasks.train.fit import make_model
 from tasks.train.params import Train
 from tests import tiny
@@ -75,8 +76,8 @@ def by_hand(model: torch.nn.Module, ids: list[int]) -> torch.Tensor:
 
 def test_the_likelihoods_are_those_of_a_plain_forward_pass_over_each_row(model, tokenizer, rows):
     with torch.no_grad():
-        likelihoods = _likelihoods(model, tokenizer, rows)
-        for row, likelihood in zip(rows, likelihoods, strict=True):
+        scores = likelihoods(model, tokenizer, rows)
+        for row, likelihood in zip(rows, scores, strict=True):
             encoded = encode(tokenizer, row)
             ids, start = encoded["input_ids"], encoded["prompt_length"]
             logits = by_hand(model, ids).log_softmax(-1)
@@ -138,8 +139,8 @@ def test_what_was_saved_answers_as_what_was_trained_and_is_the_same_bytes_each_t
     assert not any(weight.requires_grad for weight in loaded.parameters())
     tokenizer = load_tokenizer(base)
     with torch.no_grad():
-        assert _likelihoods(loaded, tokenizer, rows) == [
-            pytest.approx(likelihood) for likelihood in _likelihoods(model, tokenizer, rows)
+        assert likelihoods(loaded, tokenizer, rows) == [
+            pytest.approx(likelihood) for likelihood in likelihoods(model, tokenizer, rows)
         ]
         prompts = [prompt_of(tokenizer, row) for row in rows]
         assert _generate(loaded, tokenizer, prompts, 8) == _generate(model, tokenizer, prompts, 8)

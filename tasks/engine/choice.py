@@ -1,0 +1,51 @@
+"""What writes a parent's answers in evaluation: transformers, or vLLM; tasks/engine/trained.py says so of what was
+trained.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import architecture
+from tasks.device import device
+from tasks.errors import AnnealError
+
+if TYPE_CHECKING:
+    from tasks.engine.client import Vllm
+
+
+def of_parent(engine: str, parent: Path) -> "Vllm | None":
+    """vLLM with the weights in `parent`, as predict.engine asks; None for transformers. Raises AnnealError where it is
+    asked for and cannot answer.
+    """
+    if not is_asked(engine, lambda: why_not(parent)):
+        return None
+    from tasks.engine.client import Vllm
+
+    return Vllm(parent, parent, engine == "vllm")
+
+
+def is_asked(engine: str, why: Callable[[], str]) -> bool:
+    """Whether vLLM is to answer, by predict.engine; `why` it cannot is told, or an AnnealError where it is to."""
+    if engine == "transformers" or (engine == "auto" and device() != "cuda"):
+        return False
+    if reason := why():
+        if engine == "vllm":
+            raise AnnealError(f"predict.engine is vllm, and {reason}: set it to auto or transformers in params.yaml.")
+        print(f"answered by transformers: {reason}", file=sys.stderr, flush=True)
+    return not reason
+
+
+def why_not(parent: Path) -> str:
+    """Why vLLM answers nothing here, or not with the weights in `parent`; empty where it does."""
+    if not is_installed():
+        return "vLLM is not installed here"
+    is_ = architecture.of_folder(parent)
+    return "" if is_ == "causal" else f"{parent} {architecture.IS[is_]}"
+
+
+def is_installed() -> bool:
+    """Whether there is a vLLM here."""
+    return find_spec("vllm") is not None
