@@ -13,7 +13,7 @@ import torch
 
 from bench.stub_vllm import Stub
 from tasks import answer as answers_of
-from tasks import answers, contract, tuned
+from tasks import answers, contract, likelihood, tuned
 from tasks.chat import encode, encode_question, opening
 from tasks.evaluate import measures
 from tasks.evaluate.params import Evaluate
@@ -59,7 +59,7 @@ def test_the_likelihood_is_that_of_all_tokens_but_the_first_also_of_a_text_longe
     assert [row["tokens"] for row in plain] == [len(encode(tokenizer, row)["input_ids"]) - 1 for row in rows]
     assert [row["nll"] for row in plain] == pytest.approx(nll, rel=1e-4)
     assert all(row["messages"] == [] and row["text"] for row in plain)
-    monkeypatch.setattr(answers, "WINDOW", 64)
+    monkeypatch.setattr(likelihood, "WINDOW", 64)
     windows = answers.answer(model, tokenizer, rows, 2, 4, "texts").predictions
     assert windows[-1]["tokens"] == plain[-1]["tokens"] > 64 * 3, "a token was lost, or counted twice"
     assert windows[0]["nll"] == pytest.approx(plain[0]["nll"], rel=1e-4)
