@@ -1,0 +1,124 @@
+"""Which layers the short way knows, and how they take it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from tasks.train.post_norm import halves
+
+BERTS = {  # type of a layer: transformers has the same code for each
+    f"transformers.models.{module}.modeling_{module}.{name}Layer"
+    for module, name in (
+        ("bert", "Bert"),
+        ("camembert", "Camembert"),
+        ("electra", "Electra"),
+        ("roberta", "Roberta"),
+        ("xlm_roberta", "XLMRoberta"),
+    )
+}
+DISTILBERT = "transformers.models.distilbert.modeling_distilbert.TransformerBlock"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a layer is made of; shares of dropout of attention, behind it, and behind the feed-forward network."""
+
+    entering: tuple[nn.Linear, nn.Linear, nn.Linear]  # to queries, keys and values
+    leaving: nn.Linear
+    norm: nn.LayerNorm
+    up: nn.Linear
+    down: nn.Linear
+    last_norm: nn.LayerNorm
+    heads: int
+    shares: tuple[float, float, float]
+
+
+def shorten(body: nn.Module) -> int:
+    """Let the layers of `body` that are known, all on a CPU, take the short way; how many do."""
+    if getattr(getattr(body, "config", None), "_attn_implementation", None) != "eager":
+        return 0
+    if any(weight.device.type != "cpu" for weight in body.parameters()):
+        return 0
+    known = [(layer, parts) for layer in body.modules() if (parts := parts_of(layer))]
+    for layer, parts in known:
+        layer.forward = partial(_forward, layer, parts, layer.forward)
+    return len(known)
+
+
+def parts_of(layer: Any) -> Parts | None:
+    """The parts of a layer that is known; None of any other module."""
+    name = f"{type(layer).__module__}.{type(layer).__qualname__}"
+    if name in BERTS and not layer.is_decoder and not layer.add_cross_attention:
+        return _known(_of_bert(layer), layer.intermediate.intermediate_act_fn, layer.chunk_size_feed_forward)
+    if name == DISTILBERT:
+        return _known(_of_distilbert(layer), layer.ffn.activation, layer.ffn.chunk_size_feed_forward)
+    return None
+
+
+def _of_bert(layer: Any) -> Parts:
+    attention, after, last = layer.attention.self, layer.attention.output, layer.output
+    return Parts(
+        entering=(attention.query, attention.key, attention.value),
+        leaving=after.dense,
+        norm=after.LayerNorm,
+        up=layer.intermediate.dense,
+        down=last.dense,
+        last_norm=last.LayerNorm,
+        heads=attention.num_attention_heads,
+        shares=(attention.dropout.p, after.dropout.p, last.dropout.p),
+    )
+
+
+def _of_distilbert(layer: Any) -> Parts:
+    attention, network = layer.attention, layer.ffn
+    return Parts(
+        entering=(attention.q_lin, attention.k_lin, attention.v_lin),
+        leaving=attention.out_lin,
+        norm=layer.sa_layer_norm,
+        up=network.lin1,
+        down=network.lin2,
+        last_norm=layer.output_layer_norm,
+        heads=attention.n_heads,
+        shares=(attention.dropout.p, 0.0, network.dropout.p),
+    )
+
+
+def _known(parts: Parts, activation: Any, chunk: int) -> Parts | None:
+    """`parts`, where they are plain layers with biases, GELU and norms with weights."""
+    linears = [*parts.entering, parts.leaving, parts.up, parts.down]
+    norms = [parts.norm, parts.last_norm]
+    plain = (
+        chunk == 0
+        and getattr(activation, "act", None) is nn.functional.gelu
+        and all(type(linear) is nn.Linear and linear.bias is not None for linear in linears)
+        and all(type(norm) is nn.LayerNorm and norm.weight is not None and norm.bias is not None for norm in norms)
+        and not any(module._forward_hooks or module._forward_pre_hooks for module in [*linears, *norms])
+        and all(share < 0.99 for share in parts.shares)
+    )
+    return parts if plain else None
+
+
+def _forward(
+    layer: nn.Module,
+    parts: Parts,
+    plain: Callable[..., torch.Tensor],
+    hidden_states: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    *others: Any,
+    **named: Any,
+) -> torch.Tensor:
+    """In place of the layer's own, which takes what reads another text or keeps keys and values."""
+    special = ("encoder_hidden_states", "past_key_values")
+    is_usual = attention_mask is None or (attention_mask.dim() == 4 and attention_mask.is_floating_point())
+    if not is_usual or any(other is not None for other in (*others, *(named.get(name) for name in special))):
+        return plain(hidden_states, attention_mask, *others, **named)
+    autocast = torch.is_autocast_enabled("cpu")
+    dtype = torch.get_autocast_dtype("cpu") if autocast else hidden_states.dtype
+    shares = parts.shares if layer.training else (0.0, 0.0, 0.0)
+    with torch.autocast("cpu", enabled=False):
+        h = halves.attend(hidden_states, attention_mask, parts, shares[:2], dtype)
+        return halves.transform(h, parts, shares[2], dtype)
