@@ -2,6 +2,7 @@
 sees; told from its config.json.
 """
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -88,6 +89,21 @@ def auto_class(architecture: Architecture) -> Any:
     """transformers' class that loads a base of this architecture."""
     import transformers
 
+    _leave_out()
     if architecture == "encoder_decoder":
         return transformers.AutoModelForSeq2SeqLM
     return transformers.AutoModelForCausalLM if architecture == "causal" else transformers.AutoModel
+
+
+def _leave_out() -> None:
+    """Have transformers find neither scikit-learn nor SciPy, of which it wants a function each, for models that guess
+    for each other and for objects in images: to import them takes longer than to load a small model.
+    """
+    from transformers import utils
+
+    for package, is_available in (("scipy", utils.is_scipy_available), ("sklearn", utils.is_sklearn_available)):
+        if package not in sys.modules:
+            is_available.cache_clear()
+            sys.modules[package] = None  # type: ignore[assignment]  # of what is None, no spec is found
+            is_available()  # which remembers
+            del sys.modules[package]
