@@ -17,6 +17,7 @@ from transformers import (
     ViTConfig,
 )
 
+from tasks import bottleneck
 from tasks.train import dropout, post_norm
 from tasks.train.post_norm import halves
 
@@ -190,6 +191,23 @@ UNKNOWN: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("kind", UNKNOWN)
 def test_a_model_is_left_to_transformers_with(kind):
     assert post_norm.shorten(UNKNOWN[kind]()) == 0
+
+
+@pytest.mark.parametrize("kind", ["BERT", "DistilBERT"])
+@pytest.mark.parametrize("placement", ["houlsby", "parallel"])
+def test_a_bottleneck_in_or_beside_a_block_leaves_its_layer_to_transformers(kind, placement):
+    model = model_of(KNOWN[kind])
+    if bottleneck.missing(model, placement):  # BERT has no block for the MLP
+        assert (kind, placement) == ("BERT", "parallel")
+    else:
+        assert post_norm.shorten(bottleneck.put_on(model, placement, 4, "relu", 1.0)) == 0
+
+
+def test_a_part_with_another_forward_leaves_its_layer_to_transformers():
+    model = model_of(BERT)
+    dense = model.encoder.layer[0].output.dense
+    dense.forward = lambda x: 2 * x
+    assert post_norm.shorten(model) == 1
 
 
 def test_an_adapter_in_a_layer_leaves_it_to_transformers():

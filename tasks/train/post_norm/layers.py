@@ -53,9 +53,9 @@ def parts_of(layer: Any) -> Parts | None:
     """The parts of a layer that is known; None of any other module."""
     name = f"{type(layer).__module__}.{type(layer).__qualname__}"
     if name in BERTS and not layer.is_decoder and not layer.add_cross_attention:
-        return _known(_of_bert(layer), layer.intermediate.intermediate_act_fn, layer.chunk_size_feed_forward)
+        return _known(layer, _of_bert(layer), layer.intermediate.intermediate_act_fn, layer.chunk_size_feed_forward)
     if name == DISTILBERT:
-        return _known(_of_distilbert(layer), layer.ffn.activation, layer.ffn.chunk_size_feed_forward)
+        return _known(layer, _of_distilbert(layer), layer.ffn.activation, layer.ffn.chunk_size_feed_forward)
     return None
 
 
@@ -87,19 +87,28 @@ def _of_distilbert(layer: Any) -> Parts:
     )
 
 
-def _known(parts: Parts, activation: Any, chunk: int) -> Parts | None:
-    """`parts`, where they are plain layers with biases, GELU and norms with weights."""
+def _known(layer: nn.Module, parts: Parts, activation: Any, chunk: int) -> Parts | None:
+    """`parts`, where they are plain layers with biases, GELU and norms with weights, and all that `layer` is: an
+    adapter in it would not be asked.
+    """
     linears = [*parts.entering, parts.leaving, parts.up, parts.down]
     norms = [parts.norm, parts.last_norm]
+    own = {id(weight) for module in (*linears, *norms) for weight in module.parameters()}
     plain = (
         chunk == 0
         and getattr(activation, "act", None) is nn.functional.gelu
         and all(type(linear) is nn.Linear and linear.bias is not None for linear in linears)
         and all(type(norm) is nn.LayerNorm and norm.weight is not None and norm.bias is not None for norm in norms)
-        and not any(module._forward_hooks or module._forward_pre_hooks for module in [*linears, *norms])
+        and own == {id(weight) for weight in layer.parameters()}
+        and not any(_is_changed(module) for module in layer.modules() if module is not layer)
         and all(share < 0.99 for share in parts.shares)
     )
     return parts if plain else None
+
+
+def _is_changed(module: nn.Module) -> bool:
+    """Whether a call of `module` does more than its class says."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 def _forward(
