@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from flows import dag, whole
+from flows.flow import hold
 from flows.pipeline import LOGS, only_one
 from flows.screen import Screen
 from flows.stage_failed import StageBroke
 from flows.table import WIDE
 from tasks import contestants
 from tasks import stage as edge
+from tasks.engine.held import Keeper, keeping
 from tasks.files import read_json
 from tasks.further import comparison, steps
 from tasks.further.place import Place
@@ -30,9 +32,10 @@ def run(model: str) -> None:
         screen.keep_log(LOGS / f"evaluate-{model}.log")
         screen.begin("checking params.yaml and the data")
         params = whole.checked(model, screen.say)
-        with only_one():
-            _stages(f"evaluate@{model}", screen)
+        with only_one(), keeping() as keeper:
+            _stages(f"evaluate@{model}", screen, keeper)
             place = place_of(params, model)
+            keeper.hold()
             for step in steps.of(place):
                 with _shown(f"{step.name}@{model}", screen) as told:
                     told["ran"] = step.run()
@@ -48,10 +51,11 @@ def place_of(params: Params, model: str) -> Place:
     return Place(*weights, prepared, reports, row.predict, row.evaluate, teller(params, model))
 
 
-def _stages(target: str, screen: Screen) -> None:
+def _stages(target: str, screen: Screen, keeper: Keeper) -> None:
     every, pending = dag.stages(target), dag.pending(target)
     screen.expect(pending, [], len(every) - len(pending))
     for name in pending:
+        hold(keeper, name.partition("@")[0])
         with _shown(name, screen) as told:
             try:
                 told["ran"] = not dag.is_up_to_date(name) and dag.run(name, screen.hear)

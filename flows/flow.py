@@ -10,7 +10,7 @@ from flows import dag, server
 from flows.screen import Screen, logged
 from flows.stage_failed import StageBroke
 from flows.steps import Steps
-from tasks.engine.held import Keeper
+from tasks.engine.held import Keeper, keeping
 from tasks.errors import NotPromoted, TransientError
 
 ANSWERS = ("baseline", "few_shot", "predict")  # stages, whose process of vLLM the gate may ask too (tasks/engine)
@@ -23,8 +23,6 @@ def run(steps: Steps, screen: Screen) -> None:
     from prefect import flow
 
     model = steps.name
-    keeper = Keeper()
-    stage, step = _task_runs(steps, screen, keeper)
 
     @flow(name="pipeline", flow_run_name=f"pipeline {model}", validate_parameters=False, persist_result=False)
     def pipeline(model: str) -> None:
@@ -41,11 +39,9 @@ def run(steps: Steps, screen: Screen) -> None:
             raise NotPromoted(model, steps.verdict.failures)
 
     server.silence_tracebacks()
-    with server.runs(), logged(screen):
-        try:
-            pipeline(model)
-        finally:
-            keeper.let_go()
+    with server.runs(), logged(screen), keeping() as keeper:
+        stage, step = _task_runs(steps, screen, keeper)
+        pipeline(model)
 
 
 def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Any, Any]:
@@ -70,7 +66,7 @@ def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Any, Any]:
     def stage(name: str) -> Any:
         started = time.monotonic()
         screen.begin(name)
-        _hold(keeper, name.partition("@")[0])
+        hold(keeper, name.partition("@")[0])
         ran = not dag.is_up_to_date(name) and _ran(name, screen, get_run_logger().info)
         artifacts.publish(name)
         return finished(name, ran, started)
@@ -79,7 +75,7 @@ def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Any, Any]:
     def step(name: str) -> Any:
         started = time.monotonic()
         screen.begin(_full(name, steps.name))
-        _hold(keeper, name)
+        hold(keeper, name)
         ran = getattr(steps, name)()
         if name == "gate":
             artifacts.publish_verdict(steps.name, steps.verdict)
@@ -88,7 +84,7 @@ def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Any, Any]:
     return stage, step
 
 
-def _hold(keeper: Keeper, name: str) -> None:
+def hold(keeper: Keeper, name: str) -> None:
     """Keep vLLM's process from the first stage that may start one on, and end it before what may want the whole GPU."""
     if name in ANSWERS:
         keeper.hold()

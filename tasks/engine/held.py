@@ -84,6 +84,16 @@ class Keeper:
             wait_for_end()
 
 
+@contextmanager
+def keeping() -> Iterator[Keeper]:
+    """A keeper that lets go at the end of a run."""
+    keeper = Keeper()
+    try:
+        yield keeper
+    finally:
+        keeper.let_go()
+
+
 def _opened(name: str) -> IO[str]:
     FOLDER.mkdir(parents=True, exist_ok=True)
     return (FOLDER / name).open("w", encoding="utf-8")

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, Listener
 from typing import TYPE_CHECKING, Any
 
 from tasks import environment
+from tasks.device import device
 from tasks.engine import held
 from tasks.engine.wire import SOCKET, Question, Settings, receive, send
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
 
 ROWS = 256  # that write at once
+BATCH = 8192  # tokens of a pass
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process, which dies whole
     "VLLM_USE_V2_MODEL_RUNNER": "0",  # the one that a CPU has too, with the processors of logits that it has
@@ -65,7 +67,8 @@ def _load(settings: Settings) -> "LLM":
         max_num_seqs=ROWS,
         kv_cache_memory_bytes=settings.kv_bytes,
         gpu_memory_utilization=0.01,  # what is checked to be free at the start; the cache's size is given
-        block_size=32,
+        block_size=32 if device() == "cpu" else None,  # as tasks/serve/state.py has it
+        max_num_batched_tokens=BATCH,
         enforce_eager=True,
         async_scheduling=False,  # each token is known before the next one is limited
         generation_config="vllm",
@@ -85,6 +88,7 @@ def _answer(connection: Connection, llm: "LLM", settings: Settings) -> bool:
             return True
         answers = _write(llm, Question(**asked["question"]), lambda done: send(connection, done=done))
         send(connection, answers=answers)
+        print(f"{len(answers)} answers written", flush=True)
     except (EOFError, OSError):  # who asked is gone
         _abort(llm)
     except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told, and the next may ask
