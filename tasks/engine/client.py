@@ -68,11 +68,9 @@ class Vllm:
             return ""
         import torch
 
-        free, weights = torch.cuda.mem_get_info()[0], sum(each.nbytes for each in model.parameters())
-        asked = 2 * weights + _cache(model, _length(model, prompts)) + RESERVE
-        if asked > free:
-            return f"vLLM wants {asked / 2**30:.1f} GiB of the GPU beside the model, and {free / 2**30:.1f} are free"
-        return ""
+        weights = sum(each.nbytes for each in model.parameters())
+        cache = _cache(model, _length(model, prompts))
+        return no_room(weights, cache, torch.cuda.mem_get_info()[0], _running())
 
     def write(self, model: Any, prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
         """(tokens without the end, whether that came) of each prompt, and the seconds without a start of the engine."""
@@ -103,6 +101,30 @@ class Vllm:
         )
 
 
+def no_room(weights: int, cache: int, free: int, running: Settings | None) -> str:
+    """Why a GPU of which so many bytes are `free` has no room for the engine beside the model, twice, as a step that
+    merges it holds it twice; empty where it has. What the process that runs holds is free when another is needed.
+    """
+    asked = 2 * weights + cache + RESERVE
+    if running:
+        free += running.kv_bytes + sum(file.stat().st_size for file in Path(running.weights).glob("*.safetensors"))
+    if asked <= free:
+        return ""
+    return f"vLLM wants {asked / 2**30:.1f} GiB of the GPU beside the model, and {free / 2**30:.1f} are free"
+
+
+def _running() -> Settings | None:
+    """What the process that runs serves; None where none does."""
+    connection = _found()
+    if connection is None:
+        return None
+    try:
+        with connection:
+            return Settings(**receive(connection)["settings"])
+    except (EOFError, OSError):
+        return None
+
+
 def _longest(prompts: Prompts) -> int:
     return max(map(len, prompts.tokens), default=0) + prompts.max_new_tokens
 
@@ -128,8 +150,7 @@ def _connected(settings: Settings) -> Iterator[Connection]:
     """A process that serves `settings`: the one that runs, or one that is started; another one is ended before."""
     with held.locked(held.STARTS):
         connection = _found()
-        if connection and not Settings(**receive(connection)["settings"]).serves(settings):
-            send(connection, end=True)
+        if connection and not _serves(connection, settings):
             connection.close()
             connection = None
         if connection is None:
@@ -138,6 +159,17 @@ def _connected(settings: Settings) -> Iterator[Connection]:
             receive(connection)
     with connection:
         yield connection
+
+
+def _serves(connection: Connection, settings: Settings) -> bool:
+    """Whether the process at the other end does; one that does not is told to end, and one that ends does not."""
+    try:
+        does = Settings(**receive(connection)["settings"]).serves(settings)
+        if not does:
+            send(connection, end=True)
+    except (EOFError, OSError):
+        return False
+    return does
 
 
 def _found() -> Connection | None:

@@ -3,6 +3,7 @@ loads one, with weights of its own where they were trained whole or can be merge
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,7 +20,7 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from tasks.engine.client import Vllm
 
-MERGED = held.FOLDER / "merged"
+MERGED = "merged-"  # and the process that made it: a folder of held.FOLDER
 
 
 def of_trained(engine: str, parent: Path, trained: Path) -> "Vllm | None":
@@ -68,13 +69,18 @@ def _name(adapter: Path) -> str:
 @contextmanager
 def _merged(model: Any, parent: Path, trained: Path) -> Iterator[Path]:
     """A folder with the weights of the `model` that was loaded, merged, while they are asked."""
+    import psutil
+
     try:
         merged: Any = tuners.of_folder(trained).merge(model)
     except ValueError as error:  # a weight that is not finite
         raise AnnealError(f"{trained} cannot be merged into {parent} ({error}): train again.") from None
-    shutil.rmtree(MERGED, ignore_errors=True)
+    for left in held.FOLDER.glob(f"{MERGED}*"):  # by those that were killed
+        if not psutil.pid_exists(int(left.name.removeprefix(MERGED))):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = held.FOLDER / f"{MERGED}{os.getpid()}"
     try:
-        merged.save_pretrained(MERGED)
-        yield MERGED
+        merged.save_pretrained(folder)
+        yield folder
     finally:
-        shutil.rmtree(MERGED, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

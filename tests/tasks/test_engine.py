@@ -14,6 +14,7 @@ import pytest
 from flows import flow
 from tasks.engine import choice, held
 from tasks.engine.choice import is_asked, of_parent
+from tasks.engine.client import RESERVE, no_room
 from tasks.engine.trained import never
 from tasks.engine.wire import Settings, key
 from tasks.errors import AnnealError
@@ -129,6 +130,16 @@ def test_weights_that_were_written_again_have_another_key(tmp_path: Path) -> Non
     time.sleep(0.01)
     file.write_bytes(b"2")
     assert key(tmp_path, "*.safetensors") != before
+
+
+def test_a_gpu_without_room_is_told_and_what_another_process_holds_is_free(tmp_path: Path) -> None:
+    assert no_room(10, 5, 25 + RESERVE, None) == ""
+    assert no_room(2**30, 2**30, 0, None) == (
+        "vLLM wants 5.0 GiB of the GPU beside the model, and 0.0 are free"  # twice the weights, the cache, the reserve
+    )
+    (tmp_path / "model.safetensors").write_bytes(b"12345")
+    running = replace(SETTINGS, weights=str(tmp_path), kv_bytes=20)
+    assert no_room(10, 5, RESERVE, running) == "" and no_room(11, 5, RESERVE, running)
 
 
 def process(folder: Path) -> subprocess.Popen:

@@ -28,7 +28,7 @@ from tasks.files import read_json, read_jsonl
 from tasks.predict.__main__ import predict
 from tasks.predict.params import Predict
 from tasks.tuned import answer
-from tests import tiny
+from tests import texts, tiny
 from tests.house.project import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains, and starts vLLM some times
@@ -121,6 +121,7 @@ def test_parent_few_shot_and_tuned_are_asked_of_one_process(kept: SimpleNamespac
     given = [{**row, GIVEN: row["answer"].partition('"reply"')[0]} for row in tiny.prepared_rows(90, 6)]
     begun = [{**row, REST: row["answer"].removeprefix(row[GIVEN])} for row in given]
     assert both(kept, kept.trained, begun) >= ALIKE
+    assert both(kept, kept.trained, texts.rows(0, 3)) >= ALIKE, "texts, which no question opens"
     assert set(alive()) == processes
 
 
@@ -155,7 +156,7 @@ def test_what_is_no_adapter_is_asked_as_weights_and_of_a_process_that_ends(
     ).adapter
     assert both(inside, trained, tiny.prepared_rows(90, 6)) >= ALIKE
     held.wait_for_end()
-    assert not alive() and not MERGED.exists()
+    assert not alive() and not list(held.FOLDER.glob(f"{MERGED}*"))
 
 
 ASKS = """
