@@ -128,7 +128,8 @@ def _beats(params: Gate, opponent: Opponent) -> Iterator[Check]:
     held = result.p < params.alpha
     figures = f"{result.figures} ({result.test} p = {result.p:.2g}, needs < {params.alpha:g})"
     all_of = f"over all labels ({names})" if len(compared) > 1 else f"on {names}"
-    yield Check(held, f"{'' if held else 'not shown '}better than {who} {all_of}: {figures}")
+    words = f"{'' if held else 'not shown '}better than {who} {all_of}: {figures}"
+    yield Check(held, words if held else f"{words}, which gate.must_beat in params.yaml asks for")
     losses = [(pair.what, compare(pair.measure, pair.theirs, pair.tuned)) for pair in compared]
     worse = [(what, loss) for what, loss in losses if loss.p < params.alpha]
     for what, loss in worse:

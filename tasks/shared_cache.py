@@ -110,16 +110,13 @@ class SharedCache(Cache):  # type: ignore[misc]
         shared = 0 if first.shared is None else first.shared[0].shape[2]
         return torch.nn.functional.pad(own[..., : self.used + new], (shared, 0))
 
-    def take(self, other: "SharedCache", row: int, rows: int, width: int, left: int, more: int) -> None:
-        """Put the first `left` tokens of `other` before column `width` of its many rows, from `row` on, of `rows`, and
-        `more` of those that follow, if there are so many, behind it.
-        """
+    def take(self, other: "SharedCache", row: int, rows: int, width: int, left: int) -> None:
+        """Put the first `left` tokens of `other` before column `width` of its many rows, from `row` on, of `rows`."""
         for mine, layer in zip(self.layers, other.layers, strict=True):
             if not mine.is_initialized:
-                mine.make_room(layer, rows, width + more)
-            end = min(left + more, layer.used)
-            at = slice(row, row + len(layer.keys)), slice(None), slice(width - left, width - left + end)
-            mine.keys[at], mine.values[at] = layer.keys[:, :, :end], layer.values[:, :, :end]
+                mine.make_room(layer, rows, width)
+            at = slice(row, row + len(layer.keys)), slice(None), slice(width - left, width)
+            mine.keys[at], mine.values[at] = layer.keys[:, :, :left], layer.values[:, :, :left]
 
     def keep(self, rows: torch.Tensor) -> None:
         """Leave out all rows but those at the places `rows`."""

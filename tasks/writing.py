@@ -2,10 +2,10 @@
 reading.
 
 A prompt stands left of the text that is scored; the prompt is padded on the left, the text on the right. So one pass
-reads both: the text's logits score it, the prompt's last ones say the first token of the answer, and as long as the
-answer is what the text says (its form mostly is), the text's logits say the next. Their keys and values are a slice of
-the cache, which the answer goes on from. What all prompts begin with is read once. Batches that are read are small, so
-that little is padding; many rows write together, since then each costs least; rows that have ended leave.
+reads both: the text's logits score it, the prompt's last ones say the first token of the answer, and the prompt's keys
+and values are a slice of the cache, which the answer goes on from. What all prompts begin with is read once. Batches
+that are read are small, so that little is padding; many rows write together, since then each costs least; rows that
+have ended leave.
 """
 
 import math
@@ -23,7 +23,6 @@ from tasks.shared_cache import SharedCache
 # Tokens of a pass that reads, padding included: on a CPU so few that what is between the products stays in its cache.
 READ_AT_ONCE, READ_ON_A_CPU = 4096, 768
 HELD_AT_ONCE = 2**31  # bytes of keys and values
-AGREED = 32  # tokens at most in which an answer follows the scored text, and is not written on its own
 LEAVING = 0.9  # rows that have ended are left out as soon as the others are fewer than this share
 
 
@@ -73,10 +72,6 @@ class How:
     progress: Callable[[float], None] = lambda done: None
     writes: bool = True
 
-    def goes_on(self, written: Written) -> bool:
-        """Whether more is to be written."""
-        return not written.finished and len(written.tokens) < self.max_new_tokens
-
 
 def write(model: Any, asked: Sequence[Asked], prefix: Sequence[int], how: How) -> tuple[list[Written], float]:
     """Greedy answers to prompts that all begin with `prefix` and go on, and the seconds that they took."""
@@ -85,13 +80,13 @@ def write(model: Any, asked: Sequence[Asked], prefix: Sequence[int], how: How) -
     with torch.inference_mode(), shared_cache.attending(model) as in_parts:
         reader = Reader(model, prefix, in_parts, how.pad)
         for places in _groups(model, asked, len(prefix), how):
-            group = Group(reader, [asked[place] for place in places], [made[place] for place in places], places, how)
+            group = Group(reader, [asked[place] for place in places], how.max_new_tokens)
             for part in batches(range(len(places)), group.lengths, len(places), at_once):
-                seconds += group.read(part)
+                seconds += group.read(part, [made[places[row]] for row in part])
                 how.progress(done + 0.5 * (part[-1] + 1))
             began = time.monotonic()
             if how.writes:
-                _go_on(group, done)
+                _go_on(group, places, [made[place] for place in places], how, done)
             seconds += time.monotonic() - began
             done += len(places)
     return made, seconds
@@ -126,9 +121,11 @@ class Reader:
         return shared_cache.causal(starts, columns, self.model.dtype, self.model.device)
 
     def pass_over(
-        self, ids: torch.Tensor, places: torch.Tensor, mask: torch.Tensor, cache: SharedCache, kept: int = 1
+        self, ids: torch.Tensor, places: torch.Tensor, mask: torch.Tensor, cache: SharedCache, kept: Any = 1
     ) -> torch.Tensor:
-        """(rows, kept, vocabulary): logits of the last tokens of `ids`, which stand at the positions `places`."""
+        """(rows, kept, vocabulary): logits of the last tokens of `ids`, or of those at the columns `kept`; the tokens
+        stand at the positions `places`.
+        """
         logits: torch.Tensor = self.model(
             input_ids=ids,
             position_ids=places,
@@ -144,24 +141,23 @@ class Group:
     """Rows, longest prompt first, that are read part by part and then write together.
 
     `cache`, `mask` (rows, 1, 1, columns) and `place` (rows, 1), where the next token will stand, are of those that
-    still write; `tokens` were chosen last; the limits know the rows by `places`.
+    still write.
     """
 
-    def __init__(
-        self, reader: Reader, asked: Sequence[Asked], made: Sequence[Written], places: Sequence[int], how: How
-    ) -> None:
-        self.reader, self.asked, self.made, self.places, self.how = reader, asked, made, places, how
+    def __init__(self, reader: Reader, asked: Sequence[Asked], max_new_tokens: int) -> None:
+        self.reader, self.asked = reader, asked
         self.lengths = [len(each.prompt) - reader.prefix + len(each.scored) for each in asked]
         self.width = len(asked[0].prompt) - reader.prefix
-        self.agreed = min(AGREED, how.max_new_tokens - 1, max(len(each.scored) for each in asked) - 1)
-        columns = math.ceil((self.width + self.agreed + how.max_new_tokens) / shared_cache.STEP) * shared_cache.STEP
-        dtype, device = reader.model.dtype, reader.model.device
-        self.mask = torch.full((len(asked), 1, 1, columns), torch.finfo(dtype).min, dtype=dtype, device=device)
-        self.place = torch.tensor([[len(each.prompt)] for each in asked], device=device)
-        self.cache, self.tokens = reader.cache(), list[int]()
+        columns = math.ceil((self.width + max_new_tokens) / shared_cache.STEP) * shared_cache.STEP
+        model, rows = reader.model, len(asked)
+        lowest = torch.finfo(model.dtype).min
+        self.mask = torch.full((rows, 1, 1, columns), lowest, dtype=model.dtype, device=model.device)
+        self.place = torch.tensor([[len(each.prompt)] for each in asked], device=model.device)
+        self.cache = reader.cache()
+        self.heads: list[torch.Tensor] = []  # logits of the first tokens, part by part
 
-    def read(self, part: Sequence[int]) -> float:
-        """Read the prompts of a `part` and score their texts; the seconds that went into prompts and answers."""
+    def read(self, part: Sequence[int], made: Sequence[Written]) -> float:
+        """Read the prompts of a `part` and score their texts; the seconds that went into prompts."""
         began = time.monotonic()
         asked, device, prefix = [self.asked[row] for row in part], self.reader.model.device, self.reader.prefix
         own = [each.prompt[prefix:] for each in asked]
@@ -176,44 +172,23 @@ class Group:
         places = torch.minimum(places.clamp(min=0) + prefix, last)
         cache = self.reader.cache()
         mask = self.reader.causal(starts, left + right)
-        logits = self.reader.pass_over(ids.to(device), places.to(device), mask, cache, right + 1)
-        for of_row, each, row in zip(logits, asked, part, strict=True):
-            self.made[row].nll, self.made[row].count = _score(of_row, each), len(each.scored) - each.given
-        follows = self._follow(part, logits) if self.how.writes else [0] * len(part)
-        if self.how.writes:
-            self.cache.take(cache, part[0], len(self.asked), self.width, left, self.agreed)
-        for row, start, count in zip(part, starts, follows, strict=True):
-            self.mask[row, ..., self.width - left + start : self.width + count] = 0
-            self.place[row] += count
-        return (time.monotonic() - began) * (left + sum(follows) / len(follows)) / (left + right)
+        given = min(each.given for each in asked)  # what is only read needs no logits, save the prompt's last token
+        kept = torch.tensor([left - 1, *range(left - 1 + max(given, 1), left + right - 1)], device=device)
+        logits = self.reader.pass_over(ids.to(device), places.to(device), mask, cache, kept)
+        for row, (each, written) in enumerate(zip(asked, made, strict=True)):
+            written.nll, written.count = (
+                _score(logits[row, 1 if given else 0 :], each, given),
+                len(each.scored) - each.given,
+            )
+        self._keep(part, cache, starts, left)
+        self.heads.append(logits[:, 0].clone())
+        return (time.monotonic() - began) * left / (left + right)
 
-    def _follow(self, part: Sequence[int], logits: torch.Tensor) -> list[int]:
-        """Choose tokens as long as they are those of the scored text, and one more: how many are, a row."""
-        chosen, follows, agreeing = [0] * len(part), [0] * len(part), [*range(len(part))]
-        while agreeing:
-            column = follows[agreeing[0]]
-            tokens = self.choose([part[row] for row in agreeing], logits[agreeing, column])
-            for row, token in zip(agreeing, tokens, strict=True):
-                text = self.asked[part[row]].scored
-                chosen[row] = token
-                follows[row] += column < min(self.agreed, len(text) - 1) and token == text[column]
-            agreeing = [row for row in agreeing if follows[row] > column]
-        self.tokens += chosen
-        return follows
-
-    def choose(self, rows: Sequence[int], logits: torch.Tensor) -> list[int]:
-        """The likeliest token of each of `rows` that may come next; of those that still write it is noted."""
-        limits, on = self.how.limits, [self.how.goes_on(self.made[row]) for row in rows]
-        if limits:
-            limits.mask(logits, [self.places[row] if goes_on else None for row, goes_on in zip(rows, on, strict=True)])
-        tokens: list[int] = logits.argmax(-1).tolist()
-        for row, token in ((row, token) for row, token, goes_on in zip(rows, tokens, on, strict=True) if goes_on):
-            self.made[row].finished = token in self.how.ends
-            if not self.made[row].finished:
-                self.made[row].tokens.append(token)
-                if limits:
-                    limits.accept(self.places[row], token)
-        return tokens
+    def _keep(self, part: Sequence[int], cache: SharedCache, starts: Sequence[int], left: int) -> None:
+        """Copy the prompts' keys and values to where the rows of a `part` write on."""
+        self.cache.take(cache, part[0], len(self.asked), self.width, left)
+        for row, start in zip(part, starts, strict=True):
+            self.mask[row, ..., self.width - left + start : self.width] = 0
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         """(rows, vocabulary): logits of what follows `tokens`, one a row."""
@@ -230,21 +205,41 @@ class Group:
         self.cache.keep(kept)
 
 
-def _score(logits: torch.Tensor, asked: Asked) -> float:
-    """Nats of a text's scored tokens; `logits` begin before its first token. In fp32, which of one row is small."""
+def _score(logits: torch.Tensor, asked: Asked, skipped: int) -> float:
+    """Nats of a text's scored tokens; `logits` begin before the token behind those `skipped`. In fp32, which of one
+    row is small.
+    """
     target = torch.tensor(asked.scored[asked.given :], device=logits.device)
-    told = logits[asked.given : len(asked.scored)].float()
+    told = logits[asked.given - skipped : len(asked.scored) - skipped].float()
     return float(torch.nn.functional.cross_entropy(told, target, reduction="sum"))
 
 
-def _go_on(group: Group, done: int) -> None:
-    """Write the rest of the answers of a group that was read."""
-    made, how, tokens = group.made, group.how, group.tokens
+def _go_on(group: Group, places: Sequence[int], made: Sequence[Written], how: How, done: int) -> None:
+    """Write the answers of a group that was read."""
     rows = [*range(len(made))]  # that are computed, ended or not
-    while open_places := [place for place, row in enumerate(rows) if how.goes_on(made[row])]:
-        written = sum(len(made[rows[place]].tokens) for place in open_places) / how.max_new_tokens
-        how.progress(done + 0.5 * (2 * len(made) - len(open_places) + written))
+    logits = torch.cat(group.heads)
+    for step in range(how.max_new_tokens):
+        if how.limits:
+            how.limits.mask(logits, [None if made[row].finished else places[row] for row in rows])
+        tokens = logits.argmax(-1).tolist()
+        for row, token in zip(rows, tokens, strict=True):
+            _note(made[row], token, places[row], how)
+        open_places = [place for place, row in enumerate(rows) if not made[row].finished]
+        ended = len(made) - len(open_places)
+        how.progress(done + 0.5 * (len(made) + ended + len(open_places) * (step + 1) / how.max_new_tokens))
+        if not open_places or step + 1 == how.max_new_tokens:
+            return
         if len(open_places) < LEAVING * len(rows):
             group.keep(open_places)
             rows, tokens = [rows[place] for place in open_places], [tokens[place] for place in open_places]
-        tokens = group.choose(rows, group.step(tokens))
+        logits = group.step(tokens)
+
+
+def _note(written: Written, token: int, place: int, how: How) -> None:
+    if written.finished:
+        return
+    written.finished = token in how.ends
+    if not written.finished:
+        written.tokens.append(token)
+        if how.limits:
+            how.limits.accept(place, token)

@@ -39,6 +39,7 @@ def make_trainer(
     if "encoder" in objective.architectures:
         _lighten(params, objective.body(model), rows, processor)
     schedule = SCHEDULES.get(params.lr_scheduler_type)
+    stopping = [EarlyStoppingCallback(params.early_stopping_patience)] if params.load_best_model_at_end else []
     trainer = ObjectiveTrainer(
         objective=objective,
         settings=params.objective,
@@ -51,7 +52,7 @@ def make_trainer(
         train_dataset=rows["train"],
         eval_dataset=rows["validation"],
         data_collator=lambda batch: objective.collate(batch, processor.pad_token_id, len(prefix)),
-        callbacks=[history, EarlyStoppingCallback(params.early_stopping_patience)],
+        callbacks=[history, *stopping],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer, history
@@ -94,7 +95,7 @@ def precision(params: Train) -> "torch.dtype":
 
 
 def make_arguments(params: Train, run: Path) -> Any:
-    """TrainingArguments of a section; batches hold rows of like length, so that little of them is padding."""
+    """TrainingArguments of a section."""
     from transformers import TrainingArguments
 
     watched, greater = objectives.of(params.objective).watch
@@ -115,7 +116,7 @@ def make_arguments(params: Train, run: Path) -> Any:
         save_strategy="steps",
         save_steps=params.eval_steps,
         save_total_limit=2,
-        load_best_model_at_end=True,
+        load_best_model_at_end=params.load_best_model_at_end,
         metric_for_best_model=watched,
         greater_is_better=greater,
         restore_callback_states_from_checkpoint=True,  # the patience that is used up, above all

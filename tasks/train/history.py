@@ -81,16 +81,15 @@ class History(TrainerCallback):
         self._send(point, state.global_step)
 
     def summary(self) -> dict[str, float]:
-        """Figures of the whole run: losses, steps and tokens."""
-        losses = [point["loss"] for _, point in sorted(self.points.items()) if "loss" in point]
-        best = min(
-            ((point["eval_loss"], step) for step, point in self.points.items() if "eval_loss" in point),
-            default=(math.nan, 0),
-        )
+        """Figures of the whole run: losses, steps and tokens; the validation loss of what is kept, and its step."""
+        points = sorted(self.points.items())
+        losses = [point["loss"] for _, point in points if "loss" in point]
+        held_out = [(point["eval_loss"], step) for step, point in points if "eval_loss" in point] or [(math.nan, 0)]
+        kept = min(held_out) if self.params.load_best_model_at_end else held_out[-1]
         return {
             "train_loss": losses[-1],
-            "eval_loss": best[0],
-            "best_step": best[1],
+            "eval_loss": kept[0],
+            "best_step": kept[1],
             "steps": max(self.points),
             "tokens": self.tokens,
         }

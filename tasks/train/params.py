@@ -52,6 +52,11 @@ class Train(Section):
         int, Field(ge=8, le=1_000_000, description="tokens; longer rows are left out and counted")
     ] = 512
     eval_steps: Share = 0.25
+    load_best_model_at_end: bool = Field(
+        default=True,
+        description="keep the checkpoint with the least validation loss and stop early; false: train to the end and "
+        "keep that, where few rows are held out to choose by",
+    )
     early_stopping_patience: Annotated[int, Field(ge=1, description="evaluations without a better validation loss")] = 2
     bf16: bool = Field(default=True, description="compute in bfloat16, where this machine does so in hardware")
     fp16: bool = Field(default=False, description="compute in float16, with scaled losses; on a GPU only")

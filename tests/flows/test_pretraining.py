@@ -59,7 +59,10 @@ def writer(tmp_path_factory: pytest.TempPathFactory, warmed: None) -> Path:
 
 
 def test_the_check_completes_what_is_left_out_and_dvc_makes_the_mix_and_the_model(writer: Path) -> None:
-    project.change(writer, **{f"models__things__{name}": {} for name in ("evaluate", "package", "gate")})
+    left_out = {"probe": {"encoder": "tiny"}, "evaluate": {}, "package": {}, "gate": {}}
+    refused = project.run(writer, "tasks.preflight", status=2)
+    assert all(f"`{name}: {json.dumps(section)}`" in refused for name, section in left_out.items())
+    project.change(writer, **{f"models__things__{name}": section for name, section in left_out.items()})
     said = project.run(writer, "dvc", "repro", "package@things")
     assert "Running stage 'mix@prose_and_toys'" in said
     counts = json.loads((writer / "reports/prose_and_toys/mix.json").read_text())

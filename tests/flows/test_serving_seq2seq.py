@@ -15,7 +15,7 @@ from tests.flows import project
 from tests.flows.served import summary, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # a project is made, and its models trained and served
-TRAIN = {**sequences.TRAIN, "learning_rate": 1.0e-2, "num_train_epochs": 10}
+TRAIN = {**sequences.TRAIN, "learning_rate": 1.0e-2, "num_train_epochs": 20}
 
 
 def pairs(first: int, count: int) -> list[dict]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tasks.files import read_jsonl
 from tests import tiny
 from tests.flows import project
 from tests.flows.served import correct, listeners, summary, targets
@@ -22,12 +23,13 @@ pytestmark = pytest.mark.slow  # each test trains, or loads a model
 def served(untouched: Path) -> Path:
     """The toy, tuned by a prompt, with every server of `make up`."""
     try:
-        gate = {"minimum": {"colour_accuracy": 0.0}, "compare_on": "valid", "must_beat": []}
+        gate = {"minimum": {"colour_accuracy": 0.0}, "compare_on": "perplexity", "must_beat": []}
         project.change(
             untouched,
             deploy__serve="auto",
             models__things__train__tuner={"kind": "prompt"},
             models__things__train__learning_rate=0.1,
+            models__things__train__num_train_epochs=30,  # a prompt is learnt slowly
             models__things__gate=gate,
         )
         project.run(untouched, "flows.pipeline", "things")
@@ -45,9 +47,9 @@ def client(served: Path) -> httpx.Client:
     return httpx.Client(base_url=door, headers={"Authorization": f"Bearer {key}"}, timeout=120)
 
 
-def sort(client: httpx.Client) -> httpx.Response:
+def sort(client: httpx.Client, row: dict[str, str] | None = None) -> httpx.Response:
     """What the gateway answers to a row."""
-    row = tiny.things(0, 1)[0]
+    row = row or tiny.things(0, 1)[0]
     return client.post("/tasks/things", json={"input": {"thing": row["thing"], "size": row["size"]}})
 
 
@@ -60,8 +62,10 @@ def test_it_is_served_by_transformers_and_answers_as_in_evaluation(served: Path)
 
 
 @pytest.mark.minutes
-def test_both_routes_of_the_gateway_answer(client: httpx.Client) -> None:
-    answer = sort(client).raise_for_status().json()
+def test_both_routes_of_the_gateway_answer(served: Path, client: httpx.Client) -> None:
+    predictions = read_jsonl(served / "reports/things/predict/predictions.jsonl")
+    whole = next(row for row in predictions if row["text"].startswith("{") and row["text"].endswith("}"))
+    answer = sort(client, whole["row"]).raise_for_status().json()
     assert answer["version"] == "1" and answer["valid"] and set(answer["result"]) == {"colour", "mood", "reply"}
     body = {"model": "things", "messages": [{"role": "user", "content": "Thing: a red boat\nSize: big"}]}
     assert client.post("/v1/chat/completions", json=body).raise_for_status().json()["usage"]["completion_tokens"]

@@ -113,4 +113,7 @@ def test_a_text_answer_that_is_a_label_has_accuracy(minimal: Path) -> None:
     assert metrics["tuned"]["colour_accuracy"] > 0.9 and metrics["tuned"]["valid"] == 1
     assert (minimal / "reports/things/evaluate/confusion/colour.csv").read_text().startswith("actual,predicted\n")
     passed, reasons = judged(minimal)
-    assert passed and "✓ better than its parent on colour_accuracy" in reasons[0]
+    assert any(words.startswith("✓ better than its parent on colour_accuracy") for words in reasons), reasons
+    failed = [words for words in reasons if words.startswith("✗")]
+    assert not passed and len(failed) == 1, reasons  # colours are easy: the probe knows them all
+    assert failed[0].startswith("✗ not shown better than the probe") and "gate.must_beat" in failed[0]

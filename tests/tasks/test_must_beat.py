@@ -58,7 +58,11 @@ def probe(*compared: Compared) -> Opponent:
 def test_a_model_no_better_than_the_probe_is_refused_and_that_is_said_first():
     first, *others = checks(probe(label("category", 42, 40), label("intent", 30, 32)))
     assert str(first).startswith("✗ not shown better than the probe over all labels (category, intent): 0.600 against")
-    assert first.words.endswith("needs < 0.05)") and "\n" not in first.words and all(check.held for check in others)
+    assert (
+        first.words.endswith("needs < 0.05), which gate.must_beat in params.yaml asks for")
+        and "\n" not in first.words
+        and all(check.held for check in others)
+    )
 
 
 def test_a_model_that_is_better_over_all_labels_and_worse_on_none_passes():

@@ -65,11 +65,22 @@ def outcome(model: Any, rows: dict[str, torch.Tensor], dtype: torch.dtype = torc
     return {"states": states.detach() * rows["attention_mask"].unsqueeze(-1), **learnt}
 
 
-def same_masks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let transformers' own layers drop by the masks that the short way draws."""
+def same_masks(monkeypatch: pytest.MonkeyPatch, lengths: tuple[int, ...] = LENGTHS) -> None:
+    """Let transformers' own layers drop by the masks that the short way draws, which has no padding."""
 
     def drop(x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
-        return x * dropout.mask(x.shape, p, x.dtype) * dropout.scale(p) if training and p else x
+        if not training or not p:
+            return x
+        whole = torch.ones_like(x)
+        if x.dim() == 4:  # (batch, heads, time, time) of attention
+            sizes = [x.shape[1] * length**2 for length in lengths]
+            parts = dropout.mask((sum(sizes),), p, x.dtype).split(sizes)
+            for row, part, length in zip(whole, parts, lengths, strict=True):
+                row[:, :length, :length] = part.view(-1, length, length)
+        else:
+            is_read = torch.arange(x.shape[1]) < torch.tensor(lengths)[:, None]
+            whole[is_read] = dropout.mask((sum(lengths), x.shape[2]), p, x.dtype)
+        return x * whole * dropout.scale(p)
 
     monkeypatch.setattr(torch.nn.functional, "dropout", drop)
 
@@ -104,7 +115,7 @@ def test_states_and_gradients_are_transformers_own_for(kind, monkeypatch):
 
 
 def test_states_and_gradients_are_transformers_own_without_padding(monkeypatch):
-    same_masks(monkeypatch)
+    same_masks(monkeypatch, (max(LENGTHS),) * len(LENGTHS))
     assert_same(*both(BERT, lambda model: model.train(), is_padded=False))
 
 
@@ -114,10 +125,29 @@ def test_nothing_is_dropped_where_nothing_is_learnt():
 
 def test_a_gradient_of_another_mask_would_be_seen(monkeypatch):
     same_masks(monkeypatch)
-    whole = halves._joined
-    monkeypatch.setattr(halves, "_joined", lambda read, heads, factor: whole(read, heads, 1.0))
+    whole = halves._masks
+    monkeypatch.setattr(halves, "_masks", lambda rows, *others: [mask.flip(-1) for mask in whole(rows, *others)])
     wanted, found = both(BERT, lambda model: model.train())
     assert distance(found["states"], wanted["states"]) > 1e-3
+
+
+def test_padding_on_any_side_and_rows_of_nothing_are_not_computed():
+    mask = torch.zeros(4, 9, dtype=torch.long)
+    mask[0, 4:], mask[1, :6], mask[3, 2:5] = 1, 1, 1
+    rows = {"input_ids": torch.arange(5, 41).view(4, 9), "attention_mask": mask}
+    model = model_of(BERT).eval()
+    wanted = outcome(model, rows)
+    assert post_norm.shorten(model) == 2
+    assert_same(wanted, outcome(model, rows))
+
+
+def test_a_mask_that_adds_to_scores_is_left_to_transformers():
+    model = model_of(BERT).eval()
+    states, bias = torch.randn(2, 5, 48), torch.linspace(-1, 0, 50).view(2, 1, 5, 5)
+    layer = model.encoder.layer[0]
+    wanted = layer(states, bias)
+    post_norm.shorten(model)
+    assert torch.equal(layer(states, bias), wanted)
 
 
 def test_only_the_weights_that_learn_get_gradients(monkeypatch):

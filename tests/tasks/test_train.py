@@ -111,20 +111,32 @@ def test_a_template_that_does_not_fit_stops_the_run_before_any_step(base, few, t
         run(tmp_path, other, few)
 
 
+FALLS_AND_RISES = {
+    "num_train_epochs": 20,
+    "learning_rate": 0.3,
+    "early_stopping_patience": 1,
+    "eval_steps": 0.1,
+    "warmup_ratio": 0.3,
+}
+
+
+def test_it_goes_to_the_end_and_keeps_that_where_it_is_asked_to(base, few, tokenizer, tmp_path):
+    from tasks.answers import perplexity
+    from tasks.tuned import answer
+
+    made = run(tmp_path, base, few, load_best_model_at_end=False, **FALLS_AND_RISES)
+    losses = [float(point["eval_loss"]) for point in curve(made.report) if point["eval_loss"]]
+    metrics = read_json(made.report / "metrics.json")
+    assert metrics["best_step"] == metrics["steps"] == 40 and metrics["eval_loss"] == losses[-1] > min(losses)
+    kept = answer(base, made.adapter, read_jsonl(few / "validation.jsonl"), 4, 1, "kept").predictions
+    assert math.log(perplexity(kept)) == pytest.approx(losses[-1], rel=0.02)
+
+
 def test_it_stops_early_and_keeps_the_best_checkpoint(base, few, tokenizer, tmp_path):
     from tasks.answers import perplexity
     from tasks.tuned import answer
 
-    made = run(
-        tmp_path,
-        base,
-        few,
-        num_train_epochs=20,
-        learning_rate=0.3,
-        early_stopping_patience=1,
-        eval_steps=0.1,
-        warmup_ratio=0.3,
-    )
+    made = run(tmp_path, base, few, **FALLS_AND_RISES)
     points = [(float(point["eval_loss"]), int(point["step"])) for point in curve(made.report) if point["eval_loss"]]
     metrics = read_json(made.report / "metrics.json")
     assert metrics["steps"] < 40 and points[-1][0] > points[-2][0], "it went on although the validation loss had risen"

@@ -156,19 +156,3 @@ def test_what_all_prompts_begin_with_is_read_once_and_no_row_more_than_once(base
     longest = max(len(encode(tokenizer, row)["input_ids"]) for row in rows)
     assert prefix[0] == 1 and prefix[1] > 10 and pass_over == (3, longest - prefix[1])
     assert steps == [(3, 1)] * 2
-
-
-def test_what_an_answer_has_in_common_with_the_scored_text_is_not_written_again(tuned, tokenizer, monkeypatch):
-    rows = rows_of([0, 1, 2])
-    usual = answer(tuned, tokenizer, rows, 4, LIMIT, "tuned").predictions
-    rows[0]["answer"] = tokenizer.decode(usual[0]["token_ids"])  # what it says itself
-    rows[1]["answer"] = tokenizer.decode([*usual[1]["token_ids"][:4], *usual[1]["token_ids"][:4]])
-    steps, step = [], writing.Group.step
-    monkeypatch.setattr(writing.Group, "step", lambda group, tokens: steps.append(len(tokens)) or step(group, tokens))
-    for agreed in (0, 3, 100):
-        monkeypatch.setattr(writing, "AGREED", agreed)
-        check(tuned, tokenizer, rows, answer(tuned, tokenizer, rows, 4, LIMIT, "tuned"))
-        steps.clear()
-        (alone,) = answer(tuned, tokenizer, rows[:1], 4, LIMIT, "tuned").predictions
-        assert alone["token_ids"] == usual[0]["token_ids"]
-        assert len(steps) == max(0, len(alone["token_ids"]) + alone["finished"] - 1 - agreed)

@@ -2,6 +2,8 @@
 residuals and norms in that of the states.
 """
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -15,18 +17,18 @@ Optional = torch.Tensor | None
 
 
 def attend(
-    h: torch.Tensor, mask: Optional, parts: "Parts", shares: tuple[float, float], dtype: torch.dtype
+    h: torch.Tensor, rows: Sequence[int], parts: "Parts", shares: tuple[float, float], dtype: torch.dtype
 ) -> torch.Tensor:
-    """norm(h + dropout(attention(h))); h: (batch, time, width), mask: (batch, 1, time or 1, time), added to scores."""
+    """norm(h + dropout(attention(h))); h: (tokens, width), rows end to end, `rows` their lengths."""
     weights = [
         weight for layer in (*parts.entering, parts.leaving, parts.norm) for weight in (layer.weight, layer.bias)
     ]
-    out: torch.Tensor = Attention.apply(h, mask, parts.heads, shares, parts.norm.eps, dtype, *weights)
+    out: torch.Tensor = Attention.apply(h, rows, parts.heads, shares, parts.norm.eps, dtype, *weights)
     return out
 
 
 def transform(h: torch.Tensor, parts: "Parts", share: float, dtype: torch.dtype) -> torch.Tensor:
-    """norm(h + dropout(W₂ gelu(W₁ h))); h: (batch, time, width)."""
+    """norm(h + dropout(W₂ gelu(W₁ h))); h: (tokens, width)."""
     weights = [weight for layer in (parts.up, parts.down, parts.last_norm) for weight in (layer.weight, layer.bias)]
     out: torch.Tensor = FeedForward.apply(h, share, parts.last_norm.eps, dtype, *weights)
     return out
@@ -85,7 +87,7 @@ class Attention(torch.autograd.Function):
     def forward(
         ctx: Any,
         h: torch.Tensor,
-        mask: Optional,
+        rows: Sequence[int],
         heads: int,
         shares: tuple[float, float],
         epsilon: float,
@@ -93,39 +95,69 @@ class Attention(torch.autograd.Function):
         *weights: torch.Tensor,
     ) -> torch.Tensor:
         """`weights`: those that enter, the one that leaves and the norm's, each with its bias."""
-        flat, x = h.reshape(-1, h.shape[-1]), h.reshape(-1, h.shape[-1]).to(dtype)
+        x = h.to(dtype)
         entering, bias = _entering(weights[:6], heads, dtype)
-        made = torch.addmm(bias, x, entering.t()).view(*h.shape[:2], 3, heads, -1)
-        q, k, v = made.permute(2, 0, 3, 1, 4).reshape(3, len(h) * heads, h.shape[1], -1)
-        scores = q @ k.transpose(1, 2)
-        if mask is not None:
-            scores = (scores.view(len(h), heads, *scores.shape[1:]) + mask).flatten(0, 1)
-        p = torch.softmax(scores, -1, dtype=torch.float32).to(dtype)  # in bf16 it takes twice as long
-        kept = dropout.mask((len(h), heads, *p.shape[1:]), shares[0], dtype).view_as(p) if shares[0] else None
-        read = _joined((p if kept is None else p * kept) @ v, heads, dropout.scale(shares[0]))
-        out, closed = _close(flat, read, shares[1], epsilon, weights[6:])
-        ctx.save_for_backward(x, entering, q, k, v, p, kept, *closed)
-        ctx.heads, ctx.shares = heads, shares
-        return out.view_as(h)
+        made = torch.addmm(bias, x, entering.t()).view(len(h), 3, heads, -1)
+        kept = _masks(rows, heads, shares[0], dtype)
+        read, kept_for_backward = torch.empty_like(x), []
+        for place, mask in zip(_places(rows), kept, strict=True):
+            q, k, v = made[place].permute(1, 2, 0, 3).contiguous()
+            p = torch.softmax(q @ k.transpose(1, 2), -1, dtype=torch.float32).to(
+                dtype
+            )  # in bf16 it takes twice as long
+            out = _dropped(p, mask) @ v
+            torch.mul(out.transpose(0, 1), dropout.scale(shares[0]), out=read[place].view(len(p[0]), heads, -1))
+            kept_for_backward += [q, k, v, p, mask]
+        out, closed = _close(h, read, shares[1], epsilon, weights[6:])
+        ctx.save_for_backward(x, entering, *closed, *kept_for_backward)
+        ctx.rows, ctx.shares, ctx.heads = rows, shares, heads
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple:
         """Of h and of the weights."""
-        x, entering, q, k, v, p, kept, *closed = ctx.saved_tensors
+        x, entering, *saved = ctx.saved_tensors
+        closed, saved = Closed(*saved[: len(Closed._fields)]), saved[len(Closed._fields) :]
         needed, heads = ctx.needs_input_grad, ctx.heads
-        of_h, of_read, last = _open(grad.flatten(0, 1), Closed(*closed), ctx.shares[1], needed[12:])
-        of_read = _parted(of_read.view(*grad.shape), heads, dropout.scale(ctx.shares[0]))
-        of_p = of_read @ v.transpose(1, 2)
-        of_p = of_p if kept is None else of_p.mul_(kept)
-        of_scores = torch._softmax_backward_data(of_p, p, -1, p.dtype)
-        of_made = q.new_empty(3, *q.shape)
-        torch.bmm(of_scores, k, out=of_made[0])
-        torch.bmm(of_scores.transpose(1, 2), q, out=of_made[1])
-        torch.bmm((p if kept is None else p * kept).transpose(1, 2), of_read, out=of_made[2])
-        of_made = of_made.view(3, len(grad), heads, *q.shape[1:]).permute(1, 3, 0, 2, 4).reshape(len(x), -1)
-        first = _of_entering(of_made, x, heads, Closed(*closed).gamma.dtype, needed[6:12])
-        of_h = of_h.add_(of_made @ entering).view_as(grad) if needed[0] else None
+        of_h, of_read, last = _open(grad, closed, ctx.shares[1], needed[12:])
+        of_read = of_read.mul_(dropout.scale(ctx.shares[0])).view(len(x), heads, -1)
+        of_made = x.new_empty(len(x), 3, *of_read.shape[1:])
+        for i, place in enumerate(_places(ctx.rows)):
+            made = _of_row(of_read[place].transpose(0, 1), *saved[5 * i : 5 * i + 5])
+            for part, of_part in enumerate(made):
+                of_made[place, part] = of_part.transpose(0, 1)
+        of_made = of_made.flatten(1)
+        first = _of_entering(of_made, x, heads, closed.gamma.dtype, needed[6:12])
+        of_h = of_h.add_(of_made @ entering) if needed[0] else None
         return of_h, None, None, None, None, None, *first, *last
+
+
+def _places(rows: Sequence[int]) -> list[slice]:
+    """Where each of `rows` lies."""
+    ends = list(accumulate(rows))
+    return [slice(end - length, end) for length, end in zip(rows, ends, strict=True)]
+
+
+def _masks(rows: Sequence[int], heads: int, share: float, dtype: torch.dtype) -> list[Optional]:
+    """(heads, length, length) of each row, or None where nothing is dropped."""
+    if not share:
+        return [None] * len(rows)
+    sizes = [heads * length * length for length in rows]
+    parts = dropout.mask((sum(sizes),), share, dtype).split(sizes)
+    return [part.view(heads, length, length) for part, length in zip(parts, rows, strict=True)]
+
+
+def _dropped(p: torch.Tensor, kept: Optional) -> torch.Tensor:
+    return p if kept is None else p * kept
+
+
+def _of_row(
+    of_read: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, p: torch.Tensor, kept: Optional
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The gradients of a row's queries, keys and values, all of (heads, length, d)."""
+    of_p = of_read @ v.transpose(1, 2)
+    of_scores = torch._softmax_backward_data(of_p if kept is None else of_p.mul_(kept), p, -1, p.dtype)
+    return of_scores @ k, of_scores.transpose(1, 2) @ q, _dropped(p, kept).transpose(1, 2) @ of_read
 
 
 def _entering(weights: tuple[torch.Tensor, ...], heads: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -156,18 +188,6 @@ def _of_entering(
     return [part if is_needed else None for part, is_needed in zip(parts, needed, strict=True)]
 
 
-def _joined(read: torch.Tensor, heads: int, factor: float) -> torch.Tensor:
-    """(batch · heads, time, d) → (batch · time, heads · d), times `factor`."""
-    rows = read.unflatten(0, (-1, heads)).transpose(1, 2)
-    return torch.mul(rows, factor, out=read.new_empty(rows.shape)).flatten(2).flatten(0, 1)
-
-
-def _parted(states: torch.Tensor, heads: int, factor: float) -> torch.Tensor:
-    """(batch, time, heads · d) → (batch · heads, time, d), times `factor`."""
-    parts = states.unflatten(2, (heads, -1)).transpose(1, 2)
-    return torch.mul(parts, factor, out=states.new_empty(parts.shape)).flatten(0, 1)
-
-
 class FeedForward(torch.autograd.Function):
     """See transform()."""
 
@@ -176,21 +196,20 @@ class FeedForward(torch.autograd.Function):
         ctx: Any, h: torch.Tensor, share: float, epsilon: float, dtype: torch.dtype, *weights: torch.Tensor
     ) -> torch.Tensor:
         """`weights`: of both products and of the norm, each with its bias."""
-        flat, up = h.reshape(-1, h.shape[-1]), weights[0].to(dtype)
-        x = flat.to(dtype)
+        x, up = h.to(dtype), weights[0].to(dtype)
         wide = torch.addmm(weights[1].to(dtype), x, up.t())
-        out, closed = _close(flat, torch.nn.functional.gelu(wide), share, epsilon, weights[2:])
+        out, closed = _close(h, torch.nn.functional.gelu(wide), share, epsilon, weights[2:])
         ctx.save_for_backward(x, up, wide, *closed)
         ctx.share = share
-        return out.view_as(h)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple:
         """Of h and of the weights."""
         x, up, wide, *closed = ctx.saved_tensors
         needed = ctx.needs_input_grad
-        of_h, of_wide, last = _open(grad.flatten(0, 1), Closed(*closed), ctx.share, needed[6:])
+        of_h, of_wide, last = _open(grad, Closed(*closed), ctx.share, needed[6:])
         of_wide = torch.ops.aten.gelu_backward(of_wide, wide)
         first = _of_linear(of_wide, x, Closed(*closed).gamma.dtype, needed[4:6])
-        of_h = of_h.add_(of_wide @ up).view_as(grad) if needed[0] else None
+        of_h = of_h.add_(of_wide @ up) if needed[0] else None
         return of_h, None, None, None, *first, *last

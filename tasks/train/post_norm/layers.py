@@ -120,14 +120,30 @@ def _forward(
     *others: Any,
     **named: Any,
 ) -> torch.Tensor:
-    """In place of the layer's own, which takes what reads another text or keeps keys and values."""
+    """In place of the layer's own, which takes what reads another text or keeps keys and values. Rows are laid end to
+    end: padding is not computed.
+    """
     special = ("encoder_hidden_states", "past_key_values")
-    is_usual = attention_mask is None or (attention_mask.dim() == 4 and attention_mask.is_floating_point())
-    if not is_usual or any(other is not None for other in (*others, *(named.get(name) for name in special))):
+    is_read = _is_read(attention_mask, hidden_states.shape)
+    if is_read is None or any(other is not None for other in (*others, *(named.get(name) for name in special))):
         return plain(hidden_states, attention_mask, *others, **named)
     autocast = torch.is_autocast_enabled("cpu")
     dtype = torch.get_autocast_dtype("cpu") if autocast else hidden_states.dtype
     shares = parts.shares if layer.training else (0.0, 0.0, 0.0)
+    rows = [length for length in is_read.sum(1).tolist() if length]
+    places, padded = is_read.flatten().nonzero().squeeze(1), hidden_states.flatten(0, 1)
     with torch.autocast("cpu", enabled=False):
-        h = halves.attend(hidden_states, attention_mask, parts, shares[:2], dtype)
-        return halves.transform(h, parts, shares[2], dtype)
+        h = halves.attend(padded.index_select(0, places), rows, parts, shares[:2], dtype)
+        h = halves.transform(h, parts, shares[2], dtype)
+        return h.new_zeros(padded.shape).index_copy(0, places, h).view_as(hidden_states)
+
+
+def _is_read(mask: torch.Tensor | None, shape: torch.Size) -> torch.Tensor | None:
+    """(batch, time): which tokens are no padding; None for a mask that says more, or adds to scores."""
+    if mask is None:
+        return torch.ones(shape[:2], dtype=torch.bool)
+    if mask.dim() != 4 or mask.shape[1] != 1 or not mask.is_floating_point():
+        return None
+    keys = mask[:, 0, 0]
+    is_plain = bool(((keys == 0) | (keys <= torch.finfo(mask.dtype).min)).all() and (mask == mask[:, :, :1]).all())
+    return keys == 0 if is_plain else None
