@@ -33,13 +33,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What is answered greedily, by at most so many tokens until one of `ends`, and how it must look."""
+    """What is answered greedily, by at most so many tokens until one of `ends`, and how it must look.
+
+    `told` begins to count seconds, and makes what is told of how many rows are done.
+    """
 
     tokens: list[list[int]]
     ends: list[int]
     max_new_tokens: int
     limits: "Limits | None"
-    tell: Callable[[float], None]
+    told: Callable[[], Callable[[float], None]]
 
 
 class Writer(Protocol):
@@ -109,14 +112,15 @@ def answer(
     asked = scored if takes_given else [{name: row[name] for name in row if name != GIVEN} for row in scored]
     asking = _Asking(scored, batch_size, max_new_tokens, limits, tell)
     prompts = [encode_question(tokenizer, row) for row in asked]
-    given = Prompts(prompts, stop_ids(tokenizer, model), max_new_tokens, limits, tell)
+    given = Prompts(prompts, stop_ids(tokenizer, model), max_new_tokens, limits, lambda: _told_of(what, len(rows)))
     other = writer if writer and writer.can(model, given) else None
     read = _together if reads_once(model, rows) else _apart
     written, seconds = read(model, tokenizer, prompts, replace(asking, writes=other is None))
     if other:
         made, seconds = other.write(model, given)
         written = [{**_text(tokenizer, *new), **_score(old)} for new, old in zip(made, written, strict=True)]
-    print(progress(what, len(rows), len(rows), time.monotonic() - started), file=sys.stderr, flush=True)
+    taken = seconds if other else time.monotonic() - started
+    print(progress(what, len(rows), len(rows), taken), file=sys.stderr, flush=True)
     for row, each in zip(asked, written, strict=True):
         each["text"] = row.get(GIVEN, "") + each["text"]
     return Answers(list(map(_prediction, rows, written)), seconds, other.name if other else TRANSFORMERS)

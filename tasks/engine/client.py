@@ -208,13 +208,13 @@ def _started(settings: Settings) -> Connection:
 
 
 def _asked(connection: Connection, question: Question, prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
-    began = time.monotonic()
+    began, tell = time.monotonic(), prompts.told()
     try:
         send(connection, question=asdict(question))
         while "answers" not in (told := receive(connection)):
             if "error" in told:
                 raise AnnealError(f"vLLM does not answer ({told['error']}); see {LOG}, or {OTHERWISE}.")
-            prompts.tell(told["done"])
+            tell(told["done"])
     except (EOFError, OSError):
         raise AnnealError(
             f"vLLM ended while it answered ({_last_words()}); see {LOG}, and run again, or {OTHERWISE}."
