@@ -9,15 +9,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from tasks import encoder, heads
+from tasks import encoder, heads, ngrams
 from tasks.encoder import Pooling, Reader
+from tasks.ngrams import NGrams
 
 DIGITS = 7  # of a probability in a file
 Told = dict[str, dict[str, float]]  # {column: {class: its probability}}
 
 
 class Classifier(nn.Module):  # type: ignore[misc]
-    """`body` under a linear head in fp32 for each column of `classes` ({column: its classes})."""
+    """`body` under a linear head in fp32 for each column of `classes` ({column: its classes}); `ngrams`, where there
+    are any, tell with it, and do not learn with it.
+    """
 
     def __init__(
         self, body: Any, classes: Mapping[str, Sequence[str]], pooling: Pooling, width: int | None = None
@@ -26,13 +29,18 @@ class Classifier(nn.Module):  # type: ignore[misc]
         self.body, self.config = body, body.config
         self.classes, self.pooling = {column: list(known) for column, known in classes.items()}, pooling
         self.heads = heads.linear(body, [len(known) for known in classes.values()], width)
+        self.ngrams: NGrams | None = None
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[torch.Tensor]:
         """(batch, time) twice → logits (batch, classes) of each column."""
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         with torch.autocast(input_ids.device.type, enabled=False):
             pooled = encoder.pool(hidden, attention_mask, self.pooling)
-            return [layer(pooled) for layer in self.heads]
+            logits = [layer(pooled) for layer in self.heads]
+            if self.ngrams is None or self.training:
+                return logits
+            rows = [ids[is_read.bool()].tolist() for ids, is_read in zip(input_ids, attention_mask, strict=True)]
+            return self.ngrams.beside(logits, rows)
 
 
 def balanced(counts: Sequence[int], model: nn.Module) -> torch.Tensor:
@@ -64,8 +72,10 @@ def _place(text: str) -> float:
 
 
 def save(model: Classifier, kind: str, folder: Path) -> None:
-    """head.safetensors, and head.json with the objective's kind, the pooling and the classes."""
+    """head.safetensors, head.json with the objective's kind, the pooling and the classes, and n-grams."""
     heads.save(model.heads, {"kind": kind, "pooling": model.pooling, "classes": model.classes}, folder)
+    if model.ngrams is not None:
+        ngrams.save(model.ngrams, folder)
 
 
 def load(body: Any, trained: Path, kind: "type[Classifier]" = Classifier) -> Classifier:
@@ -73,6 +83,7 @@ def load(body: Any, trained: Path, kind: "type[Classifier]" = Classifier) -> Cla
     facts = heads.facts(trained)
     model = kind(body, facts["classes"], facts["pooling"])
     heads.fill(model.heads, trained)
+    model.ngrams = ngrams.load(trained, [len(known) for known in model.classes.values()])
     loaded: Classifier = model.eval()
     return loaded
 

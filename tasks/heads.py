@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 FILE = "head.json"  # in a trained folder of what is no causal language model: `kind` of the objective, and its facts
 WEIGHTS = "head.safetensors"
+NGRAMS = "ngrams.safetensors"  # where a linear classifier tells beside the heads (tasks/ngrams.py)
 
 
 def linear(body: Any, choices: Sequence[int], width: int | None = None) -> "nn.ModuleList":

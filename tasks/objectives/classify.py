@@ -3,8 +3,9 @@ by the mean of all tokens as in Reimers and Gurevych 2019, arXiv:1908.10084).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,8 @@ from tasks.encoder import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from tasks.ngrams import NGrams
 
 summary = "to tell of each label column which class a text is of"
 eats = frozenset({"labelled"})
@@ -38,6 +41,10 @@ class Params(Weighed):
     pooling: Literal["auto", "mean", "first", "last"] = Field(
         default="auto", description="which tokens stand for a text; auto: mean, and last for a base that writes"
     )
+    ngrams: Annotated[int, Field(ge=0, le=4)] = Field(
+        default=0,
+        description="a linear classifier on token n-grams up to this length tells as well, and counts as much; 0: none",
+    )
 
 
 def packs(params: Params) -> bool:
@@ -45,9 +52,23 @@ def packs(params: Params) -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Told(Classes):
+    """The tokenizer and the classes, and what the n-grams of the training rows tell of them."""
+
+    ngrams: "NGrams | None"
+
+
 def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Classes:
-    """The tokenizer, and the classes of the training `rows`."""
-    return Classes(encoder.load_tokenizer(weights), classes.counts(rows))
+    """The tokenizer, the classes of the training `rows`, and what their n-grams tell."""
+    known = Classes(encoder.load_tokenizer(weights), classes.counts(rows))
+    if not params.ngrams or any(len(names) < 2 for names in known.counts.values()):  # which check() refuses
+        return known
+    from tasks import ngrams
+
+    texts, labels = [known.reader.encode(encoder.question(row)) for row in rows], [known.labels(row) for row in rows]
+    sizes = [len(names) for names in known.counts.values()]
+    return Told(known.reader, known.counts, ngrams.fit(texts, labels, sizes, params.ngrams))
 
 
 def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +105,9 @@ def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
     from tasks.classifier import Classifier
 
     pooling = encoder.usual_pooling(body) if params.pooling == "auto" else params.pooling
-    return classes.weighed(params, Classifier(body, processor.counts, pooling), processor)
+    model = Classifier(body, processor.counts, pooling)
+    model.ngrams = processor.ngrams if isinstance(processor, Told) else None
+    return classes.weighed(params, model, processor)
 
 
 def save_head(model: Any, folder: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tasks import objectives, pooled, registry, tuners
+from tasks import heads, objectives, pooled, registry, tuners
 from tasks.registry import Version
 from tasks.section import Section
 from tasks.serve import state
@@ -136,6 +136,8 @@ def _possible(kept: Path, base: Path, params: Deploy) -> tuple[Form, ...]:
     """
     settings = tuners.settings_of(kept)
     forms = possible(settings, objectives.head_of(kept), base)
+    if (kept / heads.NGRAMS).exists():  # which vLLM's pooling has no place for
+        forms = (Form.TRANSFORMERS,)
     is_too_wide = getattr(settings, "saved_rank", 0) > params.max_lora_rank
     return (Form.MERGED,) if is_too_wide and Form.MERGED in forms else forms
 
