@@ -94,6 +94,35 @@ def test_adapters_on_an_encoder_learn_and_are_merged_into_what_answers_the_same(
     assert read_json(merged / "config.json")["architectures"] == ["BertModel"]
 
 
+def test_n_grams_tell_beside_the_heads_wherever_the_model_is_asked(made, predictions, encoder, prepared, tmp_path):
+    from tasks import heads, labeller, ngrams
+    from tasks.merge import write_merged
+
+    beside = tiny.train_in(
+        tmp_path / "beside", encoder, prepared, **{**TRAIN, "objective": {"kind": "classify", "ngrams": 2}}
+    )
+    heads_alone = [sha256(folder / heads.WEIGHTS) for folder in (made.adapter, beside.adapter)]
+    assert heads_alone[0] == heads_alone[1], "what learns is another for n-grams that tell beside it"
+    rows = read_jsonl(prepared / "test.jsonl")
+    told = tuned.answer(encoder, beside.adapter, rows, 5, 8, "beside").predictions
+    own = ngrams.load(beside.adapter, [len(known) for known in heads.facts(beside.adapter)["classes"].values()])
+    reader = tuned.tokenizer(encoder, beside.adapter)
+    columns = own([reader.encode(row["messages"][-1]["content"]) for row in rows])
+    for i, (row, alone) in enumerate(zip(told, predictions, strict=True)):
+        for of_column, (column, shares) in zip(columns, sorted(row["probabilities"].items()), strict=True):
+            product = {
+                name: (p * alone["probabilities"][column][name]) ** 0.5
+                for name, p in zip(sorted(shares), of_column[i].exp().tolist(), strict=True)
+            }
+            whole = sum(product.values())
+            assert shares == pytest.approx({name: p / whole for name, p in product.items()}, abs=1e-4)
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    write_merged(encoder, beside.adapter, rows, 1.0e-4, merged)
+    labeller.write(merged, beside.adapter, [*encoders.LABELS, "reply"], tmp_path / "labeller")
+    assert (tmp_path / "labeller" / heads.NGRAMS).read_bytes() == (beside.adapter / heads.NGRAMS).read_bytes()
+
+
 def test_a_head_whose_weights_are_no_numbers_is_refused_at_merging_whichever_column_it_is_of(
     encoder, prepared, tmp_path
 ):
