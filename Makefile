@@ -1,7 +1,8 @@
 # The front door. `make help` lists it.
 MODEL ?= triage
 PY := .venv/bin/python
-PYTEST = $(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(if $(ONLY),-k "$(ONLY)")
+# With ANNEAL_ALL_TESTS=1 three at once: tests that take minutes wait for servers half of their time.
+PYTEST = $(PY) -m pytest -q -n $(if $(filter 1,$(ANNEAL_ALL_TESTS)),3,2) --dist loadfile --no-loadscope-reorder $(if $(ONLY),-k "$(ONLY)")
 
 # A shell that forbids bytecode makes every start several seconds slower.
 unexport PYTHONDONTWRITEBYTECODE
