@@ -30,7 +30,6 @@ class Objective(Protocol):
     architectures: frozenset[Architecture]  # of bases that it trains
     needs_parent: bool  # its loss compares with the parent: of a tuner that keeps it
     shares_prefix: bool  # what all prompts begin with may be read once a batch
-    groups_by_length: bool  # batches of rows of like length
     rate_share: float  # sensible learning rates, as a share of those that a tuner declares
     watch: tuple[str, bool]  # the measure of the best checkpoint, and whether greater is better
 

@@ -24,7 +24,6 @@ hub_task = "image-classification"
 architectures: frozenset[Architecture] = frozenset({"vision"})
 needs_parent = False
 shares_prefix = False
-groups_by_length = True
 rate_share = 0.5
 watch = ("eval_loss", False)
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body

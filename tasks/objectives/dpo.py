@@ -16,7 +16,6 @@ eats = frozenset({"preference"})
 head: objectives.Head = "lm"
 needs_parent = True
 shares_prefix = False
-groups_by_length = True
 rate_share = 0.01  # 1e-6 for full tuning of 135M (alignment-handbook, recipes/smollm2), 5e-6 for QLoRA of 7B
 watch = ("eval_loss", False)
 architectures = lm.ARCHITECTURES

@@ -17,7 +17,6 @@ eats = frozenset({"text"})
 head: objectives.Head = "lm"
 needs_parent = False
 shares_prefix = False
-groups_by_length = True
 rate_share = 1.0
 watch = ("eval_loss", False)
 architectures = lm.ARCHITECTURES

@@ -26,7 +26,6 @@ head: objectives.Head = "numbers"
 architectures: frozenset[Architecture] = frozenset({"encoder", "causal"})
 needs_parent = False
 shares_prefix = False
-groups_by_length = False
 rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
 watch = ("eval_loss", False)
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body

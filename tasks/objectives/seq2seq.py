@@ -23,7 +23,6 @@ head: objectives.Head = "seq2seq"
 architectures: frozenset[Architecture] = frozenset({"encoder_decoder"})
 needs_parent = False
 shares_prefix = False
-groups_by_length = True
 rate_share = 1.0
 watch = ("eval_loss", False)
 processor, with_head, body, with_body = lm.processor, lm.with_head, lm.body, lm.with_body

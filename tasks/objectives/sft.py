@@ -16,7 +16,6 @@ eats = frozenset({"chat"})
 head: objectives.Head = "lm"
 needs_parent = False
 shares_prefix = True
-groups_by_length = True
 rate_share = 1.0
 watch = ("eval_loss", False)
 architectures = lm.ARCHITECTURES

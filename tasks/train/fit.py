@@ -37,7 +37,7 @@ def make_trainer(
     groups = layer_groups.with_head(layers, model, objective.body(model), rate)
     freeze(model, groups, math.ceil(params.num_train_epochs) - 1)  # for good what would begin after the last epoch
     if "encoder" in objective.architectures:
-        _lighten(params, objective.body(model), rows, processor)
+        _narrow(params, objective.body(model), rows, processor)
     schedule = SCHEDULES.get(params.lr_scheduler_type)
     stopping = [EarlyStoppingCallback(params.early_stopping_patience)] if params.load_best_model_at_end else []
     trainer = ObjectiveTrainer(
@@ -58,15 +58,10 @@ def make_trainer(
     return trainer, history
 
 
-def _lighten(params: Train, body: Any, rows: dict[str, list[dict]], processor: Any) -> None:
-    """Leave out of the embedding what is never read, where that is the same training, and take the short way through
-    layers that are known.
-    """
-    from tasks.train import dropout, embedding, post_norm
+def _narrow(params: Train, body: Any, rows: dict[str, list[dict]], processor: Any) -> None:
+    """Leave out of the embedding what is never read, where that is the same training."""
+    from tasks.train import embedding
 
-    if device() == "cpu":
-        dropout.quicken(body)
-        post_norm.shorten(body)
     if params.weight_decay == 0 and params.optim in embedding.ELEMENTWISE:
         embedding.narrow(body, [row for split in rows.values() for row in split], processor.pad_token_id)
 
@@ -95,7 +90,7 @@ def precision(params: Train) -> "torch.dtype":
 
 
 def make_arguments(params: Train, run: Path) -> Any:
-    """TrainingArguments of a section."""
+    """TrainingArguments of a section; batches hold rows of like length, so that little of them is padding."""
     from transformers import TrainingArguments
 
     watched, greater = objectives.of(params.objective).watch

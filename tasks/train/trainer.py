@@ -22,15 +22,15 @@ LEARNT = "model.safetensors"  # in a checkpoint; transformers looks for a file o
 
 
 class EpochOrder(LengthGroupedSampler):
-    """Rows of like length together, or at random, in an order that follows from seed and epoch alone.
+    """Rows of like length together, in an order that follows from seed and epoch alone.
 
     transformers draws the order from torch's global state, which a resumed run no longer has at the start of its epoch:
     it would see some rows twice and others never.
     """
 
-    def __init__(self, batch_size: int, dataset: list[dict], seed: int, by_length: bool = True) -> None:
+    def __init__(self, batch_size: int, dataset: list[dict], seed: int) -> None:
         super().__init__(batch_size, dataset=dataset)
-        self.seed, self.epoch, self.dataset, self.by_length = seed, 0, dataset, by_length
+        self.seed, self.epoch, self.dataset = seed, 0, dataset
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the Trainer before each epoch; rows are told which it is, for what is drawn anew in each."""
@@ -40,9 +40,6 @@ class EpochOrder(LengthGroupedSampler):
 
     def __iter__(self) -> Any:
         order = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
-        if not self.by_length:
-            yield from self._at_random(order)
-            return
         rows = get_length_grouped_indices(self.lengths, self.batch_size, generator=order)
         whole = len(rows) // self.batch_size  # batches; the rest, fewer rows, stays the last
         # transformers goes from long to short in every epoch, so that short rows would always be learnt last. The
@@ -51,13 +48,6 @@ class EpochOrder(LengthGroupedSampler):
         for batch in batches:
             yield from rows[batch * self.batch_size : (batch + 1) * self.batch_size]
         yield from rows[whole * self.batch_size :]
-
-    def _at_random(self, order: torch.Generator) -> list[int]:
-        """All rows, the longest of them first."""
-        rows: list[int] = torch.randperm(len(self.lengths), generator=order).tolist()
-        longest = max(range(len(rows)), key=lambda place: self.lengths[rows[place]])
-        rows[0], rows[longest] = rows[longest], rows[0]
-        return rows
 
 
 class ObjectiveTrainer(Trainer):
@@ -114,7 +104,6 @@ class ObjectiveTrainer(Trainer):
             self.args.train_batch_size * self.args.gradient_accumulation_steps,
             train_dataset or self.train_dataset,
             self.args.data_seed,
-            self.objective.groups_by_length,
         )
 
     def compute_loss(

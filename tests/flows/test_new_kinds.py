@@ -94,7 +94,6 @@ processor, check, parent = lm.processor, lm.check, lm.parent
 with_head, body, with_body, save_head = lm.with_head, lm.body, lm.with_body, lm.save_head
 needs_parent = False
 shares_prefix = False
-groups_by_length = True
 rate_share = 1.0
 watch = ("eval_loss", False)
 

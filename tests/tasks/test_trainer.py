@@ -119,18 +119,6 @@ def test_the_order_follows_from_seed_and_epoch_and_keeps_like_lengths_together()
     assert sum(spread) / len(spread) < 20  # of 64; in a random order the mean is about 38
 
 
-def test_rows_of_labels_come_at_random_the_longest_first():
-    rows = [{"input_ids": [0] * (i * 37 % 64 + 1)} for i in range(64)]
-    order = EpochOrder(4, rows, seed=7, by_length=False)
-    first = list(order)
-    assert sorted(first) == list(range(64)) and list(order) == first
-    assert len(rows[first[0]]["input_ids"]) == 64
-    lengths = [len(rows[place]["input_ids"]) for place in first]
-    assert sum(max(lengths[i : i + 4]) - min(lengths[i : i + 4]) for i in range(0, 64, 4)) / 16 > 25
-    order.set_epoch(1)
-    assert list(order) != first
-
-
 @pytest.mark.parametrize("rows", [1, 3, 4, 66, 803])
 def test_short_rows_are_not_always_learnt_last_and_the_longest_row_is_in_the_first_batch(rows):
     lengths = [i * 37 % 64 + 1 for i in range(rows)]
