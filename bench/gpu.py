@@ -58,7 +58,7 @@ def main() -> int:
             for row in _run(names, Path(folder), started + 60 * options.minutes):
                 rows.append(row)
                 names.remove(row.name)
-                _show(row, options.out)
+                show(row, options.out)
     counts = {state: sum(row.state == state for row in rows) for state in ("ok", "FAILED", "left out")}
     facts = next((row.numbers for row in rows if row.name == "machine"), {})
     told = [{"name": row.name, "state": row.state, "figure": row.figure, **row.numbers} for row in rows]
@@ -189,7 +189,7 @@ def _outcome(check: Any, place: Any, left: float) -> Row:
     return Row(check.name, state, figure, round(time.monotonic() - began, 1), numbers, words)
 
 
-def _show(row: Row, out: Path | None) -> None:
+def show(row: Row, out: Path | None) -> None:
     """A line of the table, and the same in the file."""
     print(f"{row.state:<8} {row.seconds:6.1f} s  {row.name:<52} {row.figure}", flush=True)
     if row.traceback:

@@ -13,26 +13,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from bench.gpu import Row, show
+
 ALIKE = 0.95  # share of equal tokens in bf16, each judged behind the same tokens; as deploy.min_agreement
 ENGINES = ("transformers", "vllm")
 STAGES = ("parent", "few-shot", "lora", "full", "ia3")
-
-
-@dataclass
-class Row:
-    """What came of a check."""
-
-    name: str
-    state: str  # ok, FAILED
-    figure: str
-    seconds: float
-    numbers: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,9 +59,9 @@ def main() -> int:
             keeper.hold()
             for row in _checks(place):
                 rows.append(row)
-                _show(row, out)
+                show(row, out)
             rows.append(_left(keeper))
-            _show(rows[-1], out)
+            show(rows[-1], out)
         os.chdir("/")
     failed = sum(row.state == "FAILED" for row in rows)
     told = [{"name": row.name, "state": row.state, **row.numbers} for row in rows]
@@ -182,13 +173,6 @@ def _device() -> str:
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-
-
-def _show(row: Row, out: Path | None) -> None:
-    print(f"{row.state:<8} {row.seconds:6.1f} s  {row.name:<16} {row.figure}", flush=True)
-    if out:
-        with out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(row)) + "\n")
 
 
 if __name__ == "__main__":

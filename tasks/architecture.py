@@ -105,5 +105,7 @@ def _leave_out() -> None:
         if package not in sys.modules:
             is_available.cache_clear()
             sys.modules[package] = None  # type: ignore[assignment]  # of what is None, no spec is found
-            is_available()  # which remembers
-            del sys.modules[package]
+            try:
+                is_available()  # which remembers
+            finally:
+                del sys.modules[package]

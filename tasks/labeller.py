@@ -38,9 +38,9 @@ class Labeller:
 def write(weights: Path, adapter: Path, answer: Sequence[str], folder: Path) -> None:
     """Make `folder` of what `package` made of a classifier: its merged `weights/` and the heads in its `adapter/`."""
     shutil.copytree(weights, folder, dirs_exist_ok=True)
-    for name in (heads.FILE, heads.WEIGHTS, heads.NGRAMS):
-        if (adapter / name).exists():
-            shutil.copy(adapter / name, folder / name)
+    beside = (heads.NGRAMS,) if (adapter / heads.NGRAMS).exists() else ()
+    for name in (heads.FILE, heads.WEIGHTS, *beside):
+        shutil.copy(adapter / name, folder / name)
     write_json(folder / LABELLER, {"answer": list(answer)})
 
 

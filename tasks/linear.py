@@ -14,13 +14,10 @@ if TYPE_CHECKING:
 
 Matrix: TypeAlias = NDArray[np.float64]
 
-C = 30.0  # of the classifier; between 10 and 100 the shipped tickets are told alike, cross-validated or held out
-MOST = 20_000  # training rows that are read, spread over all
 FEW = 2000  # rows for which a square matrix is small
 WIDTH = 500  # columns that words and characters of more rows are reduced to
 NGRAMS = 100_000  # words, or pieces of words, that count: the commonest
 TOKENS = 4096  # of a batch, padding included
-STEPS = 500  # of the solver at most
 
 
 def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -70,13 +67,6 @@ def features(
             hstack([asked_words, csr_matrix(embedded[1])]).tocsr(),
         )
     return _turned(words, asked_words)
-
-
-def fit(rows: Matrix, labels: Sequence[str]) -> Any:
-    """scikit-learn's classifier of `labels`, of which there are two at least."""
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=C, max_iter=STEPS).fit(rows, np.asarray(labels))
 
 
 def chances(classifier: Any, rows: Matrix) -> list[dict[str, float]]:

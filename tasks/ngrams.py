@@ -15,12 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from tasks import heads
+from tasks import heads, logistic
 
-C = 30.0  # of the regression, as of the probe (tasks/linear.py)
-MOST = 20_000  # training rows that are read, spread over all
 FEATURES = 50_000  # n-grams that count: the commonest
-STEPS = 500  # of the solver at most
 Gram = tuple[int, ...]
 
 
@@ -81,38 +78,39 @@ def grams(row: Sequence[int], longest: int) -> Iterator[Gram]:
 def fit(rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], sizes: Sequence[int], longest: int) -> NGrams:
     """The classifier of `labels` (rows, columns), numbers below `sizes` of each column, from `rows` of token ids."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
 
-    step = max(1, -(-len(rows) // MOST))
-    rows, labels = rows[::step], labels[::step]
+    read = _read(labels)
     words = TfidfVectorizer(analyzer=lambda row: grams(row, longest), sublinear_tf=True, max_features=FEATURES)
-    values = words.fit_transform(rows)
+    values = words.fit_transform([rows[place] for place in read])
     known = sorted(words.vocabulary_, key=words.vocabulary_.__getitem__)
-    weights, biases = [], []
-    for column, size in enumerate(sizes):
-        model = LogisticRegression(C=C, max_iter=STEPS).fit(values, [row[column] for row in labels])
-        weight, bias = _of_classes(model, size)
-        weights.append(weight)
-        biases.append(bias)
+    told = [_weights(logistic.fit(values, [labels[place][column] for place in read])) for column in range(len(sizes))]
     tensors = {
         "grams": torch.tensor([[*gram, *[-1] * (longest - len(gram))] for gram in known], dtype=torch.int32),
         "idf": torch.tensor(words.idf_, dtype=torch.float32),
-        "weight": torch.cat(weights, 1),
-        "bias": torch.cat(biases),
+        "weight": torch.cat([weight for weight, _ in told], 1),
+        "bias": torch.cat([bias for _, bias in told]),
     }
     return NGrams(tensors, sizes)
 
 
-def _of_classes(model: Any, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n-grams, classes) and (classes,), of which those that `model` has not seen are out of reach."""
-    coefficients, intercepts = torch.tensor(model.coef_), torch.tensor(model.intercept_)
+def _read(labels: Sequence[Sequence[int]]) -> list[int]:
+    """The places of rows that are read: of very many a share, and the first one of each class, or it could never be
+    told.
+    """
+    step = max(1, -(-len(labels) // logistic.MOST))
+    first: dict[tuple[int, int], int] = {}
+    for place, row in enumerate(labels):
+        for column, label in enumerate(row):
+            first.setdefault((column, label), place)
+    return sorted({*range(0, len(labels), step), *first.values()})
+
+
+def _weights(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n-grams, classes) and (classes,) of a regression."""
+    weight, bias = torch.tensor(model.coef_, dtype=torch.float32), torch.tensor(model.intercept_, dtype=torch.float32)
     if len(model.classes_) == 2:  # scikit-learn has the second one's alone, against 0
-        coefficients = torch.cat([torch.zeros_like(coefficients), coefficients])
-        intercepts = torch.cat([torch.zeros_like(intercepts), intercepts])
-    weight, bias = torch.zeros(coefficients.shape[1], size), torch.full((size,), -1.0e4)
-    seen = torch.tensor(model.classes_)
-    weight[:, seen], bias[seen] = coefficients.t().float(), intercepts.float()
-    return weight, bias
+        weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
+    return weight.t().contiguous(), bias
 
 
 def save(model: NGrams, folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from tasks import architecture, linear, stage
+from tasks import architecture, linear, logistic, stage
 from tasks.answer import AnswerFormat, format_in
 from tasks.clean import clean
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
@@ -79,7 +79,7 @@ def _told(
 ) -> tuple[list[Chances], dict[str, float]]:
     """(the probabilities of each of `rows`, how long that and its learning took)."""
     began = time.monotonic()
-    step = max(1, -(-len(known) // linear.MOST))
+    step = max(1, -(-len(known) // logistic.MOST))
     texts, asked = [question(row) for row in known[::step]], [question(row) for row in rows]
     embedded, seconds = None, 0.0
     if architecture.of_folder(encoder) == "encoder":
@@ -90,7 +90,7 @@ def _told(
     features, theirs = linear.features(texts, asked, embedded)
     columns = {}
     for column, values in classes.items():
-        classifier = linear.fit(features, values[::step])
+        classifier = logistic.fit(features, values[::step])
         started = time.monotonic()
         columns[column] = linear.chances(classifier, theirs)
         seconds += time.monotonic() - started

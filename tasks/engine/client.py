@@ -176,7 +176,7 @@ def _found() -> Connection | None:
     """A connection to the process that runs; None where none does."""
     try:
         return Client(str(SOCKET), "AF_UNIX")
-    except OSError:
+    except (FileNotFoundError, ConnectionRefusedError):  # none has been there, or it was killed
         return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import architecture, linear
+from tasks import architecture, linear, logistic
 from tasks.files import read_jsonl, sha256, write_json
 from tasks.further.place import Place
 from tasks.probe import question
@@ -72,7 +72,7 @@ def made_of(place: Place) -> dict[str, object]:
 def known_rows(place: Place) -> list[dict[str, Any]]:
     """The training rows that are looked at: all, or so many as the probe reads, spread over all."""
     rows = read_jsonl(place.prepared / "train.jsonl")
-    return rows[:: max(1, -(-len(rows) // linear.MOST))]
+    return rows[:: max(1, -(-len(rows) // logistic.MOST))]
 
 
 def tried_rows(place: Place) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ MADE_OF = "made_of.json"
 ANSWERS = (  # what is rewritten here may answer otherwise
     *(f"further/{name}.py" for name in ("nearest", "neighbours", "retrieved")),
     *("answer_schema.py", "answers.py", "chat.py", "decoding.py", "encoder.py", "engine", "few_shot.py"),
-    *("likelihood.py", "linear.py", "parent.py", "probe.py", "shared_cache.py", "structured.py", "writing.py"),
+    *("likelihood.py", "linear.py", "logistic.py", "parent.py", "probe.py", "shared_cache.py", "structured.py"),
+    "writing.py",
 )
 
 

@@ -1,13 +1,14 @@
 """An answer parts into what a classifier tells and the rest, and is asked for and learnt in these parts."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import answers, labeller
+from tasks import answers, heads, labeller
 from tasks.chat import GIVEN, REST, check_template, encode, encode_prompt, encode_question, load_tokenizer
 from tasks.dialogue import weigh_columns
 from tasks.errors import AnnealError
@@ -93,3 +94,14 @@ def test_an_answer_is_what_was_given_and_what_was_written_and_likelihood_is_of_t
     assert (alone["text"], alone["token_ids"]) == (unhelped["text"], unhelped["token_ids"])
     assert alone["tokens"] == made[0]["tokens"]
     assert alone["nll"] == pytest.approx(made[0]["nll"], rel=2e-3)  # read in other pieces, in bfloat16
+
+
+@pytest.mark.parametrize("missing", [heads.FILE, heads.WEIGHTS])
+def test_a_classifier_without_its_heads_is_not_put_together(missing: str, tmp_path: Path) -> None:
+    weights, adapter = tmp_path / "weights", tmp_path / "adapter"
+    weights.mkdir()
+    adapter.mkdir()
+    for name in {heads.FILE, heads.WEIGHTS} - {missing}:
+        (adapter / name).write_text("{}")
+    with pytest.raises(FileNotFoundError, match=missing):
+        labeller.write(weights, adapter, ["mood", "reply"], tmp_path / "made")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import linear
+from tasks import linear, logistic
 from tasks.errors import AnnealError
 from tasks.evaluate.__main__ import evaluate
 from tasks.evaluate.params import Evaluate
@@ -127,5 +127,5 @@ def test_few_rows_turned_and_many_rows_reduced_tell_the_same_classes(
     for few in (linear.FEW, 10):
         monkeypatch.setattr(linear, "FEW", few)
         features, theirs = linear.features(known, asked, embedded)
-        told = linear.chances(linear.fit(features, labels), theirs)
+        told = linear.chances(logistic.fit(features, labels), theirs)
         assert [max(each, key=each.get) for each in told] == labels
