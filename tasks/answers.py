@@ -142,10 +142,11 @@ def behind(examples: Sequence[Mapping[str, Any]], messages: list[dict]) -> list[
 def _together(model: Any, tokenizer: Any, prompts: list[list[int]], asking: _Asking) -> tuple[list[dict], float]:
     """Answers and likelihoods from one reading (tasks/writing.py), and the seconds that the answers took."""
     from tasks import writing
+    from tasks.reading import Asked
 
     encoded = [encode(tokenizer, row) for row in asking.scored]
     asked = [
-        writing.Asked(prompt, each["input_ids"][len(prompt) :], each["prompt_length"] - len(prompt))
+        Asked(prompt, each["input_ids"][len(prompt) :], each["prompt_length"] - len(prompt))
         for prompt, each in zip(prompts, encoded, strict=True)
     ]
     prefix = shared_prefix([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts])

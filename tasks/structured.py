@@ -40,21 +40,19 @@ class Structure:
             raise AnnealError(f"xgrammar, which holds answers to their form, cannot be used: {words}") from None
         self.schema, self.engine, self.width = schema, xgrammar, width
         self.tokenizer, self.most = tokenizer, max_new_tokens
-        self.allowed = xgrammar.allocate_token_bitmask(1, width)
-        self.closing = _bits([token.startswith(b'"') for token in about.decoded_vocab], self.allowed.shape[1])
+        words = xgrammar.allocate_token_bitmask(1, width).shape[1]
+        self.closing = _bits([token.startswith(b'"') for token in about.decoded_vocab], words)
         self.texts = _texts(schema["properties"], tokenizer)
         self.rows: dict[int, tuple[Any, list[int]]] = {}  # the matcher and the tokens of each
 
     def mask(self, logits: "Tensor", places: Sequence[int | None]) -> None:
         """Make the logits, (rows, vocabulary), of what may not come next -inf."""
-        if len(self.allowed) < len(places):
-            self.allowed = self.engine.allocate_token_bitmask(len(places), self.width)
+        bits = self.engine.allocate_token_bitmask(len(places), self.width)
         for row, place in enumerate(places):
             if place is not None:
-                self._allow(self.allowed[row : row + 1], *self._row(place))
+                self._allow(bits[row : row + 1], *self._row(place))
         limited = [row for row, place in enumerate(places) if place is not None]
-        allowed = self.allowed[: len(places)].to(logits.device)
-        self.engine.apply_token_bitmask_inplace(logits, allowed, vocab_size=self.width, indices=limited)
+        self.engine.apply_token_bitmask_inplace(logits, bits.to(logits.device), vocab_size=self.width, indices=limited)
 
     def accept(self, place: int, token: int) -> None:
         """Note what came; AnnealError where it was not allowed, as then the mask was wrong."""

@@ -68,6 +68,13 @@ def test_a_model_that_knows_nothing_writes_valid_answers_with_known_classes(held
     assert [each["nll"] for each in told] == pytest.approx([each["nll"] for each in free])
     alone = [answer(model, tokenizer, [each], 1, LIMIT, "one", limits=structure(held)).predictions[0] for each in rows]
     assert [each["token_ids"] for each in alone] == [each["token_ids"] for each in told]
+    cores = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        beside = answer(model, tokenizer, rows, 3, LIMIT, "in threads", limits=structure(held)).predictions
+    finally:
+        torch.set_num_threads(cores)
+    assert [each["token_ids"] for each in beside] == [each["token_ids"] for each in told]
 
 
 @pytest.mark.parametrize("order", [["colour", "mood", "reply"], ["reply", "colour", "mood"], ["mood", "reply", "more"]])
