@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.batches import batches, longest_first
+from tasks.threads import several_at_once
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -17,7 +20,7 @@ Matrix: TypeAlias = NDArray[np.float64]
 FEW = 2000  # rows for which a square matrix is small
 WIDTH = 500  # columns that words and characters of more rows are reduced to
 NGRAMS = 100_000  # words, or pieces of words, that count: the commonest
-TOKENS = 4096  # of a batch, padding included
+TOKENS, ON_A_CPU = 4096, 768  # of a pass, padding included; as in tasks/writing.py
 
 
 def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -30,18 +33,22 @@ def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
     reader, settings = encoder.load_tokenizer(weights), {"dtype": compute_dtype(), "attn_implementation": attention()}
     body = encoder.parent(weights, settings).to(device()).eval()
     encoded = [{"input_ids": reader.encode(text)} for text in texts]
-    order = sorted(range(len(texts)), key=lambda place: (-len(encoded[place]["input_ids"]), place))
-    told = np.zeros((len(texts), body.config.hidden_size), np.float32)
-    with torch.inference_mode():
-        while order:
-            count = max(1, TOKENS // len(encoded[order[0]]["input_ids"]))
-            places, order = order[:count], order[count:]
+    lengths = [len(each["input_ids"]) for each in encoded]
+    passes = list(batches(longest_first(lengths), lengths, len(texts), ON_A_CPU if device() == "cpu" else TOKENS))
+
+    def read(places: list[int]) -> Any:
+        with torch.inference_mode():  # of a thread
             batch = encoder.collate([encoded[place] for place in places], reader.pad_token_id)
             batch = {name: value.to(device()) for name, value in batch.items()}
             hidden = body(**batch).last_hidden_state
-            told[places] = encoder.pool(hidden, batch["attention_mask"], "mean").cpu().numpy()
-    lengths = np.linalg.norm(told, axis=1, keepdims=True).clip(1e-12)
-    unit: NDArray[np.float32] = (told / lengths).astype(np.float32)
+            return encoder.pool(hidden, batch["attention_mask"], "mean").cpu().numpy()
+
+    pooled = several_at_once(read, passes) if device() == "cpu" else [read(places) for places in passes]
+    told = np.zeros((len(texts), body.config.hidden_size), np.float32)
+    for places, rows in zip(passes, pooled, strict=True):
+        told[places] = rows
+    norms = np.linalg.norm(told, axis=1, keepdims=True).clip(1e-12)
+    unit: NDArray[np.float32] = (told / norms).astype(np.float32)
     return unit
 
 
