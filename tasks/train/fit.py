@@ -9,6 +9,7 @@ from tasks import layer_groups, objectives, tuners, vocabulary
 from tasks.chat import shared_prefix
 from tasks.device import attention, compute_dtype, device
 from tasks.errors import ParamsError
+from tasks.train import dropout
 from tasks.train.history import History
 from tasks.train.params import Train
 from tasks.train.schedule import SCHEDULES, freeze
@@ -70,6 +71,7 @@ def make_model(params: Train, parent: Path, processor: Any) -> Any:
     """The parent as its tuner trains it, with its head; what is frozen in the precision that is computed in."""
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
     arguments = {"dtype": precision(params), "attn_implementation": attention()}
+    arguments |= dropout.settings(params.dropout, parent)
     body = objective.parent(parent, {**arguments, **tuner.loading(params.tuner)})
     if new := vocabulary.of(params.objective):
         vocabulary.grow(body, parent, new)

@@ -48,6 +48,9 @@ class Train(Section):
     lr_scheduler_type: Literal["cosine", "linear", "constant_with_warmup", "slanted_triangular"] = "cosine"
     max_grad_norm: Annotated[float, Field(gt=0, description="gradients are clipped to this norm")] = 1.0
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    dropout: float | None = Field(
+        default=None, ge=0, lt=1, description="share of states; the base's own where it is not set"
+    )
     max_length: Annotated[
         int, Field(ge=8, le=1_000_000, description="tokens; longer rows are left out and counted")
     ] = 512
