@@ -10,6 +10,7 @@ from tasks.files import read_json, write_json
 
 TABLE = Path(".anneal/serving/routes.json")
 ALIASES = ("champion", "challenger", "previous")
+FOLLOWED = "/internal/routes"  # where a gateway says which table it follows
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ class Table:
 
     revision: int = 0
     tasks: dict[str, Task] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What a gateway says of the table that it routes by: its revision, the requests that wait for a place, and those
+    that have chosen a model and are not done with it, by model.
+    """
+
+    revision: int
+    waiting: int = 0
+    in_flight: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 def gateway(world: World) -> Iterator[ExitStack]:
     """A gateway that runs until this is closed; what was seen then is reported."""
     with ExitStack() as stack:
-        stack.enter_context(serving.metrics(world.params.gateway.port, {"text": "anneal_routes_revision 1\n"}))
+        stack.enter_context(serving.gateway(world.params.gateway.port, {"revision": 1}))
         report(again(world))
         yield stack
 

@@ -79,7 +79,7 @@ def test_the_first_version_is_promoted_at_once_and_nobody_asks_for_the_gateway(
 
 
 def test_beside_a_champion_a_canary_opens_and_a_second_run_leaves_it_open(world: World) -> None:
-    with serving.metrics(PORT + 2, {"text": "anneal_routes_revision 1.0\n"}):
+    with serving.gateway(PORT + 2, {"revision": 1}):
         run = steps(world)
         assert run.release() and run.released[0].startswith("canary open: version 2 gets 20% of the traffic")
         assert (
@@ -155,7 +155,7 @@ def test_a_gateway_that_comes_up_meanwhile_gets_the_canary(world: World, monkeyp
 
     def come_up() -> None:
         time.sleep(1.0)
-        with serving.metrics(PORT + 2, {"text": "anneal_routes_revision 1.0\n"}):
+        with serving.gateway(PORT + 2, {"revision": 1}):
             over.wait(60)
 
     thread = threading.Thread(target=come_up)
@@ -192,7 +192,7 @@ def test_a_registry_that_stumbles_once_stops_the_release_and_nothing_moves(
         return real(*given)
 
     monkeypatch.setattr(MlflowClient, call, stumble)
-    with serving.metrics(PORT + 2, {"text": "anneal_routes_revision 1.0\n"}):
+    with serving.gateway(PORT + 2, {"revision": 1}):
         with pytest.raises(TransientError, match="the registry cannot be asked: .*locked"):
             run.release()
         assert not left and registry.aliases(TASK) == {"champion": "1", "challenger": "2"} and run.released == ()
@@ -205,7 +205,7 @@ def test_a_version_that_the_gate_refused_meanwhile_is_refused(world: World) -> N
     with pytest.raises(AnnealError, match="things version 2 was refused by the gate"):
         run.release()
     with (
-        serving.metrics(PORT + 2, {"text": "anneal_routes_revision 1.0\n"}),
+        serving.gateway(PORT + 2, {"revision": 1}),
         pytest.raises(AnnealError, match=r"refused by the gate \(✗ worse\), so it gets no canary"),
     ):
         steps(world).release()

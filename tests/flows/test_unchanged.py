@@ -77,7 +77,7 @@ CHANGES: dict[str, Callable[[World], object]] = {
     "the server of slot a has changed ": lambda made: made.stack.close(),
     "the server of slot a is gone": lambda _: state.free("a"),
     "the gateway has changed": lambda made: made.stack.enter_context(
-        serving.metrics(made.params.gateway.port, {"text": "anneal_routes_revision 3\n"})
+        serving.gateway(made.params.gateway.port, {"revision": 3})
     ),
     "it is the first run": lambda _: unchanged.forget(TASK),
     "damaged": lambda _: unchanged._path(TASK).write_text('{"form": 1, "asked": {"models": []}}'),

@@ -1,8 +1,9 @@
-"""A small world for tests of serving: a registry with versions, stub servers on two slots, a gateway's page of
-metrics, no supervisor.
+"""A small world for tests of serving: a registry with versions, stub servers on two slots, what a
+gateway follows, no supervisor.
 """
 
 import http.server
+import json
 import shutil
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ from bench.stub_vllm import Stub, running
 from tasks import params as settings
 from tasks import promotion, registry, verdict_tags
 from tasks.files import sha256, write_json, write_jsonl
-from tasks.serve import state, supervisor
+from tasks.serve import routes, state, supervisor
 from tests.house.project import ROOT
 from tests.tasks.promoting import promote
 
@@ -117,21 +118,23 @@ def world(folder: Path, patch: pytest.MonkeyPatch, port: int) -> Iterator[World]
 
 
 @contextmanager
-def metrics(port: int, page: dict[str, str]) -> Iterator[None]:
-    """A gateway that only has /metrics: what `page["text"]` says at the time."""
+def gateway(port: int, followed: dict[str, object] | None) -> Iterator[None]:
+    """A gateway that only says which table it follows: `followed` at the time. None: an older one, without that
+    route.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(200 if followed is not None and self.path == routes.FOLLOWED else 404)
             self.end_headers()
-            self.wfile.write(page["text"].encode())
+            self.wfile.write(json.dumps(followed).encode())
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as found:
-        threading.Thread(target=found.serve_forever, daemon=True).start()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield
         finally:
-            found.shutdown()
+            server.shutdown()

@@ -150,21 +150,14 @@ def test_a_version_is_unloaded_only_when_the_gateway_follows_the_table_and_none_
     two: World,
 ) -> None:
     two.version("three")
-    page = {"text": 'anneal_routes_revision 1.0\nanneal_in_flight{model="things@2"} 0.0\n'}
-    stub = two.stubs["a"]
-    with serving.metrics(two.params.gateway.port, page):
-        for text in (
-            "anneal_routes_revision 1.0\n",
-            'anneal_routes_revision 2.0\nanneal_in_flight{model="things@2"} 1.0\n',
-        ):
-            page["text"] = text
+    stub, followed = two.stubs["a"], {"revision": 1, "in_flight": {"things@2": 0}}
+    with serving.gateway(two.params.gateway.port, followed):
+        for change in ({"revision": 1}, {"revision": 2, "in_flight": {"things@2": 1}}):
+            followed.update(change)
             once(two.params)
             age_table()
             assert once(two.params).pending == ("things@2 drains",) and "things@2" in stub.adapters
-        page["text"] = (
-            'anneal_routes_revision 2.0\nanneal_in_flight{model="things@2"} 0.0\nanneal_in_flight{model="things@1"} '
-            "7.0\n"
-        )
+        followed.update({"revision": 2, "in_flight": {"things@2": 0, "things@1": 7}})
         once(two.params)
     assert set(stub.adapters) == {"things@1", "things@3"}
 
@@ -174,6 +167,14 @@ def test_a_gateway_that_is_too_busy_to_say_unloads_nothing(two: World) -> None:
 
     two.version("three")
     with socket.create_server(("127.0.0.1", two.params.gateway.port)):  # takes connections and never answers
+        once(two.params)
+        age_table()
+        assert once(two.params).pending == ("things@2 drains",) and "things@2" in two.stubs["a"].adapters
+
+
+def test_a_gateway_of_before_the_route_is_unknown_and_unloads_nothing(two: World) -> None:
+    two.version("three")
+    with serving.gateway(two.params.gateway.port, None):
         once(two.params)
         age_table()
         assert once(two.params).pending == ("things@2 drains",) and "things@2" in two.stubs["a"].adapters

@@ -7,21 +7,10 @@ from hypothesis import strategies as st
 
 from tasks.serve import routes, state
 from tasks.serve.reconcile.desired import Desired, Wanted
-from tasks.serve.reconcile.gateway import View, view
 from tasks.serve.reconcile.table import plan, wanted_table
 from tasks.serve.slots import Slot
 from tests.tasks import serving
 from tests.tasks.serving import TASK
-
-
-def test_the_page_of_a_gateway_is_read_and_another_page_is_none() -> None:
-    text = (
-        '# HELP x\nanneal_in_flight{model="a@1"} 2.0\nanneal_in_flight{model="b@1"} 0.0\nanneal_routes_revision '
-        "7.0\nanneal_waiting 1.0\n"
-    )
-    assert view(text) == View(7, 1, {"a@1": 2, "b@1": 0})
-    assert view("<html>") is None
-
 
 NUMBERS = st.integers(1, 4).map(str)
 ONE = st.builds(

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from tasks.serve import routes
 from tasks.serve.dashboard import page
-from tasks.serve.gateway import classify, errors, feedback, keys, openai, task
+from tasks.serve.gateway import classify, errors, feedback, followed, keys, openai, task
 from tasks.serve.gateway.door import Door, Settings, door_of
 
 
@@ -43,7 +43,7 @@ def create_app(
         on_engine=lambda engine: setattr(state, "engine", engine),
     )
     state.registry = state.door.metrics.registry
-    for router in (openai.router, classify.router, task.router, feedback.router, page.router):
+    for router in (openai.router, classify.router, task.router, feedback.router, followed.router, page.router):
         app.include_router(router)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/ready", ready, methods=["GET"])

@@ -57,6 +57,10 @@ class Metrics:
             del self._running[model]
             self.in_flight.remove(model)
 
+    def running(self) -> dict[str, int]:
+        """Requests in flight by model."""
+        return dict(self._running)
+
     def text(self) -> bytes:
         """The page."""
         return generate_latest(self.registry)

@@ -1,20 +1,16 @@
-"""Whether a gateway serves, and what its /metrics say about the table it follows and the requests that run."""
+"""Whether a gateway serves, and what it says of the table that it follows and the requests that run."""
 
-import re
 import time
-from dataclasses import dataclass, field
 from enum import Enum
 
 from tasks.errors import AnnealError, TransientError
 from tasks.serve import supervisor
 from tasks.serve.loopback import client
 from tasks.serve.params import Gateway
+from tasks.serve.routes import FOLLOWED, Followed
 
-LINE = re.compile(
-    r"^(anneal_routes_revision|anneal_waiting|anneal_in_flight)(?:\{([^}]*)\})? ([0-9.e+]+)$", re.MULTILINE
-)
-
-
+# Of a gateway that is too busy to say, older than the route, or not ours: it follows no table that we know of.
+UNKNOWN = Followed(-1)
 PROGRAM = "gateway"
 PATIENCE = 30.0  # seconds for a gateway that is starting; it needs about three
 
@@ -29,33 +25,23 @@ class Presence(Enum):
     FAILED = "was asked for and does not start"
 
 
-@dataclass(frozen=True)
-class View:
-    """The revision that the gateway routes by, requests that wait in it, and requests that run, by model."""
-
-    revision: int
-    waiting: int = 0
-    in_flight: dict[str, int] = field(default_factory=dict)
-
-
 def address(params: Gateway) -> str:
     """Where the gateway of this machine answers."""
     return f"http://{'127.0.0.1' if params.host == '0.0.0.0' else params.host}:{params.port}"
 
 
-def look(params: Gateway) -> View | None:
-    """What the gateway says now; None when there is none. One that is too busy to say follows no table that we know
-    of.
-    """
+def look(params: Gateway) -> Followed | None:
+    """What the gateway follows now; UNKNOWN where something does not say, None only where nobody listens."""
     import httpx
+    from pydantic import TypeAdapter, ValidationError
 
     try:
-        answer = client().get(f"{address(params)}/metrics", timeout=2)
+        answer = client().get(f"{address(params)}{FOLLOWED}", timeout=2)
+        return TypeAdapter(Followed).validate_json(answer.content) if answer.status_code == 200 else UNKNOWN
     except httpx.ConnectError:
         return None
-    except httpx.HTTPError:
-        return View(-1)
-    return view(answer.text) if answer.status_code == 200 else View(-1)
+    except (httpx.HTTPError, ValidationError):
+        return UNKNOWN
 
 
 def presence(params: Gateway) -> Presence:
@@ -87,18 +73,3 @@ def await_presence(params: Gateway) -> Presence:
             f"release.canary to off; see {log}."
         )
     return now
-
-
-def view(text: str) -> View | None:
-    """The view in a page of metrics; None when the page is not the gateway's."""
-    figures: dict[str, int] = {}
-    in_flight: dict[str, int] = {}
-    for name, labels, value in LINE.findall(text):
-        if name == "anneal_in_flight":
-            model = re.search(r'model="([^"]*)"', labels)
-            if model:
-                in_flight[model[1]] = in_flight.get(model[1], 0) + int(float(value))
-        else:
-            figures[name] = int(float(value))
-    revision = figures.get("anneal_routes_revision")
-    return None if revision is None else View(revision, figures.get("anneal_waiting", 0), in_flight)

@@ -148,7 +148,7 @@ def _retire(
     return gone, draining
 
 
-def _is_left(slot: slots.Slot, table: routes.Table, seen: gateway.View | None, age: float, params: Params) -> bool:
+def _is_left(slot: slots.Slot, table: routes.Table, seen: routes.Followed | None, age: float, params: Params) -> bool:
     """True when no request runs at `slot` and none is on its way. Its versions may run elsewhere by now, so the
     gateway's counts by model do not tell.
     """
