@@ -86,7 +86,7 @@ def scores_of(rows: list[dict], classes: dict[str, list[str]], dice: random.Rand
         }
         for i, row in enumerate(rows)
     ]
-    tests = [{"id": row["id"], "text": answer(row, classes, dice), "expected": "", "row": row} for row in rows[cut:]]
+    tests = [{"id": row["id"], "text": answer(row, classes, dice), "answer": "", "row": row} for row in rows[cut:]]
     reference = Reference(known, tests, classes, {"system": "", "user": "{{ text }}", "answer": [*LABELS, "reply"]})
     known_vectors: dict[str, object] = {}
 

@@ -121,7 +121,7 @@ def _objective(objective: str, tuner: str, place: Place, numbers: dict[str, Any]
     if kind.head == "lm":
         return str(made.figure)
     answers = tuned.answer(base, made.adapter, read_jsonl(rows / "test.jsonl"), 16, 40, objective).predictions
-    numbers["right"] = sum(answer["text"] == answer["expected"] for answer in answers) / len(answers)
+    numbers["right"] = sum(answer["text"] == answer["answer"] for answer in answers) / len(answers)
     if objective in ("classify", "tag") and numbers["right"] < 0.5:
         raise Failed(f"{made.figure}, but only {numbers['right']:.0%} of the held-out rows are right")
     return f"{made.figure}, {numbers['right']:.0%} of held-out rows exactly right"

@@ -169,7 +169,7 @@ def answers(tuner: str, place: Place, numbers: dict[str, Any]) -> str:
         asked(device(), torch.float32),
         asked(device(), compute_dtype()),
     )
-    numbers["right"] = sum(answer["text"] == answer["expected"] for answer in fast) / len(rows)
+    numbers["right"] = sum(answer["text"] == answer["answer"] for answer in fast) / len(rows)
     numbers["same_tokens"] = sum(a["token_ids"] == b["token_ids"] for a, b in zip(cpu, here, strict=True)) / len(rows)
     if numbers["same_tokens"] < 1:
         raise Failed(f"in fp32 only {numbers['same_tokens']:.0%} of the answers are those of a CPU")

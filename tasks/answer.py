@@ -156,11 +156,8 @@ class ToolAnswer:
             return None
         try:
             calls = tools.read(text)
-        except tools.MalformedCallError:
-            return None
-        try:
             answer = text if calls is None else tools.canonical(calls)
-        except RecursionError:  # a model that repeats itself writes a thousand brackets
+        except (tools.MalformedCallError, RecursionError):  # a model that repeats itself writes a thousand brackets
             return None
         return None if has_half_character(answer) else {self.column: answer}
 
@@ -184,6 +181,12 @@ def format_of(spec: Spec, calls_tools: bool = False) -> AnswerFormat:
 def format_in(spec: Mapping[str, Any]) -> AnswerFormat:
     """The format of a format.json: its `answer`, and whether the rows have `tools`; KeyError when it has no answer."""
     return format_of(spec["answer"], bool(spec.get("tools")))
+
+
+def right_answer(form: AnswerFormat, row: Mapping[str, Any]) -> dict[str, str]:
+    """The right answer to a prepared row by column: as it reads, or, where it reads in several ways, from the row."""
+    own = row["row"]
+    return form.read(row["answer"]) or {column: own[column] for column in form.columns if column in own}
 
 
 def valid(form: AnswerFormat, text: str, classes: Classes) -> dict[str, str] | None:

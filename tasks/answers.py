@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tasks import architecture, seq2seq
+from tasks import answered, architecture, seq2seq
 from tasks.batches import batches, longest_first
-from tasks.chat import GIVEN, REST, collate, decode_answer, encode, encode_question, shared_prefix
+from tasks.chat import GIVEN, collate, decode_answer, encode, encode_question, shared_prefix
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
 from tasks.likelihood import likelihoods, log_probabilities
@@ -97,9 +97,9 @@ def answer(
     limits: "Limits | None" = None,
     writer: Writer | None = None,
 ) -> Answers:
-    """Greedy answers to `rows`: `{id, messages, expected, row, text, token_ids, finished, nll, tokens}` each.
+    """Greedy answers to `rows`: `{id, messages, answer, row, text, token_ids, finished, nll, tokens}` each.
 
-    `nll` is the summed negative log-likelihood (nats) of the expected answer's `tokens` tokens, end of turn included;
+    `nll` is the summed negative log-likelihood (nats) of the right answer's `tokens` tokens, end of turn included;
     `finished` says that the model ended its turn by itself. `what` names the model on the progress line. Where rows
     give the beginning of their answers, `nll` is of the rest; `takes_given`: and the model is asked with it. Turns of
     `examples` come before each question; `limits` say what an answer may be. Where `writer` can, it writes the
@@ -197,9 +197,7 @@ def _told_of(what: str, rows: int) -> Callable[[float], None]:
 
 
 def _prediction(row: dict, written: dict) -> dict:
-    kept = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
-    more = {name: row[name] for name in ("tools", "calls", GIVEN, REST) if name in row}
-    return {**kept, **more, **written}
+    return {**answered.asked(row), **written}
 
 
 def progress(what: str, done: float, rows: int, seconds: float) -> str:

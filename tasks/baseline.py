@@ -5,7 +5,7 @@ trainings.
 from pathlib import Path
 from typing import Any
 
-from tasks import prior, stage, turns
+from tasks import answered, prior, stage, turns
 from tasks.answers import Answers
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.parent import ask
@@ -31,7 +31,7 @@ def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     else:
         answers, facts = ask(params, parent, prepared, rows, "parent")
     with whole_directory(out) as folder:
-        write_jsonl(folder / "predictions.jsonl", answers.predictions)
+        write_jsonl(folder / answered.FILE, answers.predictions)
         write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows), **facts})
 
 

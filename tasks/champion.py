@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tasks import contract, labeller, registry
+from tasks import answered, contract, labeller, registry
 from tasks.answer import format_in
-from tasks.chat import GIVEN, REST
+from tasks.chat import REST
 from tasks.contestants import check_pairs
 from tasks.errors import AnnealError, ParamsError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Measure
 from tasks.evaluate.predictions import Prediction, read
-from tasks.files import read_json, read_jsonl, whole_directory, write_jsonl
+from tasks.files import read_json, whole_directory, write_jsonl
 from tasks.gate import Check, Rivals, Verdict, gate
 from tasks.opponents import opponent
 from tasks.params import Model
@@ -24,7 +24,7 @@ from tasks.section import suggestion
 
 def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) -> Verdict:
     """The gate's verdict on the model whose evaluation is in `reports/evaluate`, against parent and champion."""
-    tuned, parent = (read_jsonl(reports / part / "predictions.jsonl") for part in ("predict", "baseline"))
+    tuned, parent = (answered.read(reports / part) for part in ("predict", "baseline"))
     check_pairs(tuned, parent)
     table, measure, readable = _measures(model, read_json(adapter / "format.json"), reports)
     champion = registry.alias(name, "champion")
@@ -87,9 +87,9 @@ def _champions_answers(
     own = its_adapter / labeller.FOLDER
     rows = _as_asked(tuned, its_adapter, adapter)
     rows = labeller.parted(own, rows) if own.exists() else rows
-    known = _by_question(read_jsonl(registry.folder(champion, "evaluate") / "predictions.jsonl"))
+    known = _by_question(answered.read(registry.folder(champion, "evaluate")))
     if (cache / champion.artifact).exists():
-        known |= _by_question(read_jsonl(cache / "predictions.jsonl"))
+        known |= _by_question(answered.read(cache))
     if missing := [row for question, row in _by_question(rows).items() if question not in known]:
         if (
             read_json(its_adapter / "artifact.json")["base_sha256"]
@@ -99,8 +99,7 @@ def _champions_answers(
         from tasks.engine.trained import of_trained
         from tasks.tuned import answer
 
-        columns = ("id", "messages", "row", "tools", "calls", GIVEN, REST)
-        asked = [{"answer": row["expected"], **{name: row[name] for name in columns if name in row}} for row in missing]
+        asked = [answered.asked(row) for row in missing]
         asked = labeller.begun(own, asked) if own.exists() else asked
         what = f"champion (version {champion.version})"
         size, most = params.per_device_eval_batch_size, params.max_new_tokens
@@ -110,7 +109,7 @@ def _champions_answers(
     in_order = [known[question] for question in _by_question(rows)]
     if missing:
         with whole_directory(cache) as folder:
-            write_jsonl(folder / "predictions.jsonl", in_order)
+            write_jsonl(folder / answered.FILE, in_order)
             (folder / champion.artifact).touch()
     return in_order
 
@@ -146,6 +145,6 @@ def _in_words(row: dict[str, Any], own: contract.Contract, words: contract.Contr
 
 
 def _by_question(predictions: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The same in their order, by what was asked, what was expected, and the part of it whose likelihood is known."""
-    key = ("id", "messages", "expected", REST)
+    """The same in their order, by what was asked, the right answer, and the part of it whose likelihood is known."""
+    key = ("id", "messages", "answer", REST)
     return {json.dumps([row.get(name) for name in key], sort_keys=True): row for row in predictions}

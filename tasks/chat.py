@@ -88,7 +88,7 @@ def encode_question(tokenizer: Any, row: dict) -> list[int]:
     if row["messages"]:
         prompt = encode_prompt(tokenizer, row["messages"], row.get("tools"))
         return [*prompt, *_encode_part(tokenizer, row[GIVEN])] if GIVEN in row else prompt
-    return encode_text(tokenizer, opening(row["expected"] if "expected" in row else row["answer"]))
+    return encode_text(tokenizer, opening(row["answer"]))
 
 
 def opening(text: str) -> str:

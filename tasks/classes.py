@@ -44,7 +44,7 @@ class Weighed(Headed):
 
 def labels(row: Mapping[str, Any]) -> dict[str, str]:
     """{column: class} of a prepared row, or of one that was answered."""
-    answer: dict[str, str] = json.loads(row["expected"] if "expected" in row else row["answer"])
+    answer: dict[str, str] = json.loads(row["answer"])
     return answer
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks import answered
 from tasks.errors import AnnealError
-from tasks.files import read_jsonl
 
 TUNED = "tuned"
 FOLDERS = {  # of the reports of a model: each is what a stage wrote
@@ -30,7 +30,7 @@ def answers(folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
 
     Raises AnnealError unless all answered the same rows in the same order: paired tests take them side by side.
     """
-    given = {who: read_jsonl(folder / "predictions.jsonl") for who, folder in folders.items() if _is_there(who, folder)}
+    given = {who: answered.read(folder) for who, folder in folders.items() if _is_there(who, folder)}
     given = {who: rows for who, rows in given.items() if rows or who in ALWAYS}
     for who, rows in given.items():
         check_pairs(given[TUNED], rows, WORDS[who])
@@ -44,7 +44,7 @@ def folders(reports: Path) -> dict[str, Path]:
 
 def check_pairs(tuned: list[dict[str, Any]], others: list[dict[str, Any]], who: str = "the parent") -> None:
     """Raise AnnealError unless both answered the same rows in the same order."""
-    ours, theirs = ([(row["id"], row["expected"]) for row in rows] for rows in (tuned, others))
+    ours, theirs = ([(row["id"], row["answer"]) for row in rows] for rows in (tuned, others))
     if ours != theirs:
         raise AnnealError(
             f"{who}'s answers are to other rows than the tuned model's: run `dvc repro` to make both again."
@@ -57,4 +57,4 @@ def among(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _is_there(who: str, folder: Path) -> bool:
-    return who in ALWAYS or (folder / "predictions.jsonl").exists()
+    return who in ALWAYS or (folder / answered.FILE).exists()

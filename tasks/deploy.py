@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tasks import images, labeller, objectives, pooled, registry
+from tasks import answered, images, labeller, objectives, pooled, registry
 from tasks.errors import AnnealError
-from tasks.files import read_json, read_jsonl, whole_directory, write_json
+from tasks.files import read_json, whole_directory, write_json
 from tasks.registry import Version, folder
 from tasks.serve import classes, forms, probe, slots, state, supervisor
 from tasks.serve.cascade.parity import given_to
@@ -178,9 +178,7 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
     if not place.exists():
         from tasks.merge import write_merged
 
-        rows = [
-            {**row, "answer": row["expected"]} for row in read_jsonl(folder(version, "evaluate") / "predictions.jsonl")
-        ]
+        rows = answered.read(folder(version, "evaluate"))
         with whole_directory(place) as making:
             write_merged(weights, adapter, rows, 0.1, making)
             for file in (*adapter.glob("tokenizer*"), adapter / "chat_template.jinja"):
@@ -201,7 +199,7 @@ def _pooled(weights: Path, adapter: Path) -> Path:
 
 def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
     """A smoke test and the parity check of `version` at `url`, on rows that a server of this length can answer."""
-    adapter, predictions = folder(version, "adapter"), read_jsonl(folder(version, "evaluate") / "predictions.jsonl")
+    adapter, predictions = folder(version, "adapter"), answered.read(folder(version, "evaluate"))
     if objectives.head_of(adapter) not in objectives.WRITES:
         asked = list(filter(images.can_be_asked, predictions))[: params.parity_prompts]
         parity, too_long = classes.check_parity(url, name(version), of_folder(adapter), asked)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks import architecture, stage, turns
+from tasks import answered, architecture, stage, turns
 from tasks.answer import AnswerFormat, format_in
 from tasks.answers import behind
 from tasks.chat import WEIGHT, encode_question, last_turn, load_tokenizer
@@ -40,7 +40,7 @@ def few_shot(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
             "examples": [row["id"] for row in examples],
         } | facts
     with whole_directory(out) as folder:
-        write_jsonl(folder / "predictions.jsonl", predictions)
+        write_jsonl(folder / answered.FILE, predictions)
         write_json(folder / "timing.json", timing | ({"reason": reason} if reason else {}))
 
 

@@ -98,7 +98,7 @@ def parts(row: Mapping[str, Any], answer: Sequence[str], told: int) -> tuple[str
 def parted(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """`rows` that were answered, each with the part of its right answer that the classifier in `folder` leaves."""
     every, told = answer(folder), len(columns(folder))
-    return [{**row, REST: parts({**row, "answer": row["expected"]}, every, told)[1]} for row in rows]
+    return [{**row, REST: parts(row, every, told)[1]} for row in rows]
 
 
 def begun(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tasks import answered
 from tasks.contestants import FOLDERS, WORDS, check_pairs
 from tasks.evaluate.measures.accuracy import accuracy
 from tasks.evaluate.measures.measure import Measure
 from tasks.evaluate.paired import compared, labels_told
 from tasks.evaluate.predictions import Prediction
-from tasks.files import read_json, read_jsonl
+from tasks.files import read_json
 from tasks.gate import Opponent
 
 Rows: TypeAlias = list[dict[str, Any]]
@@ -23,9 +24,9 @@ def opponent(
 ) -> Opponent:
     """The contestant `who`, whose answers lie in `reports`, beside the answers of the `tuned` model."""
     folder, words = reports / FOLDERS[who], WORDS[who]
-    if not (folder / "predictions.jsonl").exists():
+    if not (folder / answered.FILE).exists():
         return Opponent(words, (), "it has not answered the held-out rows; run `dvc repro`")
-    rows, timing = read_jsonl(folder / "predictions.jsonl"), folder / "timing.json"
+    rows, timing = answered.read(folder), folder / "timing.json"
     facts = read_json(timing) if timing.exists() else {}
     if not rows:
         if reason := facts.get("reason"):

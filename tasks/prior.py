@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tasks import answered
 from tasks.spans import Span, written
 
 WORD = re.compile(r"\w+")
@@ -71,5 +72,4 @@ def sentence(question: str, context: str) -> Span | None:
 
 
 def _asked(row: Mapping[str, Any], text: str) -> dict[str, Any]:
-    asked = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
-    return {**asked, "text": text, "token_ids": [], "finished": True}
+    return {**answered.asked(row), "text": text, "token_ids": [], "finished": True}

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import Field
 
-from tasks import architecture, linear, logistic, stage
-from tasks.answer import AnswerFormat, format_in
+from tasks import answered, architecture, linear, logistic, stage
+from tasks.answer import AnswerFormat, format_in, right_answer
 from tasks.clean import clean
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.labels import is_label
@@ -54,7 +54,7 @@ def probe(params: Probe, encoder: Path, prepared: Path, out: Path, commonest: Pa
 
 def _write(out: Path, predictions: list[dict[str, Any]], timing: Mapping[str, float], reason: str) -> None:
     with whole_directory(out) as folder:
-        write_jsonl(folder / "predictions.jsonl", predictions)
+        write_jsonl(folder / answered.FILE, predictions)
         write_json(folder / "timing.json", {**timing, **({} if predictions else {"reason": reason})})
 
 
@@ -62,7 +62,7 @@ def _classes(spec: Mapping[str, Any], form: AnswerFormat, rows: Sequence[Row]) -
     """(column: the class of each training row, of the columns of the answer that hold labels; why there are none)."""
     if spec.get("tools") or spec.get("example", "chat") not in ("chat", "labelled", "image"):
         return {}, "the answers are no labels"
-    right = [form.read(row["answer"]) or row["row"] for row in rows]
+    right = [right_answer(form, row) for row in rows]
     columns = [column for column in form.columns if all(column in answer for answer in right)]
     values = {column: [answer[column] for answer in right] for column in columns}
     is_told = "classes" in spec
@@ -109,11 +109,10 @@ def question(row: Row) -> str:
 def _prediction(row: Row, chances: Chances, form: AnswerFormat, is_whole: bool) -> dict[str, Any]:
     """As tasks/tuned.py has it; of a row whose answer is written and not told, `told` names the columns that are."""
     answer = {column: max(known, key=known.__getitem__) for column, known in chances.items()}
-    right = form.read(row["answer"]) or row["row"]
+    right = right_answer(form, row)
     nll = -sum(math.log(max(LEAST, known.get(right[column], 0.0))) for column, known in chances.items())
-    asked = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
     return {
-        **asked,
+        **answered.asked(row),
         "text": json.dumps(answer, ensure_ascii=False),
         "token_ids": [],
         "finished": True,

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tasks import answers, objectives, tuners
+from tasks import answered, answers, objectives, tuners
 from tasks.answers import Answers, Writer, progress
 from tasks.chat import encode, load_tokenizer
 
@@ -47,7 +47,7 @@ def answer(
     takes_given: bool = True,
     writer: Writer | None = None,
 ) -> Answers:
-    """One prediction a row: `{id, messages, expected, row, text, token_ids, finished, nll, tokens}`, greedily written
+    """One prediction a row: `{id, messages, answer, row, text, token_ids, finished, nll, tokens}`, greedily written
     (tasks/answers.py: what `takes_given` and `writer` are), or with `probabilities` of each column's classes.
     """
     head, model, reader = asker(trained), load(weights, trained), tokenizer(weights, trained)
@@ -66,8 +66,7 @@ def _read(head: ModuleType, model: Any, reader: Any, rows: list[dict], batch_siz
         places = order[start : start + batch_size]
         batch = [rows[place] for place in places]
         for place, row, prediction in zip(places, batch, head.read(model, reader, batch), strict=True):
-            asked = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
-            predictions[place] = {**asked, **prediction}
+            predictions[place] = {**answered.asked(row), **prediction}
     seconds = time.monotonic() - started
     print(progress(what, len(rows), len(rows), seconds), file=sys.stderr, flush=True)
     return Answers([predictions[place] for place in range(len(rows))], seconds)

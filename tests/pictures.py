@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import pixels
+from tasks import answered, pixels
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.prepare.assign import Placed
 from tasks.prepare.classes import shares
@@ -107,9 +107,8 @@ def write_prepared(folder: Path, counts: Mapping[str, int]) -> Path:
 
 def prediction_of(row: dict) -> dict:
     """The row as it was asked, answered rightly."""
-    asked = {"id": row["id"], "messages": row["messages"], "expected": row["answer"], "row": row["row"]}
     known = {column: {label: 1.0} for column, label in json.loads(row["answer"]).items()}
-    return {**asked, "text": row["answer"], "finished": True, "token_ids": [], "probabilities": known}
+    return {**answered.asked(row), "text": row["answer"], "finished": True, "token_ids": [], "probabilities": known}
 
 
 def content(number: int, kind: str = "PNG") -> bytes:

@@ -15,7 +15,7 @@ def pairs(predictions: Sequence[Prediction], label: str, classes: Classes) -> tu
     """(actual, predicted) classes of `label`."""
     actual = [clean(row.right[label]) for row in predictions]
     known = classes[label]
-    said = (clean((row.answer or {}).get(label, "")) for row in predictions)
+    said = (clean((row.parsed or {}).get(label, "")) for row in predictions)
     return actual, [value if value in known else NO_CLASS for value in said]
 
 

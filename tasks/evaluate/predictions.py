@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from tasks import tools
-from tasks.answer import AnswerFormat, Classes, JsonAnswer, ToolAnswer, problem
+from tasks.answer import AnswerFormat, Classes, JsonAnswer, ToolAnswer, problem, right_answer
 from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.span_answer import SpanAnswer
@@ -19,16 +19,16 @@ _cleaned = lru_cache(maxsize=100_000)(clean)  # classes recur in every row
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer. `nll` is the summed negative log-likelihood (nats) of the `tokens` tokens of the expected answer."""
+    """One answer. `nll` is the summed negative log-likelihood (nats) of the `tokens` tokens of the right answer."""
 
-    text: str
-    expected: str
-    answer: Mapping[str, str] | None  # column: text; None when `text` is not an answer of this format
-    right: Mapping[str, str]
+    text: str  # that the model wrote
+    answer: str  # the right one
+    parsed: Mapping[str, str] | None  # `text` by column; None when it is not an answer of this format
+    right: Mapping[str, str]  # `answer` by column
     is_valid: bool  # of this format, with labels of known classes; calls name tools of the row and fit their schemas
     nll: float
     tokens: int
-    should_call: bool = False  # the expected answer calls tools
+    should_call: bool = False  # the right answer calls tools
     others: tuple[str, ...] = ()  # texts that are as right, of an answer that stands in a text
     probabilities: Probabilities | None = None  # of all classes, as data are cleaned; None of a model that writes
     told: tuple[str, ...] | None = None  # the columns that it tells, of one that cannot tell all
@@ -45,32 +45,25 @@ def known_classes(
     """`{label: its values}` over prepared rows, as `valid` compares them; only of labels that the answer holds."""
     values: dict[str, set[str]] = {label: set() for label in labels if label in form.columns}
     for row in rows:
-        right = expected(row["answer"], row["row"], form)
+        right = right_answer(form, row)
         for label, known in values.items():
             known.add(clean(right[label]))
     return {label: frozenset(known) for label, known in values.items()}
 
 
-def expected(text: str, row: Mapping[str, str], form: AnswerFormat) -> dict[str, str]:
-    """The columns of the right answer `text` to a `row`: as it reads, and from the row where it reads in several
-    ways.
-    """
-    return form.read(text) or {column: row[column] for column in form.columns}
-
-
 def _prediction(row: Mapping[str, Any], form: AnswerFormat, classes: Classes) -> Prediction:
     told = tuple(row["told"]) if "told" in row else None
-    answer = form.read(row["text"]) if told is None else JsonAnswer(told).read(row["text"])
+    parsed = form.read(row["text"]) if told is None else JsonAnswer(told).read(row["text"])
     return Prediction(
         text=row["text"],
-        expected=row["expected"],
-        answer=answer,
-        right=expected(row["expected"], row["row"], form),
-        is_valid=answer is not None and problem(form, answer, classes) is None and _fits_tools(row, form),
+        answer=row["answer"],
+        parsed=parsed,
+        right=right_answer(form, row),
+        is_valid=parsed is not None and problem(form, parsed, classes) is None and _fits_tools(row, form),
         nll=float(row["nll"]),
         tokens=int(row["tokens"]),
         should_call="calls" in row,
-        others=form.others(row["expected"]) if isinstance(form, SpanAnswer) else (),
+        others=form.others(row["answer"]) if isinstance(form, SpanAnswer) else (),
         probabilities=_probabilities(row),
         told=told,
     )

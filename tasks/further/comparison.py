@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks import contestants
+from tasks import answered, contestants
 from tasks.answer import format_in
 from tasks.evaluate import measures
 from tasks.evaluate.comparison import compare
@@ -18,9 +18,9 @@ from tasks.further.place import Place, code
 from tasks.paces import FILE, paces
 from tasks.worth import NAMES, figure, worth
 
-COMPARES = ("further", "contestants.py", "evaluate", "paces.py", "worth.py")
+COMPARES = ("further", "answered.py", "contestants.py", "evaluate", "paces.py", "worth.py")
 SPLITS = ("train", "validation", "test")
-FILES = ("predictions.jsonl", FILE)
+FILES = (answered.FILE, FILE)
 
 
 def file(place: Place) -> Path:
@@ -77,7 +77,7 @@ def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, s
 def _answers(place: Place, folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
     own = {who: folder for who, folder in folders.items() if who in contestants.FOLDERS}
     answers = contestants.answers(own)
-    further = {who: read_jsonl(folders[who] / "predictions.jsonl") for who in folders if who not in own}
+    further = {who: answered.read(folders[who]) for who in folders if who not in own}
     for who, rows in further.items():
         contestants.check_pairs(answers[contestants.TUNED], rows, NAMES[who])
     return answers | further

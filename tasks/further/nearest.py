@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.answer import AnswerFormat, format_in
-from tasks.files import read_json, read_jsonl, sha256, write_json, write_jsonl
+from tasks import answered
+from tasks.answer import AnswerFormat, format_in, right_answer
+from tasks.files import read_json, sha256, write_json, write_jsonl
 from tasks.further.neighbours import FOLDER, choose, known_rows, vote
 from tasks.further.place import Place
 from tasks.probe import LEAST
@@ -19,14 +20,14 @@ Row = Mapping[str, Any]
 def why_none(place: Place) -> str:
     """Why neighbours tell nothing; empty where they do: as the probe."""
     probe = place.reports / "probe"
-    if read_jsonl(probe / "predictions.jsonl"):
+    if answered.read(probe):
         return ""
     return str(read_json(probe / "timing.json").get("reason", "the probe has no answers"))
 
 
 def made_of(place: Place) -> dict[str, object]:
     """What `answer` reads, by its hash."""
-    told = sha256(place.reports / "probe" / "predictions.jsonl")
+    told = sha256(place.reports / "probe" / answered.FILE)
     return {"neighbours": sha256(place.further / FOLDER / "neighbours.json"), "probe": told}
 
 
@@ -35,16 +36,16 @@ def answer(place: Place, out: Path) -> None:
     nearest training rows have; k is chosen by leave-one-out on the training rows.
     """
     near = read_json(place.further / FOLDER / "neighbours.json")
-    known, told = known_rows(place), read_jsonl(place.reports / "probe" / "predictions.jsonl")
+    known, told = known_rows(place), answered.read(place.reports / "probe")
     form = format_in(read_json(place.prepared / "format.json"))
-    right = [_right(row, form) for row in known]
+    right = [right_answer(form, row) for row in known]
     classes = {column: [row[column] for row in right] for column in told[0]["probabilities"]}
     k, shares = choose(near["train"], classes)
     predictions = [
         _prediction(row, {column: [values[n] for n in places[:k]] for column, values in classes.items()}, classes, form)
         for row, places in zip(told, near["test"], strict=True)
     ]
-    write_jsonl(out / "predictions.jsonl", predictions)
+    write_jsonl(out / answered.FILE, predictions)
     tried = {str(size): round(share, 4) for size, share in shares.items()}
     timing = read_json(place.further / FOLDER / "timing.json")
     write_json(
@@ -53,17 +54,12 @@ def answer(place: Place, out: Path) -> None:
     )
 
 
-def _right(row: Row, form: AnswerFormat) -> Mapping[str, str]:
-    right: Mapping[str, str] = form.read(row["answer"]) or row["row"]
-    return right
-
-
 def _prediction(
     row: Row, near: Mapping[str, Sequence[str]], classes: Mapping[str, Sequence[str]], form: AnswerFormat
 ) -> dict[str, Any]:
     """The probe's prediction `row` with what the neighbours tell in its place."""
     shares = {column: vote(labels) for column, labels in near.items()}
-    right = form.read(row["expected"]) or row["row"]
+    right = right_answer(form, row)
     nll = -sum(math.log(max(LEAST, of.get(right[column], 0.0))) for column, of in shares.items())
     none = {column: dict.fromkeys(sorted(set(values)), 0.0) for column, values in classes.items()}
     return {

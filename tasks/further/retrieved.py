@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from tasks import answered
 from tasks.answer import format_in
 from tasks.answers import behind
 from tasks.chat import encode_question, load_tokenizer
@@ -25,7 +26,7 @@ Rows = list[dict[str, Any]]
 def why_none(place: Place) -> str:
     """Why no examples can be retrieved; empty where they can."""
     for who in ("few_shot", "probe"):  # where fixed ones cannot be shown, or there are no labels, these cannot
-        if not read_jsonl(place.reports / who / "predictions.jsonl"):
+        if not answered.read(place.reports / who):
             return str(read_json(place.reports / who / "timing.json").get("reason", f"{who} has no answers"))
     if not place.evaluate.labels:
         return "no labels are measured (`evaluate.labels`), by which to choose how many examples"
@@ -65,7 +66,7 @@ def answer(place: Place, k: int, scores: dict[int, float], out: Path) -> None:
     nearest training rows, the nearest last.
     """
     predictions, timing = _asked(place, read_jsonl(place.prepared / "test.jsonl"), "test", k, NAME)
-    write_jsonl(out / "predictions.jsonl", predictions)
+    write_jsonl(out / answered.FILE, predictions)
     tried = {str(size): round(score, 4) for size, score in scores.items()}
     write_json(
         out / "timing.json", {**timing, "k": k, "tried": tried, "tried_on": f"{len(tried_rows(place))} validation rows"}

@@ -3,12 +3,12 @@ what the monitor compares with.
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tasks.answer import TEXT, AnswerFormat, format_in
+from tasks import answered
+from tasks.answer import TEXT, AnswerFormat, format_in, right_answer
 from tasks.chat import opening
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.template import columns as template_columns
@@ -21,7 +21,7 @@ class Reference:
     """What `write_reference` wrote, and the template of the version: `format.json`."""
 
     rows: list[dict]  # {id, split, input, answer}, the last two by column
-    predictions: list[dict]  # {id, text, expected, row}, and probabilities where the version tells classes
+    predictions: list[dict]  # {id, text, answer, row}, and probabilities where the version tells classes
     classes: dict[str, list[str]]
     template: dict  # {system, user, answer}
 
@@ -52,7 +52,7 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
     ]
     rows = []
     for row in sample(every, limit):
-        answer = right_answer(form, row["answer"], row["row"])
+        answer = right_answer(form, row)
         given = row["row"] if row["messages"] else {TEXT: opening(row["answer"])}
         rows.append(
             {
@@ -63,9 +63,9 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
             }
         )
     write_jsonl(out / "rows.jsonl", rows)
-    predictions = sample(read_jsonl(evaluate / "predictions.jsonl"), limit)
-    kept = ("id", "text", "expected", "row", "probabilities")
-    write_jsonl(out / "predictions.jsonl", [{key: row[key] for key in kept if key in row} for row in predictions])
+    predictions = sample(answered.read(evaluate), limit)
+    kept = ("id", "text", "answer", "row", "probabilities")
+    write_jsonl(out / answered.FILE, [{key: row[key] for key in kept if key in row} for row in predictions])
     write_json(
         out / "classes.json",
         {label: sorted({row["row"][label] for row in every if label in row["row"]}) for label in labels},
@@ -82,26 +82,16 @@ def read_reference(folder: Path) -> Reference | None:
     from tasks.redaction.answers import redact_text
 
     place = folder / "reference"
-    if not all((place / name).exists() for name in ("rows.jsonl", "predictions.jsonl", "classes.json")):
+    if not all((place / name).exists() for name in ("rows.jsonl", answered.FILE, "classes.json")):
         return None
     template = read_json(folder / "format.json")
     rows = [{**row, "input": redact_all(row["input"])} for row in read_jsonl(place / "rows.jsonl")]
     for row in rows:
         if isinstance(row["answer"], str):  # as older versions kept an answer that is a text
-            row["answer"] = right_answer(format_in(template), row["answer"], {})
+            row["answer"] = right_answer(format_in(template), {**row, "row": {}})
     calls_tools = bool(template.get("tools"))
-    predictions = [
-        {**row, "text": redact_text(row["text"], calls_tools)} for row in read_jsonl(place / "predictions.jsonl")
-    ]
+    predictions = [{**row, "text": redact_text(row["text"], calls_tools)} for row in answered.read(place)]
     return Reference(rows, predictions, read_json(place / "classes.json"), template)
-
-
-def right_answer(form: AnswerFormat, written: str, row: Mapping[str, str]) -> dict[str, str]:
-    """The right answer to `row` by column: as `written` is read, or, where it can be read in several ways, as the
-    row has it.
-    """
-    answer = form.read(written)
-    return answer if answer is not None else {column: row[column] for column in form.columns if column in row}
 
 
 def sample(rows: list[dict], limit: int) -> list[dict]:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tasks.answer import ToolAnswer, agrees, as_read, valid
+from tasks.answer import ToolAnswer, agrees, as_read, right_answer, valid
 from tasks.clean import clean
 from tasks.monitor import confidence, residuals, texts
 from tasks.monitor.embedding import Embed, nearest, novelty
 from tasks.monitor.martingale import BINS
-from tasks.monitor.reference import Reference, right_answer
+from tasks.monitor.reference import Reference
 from tasks.monitor.streams import FEW, OTHER, WRONG, edges, fit_rows, streams_of
 from tasks.spans import GIVEN
 from tasks.spans import OTHER as ANOTHER
@@ -110,7 +110,7 @@ class Scores:
     def marked_tests(self) -> list[tuple[str, dict[str, str]]]:
         """(answer, right answer by column) of the evaluation."""
         tests = self.reference.predictions
-        return [(row["text"], right_answer(self.form, row["expected"], row["row"])) for row in tests]
+        return [(row["text"], right_answer(self.form, row)) for row in tests]
 
     def tests_told(self) -> list[confidence.Told | None]:
         """The probabilities of the evaluation's answers."""

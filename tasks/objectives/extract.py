@@ -77,7 +77,7 @@ def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) 
 
 def right(row: Mapping[str, Any]) -> Span | None:
     """The right answer of a prepared row, or of one that was answered."""
-    return spans.span_of(row["expected"] if "expected" in row else row["answer"])
+    return spans.span_of(row["answer"])
 
 
 def check(processor: Pairs, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

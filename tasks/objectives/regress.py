@@ -80,7 +80,7 @@ def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) 
 
 def right(row: Mapping[str, Any]) -> dict[str, float]:
     """{column: number} of a prepared row, or of one that was answered."""
-    answer = json.loads(row["expected"] if "expected" in row else row["answer"])
+    answer = json.loads(row["answer"])
     return {column: float(value) for column, value in answer.items()}
 
 

@@ -83,7 +83,7 @@ def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) 
 
 def marked(row: Mapping[str, Any]) -> list[Entity]:
     """The right entities of a prepared row, or of one that was answered."""
-    return entities.spans(row["expected"] if "expected" in row else row["answer"])
+    return entities.spans(row["answer"])
 
 
 def check(processor: Tags, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks import images, stage, turns
+from tasks import answered, images, stage, turns
 from tasks.engine.trained import of_trained
 from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.predict.params import Predict
@@ -16,7 +16,7 @@ def predict(params: Predict, parent: Path, trained: Path, prepared: Path, out: P
     engine = of_trained(params.engine, parent, trained)
     answers = answer(parent, trained, rows, size, most, "tuned", writer=engine)
     with whole_directory(out) as folder:
-        write_jsonl(folder / "predictions.jsonl", images.carrying(answers.predictions))
+        write_jsonl(folder / answered.FILE, images.carrying(answers.predictions))
         pace = answers.seconds / len(rows)
         write_json(folder / "timing.json", {"seconds_per_answer": pace, "engine": answers.engine})
 

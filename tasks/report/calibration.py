@@ -43,11 +43,11 @@ def calibrations(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: 
     and of answers that stand in a text.
     """
     if isinstance(form, EntityAnswer):
-        hits = [hit for row in rows for hit in entities.hits(row.get("probabilities") or {}, row["expected"])]
+        hits = [hit for row in rows for hit in entities.hits(row.get("probabilities") or {}, row["answer"])]
         return [_plot(form.column, hits, form.column)] if hits else []
     if isinstance(form, SpanAnswer):
         told = [(row, probability_in(row.get("probabilities"))) for row in rows]
-        sure = [(p, form.is_right(row["text"], row["expected"])) for row, p in told if p is not None]
+        sure = [(p, form.is_right(row["text"], row["answer"])) for row, p in told if p is not None]
         return [_plot(form.column, sure, "rows")] if sure else []
     return [
         _plot(label, [(max(told.values()), top(told) == right) for told, right in known], "rows")
@@ -79,7 +79,7 @@ def _told(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, label: str) -> 
     """(probability of each class, the right class) of each row; none where not all rows have them."""
     known = []
     for row in rows:
-        told, right = (row.get("probabilities") or {}).get(label), form.read(row["expected"])
+        told, right = (row.get("probabilities") or {}).get(label), form.read(row["answer"])
         if not told or right is None:
             return []
         known.append(({clean(name): float(p) for name, p in told.items()}, clean(right[label])))

@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks import answered
 from tasks.answer import AnswerFormat, Continuation
 from tasks.evaluate.measures.measure import slug
-from tasks.files import read_jsonl, write_text
+from tasks.files import write_text
 from tasks.report import calibration, confusion, glossary, plots
 from tasks.report.samples import choose, right_means, system_prompt, tally
 from tasks.report.standings import measured, standings
@@ -111,7 +112,7 @@ def day(moment: str) -> str:
 
 def _answers(reports: Path, form: AnswerFormat) -> dict:
     """What the page shows of the answers themselves: matrices, F1 of each class and samples."""
-    tuned, parent = (read_jsonl(reports / folder / "predictions.jsonl") for folder in ("predict", "baseline"))
+    tuned, parent = (answered.read(reports / folder) for folder in ("predict", "baseline"))
     evaluate = reports / "evaluate"
     pairs = {path.stem: read_csv(path) for path in sorted((evaluate / "confusion").glob("*.csv"))}
     pairs = dict(

@@ -91,11 +91,11 @@ def system_prompt(rows: list[dict]) -> str | None:
 
 def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:
     """What the answer of `row` says: right when every label is, or, without labels, when it is the expected answer."""
-    answer, right = form.read(row["text"]), form.read(row["expected"])
+    answer, right = form.read(row["text"]), form.read(row["answer"])
     notes = [] if row["finished"] else ["cut off at the longest answer allowed"]
     is_right = right is not None and _agrees(form, answer, right, labels)
     if isinstance(form, SpanAnswer):
-        is_right = form.is_right(row["text"], row["expected"])
+        is_right = form.is_right(row["text"], row["answer"])
     if answer is None or right is None:
         what = (
             "empty"
@@ -104,7 +104,7 @@ def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:
             if form.is_json
             else "not of the answer's form"
         )
-        return Said(is_right or (not labels and same(row["text"], row["expected"])), row["text"], (), (*notes, what))
+        return Said(is_right or (not labels and same(row["text"], row["answer"])), row["text"], (), (*notes, what))
     if not form.is_json and len(form.columns) == 1:
         return Said(is_right, row["text"], (), tuple(notes))
     fields = tuple((column, value, _state(column, value, right, labels)) for column, value in answer.items())
@@ -142,7 +142,7 @@ def _paired(tuned: list[dict], parent: list[dict]) -> list[tuple[dict, dict]]:
 
 
 def _sample(row: dict, before: dict, form: AnswerFormat, labels: Sequence[str]) -> Sample:
-    turns = row["messages"] or [{"role": "text", "content": opening(row["expected"])}]
+    turns = row["messages"] or [{"role": "text", "content": opening(row["answer"])}]
     prompt = tuple((message["role"], _shown(message)) for message in turns if message["role"] != "system")
-    expected = judge({**row, "text": row["expected"], "finished": True}, form, labels)
+    expected = judge({**row, "text": row["answer"], "finished": True}, form, labels)
     return Sample(str(row["id"]), prompt, expected, judge(before, form, labels), judge(row, form, labels))

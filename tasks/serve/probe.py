@@ -84,7 +84,7 @@ def question(special: SpecialTexts, row: dict) -> tuple[str, dict]:
     if row["messages"]:
         given = {"tools": special.neutral_in(rendered(row["tools"])), "tool_choice": "none"} if row.get("tools") else {}
         return "chat/completions", {"messages": sent(special.neutral_in(row["messages"])), **given}
-    return "completions", {"prompt": special.neutral(opening(row["expected"]))}
+    return "completions", {"prompt": special.neutral(opening(row["answer"]))}
 
 
 def line_to_try(url: str, body: dict, example: dict) -> str:

@@ -55,7 +55,6 @@ def answered(part: str, right: bool) -> None:
     told = [
         {
             **row,
-            "expected": row["answer"],
             "text": row["answer"] if right else "?",
             "nll": 1.0 if right else 9.0,
             "tokens": 4,

@@ -76,9 +76,7 @@ def version(
     ]
     write_jsonl(folder / "reference/rows.jsonl", known)
     tests = [
-        {"id": f"r{i}", "text": answer(row, dice), "expected": "", "row": row}
-        for i, row in enumerate(made)
-        if i % 5 == 0
+        {"id": f"r{i}", "text": answer(row, dice), "answer": "", "row": row} for i, row in enumerate(made) if i % 5 == 0
     ]
     write_jsonl(folder / "reference/predictions.jsonl", tests)
     write_json(folder / "reference/classes.json", {"kind": sorted(KINDS)})

@@ -73,7 +73,7 @@ def answer(place: int, said: str | None = None, **changed: str) -> dict:
     return {
         "id": f"row-{place}",
         "messages": prompt,
-        "expected": json.dumps(row),
+        "answer": json.dumps(row),
         "row": row,
         "text": text,
         "token_ids": [1],

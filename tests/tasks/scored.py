@@ -19,7 +19,7 @@ def prediction(
     """The text that a model answered where these columns were expected, in JSON."""
     return {
         "text": text,
-        "expected": json.dumps({"intent": intent, "reply": reply}),
+        "answer": json.dumps({"intent": intent, "reply": reply}),
         "row": {"intent": intent, "reply": reply},
         "nll": nll,
         "tokens": tokens,
@@ -33,7 +33,7 @@ def right(intent: str = "refund", reply: str = "We will pay you back.") -> dict:
 
 def text_row(text: str, expected: str, **row: str) -> dict:
     """The text that a model answered where the text `expected` was, made of the columns `row`."""
-    return {"text": text, "expected": expected, "row": row, "nll": 2.0, "tokens": 4}
+    return {"text": text, "answer": expected, "row": row, "nll": 2.0, "tokens": 4}
 
 
 def scores(
@@ -63,7 +63,7 @@ def classified(right: str, probabilities: dict[str, float], label: str = "label"
     told = max(probabilities, key=lambda name: probabilities[name])
     return {
         "text": json.dumps({label: told}),
-        "expected": json.dumps({label: right}),
+        "answer": json.dumps({label: right}),
         "row": {label: right},
         "token_ids": [],
         "finished": True,

@@ -37,7 +37,7 @@ def predictions(base, trained, rows) -> list[dict]:
 
 def test_the_order_of_the_rows_is_kept(predictions, rows):
     for found, row in zip(predictions, rows, strict=True):
-        assert (found["id"], found["messages"], found["expected"], found["row"]) == (
+        assert (found["id"], found["messages"], found["answer"], found["row"]) == (
             row["id"],
             row["messages"],
             row["answer"],

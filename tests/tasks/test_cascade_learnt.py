@@ -76,7 +76,7 @@ def predictions(made: SimpleNamespace, who: str) -> list[dict[str, Any]]:
 def test_the_classifier_tells_and_the_model_writes_the_rest(made: SimpleNamespace) -> None:
     rows = predictions(made, "predict")
     assert all(row["text"].startswith(row[GIVEN]) for row in rows)
-    right = sum(row["text"] == row["expected"] for row in rows)
+    right = sum(row["text"] == row["answer"] for row in rows)
     assert right >= len(rows) - 2
     metrics = read_json(made.reports / "evaluate/metrics.json")["tuned"]
     told = read_json(made.place / "cascade.json")["right"]
@@ -145,7 +145,7 @@ def test_a_champion_from_before_the_cascade_is_asked_for_the_whole_answer(
     assert asked == [f"champion (version 1), {len(rows)} rows"]  # how likely it finds the rest is not known yet
     kept = read_jsonl(rival.reports / "champion/predictions.jsonl")
     assert [row["tokens"] for row in kept] == [row["tokens"] for row in rows]
-    assert sum(json.loads(row["text"])["mood"] == json.loads(row["expected"])["mood"] for row in kept) > len(rows) / 2
+    assert sum(json.loads(row["text"])["mood"] == json.loads(row["answer"])["mood"] for row in kept) > len(rows) / 2
 
 
 def _with_turned_bias(folder: Path) -> None:

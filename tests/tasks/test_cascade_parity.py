@@ -72,7 +72,7 @@ def predictions(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for row in tiny.prepared_rows(0, 4):
         given, rest = labeller.parts(row, ("colour", "mood", "reply"), 2)
         more = {"given": given, "rest": rest, "token_ids": encode_answer(tokenizer, rest)[:-1], "finished": True}
-        rows.append({**row, "expected": row["answer"], "text": row["answer"], **more})
+        rows.append({**row, "text": row["answer"], **more})
     known = {row["messages"][-1]["content"]: row["given"] for row in rows}
     monkeypatch.setattr(labeller, "load", lambda folder: SimpleNamespace(answer=("colour", "mood", "reply")))
     monkeypatch.setattr(labeller, "tell", lambda _, messages: known[messages[-1]["content"]])
@@ -113,7 +113,7 @@ def test_the_labels_are_told_the_rest_is_compared_and_a_choice_is_the_whole_answ
     url, _ = server
     assert deploy._verify(url, VERSION, Deploy()) == probe.Parity(4, 1.0, 1.0, 4)
     reply = probe.ask(url, NAME, probe.question(deploy.of_folder(Path()), predictions[0]), 99)
-    assert (reply["text"], reply["finished"]) == (predictions[0]["expected"], True)
+    assert (reply["text"], reply["finished"]) == (predictions[0]["answer"], True)
 
 
 @pytest.mark.slow

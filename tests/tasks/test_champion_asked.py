@@ -47,7 +47,7 @@ def test_answers_kept_from_another_champion_or_other_rows_are_not_taken(place, a
     for mark, rows in (("an-older-champion", wrong), (champion.artifact, wrong[:20])):
         write_jsonl(
             place.reports / "champion" / "predictions.jsonl",
-            [{**row, "expected": "another"} for row in rows] if mark == champion.artifact else rows,
+            [{**row, "answer": "another"} for row in rows] if mark == champion.artifact else rows,
         )
         (place.reports / "champion" / mark).touch()
         asked.clear()
@@ -58,7 +58,7 @@ def test_answers_kept_from_another_champion_or_other_rows_are_not_taken(place, a
 
 def test_a_row_with_another_answer_is_another_row(place, asked, tmp_path):
     rows = tuned(place)
-    enthrone(place, tmp_path, [{**rows[0], "expected": "relabelled since"}, *rows[1:]])
+    enthrone(place, tmp_path, [{**rows[0], "answer": "relabelled since"}, *rows[1:]])
     verdict(place)
     assert len(asked) == 1 and asked[0].endswith(", 1 rows")
 

@@ -48,7 +48,7 @@ def predictions(made, encoder, prepared) -> list[dict]:
 
 def test_it_learns_every_column_and_says_what_it_told_by_the_likeliest_class(predictions, prepared):
     assert [row["id"] for row in predictions] == [row["id"] for row in read_jsonl(prepared / "test.jsonl")]
-    right = sum(json.loads(row["text"]) == json.loads(row["expected"]) for row in predictions)
+    right = sum(json.loads(row["text"]) == json.loads(row["answer"]) for row in predictions)
     assert right >= len(predictions) - 1
     for row in predictions:
         assert row["probabilities"].keys() == set(encoders.LABELS) and row["tokens"] == 2

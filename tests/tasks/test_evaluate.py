@@ -39,7 +39,7 @@ def make(folder: Path, answer: list[str] | str, rows: int = 30) -> Path:
         answers = [
             {
                 "id": table[i]["id"],
-                "expected": form.write(table[i]),
+                "answer": form.write(table[i]),
                 "row": table[i],
                 "text": said[i],
                 "nll": 3.0 + i % 4,

@@ -81,7 +81,7 @@ def test_it_learns_where_answers_stand_and_that_some_are_not_there(answered, pre
     assert all(measure.value(rows[name]) > 0.9 for name, measure in table.items())
     assert {json.loads(row["text"])["answer"] == "" for row in answered} == {True, False}
     for row in answered:
-        if row["text"] == row["expected"]:  # the likeliest is the right one: one probability said in two ways
+        if row["text"] == row["answer"]:  # the likeliest is the right one: one probability said in two ways
             assert math.exp(-row["nll"]) == pytest.approx(row["probabilities"]["answer"][GIVEN], abs=1e-5)
 
 

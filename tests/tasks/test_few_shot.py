@@ -58,7 +58,7 @@ def test_the_parent_is_asked_behind_the_examples_and_its_rows_are_told_without_t
     rows = read_jsonl(prepared / "test.jsonl")
     stage.few_shot(Predict(max_new_tokens=4), base, prepared, tmp_path / "out")
     told, timing = read_jsonl(tmp_path / "out/predictions.jsonl"), read_json(tmp_path / "out/timing.json")
-    assert [(each["id"], each["messages"], each["expected"]) for each in told] == [
+    assert [(each["id"], each["messages"], each["answer"]) for each in told] == [
         (row["id"], row["messages"], row["answer"]) for row in rows
     ]
     assert len(timing["examples"]) == 4 and timing["structured"] is True and "reason" not in timing

@@ -27,8 +27,7 @@ def place_in(folder: Path, prepared: Path, base: Path, right: int = 6) -> Place:
     rows = read_jsonl(prepared / "test.jsonl")
     for name, count in (("baseline", 0), ("predict", right)):
         told = [
-            {**row, "expected": row["answer"], "text": row["answer"] if i < count else "?", "nll": 1.0, "tokens": 4}
-            for i, row in enumerate(rows)
+            {**row, "text": row["answer"] if i < count else "?", "nll": 1.0, "tokens": 4} for i, row in enumerate(rows)
         ]
         write_jsonl(folder / name / "predictions.jsonl", told)
         write_json(folder / name / "timing.json", {"seconds_per_answer": 0.5})
@@ -52,7 +51,7 @@ def done(place: Place) -> dict[str, bool]:
 def test_neighbours_tell_labels_and_everyone_is_compared(place: Place) -> None:
     assert done(place) == dict.fromkeys(["neighbours", "nearest", "comparison"], True)
     told, rows = read_jsonl(place.further / "nearest/predictions.jsonl"), read_jsonl(place.prepared / "test.jsonl")
-    assert [(each["id"], each["expected"]) for each in told] == [(row["id"], row["answer"]) for row in rows]
+    assert [(each["id"], each["answer"]) for each in told] == [(row["id"], row["answer"]) for row in rows]
     known = read_jsonl(place.prepared / "train.jsonl")
     near, k = (
         read_json(place.further / "neighbours/neighbours.json")["test"],

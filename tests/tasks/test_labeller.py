@@ -85,7 +85,7 @@ def test_an_answer_is_what_was_given_and_what_was_written_and_likelihood_is_of_t
     right, wrong = begun(plain()), begun(plain(), colour="blue", mood="warm")
     made = answers.answer(model, reader, [right, wrong], 2, 4, "tuned").predictions
     assert [row["text"].startswith(row[GIVEN]) for row in made] == [True, True]
-    assert {row["expected"] for row in made} == {plain()["answer"]}
+    assert {row["answer"] for row in made} == {plain()["answer"]}
     assert [(row[GIVEN], row[REST]) for row in made] == [(row[GIVEN], row[REST]) for row in (right, wrong)]
     trained = encode(reader, right)
     assert {row["tokens"] for row in made} == {len(trained["input_ids"]) - trained["prompt_length"]}

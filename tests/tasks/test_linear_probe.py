@@ -29,10 +29,7 @@ def row(i: int) -> dict:
 def answered(rows: list[dict], right: int) -> list[dict]:
     """Predictions, of which the first `right` are right."""
     told = [each["answer"] if i < right else "?" for i, each in enumerate(rows)]
-    return [
-        {**each, "expected": each["answer"], "text": text, "nll": 1.0, "tokens": 4}
-        for each, text in zip(rows, told, strict=True)
-    ]
+    return [{**each, "text": text, "nll": 1.0, "tokens": 4} for each, text in zip(rows, told, strict=True)]
 
 
 @pytest.fixture
@@ -56,7 +53,7 @@ def run(place: Path, out: str) -> None:
 
 def test_the_labels_of_an_answer_are_told_and_its_texts_are_not(place: Path) -> None:
     told, right = read_jsonl(place / "reports/probe/predictions.jsonl"), read_jsonl(place / "prepared/test.jsonl")
-    assert [(each["id"], each["expected"]) for each in told] == [(each["id"], each["answer"]) for each in right]
+    assert [(each["id"], each["answer"]) for each in told] == [(each["id"], each["answer"]) for each in right]
     for each in told:
         assert json.loads(each["text"]) == {"colour": each["row"]["colour"]} and each["told"] == ["colour"]
         chances = each["probabilities"]["colour"]

@@ -98,7 +98,7 @@ def test_the_label_in_a_text_answer_has_a_confusion_and_an_f1():
         for text, label in (("category: a", "a"), ("category: b", "a"), ("b", "b"))
     ]
     form = format_of("category: {{ category }}")
-    prepared = [{"answer": row["expected"], "row": row["row"]} for row in rows]
+    prepared = [{"answer": row["answer"], "row": row["row"]} for row in rows]
     classes = known_classes(prepared, form, ["category"])
     assert classes == {"category": frozenset("ab")}
     actual, predicted = pairs(read(rows, form, classes), "category", classes)

@@ -33,7 +33,7 @@ def made(rows: int, skill: float, seed: int = 0) -> list[dict]:
 
 def scored(folder: Path, parent: list[dict], tuned: list[dict], **spec: str) -> tuple[dict, dict, dict]:
     """metrics.json, intervals.json and measures.json of such answers."""
-    rows = [{"id": row["id"], "answer": row["expected"], "row": row["row"]} for row in tuned]
+    rows = [{"id": row["id"], "answer": row["answer"], "row": row["row"]} for row in tuned]
     write_jsonl(folder / "prepared/test.jsonl", rows)
     write_json(folder / "prepared/format.json", {"answer": ["label"], **spec})
     write_jsonl(folder / "parent/predictions.jsonl", parent)

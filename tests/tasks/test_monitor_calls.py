@@ -37,7 +37,7 @@ def version(folder: Path) -> Target:
         if (right := tools.canonical([call(row)]))
     ]
     tests = [
-        {"id": f"r{i}", "text": f"<tool_call>\n{json.dumps(said)}\n</tool_call>", "expected": right, "row": {}}
+        {"id": f"r{i}", "text": f"<tool_call>\n{json.dumps(said)}\n</tool_call>", "answer": right, "row": {}}
         for i, row in enumerate(made[:100])
         if (said := call(row if i % 10 else ticket(dice))) and (right := json.dumps([call(row)]))
     ]

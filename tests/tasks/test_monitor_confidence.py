@@ -34,7 +34,7 @@ def target(tmp_path: Path) -> Target:
     rows = read_jsonl(folder / "reference/predictions.jsonl")
     for row in rows:
         kind = json.loads(row["text"])["kind"]
-        row |= {"text": json.dumps({"kind": kind}), "expected": json.dumps({"kind": row["row"]["kind"]})}
+        row |= {"text": json.dumps({"kind": kind}), "answer": json.dumps({"kind": row["row"]["kind"]})}
         row["probabilities"] = told(kind, dice, 0.9)
     write_jsonl(folder / "reference/predictions.jsonl", rows)
     form = {"system": None, "user": "{{ text }}", "answer": ["kind"], "example": "labelled"}

@@ -35,7 +35,7 @@ def target(tmp_path: Path) -> Target:
     predictions = read_jsonl(folder / "reference/predictions.jsonl")
     for row in predictions:
         kind = row["row"]["kind"]
-        row |= {"text": json.dumps({"kind": kind}), "expected": json.dumps({"kind": kind})}
+        row |= {"text": json.dumps({"kind": kind}), "answer": json.dumps({"kind": kind})}
         row["probabilities"] = told(kind, dice, 0.9)
     rows = [{**row, "input": {"image": name(row["id"])}} for row in read_jsonl(folder / "reference/rows.jsonl")]
     write_jsonl(folder / "reference/predictions.jsonl", predictions)

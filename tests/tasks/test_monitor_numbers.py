@@ -34,7 +34,7 @@ def target(tmp_path: Path) -> Target:
         for row in rows:
             kind = row["row"]["kind"] if "row" in row else row["answer"]["kind"]
             right = json.dumps({"stars": STARS[kind]})
-            row |= {"text": told(kind, dice), "expected": right} if "row" in row else {"answer": json.loads(right)}
+            row |= {"text": told(kind, dice), "answer": right} if "row" in row else {"answer": json.loads(right)}
         write_jsonl(folder / f"reference/{name}.jsonl", rows)
     write_json(folder / "reference/classes.json", {})
     form = {"system": None, "user": "{{ text }}", "answer": {"stars": "number"}, "example": "scored"}

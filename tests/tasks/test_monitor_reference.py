@@ -28,7 +28,7 @@ def _write(folder: Path, answer: object, limit: int = 100) -> Path:
     write_jsonl(
         folder / "evaluate/predictions.jsonl",
         [
-            {"id": row["id"], "text": "t", "expected": "e", "row": row["row"], "token_ids": [1], "nll": 2.0}
+            {"id": row["id"], "text": "t", "answer": "e", "row": row["row"], "token_ids": [1], "nll": 2.0}
             for row in ROWS[22:]
         ],
     )
@@ -46,7 +46,7 @@ def test_rows_have_the_columns_of_the_template_and_of_the_answer(tmp_path: Path)
         "answer": {"kind": "a"},
     }
     assert [row["split"] for row in found.rows] == ["train"] * 20 + ["validation"] * 2 + ["test"] * 8
-    assert set(found.predictions[0]) == {"id", "text", "expected", "row"} and len(found.predictions) == 8
+    assert set(found.predictions[0]) == {"id", "text", "answer", "row"} and len(found.predictions) == 8
     assert found.classes == {"kind": ["a", "b"]}
 
 

@@ -34,7 +34,7 @@ def version(folder: Path, answer: object, labels: list[str], say: Callable[[dict
     for split, start, end in (("train", 0, 450), ("validation", 450, 500), ("test", 500, 650)):
         write_jsonl(folder / f"prepared/{split}.jsonl", rows[start:end])
     tests = [
-        {"id": row["id"], "text": _slips(row["answer"], dice), "expected": row["answer"], "row": row["row"]}
+        {"id": row["id"], "text": _slips(row["answer"], dice), "answer": row["answer"], "row": row["row"]}
         for row in rows[500:]
     ]
     write_jsonl(folder / "evaluate/predictions.jsonl", tests)

@@ -115,7 +115,7 @@ def test_what_must_be_beaten_is_a_contestant_and_may_be_nothing():
 def answered(texts: list[str], **more: object) -> list[dict]:
     """Predictions of rows whose right answer is blue, with a reply."""
     right = json.dumps({"colour": "blue", "reply": "Yes."})
-    row = {"messages": [], "expected": right, "row": {"colour": "blue", "reply": "Yes."}, "nll": 0.0, "tokens": 0}
+    row = {"messages": [], "answer": right, "row": {"colour": "blue", "reply": "Yes."}, "nll": 0.0, "tokens": 0}
     return [{"id": str(i), **row, "text": text, **more} for i, text in enumerate(texts)]
 
 

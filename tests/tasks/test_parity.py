@@ -36,7 +36,6 @@ def predictions(base: Path) -> list[dict]:
     return [
         {
             **row,
-            "expected": row["answer"],
             "text": row["answer"],
             "token_ids": encode_answer(tokenizer, row["answer"])[:-1],
             "finished": True,

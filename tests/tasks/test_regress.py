@@ -54,7 +54,7 @@ def predictions(made, encoder, prepared) -> list[dict]:
 def test_both_columns_are_told_in_their_own_unit(predictions, prepared):
     assert [row["id"] for row in predictions] == [row["id"] for row in read_jsonl(prepared / "test.jsonl")]
     for row in predictions:
-        told, right = json.loads(row["text"]), json.loads(row["expected"])
+        told, right = json.loads(row["text"]), json.loads(row["answer"])
         assert told["weight"] == pytest.approx(right["weight"], abs=2) and row["tokens"] == 2
         assert told["warmth"] == pytest.approx(right["warmth"], abs=8e-4)
 

@@ -110,7 +110,7 @@ def test_report_without_labels_still_renders(render, folders, summary):
         path.unlink()
     write_jsonl(
         folders["predict"] / "predictions.jsonl",
-        [{**answer(place, "4" if place % 2 else ""), "expected": "4"} for place in range(12)],
+        [{**answer(place, "4" if place % 2 else ""), "answer": "4"} for place in range(12)],
     )
     summary["evaluation"] |= {
         "parent": {"exact_match": 0.0},

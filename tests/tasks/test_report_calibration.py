@@ -24,7 +24,7 @@ def row(place: int, right: str, told: dict[str, float], text: str = "some text")
     return {
         "id": f"row-{place}",
         "messages": [{"role": "user", "content": text}],
-        "expected": json.dumps(expected),
+        "answer": json.dumps(expected),
         "row": expected,
         "text": json.dumps(said),
         "token_ids": [],
@@ -69,7 +69,7 @@ def test_of_a_tagger_each_entity_counts() -> None:
     form = format_of({"entities": list(entities.FIELDS)})
     right = entities.written("a b c", [Entity(0, 1, "X"), Entity(4, 5, "X")])
     told = {"0-1": {"X": 0.9, "O": 0.1}, "2-3": {"X": 0.7, "O": 0.3}}
-    asked = {"id": "1", "messages": [], "expected": right, "text": "[]", "probabilities": told}
+    asked = {"id": "1", "messages": [], "answer": right, "text": "[]", "probabilities": told}
     (plot,) = calibrations([asked], form, [])
     assert plot.caption.startswith("Of 2 entities 50.0 % are right, and the probability of what was told is 0.800")
     assert calibrations([{**asked, "probabilities": {}}], form, []) == [] == misses([asked], form, [])

@@ -68,7 +68,7 @@ def test_an_answer_of_the_wrong_shape_is_wrong_and_says_why(text):
 def test_a_text_answer_is_right_when_its_labels_are_or_it_is_the_expected_one(
     spec, labels, text, expected, right, fields
 ):
-    said = judge({"text": text, "expected": expected, "finished": True}, format_of(spec), labels)
+    said = judge({"text": text, "answer": expected, "finished": True}, format_of(spec), labels)
     assert (said.right, said.fields) == (right, fields)
 
 

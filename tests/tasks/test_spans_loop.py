@@ -54,7 +54,7 @@ def said(context: str, answer: str, others: tuple[str, ...] = ()) -> str:
 def test_the_best_of_several_right_answers_counts_as_in_squad(
     answer: str, right: str, others: tuple[str, ...], f1: float, match: float
 ) -> None:
-    row = {"text": said(CONTEXT, answer), "expected": said(CONTEXT, right, others), "row": {}, "nll": 1, "tokens": 1}
+    row = {"text": said(CONTEXT, answer), "answer": said(CONTEXT, right, others), "row": {}, "nll": 1, "tokens": 1}
     table = measures.of(Evaluate(), FORM, "spans")
     rows = measures.rows(table, read([row], FORM, {}))
     assert [float(rows[name][0]) for name in ("answer_token_f1", "answer_exact_match")] == pytest.approx([f1, match])
@@ -63,7 +63,7 @@ def test_the_best_of_several_right_answers_counts_as_in_squad(
 def test_the_report_shows_how_sure_answers_were_and_any_right_one_as_right() -> None:
     def row(answer: str, probability: float) -> dict:
         right = said(CONTEXT, "Bern", ("in Bern",))
-        about = {"id": "1", "messages": [], "expected": right, "row": {}, "finished": True}
+        about = {"id": "1", "messages": [], "answer": right, "row": {}, "finished": True}
         return {**about, "text": said(CONTEXT, answer), "probabilities": told(probability)}
 
     rows = [row("Bern", 0.9), row("in Bern", 0.7), row("Anna", 0.6), row("", 0.2)]
@@ -106,7 +106,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     tests = read_jsonl(folder / "reference/predictions.jsonl")
     for number, row in enumerate(tests):
         row |= answered(row["row"], dice, 0.9)
-        row["expected"] = row["text"] if number % 10 else written("", None)
+        row["answer"] = row["text"] if number % 10 else written("", None)
     write_jsonl(folder / "reference/predictions.jsonl", tests)
     write_json(folder / "reference/classes.json", {})
     answer = {"answer": ["answer", "start", "end"]}

@@ -75,7 +75,7 @@ def test_it_learns_and_f1_is_seqevals(made, encoder, prepared):
     words = [entities.words(row["messages"][-1]["content"]) for row in rows]
     right, told = (
         [entities.as_tags(entities.spans(row[key]), of_row) for row, of_row in zip(predictions, words, strict=True)]
-        for key in ("expected", "text")
+        for key in ("answer", "text")
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

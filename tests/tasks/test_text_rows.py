@@ -90,7 +90,7 @@ def test_a_model_of_texts_is_merged_and_a_server_goes_on_as_evaluation_did(
 
 
 def test_a_server_is_asked_to_go_on_from_the_opening(tokenizer: Any) -> None:
-    row = {"messages": [], "expected": f"{FORGED} it went on and on and on"}
+    row = {"messages": [], "answer": f"{FORGED} it went on and on and on"}
     route, body = probe.question(USUAL, row)
     assert route == "completions" and "<|im_end|>" not in body["prompt"]
     assert tokenizer(body["prompt"])["input_ids"] == encode_question(tokenizer, row)

@@ -111,7 +111,7 @@ def test_a_tool_whose_schema_says_nothing_takes_any_arguments(schema: dict[str, 
 
 def prediction(text: str, **more: Any) -> dict[str, Any]:
     expected = json.dumps([CALL])
-    return {"id": "1", "text": text, "expected": expected, "row": {"answer": expected}, "nll": 1, "tokens": 2, **more}
+    return {"id": "1", "text": text, "answer": expected, "row": {"answer": expected}, "nll": 1, "tokens": 2, **more}
 
 
 def test_valid_and_exact_match_of_calls() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import champion, registry, tools, turns
+from tasks import answered, champion, registry, tools, turns
 from tasks.answer import ToolAnswer, format_in
 from tasks.answers import Answers
 from tasks.errors import AnnealError
@@ -99,9 +99,8 @@ def predictions(rows: list[dict[str, Any]], right: set[str]) -> list[dict[str, A
         calls = tools.read(row["answer"])
         hermes = "".join(f"<tool_call>\n{json.dumps(entry)}\n</tool_call>" for entry in calls or ())
         text = (hermes or row["answer"]) if row["id"] in right else wrong
-        given_row = {name: row[name] for name in COLUMNS if name in row}
         about = {"token_ids": [], "finished": True, "nll": 2.0, "tokens": 2}
-        said.append({**given_row, "expected": row["answer"], "text": text, **about})
+        said.append({**answered.asked(row), "text": text, **about})
     return said
 
 

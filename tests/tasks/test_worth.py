@@ -29,7 +29,7 @@ def predictions(rows: int, colours: int, sizes: int, **more: object) -> list[dic
         for i in range(rows)
     ]
     return [
-        {"id": str(i), "expected": json.dumps(right), "row": right, "text": json.dumps(text), "nll": 1.0, "tokens": 4}
+        {"id": str(i), "answer": json.dumps(right), "row": right, "text": json.dumps(text), "nll": 1.0, "tokens": 4}
         | more
         for i, text in enumerate(told)
     ]
@@ -38,7 +38,7 @@ def predictions(rows: int, colours: int, sizes: int, **more: object) -> list[dic
 def evaluated(folder: Path, labels: list[str], **of: list[dict]) -> dict:
     """The leads.json of contestants."""
     write_json(folder / "prepared/format.json", {"answer": [*LABELS, "reply"]})
-    rows = [{"id": str(i), "answer": of["tuned"][0]["expected"], "row": of["tuned"][0]["row"]} for i in range(2)]
+    rows = [{"id": str(i), "answer": of["tuned"][0]["answer"], "row": of["tuned"][0]["row"]} for i in range(2)]
     write_jsonl(folder / "prepared/test.jsonl", rows)
     for who, told in of.items():
         write_jsonl(folder / who / "predictions.jsonl", told)

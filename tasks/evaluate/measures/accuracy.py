@@ -13,5 +13,5 @@ def accuracy(label: str) -> Measure:
         "share of rows",
         True,
         "share",
-        lambda rows: np.array([agrees(row.answer, row.right, [label]) for row in rows], float),
+        lambda rows: np.array([agrees(row.parsed, row.right, [label]) for row in rows], float),
     )

@@ -13,7 +13,5 @@ def exact_match(_: str) -> Measure:
         "share of rows",
         True,
         "share",
-        lambda rows: np.array(
-            [same(row.text, row.expected) or agrees(row.answer, row.right, ()) for row in rows], float
-        ),
+        lambda rows: np.array([same(row.text, row.answer) or agrees(row.parsed, row.right, ()) for row in rows], float),
     )

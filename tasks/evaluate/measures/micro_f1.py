@@ -21,7 +21,7 @@ def micro_f1(label: str) -> Measure:
         True,
         "score",
         lambda rows: np.array(
-            [(agrees(row.answer, row.right, [label]), bool(clean(said(row, label)))) for row in rows], float
+            [(agrees(row.parsed, row.right, [label]), bool(clean(said(row, label)))) for row in rows], float
         ),
         of_counts,
     )

@@ -15,7 +15,7 @@ NO_CLASS = -1  # no answer, or one of a class that no row is of: models may err 
 
 def said(row: Prediction, column: str) -> str:
     """What the answer says in `column`; an answer that is not one says nothing."""
-    return (row.answer or {}).get(column, "")
+    return (row.parsed or {}).get(column, "")
 
 
 def rights(row: Prediction, column: str) -> list[str]:

@@ -15,5 +15,5 @@ def tool_call_exact_match(_: str) -> Measure:
         "share of turns that should call tools",
         True,
         "share",
-        lambda rows: np.array([agrees(row.answer, row.right, ()) for row in rows if row.should_call], float),
+        lambda rows: np.array([agrees(row.parsed, row.right, ()) for row in rows if row.should_call], float),
     )
