@@ -1,8 +1,6 @@
 """What a step shows in the Prefect UI: tables and markdown made from the reports on disk."""
 
-from pathlib import Path
-
-from tasks import contestants
+from tasks import contestants, paths
 from tasks.files import read_json
 from tasks.gate import Verdict
 
@@ -14,16 +12,15 @@ def publish(stage: str) -> None:
     family, _, row = stage.partition("@")
     key = f"{family}-{row}".replace("_", "-")
     if family in ("validate", "prepare"):
-        figures = read_json(Path(f"reports/{row}/{family}.json"))
+        figures = read_json(paths.reports(row) / f"{family}.json")
         create_table_artifact(
             [{"figure": name, "value": str(value)} for name, value in figures.items()],
             key=key,
             description=f"{family} {row}",
         )
     if family == "evaluate":
-        metrics, intervals = (
-            read_json(Path(f"reports/{row}/evaluate/{name}.json")) for name in ("metrics", "intervals")
-        )
+        folder = paths.evaluation(paths.reports(row))
+        metrics, intervals = (read_json(folder / f"{name}.json") for name in ("metrics", "intervals"))
         table = [
             {
                 "measure": name,

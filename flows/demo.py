@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.demo_copy import HOME, environment, make
+from tasks import paths
 from tasks import stage as edge
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
@@ -24,7 +25,7 @@ PATIENCE = 1800.0  # seconds for the canary's traffic
 
 def run() -> None:
     """Play the demo to its end and leave its servers up; AnnealError when a step does not come to what it should."""
-    if not (Path("models") / TASK / "adapter").exists():
+    if not paths.adapter(TASK).exists():
         raise AnnealError(
             "the demo starts from the model of `make pipeline`, and there is none yet: run `make pipeline "
             f"MODEL={TASK}` first."
@@ -51,7 +52,7 @@ def run() -> None:
 
 def _tickets(folder: Path) -> tuple[list[dict], list[dict], dict[str, dict]]:
     """(held-out tickets, tickets about the new product, the right answers to the latter by id), in the seed's order."""
-    prepared = folder / "data/prepared/support_tickets"
+    prepared = folder / paths.prepared("support_tickets")
     columns = read_json(prepared / "format.json")["answer"]
     held_out = [row["row"] for name in ("test", "validation") for row in read_jsonl(prepared / f"{name}.jsonl")]
     current = read_jsonl(folder / "data/demo/current_tickets.jsonl")

@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from flows import dag, whole
@@ -13,7 +12,7 @@ from flows.pipeline import LOGS, only_one
 from flows.screen import Screen
 from flows.stage_failed import StageBroke
 from flows.table import WIDE
-from tasks import contestants
+from tasks import contestants, paths
 from tasks import stage as edge
 from tasks.engine.held import Keeper, keeping
 from tasks.files import read_json
@@ -46,8 +45,8 @@ def run(model: str) -> None:
 def place_of(params: Params, model: str) -> Place:
     """Where the further contestants of a row read and write."""
     row = params.models[model]
-    weights = [Path("models") / name / "weights" for name in (row.parent, row.probe.encoder)]
-    prepared, reports = Path("data/prepared") / row.dataset, Path("reports") / model
+    weights = (paths.weights(name) for name in (row.parent, row.probe.encoder))
+    prepared, reports = paths.prepared(row.dataset), paths.reports(model)
     return Place(*weights, prepared, reports, row.predict, row.evaluate, teller(params, model))
 
 

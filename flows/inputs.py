@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows import dag
-from tasks import registry_reading, tracking
+from tasks import paths, registry_reading, tracking
 from tasks.files import read_json
 from tasks.serve import routes, slots, state
 from tasks.serve.params import Gateway
@@ -72,7 +72,6 @@ def _settings() -> dict[str, str]:
 
 def _of_model(asked: Asked) -> dict[str, str]:
     """What the registry, the routing table, the gateway and the report say."""
-    reports = Path("reports") / asked.model
     table = {name: asdict(task) for name, task in routes.read().tasks.items()}
     kept = [name for name in _names(state.FOLDER, "*") if (state.FOLDER / name).is_dir()]
     presence = gateway.presence(Gateway(host=asked.gateway_host, port=asked.gateway_port))
@@ -81,8 +80,8 @@ def _of_model(asked: Asked) -> dict[str, str]:
         "who answers": json.dumps(table, sort_keys=True),
         "what is kept to be served": json.dumps(kept),
         "the gateway": presence.name,
-        "the summary": json.dumps(lasting(read_json(reports / "summary.json")), sort_keys=True),
-        "the page": (reports / "index.html").read_text(encoding="utf-8"),
+        "the summary": json.dumps(lasting(read_json(paths.summary(asked.model))), sort_keys=True),
+        "the page": paths.page(asked.model).read_text(encoding="utf-8"),
     }
 
 

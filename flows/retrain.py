@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from flows import pipeline, server
-from tasks import database, tracking
+from tasks import database, paths, tracking
 from tasks import params as settings
 from tasks import stage as edge
 from tasks.database import CommandState, RetrainingState
@@ -173,7 +173,7 @@ def carry_out(
 
 def told(task: str, champion: str | None) -> Outcome:
     """What a pipeline that ended well came to; `champion` is the version before it."""
-    summary = read_json(Path(f"reports/{task}/summary.json"))
+    summary = read_json(paths.summary(task))
     registry = summary["registry"]
     version = f"version {registry['version']}"
     if summary["gate"]["held_back"]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from flows import dag
 from flows.inputs import commit, lasting
 from flows.origin import cascade, origin
-from tasks import contestants, decisions, promotion, registry, tracking, verdict_tags
+from tasks import answered, contestants, decisions, paths, promotion, registry, tracking, verdict_tags
 from tasks.answer import format_of
 from tasks.champion import judge
 from tasks.decisions import Decision
@@ -39,8 +39,9 @@ class Steps:
     def __init__(self, params: Params, model: str) -> None:
         self.params, self.name = params, model
         self.model = params.models[model]
-        self.weights = Path(f"models/{self.model.parent}/weights")
-        self.adapter, self.reports = Path(f"models/{model}/adapter"), Path(f"reports/{model}")
+        self.weights = paths.weights(self.model.parent)
+        self.adapter, self.reports = paths.adapter(model), paths.reports(model)
+        self.evaluation = paths.evaluation(self.reports)
         self.done: list[dict] = []
         self.verdict = Verdict(False, (Check(False, "the run ended before the gate"),))
         self.version: Version | None = None
@@ -74,7 +75,7 @@ class Steps:
         return {
             "git_commit": commit(),
             "dvc_lock_sha256": dag.lock_hash(),
-            "data_sha256": sha256(Path(f"data/prepared/{self.model.dataset}")),
+            "data_sha256": sha256(paths.prepared(self.model.dataset)),
             "params_sha256": sha256(Path("params.yaml")),
             "base_sha256": artifact["base_sha256"],
             "template_sha256": artifact["template_sha256"],
@@ -85,19 +86,20 @@ class Steps:
         """The version, made when it is not `known`: with its figures, and with what the monitor will compare the
         traffic with.
         """
-        metrics = read_json(self.reports / "evaluate" / "metrics.json")
+        metrics = read_json(self.evaluation / "metrics.json")
         flat = {f"{who}_{name}": value for who in contestants.among(metrics) for name, value in metrics[who].items()}
         if known is not None:
-            return promotion.register(self.name, self.adapter, self.reports / "evaluate", tags, flat)
+            return promotion.register(self.name, self.adapter, self.evaluation, tags, flat)
         from tasks.monitor.reference import write_reference
 
+        answers = contestants.folders(self.reports)[contestants.TUNED]
         with tempfile.TemporaryDirectory() as folder:
             measured, reference = Path(folder) / "evaluate", Path(folder) / "reference"
-            shutil.copytree(self.reports / "evaluate", measured)
-            shutil.copy(self.reports / "predict" / "predictions.jsonl", measured)
+            shutil.copytree(self.evaluation, measured)
+            shutil.copy(answers / answered.FILE, measured)
             write_reference(
-                Path(f"data/prepared/{self.model.dataset}"),
-                self.reports / "predict",
+                paths.prepared(self.model.dataset),
+                answers,
                 self.model.evaluate.labels,
                 self.params.monitor.reference_rows,
                 reference,
@@ -143,7 +145,7 @@ class Steps:
         """Write reports/<model>/summary.json, and index.html when it would say something else."""
         from tasks.report.page import write_report
 
-        kept, page = self.reports / "summary.json", self.reports / "index.html"
+        kept, page = paths.summary(self.name), paths.page(self.name)
         old = read_json(kept) if kept.exists() and page.exists() else {}
         self.summary = self.facts()
         changed = lasting(old) != lasting(self.summary)
@@ -155,12 +157,10 @@ class Steps:
 
     def facts(self) -> dict:
         """All that is said at the end, as one JSON object."""
-        evaluate = self.reports / "evaluate"
-        metrics = read_json(evaluate / "metrics.json")
+        metrics = read_json(self.evaluation / "metrics.json")
         checks = [asdict(check) for check in self.verdict.checks]
-        leads = evaluate / "leads.json"
-        folders = {who: self.reports / contestants.FOLDERS[who] for who in contestants.among(metrics)}
-        seconds = paces(folders, teller(self.params, self.name))
+        leads, folders = self.evaluation / "leads.json", contestants.folders(self.reports)
+        seconds = paces({who: folders[who] for who in contestants.among(metrics)}, teller(self.params, self.name))
         return {
             "model": self.name,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -170,8 +170,8 @@ class Steps:
             "stages": list(self.done),
             "evaluation": {
                 **metrics,
-                "intervals": read_json(evaluate / "intervals.json"),
-                "measures": read_json(evaluate / "measures.json")["measures"],
+                "intervals": read_json(self.evaluation / "intervals.json"),
+                "measures": read_json(self.evaluation / "measures.json")["measures"],
                 "seconds_per_answer": seconds,
             },
             "worth": self._worth(read_json(leads), seconds) if leads.exists() else None,
@@ -206,9 +206,9 @@ class Steps:
         data, door = self.params.main_dataset(self.name), gateway.address(self.params.gateway)
         runs = gateway.look(self.params.gateway) is not None
         return {
-            "report": str(self.reports / "index.html"),
-            "card": f"model_cards/{self.name}.md",
-            "Data Docs": f"reports/{data}/raw/index.html, reports/{data}/prepared/index.html",
+            "report": str(paths.page(self.name)),
+            "card": str(paths.card(self.name)),
+            "Data Docs": ", ".join(f"{paths.reports(data)}/{suite}/index.html" for suite in ("raw", "prepared")),
             "what is trained on": str(self.reports / "train" / "xray.html"),
             **(
                 {
@@ -232,7 +232,7 @@ def endpoint(name: str, version: str) -> dict | None:
     target = next((found for found in targets.values() if found.version == version), targets.get("champion"))
     if target is None:
         return None
-    rows = Path(f"reports/{name}/predict/predictions.jsonl")
+    rows = contestants.folders(paths.reports(name))[contestants.TUNED] / answered.FILE
     with rows.open(encoding="utf-8") as file:
         example = json.loads(file.readline())
     route, asked = probe.question(USUAL, example)

@@ -12,6 +12,7 @@ from typing import Any
 
 from flows import dag, inputs
 from flows.inputs import Asked
+from tasks import paths
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
 from tasks.registry_reading import Unreadable
@@ -97,7 +98,7 @@ def _remembered(model: str) -> Remembered | str:
 
 def _summary(model: str, before: Remembered) -> dict[str, Any]:
     """The summary of a run that found everything done, written as any run writes it."""
-    path = Path(f"reports/{model}/summary.json")
+    path = paths.summary(model)
     cached = [{"name": name, "state": "cached", "seconds": 0.0} for name in before.stages]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     summary: dict[str, Any] = {**read_json(path), "finished": now, "stages": cached, "release": []}

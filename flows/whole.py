@@ -8,7 +8,7 @@ from flows import dag, flow, inputs, server, unchanged
 from flows.inputs import Asked, lasting
 from flows.screen import Screen
 from flows.steps import Steps
-from tasks import moves, promotion, registry, snapshot, tracking
+from tasks import moves, paths, promotion, registry, snapshot, tracking
 from tasks.deploy import is_available
 from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_json
@@ -95,7 +95,7 @@ def is_done(steps: Steps) -> bool:
     itself = {"gate_reasons"} if is_champion else set()
     if any(version.tags.get(name) != value for name, value in steps.tags(version).items() if name not in itself):
         return False
-    told, kept = lasting(steps.facts()), lasting(read_json(steps.reports / "summary.json"))
+    told, kept = lasting(steps.facts()), lasting(read_json(paths.summary(steps.name)))
     if {**told, "gate": kept["gate"]} != kept or (not is_champion and told != kept):
         return False
     if not steps.verdict.passed or steps.held_back:

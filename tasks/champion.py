@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tasks import answered, contract, labeller, registry
+from tasks import answered, contestants, contract, labeller, paths, registry
 from tasks.answer import format_in
 from tasks.chat import REST
-from tasks.contestants import check_pairs
+from tasks.contestants import PARENT, TUNED, check_pairs
 from tasks.errors import AnnealError, ParamsError
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Measure
@@ -23,8 +23,8 @@ from tasks.section import suggestion
 
 
 def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) -> Verdict:
-    """The gate's verdict on the model whose evaluation is in `reports/evaluate`, against parent and champion."""
-    tuned, parent = (answered.read(reports / part) for part in ("predict", "baseline"))
+    """The gate's verdict on the model whose evaluation is in its `reports`, against parent and champion."""
+    tuned, parent = (answered.read(contestants.folders(reports)[who]) for who in (TUNED, PARENT))
     check_pairs(tuned, parent)
     table, measure, readable = _measures(model, read_json(adapter / "format.json"), reports)
     champion = registry.alias(name, "champion")
@@ -48,7 +48,7 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
         None if rival is None else measure.rows(rival),
         tuple(opponent(who, tuned, reports, model.evaluate.labels, measure, readable) for who in model.gate.must_beat),
     )
-    verdict = gate(model.gate, table, read_json(reports / "evaluate" / "metrics.json"), rivals)
+    verdict = gate(model.gate, table, read_json(paths.evaluation(reports) / "metrics.json"), rivals)
     return replace(verdict, champion=None if champion is None else champion.version)
 
 
@@ -64,7 +64,7 @@ def _measures(
             f"params.yaml: gate.compare_on is '{compare_on}', which is not a measure of this "
             f"model{suggestion(compare_on, table)}"
         )
-    measured = read_json(reports / "evaluate" / "measures.json")
+    measured = read_json(paths.evaluation(reports) / "measures.json")
     classes = {label: frozenset(known) for label, known in measured["classes"].items()}
     return table, table[compare_on], lambda answers: read(answers, form, classes)
 

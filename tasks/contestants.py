@@ -7,22 +7,22 @@ from typing import Any
 from tasks import answered
 from tasks.errors import AnnealError
 
-TUNED = "tuned"
+PARENT, TUNED = "parent", "tuned"
 FOLDERS = {  # of the reports of a model: each is what a stage wrote
-    "parent": "baseline",
+    PARENT: "baseline",
     TUNED: "predict",
     "few_shot": "few_shot",
     "probe": "probe",
     "commonest": "commonest",
 }
 WORDS = {
-    "parent": "the parent",
+    PARENT: "the parent",
     TUNED: "the tuned model",
     "few_shot": "the parent with examples",
     "probe": "the probe",
     "commonest": "the commonest class",
 }
-ALWAYS = ("parent", TUNED)  # the others are left out where there is nothing that they could answer
+ALWAYS = (PARENT, TUNED)  # the others are left out where there is nothing that they could answer
 
 
 def answers(folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from tasks import paths
 from tasks.contestants import TUNED
 from tasks.files import read_json
 from tasks.params import Params
@@ -13,7 +14,7 @@ FILE = "timing.json"
 def teller(params: Params, name: str) -> Path | None:
     """The reports of the cascade that the model `name` writes behind; None where it makes its answers alone."""
     dataset = params.models[name].dataset
-    return Path("reports") / dataset if dataset in params.cascades else None
+    return paths.reports(dataset) if dataset in params.cascades else None
 
 
 def paces(folders: Mapping[str, Path], teller: Path | None) -> dict[str, float]:

@@ -3,9 +3,8 @@ adapter beside the second.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from tasks import decisions, registry
+from tasks import decisions, paths, registry
 from tasks.decisions import Decision
 from tasks.deploy import deploy
 from tasks.errors import AnnealError
@@ -48,7 +47,7 @@ def _move(version: Version, served: Served, form: Form, params: Params) -> Move:
     try:
         _refuse_open_canary(served.row)
         kept = state.FOLDER / state.base_folder(served.base)
-        weights = kept if kept.exists() else Path(f"models/{params.models[served.row].parent}/weights")
+        weights = kept if kept.exists() else paths.weights(params.models[served.row].parent)
         _, parity = deploy(version, weights, params.deploy, params.servers, params.models)
         route(params, served.row)
     except AnnealError as error:

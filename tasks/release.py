@@ -3,10 +3,9 @@
 import logging
 import sys
 import time
-from pathlib import Path
 
 from tasks import params as settings
-from tasks import promotion, registry, verdict_tags
+from tasks import paths, promotion, registry, verdict_tags
 from tasks.deploy import deploy, is_available
 from tasks.errors import AnnealError
 from tasks.promotion import Outcome, Refused
@@ -30,8 +29,7 @@ def promote(model: str, force: bool) -> None:
         and (force or not _objection(model, challenger))
         and not is_available(challenger, params.deploy, params.models)
     ):
-        weights = Path(f"models/{params.models[model].parent}/weights")
-        deploy(challenger, weights, params.deploy, params.servers, params.models)
+        deploy(challenger, paths.weights(params.models[model].parent), params.deploy, params.servers, params.models)
     _done(promotion.promote_challenger(model, "by hand", force))
     _route(params, model)
     for move in regroup(params):

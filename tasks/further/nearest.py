@@ -19,15 +19,12 @@ Row = Mapping[str, Any]
 
 def why_none(place: Place) -> str:
     """Why neighbours tell nothing; empty where they do: as the probe."""
-    probe = place.reports / "probe"
-    if answered.read(probe):
-        return ""
-    return str(read_json(probe / "timing.json").get("reason", "the probe has no answers"))
+    return place.why_none("probe")
 
 
 def made_of(place: Place) -> dict[str, object]:
     """What `answer` reads, by its hash."""
-    told = sha256(place.reports / "probe" / answered.FILE)
+    told = sha256(place.answers("probe") / answered.FILE)
     return {"neighbours": sha256(place.further / FOLDER / "neighbours.json"), "probe": told}
 
 
@@ -36,7 +33,7 @@ def answer(place: Place, out: Path) -> None:
     nearest training rows have; k is chosen by leave-one-out on the training rows.
     """
     near = read_json(place.further / FOLDER / "neighbours.json")
-    known, told = known_rows(place), answered.read(place.reports / "probe")
+    known, told = known_rows(place), answered.read(place.answers("probe"))
     form = format_in(read_json(place.prepared / "format.json"))
     right = [right_answer(form, row) for row in known]
     classes = {column: [row[column] for row in right] for column in told[0]["probabilities"]}

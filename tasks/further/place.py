@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks import answered, contestants, paces
 from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, sha256, whole_directory, write_json
 from tasks.predict.params import Predict
@@ -33,6 +34,16 @@ class Place:
     def further(self) -> Path:
         """The folder that all is written to."""
         return self.reports / "further"
+
+    def answers(self, who: str) -> Path:
+        """The folder with the answers of a stage's contestant."""
+        return contestants.folders(self.reports)[who]
+
+    def why_none(self, who: str) -> str:
+        """Why a stage's contestant has not answered; empty where it has."""
+        if answered.read(self.answers(who)):
+            return ""
+        return str(read_json(self.answers(who) / paces.FILE).get("reason", f"{contestants.WORDS[who]} has no answers"))
 
 
 def keep(folder: Path, made_of: Mapping[str, object], make: Callable[[Path], None]) -> bool:

@@ -26,8 +26,8 @@ Rows = list[dict[str, Any]]
 def why_none(place: Place) -> str:
     """Why no examples can be retrieved; empty where they can."""
     for who in ("few_shot", "probe"):  # where fixed ones cannot be shown, or there are no labels, these cannot
-        if not answered.read(place.reports / who):
-            return str(read_json(place.reports / who / "timing.json").get("reason", f"{who} has no answers"))
+        if reason := place.why_none(who):
+            return reason
     if not place.evaluate.labels:
         return "no labels are measured (`evaluate.labels`), by which to choose how many examples"
     return ""

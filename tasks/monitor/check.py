@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Engine
 
+from tasks import paths
 from tasks.messages import Kind
 from tasks.monitor import figures, kinds, records, state, table, verdict
 from tasks.monitor.embedding import Embed, embed, remembering
@@ -19,8 +20,6 @@ from tasks.monitor.reference import digest, read_reference
 from tasks.monitor.report import Facts, write_report
 from tasks.monitor.scores import Scores
 from tasks.serve.routes import Target
-
-REPORTS = Path("reports/monitor")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def check(
     now: float,
     make: Embed = embed,
     home: Path = state.HOME,
-    reports: Path = REPORTS,
+    reports: Path = paths.CHECKS,
 ) -> Check:
     """Look at what the version `target` of `task` was asked up to `now` (seconds since the epoch), and write it down.
 

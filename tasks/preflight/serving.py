@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import objectives, tuners
+from tasks import objectives, paths, tuners
 from tasks.base import Base, in_package
 from tasks.engine.choice import is_installed
 from tasks.engine.trained import never
@@ -91,6 +91,6 @@ def config_folder(name: str, base: Base) -> Path | None:
     """A folder with the base's config.json: what the stage `base` made, or the folder that it is made of; None when
     there is none yet.
     """
-    places = [Path("models") / name / "weights", *([Path(base.folder).expanduser()] if base.folder else [])]
+    places = [paths.weights(name), *([Path(base.folder).expanduser()] if base.folder else [])]
     places += [place] if (place := in_package(base)) else []
     return next((place for place in places if (place / "config.json").is_file()), None)

@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import snapshot
+from tasks import paths, snapshot
 from tasks.errors import AnnealError, unusable
 from tasks.ingest import Ingest, Peek, peek, read
 from tasks.params import Dataset, Params
 
 URL = re.compile(r"[A-Za-z][\w+.-]*://")
-MADE = ("data/raw", "data/validated", "data/prepared", "data/expectations", "reports")  # each with a folder a data set
 
 
 def problems(name: str, dataset: Dataset) -> Iterator[str]:
@@ -88,11 +87,10 @@ def rows(ingest: Ingest) -> list[dict[str, str]]:
 def _made(name: str, source: Path) -> Path | None:
     """The folder of the data set's own that holds `source` or is held by it."""
     place = source.resolve()
-    folders = [Path(folder) / name for folder in MADE]
     return next(
         (
             folder
-            for folder in folders
+            for folder in paths.of_dataset(name)
             if (whole := folder.resolve()).is_relative_to(place) or place.is_relative_to(whole)
         ),
         None,

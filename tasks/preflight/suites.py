@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tasks import paths
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Params
 from tasks.preflight import profile, sources
 from tasks.prepare import shapes
 
-FOLDER = Path("data/expectations")
 STAGES = {"raw": "validate", "prepared": "prepare"}  # suite: the stage that checks rows against it
 
 
@@ -67,4 +67,4 @@ def _profiled(dataset: Dataset, suite: str) -> tuple[list[profile.Rule], list[st
 
 
 def _path(name: str, suite: str) -> Path:
-    return FOLDER / name / f"{suite}.json"
+    return paths.suites(name) / f"{suite}.json"

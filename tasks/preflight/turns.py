@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import objectives, templates
+from tasks import objectives, paths, templates
 from tasks.base import Base
 from tasks.files import read_json
 from tasks.params import Params, lineage
@@ -78,7 +78,7 @@ def _is_without_template(folder: Path) -> bool:
 
 def _has_tools(dataset: str) -> bool:
     """Whether the rows had tools when they were last prepared."""
-    file = Path("data/prepared") / dataset / "format.json"
+    file = paths.prepared(dataset) / "format.json"
     return file.is_file() and bool(read_json(file).get("tools"))
 
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import answered
+from tasks import answered, contestants, paths
 from tasks.answer import AnswerFormat, Continuation
+from tasks.contestants import PARENT, TUNED
 from tasks.evaluate.measures.measure import slug
 from tasks.files import write_text
 from tasks.report import calibration, confusion, glossary, plots
@@ -112,8 +113,8 @@ def day(moment: str) -> str:
 
 def _answers(reports: Path, form: AnswerFormat) -> dict:
     """What the page shows of the answers themselves: matrices, F1 of each class and samples."""
-    tuned, parent = (answered.read(reports / folder) for folder in ("predict", "baseline"))
-    evaluate = reports / "evaluate"
+    tuned, parent = (answered.read(contestants.folders(reports)[who]) for who in (TUNED, PARENT))
+    evaluate = paths.evaluation(reports)
     pairs = {path.stem: read_csv(path) for path in sorted((evaluate / "confusion").glob("*.csv"))}
     pairs = dict(
         sorted(pairs.items(), key=lambda item: len({row["actual"] for row in item[1]}))

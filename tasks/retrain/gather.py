@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from tasks import paths
 from tasks.answer import format_of
 from tasks.files import read_json, sha256
 from tasks.ingest import Ingest, sources, version
@@ -95,5 +96,5 @@ def data_version(params: Ingest) -> str:
 
 def last_ingested(dataset: str) -> str | None:
     """The version of the data that was ingested last, or None before that."""
-    manifest = Path(f"data/raw/{dataset}/manifest.json")
+    manifest = paths.raw(dataset) / "manifest.json"
     return read_json(manifest)["sha256"] if manifest.exists() else None

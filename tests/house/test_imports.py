@@ -32,6 +32,7 @@ GATEWAY_NEEDS = sorted(
                 "messages",
                 "number_answer",
                 "numbers",
+                "paths",
                 "span_answer",  # so is a corrected answer in a text
                 "spans",
                 "special",

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, create_engine, select
 
-from tasks import database
+from tasks import database, paths
 from tasks.serve.dashboard import curves, data, page
 from tasks.serve.dashboard.links import links
 from tasks.serve.dashboard.settings import Settings
@@ -164,7 +164,7 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "reports" / "keys.json").write_text("secret")
     (folder / "link.html").symlink_to(tmp_path / "reports" / "keys.json")
     (folder / "link.json").symlink_to(tmp_path / "reports" / "keys.json")
-    monkeypatch.setattr(data, "REPORTS", folder)
+    monkeypatch.setattr(paths, "CHECKS", folder)
     return folder
 
 

@@ -17,8 +17,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from tasks import database
-from tasks.serve.dashboard import data, page
+from tasks import database, paths
+from tasks.serve.dashboard import page
 from tasks.serve.routes import Table
 from tests.tasks import dashboard_seed as seed
 
@@ -61,7 +61,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """The page over a filled database, with a gateway's /admin/commands that remembers what it was sent."""
-    monkeypatch.setattr(data, "REPORTS", tmp_path / "reports" / "monitor")
+    monkeypatch.setattr(paths, "CHECKS", tmp_path / "reports" / "monitor")
     now, app, sent = time.time(), FastAPI(), []
     app.state.engine, app.state.table = database.connect(f"sqlite:///{tmp_path}/records.db"), seed.table(now)
     seed.fill(app.state.engine, now, 2000)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks import contract
+from tasks import contract, paths
 from tasks.contract import Contract
 from tasks.database import checks, commands, decisions, requests, retrainings
 from tasks.errors import AnnealError
@@ -19,7 +19,6 @@ from tasks.serve import routes
 from tasks.serve.dashboard import curves
 from tasks.serve.dashboard.settings import Settings
 
-REPORTS = Path("reports/monitor")
 # seconds after which nothing is added to what is over: the longest answer, and a queue of records behind a slow
 # database
 LATE = 900
@@ -184,8 +183,7 @@ def _canary_answers(connection: Connection, table: routes.Table, name: str) -> i
 
 def _check(row: Any) -> dict:
     """A check as the page shows it; `report` is a path below /dashboard/reports/."""
-    path = Path(row.report) if row.report else None
-    inside = path is not None and path.resolve().is_relative_to(REPORTS.resolve())
+    path, pages = Path(row.report).resolve() if row.report else None, paths.CHECKS.resolve()
     return {
         "at": row.at,
         "version": row.version,
@@ -193,7 +191,7 @@ def _check(row: Any) -> dict:
         "alarm": bool(row.alarm),
         "reasons": row.reasons or [],
         "figures": curves.finite(row.figures),
-        "report": path.resolve().relative_to(REPORTS.resolve()).as_posix() if path is not None and inside else None,
+        "report": path.relative_to(pages).as_posix() if path and path.is_relative_to(pages) else None,
     }
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
 from prometheus_client import REGISTRY
 
+from tasks import paths
 from tasks.serve.dashboard import curves, data
 from tasks.serve.dashboard.settings import Settings
 
@@ -67,7 +68,7 @@ def figures(request: Request, window: Literal["1h", "24h", "30d"] = "24h") -> JS
 @router.get("/reports/{path:path}")
 def report(path: str) -> FileResponse:
     """A file of the monitor's reports, and nothing outside their folder."""
-    root = data.REPORTS.resolve()
+    root = paths.CHECKS.resolve()
     try:
         # `resolve` follows links too: one that leads out of the folder is outside.
         file = (root / path).resolve()
