@@ -1,6 +1,5 @@
 """A model's greedy answers to prepared rows, and how likely it finds the right ones."""
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from tasks.likelihood import likelihoods, log_probabilities
 if TYPE_CHECKING:
     from tasks.writing import Limits
 
-__all__ = ["Answers", "Writer", "answer", "log_probabilities", "perplexity", "progress"]
+__all__ = ["Answers", "Writer", "answer", "log_probabilities", "progress"]
 TRANSFORMERS = "transformers"
 
 
@@ -227,11 +226,3 @@ def _go_on(model: Any, prompts: Sequence[list[int]], pad_token_id: int, **settin
     out = model.generate(**inputs, pad_token_id=pad_token_id, **settings)
     written: list[list[int]] = out[:, inputs["input_ids"].shape[1] :].tolist()
     return written
-
-
-def perplexity(predictions: list[dict]) -> float:
-    """exp of the mean negative log-likelihood a token, over all expected answers; infinite when it overflows."""
-    try:
-        return math.exp(sum(row["nll"] for row in predictions) / sum(row["tokens"] for row in predictions))
-    except OverflowError:
-        return math.inf

@@ -11,6 +11,7 @@ from torch import nn
 
 from tasks import encoder, heads, ngrams
 from tasks.encoder import Pooling, Reader
+from tasks.labels import likeliest
 from tasks.ngrams import NGrams
 
 DIGITS = 7  # of a probability in a file
@@ -115,9 +116,7 @@ def named(model: Classifier, columns: Sequence[torch.Tensor]) -> list[Told]:
 
 def written(told: Mapping[str, Mapping[str, float]]) -> str:
     """The answer as a JSON object: the likeliest class of each column."""
-    return json.dumps(
-        {column: max(shares, key=shares.__getitem__) for column, shares in told.items()}, ensure_ascii=False
-    )
+    return json.dumps({column: likeliest(shares) for column, shares in told.items()}, ensure_ascii=False)
 
 
 def tell(model: Classifier, reader: Reader, encoded: Sequence[list[int]]) -> list[dict[str, Any]]:

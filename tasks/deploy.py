@@ -3,7 +3,7 @@ stays when it fails.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from tasks import answered, images, labeller, objectives, pooled, registry
 from tasks.errors import AnnealError
 from tasks.files import read_json, whole_directory, write_json
+from tasks.params import Model
 from tasks.registry import Version, folder
 from tasks.serve import classes, forms, probe, slots, state, supervisor
 from tasks.serve.cascade.parity import given_to
@@ -61,13 +62,13 @@ def is_available(version: Version, params: Deploy, rows: Iterable[str] = ()) -> 
 
 
 def deploy(
-    version: Version, weights: Path, params: Deploy, servers: Servers, rows: Iterable[str] = ()
+    version: Version, weights: Path, params: Deploy, servers: Servers, rows: Mapping[str, Model]
 ) -> tuple[str, probe.Parity]:
     """Load `version`, trained on the parent in `weights/`, beside what runs: its URL and the parity with transformers.
 
     A server with the same base and options takes it in; otherwise the other slot starts one. Raises AnnealError when a
     port is taken, the base differs, all slots are in use, the server does not start, or parity fails; nothing is left
-    behind then. `rows` as in `is_available`.
+    behind then. `rows` as in `is_available`; a merge may change the answers as far as that of `version` allows.
     """
     with _one_at_a_time():
         supervisor.ensure(servers)
@@ -140,7 +141,7 @@ def _give_up(slot: str, started: bool, version: Version) -> None:
         slots.unload(found.url, name(version))
 
 
-def _wanted(version: Version, weights: Path, params: Deploy, rows: Iterable[str]) -> state.State:
+def _wanted(version: Version, weights: Path, params: Deploy, rows: Mapping[str, Model]) -> state.State:
     """The server that `version` needs, its files kept where DVC does not touch them; the slot's port is still to be
     put in.
     """
@@ -156,7 +157,10 @@ def _wanted(version: Version, weights: Path, params: Deploy, rows: Iterable[str]
     where = {"host": params.host, "port": params.port, "options": state.options(params)}
     form = forms.choose(version, adapter, weights, params, rows)
     if form in (Form.MERGED, Form.POOLING):
-        whole = _merged(version, weights, adapter) if form is Form.MERGED else _pooled(weights, adapter)
+        if form is Form.MERGED:
+            whole = _merged(version, weights, adapter, rows[version.name].package.max_divergence)
+        else:
+            whole = _pooled(weights, adapter)
         return state.State(
             weights=str(whole),
             merged={name(version): state.Served(version.version, version.artifact, str(whole))},
@@ -172,7 +176,7 @@ def _wanted(version: Version, weights: Path, params: Deploy, rows: Iterable[str]
     )
 
 
-def _merged(version: Version, weights: Path, adapter: Path) -> Path:
+def _merged(version: Version, weights: Path, adapter: Path, max_divergence: float) -> Path:
     """The whole weights of `version`, made again from base and adapter where the registry keeps only the adapter."""
     place = state.merged_folder(adapter)
     if not place.exists():
@@ -180,7 +184,7 @@ def _merged(version: Version, weights: Path, adapter: Path) -> Path:
 
         rows = answered.read(folder(version, "evaluate"))
         with whole_directory(place) as making:
-            write_merged(weights, adapter, rows, 0.1, making)
+            write_merged(weights, adapter, rows, max_divergence, making)
             for file in (*adapter.glob("tokenizer*"), adapter / "chat_template.jinja"):
                 shutil.copy(file, making / file.name)
             if (adapter / labeller.FOLDER).is_dir():

@@ -1,6 +1,6 @@
-"""Which columns of a table hold labels: few short values, each of which recurs."""
+"""Which columns of a table hold labels (few short values, each of which recurs), and which class is told of one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 LONGEST = 40, 100  # characters of a label, and of one that is a single word, as identifiers are
 FEWEST = 2  # values
@@ -11,3 +11,8 @@ def is_label(values: Sequence[str]) -> bool:
     classes = {value for value in values if value}
     is_short = all(len(value) <= LONGEST[len(value.split()) == 1] and "\n" not in value for value in classes)
     return is_short and FEWEST <= len(classes) <= len(values) / 2
+
+
+def likeliest(shares: Mapping[str, float]) -> str:
+    """The class that is told where each has this probability: the likeliest, of several the first by name."""
+    return min(shares, key=lambda name: (-shares[name], name))

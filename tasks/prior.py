@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks import answered
+from tasks.labels import likeliest
 from tasks.spans import Span, written
 
 WORD = re.compile(r"\w+")
@@ -17,9 +18,7 @@ SENTENCE = re.compile(r"\S.*?(?:[.!?](?=\s)|[\u3002\uff01\uff1f]|$)", re.MULTILI
 
 def answers(classes: Mapping[str, Mapping[str, float]], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A prediction for each prepared row, see tasks/tuned.py; `classes`: {column: {class: its share}}."""
-    text = json.dumps(
-        {column: max(known, key=known.__getitem__) for column, known in classes.items()}, ensure_ascii=False
-    )
+    text = json.dumps({column: likeliest(known) for column, known in classes.items()}, ensure_ascii=False)
     return [
         {
             **_asked(row, text),

@@ -16,7 +16,7 @@ from tasks import answered, architecture, linear, logistic, stage
 from tasks.answer import AnswerFormat, format_in, right_answer
 from tasks.clean import clean
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
-from tasks.labels import is_label
+from tasks.labels import is_label, likeliest
 from tasks.section import Section
 
 Row = Mapping[str, Any]
@@ -108,7 +108,7 @@ def question(row: Row) -> str:
 
 def _prediction(row: Row, chances: Chances, form: AnswerFormat, is_whole: bool) -> dict[str, Any]:
     """As tasks/tuned.py has it; of a row whose answer is written and not told, `told` names the columns that are."""
-    answer = {column: max(known, key=known.__getitem__) for column, known in chances.items()}
+    answer = {column: likeliest(known) for column, known in chances.items()}
     right = right_answer(form, row)
     nll = -sum(math.log(max(LEAST, known.get(right[column], 0.0))) for column, known in chances.items())
     return {

@@ -118,6 +118,11 @@ def train_in(place: Path, base: Path, prepared: Path, **changes: object) -> Simp
     return made
 
 
+def mean_nll(predictions: list[dict]) -> float:
+    """Nats a token of the right answers, as the loss counts them."""
+    return sum(row["nll"] for row in predictions) / sum(row["tokens"] for row in predictions)
+
+
 def things(first: int, count: int) -> list[dict]:
     """Rows `first` … of the toy data set: texts named id, thing, size, colour, mood, reply; each is another input."""
     rows = []

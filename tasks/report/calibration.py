@@ -11,6 +11,7 @@ from tasks.answer import AnswerFormat
 from tasks.clean import clean
 from tasks.entity_answer import EntityAnswer
 from tasks.evaluate.comparison import wilson
+from tasks.labels import likeliest
 from tasks.report import thumbnails
 from tasks.report.drawing import CARD, GRID, INK, MUTED, TUNED, picture
 from tasks.report.plots import DASHED, Plot, shorten
@@ -19,7 +20,6 @@ from tasks.spans import probability_in
 
 BINS = 10  # of equal width; measures have 15, of which a picture would show many that hold a row or two
 WORST = 12  # rows
-CONFIDENCE = 0.95  # of the bars
 LONGEST = 240  # characters of a text
 Sure = list[tuple[float, bool]]  # how sure an answer was, and whether it was right
 
@@ -38,27 +38,24 @@ class Miss:
     picture: str | None = None  # of the image that the row is about
 
 
-def calibrations(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequence[str]) -> list[Plot]:
+def calibrations(
+    rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequence[str], confidence: float
+) -> list[Plot]:
     """A picture for each of `labels` that all `rows` have probabilities of; of a tagger's answers, for its entities,
-    and of answers that stand in a text.
+    and of answers that stand in a text. `confidence` is that of the bars.
     """
     if isinstance(form, EntityAnswer):
         hits = [hit for row in rows for hit in entities.hits(row.get("probabilities") or {}, row["answer"])]
-        return [_plot(form.column, hits, form.column)] if hits else []
+        return [_plot(form.column, hits, form.column, confidence)] if hits else []
     if isinstance(form, SpanAnswer):
         told = [(row, probability_in(row.get("probabilities"))) for row in rows]
         sure = [(p, form.is_right(row["text"], row["answer"])) for row, p in told if p is not None]
-        return [_plot(form.column, sure, "rows")] if sure else []
+        return [_plot(form.column, sure, "rows", confidence)] if sure else []
     return [
-        _plot(label, [(max(told.values()), top(told) == right) for told, right in known], "rows")
+        _plot(label, [(max(told.values()), likeliest(told) == right) for told, right in known], "rows", confidence)
         for label in labels
         if (known := _told(rows, form, label))
     ]
-
-
-def top(told: Mapping[str, float]) -> str:
-    """The likeliest class; of several the first by name."""
-    return min(told, key=lambda name: (-told[name], name))
 
 
 def misses(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequence[str]) -> list[Miss]:
@@ -66,7 +63,7 @@ def misses(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequen
     every = []
     for label in labels:
         for row, (told, right) in zip(rows, _told(rows, form, label), strict=False):
-            said = top(told)
+            said = likeliest(told)
             if said != right:
                 text = shorten(str(row["messages"][-1]["content"]), LONGEST)
                 every.append(Miss(str(row["id"]), text, label, said, told[said], right, told.get(right, 0.0)))
@@ -86,19 +83,21 @@ def _told(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, label: str) -> 
     return known
 
 
-def _plot(name: str, sure: Sure, what: str) -> Plot:
+def _plot(name: str, sure: Sure, what: str, confidence: float) -> Plot:
     mean, share = (float(np.mean([pair[side] for pair in sure])) for side in (0, 1))
     gap = mean - share
     how = "surer than right" if gap > 0.02 else "less sure than right" if gap < -0.02 else "as sure as right"
     caption = (
         f"Of {len(sure)} {what} {100 * share:.1f} % are right, and the probability of what was told is {mean:.3f} on "
         "average: "
-        f"on the whole {how}. Bars are 95 % intervals; below, how many {what} are in each bin."
+        f"on the whole {how}. Bars are {100 * confidence:g} % intervals; below, how many {what} are in each bin."
     )
-    return Plot(name, picture(f"calibration {name}", (5.0, 4.6), lambda figure: _draw(figure, sure, what)), caption)
+    return Plot(
+        name, picture(f"calibration {name}", (5.0, 4.6), lambda figure: _draw(figure, sure, what, confidence)), caption
+    )
 
 
-def _draw(figure: Any, sure: Sure, what: str) -> None:
+def _draw(figure: Any, sure: Sure, what: str, confidence: float) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=DASHED)
     edges, counts = np.linspace(0, 1, BINS + 1), []
@@ -107,7 +106,7 @@ def _draw(figure: Any, sure: Sure, what: str) -> None:
         counts.append(len(own))
         if own:
             p, right = (float(np.mean([pair[side] for pair in own])) for side in (0, 1))
-            low, high = wilson(np.array([pair[1] for pair in own]), CONFIDENCE)
+            low, high = wilson(np.array([pair[1] for pair in own]), confidence)
             above.plot((p, p), (low, high), color=TUNED, linewidth=1.6, alpha=0.5)
             above.plot(p, right, "o", color=TUNED, markersize=7, markeredgecolor=CARD)
     above.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.05), ylabel="share that is right")

@@ -47,7 +47,7 @@ def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) ->
         ],
         slowest=max([stage["seconds"] or 0 for stage in summary["stages"]], default=0) or 1,
         total=sum(stage["seconds"] or 0 for stage in summary["stages"]),
-        **_answers(reports, form),
+        **_answers(reports, form, summary["evaluation"]["intervals"]["confidence"]),
     )
     write_text(out, page)
 
@@ -111,8 +111,10 @@ def day(moment: str) -> str:
     return f"{when.day} {when:%B %Y, %H:%M} {when.tzname() or ''}".strip()
 
 
-def _answers(reports: Path, form: AnswerFormat) -> dict:
-    """What the page shows of the answers themselves: matrices, F1 of each class and samples."""
+def _answers(reports: Path, form: AnswerFormat, confidence: float) -> dict:
+    """What the page shows of the answers themselves: matrices, F1 of each class and samples; `confidence` of
+    intervals.
+    """
     tuned, parent = (answered.read(contestants.folders(reports)[who]) for who in (TUNED, PARENT))
     evaluate = paths.evaluation(reports)
     pairs = {path.stem: read_csv(path) for path in sorted((evaluate / "confusion").glob("*.csv"))}
@@ -123,7 +125,7 @@ def _answers(reports: Path, form: AnswerFormat) -> dict:
     labels = [column for column in form.columns if slug(column) in pairs]
     return {
         "confusions": [confusion.confusion(label, pairs) for label in pairs],
-        "calibrations": calibration.calibrations(tuned, form, labels),
+        "calibrations": calibration.calibrations(tuned, form, labels, confidence),
         "misses": calibration.misses(tuned, form, labels),
         "f1": [plots.class_scores(label, scores[label], pairs[label]) for label in pairs if scores[label]],
         "samples": choose(tuned, parent, form, labels),

@@ -3,7 +3,6 @@ on the unchanged parent, which answers as the model that was trained.
 """
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,7 +60,6 @@ def trained(
 def test_the_loss_falls_and_what_is_kept_answers_as_what_was_trained(
     trained: SimpleNamespace, base: Path, few: Path
 ) -> None:
-    from tasks.answers import perplexity
     from tasks.merge import merged_model
     from tasks.tuned import answer
 
@@ -69,7 +67,7 @@ def test_the_loss_falls_and_what_is_kept_answers_as_what_was_trained(
     first = float((trained.report / "loss.csv").read_text().splitlines()[1].split(",")[1])
     assert metrics["train_loss"] < 0.7 * first
     kept = answer(base, trained.adapter, read_jsonl(few / "validation.jsonl"), 4, 1, "kept").predictions
-    assert math.log(perplexity(kept)) == pytest.approx(metrics["eval_loss"], rel=5e-3)
+    assert tiny.mean_nll(kept) == pytest.approx(metrics["eval_loss"], rel=5e-3)
     _, divergence = merged_model(base, trained.adapter, read_jsonl(few / "test.jsonl"), 0.01)
     assert divergence >= 0
 

@@ -2,14 +2,11 @@
 pass.
 """
 
-import math
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answers import perplexity
 from tasks.batches import AT_ONCE, batches
 from tasks.chat import encode
 from tasks.files import read_jsonl
@@ -100,11 +97,6 @@ def test_finished_means_that_the_end_of_turn_was_seen(base, trained, tokenizer, 
 def test_the_adapter_is_what_answers(base, rows, predictions):
     parent = answer(base, None, rows[:4], 4, LIMIT, "parent").predictions
     assert all(untuned["nll"] > 5 * tuned["nll"] for untuned, tuned in zip(parent, predictions, strict=False))
-
-
-def test_perplexity_is_over_all_tokens_and_may_be_infinite():
-    assert perplexity([{"nll": 2.0, "tokens": 1}, {"nll": 4.0, "tokens": 5}]) == pytest.approx(math.e)
-    assert perplexity([{"nll": 1e9, "tokens": 1}]) == math.inf
 
 
 @given(st.lists(st.integers(0, 3 * AT_ONCE)), st.integers(1, 50))

@@ -40,7 +40,11 @@ def deploy(
     world: World, version: registry.Version, weights: str = "weights", **changes: Any
 ) -> tuple[str, probe.Parity]:
     return deploying.deploy(
-        version, Path(weights), world.params.deploy.model_copy(update=changes), world.params.servers
+        version,
+        Path(weights),
+        world.params.deploy.model_copy(update=changes),
+        world.params.servers,
+        world.params.models,
     )
 
 

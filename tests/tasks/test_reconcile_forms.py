@@ -89,7 +89,7 @@ def test_what_transformers_serve_is_retrained_tried_promoted_and_rolled_back_on_
     for number, kind in enumerate(("prompt", "bottleneck"), 2):
         write_json(world.folder / "made" / kind / "adapter" / "tuner.json", {"kind": kind})
         version, before = world.version(kind, parity=False), versions()["champion"]
-        url, _ = deploying.deploy(version, Path("weights"), deploy, world.params.servers, [TASK])
+        url, _ = deploying.deploy(version, Path("weights"), deploy, world.params.servers, world.params.models)
         assert acts.release(version, world.params.release, None).words.startswith(f"canary open: version {number}")
         once(world.params)
         task = routes.read().tasks[TASK]

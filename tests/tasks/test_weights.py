@@ -2,7 +2,6 @@
 one that was not.
 """
 
-import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -74,13 +73,12 @@ def test_it_learns_and_a_stopped_run_ends_as_an_unbroken_one(
 def test_what_was_learnt_is_kept_for_the_parent_as_it_is_and_merges_into_it(
     name: str, unbroken: Callable[[str], SimpleNamespace], base: Path, few: Path
 ) -> None:
-    from tasks.answers import perplexity
     from tasks.merge import merged_model
     from tasks.tuned import answer
 
     made = unbroken(name)
     metrics, rows = read_json(made.report / "metrics.json"), read_jsonl(few / "validation.jsonl")
-    kept = math.log(perplexity(answer(base, made.adapter, rows, 4, 1, "kept").predictions))
+    kept = tiny.mean_nll(answer(base, made.adapter, rows, 4, 1, "kept").predictions)
     few_bits = CASES[name]["tuner"]["kind"] == "qlora"  # 4 bits lose much of weights as wide as these
     assert kept == pytest.approx(metrics["eval_loss"], abs=0.3 if few_bits else 0.01)
     _, divergence = merged_model(base, made.adapter, read_jsonl(few / "test.jsonl"), 0.01)

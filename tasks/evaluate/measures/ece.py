@@ -8,6 +8,7 @@ from tasks.clean import clean
 from tasks.evaluate.measures.measure import Measure, Rows, named
 from tasks.evaluate.measures.parts import have_probabilities, probabilities
 from tasks.evaluate.predictions import Prediction
+from tasks.labels import likeliest
 
 BINS = 15  # as in Guo et al.
 
@@ -39,7 +40,7 @@ def _bins(rows: Sequence[Prediction], label: str) -> list[tuple[int, float]]:
     pairs = []
     for row in rows:
         given = probabilities(row, label)
-        top = min(given, key=lambda name: (-given[name], name))
+        top = likeliest(given)
         right = top == clean(row.right[label])
         pairs.append((bin_of(given[top]), right - given[top]))
     return pairs

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks import images, spans
 from tasks.images import NotAnImageError
+from tasks.labels import likeliest
 from tasks.messages import text_of
 from tasks.objectives import Head
 from tasks.serve.gateway.errors import bad
@@ -70,7 +71,7 @@ def reply(asked: Texts, said: Sequence[Said]) -> dict[str, Any]:
 
 def _entry(said: Said) -> dict[str, Any]:
     told = said.probabilities or {}
-    labels = {column: max(shares, key=shares.__getitem__) for column, shares in told.items()}
+    labels = {column: likeliest(shares) for column, shares in told.items()}
     column, label = next(iter(labels.items()))
     probabilities = list(told[column].values())
     return {
