@@ -40,12 +40,6 @@ def shingles(text: str) -> frozenset[str]:
     return frozenset(whole[i : i + SHINGLE] for i in range(max(1, len(whole) - SHINGLE + 1)))
 
 
-def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    """|a ∩ b| / |a ∪ b|."""
-    shared = len(a & b)
-    return shared / (len(a) + len(b) - shared)
-
-
 class Index:
     """Texts, among which those like a given one are found.
 

@@ -100,9 +100,3 @@ def evidence(state: State, streams: list[Stream]) -> dict[str, float]:
         )
         for group in groups
     }
-
-
-def strongest(state: State, streams: list[Stream], group: str) -> Stream:
-    """The stream of `group` with the most wealth."""
-    totals = np.array(state.wealth).sum(axis=1)
-    return streams[max((i for i, stream in enumerate(streams) if stream.group == group), key=lambda i: totals[i])]

@@ -28,7 +28,6 @@ from tasks.preflight.yaml_edit import (
     value_of,
 )
 from tasks.section import Section
-from tasks.train.params import MOVED
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
@@ -153,7 +152,7 @@ def _kinds(
         row.get("train"),
         value_of(node, "train"),
     )  # one that is merged in from another row is written there
-    if not isinstance(train, dict) or section is None or any(key in train for key in (*MOVED, "method")):
+    if not isinstance(train, dict) or section is None:
         return  # the check of the section says what is wrong with it
     if kinds := {name: value for name, value in defaults.items() if name not in train}:
         edit = into(text, node, cast("MappingNode", section), kinds)

@@ -1,7 +1,7 @@
 """The `train` section of a model; names are those of transformers."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -26,7 +26,6 @@ OPTIMIZERS: dict[str, tuple[str, ...]] = {
     "paged_lion_8bit": (),
     "paged_lion_32bit": (),
 }
-MOVED = ("r", "lora_alpha", "lora_dropout", "target_modules")
 
 
 def _optimizer(name: str) -> str:
@@ -70,18 +69,6 @@ class Train(Section):
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     adam_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1.0e-8
     seed: Annotated[int, Field(ge=0)] = 42
-
-    @model_validator(mode="before")
-    @classmethod
-    def _names_the_place_of_what_has_moved(cls, value: Any) -> Any:
-        moved = [key for key in MOVED if isinstance(value, dict) and key in value]
-        if moved or (isinstance(value, dict) and "method" in value):
-            inside = ", ".join(["kind: lora", *(f"{key}: {value[key]}" for key in moved)])
-            raise ValueError(
-                f"{', '.join(moved or ['method'])} stands under tuner now: write objective: {{kind: sft}} and "
-                f"tuner: {{{inside}}} in its place"
-            )
-        return value
 
     @model_validator(mode="after")
     def _computes_in_one_way(self) -> "Train":

@@ -85,3 +85,8 @@ def run(
     write_json(folder / "suite.json", {"expectations": suite})
     prepare(params, folder / "in", folder / "suite.json", folder / "out", folder / "docs", folder / "report.json")
     return {name: read_jsonl(folder / "out" / f"{name}.jsonl") for name in (*SPLITS, "dropped")}
+
+
+def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    """|a ∩ b| / |a ∪ b|."""
+    return len(a & b) / len(a | b)

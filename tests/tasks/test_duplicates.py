@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.duplicates import jaccard, shingles, similar_pairs
+from tasks.duplicates import shingles, similar_pairs
 from tests.examples import examples
+from tests.tasks.preparing import jaccard
 
 WORDS = "amber boat cedar dusk ember frost grove heron".split()
 short = st.lists(st.sampled_from(WORDS), min_size=3, max_size=8).map(" ".join)
-any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 @examples(50)
@@ -18,11 +18,3 @@ def test_pairs_that_are_found_are_really_that_alike_and_equal_texts_are_always_f
     assert found == list(similar_pairs(texts, others, threshold))
     assert all(jaccard(shingles(texts[i]), shingles(others[j])) >= threshold for i, j in found)
     assert {(i, j) for i, text in enumerate(texts) for j, other in enumerate(others) if text == other} <= set(found)
-
-
-@examples(50)
-@given(any_text, any_text)
-def test_similarity_is_symmetric_and_1_for_equal_texts(one, other):
-    a, b = shingles(one), shingles(other)
-    assert jaccard(a, b) == jaccard(b, a) and 0 <= jaccard(a, b) <= 1
-    assert jaccard(a, a) == 1

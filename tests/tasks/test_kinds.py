@@ -42,15 +42,6 @@ def test_what_does_not_fit_is_one_sentence(tuner: object, words: str) -> None:
     assert str(stopped.value) == f"params.yaml: {KEY}.{words}"
 
 
-def test_settings_that_stood_beside_are_told_where_they_stand_now() -> None:
-    with pytest.raises(ParamsError) as stopped:
-        parse(Train, {"method": "lora", "r": 8}, KEY)
-    assert str(stopped.value) == (
-        f"params.yaml: {KEY}: r stands under tuner now: write objective: {{kind: sft}} and tuner: {{kind: lora, r: 8}} "
-        "in its place."
-    )
-
-
 @pytest.mark.parametrize("package", list(PROTOCOLS))
 def test_every_kind_declares_what_its_protocol_asks_for(package: str) -> None:
     protocol, key = PROTOCOLS[package]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.duplicates import jaccard, shingles
+from tasks.duplicates import shingles
 from tasks.prepare.assign import assign
 from tests.examples import examples
-from tests.tasks.preparing import PARAMS, WORDS, assigned, bodies, of_split, row
+from tests.tasks.preparing import PARAMS, WORDS, assigned, bodies, jaccard, of_split, row
 
 short = st.lists(st.sampled_from(WORDS), min_size=3, max_size=8).map(" ".join)
 
