@@ -131,8 +131,7 @@ class Contract:
 
     def messages(self, row: Mapping[str, str]) -> list[dict[str, str]]:
         """What the model is asked about `row`, exactly as in training."""
-        asked = [{"role": "user", "content": template.render(self.user, row)}]
-        return [{"role": "system", "content": self.system}, *asked] if self.system else asked
+        return template.messages(self.system, self.user, row)
 
 
 def load(folder: Path) -> Contract:

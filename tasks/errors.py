@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterable
 
 # What the machine refuses because of how a file is called, where it lies, or whose it is; all else is a bug.
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
@@ -34,6 +35,11 @@ class NotPromoted(AnnealError):
 
     def __str__(self) -> str:
         return f"{self.model} was not promoted: {'; '.join(self.reasons)}."
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as sentences show them."""
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def unusable(error: OSError) -> str:

@@ -62,6 +62,25 @@ def columns(template: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
+def named(*specs: str | Iterable[str]) -> tuple[str, ...]:
+    """The columns that templates name, and those that are listed, in their order, each once."""
+    every = (columns(spec) if isinstance(spec, str) else spec for spec in specs)
+    return tuple(dict.fromkeys(column for each in every for column in each))
+
+
+def reference(column: str) -> str:
+    """How a template names `column`."""
+    plain = f"{{{{ {column} }}}}"
+    is_plain = column.isidentifier() and not problem(plain) and columns(plain) == (column,)
+    return plain if is_plain else f"{{{{ {ROW}[{column!r}] }}}}"
+
+
+def messages(system: str | None, user: str, row: Mapping[str, object]) -> list[dict[str, str]]:
+    """What a model is asked about `row`: the same in training, in evaluation and by a client's columns."""
+    asked = [{"role": "user", "content": render(user, row)}]
+    return [{"role": "system", "content": system}, *asked] if system else asked
+
+
 @lru_cache
 def parts(template: str) -> tuple[Part, ...] | None:
     """The pieces of a template of plain words and plain columns; None for one that computes something. AnnealError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from tasks.clean import clean, has_half_character
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, listed
 from tasks.files import sha256
 from tasks.ingest import pictures
 from tasks.ingest.json_rows import value_of
@@ -205,7 +205,7 @@ def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, pa
     """
     for column in columns:
         if column not in row and column not in params.optional_columns:
-            has = ", ".join(f"`{key}`" for key in list(row)[:20]) or "nothing"
+            has = listed(list(row)[:20]) or "nothing"
             raise AnnealError(
                 f"{where}: has no `{column}`; add it, or correct ingest.columns in params.yaml (the row has {has})."
             )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tasks import objectives, tuners
+from tasks.errors import listed
 from tasks.params import Params
 from tasks.preflight.yaml_edit import Change, insertion, key_as_written, value_of
 from tasks.prepare.shapes import labelled, table
@@ -111,7 +112,7 @@ def _problems_of_columns(params: Params, name: str, cascade: str) -> Iterator[st
     answer, teller = params.datasets[main].templates["answer"], params.cascades[cascade].model
     if not isinstance(answer, list):
         return  # which is said before
-    told, left = _listed(labels), [column for column in answer if column not in labels]
+    told, left = listed(labels), [column for column in answer if column not in labels]
     if unknown := [label for label in labels if label not in answer]:
         yield (
             f"cascades.{cascade}.model is {teller}, which tells `{unknown[0]}`, and the answers of datasets.{main} "
@@ -125,7 +126,7 @@ def _problems_of_columns(params: Params, name: str, cascade: str) -> Iterator[st
     elif set(answer[: len(labels)]) != set(labels):
         yield (
             f"cascades.{cascade}.model is {teller}, which tells {told}, and answers of datasets.{main} begin with "
-            f"{_listed(answer[: len(labels)])}; write answer: [{', '.join([*labels, *left])}] there, labels first."
+            f"{listed(answer[: len(labels)])}; write answer: [{', '.join([*labels, *left])}] there, labels first."
         )
 
 
@@ -153,7 +154,3 @@ def _problems_of_splits(params: Params, cascade: str) -> Iterator[str]:
 def _labels(params: Params, cascade: str) -> Sequence[str]:
     prepare = params.datasets[params.sources(params.cascades[cascade].trained_on)[0]].prepare
     return prepare.labels if isinstance(prepare, labelled.Params) else ()
-
-
-def _listed(columns: Sequence[str]) -> str:
-    return ", ".join(f"`{column}`" for column in columns)

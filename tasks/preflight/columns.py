@@ -102,11 +102,11 @@ def _with_braces(text: str, known: Sequence[str]) -> str:
     """How the column that is probably meant by a `text` without a column is written."""
     meant = text.strip().strip("{}").strip()
     if meant in known:
-        return f'write "{_reference(meant)}" for the column.'
+        return f'write "{template.reference(meant)}" for the column.'
     if near := get_close_matches(meant, known, n=1):
-        return f'did you mean "{_reference(near[0])}"?'
+        return f'did you mean "{template.reference(near[0])}"?'
     shortest = min((column for column in known if column != ID), key=len, default=ID)
-    return f'name one as in "{_reference(shortest)}".'
+    return f'name one as in "{template.reference(shortest)}".'
 
 
 def _way(text: str, known: Sequence[str]) -> str:
@@ -115,14 +115,4 @@ def _way(text: str, known: Sequence[str]) -> str:
         (column for column in sorted(known, key=len, reverse=True) if not column.isidentifier() and column in text),
         None,
     )
-    return f"; the column `{meant}` is written {_reference(meant)}." if meant else ""
-
-
-def _reference(column: str) -> str:
-    """`column` as a template names it."""
-    plain = f"{{{{ {column} }}}}"
-    return (
-        plain
-        if column.isidentifier() and not template.problem(plain) and template.columns(plain) == (column,)
-        else f"{{{{ row[{column!r}] }}}}"
-    )
+    return f"; the column `{meant}` is written {template.reference(meant)}." if meant else ""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from tasks import template
 from tasks.clean import clean
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, listed
 from tasks.labels import is_label
 from tasks.numbers import number
 from tasks.params import Params
@@ -22,7 +22,7 @@ def way(params: Params, model: str) -> str | None:
     if not isinstance(prepare, table.Params):
         return None
     try:
-        columns = template.columns(prepare.answer) if isinstance(prepare.answer, str) else prepare.answer
+        columns = template.named(prepare.answer)
         rows = sources.rows(params.datasets[name].ingest)
     except AnnealError:
         return None
@@ -30,7 +30,7 @@ def way(params: Params, model: str) -> str | None:
     if not labels:
         return _of_numbers(name, prepare, columns, rows)
     texts = [column for column in columns if column not in labels]
-    left_out = f" ({_listed(texts)} would be left out: a text is written, and not told)" if texts else ""
+    left_out = f" ({listed(texts)} would be left out: a text is written, and not told)" if texts else ""
     return (
         f"to tell classes, write prepare: {{shape: labelled, user: {json.dumps(prepare.user, ensure_ascii=False)}, "
         f"labels: [{', '.join(labels)}]}} in datasets.{name}, and objective: {{kind: classify}}{left_out}"
@@ -49,7 +49,3 @@ def _of_numbers(
         f"to tell numbers, write prepare: {{shape: scored, user: {json.dumps(prepare.user, ensure_ascii=False)}, "
         f"numbers: [{', '.join(numbers)}]}} in datasets.{name}, and objective: {{kind: regress}}"
     )
-
-
-def _listed(columns: Sequence[str]) -> str:
-    return ", ".join(f"`{column}`" for column in columns)

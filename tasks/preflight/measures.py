@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tasks import answer
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, listed
 from tasks.evaluate import measures
 from tasks.evaluate.measures.measure import Measure, named, slug
 from tasks.numbers import number
@@ -115,7 +115,7 @@ def _clashes(key: str, columns: Sequence[str]) -> Iterator[str]:
             yield f"{key} names `{column}`, which has no letter or digit to name a measure with; rename the column."
     for name, count in Counter(map(slug, columns)).items():
         if name and count > 1:
-            same = ", ".join(f"`{column}`" for column in columns if slug(column) == name)
+            same = listed(column for column in columns if slug(column) == name)
             yield (
                 f"{key} names {same}, whose measures would all be called `{name}_…`; name one of them, or rename a "
                 "column."

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks import kinds
-from tasks.errors import AnnealError, unusable
+from tasks.errors import AnnealError, listed, unusable
 from tasks.ingest import Ingest, first_as_read, is_image_folder
 from tasks.params import Dataset
 from tasks.preflight.yaml_edit import in_one_line
@@ -121,7 +121,7 @@ def _candidates(rows: Sequence[Row], prepare: dict[str, object]) -> list[tuple[d
 
 
 def _undecided(fitting: Sequence[Mapping[str, object]], rows: Sequence[Row]) -> str:
-    has = ", ".join(f"`{column}`" for column in (rows[0] if rows else ())) or "nothing"
+    has = listed(rows[0] if rows else ()) or "nothing"
     if fitting:
         names, ways = (
             " or ".join(map(str, words)) for words in ([section["shape"] for section in fitting], map(_way, fitting))

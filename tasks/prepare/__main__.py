@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tasks import stage
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, listed
 from tasks.expectations import check
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.kinds import KindIn
@@ -98,7 +98,7 @@ def _examples(rows: Sequence[dict[str, str]], params: Prepare) -> tuple[list[Pre
         except SetAside as why:
             aside.append(Dropped(row, why.kind, str(why)))
         except KeyError as column:
-            has = ", ".join(f"`{name}`" for name in row)
+            has = listed(row)
             raise AnnealError(
                 f"row {row['id']}: has no {column}, which prepare in params.yaml reads ({has})."
             ) from None

@@ -3,15 +3,13 @@
 from tasks.answer import AnswerFormat, format_of
 from tasks.errors import AnnealError
 from tasks.prepare.rows import Prepared, Templates
-from tasks.template import render
+from tasks.template import messages
 
 
 def filled(row: dict[str, str], form: Templates) -> Prepared:
     """`{id, messages, answer, row}`: what the model is asked, what it should say, and the columns it came from."""
-    messages = [{"role": "user", "content": render(form["user"], row)}]
-    if form["system"]:
-        messages.insert(0, {"role": "system", "content": form["system"]})
-    return {"id": row["id"], "messages": messages, "answer": _written(format_of(form["answer"]), row), "row": row}
+    asked = messages(form["system"], form["user"], row)
+    return {"id": row["id"], "messages": asked, "answer": _written(format_of(form["answer"]), row), "row": row}
 
 
 def _written(form: AnswerFormat, row: dict[str, str]) -> str:

@@ -78,10 +78,4 @@ def are_few_and_whole(values: Sequence[object]) -> bool:
 
 def references(columns: Sequence[str]) -> str:
     """A template of `columns`, one below the other."""
-    return "\n\n".join(map(_reference, columns))
-
-
-def _reference(column: str) -> str:
-    plain = f"{{{{ {column} }}}}"
-    is_plain = column.isidentifier() and not template.problem(plain) and template.columns(plain) == (column,)
-    return plain if is_plain else f"{{{{ row[{column!r}] }}}}"
+    return "\n\n".join(map(template.reference, columns))

@@ -59,8 +59,7 @@ def templates(params: Params) -> Templates:
 
 def columns(params: Params) -> tuple[str, ...]:
     """The columns that the template names, but the id, and the numbers."""
-    named = dict.fromkeys([*template.columns(params.user), *params.numbers])
-    return tuple(column for column in named if column != "id")
+    return tuple(column for column in template.named(params.user, params.numbers) if column != "id")
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:

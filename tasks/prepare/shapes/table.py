@@ -46,9 +46,7 @@ def templates(params: Params) -> Templates:
 
 def columns(params: Params) -> tuple[str, ...]:
     """The columns that the templates name, but the id."""
-    answer = template.columns(params.answer) if isinstance(params.answer, str) else params.answer
-    named = dict.fromkeys([*template.columns(params.user), *answer])
-    return tuple(column for column in named if column != "id")
+    return tuple(column for column in template.named(params.user, params.answer) if column != "id")
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
