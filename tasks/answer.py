@@ -221,18 +221,16 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
     return None
 
 
-def agrees(said: Mapping[str, str] | None, right: Mapping[str, str], labels: Sequence[str]) -> bool:
+def agrees(
+    said: Mapping[str, str] | None, right: Mapping[str, str], labels: Sequence[str], form: AnswerFormat | None = None
+) -> bool:
     """Whether an answer as read (None: it was not one) is the right one: in the `labels` that `right` names, in all
-    its columns where there are none.
+    its columns where there are none; where `form` tells numbers, in the digits that the right ones have.
     """
-    if said is None:
-        return False
-    return all(column in said and same(said[column], right[column]) for column in compared(right, labels))
-
-
-def compared(right: Mapping[str, str], labels: Sequence[str]) -> list[str]:
-    """The columns in which an answer is compared with `right`."""
-    return [label for label in labels if label in right] or list(right)
+    if isinstance(form, NumberAnswer):
+        return form.agrees(said, right)
+    compared = [label for label in labels if label in right] or list(right)
+    return said is not None and all(column in said and same(said[column], right[column]) for column in compared)
 
 
 def as_read(form: AnswerFormat, answer: Mapping[str, str]) -> Mapping[str, str]:

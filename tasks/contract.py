@@ -80,9 +80,7 @@ class Contract:
         """
         right = {column: text for column, text in correction.items() if column in self.form.columns}
         right = dict(answer.as_read(self.form, right))
-        if isinstance(self.form, NumberAnswer) and right:
-            return self.form.agrees(self.form.read(output or ""), right)
-        return answer.agrees(self.form.read(output or ""), right, labels) if right else None
+        return answer.agrees(self.form.read(output or ""), right, labels, self.form) if right else None
 
     def row(self, given: object) -> dict[str, str]:
         """The cleaned input columns of `given` (`{column: text}`, or one text for all); AnnealError says what does not

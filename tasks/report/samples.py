@@ -93,7 +93,7 @@ def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:
     """What the answer of `row` says: right when every label is, or, without labels, when it is the expected answer."""
     answer, right = form.read(row["text"]), form.read(row["answer"])
     notes = [] if row["finished"] else ["cut off at the longest answer allowed"]
-    is_right = right is not None and _agrees(form, answer, right, labels)
+    is_right = right is not None and agrees(answer, right, labels, form)
     if isinstance(form, SpanAnswer):
         is_right = form.is_right(row["text"], row["answer"])
     if answer is None or right is None:
@@ -109,13 +109,6 @@ def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:
         return Said(is_right, row["text"], (), tuple(notes))
     fields = tuple((column, value, _state(column, value, right, labels)) for column, value in answer.items())
     return Said(is_right, row["text"], fields, tuple(notes))
-
-
-def _agrees(
-    form: AnswerFormat, answer: Mapping[str, str] | None, right: Mapping[str, str], labels: Sequence[str]
-) -> bool:
-    """Whether an answer is right; numbers in the digits that the right one has."""
-    return form.agrees(answer, right) if isinstance(form, NumberAnswer) else agrees(answer, right, labels)
 
 
 def _state(column: str, value: str, right: Mapping[str, str], labels: Sequence[str]) -> str:
