@@ -183,6 +183,11 @@ def format_in(spec: Mapping[str, Any]) -> AnswerFormat:
     return format_of(spec["answer"], bool(spec.get("tools")))
 
 
+def example_in(spec: Mapping[str, Any]) -> str:
+    """What the rows of a format.json are; older ones, which do not say it, are of chats."""
+    return str(spec.get("example", "chat"))
+
+
 def right_answer(form: AnswerFormat, row: Mapping[str, Any]) -> dict[str, str]:
     """The right answer to a prepared row by column: as it reads, or, where it reads in several ways, from the row."""
     own = row["row"]

@@ -19,6 +19,7 @@ from tasks.chat import GIVEN, REST
 from tasks.clean import folded
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.prepared import splits
 from tasks.section import Section
 
 Row = dict[str, Any]
@@ -46,7 +47,7 @@ def cascade(
     """
     form = read_json(prepared / "format.json")
     columns, told = form["answer"], len(heads.facts(adapter)["classes"])
-    rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation", "test")}
+    rows = splits(prepared)
     _refuse_known(params, rows, learnt)
     with whole_directory(out) as folder:
         labeller.write(weights, adapter, columns, folder / labeller.FOLDER)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import answered, contestants, contract, labeller, paths, registry
-from tasks.answer import format_in
+from tasks.answer import example_in, format_in
 from tasks.chat import REST
 from tasks.contestants import PARENT, TUNED, check_pairs
 from tasks.errors import AnnealError, ParamsError
@@ -56,7 +56,7 @@ def _measures(
     model: Model, spec: Mapping[str, Any], reports: Path
 ) -> tuple[dict[str, Measure], Measure, Callable[[list[dict[str, Any]]], Sequence[Prediction]]]:
     """The measures of a model of the format `spec`, the one that the gate compares on, and what reads answers."""
-    form, example = format_in(spec), spec.get("example", "chat")
+    form, example = format_in(spec), example_in(spec)
     table = measures.of(model.evaluate, form, example)
     compare_on = model.gate.compare_on or measures.compared_on(model.evaluate, example)
     if compare_on not in table:

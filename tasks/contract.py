@@ -146,5 +146,5 @@ def load(folder: Path) -> Contract:
     labels = read_json(known) if known.exists() else {}  # older versions have none
     classes = {label: frozenset(values) for label, values in labels.items() if values and label in form.columns}
     sha256 = read_json(artifact).get("template_sha256") if artifact.exists() else None
-    special, example, context = of_folder(folder), spec.get("example", "chat"), spec.get("context")
+    special, example, context = of_folder(folder), answer.example_in(spec), spec.get("context")
     return Contract(system, user, template.columns(user), form, classes, sha256, special, example, context)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import answered, architecture, stage, turns
-from tasks.answer import AnswerFormat, format_in
+from tasks.answer import AnswerFormat, example_in, format_in
 from tasks.answers import behind
 from tasks.chat import WEIGHT, encode_question, last_turn, load_tokenizer
 from tasks.clean import clean
@@ -46,8 +46,8 @@ def few_shot(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
 
 def _why_none(parent: Path, spec: Row) -> str:
     """Why there are no examples to be shown; empty where there are."""
-    if spec.get("example", "chat") != "chat":
-        return f"a parent cannot be shown examples of rows that are {spec['example']}"
+    if (example := example_in(spec)) != "chat":
+        return f"a parent cannot be shown examples of rows that are {example}"
     if spec.get("tools"):
         return "calls of tools are not shown as examples"
     if architecture.of_folder(parent) != "causal":

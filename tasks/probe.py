@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from tasks import answered, architecture, linear, logistic, stage
-from tasks.answer import AnswerFormat, format_in, right_answer
+from tasks.answer import AnswerFormat, example_in, format_in, right_answer
 from tasks.clean import clean
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.labels import is_label, likeliest
@@ -45,7 +45,7 @@ def probe(params: Probe, encoder: Path, prepared: Path, out: Path, commonest: Pa
     shares = {column: _shares(values) for column, values in classes.items()}
     common = [_prediction(row, shares, form, is_whole) for row in rows] if shares else []
     _write(commonest, common, {"seconds_per_answer": 0.0}, reason)
-    if classes and spec.get("example") == "image":
+    if classes and example_in(spec) == "image":
         classes, reason = {}, "images have no words"
     told, timing = _told(encoder, known, rows, classes) if classes else ([], {"seconds_per_answer": 0.0})
     answers = [_prediction(row, of, form, is_whole) for row, of in zip(rows, told, strict=True)] if told else []
@@ -60,7 +60,7 @@ def _write(out: Path, predictions: list[dict[str, Any]], timing: Mapping[str, fl
 
 def _classes(spec: Mapping[str, Any], form: AnswerFormat, rows: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
     """(column: the class of each training row, of the columns of the answer that hold labels; why there are none)."""
-    if spec.get("tools") or spec.get("example", "chat") not in ("chat", "labelled", "image"):
+    if spec.get("tools") or example_in(spec) not in ("chat", "labelled", "image"):
         return {}, "the answers are no labels"
     right = [right_answer(form, row) for row in rows]
     columns = [column for column in form.columns if all(column in answer for answer in right)]

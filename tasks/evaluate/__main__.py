@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tasks import contestants, stage
-from tasks.answer import Classes, format_in
+from tasks.answer import Classes, example_in, format_in
 from tasks.evaluate import measures
 from tasks.evaluate.classes import pairs, per_class_f1
 from tasks.evaluate.comparison import interval
@@ -14,9 +14,8 @@ from tasks.evaluate.measures.measure import slug
 from tasks.evaluate.paired import leads
 from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import Prediction, known_classes, read
-from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_text
-
-SPLITS = ("train", "validation", "test")
+from tasks.files import read_json, whole_directory, write_json, write_text
+from tasks.prepared import rows_of
 
 
 def evaluate(params: Evaluate, prepared: Path, reports: Path, out: Path) -> None:
@@ -31,11 +30,10 @@ def contest(params: Evaluate, prepared: Path, folders: Mapping[str, Path], out: 
     `folders` are those with the answers to the same rows, by contestant.
     """
     spec = read_json(prepared / "format.json")
-    form = format_in(spec)
-    every = [row for split in SPLITS if (file := prepared / f"{split}.jsonl").exists() for row in read_jsonl(file)]
-    classes = known_classes(every, form, params.labels)
+    form, example = format_in(spec), example_in(spec)
+    classes = known_classes(rows_of(prepared), form, params.labels)
     predictions = {who: read(given, form, classes) for who, given in contestants.answers(folders).items()}
-    table = measures.of(params, form, spec.get("example", "chat"))
+    table = measures.of(params, form, example)
     rows = {who: measures.rows(table, given) for who, given in predictions.items()}
     metrics = {who: {name: table[name].value(scores) for name, scores in given.items()} for who, given in rows.items()}
     intervals = {
@@ -47,7 +45,7 @@ def contest(params: Evaluate, prepared: Path, folders: Mapping[str, Path], out: 
         for name, measure in table.items()
         if any(name in figures for figures in metrics.values())
     }
-    won = leads(predictions, params, table, spec.get("example", "chat"))
+    won = leads(predictions, params, table, example)
     with whole_directory(out) as folder:
         write_json(folder / "leads.json", {"confidence": params.confidence, "contests": won})
         write_json(folder / "metrics.json", {"rows": len(predictions["tuned"]), **metrics})

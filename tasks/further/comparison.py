@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from tasks import answered, contestants
-from tasks.answer import format_in
+from tasks.answer import example_in, format_in
 from tasks.evaluate import measures
 from tasks.evaluate.comparison import compare
 from tasks.evaluate.measures.accuracy import accuracy
 from tasks.evaluate.measures.measure import Measure
 from tasks.evaluate.paired import ALL_LABELS, compared, leads, over_all
 from tasks.evaluate.predictions import Prediction, known_classes, read
-from tasks.files import read_json, read_jsonl, sha256, write_json
+from tasks.files import read_json, sha256, write_json
 from tasks.further.place import Place, code
 from tasks.paces import FILE, paces
+from tasks.prepared import rows_of
 from tasks.worth import NAMES, figure, worth
 
 COMPARES = ("further", "answered.py", "contestants.py", "evaluate", "paces.py", "worth.py")
-SPLITS = ("train", "validation", "test")
 FILES = (answered.FILE, FILE)
 
 
@@ -52,9 +52,8 @@ def bring(place: Place, reasons: Mapping[str, str]) -> bool:
 
 def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, str]) -> dict[str, Any]:
     params, spec = place.evaluate, read_json(place.prepared / "format.json")
-    form, example = format_in(spec), spec.get("example", "chat")
-    every = [row for split in SPLITS for row in read_jsonl(place.prepared / f"{split}.jsonl")]
-    classes = known_classes(every, form, params.labels)
+    form, example = format_in(spec), example_in(spec)
+    classes = known_classes(rows_of(place.prepared), form, params.labels)
     told = {who: read(rows, form, classes) for who, rows in _answers(place, folders).items()}
     table = measures.of(params, form, example)
     won = leads(told, params, table, example)

@@ -11,9 +11,8 @@ from tasks import answered
 from tasks.answer import TEXT, AnswerFormat, format_in, right_answer
 from tasks.chat import opening
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
+from tasks.prepared import splits
 from tasks.template import columns as template_columns
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,7 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
     """
     template = read_json(prepared / "format.json")
     columns, form = template_columns(template["user"]), format_in(template)
-    every = [
-        {**row, "split": split}
-        for split in SPLITS
-        if (prepared / f"{split}.jsonl").exists()
-        for row in read_jsonl(prepared / f"{split}.jsonl")
-    ]
+    every = [{**row, "split": split} for split, of_split in splits(prepared).items() for row in of_split]
     rows = []
     for row in sample(every, limit):
         answer = right_answer(form, row)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tasks.answer import ToolAnswer, agrees, as_read, right_answer, valid
+from tasks.answer import ToolAnswer, agrees, as_read, example_in, right_answer, valid
 from tasks.clean import clean
 from tasks.monitor import confidence, residuals, texts
 from tasks.monitor.embedding import Embed, nearest, novelty
@@ -31,7 +31,7 @@ class Scores:
         self.reference, self.template, self.embed = reference, reference.template, embed
         self.form, self.labels = reference.form, reference.labels
         # Of an image the records know what it is called and not what is in it: nothing is followed of what was asked.
-        self.sees = self.template.get("example") == "image"
+        self.sees = example_in(self.template) == "image"
         self.classes = {label: frozenset(map(clean, classes)) for label, classes in self.labels.items()}
         self.told = confidence.labels_of(self.labels, reference.predictions)
         self.marks = confidence.marks_of(self.form, reference.predictions)

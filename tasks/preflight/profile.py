@@ -9,9 +9,9 @@ from typing import TypedDict
 from tasks.answer import Spec
 from tasks.clean import clean
 from tasks.prepare.rows import Example
+from tasks.prepared import SPLITS
 
 Row = Mapping[str, object]
-SPLITS = ["train", "validation", "test"]
 MOST_VALUES = 200  # a column with more of them holds text, not classes
 LEAST_ROWS = 5  # of a value, on average: a class is met again
 NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
@@ -69,7 +69,7 @@ def prepared_rules(makes: Example, answer: Spec) -> list[Rule]:
     """Rules that hold for prepared rows of any data; `split`, `prompt` and `answer` are columns that `prepare` adds."""
     texts = ["prompt", "answer", *(["rejected"] if makes == "preference" else [])]
     rules = [
-        _rule("expect_column_values_to_be_in_set", column="split", value_set=SPLITS),
+        _rule("expect_column_values_to_be_in_set", column="split", value_set=list(SPLITS)),
         _rule("expect_column_values_to_be_unique", column="id"),
         *(_rule("expect_column_value_lengths_to_be_between", column=column, min_value=1) for column in texts),
     ]

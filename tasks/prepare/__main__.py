@@ -14,9 +14,10 @@ from tasks.files import read_json, read_jsonl, whole_directory, write_json, writ
 from tasks.kinds import KindIn
 from tasks.prepare import classes, numbers, shapes
 from tasks.prepare.assign import Dropped, Placed, assign
-from tasks.prepare.figures import SPLITS, figures, sentences, too_few
+from tasks.prepare.figures import figures, sentences, too_few
 from tasks.prepare.params import Prepare
 from tasks.prepare.rows import Prepared, SetAside, Templates, table
+from tasks.prepared import SPLITS
 from tasks.spans import span_of
 
 SECTION: Any = Annotated[Prepare, KindIn(shapes.__name__, "shape")]

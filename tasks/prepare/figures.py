@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from tasks.prepare.assign import Dropped, Kind, Placed
 from tasks.prepare.params import Prepare
+from tasks.prepared import SPLITS
 
-SPLITS = ("train", "validation", "test")
 WORDS: dict[Kind, str] = {
     "blank": "blank rows",
     "malformed": "rows that are not of their shape",

@@ -4,10 +4,11 @@ import random
 from pathlib import Path
 
 from tasks.files import read_jsonl, write_json, write_jsonl
-from tasks.prepare.__main__ import SPLITS, prepare
+from tasks.prepare.__main__ import prepare
 from tasks.prepare.assign import assign
 from tasks.prepare.shapes.table import Params as Prepare
 from tasks.prepare.split import split
+from tasks.prepared import SPLITS
 
 PARAMS = Prepare(
     system="Triage.",
