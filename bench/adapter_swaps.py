@@ -163,8 +163,8 @@ def main() -> None:
 
 def measure(count: int, real: bool) -> None:
     """Swap `count` times and roll back, under streams; print what came of it."""
-    from bench.stub_vllm import Stub, running
     from tasks.serve.gateway import keys
+    from tests.stub_vllm import Stub, running
 
     key, stub = keys.create("bench"), Stub(token_delay=0.05)
     with ExitStack() as stack:

@@ -94,7 +94,7 @@ def process(port: int, *words: str) -> Iterator[int]:
 
 def stub(port: int) -> list[str]:
     """The words of Python for the stub of vLLM."""
-    return ["-m", "bench.stub_vllm", "--port", str(port), "--adapter", MODEL]
+    return ["-m", "tests.stub_vllm", "--port", str(port), "--adapter", MODEL]
 
 
 def gateway(folder: Path, port: int, running: int, waiting: int) -> list[str]:

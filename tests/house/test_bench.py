@@ -11,7 +11,7 @@ import pytest
 
 from tests.house.project import ROOT, imported, parse
 
-OWN = {"tasks", "flows", "bench"}
+OWN = {"tasks", "flows", "bench", "tests"}
 LINE = "sys.path.insert(0, str(Path(__file__).parent.parent))"
 MAIN = 'if __name__ == "__main__":\n    main()\n'
 START = """
@@ -19,7 +19,7 @@ import runpy, sys
 usual = sys.path[1:]
 for script in sys.argv[1:]:
     sys.path[:] = ["bench", *usual]
-    for name in [name for name in sys.modules if name.partition(".")[0] in {"tasks", "flows", "bench"}]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"tasks", "flows", "bench", "tests"}]:
         del sys.modules[name]
     runpy.run_path(script, run_name="started")
 """

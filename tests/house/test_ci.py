@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from bench.stub_vllm import Stub, running
 from tasks.files import write_json
 from tests.house.project import ROOT
+from tests.stub_vllm import Stub, running
 
 pytestmark = pytest.mark.slow
 

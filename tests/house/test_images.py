@@ -216,7 +216,7 @@ def test_the_keeper_ends_its_servers_and_shows_that_it_lives(tmp_path: Path) -> 
 
 
 def test_ready_means_that_a_server_answers(slots: SimpleNamespace, tmp_path: Path) -> None:
-    from bench.stub_vllm import Stub, running
+    from tests.stub_vllm import Stub, running
 
     assert not slots.is_ready() and not slots.is_alive()
     stub = Stub()

@@ -13,7 +13,6 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Engine, func, select
 
-from bench.stub_vllm import Stub, running
 from tasks import database
 from tasks.database import requests
 from tasks.files import write_json
@@ -24,6 +23,7 @@ from tasks.serve.gateway.door import Door, Settings
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.records import Writer
 from tasks.serve.params import Gateway, Records
+from tests.stub_vllm import Stub, running
 
 SYSTEM, USER = "You triage tickets.", "Subject: {{ subject }}\n\n{{ body }}"
 COLUMNS = ["category", "intent", "priority", "reply"]

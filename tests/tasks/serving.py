@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.stub_vllm import Stub, running
 from tasks import params as settings
 from tasks import promotion, registry, verdict_tags
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.serve import routes, state, supervisor
 from tests.house.project import ROOT
+from tests.stub_vllm import Stub, running
 from tests.tasks.promoting import promote
 
 BASE = "b" * 64

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.stub_vllm import ANSWER, Stub
 from tasks import labeller
 from tasks.serve import routes
 from tasks.serve.cascade.middleware import Cascade
 from tasks.serve.cascade.start import LABELLERS
+from tests.stub_vllm import ANSWER, Stub
 from tests.tasks.gateway import COLUMNS, House, chat, events, house, with_canary
 
 pytestmark = pytest.mark.slow  # it listens on sockets

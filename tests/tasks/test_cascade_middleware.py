@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from bench.stub_vllm import Stub
 from tasks import labeller
 from tasks.errors import AnnealError
 from tasks.serve.cascade.middleware import Cascade
 from tasks.serve.cascade.start import LABELLERS
+from tests.stub_vllm import Stub
 from tests.tasks.gateway import events
 
 pytestmark = pytest.mark.slow  # the thread of the labellers loads torch

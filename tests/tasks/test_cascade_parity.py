@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.stub_vllm import Stub, running
 from tasks import deploy, labeller, registry
 from tasks.chat import encode_answer, encode_question, load_tokenizer
 from tasks.errors import AnnealError
@@ -18,6 +17,7 @@ from tasks.serve.cascade.middleware import Cascade
 from tasks.serve.cascade.start import LABELLERS, MIDDLEWARE
 from tasks.serve.params import Deploy
 from tests import tiny
+from tests.stub_vllm import Stub, running
 
 NAME = "things@2"
 VERSION = registry.Version("things", "2", "artifact", "run", {})

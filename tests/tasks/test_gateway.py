@@ -8,10 +8,10 @@ import httpx
 import openai
 import pytest
 
-from bench.stub_vllm import ANSWER, Stub
 from tasks.prepare.shapes.table import Params as Prepare
 from tasks.prepare.shapes.table import format_row
 from tasks.serve.gateway import keys
+from tests.stub_vllm import ANSWER, Stub
 from tests.tasks.gateway import SYSTEM, USER, House, chat, events, house
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.stub_vllm import ANSWER, Stub
 from tasks.serve.gateway import keys
 from tests.examples import examples
+from tests.stub_vllm import ANSWER, Stub
 from tests.tasks.gateway import House, chat, events, house, wait_for
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes

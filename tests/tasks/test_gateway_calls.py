@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.stub_vllm import ANSWER, Stub
 from tasks import contract, tools
 from tasks.redaction.answers import redact_answer, redact_text
 from tasks.serve import routes
 from tasks.serve.gateway.calls import Calls, as_text
 from tests.examples import examples
+from tests.stub_vllm import ANSWER, Stub
 from tests.tasks.gateway import House, house, target, wait_for, write_folder
 
 CALL = {"name": "pay", "arguments": {"to": "bo@example.org", "cents": 250, "card": 4111111111111111}}

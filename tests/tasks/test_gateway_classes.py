@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.stub_vllm import Stub
 from tasks.files import write_json
+from tests.stub_vllm import Stub
 from tests.tasks.gateway import House, chat, house, refused, with_canary
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes

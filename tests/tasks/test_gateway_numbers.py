@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.stub_vllm import Stub
 from tasks import contract
 from tasks.files import write_json
+from tests.stub_vllm import Stub
 from tests.tasks.gateway import House, house, refused
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.stub_vllm import Stub
 from tasks.clean import clean
 from tasks.files import write_json
 from tasks.serve.gateway.spans import as_sent
 from tasks.spans import Span, told, written
 from tests.examples import examples
+from tests.stub_vllm import Stub
 from tests.tasks.gateway import House, house, refused
 
 CONTEXT = "Anna Lee was born in Bern. She left in 1987."

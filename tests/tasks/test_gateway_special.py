@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.stub_vllm import ANSWER, Stub
 from tasks.special import JOINER, USUAL
+from tests.stub_vllm import ANSWER, Stub
 from tests.tasks.gateway import House, chat, house, target, wait_for, with_canary, write_folder
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes

@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 
-from bench.stub_vllm import Stub
+from tests.stub_vllm import Stub
 from tests.tasks.gateway import chat, events, house, refused, wait_for
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes

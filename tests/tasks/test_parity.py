@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.stub_vllm import Stub, running
 from tasks import deploy, registry
 from tasks.chat import encode_answer, encode_prompt, load_tokenizer
 from tasks.errors import AnnealError
@@ -15,6 +14,7 @@ from tasks.files import write_jsonl
 from tasks.serve import probe
 from tasks.serve.params import Deploy
 from tests import tiny
+from tests.stub_vllm import Stub, running
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 

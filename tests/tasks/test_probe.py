@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.stub_vllm import Stub, running
 from tasks.chat import encode_prompt, load_tokenizer
 from tasks.errors import AnnealError
 from tasks.serve import probe
 from tests import tiny
+from tests.stub_vllm import Stub, running
 
 pytestmark = pytest.mark.slow
 MODEL = "things@1"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.stub_vllm import Stub, running
 from tasks import database, promotion, registry, verdict_tags
 from tasks import deploy as deploying
 from tasks.errors import AnnealError
@@ -14,6 +13,7 @@ from tasks.params import Params
 from tasks.regroup import regroup
 from tasks.serve import probe, routes, state
 from tasks.serve.reconcile.step import once
+from tests.stub_vllm import Stub, running
 from tests.tasks import serving
 from tests.tasks.promoting import promote
 from tests.tasks.serving import BASE, TASK, World

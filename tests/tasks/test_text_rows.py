@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from bench.stub_vllm import Stub
 from tasks import answer as answers_of
 from tasks import answers, contract, likelihood, tuned
 from tasks.chat import encode, encode_question, opening
@@ -22,6 +21,7 @@ from tasks.merge import merged_model
 from tasks.serve import probe, routes
 from tasks.special import USUAL
 from tests import texts, tiny
+from tests.stub_vllm import Stub
 from tests.tasks.gateway import House, house, target, write_folder
 from tests.tasks.test_serve_transformers import serving
 

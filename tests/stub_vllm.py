@@ -1,23 +1,18 @@
-"""A backend that speaks vLLM's API and thinks nothing: for benches and tests that need a server and no model.
+"""A backend that speaks vLLM's API and has no model, for tests and benches.
 
-`.venv/bin/python bench/stub_vllm.py --port 19000 [--base base] [--delay 0.05] [--token-delay 0.01] [--slots 4]`; in a
-test, `with running(Stub()) as url:`.
+In a test, `with running(Stub()) as url:`; as a program, `.venv/bin/python -m tests.stub_vllm --port 19000`.
 """
 
 import argparse
 import asyncio
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from bench.stub_answers import pieces, whole
+from tests.stub_answers import pieces, whole
 
 ANSWER = (
     '{"category": "technical", "intent": "device_offline", "priority": "normal", "reply": "Please restart the '
