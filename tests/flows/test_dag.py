@@ -11,6 +11,7 @@ from dvc.repo import Repo
 
 from flows import dag
 from tasks.errors import AnnealError, TransientError
+from tests.sentences import Says
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
@@ -128,9 +129,8 @@ def test_what_the_cache_cannot_take_stops_the_run_and_can_be_kept(project: Path)
             dag.run("many", print)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert str(caught.value) == (
-        "many is done, but DVC's cache could not take 2 of its files (File too large): free some space (`dvc gc -w` "
-        "clears the cache), then `dvc commit -f many` keeps what was made; without that, the next run makes it again."
+    assert str(caught.value) == Says(
+        "many is done", "could not take 2 of its files (File too large)", "`dvc gc -w`", "`dvc commit -f many`"
     )
     assert not dag.is_up_to_date("many")
     subprocess.run([sys.executable, "-m", "dvc", "commit", "-q", "-f", "many"], check=True)

@@ -12,6 +12,7 @@ from flows import pipeline, server
 from tasks.errors import AnnealError, TransientError
 from tasks.serve.params import Servers
 from tests.flows.project import ROOT
+from tests.sentences import Says
 
 HOLD = """
     import sys
@@ -80,9 +81,8 @@ def test_an_ephemeral_server_that_does_not_come_up_is_a_sentence(tmp_path: Path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | settings
     done = subprocess.run([sys.executable, "-c", LATE], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == TransientError.exit_status and "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] == (
-        "error: Prefect's ephemeral server did not answer in time: the machine is too busy, or its disk is full; run "
-        "again, or start a server with `make up`."
+    assert done.stderr.splitlines()[-1] == Says(
+        "error: Prefect's ephemeral server", "busy", "disk is full", "run again", "`make up`"
     )
 
 

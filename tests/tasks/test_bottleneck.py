@@ -9,8 +9,11 @@ from tasks.files import sha256
 from tasks.train.fit import make_model
 from tasks.train.params import Train
 from tests import tiny
+from tests.sentences import Says
 
 pytestmark = pytest.mark.slow  # torch is loaded
+
+NO_MLP = Says("kind is bottleneck", "no mlp", "use lora")
 
 SIZE, SCALING = 6, 1.5
 PLACEMENTS = ("houlsby", "parallel")
@@ -144,7 +147,7 @@ def test_blocks_of_other_families_are_known_or_refused(family):
     model = AutoModelForCausalLM.from_config(config).eval()
     params = settings("houlsby", size=4).tuner
     if words := tuners.of(params).problem(params, model):
-        assert words == "kind is bottleneck, and the base has no mlp as a module of a name that it knows; use lora."
+        assert words == NO_MLP
         assert family == "opt"  # its two layers stand among the others
         return
     before = model(ROWS).logits
@@ -190,4 +193,4 @@ def test_in_berts_layers_it_stands_before_the_residual_of_both_blocks(tmp_path):
     learning = [name for name, weight in made.named_parameters() if weight.requires_grad]
     assert len(learning) == 2 * 4 * 2 and all(".bottleneck." in name for name in learning)
     words = tuners.of(settings("parallel").tuner).problem(settings("parallel").tuner, bert)
-    assert words == "kind is bottleneck, and the base has no mlp as a module of a name that it knows; use lora."
+    assert words == NO_MLP

@@ -9,6 +9,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.predict.params import Predict
 from tests import tiny
+from tests.sentences import Says
 
 FORM = JsonAnswer(("colour", "mood", "reply"))
 
@@ -85,7 +86,7 @@ def test_examples_that_do_not_fit_into_the_context_are_left_out_and_that_is_said
         monkeypatch.setattr(stage, "context", lambda parent, room=room: room)
         taken, reason = stage.fitting(Predict(max_new_tokens=5), base, rows[:4], examples)
         assert taken == examples[:count]
-        assert reason == f"{count} of 4 examples fit beside the longest row into the parent's {room} tokens"
+        assert reason == Says(f"{count} of 4 examples fit", f"{room} tokens")
     monkeypatch.undo()
     assert stage.fitting(Predict(), base, rows[:4], examples) == (examples, "") and stage.context(base) == 2048
 
@@ -99,5 +100,5 @@ def test_a_template_that_takes_no_examples_is_said(base, monkeypatch):
     rows = tiny.prepared_rows(0, 2)
     assert stage.fitting(Predict(), base, rows, rows) == (
         [],
-        "the parent's chat template does not take the examples: one turn alone",
+        Says("chat template", "one turn alone"),
     )

@@ -18,6 +18,7 @@ from tasks.evaluate.measures.rouge import rouge_l
 from tasks.evaluate.measures.valid import valid
 from tasks.gate import Gate, Rivals, Verdict, gate
 from tests.examples import examples
+from tests.sentences import Says
 
 # 20 rows: the parent has 5 right, the tuned model those and 10 more.
 PARENT = [1.0] * 5 + [0.0] * 15
@@ -69,7 +70,7 @@ def test_a_value_below_its_minimum_fails_and_one_at_its_minimum_passes():
 def test_a_minimum_that_was_not_measured_fails():
     verdict = decide(Gate(minimum={"category_f1": 0.1}), GOOD, TUNED, PARENT, None)
     assert not verdict.passed
-    assert verdict.reasons[0] == "✗ category_f1 has a minimum but was not measured; the metrics are exact_match, valid"
+    assert verdict.reasons[0] == Says("✗ category_f1", "not measured", "exact_match, valid")
 
 
 def test_a_value_that_is_no_number_fails_its_minimum():

@@ -9,6 +9,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.ingest import Ingest, format_for_new_rows, peek, sources
 from tasks.ingest.__main__ import ingest
+from tests.sentences import Says
 
 LINE = '{{"subject": "a", "body": "{}"}}\n'
 
@@ -91,10 +92,7 @@ def test_data_in_a_folder_of_the_folder_stops_and_a_folder_without_data_does_not
     assert taken(source) == ["1"]
     (source / "2024/may").mkdir(parents=True)
     (source / "2024/may/b.JSONL").write_text(LINE.format("2"))
-    assert (
-        refused(source)
-        == "s holds data that would be left out: 2024/; move what is in a folder one level up, or elsewhere."
-    )
+    assert refused(source) == Says("s holds data", "left out: 2024/", "move")
 
 
 def test_a_link_is_read_and_a_broken_one_stops(tmp_path):

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tasks.errors import AnnealError
 from tasks.ingest import Ingest, format_for_new_rows, read
+from tests.sentences import Says
 from tests.tasks.ingested import TABLE, refused, rows, table
 
 SST = "a gorgeous , witty film\t1\nno movement , no yuks\t0\nit 's dull , long\t0\n"
@@ -21,10 +22,7 @@ def test_a_review_and_its_number_between_tabs(tmp_path: Path) -> None:
     assert taken[0] == ("a gorgeous , witty film", "1") and len(taken) == 3
     (other := tmp_path / "other").mkdir()
     assert rows(tmp_path, "train.csv", SST + "short\t0\n", **SAID)[:3] == taken
-    assert refused(other, "train.csv", SST, **SAID) == (
-        "train.csv: its rows can be read with commas or tabs between the cells; say which in a first line, for example "
-        "`sep=,`."
-    )
+    assert refused(other, "train.csv", SST, **SAID) == Says("train.csv", "commas or tabs", "`sep=,`")
 
 
 def test_news_with_three_columns(tmp_path: Path) -> None:
@@ -75,12 +73,11 @@ def test_a_header_that_is_one_stays_one(tmp_path: Path, content: str, params: di
 
 
 def test_a_row_with_another_number_of_cells_is_named_by_its_line(tmp_path: Path) -> None:
-    assert refused(tmp_path, "s.tsv", SST + "no label\n", **SAID) == (
-        "s.tsv, line 4: has another number of cells than ingest.columns names (1, not 2, between tabs); mend the row."
+    assert refused(tmp_path, "s.tsv", SST + "no label\n", **SAID) == Says(
+        "s.tsv, line 4", "number of cells", "ingest.columns", "1, not 2, between tabs", "mend the row"
     )
-    assert refused(tmp_path, "s.csv", NEWS, **SAID) == (
-        "s.csv: ingest.header is false and ingest.columns names 2 cells, and the first row has 3 between commas; name "
-        "a column for each cell, in their order."
+    assert refused(tmp_path, "s.csv", NEWS, **SAID) == Says(
+        "s.csv", "ingest.header", "ingest.columns names 2 cells", "3 between commas", "name a column for each cell"
     )
 
 
@@ -91,9 +88,7 @@ def test_a_file_whose_header_is_missing_must_be_given_names() -> None:
 
 def test_a_format_without_headers_has_none_to_speak_of(tmp_path: Path) -> None:
     words = refused(tmp_path, "s.jsonl", '{"text": "a", "label": "b"}\n', **SAID)
-    assert words == (
-        "s.jsonl: ingest.header is false, and a file of jsonl has no header that could be there or not; leave it out."
-    )
+    assert words == Says("s.jsonl", "ingest.header", "no header", "leave it out")
 
 
 def test_harvested_rows_lie_beside_it_as_json_lines_that_keep_their_ids(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tasks.ingest import Ingest, peek
 from tasks.ingest.__main__ import ingest
 from tasks.section import parse
 from tests.examples import examples
+from tests.sentences import Says
 
 # Control characters, line separators, letters with marks of their own, what is invisible: all that `clean` takes away.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
@@ -97,10 +98,7 @@ def test_what_would_be_lost_is_refused_in_one_sentence(tmp_path, value):
 
 def test_in_any_other_column_the_way_out_is_named(tmp_path):
     words = refused(tmp_path, json.dumps({"turns": TURNS, "tools": {}}), json_columns=["tools"])
-    assert words == (
-        "s.jsonl, line 1: `turns` is a list (if that holds the rows, save it alone), not a text; to keep it as JSON, "
-        "name the column under ingest.json_columns in params.yaml, or leave it out of ingest.columns."
-    )
+    assert words == Says("s.jsonl, line 1: `turns` is a list", "ingest.json_columns", "leave it out of ingest.columns")
 
 
 def test_a_cell_of_a_table_is_read_as_json_text(tmp_path):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tasks.files import read_json, read_jsonl
 from tasks.ingest import Ingest, peek
 from tests.examples import examples
+from tests.sentences import Says
 from tests.tasks.ingested import cells, refused, rows, table
 
 LINES = b'{"subject": "a", "body": "b"}\n'
@@ -19,7 +20,7 @@ LINES = b'{"subject": "a", "body": "b"}\n'
 
 def test_a_key_twice_in_an_object_is_refused(tmp_path):
     words = refused(tmp_path, "s.jsonl", LINES.decode() + '{"subject": "a", "body": "first", "body": "second"}\n')
-    assert words == "s.jsonl, line 2: has the key `body` twice; rename or remove one of the two."
+    assert words == Says("s.jsonl, line 2", "`body` twice", "rename or remove")
 
 
 # JSON

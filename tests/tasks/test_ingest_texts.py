@@ -10,6 +10,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_jsonl
 from tasks.ingest import Ingest, format_for_new_rows
 from tasks.ingest.__main__ import ingest
+from tests.sentences import Says
 
 
 def taken(source: Path, **params: object) -> list[dict]:
@@ -105,9 +106,7 @@ def test_a_saved_data_set_is_read_by_its_own_list_with_the_names_of_its_classes(
 def test_what_is_wrong_with_a_saved_data_set_is_named(tmp_path):
     saved(tmp_path / "s/train", [-1, 0])
     (tmp_path / "s/dataset_dict.json").write_text('{"splits": ["train"]}')
-    assert refused(tmp_path / "s") == (
-        f"s holds several splits (train): name the folder of one as ingest.source, for example {tmp_path}/s/train."
-    )
+    assert refused(tmp_path / "s") == Says("s holds several splits", "ingest.source", f"{tmp_path}/s/train")
     assert "data-00000-of-00002.arrow, row 1: `label` is null" in refused(tmp_path / "s/train")
     (tmp_path / "s/train/data-00001-of-00002.arrow").unlink()
     assert refused(tmp_path / "s/train").startswith("train lacks data-00001-of-00002.arrow, which its state.json names")

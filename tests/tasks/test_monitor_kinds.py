@@ -15,6 +15,7 @@ from tasks.monitor import evidently_page, report
 from tasks.monitor.check import Check, check
 from tasks.monitor.params import Monitor
 from tasks.serve.routes import Target
+from tests.sentences import Says
 from tests.tasks.monitored import HOUR, START, answer, ask, chat, correct, log, ticket, vectors, version
 
 PARAMS = Monitor(report_rows=200, permutations=99)
@@ -111,7 +112,7 @@ def test_a_new_kind_of_client_raises_no_alarm_and_is_said(
     found = look(2)
     assert not found.alarm and "kind_accuracy_n" not in found.figures
     assert found.reasons == (
-        f"100% of 50 requests were of a kind that is not judged: {kind} 50; new since this version serves: {kind}",
+        Says("100% of 50 requests", f"not judged: {kind} 50", f"new since this version serves: {kind}"),
     )
     assert found.figures["not_judged"] == pytest.approx(1 / 3) and found.figures[f"not_judged: {kind}"] == 50
     page = Path(found.report).read_text(encoding="utf-8")

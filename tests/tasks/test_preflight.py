@@ -9,6 +9,7 @@ import pytest
 from tasks.errors import ParamsError
 from tasks.files import write_json
 from tasks.preflight import checks
+from tests.sentences import Says
 from tests.tasks.own_params import MODEL, PREPARE, ROWS, VALUE, changed, refusal, write_rows
 
 
@@ -124,9 +125,8 @@ def test_what_a_model_builds_on_is_asked_as_well() -> None:
 def test_a_suite_that_is_missing_is_named_with_the_way_to_get_one() -> None:
     with pytest.raises(ParamsError) as stopped:
         checks.check_everything(changed())
-    assert str(stopped.value) == (
-        "data/expectations/tickets/raw.json is missing, and `validate` checks rows against it: `make pipeline` "
-        "profiles the data and writes one, or write it yourself."
+    assert str(stopped.value) == Says(
+        "data/expectations/tickets/raw.json is missing", "`make pipeline`", "write it yourself"
     )
     for suite in ("raw", "prepared"):
         write_json(Path(f"data/expectations/tickets/{suite}.json"), {"expectations": []})

@@ -10,6 +10,7 @@ import pytest
 from tasks.errors import ParamsError
 from tasks.preflight import checks, labels
 from tasks.stage import guarded, load_yaml
+from tests.sentences import Says
 from tests.tasks.own_params import ROWS, refusal, write_rows
 
 BASE = f"bases:\n  tiny: {{folder: tiny, sha256: '{'0' * 64}', license: mit}}\n"
@@ -105,12 +106,10 @@ def test_the_check_without_a_run_names_all_that_is_left_out_at_once_and_writes_n
     before = Path("params.yaml").read_bytes()
     with pytest.raises(ParamsError) as refused:
         checks.check_file()
-    assert str(refused.value) == (
-        "params.yaml: DVC must find what is left out, and `make pipeline` writes it, or you do: `shape: table` in "
-        "datasets.rows.prepare; `validate: {}` in datasets.rows; "
-        "`train: {objective: {kind: sft}, tuner: {kind: lora}}`, "
-        "`predict: {}`, `probe: {encoder: tiny}`, "
-        '`evaluate: {labels: ["intent"]}`, `package: {}`, `gate: {}` in models.mine.'
+    assert str(refused.value) == Says(
+        *("params.yaml", "`make pipeline` writes it", "`shape: table` in datasets.rows.prepare"),
+        *("`validate: {}` in datasets.rows", "`train: {objective: {kind: sft}, tuner: {kind: lora}}`, `predict: {}`"),
+        '`probe: {encoder: tiny}`, `evaluate: {labels: ["intent"]}`, `package: {}`, `gate: {}` in models.mine',
     )
     assert Path("params.yaml").read_bytes() == before
 
@@ -139,9 +138,8 @@ def test_a_file_that_is_read_only_is_not_written_to(monkeypatch: pytest.MonkeyPa
 def test_a_source_among_what_the_pipeline_makes_is_refused(source: str, folder: str) -> None:
     Path(source).parent.mkdir(parents=True, exist_ok=True)
     (Path(source).mkdir if not source.endswith(".csv") else Path(source).touch)()
-    assert refusal(datasets__tickets__ingest__source=source) == (
-        f"datasets.tickets.ingest.source is '{source}', and {folder} is made by the pipeline: put the data elsewhere, "
-        "for example into data/tickets-source."
+    assert refusal(datasets__tickets__ingest__source=source) == Says(
+        f"datasets.tickets.ingest.source is '{source}'", f"{folder} is made by the pipeline", "put the data elsewhere"
     )
 
 

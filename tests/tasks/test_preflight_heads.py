@@ -7,6 +7,7 @@ import pytest
 
 from tasks.errors import ParamsError
 from tasks.preflight import checks, serving
+from tests.sentences import Says
 from tests.tasks.own_params import changed
 
 pytestmark = pytest.mark.slow  # transformers, which says what reads, loads torch
@@ -47,9 +48,8 @@ def test_an_encoder_is_given_labels_and_not_a_table(
 def test_a_text_among_the_answers_would_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = refusal(tmp_path, "[topic, reply]", ", train: {objective: {kind: classify}}")
-    assert words == (
-        "params.yaml: models.m.train.objective.kind is classify, and the rows of datasets.mine are a table; "
-        f"{WAY} (`reply` would be left out: a text is written, and not told)."
+    assert words == Says(
+        "models.m.train.objective.kind is classify", "datasets.mine are a table", WAY, "`reply` would be left out"
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from tasks.files import read_json, write_json
 from tasks.preflight import checks, layers
 from tests import tiny
+from tests.sentences import Says
 from tests.tasks.own_params import ROWS, changed, refusal, write_rows
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
@@ -93,9 +94,8 @@ def test_layers_that_cannot_be_told_are_refused_from_the_config(base: Path, tmp_
     write_json(tmp_path / "flat/config.json", {**config, "num_hidden_layers": 0, "layer_types": []})
     full = {"kind": "full", "layer_decay": 0.9}
     words = refusal(bases__tiny__folder="flat", models__mine__train__tuner=full)
-    assert words == (
-        "models.mine.train.tuner.layer_decay goes layer by layer, and no layers can be told in a LlamaForCausalLM; "
-        "leave it out"
+    assert words == Says(
+        "models.mine.train.tuner.layer_decay", "no layers can be told in a LlamaForCausalLM", "leave it out"
     )
     checks.check(changed(bases__tiny__folder=str(base), models__mine__train__tuner=full), ["mine"])
 
@@ -106,8 +106,11 @@ def test_layers_whose_turn_to_learn_never_comes_are_remarked_on(base: Path, epoc
     changes = {"bases__tiny__folder": str(base), "models__mine__train__num_train_epochs": epochs}
     found = list(layers.remarks(changed(**changes, models__mine__train__tuner=full), "mine"))
     assert found == lines * [
-        f"models.mine.train.num_train_epochs is {epochs:g}, and with tuner.gradual_unfreezing the lowest layers begin "
-        f"to learn in epoch 3: the lowest {1 if epochs == 2 else 2} of 4 groups of weights stay the parent's"
+        Says(
+            f"models.mine.train.num_train_epochs is {epochs:g}",
+            "tuner.gradual_unfreezing",
+            f"in epoch 3: the lowest {1 if epochs == 2 else 2} of 4 groups",
+        )
     ]
     assert not list(layers.remarks(changed(**changes), "mine"))
 

@@ -16,6 +16,7 @@ from tasks.prepare.shapes import table
 from tasks.prepare.shapes.table import Params as Prepare
 from tasks.validate import Validate, separate, validate
 from tests.examples import examples
+from tests.sentences import Says
 
 ROWS = [
     {"id": f"{i}", "text": f"Where is parcel {i}? " * (1 + i % 7), "intent": ["track", "refund"][i % 2]}
@@ -64,8 +65,7 @@ def test_a_class_that_is_written_in_two_ways_is_counted_and_said() -> None:
     other = {0: "Track", 1: "REFUND ", 2: "track "}  # the last one is `track` when it is cleaned
     some = [{**row, "intent": other.get(i, row["intent"])} for i, row in enumerate(ROWS)]
     assert list(profile.spellings(some, COLUMNS)) == [
-        "2 of 60 rows write their `intent` otherwise than most, in letters of another case or form (track (29), "
-        "Track (1), …): each spelling stays a class of its own until the source has one"
+        Says("2 of 60 rows", "`intent`", "track (29), Track (1), …", "until the source has one")
     ]
     assert list(profile.spellings(ROWS, COLUMNS)) == []
     names = [{"text": f"Lamp {i}", "intent": None if i else ""} for i in range(9)]
@@ -138,8 +138,7 @@ def test_only_suites_that_are_missing_are_written_and_said(tmp_path: Path, monke
     own = {"expectations": []}
     write_json(Path("data/expectations/mine/prepared.json"), own)
     assert suites.write_missing(params, ["mine"]) == [
-        "data/expectations/mine/raw.json: wrote 7 rules that the rows keep today, as there were none; they are yours "
-        "to mend"
+        Says("data/expectations/mine/raw.json: wrote 7 rules", "yours to mend")
     ]
     assert json.loads(Path("data/expectations/mine/prepared.json").read_text()) == own
     assert suites.write_missing(params, ["mine"]) == [] and list(suites.missing(["mine"])) == []

@@ -16,6 +16,7 @@ from tasks.prepare.__main__ import prepare
 from tasks.prepare.shapes.table import Params as Prepare
 from tasks.prepare.shapes.table import templates
 from tests.examples import examples
+from tests.sentences import Says
 
 PARAMS = Prepare(
     user="Subject: {{ subject }}\n\n{{ body }}", answer=["category", "reply"], validation_share=0.2, test_share=0.3
@@ -43,10 +44,7 @@ NOTHING = [
 @pytest.mark.parametrize("text", NOTHING)
 @pytest.mark.parametrize("column", ["subject", "body", "category", "reply"])
 def test_a_column_that_shows_nothing_is_a_problem(text, column):
-    assert (
-        blank.problem({**ROW, column: text}, FORM)
-        == f"`{column}` shows nothing: it holds only blanks or invisible characters"
-    )
+    assert blank.problem({**ROW, column: text}, FORM) == Says(f"`{column}` shows nothing", "invisible")
 
 
 def test_a_column_that_is_not_used_may_hold_anything():
@@ -94,8 +92,7 @@ def prepared(folder: Path, blanks: int, allowed: float, quarantined: int = 0) ->
 def test_blank_rows_are_dropped_as_they_were_with_the_reason(tmp_path):
     dropped = prepared(tmp_path, 4, 0.1)
     assert [(row["id"], row["body"], row["reason"]) for row in dropped] == [
-        (f"r{number:02}", NOTHING[number], "`body` shows nothing: it holds only blanks or invisible characters")
-        for number in range(4)
+        (f"r{number:02}", NOTHING[number], Says("`body` shows nothing")) for number in range(4)
     ]
 
 

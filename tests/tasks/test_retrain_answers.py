@@ -14,6 +14,7 @@ from tasks.messages import CHAT, COMPLETIONS, TASKS
 from tasks.params import Params
 from tasks.retrain.gather import labelled
 from tasks.retrain.harvest import Harvest, harvest
+from tests.sentences import Says
 from tests.tasks.corrections import NOW, USER, ask, params, task, ticket
 
 
@@ -216,9 +217,7 @@ def test_a_column_that_rows_leave_empty_may_be_empty_and_one_that_nothing_fills_
     Path(found.file).unlink()
     assert take(engine, task("{{ reply }}", [], columns)).quarantined == 1
     assert reasons("quarantined", 2) == {
-        "r2": (
-            "`channel` is in neither question nor answer, so a correction cannot fill it: take it out of ingest.columns"
-        )
+        "r2": Says("`channel`", "correction cannot fill it", "take it out of ingest.columns")
     }
 
 

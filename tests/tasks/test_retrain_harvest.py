@@ -16,6 +16,7 @@ from tasks.params import Params
 from tasks.retrain import lineage
 from tasks.retrain.harvest import Harvest, harvest
 from tasks.retrain.sift import MANY
+from tests.sentences import Says
 from tests.tasks.corrections import NOW, USER, ask, corrected, params, task, ticket
 
 
@@ -155,8 +156,8 @@ def test_corrections_that_contradict_each_other_are_set_aside(engine):
     found = take(engine)
     assert (found.taken, found.quarantined) == (1, 3)
     assert [row["category"] for row in read_jsonl(Path(found.file))] == ["shipping"]
-    assert aside()["r1"] == "corrections of (nearly) the same text contradict each other: r1, r2"
-    assert aside()["r3"] == "corrections of this request contradict each other"
+    assert aside()["r1"] == Says("same text contradict each other", "r1, r2")
+    assert aside()["r3"] == Says("this request contradict each other")
 
 
 def test_a_text_that_the_dataset_has_is_skipped_and_under_another_label_set_aside(engine):

@@ -12,6 +12,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json
 from tasks.prepare.rows import SetAside
 from tasks.prepare.shapes import scored
+from tests.sentences import Says
 from tests.tasks.preparing import bodies, run
 from tests.tasks.test_shape_labelled import told
 
@@ -105,10 +106,10 @@ def test_few_whole_numbers_may_be_either_and_are_asked_about_with_what_to_write(
 
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows(name, "1", "2", "3", "4", "5")))
-    assert recognised({"ingest": {"source": str(source)}}).undecided == (
-        f"names no shape, and its rows (`text`, `{name}`) may be labelled or scored: write prepare: {{shape: labelled, "
-        f'user: "{{{{ text }}}}", labels: [{name}]}} or prepare: {{shape: scored, user: "{{{{ text }}}}", '
-        f"numbers: [{name}]}}."
+    assert recognised({"ingest": {"source": str(source)}}).undecided == Says(
+        f"names no shape, and its rows (`text`, `{name}`)",
+        f'prepare: {{shape: labelled, user: "{{{{ text }}}}", labels: [{name}]}}',
+        f'prepare: {{shape: scored, user: "{{{{ text }}}}", numbers: [{name}]}}',
     )
 
 

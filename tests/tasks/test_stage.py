@@ -18,6 +18,7 @@ from tasks import stage
 from tasks.errors import AnnealError, ParamsError, TransientError
 from tasks.section import Section
 from tasks.stage import OUT_OF_MEMORY, guarded, row_of_dvc, section_of
+from tests.sentences import Says
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,11 +100,7 @@ def test_memory_that_the_machine_really_does_not_have_is_the_same_sentence(capsy
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_names_the_file_and_the_way_out(capsys, number):
     assert fails(OSError(number, "No space left on device", "models/weights")) == 1
-    assert (
-        last_line(capsys)
-        == "no space left on the disk while writing models/weights: free some (`dvc gc -w` clears the cache) and run "
-        "again."
-    )
+    assert last_line(capsys) == Says("no space left on the disk", "models/weights", "`dvc gc -w`", "run again")
 
 
 def test_a_full_disk_that_a_library_reports_in_words_is_a_sentence_too(capsys):

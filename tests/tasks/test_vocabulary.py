@@ -15,6 +15,7 @@ from tasks.preflight import pairs, tokens
 from tasks.section import parse
 from tasks.train.params import Train
 from tests import texts, tiny
+from tests.sentences import Says
 from tests.tasks import matrix, own_params
 from tests.tasks.test_matrix import package
 
@@ -111,11 +112,9 @@ def test_a_text_that_is_a_token_already_is_refused_before_work(base: Path) -> No
 
     assert said(NEW) == []
     assert said(["red"]) == [
-        "models.mine.train.objective.new_tokens names 'red', which is one token already; take it out."
+        Says("models.mine.train.objective.new_tokens names 'red'", "one token already", "take it out")
     ]
-    assert said([NEW[0]], "older") == [
-        f"models.mine.train.objective.new_tokens names {NEW[0]!r}, which older has made a token already; take it out."
-    ]
+    assert said([NEW[0]], "older") == [Says(f"new_tokens names {NEW[0]!r}", "older has made", "take it out")]
 
 
 @pytest.mark.slow
