@@ -63,18 +63,6 @@ def test_padding_is_never_trained_on_although_pad_is_the_end_of_turn(tokenizer):
         )
 
 
-def test_labels_masked_by_the_id_of_pad_would_lose_the_end_of_turn(tokenizer):
-    from transformers import DataCollatorForLanguageModeling
-
-    rows = [encode(tokenizer, row(answer)) for answer in ("red", "blue")]
-    by_id = DataCollatorForLanguageModeling(tokenizer, mlm=False)([{"input_ids": row["input_ids"]} for row in rows])[
-        "labels"
-    ]
-    for labels, encoded in zip(by_id, rows, strict=True):
-        labels[: encoded["prompt_length"]] = -100
-    assert not covers_the_answers(rows, by_id)
-
-
 def test_logits_are_kept_for_the_longest_answer_and_the_token_before_it(tokenizer):
     rows = [encode(tokenizer, row("red")), encode(tokenizer, row("a longer answer, in many tokens"))]
     batch = collate(rows, tokenizer.pad_token_id)

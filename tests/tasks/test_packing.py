@@ -88,15 +88,6 @@ def test_another_first_text_changes_nothing_in_the_second(model: Any, encode: An
     assert torch.allclose(found[0][:, length:], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("mistake", ["attention_mask", "use_cache"])
-def test_a_mask_or_a_cache_would_let_texts_see_each_other(model: Any, encode: Any, mistake: str) -> None:
-    """Why `loss` takes out the one and forbids the other."""
-    batch = packing.collate(packing.pack(encode(texts.rows(0, 2, 1)), 256), 2)
-    right = {name: batch[name] for name in ("input_ids", "position_ids")} | {"use_cache": False}
-    wrong = {**right, mistake: batch["attention_mask"] if mistake == "attention_mask" else True}
-    assert not torch.allclose(model(**wrong).logits, model(**right).logits, atol=1e-3)
-
-
 def test_the_loss_and_its_gradients_are_those_of_each_text_alone(model: Any, encode: Any) -> None:
     encoded = encode(texts.rows(0, 9))
     rows = packing.pack(encoded, 96)

@@ -180,17 +180,30 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
-@pytest.mark.slow
-def test_the_program_stops_on_a_broken_file_with_status_2_and_one_line_in_a_moment(tmp_path, shipped, what):
-    model = next(iter(shipped["models"]))
+def write_broken(folder: Path, model: str, what: str) -> str:
+    """Write the shipped file with this defect; the words that name it."""
     good, bad, words = (
         part.replace(*(("MODEL", model) if isinstance(part, str) else (b"MODEL", model.encode())))
         for part in BROKEN[what]
     )
     text = (ROOT / "params.yaml").read_bytes()
     assert good in text
-    (tmp_path / "params.yaml").write_bytes(text.replace(good, bad, 1))
+    (folder / "params.yaml").write_bytes(text.replace(good, bad, 1))
+    return words
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_file_is_one_sentence_that_names_the_defect(tmp_path, shipped, what):
+    words = write_broken(tmp_path, next(iter(shipped["models"])), what)
+    with pytest.raises(ParamsError) as stopped:
+        load(tmp_path / "params.yaml")
+    assert str(stopped.value).startswith("params.yaml: ") and words in str(stopped.value)
+    assert len(str(stopped.value).splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_the_program_stops_on_a_broken_file_with_status_2_and_one_line_in_a_moment(tmp_path, shipped):
+    words = write_broken(tmp_path, next(iter(shipped["models"])), "unknown key")
     done, seconds = program(tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: params.yaml: ") and done.stderr.count("\n") == 1 and words in done.stderr

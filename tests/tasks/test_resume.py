@@ -80,26 +80,6 @@ def test_a_run_stopped_at_any_step_ends_with_the_adapter_of_an_unbroken_one(unbr
     assert not whole_checkpoints(tmp_path)
 
 
-def test_an_order_drawn_from_the_global_random_state_would_not_be_found_again(
-    unbroken, base, few, tmp_path, monkeypatch
-):
-    from transformers import Trainer
-
-    from tasks.train.fit import make_arguments
-    from tasks.train.trainer import ObjectiveTrainer
-
-    def arguments(*given: object) -> object:
-        made = make_arguments(*given)
-        made.train_sampling_strategy = "group_by_length"
-        return made
-
-    monkeypatch.setattr(ObjectiveTrainer, "_get_train_sampler", Trainer._get_train_sampler)
-    monkeypatch.setattr("tasks.train.fit.make_arguments", arguments)
-    whole = run(tmp_path / "whole", base, few, **CHANGES)
-    broken(tmp_path / "broken", base, few, 3, **CHANGES)
-    assert sha256(run(tmp_path / "broken", base, few, **CHANGES).adapter) != sha256(whole.adapter)
-
-
 def test_a_checkpoint_torn_by_a_kill_is_passed_over(unbroken, base, few, tmp_path, capsys):
     last = broken(tmp_path, base, few, 5, **CHANGES)
     for step, state in ((6, None), (7, '{"epoch": 3.5, "glo')):  # the state is written last

@@ -1,12 +1,8 @@
 """The server on transformers tells classes: as evaluation did, in vLLM's and OpenAI's words, many texts at once."""
 
 import json
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,11 +12,10 @@ from openai import OpenAI
 
 from tasks import tuned
 from tasks.errors import AnnealError
-from tasks.files import read_json, read_jsonl, write_json
-from tasks.serve import classes, probe, routes, slots
+from tasks.files import read_jsonl
+from tasks.serve import classes, probe, slots
 from tasks.special import of_folder
 from tests import encoders, tiny
-from tests.tasks.gateway import house, target, wait_for
 from tests.tasks.test_serve_transformers import serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,19 +47,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 def url(made: SimpleNamespace) -> Iterator[str]:
     with serving(made.base, things=made.trained) as found:
         yield found
-
-
-@contextmanager
-def process(made: SimpleNamespace, port: int) -> Iterator[subprocess.Popen]:
-    """The server as a process of its own, with a version of triage."""
-    words = ["--model", str(made.base), "--port", str(port), "--adapter", f"triage@1={made.trained}"]
-    started = subprocess.Popen([sys.executable, "-m", "tasks.serve.transformers", *words], cwd=ROOT)
-    try:
-        wait_for(lambda: probe.is_healthy(f"http://127.0.0.1:{port}/v1"), "server", 60)
-        yield started
-    finally:
-        started.kill()
-        started.wait()
 
 
 def text_of(row: dict) -> str:
@@ -198,32 +180,3 @@ def test_versions_are_loaded_beside_one_another(url: str, made: SimpleNamespace)
     assert set(probe.served_names(url)) == {"things", "things@2"}
     assert classify(url, model="things@2", input=text_of(made.rows[0])).status_code == 200
     slots.unload(url, "things@2")
-
-
-def test_a_server_that_is_killed_loses_no_request_silently_and_says_the_same_when_it_is_back(
-    made: SimpleNamespace, tmp_path: Path
-) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with house(tmp_path, requests_per_minute=100_000) as home:
-        write_json(tmp_path / "kept/format.json", read_json(made.format))
-        (tmp_path / "kept/reference/classes.json").unlink()
-        home.door.follower.contracts.clear()
-        champion = target(f"http://127.0.0.1:{port}/v1", tmp_path / "kept")
-        home.route(routes.Table(2, {"triage": routes.Task({"champion": champion})}))
-        texts = [text_of(row) for row in made.rows]
-        body = {"model": "triage", "input": texts}
-        with process(made, port) as first:
-            before = home.client().post("/classify", json=body).raise_for_status().json()["data"]
-            with ThreadPoolExecutor(8) as pool:
-                asked = [pool.submit(home.client().post, "/classify", json=body) for _ in range(24)]
-                first.kill()
-                statuses = {one.result().status_code for one in asked}
-        assert statuses <= {200, 502, 503} and statuses & {502, 503}
-        with process(made, port):
-            after = home.client().post("/classify", json=body).raise_for_status().json()["data"]
-        assert [entry["labels"] for entry in after] == [entry["labels"] for entry in before]
-        for entry, row in zip(after, made.rows, strict=True):
-            for column, told in entry["labels"].items():
-                assert told["probabilities"] == pytest.approx(row["probabilities"][column], abs=1e-5)

@@ -101,16 +101,6 @@ def test_the_greedy_answer_of_a_row_is_the_same_alone_and_in_a_batch_and_token_b
     assert len({tuple(answer["token_ids"]) for answer in together}) > 1
 
 
-def test_pefts_own_forward_pass_would_read_a_padded_row_further_from_its_prompt(model, tokenizer, rows):
-    from peft import PeftModelForCausalLM
-
-    inputs = {name: value for name, value in batch(tokenizer, rows).items() if name not in ("labels", "logits_to_keep")}
-    with torch.no_grad():
-        ours = model(**inputs).logits[0, -1]
-        theirs = PeftModelForCausalLM.forward(model, **inputs).logits[0, -1]
-    assert torch.allclose(ours, theirs, atol=1e-5) == model.in_cache  # of a prefix it does keep the positions
-
-
 def test_without_the_virtual_tokens_it_is_the_parent(model, base, tokenizer, rows):
     from transformers import AutoModelForCausalLM
 

@@ -126,16 +126,6 @@ def test_a_text_that_would_eat_into_a_mark_of_turns_is_refused(base: Path, text:
 
 
 @pytest.mark.slow
-def test_such_a_token_would_lose_the_end_of_a_turn(base: Path) -> None:
-    from tokenizers import AddedToken
-
-    tokenizer = load_tokenizer(base)
-    assert tokenizer.eos_token_id in tokenizer(f"a red boat {tiny.END}")["input_ids"]
-    tokenizer.add_tokens([AddedToken("red boat <", normalized=False)])
-    assert tokenizer.eos_token_id not in tokenizer(f"a red boat {tiny.END}")["input_ids"]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_new_row_begins_as_the_mean_of_its_pieces_in_embedding_and_head(
     base: Path, tokenizer: Any, tied: bool
