@@ -2,7 +2,7 @@
 MODEL ?= triage
 PY := .venv/bin/python
 # With ANNEAL_ALL_TESTS=1 three at once: tests that take minutes wait for servers half of their time.
-PYTEST = $(PY) -m pytest -q -n $(if $(filter 1,$(ANNEAL_ALL_TESTS)),3,2) --dist loadfile --no-loadscope-reorder $(if $(ONLY),-k "$(ONLY)")
+PYTEST = $(PY) -m pytest -q -n $(if $(filter 1,$(ANNEAL_ALL_TESTS)),3,2) --dist loadfile --no-loadscope-reorder $(if $(filter tests/%,$(ONLY)),$(ONLY),$(if $(ONLY),-k "$(ONLY)"))
 
 # A shell that forbids bytecode makes every start several seconds slower.
 unexport PYTHONDONTWRITEBYTECODE
@@ -26,7 +26,7 @@ evaluate: setup ## a model beside all that could answer in its place: also neare
 snapshot: setup ## fetch the data that are not files here: databases, URLs, hubs (DATASET=tickets; all when not given)
 	@$(PY) -m flows.snapshot $(DATASET)
 
-test: setup ## the tests (ONLY=word: those with the word in their name; ANNEAL_ALL_TESTS=1: also those that take minutes, and none may be skipped)
+test: setup ## the tests (ONLY=tests/tasks/test_gate.py: those of a file; ONLY=word: those with the word in their names; ANNEAL_ALL_TESTS=1: also those that take minutes, and none may be skipped)
 	@$(PYTEST) --durations=10 $(if $(filter 1,$(ANNEAL_ALL_TESTS)),,-m "not minutes")
 
 check: lint ## what takes less than a minute: style, imports, types, and the tests that train nothing and start nothing
