@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from bench.stub_vllm import Stub
 from tasks.serve.params import Gateway
 from tasks.serve.reconcile import gateway
 from tasks.serve.routes import FOLLOWED, Followed
+from tests.stub_vllm import Stub
 from tests.tasks import serving
 from tests.tasks.gateway import House, chat, house, wait_for
 
