@@ -51,12 +51,12 @@ def serve(folder: Path, port: int, running: int, waiting: int) -> None:
     from tasks import database
     from tasks.serve.gateway.__main__ import serve as run
     from tasks.serve.gateway.app import create_app
-    from tasks.serve.gateway.door import Settings
-    from tasks.serve.params import Gateway
+    from tasks.serve.params import Gateway, Records
 
-    settings = Settings(Gateway(port=port, requests_per_minute=1_000_000, max_running=running, max_waiting=waiting))
+    settings = Gateway(port=port, requests_per_minute=1_000_000, max_running=running, max_waiting=waiting)
     app = create_app(
         settings,
+        Records(),
         lambda: database.connect(f"sqlite:///{folder / 'records.db'}"),
         folder / "routes.json",
         folder / "keys.json",

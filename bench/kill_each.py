@@ -42,11 +42,11 @@ class Client(threading.Thread):
 
     def __init__(self, door: str, key: str, task: str, ended: Counter) -> None:
         super().__init__(daemon=True)
-        self.door, self.key, self.task, self.ended, self.over = door, key, task, ended, False
+        self.state, self.key, self.task, self.ended, self.over = door, key, task, ended, False
 
     def run(self) -> None:
         """Ask until `over`."""
-        with httpx.Client(base_url=self.door, headers={"Authorization": f"Bearer {self.key}"}, timeout=150) as client:
+        with httpx.Client(base_url=self.state, headers={"Authorization": f"Bearer {self.key}"}, timeout=150) as client:
             while not self.over:
                 how = self._ask(client)
                 self.ended[how] += 1

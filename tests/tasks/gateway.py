@@ -19,9 +19,11 @@ from tasks.files import write_json
 from tasks.serve import routes
 from tasks.serve.gateway import keys
 from tasks.serve.gateway.app import create_app
-from tasks.serve.gateway.door import Door, Settings
+from tasks.serve.gateway.limits import AdmissionQueue
 from tasks.serve.gateway.metrics import Metrics
-from tasks.serve.gateway.records import Writer
+from tasks.serve.gateway.record import Record
+from tasks.serve.gateway.state import GatewayState
+from tasks.serve.gateway.writer import RecordWriter
 from tasks.serve.params import Gateway, Records
 from tests.stub_vllm import Stub, running
 
@@ -50,9 +52,14 @@ class House:
     engine: Engine
 
     @property
-    def door(self) -> Door:
-        """The gateway's own state."""
-        return self.app.state.door
+    def state(self) -> GatewayState:
+        """What the gateway holds."""
+        return self.app.state.gateway
+
+    @property
+    def queue(self) -> AdmissionQueue:
+        """The requests at the servers, and those that wait."""
+        return self.state.backend.queue
 
     def client(self, **more: object) -> httpx.Client:
         """A client with the house's key."""
@@ -60,7 +67,7 @@ class House:
 
     def metric(self, name: str, **labels: str) -> float | None:
         """A metric's value now."""
-        return self.door.metrics.registry.get_sample_value(name, labels)
+        return self.state.metrics.registry.get_sample_value(name, labels)
 
     def rows(self, table: str = "requests", least: int = 1) -> list[dict]:
         """Rows of the records, once there are `least`."""
@@ -75,7 +82,7 @@ class House:
     def route(self, table: routes.Table) -> None:
         """Write a routing table and wait until it is followed."""
         routes.write(table, self.folder / "routes.json")
-        wait_for(lambda: self.door.follower.table.revision == table.revision, "the new table")
+        wait_for(lambda: self.state.follower.table.revision == table.revision, "the new table")
 
 
 def wait_for(found: Callable[[], object], what: str, seconds: float = 5.0) -> object:
@@ -129,7 +136,7 @@ def house(
     section.
     """
     stub = stub or Stub(adapters={"triage@1": "", "triage@2": ""})
-    settings = Settings(Gateway(**{"requests_per_minute": 100_000, "timeout": 5, **gateway}), records or Records())
+    settings = Gateway(**{"requests_per_minute": 100_000, "timeout": 5, **gateway})
     key = keys.create("tests", admin=True, path=folder / "keys.json")
     engine = database.connect(f"sqlite:///{folder / 'records.db'}")
     with running(stub) as url:
@@ -138,7 +145,8 @@ def house(
         routes.write(
             routes.Table(1, {"triage": routes.Task({"champion": first, "challenger": second})}), folder / "routes.json"
         )
-        app = create_app(settings, factory or (lambda: engine), folder / "routes.json", folder / "keys.json")
+        keys_path = folder / "keys.json"
+        app = create_app(settings, records or Records(), factory or (lambda: engine), folder / "routes.json", keys_path)
         with serving(app) as address:
             yield House(address, app, stub, folder, key, engine)
     engine.dispose()
@@ -169,24 +177,20 @@ def refused(answer: httpx.Response, status: int, code: str | None = None) -> dic
     return answer.json()["error"]
 
 
-def row(number: int = 1, **more: object) -> dict:
-    """A row as the gateway puts it."""
-    return {
-        **dict.fromkeys(requests.columns.keys()),
-        "id": f"req-{number}",
-        "at": time.time(),
-        "task": "triage",
-        "key_id": "k",
-        "status": 200,
-        "input": {"body": "hi"},
-        "output": "x",
-        **more,
-    }
+def record(number: int = 1, **more: object) -> Record:
+    """A record as the gateway puts it."""
+    usual = {"task": "triage", "key_id": "k", "status": 200, "input": {"body": "hi"}, "output": "x"}
+    return Record(**{"id": f"req-{number}", "at": time.time(), **usual, **more})
 
 
-def writer(engine: Engine | None, factory: object = None, **params: object) -> Writer:
+def row(number: int = 1, **more: object) -> dict[str, object]:
+    """A row of the database."""
+    return dict(vars(record(number, **more)))
+
+
+def started_writer(engine: Engine | None, factory: object = None, **params: object) -> RecordWriter:
     """A writer that has started."""
-    made = Writer(Records(**params), factory or (lambda: engine), Metrics())
+    made = RecordWriter(Records(**params), factory or (lambda: engine), Metrics())
     made.start()
     return made
 

@@ -30,7 +30,7 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Hous
     stub = Stub(adapters={"triage@1": "", "triage@2": ""})
     stub.answer = lambda body: REST if body.get("continue_final_message") else ANSWER
     with house(tmp_path / "house", Cascade(stub), timeout=60) as made:
-        made.route(with_canary(made.door.follower.table, "share", 0.5))
+        made.route(with_canary(made.state.follower.table, "share", 0.5))
         yield made, stub
 
 
@@ -51,7 +51,7 @@ def test_both_are_asked_and_answer_whole_and_the_records_say_so(both: tuple[Hous
 
 def test_a_stream_is_the_whole_answer_and_is_corrected_like_any(both: tuple[House, Stub]) -> None:
     made, _ = both
-    made.route(routes.Table(9, with_canary(made.door.follower.table, "off").tasks))
+    made.route(routes.Table(9, with_canary(made.state.follower.table, "off").tasks))
     with made.client() as client:
         streamed = client.post("/v1/chat/completions", json=chat(stream=True))
         pieces = [event["choices"][0]["delta"].get("content") or "" for event in events(streamed.text)]

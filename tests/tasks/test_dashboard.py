@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, create_engine, select
 
 from tasks import database, paths
 from tasks.serve.dashboard import curves, data, page
 from tasks.serve.dashboard.links import links
-from tasks.serve.dashboard.settings import Settings
+from tasks.serve.dashboard.settings import DashboardSettings
 from tasks.serve.params import Servers
 from tasks.serve.routes import Table, Task
 from tests.tasks import dashboard_seed as seed
@@ -36,9 +37,9 @@ def empty(tmp_path: Path) -> Engine:
     return database.connect(f"sqlite:///{tmp_path}/records.db")
 
 
-def client(engine: Engine | None, table: Table) -> TestClient:
-    app = FastAPI()
-    app.state.engine, app.state.table = engine, table
+def client(engine: Engine | None, table: Table, settings: DashboardSettings | None = None) -> TestClient:
+    app, settings = FastAPI(), settings or DashboardSettings()
+    app.state.dashboard = page.DashboardState(settings, CollectorRegistry(), lambda: table, lambda: engine)
     app.include_router(page.router)
     return TestClient(app)
 
@@ -108,11 +109,11 @@ def test_curves_are_kept_while_they_are_fresh_and_made_again_after(
     real = curves.traffic
     monkeypatch.setattr(curves, "traffic", lambda *words: made.append(1) or real(*words))
     for window in ("1h", "1h", "24h", "24h"):
-        reader.page(empty, Table(), Settings(), curves.WINDOWS[window])
+        reader.page(empty, Table(), DashboardSettings(), curves.WINDOWS[window])
     assert len(made) == 2
     later = time.time() + 10_000
     monkeypatch.setattr(data.time, "time", lambda: later)
-    reader.page(empty, Table(), Settings(), curves.WINDOWS["1h"])
+    reader.page(empty, Table(), DashboardSettings(), curves.WINDOWS["1h"])
     assert len(made) == 3
 
 
@@ -120,7 +121,7 @@ def test_curves_are_kept_while_they_are_fresh_and_made_again_after(
 def test_what_is_kept_and_what_is_read_anew_are_the_whole(
     empty: Engine, window: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock, reader, table, settings = [NOW], data.Reader(), seed.table(NOW), Settings()
+    clock, reader, table, settings = [NOW], data.Reader(), seed.table(NOW), DashboardSettings()
     monkeypatch.setattr(data.time, "time", lambda: clock[0])
     seed.fill(empty, NOW, 600)
     rows = iter(range(1000))
@@ -221,7 +222,5 @@ def test_links_are_those_of_the_environment_or_of_make_up(monkeypatch: pytest.Mo
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org")
     monkeypatch.setenv("PREFECT_API_URL", "http://ann:secret@prefect.example.org/api/")
     assert links(Servers()) == {"mlflow": "https://mlflow.example.org", "prefect": "http://prefect.example.org"}
-    app = FastAPI()
-    app.state.engine, app.state.table, app.state.dashboard_settings = None, Table(), Settings(links=links(Servers()))
-    app.include_router(page.router)
-    assert TestClient(app).get("/dashboard/data.json").json()["servers"] == links(Servers())
+    shown = client(None, Table(), DashboardSettings(links=links(Servers()))).get("/dashboard/data.json").json()
+    assert shown["servers"] == links(Servers())

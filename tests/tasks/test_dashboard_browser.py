@@ -16,9 +16,11 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
 
 from tasks import database, paths
 from tasks.serve.dashboard import page
+from tasks.serve.dashboard.settings import DashboardSettings
 from tasks.serve.routes import Table
 from tests.tasks import dashboard_seed as seed
 
@@ -63,8 +65,11 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNa
     """The page over a filled database, with a gateway's /admin/commands that remembers what it was sent."""
     monkeypatch.setattr(paths, "CHECKS", tmp_path / "reports" / "monitor")
     now, app, sent = time.time(), FastAPI(), []
-    app.state.engine, app.state.table = database.connect(f"sqlite:///{tmp_path}/records.db"), seed.table(now)
-    seed.fill(app.state.engine, now, 2000)
+    gateway = SimpleNamespace(engine=database.connect(f"sqlite:///{tmp_path}/records.db"), table=seed.table(now))
+    seed.fill(gateway.engine, now, 2000)
+    app.state.dashboard = page.DashboardState(
+        DashboardSettings(), CollectorRegistry(), lambda: gateway.table, lambda: gateway.engine
+    )
     app.include_router(page.router)
 
     @app.post("/admin/commands")
@@ -83,10 +88,12 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNa
         return {"id": number, **dict(zip(("done_at", "state", "result"), states[min(len(asked), 3) - 1], strict=True))}
 
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    door = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, args=([door],))
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    yield SimpleNamespace(app=app, sent=sent, url=f"http://127.0.0.1:{door.getsockname()[1]}/dashboard", now=now)
+    yield SimpleNamespace(
+        gateway=gateway, sent=sent, url=f"http://127.0.0.1:{listener.getsockname()[1]}/dashboard", now=now
+    )
     server.should_exit = True
     thread.join()
 
@@ -181,7 +188,7 @@ def test_it_is_brought_up_to_date_in_place(browser: Any, served: SimpleNamespace
         "document.querySelector('[data-task=triage] [data-action=retrain]').focus()"
     )
     click(browser, ".windows label:first-of-type")
-    served.app.state.table = Table(
+    served.gateway.table = Table(
         42, {**seed.table(served.now).tasks, "refunds": seed.table(served.now).tasks["refunds"]}
     )
     until(lambda: "revision 42" in text(browser, "#where"))
@@ -199,7 +206,7 @@ def test_a_link_names_the_hours_that_it_shows(browser: Any, served: SimpleNamesp
 
 
 def test_a_hostile_text_is_shown_as_text(browser: Any, served: SimpleNamespace) -> None:
-    with served.app.state.engine.begin() as connection:
+    with served.gateway.engine.begin() as connection:
         connection.execute(
             database.decisions.insert(),
             {
@@ -240,7 +247,7 @@ def test_a_button_asks_then_acts_then_says_what_came_of_it(browser: Any, served:
 
 
 def test_records_that_do_not_answer_are_said(browser: Any, served: SimpleNamespace) -> None:
-    served.app.state.engine = None
+    served.gateway.engine = None
     open_page(browser, served)
     assert "No records." in text(browser, "#notices")
     assert "Version 3 answers" in text(browser, ".task .lead")

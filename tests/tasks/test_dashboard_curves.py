@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from tasks import database
 from tasks.answer import format_of
 from tasks.contract import Contract
-from tasks.serve.dashboard import curves, data
+from tasks.serve.dashboard import bins, curves, data, history
 from tasks.serve.reconcile import evidence
 from tasks.serve.routes import Table, Task
 from tests.tasks import dashboard_seed as seed
@@ -110,8 +110,8 @@ def test_copies_are_told_apart_from_requests(empty: Engine) -> None:
 @given(st.floats(min_value=0, max_value=99, allow_nan=False))
 def test_a_latency_falls_into_the_bin_whose_edges_hold_it(seconds: float) -> None:
     with NONE.connect() as connection:
-        number = connection.execute(select(curves.latency_bin(literal(seconds)))).scalar_one()
-    low, high = curves.bin_edges(number)
+        number = connection.execute(select(bins.latency_bin(literal(seconds)))).scalar_one()
+    low, high = bins.bin_edges(number)
     assert low - 0.0011 <= seconds <= high + 0.0011  # SQLite cuts to whole milliseconds, PostgreSQL rounds
 
 
@@ -123,7 +123,7 @@ def test_quantiles_from_bins_are_those_of_the_requests(empty: Engine) -> None:
     exact = statistics.quantiles(latencies, n=20)
     assert total["p50"] == pytest.approx(exact[9], rel=0.05)
     assert total["p95"] == pytest.approx(exact[18], rel=0.05)
-    assert curves.quantile({}, 0.5) is None
+    assert bins.quantile({}, 0.5) is None
 
 
 RIGHT, WRONG = seed.ANSWER, {**seed.ANSWER, "category": "billing"}
@@ -235,13 +235,13 @@ def test_an_alarm_of_any_check_in_a_bucket_is_shown(empty: Engine) -> None:
         ],
     )
     with empty.connect() as connection:
-        [point] = curves.evidence(connection, "triage", 0, 900)
+        [point] = history.evidence(connection, "triage", 0, 900)
     assert point == {"at": 1020, "version": None, "evidence": {}, "threshold": 4.0, "alarm": True}
 
 
 def test_the_queries_are_postgresql_too() -> None:
     words = str(
-        select(curves.latency_bin(database.requests.c.latency), curves._bucket(database.requests.c.at, 60)).compile(
+        select(bins.latency_bin(database.requests.c.latency), bins.bucket_of(database.requests.c.at, 60)).compile(
             dialect=postgresql.dialect()
         )
     )

@@ -44,7 +44,7 @@ def test_openai_chats(home: House, client: openai.OpenAI) -> None:
     answer = raw.parse()
     assert answer.choices[0].message.content == ANSWER
     assert answer.model == "triage@1" == raw.headers["x-anneal-version"]
-    assert home.stub.bodies[-1]["max_tokens"] == home.door.settings.max_tokens
+    assert home.stub.bodies[-1]["max_tokens"] == home.state.settings.max_tokens
     assert client.completions.create(model="triage", prompt="hello").choices[0].text == ANSWER
 
 
@@ -62,7 +62,7 @@ def test_a_stream_comes_through_byte_for_byte(home: House) -> None:
     fixed = {"id": "1", "created": 1}
     for asked in ({}, {"stream_options": {"include_usage": True}}):
         direct = httpx.post(
-            f"{home.door.follower.table.tasks['triage'].targets['champion'].url}/chat/completions",
+            f"{home.state.follower.table.tasks['triage'].targets['champion'].url}/chat/completions",
             json=chat(stream=True, **asked) | {"model": "triage@1"},
         )
         through = home.client().post("/v1/chat/completions", json=chat(stream=True, **asked))

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.serve.gateway import keys
+from tasks.messages import TASKS
+from tasks.serve.gateway.record import judge, of_answer
+from tasks.serve.gateway.reply import Ending, ReplyReader
+from tasks.serve.gateway.request import ModelRequest
 from tests.examples import examples
 from tests.stub_vllm import ANSWER, Stub
 from tests.tasks.gateway import House, chat, events, house, wait_for
@@ -83,12 +86,15 @@ def test_a_stream_is_readable_too(home: House) -> None:
 
 
 def test_a_character_that_comes_in_two_pieces_is_one(home: House) -> None:
-    """The pieces of a stream go on as they come, unless one cannot be read by itself; the books have the character."""
-    exchange = home.door.exchange(home.door.follower.choose("triage"), "/tasks/{task}", keys.Caller("k", "k"), {})
+    """The pieces of a stream go on as they come, unless one cannot be read by itself; the record has the character."""
+    choice, contract = home.state.follower.choose("triage")
+    reader = ReplyReader(contract.special)
     for piece in (ANSWER[:-2], "\ud83d", "\ude00", '"}'):
-        exchange.read({"choices": [{"delta": {"content": piece}}]})
-    exchange.finish(200)
-    assert exchange.valid and exchange.result["reply"].endswith("again.\U0001f600") and "\U0001f600" in exchange.text
+        reader.read(json.dumps({"choices": [{"delta": {"content": piece}}]}).encode())
+    asked, ending = ModelRequest(choice, contract, TASKS, "k", {}, {}), Ending(200, None, reader.reply())
+    judgement = judge(asked, ending)
+    assert judgement.valid and judgement.result["reply"].endswith("again.\U0001f600")
+    assert "\U0001f600" in ending.reply.text and of_answer(asked, ending, judgement, 0.1).output == ending.reply.text
 
 
 ANYTHING = st.text(st.characters(), max_size=60)  # halves of characters and NUL too

@@ -162,7 +162,7 @@ def test_columns_may_have_any_name(tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("gateway")
     with house(folder) as home, home.client() as client:
         write_folder(folder / "kept", user="{{ row['Ticket Text'] }} / {{ größe }} / {{ row['a-b'] }}")
-        home.door.follower.contracts.clear()
+        home.state.follower.contracts.clear()
         sent = {"a-b": "3", "größe": "2", "Ticket Text": "Hub off"}
         assert client.post("/tasks/triage", json={"input": sent}).json()["valid"]
         assert home.stub.bodies[-1]["messages"][-1]["content"] == "Hub off / 2 / 3"
@@ -177,7 +177,7 @@ def test_a_task_without_a_system_message_is_asked_without_one(tmp_path_factory: 
     folder = tmp_path_factory.mktemp("gateway")
     with house(folder) as home, home.client() as client:
         write_folder(folder / "kept", system=None, answer="{{ category }}")
-        home.door.follower.contracts.clear()
+        home.state.follower.contracts.clear()
         home.stub.answer = lambda body: " billing\n"
         assert client.post("/tasks/triage", json={"text": "x"}).json()["result"] == {"category": "billing"}
         assert home.stub.bodies[-1]["messages"] == [{"role": "user", "content": "Subject: x\n\nx"}]
@@ -190,7 +190,7 @@ def test_a_template_that_does_not_fit_is_the_inputs_and_not_a_crash(tmp_path_fac
     folder = tmp_path_factory.mktemp("gateway")
     with house(folder) as home, home.client() as client:
         write_folder(folder / "kept", user="{{ subject.split(':')[1] }} {{ body }}")
-        home.door.follower.contracts.clear()
+        home.state.follower.contracts.clear()
         error = refused(client.post("/tasks/triage", json={"input": {"subject": "no colon", "body": "x"}}), 400)
         assert error["message"] == "The task's template cannot be filled in with this input."
         assert client.post("/tasks/triage", json={"input": {"subject": "a:b", "body": "x"}}).status_code == 200

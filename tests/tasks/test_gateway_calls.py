@@ -88,7 +88,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A gateway with `triage`, whose answers are JSON, and `pay`, which was trained on rows with tools."""
     folder = tmp_path_factory.mktemp("gateway")
     with house(folder, Stub(adapters={"triage@1": "", "triage@2": ""})) as running:
-        champion = running.door.follower.table.tasks["triage"].targets["champion"]
+        champion = running.state.follower.table.tasks["triage"].targets["champion"]
         payer = target(champion.url, write_folder(folder / "payer", **FORM))
         pay = routes.Task({"champion": payer})
         running.route(routes.Table(2, {"triage": routes.Task({"champion": champion}), "pay": pay}))

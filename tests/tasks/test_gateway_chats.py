@@ -63,7 +63,7 @@ def test_a_chat_is_answered_or_refused(home: House, body: dict) -> None:
         answer = client.post("/v1/chat/completions", json={"model": "triage", **body})
         assert answer.status_code in (200, 400), answer.text
         assert answer.json().keys() >= ({"choices"} if answer.status_code == 200 else {"error"})
-    assert home.door.metrics._running == {}
+    assert home.state.metrics._running == {}
 
 
 def test_the_deepest_chat_that_is_let_in_is_kept_too(home: House) -> None:
@@ -81,4 +81,4 @@ def test_the_deepest_chat_that_is_let_in_is_kept_too(home: House) -> None:
     assert [answer.status_code for answer in answers] == [200, 200, 400]
     ids = {answer.headers["x-request-id"] for answer in answers[:2]}
     wait_for(lambda: ids <= {row["id"] for row in home.rows()}, "the records of both")
-    assert home.door.writer.thread.is_alive()
+    assert home.state.writer.thread.is_alive()

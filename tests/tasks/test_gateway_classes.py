@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Iterator[House]:
     stub.probabilities = lambda body: TOLD
     with house(tmp_path, stub) as found:
         write_json(tmp_path / "kept" / "format.json", FORM)
-        found.door.follower.contracts.clear()
+        found.state.follower.contracts.clear()
         yield found
 
 
@@ -62,7 +62,7 @@ def test_classify_is_a_request_for_each_text(home: House) -> None:
 
 
 def test_the_coin_of_the_canary_is_thrown_for_each_text(home: House) -> None:
-    home.route(with_canary(home.door.follower.table, "share", 0.5))
+    home.route(with_canary(home.state.follower.table, "share", 0.5))
     answer = home.client().post("/classify", json={"model": "triage", "input": ["text"] * 64}).json()
     assert {entry["version"] for entry in answer["data"]} == {"1", "2"}
     assert {row["role"] for row in home.rows(least=64)} == {"champion", "canary"}
@@ -103,7 +103,7 @@ def test_no_key_is_no_answer_and_a_model_that_writes_tells_no_classes(home: Hous
     del bare.headers["Authorization"]
     refused(bare.post("/classify", json=body), 401)
     write_json(tmp_path / "kept" / "format.json", {**FORM, "example": "chat"})
-    home.door.follower.contracts.clear()
+    home.state.follower.contracts.clear()
     message = refused(home.client().post("/classify", json=body), 400)["message"]
     assert "writes and tells no classes: ask /tasks/triage or /v1/chat/completions" in message
 
@@ -122,7 +122,7 @@ def test_what_marks_a_text_says_how_probable_its_entities_are_and_has_routes_of_
     form = {"answer": {"entities": [*marked[0]]}, "example": "tagged", "shape": "tagged"}
     write_json(tmp_path / "kept" / "format.json", {**FORM, **form})
     write_json(tmp_path / "kept" / "reference" / "classes.json", {})
-    home.door.follower.contracts.clear()
+    home.state.follower.contracts.clear()
     home.stub.answer, home.stub.probabilities = lambda body: json.dumps(marked), lambda body: told
     answer = home.client().post("/tasks/triage", json={"text": "in Rome"}).json()
     assert answer["valid"] and answer["result"] == {"entities": marked} and answer["probabilities"] == told

@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Iterator[House]:
     with house(tmp_path, stub) as found:
         write_json(tmp_path / "kept" / "format.json", FORM)
         write_json(tmp_path / "kept" / "reference" / "classes.json", {})
-        found.door.follower.contracts.clear()
+        found.state.follower.contracts.clear()
         yield found
 
 

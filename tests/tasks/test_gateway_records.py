@@ -11,8 +11,8 @@ from sqlalchemy import Engine, event
 
 from tasks import database
 from tasks.errors import TransientError
-from tasks.serve.gateway import records
-from tests.tasks.gateway import chat, count, house, row, wait_for, writer
+from tasks.serve.gateway import writer
+from tests.tasks.gateway import chat, count, house, record, started_writer, wait_for
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
@@ -25,9 +25,9 @@ def test_a_database_that_was_away_gets_what_was_kept_for_it(tmp_path: Path, monk
             raise TransientError("the records do not answer: planted.")
         return engine
 
-    made = writer(None, factory)
+    made = started_writer(None, factory)
     for number in range(20):
-        made.put(row(number))
+        made.put(record(number))
     wait_for(lambda: made._pause > 0, "failure")
     with pytest.raises(TransientError):
         made.find("req-99")
@@ -48,9 +48,9 @@ def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages if limited else 1_000_000}")
 
-    made = writer(engine)
+    made = started_writer(engine)
     for number in range(30):
-        made.put(row(number, output="x" * 5000))
+        made.put(record(number, output="x" * 5000))
     wait_for(lambda: made._pause > 0, "failure")
     assert count(engine) == 0
     limited.clear()
@@ -60,22 +60,22 @@ def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
 
 def test_what_finds_no_room_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory stays bounded whether the database is away or the thread is stuck in it, and `put` never waits."""
-    monkeypatch.setattr(records, "MOST_QUEUED", 50)
+    monkeypatch.setattr(writer, "MOST_QUEUED", 50)
 
     def dead() -> Engine:
         raise TransientError("planted.")
 
-    made = writer(None, dead)
+    made = started_writer(None, dead)
     for number in range(500):
-        made.put(row(number))
+        made.put(record(number))
     wait_for(lambda: made.queue.empty(), "thread")
     made.stop(0.5)
     assert made.metrics.dropped._value.get() == 500 and len(made.recent) <= 50
     stuck = threading.Event()
-    held = writer(None, lambda: stuck.wait(10) and dead())
+    held = started_writer(None, lambda: stuck.wait(10) and dead())
     started = time.monotonic()
     for number in range(500):
-        held.put(row(number))
+        held.put(record(number))
     assert time.monotonic() - started < 0.5 and held.metrics.dropped._value.get() > 300
     stuck.set()
     held.stop(0.5)
@@ -119,8 +119,8 @@ def test_a_stdout_that_is_full_stops_nothing(tmp_path: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     engine = database.connect(f"sqlite:///{tmp_path}/records.db")
-    monkeypatch.setattr(records, "print", full, raising=False)
-    made = writer(engine)
-    made.put(row())
+    monkeypatch.setattr(writer, "print", full, raising=False)
+    made = started_writer(engine)
+    made.put(record())
     made.stop()
     assert count(engine) == 1

@@ -17,7 +17,7 @@ def test_a_promotion_is_a_new_table(tmp_path: Path) -> None:
     """The very next request after the table is written goes to the new champion, with the new champion's template."""
     with house(tmp_path) as home, home.client() as client:
         assert client.post("/tasks/triage", json={"text": "hi"}).json()["version"] == "1"
-        url = home.door.follower.table.tasks["triage"].targets["champion"].url
+        url = home.state.follower.table.tasks["triage"].targets["champion"].url
         kept = write_folder(tmp_path / "other", user="{{ body }}!")
         for revision, version in enumerate(("2", "1") * 5 + ("2",), start=2):
             routes.write(
@@ -35,7 +35,7 @@ def test_promotions_under_load_cut_nobody(tmp_path: Path) -> None:
     """Each answer comes from the version that its header names, whole, however often the table changes meanwhile."""
     with house(tmp_path, Stub(adapters={"triage@1": "", "triage@2": ""}, delay=0.02)) as home:
         first, second = (
-            home.door.follower.table.tasks["triage"].targets[alias] for alias in ("champion", "challenger")
+            home.state.follower.table.tasks["triage"].targets[alias] for alias in ("champion", "challenger")
         )
         over = threading.Event()
 
@@ -60,12 +60,12 @@ def test_promotions_under_load_cut_nobody(tmp_path: Path) -> None:
                 )
             over.set()
             assert set.union(*(asked.result() for asked in asking)) == {"triage@1", "triage@2"}
-        assert home.door.metrics._running == {} and home.stub.cancelled == 0
+        assert home.state.metrics._running == {} and home.stub.cancelled == 0
 
 
 def test_a_canary_gets_its_share(tmp_path: Path) -> None:
     with house(tmp_path) as home, home.client() as client:
-        home.route(with_canary(home.door.follower.table, "share", 0.5))
+        home.route(with_canary(home.state.follower.table, "share", 0.5))
         answered = [client.post("/v1/chat/completions", json=chat()).headers["x-anneal-version"] for _ in range(40)]
         assert 5 < answered.count("triage@2") < 35
         roles = {row["version"]: row["role"] for row in home.rows(least=40)}
@@ -74,7 +74,7 @@ def test_a_canary_gets_its_share(tmp_path: Path) -> None:
 
 def test_a_shadow_is_asked_and_its_answer_logged_only(tmp_path: Path) -> None:
     with house(tmp_path) as home, home.client() as client:
-        home.route(with_canary(home.door.follower.table, "shadow"))
+        home.route(with_canary(home.state.follower.table, "shadow"))
         for more in ({}, {"stream": True}):
             found = client.post("/v1/chat/completions", json=chat(**more))
             assert found.headers["x-anneal-version"] == "triage@1"
@@ -85,7 +85,7 @@ def test_a_shadow_is_asked_and_its_answer_logged_only(tmp_path: Path) -> None:
             row["id"] for row in rows if row["role"] == "champion"
         )
         assert all(row["version"] == "2" and row["valid"] and row["output"] == ANSWER for row in shadows)
-        assert home.door.metrics._running == {}
+        assert home.state.metrics._running == {}
 
 
 def test_readiness_is_the_champions(tmp_path: Path) -> None:

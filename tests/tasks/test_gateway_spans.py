@@ -44,7 +44,7 @@ def home(tmp_path: Path) -> Iterator[House]:
     with house(tmp_path, stub) as found:
         write_json(tmp_path / "kept" / "format.json", FORM)
         (tmp_path / "kept" / "reference" / "classes.json").unlink()
-        found.door.follower.contracts.clear()
+        found.state.follower.contracts.clear()
         yield found
 
 

@@ -107,7 +107,7 @@ def test_what_is_special_to_the_versions_own_tokenizer_is_taken(home: House, tmp
         '{"added_tokens": [{"id": 0, "content": "<|turn over|>", "special": true}, {"id": 1, "content": "<think>", '
         '"special": false}]}'
     )
-    table = home.door.follower.table
+    table = home.state.follower.table
     changed = with_canary(table, "off")
     changed.tasks["triage"].targets["champion"] = target(table.tasks["triage"].targets["champion"].url, own)
     home.route(changed)

@@ -54,7 +54,8 @@ def test_a_full_queue_says_so_at_once_and_recovers(tmp_path: Path) -> None:
         streams.close()
         assert [asked.result().status_code for asked in waiting] == [200, 200]
         wait_for(
-            lambda: home.door.places.is_idle() and stub.running == 0 and home.door.metrics._running == {}, "free place"
+            lambda: home.queue.is_idle() and stub.running == 0 and home.state.metrics._running == {},
+            "free place",
         )
         assert home.metric("anneal_refused_total", reason="queue_full") == 8
 
@@ -76,14 +77,14 @@ def test_a_client_that_hangs_up_frees_its_place(tmp_path: Path) -> None:
             both = [pool.submit(client.post, "/v1/chat/completions", json=chat(), timeout=0.3) for _ in range(2)]
             assert all(isinstance(asked.exception(), httpx.ReadTimeout) for asked in both)
         wait_for(
-            lambda: stub.running == 0 and home.door.places.running == 0 and home.door.places.waiting == 0,
+            lambda: stub.running == 0 and home.queue.running == 0 and home.queue.waiting == 0,
             "free place",
             2,
         )
         stub.delay = 0
         assert client.post("/v1/chat/completions", json=chat()).status_code == 200
         assert {row["error"] for row in home.rows(least=5)} == {"client_left", None}
-        assert home.door.metrics._running == {}
+        assert home.state.metrics._running == {}
 
 
 def test_a_backend_that_dies_in_mid_stream_leaves_no_whole_answer(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_a_backend_that_dies_in_mid_stream_leaves_no_whole_answer(tmp_path: Path
         refused(client.post("/v1/chat/completions", json=chat()), 502, "backend_died")
         rows = home.rows(least=3)
         assert [(row["status"], row["error"], row["valid"]) for row in rows] == [(502, "backend_died", None)] * 3
-        assert home.door.places.running == 0 and home.door.metrics._running == {}
+        assert home.queue.running == 0 and home.state.metrics._running == {}
 
 
 def test_a_backend_that_is_slow_or_broken_or_not_ready(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_a_backend_that_is_slow_or_broken_or_not_ready(tmp_path: Path) -> None:
         answer = client.post("/v1/chat/completions", json=chat())
         refused(answer, 503, "backend_not_ready")
         assert answer.headers["retry-after"] and answer.headers["x-request-id"]
-        assert home.door.places.running == 0 and home.door.metrics._running == {}
+        assert home.queue.running == 0 and home.state.metrics._running == {}
 
 
 def test_a_backend_that_is_down(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_backend_that_is_down(tmp_path: Path) -> None:
         table = json.loads(
             (tmp_path / "routes.json")
             .read_text()
-            .replace(home.door.follower.table.tasks["triage"].targets["champion"].url, f"http://127.0.0.1:{port}/v1")
+            .replace(home.state.follower.table.tasks["triage"].targets["champion"].url, f"http://127.0.0.1:{port}/v1")
         )
         (tmp_path / "routes.json").write_text(json.dumps({**table, "revision": 2}))
         wait_for(lambda: home.metric("anneal_routes_revision") == 2, "table")
@@ -163,4 +164,4 @@ def test_a_connection_that_closes_as_it_opens_is_tried_once_more_and_is_no_mista
         assert answer.status_code == status and 1 <= len(lost) <= closed
         if status == 503:
             refused(answer, 503, "backend_down")
-        wait_for(home.door.places.is_idle, "free place")
+        wait_for(home.queue.is_idle, "free place")

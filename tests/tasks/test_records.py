@@ -12,8 +12,8 @@ from tasks import database
 from tasks.database import checks, feedback, requests
 from tasks.errors import TransientError
 from tasks.serve.gateway.metrics import Metrics
-from tasks.serve.gateway.records import forget
-from tests.tasks.gateway import count, row, wait_for, writer
+from tasks.serve.gateway.writer import forget
+from tests.tasks.gateway import count, record, row, started_writer, wait_for
 
 pytestmark = pytest.mark.slow  # a PostgreSQL server is started
 
@@ -23,8 +23,10 @@ def test_rows_come_back_as_they_went_in(engine: Engine) -> None:
     """JSON, big numbers of time, any Unicode; and personal data redacted, NUL and half characters gone, which no
     database takes.
     """
-    made = writer(engine)
-    made.put(row(1, input={"body": "réd 🚨 a@b.com \0 \ud800"}, output="4111 1111 1111 1111", latency=0.25, valid=True))
+    made = started_writer(engine)
+    made.put(
+        record(1, input={"body": "réd 🚨 a@b.com \0 \ud800"}, output="4111 1111 1111 1111", latency=0.25, valid=True)
+    )
     made.stop()
     with engine.connect() as connection:
         found = connection.execute(select(requests)).mappings().one()
@@ -34,11 +36,11 @@ def test_rows_come_back_as_they_went_in(engine: Engine) -> None:
 
 
 def test_many_writers_and_readers_lose_nothing(engine: Engine) -> None:
-    made = writer(engine)
+    made = started_writer(engine)
 
     def work(start: int) -> None:
         for number in range(start, start + 100):
-            made.put(row(number))
+            made.put(record(number))
             if number % 25 == 0:
                 count(engine)
 
@@ -55,9 +57,9 @@ def test_an_impossible_row_takes_no_other_with_it(engine: Engine) -> None:
     """The same id twice stands for whatever a database refuses for good: it is dropped and counted, its neighbours
     are written.
     """
-    made = writer(engine)
+    made = started_writer(engine)
     for number in (1, 2, 1, 3):
-        made.put(row(number))
+        made.put(record(number))
     made.stop()
     assert count(engine) == 3 and made.metrics.dropped._value.get() == 1
 
@@ -79,19 +81,19 @@ def test_old_rows_are_forgotten_in_small_batches(engine: Engine) -> None:
 def test_retention_is_honoured_by_the_writer(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(insert(requests), [row(1, at=time.time() - 3 * 86_400), row(2)])
-    made = writer(engine, retention_days=2)
+    made = started_writer(engine, retention_days=2)
     wait_for(lambda: count(engine) == 1, "deletion")
     made.stop()
 
 
 def test_a_sample_is_a_sample(engine: Engine) -> None:
-    made = writer(engine, sample=0.3)
+    made = started_writer(engine, sample=0.3)
     for number in range(400):
-        made.put(row(number))
+        made.put(record(number))
     made.stop()
     assert 60 < count(engine) < 180 and made.metrics.dropped._value.get() == 0
-    none = writer(engine, sample=0)
-    none.put(row(1000))
+    none = started_writer(engine, sample=0)
+    none.put(record(1000))
     assert none.find("req-1000") is None
     none.stop()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.redaction import redact, redact_all
-from tasks.serve.gateway.records import storable
+from tasks.serve.gateway.writer import storable
 
 BLANKS = {
     "no-break": "\u00a0",

@@ -58,7 +58,7 @@ def home(made: SimpleNamespace, url: str, tmp_path_factory: pytest.TempPathFacto
     with house(place, max_body_kib=1, max_image_kib=64, timeout=60) as found:
         write_json(place / "kept/format.json", read_json(made.format))
         (place / "kept/reference/classes.json").unlink()
-        found.door.follower.contracts.clear()
+        found.state.follower.contracts.clear()
         found.route(routes.Table(2, {"triage": routes.Task({"champion": target(url, place / "kept")})}))
         yield found
 

@@ -103,7 +103,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with house(place, Stub(adapters={"triage@1": ""}, answer=lambda body: " and on it went.")) as running:
         folder = write_folder(place / "texts", example="text", system=None, user="{{ text }}", answer=None)
         write_json(folder / "reference" / "classes.json", {})
-        table = running.door.follower.table
+        table = running.state.follower.table
         champion = replace(target(table.tasks["triage"].targets["champion"].url, folder), artifact="c" * 64)
         running.route(routes.Table(table.revision + 1, {"triage": routes.Task({"champion": champion})}))
         yield running

@@ -1,15 +1,19 @@
 """GET /dashboard and what belongs to it. Reading needs no key; the page's buttons go to /admin/commands, which does."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
-from prometheus_client import REGISTRY
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
 
 from tasks import paths
 from tasks.serve.dashboard import curves, data
-from tasks.serve.dashboard.settings import Settings
+from tasks.serve.dashboard.settings import DashboardSettings
+from tasks.serve.routes import Table
 
 router = APIRouter(prefix="/dashboard", include_in_schema=False)
 
@@ -33,6 +37,17 @@ REPORT_POLICY = (
 GAUGES = {"dropped": "anneal_records_dropped_total", "waiting": "anneal_waiting", "backend_up": "anneal_backend_up"}
 
 
+@dataclass(frozen=True)
+class DashboardState:
+    """What the page reads of its gateway; made when that starts. `engine` says None while the records do not answer."""
+
+    settings: DashboardSettings
+    registry: CollectorRegistry
+    table: Callable[[], Table]
+    engine: Callable[[], Engine | None]
+    reader: data.Reader = field(default_factory=data.Reader)
+
+
 @router.get("")
 def page() -> FileResponse:
     """The page."""
@@ -54,15 +69,10 @@ def figures(request: Request, window: Literal["1h", "24h", "30d"] = "24h") -> JS
     """All that the page shows of the last `window`. A plain function: the database is asked in a thread, not in the
     event loop.
     """
-    state = request.app.state
-    if not hasattr(state, "dashboard"):
-        state.dashboard = data.Reader()
-    settings = getattr(state, "dashboard_settings", Settings())
-    shown = state.dashboard.page(getattr(state, "engine", None), state.table, settings, curves.WINDOWS[window])
-    return JSONResponse(
-        {**shown, "servers": dict(settings.links), "gateway": gauges(getattr(state, "registry", REGISTRY))},
-        headers=SAFE,
-    )
+    state: DashboardState = request.app.state.dashboard
+    shown = state.reader.page(state.engine(), state.table(), state.settings, curves.WINDOWS[window])
+    more = {"servers": dict(state.settings.links), "gateway": gauges(state.registry)}
+    return JSONResponse({**shown, **more}, headers=SAFE)
 
 
 @router.get("/reports/{path:path}")
@@ -82,6 +92,6 @@ def report(path: str) -> FileResponse:
     )
 
 
-def gauges(registry: Any) -> dict[str, float | None]:
+def gauges(registry: CollectorRegistry) -> dict[str, float | None]:
     """What the gateway's own metrics say now; None for one that it does not have."""
     return {name: registry.get_sample_value(metric) for name, metric in GAUGES.items()}

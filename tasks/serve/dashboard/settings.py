@@ -9,7 +9,7 @@ from tasks.serve.params import Release
 
 
 @dataclass(frozen=True)
-class Settings:
+class DashboardSettings:
     """Sections of params.yaml, and where the other servers are: `links` has URLs by `mlflow` and `prefect`."""
 
     monitor: Monitor = field(default_factory=Monitor)

@@ -1,1 +1,1 @@
-"""The door in front of vLLM: OpenAI's API and `/tasks/{task}`, for whoever has a key, by the routing table."""
+"""OpenAI's API and `/tasks/{task}` in front of vLLM, for whoever has a key, by the routing table."""

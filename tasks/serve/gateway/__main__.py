@@ -7,14 +7,11 @@ import sys
 from fastapi import FastAPI
 
 from tasks import database, stage
-from tasks.serve.dashboard.settings import Settings as Shown
+from tasks.serve.dashboard.settings import DashboardSettings
 from tasks.serve.gateway.app import create_app
-from tasks.serve.gateway.door import Settings
 
 GRACE = 10  # seconds for running answers when the gateway is told to stop
-KEEP_ALIVE = (
-    75  # seconds; longer than the pools of usual clients and proxies, which would else meet a closed connection
-)
+KEEP_ALIVE = 75  # seconds; longer than usual clients and proxies keep connections, or they would meet closed ones
 SWITCH = 0.0005  # seconds: the thread that writes the log must not hold up the answers for Python's usual 5 ms
 
 
@@ -44,12 +41,12 @@ def main() -> None:
     from tasks.serve.dashboard.links import links
 
     params = settings.load()
-    most = min(
-        params.gateway.max_tokens, params.deploy.max_model_len
-    )  # vLLM refuses to be asked for more than it has room for
-    app = create_app(Settings(params.gateway.model_copy(update={"max_tokens": most}), params.records), database.connect)
-    app.state.dashboard_settings = Shown(params.monitor, params.retrain, params.release, links(params.servers))
-    serve(app, params.gateway.host, params.gateway.port)
+    # vLLM refuses to be asked for more than it has room for.
+    most = min(params.gateway.max_tokens, params.deploy.max_model_len)
+    gateway = params.gateway.model_copy(update={"max_tokens": most})
+    dashboard = DashboardSettings(params.monitor, params.retrain, params.release, links(params.servers))
+    app = create_app(gateway, params.records, database.connect, dashboard=dashboard)
+    serve(app, gateway.host, gateway.port)
 
 
 if __name__ == "__main__":

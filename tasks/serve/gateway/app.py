@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
@@ -12,56 +13,59 @@ from starlette.exceptions import HTTPException
 
 from tasks.serve import routes
 from tasks.serve.dashboard import page
-from tasks.serve.gateway import classify, errors, feedback, followed, keys, openai, task
-from tasks.serve.gateway.door import Door, Settings, door_of
+from tasks.serve.dashboard.settings import DashboardSettings
+from tasks.serve.gateway import classify, feedback, keys, openai, record, task
+from tasks.serve.gateway.errors import Refusal, of_http
+from tasks.serve.gateway.request import new_id
+from tasks.serve.gateway.state import running, state_of
+from tasks.serve.params import Gateway, Records
 
 
 def create_app(
-    settings: Settings,
+    settings: Gateway,
+    records: Records,
     engine_factory: Callable[[], Engine],
     table_path: Path = routes.TABLE,
     keys_path: Path = keys.STORE,
+    dashboard: DashboardSettings | None = None,
 ) -> FastAPI:
     """The application. Only the routes below exist: whatever else vLLM has, nobody gets there from outside."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with app.state.door.open():
+        async with running(settings, records, engine_factory, table_path, keys_path) as gateway:
+            app.state.gateway = gateway
+            app.state.dashboard = page.DashboardState(
+                dashboard or DashboardSettings(),
+                gateway.metrics.registry,
+                table=lambda: gateway.follower.table,
+                engine=lambda: gateway.writer.connected,
+            )
             yield
 
     app = FastAPI(
         title="Anneal", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    state = app.state
-    state.table, state.engine = routes.Table(), None  # the dashboard reads these two, and `registry`
-    state.door = Door(
-        settings,
-        engine_factory,
-        table_path,
-        keys_path,
-        on_table=lambda table: setattr(state, "table", table),
-        on_engine=lambda engine: setattr(state, "engine", engine),
-    )
-    state.registry = state.door.metrics.registry
-    for router in (openai.router, classify.router, task.router, feedback.router, followed.router, page.router):
+    for router in (openai.router, classify.router, task.router, feedback.router, page.router):
         app.include_router(router)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/ready", ready, methods=["GET"])
     app.add_api_route("/metrics", metrics, methods=["GET"])
-    app.add_exception_handler(HTTPException, errors.on_http)
-    app.add_exception_handler(errors.Refusal, errors.on_refusal)
-    app.add_exception_handler(Exception, errors.on_crash)
+    app.add_api_route(routes.FOLLOWED, followed, methods=["GET"])
+    app.add_exception_handler(HTTPException, on_error)
+    app.add_exception_handler(Refusal, on_error)
+    app.add_exception_handler(Exception, on_error)
     return app
 
 
-async def health() -> dict:
+async def health() -> dict[str, str]:
     """The process lives."""
     return {"status": "ok"}
 
 
 async def ready(request: Request) -> Response:
     """200 when a task can be answered, 503 with the reason when none can."""
-    trouble = door_of(request).follower.trouble()
+    trouble = state_of(request).follower.trouble()
     return JSONResponse({"ready": trouble is None, "reason": trouble}, 200 if trouble is None else 503)
 
 
@@ -69,4 +73,34 @@ async def metrics(request: Request) -> Response:
     """The page for Prometheus. Made in the event loop, so that the table's revision and the requests in flight are
     of one moment.
     """
-    return Response(door_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(state_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def followed(request: Request) -> Response:
+    """`routes.Followed`, for the reconciler, which unloads only what nobody asks for any more. Read without a key, as
+    /metrics is: keep both inside. Made in the event loop too.
+    """
+    gateway = state_of(request)
+    revision, waiting = gateway.follower.table.revision, gateway.backend.queue.waiting
+    return JSONResponse(asdict(routes.Followed(revision, waiting, gateway.metrics.running())))
+
+
+async def on_error(request: Request, error: Exception) -> JSONResponse:
+    """Refuse, and record it, where no version was chosen: for our refusals, FastAPI's own, and what should not happen
+    (its traceback goes to the log, and the client learns nothing of it).
+    """
+    gateway, request_id = state_of(request), new_id()
+    refusal, headers = _refusal_of(error), dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    # The route's path and not the one that was asked for, which may be anything and is not repeated.
+    path = getattr(request.scope.get("route"), "path", "(unknown)")
+    gateway.metrics.refused.labels(refusal.code).inc()
+    gateway.writer.put(record.of_refusal(refusal, request_id, path, getattr(request.state, "key_id", None)))
+    return refusal.response({**headers, "x-request-id": request_id})
+
+
+def _refusal_of(error: Exception) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, HTTPException):
+        return of_http(error)
+    return Refusal(500, "internal_error", "The gateway made a mistake; it is in its log.")

@@ -18,17 +18,16 @@ PATIENCE = 30.0  # seconds for a body to come
 
 async def read(request: Request, limit: int) -> bytes:
     """The body; Refusal 413 when it has more than `limit` bytes, 408 when it does not come."""
-    too_long = Refusal(413, "body_too_large", f"The body may have {limit // 1024} KiB.")
     length = request.headers.get("content-length", "0")
     if not length.isascii() or not length.isdigit() or int(length[:20]) > limit:
-        raise too_long
+        raise _too_large(limit)
     parts, size = [], 0
     try:
         async with asyncio.timeout(PATIENCE):
             async for part in request.stream():
                 size += len(part)
                 if size > limit:
-                    raise too_long
+                    raise _too_large(limit)
                 parts.append(part)
     except TimeoutError:
         raise Refusal(408, "body_timeout", f"The body did not come within {PATIENCE:.0f} s.") from None
@@ -37,8 +36,12 @@ async def read(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, "body_too_large", f"The body may have {limit // 1024} KiB.")
+
+
 def text(raw: bytes, charset: str = "utf-8") -> str:
-    """`raw` as what it says it is, without a byte-order mark; Refusal 400 when it is not, 415 for a charset that is
+    """`raw` in its `charset`, without a byte-order mark; Refusal 400 when it is not, 415 for a charset that is
     not read.
     """
     if charset not in CHARSETS:

@@ -22,8 +22,8 @@ class Calls:
         return bool(self._by_index)
 
     def read(self, entries: object) -> int:
-        """Take in the `tool_calls` of a message or of a piece; how many characters came. TypeError for what is no
-        call.
+        """Take in the `tool_calls` of a message or of a piece; how many characters came. TypeError for what is not
+        a call.
         """
         if not isinstance(entries, list):
             raise TypeError("the calls of an answer are not a list")
@@ -43,16 +43,16 @@ class Calls:
 
     def written(self, mended: Callable[[str], str]) -> Output:
         """The calls in their order, their texts `mended`. Where one is not whole, or nested too deeply to be walked
-        through, the text that a model writes: a call that is none.
+        through, the text that a model writes: what is not a call.
         """
-        told = [tuple(mended("".join(pieces)) for pieces in call) for _, call in sorted(self._by_index.items())]
+        texts = [tuple(mended("".join(pieces)) for pieces in call) for _, call in sorted(self._by_index.items())]
         try:
-            calls = [tools.call_of({"name": name, "arguments": arguments or "{}"}) for name, arguments in told]
+            calls = [tools.call_of({"name": name, "arguments": arguments or "{}"}) for name, arguments in texts]
         except tools.MalformedCallError:
             calls = None
         if calls is not None and not is_deep(calls):
             return calls
-        cut = (f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}' for name, arguments in told)
+        cut = (f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}' for name, arguments in texts)
         return "\n".join(cut)
 
 

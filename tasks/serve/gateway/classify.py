@@ -5,21 +5,23 @@ the coin of the canary, and for the key's rate.
 import asyncio
 import time
 import uuid
-from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.types import Receive
 
 from tasks.messages import CLASSIFY, logged
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import shadow
-from tasks.serve.gateway.door import Door, door_of
+from tasks.serve.gateway.access import authorize
 from tasks.serve.gateway.errors import Refusal, bad
-from tasks.serve.gateway.exchange import Exchange
 from tasks.serve.gateway.keys import Caller
-from tasks.serve.gateway.proxy import answer
+from tasks.serve.gateway.proxy import Answered, answer
+from tasks.serve.gateway.request import ModelRequest
+from tasks.serve.gateway.state import GatewayState, state_of
 
 router = APIRouter()
+Classified = tuple[ModelRequest, Answered]
 MOST = 256  # texts of one request
 # What tells no classes and does not write.
 DOES = {"tagged": "marks a text", "spans": "finds answers in a text", "scored": "tells numbers"}
@@ -28,17 +30,16 @@ DOES = {"tagged": "marks a text", "spans": "finds answers in a text", "scored": 
 @router.post(CLASSIFY)
 async def classify(request: Request) -> Response:
     """`{object, model, data: [{index, label, probs, num_classes, labels, request_id, version}], usage}`."""
-    door = door_of(request)
-    caller = door.caller(request)
-    model, texts = _read(bodies.parse(await bodies.read(request, door.settings.max_body_kib * 1024)))
+    gateway = state_of(request)
+    caller = authorize(request, gateway.keys, gateway.rate)
+    model, texts = _read(bodies.parse(await bodies.read(request, gateway.settings.max_body_kib * 1024)))
     for _ in texts[1:]:
-        door.rate.check(caller.id)
-    asked = await asyncio.gather(*(_ask(door, caller, model, text, request) for text in texts))
-    for response, _ in asked:
-        if response.status_code != 200:
-            return response
-    exchanges = [exchange for _, exchange in asked]
-    return JSONResponse(_reply(model, exchanges), headers=exchanges[0].headers if len(exchanges) == 1 else None)
+        gateway.rate.check(caller.id)
+    answers = await asyncio.gather(*(_ask(gateway, caller, model, text, request.receive) for text in texts))
+    for _, answered in answers:
+        if answered.response.status_code != 200:
+            return answered.response
+    return JSONResponse(_reply(model, answers), headers=answers[0][0].headers if len(answers) == 1 else None)
 
 
 def _read(body: bodies.Body) -> tuple[str, list[str]]:
@@ -56,49 +57,49 @@ def _read(body: bodies.Body) -> tuple[str, list[str]]:
     return model, texts
 
 
-async def _ask(door: Door, caller: Caller, model: str, text: str, request: Request) -> tuple[Response, Exchange]:
+async def _ask(gateway: GatewayState, caller: Caller, model: str, text: str, receive: Receive) -> Classified:
     """The answer about one text, by whoever answers to `model` now. Texts wait here for their turn, so that long lists
     fill no queue and are not refused half done.
     """
     body: bodies.Body = {"messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 1}
-    async with door.turns:
-        choice = door.follower.choose(model)
-        contract = door.follower.contract(choice.target)
+    async with gateway.text_slots:
+        choice, contract = gateway.follower.choose(model)
         if contract is not None and contract.example == "image":
             raise bad(f"This model sees images and reads no text: ask /tasks/{choice.task}.", "model")
         if contract is not None and contract.example != "labelled":
             where = f"/tasks/{choice.task} or /v1/chat/completions"
             raise bad(f"This model {DOES.get(contract.example, 'writes')} and tells no classes: ask {where}.", "model")
-        exchange = door.exchange(choice, CLASSIFY, caller, logged({"messages": body["messages"]}))
-        after = partial(shadow.start, door, exchange, body, choice.shadow)
-        response = await answer(door, exchange, body, request.receive, after)
-    if response.status_code == 200 and not exchange.probabilities:
+        model_request = ModelRequest(
+            choice, contract, CLASSIFY, caller.id, logged({"messages": body["messages"]}), body
+        )
+        answered = await answer(gateway, model_request, receive, lambda: shadow.start(gateway, model_request, body))
+    if answered.response.status_code == 200 and not answered.reply.probabilities:
         raise Refusal(502, "backend_error", "The model's server said no probabilities.")
-    return response, exchange
+    return model_request, answered
 
 
-def _reply(model: str, exchanges: list[Exchange]) -> dict[str, object]:
-    tokens = sum(exchange.usage.get("prompt_tokens") or 0 for exchange in exchanges)
+def _reply(model: str, answers: list[Classified]) -> dict[str, object]:
+    tokens = sum(answered.reply.prompt_tokens or 0 for _, answered in answers)
     return {
         "id": f"classify-{uuid.uuid4().hex}",
         "object": "list",
         "created": int(time.time()),
         "model": model,
-        "data": [{"index": place, **_entry(exchange)} for place, exchange in enumerate(exchanges)],
+        "data": [{"index": place, **_entry(*classified)} for place, classified in enumerate(answers)],
         "usage": {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens},
     }
 
 
-def _entry(exchange: Exchange) -> dict[str, object]:
+def _entry(model_request: ModelRequest, answered: Answered) -> dict[str, object]:
     """What the records have of a text; `label` and `probs` are of the first column."""
-    told = exchange.probabilities or {}
-    labels = {column: max(shares, key=shares.__getitem__) for column, shares in told.items()}
+    probabilities = answered.reply.probabilities or {}
+    labels = {column: max(shares, key=shares.__getitem__) for column, shares in probabilities.items()}
     column, label = next(iter(labels.items()))
     return {
         "label": label,
-        "probs": list(told[column].values()),
-        "num_classes": len(told[column]),
-        "labels": {name: {"label": labels[name], "probabilities": told[name]} for name in told},
-        "request_id": exchange.id,
-        "version": exchange.target.version,
+        "probs": list(probabilities[column].values()),
+        "num_classes": len(probabilities[column]),
+        "labels": {name: {"label": labels[name], "probabilities": shares} for name, shares in probabilities.items()},
+        "request_id": model_request.id,
+        "version": model_request.choice.target.version,
     }

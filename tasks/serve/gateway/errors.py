@@ -1,9 +1,7 @@
 """Refusals in OpenAI's error format: what a client gets instead of an answer."""
 
 import json
-import uuid
 
-from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -22,7 +20,7 @@ class Refusal(Exception):
         super().__init__(message)
         self.status, self.code, self.message, self.param, self.wait = status, code, message, param, wait
 
-    def body(self) -> dict:
+    def body(self) -> dict[str, dict[str, str | None]]:
         """`{"error": {message, type, param, code}}`."""
         kind = TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
@@ -44,6 +42,13 @@ def bad(message: str, param: str | None = None, code: str = "invalid_value") -> 
     return Refusal(400, code, message, param)
 
 
+def model_not_found() -> Refusal:
+    """404: nobody answers to this name."""
+    return Refusal(
+        404, "model_not_found", "There is no such model here; GET /v1/models lists who can be asked.", "model"
+    )
+
+
 def of_http(error: HTTPException) -> Refusal:
     """The refusal for FastAPI's own: no such route, wrong method."""
     if error.status_code == 404:
@@ -51,24 +56,3 @@ def of_http(error: HTTPException) -> Refusal:
     if error.status_code == 405:
         return Refusal(405, "method_not_allowed", "This route does not know this method.")
     return Refusal(error.status_code, "refused", str(error.detail))
-
-
-async def on_http(request: Request, error: HTTPException) -> JSONResponse:
-    """FastAPI's handler for its own refusals."""
-    return _refused(request, of_http(error), dict(error.headers or {}))
-
-
-async def on_refusal(request: Request, error: Refusal) -> JSONResponse:
-    """FastAPI's handler for ours."""
-    return _refused(request, error, {})
-
-
-async def on_crash(request: Request, error: Exception) -> JSONResponse:
-    """FastAPI's handler for what should not happen: the traceback goes to the log, the client learns nothing of it."""
-    return _refused(request, Refusal(500, "internal_error", "The gateway made a mistake; it is in its log."), {})
-
-
-def _refused(request: Request, refusal: Refusal, headers: dict[str, str]) -> JSONResponse:
-    request_id = f"req-{uuid.uuid4().hex}"
-    request.app.state.door.note(request, refusal, request_id)
-    return refusal.response({**headers, "x-request-id": request_id})

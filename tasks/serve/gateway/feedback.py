@@ -1,24 +1,29 @@
 """What people say about answers (/feedback), and what they ask of the loop (/admin/commands)."""
 
 import time
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, ParamSpec, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import insert, select
+from sqlalchemy import Table, insert, select
 
 from tasks.clean import clean
 from tasks.database import commands, feedback
 from tasks.redaction.answers import redact_text
 from tasks.serve.gateway import body as bodies
-from tasks.serve.gateway.door import Door, door_of
+from tasks.serve.gateway.access import authorize
 from tasks.serve.gateway.errors import Refusal
+from tasks.serve.gateway.follow import Follower
 from tasks.serve.gateway.keys import Caller
-from tasks.serve.gateway.records import TROUBLE, storable
+from tasks.serve.gateway.state import GatewayState, state_of
+from tasks.serve.gateway.writer import TROUBLE, RecordWriter, Row, storable_text
 
 router = APIRouter()
+P = ParamSpec("P")
+T = TypeVar("T")
+BodyModel = TypeVar("BodyModel", bound=BaseModel)
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -28,7 +33,7 @@ class Opinion(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     request_id: Name
     thumb: Literal["up", "down"] | None = None
-    correction: dict[str, str | int | float | list[dict[str, Any]]] | None = None  # as `result` has it; or calls
+    correction: dict[str, str | int | float | list[dict[str, object]]] | None = None  # as `result` has it; or calls
 
 
 class Command(BaseModel):
@@ -40,45 +45,45 @@ class Command(BaseModel):
 
 
 @router.post("/feedback", status_code=201)
-async def give(request: Request) -> dict:
+async def give(request: Request) -> dict[str, object]:
     """Keep a thumb, a corrected answer, or both, about a request of the same key; an admin's key may speak about
     any.
     """
-    door = door_of(request)
-    caller = door.caller(request)
-    opinion = await _body(request, door, Opinion)
+    gateway = state_of(request)
+    caller = authorize(request, gateway.keys, gateway.rate)
+    opinion = await _body(request, gateway, Opinion)
     if opinion.thumb is None and opinion.correction is None:
         raise Refusal(422, "invalid_value", "Give a thumb, a correction, or both.")
-    return {"id": await _stored(_keep, door, caller, opinion)}
+    return {"id": await _stored(_keep, gateway.writer, gateway.follower, caller, opinion)}
 
 
 @router.post("/admin/commands", status_code=202)
-async def command(request: Request) -> dict:
+async def command(request: Request) -> dict[str, object]:
     """Ask for a promotion, a rollback, a retraining, a pause or its end; the process whose business it is carries it
     out.
     """
-    door = door_of(request)
-    caller = door.caller(request, admin=True)
-    asked = await _body(request, door, Command)
-    if asked.task not in door.follower.table.tasks:
+    gateway = state_of(request)
+    caller = authorize(request, gateway.keys, gateway.rate, admin=True)
+    asked = await _body(request, gateway, Command)
+    if asked.task not in gateway.follower.table.tasks:
         raise Refusal(404, "task_not_found", "There is no such task here.", "task")
     row = {"at": time.time(), "task": asked.task, "action": asked.action, "key_id": caller.id}
-    return {"id": await _stored(_insert, door, commands, row), "task": asked.task, "action": asked.action}
+    return {"id": await _stored(_insert, gateway.writer, commands, row), "task": asked.task, "action": asked.action}
 
 
 @router.get("/admin/commands/{number}")
-async def outcome(request: Request, number: int) -> dict:
+async def outcome(request: Request, number: int) -> Row:
     """What has become of it: `done_at` and `result` are null until it has been carried out."""
-    door = door_of(request)
-    door.caller(request, admin=True)
-    row = await _stored(_read, door, number) if number < 2**63 else None
+    gateway = state_of(request)
+    authorize(request, gateway.keys, gateway.rate, admin=True)
+    row = await _stored(_read, gateway.writer, number) if number < 2**63 else None
     if row is None:
         raise Refusal(404, "command_not_found", "There is no such command.")
     return row
 
 
-async def _body(request: Request, door: Door, shape: type[BaseModel]) -> Any:
-    value = bodies.parse(await bodies.read(request, door.settings.max_body_kib * 1024))
+async def _body(request: Request, gateway: GatewayState, shape: type[BodyModel]) -> BodyModel:
+    value = bodies.parse(await bodies.read(request, gateway.settings.max_body_kib * 1024))
     try:
         return shape.model_validate(value)
     except ValidationError as error:
@@ -88,49 +93,40 @@ async def _body(request: Request, door: Door, shape: type[BaseModel]) -> Any:
         raise Refusal(422, "invalid_value", f"`{where}`: {mistake['msg'].lower()}.", where) from None
 
 
-async def _stored(work: Any, *arguments: Any) -> Any:
+async def _stored(work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """`work(*arguments)` on the database, in a thread; Refusal 503 when that is away: better no than a label that is
     lost.
     """
     try:
-        return await run_in_threadpool(work, *arguments)
+        return await run_in_threadpool(work, *arguments, **options)
     except TROUBLE:
         raise Refusal(
             503, "records_unavailable", "The records do not answer; nothing was kept. Ask again later.", wait=10
         ) from None
 
 
-def _keep(door: Door, caller: Caller, opinion: Opinion) -> int:
-    logged = door.writer.find(opinion.request_id)
+def _keep(writer: RecordWriter, follower: Follower, caller: Caller, opinion: Opinion) -> int:
+    asker = writer.find(opinion.request_id)
     # Somebody else's request is as unknown as one that never was: ids are not to be tried out.
-    if logged is None or (logged[1] != caller.id and not caller.admin):
+    if asker is None or (asker.key_id != caller.id and not caller.admin):
         raise Refusal(
             404,
             "request_not_found",
             "No request of this key has this id, or it was not kept (records.sample, records.retention_days).",
             "request_id",
         )
-    correction = None if opinion.correction is None else _checked(door, logged[0], opinion.correction)
+    correction = None if opinion.correction is None else _checked(follower, asker.task, opinion.correction)
     thumb = {"up": 1, "down": -1, None: None}[opinion.thumb]
-    return _insert(
-        door,
-        feedback,
-        {
-            "at": time.time(),
-            "request_id": opinion.request_id,
-            "key_id": caller.id,
-            "thumb": thumb,
-            "correction": correction,
-        },
-    )
+    row = {"request_id": opinion.request_id, "key_id": caller.id, "thumb": thumb, "correction": correction}
+    return _insert(writer, feedback, {"at": time.time(), **row})
 
 
-def _checked(door: Door, task: str, given: Mapping[str, object]) -> dict[str, str]:
+def _checked(follower: Follower, task: str, given: Mapping[str, object]) -> dict[str, str]:
     """A correction as it is kept: it becomes a label, so it must be a whole answer of the task, with labels of known
     classes.
     """
-    targets = door.follower.table.tasks[task].targets if task in door.follower.table.tasks else {}
-    contract = door.follower.contract(targets["champion"]) if "champion" in targets else None
+    targets = follower.table.tasks[task].targets if task in follower.table.tasks else {}
+    contract = follower.contract(targets["champion"]) if "champion" in targets else None
     if contract is None:
         raise Refusal(
             503, "not_ready", "The task has no champion to say what an answer must be; ask again later.", wait=10
@@ -141,16 +137,17 @@ def _checked(door: Door, task: str, given: Mapping[str, object]) -> dict[str, st
             422, "invalid_correction", f"The correction is not an answer of this task: {problem[:400]}.", "correction"
         )
     return {
-        column: storable(redact_text(clean(str(text)), contract.calls_tools)) for column, text in correction.items()
+        column: storable_text(redact_text(clean(str(text)), contract.calls_tools))
+        for column, text in correction.items()
     }
 
 
-def _insert(door: Door, table: Any, row: dict) -> int:
-    with door.writer.engine().begin() as connection:
-        return connection.execute(insert(table), row).inserted_primary_key[0]
+def _insert(writer: RecordWriter, table: Table, row: Row) -> int:
+    with writer.engine().begin() as connection:
+        return int(connection.execute(insert(table).returning(table.c.id), row).scalar_one())
 
 
-def _read(door: Door, number: int) -> dict | None:
-    with door.writer.engine().connect() as connection:
+def _read(writer: RecordWriter, number: int) -> Row | None:
+    with writer.engine().connect() as connection:
         row = connection.execute(select(commands).where(commands.c.id == number)).mappings().first()
     return dict(row) if row else None

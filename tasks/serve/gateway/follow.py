@@ -3,10 +3,7 @@ and never waits for a probe.
 """
 
 import asyncio
-import json
 import random
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -15,7 +12,9 @@ from tasks import contract
 from tasks.contract import Contract
 from tasks.errors import AnnealError
 from tasks.serve import routes
-from tasks.serve.gateway.errors import Refusal
+from tasks.serve.gateway import log
+from tasks.serve.gateway.changes import Stamp, stamp_of
+from tasks.serve.gateway.errors import Refusal, model_not_found
 from tasks.serve.gateway.metrics import Metrics
 
 EVERY = 0.2  # seconds between looks at the table while nobody asks
@@ -25,32 +24,28 @@ PROBE_EVERY = 1.0  # seconds between questions to a backend's /health
 class Follower:
     """The newest readable table, the contracts of its versions, and which backends answer."""
 
-    def __init__(self, path: Path, metrics: Metrics, on_change: Callable[[routes.Table], None]) -> None:
-        self.path, self.metrics, self.on_change = path, metrics, on_change
-        self.table, self.stamp = routes.Table(), None
+    def __init__(self, path: Path, metrics: Metrics) -> None:
+        self.path, self.metrics = path, metrics
+        self.table = routes.Table()
+        self.stamp: Stamp | None = None
         self.contracts: dict[str, Contract | None] = {}  # by folder
         self.up: dict[str, bool] = {}  # by URL
 
     def look(self) -> None:
         """Read the table again when its file has changed; a table that can't be read leaves the old one in force."""
-        try:
-            status = self.path.stat()
-        except OSError:  # not written yet, or its disk is away: the last table stays
-            return
-        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
-        if stamp == self.stamp:
-            return
+        stamp = stamp_of(self.path)
+        if stamp is None or stamp == self.stamp:
+            return  # without a stamp it is not written yet, or its disk is away: the last table stays
         self.stamp = stamp
         try:
             self.table = routes.read(self.path)
         except (AnnealError, OSError) as error:
-            _say("routes", str(error))
+            log.error("routes", str(error))
             return
         targets = [target for task in self.table.tasks.values() for target in task.targets.values()]
         self.contracts = {target.folder: self.contracts.get(target.folder) or _contract(target) for target in targets}
         self.up = {target.url: self.up.get(target.url, False) for target in targets}
         self.metrics.revision.set(self.table.revision)
-        self.on_change(self.table)
 
     async def follow(self) -> None:
         """Look, for ever."""
@@ -67,20 +62,19 @@ class Follower:
             self.metrics.backend_up.set(bool(self.up) and all(self.up.values()))
             await asyncio.sleep(PROBE_EVERY)
 
-    def choose(self, name: str) -> routes.Choice:
-        """Who answers to `name` this time; Refusal 404 for a name that nobody has, 503 for a task without a champion.
+    def choose(self, name: str) -> tuple[routes.Choice, Contract | None]:
+        """Who answers to `name` this time, and its contract; Refusal 404 for a name that nobody has, 503 for a task
+        without a champion.
 
         A version that was rolled back answers nothing that is asked after the table says so.
         """
         self.look()
         choice = routes.resolve(self.table, name, random.random())
         if choice is not None:
-            return choice
+            return choice, self.contract(choice.target)
         if name in self.table.tasks:
             raise Refusal(503, "not_ready", f"{name} has no champion yet; ask again later.", wait=10)
-        raise Refusal(
-            404, "model_not_found", "There is no such model here; GET /v1/models lists who can be asked.", "model"
-        )
+        raise model_not_found()
 
     def contract(self, target: routes.Target) -> Contract | None:
         """What `target` is asked and answers; None when its folder can't be read."""
@@ -110,15 +104,6 @@ async def _is_up(client: httpx.AsyncClient, url: str) -> bool:
 def _contract(target: routes.Target) -> Contract | None:
     try:
         return contract.load(Path(target.folder))
-    except (
-        AnnealError,
-        OSError,
-        AttributeError,
-        TypeError,
-    ) as error:  # the version still chats; only /tasks needs this
-        _say("contract", f"{target.model}: {error}")
+    except (AnnealError, OSError, AttributeError, TypeError) as error:  # it still chats: only /tasks needs this
+        log.error("contract", f"{target.model}: {error}")
         return None
-
-
-def _say(event: str, error: str) -> None:
-    print(json.dumps({"event": event, "error": error}), file=sys.stderr, flush=True)

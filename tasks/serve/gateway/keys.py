@@ -15,14 +15,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from tasks import stage
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_text
+from tasks.serve.gateway import log
+from tasks.serve.gateway.changes import Stamp, stamp_of
 
 STORE = Path(".anneal/keys.json")
 FORM = re.compile(r"anneal-([0-9a-f]{8})-[\w-]{43}", re.ASCII)
 NOBODY = hashlib.sha256(b"").hexdigest()
+
+
+class Entry(TypedDict):
+    """A key as the file has it."""
+
+    name: str
+    created: float
+    sha256: str
+    admin: NotRequired[bool]
+
+
+Entries = dict[str, Entry]  # by the key's id
 
 
 @dataclass(frozen=True)
@@ -34,11 +49,13 @@ class Caller:
     admin: bool = False
 
 
-class Ring:
+class KeyStore:
     """The keys in a file, read again when it changes, so that a new or revoked key needs no restart."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.stamp, self.entries = path, (0, 0, 0), {}
+        self.path = path
+        self.stamp: Stamp | None = None
+        self.entries: Entries = {}
 
     def find(self, key: str) -> Caller | None:
         """Whose `key` it is, or None. Takes the same time for a wrong secret as for the right one."""
@@ -49,27 +66,15 @@ class Ring:
         return Caller(form[1], entry["name"], bool(entry.get("admin"))) if form and entry and same else None
 
     def _follow(self) -> None:
-        try:
-            status = self.path.stat()
-            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
-        except OSError:  # no file, no keys
-            self.stamp, self.entries = (0, 0, 0), {}
-            return
-        if stamp == self.stamp:
-            return
-        try:
-            self.entries = read_json(self.path)
-        except (AnnealError, OSError) as error:  # keys that can't be read open nothing, and close nothing that was open
-            print(
-                json.dumps(
-                    {
-                        "event": "keys",
-                        "error": f"{self.path} cannot be read ({type(error).__name__}); the keys of before hold",
-                    }
-                ),
-                file=sys.stderr,
-                flush=True,
-            )
+        stamp = stamp_of(self.path)
+        if stamp is None:  # no file, no keys
+            self.entries = {}
+        elif stamp != self.stamp:
+            try:
+                self.entries = read_json(self.path)
+            except (AnnealError, OSError) as error:  # unreadable keys open nothing, and close nothing that was open
+                reason = type(error).__name__
+                log.error("keys", f"{self.path} cannot be read ({reason}); the keys of before hold")
         self.stamp = stamp
 
 
@@ -97,24 +102,25 @@ def revoke(key_id: str, path: Path = STORE) -> None:
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[dict]:
+def _changing(path: Path) -> Iterator[Entries]:
     """The entries of `path`, written back whole, mode 0600, when the block ends well; one process at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        entries = read_json(path) if path.exists() else {}
+        entries = _read(path)
         yield entries
         write_text(path, json.dumps(entries, indent=2, sort_keys=True) + "\n", mode=0o600)
 
 
 def _listing(path: Path) -> None:
-    for key_id, entry in sorted(
-        (read_json(path) if path.exists() else {}).items(), key=lambda item: item[1]["created"]
-    ):
-        print(
-            f"{key_id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(entry['created']))}  "
-            f"{'admin' if entry['admin'] else '-':<5}  {entry['name']}"
-        )
+    for key_id, entry in sorted(_read(path).items(), key=lambda item: item[1]["created"]):
+        created = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["created"]))
+        print(f"{key_id}  {created}  {'admin' if entry.get('admin') else '-':<5}  {entry['name']}")
+
+
+def _read(path: Path) -> Entries:
+    entries: Entries = read_json(path) if path.exists() else {}
+    return entries
 
 
 def _main() -> None:

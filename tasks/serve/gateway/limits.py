@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -12,7 +10,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from tasks.serve.gateway.errors import Refusal
 
 
-class Rate:
+class RateLimit:
     """`per_minute` requests of each key, over a sliding minute."""
 
     def __init__(self, per_minute: int) -> None:
@@ -30,25 +28,18 @@ class Rate:
             )
 
 
-class Places:
-    """`running` places at vLLM and `waiting` seats before it, first come, first served."""
+class AdmissionQueue:
+    """`running` places at the servers and `waiting` seats before them, first come, first served."""
 
     def __init__(self, running: int, waiting: int, patience: float) -> None:
         self.most_running, self.most_waiting, self.patience = running, waiting, patience
         self.free = asyncio.Semaphore(running)
         self.waiting = self.running = 0
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place; Refusal 429 at once when every seat is taken too, 503 when none frees in time."""
-        await self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
-
     async def enter(self) -> None:
-        """Take a place, or wait for one; see `place`."""
+        """Take a place, or wait for one; Refusal 429 at once when every seat is taken too, 503 when no place comes free
+        in time.
+        """
         if self.free.locked() and self.waiting >= self.most_waiting:
             raise Refusal(429, "queue_full", "Too many requests are waiting already; ask again in a moment.", wait=1)
         self.waiting += 1

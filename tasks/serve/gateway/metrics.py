@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from sqlalchemy import Engine, func, select
 
 from tasks.database import checks
+from tasks.serve.gateway.record import Record
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -61,6 +62,19 @@ class Metrics:
         """Requests in flight by model."""
         return dict(self._running)
 
+    def observe(self, record: Record) -> None:
+        """Count a request that a version answered, or should have."""
+        version = (record.task, record.version)
+        self.requests.labels(*version, record.role, str(record.status)).inc()
+        if record.latency is not None:
+            self.seconds.labels(*version).observe(record.latency)
+        if record.first_token is not None:
+            self.first_token.labels(*version).observe(record.first_token)
+        for kind, count in (("prompt", record.prompt_tokens), ("completion", record.completion_tokens)):
+            self.tokens.labels(*version, kind).inc(count or 0)
+        if record.valid is not None:
+            self.answers.labels(*version, "true" if record.valid else "false").inc()
+
     def text(self) -> bytes:
         """The page."""
         return generate_latest(self.registry)
@@ -74,9 +88,8 @@ class Metrics:
             gauge.clear()
         for row in rows:
             self.alarm.labels(row["task"]).set(bool(row["alarm"]))
-            self.figure.labels(row["task"], "checked_at").set(
-                row["at"]
-            )  # seconds since 1970, for the alert on a silent monitor
+            # seconds since 1970, for the alert on a silent monitor
+            self.figure.labels(row["task"], "checked_at").set(row["at"])
             for gauge, values in ((self.evidence, row["evidence"]), (self.figure, row["figures"])):
                 for name, value in (values or {}).items():
                     if isinstance(value, int | float):

@@ -1,16 +1,16 @@
 """OpenAI's API: chat, completions and the list of models, where a model is a task, a version of one, or an alias."""
 
-from functools import partial
-
 from fastapi import APIRouter, Request, Response
 
 from tasks.messages import logged
 from tasks.serve import routes
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import fields, shadow
-from tasks.serve.gateway.door import door_of
-from tasks.serve.gateway.errors import Refusal
+from tasks.serve.gateway.access import authorize
+from tasks.serve.gateway.errors import model_not_found
 from tasks.serve.gateway.proxy import answer
+from tasks.serve.gateway.request import ModelRequest
+from tasks.serve.gateway.state import state_of
 
 router = APIRouter(prefix="/v1")
 
@@ -30,38 +30,35 @@ async def completions(request: Request) -> Response:
 
 
 async def _complete(request: Request, is_chat: bool) -> Response:
-    door = door_of(request)
-    caller = door.caller(request)
-    raw = await bodies.read(request, door.settings.max_body_kib * 1024)
-    asked = bodies.parse(raw)
-    body = fields.check(asked, is_chat, door.settings.max_tokens)
-    given = logged(asked) if is_chat else {"prompt": asked["prompt"]}
-    choice = door.follower.choose(body["model"])
-    exchange = door.exchange(choice, request.url.path, caller, given, judged=is_chat)
-    return await answer(
-        door, exchange, body, request.receive, partial(shadow.start, door, exchange, body, choice.shadow)
-    )
+    gateway = state_of(request)
+    caller = authorize(request, gateway.keys, gateway.rate)
+    sent = bodies.parse(await bodies.read(request, gateway.settings.max_body_kib * 1024))
+    body = fields.check(sent, is_chat, gateway.settings.max_tokens)
+    kept = logged(sent) if is_chat else {"prompt": sent["prompt"]}
+    choice, contract = gateway.follower.choose(str(body["model"]))
+    model_request = ModelRequest(choice, contract, request.url.path, caller.id, kept, body, is_judged=is_chat)
+    return (
+        await answer(gateway, model_request, request.receive, lambda: shadow.start(gateway, model_request, body))
+    ).response
 
 
 @router.get("/models")
-async def models(request: Request) -> dict:
+async def models(request: Request) -> dict[str, object]:
     """Who can be asked: tasks, and their versions by alias."""
-    door = door_of(request)
-    door.caller(request)
-    return {"object": "list", "data": [_model(name) for name in routes.names(door.follower.table)]}
+    gateway = state_of(request)
+    authorize(request, gateway.keys, gateway.rate)
+    return {"object": "list", "data": [_model(name) for name in routes.names(gateway.follower.table)]}
 
 
 @router.get("/models/{name}")
-async def model(request: Request, name: str) -> dict:
+async def model(request: Request, name: str) -> dict[str, object]:
     """One of them."""
-    door = door_of(request)
-    door.caller(request)
-    if routes.resolve(door.follower.table, name, 1.0) is None:
-        raise Refusal(
-            404, "model_not_found", "There is no such model here; GET /v1/models lists who can be asked.", "model"
-        )
+    gateway = state_of(request)
+    authorize(request, gateway.keys, gateway.rate)
+    if routes.resolve(gateway.follower.table, name, 1.0) is None:
+        raise model_not_found()
     return _model(name)
 
 
-def _model(name: str) -> dict:
+def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "anneal"}

@@ -7,29 +7,30 @@ from tasks.contract import Contract
 from tasks.images import NotAnImageError
 from tasks.serve import routes
 from tasks.serve.gateway import body as bodies
-from tasks.serve.gateway.door import Door
 from tasks.serve.gateway.errors import Refusal, bad
+from tasks.serve.gateway.follow import Follower
+from tasks.serve.params import Gateway
 
 KIB = 1024
 SENT = ", ".join(images.SENT)
 EXAMPLE = '{"image": "data:image/png;base64,…"}'
 
 
-def is_asked(door: Door, task: str) -> bool:
+def is_asked(follower: Follower, task: str) -> bool:
     """Whether whoever answers to `task` sees images; nobody is chosen yet."""
-    door.follower.look()
-    choice = routes.resolve(door.follower.table, task, 1.0)
-    contract = door.follower.contract(choice.target) if choice else None
+    follower.look()
+    choice = routes.resolve(follower.table, task, 1.0)
+    contract = follower.contract(choice.target) if choice else None
     return contract is not None and sees(contract)
 
 
-def limit(door: Door, is_image: bool) -> int:
+def limit(settings: Gateway, is_image: bool) -> int:
     """How many bytes the body of a request may have: an image may have more than a text, and in JSON three bytes of it
     are four characters.
     """
     if not is_image:
-        return door.settings.max_body_kib * KIB
-    return door.settings.max_image_kib * KIB * 4 // 3 + KIB
+        return settings.max_body_kib * KIB
+    return settings.max_image_kib * KIB * 4 // 3 + KIB
 
 
 def sees(contract: Contract) -> bool:
@@ -38,7 +39,7 @@ def sees(contract: Contract) -> bool:
 
 
 def given(kind: str, raw: bytes, most_kib: int) -> bytes:
-    """The image in a body of the media type `kind`; Refusal 400, 413 or 415, in one sentence, for what is none."""
+    """The image in a body of the media type `kind`; Refusal 400, 413 or 415, in one sentence, for what is not one."""
     kind = kind.partition(";")[0].strip().lower()
     if kind == "application/json":
         raw = _of_json(bodies.parse(raw))

@@ -115,7 +115,7 @@ def _children(node: object) -> Iterator[object]:
 
 
 def _references(node: object) -> list[str]:
-    """The references that `node` makes; a property that is named `$ref` is none, for its value is a schema."""
+    """The references that `node` makes; a property that is named `$ref` is not one: its value is a schema."""
     names = (node.get(key) for key in REFERENCES) if isinstance(node, dict) else ()
     return [name for name in names if isinstance(name, str)]
 

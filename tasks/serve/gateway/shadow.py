@@ -1,58 +1,61 @@
 """Asks the version in the shadow what the champion was just asked; its answer is logged and thrown away."""
 
 import asyncio
+import time
+from dataclasses import replace
 
-from tasks.serve.gateway.door import Door
+from tasks.serve.gateway.backend import BROKEN, Call, refusal_of, refusal_of_status
+from tasks.serve.gateway.body import Body
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal
-from tasks.serve.gateway.exchange import Exchange
-from tasks.serve.gateway.proxy import BROKEN, Call, refusal_of, refusal_of_status
-from tasks.serve.routes import Target
+from tasks.serve.gateway.proxy import settle
+from tasks.serve.gateway.reply import Ending, ReplyReader
+from tasks.serve.gateway.request import ModelRequest, new_id
+from tasks.serve.gateway.state import GatewayState
+from tasks.serve.routes import Choice
 
 MOST = 8  # shadows at once
 
 
-def start(door: Door, of: Exchange, body: dict, target: Target | None) -> None:
-    """Begin it when there is room beside the clients and the version is still there; else it is dropped and counted."""
-    if target is None:
+def start(gateway: GatewayState, original: ModelRequest, body: Body) -> None:
+    """Ask the shadow of `original` for `body` when there is room beside the clients and the version is still there;
+    else it is dropped and counted.
+    """
+    name, target = original.choice.task, original.choice.shadow
+    task = gateway.follower.table.tasks.get(name)
+    if target is None or task is None or target not in task.targets.values():
+        return  # there is none, or the client's answer took longer than the canary
+    if len(gateway.shadows) >= MOST or not gateway.backend.queue.is_idle():
+        gateway.metrics.refused.labels("shadow_dropped").inc()
         return
-    task = door.follower.table.tasks.get(of.task)
-    if task is None or target not in task.targets.values():  # the client's answer took longer than the canary
-        return
-    if door.shadows >= MOST or not door.places.is_idle():
-        door.metrics.refused.labels("shadow_dropped").inc()
-        return
-    door.shadows += 1
-    contract = door.follower.contract(target)
-    exchange = Exchange(
-        of.metrics,
-        of.writer,
-        of.task,
-        "shadow",
-        target,
-        contract,
-        of.path,
-        of.key_id,
-        of.given,
-        judged=of.asked_as_task,
-        shadow_of=of.id,
+    copy = replace(
+        original,
+        choice=Choice(name, "shadow", target),
+        contract=gateway.follower.contract(target),
+        body={field: value for field, value in body.items() if field not in ("stream", "stream_options")},
+        shadow_of=original.id,
+        id=new_id(),
+        at=time.time(),
+        started=time.monotonic(),
     )
-    plain = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
-    door.spawn(_ask(door, exchange, {**plain, "model": target.model}))
+    gateway.shadows.start(_ask(gateway, Call(gateway.backend, copy)))
 
 
-async def _ask(door: Door, exchange: Exchange, body: dict) -> None:
-    call, status, error = Call(door, exchange), CLIENT_LEFT, "stopped"
+async def _ask(gateway: GatewayState, call: Call) -> None:
+    ending, reader = Ending(CLIENT_LEFT, "stopped"), ReplyReader(call.request.special)
     try:
-        async with asyncio.timeout(door.settings.timeout):
-            response = await call.open(body)
+        async with asyncio.timeout(gateway.backend.timeout):
+            response = await call.open()
             content = await response.aread()
         refusal = refusal_of_status(response.status_code)
-        status, error = (refusal.status, refusal.code) if refusal else (response.status_code, None)
-        if status == 200:
-            exchange.read_bytes(content)
+        if response.status_code == 200:
+            reader.read(content)
+        ending = _ending(refusal) if refusal else Ending(response.status_code, None, reader.reply())
     except (*BROKEN, Refusal) as trouble:
-        refusal = trouble if isinstance(trouble, Refusal) else refusal_of(trouble)
-        status, error = refusal.status, refusal.code
+        ending = _ending(refusal_of(trouble))
     finally:
-        door.shadows -= 1
-        call.close(status, error)
+        settle(gateway, call, ending)
+
+
+def _ending(refusal: Refusal) -> Ending:
+    """Nobody is refused anything here, so none is counted as a refusal."""
+    return Ending(refusal.status, refusal.code)

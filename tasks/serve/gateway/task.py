@@ -3,41 +3,46 @@ trained with.
 """
 
 from email.message import Message
-from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from tasks.contract import Contract
 from tasks.errors import AnnealError
+from tasks.messages import TASKS
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import pictures, shadow, spans
-from tasks.serve.gateway.door import Door, door_of
+from tasks.serve.gateway.access import authorize
 from tasks.serve.gateway.errors import Refusal, bad
-from tasks.serve.gateway.exchange import Exchange
-from tasks.serve.gateway.proxy import answer
-from tasks.serve.routes import Choice
+from tasks.serve.gateway.proxy import Answered, answer
+from tasks.serve.gateway.request import ModelRequest
+from tasks.serve.gateway.state import GatewayState, state_of
 from tasks.spans import probability_in
 
 router = APIRouter()
 
 
-@router.post("/tasks/{task}")
+@router.post(TASKS)
 async def ask(request: Request, task: str) -> Response:
     """`{task, version, request_id, valid, result}`, and `probabilities` of a version that tells classes; of one that
     finds answers in a text, `result` is `{answer, start, end, probability}`. When the model's answer is not what it
     must be, `valid` is false and `text` has it as it is.
     """
-    door = door_of(request)
-    caller = door.caller(request)
-    is_image, kind = pictures.is_asked(door, task), request.headers.get("content-type", "")
-    raw = await bodies.read(request, pictures.limit(door, is_image))
-    given = pictures.given(kind, raw, door.settings.max_image_kib) if is_image else _given(kind, raw)
-    choice = door.follower.choose(task)
-    row, body = _ready(door, choice, given)
-    exchange = door.exchange(choice, "/tasks/{task}", caller, row)
-    response = await answer(door, exchange, body, request.receive, partial(_shadow, door, exchange, choice, given))
-    return response if response.status_code != 200 else JSONResponse(_result(exchange, given), headers=exchange.headers)
+    gateway = state_of(request)
+    caller = authorize(request, gateway.keys, gateway.rate)
+    is_image, kind = pictures.is_asked(gateway.follower, task), request.headers.get("content-type", "")
+    raw = await bodies.read(request, pictures.limit(gateway.settings, is_image))
+    given = pictures.given(kind, raw, gateway.settings.max_image_kib) if is_image else _given(kind, raw)
+    choice, contract = gateway.follower.choose(task)
+    if contract is None:
+        reason = f"The folder of {choice.target.model} cannot be read; the gateway's log says why."
+        raise Refusal(503, "not_ready", reason, wait=10)
+    row, body = _filled(contract, given, gateway.settings.max_tokens)
+    model_request = ModelRequest(choice, contract, TASKS, caller.id, row, body)
+    answered = await answer(gateway, model_request, request.receive, lambda: _shadow(gateway, model_request, given))
+    if answered.response.status_code != 200:
+        return answered.response
+    return JSONResponse(_result(model_request, contract, answered, given), headers=model_request.headers)
 
 
 def _given(kind: str, raw: bytes) -> object:
@@ -63,20 +68,8 @@ def _given(kind: str, raw: bytes) -> object:
     return value.get("text", value.get("input"))
 
 
-def _ready(door: Door, choice: Choice, given: object) -> tuple[dict, dict]:
-    """(the columns, the body for vLLM) as the chosen version wants them."""
-    contract = door.follower.contract(choice.target)
-    if contract is None:
-        raise Refusal(
-            503,
-            "not_ready",
-            f"The folder of {choice.target.model} cannot be read; the gateway's log says why.",
-            wait=10,
-        )
-    return _filled(contract, given, door.settings.max_tokens)
-
-
-def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict, dict]:
+def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict[str, str], bodies.Body]:
+    """(the columns, the body for the server) as a version takes them."""
     if isinstance(given, bytes) != pictures.sees(contract):
         raise bad("This version is asked about something else: one reads texts, one sees images.", "input")
     if isinstance(given, bytes):
@@ -86,33 +79,34 @@ def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict, d
     except AnnealError as error:
         raise bad(str(error), "input") from None
     try:
-        asked = contract.question(row)
+        question = contract.question(row)
     except AnnealError:  # the sentence has the template in it, which is not the client's
         raise bad("The task's template cannot be filled in with this input.", "input") from None
-    return row, {**asked, "temperature": 0, "max_tokens": max_tokens}
+    return row, {**question, "temperature": 0, "max_tokens": max_tokens}
 
 
-def _shadow(door: Door, exchange: Exchange, choice: Choice, given: object) -> None:
+def _shadow(gateway: GatewayState, model_request: ModelRequest, given: object) -> None:
     """The shadow gets the same text in the words of its own template."""
-    contract = door.follower.contract(choice.shadow) if choice.shadow else None
+    contract = gateway.follower.contract(model_request.choice.shadow) if model_request.choice.shadow else None
     if contract is None or isinstance(given, bytes) != pictures.sees(contract):
         return
-    if not pictures.sees(contract) and set(contract.inputs) != set(exchange.given):
+    if not pictures.sees(contract) and set(contract.inputs) != set(model_request.input):
         return
-    shadow.start(door, exchange, _filled(contract, given, door.settings.max_tokens)[1], choice.shadow)
+    shadow.start(gateway, model_request, _filled(contract, given, gateway.settings.max_tokens)[1])
 
 
-def _result(exchange: Exchange, given: object) -> dict:
-    valid, probability = bool(exchange.valid), probability_in(exchange.probabilities)
-    result = {
-        "task": exchange.task,
-        "version": exchange.target.version,
-        "request_id": exchange.id,
+def _result(model_request: ModelRequest, contract: Contract, answered: Answered, given: object) -> dict[str, object]:
+    judgement, reply = answered.judgement, answered.reply
+    valid, probability = bool(judgement.valid), probability_in(reply.probabilities)
+    result: dict[str, object] = {
+        "task": model_request.choice.task,
+        "version": model_request.choice.target.version,
+        "request_id": model_request.id,
         "valid": valid,
-        "result": exchange.told,
+        "result": None if judgement.result is None else contract.result(judgement.result),
     }
     if probability is None:
-        result |= {} if exchange.probabilities is None else {"probabilities": exchange.probabilities}
-    elif valid and exchange.contract is not None:
-        result["result"] = spans.result(exchange.contract, given, exchange.text, probability)
-    return result if valid else {**result, "text": exchange.text}
+        result |= {} if reply.probabilities is None else {"probabilities": reply.probabilities}
+    elif valid:
+        result["result"] = spans.result(contract, given, reply.text, probability)
+    return result if valid else {**result, "text": reply.text}

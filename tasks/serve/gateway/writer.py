@@ -5,11 +5,11 @@ never makes anybody wait for.
 import json
 import queue
 import random
-import sys
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from sqlalchemy import Engine, delete, insert, select
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
@@ -20,34 +20,45 @@ from tasks.errors import AnnealError
 from tasks.redaction import redact_all
 from tasks.redaction.answers import redact_answer
 from tasks.redaction.nested import mapped
+from tasks.serve.gateway import log
 from tasks.serve.gateway.metrics import Metrics
+from tasks.serve.gateway.record import Record
 from tasks.serve.params import Records
 
 DAY = 86_400.0
-MOST_QUEUED = 10_000  # records in memory, at the door of the thread and behind it
+MOST_QUEUED = 10_000  # records in memory, before the thread and behind it
 BATCH = 200  # rows of one transaction
 CHORES_EVERY = 10.0  # seconds between looks at the checks
 FORGET_EVERY = 600.0  # seconds between deletions
 TROUBLE = (SQLAlchemyError, AnnealError, OSError)
 UNLOGGED = ("input", "output", "probabilities", "artifact", "template_sha256")
+Row = dict[str, object]  # of database.requests
 
 
-class Writer:
+class Asker(NamedTuple):
+    """Which task was asked, and with whose key."""
+
+    task: str
+    key_id: str | None
+
+
+class Queued(NamedTuple):
+    """A record on its way, and whether the database gets it."""
+
+    record: Record
+    is_kept: bool
+
+
+class RecordWriter:
     """The thread. `put` never blocks and never fails; what finds no room is counted as dropped."""
 
-    def __init__(
-        self,
-        params: Records,
-        engine_factory: Callable[[], Engine],
-        metrics: Metrics,
-        on_connect: Callable[[Engine], None] = lambda engine: None,
-    ) -> None:
-        self.params, self.factory, self.metrics, self.on_connect = params, engine_factory, metrics, on_connect
-        self.queue: queue.Queue[dict | None] = queue.Queue(MOST_QUEUED)
-        self.waiting: deque[dict] = deque()  # redacted, to be written
-        self.recent: OrderedDict[str, tuple[str, str]] = OrderedDict()  # not yet written: request → (task, key)
+    def __init__(self, params: Records, engine_factory: Callable[[], Engine], metrics: Metrics) -> None:
+        self.params, self.factory, self.metrics = params, engine_factory, metrics
+        self.connected: Engine | None = None
+        self.queue: queue.Queue[Queued | None] = queue.Queue(MOST_QUEUED)
+        self.waiting: deque[Row] = deque()  # redacted, to be written
+        self.recent: dict[str, Asker] = {}  # by the id of a request that is not yet written
         self.thread = threading.Thread(target=self._run, name="records", daemon=True)
-        self._engine: Engine | None = None
         self._connecting = threading.Lock()
         self._next_try = self._pause = self._next_chores = self._next_forget = 0.0
         metrics.queue.set_function(lambda: self.queue.qsize() + len(self.waiting))
@@ -56,15 +67,15 @@ class Writer:
         """Begin to write."""
         self.thread.start()
 
-    def put(self, row: dict, keep: bool = True) -> None:
-        """Take one row of `requests`, as yet unredacted; without `keep`, for a line of the log only."""
-        row["kept"] = keep and random.random() < self.params.sample
-        if row["kept"]:
-            self.recent[row["id"]] = (row["task"], row["key_id"])
+    def put(self, record: Record) -> None:
+        """Take a record. All become lines of the log; the database gets a sample of those that have a task."""
+        is_kept = record.task is not None and random.random() < self.params.sample
+        if record.task is not None and is_kept:
+            self.recent[record.id] = Asker(record.task, record.key_id)
         try:
-            self.queue.put_nowait(row)
+            self.queue.put_nowait(Queued(record, is_kept))
         except queue.Full:
-            self._drop(row)
+            self._drop(record.id)
 
     def stop(self, patience: float = 5.0) -> None:
         """Write what is left, for `patience` seconds at most; what is not written then is counted as dropped."""
@@ -79,13 +90,12 @@ class Writer:
     def engine(self) -> Engine:
         """The records; connects when that has not worked before, and raises one of TROUBLE when it still does not."""
         with self._connecting:
-            if self._engine is None:
-                self._engine = self.factory()
-                self.on_connect(self._engine)
-            return self._engine
+            if self.connected is None:
+                self.connected = self.factory()
+            return self.connected
 
-    def find(self, request_id: str) -> tuple[str, str] | None:
-        """(task, key) of a request that was kept; raises one of TROUBLE when the database is away."""
+    def find(self, request_id: str) -> Asker | None:
+        """Who asked in a request that was kept; raises one of TROUBLE when the database is away."""
         if known := self.recent.get(request_id):
             return known
         with self.engine().connect() as connection:
@@ -94,56 +104,43 @@ class Writer:
                     requests.c.id == request_id, requests.c.shadow_of.is_(None)
                 )
             ).first()
-        return (row[0], row[1]) if row else None
+        return Asker(row[0], row[1]) if row else None
 
     def _run(self) -> None:
         going = True
         while going:
-            rows = self._take()
-            going = None not in rows
-            for row in rows:
-                if row is not None:
-                    self._prepare(row)
+            taken = self._take()
+            going = None not in taken
+            for entry in taken:
+                if entry is not None:
+                    self._prepare(entry)
             self._flush(last=not going)
             self._chores()
 
-    def _take(self) -> list[dict | None]:
+    def _take(self) -> list[Queued | None]:
         """What has come, after a short wait for more: rows are cheaper in batches."""
         try:
-            rows = [self.queue.get(timeout=0.2)]
+            taken = [self.queue.get(timeout=0.2)]
         except queue.Empty:
             return []
-        while len(rows) < BATCH and rows[-1] is not None:
+        while len(taken) < BATCH and taken[-1] is not None:
             try:
-                rows.append(self.queue.get_nowait())
+                taken.append(self.queue.get_nowait())
             except queue.Empty:
                 break
-        return rows
+        return taken
 
-    def _prepare(self, row: dict) -> None:
-        """Say the line of the structured log, and queue the redacted row when it is to be kept."""
-        kept = row.pop("kept")
-        line = {
-            name: round(value, 6) if isinstance(value, float) else value
-            for name, value in row.items()
-            if name not in UNLOGGED and value is not None
-        }
+    def _prepare(self, entry: Queued) -> None:
+        """Write the line of the log, and queue the redacted row when it is to be kept."""
         try:
-            print(json.dumps(line), flush=True)
+            print(line_of(entry.record), flush=True)
         except (OSError, ValueError):  # stdout is full or closed: the log is the lesser thing
             self.metrics.dropped.inc()
-        if not kept:
+        if not entry.is_kept:
             return
         if len(self.waiting) >= MOST_QUEUED:
-            self._drop(self.waiting.popleft())
-        self.waiting.append(
-            {
-                **row,
-                "input": storable(redact_all(row["input"])),
-                "output": storable(redact_answer(row["output"])),
-                "probabilities": storable(row.get("probabilities")),
-            }
-        )
+            self._drop(str(self.waiting.popleft()["id"]))
+        self.waiting.append(row_of(entry.record))
 
     def _flush(self, last: bool) -> None:
         """Write what waits; after a failure, not again before a pause that doubles up to half a minute."""
@@ -156,7 +153,7 @@ class Writer:
             except TROUBLE as error:
                 self._pause = min(30.0, max(0.5, 2 * self._pause))
                 self._next_try = time.monotonic() + self._pause
-                self._say(
+                self._log(
                     f"{len(self.waiting)} records wait: the database does not take them ({type(error).__name__}); "
                     f"next try in {self._pause:g} s"
                 )
@@ -164,9 +161,9 @@ class Writer:
             self._pause = 0.0
             for row in batch:
                 self.waiting.popleft()
-                self.recent.pop(row["id"], None)
+                self.recent.pop(str(row["id"]), None)
 
-    def _insert(self, rows: list[dict]) -> None:
+    def _insert(self, rows: list[Row]) -> None:
         """One transaction; when the database finds a row impossible, one for each row, and that row is dropped."""
         try:
             with self.engine().begin() as connection:
@@ -174,13 +171,13 @@ class Writer:
         except (IntegrityError, DataError, ProgrammingError):
             if len(rows) == 1:
                 self.metrics.dropped.inc()
-                self._say(f"the database refuses the record {rows[0]['id']}")
+                self._log(f"the database refuses the record {rows[0]['id']}")
                 return
             for row in rows:
                 self._insert([row])
 
-    def _drop(self, row: dict) -> None:
-        self.recent.pop(row["id"], None)
+    def _drop(self, request_id: str) -> None:
+        self.recent.pop(request_id, None)
         self.metrics.dropped.inc()
 
     def _chores(self) -> None:
@@ -194,35 +191,52 @@ class Writer:
                 self._next_forget = now + FORGET_EVERY
                 forget(self.engine(), time.time() - self.params.retention_days * DAY)
         except TROUBLE as error:
-            self._say(f"the records do not answer ({type(error).__name__})")
+            self._log(f"the records do not answer ({type(error).__name__})")
 
-    def _say(self, words: str) -> None:
+    def _log(self, message: str) -> None:
         try:
-            print(json.dumps({"event": "records", "error": words}), file=sys.stderr, flush=True)
+            log.error("records", message)
         except (OSError, ValueError):
             self.metrics.dropped.inc()
+
+
+def line_of(record: Record) -> str:
+    """The line of the log: all that is known of a request but for its texts."""
+    shown = {name: value for name, value in vars(record).items() if name not in UNLOGGED and value is not None}
+    return json.dumps({name: round(value, 6) if isinstance(value, float) else value for name, value in shown.items()})
+
+
+def row_of(record: Record) -> Row:
+    """The row of the database: the record without personal data, and without what no database takes."""
+    return {
+        **vars(record),
+        "input": storable(redact_all(record.input)),
+        "output": storable(redact_answer(record.output)),
+        "probabilities": storable(record.probabilities),
+    }
 
 
 def forget(engine: Engine, before: float, batch: int = 500, most: int = 100) -> int:
     """Delete requests and feedback from before that time, `batch` rows a transaction so that nobody waits long;
     returns how many.
     """
-    gone = 0
+    deleted = 0
     for table in (requests, feedback):
         for _ in range(most):
             old = select(table.c.id).where(table.c.at < before).limit(batch)
             with engine.begin() as connection:
                 count = connection.execute(delete(table).where(table.c.id.in_(old))).rowcount
-            gone += count
+            deleted += count
             if count < batch:
                 break
-    return gone
+    return deleted
 
 
 def storable(value: object) -> object:
     """`value` without what no database takes: NUL, and halves of characters."""
-    return mapped(value, lambda leaf: _storable(leaf) if isinstance(leaf, str) else leaf, _storable)
+    return mapped(value, lambda leaf: storable_text(leaf) if isinstance(leaf, str) else leaf, storable_text)
 
 
-def _storable(text: str) -> str:
+def storable_text(text: str) -> str:
+    """`text` without NUL and halves of characters."""
     return encodable(text.replace("\0", ""))

@@ -1,0 +1,168 @@
+"""Asks the servers of versions: one place in the queue and one connection for each request."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from tasks.messages import COMPLETIONS
+from tasks.serve.gateway.background import Background
+from tasks.serve.gateway.body import Body
+from tasks.serve.gateway.errors import Refusal
+from tasks.serve.gateway.limits import AdmissionQueue
+from tasks.serve.gateway.metrics import Metrics
+from tasks.serve.gateway.request import ModelRequest
+from tasks.special import SpecialTexts
+
+BROKEN = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
+# Fields that become part of a prompt.
+RENDERED = ("messages", "tools", "functions", "documents", "chat_template_kwargs")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What it takes to ask a server. `timeout`: seconds for an answer, or for the next piece of a stream."""
+
+    client: httpx.AsyncClient
+    queue: AdmissionQueue
+    metrics: Metrics
+    background: Background
+    timeout: float
+
+
+class Call:
+    """One request at a server. It counts as in flight for its model from here until `close`, which must come once.
+
+    Between the choice of a version and this there must be no `await`: the reconciler counts on it.
+    """
+
+    def __init__(self, backend: Backend, request: ModelRequest) -> None:
+        self.backend, self.request = backend, request
+        self._response: httpx.Response | None = None
+        self._has_place = False
+        backend.metrics.enter(request.choice.target.model)
+
+    async def open(self) -> httpx.Response:
+        """Wait for a place and ask; the head of the answer is there when this returns, its body is not."""
+        await self.backend.queue.enter()
+        self._has_place = True
+        client, body = self.backend.client, asked(self.request)
+        route = "/chat/completions" if is_chat(self.request) else "/completions"
+        request = client.build_request(
+            "POST",
+            self.request.choice.target.url + route,
+            content=json.dumps(body).encode(),
+            headers={"content-type": "application/json", "x-request-id": self.request.id},
+        )
+        try:
+            self._response = await _head(client, request)
+        except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError):
+            # Nothing was answered: often a kept connection that vLLM was closing. Asking twice changes nothing.
+            await asyncio.sleep(0.1)
+            self._response = await _head(client, request)
+        return self._response
+
+    def close(self) -> None:
+        """Give everything back at once: nothing here waits, so that a cancelled request cannot be cut off in the
+        middle of it.
+        """
+        if self._has_place:
+            self.backend.queue.leave()
+        if self._response is not None:
+            self.backend.background.start(self._response.aclose())
+        self.backend.metrics.leave(self.request.choice.target.model)
+
+
+async def _head(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The head of the answer. A server that dies as a connection to it opens leaves anyio with a socket that has no
+    peer, which httpx does not call an error of its own; nothing was sent then.
+    """
+    try:
+        return await client.send(request, stream=True)
+    except (AttributeError, OSError) as error:
+        raise httpx.ConnectError("the connection was closed as it opened", request=request) from error
+
+
+def is_chat(request: ModelRequest) -> bool:
+    """Whether the server is asked for a chat, or for the continuation of a text."""
+    return "messages" in request.body and request.path != COMPLETIONS
+
+
+def asked(request: ModelRequest) -> Body:
+    """The body for the server: the version by its own name there, a stream with its usage, since the records need the
+    tokens, and a chat with `neutral` texts.
+    """
+    body = {**request.body, "model": request.choice.target.model}
+    if request.streams and not request.asks_for_usage:
+        options = request.body.get("stream_options")
+        body["stream_options"] = {**(options if isinstance(options, Mapping) else {}), "include_usage": True}
+    return neutral(body, request.special) if is_chat(request) else body
+
+
+def neutral(body: Body, special: SpecialTexts) -> Body:
+    """`body` of a chat with special tokens in whatever the template renders as text: nobody's message opens or ends a
+    turn.
+
+    That holds for /v1 too: clients own their messages, and say whose turn it is by `role`. A raw prompt
+    (/v1/completions) is all theirs and passes as it is.
+    """
+    messages = body["messages"]
+    given = {**body, "messages": [_unescaped(entry) for entry in messages] if isinstance(messages, list) else messages}
+    return {**given, **{name: special.neutral_in(given[name]) for name in RENDERED if name in given}}
+
+
+def _unescaped(message: object) -> object:
+    """`message`, its calls' arguments written again where they are JSON: an escape must not hide a special token that
+    vLLM would read from it.
+    """
+    calls = message.get("tool_calls") if isinstance(message, dict) else None
+    if not isinstance(message, dict) or not isinstance(calls, list):
+        return message
+    return {**message, "tool_calls": [_unescaped_call(call) for call in calls]}
+
+
+def _unescaped_call(call: object) -> object:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        arguments = json.dumps(json.loads(function["arguments"]), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return call  # vLLM refuses it
+    return {**call, "function": {**function, "arguments": arguments}}
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """The refusal for trouble with a server; a Refusal as it is."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return Refusal(
+            503,
+            "backend_down",
+            "The model's server does not answer; it may be starting. Ask again in a moment.",
+            wait=5,
+        )
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return Refusal(
+            504, "backend_timeout", "The model's server took too long; ask for fewer tokens, or again later."
+        )
+    return Refusal(502, "backend_died", "The model's server broke off in the middle of the answer; ask again.")
+
+
+def refusal_of_status(status: int) -> Refusal | None:
+    """For a status of a server that comes with no answer; None for 200, and for 400 and 422, which are about the
+    client's own fields.
+    """
+    if status in (200, 400, 422):
+        return None
+    if status in (404, 429, 503):  # it has just started, and the reconciler has not loaded the adapter yet
+        return Refusal(503, "backend_not_ready", "The model is being loaded; ask again in a moment.", wait=5)
+    return backend_error(status)
+
+
+def backend_error(status: int) -> Refusal:
+    """The server failed."""
+    return Refusal(502, "backend_error", f"The model's server failed (status {status}).")

@@ -1,0 +1,14 @@
+"""Tells whether a file has changed since it was last read."""
+
+from pathlib import Path
+
+Stamp = tuple[int, int, int]  # inode, nanoseconds of the last change, bytes
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What is another as soon as `path` is written; None when it is not there, or its disk is away."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
