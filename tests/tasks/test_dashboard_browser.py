@@ -67,9 +67,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNa
     now, app, sent = time.time(), FastAPI(), []
     gateway = SimpleNamespace(engine=database.connect(f"sqlite:///{tmp_path}/records.db"), table=seed.table(now))
     seed.fill(gateway.engine, now, 2000)
-    app.state.dashboard = page.DashboardState(
-        DashboardSettings(), CollectorRegistry(), lambda: gateway.table, lambda: gateway.engine
-    )
+    ways = {"table": lambda: gateway.table, "engine": lambda: gateway.engine}
+    app.state.dashboard = page.DashboardState(DashboardSettings(), CollectorRegistry(), **ways)
     app.include_router(page.router)
 
     @app.post("/admin/commands")
@@ -91,9 +90,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNa
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    yield SimpleNamespace(
-        gateway=gateway, sent=sent, url=f"http://127.0.0.1:{listener.getsockname()[1]}/dashboard", now=now
-    )
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/dashboard"
+    yield SimpleNamespace(gateway=gateway, sent=sent, url=url, now=now)
     server.should_exit = True
     thread.join()
 
