@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, create_engine, select
 
 from tasks import database, paths
@@ -38,8 +37,8 @@ def empty(tmp_path: Path) -> Engine:
 
 
 def client(engine: Engine | None, table: Table, settings: DashboardSettings | None = None) -> TestClient:
-    app, settings = FastAPI(), settings or DashboardSettings()
-    app.state.dashboard = page.DashboardState(settings, CollectorRegistry(), lambda: table, lambda: engine)
+    app = FastAPI()
+    app.state.dashboard = page.DashboardState(lambda: table, lambda: engine, settings or DashboardSettings())
     app.include_router(page.router)
     return TestClient(app)
 

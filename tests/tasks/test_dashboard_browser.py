@@ -16,11 +16,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from prometheus_client import CollectorRegistry
 
 from tasks import database, paths
 from tasks.serve.dashboard import page
-from tasks.serve.dashboard.settings import DashboardSettings
 from tasks.serve.routes import Table
 from tests.tasks import dashboard_seed as seed
 
@@ -67,8 +65,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNa
     now, app, sent = time.time(), FastAPI(), []
     gateway = SimpleNamespace(engine=database.connect(f"sqlite:///{tmp_path}/records.db"), table=seed.table(now))
     seed.fill(gateway.engine, now, 2000)
-    ways = {"table": lambda: gateway.table, "engine": lambda: gateway.engine}
-    app.state.dashboard = page.DashboardState(DashboardSettings(), CollectorRegistry(), **ways)
+    app.state.dashboard = page.DashboardState(lambda: gateway.table, lambda: gateway.engine)
     app.include_router(page.router)
 
     @app.post("/admin/commands")

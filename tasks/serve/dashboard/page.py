@@ -41,10 +41,10 @@ GAUGES = {"dropped": "anneal_records_dropped_total", "waiting": "anneal_waiting"
 class DashboardState:
     """What the page reads of its gateway; made when that starts. `engine` says None while the records do not answer."""
 
-    settings: DashboardSettings
-    registry: CollectorRegistry
     table: Callable[[], Table]
     engine: Callable[[], Engine | None]
+    settings: DashboardSettings = field(default_factory=DashboardSettings)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     reader: data.Reader = field(default_factory=data.Reader)
 
 

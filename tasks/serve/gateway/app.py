@@ -36,10 +36,10 @@ def create_app(
         async with running(settings, records, engine_factory, table_path, keys_path) as gateway:
             app.state.gateway = gateway
             app.state.dashboard = page.DashboardState(
+                lambda: gateway.follower.table,
+                lambda: gateway.writer.connected,
                 dashboard or DashboardSettings(),
                 gateway.metrics.registry,
-                table=lambda: gateway.follower.table,
-                engine=lambda: gateway.writer.connected,
             )
             yield
 
