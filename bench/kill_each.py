@@ -40,13 +40,13 @@ BODY = {
 class Client(threading.Thread):
     """Streams one answer after the other, and counts how each request ended."""
 
-    def __init__(self, door: str, key: str, task: str, ended: Counter) -> None:
+    def __init__(self, address: str, key: str, task: str, ended: Counter) -> None:
         super().__init__(daemon=True)
-        self.state, self.key, self.task, self.ended, self.over = door, key, task, ended, False
+        self.address, self.key, self.task, self.ended, self.over = address, key, task, ended, False
 
     def run(self) -> None:
         """Ask until `over`."""
-        with httpx.Client(base_url=self.state, headers={"Authorization": f"Bearer {self.key}"}, timeout=150) as client:
+        with httpx.Client(base_url=self.address, headers={"Authorization": f"Bearer {self.key}"}, timeout=150) as client:
             while not self.over:
                 how = self._ask(client)
                 self.ended[how] += 1
@@ -101,7 +101,7 @@ def is_well(params: settings.Params, program: str, task: str, key: str) -> bool:
     """Whether `program` does again what it is there for."""
     if supervisor.status(program) != "RUNNING":
         return False
-    door = gateway.address(params.gateway)
+    address = gateway.address(params.gateway)
     if program == "reconciler":
         return records.is_watched()
     if program == "schedules":
@@ -116,7 +116,7 @@ def is_well(params: settings.Params, program: str, task: str, key: str) -> bool:
         body = {"model": task, **BODY, "stream": False, "max_tokens": 4}
         return (
             httpx.post(
-                f"{door}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60
+                f"{address}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60
             ).status_code
             == 200
         )
