@@ -40,13 +40,13 @@ BODY = {
 class Client(threading.Thread):
     """Streams one answer after the other, and counts how each request ended."""
 
-    def __init__(self, address: str, key: str, task: str, ended: Counter) -> None:
+    def __init__(self, url: str, key: str, task: str, ended: Counter) -> None:
         super().__init__(daemon=True)
-        self.address, self.key, self.task, self.ended, self.over = address, key, task, ended, False
+        self.url, self.key, self.task, self.ended, self.over = url, key, task, ended, False
 
     def run(self) -> None:
         """Ask until `over`."""
-        with httpx.Client(base_url=self.address, headers={"Authorization": f"Bearer {self.key}"}, timeout=150) as client:
+        with httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=150) as client:
             while not self.over:
                 how = self._ask(client)
                 self.ended[how] += 1
