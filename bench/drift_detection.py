@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench.shifts import TYPO, shifts, typos
 from tasks import environment
 from tasks.files import read_jsonl
-from tasks.monitor import state, verdict
+from tasks.monitor import alarm, memory
 from tasks.monitor.check import checks_of_a_year, events
 from tasks.monitor.embedding import embed
 from tasks.monitor.params import Monitor
@@ -99,18 +99,24 @@ def scores_of(rows: list[dict], classes: dict[str, list[str]], dice: random.Rand
 
 
 def needed(
-    scores: Scores, start: state.State, asked: list[dict], classes: dict[str, list[str]], dice: random.Random, name: str
+    scores: Scores,
+    start: memory.Memory,
+    asked: list[dict],
+    classes: dict[str, list[str]],
+    dice: random.Random,
+    name: str,
 ) -> int | None:
     """After how many requests beyond the first BEFORE an alarm is raised: 0 or less is a false one; None for never."""
     rows = [
         {"id": f"{name} {i}", "input": {"text": row["text"]}, "status": 200, "output": answer(row, classes, dice)}
+        | {"probabilities": None}
         for i, row in enumerate(asked)
     ]
-    threshold = verdict.line(len(state.evidence(start, scores.streams)), Monitor().false_alarms_per_year)
+    threshold = alarm.line(len(memory.evidence(start, scores.streams)), Monitor().false_alarms_per_year)
     for end in range(EVERY, len(rows) + 1, EVERY):
         bins, draws = events(scores, rows[end - EVERY : end], [], "bench")
-        start = state.advance(start, scores.streams, bins, draws, 0.0)
-        if verdict.is_drifted(state.evidence(start, scores.streams), threshold, {}, {}).alarm:
+        start = memory.advance(start, scores.streams, bins, draws, 0.0)
+        if alarm.is_drifted(memory.evidence(start, scores.streams), threshold, {}, {}).alarm:
             return end - BEFORE
     return None
 
@@ -126,7 +132,7 @@ def measure(rows: list[dict], runs: int, requests: int) -> dict[str, list[int | 
         ]
         half = len(every) // 2
         scores = scores_of(every[:half], classes, dice)
-        start = state.begin(scores, checks_of_a_year(Monitor()), 0.0, False)
+        start = memory.begin(scores, checks_of_a_year(Monitor()), 0.0, False)
         before = every[half : half + BEFORE]
         for name, source in shifts(every[half + BEFORE :], dice).items():
             counts.setdefault(name, []).append(

@@ -8,13 +8,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+import httpx
 
 from flows.demo_copy import HOME, environment, make
 from tasks import paths
 from tasks import stage as edge
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
+
+Ticket = dict[str, str]  # {column: text}
 
 TASK = "triage"
 SEED = 7
@@ -50,7 +54,7 @@ def run() -> None:
     demo.python("where to look", "tasks.serve.local", "ui")
 
 
-def _tickets(folder: Path) -> tuple[list[dict], list[dict], dict[str, dict]]:
+def _tickets(folder: Path) -> tuple[list[Ticket], list[Ticket], dict[str, Ticket]]:
     """(held-out tickets, tickets about the new product, the right answers to the latter by id), in the seed's order."""
     prepared = folder / paths.prepared("support_tickets")
     columns = read_json(prepared / "format.json")["answer"]
@@ -61,6 +65,15 @@ def _tickets(folder: Path) -> tuple[list[dict], list[dict], dict[str, dict]]:
     return held_out[:NORMAL], current, {row["id"]: {column: row[column] for column in columns} for row in current}
 
 
+class Reply(TypedDict):
+    """What the gateway answers to a ticket."""
+
+    request_id: str
+    version: str
+    valid: bool
+    result: dict[str, str]
+
+
 class Demo:
     """The copy of the project in `folder`, the client that asks its gateway, and the clock of the story."""
 
@@ -68,8 +81,8 @@ class Demo:
         from rich.console import Console
 
         self.folder, self.console, self.started = folder, Console(highlight=False, soft_wrap=True), time.monotonic()
-        self.asked: dict[str, str] = {}  # ticket: request
-        self.client: Any = None
+        self.request_of: dict[str, str] = {}  # ticket: request
+        self.client: httpx.Client
 
     def say(self, title: str, words: str = "") -> None:
         """A heading of the story with the minutes passed."""
@@ -84,8 +97,6 @@ class Demo:
 
     def open_gateway(self) -> None:
         """Make a key and wait until the gateway has a champion behind it."""
-        import httpx
-
         from tasks import params as settings
         from tasks.serve.gateway import keys
 
@@ -100,7 +111,7 @@ class Demo:
             time.sleep(0.5)
         self.say("the gateway is open", f"{url}/dashboard#1h   key for its buttons: {key}")
 
-    def send(self, title: str, tickets: list[dict]) -> None:
+    def send(self, title: str, tickets: list[Ticket]) -> None:
         """Ask the task about each ticket, eight at a time, and say how often it named the right category."""
         from concurrent.futures import ThreadPoolExecutor
 
@@ -123,15 +134,16 @@ class Demo:
             f"{right / len(answers):.0%}"
         )
 
-    def ask(self, ticket: dict) -> dict:
+    def ask(self, ticket: Ticket) -> Reply:
         """The gateway's answer to one ticket."""
         reply = self.client.post(
             f"/tasks/{TASK}", json={"input": {"subject": ticket["subject"], "body": ticket["body"]}}
         )
         if reply.status_code != 200:
             raise AnnealError(f"the gateway answered {reply.status_code} to ticket {ticket['id']}: {reply.text[:200]}")
-        self.asked[ticket["id"]] = reply.json()["request_id"]
-        return reply.json()
+        answer: Reply = reply.json()
+        self.request_of[ticket["id"]] = answer["request_id"]
+        return answer
 
     def check(self, expect_alarm: bool) -> None:
         """Run the monitor and say what it found; AnnealError when that is not what the story needs."""
@@ -147,17 +159,17 @@ class Demo:
                 f"{newest['report']}."
             )
 
-    def label(self, labels: dict[str, dict]) -> None:
+    def label(self, labels: dict[str, Ticket]) -> None:
         """People look at some of the answers and say what they should have been: late labels, as feedback."""
-        chosen = [ticket for ticket in self.asked if ticket in labels][:LABELLED]
+        chosen = [ticket for ticket in self.request_of if ticket in labels][:LABELLED]
         self.say("labels arrive late", f"{len(chosen)} corrected answers as feedback")
         for ticket in chosen:
             self.client.post(
-                "/feedback", json={"request_id": self.asked[ticket], "correction": labels[ticket]}
+                "/feedback", json={"request_id": self.request_of[ticket], "correction": labels[ticket]}
             ).raise_for_status()
         self.python("monitor, with labels", "flows.monitor", TASK)
 
-    def canary(self, fresh: list[dict], old: list[dict]) -> None:
+    def canary(self, fresh: list[Ticket], old: list[Ticket]) -> None:
         """Go on with the traffic of the new world until the reconciler has promoted the challenger or taken it back."""
         traffic = self._endless([*fresh, *old])
         end = time.monotonic() + PATIENCE
@@ -172,7 +184,7 @@ class Demo:
         if closed[-1]["verdict"] != "promoted":
             raise AnnealError("the challenger was not promoted; the reasons are above.")
 
-    def rows(self, table: str) -> list[dict]:
+    def rows(self, table: str) -> list[dict[str, Any]]:  # other columns in each table
         """All rows of a table of the records, oldest first."""
         from sqlalchemy import select
 
@@ -186,7 +198,7 @@ class Demo:
         return rows
 
     @staticmethod
-    def _endless(tickets: list[dict]) -> Iterator[dict]:
+    def _endless(tickets: list[Ticket]) -> Iterator[Ticket]:
         while True:
             yield from tickets
 

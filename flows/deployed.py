@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 from flows.monitor import monitor_flow
+from flows.prefect_server import silence_tracebacks
 from flows.retrain import retrain_flow
-from flows.server import silence_tracebacks
 from tasks import environment
 
 

@@ -2,25 +2,29 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
-from flows import dag, whole
-from flows.flow import hold
+from flows import dag, full_run
 from flows.pipeline import LOGS, only_one
+from flows.pipeline_flow import hold
 from flows.screen import Screen
 from flows.stage_failed import StageBroke
-from flows.table import WIDE
+from flows.summary_table import WIDE
 from tasks import contestants, paths
 from tasks import stage as edge
 from tasks.engine.held import Keeper, keeping
-from tasks.files import read_json
+from tasks.evaluate.paired import Rival
 from tasks.further import comparison, steps
+from tasks.further.comparison import Comparison
 from tasks.further.place import Place
 from tasks.paces import teller
 from tasks.params import Params
 from tasks.worth import NAMES, figure, margin
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 LEAST = 0.0001  # of a p that is shown
 
@@ -30,15 +34,14 @@ def run(model: str) -> None:
     with Screen() as screen:
         screen.keep_log(LOGS / f"evaluate-{model}.log")
         screen.begin("checking params.yaml and the data")
-        params = whole.checked(model, screen.say)
+        params = full_run.checked(model, screen.say)
         with only_one(), keeping() as keeper:
             _stages(f"evaluate@{model}", screen, keeper)
             place = place_of(params, model)
             keeper.hold()
             for step in steps.of(place):
-                with _shown(f"{step.name}@{model}", screen) as told:
-                    told["ran"] = step.run()
-    show(model, read_json(comparison.file(place)))
+                _shown(f"{step.name}@{model}", screen, step.run)
+    show(model, comparison.load(place))
     print(f"all of it: {comparison.file(place)}", flush=True)
 
 
@@ -55,24 +58,25 @@ def _stages(target: str, screen: Screen, keeper: Keeper) -> None:
     screen.expect(pending, [], len(every) - len(pending))
     for name in pending:
         hold(keeper, name.partition("@")[0])
-        with _shown(name, screen) as told:
-            try:
-                told["ran"] = not dag.is_up_to_date(name) and dag.run(name, screen.hear)
-            except StageBroke:
-                screen.fail()
-                raise
+        _shown(name, screen, partial(_run, name, screen))
 
 
-@contextmanager
-def _shown(name: str, screen: Screen) -> Iterator[dict[str, bool]]:
-    """The screen says that `name` runs, and at its end whether it did anything."""
-    told = {"ran": False}
+def _run(name: str, screen: Screen) -> bool:
+    """Bring a stage up to date; whether it ran."""
+    try:
+        return not dag.is_up_to_date(name) and dag.run(name, screen.hear)
+    except StageBroke:
+        screen.fail()
+        raise
+
+
+def _shown(name: str, screen: Screen, work: Callable[[], bool]) -> None:
+    """Do `work`, and show that `name` runs, and at its end whether it did anything."""
     screen.begin(name)
-    yield told
-    screen.end(name, told["ran"])
+    screen.end(name, work())
 
 
-def show(model: str, compared: Mapping[str, Any]) -> None:
+def show(model: str, compared: Comparison) -> None:
     """Print the first sentence, then who stands where on each label and over all, the best first."""
     from rich.console import Console
 
@@ -85,7 +89,7 @@ def show(model: str, compared: Mapping[str, Any]) -> None:
         console.print(f"{NAMES[who]}: not asked, since {reason}", markup=False)
 
 
-def _table(compared: Mapping[str, Any]) -> Any:
+def _table(compared: Comparison) -> "Table":
     from rich.table import Table
 
     title = f"{compared['rows']} held-out rows: by how much the tuned model leads; p that it is no better"
@@ -96,7 +100,7 @@ def _table(compared: Mapping[str, Any]) -> Any:
         table.add_column(name, justify="right")
     for contest in compared["contests"]:
         measure, others = contest["measure"], contest["others"]
-        values = {contestants.TUNED: contest["tuned"], **{who: of["value"] for who, of in others.items()}}
+        values = {contestants.TUNED: contest["tuned"], **{who: rival["value"] for who, rival in others.items()}}
         best_first = sorted(values, key=values.__getitem__, reverse=contest["higher_is_better"])
         for number, who in enumerate(best_first):
             cells = [NAMES[who], figure(values[who], measure), *_lead(others.get(who), measure)]
@@ -106,11 +110,12 @@ def _table(compared: Mapping[str, Any]) -> Any:
     return table
 
 
-def _lead(of: Mapping[str, Any] | None, measure: str) -> tuple[str, str, str]:
-    if of is None:
+def _lead(rival: Rival | None, measure: str) -> tuple[str, str, str]:
+    if rival is None:
         return "", "", ""
-    low, high = (margin(edge, measure) for edge in of["interval"])
-    return margin(of["lead"], measure), f"{low} to {high}", f"{of['p']:.4f}" if of["p"] >= LEAST else f"< {LEAST}"
+    low, high = (margin(end, measure) for end in rival["interval"])
+    p = f"{rival['p']:.4f}" if rival["p"] >= LEAST else f"< {LEAST}"
+    return margin(rival["lead"], measure), f"{low} to {high}", p
 
 
 def main() -> None:

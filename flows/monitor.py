@@ -5,12 +5,13 @@ import sys
 import time
 from typing import Any
 
-from flows import server
+from flows import prefect_server
 from tasks import database
 from tasks import params as settings
 from tasks import stage as edge
 from tasks.errors import AnnealError
-from tasks.monitor.check import Check, check
+from tasks.monitor.check import check
+from tasks.monitor.checks_table import Check
 from tasks.serve import routes
 
 
@@ -97,10 +98,10 @@ def run(task: str | None) -> None:
     """Check `task`, or every task that is served, for drift and quality now."""
     params = settings.load()
     champions(routes.read(), task)
-    if server.choose(params.servers) is None:
+    if prefect_server.choose(params.servers) is None:
         print("no Prefect server is running (`make up` starts one); this run uses an ephemeral one", flush=True)
-    server.silence_tracebacks()
-    with server.runs():
+    prefect_server.silence_tracebacks()
+    with prefect_server.runs():
         monitor_flow()(task)
 
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows import told, unchanged
+from flows import cached_run, up_to_date
 from flows.screen import Screen
-from flows.unchanged import Nothing
+from flows.up_to_date import UpToDate
 from tasks import stage as edge
 
 PIPELINE_LOCK = Path(".anneal/pipeline.lock")
@@ -35,36 +35,36 @@ def run_or_tell(model: str) -> None:
     """The same, in two seconds where there is nothing to do."""
     with Screen() as screen:
         screen.begin("looking what has changed")
-        seen = _look(model)
-        if not isinstance(seen, Nothing):
-            return _run(model, screen, f"something to do: {seen}" if seen else "another run is at it")
-    told.show(seen)
+        result = _check(model)
+        if not isinstance(result, UpToDate):
+            return _run(model, screen, f"something to do: {result}" if result else "another run is at it")
+    cached_run.show(result)
 
 
-def _look(model: str) -> Nothing | str | None:
-    """What unchanged.look says; None while another run is at it."""
+def _check(model: str) -> UpToDate | str | None:
+    """What up_to_date.check says; None while another run is at it."""
     from filelock import Timeout
 
     try:
         with _lock(timeout=0):
-            return unchanged.look(model)
+            return up_to_date.check(model)
     except Timeout:
         return None
 
 
 def _run(model: str, screen: Screen, why: str = "") -> None:
-    from flows import whole
-    from flows.table import show
+    from flows import full_run
+    from flows.summary_table import show
 
     log = LOGS / f"pipeline-{model}.log"
     screen.keep_log(log)
     screen.begin("checking params.yaml and the data")
-    steps = whole.ready(model, screen.say)
+    steps = full_run.ready(model, screen.say)
     if why:  # not before a refusal, whose sentence stands alone
         screen.say(why)
     with only_one():
         try:
-            whole.run(steps, screen)
+            full_run.run(steps, screen)
         finally:
             screen.close()
             show(steps.name, steps.done, steps.summary, log)

@@ -11,16 +11,16 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from flows import pipeline, server
-from tasks import database, paths, tracking
+from flows import pipeline, prefect_server
+from tasks import database, tracking
 from tasks import params as settings
 from tasks import stage as edge
 from tasks.database import CommandState, RetrainingState
 from tasks.errors import AnnealError, NotPromoted
-from tasks.files import read_json
-from tasks.retrain import book, gather, records
+from tasks.report import summary
+from tasks.retrain import book, gather, store
 from tasks.retrain.decide import should_retrain
-from tasks.retrain.facts import Outcome
+from tasks.retrain.facts import RetrainOutcome
 from tasks.retrain.harvest import harvest
 from tasks.serve import routes
 
@@ -35,11 +35,11 @@ def run(task: str | None = None, now: bool = False) -> None:
     if task is not None:
         settings.model_of(params, task)
     tracking.check()
-    server.choose(params.servers)
+    prefect_server.choose(params.servers)
     if now:
         ask_by_hand(params, task)
-    server.silence_tracebacks()
-    with server.runs():
+    prefect_server.silence_tracebacks()
+    with prefect_server.runs():
         outcomes = retrain_flow()(task)
     if not outcomes:
         print("nothing is served yet: `make pipeline` makes a first model.")
@@ -54,7 +54,7 @@ def ask_by_hand(params: settings.Params, task: str | None) -> None:
     """Write down that the command line asks for a retraining."""
     engine = database.connect()
     for name in served(params, task):
-        records.ask(engine, name, "retrain", None, time.time())
+        store.ask(engine, name, "retrain", None, time.time())
     engine.dispose()
 
 
@@ -63,7 +63,7 @@ def retrain_flow() -> Any:
     from prefect import flow, get_run_logger
 
     @flow(name="retrain", flow_run_name=_run_name, validate_parameters=False, persist_result=False)
-    def retrain(task: str | None = None) -> dict[str, Outcome]:
+    def retrain(task: str | None = None) -> dict[str, RetrainOutcome]:
         return decide(task, get_run_logger().info, publish)
 
     return retrain
@@ -84,14 +84,16 @@ def served(params: settings.Params, task: str | None) -> list[str]:
     ]
 
 
-def decide(task: str | None, say: Callable[[str], object], show: Callable[[Engine, str], object]) -> dict[str, Outcome]:
+def decide(
+    task: str | None, say: Callable[[str], object], show: Callable[[Engine, str], object]
+) -> dict[str, RetrainOutcome]:
     """Task: what came of it. One at a time in this checkout; a retraining that was killed is closed first."""
     params = settings.load()
     engine = database.connect()
     try:
         with only_one() as mine:
             if mine and (
-                killed := records.close_killed(engine, ALIVE.stat().st_mtime if ALIVE.exists() else 0.0, time.time())
+                killed := store.close_killed(engine, ALIVE.stat().st_mtime if ALIVE.exists() else 0.0, time.time())
             ):
                 say(f"{killed} retraining(s) had been killed")
             book.prune(engine, params.records.retention_days, time.time())
@@ -127,62 +129,63 @@ def consider(
     mine: bool,
     say: Callable[[str], object],
     show: Callable[[Engine, str], object],
-) -> Outcome:
+) -> RetrainOutcome:
     """Decide about one task, write it down, and do it when the answer is yes; what came of it."""
     now = time.time()
-    asked = records.open_commands(engine, task)
-    by_hand = [command for command in asked if command["action"] == "retrain"]
-    known = gather.gather(engine, params, task, now, (by_hand[-1]["key_id"] or "") if by_hand else None, not mine)
+    asked = store.open_commands(engine, task)
+    by_hand = [command for command in asked if command.action == "retrain"]
+    known = gather.gather(engine, params, task, now, (by_hand[-1].key_id or "") if by_hand else None, not mine)
     decision = should_retrain(params.retrain, known, now)
-    number = records.write(engine, decision, known, now)
+    number = store.write(engine, decision, known, now)
     started = (CommandState.DONE, "started") if number else (CommandState.REFUSED, "; ".join(decision.reasons))
     answers = {"pause": (CommandState.DONE, "paused"), "resume": (CommandState.DONE, "resumed"), "retrain": started}
     for action, (state, result) in answers.items():
-        ids = [command["id"] for command in asked if command["action"] == action]
-        records.close_commands(engine, ids, state, result, now)
+        ids = [command.id for command in asked if command.action == action]
+        store.close_commands(engine, ids, state, result, now)
     for reason in decision.reasons:
         say(f"{task}: {reason}")
     show(engine, task)
     if number is None:
-        return Outcome(None, "no retraining")
+        return RetrainOutcome(None, "no retraining")
     with sign_of_life():
         return carry_out(engine, params, task, number, known.champion, say)
 
 
 def carry_out(
     engine: Engine, params: settings.Params, task: str, number: int, champion: str | None, say: Callable[[str], object]
-) -> Outcome:
+) -> RetrainOutcome:
     """Harvest, run the pipeline, and close the retraining with what came of it."""
-    outcome = Outcome(RetrainingState.FAILED, "failed: it was stopped")
+    outcome = RetrainOutcome(RetrainingState.FAILED, "failed: it was stopped")
     try:
         say(f"{task}: {harvest(engine, params, task, time.time()).words()}")
         pipeline.run(task)
-        outcome = told(task, champion)
+        outcome = outcome_of(task, champion)
     except NotPromoted as refusal:
-        outcome = Outcome(RetrainingState.REFUSED, f"refused by the gate: {'; '.join(refusal.reasons)}.")
+        outcome = RetrainOutcome(RetrainingState.REFUSED, f"refused by the gate: {'; '.join(refusal.reasons)}.")
     except AnnealError as error:
-        outcome = Outcome(RetrainingState.FAILED, f"failed: {error}")
+        outcome = RetrainOutcome(RetrainingState.FAILED, f"failed: {error}")
         raise
     except Exception as error:
-        outcome = Outcome(RetrainingState.FAILED, f"failed: {type(error).__name__}")
+        outcome = RetrainOutcome(RetrainingState.FAILED, f"failed: {type(error).__name__}")
         raise
     finally:
-        records.close(engine, number, outcome, time.time())
+        store.close(engine, number, outcome, time.time())
     return outcome
 
 
-def told(task: str, champion: str | None) -> Outcome:
+def outcome_of(task: str, champion: str | None) -> RetrainOutcome:
     """What a pipeline that ended well came to; `champion` is the version before it."""
-    summary = read_json(paths.summary(task))
-    registry = summary["registry"]
+    run = summary.read(task)
+    registry = run["registry"]
+    assert registry is not None  # a run that ended well has registered its version
     version = f"version {registry['version']}"
-    if summary["gate"]["held_back"]:
-        return Outcome(RetrainingState.HELD_BACK, f"held back: {version} was rolled back before")
+    if run["gate"]["held_back"]:
+        return RetrainOutcome(RetrainingState.HELD_BACK, f"held back: {version} was rolled back before")
     if registry["version"] == champion:
-        return Outcome(RetrainingState.UNCHANGED, f"nothing new: {version} stays")
+        return RetrainOutcome(RetrainingState.UNCHANGED, f"nothing new: {version} stays")
     if "champion" in registry["aliases"]:
-        return Outcome(RetrainingState.PROMOTED, f"promoted: {version}")
-    return Outcome(RetrainingState.CANARY, f"canary: {version}")
+        return RetrainOutcome(RetrainingState.PROMOTED, f"promoted: {version}")
+    return RetrainOutcome(RetrainingState.CANARY, f"canary: {version}")
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flows import server
+from sqlalchemy import Engine
+
+from flows import prefect_server
 from tasks import database
 from tasks import params as settings
 from tasks import stage as edge
@@ -45,7 +47,7 @@ def prepare(params: settings.Params) -> None:
     is_announced = False
     while True:
         try:
-            server.choose(params.servers)
+            prefect_server.choose(params.servers)
             return
         except TransientError as error:
             if not is_announced:
@@ -192,11 +194,12 @@ def follow_commands(pause: float = 1.0) -> None:
     from prefect.exceptions import PrefectException
     from sqlalchemy.exc import SQLAlchemyError
 
-    seen, engine = set(), None
+    started: set[int] = set()
+    engine: Engine | None = None
     while True:
         try:
             engine = engine or database.connect()
-            start_asked(engine, seen)
+            start_asked(engine, started)
             engine.dispose()  # a file that was put in its place is seen
         except (AnnealError, SQLAlchemyError, PrefectException, httpx.HTTPError, OSError) as error:
             print(f"commands cannot be carried out now ({type(error).__name__})", flush=True)
@@ -205,17 +208,17 @@ def follow_commands(pause: float = 1.0) -> None:
         time.sleep(pause)
 
 
-def start_asked(engine: Any, seen: set[int]) -> list[str]:
-    """Start one run for each task with commands that are not in `seen` yet; the tasks."""
+def start_asked(engine: Engine, started: set[int]) -> list[str]:
+    """Start one run for each task with commands that are not in `started` yet; the tasks."""
     from prefect.deployments import run_deployment
 
-    from tasks.retrain import records
+    from tasks.retrain import store
 
-    new = [command for command in records.open_commands(engine) if command["id"] not in seen]
-    tasks = sorted({command["task"] for command in new})
+    new = [command for command in store.open_commands(engine) if command.id not in started]
+    tasks = sorted({command.task for command in new})
     for task in tasks:
         run_deployment(f"retrain/{NAME}", parameters={"task": task}, timeout=0, as_subflow=False)
-    seen |= {command["id"] for command in new}
+    started |= {command.id for command in new}
     return tasks
 
 

@@ -33,8 +33,8 @@ class Screen:
         self.stream, self.clock = stream or sys.stdout, clock
         self.lives = self.stream.isatty()
         self.ahead, self.running, self.detail = Ahead(), "", ""
-        self.told_left: float | None = None
-        self.began = self.begun = self.told_at = self.shown_at = clock()
+        self.own_estimate: float | None = None
+        self.began = self.begun = self.estimated_at = self.shown_at = clock()
         self.heard: list[str] = []
         self._shown, self._lock, self._ends = "", threading.RLock(), threading.Event()
         self._stack = ExitStack()
@@ -80,9 +80,9 @@ class Screen:
             self.note(line)
             self.heard = [*self.heard[1 - KEPT :], line]
             if PROGRESS.search(line):
-                told = timings.told(line)
-                self.told_left, self.told_at = (
-                    (told, self.clock()) if told is not None else (self.told_left, self.told_at)
+                left = timings.left_in(line)
+                self.own_estimate, self.estimated_at = (
+                    (left, self.clock()) if left is not None else (self.own_estimate, self.estimated_at)
                 )
                 self.detail = BAR.sub("", line).strip()
                 return self._draw()
@@ -98,8 +98,8 @@ class Screen:
     def begin(self, name: str) -> None:
         """`name` begins."""
         with self._lock:
-            self.running, self.detail, self.told_left, self.heard = name, "", None, []
-            self.begun = self.told_at = self.clock()
+            self.running, self.detail, self.own_estimate, self.heard = name, "", None, []
+            self.begun = self.estimated_at = self.clock()
             self._draw()
 
     def end(self, name: str, ran: bool) -> None:
@@ -120,9 +120,9 @@ class Screen:
     def status(self) -> str:
         """The line that lives: for how long the run has gone, what runs, and how long is left."""
         now = self.clock()
-        told = None if self.told_left is None else max(0.0, self.told_left - (now - self.told_at))
+        left = None if self.own_estimate is None else max(0.0, self.own_estimate - (now - self.estimated_at))
         what = ": ".join(part for part in (self.running, self.detail) if part)
-        when = self.ahead.in_words(self.running or None, now - self.begun, told)
+        when = self.ahead.in_words(self.running or None, now - self.begun, left)
         return "  ".join(part for part in (_clock(now - self.began), what, when and f"· {when}") if part)
 
     def _tick(self) -> None:

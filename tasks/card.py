@@ -67,8 +67,8 @@ def _cascade(folder: Path) -> dict[str, Any]:
     """
     if not folder.exists():
         return {}
-    told = labeller.columns(folder)
-    return {"told": told, "begun": labeller.beginning(labeller.answer(folder), dict.fromkeys(told, "…"))}
+    columns = labeller.columns(folder)
+    return {"told": columns, "begun": labeller.beginning(labeller.answer(folder), dict.fromkeys(columns, "…"))}
 
 
 def _head(folder: Path) -> dict[str, Any]:

@@ -46,17 +46,17 @@ def cascade(
     that is held out here, as figures of a classifier that knows the answers would say nothing.
     """
     form = read_json(prepared / "format.json")
-    columns, told = form["answer"], len(heads.facts(adapter)["classes"])
+    columns, count = form["answer"], len(heads.facts(adapter)["classes"])
     rows = splits(prepared)
     _refuse_known(params, rows, learnt)
     with whole_directory(out) as folder:
         labeller.write(weights, adapter, columns, folder / labeller.FOLDER)
         teller = labeller.load(folder / labeller.FOLDER)
-        parted = {name: [_parted(row, columns, told) for row in split] for name, split in rows.items()}
+        parted = {name: [_parted(row, columns, count) for row in split] for name, split in rows.items()}
         started = time.perf_counter()
         begun = [labeller.tell(teller, row["messages"]) for row in parted["test"]]
         seconds = time.perf_counter() - started
-        figures = labeller.agreement(parted["test"], begun, columns[:told])
+        figures = labeller.agreement(parted["test"], begun, columns[:count])
         parted["test"] = [{**row, GIVEN: given} for row, given in zip(parted["test"], begun, strict=True)]
         for name, split in parted.items():
             write_jsonl(folder / f"{name}.jsonl", split)
@@ -68,8 +68,8 @@ def cascade(
     print(f"cascade: {params.model} tells of {len(begun)} test rows right: {shares}", file=sys.stderr, flush=True)
 
 
-def _parted(row: Row, columns: Sequence[str], told: int) -> Row:
-    given, rest = labeller.parts(row, columns, told)
+def _parted(row: Row, columns: Sequence[str], count: int) -> Row:
+    given, rest = labeller.parts(row, columns, count)
     return {**row, GIVEN: given, REST: rest}
 
 

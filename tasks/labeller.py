@@ -72,8 +72,8 @@ def tell(labeller: Labeller, messages: Sequence[Mapping[str, Any]]) -> str:
     from tasks import classifier, encoder
 
     tokens = labeller.reader.encode(encoder.question({"messages": messages}))
-    (told,) = classifier.tell(labeller.model, labeller.reader, [tokens])
-    return beginning(labeller.answer, json.loads(told["text"]))
+    (prediction,) = classifier.tell(labeller.model, labeller.reader, [tokens])
+    return beginning(labeller.answer, json.loads(prediction["text"]))
 
 
 def beginning(answer: Sequence[str], labels: Mapping[str, str]) -> str:
@@ -84,21 +84,22 @@ def beginning(answer: Sequence[str], labels: Mapping[str, str]) -> str:
     return f"{begun.removesuffix('}')}, {json.dumps(answer[len(labels)], ensure_ascii=False)}:"
 
 
-def parts(row: Mapping[str, Any], answer: Sequence[str], told: int) -> tuple[str, str]:
-    """The right answer of a prepared row in two: its beginning with the first `told` columns, and the rest;
+def parts(row: Mapping[str, Any], answer: Sequence[str], count: int) -> tuple[str, str]:
+    """The right answer of a prepared row in two: its beginning with the first `count` columns, and the rest;
     AnnealError where it is not of the columns `answer`.
     """
     right = json.loads(row["answer"])
-    given = beginning(answer, {column: str(right.get(column)) for column in answer[:told]})
+    given = beginning(answer, {column: str(right.get(column)) for column in answer[:count]})
     if not str(row["answer"]).startswith(given):
-        raise AnnealError(f"row {row['id']}: its answer does not begin with {', '.join(answer[:told])}; prepare again.")
+        first = ", ".join(answer[:count])
+        raise AnnealError(f"row {row['id']}: its answer does not begin with {first}; prepare again.")
     return given, str(row["answer"]).removeprefix(given)
 
 
 def parted(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """`rows` that were answered, each with the part of its right answer that the classifier in `folder` leaves."""
-    every, told = answer(folder), len(columns(folder))
-    return [{**row, REST: parts(row, every, told)[1]} for row in rows]
+    every, count = answer(folder), len(columns(folder))
+    return [{**row, REST: parts(row, every, count)[1]} for row in rows]
 
 
 def begun(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -112,6 +113,6 @@ def agreement(rows: Sequence[Mapping[str, Any]], begun: Sequence[str], columns: 
     says.
     """
     right = [json.loads(row["answer"]) for row in rows]
-    told = [json.loads(f"{given} null}}") for given in begun]
-    pairs = list(zip(right, told, strict=True))
+    labels = [json.loads(f"{given} null}}") for given in begun]
+    pairs = list(zip(right, labels, strict=True))
     return {column: sum(a[column] == b[column] for a, b in pairs) / len(pairs) for column in columns}

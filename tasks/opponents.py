@@ -36,11 +36,11 @@ def opponent(
     if "unstructured" in facts:  # it may have failed at the form alone
         words += ", asked without structured outputs,"
     ours, theirs = readable(tuned), readable(rows)
-    told = theirs[0].told
+    columns = theirs[0].told
     if labels:
         pairs = tuple(compared(label, accuracy(label), ours, theirs) for label in labels_told(labels, theirs))
         return Opponent(words, pairs, "it tells none of the measured labels", is_excused=not pairs)
-    if told is not None:
+    if columns is not None:
         return Opponent(words, (), "none of the columns that it tells is measured as a label", is_excused=True)
     if not measure.is_measurable(theirs):
         return Opponent(words, (), f"its answers are without what {measure.name} is computed from")

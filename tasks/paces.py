@@ -23,10 +23,10 @@ def paces(folders: Mapping[str, Path], teller: Path | None) -> dict[str, float]:
     Behind a `teller` an answer of the tuned model takes as long as both its models: its labels are told first, then the
     rest is written.
     """
-    told = {who: _seconds(folder) for who, folder in folders.items()}
-    if teller is not None and TUNED in told:
-        told[TUNED] += _seconds(teller)
-    return told
+    seconds = {who: _seconds(folder) for who, folder in folders.items()}
+    if teller is not None and TUNED in seconds:
+        seconds[TUNED] += _seconds(teller)
+    return seconds
 
 
 def _seconds(folder: Path) -> float:

@@ -224,10 +224,10 @@ def _mixes_below(params: Params, name: str) -> list[str]:
 
 def lineage(params: Params, name: str) -> list[str]:
     """`name`, its parent, its parent's parent … down to a base, or to the first name met twice."""
-    found = [name]
-    while found[-1] in params.models and found[-1] not in found[:-1]:
-        found.append(params.models[found[-1]].parent)
-    return found
+    names = [name]
+    while names[-1] in params.models and names[-1] not in names[:-1]:
+        names.append(params.models[names[-1]].parent)
+    return names
 
 
 def needed(params: Params, models: Iterable[str]) -> list[str]:

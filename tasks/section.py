@@ -52,7 +52,7 @@ def sentence(section: type[Section], error: ValidationError, key: str, value: ob
     """
     errors = error.errors()
     # A misspelt key that must be there is also a missing one: the misspelling says more.
-    first = next((one for one in errors if one["type"] in UNKNOWN_KEY), errors[0])
+    first = next((each for each in errors if each["type"] in UNKNOWN_KEY), errors[0])
     path, _ = _place(section, first, value)
     where = f"params.yaml: {'.'.join(filter(None, [key, *map(str, path)]))}"
     if first["type"] in UNKNOWN_KEY:
@@ -60,32 +60,32 @@ def sentence(section: type[Section], error: ValidationError, key: str, value: ob
     if first["type"] == "missing":
         return f"{where} is missing; add it."
     if first["type"].startswith("union_tag"):  # rows of several kinds, told apart by one key
-        which, found, kinds = (
+        which, tag, kinds = (
             str(first["ctx"].get(name)).strip("'") for name in ("discriminator", "tag", "expected_tags")
         )
         return (
             f"{where}.{which} is missing; add it."
-            if found == "None"
-            else f"{where}.{which} is '{found}'; it should be one of '{kinds}'."
+            if tag == "None"
+            else f"{where}.{which} is '{tag}'; it should be one of '{kinds}'."
         )
     if first["type"] == "kind":
         return f"{where}.{first['msg'].rstrip('.?')}{'?' if first['msg'].endswith('?') else '.'}"
     if first["type"] == "value_error":  # a rule over several keys: its words name them
         return f"{where}: {_words(first, [])}."
     # Under a name that does not fit, what its row lacks is not said.
-    places = [(*_place(section, one, value), one) for one in ([first] if first["loc"][-1] == "[key]" else errors)]
+    places = [(*_place(section, each, value), each) for each in ([first] if first["loc"][-1] == "[key]" else errors)]
     beneath = [place for place in places if place[0][: len(path)] == path]  # the branches of `a | b` fail one by one
     path, _, deepest = max(beneath, key=lambda place: len(place[0]))
-    allowed = dict.fromkeys(_words(one, spots) for found, spots, one in beneath if found == path)
-    notes = [spot.description for found, spots, _ in beneath for spot in spots if found == path and spot.description]
+    allowed = dict.fromkeys(_words(each, spots) for at, spots, each in beneath if at == path)
+    notes = [spot.description for at, spots, _ in beneath for spot in spots if at == path and spot.description]
     description = f" ({notes[0]})" if notes else ""
     where = f"params.yaml: {'.'.join(filter(None, [key, *map(str, path)]))}"
     return f"{where} is {_shown(deepest['input'])}; it should {' or '.join(allowed)}{description}."
 
 
-def suggestion(found: str, allowed: Iterable[str]) -> str:
+def suggestion(name: str, allowed: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the one that was probably meant, or all that there are."""
-    near = difflib.get_close_matches(found, allowed := sorted(allowed), n=1)
+    near = difflib.get_close_matches(name, allowed := sorted(allowed), n=1)
     more = f" and {len(allowed) - MOST_NAMES} more" if len(allowed) > MOST_NAMES else ""
     return f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(allowed[:MOST_NAMES])}{more}."
 
@@ -127,7 +127,7 @@ def _place(section: type[BaseModel], error: Any, value: object = None) -> tuple[
         spots = [other for spot in spots for other in _of_kind(spot, value)]
         if part == "[key]":  # the key itself is wrong, not its value
             return path, [spot for owner in before for spot in _unfold(get_args(owner.annotation)[0])]
-        below = [found for spot in spots for found in _step(spot, part)]
+        below = [inner for spot in spots for inner in _step(spot, part)]
         if below or len(spots) < 2 or (depth == len(location) - 1 and error["type"] in UNKNOWN_KEY):
             path.append(part)
             before, spots = spots, below

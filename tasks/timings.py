@@ -26,7 +26,7 @@ def keep(name: str, seconds: float) -> None:
     write_json(PLACE, dict(sorted({**read(), name: round(seconds, 1)}.items())))
 
 
-def told(line: str) -> float | None:
+def left_in(line: str) -> float | None:
     """The seconds left that a line of a stage names; None where it names none."""
     match = LEFT.search(line)
     if match is None:
@@ -48,27 +48,27 @@ class Ahead:
         gone = set(done)
         return Ahead(tuple(name for name in self.names if name not in gone), self.taken, self.stages)
 
-    def left(self, running: str | None, elapsed: float, told_left: float | None) -> float | None:
-        """Seconds until the end, where `running` has run for `elapsed` and says itself that `told_left` are left of it;
+    def left(self, running: str | None, elapsed: float, own_estimate: float | None) -> float | None:
+        """Seconds until the end, where `running` has run for `elapsed` and says itself that `own_estimate` are left;
         None where something ahead has never run here.
         """
-        if any(name not in self.taken for name in self.names if name != running or told_left is None):
+        if any(name not in self.taken for name in self.names if name != running or own_estimate is None):
             return None
         seconds = {name: self.taken[name] for name in self.names if name != running}
-        if told_left is not None:
-            return sum(seconds.values()) + told_left
+        if own_estimate is not None:
+            return sum(seconds.values()) + own_estimate
         return sum(seconds.values()) + max(0.0, self.taken.get(running or "", 0.0) - elapsed)
 
-    def in_words(self, running: str | None, elapsed: float, told_left: float | None) -> str:
+    def in_words(self, running: str | None, elapsed: float, own_estimate: float | None) -> str:
         """How long is left, or why that is not known; empty where nothing is ahead."""
         if not self.names:
             return ""
-        left = self.left(running, elapsed, told_left)
+        left = self.left(running, elapsed, own_estimate)
         if left is not None:
             return f"about {roughly(left)} left"
         new = [name for name in self.names if name not in self.taken]
         why = "first run" if len(new) == len(self.names) else f"{new[0]} has not run here before"
-        of_this = f"about {roughly(told_left)} left of this; " if told_left else ""
+        of_this = f"about {roughly(own_estimate)} left of this; " if own_estimate else ""
         return f"{of_this}{why}: no estimate of the whole yet"
 
 

@@ -1,11 +1,13 @@
 """Whether tuning was worth it: who tells each label best, by how much, how fast and at what price."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from tasks.contestants import TUNED
 from tasks.report.plots import words
+
+if TYPE_CHECKING:
+    from tasks.evaluate.paired import Contest, Leads
 
 PRICE = 0.04  # dollars for an hour of one core: about what clouds ask for one of a general machine, on demand, in 2026
 NAMES = {
@@ -25,8 +27,7 @@ VERDICTS = {
 }
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(TypedDict):
     """A contestant's `value`, and by how much the tuned model leads, with the interval of the paired difference.
 
     `cost` is in dollars for 1,000 answers. Of the tuned model itself there is no lead.
@@ -35,74 +36,75 @@ class Standing:
     who: str
     value: float
     lead: float | None
-    interval: tuple[float, float] | None
+    interval: Sequence[float] | None
     seconds_per_answer: float | None
     cost: float | None
 
 
-@dataclass(frozen=True)
-class Contest:
-    """Who stands where in one thing that is told, the best first; `winner` is the first."""
+class Ranking(TypedDict):
+    """Who stands where on one label, or over all, the best first; `winner` is the first."""
 
     what: str
     measure: str
     winner: str
-    standings: tuple[Standing, ...]
+    standings: Sequence[Standing]
 
 
-@dataclass(frozen=True)
-class Worth:
+class Worth(TypedDict):
     """`sentence` says whether tuning was worth it, `was` the same as yes, no or None (not shown); `assumption` what the
     costs rest on. The first of `contests` is over all labels.
     """
 
     was: bool | None
     sentence: str
-    contests: tuple[Contest, ...]
+    contests: Sequence[Ranking]
     assumption: str
 
 
-def worth(leads: Mapping[str, Any], paces: Mapping[str, float], cores: int) -> Worth | None:
+def worth(leads: "Leads", paces: Mapping[str, float], cores: int) -> Worth | None:
     """What leads.json of an evaluation says, with the seconds that each contestant takes for an answer on `cores`
     cores; None where the tuned model met nobody.
     """
-    contests = tuple(_contest(contest, paces, cores) for contest in leads.get("contests", ()))
-    if not contests:
+    rankings = [_ranking(contest, paces, cores) for contest in leads["contests"]]
+    if not rankings:
         return None
     assumption = (
         f"{PRICE:g} dollars for an hour of a core, and all {cores} cores at work while answers are made, in batches"
     )
-    was, sentence = _sentence(contests[0], leads["contests"][0], leads["confidence"])
-    return Worth(was, sentence, contests, assumption)
+    was, sentence = _sentence(rankings[0], leads["contests"][0], leads["confidence"])
+    return Worth(was=was, sentence=sentence, contests=rankings, assumption=assumption)
 
 
-def _contest(contest: Mapping[str, Any], paces: Mapping[str, float], cores: int) -> Contest:
+def _ranking(contest: "Contest", paces: Mapping[str, float], cores: int) -> Ranking:
     def standing(who: str, value: float, lead: float | None, interval: Sequence[float] | None) -> Standing:
         pace = paces.get(who)
         cost = None if pace is None else 1000 * pace * cores * PRICE / 3600
-        return Standing(who, value, lead, None if interval is None else (interval[0], interval[1]), pace, cost)
+        return Standing(who=who, value=value, lead=lead, interval=interval, seconds_per_answer=pace, cost=cost)
 
     every = [standing(TUNED, contest["tuned"], None, None)]
-    every += [standing(who, of["value"], of["lead"], of["interval"]) for who, of in contest["others"].items()]
+    every += [
+        standing(who, rival["value"], rival["lead"], rival["interval"]) for who, rival in contest["others"].items()
+    ]
     sign = -1 if contest["higher_is_better"] else 1
-    standings = tuple(sorted(every, key=lambda each: sign * each.value))  # of equals the tuned model first
-    return Contest(contest["what"], contest["measure"], standings[0].who, standings)
+    standings = sorted(every, key=lambda each: sign * each["value"])  # of equals the tuned model first
+    return Ranking(what=contest["what"], measure=contest["measure"], winner=standings[0]["who"], standings=standings)
 
 
-def _sentence(contest: Contest, raw: Mapping[str, Any], confidence: float) -> tuple[bool | None, str]:
-    tuned = next(each for each in contest.standings if each.who == TUNED)
-    best = next(each for each in contest.standings if each.who != TUNED)
-    assert best.lead is not None and best.interval is not None
-    low, high = best.interval
+def _sentence(ranking: Ranking, contest: "Contest", confidence: float) -> tuple[bool | None, str]:
+    best = next(each["who"] for each in ranking["standings"] if each["who"] != TUNED)
+    rival = contest["others"][best]
+    low, high = rival["interval"]
     was = True if low > 0 else False if high < 0 else None
-    is_share = _is_share(contest.measure)
-    over = f"over {contest.what}" if contest.what == "all labels" else f"on {words(contest.what)}"
-    over += "" if raw["higher_is_better"] else " (lower is better)"
-    margin = _margin(best.lead, low, high, confidence, is_share)
-    alone = "" if raw["others"][best.who]["tells_all"] else ", which tells labels and writes no text"
+    is_share = _is_share(contest["measure"])
+    what = contest["what"]
+    over = f"over {what}" if what == "all labels" else f"on {words(what)}"
+    over += "" if contest["higher_is_better"] else " (lower is better)"
+    margin = _margin(rival["lead"], low, high, confidence, is_share)
+    alone = "" if rival["tells_all"] else ", which tells labels and writes no text"
+    ours, theirs = (_figure(value, is_share) for value in (contest["tuned"], rival["value"]))
     return was, (
-        f"{VERDICTS[was]}: {over}, the tuned model reaches {_figure(tuned.value, is_share)}, and the best without "
-        f"tuning, {NAMES[best.who]}{alone}, {_figure(best.value, is_share)} ({margin})."
+        f"{VERDICTS[was]}: {over}, the tuned model reaches {ours}, and the best without tuning, {NAMES[best]}{alone}, "
+        f"{theirs} ({margin})."
     )
 
 

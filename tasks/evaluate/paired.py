@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -22,6 +22,35 @@ RIGHT = Measure(
     shares=lambda first, second: (first - second) / len(first),
 )
 ALL_LABELS = "all labels"
+
+
+class Rival(TypedDict):
+    """A contestant's value, and by how much the tuned model leads, with the interval of the paired difference; `p` is
+    that of a comparison made by hand.
+    """
+
+    value: float
+    lead: float
+    interval: list[float]
+    tells_all: bool
+    p: NotRequired[float]
+
+
+class Contest(TypedDict):
+    """The tuned model beside its rivals, on one label or over all."""
+
+    what: str
+    measure: str
+    higher_is_better: bool
+    tuned: float
+    others: dict[str, Rival]
+
+
+class Leads(TypedDict):
+    """What leads.json holds."""
+
+    confidence: float
+    contests: list[Contest]
 
 
 @dataclass(frozen=True)
@@ -71,12 +100,8 @@ def over_all(pairs: Sequence[Compared]) -> Compared:
 
 def leads(
     predictions: Mapping[str, Sequence[Prediction]], params: Evaluate, table: Mapping[str, Measure], example: str
-) -> list[dict[str, Any]]:
-    """Who won: over all labels and on each, or on the measure that the gate compares on where there are none.
-
-    `{what, measure, higher_is_better, tuned, others: {who: {value, lead, interval, tells_all}}}` each; `lead` is the
-    tuned model's.
-    """
+) -> list[Contest]:
+    """Who won: over all labels and on each, or on the measure that the gate compares on where there are none."""
     others = {who: told for who, told in predictions.items() if who != "tuned"}
     ours = predictions["tuned"]
     if params.labels:
@@ -112,21 +137,22 @@ def _contest(
     every: Mapping[str, Sequence[Compared]],
     others: Mapping[str, Sequence[Prediction]],
     params: Evaluate,
-) -> dict[str, Any]:
+) -> Contest:
     pairs = {who: pair for who, known in every.items() if (pair := _of(what, known))}
     first = next(iter(pairs.values()))
-    return {
-        "what": what,
-        "measure": first.measure.name,
-        "higher_is_better": first.measure.higher_is_better,
-        "tuned": first.measure.value(first.tuned),
-        "others": {
-            who: {
-                "value": pair.measure.value(pair.theirs),
-                "lead": pair.lead,
-                "interval": pair.interval(params),
-                "tells_all": others[who][0].told is None,
-            }
-            for who, pair in pairs.items()
-        },
+    rivals = {
+        who: Rival(
+            value=pair.measure.value(pair.theirs),
+            lead=pair.lead,
+            interval=pair.interval(params),
+            tells_all=others[who][0].told is None,
+        )
+        for who, pair in pairs.items()
     }
+    return Contest(
+        what=what,
+        measure=first.measure.name,
+        higher_is_better=first.measure.higher_is_better,
+        tuned=first.measure.value(first.tuned),
+        others=rivals,
+    )

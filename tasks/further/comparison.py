@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tasks import answered, contestants
 from tasks.answer import example_in, format_in
@@ -11,7 +11,7 @@ from tasks.evaluate import measures
 from tasks.evaluate.comparison import compare
 from tasks.evaluate.measures.accuracy import accuracy
 from tasks.evaluate.measures.measure import Measure
-from tasks.evaluate.paired import ALL_LABELS, compared, leads, over_all
+from tasks.evaluate.paired import ALL_LABELS, Leads, compared, leads, over_all
 from tasks.evaluate.predictions import Prediction, known_classes, read
 from tasks.files import read_json, sha256, write_json
 from tasks.further.place import Place, code
@@ -21,6 +21,21 @@ from tasks.worth import NAMES, figure, worth
 
 COMPARES = ("further", "answered.py", "contestants.py", "evaluate", "paces.py", "worth.py")
 FILES = (answered.FILE, FILE)
+
+
+class Comparison(Leads):
+    """What comparison.json holds, beside the hashes of what it was made of."""
+
+    sentence: str
+    rows: int
+    chosen: dict[str, str]
+    seconds_per_answer: dict[str, float]
+    unanswered: dict[str, str]
+
+
+def load(place: Place) -> Comparison:
+    """The comparison; AnnealError when there is none."""
+    return cast(Comparison, read_json(file(place)))
 
 
 def file(place: Place) -> Path:
@@ -50,22 +65,22 @@ def bring(place: Place, reasons: Mapping[str, str]) -> bool:
     return True
 
 
-def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, str]) -> dict[str, Any]:
+def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, str]) -> Comparison:
     params, spec = place.evaluate, read_json(place.prepared / "format.json")
     form, example = format_in(spec), example_in(spec)
     classes = known_classes(rows_of(place.prepared), form, params.labels)
-    told = {who: read(rows, form, classes) for who, rows in _answers(place, folders).items()}
+    predictions = {who: read(rows, form, classes) for who, rows in _answers(place, folders).items()}
     table = measures.of(params, form, example)
-    won = leads(told, params, table, example)
+    won = leads(predictions, params, table, example)
     for contest in won:
-        for who, of in contest["others"].items():
-            of["p"] = _p(contest["what"], told[contestants.TUNED], told[who], params.labels, table)
-    timings = {who: read_json(folders[who] / FILE) for who in told}
-    seconds = paces({who: folders[who] for who in told}, place.teller)
-    lead = {"confidence": params.confidence, "contests": won}
+        for who, rival in contest["others"].items():
+            rival["p"] = _p(contest["what"], predictions[contestants.TUNED], predictions[who], params.labels, table)
+    timings = {who: read_json(folders[who] / FILE) for who in predictions}
+    seconds = paces({who: folders[who] for who in predictions}, place.teller)
+    lead = Leads(confidence=params.confidence, contests=won)
     return {
         "sentence": sentence(lead, seconds),
-        "rows": len(told[contestants.TUNED]),
+        "rows": len(predictions[contestants.TUNED]),
         "chosen": {who: _chosen(timing) for who, timing in timings.items() if "k" in timing},
         "seconds_per_answer": seconds,
         "unanswered": {who: reason for who, reason in reasons.items() if reason},
@@ -103,12 +118,12 @@ def _p(
     return compare(pair.measure, pair.tuned, pair.theirs).p
 
 
-def sentence(lead: Mapping[str, Any], seconds: Mapping[str, float]) -> str:
+def sentence(lead: Leads, seconds: Mapping[str, float]) -> str:
     """Who is best of all, and whether tuning is shown to be better than the best without."""
     known = worth(lead, seconds, os.cpu_count() or 1)
     if known is None:
         return "Nobody else can answer these rows, so that there is nothing to compare with."
-    first = known.contests[0]
-    best = first.standings[0].value
-    names = " and ".join(NAMES[each.who] for each in first.standings if each.value == best)
-    return f"Best of all, at {figure(best, first.measure)}: {names}. {known.sentence}"
+    first = known["contests"][0]
+    best = first["standings"][0]["value"]
+    names = " and ".join(NAMES[each["who"]] for each in first["standings"] if each["value"] == best)
+    return f"Best of all, at {figure(best, first['measure'])}: {names}. {known['sentence']}"

@@ -24,8 +24,8 @@ def why_none(place: Place) -> str:
 
 def made_of(place: Place) -> dict[str, object]:
     """What `answer` reads, by its hash."""
-    told = sha256(place.answers("probe") / answered.FILE)
-    return {"neighbours": sha256(place.further / FOLDER / "neighbours.json"), "probe": told}
+    probed = sha256(place.answers("probe") / answered.FILE)
+    return {"neighbours": sha256(place.further / FOLDER / "neighbours.json"), "probe": probed}
 
 
 def answer(place: Place, out: Path) -> None:
@@ -33,14 +33,14 @@ def answer(place: Place, out: Path) -> None:
     nearest training rows have; k is chosen by leave-one-out on the training rows.
     """
     near = read_json(place.further / FOLDER / "neighbours.json")
-    known, told = known_rows(place), answered.read(place.answers("probe"))
+    known, probed = known_rows(place), answered.read(place.answers("probe"))
     form = format_in(read_json(place.prepared / "format.json"))
     right = [right_answer(form, row) for row in known]
-    classes = {column: [row[column] for row in right] for column in told[0]["probabilities"]}
+    classes = {column: [row[column] for row in right] for column in probed[0]["probabilities"]}
     k, shares = choose(near["train"], classes)
     predictions = [
         _prediction(row, {column: [values[n] for n in places[:k]] for column, values in classes.items()}, classes, form)
-        for row, places in zip(told, near["test"], strict=True)
+        for row, places in zip(probed, near["test"], strict=True)
     ]
     write_jsonl(out / answered.FILE, predictions)
     tried = {str(size): round(share, 4) for size, share in shares.items()}

@@ -98,8 +98,8 @@ def find(place: Place, out: Path) -> None:
     near = nearest(features, theirs, KS[-1]).tolist()
     seconds = (time.monotonic() - began) / len(asked)
     among = nearest(features, features, KS[-1], are_same=True).tolist()
-    told = {"train": among, "validation": near[len(test) :], "test": near[: len(test)]}
-    write_json(out / "neighbours.json", told)
+    nearest_of = {"train": among, "validation": near[len(test) :], "test": near[: len(test)]}
+    write_json(out / "neighbours.json", nearest_of)
     write_json(out / "timing.json", {"seconds_per_answer": seconds})
 
 

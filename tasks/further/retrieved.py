@@ -46,11 +46,11 @@ def made_of(place: Place) -> dict[str, object]:
 def try_out(place: Place, k: int, out: Path) -> None:
     """Write `out/score.json`: the share of labels that is right of the validation rows, asked behind k examples."""
     rows = tried_rows(place)
-    predictions, _ = _asked(place, rows, "validation", k, f"{NAME} ({k} a row)")
+    rows_answered, _ = _asked(place, rows, "validation", k, f"{NAME} ({k} a row)")
     labels, form = place.evaluate.labels, format_in(read_json(place.prepared / "format.json"))
     every = [row for split in ("train", "validation") for row in read_jsonl(place.prepared / f"{split}.jsonl")]
-    told = read(predictions, form, known_classes(every, form, labels))
-    right = mean(accuracy(label).value(accuracy(label).rows(told)) for label in labels)
+    predictions = read(rows_answered, form, known_classes(every, form, labels))
+    right = mean(accuracy(label).value(accuracy(label).rows(predictions)) for label in labels)
     write_json(out / "score.json", {"labels_right": float(right), "rows": len(rows)})
 
 
@@ -79,7 +79,9 @@ def _asked(place: Place, rows: Rows, split: str, k: int, what: str) -> tuple[Row
     examples = [[known[n] for n in reversed(places[:k])] for places in near]
     asked, left_out = fitting(place, rows, examples)
     answers, facts = ask(place.predict, place.parent, place.prepared, asked, what)
-    predictions = [{**told, "messages": row["messages"]} for row, told in zip(rows, answers.predictions, strict=True)]
+    predictions = [
+        {**answer, "messages": row["messages"]} for row, answer in zip(rows, answers.predictions, strict=True)
+    ]
     return predictions, {"seconds_per_answer": answers.seconds / len(rows), "left_out": left_out, **facts}
 
 

@@ -110,9 +110,9 @@ def _alone(params: Ingest, source: Path) -> Listing:
     return Listing((source,), ())
 
 
-def _is_read(path: Path, wanted: str | None) -> bool:
+def _is_read(path: Path, expected: str | None) -> bool:
     ending = format_of(path)
-    return ending is not None and wanted in (None, ending) and not _is_hidden(path)
+    return ending is not None and expected in (None, ending) and not _is_hidden(path)
 
 
 def _is_document(path: Path) -> bool:
@@ -136,7 +136,7 @@ def _holds_data(path: Path, of_text: bool) -> bool:
     ) is not None
 
 
-def _sentence(source: Path, lost: list[Path], wanted: str | None) -> str:
+def _sentence(source: Path, lost: list[Path], expected: str | None) -> str:
     names = ", ".join(f"{path.name}/" if path.is_dir() else path.name for path in lost[:5]) + (
         f" and {len(lost) - 5} more" if len(lost) > 5 else ""
     )
@@ -145,7 +145,7 @@ def _sentence(source: Path, lost: list[Path], wanted: str | None) -> str:
         advice = "move what is in a folder one level up, or elsewhere"
     elif any(not path.exists() for path in lost):
         advice = "mend the link, or remove it"
-    elif wanted and all(format_of(path) for path in lost):
+    elif expected and all(format_of(path) for path in lost):
         advice = (
             "move them elsewhere, or take ingest.format out of params.yaml, so that each file is read by its ending"
         )

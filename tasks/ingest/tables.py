@@ -43,15 +43,15 @@ def read_table(
         separator = separator or headless.separator(_candidates(text, path, usual), len(header), path)
         rows = _records(text, separator, path, start, line, usual)
     else:
-        told = separator or _separator(text, path, columns, usual)
-        separator = told if isinstance(told, str) else usual
+        detected = separator or _separator(text, path, columns, usual)
+        separator = detected if isinstance(detected, str) else usual
         rows = _records(text, separator, path, start, line, usual)
         line, cells = _first(rows)
         where = f"{path}, line {line}"
         if has_header is None and not {*(columns or [""])} <= {ID, *map(clean, cells)}:
             headless.refuse_data(cells, _beginning(text, separator, path, usual, start), where)
-        if isinstance(told, AnnealError):
-            raise told
+        if isinstance(detected, AnnealError):
+            raise detected
         header = _header(cells, where)
         _refuse_missing(header, columns, cells, where)
     for line, cells in rows:

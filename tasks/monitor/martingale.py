@@ -5,7 +5,13 @@ change-point detection". While nothing changes, wealth is a martingale that star
 1/a with a chance of at most a (Ville 1939), however often one looks. All functions are vectorised over leading axes.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
 
 BINS = 64
 LINEAR = (0.5, 1.0, 1.9)  # slopes of 1 ± ε(p - ½); 2 would bet everything on one request
@@ -18,7 +24,7 @@ STEPS = 2 * len(ODDS)
 BETS = 2 * SIDE + 1 + STEPS + 1
 
 
-def factors(p: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+def factors(p: Floats, cuts: Floats) -> Floats:
     """(..., BETS) by which each bet multiplies its wealth at `p` (...): on small p, on large p, on both ends, on either
     side of a cut, and none.
 
@@ -34,7 +40,7 @@ def factors(p: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     return np.concatenate([1 - tilt, small, 1 + tilt, large, ends, *steps, np.ones_like(p)], axis=-1)
 
 
-def prior(sides: list[str]) -> np.ndarray:
+def prior(sides: list[str]) -> Floats:
     """(streams, BETS): how each stream spreads what it starts with.
 
     `high` bets on strange scores (small p) only, `both` on any change, `class` at the cut, `rare` on more of what is
@@ -54,7 +60,7 @@ def prior(sides: list[str]) -> np.ndarray:
     return spread / spread.sum(axis=1, keepdims=True)
 
 
-def p_values(counts: np.ndarray, bins: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def p_values(counts: Ints, bins: Ints, draws: Floats) -> Floats:
     """The smoothed rank (...) of a score in bin `bins` (...) among the pool `counts` (..., BINS) and itself; `draws`
     (...) in [0, 1) break ties.
 
@@ -66,7 +72,7 @@ def p_values(counts: np.ndarray, bins: np.ndarray, draws: np.ndarray) -> np.ndar
     return (above + (1 - draws) * ties) / (counts.sum(axis=-1) + 1)
 
 
-def begin(wealth: np.ndarray, spread: np.ndarray, check: int, checks: int) -> np.ndarray:
+def begin(wealth: Floats, spread: Floats, check: int, checks: int) -> Floats:
     """`wealth` (..., BETS) and the bets that begin with check number `check` of a year of `checks`."""
     return wealth + spread * share(check, checks)
 
@@ -96,7 +102,7 @@ def cash(check: int, checks: int) -> float:
     return 1 - 0.5 * check / checks - (0.5 * harmonic(check) / harmonic(checks) if check else 0.0)
 
 
-def bet(wealth: np.ndarray, spread: np.ndarray, p: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+def bet(wealth: Floats, spread: Floats, p: Floats, cuts: Floats) -> Floats:
     """`wealth` (..., BETS) after one p-value (...) each; `spread` (..., BETS) is where jumpers land, `cuts` (...)
     where steps are.
     """
@@ -105,8 +111,8 @@ def bet(wealth: np.ndarray, spread: np.ndarray, p: np.ndarray, cuts: np.ndarray)
 
 
 def follow(
-    counts: np.ndarray, wealth: np.ndarray, spread: np.ndarray, cuts: np.ndarray, bins: np.ndarray, draws: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    counts: Ints, wealth: Floats, spread: Floats, cuts: Floats, bins: Ints, draws: Floats
+) -> tuple[Ints, Floats]:
     """(counts, wealth) after the requests `bins`, `draws` (requests, streams), one after the other; a bin of -1 is
     no score.
     """

@@ -4,8 +4,10 @@
 
 import numpy as np
 
+from tasks.monitor.martingale import Floats
 
-def mmd(x: np.ndarray, y: np.ndarray, permutations: int, seed: int = 0) -> tuple[float, float]:
+
+def mmd(x: Floats, y: Floats, permutations: int, seed: int = 0) -> tuple[float, float]:
     """(MMD² with a Gaussian kernel of the median distance, p-value) of `x` (n, d) and `y` (m, d); exact in level: (1
     + as large) / (1 + permutations).
     """

@@ -6,23 +6,44 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 from tasks import answered
 from tasks.answer import TEXT, AnswerFormat, format_in, right_answer
 from tasks.chat import opening
+from tasks.database_rows import Input, Probabilities
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.prepared import splits
 from tasks.template import columns as template_columns
+
+
+class ReferenceRow(TypedDict):
+    """A row that the version was trained or evaluated on: what was asked and what is right, by column."""
+
+    id: str
+    split: str
+    input: Input
+    answer: dict[str, str]
+
+
+class TestAnswer(TypedDict):
+    """An answer of the evaluation; probabilities of a version that tells classes."""
+
+    id: str
+    text: str
+    answer: str  # the right one
+    row: dict[str, str]
+    probabilities: NotRequired[Probabilities]
 
 
 @dataclass(frozen=True)
 class Reference:
     """What `write_reference` wrote, and the template of the version: `format.json`."""
 
-    rows: list[dict]  # {id, split, input, answer}, the last two by column
-    predictions: list[dict]  # {id, text, answer, row}, and probabilities where the version tells classes
+    rows: list[ReferenceRow]
+    predictions: list[TestAnswer]
     classes: dict[str, list[str]]
-    template: dict  # {system, user, answer}
+    template: dict[str, Any]  # {system, user, answer}, and what the version's kind adds
 
     @cached_property
     def form(self) -> AnswerFormat:
@@ -88,7 +109,7 @@ def read_reference(folder: Path) -> Reference | None:
     return Reference(rows, predictions, read_json(place / "classes.json"), template)
 
 
-def sample(rows: list[dict], limit: int) -> list[dict]:
+def sample(rows: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
     """At most `limit` of `rows` in their order: those whose ids have the smallest hashes, so that a row more moves
     at most one.
     """

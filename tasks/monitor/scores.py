@@ -7,16 +7,19 @@ version's own test answers.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.answer import ToolAnswer, agrees, as_read, example_in, right_answer, valid
 from tasks.clean import clean
+from tasks.database_rows import Input, Probabilities
 from tasks.monitor import confidence, residuals, texts
 from tasks.monitor.embedding import Embed, nearest, novelty
-from tasks.monitor.martingale import BINS
+from tasks.monitor.martingale import BINS, Floats, Ints
 from tasks.monitor.reference import Reference
+from tasks.monitor.residuals import Pairs
 from tasks.monitor.streams import FEW, OTHER, WRONG, edges, fit_rows, streams_of
 from tasks.spans import GIVEN
 from tasks.spans import OTHER as ANOTHER
@@ -33,7 +36,7 @@ class Scores:
         # Of an image the records know what it is called and not what is in it: nothing is followed of what was asked.
         self.sees = example_in(self.template) == "image"
         self.classes = {label: frozenset(map(clean, classes)) for label, classes in self.labels.items()}
-        self.told = confidence.labels_of(self.labels, reference.predictions)
+        self.probability_labels = confidence.labels_of(self.labels, reference.predictions)
         self.marks = confidence.marks_of(self.form, reference.predictions)
         self.columns = columns(self.template["user"])
         self.fit = fit_rows(reference.rows)
@@ -50,18 +53,18 @@ class Scores:
         near, fitted = Counter(self.subjects.tolist()), len(self.fit)
         numbers = [stream for column in residuals.columns_of(self.form) for stream in residuals.streams_of(column)]
         self.streams = streams_of(self.labels, self.common, near, fitted, numbers)
-        self.streams += [stream for label in self.told for stream in confidence.streams_of(label)]
+        self.streams += [stream for label in self.probability_labels for stream in confidence.streams_of(label)]
         self.streams += [stream for column in self.marks for stream in confidence.streams_of_marks(column)]
         if self.sees:
             self.streams = [stream for stream in self.streams if stream.kind != "input"]
         self.names = [stream.name for stream in self.streams]
 
-    def _unseen(self, known: list[str]) -> dict[str, list]:
+    def _unseen(self, known: list[str]) -> dict[str, list[float | None]]:
         """Scores of the half that is fitted on, each by what the others taught: they only say where the edges of
         bins lie.
         """
         halves = known[::2], known[1::2]
-        values: dict[str, list] = {"length": [len(text) for text in known], "words": [], "spelling": []}
+        values: dict[str, list[float | None]] = {"length": [len(text) for text in known], "words": [], "spelling": []}
         for half, other in (halves, halves[::-1]):
             vocabulary, spelling = texts.vocabulary(other), texts.Spelling(other)
             values["words"] += [texts.new_words(text, vocabulary) for text in half]
@@ -69,10 +72,14 @@ class Scores:
         values["novelty"] = novelty(self.vectors, self.vectors, leave_out_self=True).tolist()
         values["answer length"] = [len(self.as_logged(row["text"])) for row in self.reference.predictions]
         values |= residuals.values(self.form, [row["text"] for row in self.reference.predictions])
-        values |= residuals.errors(self.form, self.marked_tests())
-        return {**values, **self._sure(self.tests_told()), **self._surprise(self.tests_told(), self.marked_tests())}
+        values |= residuals.errors(self.form, self.test_pairs())
+        return {
+            **values,
+            **self._sure(self.test_probabilities()),
+            **self._surprise(self.test_probabilities(), self.test_pairs()),
+        }
 
-    def _subjects(self) -> np.ndarray:
+    def _subjects(self) -> NDArray[np.str_]:
         """(fitted rows,): what each is about: its class of the first label with few classes; where there is none,
         one of eight clusters.
         """
@@ -85,14 +92,14 @@ class Scores:
         clusters = KMeans(min(FEW, distinct), n_init=1, random_state=0).fit_predict(self.vectors)
         return np.array([f"cluster {place}" for place in clusters])
 
-    def pool(self) -> np.ndarray:
+    def pool(self) -> Ints:
         """(streams, BINS): how often each score occurs among the rows that the functions were not fitted on."""
         inputs, tests = self.held_out(), self.reference.predictions
         bins = [
             self.of_inputs(inputs, self.embed(self.asked(inputs))),
             self.of_answers([row["text"] for row in tests]),
-            self.of_probabilities(self.tests_told()),
-            self.of_labels(self.marked_tests(), self.tests_told()),
+            self.of_probabilities(self.test_probabilities()),
+            self.of_labels(self.test_pairs(), self.test_probabilities()),
         ]
         counts = np.zeros((len(self.streams), BINS), int)
         for rows in bins:
@@ -100,27 +107,27 @@ class Scores:
                 counts[stream] += np.bincount(column[column >= 0], minlength=BINS)
         return counts
 
-    def held_out(self) -> list[dict]:
+    def held_out(self) -> list[Input]:
         """The inputs of the reference that the functions were not fitted on."""
         fitted = {row["id"] for row in self.fit}
         return [row["input"] for row in self.reference.rows if row["id"] not in fitted] or [
             row["input"] for row in self.reference.rows
         ]
 
-    def marked_tests(self) -> list[tuple[str, dict[str, str]]]:
+    def test_pairs(self) -> list[tuple[str, dict[str, str]]]:
         """(answer, right answer by column) of the evaluation."""
         tests = self.reference.predictions
         return [(row["text"], right_answer(self.form, row)) for row in tests]
 
-    def tests_told(self) -> list[confidence.Told | None]:
+    def test_probabilities(self) -> list[Probabilities | None]:
         """The probabilities of the evaluation's answers."""
         return [row.get("probabilities") for row in self.reference.predictions]
 
-    def asked(self, inputs: list[dict]) -> list[str]:
+    def asked(self, inputs: list[Input]) -> list[str]:
         """The text of each request."""
         return [self.question.text(request) for request in inputs]
 
-    def of_inputs(self, inputs: list[dict], vectors: np.ndarray) -> np.ndarray:
+    def of_inputs(self, inputs: Sequence[Input], vectors: Floats) -> Ints:
         """(requests, streams) bins of what was asked, -1 in the other streams."""
         asked, bins = self.asked(inputs), self._empty(len(inputs))
         self._fill(bins, "length", [len(text) for text in asked])
@@ -134,7 +141,7 @@ class Scores:
         self._mark(bins, "missing", [texts.is_incomplete(request, self.columns) for request in inputs])
         return bins
 
-    def of_answers(self, answers: list[str]) -> np.ndarray:
+    def of_answers(self, answers: list[str]) -> Ints:
         """(answers, streams) bins of what was answered, -1 in the other streams."""
         bins, answered = self._empty(len(answers)), [self.form.read(text) for text in answers]
         self._fill(bins, "answer length", [len(self.as_logged(text)) for text in answers])
@@ -156,14 +163,14 @@ class Scores:
         """
         return valid(self.form, text, self.classes) is not None
 
-    def of_probabilities(self, told: list[confidence.Told | None]) -> np.ndarray:
+    def of_probabilities(self, probabilities: Sequence[Probabilities | None]) -> Ints:
         """(answers, streams) bins of how sure the answers are, -1 in the other streams."""
-        bins = self._empty(len(told))
-        for name, values in self._sure(told).items():
+        bins = self._empty(len(probabilities))
+        for name, values in self._sure(probabilities).items():
             self._fill(bins, name, values)
         return bins
 
-    def of_labels(self, pairs: list[tuple[str, dict]], told: list[confidence.Told | None]) -> np.ndarray:
+    def of_labels(self, pairs: Pairs, probabilities: Sequence[Probabilities | None]) -> Ints:
         """(pairs, streams) bins of (answer, right answer by column) with their probabilities, -1 in the streams that
         are not about being right.
         """
@@ -171,36 +178,38 @@ class Scores:
         for label in self.labels:
             self._mark(bins, f"{label} wrong", self.wrong(pairs, label))
         self._mark(bins, WRONG, self.wrong(pairs))
-        for name, values in (residuals.errors(self.form, pairs) | self._surprise(told, pairs)).items():
+        for name, values in (residuals.errors(self.form, pairs) | self._surprise(probabilities, pairs)).items():
             self._fill(bins, name, values)
         return bins
 
-    def _sure(self, told: list[confidence.Told | None]) -> dict[str, list]:
-        tops = {f"{label} confidence": [confidence.top(row, label) for row in told] for label in self.told}
-        tops |= {f"{column} confidence": [confidence.least(row) for row in told] for column in self.marks}
-        return tops | {f"{label} entropy": [confidence.entropy(row, label) for row in told] for label in self.told}
+    def _sure(self, probabilities: Sequence[Probabilities | None]) -> dict[str, list[float | None]]:
+        sure: dict[str, list[float | None]] = {}
+        for label in self.probability_labels:
+            sure[f"{label} confidence"] = [confidence.top(row, label) for row in probabilities]
+            sure[f"{label} entropy"] = [confidence.entropy(row, label) for row in probabilities]
+        for column in self.marks:
+            sure[f"{column} confidence"] = [confidence.least(row) for row in probabilities]
+        return sure
 
-    def _surprise(self, told: list[confidence.Told | None], pairs: list[tuple[str, dict]]) -> dict[str, list]:
+    def _surprise(self, probabilities: Sequence[Probabilities | None], pairs: Pairs) -> dict[str, list[float | None]]:
         rights = self.rights(pairs)
         return {
-            f"{label} surprise": [
-                confidence.surprise(row, right, label) for row, right in zip(told, rights, strict=True)
-            ]
-            for label in self.told
+            f"{label} surprise": [confidence.surprise(*pair, label) for pair in zip(probabilities, rights, strict=True)]
+            for label in self.probability_labels
         }
 
-    def rights(self, pairs: list[tuple[str, dict]]) -> list[dict[str, str]]:
-        """The right answers of (answer, right answer by column); of one that is told as a whole, whether it was
+    def rights(self, pairs: Pairs) -> list[dict[str, str]]:
+        """The right answers of (answer, right answer by column); of one that is given as a whole, whether it was
         given.
         """
-        whole = [column for column in self.told if column not in self.labels]
+        whole = [column for column in self.probability_labels if column not in self.labels]
         wrong = {column: self.wrong(pairs, column) for column in whole}
         return [
             right | {column: ANOTHER if wrong[column][i] else GIVEN for column in whole if wrong[column][i] is not None}
             for i, (_, right) in enumerate(pairs)
         ]
 
-    def wrong(self, pairs: list[tuple[str, dict]], label: str | None = None) -> list[bool | None]:
+    def wrong(self, pairs: Pairs, label: str | None = None) -> list[bool | None]:
         """Whether each (answer, right answer by column) is wrong, in its `label` or as a whole; None where nothing
         says what is right.
         """
@@ -216,7 +225,7 @@ class Scores:
         read = self.form.read(text) if isinstance(self.form, ToolAnswer) else None
         return text if read is None else next(iter(read.values()))
 
-    def class_of(self, answer: dict | None, label: str) -> str:
+    def class_of(self, answer: Mapping[str, str] | None, label: str) -> str:
         """The class that an answer as read names, or `(other)`."""
         value = clean((answer or {}).get(label, ""))
         return value if value in self.labels[label] else OTHER
@@ -225,16 +234,16 @@ class Scores:
         """True for the figure of one class (`intent=login_problem`) of a label that has too many to list."""
         return len(self.labels.get(name.partition("=")[0], ())) > FEW and "=" in name
 
-    def _empty(self, rows: int) -> np.ndarray:
+    def _empty(self, rows: int) -> Ints:
         return np.full((rows, len(self.streams)), -1)
 
-    def _put(self, bins: np.ndarray, name: str, values: list) -> None:
+    def _put(self, bins: Ints, name: str, values: Sequence[float | int]) -> None:
         if name in self.names:
             bins[:, self.names.index(name)] = values
 
-    def _mark(self, bins: np.ndarray, name: str, values: list[bool | None]) -> None:
+    def _mark(self, bins: Ints, name: str, values: list[bool | None]) -> None:
         self._put(bins, name, [-1 if value is None else int(value) for value in values])
 
-    def _fill(self, bins: np.ndarray, name: str, values: list[float | None]) -> None:
-        key: Callable[[float], int] = lambda value: int(np.searchsorted(self.edges[name], value, side="right"))  # noqa: E731
-        self._put(bins, name, [-1 if value is None else key(value) for value in values])
+    def _fill(self, bins: Ints, name: str, values: Sequence[float | None]) -> None:
+        known = {value: int(np.searchsorted(self.edges[name], value, "right")) for value in values if value is not None}
+        self._put(bins, name, [-1 if value is None else known[value] for value in values])

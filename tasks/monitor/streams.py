@@ -1,14 +1,13 @@
 """Which streams of scores a version has, the rows that their functions are fitted on, and where their bins are cut."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from tasks.monitor.martingale import BINS
-from tasks.monitor.reference import digest
+from tasks.monitor.martingale import BINS, Floats
+from tasks.monitor.reference import ReferenceRow, digest
 
 # classes of a label that is what requests are about; of labels with more, it is also followed how rare the answers are
 FEW = 8
@@ -74,7 +73,7 @@ def _of_label(label: str, classes: list[str], common: Counter[str]) -> list[Stre
     ]
 
 
-def fit_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def fit_rows(rows: list[ReferenceRow]) -> list[ReferenceRow]:
     """Half of the training rows by the hash of their ids; of all rows where no split is known."""
     trained = [row for row in rows if row["split"] == "train"] or rows
     return [row for row in trained if digest(f"fit {row['id']}") % 2] or trained[:1]
@@ -85,7 +84,7 @@ def cut(count: int, total: int) -> float:
     return float(np.clip(count / max(1, total), 0.02, 0.9))
 
 
-def edges(values: list[float | None]) -> np.ndarray:
+def edges(values: Sequence[float | None]) -> Floats:
     """At most BINS - 1 rising edges: at quantiles of `values`, and eight beyond either end, where shifted scores
     fall.
     """

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from tasks.clean import clean
+from tasks.database_rows import Input
 from tasks.messages import last_text, logged_template
 from tasks.template import columns, render
 
@@ -39,14 +40,14 @@ class Question:
         """
         self.template, self.columns = logged_template(template), columns(template)
 
-    def text(self, request: dict) -> str:
+    def text(self, request: Input) -> str:
         """What was asked."""
         if isinstance(request.get("messages"), list):
             return clean(last_text(request["messages"]))
         return clean(render(self.template, {column: _plain(request.get(column)) for column in self.columns}))
 
 
-def is_incomplete(request: dict, columns: Sequence[str]) -> bool | None:
+def is_incomplete(request: Input, columns: Sequence[str]) -> bool | None:
     """True when a column of the template is missing or blank; None for a chat, which has no columns."""
     if isinstance(request.get("messages"), list):
         return None
@@ -62,7 +63,7 @@ def language(text: str) -> str:
     """The language of `text` as ISO 639-1."""
     import py3langid
 
-    return py3langid.classify(text)[0]
+    return str(py3langid.classify(text)[0])
 
 
 def new_words(text: str, vocabulary: frozenset[str]) -> float | None:

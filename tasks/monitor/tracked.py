@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    from tasks.monitor.check import Check
+    from tasks.monitor.checks_table import Check
 
 
 def log(check: "Check") -> bool:

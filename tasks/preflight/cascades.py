@@ -59,8 +59,8 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"models.{name}.dataset is {cascade}, a cascade, which vLLM serves, and {key} needs the server of "
             "transformers; use objective.kind sft and a tuner that vLLM loads (lora) or that can be merged (full)."
         )
-    told = [*_problems_of_classifier(params, cascade)] or [*_problems_of_answer(params, cascade)]
-    yield from told or _problems_of_columns(params, name, cascade)
+    problems = [*_problems_of_classifier(params, cascade)] or [*_problems_of_answer(params, cascade)]
+    yield from problems or _problems_of_columns(params, name, cascade)
     if weighed := [column for column in getattr(train.objective, "weights", ()) if column in _labels(params, cascade)]:
         yield (
             f"models.{name}.train.objective.weights names `{weighed[0]}`, which the classifier of cascades.{cascade} "
@@ -112,7 +112,7 @@ def _problems_of_columns(params: Params, name: str, cascade: str) -> Iterator[st
     answer, teller = params.datasets[main].templates["answer"], params.cascades[cascade].model
     if not isinstance(answer, list):
         return  # which is said before
-    told, left = listed(labels), [column for column in answer if column not in labels]
+    first, left = listed(labels), [column for column in answer if column not in labels]
     if unknown := [label for label in labels if label not in answer]:
         yield (
             f"cascades.{cascade}.model is {teller}, which tells `{unknown[0]}`, and the answers of datasets.{main} "
@@ -120,12 +120,12 @@ def _problems_of_columns(params: Params, name: str, cascade: str) -> Iterator[st
         )
     elif not left:
         yield (
-            f"cascades.{cascade}.model is {teller}, which tells all that answers of datasets.{main} say ({told}), so "
+            f"cascades.{cascade}.model is {teller}, which tells all that answers of datasets.{main} say ({first}), so "
             f"nothing is left for models.{name} to write; serve {teller} itself, or take a label out of it."
         )
     elif set(answer[: len(labels)]) != set(labels):
         yield (
-            f"cascades.{cascade}.model is {teller}, which tells {told}, and answers of datasets.{main} begin with "
+            f"cascades.{cascade}.model is {teller}, which tells {first}, and answers of datasets.{main} begin with "
             f"{listed(answer[: len(labels)])}; write answer: [{', '.join([*labels, *left])}] there, labels first."
         )
 

@@ -59,8 +59,8 @@ def recognised(dataset: Mapping[object, object]) -> Recognised:
         if "shape" in prepare:
             return Recognised()  # the check of the source says it
         return Recognised(STOPGAP, unread=f"names no shape, and none can be told: {error}")
-    told = _told({str(key): value for key, value in prepare.items()}, ingest, rows)
-    return replace(told, ingest={**({"split": split} if split else {}), **told.ingest})
+    result = _recognised({str(key): value for key, value in prepare.items()}, ingest, rows)
+    return replace(result, ingest={**({"split": split} if split else {}), **result.ingest})
 
 
 def _first_rows(ingest: Ingest) -> tuple[str | None, list[Row]]:
@@ -88,7 +88,7 @@ def _begin_with_labels(lines: Sequence[str]) -> bool:
     return all(map(LABEL.fullmatch, labels)) and 2 <= len(set(labels)) <= len(labels) / 2
 
 
-def _told(prepare: dict[str, object], ingest: Ingest, rows: Sequence[Row]) -> Recognised:
+def _recognised(prepare: dict[str, object], ingest: Ingest, rows: Sequence[Row]) -> Recognised:
     """The shape, and how the source is to be read for it."""
     taken = [{key: row[key] for key in ingest.columns or row if key in row and key != "id"} for row in rows]
     if words := _mixed(taken):
@@ -109,10 +109,10 @@ def _candidates(rows: Sequence[Row], prepare: dict[str, object]) -> list[tuple[d
     known = []
     for kind in kinds.names(shapes.__name__):
         shape: Any = kinds.load(shapes.__name__, kind)
-        told = shape.recognise(rows) if rows else None
-        if told is None:
+        settings = shape.recognise(rows) if rows else None
+        if settings is None:
             continue
-        section = {"shape": kind, **told, **prepare}
+        section = {"shape": kind, **settings, **prepare}
         try:
             known.append((section, shape.columns(shape.Params.model_validate(section))))
         except ValidationError:  # a key of another shape

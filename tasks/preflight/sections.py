@@ -73,8 +73,8 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     """
     text = _read(path)
     rows = [(f"{table}.{key}", row, node) for table, key, row, node in _rows(text) if table == "datasets"]
-    told = shape.left_out(text, rows)
-    first = _applied(text, told.changes, path)
+    shapes = shape.left_out(text, rows)
+    first = _applied(text, shapes.changes, path)
     mixed = [*mixtures.left_out(first), *tellers.left_out(first)]
     first = _applied(first, mixed, path)
     datasets, mixes = _table(first, "datasets"), {**_table(first, "mixes"), **_table(first, "cascades")}
@@ -95,14 +95,14 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
             changes += _kinds(first, f"{table}.{key}", row, node, kinds)
             changes += probes.left_out(first, f"{table}.{key}", row, node, encoder, aliased)
         changes += _home(f"{table}.{key}", node)
-    every = [*told.changes, *mixed, *changes]
-    return _completion(path, _applied(first, changes, path), every, told, problems)
+    every = [*shapes.changes, *mixed, *changes]
+    return _completion(path, _applied(first, changes, path), every, shapes, problems)
 
 
-def _completion(path: Path, text: str, changes: list[Change], told: shape.Told, problems: list[str]) -> Completion:
+def _completion(path: Path, text: str, changes: list[Change], shapes: shape.LeftOut, problems: list[str]) -> Completion:
     lines = tuple(dict.fromkeys(f"{path}: wrote {change.written}, {change.why}" for change in changes))
     left_out = tuple(dict.fromkeys(change.written for change in changes))
-    unknown = tuple(told.undecided), tuple(told.unread), tuple(problems)
+    unknown = tuple(shapes.undecided), tuple(shapes.unread), tuple(problems)
     return Completion(path, text, lines, left_out, *unknown)
 
 

@@ -14,7 +14,7 @@ WHY = "as it names none"
 
 
 @dataclass
-class Told:
+class LeftOut:
     """What the rows of `datasets` leave out of their shapes, and why that of some cannot be told."""
 
     changes: list[Change] = field(default_factory=list)
@@ -22,21 +22,21 @@ class Told:
     unread: list[str] = field(default_factory=list)
 
 
-def left_out(text: str, rows: "Iterable[tuple[str, Mapping[object, object], MappingNode]]") -> Told:
+def left_out(text: str, rows: "Iterable[tuple[str, Mapping[object, object], MappingNode]]") -> LeftOut:
     """What each row (place, value, node) of `datasets` needs more."""
-    told = Told()
+    shapes = LeftOut()
     for place, row, node in rows:
         known = recognised(row)
-        told.changes += _changes(text, place, row, node, known)
-        told.undecided += [f"{place} {known.undecided}"] if known.undecided else []
-        told.unread += [f"{place} {known.unread}"] if known.unread else []
-    return told
+        shapes.changes += _changes(text, place, row, node, known)
+        shapes.undecided += [f"{place} {known.undecided}"] if known.undecided else []
+        shapes.unread += [f"{place} {known.unread}"] if known.unread else []
+    return shapes
 
 
 def _changes(
-    text: str, place: str, row: Mapping[object, object], node: "MappingNode", told: Recognised
+    text: str, place: str, row: Mapping[object, object], node: "MappingNode", known: Recognised
 ) -> "Iterator[Change]":
-    for name, values in (("ingest", told.ingest), ("prepare", told.prepare)):
+    for name, values in (("ingest", known.ingest), ("prepare", known.prepare)):
         written = {key: in_one_line(value) for key, value in values.items()}
         section = value_of(node, name)
         if written and section is not None:

@@ -21,6 +21,7 @@ from tasks.spans import probability_in
 BINS = 10  # of equal width; measures have 15, of which a picture would show many that hold a row or two
 WORST = 12  # rows
 LONGEST = 240  # characters of a text
+Rows = Sequence[Mapping[str, Any]]  # of a predictions.jsonl
 Sure = list[tuple[float, bool]]  # how sure an answer was, and whether it was right
 
 
@@ -31,16 +32,14 @@ class Miss:
     id: str
     text: str
     column: str
-    said: str
-    said_p: float
+    answer: str
+    answer_p: float
     right: str
     right_p: float
     picture: str | None = None  # of the image that the row is about
 
 
-def calibrations(
-    rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequence[str], confidence: float
-) -> list[Plot]:
+def calibrations(rows: Rows, form: AnswerFormat, labels: Sequence[str], confidence: float) -> list[Plot]:
     """A picture for each of `labels` that all `rows` have probabilities of; of a tagger's answers, for its entities,
     and of answers that stand in a text. `confidence` is that of the bars.
     """
@@ -48,38 +47,39 @@ def calibrations(
         hits = [hit for row in rows for hit in entities.hits(row.get("probabilities") or {}, row["answer"])]
         return [_plot(form.column, hits, form.column, confidence)] if hits else []
     if isinstance(form, SpanAnswer):
-        told = [(row, probability_in(row.get("probabilities"))) for row in rows]
-        sure = [(p, form.is_right(row["text"], row["answer"])) for row, p in told if p is not None]
+        known = [(row, probability_in(row.get("probabilities"))) for row in rows]
+        sure = [(p, form.is_right(row["text"], row["answer"])) for row, p in known if p is not None]
         return [_plot(form.column, sure, "rows", confidence)] if sure else []
     return [
-        _plot(label, [(max(told.values()), likeliest(told) == right) for told, right in known], "rows", confidence)
+        _plot(label, [(max(of.values()), likeliest(of) == right) for of, right in answers], "rows", confidence)
         for label in labels
-        if (known := _told(rows, form, label))
+        if (answers := _shares(rows, form, label))
     ]
 
 
-def misses(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, labels: Sequence[str]) -> list[Miss]:
+def misses(rows: Rows, form: AnswerFormat, labels: Sequence[str]) -> list[Miss]:
     """The rows whose right class was thought least likely, where another was told; one for each row and column."""
     every = []
     for label in labels:
-        for row, (told, right) in zip(rows, _told(rows, form, label), strict=False):
-            said = likeliest(told)
-            if said != right:
+        for row, (shares, right) in zip(rows, _shares(rows, form, label), strict=False):
+            answer = likeliest(shares)
+            if answer != right:
                 text = shorten(str(row["messages"][-1]["content"]), LONGEST)
-                every.append(Miss(str(row["id"]), text, label, said, told[said], right, told.get(right, 0.0)))
-    worst = sorted(every, key=lambda miss: (miss.right_p, -miss.said_p, miss.id, miss.column))[:WORST]
+                sure = shares[answer], right, shares.get(right, 0.0)
+                every.append(Miss(str(row["id"]), text, label, answer, *sure))
+    worst = sorted(every, key=lambda miss: (miss.right_p, -miss.answer_p, miss.id, miss.column))[:WORST]
     by_id = {str(row["id"]): row for row in rows}
     return [replace(miss, picture=thumbnails.of_row(by_id[miss.id])) for miss in worst]
 
 
-def _told(rows: Sequence[Mapping[str, Any]], form: AnswerFormat, label: str) -> list[tuple[dict[str, float], str]]:
+def _shares(rows: Rows, form: AnswerFormat, label: str) -> list[tuple[dict[str, float], str]]:
     """(probability of each class, the right class) of each row; none where not all rows have them."""
     known = []
     for row in rows:
-        told, right = (row.get("probabilities") or {}).get(label), form.read(row["answer"])
-        if not told or right is None:
+        shares, right = (row.get("probabilities") or {}).get(label), form.read(row["answer"])
+        if not shares or right is None:
             return []
-        known.append(({clean(name): float(p) for name, p in told.items()}, clean(right[label])))
+        known.append(({clean(name): float(p) for name, p in shares.items()}, clean(right[label])))
     return known
 
 

@@ -42,9 +42,9 @@ def coarser(label: str, pairs: dict[str, list[dict[str, str]]]) -> tuple[dict[st
     """
     names = [row["actual"] for row in pairs[label]]
     for other, rows in pairs.items():
-        seen = set(zip(names, [row["actual"] for row in rows], strict=False))
-        if 1 < len({group for _, group in seen}) < len(set(names)) == len(seen):
-            return dict(seen), other
+        pairs_of_classes = set(zip(names, [row["actual"] for row in rows], strict=False))
+        if 1 < len({group for _, group in pairs_of_classes}) < len(set(names)) == len(pairs_of_classes):
+            return dict(pairs_of_classes), other
     return {}, None
 
 

@@ -12,9 +12,9 @@ from tasks.contestants import PARENT, TUNED
 from tasks.evaluate.measures.measure import slug
 from tasks.files import write_text
 from tasks.report import calibration, confusion, glossary, plots
+from tasks.report.headline import checks, evidence, headline, measures
 from tasks.report.samples import choose, right_means, system_prompt, tally
 from tasks.report.standings import measured, standings
-from tasks.report.verdict import checks, evidence, headline, measures
 
 if TYPE_CHECKING:
     from jinja2 import Template

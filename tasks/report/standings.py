@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.contestants import FOLDERS, TUNED
 from tasks.report.glossary import HEADS, UNREAD, WHO, is_share, meaning
-from tasks.report.verdict import figure
+from tasks.report.headline import figure
 
 
 @dataclass(frozen=True)

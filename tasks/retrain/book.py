@@ -7,19 +7,21 @@ from sqlalchemy import Engine, delete, func, select
 
 from tasks import database, stage
 from tasks.database import decisions
-from tasks.retrain.records import KIND
+from tasks.decisions import Decision
+from tasks.retrain.store import KIND
 
 NEWEST = 30
 DAY = 24 * 3600.0
 
 
-def newest(engine: Engine, task: str | None = None, limit: int = NEWEST) -> list[dict]:
+def newest(engine: Engine, task: str | None = None, limit: int = NEWEST) -> list[Decision]:
     """The newest decisions of all kinds, newest first."""
-    wanted = select(decisions).order_by(decisions.c.id.desc()).limit(limit)
+    columns = decisions.c
+    query = select(columns.task, columns.kind, columns.verdict, columns.reasons, columns.facts, columns.at)
+    query = query.order_by(columns.id.desc()).limit(limit)
     with engine.connect() as connection:
         return [
-            dict(row._mapping)
-            for row in connection.execute(wanted if task is None else wanted.where(decisions.c.task == task))
+            Decision(*row) for row in connection.execute(query if task is None else query.where(columns.task == task))
         ]
 
 
@@ -35,12 +37,12 @@ def prune(engine: Engine, retention_days: float, now: float) -> int:
         return connection.execute(old.where(decisions.c.id.not_in(first))).rowcount  # schedules count from the first
 
 
-def markdown(rows: list[dict]) -> str:
+def markdown(newest: list[Decision]) -> str:
     """Decisions as a table in markdown."""
     lines = ["| time | task | kind | verdict | reasons |", "|---|---|---|---|---|"]
-    for row in rows:
-        reasons = "<br>".join(str(reason).replace("|", "\\|").replace("\n", " ") for reason in row["reasons"])
-        lines.append(f"| {_time(row['at'])} | {row['task']} | {row['kind']} | {row['verdict']} | {reasons} |")
+    for decision in newest:
+        reasons = "<br>".join(str(reason).replace("|", "\\|").replace("\n", " ") for reason in decision.reasons)
+        lines.append(f"| {_time(decision.at)} | {decision.task} | {decision.kind} | {decision.verdict} | {reasons} |")
     return "\n".join(lines) + "\n"
 
 
@@ -65,8 +67,10 @@ def show(task: str | None = None) -> None:
     )
     for header in ("time", "task", "kind", "verdict", "reasons"):
         table.add_column(header, overflow="fold", no_wrap=header == "time")
-    for row in reversed(rows):
-        table.add_row(_time(row["at"]), row["task"], row["kind"], row["verdict"], "\n".join(map(str, row["reasons"])))
+    for decision in reversed(rows):
+        table.add_row(
+            _time(decision.at), decision.task, decision.kind, decision.verdict, "\n".join(map(str, decision.reasons))
+        )
     Console(highlight=False, markup=False).print(table)
 
 

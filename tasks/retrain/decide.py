@@ -14,7 +14,7 @@ ALPHA = 1e-6
 
 
 @dataclass(frozen=True)
-class Decision:
+class RetrainDecision:
     """Whether to retrain, one sentence for each thing that was looked at, and which triggers fired."""
 
     retrain: bool
@@ -22,7 +22,7 @@ class Decision:
     triggers: tuple[str, ...] = ()
 
 
-def should_retrain(params: Retrain, facts: Facts, now: float) -> Decision:
+def should_retrain(params: Retrain, facts: Facts, now: float) -> RetrainDecision:
     """The decision about a task at `now` (seconds since the epoch). Pure: the same values, the same decision.
 
     A trigger asks; pause, a running retraining, an open canary, the budget and the cool-down hold back. What is asked
@@ -36,10 +36,10 @@ def should_retrain(params: Retrain, facts: Facts, now: float) -> Decision:
         (asks if fired else quiet).append((name, words))
     triggers = tuple(name for name, _ in asks)
     if not asks:
-        return Decision(False, tuple(f"✗ {words}" for _, words in quiet if words))
+        return RetrainDecision(False, tuple(f"✗ {words}" for _, words in quiet if words))
     holds = list(_holds(params, facts, now, BY_HAND in triggers))
     reasons = [f"✓ {words}" for _, words in asks] + [f"✗ held back: {words}" for words in holds]
-    return Decision(not holds, tuple(reasons), triggers)
+    return RetrainDecision(not holds, tuple(reasons), triggers)
 
 
 def _by_hand(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
@@ -77,17 +77,17 @@ def _drift(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
 
 
 def _quality(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
-    low, seen = [], []
+    low, measured = [], []
     for name, least in sorted(params.min_quality.items()):
         figure = facts.figures.get(name)
         if figure is None or not figure.n:
-            seen.append(f"{name} has not been measured")
+            measured.append(f"{name} has not been measured")
             continue
         bound = upper_bound(figure)
         words = f"{name} is {figure.value:.3f} on {figure.n} answers (at most {bound:.3f}, the least is {least:g})"
-        (low if bound < least else seen).append(words)
+        (low if bound < least else measured).append(words)
     if not low:
-        return False, f"quality is not shown to be too low: {'; '.join(seen)}" if seen else ""
+        return False, f"quality is not shown to be too low: {'; '.join(measured)}" if measured else ""
     return _with_labels(params, facts, f"quality is too low: {'; '.join(low)}")
 
 

@@ -1,6 +1,8 @@
 """What a decision about retraining is made on: plain values, gathered elsewhere and written down with the decision."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from tasks.database import RetrainingState
 
@@ -64,28 +66,28 @@ class Facts:
     past: tuple[Past, ...] = ()  # newest first
     hours_elsewhere: float = 0.0  # of other tasks' retrainings within a week
 
-    def plain(self) -> dict:
+    def plain(self) -> dict[str, Any]:
         """As JSON; of the past only the newest."""
         return asdict(self) | {"past": [asdict(past) for past in self.past[:1]]}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RetrainOutcome:
     """What a retraining came to, and the same as a sentence for people; without a state there was none."""
 
     state: RetrainingState | None
     words: str
 
 
-def past(row: dict, facts: dict, triggers: list[str]) -> Past:
-    """The Past of a row of `retrainings` and of the facts of the decision that started it."""
-    known = row["state"] in {state.value for state in RetrainingState}
+def past(started_at: float, ended_at: float | None, state: str | None, decided_on: Mapping[str, Any]) -> Past:
+    """The Past of a retraining, by its row and the facts of the decision that started it."""
+    known = state in {known.value for known in RetrainingState}
     return Past(
-        row["started_at"],
-        row["ended_at"],
-        RetrainingState(row["state"]) if known else None,
-        tuple(triggers),
-        champion=facts.get("champion"),
-        data=facts.get("data"),
-        data_known=facts.get("data_known"),
+        started_at,
+        ended_at,
+        RetrainingState(state) if known else None,
+        tuple(decided_on.get("triggers", ())),
+        champion=decided_on.get("champion"),
+        data=decided_on.get("data"),
+        data_known=decided_on.get("data_known"),
     )

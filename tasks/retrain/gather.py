@@ -12,7 +12,7 @@ from tasks.ingest import Ingest, sources, version
 from tasks.messages import Kind, kind_of
 from tasks.params import Params
 from tasks.prepare.rows import Templates
-from tasks.retrain import lineage, records
+from tasks.retrain import lineage, store
 from tasks.retrain.facts import Facts
 from tasks.retrain.invert import no_rows_of
 from tasks.retrain.pause import is_paused
@@ -27,7 +27,7 @@ def gather(
     ingest = params.datasets[dataset].ingest
     routed = routes.read().tasks.get(task, routes.Task())
     champion = champion_of(task, routed)
-    past = records.past(engine, task)
+    past = store.past(engine, task)
     known = Facts(
         task,
         champion,
@@ -35,12 +35,11 @@ def gather(
         is_paused(engine, task),
         running,
         past=past,
-        hours_elsewhere=records.hours_elsewhere(engine, task, now),
+        hours_elsewhere=store.hours_elsewhere(engine, task, now),
     )
     if champion is not None:
-        alarm = records.newest_check(engine, task, champion, alarm=True)
-        figures = records.figures(records.newest_check(engine, task, champion))
-        known = replace(known, alarm=tuple(alarm["reasons"]) if alarm else None, figures=figures)
+        alarm, figures = store.newest_alarm(engine, task, champion), store.newest_figures(engine, task, champion)
+        known = replace(known, alarm=alarm, figures=figures)
     row = params.datasets[dataset]
     why_useless = no_rows_of(row.prepare)
     useless = unseen(engine, task, dataset) if why_useless else {}
@@ -56,7 +55,7 @@ def gather(
         why_useless=why_useless if useless else "",
         data=data_version(ingest),
         data_known=past[0].data_known if unjudged else last_ingested(dataset),
-        watched_since=records.watched_since(engine, task),
+        watched_since=store.watched_since(engine, task),
     )
 
 
@@ -71,10 +70,10 @@ def labelled(engine: Engine, task: str, dataset: str, form: Templates) -> dict[s
     }
 
 
-def unseen(engine: Engine, task: str, dataset: str) -> dict[str, records.Correction]:
+def unseen(engine: Engine, task: str, dataset: str) -> dict[str, store.Correction]:
     """Request: its newest correction, of those that no harvest has seen."""
     done = lineage.consumed(dataset)
-    counted = records.counted(records.corrections(engine, task))
+    counted = store.counted(store.corrections(engine, task))
     return {request: correction for request, correction in counted.items() if request not in done}
 
 
@@ -84,8 +83,8 @@ def champion_of(task: str, routed: routes.Task) -> str | None:
         return routed.targets["champion"].version
     from tasks import registry
 
-    found = registry.alias(task, "champion")
-    return found.version if found else None
+    champion = registry.alias(task, "champion")
+    return champion.version if champion else None
 
 
 def data_version(params: Ingest) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +23,7 @@ from tasks.params import Dataset, Params
 from tasks.prepare import shapes
 from tasks.prepare.labels import asked_columns
 from tasks.prepare.rows import SetAside, Templates
-from tasks.retrain import contexts, lineage, records
+from tasks.retrain import contexts, lineage, store
 from tasks.retrain.invert import columns_of_input, no_rows_of, why_not
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
 from tasks.section import Section
@@ -54,6 +54,10 @@ class Harvest:
         return f"{counts} (most often: {self.why})" if self.why else counts
 
 
+Rows = list[dict[str, str]]
+HEAPS = ("taken", "quarantined", "waiting", "skipped")
+
+
 def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     """Write what people have corrected of `task` since the last harvest as a new file of its dataset.
 
@@ -64,11 +68,11 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     dataset = params.datasets[name]
     source = Path(dataset.ingest.source)
     done = lineage.consumed(name)
-    new = [one for one in records.corrections(engine, task) if one.request_id not in done]
+    new = [correction for correction in store.corrections(engine, task) if correction.request_id not in done]
     if not new:
         return Harvest(None)
     if why := no_rows_of(dataset.prepare):  # not written down as done: what learns from them may come
-        return Harvest(None, skipped=len(records.counted(new)), why=why)
+        return Harvest(None, skipped=len(store.counted(new)), why=why)
     if not source.is_dir():
         raise AnnealError(
             f"params.yaml: datasets.{name}.ingest.source is {source}, a file: name a folder that holds it, so that "
@@ -85,7 +89,7 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     return _write(heaps, dataset, name, task, source, now)
 
 
-def _as_corrected(rows: list[dict[str, str]], dataset: Dataset) -> list[dict[str, str]]:
+def _as_corrected(rows: Rows, dataset: Dataset) -> Rows:
     """The source's rows in the columns that templates name: as they are, or as their shape reads them."""
     form = dataset.templates
     named = {*columns_of(form["user"]), *format_of(form["answer"]).columns}
@@ -98,7 +102,7 @@ def _as_corrected(rows: list[dict[str, str]], dataset: Dataset) -> list[dict[str
     return read_rows
 
 
-def _rules(dataset: Dataset, labels: list[str], rows: list[dict], max_share: float) -> Rules:
+def _rules(dataset: Dataset, labels: list[str], rows: Rows, max_share: float) -> Rules:
     """What the dataset asks of a row; `rows` are its own, cleaned."""
     columns = tuple(column for column in (rows[0] if rows else ()) if column != "id")
     asked, form = columns_of(dataset.templates["user"]), format_of(dataset.templates["answer"])
@@ -111,10 +115,11 @@ def _rules(dataset: Dataset, labels: list[str], rows: list[dict], max_share: flo
 
 
 def _candidates(
-    new: list[records.Correction], dataset: Dataset, rules: Rules, rows: list[dict]
+    new: list[store.Correction], dataset: Dataset, rules: Rules, rows: Rows
 ) -> tuple[list[Candidate], list[Candidate]]:
     """(candidates, requests that no row can be made of), one for each request, by its newest correction."""
-    by_request, candidates, skipped, counted = defaultdict(list), [], [], records.counted(new)
+    by_request = defaultdict[str, list[store.Correction]](list)
+    candidates, skipped, counted = list[Candidate](), list[Candidate](), store.counted(new)
     for correction in new:
         by_request[correction.request_id].append(correction)
     asked = columns_of(dataset.templates["user"])
@@ -122,26 +127,29 @@ def _candidates(
     ids = {row["id"] for row in rows}
     for request, corrections in by_request.items():
         last = counted[request]
-        about = {"version": last.version, "template": last.template_sha256, "requested_at": last.requested_at}
-        row = (
-            "the dataset has it already"
-            if f"feedback-{request}" in ids
-            else _row(last, dataset, rules, asked, one_line)
-        )
+        is_known = f"feedback-{request}" in ids
+        row = "the dataset has it already" if is_known else _row(last, dataset, rules, asked, one_line)
         if isinstance(row, str):
-            skipped.append(Candidate(request, last.key_id, last.at, {}, "", reasons=(row,), **about))
+            skipped.append(_candidate(last, {}, row))
             continue
         # One person may think again; two who differ leave nobody to believe.
-        said = {
-            one.key_id: tuple(clean(str(one.correction.get(label))) for label in rules.labels) for one in corrections
+        answers = {
+            correction.key_id: tuple(clean(str(correction.correction.get(label))) for label in rules.labels)
+            for correction in corrections
         }
-        why = ("corrections of this request contradict each other",) if len(set(said.values())) > 1 else ()
-        candidates.append(Candidate(request, last.key_id, last.at, row, "", reasons=why, **about))
+        why = ("corrections of this request contradict each other",) if len(set(answers.values())) > 1 else ()
+        candidates.append(_candidate(last, row, *why))
     return candidates, skipped
 
 
+def _candidate(correction: store.Correction, row: dict[str, str], *reasons: str) -> Candidate:
+    """A correction as `row`; its text is added later."""
+    about = (correction.version, correction.template_sha256, correction.requested_at)
+    return Candidate(correction.request_id, correction.key_id, correction.at, row, "", *about, reasons)
+
+
 def _row(
-    correction: records.Correction, dataset: Dataset, rules: Rules, asked: Sequence[str], one_line: list[str]
+    correction: store.Correction, dataset: Dataset, rules: Rules, asked: Sequence[str], one_line: list[str]
 ) -> dict[str, str] | str:
     """The row that a correction makes, or why it makes none, in one clause."""
     prepare, form = dataset.templates, format_of(dataset.templates["answer"])
@@ -158,7 +166,7 @@ def _row(
     return contexts.placed(row, answer.get("start")) if isinstance(form, SpanAnswer) else row
 
 
-def _by_column(correction: dict, form: AnswerFormat) -> dict[str, str] | None:
+def _by_column(correction: Mapping[str, object], form: AnswerFormat) -> dict[str, str] | None:
     """A correction by column; one of a text answer was kept as its whole text by older versions."""
     if set(correction) == {TEXT} and TEXT not in form.columns and isinstance(correction[TEXT], str):
         return form.read(correction[TEXT])
@@ -171,9 +179,11 @@ def _with_questions(
     """Both with what the person wrote as their text: judged with the template around it, short messages under a long
     instruction would all look alike. So would questions about one context, for which a short hash of it stands.
     """
-    columns = asked_columns([one.row for one in (*known, *candidates)], form["user"])
+    columns = asked_columns([candidate.row for candidate in (*known, *candidates)], form["user"])
     asked = partial(contexts.asked, columns=columns, context=form.get("context"))
-    first, second = ([replace(one, text=asked(one.row)) for one in some] for some in (candidates, known))
+    first, second = (
+        [replace(candidate, text=asked(candidate.row)) for candidate in some] for some in (candidates, known)
+    )
     return first, second
 
 
@@ -182,8 +192,8 @@ def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, 
     number = f"{lineage.next_number(name, source):04}"
     home = lineage.folder(name)
     aside = [
-        {"request": one.request, "key": one.key, "reasons": list(one.reasons), **one.row}
-        for one in (*heaps.quarantined, *heaps.waiting)
+        {"request": candidate.request, "key": candidate.key, "reasons": list(candidate.reasons), **candidate.row}
+        for candidate in (*heaps.quarantined, *heaps.waiting)
     ]
     if aside:
         write_jsonl(home / f"quarantine-{number}.jsonl", aside)
@@ -191,37 +201,28 @@ def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, 
     if file:
         columns = [column for column in dataset.ingest.columns if column != "id"]
         of_json = dataset.ingest.json_columns if file.suffix in (".json", ".jsonl") else []
-        write_rows(file, [_stored(one, columns, of_json, dataset.prepare) for one in heaps.taken])
-    told = {
-        kind: [_told(one) for one in getattr(heaps, kind)] for kind in ("taken", "quarantined", "waiting", "skipped")
-    }
-    if any(told[kind] for kind in lineage.DONE):
-        about = {
-            "task": task,
-            "dataset": name,
-            "at": now,
-            "file": str(file) if file else None,
-            "sha256": sha256(file) if file else None,
-        }
-        write_json(home / f"harvested-{number}.json", about | told)
+        write_rows(file, [_stored(candidate, columns, of_json, dataset.prepare) for candidate in heaps.taken])
+    kept = {kind: [_without_texts(candidate) for candidate in getattr(heaps, kind)] for kind in HEAPS}
+    if any(kept[kind] for kind in lineage.DONE):
+        made = {"file": str(file) if file else None, "sha256": sha256(file) if file else None}
+        about = {"task": task, "dataset": name, "at": now, **made}
+        write_json(home / f"harvested-{number}.json", about | kept)
     reasons = Counter(reason for candidate in heaps.skipped for reason in candidate.reasons[:1])
     why = reasons.most_common(1)[0][0] if reasons else ""
-    return Harvest(
-        str(file) if file else None, *(len(told[kind]) for kind in ("taken", "quarantined", "waiting", "skipped")), why
-    )
+    return Harvest(str(file) if file else None, *(len(kept[kind]) for kind in HEAPS), why)
 
 
-def _told(one: Candidate) -> dict:
+def _without_texts(candidate: Candidate) -> dict[str, object]:
     """Where a row came from, without its texts."""
     about = {
-        "request": one.request,
-        "key": one.key,
-        "version": one.version,
-        "template": one.template,
-        "requested_at": one.requested_at,
-        "corrected_at": one.corrected_at,
+        "request": candidate.request,
+        "key": candidate.key,
+        "version": candidate.version,
+        "template": candidate.template,
+        "requested_at": candidate.requested_at,
+        "corrected_at": candidate.corrected_at,
     }
-    return about | ({"reasons": list(one.reasons)} if one.reasons else {})
+    return about | ({"reasons": list(candidate.reasons)} if candidate.reasons else {})
 
 
 def _stored(
@@ -234,7 +235,7 @@ def _stored(
     return {"id": f"feedback-{candidate.request}", **cells, **values}
 
 
-def write_rows(file: Path, rows: list[dict]) -> None:
+def write_rows(file: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Put rows with equal columns at `file`, as JSON lines or, where its name says so, as a table of commas or tabs."""
     if file.suffix not in (".csv", ".tsv"):
         return write_jsonl(file, rows)

@@ -25,8 +25,8 @@ def consumed(dataset: str) -> set[str]:
 
 @cache
 def _done(file: Path, _changed: int) -> frozenset[str]:
-    told = read_json(file)
-    return frozenset(entry["request"] for kind in DONE for entry in told[kind])
+    harvest = read_json(file)
+    return frozenset(entry["request"] for kind in DONE for entry in harvest[kind])
 
 
 def next_number(dataset: str, source: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import steps as flow_steps
+from flows import fingerprint
 from flows.steps import Steps
 from tasks.evaluate.__main__ import evaluate
 from tasks.evaluate.params import Evaluate
@@ -34,7 +34,7 @@ def world(folder: Path, patch: pytest.MonkeyPatch, port: int) -> Iterator[World]
             update={"dataset": "toys", "gate": GATE, "evaluate": Evaluate(**tiny.EVALUATE)}
         )
         made.params = made.params.model_copy(update={"models": {TASK: model}})
-        patch.setattr(flow_steps, "commit", lambda: "c" * 40)
+        patch.setattr(fingerprint, "commit", lambda: "c" * 40)
         Path("params.yaml").write_text("models: {}\n")
         tiny.write_prepared(Path("data/prepared/toys"), 16)
         answered("predict", right=True)
@@ -78,4 +78,4 @@ def report(made: Steps) -> None:
     """Write the summary of a run, and how long its answers took."""
     for part in ("predict", "baseline"):
         write_json(Path(f"reports/{TASK}/{part}/timing.json"), {"seconds_per_answer": 1.0})
-    write_json(Path(f"reports/{TASK}/summary.json"), made.facts())
+    write_json(Path(f"reports/{TASK}/summary.json"), made.summarise())

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from flows import retrain
 from tasks import database
 from tasks.files import write_json
-from tasks.retrain import records
+from tasks.retrain import store
 from tasks.serve import routes
 
 PARAMS = """
@@ -79,7 +79,7 @@ def rows(table: str) -> list[dict]:
 def command(action: str) -> None:
     """Somebody asks for `action`."""
     engine = database.connect()
-    records.ask(engine, "sort", action, "admin", time.time())
+    store.ask(engine, "sort", action, "admin", time.time())
     engine.dispose()
 
 

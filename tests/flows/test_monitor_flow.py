@@ -6,7 +6,7 @@ import pytest
 
 from flows import monitor
 from tasks.errors import AnnealError
-from tasks.monitor.check import Check
+from tasks.monitor.checks_table import Check
 from tasks.serve.routes import Table, Target, Task
 
 FIRST = Target("3", "ab" * 32, "sort@3", "http://127.0.0.1:1/v1", "kept")

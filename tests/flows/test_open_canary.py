@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import whole
+from flows import full_run
 from flows.steps import Steps
 from tasks import deploy as deploying
 from tasks import registry
@@ -63,7 +63,7 @@ def again(world: World) -> Steps:
 
 
 def is_done(world: World) -> bool:
-    return whole.is_done(Steps(world.params, TASK))
+    return full_run.is_done(Steps(world.params, TASK))
 
 
 def test_nothing_is_left_to_do_and_nothing_is_changed(world: World, gateway: ExitStack) -> None:

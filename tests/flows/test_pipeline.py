@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import pipeline, server
+from flows import pipeline, prefect_server
 from tasks.errors import AnnealError, TransientError
 from tasks.serve.params import Servers
 from tests.flows.project import ROOT
@@ -52,23 +52,23 @@ def test_without_a_server_the_run_is_ephemeral(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     for name in ("PREFECT_HOME", "PREFECT_LOGGING_SERVER_LEVEL"):
         monkeypatch.setenv(name, str(tmp_path))
-    assert server.choose(Servers()) is None
-    monkeypatch.setattr(server, "LEAST_FREE", 2**40)
+    assert prefect_server.choose(Servers()) is None
+    monkeypatch.setattr(prefect_server, "LEAST_FREE", 2**40)
     with pytest.raises(AnnealError, match=rf"^only \d+ MiB are free on the disk of {tmp_path}, and .* free some \("):
-        server.choose(Servers())
+        prefect_server.choose(Servers())
 
 
 LATE = """
 import sys
-from flows import server
+from flows import prefect_server
 from tasks.serve.params import Servers
 from tasks.stage import guarded
 
 def work():
-    server.choose(Servers())
+    prefect_server.choose(Servers())
     from prefect import flow
-    server.silence_tracebacks()
-    with server.runs():
+    prefect_server.silence_tracebacks()
+    with prefect_server.runs():
         flow(lambda: None, name="late")()
 
 sys.exit(guarded(work))
@@ -96,7 +96,7 @@ def test_a_prefect_server_of_another_version_or_without_an_answer_is_refused(
     with pytest.raises(
         error, match=r"the Prefect server at http://127\.0\.0\.1:\d+/api (is version 2\.19\.0|does not answer)"
     ):
-        server.choose(Servers())
+        prefect_server.choose(Servers())
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_jsonl, write_jsonl, write_text
 from tasks.ingest import Ingest
 from tasks.ingest.__main__ import ingest as ingest_data
-from tasks.retrain.facts import Outcome
+from tasks.retrain.facts import RetrainOutcome
 from tests.flows.project import ROOT
 from tests.flows.retraining import PARAMS, command, decide, finish, label, rows, serve
 
@@ -102,9 +102,16 @@ def test_a_refusal_of_the_gate_is_an_outcome_and_a_failure_an_error(home, monkey
 
 
 def test_a_refusal_ends_the_command_with_an_error_whatever_its_sentence_begins_with(home, monkeypatch):
-    outcomes = {"sort": Outcome(RetrainingState.REFUSED, "the gate said no."), "b": Outcome(None, "refused nothing")}
+    outcomes = {
+        "sort": RetrainOutcome(RetrainingState.REFUSED, "the gate said no."),
+        "b": RetrainOutcome(None, "refused nothing"),
+    }
     monkeypatch.setattr(retrain, "retrain_flow", lambda: lambda task: outcomes)
-    for step in ((retrain.tracking, "check"), (retrain.server, "choose"), (retrain.server, "silence_tracebacks")):
+    for step in (
+        (retrain.tracking, "check"),
+        (retrain.prefect_server, "choose"),
+        (retrain.prefect_server, "silence_tracebacks"),
+    ):
         monkeypatch.setattr(*step, lambda *given: None)
     with pytest.raises(AnnealError, match=r"^sort: the gate said no\.$"):
         retrain.run()

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows import schedules, server
+from flows import prefect_server, schedules
 from tasks import database
 from tasks import params as settings
 from tasks.errors import TransientError
-from tasks.retrain import records
+from tasks.retrain import store
 from tasks.retrain.params import Retrain
 from tasks.stage import load_yaml
 from tests.flows.project import ROOT
@@ -94,10 +94,10 @@ def test_what_people_ask_for_starts_one_run_for_each_task_once(tmp_path, monkeyp
     )
     engine, seen = database.connect(), set()
     for task, action in (("a", "retrain"), ("b", "pause"), ("a", "retrain"), ("a", "promote")):
-        records.ask(engine, task, action, "k", time.time())
+        store.ask(engine, task, action, "k", time.time())
     assert schedules.start_asked(engine, seen) == ["a", "b"]
     assert schedules.start_asked(engine, seen) == []
-    records.ask(engine, "b", "resume", "k", time.time())
+    store.ask(engine, "b", "resume", "k", time.time())
     assert schedules.start_asked(engine, seen) == ["b"]
     assert started == [("retrain/every", "a"), ("retrain/every", "b"), ("retrain/every", "b")]
     engine.dispose()
@@ -110,7 +110,7 @@ def test_a_server_that_is_away_is_asked_again_for_commands_that_it_missed(tmp_pa
         raise OSError("no server")
 
     engine, seen = database.connect(), set()
-    records.ask(engine, "a", "retrain", "k", time.time())
+    store.ask(engine, "a", "retrain", "k", time.time())
     monkeypatch.setattr("prefect.deployments.run_deployment", away)
     with pytest.raises(OSError):
         schedules.start_asked(engine, seen)
@@ -128,7 +128,7 @@ def test_it_waits_for_the_prefect_server_and_says_so_once(params, monkeypatch, c
             raise answer
         return answer
 
-    monkeypatch.setattr(server, "choose", choose)
+    monkeypatch.setattr(prefect_server, "choose", choose)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     for name in ("PREFECT_API_URL", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"):
         monkeypatch.setenv(name, "kept")

@@ -8,7 +8,7 @@ import pytest
 
 from flows.screen import Heard, Screen, is_for_people
 from tasks import timings
-from tasks.timings import Ahead, exactly, roughly, told
+from tasks.timings import Ahead, exactly, left_in, roughly
 
 
 class Terminal(io.StringIO):
@@ -43,7 +43,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_stage_tells_how_long_is_left_of_it(line: str, seconds: float | None) -> None:
-    assert told(line) == seconds
+    assert left_in(line) == seconds
 
 
 def test_what_is_left_is_what_it_took_the_last_time_or_what_the_stage_says() -> None:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from flows.inputs import lasting
+from tasks.report.summary import lasting
 from tests import tiny
 from tests.flows import project
 from tests.flows.served import answer, ask, correct, engines, listeners, sort, summary, targets, traffic

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import steps as flow_steps
-from flows import whole
+from flows import full_run
 from flows.steps import Steps
 from tasks import deploy as deploying
 from tasks import images, promotion, registry
@@ -84,7 +83,7 @@ def test_a_version_is_deployed_once_and_challenges(world: World, monkeypatch: py
     made = run(world)
     stub = world.serve("a")
     assert made.deploy() and "things@1" in stub.adapters and registry.get(TASK, "1").tags["parity"] == "0.9900"
-    assert json.loads(flow_steps.parity_file(made.version.artifact).read_text())["share"] == 0.99
+    assert json.loads(deploying.parity_file(made.version.artifact).read_text())["share"] == 0.99
     made.version = registry.get(TASK, "1")
     assert not made.deploy()
 
@@ -122,7 +121,7 @@ def champion(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_what_is_left_to_do_is_seen_and_nothing_is_changed(champion: World) -> None:
     def is_done() -> bool:
-        return whole.is_done(Steps(champion.params, TASK))
+        return full_run.is_done(Steps(champion.params, TASK))
 
     version, table, names = registry.get(TASK, "2"), routes.read(), champion.stubs["a"].adapters
     assert "than the champion" in version.tags["gate_reasons"] and is_done()
@@ -149,6 +148,6 @@ def test_a_refused_version_that_is_registered_as_that_leaves_nothing_to_do(world
     answered("baseline", right=True)
     made = run(world)
     report(made)
-    assert not made.verdict.passed and whole.is_done(Steps(world.params, TASK))
+    assert not made.verdict.passed and full_run.is_done(Steps(world.params, TASK))
     registry.tag(registry.get(TASK, "1"), gate_reasons="other ones")
-    assert not whole.is_done(Steps(world.params, TASK))
+    assert not full_run.is_done(Steps(world.params, TASK))

@@ -151,7 +151,7 @@ def _planted(folder: Path, **lines: str) -> Path:
 def test_each_contract_catches_a_planted_import(tmp_path: Path) -> None:
     root = _planted(
         tmp_path,
-        tasks__gate="from flows import table",
+        tasks__gate="from flows import summary_table",
         tasks__ingest="from tasks.prepare.split import split",
         tasks__card="import dvc.repo",
         tasks__serve__routes="import torch",
@@ -174,14 +174,14 @@ def test_planted_orchestrators_are_caught(tmp_path: Path) -> None:
     root = _planted(
         tmp_path,
         tasks__lora="import prefect.flow",
-        flows__server="from dvc.repo import Repo",
-        flows__table=runs,
+        flows__prefect_server="from dvc.repo import Repo",
+        flows__summary_table=runs,
         tasks__files=reads,
     )
     assert [entry.split(":")[0] for entry in importers(root, "tasks", ORCHESTRATORS)] == ["tasks/lora.py"]
     assert sorted(entry.split(":")[0] for entry in callers_of_dvc(root)) == [
-        "flows/server.py",
-        "flows/table.py",
+        "flows/prefect_server.py",
+        "flows/summary_table.py",
         "tasks/files.py",
     ]
 

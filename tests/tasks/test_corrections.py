@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks import corrections, database
-from tasks.monitor import records as monitored
-from tasks.monitor.records import Window
-from tasks.retrain import gather, harvest, records
+from tasks.monitor import logged_requests as monitored
+from tasks.monitor.logged_requests import Window
+from tasks.retrain import gather, harvest, store
 from tasks.serve.reconcile import evidence
 from tests.examples import examples
 from tests.tasks.corrections import NOW, params, ticket
@@ -76,7 +76,7 @@ def test_figures_canary_harvest_and_labels_take_the_same_correction(place: str, 
     dataset = params().datasets["tickets"]
     rows = [{"id": f"t{seed}", **ticket(seed)} for seed in (8, 9)]
     rules = harvest._rules(dataset, ["category"], rows, 1.0)
-    candidates, skipped = harvest._candidates(records.corrections(engine, "triage"), dataset, rules, rows)
+    candidates, skipped = harvest._candidates(store.corrections(engine, "triage"), dataset, rules, rows)
     assert {one.request: one.row["reply"] for one in candidates} == expected and skipped == []
     labelled = gather.labelled(engine, "triage", "tickets", dataset.templates)
     assert labelled == {request: NOW + number // 3 for request, number in numbers.items()}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flows import flow
+from flows import pipeline_flow
 from tasks.engine import choice, held
 from tasks.engine.choice import is_asked, of_parent
 from tasks.engine.client import RESERVE, no_room
@@ -181,7 +181,7 @@ def test_a_run_holds_it_from_the_first_stage_that_asks_to_what_wants_the_device(
     monkeypatch.chdir(tmp_path)
     keeper, told = held.Keeper(), {}
     for name in ("prepare", "train", "baseline", "few_shot", "predict", "evaluate", "package", "gate", "deploy"):
-        flow.hold(keeper, name)
+        pipeline_flow.hold(keeper, name)
         told[name] = is_held()
     assert [name for name, holds in told.items() if holds] == [
         "baseline",

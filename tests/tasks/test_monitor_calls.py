@@ -12,8 +12,9 @@ from sqlalchemy import insert
 from tasks import database, tools
 from tasks.files import write_json, write_jsonl
 from tasks.messages import CHAT
-from tasks.monitor import evidently_page, report
-from tasks.monitor.check import Check, check
+from tasks.monitor import check_page, evidently_page
+from tasks.monitor.check import check
+from tasks.monitor.checks_table import Check
 from tasks.monitor.params import Monitor
 from tasks.serve.routes import Target
 from tests.tasks.monitored import ARTIFACT, HOUR, START, chat, log, ticket, vectors
@@ -52,7 +53,7 @@ def test_calls_are_judged_and_look_like_those_of_the_evaluation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
-    monkeypatch.setattr(report, "plot", lambda *_: "")
+    monkeypatch.setattr(check_page, "plot", lambda *_: "")
     engine, target = database.connect(f"sqlite:///{tmp_path}/records.db"), version(tmp_path / "kept")
     dice = random.Random(5)
 

@@ -14,10 +14,11 @@ from sqlalchemy import Engine, select
 
 from tasks import database
 from tasks.files import read_json
-from tasks.monitor import evidently_page, report, state, table
-from tasks.monitor.check import Check, check
+from tasks.monitor import check_page, checks_table, evidently_page, memory
+from tasks.monitor.check import check
+from tasks.monitor.check_page import plot
+from tasks.monitor.checks_table import Check
 from tasks.monitor.params import Monitor
-from tasks.monitor.report import plot
 from tasks.serve.routes import Target
 from tests.tasks.monitored import ARTIFACT, HOUR, START, ask, correct, ticket, vectors, version
 
@@ -28,7 +29,7 @@ PARAMS = Monitor(report_rows=60, permutations=99)
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An empty database; Evidently and the plot, which take most of the time, stay out."""
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
-    monkeypatch.setattr(report, "plot", lambda *_: "")
+    monkeypatch.setattr(check_page, "plot", lambda *_: "")
     return database.connect(f"sqlite:///{tmp_path}/records.db")
 
 
@@ -72,7 +73,7 @@ def test_traffic_like_the_reference_raises_no_alarm(engine: Engine, look: Callab
 def test_new_words_raise_an_alarm_that_stands_and_says_why(
     engine: Engine, look: Callable[..., Check], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "plot", plot)
+    monkeypatch.setattr(check_page, "plot", plot)
     ask(engine, tickets(60, "before"), START, "a")
     assert not look(1).alarm
     ask(engine, tickets(60, "after", new=0.4), START + HOUR, "b")
@@ -144,24 +145,24 @@ def test_the_order_of_checks_does_not_matter_to_the_pool(
 ) -> None:
     ask(engine, tickets(40, 1), START, "a")
     look(0.001), look(0.006), look(1)
-    many = read_json(state.place(tmp_path / "monitor", "sort", ARTIFACT) / "state.json")["counts"]
+    many = read_json(memory.place(tmp_path / "monitor", "sort", ARTIFACT) / "state.json")["counts"]
     check(engine, "sort", target, PARAMS, START + HOUR, vectors, tmp_path / "again", tmp_path / "reports")
-    assert read_json(state.place(tmp_path / "again", "sort", ARTIFACT) / "state.json")["counts"] == many
+    assert read_json(memory.place(tmp_path / "again", "sort", ARTIFACT) / "state.json")["counts"] == many
 
 
 KILLED = """
     import os, sys
     from pathlib import Path
     from tasks import database
-    from tasks.monitor import check as checking, evidently_page, state
+    from tasks.monitor import check as checking, evidently_page, memory
     from tests.tasks.monitored import START, HOUR, vectors, version
     from tests.tasks.test_monitor_check import PARAMS
     folder, where = Path(sys.argv[1]), sys.argv[2]
     evidently_page.write = lambda *_: None
-    save = state.save
+    save = memory.save
     def killed_before(*_): os.kill(os.getpid(), 9)
     def killed_after(*values): save(*values); os.kill(os.getpid(), 9)
-    state.save = {"before": killed_before, "after": killed_after}[where]
+    memory.save = {"before": killed_before, "after": killed_after}[where]
     engine = database.connect(f"sqlite:///{folder}/records.db")
     checking.check(
         engine, "sort", version(folder / "kept"), PARAMS, START + HOUR, vectors, folder / "monitor", folder / "reports"
@@ -183,7 +184,7 @@ def test_a_check_killed_around_its_state_loses_and_doubles_nothing(
     assert [row.requests for row in rows(engine)] == ([40] if where == "before" else [40, 0]) and found.requests == (
         40 if where == "before" else 0
     )
-    counts = read_json(state.place(tmp_path / "monitor", "sort", ARTIFACT) / "state.json")["counts"]
+    counts = read_json(memory.place(tmp_path / "monitor", "sort", ARTIFACT) / "state.json")["counts"]
     untouched = check(
         engine,
         "sort",
@@ -196,7 +197,7 @@ def test_a_check_killed_around_its_state_loses_and_doubles_nothing(
     )
     assert (
         untouched.requests == 40
-        and read_json(state.place(tmp_path / "unbroken", "sort", ARTIFACT) / "state.json")["counts"] == counts
+        and read_json(memory.place(tmp_path / "unbroken", "sort", ARTIFACT) / "state.json")["counts"] == counts
     )
 
 
@@ -208,11 +209,11 @@ def test_a_version_that_answers_an_alarm_takes_its_own_traffic_for_normal(
     second = version(tmp_path / "second", artifact="cd" * 32, number="2")
     ask(engine, tickets(100, "newer", new=0.4), START + 2 * HOUR, "b", artifact="cd" * 32)
     found = look(3, second)
-    assert not found.alarm and found.figures[table.FRESH] == 1
+    assert not found.alarm and found.figures[checks_table.FRESH] == 1
     ask(engine, tickets(100, "newest"), START + 4 * HOUR, "c", artifact="cd" * 32, right=0.0, output="no JSON")
     assert look(5, second).alarm
     third = version(tmp_path / "third", artifact="ef" * 32, number="3")
-    assert look(6, third).figures[table.FRESH] == 1
+    assert look(6, third).figures[checks_table.FRESH] == 1
 
 
 def test_a_version_without_a_reference_says_so(engine: Engine, look: Callable[..., Check], target: Target) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, insert
 from tasks import database
 from tasks.database import requests
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.monitor import confidence, evidently_page, report
+from tasks.monitor import check_page, confidence, evidently_page
 from tasks.monitor.check import check
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import read_reference
@@ -46,7 +46,7 @@ def target(tmp_path: Path) -> Target:
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An empty database; Evidently and the plot, which take most of the time, stay out."""
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
-    monkeypatch.setattr(report, "plot", lambda *_: "")
+    monkeypatch.setattr(check_page, "plot", lambda *_: "")
     return database.connect(f"sqlite:///{tmp_path / 'records.db'}")
 
 
@@ -117,5 +117,5 @@ def test_a_version_whose_evaluation_kept_no_probabilities_has_no_such_streams(ta
     del rows[3]["probabilities"]
     write_jsonl(folder / "reference/predictions.jsonl", rows)
     scores = Scores(read_reference(folder), vectors)
-    assert scores.told == [] and not [name for name in scores.names if "confidence" in name]
+    assert scores.probability_labels == [] and not [name for name in scores.names if "confidence" in name]
     assert read_json(folder / "reference/classes.json")["kind"] == sorted(KINDS)

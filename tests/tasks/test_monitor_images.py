@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from tasks import database
 from tasks.database import requests
 from tasks.files import read_jsonl, write_json, write_jsonl
-from tasks.monitor import evidently_page, figures, report
+from tasks.monitor import check_page, evidently_page, figures
 from tasks.monitor.check import check
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import read_reference
@@ -60,7 +60,7 @@ def test_one_image_again_and_again_is_no_drift_and_less_sure_answers_are(
     sure: float, is_drift: bool, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
-    monkeypatch.setattr(report, "plot", lambda *_: "")
+    monkeypatch.setattr(check_page, "plot", lambda *_: "")
     engine, dice = database.connect(f"sqlite:///{tmp_path / 'records.db'}"), random.Random("asked")
     same = {"task": "sort", "version": "1", "artifact": ARTIFACT, "role": "champion", "status": 200, "valid": True}
     rows = []

@@ -11,8 +11,9 @@ from sqlalchemy import Engine
 
 from tasks import database
 from tasks.messages import CHAT, COMPLETIONS, TASKS, Kind
-from tasks.monitor import evidently_page, report
-from tasks.monitor.check import Check, check
+from tasks.monitor import check_page, evidently_page
+from tasks.monitor.check import check
+from tasks.monitor.checks_table import Check
 from tasks.monitor.params import Monitor
 from tasks.serve.routes import Target
 from tests.sentences import Says
@@ -26,7 +27,7 @@ FRAME = "Message: {{ text }}"
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An empty database; Evidently and the plot, which take seconds, stay out."""
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
-    monkeypatch.setattr(report, "plot", lambda *_: "")
+    monkeypatch.setattr(check_page, "plot", lambda *_: "")
     return database.connect(f"sqlite:///{tmp_path}/records.db")
 
 

@@ -10,8 +10,9 @@ from sqlalchemy import Engine, insert
 from tasks import database
 from tasks.database import feedback, requests
 from tasks.files import read_jsonl, write_json, write_jsonl
-from tasks.monitor import evidently_page, report, residuals
-from tasks.monitor.check import Check, check
+from tasks.monitor import check_page, evidently_page, residuals
+from tasks.monitor.check import check
+from tasks.monitor.checks_table import Check
 from tasks.monitor.params import Monitor
 from tasks.number_answer import NumberAnswer
 from tasks.serve.routes import Target
@@ -46,7 +47,7 @@ def target(tmp_path: Path) -> Target:
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An empty database; Evidently and the plot, which take most of the time, stay out."""
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
-    monkeypatch.setattr(report, "plot", lambda *_: "")
+    monkeypatch.setattr(check_page, "plot", lambda *_: "")
     return database.connect(f"sqlite:///{tmp_path / 'records.db'}")
 
 

@@ -11,8 +11,9 @@ from sqlalchemy import Engine, insert
 
 from tasks import database
 from tasks.files import write_json, write_jsonl
-from tasks.monitor import evidently_page, report
-from tasks.monitor.check import Check, check
+from tasks.monitor import check_page, evidently_page
+from tasks.monitor.check import check
+from tasks.monitor.checks_table import Check
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import read_reference, write_reference
 from tasks.serve.routes import Target
@@ -54,7 +55,7 @@ def _slips(right: str, dice: random.Random) -> str:
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An empty database; Evidently and the plot, which take seconds, stay out."""
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
-    monkeypatch.setattr(report, "plot", lambda *_: "")
+    monkeypatch.setattr(check_page, "plot", lambda *_: "")
     return database.connect(f"sqlite:///{tmp_path}/records.db")
 
 

@@ -177,4 +177,4 @@ def test_a_model_that_learnt_next_to_nothing_is_refused_in_one_sentence(
     assert verdict.failures[0].startswith("not shown better than the probe o") and "\n" not in verdict.failures[0]
     assert any(words.startswith("worse than the probe on colour: 0.000 against") for words in verdict.failures)
     known = worth(read_json(reports / "evaluate/leads.json"), {}, 1)
-    assert known.was is False and known.sentence.startswith("Tuning was not worth it: ")
+    assert known["was"] is False and known["sentence"].startswith("Tuning was not worth it: ")

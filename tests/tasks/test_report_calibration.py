@@ -45,7 +45,7 @@ ROWS = [
 
 def test_the_rows_whose_right_class_was_least_likely_come_first() -> None:
     worst = misses(ROWS, FORM, ["mood", "size"])
-    assert [(miss.id, miss.column, miss.said, miss.said_p, miss.right_p) for miss in worst] == [
+    assert [(miss.id, miss.column, miss.answer, miss.answer_p, miss.right_p) for miss in worst] == [
         ("row-3", "mood", "cold", 0.5, 0.0),
         ("row-2", "mood", "warm", 0.95, 0.05),
         ("row-1", "mood", "cold", 0.7, 0.3),

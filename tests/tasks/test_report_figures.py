@@ -5,9 +5,9 @@ import copy
 import pytest
 
 from tasks.report.confusion import coarser, confusion
+from tasks.report.headline import figure, measures
 from tasks.report.page import day, duration
 from tasks.report.plots import MOST_CLASSES, loss_curves, words
-from tasks.report.verdict import figure, measures
 from tests.tasks.reported import INTENTS, SUMMARY
 
 

@@ -8,9 +8,9 @@ import pytest
 from tasks.contestants import FOLDERS, TUNED
 from tasks.evaluate.measures import TABLE
 from tasks.report import glossary
+from tasks.report.headline import checks, evidence, headline, measures
 from tasks.report.page import dollars
 from tasks.report.standings import measured, standings
-from tasks.report.verdict import checks, evidence, headline, measures
 from tasks.worth import VERDICTS
 from tests.tasks.reported import SUMMARY, Page, rendered, small_run
 

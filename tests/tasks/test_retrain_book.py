@@ -26,7 +26,7 @@ def test_an_old_no_is_forgotten_and_a_yes_and_the_first_are_not(home):
                 )
             )
     assert book.prune(engine, 1.5, 5 * 24 * HOUR) == 2
-    assert [row["reasons"] for row in book.newest(engine)] == [["4"], ["2"], ["0"]]
+    assert [row.reasons for row in book.newest(engine)] == [["4"], ["2"], ["0"]]
     engine.dispose()
 
 

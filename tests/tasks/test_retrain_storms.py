@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.database import RetrainingState as State
 from tasks.retrain import decide
-from tasks.retrain.decide import Decision, should_retrain
+from tasks.retrain.decide import RetrainDecision, should_retrain
 from tasks.retrain.facts import HOUR, WEEK, Facts, Figure, Past
 from tasks.retrain.params import Retrain
 from tests.examples import examples
@@ -154,7 +154,7 @@ def test_an_alarm_that_goes_on_is_answered_once(world):
         for i, step in enumerate(world)
     ]
 
-    def frozen(params: Retrain, facts: Facts, now: float) -> Decision:
+    def frozen(params: Retrain, facts: Facts, now: float) -> RetrainDecision:
         return should_retrain(params, replace(facts, labelled=100, labelled_since=0 if facts.past else 100), now)
 
     assert (

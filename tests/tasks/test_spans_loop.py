@@ -16,7 +16,7 @@ from tasks.evaluate import measures
 from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import read
 from tasks.files import read_jsonl, write_json, write_jsonl
-from tasks.monitor import confidence, evidently_page, report
+from tasks.monitor import check_page, confidence, evidently_page
 from tasks.monitor.check import check
 from tasks.monitor.params import Monitor
 from tasks.preflight import checks
@@ -101,7 +101,7 @@ def answered(row: dict, dice: random.Random, sure: float) -> dict:
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     """A version that was sure of its answers, nine in ten of which were right."""
     monkeypatch.setattr(evidently_page, "write", lambda *_: None)
-    monkeypatch.setattr(report, "plot", lambda *_: "")
+    monkeypatch.setattr(check_page, "plot", lambda *_: "")
     target, dice = version(tmp_path / "kept"), random.Random(1)
     folder = Path(target.folder)
     tests = read_jsonl(folder / "reference/predictions.jsonl")

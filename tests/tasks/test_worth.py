@@ -61,19 +61,19 @@ def leads(tmp_path: Path) -> dict:
 
 def test_each_label_has_its_winner_by_how_much_and_at_what_price(leads: dict) -> None:
     known = worth(leads, {"tuned": 0.36, "parent": 0.36, "probe": 0.0036}, 2)
-    assert [(each.what, each.winner) for each in known.contests] == [
+    assert [(each["what"], each["winner"]) for each in known["contests"]] == [
         ("all labels", "tuned"),
         ("colour", "tuned"),
         ("size", "probe"),
     ]
-    tuned, probe, parent = known.contests[0].standings
-    assert (tuned.who, tuned.value, tuned.lead) == ("tuned", 0.8, None)
-    assert (probe.who, probe.value, probe.lead) == ("probe", 0.7, pytest.approx(0.1)) and parent.value == 0
-    low, high = probe.interval
-    assert low < probe.lead < high and high - low < 0.5
-    assert tuned.cost == pytest.approx(1000 * 0.36 * 2 * PRICE / 3600) == pytest.approx(100 * probe.cost)
-    size = known.contests[2].standings
-    assert [(each.who, each.lead) for each in size] == [
+    tuned, probe, parent = known["contests"][0]["standings"]
+    assert (tuned["who"], tuned["value"], tuned["lead"]) == ("tuned", 0.8, None)
+    assert (probe["who"], probe["value"], probe["lead"]) == ("probe", 0.7, pytest.approx(0.1)) and parent["value"] == 0
+    low, high = probe["interval"]
+    assert low < probe["lead"] < high and high - low < 0.5
+    assert tuned["cost"] == pytest.approx(1000 * 0.36 * 2 * PRICE / 3600) == pytest.approx(100 * probe["cost"])
+    size = known["contests"][2]["standings"]
+    assert [(each["who"], each["lead"]) for each in size] == [
         ("probe", pytest.approx(-0.3)),
         ("tuned", None),
         ("parent", 0.6),
@@ -82,11 +82,12 @@ def test_each_label_has_its_winner_by_how_much_and_at_what_price(leads: dict) ->
 
 def test_the_sentence_names_the_best_that_needs_no_tuning(leads: dict) -> None:
     known = worth(leads, {}, 2)
-    assert "over all labels, the tuned model reaches 80.0 %" in known.sentence
+    assert "over all labels, the tuned model reaches 80.0 %" in known["sentence"]
     assert (
-        "a linear classifier (the probe), which tells labels and writes no text, 70.0 % (+10.0 points" in known.sentence
+        "a linear classifier (the probe), which tells labels and writes no text, 70.0 % (+10.0 points"
+        in known["sentence"]
     )
-    assert known.contests[0].standings[0].cost is None
+    assert known["contests"][0]["standings"][0]["cost"] is None
 
 
 @pytest.mark.parametrize(
@@ -102,14 +103,16 @@ def test_it_was_worth_it_where_the_interval_of_the_lead_says_so(
 ) -> None:
     of = {"parent": predictions(40, 0, 0), "probe": predictions(40, 20, 20, told=LABELS)}
     known = worth(evaluated(tmp_path, LABELS, tuned=predictions(40, tuned, tuned), **of), {}, 1)
-    assert known.was is was and known.sentence.startswith(words)
+    assert known["was"] is was and known["sentence"].startswith(words)
 
 
 def test_text_without_labels_is_compared_with_what_writes_text(tmp_path: Path) -> None:
     of = {"parent": [{**row, "nll": 8.0} for row in predictions(40, 0, 0)], "probe": predictions(40, 9, 9, told=LABELS)}
     known = worth(evaluated(tmp_path, [], tuned=predictions(40, 9, 9), **of), {}, 1)
-    assert [(each.what, each.winner, len(each.standings)) for each in known.contests] == [("perplexity", "tuned", 2)]
-    assert known.was and known.sentence.startswith(
+    assert [(each["what"], each["winner"], len(each["standings"])) for each in known["contests"]] == [
+        ("perplexity", "tuned", 2)
+    ]
+    assert known["was"] and known["sentence"].startswith(
         "Tuning was worth it: on perplexity (lower is better), the tuned model reaches 1.28, and"
     )
 

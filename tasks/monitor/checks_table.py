@@ -1,6 +1,7 @@
 """The table of checks: earlier ones are read from it, and each is written to it once."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine, insert, select
 
@@ -10,15 +11,39 @@ from tasks.database import checks
 FRESH = "normal_is_traffic"
 
 
-def history(engine: Engine, task: str, artifact: str) -> list[dict[str, Any]]:
-    """{at, evidence, alarm, requests} of the earlier checks of a version, oldest first."""
+@dataclass(frozen=True)
+class Check:
+    """A row of `checks`: what a check came to, and where a person reads it."""
+
+    at: float
+    task: str
+    version: str
+    artifact: str
+    requests: int
+    alarm: bool
+    reasons: tuple[str, ...]
+    evidence: Mapping[str, float]
+    figures: Mapping[str, float]
+    report: str | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence of a check: log10 of the wealth of each group."""
+
+    at: float
+    of: Mapping[str, float]
+
+
+def history(engine: Engine, task: str, artifact: str) -> list[Evidence]:
+    """The evidence of the earlier checks of a version, oldest first."""
     query = (
-        select(checks.c.at, checks.c.evidence, checks.c.alarm, checks.c.requests)
+        select(checks.c.at, checks.c.evidence)
         .where(checks.c.task == task, checks.c.artifact == artifact)
         .order_by(checks.c.at)
     )
     with engine.connect() as connection:
-        return [dict(row._mapping) for row in connection.execute(query)]
+        return [Evidence(row.at, row.evidence) for row in connection.execute(query)]
 
 
 def answers_an_alarm(engine: Engine, task: str, artifact: str) -> bool:
@@ -34,13 +59,11 @@ def answers_an_alarm(engine: Engine, task: str, artifact: str) -> bool:
     return before is not None and (before.alarm or before.figures.get(FRESH) == 1)
 
 
-def write(engine: Engine, row: dict[str, Any] | None) -> None:
-    """Put `row` into the records unless it is there."""
-    if row is None:
-        return
+def write(engine: Engine, check: Check) -> None:
+    """Put `check` into the records unless it is there."""
     with engine.begin() as connection:
         same = select(checks.c.id).where(
-            checks.c.task == row["task"], checks.c.artifact == row["artifact"], checks.c.at == row["at"]
+            checks.c.task == check.task, checks.c.artifact == check.artifact, checks.c.at == check.at
         )
         if connection.execute(same).first() is None:
-            connection.execute(insert(checks).values(**row))
+            connection.execute(insert(checks).values(**asdict(check)))

@@ -45,7 +45,7 @@ ALL = "everything together"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Finding:
     """Whether something has changed, and the sentences that say what."""
 
     alarm: bool
@@ -66,18 +66,18 @@ def together(evidence: dict[str, float]) -> float:
 
 def is_drifted(
     evidence: dict[str, float], threshold: float, now: dict[str, float], reference: dict[str, float]
-) -> Verdict:
+) -> Finding:
     """An alarm when all groups together are at `threshold` or above it; the sentences name the groups that are, or the
     strongest.
 
     `evidence`: log10 of the wealth of each group; `now` and `reference`: the figures that the sentences quote.
     """
     if together(evidence) < threshold:
-        return Verdict(False, ())
+        return Finding(False, ())
     over = sorted(
         (group for group in evidence if evidence[group] >= threshold), key=lambda group: -evidence[group]
     ) or [max(evidence, key=evidence.__getitem__)]
-    return Verdict(True, tuple(_sentence(group, evidence[group], threshold, now, reference) for group in over))
+    return Finding(True, tuple(_sentence(group, evidence[group], threshold, now, reference) for group in over))
 
 
 def _sentence(group: str, evidence: float, threshold: float, now: dict[str, float], reference: dict[str, float]) -> str:

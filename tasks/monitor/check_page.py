@@ -2,13 +2,16 @@
 and Evidently's page.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tasks.database_rows import Input
 from tasks.files import write_text
-from tasks.monitor import evidently_page, verdict
+from tasks.monitor import alarm, evidently_page
+from tasks.monitor.checks_table import Check, Evidence
 from tasks.monitor.scores import Scores
 from tasks.report.drawing import BAD, MUTED, PARENT, TUNED, picture
 
@@ -28,24 +31,24 @@ HIDDEN = ("threshold", "normal_is_traffic", "latest")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a page is made of: the row of the check, the reference's figures, earlier checks, and the latest texts."""
+class PageContent:
+    """What a page is made of: the check, the reference's figures, earlier checks, and the latest texts."""
 
-    row: dict
+    check: Check
     reference: dict[str, float]
-    history: list[dict]
+    history: Sequence[Evidence]
     scores: Scores
-    inputs: list[dict]
+    inputs: Sequence[Input]
     answers: list[str]
     apart: str = ""  # a sentence about requests that are not judged
 
 
-def write_report(facts: Facts, folder: Path) -> Path:
+def write_page(content: PageContent, folder: Path) -> Path:
     """Put the page at `folder/<time>.html` and `folder/latest.html`; the oldest pages beyond KEPT go. Its path."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    row, here = facts.row, Path(__file__).parent
-    page = folder / f"{datetime.fromtimestamp(row['at'], UTC):%Y-%m-%dT%H-%M-%S}.html"
+    check, here = content.check, Path(__file__).parent
+    page = folder / f"{datetime.fromtimestamp(check.at, UTC):%Y-%m-%dT%H-%M-%S}.html"
     environment = Environment(
         loader=FileSystemLoader([here, here.parent / "report"]),
         autoescape=True,
@@ -53,24 +56,24 @@ def write_report(facts: Facts, folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    threshold = row["figures"]["threshold"]
-    groups = {group: value for group, value in row["evidence"].items() if group != verdict.ALL}
+    threshold = check.figures["threshold"]
+    groups = {group: value for group, value in check.evidence.items() if group != alarm.ALL}
     text = environment.get_template("check.html.jinja").render(
-        row=row,
-        when=f"{datetime.fromtimestamp(row['at'], UTC):%d %B %Y, %H:%M} UTC".lstrip("0"),
+        row=check,
+        when=f"{datetime.fromtimestamp(check.at, UTC):%d %B %Y, %H:%M} UTC".lstrip("0"),
         threshold=threshold,
         groups=sorted(groups.items(), key=lambda item: -item[1]),
-        together=row["evidence"][verdict.ALL],
-        plot=plot([*facts.history, row], threshold),
-        checks=len(facts.history) + 1,
+        together=check.evidence[alarm.ALL],
+        plot=plot([*content.history, Evidence(check.at, check.evidence)], threshold),
+        checks=len(content.history) + 1,
         figures=[
-            (name, shown(name, row["figures"]), shown(name, facts.reference) if name in facts.reference else "–")
-            for name in row["figures"]
+            (name, shown(name, check.figures), shown(name, content.reference) if name in content.reference else "–")
+            for name in check.figures
             if name not in HIDDEN and not name.endswith("_n")
         ],
-        evidently=evidently_page.write(facts.scores, facts.inputs, facts.answers, folder / "evidently.html"),
-        apart=facts.apart,
-        fresh=row["figures"]["normal_is_traffic"] == 1,
+        evidently=evidently_page.write(content.scores, content.inputs, content.answers, folder / "evidently.html"),
+        apart=content.apart,
+        fresh=check.figures["normal_is_traffic"] == 1,
     )
     write_text(page, text)
     write_text(folder / "latest.html", text)
@@ -79,7 +82,7 @@ def write_report(facts: Facts, folder: Path) -> Path:
     return page
 
 
-def shown(name: str, figures: dict[str, float]) -> str:
+def shown(name: str, figures: Mapping[str, float]) -> str:
     """A figure as a person reads it, with the number of answers that it rests on where that is known."""
     value, of = figures[name], f" of {figures[f'{name}_n']:.0f}" if f"{name}_n" in figures else ""
     if name in PERCENT or "=" in name or name.endswith("_accuracy"):
@@ -89,22 +92,22 @@ def shown(name: str, figures: dict[str, float]) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def plot(rows: list[dict], threshold: float) -> Any:
+def plot(checks: Sequence[Evidence], threshold: float) -> str:
     """The SVG of each group's evidence over the checks, the line drawn in, the three strongest groups named."""
-    times = [datetime.fromtimestamp(row["at"], UTC) for row in rows]
-    last = rows[-1]["evidence"]
-    strong = sorted((group for group in last if group != verdict.ALL), key=lambda group: -last[group])[:3]
-    others = [group for group in last if group not in strong and group != verdict.ALL]
+    times = [datetime.fromtimestamp(check.at, UTC) for check in checks]
+    last = checks[-1].of
+    strong = sorted((group for group in last if group != alarm.ALL), key=lambda group: -last[group])[:3]
+    others = [group for group in last if group not in strong and group != alarm.ALL]
 
     def curve(group: str) -> list[float]:
-        return [min(TOP, max(-2.0, row["evidence"].get(group, 0.0))) for row in rows]
+        return [min(TOP, max(-2.0, check.of.get(group, 0.0))) for check in checks]
 
     def draw(figure: Any) -> None:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
         axes = figure.add_subplot(ylabel="evidence: powers of ten")
         axes.grid(axis="y")
-        mark = "o" if len(rows) < 40 else None
+        mark = "o" if len(checks) < 40 else None
         for group in others:
             axes.plot(times, curve(group), color=PARENT, linewidth=0.8, alpha=0.6)
         for place, group in enumerate(strong):
@@ -120,7 +123,7 @@ def plot(rows: list[dict], threshold: float) -> Any:
             )
         axes.axhline(threshold, color=BAD, linewidth=1.2, linestyle=(0, (4, 3)), label=f"the line: 10^{threshold:.1f}")
         axes.set_ylim(-2.2, max(threshold + 1, *(max(curve(group)) + 0.5 for group in strong)))
-        if len(rows) > 1:
+        if len(checks) > 1:
             locator = AutoDateLocator()
             axes.xaxis.set_major_locator(locator)
             axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

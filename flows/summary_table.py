@@ -2,22 +2,33 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tasks import contestants
 from tasks.report.plots import words
+from tasks.report.summary import (
+    Evaluation,
+    GateResult,
+    ParityFacts,
+    StageRun,
+    Summary,
+    confidence_of,
+    figures_of,
+    intervals_of,
+)
 from tasks.timings import exactly
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SHOWN = re.compile(r"^valid$|_accuracy$|^perplexity$|_rmse$|_entity_f1$|_token_f1$")  # the page has all
 MOST = 6  # measures
 WIDE = 120  # characters, where no terminal says how wide it is
 
 
-def show(
-    name: str, done: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None, log: Path | None = None
-) -> None:
+def show(name: str, done: Sequence[StageRun], summary: Summary | None, log: Path | None = None) -> None:
     """Print what a person wants to know at the end of a run of `name`; only what was done when it ended early."""
     from rich.console import Console
 
@@ -37,7 +48,7 @@ def show(
         console.print(f"{'all that was said':<20} {log}", markup=False)
 
 
-def head(summary: Mapping[str, Any]) -> Iterator[str]:
+def head(summary: Summary) -> Iterator[str]:
     """The first lines: what has become of the model, is it good, was it worth it, where is it served."""
     registry, endpoint = summary["registry"], summary["endpoint"]
     which = f"{summary['model']} version {registry['version']}" if registry else summary["model"]
@@ -56,7 +67,7 @@ def head(summary: Mapping[str, Any]) -> Iterator[str]:
     yield f"  page       {summary['where']['report']}"
 
 
-def _state(summary: Mapping[str, Any]) -> str:
+def _state(summary: Summary) -> str:
     """In one clause, what has become of the version."""
     gate, aliases = summary["gate"], summary["registry"]["aliases"] if summary["registry"] else []
     if not gate["passed"]:
@@ -70,14 +81,14 @@ def _state(summary: Mapping[str, Any]) -> str:
     return "passed the gate and waits for its canary" if aliases else "passed the gate"
 
 
-def _good(evaluation: Mapping[str, Any]) -> str:
+def _good(evaluation: Evaluation) -> str:
     """The measures that a person looks at first, of the tuned model on held-out rows."""
     shown = _shown(evaluation)
     parts = [f"{_plain(name)} {_figure(name, value)}" for name, value in shown["tuned"].items()]
     return f"{', '.join(parts)}, on {evaluation['rows']} held-out rows"
 
 
-def _shown(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(evaluation: Evaluation) -> Evaluation:
     """The evaluation with few measures: those that a person looks at first, or the first where none is of these."""
     tuned = evaluation["tuned"]
     names = [name for name in tuned if SHOWN.search(name)] or list(tuned)
@@ -93,14 +104,14 @@ def _figure(name: str, value: float) -> str:
     return f"{100 * value:.1f} %" if is_share else f"{value:.3g}"
 
 
-def _gate(gate: Mapping[str, Any]) -> Iterator[str]:
+def _gate(gate: GateResult) -> Iterator[str]:
     """What the gate looked at."""
     yield f"gate: {'passed' if gate['passed'] else 'refused'}"
     for check in gate["checks"]:
         yield f"  {'✓' if check['held'] else '✗'} {check['words']}"
 
 
-def _stages(done: Sequence[Mapping[str, Any]]) -> Any:
+def _stages(done: Sequence[StageRun]) -> "Table | str":
     """What ran, and for how long; what was cached is counted."""
     from rich.table import Table
 
@@ -115,8 +126,8 @@ def _stages(done: Sequence[Mapping[str, Any]]) -> Any:
     return table if table.row_count else f"stages and steps: {share}"
 
 
-def _agreement(parity: dict) -> str:
-    if parity.get("difference") is not None:
+def _agreement(parity: ParityFacts) -> str:
+    if "difference" in parity:
         return f", says the evaluation's probabilities of {parity['prompts']} texts within {parity['difference']:.0e}"
     return (
         f", agrees with transformers on {parity['share']:.1%} of the tokens of {parity['prompts']} answers "
@@ -124,7 +135,7 @@ def _agreement(parity: dict) -> str:
     )
 
 
-def _figures(evaluation: dict) -> Any:
+def _figures(evaluation: Evaluation) -> "Table":
     from rich.table import Table
 
     table = Table(title=f"{evaluation['rows']} held-out rows", title_justify="left")
@@ -132,10 +143,11 @@ def _figures(evaluation: dict) -> Any:
     table.add_column("measure")
     for who in (*others, contestants.TUNED):
         table.add_column(who.replace("_", "-"), justify="right")
-    table.add_column(f"{100 * evaluation['intervals']['confidence']:g} % interval", justify="right")
+    table.add_column(f"{100 * confidence_of(evaluation):g} % interval", justify="right")
     for name, value in evaluation["tuned"].items():
-        low, high = evaluation["intervals"]["tuned"][name]
-        figures = [f"{evaluation[who][name]:.3f}" if name in evaluation[who] else "–" for who in others]  # not measured
+        low, high = intervals_of(evaluation, contestants.TUNED)[name]
+        measured = [figures_of(evaluation, who) for who in others]
+        figures = [f"{of[name]:.3f}" if name in of else "–" for of in measured]
         table.add_row(name, *figures, f"{value:.3f}", f"{low:.3f} to {high:.3f}")
     pace = evaluation["seconds_per_answer"]
     paces = [f"{pace[who]:.2f}" if who in pace else "–" for who in (*others, contestants.TUNED)]

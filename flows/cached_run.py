@@ -5,8 +5,8 @@ Prefect where a server runs. It is told over HTTP, since Prefect's own client ta
 from functools import partial
 from typing import Any
 
-from flows import server
-from flows.unchanged import Nothing
+from flows import prefect_server
+from flows.up_to_date import UpToDate
 from tasks.errors import NotPromoted
 from tasks.serve.params import Servers
 
@@ -14,18 +14,18 @@ CACHED = {"type": "COMPLETED", "name": "Cached", "message": "nothing it depends 
 TIMEOUT = 5.0  # seconds
 
 
-def show(seen: Nothing) -> None:
+def show(result: UpToDate) -> None:
     """Print what any run prints at its end, and let Prefect know of it; NotPromoted where the gate had refused."""
-    from flows.table import show as show_table
+    from flows.summary_table import show as show_table
 
-    before = seen.remembered
-    for line in before.remarks:
+    last_run = result.last_run
+    for line in last_run.remarks:
         print(line, flush=True)
-    if url := server.choose(Servers(prefect_port=before.prefect_port)):
-        tell(url, before.asked.model, before.stages)
-    show_table(before.asked.model, seen.summary["stages"], seen.summary)
-    if failures := tuple(check["words"] for check in seen.summary["gate"]["checks"] if not check["held"]):
-        raise NotPromoted(before.asked.model, failures)
+    if url := prefect_server.choose(Servers(prefect_port=last_run.prefect_port)):
+        tell(url, last_run.asked.model, last_run.stages)
+    show_table(last_run.asked.model, result.summary["stages"], result.summary)
+    if failures := tuple(check["words"] for check in result.summary["gate"]["checks"] if not check["held"]):
+        raise NotPromoted(last_run.asked.model, failures)
 
 
 def tell(url: str, model: str, stages: tuple[str, ...]) -> None:
@@ -43,7 +43,7 @@ def tell(url: str, model: str, stages: tuple[str, ...]) -> None:
 
 def _tell(post: Any, model: str, stages: tuple[str, ...]) -> None:
     flow = post("/flows/", name="pipeline")["id"]
-    about = {"name": f"pipeline {model}", "parameters": {"model": model}, "tags": [server.checkout_tag()]}
+    about = {"name": f"pipeline {model}", "parameters": {"model": model}, "tags": [prefect_server.checkout_tag()]}
     run = post("/flow_runs/", flow_id=flow, **about, state={"type": "RUNNING"})["id"]
     for name in stages:  # one by one: the server's SQLite takes no two at once
         post("/task_runs/", flow_run_id=run, name=name, task_key=name, dynamic_key=name, state=CACHED)

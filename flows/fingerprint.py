@@ -13,13 +13,12 @@ from pathlib import Path
 
 from flows import dag
 from tasks import paths, registry_reading, tracking
-from tasks.files import read_json
+from tasks.report import summary
 from tasks.serve import routes, slots, state
 from tasks.serve.params import Gateway
 from tasks.serve.reconcile import gateway
 
 CODE = ("flows", "tasks", "infra/local", "infra/requirements", "model_cards/template.md.jinja")
-PASSING = ("finished", "stages", "release")  # of a summary: what is another in a run that found everything done
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,6 @@ def read(asked: Asked) -> dict[str, str]:
     """
     serving = {f"the server of slot {slot.name}": _server(slot) for slot in slots.look()}
     return {name: _digest(text) for name, text in (_settings() | serving | _of_model(asked)).items()} | dict(_files())
-
-
-def lasting(summary: dict) -> dict:
-    """What of a summary is the same in a run that found everything cached, as it reads once it was written."""
-    return {key: value for key, value in json.loads(json.dumps(summary)).items() if key not in PASSING}
 
 
 def commit() -> str:
@@ -80,7 +74,7 @@ def _of_model(asked: Asked) -> dict[str, str]:
         "who answers": json.dumps(table, sort_keys=True),
         "what is kept to be served": json.dumps(kept),
         "the gateway": presence.name,
-        "the summary": json.dumps(lasting(read_json(paths.summary(asked.model))), sort_keys=True),
+        "the summary": json.dumps(summary.lasting(summary.read(asked.model)), sort_keys=True),
         "the page": paths.page(asked.model).read_text(encoding="utf-8"),
     }
 

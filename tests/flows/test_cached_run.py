@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from flows import server, told
+from flows import cached_run, prefect_server
 
 STAGES = ("train@things", "gate")
 
@@ -38,16 +38,16 @@ def test_prefect_gets_a_completed_flow_run_with_each_stage_cached(
     prefect: tuple[str, list[tuple[str, dict]]],
 ) -> None:
     url, posted = prefect
-    told.tell(url, "things", STAGES)
+    cached_run.tell(url, "things", STAGES)
     paths, bodies = zip(*posted, strict=True)
     run = "/api/flow_runs/id-2/set_state"
     assert paths == ("/api/flows/", "/api/flow_runs/", "/api/task_runs/", "/api/task_runs/", run)
-    assert bodies[1]["name"] == "pipeline things" and bodies[1]["tags"] == [server.checkout_tag()]
+    assert bodies[1]["name"] == "pipeline things" and bodies[1]["tags"] == [prefect_server.checkout_tag()]
     tasks = [(body["flow_run_id"], body["name"], body["state"]["type"], body["state"]["name"]) for body in bodies[2:4]]
     assert tasks == [("id-2", name, "COMPLETED", "Cached") for name in STAGES]
     assert bodies[4]["state"]["type"] == "COMPLETED"
 
 
 def test_a_prefect_that_is_away_is_said_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    told.tell("http://127.0.0.1:9/api", "things", STAGES)
+    cached_run.tell("http://127.0.0.1:9/api", "things", STAGES)
     assert capsys.readouterr().out == "Prefect at http://127.0.0.1:9/api was not told of this run (ConnectError)\n"

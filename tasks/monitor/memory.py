@@ -4,12 +4,15 @@ whole.
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
 from tasks.files import read_json, write_json
 from tasks.monitor import martingale
-from tasks.monitor.records import Window
+from tasks.monitor.checks_table import Check
+from tasks.monitor.logged_requests import Window
+from tasks.monitor.martingale import Floats, Ints
 from tasks.monitor.scores import Scores
 from tasks.monitor.streams import Stream
 
@@ -18,15 +21,22 @@ YEAR = 365.25 * 86400
 QUALITY = ("quality", "label")  # kinds of streams that are always ranked among the evaluation
 
 
+class Alarm(TypedDict):
+    """When an alarm was raised, and why."""
+
+    at: float
+    reasons: list[str]
+
+
 @dataclass(frozen=True)
-class State:
+class Memory:
     """`counts` (streams, BINS) and `wealth` (streams, BETS) as lists; `check` of `checks` in the year that began at
-    `year`; the alarm that stands.
+    `year`.
     """
 
     names: list[str]
-    counts: list
-    wealth: list
+    counts: list[list[int]]
+    wealth: list[list[float]]
     check: int
     checks: int
     year: float
@@ -34,8 +44,8 @@ class State:
     requests: Window = field(default_factory=Window)
     labels: Window = field(default_factory=Window)
     kinds: list[str] = field(default_factory=list)  # of requests that are not judged, seen so far
-    alarm: dict | None = None  # {at, reasons}
-    row: dict | None = None  # of the last check, as it is or soon will be in the records
+    alarm: Alarm | None = None  # that stands
+    row: Check | None = None  # of the last check, as it is or soon will be in the records
 
 
 def place(home: Path, task: str, artifact: str) -> Path:
@@ -43,19 +53,19 @@ def place(home: Path, task: str, artifact: str) -> Path:
     return home / f"{task}-{artifact[:12]}"
 
 
-def begin(scores: Scores, checks: int, now: float, fresh: bool) -> State:
+def begin(scores: Scores, checks: int, now: float, fresh: bool) -> Memory:
     """The state before the first check. `fresh`: the version answers an alarm, so that what it is asked from now on
     is what is normal.
     """
     counts = scores.pool()
     if fresh:
         counts[[stream.kind not in QUALITY for stream in scores.streams]] = 0
-    return State(
+    return Memory(
         scores.names, counts.tolist(), np.zeros((len(scores.names), martingale.BETS)).tolist(), 0, checks, now, fresh
     )
 
 
-def load(folder: Path, scores: Scores) -> State | None:
+def load(folder: Path, scores: Scores) -> Memory | None:
     """The state in `folder`; None when there is none, or one of other streams, which an older Anneal wrote."""
     file = folder / "state.json"
     if not file.exists():
@@ -64,15 +74,17 @@ def load(folder: Path, scores: Scores) -> State | None:
     if value["names"] != scores.names:
         return None
     windows = {name: Window(**value[name]) for name in ("requests", "labels")}
-    return State(**{**value, **windows})
+    row = value.get("row")
+    check = Check(**{**row, "reasons": tuple(row["reasons"])}) if row else None
+    return Memory(**{**value, **windows, "row": check})
 
 
-def save(folder: Path, state: State) -> None:
+def save(folder: Path, state: Memory) -> None:
     """Put `state` into `folder`, whole."""
     write_json(folder / "state.json", asdict(state))
 
 
-def advance(state: State, streams: list[Stream], bins: np.ndarray, draws: np.ndarray, now: float) -> State:
+def advance(state: Memory, streams: list[Stream], bins: Ints, draws: Floats, now: float) -> Memory:
     """The state after one more check that saw `bins` and `draws` (events, streams); a new year begins with new
     money.
     """
@@ -87,7 +99,7 @@ def advance(state: State, streams: list[Stream], bins: np.ndarray, draws: np.nda
     return replace(state, counts=counts.tolist(), wealth=wealth.tolist(), check=check + 1, year=year)
 
 
-def evidence(state: State, streams: list[Stream]) -> dict[str, float]:
+def evidence(state: Memory, streams: list[Stream]) -> dict[str, float]:
     """log10 of each group's wealth: the mean of its streams', cash included."""
     totals = np.array(state.wealth).sum(axis=1) + martingale.cash(state.check, state.checks)
     groups = dict.fromkeys(stream.group for stream in streams)

@@ -81,7 +81,7 @@ def checkout_tag() -> str:
     return "checkout:" + hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:12]
 
 
-def bury_killed_runs() -> int:
+def mark_killed_runs_crashed() -> int:
     """Mark pipelines of this checkout that are Running though nothing runs them (the pipeline's lock is ours) as
     Crashed; their number.
     """

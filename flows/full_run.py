@@ -4,11 +4,11 @@ to do.
 
 from collections.abc import Callable, Sequence
 
-from flows import dag, flow, inputs, server, unchanged
-from flows.inputs import Asked, lasting
+from flows import dag, fingerprint, pipeline_flow, prefect_server, up_to_date
+from flows.fingerprint import Asked
 from flows.screen import Screen
 from flows.steps import Steps
-from tasks import moves, paths, promotion, registry, snapshot, tracking
+from tasks import moves, promotion, registry, snapshot, tracking
 from tasks.deploy import is_available
 from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_json
@@ -17,6 +17,7 @@ from tasks.preflight import checks
 from tasks.promotion import Why
 from tasks.registry_reading import Unreadable
 from tasks.regroup import due
+from tasks.report import summary
 from tasks.serve import routes, slots, supervisor
 from tasks.serve.reconcile import gateway
 from tasks.serve.reconcile.desired import wanted
@@ -44,14 +45,14 @@ def ready(model: str, say: Callable[[str], None]) -> Steps:
 def run(steps: Steps, screen: Screen) -> None:
     """The flow run of a model, and what the next run will compare with; NotPromoted where the gate refuses."""
     model = steps.name
-    unchanged.forget(model)
+    up_to_date.forget(model)
     every, pending = dag.stages(f"package@{model}"), dag.pending(f"package@{model}")
-    screen.expect(pending, [f"{step}@{model}" for step in flow.STEPS], len(every) - len(pending))
-    if server.choose(steps.params.servers) is None:
+    screen.expect(pending, [f"{step}@{model}" for step in pipeline_flow.STEPS], len(every) - len(pending))
+    if prefect_server.choose(steps.params.servers) is None:
         screen.note("no Prefect server is running (`make up` starts one); this run uses an ephemeral one")
     screen.begin("starting Prefect")
     try:
-        flow.run(steps, screen)
+        pipeline_flow.run(steps, screen)
     except NotPromoted:
         _remember(steps, screen)
         raise
@@ -67,13 +68,13 @@ def _remember(steps: Steps, screen: Screen) -> None:
     asked = Asked(model, tuple(params.models), params.gateway.host, params.gateway.port)
     remarks: list[str] = []
     try:
-        before = inputs.read(asked)
+        before = fingerprint.read(asked)
         if checks.ready(model, remarks.append) != params or not is_done(Steps(params, model)):
             return
-        if inputs.read(asked) == before:
+        if fingerprint.read(asked) == before:
             stages = tuple(entry["name"] for entry in steps.done)
             ports = params.deploy.port, params.servers.prefect_port
-            unchanged.remember(unchanged.Remembered(asked, before, stages, tuple(remarks), *ports))
+            up_to_date.remember(up_to_date.LastRun(asked, before, stages, tuple(remarks), *ports))
     except (AnnealError, Unreadable, OSError) as error:
         print(f"the next run looks for itself whether there is something to do ({error})", flush=True)
 
@@ -86,21 +87,21 @@ def is_done(steps: Steps) -> bool:
     """
     steps.gate()
     artifact = read_json(steps.adapter / "artifact.json")["artifact_sha256"]
-    seen = registry.look(steps.name)
-    version = next((version for version in seen[1] if version.artifact == artifact), None) if seen else None
-    if seen is None or version is None or moves.unfinished(seen[0]):
+    registered = registry.look(steps.name)
+    version = next((version for version in registered[1] if version.artifact == artifact), None) if registered else None
+    if registered is None or version is None or moves.unfinished(registered[0]):
         return False
-    is_champion = seen[0].aliases.get("champion") == version.version
+    is_champion = registered[0].aliases.get("champion") == version.version
     steps.version, steps.held_back = version, steps.verdict.passed and "rolled_back" in version.tags
     itself = {"gate_reasons"} if is_champion else set()
     if any(version.tags.get(name) != value for name, value in steps.tags(version).items() if name not in itself):
         return False
-    told, kept = lasting(steps.facts()), lasting(read_json(paths.summary(steps.name)))
-    if {**told, "gate": kept["gate"]} != kept or (not is_champion and told != kept):
+    current, kept = summary.lasting(steps.summarise()), summary.lasting(summary.read(steps.name))
+    if {**current, "gate": kept["gate"]} != kept or (not is_champion and current != kept):
         return False
     if not steps.verdict.passed or steps.held_back:
         return True
-    return _is_served(steps, seen[0], version) if is_champion else _is_on_trial(steps, *seen, version)
+    return _is_served(steps, registered[0], version) if is_champion else _is_on_trial(steps, *registered, version)
 
 
 def _is_served(steps: Steps, model: registry.Model, champion: registry.Version) -> bool:

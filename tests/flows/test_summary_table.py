@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from flows.table import _figures, head
+from flows.summary_table import _figures, head
 
 
 def test_the_interval_is_that_of_the_confidence_that_was_set() -> None:

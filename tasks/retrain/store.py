@@ -5,17 +5,18 @@ read.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, Update, select, update
+from sqlalchemy import Engine, Select, Update, select, update
 
 from tasks.corrections import is_correction, newest
 from tasks.database import CommandState, RetrainingState, checks, commands, decisions, feedback, requests, retrainings
+from tasks.database_rows import Input
 from tasks.retrain import facts
-from tasks.retrain.decide import Decision
-from tasks.retrain.facts import HOUR, WEEK, Facts, Figure, Outcome, Past
+from tasks.retrain.decide import RetrainDecision
+from tasks.retrain.facts import HOUR, WEEK, Facts, Figure, Past, RetrainOutcome
 
 KIND = "retrain"
 ACTIONS = ("retrain", "pause", "resume")
-KILLED = Outcome(RetrainingState.KILLED, "killed: its process was gone")
+KILLED = RetrainOutcome(RetrainingState.KILLED, "killed: its process was gone")
 MOST = 400  # characters of an outcome or a result
 
 
@@ -27,11 +28,11 @@ class Correction:
     feedback_id: int
     at: float  # of the correction
     key_id: str | None
-    correction: dict
+    correction: Input
     requested_at: float
     version: str | None
     template_sha256: str | None
-    input: dict | None
+    input: Input | None
     path: str | None = None
     finish_reason: str | None = None
 
@@ -40,38 +41,45 @@ def corrections(engine: Engine, task: str) -> list[Correction]:
     """All corrections of the task's answers, oldest first. Thumbs, and what the model itself said, are not
     corrections.
     """
-    wanted = select(
+    query = select(
         feedback.c.request_id, feedback.c.id, feedback.c.at, feedback.c.key_id, feedback.c.correction,
         requests.c.at.label("requested_at"), requests.c.version, requests.c.template_sha256, requests.c.input,
         requests.c.path, requests.c.finish_reason,
     )  # fmt: skip
-    wanted = (
-        wanted.join(requests, requests.c.id == feedback.c.request_id)
+    query = (
+        query.join(requests, requests.c.id == feedback.c.request_id)
         .where(requests.c.task == task)
         .order_by(feedback.c.id)
     )
     with engine.connect() as connection:
-        rows = [tuple(row) for row in connection.execute(wanted)]
+        rows = [tuple(row) for row in connection.execute(query)]
     return [Correction(*row) for row in rows if is_correction(row[4])]
 
 
-def counted(of: Iterable[Correction]) -> dict[str, Correction]:
+def counted(corrections: Iterable[Correction]) -> dict[str, Correction]:
     """Request: the correction that counts."""
-    given = {one.feedback_id: one for one in of}
-    numbers = newest((one.request_id, one.feedback_id, one.correction) for one in given.values())
+    given = {each.feedback_id: each for each in corrections}
+    numbers = newest((each.request_id, each.feedback_id, each.correction) for each in given.values())
     return {request: given[number] for request, number in numbers.items()}
 
 
-def open_commands(engine: Engine, task: str | None = None, actions: tuple[str, ...] = ACTIONS) -> list[dict]:
+@dataclass(frozen=True)
+class Command:
+    """What a person asked for on the dashboard."""
+
+    id: int
+    task: str
+    action: str
+    key_id: str | None
+
+
+def open_commands(engine: Engine, task: str | None = None) -> list[Command]:
     """Commands of retraining that nobody has carried out, oldest first."""
-    wanted = select(commands).where(commands.c.done_at.is_(None), commands.c.action.in_(actions))
+    query = select(commands.c.id, commands.c.task, commands.c.action, commands.c.key_id)
+    query = query.where(commands.c.done_at.is_(None), commands.c.action.in_(ACTIONS)).order_by(commands.c.id)
     with engine.connect() as connection:
-        return [
-            dict(row._mapping)
-            for row in connection.execute(
-                (wanted if task is None else wanted.where(commands.c.task == task)).order_by(commands.c.id)
-            )
-        ]
+        rows = connection.execute(query if task is None else query.where(commands.c.task == task))
+        return [Command(*row) for row in rows]
 
 
 def ask(engine: Engine, task: str, action: str, key_id: str | None, now: float) -> None:
@@ -88,59 +96,62 @@ def close_commands(engine: Engine, ids: list[int], state: CommandState, result: 
         )
 
 
-def newest_check(engine: Engine, task: str, version: str | None, alarm: bool = False) -> dict | None:
-    """The newest check of a version, or its newest one with an alarm."""
-    wanted = (
-        select(checks)
+def newest_alarm(engine: Engine, task: str, version: str) -> tuple[str, ...] | None:
+    """Why the newest check of a version with an alarm raised it; None where none did."""
+    query = _checks(task, version).where(checks.c.alarm)
+    with engine.connect() as connection:
+        row = connection.execute(query).first()
+    return tuple(row.reasons) if row else None
+
+
+def newest_figures(engine: Engine, task: str, version: str) -> dict[str, Figure]:
+    """The shares of the newest check of a version with the number of answers each was measured on: its own `…_n`, else
+    the requests that were new to the check.
+    """
+    with engine.connect() as connection:
+        row = connection.execute(_checks(task, version)).first()
+    if row is None:
+        return {}
+    measured = row.figures
+    shares = {
+        name: value
+        for name, value in measured.items()
+        if isinstance(value, int | float) and 0 <= value <= 1 and not name.endswith("_n")
+    }
+    return {name: Figure(float(value), int(measured.get(f"{name}_n", row.requests))) for name, value in shares.items()}
+
+
+def _checks(task: str, version: str) -> "Select[tuple[list[str], dict[str, float], int]]":
+    """The newest check of a version."""
+    return (
+        select(checks.c.reasons, checks.c.figures, checks.c.requests)
         .where(checks.c.task == task, checks.c.version == version)
         .order_by(checks.c.at.desc(), checks.c.id.desc())
         .limit(1)
     )
-    with engine.connect() as connection:
-        row = connection.execute(wanted.where(checks.c.alarm) if alarm else wanted).first()
-    return dict(row._mapping) if row else None
-
-
-def figures(check: dict | None) -> dict[str, Figure]:
-    """The shares of a check with the number of answers each was measured on: its own `…_n`, else the requests that
-    were new to the check.
-    """
-    found = check["figures"] if check else {}
-    shares = {
-        name: value
-        for name, value in found.items()
-        if isinstance(value, int | float) and 0 <= value <= 1 and not name.endswith("_n")
-    }
-    return {
-        name: Figure(float(value), int(found.get(f"{name}_n", check["requests"]))) for name, value in shares.items()
-    }
 
 
 def past(engine: Engine, task: str) -> tuple[Past, ...]:
     """The task's retrainings, newest first."""
-    told = select(decisions.c.at, decisions.c.facts).where(
+    decided = select(decisions.c.at, decisions.c.facts).where(
         decisions.c.task == task, decisions.c.kind == KIND, decisions.c.verdict == "yes"
     )
+    query = select(retrainings.c.started_at, retrainings.c.ended_at, retrainings.c.state)
+    query = query.where(retrainings.c.task == task).order_by(retrainings.c.id.desc())
     with engine.connect() as connection:
-        started = dict(connection.execute(told).all())
-        rows = [
-            dict(row._mapping)
-            for row in connection.execute(
-                select(retrainings).where(retrainings.c.task == task).order_by(retrainings.c.id.desc())
-            )
-        ]
-    known = [started.get(row["started_at"], {}) for row in rows]
-    return tuple(facts.past(row, told, told.get("triggers", [])) for row, told in zip(rows, known, strict=True))
+        decided_on = {row.at: row.facts for row in connection.execute(decided)}
+        rows = connection.execute(query).all()
+    return tuple(facts.past(started, ended, state, decided_on.get(started, {})) for started, ended, state in rows)
 
 
 def hours_elsewhere(engine: Engine, task: str, now: float) -> float:
     """Hours that other tasks' retrainings of the last week have taken."""
-    wanted = select(retrainings.c.started_at, retrainings.c.ended_at).where(
+    query = select(retrainings.c.started_at, retrainings.c.ended_at).where(
         retrainings.c.task != task, retrainings.c.started_at > now - WEEK
     )
     with engine.connect() as connection:
         return (
-            sum(max(0.0, (now if ended is None else ended) - started) for started, ended in connection.execute(wanted))
+            sum(max(0.0, (now if ended is None else ended) - started) for started, ended in connection.execute(query))
             / HOUR
         )
 
@@ -159,30 +170,30 @@ def watched_since(engine: Engine, task: str) -> float:
         )
 
 
-def write(engine: Engine, decision: Decision, known: Facts, now: float) -> int | None:
+def write(engine: Engine, decision: RetrainDecision, known: Facts, now: float) -> int | None:
     """Write the decision down; the id of the retraining that a `yes` opens, in the same breath."""
     verdict = "yes" if decision.retrain else "no"
-    said = {**known.plain(), "triggers": list(decision.triggers)}
+    recorded = {**known.plain(), "triggers": list(decision.triggers)}
     with engine.begin() as connection:
         connection.execute(
             decisions.insert().values(
-                at=now, task=known.task, kind=KIND, verdict=verdict, reasons=list(decision.reasons), facts=said
+                at=now, task=known.task, kind=KIND, verdict=verdict, reasons=list(decision.reasons), facts=recorded
             )
         )
         if not decision.retrain:
             return None
-        return connection.execute(
-            retrainings.insert().values(task=known.task, started_at=now, reasons=list(decision.reasons))
-        ).inserted_primary_key[0]
+        opened = retrainings.insert().values(task=known.task, started_at=now, reasons=list(decision.reasons))
+        (number,) = connection.execute(opened).inserted_primary_key or ()
+        return int(number)
 
 
-def close(engine: Engine, retraining: int, outcome: Outcome, now: float) -> None:
+def close(engine: Engine, retraining: int, outcome: RetrainOutcome, now: float) -> None:
     """End a retraining with what came of it."""
     with engine.begin() as connection:
         connection.execute(_ended(retraining, outcome, now))
 
 
-def _ended(retraining: int, outcome: Outcome, at: float) -> Update:
+def _ended(retraining: int, outcome: RetrainOutcome, at: float) -> Update:
     values = {"ended_at": at, "state": outcome.state and outcome.state.value, "outcome": outcome.words[:200]}
     return update(retrainings).where(retrainings.c.id == retraining).values(values)
 

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TypeVar
 
+from tasks.database_rows import LoggedAnswer
 from tasks.messages import Kind, is_own_answer, kind_of
 
 APART = "not_judged"  # figure: the share of the latest requests; `not_judged: completions` counts one kind of them
@@ -11,24 +12,27 @@ APART = "not_judged"  # figure: the share of the latest requests; `not_judged: c
 OWN = "answers under settings of the client's own"  # what was asked is judged, the answer is not
 
 
-def of(row: Mapping[str, Any], form: Mapping[str, object]) -> Kind:
+Row = TypeVar("Row", bound=LoggedAnswer)
+
+
+def of(row: LoggedAnswer, form: Mapping[str, object]) -> Kind:
     """The kind of a row of `requests`, or of a correction with its request's columns."""
     return kind_of(row["input"], form, row.get("path"), row.get("finish_reason"))
 
 
-def judged(rows: Iterable[dict[str, Any]], form: Mapping[str, object]) -> list[dict[str, Any]]:
+def judged(rows: Iterable[Row], form: Mapping[str, object]) -> list[Row]:
     """Those of `rows` that ask the task."""
     return [row for row in rows if of(row, form) is Kind.TASK]
 
 
-def answered(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def answered(rows: Iterable[Row]) -> list[Row]:
     """Those of judged `rows` whose answer is judged as well: there is one, and it is the task's, not one that a
     client's settings made.
     """
     return [row for row in rows if row.get("status", 200) == 200 and row["output"] is not None and not _is_own(row)]
 
 
-def count(rows: Iterable[Mapping[str, Any]], form: Mapping[str, object]) -> dict[str, int]:
+def count(rows: Iterable[LoggedAnswer], form: Mapping[str, object]) -> dict[str, int]:
     """How many of `rows` are of each kind that is not judged, the commonest first."""
     counts: Counter[str] = Counter()
     for row in rows:
@@ -40,7 +44,7 @@ def count(rows: Iterable[Mapping[str, Any]], form: Mapping[str, object]) -> dict
     return dict(counts.most_common())
 
 
-def _is_own(row: Mapping[str, Any]) -> bool:
+def _is_own(row: LoggedAnswer) -> bool:
     return is_own_answer(row["input"], row.get("finish_reason"))
 
 

@@ -1,4 +1,4 @@
-"""Whether there is nothing to do: all that decides is as it was when a run had found nothing left to do.
+"""Whether there is nothing to do: everything that decides is as it was when a run had found nothing left to do.
 
 A run ends by trying all its steps again. Where that changes nothing at all, what they read is remembered, as digests;
 the same content leads to the same end. Where anything is another, or cannot be told, there is work for a whole run.
@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from flows import dag, inputs
-from flows.inputs import Asked
+from flows import dag, fingerprint
+from flows.fingerprint import Asked
 from tasks import paths
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
 from tasks.registry_reading import Unreadable
+from tasks.report import summary
+from tasks.report.summary import StageRun, Summary
 from tasks.serve import supervisor
 
 FOLDER = Path(".anneal/unchanged")
@@ -23,7 +24,7 @@ FORM = 1  # of the file: another one is not read
 
 
 @dataclass(frozen=True)
-class Remembered:
+class LastRun:
     """What a run read when it had nothing left to do, its stages and steps, and what it remarked on params.yaml."""
 
     asked: Asked
@@ -35,23 +36,23 @@ class Remembered:
 
 
 @dataclass(frozen=True)
-class Nothing:
-    """There is nothing to do: what is to be shown."""
+class UpToDate:
+    """Nothing needs to be done; what to show instead."""
 
-    summary: dict[str, Any]
-    remembered: Remembered
+    summary: Summary
+    last_run: LastRun
 
 
-def look(model: str) -> Nothing | str:
-    """That there is nothing to do for `model`, or what there is: the first thing that is another, in a clause."""
+def check(model: str) -> UpToDate | str:
+    """`UpToDate` when nothing needs to be done for `model`; otherwise what has changed first, in a clause."""
     try:
-        before = _remembered(model)
+        before = _last_run(model)
         if isinstance(before, str):
             return before
-        if change := difference(before.read, inputs.read(before.asked)) or dag.first_change(f"package@{model}"):
+        if change := difference(before.read, fingerprint.read(before.asked)) or dag.first_change(f"package@{model}"):
             return change
         supervisor.refuse_taken_port(before.deploy_port, "vllm-a", "deploy.port")
-        return Nothing(_summary(model, before), before)
+        return UpToDate(_summary(model, before), before)
     except (AnnealError, Unreadable, OSError, ValueError) as error:
         return f"it cannot be told at once whether there is something to do ({error})"
 
@@ -66,9 +67,9 @@ def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
     return None
 
 
-def remember(before: Remembered) -> None:
+def remember(run: LastRun) -> None:
     """Keep what was read, for the next run."""
-    write_json(_path(before.asked.model), {"form": FORM, **asdict(before)})
+    write_json(_path(run.asked.model), {"form": FORM, **asdict(run)})
 
 
 def forget(model: str) -> None:
@@ -80,7 +81,7 @@ def _path(model: str) -> Path:
     return FOLDER / f"{model}.json"
 
 
-def _remembered(model: str) -> Remembered | str:
+def _last_run(model: str) -> LastRun | str:
     """What the last run of `model` left, or why there is nothing of it."""
     if not _path(model).exists():
         return "it is the first run that comes to its end"
@@ -89,18 +90,17 @@ def _remembered(model: str) -> Remembered | str:
         if value.pop("form") != FORM:
             return "the last run was of another version of Anneal"
         asked = Asked(**{**value["asked"], "models": tuple(value["asked"]["models"])})
-        return Remembered(
+        return LastRun(
             **{**value, "asked": asked, "stages": tuple(value["stages"]), "remarks": tuple(value["remarks"])}
         )
     except (TypeError, KeyError, AttributeError):
         return f"{_path(model)} is damaged"
 
 
-def _summary(model: str, before: Remembered) -> dict[str, Any]:
+def _summary(model: str, before: LastRun) -> Summary:
     """The summary of a run that found everything done, written as any run writes it."""
-    path = paths.summary(model)
-    cached = [{"name": name, "state": "cached", "seconds": 0.0} for name in before.stages]
+    cached = [StageRun(name=name, state="cached", seconds=0.0) for name in before.stages]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    summary: dict[str, Any] = {**read_json(path), "finished": now, "stages": cached, "release": []}
-    write_json(path, summary)
-    return summary
+    written: Summary = {**summary.read(model), "finished": now, "stages": cached, "release": []}
+    write_json(paths.summary(model), written)
+    return written

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import dag, inputs, unchanged
-from flows.inputs import Asked
-from flows.unchanged import Nothing, Remembered, difference
+from flows import dag, fingerprint, up_to_date
+from flows.fingerprint import Asked
+from flows.up_to_date import LastRun, UpToDate, difference
 from tasks import promotion, registry
 from tasks.files import write_json
 from tasks.serve import routes, state
@@ -43,7 +43,7 @@ def remember(world: World) -> None:
     target = routes.Target("1", "hash-of-one", f"{TASK}@1", f"http://127.0.0.1:{PORT}/v1", "folder")
     routes.write(routes.Table(3, {TASK: routes.Task({"champion": target})}))
     asked = Asked(TASK, (TASK, "others"), "127.0.0.1", world.params.gateway.port)
-    unchanged.remember(Remembered(asked, inputs.read(asked), ("train@things", "gate"), ("mind",), PORT, PORT + 9))
+    up_to_date.remember(LastRun(asked, fingerprint.read(asked), ("train@things", "gate"), ("mind",), PORT, PORT + 9))
 
 
 # words: what is done, one after the other
@@ -79,48 +79,48 @@ CHANGES: dict[str, Callable[[World], object]] = {
     "the gateway has changed": lambda made: made.stack.enter_context(
         serving.gateway(made.params.gateway.port, {"revision": 3})
     ),
-    "it is the first run": lambda _: unchanged.forget(TASK),
-    "damaged": lambda _: unchanged._path(TASK).write_text('{"form": 1, "asked": {"models": []}}'),
-    "another version of Anneal": lambda _: unchanged._path(TASK).write_text('{"form": 0}'),
+    "it is the first run": lambda _: up_to_date.forget(TASK),
+    "damaged": lambda _: up_to_date._path(TASK).write_text('{"form": 1, "asked": {"models": []}}'),
+    "another version of Anneal": lambda _: up_to_date._path(TASK).write_text('{"form": 0}'),
 }
 
 
 def test_one_thing_that_is_another_is_work_and_is_named(world: World) -> None:
     for words, change in CHANGES.items():
         remember(world)
-        assert isinstance(unchanged.look(TASK), Nothing), words
+        assert isinstance(up_to_date.check(TASK), UpToDate), words
         change(world)
-        assert words.strip() in str(unchanged.look(TASK))
+        assert words.strip() in str(up_to_date.check(TASK))
 
 
 def test_an_open_canary_is_looked_after_by_the_reconciler_until_it_is_closed(world: World) -> None:
     registry.tag(registry.get(TASK, "2"), canary="open", canary_share="0.1")
     remember(world)
-    assert isinstance(unchanged.look(TASK), Nothing)
+    assert isinstance(up_to_date.check(TASK), UpToDate)
     registry.tag(registry.get(TASK, "2"), canary="undecided")
-    assert f"the registry (version_tags of {TASK}) has changed" in str(unchanged.look(TASK))
+    assert f"the registry (version_tags of {TASK}) has changed" in str(up_to_date.check(TASK))
 
 
 def test_where_all_is_as_it_was_the_summary_is_told_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     routes.write(routes.Table(7, routes.read().tasks))  # the reconciler wrote the same once more
-    seen = unchanged.look(TASK)
-    assert isinstance(seen, Nothing) and seen.remembered.remarks == ("mind",)
+    seen = up_to_date.check(TASK)
+    assert isinstance(seen, UpToDate) and seen.last_run.remarks == ("mind",)
     kept = json.loads(Path(f"reports/{TASK}/summary.json").read_text())
     assert kept == seen.summary and kept["registry"] == {"version": "1"} and kept["release"] == []
     assert [(entry["name"], entry["state"]) for entry in kept["stages"]] == [
         ("train@things", "cached"),
         ("gate", "cached"),
     ]
-    assert isinstance(unchanged.look(TASK), Nothing)
+    assert isinstance(up_to_date.check(TASK), UpToDate)
     for name, value, words in (
         ("ANNEAL_DATABASE_URL", "sqlite:///other.db", "a variable of the environment has changed"),
         ("MLFLOW_TRACKING_URI", "http://127.0.0.1:9", "it cannot be told"),
     ):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
-            assert words in str(unchanged.look(TASK))
+            assert words in str(up_to_date.check(TASK))
     monkeypatch.setattr(dag, "first_change", lambda target: f"{target}: a is modified")
-    assert unchanged.look(TASK) == f"package@{TASK}: a is modified"
+    assert up_to_date.check(TASK) == f"package@{TASK}: a is modified"
 
 
 def test_a_difference_is_the_first_by_name_whichever_side_it_is_on() -> None:

@@ -5,12 +5,13 @@ rows arrive late.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Engine, and_, select
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, select
 
 from tasks import corrections
 from tasks.database import feedback, requests
+from tasks.database_rows import CorrectedRequest, LoggedAnswer, LoggedRequest
 from tasks.monitor.reference import digest
 
 LATE = 900.0  # seconds that a row may be written after a newer one; later ones are not waited for
@@ -19,20 +20,23 @@ ASKED = (requests.c.input, requests.c.path, requests.c.finish_reason, requests.c
 # requests scored in one check; of more, these many by the hash of their ids, which knows nothing of what they say
 MOST = 5000
 
+Id = TypeVar("Id", str, int)
+Row = TypeVar("Row", bound=LoggedAnswer)
+
 
 @dataclass(frozen=True)
 class Window:
     """Up to when rows have been taken, and which of the last LATE seconds."""
 
     newest: float = 0.0
-    seen: dict[str, float] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)  # id: time
 
     @property
     def since(self) -> float:
         """Rows up to this moment have been taken, all of them."""
         return self.newest - LATE
 
-    def fresh(self, rows: Iterable[tuple[Any, float]]) -> list[Any]:
+    def fresh(self, rows: Iterable[tuple[Id, float]]) -> list[Id]:
         """The ids among `rows` (id, at) that have not been taken, oldest first."""
         return [
             key
@@ -40,24 +44,23 @@ class Window:
             if at > self.since and str(key) not in self.seen
         ]
 
-    def take(self, rows: Iterable[tuple[Any, float]]) -> "Window":
+    def take(self, rows: Iterable[tuple[str | int, float]]) -> "Window":
         """The window after all of `rows` (id, at) have been taken."""
-        rows = list(rows)
-        newest = max([self.newest, *(at for _, at in rows)])
-        seen = self.seen | {str(key): at for key, at in rows}
-        return Window(newest, {key: at for key, at in seen.items() if at > newest - LATE})
+        taken = self.seen | {str(key): at for key, at in rows}
+        newest = max([self.newest, *taken.values()])
+        return Window(newest, {key: at for key, at in taken.items() if at > newest - LATE})
 
 
 @dataclass(frozen=True)
-class News:
+class NewRows(Generic[Row]):
     """New rows, oldest first, and the window that has them taken. `count` may be more than the rows: see MOST."""
 
-    rows: list[dict]
+    rows: list[Row]
     count: int
     window: Window
 
 
-def _of(task: str, artifact: str) -> Any:
+def _of(task: str, artifact: str) -> ColumnElement[bool]:
     return and_(
         requests.c.task == task,
         requests.c.artifact == artifact,
@@ -66,13 +69,13 @@ def _of(task: str, artifact: str) -> Any:
     )
 
 
-def new_requests(engine: Engine, task: str, artifact: str, window: Window, now: float) -> News:
+def new_requests(engine: Engine, task: str, artifact: str, window: Window, now: float) -> NewRows[LoggedRequest]:
     """Requests that the version `artifact` answered itself (no copies) up to `now` and that `window` has not taken."""
     query = select(requests.c.id, requests.c.at).where(
         _of(task, artifact), requests.c.at > window.since, requests.c.at <= now
     )
     with engine.connect() as connection:
-        listed = [tuple(row) for row in connection.execute(query)]
+        listed = [(str(key), float(at)) for key, at in connection.execute(query)]
         fresh = window.fresh(listed)
         chosen = set(sorted(fresh, key=digest)[:MOST])
         order = [key for key in fresh if key in chosen]
@@ -81,14 +84,14 @@ def new_requests(engine: Engine, task: str, artifact: str, window: Window, now: 
             for start in range(0, len(order), 500)
             for row in _read(connection, order[start : start + 500])
         }
-    return News([rows[key] for key in order], len(fresh), window.take(listed))
+    return NewRows([rows[key] for key in order], len(fresh), window.take(listed))
 
 
-def _read(connection: Any, ids: list[str]) -> list[dict]:
+def _read(connection: Connection, ids: list[str]) -> list[LoggedRequest]:
     return [_plain(row._mapping) for row in connection.execute(select(requests).where(requests.c.id.in_(ids)))]
 
 
-def _plain(row: Any) -> dict:
+def _plain(row: RowMapping) -> Any:  # of the columns that its query names: SQLAlchemy knows no type of them
     """A row whose input is a mapping, whatever was logged."""
     logged = row["input"]
     if isinstance(logged, str):
@@ -99,7 +102,7 @@ def _plain(row: Any) -> dict:
     return {**row, "input": logged if isinstance(logged, dict) else None}
 
 
-def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> News:
+def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> NewRows[CorrectedRequest]:
     """Corrections {id, at, correction, *ASKED} of the version's answers up to `now` that `window` has not taken.
 
     A request is bet on once: corrections.first.
@@ -111,7 +114,7 @@ def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: fl
     query = query.where(_of(task, artifact), feedback.c.at > window.since, feedback.c.at <= now)
     with engine.connect() as connection:
         listed = [row._mapping for row in connection.execute(query)]
-        fresh = set(window.fresh((row["id"], row["at"]) for row in listed))
+        fresh = set(window.fresh((int(row["id"]), float(row["at"])) for row in listed))
         corrected = [
             row
             for row in listed
@@ -126,11 +129,11 @@ def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: fl
         for row in sorted(corrected, key=lambda row: (row["at"], row["id"]))
         if first[row["request_id"]] == row["id"]
     ]
-    return News(rows, len(rows), window.take((row["id"], row["at"]) for row in listed))
+    return NewRows(rows, len(rows), window.take((row["id"], row["at"]) for row in listed))
 
 
-def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[dict]:
-    """The version's newest `limit` requests, oldest first, each with the `correction` it got, if any."""
+def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[LoggedRequest]:
+    """The version's newest `limit` requests, oldest first."""
     query = (
         select(requests)
         .where(_of(task, artifact), requests.c.at <= now)
@@ -138,11 +141,10 @@ def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> 
         .limit(limit)
     )
     with engine.connect() as connection:
-        rows = [_plain(row._mapping) for row in connection.execute(query)][::-1]
-    return rows
+        return [_plain(row._mapping) for row in connection.execute(query)][::-1]
 
 
-def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[dict]:
+def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[CorrectedRequest]:
     """{id, correction, *ASKED} of the newest `limit` corrected requests of the version, by corrections.newest."""
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
     query = (
@@ -153,5 +155,4 @@ def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -
     with engine.connect() as connection:
         rows = [row._mapping for row in connection.execute(query.order_by(feedback.c.id.desc()).limit(4 * limit))]
     newest = corrections.newest((row["id"], row["number"], row["correction"]) for row in rows)
-    counted = [_plain(row) for row in rows if newest.get(row["id"]) == row["number"] and row["output"] is not None]
-    return [{name: value for name, value in row.items() if name != "number"} for row in counted[:limit]]
+    return [_plain(row) for row in rows if newest.get(row["id"]) == row["number"] and row["output"] is not None][:limit]

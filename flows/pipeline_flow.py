@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flows import dag, server
+from flows import dag, prefect_server
 from flows.screen import Screen, logged
 from flows.stage_failed import StageBroke
 from flows.steps import Steps
@@ -26,7 +26,7 @@ def run(steps: Steps, screen: Screen) -> None:
 
     @flow(name="pipeline", flow_run_name=f"pipeline {model}", validate_parameters=False, persist_result=False)
     def pipeline(model: str) -> None:
-        server.bury_killed_runs()
+        prefect_server.mark_killed_runs_crashed()
         for name in dag.stages(f"package@{model}"):
             stage(name)
         for name in ("gate", "register"):
@@ -38,8 +38,8 @@ def run(steps: Steps, screen: Screen) -> None:
         if not steps.verdict.passed:
             raise NotPromoted(model, steps.verdict.failures)
 
-    server.silence_tracebacks()
-    with server.runs(), logged(screen), keeping() as keeper:
+    prefect_server.silence_tracebacks()
+    with prefect_server.runs(), logged(screen), keeping() as keeper:
         stage, step = _task_runs(steps, screen, keeper)
         pipeline(model)
 
@@ -56,7 +56,7 @@ def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Any, Any]:
     retried = _retried()
 
     def finished(name: str, ran: bool, started: float) -> Any:
-        steps.note(name, "ran" if ran else "cached", time.monotonic() - started)
+        steps.note(name, ran, time.monotonic() - started)
         screen.end(_full(name, steps.name), ran)
         return Completed(
             name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed"

@@ -1,0 +1,152 @@
+"""Makes the summary of a run, which the terminal and the page show, of what its stages and steps left."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from flows import fingerprint
+from tasks import answered, contestants, labeller, paths, registry, tracking
+from tasks.deploy import parity_file
+from tasks.evaluate.paired import Leads
+from tasks.files import read_json
+from tasks.gate import Verdict
+from tasks.paces import paces, teller
+from tasks.params import Params
+from tasks.registry import Version
+from tasks.report.summary import (
+    CascadeFacts,
+    Endpoint,
+    Evaluation,
+    GateCheck,
+    GateResult,
+    Origin,
+    ParityFacts,
+    Registered,
+    StageRun,
+    Summary,
+)
+from tasks.serve import probe, routes
+from tasks.serve.reconcile import gateway
+from tasks.special import USUAL
+from tasks.worth import Worth, worth
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: its stages, the gate's verdict, the version and what became of it."""
+
+    stages: Sequence[StageRun]
+    verdict: Verdict
+    version: Version | None
+    held_back: bool
+    released: Sequence[str]
+
+
+def summarise(params: Params, name: str, progress: Progress) -> Summary:
+    """The summary of a run on the model `name`."""
+    version = progress.version
+    reports = paths.reports(name)
+    evaluation = _evaluation(params, name, reports)
+    checks = [GateCheck(held=check.held, words=check.words) for check in progress.verdict.checks]
+    return Summary(
+        model=name,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=fingerprint.commit() or None,
+        origin=_origin(params, name),
+        cascade=_cascade(params, name),
+        stages=list(progress.stages),
+        evaluation=evaluation,
+        worth=_worth(paths.evaluation(reports) / "leads.json", evaluation),
+        gate=GateResult(passed=progress.verdict.passed, checks=checks, held_back=progress.held_back),
+        registry=_registered(version) if version else None,
+        is_on_trial=version is not None and registry.get(name, version.version).tags.get("canary") == "open",
+        release=list(progress.released),
+        endpoint=_endpoint(name, version.version if version else ""),
+        where=_where(params, name),
+    )
+
+
+def _evaluation(params: Params, name: str, reports: Path) -> Evaluation:
+    evaluate, folders = paths.evaluation(reports), contestants.folders(reports)
+    metrics = read_json(evaluate / "metrics.json")
+    asked = {who: folders[who] for who in contestants.among(metrics)}
+    more = {
+        "intervals": read_json(evaluate / "intervals.json"),
+        "measures": read_json(evaluate / "measures.json")["measures"],
+        "seconds_per_answer": paces(asked, teller(params, name)),
+    }
+    return cast(Evaluation, {**metrics, **more})
+
+
+def _worth(leads: Path, evaluation: Evaluation) -> Worth | None:
+    """Whether tuning was worth it, on this machine."""
+    if not leads.exists():
+        return None
+    return worth(cast(Leads, read_json(leads)), evaluation["seconds_per_answer"], os.cpu_count() or 1)
+
+
+def _registered(version: Version) -> Registered:
+    aliases = [alias for alias, number in registry.aliases(version.name).items() if number == version.version]
+    return Registered(name=version.name, version=version.version, aliases=aliases)
+
+
+def _origin(params: Params, name: str) -> Origin:
+    model = params.models[name]
+    objective, tuner = model.train.objective.kind, model.train.tuner.kind
+    return Origin(parent=model.parent, dataset=model.dataset, objective=objective, tuner=tuner)
+
+
+def _cascade(params: Params, name: str) -> CascadeFacts | None:
+    """The model that tells the first columns of the answers of `name`, and which; None where one model makes all."""
+    classifier, folder = params.labeller(name), paths.adapter(name) / labeller.FOLDER
+    if classifier is None or not folder.exists():
+        return None
+    return CascadeFacts(model=classifier, columns=labeller.columns(folder))
+
+
+def _where(params: Params, name: str) -> dict[str, str]:
+    """Where a person looks next."""
+    dataset, address = params.main_dataset(name), gateway.address(params.gateway)
+    served = {
+        "gateway": f"{address}/v1 and {address}/tasks/{name} (`make key NAME=…`)",
+        "dashboard": f"{address}/dashboard",
+    }
+    mlflow = tracking.redacted(tracking.tracking_uri())
+    return {
+        "report": str(paths.page(name)),
+        "card": str(paths.card(name)),
+        "Data Docs": ", ".join(f"{paths.reports(dataset)}/{suite}/index.html" for suite in ("raw", "prepared")),
+        "what is trained on": str(paths.reports(name) / "train" / "xray.html"),
+        **(served if gateway.look(params.gateway) is not None else {}),
+        "MLflow": f"{mlflow} (`make up`: http://127.0.0.1:{params.servers.mlflow_port})",
+        "Prefect": f"`make up`: http://127.0.0.1:{params.servers.prefect_port}",
+    }
+
+
+def _endpoint(name: str, version: str) -> Endpoint | None:
+    """Where `version` of `name` answers (the champion, when that one does not), with a line to try it; None when
+    none does.
+    """
+    targets = routes.read().tasks.get(name, routes.Task()).targets
+    target = next((target for target in targets.values() if target.version == version), targets.get("champion"))
+    if target is None:
+        return None
+    answers = contestants.folders(paths.reports(name))[contestants.TUNED]
+    with (answers / answered.FILE).open(encoding="utf-8") as rows:
+        example = json.loads(rows.readline())
+    route, question = probe.question(USUAL, example)
+    body = {"model": target.model, "temperature": 0, "max_tokens": 128, **question}
+    curl = probe.line_to_try(f"{target.url}/{route}", body, example)
+    parity = _parity(parity_file(target.artifact))
+    return Endpoint(url=target.url, model=target.model, version=target.version, curl=curl, parity=parity)
+
+
+def _parity(kept: Path) -> ParityFacts | None:
+    if not kept.exists():
+        return None
+    parity = {key: value for key, value in read_json(kept).items() if key != "unforced" and value is not None}
+    return cast(ParityFacts, parity) or None
