@@ -93,34 +93,23 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     """One sentence for each problem that would stop a run; what costs most to find out comes last."""
     rows = needed(params, models)
     data = dict.fromkeys([*_sources(params, rows), *datasets])
-    for name in rows:
-        yield from pairs.problems(params, name)
-    for name in rows:
-        yield from training.problems(params, name)
-    for name in models:  # an ancestor is merged, not served
-        yield from serving.problems(params, name)
+    yield from _each(params, rows, pairs.problems, training.problems)
+    yield from _each(params, models, serving.problems)  # an ancestor is merged, not served
     for name in data:
         yield from sources.problems(name, params.datasets[name])
     for name in data:
         yield from columns.problems(name, params.datasets[name])
-    for name in rows:
-        yield from eats.problems(params, name)
-    for name in rows:
-        yield from cascades.problems(params, name)
-    for name in rows:
-        yield from measures.problems(params, name)
-        yield from probes.problems(params, name)
+    yield from _each(params, rows, eats.problems, cascades.problems, measures.problems, probes.problems)
     yield from measures.problems_of_quality(params)
-    for name in rows:
-        yield from pairs.problems_of_base(params, name)
-    for name in rows:
-        yield from serving.problems_of_base(params, name)
-    for name in rows:
-        yield from turns.problems(params, name)
-    for name in rows:
-        yield from tokens.problems(params, name)
-    for name in rows:
-        yield from layers.problems(params, name)
+    yield from _each(params, rows, pairs.problems_of_base, serving.problems_of_base)
+    yield from _each(params, rows, turns.problems, tokens.problems, layers.problems)
+
+
+def _each(params: Params, names: Iterable[str], *checks: Callable[[Params, str], Iterator[str]]) -> Iterator[str]:
+    """What the `checks` say of the rows of these names, one check after the other."""
+    for check in checks:
+        for name in names:
+            yield from check(params, name)
 
 
 def datasets_of(params: Params, model: str) -> list[str]:
