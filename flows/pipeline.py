@@ -8,15 +8,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from flows import cached_run, up_to_date
 from flows.screen import Screen
 from flows.up_to_date import UpToDate
 from tasks import stage as edge
+from tasks.locks import held
 
 PIPELINE_LOCK = Path(".anneal/pipeline.lock")
 LOGS = Path(".anneal/logs")
@@ -43,10 +42,11 @@ def run_or_tell(model: str) -> None:
 
 def _check(model: str) -> UpToDate | str | None:
     """What up_to_date.check says; None while another run is at it."""
-    from filelock import Timeout
+    from filelock import FileLock, Timeout
 
+    PIPELINE_LOCK.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _lock(timeout=0):
+        with FileLock(PIPELINE_LOCK, timeout=0):
             return up_to_date.check(model)
     except Timeout:
         return None
@@ -70,32 +70,10 @@ def _run(model: str, screen: Screen, why: str = "") -> None:
             show(steps.name, steps.done, steps.summary, log)
 
 
-def _lock(timeout: float) -> Any:
-    """The lock of this checkout's pipeline. The kernel lets go of it when its holder dies."""
-    from filelock import FileLock
-
-    PIPELINE_LOCK.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(PIPELINE_LOCK, timeout=timeout)
-
-
-@contextmanager
-def only_one() -> Iterator[None]:
-    """Hold the lock; a second run waits for it and says so."""
-    from filelock import Timeout
-
-    lock = _lock(timeout=-1)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(
-            "another `make pipeline` is running in this checkout; waiting for it to end, then using what it made",
-            flush=True,
-        )
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def only_one() -> AbstractContextManager[None]:
+    """Holds the lock; a second run waits for it and says so."""
+    words = "another `make pipeline` is running in this checkout; waiting for it to end, then using what it made"
+    return held(PIPELINE_LOCK, words)
 
 
 def _leave_soon(*_: object) -> None:

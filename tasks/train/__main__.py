@@ -13,6 +13,7 @@ from typing import Any
 from tasks import architecture, objectives, stage, tuners, vocabulary
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_jsonl, sha256, whole_directory, write_json
+from tasks.locks import held
 from tasks.train.params import Train
 
 
@@ -23,20 +24,8 @@ def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: P
     `checkpoints/` keeps what a killed run needs to go on; it is emptied when the run is done.
     Raises AnnealError for rows without trainable tokens, a template that does not fit, or a loss that is not finite.
     """
-    from filelock import FileLock, Timeout
-
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(checkpoints / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(
-            f"another training of {checkpoints.name} is running in this checkout; waiting for it to end",
-            file=sys.stderr,
-            flush=True,
-        )
-        lock.acquire()
-    with lock:
+    words = f"another training of {checkpoints.name} is running in this checkout; waiting for it to end"
+    with held(checkpoints / ".lock", words):
         run = checkpoints / _fingerprint(params, parent, prepared)
         for old in checkpoints.iterdir():
             if old.is_dir() and old != run:
