@@ -1,5 +1,4 @@
-# The front door. `make help` lists it.
-MODEL ?= triage
+# Every command. `make help` lists them.
 PY := .venv/bin/python
 # With ANNEAL_ALL_TESTS=1 three at once: tests that take minutes wait for servers half of their time.
 PYTEST = $(PY) -m pytest -q -n $(if $(filter 1,$(ANNEAL_ALL_TESTS)),3,2) --dist loadfile --no-loadscope-reorder $(if $(filter tests/%,$(ONLY)),$(ONLY),$(if $(ONLY),-k "$(ONLY)"))
@@ -8,70 +7,75 @@ PYTEST = $(PY) -m pytest -q -n $(if $(filter 1,$(ANNEAL_ALL_TESTS)),3,2) --dist 
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport PYTHONHOME
-.PHONY: help setup pipeline evaluate snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods lock
+# Commands that need a model take the shipped one; monitor, retrain and decisions take all when MODEL is not given.
+pipeline evaluate promote rollback: MODEL ?= triage
+.PHONY: help setup pipeline evaluate snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods reference lock
 .DEFAULT_GOAL := help
 
-help: ## this list
+help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
-setup: ## the environment in .venv (DEVICE=cpu|gpu; found when not given)
+setup: ## build the environment in .venv (DEVICE=cpu|gpu; detected by default)
 	@infra/setup.sh
 
-pipeline: setup ## raw data to a served model (MODEL=triage)
+pipeline: setup ## from raw data to a served model (MODEL=triage)
 	@$(PY) -m flows.pipeline $(MODEL)
 
-evaluate: setup ## a model beside all that could answer in its place: also nearest neighbours, retrieved examples (MODEL=triage)
+evaluate: setup ## compare a model with every alternative, nearest neighbours and retrieved examples included (MODEL=triage)
 	@$(PY) -m flows.evaluate $(MODEL)
 
-snapshot: setup ## fetch the data that are not files here: databases, URLs, hubs (DATASET=tickets; all when not given)
+snapshot: setup ## fetch data from databases, URLs and hubs (DATASET=tickets; all by default)
 	@$(PY) -m flows.snapshot $(DATASET)
 
-test: setup ## the tests (ONLY=tests/tasks/test_gate.py: those of a file; ONLY=word: those with the word in their names; ANNEAL_ALL_TESTS=1: also those that take minutes, and none may be skipped)
+test: setup ## run the tests (ONLY=tests/tasks/test_gate.py or ONLY=word: only those of a file, or with the word in their names; ANNEAL_ALL_TESTS=1: the slowest too, and no skips)
 	@$(PYTEST) --durations=10 $(if $(filter 1,$(ANNEAL_ALL_TESTS)),,-m "not minutes")
 
-check: lint ## what takes less than a minute: style, imports, types, and the tests that train nothing and start nothing
+check: lint ## under a minute: style, imports, types, and the tests that neither train nor start anything
 	@$(PYTEST) -m "not slow"
 
-lint: setup ## style, imports and types
+lint: setup ## check style, imports and types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && .venv/bin/lint-imports --no-logo && $(PY) -m mypy
 
-up: setup ## the whole local system, supervised: Prefect, MLflow, vLLM, gateway, reconciler, schedules
+up: setup ## start everything, supervised: Prefect, MLflow, vLLM, gateway, reconciler, schedules
 	@$(PY) -m tasks.serve.local up
 
-down: setup ## stop them
+down: setup ## stop everything
 	@$(PY) -m tasks.serve.local down
 	@if [ -d .anneal/demo ]; then cd .anneal/demo && ../../$(PY) -m tasks.serve.local down >/dev/null; fi
 
-ui: setup ## where they are
+ui: setup ## show what is running, and where
 	@$(PY) -m tasks.serve.local ui
 
-key: setup ## a key for the gateway (NAME=alice, ADMIN=1 for the dashboard's buttons)
-	@$(PY) -m tasks.serve.gateway.keys $(or $(NAME),$(error give the key a name: make key NAME=alice)) $(if $(ADMIN),--admin)
+key: setup ## create a key for the gateway (NAME=alice; ADMIN=1 for the dashboard's buttons)
+	@$(PY) -m tasks.serve.gateway.keys $(or $(NAME),$(error name the key: make key NAME=alice)) $(if $(ADMIN),--admin)
 
-monitor: setup ## check for drift now (TASK=triage; all when not given)
-	@$(PY) -m flows.monitor $(TASK)
+monitor: setup ## check for drift now (MODEL=triage; all by default)
+	@$(PY) -m flows.monitor $(MODEL)
 
-retrain: setup ## decide about retraining now, and do it when the answer is yes (TASK=triage, NOW=1 by hand)
-	@$(PY) -m flows.retrain $(TASK) $(if $(NOW),--now)
+retrain: setup ## decide now whether to retrain, and retrain if so (MODEL=triage; all by default; NOW=1 asks for it, cool-down or not)
+	@$(PY) -m flows.retrain $(MODEL) $(if $(NOW),--now)
 
-decisions: setup ## what was decided, and why (TASK=triage)
-	@$(PY) -m tasks.retrain.book $(TASK)
+decisions: setup ## show what was decided, and why (MODEL=triage; all by default)
+	@$(PY) -m tasks.retrain.book $(MODEL)
 
-drift-demo: setup ## the whole loop played once, in a copy of the project
+drift-demo: setup ## play the whole loop once, in a copy of the project
 	@$(PY) -m flows.demo
 
-promote: setup ## serve @challenger and make it @champion (MODEL=triage, FORCE=1 against the gate)
+promote: setup ## make @challenger the @champion and serve it (MODEL=triage; FORCE=1 overrules the gate)
 	@$(PY) -m tasks.release promote $(MODEL) $(if $(FORCE),force)
 
-rollback: setup ## serve @previous and make it @champion again (MODEL=triage)
+rollback: setup ## make @previous the @champion again and serve it (MODEL=triage)
 	@$(PY) -m tasks.release rollback $(MODEL)
 
 gpu: setup ## check training on this machine's GPU: precisions, optimizers, resuming, speed, memory (MINUTES=10)
 	@$(PY) bench/gpu.py --minutes $(or $(MINUTES),10)
 
-methods: setup ## what can be trained, on what, how it is served: shapes, objectives, tuners
+methods: setup ## list what can be trained, on what data, and how it is served
 	@$(PY) -m tasks.methods
 
-lock: setup ## resolve infra/requirements/*.in anew
+reference: setup ## write docs/reference.md from the code
+	@$(PY) -m tasks.reference
+
+lock: setup ## resolve infra/requirements/*.in again
 	@for device in cpu gpu; do .venv/bin/uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-annotate \
 	  --override infra/requirements/$$device.overrides.txt infra/requirements/base.in infra/requirements/$$device.in -o infra/requirements/$$device.lock; done

@@ -26,7 +26,7 @@ class Run:
 
     @property
     def data(self) -> str:
-        """Its data set: the same for all rates."""
+        """Its dataset: the same for all rates."""
         return f"n{self.size}-s{self.seed}"
 
     @property

@@ -49,7 +49,7 @@ def tickets() -> list[dict]:
 
 
 def banking() -> list[dict]:
-    """Banking77's test questions, the kind of question as category; none where the data set is not there."""
+    """Banking77's test questions, the kind of question as category; none where the dataset is not there."""
     file = Path("../shared/data/banking77/test.csv")
     if not file.exists():
         return []

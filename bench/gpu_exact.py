@@ -143,7 +143,7 @@ def merged(tuner: str, changes: dict[str, Any], allowed: float, place: Place, nu
     made = train(place.new(), place.base, place.rows(), settings(tuner, **changes))
     rows = read_jsonl(place.rows() / "test.jsonl")
     _, numbers["divergence"] = merged_model(place.base, made.adapter, rows, allowed)
-    return f"{numbers['divergence']:.1e} nats a token (≤ {allowed:g})"
+    return f"{numbers['divergence']:.1e} nats per token (≤ {allowed:g})"
 
 
 def answers(tuner: str, place: Place, numbers: dict[str, Any]) -> str:
@@ -178,7 +178,7 @@ def answers(tuner: str, place: Place, numbers: dict[str, Any]) -> str:
     ]
     numbers["nats_a_token"] = nll
     if abs(nll[1] - nll[0]) > 1e-4 or abs(nll[2] - nll[0]) > 0.02:
-        raise Failed(f"nats a token: {nll[0]:.5f} on a CPU, {nll[1]:.5f} in fp32, {nll[2]:.5f} in {compute_dtype()}")
+        raise Failed(f"nats per token: {nll[0]:.5f} on a CPU, {nll[1]:.5f} in fp32, {nll[2]:.5f} in {compute_dtype()}")
     apart = " and ".join(f"{abs(value - nll[0]):.0e}" for value in nll[1:])
     return f"same tokens; {apart} nats apart; {numbers['right']:.0%} right"
 

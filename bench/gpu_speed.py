@@ -1,4 +1,4 @@
-"""The checks of bench/gpu.py that measure: tokens a second, memory and use of the GPU, on models of known shapes with
+"""The checks of bench/gpu.py that measure: tokens per second, memory and use of the GPU, on models of known shapes with
 random weights.
 
 MFU is model FLOPs over what the GPU could do: 6 a weight and token where all weights learn, 4 where adapters do (no

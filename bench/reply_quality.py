@@ -2,7 +2,7 @@
 right replies of the same held-out rows, behind the right labels.
 
 `.venv/bin/python bench/reply_quality.py PARENT OLD NEW ROWS [--column reply] [--until FT-0768]`: folders `weights`,
-`trained` and `trained`, and a test.jsonl of a data set or cascade (`--until`: rows up to that id). A line a model, and
+`trained` and `trained`, and a test.jsonl of a dataset or cascade (`--until`: rows up to that id). A line a model, and
 one JSON line last: perplexities, and the share of 9,999 bootstrap samples of the rows in which the new one's is lower.
 """
 

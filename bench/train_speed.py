@@ -146,7 +146,7 @@ def work(name: str) -> None:
 
 
 def fastest(sizes: list[str]) -> tuple[Contestant, dict[str, float]]:
-    """(trl packed at the best of the batch `sizes`, tokens a second of CPU time of all that were tried)."""
+    """(trl packed at the best of the batch `sizes`, tokens per second of CPU time of all that were tried)."""
     rivals = [Contestant(__file__, f"trl_packed {size}") for size in sizes]
     for rival in rivals * (WARM_UP + FIRST_TRY):
         rival.step()

@@ -107,7 +107,7 @@ class Demo:
         end = time.monotonic() + 120
         while self.client.get("/ready").status_code != 200:
             if time.monotonic() > end:
-                raise AnnealError(f"the gateway at {url} does not get ready: {self.client.get('/ready').text[:200]}")
+                raise AnnealError(f"the gateway at {url} is not ready: {self.client.get('/ready').text[:200]}")
             time.sleep(0.5)
         self.say("the gateway is open", f"{url}/dashboard#1h   key for its buttons: {key}")
 
@@ -177,7 +177,7 @@ class Demo:
             closed := [row for row in self.rows("decisions") if row["kind"] == "canary" and row["verdict"] != "opened"]
         ):
             if time.monotonic() > end:
-                raise AnnealError("the canary came to no verdict; `make decisions` and the reconciler's log say why.")
+                raise AnnealError("the canary reached no verdict; `make decisions` and the reconciler's log say why.")
             self.send("canary: both versions answer", [next(traffic) for _ in range(24)])
             time.sleep(2)
         self.say(f"canary: {closed[-1]['verdict']}", "; ".join(closed[-1]["reasons"]))

@@ -42,7 +42,7 @@ def run(model: str) -> None:
             for step in steps.of(place):
                 _shown(f"{step.name}@{model}", screen, step.run)
     show(model, comparison.load(place))
-    print(f"all of it: {comparison.file(place)}", flush=True)
+    print(f"full comparison: {comparison.file(place)}", flush=True)
 
 
 def place_of(params: Params, model: str) -> Place:
@@ -86,13 +86,13 @@ def show(model: str, compared: Comparison) -> None:
     for who, how in compared["chosen"].items():
         console.print(f"{NAMES[who]}: {how}", markup=False)
     for who, reason in compared["unanswered"].items():
-        console.print(f"{NAMES[who]}: not asked, since {reason}", markup=False)
+        console.print(f"{NAMES[who]}: left out, because {reason}", markup=False)
 
 
 def _table(compared: Comparison) -> "Table":
     from rich.table import Table
 
-    title = f"{compared['rows']} held-out rows: by how much the tuned model leads; p that it is no better"
+    title = f"{compared['rows']} held-out rows: the tuned model's lead; p that it is no better"
     table = Table(title=title, title_justify="left")
     for name in ("of", "contestant"):
         table.add_column(name)

@@ -108,9 +108,9 @@ def run(task: str | None) -> None:
 def main() -> None:
     """`python -m flows.monitor [triage]`."""
     parser = argparse.ArgumentParser(prog="python -m flows.monitor", description=run.__doc__)
-    parser.add_argument("task", nargs="?", help="a task that is served; all of them when not given")
+    parser.add_argument("model", nargs="?", help="a model that is served; all of them by default")
     options = parser.parse_args()
-    sys.exit(edge.guarded(lambda: run(options.task)))
+    sys.exit(edge.guarded(lambda: run(options.model)))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def run(model: str) -> None:
 def run_or_tell(model: str) -> None:
     """The same, in two seconds where there is nothing to do."""
     with Screen() as screen:
-        screen.begin("looking what has changed")
+        screen.begin("checking what has changed")
         result = _check(model)
         if not isinstance(result, UpToDate):
             return _run(model, screen, f"something to do: {result}" if result else "another run is at it")

@@ -1,4 +1,4 @@
-"""Decides about retraining, writes the decision down, and carries it out: `python -m flows.retrain [TASK] [--now]`."""
+"""Decides about retraining, writes the decision down, and carries it out: `python -m flows.retrain [MODEL] [--now]`."""
 
 import argparse
 import sys
@@ -218,14 +218,14 @@ def publish(engine: Engine, task: str) -> None:
 def main() -> None:
     """`python -m flows.retrain triage`."""
     parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=run.__doc__)
-    parser.add_argument("task", nargs="?", help="a row of `models` in params.yaml; all that are served when not given")
+    parser.add_argument("model", nargs="?", help="a row of `models` in params.yaml; all that are served by default")
     parser.add_argument(
         "--now",
         action="store_true",
-        help="ask by hand: the cool-down does not hold, pause, budget, canary and a running one do",
+        help="ask for one: overrides the cool-down, but no pause, budget, open canary or running retraining",
     )
     options = parser.parse_args()
-    sys.exit(edge.guarded(lambda: run(options.task, options.now)))
+    sys.exit(edge.guarded(lambda: run(options.model, options.now)))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from tasks.section import suggestion
 
 
 def run(dataset: str | None) -> None:
-    """Fetch the source of `dataset`, or of every data set that has a snapshot; what is unchanged stays as it is."""
+    """Fetch the source of `dataset`, or of every dataset that has a snapshot; what is unchanged stays as it is."""
     datasets = settings.load(text=sections.complete().text).datasets
     if dataset is not None and (dataset not in datasets or datasets[dataset].snapshot is None):
         known = [name for name, row in datasets.items() if row.snapshot]
         raise ParamsError(
-            f"DATASET={dataset}: params.yaml has no data set of that name with a "
+            f"DATASET={dataset}: params.yaml has no dataset of that name with a "
             f"snapshot{suggestion(dataset, known) if known else '.'}"
         )
     names = datasets if dataset is None else [dataset]
@@ -26,7 +26,7 @@ def run(dataset: str | None) -> None:
     for folder in folders:
         dag.keep(folder)
     if not folders:
-        print("params.yaml names no `snapshot`: every data set lies here already", flush=True)
+        print("params.yaml names no `snapshot`: every dataset lies here already", flush=True)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the project's own environment in .venv from the lock file of this machine's device. Run by `make`; safe to run again.
-#   DEVICE=cpu|gpu  which lock file; found by looking for an NVIDIA GPU when not set
+# Builds the environment in .venv from the lock file of this machine's device. `make` runs it; it is safe to run again.
+#   DEVICE=cpu|gpu  which lock file; by default gpu if there is an NVIDIA GPU
 #   PYTHON=python3.11
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +17,7 @@ lock=infra/requirements/$device.lock
 stamp=.venv/.anneal-$(sha256sum "$lock" infra/setup.sh | sha256sum | cut -c1-16)
 [ -e "$stamp" ] && exit 0
 
-export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true} # trust what the machine trusts, as pip does
+export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true} # trust the machine's certificates, as pip does
 
 exec 9>.setup.lock
 flock -n 9 || { echo "another set-up is running; waiting for it to end"; flock 9; }
@@ -38,7 +38,7 @@ quietly .venv/bin/python -m pip install -q --disable-pip-version-check "$(grep '
 torch=$(grep '^torch==' "$lock")
 if [ "$device" = cpu ] && ! .venv/bin/python -c "import torch, sys; sys.exit('$torch' != 'torch==' + torch.__version__.split('+')[0])" 2>/dev/null; then
   say "installing $torch for the CPU"
-  # pip honours this machine's own configuration, which may offer a CPU build; PyTorch's CPU index is asked next, and briefly.
+  # pip honours this machine's configuration, which may offer a CPU build; PyTorch's CPU index is tried next, briefly.
   found=$(.venv/bin/python -m pip install --disable-pip-version-check --dry-run --no-deps --ignore-installed "$torch" 2>/dev/null | grep -o 'Would install torch-[^ ]*' || true)
   if [[ $found == *+cpu* || $(uname -m) == aarch64 ]] ||
     ! UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=0 timeout 300 .venv/bin/uv pip install -q -p .venv/bin/python --torch-backend cpu --no-deps "$torch" >"$log" 2>&1; then

@@ -30,10 +30,12 @@ class LowRank(Section):
     lora_alpha: Alpha = 32
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     target_modules: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
-    use_rslora: bool = Field(default=False, description="scale the update by lora_alpha / sqrt(r)")
-    use_dora: bool = Field(default=False, description="learn the length of each weight vector beside its direction")
-    rank_pattern: dict[str, Rank] = Field(default={}, description="another r for the layers of these names")
-    alpha_pattern: dict[str, Alpha] = Field(default={}, description="another lora_alpha for the layers of these names")
+    use_rslora: bool = Field(default=False, description="scale the update by lora_alpha / sqrt(r) (rsLoRA)")
+    use_dora: bool = Field(
+        default=False, description="learn the magnitude of each weight vector as well as its direction (DoRA)"
+    )
+    rank_pattern: dict[str, Rank] = Field(default={}, description="a different r for the named layers")
+    alpha_pattern: dict[str, Alpha] = Field(default={}, description="a different lora_alpha for the named layers")
 
     @property
     def saved_rank(self) -> int:
@@ -160,7 +162,8 @@ def problem_of_start(params: Any, model: "nn.Module") -> str | None:
     other = (name for name, layer in targeted(model, params.target_modules) if not isinstance(layer, nn.Linear))
     name = next(other, None)
     return name and (
-        f"init_lora_weights is {params.init_lora_weights}, which is for linear layers, and {name} is none; leave it out"
+        f"init_lora_weights is {params.init_lora_weights}, which is for linear layers, and {name} is not one; leave "
+        "it out"
     )
 
 

@@ -132,7 +132,7 @@ class Continuation:
 
 @dataclass(frozen=True)
 class ToolAnswer:
-    """A text, or calls of tools: these are one column that holds their canonical JSON, so equal calls are equal
+    """A text, or tool calls: these are one column that holds their canonical JSON, so equal calls are equal
     texts.
     """
 
@@ -239,7 +239,7 @@ def agrees(
 
 
 def as_read(form: AnswerFormat, answer: Mapping[str, str]) -> Mapping[str, str]:
-    """`{column: text}` that a person wrote as `form` would read it: calls of tools and entities in their canonical
+    """`{column: text}` that a person wrote as `form` would read it: tool calls and entities in their canonical
     form."""
     whole = isinstance(form, ToolAnswer | EntityAnswer) and form.column in answer
     return (form.read(form.write(answer)) if whole else None) or answer

@@ -202,7 +202,7 @@ def _prediction(row: dict, written: dict) -> dict:
 def progress(what: str, done: float, rows: int, seconds: float) -> str:
     """The line that shows how far it is; a row that is half done counts as half."""
     left = seconds / done * (rows - done)
-    return f"{what}: {int(done)}/{rows} answers, {done / seconds:.1f} a second, {left:.0f} s left"
+    return f"{what}: {int(done)}/{rows} answers, {done / seconds:.1f} per second, {left:.0f} s left"
 
 
 def _generate(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[dict]:

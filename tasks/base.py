@@ -25,13 +25,13 @@ class Base(Section):
     folder: str | None = Field(None, description="a folder that from_pretrained can load")
     hub_id: str | None = Field(None, description="owner/name on the Hugging Face hub")
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="commit on the hub")] | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="of the weights as they come")] | None = None
-    license: str = Field(description="SPDX-like licence id, for the model card")
-    card_name: str | None = Field(None, description="the hub id that a card names as base_model")
-    chat_template: Name = Field("own", description="the base's own, or one of ours by name")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="hash of the source weights")] | None = None
+    license: str = Field(description="SPDX license id, for the model card")
+    card_name: str | None = Field(None, description="hub id given as base_model on the card")
+    chat_template: Name = Field("own", description="the base's own template, or a named one of ours")
 
-    src_lang: str | None = Field(None, description="of a base that knows many languages: the code of what it reads")
-    tgt_lang: str | None = Field(None, description="of the same: the code of what it writes")
+    src_lang: str | None = Field(None, description="source language of a multilingual base, by its tokenizer's code")
+    tgt_lang: str | None = Field(None, description="target language of a multilingual base, by its tokenizer's code")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

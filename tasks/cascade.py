@@ -1,7 +1,7 @@
-"""Makes the rows of a data set those of a cascade: a classifier tells the first columns of each answer, and a model
-that is trained on what this writes goes on behind them. A cascade is a data set to what comes after it.
+"""Makes the rows of a dataset those of a cascade: a classifier tells the first columns of each answer, and a model
+that is trained on what this writes goes on behind them. A cascade is a dataset to what comes after it.
 
-A row is one of the data set with `given`, the beginning of its answer, and `rest`. In training and validation the
+A row is one of the dataset with `given`, the beginning of its answer, and `rest`. In training and validation the
 labels are the right ones; in the test rows they are those that the classifier tells, as it will when both are served.
 """
 
@@ -30,15 +30,15 @@ SHOWN = 5  # ids in a sentence
 class Cascade(Section):
     """A row of `cascades`: whose answers are begun, and by which classifier."""
 
-    dataset: Annotated[str, Field(description="a row of datasets or mixes, whose answers are JSON")]
-    model: Annotated[str, Field(description="a row of models that tells the first columns of these answers")]
-    trained_on: Annotated[str, Field(description="the data set of that model; none of its rows may be tested on")]
+    dataset: Annotated[str, Field(description="row of datasets or mixes with JSON answers")]
+    model: Annotated[str, Field(description="row of models that predicts the first columns of the answers")]
+    trained_on: Annotated[str, Field(description="dataset of that model, none of whose training rows may be tested on")]
 
 
 def cascade(
     params: Cascade, prepared: Path, learnt: Path, weights: Path, adapter: Path, out: Path, report: Path
 ) -> None:
-    """Write `out/` like a prepared data set, with the classifier in `out/labeller/`; `report/cascade.json`: of each
+    """Write `out/` like a prepared dataset, with the classifier in `out/labeller/`; `report/cascade.json`: of each
     column the share of test rows of which the classifier tells the right class; and `report/timing.json`: the seconds
     that it takes for a row.
 

@@ -38,7 +38,7 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
         except Incomparable as reason:
             words = (
                 f"cannot be compared with the champion (version {champion.version}): {reason}; `make promote` "
-                "promotes by hand"
+                "promotes it manually"
             )
             return Verdict(False, (Check(False, words),), champion.version)
     rivals = Rivals(

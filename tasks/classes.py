@@ -24,13 +24,14 @@ class Weighed(Headed):
     """How much classes count that have few rows, and how sure a model is to be of a class."""
 
     class_weights: Literal["none", "balanced"] = Field(
-        default="none", description="balanced: a class counts by the inverse of its share of the training rows"
+        default="none", description="balanced: weight each class by its inverse frequency in the training rows"
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    oversample: Annotated[float, Field(gt=0, le=1, description="share of the commonest class's rows")] | None = Field(
-        default=None, description="training rows of a class that has fewer come again until it has that many"
+    oversample: Annotated[float, Field(gt=0, le=1, description="share of the most common class's rows")] | None = Field(
+        default=None,
+        description="repeat training rows of rarer classes until they have this share of the most common class's rows",
     )
-    oversample_most: Annotated[int, Field(ge=2, le=1000, description="times that a row comes at most")] = 10
+    oversample_most: Annotated[int, Field(ge=2, le=1000, description="the most times one row is repeated")] = 10
 
     @model_validator(mode="after")
     def _counts_rare_classes_once(self) -> Self:
@@ -91,8 +92,9 @@ def check(processor: Classes, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -
     for column, known in processor.counts.items():
         if len(known) < 2:
             raise AnnealError(
-                f"all training rows have the class {next(iter(known))!r} in `{column}`: there is nothing to tell "
-                "apart; add rows of another class, or leave the column out of prepare.labels."
+                f"all training rows have the class {next(iter(known))!r} in `{column}`: there is nothing to "
+                "distinguish; add"
+                " rows of another class, or leave the column out of prepare.labels."
             )
 
 

@@ -20,7 +20,7 @@ WORDS = {
     TUNED: "the tuned model",
     "few_shot": "the parent with examples",
     "probe": "the probe",
-    "commonest": "the commonest class",
+    "commonest": "the most common class",
 }
 ALWAYS = (PARENT, TUNED)  # the others are left out where there is nothing that they could answer
 

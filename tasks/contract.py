@@ -34,7 +34,7 @@ class Contract:
 
     @property
     def calls_tools(self) -> bool:
-        """Whether its answers may be calls of tools."""
+        """Whether its answers may be tool calls."""
         return isinstance(self.form, ToolAnswer)
 
     def check(self, text: str) -> dict[str, str] | None:

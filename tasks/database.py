@@ -63,7 +63,7 @@ requests = Table(
         JSON,
         # {column: text} of the template, {"messages": [...]} (and "tools" where it brought any), or {"prompt": ...}
     ),
-    Column("output", Text),  # the text of the answer, or the calls of tools in it as their canonical JSON
+    Column("output", Text),  # the text of the answer, or the tool calls in it as their canonical JSON
     Column(
         "probabilities", JSON(none_as_null=True)
     ),  # {column: {class: share}} where the model tells classes, else null

@@ -90,7 +90,7 @@ def _read_suite(suite: Path, columns: list[str]) -> list[dict]:
             f'{suite} is missing: write the rules for these rows there, or an empty list: {{"expectations": []}}.'
         ) from None
     except ValueError as error:
-        raise AnnealError(f"{suite} is not valid JSON ({error}); mend it.") from None
+        raise AnnealError(f"{suite} is not valid JSON ({error}); fix it.") from None
     expectations = content.get("expectations") if isinstance(content, dict) else None
     if not isinstance(expectations, list):
         raise AnnealError(f"{suite} is not a usable suite: it should hold a list `expectations`.")

@@ -49,14 +49,14 @@ def _why_none(parent: Path, spec: Row) -> str:
     if (example := example_in(spec)) != "chat":
         return f"a parent cannot be shown examples of rows that are {example}"
     if spec.get("tools"):
-        return "calls of tools are not shown as examples"
+        return "tool calls are not shown as examples"
     if architecture.of_folder(parent) != "causal":
         return "the parent reads one text and no turns before it"
     return ""
 
 
 def choose(rows: Sequence[Row], form: AnswerFormat) -> list[Row]:
-    """At most MOST of the training `rows`: of the commonest classes of the first label, shorter ones than most.
+    """At most MOST of the training `rows`: of the most common classes of the first label, shorter ones than most.
 
     They follow from the rows alone. Where no column is a label, they are rows of all lengths up to the middle one.
     """

@@ -18,23 +18,25 @@ class Gate(Section):
     """The `gate` section of a model."""
 
     minimum: dict[str, float] = Field(
-        default={}, description="measure: the least that the tuned model must reach; the most, where lower is better"
+        default={}, description="measure: the lowest acceptable value, or the highest where lower is better"
     )
     must_beat: list[Literal["few_shot", "probe", "commonest"]] = Field(
         default=["few_shot", "probe"],
-        description="contestants than which it must be shown better over all labels, and not worse on any; [] for none",
+        description="contestants it must be significantly better than over all labels, and not "
+        "significantly worse on any; [] for none",
     )
     compare_on: str | None = Field(
         default=None,
-        description="the measure of the paired tests; when not given the first column's, or perplexity",
+        description="measure of the paired tests; by default that of the first column, or perplexity",
     )
-    alpha: Annotated[float, Field(gt=0, lt=0.5, description="level of the paired tests")] = 0.05
+    alpha: Annotated[float, Field(gt=0, lt=0.5, description="significance level of the paired tests")] = 0.05
     max_drop: Annotated[
         float,
         Field(
             ge=0,
             lt=1,
-            description="how much worse than the champion is still not worse: of a perplexity, RMSE or MAE, as a share",
+            description="how much worse than the champion is tolerated; a share of the champion's value for "
+            "perplexity, RMSE and MAE",
         ),
     ] = 0.02
 

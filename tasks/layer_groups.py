@@ -24,9 +24,11 @@ class Layered(Section):
     """Settings of a tuner that can treat layers differently; by default it does not."""
 
     layer_decay: Annotated[
-        float, Field(gt=0, le=1, description="factor of the learning rate for each layer further from the output")
+        float, Field(gt=0, le=1, description="factor on the learning rate for each layer further from the output")
     ] = 1.0
-    gradual_unfreezing: bool = Field(default=False, description="one layer more learns each epoch, the last one first")
+    gradual_unfreezing: bool = Field(
+        default=False, description="unfreeze one more layer each epoch, from the last to the first"
+    )
 
     @property
     def tells_layers_apart(self) -> bool:
@@ -39,8 +41,8 @@ class Headed(Section):
 
     head_learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description=f"peak, of the head; {HEAD_SHARE} times learning_rate when not given, but at most {HEAD_RATE:g} "
-        "where learning_rate is not above that itself",
+        description=f"peak rate of the head; by default {HEAD_SHARE} times learning_rate, at most {HEAD_RATE:g} or "
+        "learning_rate itself if that is higher",
     )
 
 

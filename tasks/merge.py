@@ -35,11 +35,11 @@ def check_finite(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> Non
     """Raise AnnealError unless `trained` on `parent` gives the answers of `rows` probabilities that are numbers."""
     _, apart = _asked(parent, trained, rows)
     if not all(told.isfinite().all() for told in apart):
-        raise AnnealError(f"{trained} answers with what is no number: lower learning_rate and train again.")
+        raise AnnealError(f"{trained} produces values that are not numbers: lower learning_rate and train again.")
 
 
 def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_divergence: float) -> tuple[Any, float]:
-    """(the merged model, its divergence): mean KL in nats a token between adapter-on-parent and merged on `rows`.
+    """(the merged model, its divergence): mean KL in nats per token between adapter-on-parent and merged on `rows`.
 
     Raises AnnealError when the divergence is over `max_divergence`: such a merge would answer gibberish in production.
     """
@@ -56,8 +56,9 @@ def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_di
     divergence = next((value for value in divergences if math.isnan(value)), max(divergences))  # max() overlooks nan
     if not divergence <= max_divergence:
         raise AnnealError(
-            f"the merged weights do not answer as {parent} with the adapter does: mean KL {divergence:.4f} nats a "
-            "token, "
+            f"the merged weights do not answer as {parent} with the adapter does: mean KL {divergence:.4f} nats per "
+            "token"
+            ", "
             f"package.max_divergence allows {max_divergence:g}; serve the adapter instead (deploy.serve: adapter), or "
             "train with bf16: false."
         )

@@ -1,5 +1,5 @@
-"""Adds training rows of other data sets to those of a data set, by weight: general rows against forgetting, or several
-tasks in one model. A mix is a data set to what comes after it, and so may be mixed again.
+"""Adds training rows of other datasets to those of a dataset, by weight: general rows against forgetting, or several
+tasks in one model. A mix is a dataset to what comes after it, and so may be mixed again.
 
 DVC knows of two parts a mix, so more are mixed in rows that build on each other: `share: all` puts two together whole,
 and the last row says with `shares` how much each of them all is to count.
@@ -23,8 +23,8 @@ from tasks.files import read_json, read_jsonl, whole_directory, write_json, writ
 from tasks.section import Section
 
 Row = dict[str, Any]
-KEPT = ("validation.jsonl", "test.jsonl", "dropped.jsonl", "format.json")  # of the data set that is mixed into
-OF = "of"  # in the rows of a mix of whole data sets: the data set that a row is of
+KEPT = ("validation.jsonl", "test.jsonl", "dropped.jsonl", "format.json")  # of the dataset that is mixed into
+OF = "of"  # in the rows of a mix of whole datasets: the dataset that a row is of
 WORD = re.compile(r"\w+|[^\w\s]")
 Share = Annotated[float, Field(gt=0, lt=1, description="share of the training rows")]
 
@@ -32,20 +32,25 @@ Share = Annotated[float, Field(gt=0, lt=1, description="share of the training ro
 class Mix(Section):
     """A row of `mixes`: what is mixed into what."""
 
-    dataset: Annotated[str, Field(description="a row of datasets or mixes: validation and test rows are its own")]
-    other: Annotated[str, Field(description="a row of datasets or mixes, whose training rows are added")]
+    dataset: Annotated[
+        str, Field(description="row of datasets or mixes that keeps its rows and provides validation and test rows")
+    ]
+    other: Annotated[str, Field(description="row of datasets or mixes whose training rows are added")]
     share: Annotated[
-        Share | Literal["all"], Field(description="share of the training rows that the other's are to be; all: each")
+        Share | Literal["all"], Field(description="share of the training rows drawn from `other`; all: every one")
     ] = 0.2
-    shares: dict[str, Share] = Field(default={}, description="share of each row of datasets that it is made of")
+    shares: dict[str, Share] = Field(default={}, description="share of each dataset in the mix")
     by: Annotated[
         Literal["rows", "tokens"],
-        Field(description="what a share is of; tokens are counted as words and marks: data sets have no tokenizer"),
+        Field(
+            description="unit of the shares; tokens are counted as words and punctuation marks, since "
+            "datasets have no tokenizer"
+        ),
     ] = "rows"
     contamination_similarity: Annotated[
-        float, Field(gt=0, le=1, description="to a held-out row, from which on a row of the other is left out")
+        float, Field(gt=0, le=1, description="rows of `other` at least this similar to a held-out row are left out")
     ] = 0.6
-    seed: Annotated[int, Field(ge=0, description="of the rows that are picked")] = 42
+    seed: Annotated[int, Field(ge=0, description="seed of the rows that are drawn")] = 42
 
     @model_validator(mode="after")
     def _shares_are_of_one_whole(self) -> "Mix":
@@ -62,7 +67,7 @@ class Mix(Section):
 
 
 class Part(NamedTuple):
-    """Rows of one data set, and what stands before their ids."""
+    """Rows of one dataset, and what stands before their ids."""
 
     name: str
     prefix: str
@@ -70,10 +75,10 @@ class Part(NamedTuple):
 
 
 def mix(params: Mix, prepared: Path, other: Path, out: Path, report: Path) -> None:
-    """Write `out/` like a prepared data set, and counts to `report`.
+    """Write `out/` like a prepared dataset, and counts to `report`.
 
     Its training rows are those of `prepared/` and, behind them, rows of `other/`; all else is `prepared/`'s. All rows
-    of the data set that is measured stay; of each other, rows are picked by the hash of seed and id. Raises AnnealError
+    of the dataset that is measured stay; of each other, rows are picked by the hash of seed and id. Raises AnnealError
     when no row of `other/` is left to add.
     """
     rows, others = read_jsonl(prepared / "train.jsonl"), read_jsonl(other / "train.jsonl")
@@ -83,8 +88,9 @@ def mix(params: Mix, prepared: Path, other: Path, out: Path, report: Path) -> No
     clean = [row for row, pair in zip(others, near, strict=True) if pair is None]
     if not clean:
         raise AnnealError(
-            f"mix: all {len(others)} training rows of {params.other} are too like held-out rows of {params.dataset}; "
-            "mix in another data set."
+            f"mix: all {len(others)} training rows of {params.other} are too similar to held-out rows of "
+            f"{params.dataset}; "
+            "mix in another dataset."
         )
     first, parts = _parts(params, rows, clean)
     picked = [part._replace(rows=_picked(params, first, part, parts)) for part in parts]
@@ -111,7 +117,7 @@ def _parts(params: Mix, rows: list[Row], added: list[Row]) -> tuple[list[Row], l
             part.rows.append(_plain(row))
     for name in params.shares:
         if name not in parts:
-            raise AnnealError(f"mix: no training row of {name} is left to add; mix in another data set.")
+            raise AnnealError(f"mix: no training row of {name} is left to add; mix in another dataset.")
     first = parts.pop(rows[0].get(OF, params.dataset))
     return first.rows, [parts[name] for name in sorted(params.shares) if name != first.name]  # DVC knows no order
 

@@ -23,12 +23,14 @@ class Package(Section):
     """What goes on the card, and how far merging may change the answers."""
 
     title: (
-        Annotated[str, Field(min_length=1, description="one line for the card; the model's name when not given")] | None
+        Annotated[str, Field(min_length=1, description="title of the model card; by default the model's name")] | None
     ) = None
     datasets: list[str] = Field(default=[], description="names on the card")
     language: list[str] = Field(default=["en"], description="ISO 639-1 codes for the card")
-    license: str | None = Field(default=None, description="licence id; that of the base when not given")
-    max_divergence: Annotated[float, Field(gt=0, description="mean KL between adapter and merged, nats a token")] = 0.02
+    license: str | None = Field(default=None, description="license id; by default that of the base")
+    max_divergence: Annotated[
+        float, Field(gt=0, description="mean KL divergence of the merged weights from the adapter, in nats per token")
+    ] = 0.02
 
 
 def package(

@@ -123,14 +123,14 @@ def check_rows(params: Params) -> None:
         parents = [*params.bases, *(other for other in params.models if other != name)]
         if model.parent not in parents and model.parent != name:
             raise ParamsError(
-                f"params.yaml: models.{name}.parent is '{model.parent}', which is no row of bases or "
+                f"params.yaml: models.{name}.parent is '{model.parent}', which is not a row of bases or "
                 f"models{suggestion(model.parent, parents)}"
             )
         _check_data(params, f"models.{name}.dataset", model.dataset, params.cascades)
         ring = lineage(params, name)
         if ring[-1] in params.models:
             raise ParamsError(
-                f"params.yaml: these models build on each other in a ring: {' → '.join(ring)}; give one of them a "
+                f"params.yaml: these models build on each other in a cycle: {' → '.join(ring)}; give one of them a "
                 "base as parent."
             )
     _check_ring(params)
@@ -143,7 +143,7 @@ def _check_data(params: Params, key: str, name: str, more: Iterable[str] = ()) -
             f"params.yaml: {key} is '{name}', a cascade, which stands last; make a cascade of what is made here."
         )
     if name not in known:
-        raise ParamsError(f"params.yaml: {key} is '{name}', which is no row of datasets{suggestion(name, known)}")
+        raise ParamsError(f"params.yaml: {key} is '{name}', which is not a row of datasets{suggestion(name, known)}")
 
 
 def _check_mixes(params: Params) -> None:
@@ -153,13 +153,13 @@ def _check_mixes(params: Params) -> None:
         for key, part in (("dataset", mixed.dataset), ("other", mixed.other)):
             _check_data(params, f"mixes.{name}.{key}", part)
         if mixed.dataset == mixed.other:
-            raise ParamsError(f"params.yaml: mixes.{name} mixes {mixed.other} into itself; name another data set.")
+            raise ParamsError(f"params.yaml: mixes.{name} mixes {mixed.other} into itself; name another dataset.")
     graph = {name: [mixed.dataset, mixed.other] for name, mixed in params.mixes.items()}
     try:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
         ring = " → ".join(error.args[1])
-        raise ParamsError(f"params.yaml: these mixes are made of each other in a ring: {ring}; break it.") from None
+        raise ParamsError(f"params.yaml: these mixes are made of each other in a cycle: {ring}; break it.") from None
     for name, mixed in params.mixes.items():
         if mixed.shares and (words := _misfit_of_shares(params, name, mixed)):
             raise ParamsError(f"params.yaml: mixes.{name}.shares {words}")
@@ -174,7 +174,7 @@ def _check_cascades(params: Params) -> None:
         _check_data(params, f"cascades.{name}.dataset", row.dataset)
         if row.model not in params.models:
             raise ParamsError(
-                f"params.yaml: cascades.{name}.model is '{row.model}', which is no row of "
+                f"params.yaml: cascades.{name}.model is '{row.model}', which is not a row of "
                 f"models{suggestion(row.model, params.models)}"
             )
         if row.trained_on != (of_model := params.models[row.model].dataset):
@@ -195,7 +195,8 @@ def _check_ring(params: Params) -> None:
     except CycleError as error:
         ring = " → ".join(reversed(error.args[1]))
         raise ParamsError(
-            f"params.yaml: these rows build on each other in a ring: {ring}; have another classifier tell the labels."
+            f"params.yaml: these rows build on each other in a cycle: {ring}; predict the labels with another "
+            "classifier."
         ) from None
 
 
@@ -206,13 +207,13 @@ def _misfit_of_shares(params: Params, name: str, mixed: Mix) -> str:
     parts = [side for side in sides if side not in params.mixes]
     for part in mixed.shares:
         if part not in parts:
-            return f"names `{part}`, which is not one of the data sets that it is made of{suggestion(part, parts)}"
+            return f"names `{part}`, which is not one of the datasets that it is made of{suggestion(part, parts)}"
     if missing := [part for part in parts if part not in mixed.shares]:
         return f"leaves out {missing[0]}, which it is made of as well; give it a share, or take it out of the mix."
     if twice := [part for part in parts if parts.count(part) > 1]:
         return f"says how much {twice[0]} counts, which comes in twice; take it out of one of its mixes."
     if inner := [side for side in below if not params.mixes[side].is_whole]:
-        return f"says how much each data set counts, and so does mixes.{inner[0]}; give that one `share: all`."
+        return f"says how much each dataset counts, and so does mixes.{inner[0]}; give that one `share: all`."
     return ""
 
 

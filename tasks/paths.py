@@ -34,7 +34,7 @@ def validated(dataset: str) -> Path:
 
 
 def prepared(dataset: str) -> Path:
-    """The splits of a data set, a mix or a cascade."""
+    """The splits of a dataset, a mix or a cascade."""
     return DATA / "prepared" / dataset
 
 
@@ -44,7 +44,7 @@ def suites(dataset: str) -> Path:
 
 
 def of_dataset(dataset: str) -> tuple[Path, ...]:
-    """The folders that are a data set's own."""
+    """The folders that are a dataset's own."""
     return (*(folder(dataset) for folder in (raw, validated, prepared, suites)), reports(dataset))
 
 

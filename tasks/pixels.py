@@ -29,10 +29,10 @@ def opened(raw: bytes) -> "Image":
     except Image.DecompressionBombError:
         raise _too_many("too many") from None
     except Image.UnidentifiedImageError:
-        raise NotAnImageError("is empty" if not raw else "is no PNG, JPEG, WebP, BMP, GIF, TIFF or PPM") from None
+        raise NotAnImageError("is empty" if not raw else "is not a PNG, JPEG, WebP, BMP, GIF, TIFF or PPM") from None
     except BROKEN as error:
         words = " ".join(str(error).split())[:80] or type(error).__name__
-        raise NotAnImageError(f"is damaged or breaks off ({words})") from None
+        raise NotAnImageError(f"is damaged or truncated ({words})") from None
 
 
 def _refuse(image: "Image") -> None:

@@ -1,5 +1,5 @@
-"""What one answers who knows nothing of a text but how common each class was in training: the commonest class, the mean
-of numbers, and no entity; to a question what a search for its words finds.
+"""The answers of a baseline that ignores the text and knows only the training data: the most common class, the mean of
+numbers, no entity; for a question, what a search for its words finds.
 """
 
 import json

@@ -29,14 +29,14 @@ class Probe(Section):
 
     encoder: str = Field(
         default="",
-        description="the base whose embeddings it reads beside words; of one that writes only words and characters",
+        description="base whose embeddings are used beside TF-IDF; with a base that writes, TF-IDF alone",
     )
 
 
 def probe(params: Probe, encoder: Path, prepared: Path, out: Path, commonest: Path) -> None:
-    """Write predictions.jsonl and timing.json to `out/` and `commonest/`: the labels of the test rows, as a linear
-    classifier on the training rows tells them, and the commonest class of each; no rows where there is nothing to tell,
-    and why.
+    """Write predictions.jsonl and timing.json to `out/` and `commonest/`: the labels of the test rows as predicted by
+    a linear classifier on the training rows, and the most common class of each; where there is nothing to predict, no
+    rows and the reason.
     """
     spec = read_json(prepared / "format.json")
     form, known, rows = format_in(spec), read_jsonl(prepared / "train.jsonl"), read_jsonl(prepared / "test.jsonl")
@@ -61,7 +61,7 @@ def _write(out: Path, predictions: list[dict[str, Any]], timing: Mapping[str, fl
 def _classes(spec: Mapping[str, Any], form: AnswerFormat, rows: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
     """(column: the class of each training row, of the columns of the answer that hold labels; why there are none)."""
     if spec.get("tools") or example_in(spec) not in ("chat", "labelled", "image"):
-        return {}, "the answers are no labels"
+        return {}, "the answers are not labels"
     right = [right_answer(form, row) for row in rows]
     columns = [column for column in form.columns if all(column in answer for answer in right)]
     values = {column: [answer[column] for answer in right] for column in columns}

@@ -142,7 +142,7 @@ def promote_challenger(task: str, who: str, force: bool = False, facts: Mapping[
             for move in now.finished:
                 if ("champion", move.version) in move.aliases:
                     return Done(
-                        move.version, f"the promotion of version {move.version}, which was cut short, is finished"
+                        move.version, f"the promotion of version {move.version}, which was interrupted, is finished"
                     )
             return Refused(f"{task} has no @challenger to promote: `make pipeline MODEL={task}` makes one.")
         words = f"version {challenger.version} was promoted {who}"
@@ -158,7 +158,7 @@ def roll_back(task: str, who: str, facts: Mapping[str, object] | None = None) ->
             return done
         for move in now.finished:
             if move.decision is not None and move.decision.kind == "rollback":
-                return Done(move.version, f"{'; '.join(move.decision.reasons)} (it had been cut short)")
+                return Done(move.version, f"{'; '.join(move.decision.reasons)} (it had been interrupted)")
         planned = plan_rollback(now.model, _at(now, "challenger"), who, facts or {})
         if isinstance(planned, Refused):
             return planned
@@ -175,7 +175,7 @@ def plan_rollback(
     champion, previous = model.aliases.get("champion"), model.aliases.get("previous")
     if challenger is not None and challenger.tags.get("canary") == "open":
         number = challenger.version
-        words = f"the canary of version {number} was taken back {who}; the champion stays"
+        words = f"the canary of version {number} was rolled back {who}; the champion stays"
         decision = Decision(model.name, "rollback", "rolled_back", (words,), {"version": number, **facts})
         tags = {"rolled_back": "true", "canary_reasons": words, "canary": "rolled_back"}
         return Move(model.name, number, (), tags, decision, model.aliases)

@@ -229,5 +229,5 @@ def _check_name(entry: ModelVersion | RegisteredModel, name: str) -> None:
         uri = tracking.redacted(tracking.tracking_uri())
         raise AnnealError(
             f"the registry cannot be asked: MLflow at {uri} was asked about {name} and answers about "
-            f"{entry.name or 'nothing'}; mend that and run again."
+            f"{entry.name or 'nothing'}; fix that and run again."
         )

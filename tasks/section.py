@@ -90,6 +90,24 @@ def suggestion(name: str, allowed: Iterable[str]) -> str:
     return f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(allowed[:MOST_NAMES])}{more}."
 
 
+def unfold(annotation: Any, *notes: Any) -> list[Spot]:
+    """The branches of an annotation, each with the constraints and the description that `Annotated` and `Field` give
+    it.
+    """
+    if get_origin(annotation) is Annotated:
+        return unfold(get_args(annotation)[0], *notes, *get_args(annotation)[1:])
+    if get_origin(annotation) in (Union, UnionType):
+        return [spot for branch in get_args(annotation) if branch is not type(None) for spot in unfold(branch, *notes)]
+    rules = tuple(rule for note in notes for rule in (note.metadata if isinstance(note, FieldInfo) else [note]))
+    return [
+        Spot(
+            annotation,
+            rules,
+            next((note.description for note in notes if isinstance(note, FieldInfo) and note.description), None),
+        )
+    ]
+
+
 def _shown(value: object) -> str:
     if value is None or isinstance(value, dict):
         return "empty" if value is None else "a table of keys"
@@ -122,7 +140,7 @@ def _place(section: type[BaseModel], error: Any, value: object = None) -> tuple[
     b` are left out.
     """
     path, location = [], error["loc"]
-    spots = before = _unfold(section)
+    spots = before = unfold(section)
     for depth, part in enumerate(location):
         spots = [other for spot in spots for other in _of_kind(spot, value)]
         if part == "[key]":  # the key itself is wrong, not its value
@@ -138,7 +156,7 @@ def _place(section: type[BaseModel], error: Any, value: object = None) -> tuple[
 def _of_kind(spot: Spot, value: object) -> list[Spot]:
     """The section that stands where one of several kinds may, told by `value`; any other spot as it is."""
     kinds = [rule.params(value) for rule in spot.rules if hasattr(rule, "params")]
-    return _unfold(kinds[0]) if kinds and kinds[0] else [spot]
+    return unfold(kinds[0]) if kinds and kinds[0] else [spot]
 
 
 def _inside(value: object, part: str | int) -> object:
@@ -162,27 +180,9 @@ def _keys_beside(section: type[BaseModel], location: tuple, value: object) -> li
 def _step(spot: Spot, part: str | int) -> list[Spot]:
     if _is_model(spot.annotation):
         fields = {field.alias or name: field for name, field in spot.annotation.model_fields.items()}
-        return _unfold(fields[part].annotation, fields[part]) if part in fields else []
+        return unfold(fields[part].annotation, fields[part]) if part in fields else []
     is_inside = get_origin(spot.annotation) is dict or (get_origin(spot.annotation) is list and isinstance(part, int))
-    return _unfold(get_args(spot.annotation)[-1]) if is_inside else []
-
-
-def _unfold(annotation: Any, *notes: Any) -> list[Spot]:
-    """The branches of an annotation, each with the constraints and the description that `Annotated` and `Field` give
-    it.
-    """
-    if get_origin(annotation) is Annotated:
-        return _unfold(get_args(annotation)[0], *notes, *get_args(annotation)[1:])
-    if get_origin(annotation) in (Union, UnionType):
-        return [spot for branch in get_args(annotation) if branch is not type(None) for spot in _unfold(branch, *notes)]
-    rules = tuple(rule for note in notes for rule in (note.metadata if isinstance(note, FieldInfo) else [note]))
-    return [
-        Spot(
-            annotation,
-            rules,
-            next((note.description for note in notes if isinstance(note, FieldInfo) and note.description), None),
-        )
-    ]
+    return unfold(get_args(spot.annotation)[-1]) if is_inside else []
 
 
 def _is_model(annotation: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Snapshots of sources that are not files here: fetched whole into `data/snapshots/<data set>`, which `ingest` reads.
+"""Snapshots of sources that are not files here: fetched whole into `data/snapshots/<dataset>`, which `ingest` reads.
 
 The manifest lies beside that folder, not in it: no stage depends on the time at which rows were fetched.
 """
@@ -28,12 +28,12 @@ class FileTaken(TypedDict):
 
 
 def place(name: str) -> Path:
-    """The folder of a data set's snapshot: its `ingest.source`."""
+    """The folder of a dataset's snapshot: its `ingest.source`."""
     return FOLDER / name
 
 
 def problem(name: str, params: Section) -> str | None:
-    """Why the source of the data set `name` could not be fetched now, under its key of params.yaml."""
+    """Why the source of the dataset `name` could not be fetched now, under its key of params.yaml."""
     words = sources.of(params).problem(params)
     return f"datasets.{name}.snapshot: {words}." if words else None
 
@@ -46,7 +46,7 @@ class Row(Protocol):
 
 
 def refresh_all(datasets: Mapping[str, Row], names: Iterable[str], say: Callable[[str], None]) -> list[Path]:
-    """Fetch those of the named data sets that have a snapshot; their folders. `say` gets a line for each."""
+    """Fetch those of the named datasets that have a snapshot; their folders. `say` gets a line for each."""
     asked = {name: datasets[name] for name in names if datasets[name].snapshot is not None}
     for name, row in asked.items():
         assert row.snapshot is not None
@@ -56,7 +56,7 @@ def refresh_all(datasets: Mapping[str, Row], names: Iterable[str], say: Callable
 
 
 def refresh(name: str, params: Section, ingest: Ingest) -> bool:
-    """Fetch the source of the data set `name`; True when its content is another than that of the last snapshot.
+    """Fetch the source of the dataset `name`; True when its content is another than that of the last snapshot.
 
     Equal content leaves the folder untouched, and a fetch that breaks off leaves the last snapshot. Files that others
     put beside it (harvested rows) stay. Raises ParamsError for what can be known before the fetch.
@@ -73,7 +73,7 @@ def refresh(name: str, params: Section, ingest: Ingest) -> bool:
     with whole_directory(fresh) as temporary:
         rows = source.fetch(params, ingest, temporary)
         if not rows:
-            raise AnnealError(f"the source of the data set {name} gave no rows; its last snapshot stays.")
+            raise AnnealError(f"the source of the dataset {name} gave no rows; its last snapshot stays.")
     files = _taken(fresh, [{"name": path.name} for path in sorted(fresh.iterdir())])
     is_changed = not is_whole or files != before["files"]
     if is_changed:

@@ -45,15 +45,15 @@ def parse_yaml(text: str, path: Path) -> dict:
     except (ValueError, RecursionError) as error:  # a date that is none, a number that is none, a thousand brackets
         raise ParamsError(f"{path} is not valid YAML: {_first_line(error)}.") from None
     if not isinstance(value, dict):
-        raise ParamsError(f"{path} holds no table of keys.")
+        raise ParamsError(f"{path} does not hold a table of keys.")
     return value
 
 
 ADVICE = {
-    "unhashable key": '; a template stands in quotes, as in "{{ text }}"',
-    "duplicate key": "; put what stands under both under one",
-    "'\\t'": "; indent with blanks, not tabs",
-    "another document": "; take out the line ---",
+    "unhashable key": '; put a template in quotes, as in "{{ text }}"',
+    "duplicate key": "; merge the two into one",
+    "'\\t'": "; indent with spaces, not tabs",
+    "another document": "; remove the line ---",
 }
 
 
@@ -96,7 +96,9 @@ def _call(function: Callable, section: type[Section], key: str) -> None:
     parser = argparse.ArgumentParser(
         prog=f"python -m {function.__module__.removesuffix('.__main__')}", description=function.__doc__
     )
-    parser.add_argument("row", nargs="?", help="the row of params.yaml; that of the stage where `dvc repro` calls")
+    parser.add_argument(
+        "row", nargs="?", help="the row of params.yaml; by default that of the stage that `dvc repro` runs"
+    )
     for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
         parser.add_argument(f"--{name.replace('_', '-')}", required=parameter.default is parameter.empty)
     options = vars(parser.parse_args())
@@ -177,7 +179,7 @@ def guarded(work: Callable[[], object]) -> int:
     return 0
 
 
-STOPPED = "stopped by Ctrl-C; what was finished is kept, and the next run goes on from there."
+STOPPED = "stopped by Ctrl-C; finished work is kept, and the next run continues from there."
 OUT_OF_MEMORY = (
     "out of memory: halve per_device_train_batch_size and double gradient_accumulation_steps (or lower "
     "max_length, or set gradient_checkpointing: true) in params.yaml, or free memory, and run again."

@@ -37,7 +37,7 @@ class Structure:
             self.grammar = compiler.compile_json_schema(without_length(schema), any_whitespace=False)
         except (ImportError, RuntimeError, ValueError, TypeError) as error:
             words = " ".join(str(error).split())[:200]
-            raise AnnealError(f"xgrammar, which holds answers to their form, cannot be used: {words}") from None
+            raise AnnealError(f"xgrammar, which constrains answers to their form, cannot be used: {words}") from None
         self.schema, self.engine, self.width = schema, xgrammar, width
         self.tokenizer, self.most = tokenizer, max_new_tokens
         words = xgrammar.allocate_token_bitmask(1, width).shape[1]
@@ -58,7 +58,9 @@ class Structure:
         """Note what came; AnnealError where it was not allowed, as then the mask was wrong."""
         matcher, written = self._row(place)
         if not matcher.accept_token(token):
-            raise AnnealError(f"xgrammar allowed token {token} and then refused it; say so to its makers.")
+            raise AnnealError(
+                f"xgrammar allowed token {token} and then refused it; please report this to its developers."
+            )
         written.append(token)
 
     def _row(self, place: int) -> tuple[Any, list[int]]:

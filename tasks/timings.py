@@ -69,7 +69,7 @@ class Ahead:
         new = [name for name in self.names if name not in self.taken]
         why = "first run" if len(new) == len(self.names) else f"{new[0]} has not run here before"
         of_this = f"about {roughly(own_estimate)} left of this; " if own_estimate else ""
-        return f"{of_this}{why}: no estimate of the whole yet"
+        return f"{of_this}{why}: no overall estimate yet"
 
 
 def roughly(seconds: float) -> str:

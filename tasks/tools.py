@@ -1,4 +1,4 @@
-"""Calls of tools: read from what a model wrote, written in one way, and held against the tools that there were.
+"""Tool calls: read from what a model wrote, written in one way, and held against the tools that there were.
 
 A call is `{"name": str, "arguments": object}`. Models write it in Hermes form (`<tool_call>{…}</tool_call>`), and data
 hold it as a JSON list; both are read.

@@ -73,8 +73,8 @@ def asking() -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         words = f"the registry cannot be asked: MLflow at {redacted(tracking_uri())} says {_words(error)}"
         if _may_pass(error):
-            raise TransientError(f"{words}; nothing was taken for granted, try again when it answers.") from None
-        raise AnnealError(f"{words}; mend that and run again.") from None
+            raise TransientError(f"{words}; nothing was assumed; try again when it answers.") from None
+        raise AnnealError(f"{words}; fix that and run again.") from None
 
 
 def _may_pass(error: Exception) -> bool:

@@ -31,7 +31,7 @@ def validate(params: Validate, raw: Path, suite: Path, out: Path, docs: Path, re
     # Judged as they will be trained on: blanks at the end make no text long enough.
     broken = check([{name: clean(text) for name, text in row.items()} for row in rows], suite, docs, "raw")
     kept, quarantined = separate(rows, broken)
-    where = f"see {docs / 'index.html'}; mend the data, or the rule in {suite}"
+    where = f"see {docs / 'index.html'}; fix the data, or the rule in {suite}"
     _refuse_many(rows, kept, broken, params.max_quarantined_share, where)
     _refuse_table(len(kept), len(quarantined), broken, where)
     counts = {"rows": len(rows), "quarantined": len(quarantined)}

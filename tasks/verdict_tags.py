@@ -31,5 +31,5 @@ def objection(model: Model, version: Version) -> str | None:
     against = {None: "a champion that was not noted", NOTHING: "no champion"}.get(compared, f"version {compared}")
     return (
         f"{about} was compared by the gate with {against}, but the champion is version {champion} now "
-        f"(`make pipeline MODEL={model.name}` compares anew)"
+        f"(`make pipeline MODEL={model.name}` compares again)"
     )

@@ -136,5 +136,5 @@ def problem(model: Any, count: int) -> str | None:
     """Virtual tokens that leave `model` no position for a row, from the key on."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if isinstance(positions, int) and count >= positions:
-        return f"num_virtual_tokens is {count}, and the base has positions for {positions} tokens in all; lower it."
+        return f"num_virtual_tokens is {count}, and the base has only {positions} positions; lower it."
     return None

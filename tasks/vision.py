@@ -52,7 +52,7 @@ class ImageReader:
 
 @dataclass(frozen=True)
 class Picture:
-    """The image of a row, read when a batch needs it: a data set of them is larger than memory."""
+    """The image of a row, read when a batch needs it: a dataset of them is larger than memory."""
 
     reader: ImageReader
     row: Mapping[str, Any]
@@ -74,7 +74,7 @@ def content(row: Mapping[str, Any]) -> bytes:
         ) from None
     if images.digest(raw) != name:
         raise AnnealError(
-            f"row {row['id']}: its image {file} is another than the one that was prepared: run `dvc checkout`, or "
+            f"row {row['id']}: its image {file} differs from the one that was prepared: run `dvc checkout`, or "
             "`make pipeline` to ingest it again."
         )
     return raw
@@ -82,7 +82,7 @@ def content(row: Mapping[str, Any]) -> bytes:
 
 def altered(image: "Image", draw: random.Random) -> "Image":
     """A part of `image` (LEAST_AREA of it or more), and its mirror image half of the time (as in Szegedy et al. 2014,
-    arXiv:1409.4842, whose parts may be smaller: small data sets have what counts at the edge as well).
+    arXiv:1409.4842, whose parts may be smaller: small datasets have what counts at the edge as well).
     """
     from PIL import Image as Pil
 

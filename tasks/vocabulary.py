@@ -29,13 +29,13 @@ def problem(tokenizer: Any, texts: Sequence[str]) -> str | None:
     marks = special.of_tokenizer(tokenizer).texts
     for text in texts:
         if mark := next((mark for mark in sorted(marks) if _cuts_into(text, mark)), None):
-            return f"new_tokens names {text!r}, which would take a piece of the tokenizer's mark {mark!r}; take it out."
+            return f"new_tokens names {text!r}, which would break the tokenizer's mark {mark!r}; take it out."
         if len(tokenizer(text, add_special_tokens=False)["input_ids"]) < 2:
-            return f"new_tokens names {text!r}, which is one token already; take it out."
+            return f"new_tokens names {text!r}, which is already a token; take it out."
     _add(tokenizer, texts)
     for text, token in zip(texts, ids(tokenizer, texts), strict=True):
         if tokenizer(text, add_special_tokens=False)["input_ids"] != [token] or tokenizer.decode([token]) != text:
-            return f"new_tokens names {text!r}, which the tokenizer does not read and write as it is; take it out."
+            return f"new_tokens names {text!r}, which the tokenizer does not reproduce exactly; take it out."
     return None
 
 
@@ -81,7 +81,8 @@ def check_used(tokenizer: Any, texts: Sequence[str], rows: Iterable[Collection[i
         rest = f" and {len(missing) - SHOWN} more" if missing[SHOWN:] else ""
         raise ParamsError(
             f"params.yaml: train.objective.new_tokens names {', '.join(map(repr, missing[:SHOWN]))}{rest}, which no "
-            "training text holds, so that nothing would be learnt of it; take it out."
+            "training text contains, so it would not be learnt; take it out."
+            ""
         )
 
 
@@ -123,6 +124,6 @@ def save(parent: Path, texts: Sequence[str], folder: Path) -> None:
     for text, token in zip(texts, ids(tokenizer, texts), strict=True):
         if again(text, add_special_tokens=False)["input_ids"] != [token] or again.decode([token]) != text:
             raise ParamsError(
-                f"params.yaml: train.objective.new_tokens names {text!r}, which is no token once the tokenizer is "
+                f"params.yaml: train.objective.new_tokens names {text!r}, which is not a token once the tokenizer is "
                 "saved; take it out."
             )

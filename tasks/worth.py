@@ -14,7 +14,7 @@ NAMES = {
     "parent": "its parent",
     "few_shot": "its parent with examples",
     "probe": "a linear classifier (the probe)",
-    "commonest": "always the commonest class",
+    "commonest": "always the most common class",
     "nearest": "the nearest neighbours' vote",
     "retrieved": "its parent with retrieved examples",
     TUNED: "the tuned model",
@@ -68,9 +68,7 @@ def worth(leads: "Leads", paces: Mapping[str, float], cores: int) -> Worth | Non
     rankings = [_ranking(contest, paces, cores) for contest in leads["contests"]]
     if not rankings:
         return None
-    assumption = (
-        f"{PRICE:g} dollars for an hour of a core, and all {cores} cores at work while answers are made, in batches"
-    )
+    assumption = f"{PRICE:g} dollars per core hour, with all {cores} cores busy while answers are generated, in batches"
     was, sentence = _sentence(rankings[0], leads["contests"][0], leads["confidence"])
     return Worth(was=was, sentence=sentence, contests=rankings, assumption=assumption)
 
@@ -100,7 +98,7 @@ def _sentence(ranking: Ranking, contest: "Contest", confidence: float) -> tuple[
     over = f"over {what}" if what == "all labels" else f"on {words(what)}"
     over += "" if contest["higher_is_better"] else " (lower is better)"
     margin = _margin(rival["lead"], low, high, confidence, is_share)
-    alone = "" if rival["tells_all"] else ", which tells labels and writes no text"
+    alone = "" if rival["tells_all"] else ", which predicts labels and writes no text"
     ours, theirs = (_figure(value, is_share) for value in (contest["tuned"], rival["value"]))
     return was, (
         f"{VERDICTS[was]}: {over}, the tuned model reaches {ours}, and the best without tuning, {NAMES[best]}{alone}, "

@@ -50,7 +50,7 @@ def tables() -> dict[str, Any]:
 
 
 def labelled(row: dict) -> dict:
-    """A row of the toy data set as the shape `labelled` has it, under the same template."""
+    """A row of the toy dataset as the shape `labelled` has it, under the same template."""
     answer = json.dumps({label: row["row"][label] for label in LABELS})
     return {**row, "messages": row["messages"][-1:], "answer": answer}
 

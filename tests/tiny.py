@@ -1,4 +1,4 @@
-"""Makes a tiny but real base model and a toy data set in a folder, the same bytes every time and without a network.
+"""Makes a tiny but real base model and a toy dataset in a folder, the same bytes every time and without a network.
 
 The base is a Llama of 2 layers with a byte-level BPE tokenizer and SmolLM2's chat template; everything that loads a
 model (transformers, peft, vLLM's CPU backend: head size 32) loads it, and a row of `bases` may name it as its `folder`.
@@ -124,7 +124,7 @@ def mean_nll(predictions: list[dict]) -> float:
 
 
 def things(first: int, count: int) -> list[dict]:
-    """Rows `first` … of the toy data set: texts named id, thing, size, colour, mood, reply; each is another input."""
+    """Rows `first` … of the toy dataset: texts named id, thing, size, colour, mood, reply; each is another input."""
     rows = []
     for i in range(first, first + count):
         colour, thing, size = list(COLOURS)[i % 4], THINGS[i // 4 % 16], SIZES[(i // 64 + i) % 8]

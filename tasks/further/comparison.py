@@ -100,7 +100,7 @@ def _answers(place: Place, folders: Mapping[str, Path]) -> dict[str, list[dict[s
 def _chosen(timing: Mapping[str, Any]) -> str:
     """How many rows are taken, and what spoke for it."""
     shares = ", ".join(f"{k}: {100 * timing['tried'][k]:.1f} %" for k in sorted(timing["tried"], key=int))
-    return f"{timing['k']} a row, chosen on {timing['tried_on']} (labels right by {shares or 'none'})"
+    return f"{timing['k']} per row, chosen on {timing['tried_on']} (labels right by {shares or 'none'})"
 
 
 def _p(

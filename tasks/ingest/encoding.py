@@ -43,7 +43,7 @@ def decode(content: bytes, path: Path) -> str:
         line = content[: error.start].count(b"\n") + 1
         if not encoding.startswith("utf-8"):
             raise AnnealError(
-                f"{path}, line {line}: begins as {encoding.upper()} and breaks off; save the file as UTF-8."
+                f"{path}, line {line}: begins as {encoding.upper()} and is truncated; save the file as UTF-8."
             ) from None
         raise AnnealError(
             f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); {_advice(content, error.start, path)}"

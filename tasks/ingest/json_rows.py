@@ -28,7 +28,7 @@ def read_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, object]]]:
     for line, value in values:
         if not isinstance(value, dict):
             raise AnnealError(
-                f"{path}, line {line}: holds {_kind(value)}, not an object with columns; mend or remove it."
+                f"{path}, line {line}: holds {_kind(value)}, not an object with columns; fix or remove it."
             )
         for row in questions(value) or [value]:
             yield line, _row(row, f"{path}, line {line}")
@@ -42,7 +42,7 @@ def value_of(text: str, where: str) -> object:
         raise AnnealError(f"{where} has the key `{error}` twice; rename or remove one of the two.") from None
     except (ValueError, RecursionError) as error:
         raise AnnealError(
-            f"{where} is not valid JSON ({error}); mend it, or take the column out of "
+            f"{where} is not valid JSON ({error}); fix it, or take the column out of "
             "ingest.json_columns in params.yaml."
         ) from None
 
@@ -80,7 +80,7 @@ def _items(text: str, position: int, path: Path) -> Iterator[tuple[int, object]]
         mark = text[position : position + 1]
         if mark not in (",", "]"):
             raise AnnealError(
-                f"{path}, line {line}: not valid JSON (after this item of the array stands no , or ]); mend it."
+                f"{path}, line {line}: not valid JSON (after this item of the array stands no , or ]); fix it."
             )
         position = _skip(text, position + 1) if mark == "," else position
     after = _skip(text, position + 1)
@@ -100,10 +100,10 @@ def _decode(text: str, position: int, line: int, path: Path) -> tuple[object, in
     except json.JSONDecodeError as error:
         place = "" if error.lineno == line else f" in line {error.lineno}"
         raise AnnealError(
-            f"{where}: not valid JSON ({error.msg}{place}, column {error.colno}); mend or remove the line."
+            f"{where}: not valid JSON ({error.msg}{place}, column {error.colno}); fix or remove the line."
         ) from None
     except (ValueError, RecursionError) as error:
-        raise AnnealError(f"{where}: not valid JSON ({error}); mend or remove the line.") from None
+        raise AnnealError(f"{where}: not valid JSON ({error}); fix or remove the line.") from None
 
 
 def _kind(value: object) -> str:

@@ -87,7 +87,7 @@ def _alone(params: Ingest, source: Path) -> Listing:
     if SQLITE.fullmatch(source.suffix):
         raise AnnealError(
             f"{source} is a database, and ingest reads files: name a query of it as `snapshot: {{kind: sql, url: "
-            f"sqlite:///{source}, query: select …}}` of the data set (see README)."
+            f"sqlite:///{source}, query: select …}}` of the dataset (see README)."
         )
     if OTHER_DATA.fullmatch(source.suffix) and ending is None:
         raise AnnealError(
@@ -144,7 +144,7 @@ def _sentence(source: Path, lost: list[Path], expected: str | None) -> str:
     if any(path.is_dir() for path in lost):
         advice = "move what is in a folder one level up, or elsewhere"
     elif any(not path.exists() for path in lost):
-        advice = "mend the link, or remove it"
+        advice = "fix the link, or remove it"
     elif expected and all(format_of(path) for path in lost):
         advice = (
             "move them elsewhere, or take ingest.format out of params.yaml, so that each file is read by its ending"

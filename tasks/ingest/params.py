@@ -25,34 +25,35 @@ class Ingest(Section):
     """A source: a file or a folder of files; how it is read, and the columns that each of its rows must have."""
 
     source: str = Field(
-        min_length=1, description="path of a file, or of a folder whose files are read in the order of their names"
+        min_length=1, description="path of a file, or of a folder whose files are read in alphabetical order"
     )
-    format: Format | None = Field(default=None, description="of all files; each file's ending says it when not given")
+    format: Format | None = Field(
+        default=None, description="format of all files; by default each file's extension decides"
+    )
     columns: Annotated[list[str], Field(min_length=1, description="columns that every row has")] | None = Field(
-        default=None, description="all columns of the header, or of the first row, when not given"
+        default=None, description="columns to read; by default all of the header, or of the first row"
     )
     header: bool | None = Field(
         default=None,
-        description="of tables: false where their first row is data, whose cells `columns` then names; true where "
-        "it only looks like data",
+        description="for tables: false if the first row is data (then give `columns`), true if it only looks like data",
     )
     split: Literal["none", "lines", "paragraphs", "labelled"] | None = Field(
         default=None,
-        description="of files of text: into rows at line ends, or at empty lines; labelled: at line ends, the first "
-        "word of a line is its label; a file of a folder is one row when not given",
+        description="for text files: one row per line or per paragraph; labelled: per line, whose first "
+        "word is the label; none: one row per file, the default in a folder",
     )
-    license: str | None = Field(default=None, min_length=1, description="of the data, as it stands in the manifests")
+    license: str | None = Field(default=None, min_length=1, description="license of the data, recorded in manifests")
     json_columns: list[str] = Field(
-        default=[], description="columns whose cells are any JSON value (lists of turns, objects), kept as JSON text"
+        default=[], description="columns whose cells are JSON values (lists of turns, objects), kept as JSON text"
     )
     image_column: str | None = Field(
         default=None,
         min_length=1,
-        description="of tables that stand in a folder with images: the column of their paths from there on; a folder "
-        "of folders of images needs none",
+        description="for a table in a folder of images: column of their paths, relative to the table; not"
+        " needed with a folder per class",
     )
     optional_columns: list[str] = Field(
-        default=[], description="columns that are null in some rows, or that some rows lack: an empty text there"
+        default=[], description="columns that may be null or missing, read as empty text"
     )
 
     @model_validator(mode="after")

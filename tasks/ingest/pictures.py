@@ -34,7 +34,7 @@ def place(cell: object, file: Path, where: str) -> str:
     parts = PurePosixPath(name.replace("\\", "/"))
     if not name or parts.is_absolute() or ".." in parts.parts or "://" in name:
         raise AnnealError(
-            f"{where}: {name[:80]!r} is no path below {file if file.is_dir() else file.parent}, the folder that DVC "
+            f"{where}: {name[:80]!r} is not a path below {file if file.is_dir() else file.parent}, the folder that DVC "
             "watches: put the images there, and write their paths from there on."
         )
     return (file if file.is_dir() else file.parent).joinpath(*parts.parts).as_posix()

@@ -9,7 +9,7 @@ STATE, SPLITS = "state.json", "dataset_dict.json"
 
 
 def files_of_saved(source: Path) -> tuple[Path, ...]:
-    """The Arrow files of a data set that `save_to_disk` wrote, in its order; none for any
+    """The Arrow files of a dataset that `save_to_disk` wrote, in its order; none for any
     other folder.
 
     AnnealError for a folder of several splits, and for a file that is missing.
@@ -29,5 +29,5 @@ def files_of_saved(source: Path) -> tuple[Path, ...]:
         raise AnnealError(f"{source / STATE} is not what `save_to_disk` writes ({error!r}): save it again.") from None
     for name in names:
         if not (source / name).is_file():
-            raise AnnealError(f"{source} lacks {name}, which its {STATE} names: save the data set again.")
+            raise AnnealError(f"{source} lacks {name}, which its {STATE} names: save the dataset again.")
     return tuple(source / name for name in names)

@@ -61,7 +61,7 @@ def read_table(
             than = "than ingest.columns names" if has_header is False else "than the header"
             raise AnnealError(
                 f"{path}, line {line}: has another number of cells {than} ({len(cells)}, not {len(header)}, "
-                f"between {SEPARATORS.get(separator, repr(separator))}); mend the row."
+                f"between {SEPARATORS.get(separator, repr(separator))}); fix the row."
             )
         yield line, dict(zip(header, cells, strict=True))
 

@@ -12,10 +12,14 @@ class Monitor(Section):
 
     check_every: Annotated[float, Field(gt=0, le=10_080, description="minutes")] = 60
     false_alarms_per_year: Annotated[
-        float, Field(gt=0, lt=1, description="chance of one false alarm or more in a year of a task without drift")
+        float, Field(gt=0, lt=1, description="probability of any false alarm in a year without drift, per model")
     ] = 0.005
     reference_rows: Annotated[
-        int, Field(ge=50, le=100_000, description="rows of training and evaluation that are kept as reference, at most")
+        int, Field(ge=50, le=100_000, description="most rows of training and evaluation kept as reference")
     ] = 2000
-    report_rows: Annotated[int, Field(ge=20, le=100_000, description="latest requests in the report of a check")] = 500
-    permutations: Annotated[int, Field(ge=99, le=100_000, description="of the two-sample test in a report")] = 999
+    report_rows: Annotated[
+        int, Field(ge=20, le=100_000, description="most recent requests shown in a check's report")
+    ] = 500
+    permutations: Annotated[
+        int, Field(ge=99, le=100_000, description="permutations of the two-sample test in a report")
+    ] = 999

@@ -221,7 +221,7 @@ class Scores:
         return marks
 
     def as_logged(self, text: str) -> str:
-        """An answer as the records keep it: calls of tools, in whatever form a model writes them, as canonical JSON."""
+        """An answer as the records keep it: tool calls, in whatever form a model writes them, as canonical JSON."""
         read = self.form.read(text) if isinstance(self.form, ToolAnswer) else None
         return text if read is None else next(iter(read.values()))
 

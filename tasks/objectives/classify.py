@@ -38,11 +38,11 @@ class Params(Weighed):
 
     kind: Literal["classify"]
     pooling: Literal["auto", "mean", "first", "last"] = Field(
-        default="auto", description="which tokens stand for a text; auto: mean, and last for a base that writes"
+        default="auto", description="which tokens represent a text; auto: mean, or last for a base that writes"
     )
     ngrams: Annotated[int, Field(ge=0, le=4)] = Field(
         default=0,
-        description="a linear classifier on token n-grams up to this length tells as well, and counts as much; 0: none",
+        description="average the predictions with a linear classifier on token n-grams up to this length; 0: none",
     )
 
 

@@ -37,11 +37,10 @@ class Params(Weighed):
 
     kind: Literal["classify_images"]
     pooling: Literal["auto", "mean", "first"] = Field(
-        default="auto", description="what stands for an image; auto: the first token where the base has one for that"
+        default="auto",
+        description="which tokens represent an image; auto: the first token if the base has a class token, else mean",
     )
-    augment: bool = Field(
-        default=True, description="train on another part of an image in each epoch, mirrored half of the time"
-    )
+    augment: bool = Field(default=True, description="train on a random crop in each epoch, mirrored half of the time")
 
 
 def packs(params: Params) -> bool:

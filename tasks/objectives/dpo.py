@@ -27,7 +27,9 @@ class Params(Section):
     """DPO with the sigmoid loss; `beta` as in trl."""
 
     kind: Literal["dpo"]
-    beta: Annotated[float, Field(gt=0, le=10, description="how dear it is to leave the parent")] = 0.1
+    beta: Annotated[float, Field(gt=0, le=10, description="strength of the penalty for departing from the parent")] = (
+        0.1
+    )
 
 
 def packs(params: Params) -> bool:

@@ -39,7 +39,7 @@ class Params(Headed):
     """Cross-entropy of the token where the answer begins and of the one where it ends; the first token for none."""
 
     kind: Literal["extract"]
-    max_answer_tokens: Annotated[int, Field(ge=1, le=512, description="tokens of the longest answer that is told")] = 30
+    max_answer_tokens: Annotated[int, Field(ge=1, le=512, description="tokens of the longest answer")] = 30
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ class Params(Section):
     """
 
     kind: Literal["pretrain"]
-    new_tokens: Annotated[list[str], AfterValidator(_texts)] = Field(default=[], description="texts to make tokens of")
+    new_tokens: Annotated[list[str], AfterValidator(_texts)] = Field(
+        default=[], description="strings that become tokens"
+    )
 
 
 def packs(params: Params) -> bool:

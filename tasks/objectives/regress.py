@@ -39,10 +39,12 @@ class Params(Headed):
     """The squared error of each column, in deviations, summed."""
 
     kind: Literal["regress"]
-    loss: Literal["mse", "huber"] = Field(default="mse", description="huber: what is far off counts by its distance")
-    huber_delta: Annotated[float, Field(gt=0, le=100, description="standard deviations from which that is so")] = 1.0
+    loss: Literal["mse", "huber"] = Field(default="mse", description="huber: large errors count linearly")
+    huber_delta: Annotated[
+        float, Field(gt=0, le=100, description="standard deviations at which the loss turns linear")
+    ] = 1.0
     pooling: Literal["auto", "mean", "first", "last"] = Field(
-        default="auto", description="which tokens stand for a text; auto: mean, and last for a base that writes"
+        default="auto", description="which tokens represent a text; auto: mean, or last for a base that writes"
     )
 
 

@@ -35,7 +35,7 @@ class Params(Section):
 
     kind: Literal["seq2seq"]
     label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, description="share of each token's likelihood that all tokens divide among them")
+        float, Field(ge=0, lt=1, description="share of each token's likelihood spread over the whole vocabulary")
     ] = 0.0
 
 
@@ -83,7 +83,8 @@ def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
     if arguments.get("dtype") == torch.float16 and kind in OVERFLOWS:
         raise ParamsError(
             f"params.yaml: train.fp16 is true, and a base of the type {kind} overflows in float16; leave it out, and "
-            "bf16 as it is."
+            "bf16 at its default."
+            ""
         )
     model: nn.Module = AutoModelForSeq2SeqLM.from_pretrained(weights, trust_remote_code=False, **arguments)
     return model

@@ -33,8 +33,10 @@ class Params(Section):
     """
 
     kind: Literal["sft"]
-    packing: bool = Field(default=False, description="several examples share a row, and none sees another")
-    weights: dict[str, Factor] = Field(default={}, description="column of a JSON answer: times as much as other tokens")
+    packing: bool = Field(default=False, description="pack several examples into a row, without attention between them")
+    weights: dict[str, Factor] = Field(
+        default={}, description="column of a JSON answer: weight of its tokens in the loss"
+    )
 
 
 def packs(params: Params) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a classifier can tell the beginning of the answers of a data set, and which data set it was trained on."""
+"""Whether a classifier can tell the beginning of the answers of a dataset, and which dataset it was trained on."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -102,7 +102,7 @@ def _problems_of_answer(params: Params, cascade: str) -> Iterator[str]:
             yield (
                 f"cascades.{cascade}.dataset is {params.cascades[cascade].dataset}, and the answers of "
                 f"datasets.{other} in it are {its!r}, which the classifier of {main} does not begin; "
-                "mix data sets of the same answers."
+                "mix datasets of the same answers."
             )
 
 
@@ -131,7 +131,7 @@ def _problems_of_columns(params: Params, name: str, cascade: str) -> Iterator[st
 
 
 def _problems_of_splits(params: Params, cascade: str) -> Iterator[str]:
-    """One sentence where the rows of both data sets may be in other splits, or their labels called otherwise."""
+    """One sentence where the rows of both datasets may be in other splits, or their labels called otherwise."""
     main, learnt = params.sources(cascade)[0], params.sources(params.cascades[cascade].trained_on)[0]
     ours, its = params.datasets[main], params.datasets[learnt]
     if not isinstance(its.prepare, labelled.Params):

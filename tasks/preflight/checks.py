@@ -80,7 +80,7 @@ def _refuse_untold(params: Params, completion: sections.Completion) -> None:
 
 
 def check_everything(params: Params, more: Iterable[str] = ()) -> None:
-    """The same as `check` for all rows, and for data sets that no model uses; then `more` problems, and suites must
+    """The same as `check` for all rows, and for datasets that no model uses; then `more` problems, and suites must
     exist.
     """
     for problem in chain(problems(params, list(params.models), list(params.datasets)), more):

@@ -18,7 +18,7 @@ ID = "id"  # what every row has besides
 
 
 def problems(name: str, dataset: Dataset) -> Iterator[str]:
-    """One sentence for each column, template or answer of the data set `name` that its rows do not have or cannot
+    """One sentence for each column, template or answer of the dataset `name` that its rows do not have or cannot
     fill.
     """
     known = sources.columns(dataset.ingest)

@@ -1,4 +1,4 @@
-"""Whether an objective can learn from what the rows of a data set hold."""
+"""Whether an objective can learn from what the rows of a dataset hold."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ ALIKE = {"chat", "text"}  # an objective that eats one of these takes the other 
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """A sentence for each data set of the model `name` whose rows its objective does not eat."""
+    """A sentence for each dataset of the model `name` whose rows its objective does not eat."""
     model, main = params.models[name], params.main_dataset(name)
     objective, eats = model.train.objective, objectives.of(model.train.objective).eats
     for dataset in params.sources(model.dataset):
@@ -30,7 +30,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
         way = f"use an objective that does ({', '.join(others)}), or give" if others else "no objective does; give"
         yield (
             f"models.{name}.train.objective.kind is {objective.kind}, which does not learn from rows of the shape "
-            f"{shapes.name_of(prepare)} (datasets.{dataset}); {way} it a data set of the shape {' or '.join(fitting)}."
+            f"{shapes.name_of(prepare)} (datasets.{dataset}); {way} it a dataset of the shape {' or '.join(fitting)}."
         )
 
 

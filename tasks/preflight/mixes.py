@@ -1,4 +1,4 @@
-"""A mix of several data sets that names only their shares, written out as DVC needs it: in rows of two parts each."""
+"""A mix of several datasets that names only their shares, written out as DVC needs it: in rows of two parts each."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -39,7 +39,7 @@ def _parts(text: str, table: "MappingNode", name: str, row: "MappingNode", names
         between[link] = _written({"dataset": last, "other": part, "share": "all"}, text, row)
         last = link
     parts = {"dataset": last, "other": names[-1]}
-    why = "as DVC knows two parts of a mix"
+    why = "because DVC handles two parts of a mix"
     words = ", ".join(f"`{key}: {part}`" for key, part in parts.items())
     edit = insertion(text, row, {key: key_as_written(part, text, row) for key, part in parts.items()})
     yield Change(edit, f"{words} in mixes.{name}", why)

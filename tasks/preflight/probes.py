@@ -43,7 +43,7 @@ def left_out(
     values = {"encoder": in_one_line(encoder)}
     known.add(id(entry))
     edit = into(text, node, cast("MappingNode", entry), values)
-    yield Change(edit, f"`encoder: {encoder}` in {place}.{KEY}", "as it names none")
+    yield Change(edit, f"`encoder: {encoder}` in {place}.{KEY}", "because there was none")
 
 
 def section(text: str, node: "MappingNode", encoder: str) -> str:
@@ -57,7 +57,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
     encoder = model.probe.encoder
     if encoder and encoder not in known and encoder != model.parent:
         yield (
-            f"models.{name}.probe.encoder is '{encoder}', which is no row of bases and not its "
+            f"models.{name}.probe.encoder is '{encoder}', which is not a row of bases and not its "
             f"parent{suggestion(encoder, [*known, model.parent])}"
         )
 

@@ -1,4 +1,4 @@
-"""Rules that rows keep today, as Great Expectations names them: the first suite of a data set, for a person to mend."""
+"""Rules that rows keep today, as Great Expectations names them: the first suite of a dataset, for a person to mend."""
 
 import re
 import unicodedata

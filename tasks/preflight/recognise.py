@@ -1,4 +1,4 @@
-"""Tells the shape of a data set that names none, from the first rows of its source, for params.yaml."""
+"""Tells the shape of a dataset that names none, from the first rows of its source, for params.yaml."""
 
 import re
 from collections.abc import Mapping, Sequence

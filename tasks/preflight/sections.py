@@ -68,7 +68,7 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     yet.
 
     A section that is left out is one that is all defaults; DVC cannot watch what is not there. Only `evaluate` gets the
-    labels that the data set's answers hold, so that a classifier is judged as one. A source that begins with `~` is
+    labels that the dataset's answers hold, so that a classifier is judged as one. A source that begins with `~` is
     spelt out: DVC would look for a folder of that name. A file that does not parse is left to who reads it.
     """
     text = _read(path)
@@ -141,7 +141,7 @@ def _sections(
         sections["evaluate"] = f"{{{', '.join(pairs)}}}"
     if sections:
         written = ", ".join(f"`{name}: {value}`" for name, value in sections.items())
-        yield Change(insertion(text, node, sections), f"{written} in {place}", "as it names none")
+        yield Change(insertion(text, node, sections), f"{written} in {place}", "because there was none")
 
 
 def _kinds(
@@ -157,7 +157,7 @@ def _kinds(
     if kinds := {name: value for name, value in defaults.items() if name not in train}:
         edit = into(text, node, cast("MappingNode", section), kinds)
         written = ", ".join(f"`{name}: {value}`" for name, value in kinds.items())
-        yield Change(edit, f"{written} in {place}.train", "as it names none")
+        yield Change(edit, f"{written} in {place}.train", "because there was none")
 
 
 def _home(place: str, node: "MappingNode") -> "Iterator[Change]":
@@ -166,7 +166,7 @@ def _home(place: str, node: "MappingNode") -> "Iterator[Change]":
         expanded = Path(source.value).expanduser().as_posix()
         edit = Edit(source.start_mark.index, source.end_mark.index, quoted(expanded))
         written = f"{expanded} for {source.value} in {place}.ingest.source"
-        yield Change(edit, written, "as DVC does not know `~`")
+        yield Change(edit, written, "because DVC does not expand `~`")
 
 
 def _measured(dataset: object) -> tuple[dict[str, list[str]], str]:

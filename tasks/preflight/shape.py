@@ -1,4 +1,4 @@
-"""Writes the shape of a data set that names none into params.yaml."""
+"""Writes the shape of a dataset that names none into params.yaml."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from tasks.preflight.yaml_edit import Change, as_written, in_one_line, insertion
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode
 
-WHY = "as it names none"
+WHY = "because there was none"
 
 
 @dataclass

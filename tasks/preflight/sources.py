@@ -1,4 +1,4 @@
-"""Whether the source of a data set is there, and which columns it has."""
+"""Whether the source of a dataset is there, and which columns it has."""
 
 import re
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ URL = re.compile(r"[A-Za-z][\w+.-]*://")
 
 
 def problems(name: str, dataset: Dataset) -> Iterator[str]:
-    """One sentence when the source of the data set `name` is not there, holds nothing that can be read, lies where
+    """One sentence when the source of the dataset `name` is not there, holds nothing that can be read, lies where
     stages write, or is no path.
     """
     key, ingest, taken = f"datasets.{name}.ingest.source", dataset.ingest, snapshot.place(name)
     try:
         if dataset.snapshot and Path(ingest.source) != taken:
-            yield f"{key} is '{ingest.source}', and the snapshot of {name} lies in {taken}: write that."
+            yield f"{key} is '{ingest.source}', but the snapshot of {name} is in {taken}: write that."
         elif dataset.snapshot and not taken.exists():
-            yield f"{key} is '{taken}', of which no snapshot was taken yet: run `make snapshot`."
+            yield f"{key} is '{taken}', of which no snapshot has been taken yet: run `make snapshot`."
         elif URL.match(ingest.source):
             yield (
                 f"{key} is a URL ({ingest.source.partition(':')[0]}://…), and DVC watches files: write {taken} there, "
@@ -29,7 +29,7 @@ def problems(name: str, dataset: Dataset) -> Iterator[str]:
             )
         elif ingest.source.startswith("~"):
             home = Path(ingest.source).expanduser() if ingest.source.startswith("~/") else "the path from / on"
-            yield f"{key} is '{ingest.source}', and DVC does not know `~`: write {home}."
+            yield f"{key} is '{ingest.source}', and DVC does not expand `~`: write {home}."
         elif not Path(ingest.source).exists():
             yield f"{key} is '{ingest.source}', which does not exist: put the data there, or correct the path."
         elif folder := _made(name, Path(ingest.source)):
@@ -46,7 +46,7 @@ def problems(name: str, dataset: Dataset) -> Iterator[str]:
 
 
 def unreachable(params: Params) -> Iterator[str]:
-    """One sentence for each data set whose snapshot could not be taken now."""
+    """One sentence for each dataset whose snapshot could not be taken now."""
     for name, dataset in params.datasets.items():
         if dataset.snapshot and (words := snapshot.problem(name, dataset.snapshot)):
             yield words
@@ -85,7 +85,7 @@ def rows(ingest: Ingest) -> list[dict[str, str]]:
 
 
 def _made(name: str, source: Path) -> Path | None:
-    """The folder of the data set's own that holds `source` or is held by it."""
+    """The folder of the dataset's own that holds `source` or is held by it."""
     place = source.resolve()
     return next(
         (

@@ -1,4 +1,4 @@
-"""The Great Expectations suites of a data set: whether they are there, and the first ones, written from a profile of
+"""The Great Expectations suites of a dataset: whether they are there, and the first ones, written from a profile of
 its rows.
 """
 
@@ -42,7 +42,7 @@ def write_missing(params: Params, datasets: Iterable[str]) -> list[str]:
                 raise ParamsError(f"params.yaml: datasets.{name}.ingest.source: {error}") from None
             write_text(path, as_json(rules))
             lines.append(
-                f"{path}: wrote {len(rules)} rules that the rows keep today, as there were none; they are yours to mend"
+                f"{path}: wrote {len(rules)} rules that the rows keep today, as there were none; edit them as you like"
             )
             lines += [f"{path}: {remark}" for remark in remarks]
     return lines

@@ -1,4 +1,4 @@
-"""Whether a base has a chat template, and whether that takes the system message and the tools of a data set, from its
+"""Whether a base has a chat template, and whether that takes the system message and the tools of a dataset, from its
 text alone.
 """
 

@@ -126,7 +126,7 @@ def _refuse_too_many(aside: Sequence[Dropped], validated: Path) -> None:
         raise AnnealError(
             f"{count / limits['rows']:.1%} of {limits['rows']} rows are blank, not of their shape or break a rule "
             "(validate.max_quarantined_share "
-            f"allows {allowed:.1%}), {len(aside)} of them seen by prepare, for example {shown}; mend the data, or the "
+            f"allows {allowed:.1%}), {len(aside)} of them seen by prepare, for example {shown}; fix the data, or the "
             "rule."
         )
 
@@ -140,8 +140,9 @@ def _checked(kept: Sequence[Placed], suite: Path, docs: Path) -> tuple[list[Plac
     for rule in check(rows, suite, docs, "prepared"):
         if not rule.is_row_rule:
             raise AnnealError(
-                f"prepared rows break {rule.reason()}: observed {rule.observed!r}; see {docs / 'index.html'}, mend "
-                f"the data or {suite}."
+                f"prepared rows break {rule.reason()}: observed {rule.observed!r}; see {docs / 'index.html'}, fix "
+                "the data"
+                f" or {suite}."
             )
         for index in rule.rows:
             reasons.setdefault(index, []).append(rule.reason())

@@ -68,7 +68,7 @@ def assign(rows: Sequence[Prepared], params: Prepare) -> Assignment:
     for i, pair in zip(trained, near, strict=True):
         if pair:
             other = held_out[pair.place]
-            reason = f"too like {rows[other]['id']} of the {splits[other]} split"
+            reason = f"too similar to {rows[other]['id']} of the {splits[other]} split"
             dropped[i] = Dropped(rows[i]["row"], "contamination", reason, rows[other]["id"], pair.similarity)
     kept = tuple(Placed(rows[i], splits[i]) for i in left if i not in dropped)
     return Assignment(kept, tuple(dropped[i] for i in sorted(dropped)))

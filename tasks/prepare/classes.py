@@ -28,8 +28,9 @@ def check(kept: Sequence[Placed], labels: Sequence[str]) -> None:
         counts = Counter(row[label] for row in rows)
         if len(counts) == 1:
             raise AnnealError(
-                f"prepare: all {len(rows)} training rows have the class {next(iter(counts))!r} in `{label}`, so there "
-                "is nothing to tell apart; add rows of another class, or leave the column out of prepare.labels."
+                f"prepare: all {len(rows)} training rows have the class {next(iter(counts))!r} in `{label}`, so "
+                "there is nothing to distinguish; add"
+                " rows of another class, or leave the column out of prepare.labels."
             )
         if len(counts) > max(2, len(rows) / 2):
             are_numbers = all(number(name) is not None for name in counts)

@@ -60,7 +60,7 @@ def last_question(messages: Sequence[turn.Message]) -> str:
 
 
 def as_json(question: str, answer: str) -> str:
-    """A dialogue of one question and one answer, which may be calls of tools, as a cell of a source."""
+    """A dialogue of one question and one answer, which may be tool calls, as a cell of a source."""
     said: dict[str, Any] = {"role": "assistant", "content": answer}
     if answer.startswith("["):
         with suppress(SetAside):
@@ -84,5 +84,5 @@ def _read_only(message: turn.Message) -> turn.Message:
 
 
 def _system(turns: Sequence[turn.Message], system: str | None) -> list[turn.Message]:
-    """The system message of the data set, for a dialogue that brings none."""
+    """The system message of the dataset, for a dialogue that brings none."""
     return [{"role": "system", "content": system}] if system and turns[0]["role"] != "system" else []

@@ -13,7 +13,7 @@ WORDS: dict[Kind, str] = {
     "no_preference": "pairs of two answers that are the same",
     "contradiction": "rows that ask (nearly) the same as another and have other labels",
     "near_duplicate": "near-duplicates",
-    "contamination": "rows of training too like a held-out one",
+    "contamination": "training rows too similar to a held-out one",
     "unseen_class": "held-out rows of a class, or label of an entity, that no row of training has",
     "broken_rule": "rows that break a rule of the suite for prepared rows",
 }

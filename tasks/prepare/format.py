@@ -28,7 +28,5 @@ def _written(form: AnswerFormat, row: dict[str, str]) -> str:
     if is_whole and form.read(answer) is None:
         shown = answer if len(answer) <= 80 else f"{answer[:79]}…"
         why = "reads as its columns in more than one way, so no answer could be judged right"
-        raise AnnealError(
-            f"row {row['id']}: its answer {shown!r} {why}; mend the row, or params.yaml's prepare.answer."
-        )
+        raise AnnealError(f"row {row['id']}: its answer {shown!r} {why}; fix the row, or params.yaml's prepare.answer.")
     return answer

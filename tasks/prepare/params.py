@@ -9,20 +9,15 @@ from tasks.section import Section
 Share = Annotated[float, Field(gt=0, lt=1, description="share of rows")]
 Similarity = Annotated[float, Field(gt=0, le=1, description="Jaccard similarity of 5-character shingles")]
 
-System = (
-    Annotated[str, Field(min_length=1, description="system message, the same for every row; none when not given")]
-    | None
-)
+System = Annotated[str, Field(min_length=1, description="system message for every row; none by default")] | None
 Role = Literal["system", "user", "assistant", "tool"]
 
 
 class Prepare(Section):
     """Who ends up in which split; how rows become prompts and answers is the shape's."""
 
-    seed: Annotated[int, Field(ge=0, description="of the split")] = 42
-    validation_share: Annotated[float, Field(gt=0, lt=1, description="share of rows; by them training stops early")] = (
-        0.1
-    )
+    seed: Annotated[int, Field(ge=0, description="seed of the split")] = 42
+    validation_share: Annotated[float, Field(gt=0, lt=1, description="share of rows, used for early stopping")] = 0.1
     test_share: Share = 0.2
     near_duplicate_similarity: Similarity = 0.8
     contamination_similarity: Similarity = 0.6

@@ -79,7 +79,7 @@ def unknown_tool(call: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) ->
     """Why a call is of none of the `tools`; empty where it is, or where the dialogue names no tools."""
     names = [tool["function"]["name"] for tool in tools]
     name = call["function"]["name"]
-    return f"calls `{name}`, which is none of its tools ({', '.join(names)})" if names and name not in names else ""
+    return f"calls `{name}`, which is not one of its tools ({', '.join(names)})" if names and name not in names else ""
 
 
 def unknown_call(result: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> str:
@@ -90,7 +90,7 @@ def unknown_call(result: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) 
     ):
         if key in result and result[key] not in names:
             known = ", ".join(names) or "the calls have none"
-            return f"is the result of `{result[key]}`, which is no {key} of the calls before it ({known})"
+            return f"is the result of `{result[key]}`, which is not the {key} of an earlier call ({known})"
     return ""
 
 

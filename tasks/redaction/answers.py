@@ -1,4 +1,4 @@
-"""An answer as the records keep it: a text, or calls of tools, without personal data."""
+"""An answer as the records keep it: a text, or tool calls, without personal data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

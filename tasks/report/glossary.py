@@ -6,7 +6,7 @@ from tasks.report.plots import words
 
 MEASURES = {  # endings of names, the longer ones first where one ends as another does
     "labels_right": ("% of labels", "how many of all labels are right"),
-    "tool_call_exact_match": ("share of turns", "calls of tools that are exactly as expected, where one is"),
+    "tool_call_exact_match": ("share of turns", "tool calls that are exactly as expected, where one is"),
     "exact_match": ("share of rows", "answers that are the expected text"),
     "accuracy": ("share of rows", "how many rows it has right"),
     "macro_f1": (
@@ -27,7 +27,7 @@ MEASURES = {  # endings of names, the longer ones first where one ends as anothe
     "mae": ("unit of the column", "mean error"),
     "spearman": ("-1 to 1", "how well the order of its numbers agrees (rank correlation)"),
     "pearson": ("-1 to 1", "how well its numbers lie on a line with the right ones (correlation)"),
-    "perplexity": ("choices a token", "how many pieces of text it wavers between where the right one comes next"),
+    "perplexity": ("choices per token", "how many pieces of text it wavers between where the right one comes next"),
     "rouge_l": ("0 to 1", "how many words, in order, the text shares with the expected one"),
     "bleu": ("0 to 1", "how many runs of words the text shares with the expected one"),
     "chrf": ("0 to 1", "how many runs of characters the text shares with the expected one"),
@@ -48,10 +48,11 @@ WHO = {
     "few_shot": "the parent, shown a few answered rows of the training data before each question",
     "probe": "a linear classifier (logistic regression on words, and on an encoder’s view of the text where there is "
     "one), trained in seconds on the same rows",
-    "commonest": "always the class that was commonest in the training data",
+    "commonest": "always the class that was most common in the training data",
 }
 UNREAD = (
-    "what can be told without a model: the commonest answer of the training data, the mean of its numbers, no entity, "
+    "what can be told without a model: the most common answer of the training data, the mean of its numbers, no "
+    "entity, "
     "or what a search for the words of the question finds"
 )
 

@@ -118,7 +118,7 @@ def _state(column: str, value: str, right: Mapping[str, str], labels: Sequence[s
 
 
 def _shown(message: Mapping[str, Any]) -> str:
-    """The text of a message, and the calls of tools in it as JSON."""
+    """The text of a message, and the tool calls in it as JSON."""
     calls = message.get("tool_calls")
     return "\n".join(part for part in (message["content"], calls and canonical(of_message(calls))) if part)
 

@@ -14,8 +14,8 @@ def placed(row: dict[str, str], start: str | None) -> dict[str, str] | str:
     if start is not None and text and row["context"].startswith(text, int(start)):
         return row | {"start": start}
     if text and len(known) != 1:
-        many = f"stands in {len(known)} places of its context, and no start says in which"
-        return f"its answer {many if known else 'does not stand in its context'}"
+        many = f"occurs {len(known)} times in its context, and no start says which one is meant"
+        return f"its answer {many if known else 'does not occur in its context'}"
     return row
 
 

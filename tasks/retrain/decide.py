@@ -45,7 +45,7 @@ def should_retrain(params: Retrain, facts: Facts, now: float) -> RetrainDecision
 def _by_hand(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
     if facts.asked_by is None:
         return False, ""
-    return True, f"asked for by hand ({f'key {facts.asked_by}' if facts.asked_by else 'command line'})"
+    return True, f"requested manually ({f'key {facts.asked_by}' if facts.asked_by else 'command line'})"
 
 
 def _cron(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:

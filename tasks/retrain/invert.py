@@ -10,7 +10,7 @@ from tasks.section import Section
 
 
 def no_rows_of(prepare: Section) -> str:
-    """Why no corrected answer becomes a row of a data set that is prepared so, in one clause; empty where they do."""
+    """Why no corrected answer becomes a row of a dataset that is prepared so, in one clause; empty where they do."""
     if shapes.of(prepare).makes in ("chat", "labelled", "tagged", "spans", "scored"):
         return ""
     return f"corrected answers make no rows of the shape {shapes.name_of(prepare)}"

@@ -16,34 +16,34 @@ class Retrain(Section):
 
     consider_every: Annotated[float, Field(gt=0, le=10_080, description="minutes")] = 15
     cron: str | None = Field(
-        default=None, description="a schedule of its own in cron's words (UTC), such as '0 3 * * 1'; none when empty"
+        default=None, description="an extra schedule as a cron expression (UTC), such as '0 3 * * 1'"
     )
-    on_drift: bool = Field(default=True, description="an alarm of the monitor starts one")
+    on_drift: bool = Field(default=True, description="whether an alarm of the monitor starts a retraining")
     min_quality: dict[str, Share] = Field(
-        default={}, description="measure of the monitor (valid, category_accuracy): the least that is good enough"
+        default={}, description="measure of the monitor (valid, category_accuracy): the lowest acceptable value"
     )
     min_labelled: Annotated[
-        int, Field(ge=1, le=10_000_000, description="new labelled rows that start one by themselves")
+        int, Field(ge=1, le=10_000_000, description="new labelled rows that start a retraining on their own")
     ] = 200
     min_labelled_for_drift: Annotated[
         int,
         Field(
             ge=0,
             le=10_000_000,
-            description="new labelled rows without which drift and low quality wait: there would be nothing to learn "
-            "from",
+            description="new labelled rows needed before drift or low quality starts a retraining",
         ),
     ] = 30
-    cooldown: Annotated[
-        float, Field(ge=0, le=8760, description="hours from the start of one to the start of the next")
-    ] = 24
-    max_runs_per_week: Annotated[int, Field(ge=1, le=1000, description="of one task")] = 3
+    cooldown: Annotated[float, Field(ge=0, le=8760, description="hours between the starts of two retrainings")] = 24
+    max_runs_per_week: Annotated[int, Field(ge=1, le=1000, description="retrainings of one model")] = 3
     max_hours_per_week: Annotated[
         float,
-        Field(gt=0, le=10_000, description="hours of training, of all tasks together (GPU hours, where there is one)"),
+        Field(gt=0, le=10_000, description="hours of training, all models together (GPU hours if there is a GPU)"),
     ] = 24
     max_share_of_key: Annotated[
-        float, Field(gt=0, le=1, description="share of the harvested rows that one key may bring; more looks planted")
+        float,
+        Field(
+            gt=0, le=1, description="share of the harvested rows that may come from one key; more looks like poisoning"
+        ),
     ] = 0.5
 
     @model_validator(mode="after")
@@ -55,7 +55,7 @@ class Retrain(Section):
                 CronSim(self.cron, EPOCH)
             except CronSimError:
                 raise ValueError(
-                    f"cron is '{self.cron}', which is no schedule; write minute, hour, day, month and weekday, such "
+                    f"cron is '{self.cron}', which is not a schedule; write minute, hour, day, month and weekday, such "
                     "as '0 3 * * 1'"
                 ) from None
         return self

@@ -90,7 +90,7 @@ def _unusable(candidate: Candidate, rules: Rules) -> list[str]:
     if missing := [column for column in columns if is_blank(candidate.row.get(column, ""))]:
         return [f"`{missing[0]}` is missing or empty"]
     reasons = [
-        f"`{label}` is '{candidate.row[label][:40]}', which is no known value"
+        f"`{label}` is '{candidate.row[label][:40]}', which is not a known value"
         for label in rules.labels
         if clean(candidate.row[label]) not in rules.classes[label]
     ]

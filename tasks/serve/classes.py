@@ -58,7 +58,7 @@ def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) ->
     choice = answer.json()["choices"][0]
     told: Told = choice.get("probabilities") or {}
     if not told and row.get("probabilities"):
-        raise AnnealError(f"the server at {url} says no probabilities for {model}; the deployment is refused.")
+        raise AnnealError(f"the server at {url} returns no probabilities for {model}; the deployment is refused.")
     return str(choice["message"]["content"]), told
 
 
@@ -67,7 +67,7 @@ def _distance(model: str, row: Mapping[str, Any], text: str) -> float:
     expected, answer = json.loads(row["text"]), _object(text)
     if answer.keys() != expected.keys():
         raise AnnealError(
-            f"{model} tells other numbers of row {row['id']} than in the evaluation; the deployment is refused."
+            f"{model} predicts other numbers for row {row['id']} than in the evaluation; the deployment is refused."
         )
     greatest = 0.0
     for column, scale in row["scales"].items():
@@ -101,7 +101,8 @@ def _difference(model: str, row: Mapping[str, Any], text: str, told: Told) -> fl
     if (expected is None or probability_in(expected) is not None) and text != row["text"]:
         does = "answers" if expected else "marks"
         raise AnnealError(
-            f"{model} {does} row {row['id']} otherwise than in the evaluation ({text[:80]}); the deployment is refused."
+            f"{model} {does} row {row['id']} differently than in the evaluation ({text[:80]}); the deployment is "
+            "refused."
         )
     return 0.0 if expected is None else _greatest(model, row, expected, told)
 
@@ -111,7 +112,7 @@ def _greatest(model: str, row: Mapping[str, Any], expected: Told, told: Told) ->
         column: set(shares) for column, shares in told.items()
     }:
         raise AnnealError(
-            f"{model} tells other classes of row {row['id']} than in the evaluation; the deployment is refused."
+            f"{model} predicts other classes for row {row['id']} than in the evaluation; the deployment is refused."
         )
     greatest = 0.0
     for column, shares in expected.items():

@@ -122,7 +122,7 @@ def _post(url: str, path: str, body: dict) -> dict:
         answer = client().post(f"{url}/{path}", json=body, timeout=PATIENCE)
     except httpx.HTTPError as error:
         raise AnnealError(
-            f"vLLM at {url} did not answer a request ({type(error).__name__}); see .anneal/logs/vllm.log."
+            f"vLLM at {url} did not answer a request ({type(error).__name__}); see its log in .anneal/logs/."
         ) from None
     if answer.status_code != 200:
         raise AnnealError(f"vLLM at {url} refused a request for {body['model']}: {answer.text[:200]}")
@@ -217,7 +217,8 @@ def _refuse_other_prompts(
         if reply["prompt_token_ids"] != prompt:
             raise AnnealError(
                 f"template mismatch: vLLM reads row {row['id']} as "
-                f"{tokenizer.decode(reply['prompt_token_ids'])[:80]!r}, training read it otherwise; the deployment is "
+                f"{tokenizer.decode(reply['prompt_token_ids'])[:80]!r}, training read it differently; the deployment "
+                "is "
                 "refused."
             )
 

@@ -103,7 +103,7 @@ def read(path: Path = TABLE) -> Table:
         }
         return Table(value["revision"], tasks)
     except (TypeError, KeyError, AttributeError):
-        raise AnnealError(f"{path} is no routing table: delete it; the reconciler writes it again.") from None
+        raise AnnealError(f"{path} is not a routing table: delete it; the reconciler writes it again.") from None
 
 
 def write(table: Table, path: Path = TABLE) -> None:

@@ -84,7 +84,7 @@ def _adapter(url: str, what: str, body: dict[str, str], done: str) -> "httpx.Hea
         answer = client().post(f"{url}/{what}_lora_adapter", json=body, timeout=60)
     except httpx.HTTPError as error:
         raise AnnealError(
-            f"vLLM at {url} did not answer when it should {what} {body['lora_name']} ({type(error).__name__}); see "
+            f"vLLM at {url} did not answer when told to {what} {body['lora_name']} ({type(error).__name__}); see "
             ".anneal/logs/."
         ) from None
     if answer.status_code != 200 and done not in answer.text:

@@ -202,7 +202,7 @@ def command(state: State) -> list[str]:
 
 
 def _calls(state: State) -> list[str]:
-    """The part of the command line that makes calls of tools, where the template writes them, be read back."""
+    """The part of the command line that makes tool calls, where the template writes them, be read back."""
     template = Path(state.weights) / "chat_template.jinja"
     name = tools.parser(template.read_text(encoding="utf-8")) if template.is_file() else None
     return ["--enable-auto-tool-choice", "--tool-call-parser", name] if name else []

@@ -185,7 +185,7 @@ def end_left_behind(program: str | None = None) -> None:
     for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    _wait(lambda: all(map(_has_ended, found)), 30, f"what {program or 'the servers'} left behind does not end")
+    _wait(lambda: all(map(_has_ended, found)), 30, f"processes left behind by {program or 'the servers'} do not end")
 
 
 def _has_ended(process: Any) -> bool:
@@ -227,7 +227,7 @@ def refuse_taken_port(port: int, program: str, setting: str) -> None:
                 else "another program"
             )
             raise AnnealError(
-                f"port {port} is taken by {who}: stop it, or set {setting} in params.yaml to a free port."
+                f"port {port} is in use by {who}: stop it, or set {setting} in params.yaml to a free port."
             )
 
 

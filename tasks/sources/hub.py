@@ -1,4 +1,4 @@
-"""A data set of the Hugging Face hub at one commit, which never changes."""
+"""A dataset of the Hugging Face hub at one commit, which never changes."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,13 +14,13 @@ SECONDS = 5
 
 
 class Params(Section):
-    """A data set, and the part of it that is taken."""
+    """A dataset, and the part of it that is taken."""
 
     kind: Literal["hub"] = "hub"
-    id: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$", description="name on the hub, as in ag_news or org/name")]
+    id: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$", description="id on the hub, such as ag_news or org/name")]
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="a commit, 40 hexadecimal digits")]
-    subset: str | None = Field(default=None, description="configuration, where the data set has several")
-    split: str = Field(default="train", min_length=1, description="name of the split, as in train or train[:1000]")
+    subset: str | None = Field(default=None, description="configuration, if the dataset has several")
+    split: str = Field(default="train", min_length=1, description="split, such as train or train[:1000]")
 
 
 def problem(params: Section) -> str | None:
@@ -35,7 +35,7 @@ def problem(params: Section) -> str | None:
     except OfflineModeIsEnabled:
         return "the hub may not be asked, as HF_HUB_OFFLINE is set: take that away"
     except RepositoryNotFoundError:
-        return f"the hub has no data set {params.id} (or not for you: HF_TOKEN says who you are): correct the id"
+        return f"the hub has no dataset {params.id} (or not for you: HF_TOKEN says who you are): correct the id"
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no status"
         return f"the hub does not give {params.id} at {params.revision} (status {status}): correct id and revision"
@@ -57,7 +57,9 @@ def fetch(params: Section, ingest: Ingest, folder: Path) -> int:
         assert isinstance(rows, Dataset)
         rows.to_parquet(folder / "rows.parquet")
     except HTTPError as error:
-        raise TransientError(f"the hub broke off ({type(error).__name__}); nothing was written, run again.") from None
+        raise TransientError(
+            f"the download was interrupted ({type(error).__name__}); nothing was written, run again."
+        ) from None
     except (DatasetsError, ValueError, RuntimeError, OSError) as error:
         words = " ".join(str(error).split())[:240].rstrip(".")
         raise AnnealError(f"{where} cannot be taken: {words}.") from None

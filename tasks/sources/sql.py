@@ -33,7 +33,7 @@ class Params(Section):
 
     kind: Literal["sql"] = "sql"
     url: Address
-    query: str = Field(min_length=1, description="one select; with `order by`, the rows keep that order")
+    query: str = Field(min_length=1, description="a single select; rows keep the order of an `order by`")
 
 
 def problem(params: Section) -> str | None:
@@ -116,7 +116,7 @@ def _engine(address: str) -> "Engine":
             "package"
         ) from None
     except (ArgumentError, ValueError):
-        raise AnnealError(f"{shown(address)} is no URL of a database, as in sqlite:///data/tickets.db") from None
+        raise AnnealError(f"{shown(address)} is not the URL of a database, as in sqlite:///data/tickets.db") from None
 
 
 def _sqlite(path: str | None) -> sqlite3.Connection:

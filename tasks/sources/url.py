@@ -29,7 +29,7 @@ class Params(Section):
     file: str | None = Field(
         default=None,
         pattern=r"^[^/.][^/]*$",
-        description="name that the file gets, where the URL does not end in one that says its format",
+        description="file name to save under, if the URL does not end in one with a known extension",
     )
 
 
@@ -54,7 +54,7 @@ def fetch(params: Section, ingest: Ingest, folder: Path) -> int:
         except Exception as error:  # noqa: BLE001  # each of fsspec's file systems has errors of its own
             words = f"{type(error).__name__} {without_secrets(error, params.url)}".strip()
             raise TransientError(
-                f"{shown(params.url)}: {name} broke off ({words}); nothing was written, run again."
+                f"{shown(params.url)}: {name} was interrupted ({words}); nothing was written, run again."
             ) from None
     try:
         return len(read(ingest.model_copy(update={"source": str(folder)}), folder)[0])
@@ -97,7 +97,7 @@ def _system(address: str, pause: int) -> "tuple[AbstractFileSystem, str]":
     url = resolved(address)
     scheme = url.partition("://")[0]
     if "://" not in url:
-        raise AnnealError(f"{shown(address)} is no URL (as in https://…); a path is written as ingest.source")
+        raise AnnealError(f"{shown(address)} is not a URL (as in https://…); a path is written as ingest.source")
     options = {"client_kwargs": {"timeout": _timeout(pause)}} if scheme in ("http", "https") else {}
     try:
         system, path = url_to_fs(url, skip_instance_cache=True, **options)
@@ -105,7 +105,7 @@ def _system(address: str, pause: int) -> "tuple[AbstractFileSystem, str]":
         package = str(known_implementations.get(scheme, {}).get("class", "")).partition(".")[0]
         raise AnnealError(f"{scheme}:// needs the package {package}, which is not installed") from None
     except ValueError:
-        raise AnnealError(f"{scheme}:// is no kind of address that fsspec knows: correct {shown(address)}") from None
+        raise AnnealError(f"{scheme}:// is not a scheme that fsspec supports: correct {shown(address)}") from None
     return system, path
 
 

@@ -117,7 +117,7 @@ def _trainable(
     if repeated := getattr(objective, "repeated", None):  # of an objective whose training rows may come again
         kept["train"] = repeated(params.objective, processor, kept["train"], params.seed)
     if len(kept["train"]) > before:
-        words = f"train: {len(kept['train']) - before} more rows, as those of rare classes come again"
+        words = f"train: {len(kept['train']) - before} more rows, since rows of rare classes are repeated"
         print(words, file=sys.stderr, flush=True)
     counts = {
         "rows": len(encoded["train"]) - arranged["train"][1],
@@ -137,7 +137,7 @@ def _last_whole_checkpoint(run: Path) -> str | None:
             shutil.rmtree(checkpoint)
     last = get_last_checkpoint(str(run))
     if last:
-        print(f"going on from {Path(last).name}", flush=True)
+        print(f"continuing from {Path(last).name}", flush=True)
     return last
 
 

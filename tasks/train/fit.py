@@ -86,7 +86,7 @@ def precision(params: Train) -> "torch.dtype":
 
     if params.fp16:
         if device() != "cuda":
-            raise ParamsError("params.yaml: train.fp16 needs a GPU; leave it out, and bf16 as it is.")
+            raise ParamsError("params.yaml: train.fp16 needs a GPU; leave it out, and bf16 at its default.")
         return torch.float16
     return compute_dtype() if params.bf16 else torch.float32
 

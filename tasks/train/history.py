@@ -95,7 +95,7 @@ class History(TrainerCallback):
         }
 
     def timing(self) -> dict[str, float]:
-        """Seconds and tokens a second of the part that this process trained, validation included."""
+        """Seconds and tokens per second of the part that this process trained, validation included."""
         seconds = time.monotonic() - self.started
         return {
             "seconds": round(seconds, 1),
@@ -160,8 +160,9 @@ class History(TrainerCallback):
             what(self.client)
         except MlflowException as error:
             print(
-                f"MLflow stopped answering ({str(error)[:80]}); training goes on without it, the curves are kept on "
-                "disk",
+                f"MLflow stopped answering ({str(error)[:80]}); training continues without it; the curves are kept "
+                "on disk"
+                "",
                 file=sys.stderr,
             )
             self.client = None

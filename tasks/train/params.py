@@ -39,30 +39,32 @@ class Train(Section):
 
     objective: Annotated[Kind, KindIn("tasks.objectives")]
     tuner: Annotated[Kind, KindIn("tasks.tuners")]
-    learning_rate: Annotated[float, Field(gt=0, lt=1, description="peak, after warm-up")] = 2.0e-4
+    learning_rate: Annotated[float, Field(gt=0, lt=1, description="peak rate, after warm-up")] = 2.0e-4
     num_train_epochs: Annotated[float, Field(gt=0, le=1000, description="passes over the training rows")] = 2
     per_device_train_batch_size: Annotated[int, Field(ge=1, le=4096, description="rows")] = 8
     gradient_accumulation_steps: Annotated[int, Field(ge=1, le=4096)] = 1
     warmup_ratio: Annotated[float, Field(ge=0, lt=1, description="share of all steps")] = 0.1
     lr_scheduler_type: Literal["cosine", "linear", "constant_with_warmup", "slanted_triangular"] = "cosine"
-    max_grad_norm: Annotated[float, Field(gt=0, description="gradients are clipped to this norm")] = 1.0
+    max_grad_norm: Annotated[float, Field(gt=0, description="clip gradients to this norm")] = 1.0
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     dropout: float | None = Field(
-        default=None, ge=0, lt=1, description="share of states; the base's own where it is not set"
+        default=None, ge=0, lt=1, description="share of activations to drop; by default the base's own"
     )
-    max_length: Annotated[
-        int, Field(ge=8, le=1_000_000, description="tokens; longer rows are left out and counted")
-    ] = 512
+    max_length: Annotated[int, Field(ge=8, le=1_000_000, description="tokens; longer rows are dropped and counted")] = (
+        512
+    )
     eval_steps: Share = 0.25
     load_best_model_at_end: bool = Field(
         default=True,
-        description="keep the checkpoint with the least validation loss and stop early; false: train to the end and "
-        "keep that, where few rows are held out to choose by",
+        description="stop early and keep the checkpoint with the lowest validation loss; false: train to "
+        "the end and keep the final weights, if few rows are held out",
     )
-    early_stopping_patience: Annotated[int, Field(ge=1, description="evaluations without a better validation loss")] = 2
-    bf16: bool = Field(default=True, description="compute in bfloat16, where this machine does so in hardware")
-    fp16: bool = Field(default=False, description="compute in float16, with scaled losses; on a GPU only")
-    gradient_checkpointing: bool = Field(default=False, description="compute activations again, to save memory")
+    early_stopping_patience: Annotated[
+        int, Field(ge=1, description="evaluations without a better validation loss before stopping")
+    ] = 2
+    bf16: bool = Field(default=True, description="compute in bfloat16 where the hardware supports it")
+    fp16: bool = Field(default=False, description="compute in float16 with loss scaling; GPU only")
+    gradient_checkpointing: bool = Field(default=False, description="recompute activations to save memory")
     optim: Annotated[str, AfterValidator(_optimizer)] = "adamw_torch_fused"
     optim_args: str | None = Field(default=None, description="`momentum=0.9, nesterov=true` of sgd, for example")
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -73,7 +75,7 @@ class Train(Section):
     @model_validator(mode="after")
     def _computes_in_one_way(self) -> "Train":
         if self.fp16 and self.bf16:
-            raise ValueError("fp16 is true, and so is bf16, unless it is set: write bf16: false beside fp16: true")
+            raise ValueError("fp16 is true, and bf16 is true by default: write bf16: false beside fp16: true")
         return self
 
     @model_validator(mode="after")
@@ -82,7 +84,7 @@ class Train(Section):
             name, _, value = pair.partition("=")
             known = OPTIMIZERS[self.optim]
             if name not in known:
-                takes = suggestion(name, known) if known else ", which takes none; leave it out"
+                takes = suggestion(name, known) if known else ", which takes no arguments; leave it out"
                 raise ValueError(f"optim_args names `{name}` for {self.optim}{takes.rstrip('.')}")
             example = "true" if name in ("nesterov", "centered") else "0.9"
             if not (value.lower() in ("true", "false") if example == "true" else _is_number(value)):

@@ -25,9 +25,9 @@ class Params(Section):
 
     kind: Literal["bottleneck"]
     placement: Literal["houlsby", "parallel"] = "houlsby"
-    size: Annotated[int, Field(ge=1, le=65536, description="width between the two layers")] = 64
+    size: Annotated[int, Field(ge=1, le=65536, description="width of the bottleneck")] = 64
     activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu"
-    scaling: Annotated[float, Field(gt=0, le=100, description="what an adapter adds is scaled by this")] = 1.0
+    scaling: Annotated[float, Field(gt=0, le=100, description="factor on the adapter's output")] = 1.0
 
 
 def hot(params: Params) -> bool:
@@ -75,8 +75,8 @@ def problem(params: Params, model: "nn.Module") -> str | None:
     from tasks.bottleneck import missing
 
     if words := missing(model, params.placement):
-        return f"kind is bottleneck, and the base has no {words} as a module of a name that it knows; use lora."
+        return f"kind is bottleneck, and the base has no {words} as a module with a known name; use lora."
     if getattr(model.config, "depths", None):
-        return "kind is bottleneck, and the base's layers are of several widths; use lora."
+        return "kind is bottleneck, and the base's layers have different widths; use lora."
     width = model.config.get_text_config().hidden_size
     return f"size is {params.size}, and the base is {width} wide; lower it." if params.size > width else None

@@ -18,7 +18,7 @@ grows = False
 checkpointing = False
 only_head = True  # so the objective must have one
 learning_rates = (1.0e-3, 1.0e-2)
-source = "a linear probe bears rates of a head (train.objective.head_learning_rate), far above those of a body"
+source = "a linear probe takes the rates of a head (train.objective.head_learning_rate), far above those of a body"
 
 
 class Params(Section):

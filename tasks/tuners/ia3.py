@@ -29,7 +29,9 @@ class Params(Section):
 
     kind: Literal["ia3"]
     target_modules: Targets = None
-    feedforward_modules: list[str] | None = Field(default=None, description="those rescaled at their inputs")
+    feedforward_modules: list[str] | None = Field(
+        default=None, description="the modules that are rescaled at their inputs"
+    )
 
 
 def hot(params: Params) -> bool:
@@ -98,7 +100,7 @@ def problem(params: Params, model: "nn.Module") -> str | None:
     if targets is None:
         return (
             f"target_modules is missing, and peft knows none for bases of type {_type(model)}; name the layers of keys "
-            "and values, and those that write what a feed-forward block gives (in feedforward_modules as well)"
+            "and values, and the output layers of the feed-forward blocks (in feedforward_modules as well)"
         )
     if not isinstance(targets, str) and (words := problem(model, targets)):
         return words

@@ -24,7 +24,7 @@ source = "about ten times that of full tuning (Thinking Machines, LoRA Without R
 attach, save, load, merge = adapters.attach, adapters.save, adapters.load, adapters.merge
 
 
-Niter = Field(pattern=r"^pissa_niter_[1-9]\d?$", description="PiSSA by a fast decomposition of so many steps")
+Niter = Field(pattern=r"^pissa_niter_[1-9]\d?$", description="PiSSA with a fast SVD of this many iterations")
 
 
 class Params(adapters.LowRank):
@@ -32,7 +32,7 @@ class Params(adapters.LowRank):
 
     kind: Literal["lora"]
     init_lora_weights: Literal[True, "gaussian", "pissa", "olora"] | Annotated[str, Niter] = Field(
-        default=True, description="what the matrices start from; pissa and olora are kept at twice the rank"
+        default=True, description="initial matrices; pissa and olora are saved at twice the rank"
     )
 
 
@@ -49,5 +49,5 @@ def loading(params: Params) -> dict[str, Any]:
 def problem(params: Params, model: "nn.Module") -> str | None:
     """What does not fit the layers, or a start that does not go with DoRA or with an embedding."""
     if params.use_dora and adapters.starts_from_parent(params):
-        return f"use_dora does not go with init_lora_weights: {params.init_lora_weights}; leave one of them out"
+        return f"use_dora cannot be combined with init_lora_weights: {params.init_lora_weights}; leave one of them out"
     return adapters.problem(params, model) or adapters.problem_of_start(params, model)

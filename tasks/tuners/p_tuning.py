@@ -30,16 +30,16 @@ class Params(Section):
     num_virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 20
     encoder_reparameterization_type: Literal["MLP", "LSTM"] = "MLP"
     encoder_hidden_size: (
-        Annotated[int, Field(ge=1, le=65536, description="of the network; as wide as the base when not given")] | None
+        Annotated[int, Field(ge=1, le=65536, description="width of the network; by default that of the base")] | None
     ) = None
-    encoder_num_layers: Annotated[int, Field(ge=1, le=16, description="of an LSTM; an MLP has three")] = 2
-    encoder_dropout: Annotated[float, Field(ge=0, lt=1, description="between the layers of an LSTM")] = 0.0
+    encoder_num_layers: Annotated[int, Field(ge=1, le=16, description="layers of an LSTM; an MLP has three")] = 2
+    encoder_dropout: Annotated[float, Field(ge=0, lt=1, description="dropout between the layers of an LSTM")] = 0.0
 
     @model_validator(mode="after")
     def _an_mlp_has_no_such_options(self) -> Self:
         if self.encoder_reparameterization_type == "MLP" and (self.encoder_num_layers, self.encoder_dropout) != (2, 0):
             raise ValueError(
-                "encoder_num_layers and encoder_dropout are of an LSTM, and this is an MLP; leave them out"
+                "encoder_num_layers and encoder_dropout apply to an LSTM, and this is an MLP; leave them out"
             )
         return self
 

@@ -31,18 +31,23 @@ class Params(Section):
 
     kind: Literal["prefix"]
     num_virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 20
-    init_text: Annotated[str, Field(pattern=r"\S", description="what they begin as; else words at random")] | None = (
-        None
+    init_text: (
+        Annotated[
+            str, Field(pattern=r"\S", description="text that the virtual tokens start from; random words if empty")
+        ]
+        | None
+    ) = None
+    prefix_projection: bool = Field(
+        default=False, description="learn the prefix through a network, which is dropped after training"
     )
-    prefix_projection: bool = Field(default=False, description="a network makes the prefix while it is learnt")
     encoder_hidden_size: (
-        Annotated[int, Field(ge=1, le=65536, description="of that network; as wide as keys when not given")] | None
+        Annotated[int, Field(ge=1, le=65536, description="width of that network; by default that of the keys")] | None
     ) = None
 
     @model_validator(mode="after")
     def _only_a_network_has_a_width(self) -> Self:
         if self.encoder_hidden_size and not self.prefix_projection:
-            raise ValueError("encoder_hidden_size is of the network that prefix_projection asks for; leave it out")
+            raise ValueError("encoder_hidden_size applies to the network of prefix_projection; leave it out")
         return self
 
 

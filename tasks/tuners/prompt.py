@@ -29,7 +29,10 @@ class Params(Section):
     kind: Literal["prompt"]
     num_virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 20
     prompt_tuning_init_text: (
-        Annotated[str, Field(pattern=r"\S", description="what they begin as; else words at random")] | None
+        Annotated[
+            str, Field(pattern=r"\S", description="text that the virtual tokens start from; random words if empty")
+        ]
+        | None
     ) = None
 
 

@@ -20,7 +20,7 @@ virtual_tokens = False
 grows = False
 checkpointing = True
 learning_rates = (5.0e-5, 5.0e-3)
-source = "2e-4 for 7B and 13B, 1e-4 for 33B and 65B (Dettmers et al. 2023, table 9), and as LoRA else"
+source = "2e-4 for 7B and 13B, 1e-4 for 33B and 65B (Dettmers et al. 2023, table 9), otherwise as for LoRA"
 save, load, merge = adapters.save, adapters.load, adapters.merge
 
 
@@ -29,10 +29,11 @@ class Params(adapters.LowRank):
 
     kind: Literal["qlora"]
     bits: Literal[4, 8] = 4
-    quant_type: Literal["nf4", "fp4"] = Field(default="nf4", description="of 4 bits")
-    double_quant: bool = Field(default=True, description="quantise the scales of 4 bits as well")
+    quant_type: Literal["nf4", "fp4"] = Field(default="nf4", description="data type of 4-bit weights")
+    double_quant: bool = Field(default=True, description="quantise the scales of 4-bit weights, too")
     init_lora_weights: Literal[True, "gaussian", "loftq"] = Field(
-        default=True, description="loftq starts from what 4 bits lose, and is kept at twice the rank"
+        default=True,
+        description="initial matrices; loftq starts from the quantisation error, and is saved at twice the rank",
     )
 
 
@@ -67,5 +68,7 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
 def problem(params: Params, model: "nn.Module") -> str | None:
     """What does not fit the layers, or a start that is for 4 bits or does not go with DoRA."""
     if params.init_lora_weights == "loftq" and params.bits != 4:
-        return "init_lora_weights is loftq, which starts from what 4 bits lose; set bits to 4, or leave it out"
+        return (
+            "init_lora_weights is loftq, which starts from the 4-bit quantisation error; set bits to 4, or leave it out"
+        )
     return adapters.problem(params, model) or adapters.problem_of_start(params, model)

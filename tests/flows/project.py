@@ -1,4 +1,4 @@
-"""Makes a small copy of the project in a folder: its tracked code, a tiny base, a toy data set; and runs commands
+"""Makes a small copy of the project in a folder: its tracked code, a tiny base, a toy dataset; and runs commands
 there.
 """
 

@@ -16,7 +16,8 @@ def test_everyone_is_heard_once_and_the_table_is_shown_again(untouched: Path) ->
     assert "✓ evaluate@things" in printed and "package@things" not in printed  # no more than is compared
     compared = read_json(untouched / "reports/things/further/comparison.json")
     assert (
-        f"things: {compared['sentence']}" in printed and "all of it: reports/things/further/comparison.json" in printed
+        f"things: {compared['sentence']}" in printed
+        and "full comparison: reports/things/further/comparison.json" in printed
     )
     assert {"nearest", "retrieved", "probe", "parent", "few_shot", "commonest"} == set(
         compared["contests"][0]["others"]

@@ -1,4 +1,4 @@
-"""A mix of several data sets through the real DVC: written out before the work, made row by row, and left alone when
+"""A mix of several datasets through the real DVC: written out before the work, made row by row, and left alone when
 nothing of it changed.
 """
 

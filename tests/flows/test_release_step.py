@@ -92,7 +92,8 @@ def test_beside_a_champion_a_canary_opens_and_a_second_run_leaves_it_open(world:
 
 
 @pytest.mark.parametrize(
-    "release, why", [({"canary": "off"}, "release.canary is off"), ({}, "no gateway runs, so there is no traffic")]
+    "release, why",
+    [({"canary": "off"}, "release.canary is off"), ({}, "no gateway is running, so there is no traffic")],
 )
 def test_where_there_is_nothing_to_compare_on_it_is_promoted_at_once(world: World, release: dict, why: str) -> None:
     run = steps(world, **release)

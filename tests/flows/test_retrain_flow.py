@@ -122,7 +122,7 @@ def test_a_command_is_carried_out_once_and_answered(home):
     assert decide() == {"sort": "promoted: version 2"}
     assert rows("commands")[0]["result"] == "started" and rows("commands")[0]["done_at"]
     assert decide() == {"sort": "no retraining"}
-    assert rows("retrainings")[0]["reasons"] == ["✓ asked for by hand (key admin)"]
+    assert rows("retrainings")[0]["reasons"] == ["✓ requested manually (key admin)"]
 
 
 def test_a_pause_holds_until_it_is_resumed_also_what_is_asked_by_hand(home):
@@ -133,7 +133,7 @@ def test_a_pause_holds_until_it_is_resumed_also_what_is_asked_by_hand(home):
     assert decide() == {"sort": "no retraining"}
     assert [row["result"] for row in rows("commands")] == [
         "paused",
-        "✓ asked for by hand (key admin); ✓ there are 2 new labelled rows; ✗ held back: retraining is paused",
+        "✓ requested manually (key admin); ✓ there are 2 new labelled rows; ✗ held back: retraining is paused",
     ]
     command("resume")
     assert decide() == {"sort": "promoted: version 2"}

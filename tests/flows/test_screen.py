@@ -58,9 +58,9 @@ def test_what_is_left_is_what_it_took_the_last_time_or_what_the_stage_says() -> 
 def test_what_has_never_run_here_has_no_estimate_but_its_own() -> None:
     ahead = Ahead(("train@a", "gate@a"), {"gate@a": 2.0})
     assert ahead.left("train@a", 40.0, None) is None and ahead.left("train@a", 40.0, 60.0) == 62
-    assert ahead.in_words("train@a", 40.0, None) == "train@a has not run here before: no estimate of the whole yet"
+    assert ahead.in_words("train@a", 40.0, None) == "train@a has not run here before: no overall estimate yet"
     first = Ahead(("train@a", "gate@a"))
-    assert first.in_words("train@a", 0.0, 130.0) == "about 2 min left of this; first run: no estimate of the whole yet"
+    assert first.in_words("train@a", 0.0, 130.0) == "about 2 min left of this; first run: no overall estimate yet"
     assert Ahead().in_words(None, 0.0, None) == ""
 
 

@@ -171,7 +171,7 @@ def test_a_port_that_someone_else_holds_is_named(served: Path) -> None:
             said = project.run(served, "flows.pipeline", "things", status=1)
         finally:
             (served / "params.yaml").write_text(before)
-    assert "is taken by" in said and f"(pid {os.getpid()})" in said and "deploy.port" in said
+    assert "is in use by" in said and f"(pid {os.getpid()})" in said and "deploy.port" in said
 
 
 def check_prefect(folder: Path) -> None:

@@ -58,7 +58,7 @@ def test_the_shape_is_written_a_broken_image_is_set_aside_and_the_card_says_what
     prepare = json.loads((served / "params.yaml").read_text())["datasets"]["photos"]["prepare"]
     assert prepare == {"shape": "image", "labels": ["label"]}
     (dropped,) = read_jsonl(served / "data/prepared/photos/dropped.jsonl")
-    assert dropped["id"] == "red/0.png" and "is damaged or breaks off" in dropped["reason"]
+    assert dropped["id"] == "red/0.png" and "is damaged or truncated" in dropped["reason"]
     assert "pipeline_tag: image-classification" in (served / "model_cards/sorter.md").read_text()
     assert "label" in read_json(served / "reports/sorter/evaluate/intervals.json")["tuned"].__str__()
     page = (served / "reports/sorter/index.html").read_text()

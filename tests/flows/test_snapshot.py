@@ -85,12 +85,14 @@ def test_what_dvc_keeps_comes_back_without_the_source(small: Path) -> None:
 
 
 def test_what_is_wrong_is_said_before_any_work(small: Path) -> None:
-    assert "of which no snapshot was taken yet: run `make snapshot`" in project.run(small, "tasks.preflight", status=2)
+    assert "of which no snapshot has been taken yet: run `make snapshot`" in project.run(
+        small, "tasks.preflight", status=2
+    )
     params(small, {"kind": "sql", "url": "sqlite:///tickets.db", "query": "select * from tikets"})
     said = project.run(small, "flows.snapshot", status=2)
     words = "the database at sqlite:///tickets.db says: no such table: tikets."
     assert said.strip() == f"error: params.yaml: datasets.tickets.snapshot: {words}"
-    assert "has no data set of that name with a snapshot" in project.run(small, "flows.snapshot", "x", status=2)
+    assert "has no dataset of that name with a snapshot" in project.run(small, "flows.snapshot", "x", status=2)
     params(small, {"kind": "sequel", "url": "sqlite:///tickets.db", "query": QUERY})
     assert "datasets.tickets.snapshot.kind is 'sequel'" in project.run(small, "flows.snapshot", status=2)
     assert not (small / "data/snapshots").exists()

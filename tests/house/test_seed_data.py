@@ -1,4 +1,4 @@
-"""The data set that ships is what its labelling guide says: balanced, labelled by the book, of distinct texts, about
+"""The dataset that ships is what its labelling guide says: balanced, labelled by the book, of distinct texts, about
 nobody real.
 """
 

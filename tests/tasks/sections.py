@@ -12,7 +12,7 @@ from tasks.section import Section, parse
 class Inner(Section):
     """A key for each kind of value."""
 
-    rate: Annotated[float, Field(gt=0, lt=1, description="peak, after warm-up")] = 0.5
+    rate: Annotated[float, Field(gt=0, lt=1, description="peak rate, after warm-up")] = 0.5
     rank: Annotated[int, Field(ge=1, le=512, description="rank of the adapter")] = 16
     norm: Annotated[float, Field(gt=0)] = 1.0
     on: bool = True

@@ -142,11 +142,11 @@ def test_a_start_from_the_parent_learns_by_the_gradients_of_peft(base: Path) -> 
         ),
         (
             {"init_lora_weights": "pissa", "use_dora": True},
-            "use_dora does not go with init_lora_weights: pissa; leave one of them out",
+            "use_dora cannot be combined with init_lora_weights: pissa; leave one of them out",
         ),
         (
             {"init_lora_weights": "olora", "target_modules": ["embed_tokens", "q_proj"]},
-            "init_lora_weights is olora, which is for linear layers, and model.embed_tokens is none; leave it out",
+            "init_lora_weights is olora, which is for linear layers, and model.embed_tokens is not one; leave it out",
         ),
     ],
     ids=str,

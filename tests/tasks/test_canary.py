@@ -200,6 +200,6 @@ def test_without_registry_or_records_the_last_table_stays_and_it_is_said_once(
     caplog.clear()
     reconciler.turn()
     assert sorted(record.message for record in caplog.records) == [
-        "records: in order again",
-        "registry: in order again",
+        "records: recovered",
+        "registry: recovered",
     ]

@@ -21,7 +21,7 @@ PARAMS = Cascade(dataset="toys", model="teller", trained_on="labels")
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A data set, its labels alone, and a classifier that has learnt nothing."""
+    """A dataset, its labels alone, and a classifier that has learnt nothing."""
     place = tmp_path_factory.mktemp("parts")
     prepared = tiny.write_prepared(place / "toys", 16)
     learnt = tellers.write_learnt(place / "labels", prepared)
@@ -84,7 +84,7 @@ def test_it_reads_what_training_read_and_not_the_system_message(parts: SimpleNam
 
 
 def planted(folder: Path, parts: SimpleNamespace, split: str, rows: list[dict[str, Any]]) -> Path:
-    """The data set of the classifier with `rows` in a split more."""
+    """The dataset of the classifier with `rows` in a split more."""
     for name in ("train", "validation"):
         more = [{**tellers.labelled(row), "id": f"other-{row['id']}"} for row in rows if name == split]
         write_jsonl(folder / f"{name}.jsonl", [*read_jsonl(parts.learnt / f"{name}.jsonl"), *more])

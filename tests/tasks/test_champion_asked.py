@@ -66,7 +66,7 @@ def test_a_row_with_another_answer_is_another_row(place, asked, tmp_path):
 def test_a_champion_on_other_weights_cannot_be_compared_and_nothing_is_promoted(place, asked, tmp_path):
     champion = enthrone(place, tmp_path, tuned(place)[:20], base_sha256="f" * 64)
     found = verdict(place)
-    assert not found.passed and not asked and "`make promote` promotes by hand" in found.reasons[0]
+    assert not found.passed and not asked and "`make promote` promotes it manually" in found.reasons[0]
     assert f"version {champion.version}" in found.reasons[0]
 
 
@@ -99,5 +99,5 @@ def test_a_champion_that_answers_or_is_asked_otherwise_cannot_be_compared(place,
         not found.passed
         and not asked
         and reason in found.reasons[0]
-        and "`make promote` promotes by hand" in found.reasons[0]
+        and "`make promote` promotes it manually" in found.reasons[0]
     )

@@ -122,7 +122,7 @@ def test_an_image_that_is_gone_or_another_stops_the_run(vit: Path, tmp_path: Pat
     reader = classify_images.load_tokenizer(vit)
     file = Path(first["row"]["image_file"])
     file.write_bytes(Path(second["row"]["image_file"]).read_bytes())
-    with pytest.raises(AnnealError, match=r"row p0: its image .* is another than the one that was prepared"):
+    with pytest.raises(AnnealError, match=r"row p0: its image .* differs from the one that was prepared"):
         classify_images.log_probabilities(None, reader, [first])
     file.unlink()
     with pytest.raises(AnnealError, match="row p0: its image .* is not there: run `dvc checkout`"):

@@ -74,7 +74,7 @@ def test_a_label_whose_name_no_tracker_takes_is_measured_under_a_clean_name(tmp_
     ]
     facts = read_json(tmp_path / "out/measures.json")
     assert facts["classes"] == {LABEL: sorted(KINDS)} and facts["measures"]["perplexity"] == {
-        "unit": "choices a token",
+        "unit": "choices per token",
         "higher_is_better": False,
         "kind": "ratio",
     }

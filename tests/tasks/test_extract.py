@@ -193,7 +193,7 @@ def test_it_is_served_as_it_was_evaluated(made, encoder, answered):
         parity, too_long = classes.check_parity(url, "things", of_folder(encoder), answered)
         assert (parity.prompts, too_long) == (len(answered), []) and parity.difference < 1e-5
         row = next(row for row in answered if json.loads(row["text"])["answer"])
-        with pytest.raises(AnnealError, match=f"things answers row {row['id']} otherwise than in the evaluation"):
+        with pytest.raises(AnnealError, match=f"things answers row {row['id']} differently than in the evaluation"):
             classes.check_parity(url, "things", of_folder(encoder), [{**row, "text": written("", None)}])
         given = row["probabilities"]["answer"][GIVEN] - 0.002
         other = {**row, "probabilities": {"answer": {"given": given, "other": 1 - given}}}
@@ -201,7 +201,7 @@ def test_it_is_served_as_it_was_evaluated(made, encoder, answered):
             classes.check_parity(url, "things", of_folder(encoder), [other])
         root, text = url.removesuffix("/v1"), row["messages"][-1]["content"]
         refused = httpx.post(f"{root}/classify", json={"model": "things", "input": text})
-        assert refused.status_code == 400 and "finds answers in a text and tells no classes" in refused.text
+        assert refused.status_code == 400 and "finds answers in a text and predicts no classes" in refused.text
         for bare in ("apple?", "apple?\n ", "\na red apple"):
             body = {"model": "things", "messages": [{"role": "user", "content": bare}]}
             refused = httpx.post(f"{url}/chat/completions", json=body)

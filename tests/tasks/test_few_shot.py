@@ -43,7 +43,7 @@ def test_an_example_is_a_question_and_its_answer_without_the_systems_turn():
     [
         ({"example": "labelled"}, "a parent cannot be shown examples of rows that are labelled"),
         ({"example": "text"}, "a parent cannot be shown examples of rows that are text"),
-        ({"example": "chat", "tools": ["find"]}, "calls of tools are not shown as examples"),
+        ({"example": "chat", "tools": ["find"]}, "tool calls are not shown as examples"),
     ],
 )
 def test_where_there_can_be_no_examples_there_are_no_rows_and_a_reason(tmp_path, spec, words):

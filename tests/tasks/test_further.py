@@ -72,7 +72,7 @@ def test_neighbours_tell_labels_and_everyone_is_compared(place: Place) -> None:
         assert 0 < low <= contest["others"]["parent"]["lead"] <= high and contest["others"]["parent"]["p"] < 0.05
     assert compared["unanswered"] == {"retrieved": REASON} and list(compared["chosen"]) == ["nearest"]
     assert compared["chosen"]["nearest"].startswith(
-        f"{k} a row, chosen on 48 training rows, each left out (labels right"
+        f"{k} per row, chosen on 48 training rows, each left out (labels right"
     )
     assert compared["sentence"].startswith("Best of all, at ") and "Tuning was not worth it" in compared["sentence"]
 

@@ -105,7 +105,7 @@ def test_no_key_is_no_answer_and_a_model_that_writes_tells_no_classes(home: Hous
     write_json(tmp_path / "kept" / "format.json", {**FORM, "example": "chat"})
     home.state.follower.contracts.clear()
     message = refused(home.client().post("/classify", json=body), 400)["message"]
-    assert "writes and tells no classes: ask /tasks/triage or /v1/chat/completions" in message
+    assert "writes and predicts no classes: use /tasks/triage or /v1/chat/completions" in message
 
 
 @pytest.mark.parametrize("told", ["x", {"category": 1}, {"category": {"billing": "0.5"}}, {"category": {"billing": 7}}])
@@ -136,4 +136,4 @@ def test_what_marks_a_text_says_how_probable_its_entities_are_and_has_routes_of_
     wrong = {**opinion, "correction": {"entities": [{"label": "LOC", "start": 3, "end": 7}]}}
     assert "each of label, text, start and end" in refused(home.client().post("/feedback", json=wrong), 422)["message"]
     message = refused(home.client().post("/classify", json={"model": "triage", "input": "a"}), 400)["message"]
-    assert "marks a text and tells no classes: ask /tasks/triage or /v1/chat/completions" in message
+    assert "marks a text and predicts no classes: use /tasks/triage or /v1/chat/completions" in message

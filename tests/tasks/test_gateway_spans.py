@@ -106,7 +106,7 @@ def test_a_correction_is_the_words_and_maybe_their_place_and_there_are_no_classe
         refused(say(**wrong), 422, "invalid_correction")
     assert [row["correction"] for row in home.rows("feedback", 3)][-1] == {"answer": "in", "start": "18"}
     message = refused(client.post("/classify", json={"model": "triage", "input": "Where?"}), 400)["message"]
-    assert "finds answers in a text and tells no classes: ask /tasks/triage" in message
+    assert "finds answers in a text and predicts no classes: use /tasks/triage" in message
 
 
 @examples(200)

@@ -101,7 +101,7 @@ def test_a_link_is_read_and_a_broken_one_stops(tmp_path):
     (source / "b.jsonl").symlink_to(tmp_path / "elsewhere.jsonl")
     assert taken(source) == ["1", "2"]
     (tmp_path / "elsewhere.jsonl").unlink()
-    assert refused(source) == "s holds data that would be left out: b.jsonl; mend the link, or remove it."
+    assert refused(source) == "s holds data that would be left out: b.jsonl; fix the link, or remove it."
 
 
 def test_what_is_no_data_is_listed_and_said(tmp_path, capsys):

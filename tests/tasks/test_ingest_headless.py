@@ -74,7 +74,7 @@ def test_a_header_that_is_one_stays_one(tmp_path: Path, content: str, params: di
 
 def test_a_row_with_another_number_of_cells_is_named_by_its_line(tmp_path: Path) -> None:
     assert refused(tmp_path, "s.tsv", SST + "no label\n", **SAID) == Says(
-        "s.tsv, line 4", "number of cells", "ingest.columns", "1, not 2, between tabs", "mend the row"
+        "s.tsv, line 4", "number of cells", "ingest.columns", "1, not 2, between tabs", "fix the row"
     )
     assert refused(tmp_path, "s.csv", NEWS, **SAID) == Says(
         "s.csv", "ingest.header", "ingest.columns names 2 cells", "3 between commas", "name a column for each cell"

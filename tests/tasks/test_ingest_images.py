@@ -68,7 +68,7 @@ def test_an_image_that_is_not_there_leaves_its_row_for_prepare_to_set_aside(capf
 @pytest.mark.parametrize("place", ["/etc/passwd", "../outside.png", "https://example.org/a.png", "a/../../b.png", ""])
 def test_a_path_out_of_the_source_is_refused(place: str) -> None:
     table(Path("photos"), [{"image": "files/a.png", "label": "red"}, {"image": place, "label": "red"}])
-    with pytest.raises(AnnealError, match=r"metadata.csv, line 3: .* is no path below photos"):
+    with pytest.raises(AnnealError, match=r"metadata.csv, line 3: .* is not a path below photos"):
         taken(source="photos", image_column="image")
 
 

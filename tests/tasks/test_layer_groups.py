@@ -171,7 +171,7 @@ def test_a_model_without_layers_is_refused_in_a_sentence(settings: dict[str, Any
     [
         (
             {"kind": "full", "layer_decay": 0.0},
-            "tuner.layer_decay is 0.0; it should be greater than 0 and at most 1 (factor of the learning rate for each "
+            "tuner.layer_decay is 0.0; it should be greater than 0 and at most 1 (factor on the learning rate for each "
             "layer further from the output).",
         ),
         ({"kind": "full", "layer_decay": 1.5}, "tuner.layer_decay is 1.5; it should be greater than 0 and at most 1"),

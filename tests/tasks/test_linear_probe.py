@@ -1,4 +1,4 @@
-"""What a linear classifier tells of the labels in seconds, and the commonest class of each, as contestants."""
+"""What a linear classifier tells of the labels in seconds, and the most common class of each, as contestants."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def answered(rows: list[dict], right: int) -> list[dict]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A data set and a base that writes, in a folder; and the reports of parent, tuned, probe and commonest class."""
+    """A dataset and a base that writes, in a folder; and the reports of parent, tuned, probe and commonest class."""
     write_jsonl(tmp_path / "prepared/train.jsonl", [row(i) for i in range(48)])
     write_jsonl(tmp_path / "prepared/test.jsonl", rows := [row(i) for i in range(48, 64)])
     write_json(
@@ -99,8 +99,8 @@ def test_answers_to_other_rows_are_refused_by_name(place: Path) -> None:
     ("spec", "why"),
     [
         ({"answer": "{{ reply }}"}, "no column of the answers holds labels"),
-        ({"answer": None, "example": "text"}, "the answers are no labels"),
-        ({"answer": "{{ reply }}", "tools": True}, "the answers are no labels"),
+        ({"answer": None, "example": "text"}, "the answers are not labels"),
+        ({"answer": "{{ reply }}", "tools": True}, "the answers are not labels"),
     ],
 )
 def test_where_nothing_can_be_told_there_is_no_row_and_the_reason(spec: dict, why: str, place: Path) -> None:

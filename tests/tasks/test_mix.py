@@ -1,4 +1,4 @@
-"""A mix adds rows of another data set to those that are trained on: the same ones each time, and none that is held
+"""A mix adds rows of another dataset to those that are trained on: the same ones each time, and none that is held
 out.
 """
 
@@ -87,7 +87,7 @@ def test_what_is_too_like_a_held_out_row_is_left_out_and_counted(tmp_path: Path,
     assert counts["too_like_held_out"] >= len(held_out) and added
     assert not {row["messages"][-1]["content"] for row in added} & {row["messages"][-1]["content"] for row in held_out}
     write_jsonl(leaky / "train.jsonl", held_out)
-    with pytest.raises(AnnealError, match="all 10 training rows of general are too like held-out rows of toys"):
+    with pytest.raises(AnnealError, match="all 10 training rows of general are too similar to held-out rows of toys"):
         made(tmp_path, toys, leaky)
 
 
@@ -172,13 +172,13 @@ def test_a_model_of_a_mix_is_measured_on_the_first_of_its_data_sets() -> None:
 @pytest.mark.parametrize(
     ("mixes", "words"),
     [
-        ({"alll": {"dataset": "tickets", "other": "general"}}, "models.mine.dataset is 'all', which is no row of"),
-        ({"all": {"dataset": "tickets", "other": "generall"}}, "mixes.all.other is 'generall', which is no row of"),
+        ({"alll": {"dataset": "tickets", "other": "general"}}, "models.mine.dataset is 'all', which is not a row of"),
+        ({"all": {"dataset": "tickets", "other": "generall"}}, "mixes.all.other is 'generall', which is not a row of"),
         ({"all": {"dataset": "tickets", "other": "tickets"}}, "mixes.all mixes tickets into itself"),
         ({"general": {"dataset": "tickets", "other": "general"}}, "`general` is both a mix and another row"),
         (
             {"all": {"dataset": "b", "other": "tickets"}, "b": {"dataset": "all", "other": "tickets"}},
-            "these mixes are made of each other in a ring: ",
+            "these mixes are made of each other in a cycle: ",
         ),
         ({"all": {"dataset": "tickets", "other": "general", "share": 1}}, "mixes.all.share is 1"),
         ({"all": {"dataset": "tickets", "other": "general", "share": "some"}}, "mixes.all.share is 'some'"),
@@ -192,7 +192,7 @@ def test_a_model_of_a_mix_is_measured_on_the_first_of_its_data_sets() -> None:
         ),
         (
             {"all": {**TWO, "shares": {"tickets": 0.5, "generall": 0.5}}},
-            "mixes.all.shares names `generall`, which is not one of the data sets that it is made of; did you mean `g",
+            "mixes.all.shares names `generall`, which is not one of the datasets that it is made of; did you mean `g",
         ),
         (
             {**POOL, "all": {**TWO, "dataset": "pool", "other": "more", "shares": {"tickets": 0.5, "general": 0.5}}},
@@ -207,7 +207,7 @@ def test_a_model_of_a_mix_is_measured_on_the_first_of_its_data_sets() -> None:
                 "pool": TWO,
                 "all": {"dataset": "pool", "other": "more", "shares": {"tickets": 0.5, "general": 0.3, "more": 0.2}},
             },
-            "mixes.all.shares says how much each data set counts, and so does mixes.pool; give that one `share: all`.",
+            "mixes.all.shares says how much each dataset counts, and so does mixes.pool; give that one `share: all`.",
         ),
         ({"all": {"shares": {"tickets": 1}}}, "mixes.all."),
     ],

@@ -81,11 +81,11 @@ def test_a_model_that_is_better_over_all_and_worse_on_one_is_refused_by_the_name
 
 def test_each_opponent_is_looked_at_in_its_order_and_what_has_nothing_to_tell_comes_last():
     examples_of = Opponent("the parent with examples", (label("category", 60, 10),))
-    silent = Opponent("the commonest class", (), "no column of the answers holds labels", is_excused=True)
+    silent = Opponent("the most common class", (), "no column of the answers holds labels", is_excused=True)
     words = [check.words for check in checks(silent, examples_of, probe(label("category", 60, 20)))]
     assert words[0].startswith("better than the parent with examples on category: 50 rows")
     assert words[1].startswith("better than the probe on category")
-    assert words[-1] == "the commonest class has nothing to tell: no column of the answers holds labels"
+    assert words[-1] == "the most common class has nothing to tell: no column of the answers holds labels"
 
 
 def test_what_cannot_be_compared_is_refused():

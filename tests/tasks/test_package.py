@@ -165,7 +165,7 @@ def test_a_wrong_merge_is_refused_and_nothing_is_written(pack, tmp_path, monkeyp
     refused(
         pack,
         tmp_path,
-        r"merged weights do not answer as .*: mean KL \d+\.\d+ nats a token, package.max_divergence allows 0.02",
+        r"merged weights do not answer as .*: mean KL \d+\.\d+ nats per token, package.max_divergence allows 0.02",
     )
 
 

@@ -68,6 +68,6 @@ def test_what_is_not_a_number_is_refused(made, base, few, tmp_path):
     weights = load_file(file)
     weights[max(weights)][0] = float("nan")
     save_file(weights, file, metadata={"format": "pt"})
-    with pytest.raises(AnnealError, match="answers with what is no number: lower learning_rate and train again"):
+    with pytest.raises(AnnealError, match="produces values that are not numbers: lower learning_rate and train again"):
         package(base, sick, few, tmp_path)
     assert not (tmp_path / "weights").exists() and not (tmp_path / "adapter").exists()

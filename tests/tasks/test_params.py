@@ -39,7 +39,7 @@ def shipped() -> dict:
 
 
 def table(shipped: dict, **models: dict) -> dict:
-    """The shipped base and data set as `base` and `data`, and a row of models for each keyword: the shipped one,
+    """The shipped base and dataset as `base` and `data`, and a row of models for each keyword: the shipped one,
     with these values.
     """
     value = copy.deepcopy(shipped)
@@ -113,14 +113,14 @@ def test_a_parent_that_is_no_row_gets_the_one_that_was_probably_meant(shipped):
     value = table(shipped, one={"parent": "bse"})
     assert (
         said(value)
-        == "params.yaml: models.one.parent is 'bse', which is no row of bases or models; did you mean `base`?"
+        == "params.yaml: models.one.parent is 'bse', which is not a row of bases or models; did you mean `base`?"
     )
 
 
 def test_a_dataset_that_is_no_row_gets_the_one_that_was_probably_meant(shipped):
     assert (
         said(table(shipped, one={"dataset": "dta"}))
-        == "params.yaml: models.one.dataset is 'dta', which is no row of datasets; did you mean `data`?"
+        == "params.yaml: models.one.dataset is 'dta', which is not a row of datasets; did you mean `data`?"
     )
 
 
@@ -137,7 +137,7 @@ def test_a_name_like_no_other_gets_the_list(shipped):
     ],
 )
 def test_models_that_build_on_each_other_in_a_ring_are_refused(shipped, parents, ring):
-    assert f"in a ring: {ring}; give one" in said(
+    assert f"in a cycle: {ring}; give one" in said(
         table(shipped, **{name: {"parent": parent} for name, parent in parents.items()})
     )
 
@@ -171,11 +171,11 @@ BROKEN = {
     "out of bounds": (b"  learning_rate: ", b"  learning_rate: 7 # ", "it should be greater than 0 and less than 1"),
     "wrong type": (b"  num_train_epochs: ", b"  num_train_epochs: many ", "num_train_epochs is 'many "),
     "missing key": (b"    parent:", b"    # parent:", "parent is missing; add it."),
-    "ring": (b"    parent: ", b"    parent: MODEL # ", "in a ring: MODEL → MODEL"),
+    "ring": (b"    parent: ", b"    parent: MODEL # ", "in a cycle: MODEL → MODEL"),
     "no such base": (
         b"    parent: ",
         b"    parent: no-such-base # ",
-        "parent is 'no-such-base', which is no row of bases or models",
+        "parent is 'no-such-base', which is not a row of bases or models",
     ),
 }
 
@@ -221,8 +221,8 @@ def test_the_program_stops_on_a_broken_file_with_status_2_and_one_line_in_a_mome
         (b"bases: {}\nmodels: \x00\n", "params.yaml, line 2 is not valid YAML: unacceptable character"),
         (b"bases: 2026-13-45\n", "params.yaml is not valid YAML: month must be in 1..12"),
         (b"bases: " + b"[" * 1000, "params.yaml is not valid YAML"),
-        (b"- a\n- b\n", "params.yaml holds no table of keys"),
-        (b"", "params.yaml holds no table of keys"),
+        (b"- a\n- b\n", "params.yaml does not hold a table of keys"),
+        (b"", "params.yaml does not hold a table of keys"),
         (None, "params.yaml is missing: run this from the top folder"),
     ],
 )

@@ -33,11 +33,12 @@ def test_the_shortest_rows_pass() -> None:
         ),
         (
             "~/tickets",
-            "datasets.tickets.ingest.source is '~/tickets', and DVC does not know `~`: write {home}/tickets.",
+            "datasets.tickets.ingest.source is '~/tickets', and DVC does not expand `~`: write {home}/tickets.",
         ),
         (
             "~nobody/tickets",
-            "datasets.tickets.ingest.source is '~nobody/tickets', and DVC does not know `~`: write the path from / on.",
+            "datasets.tickets.ingest.source is '~nobody/tickets', and DVC does not expand `~`: write the path from / "
+            "on.",
         ),
         (
             "empty",
@@ -141,7 +142,7 @@ def test_a_suite_that_is_missing_is_named_with_the_way_to_get_one() -> None:
         (
             {f"{PREPARE}__validation_share": 0},
             "datasets.tickets.prepare.validation_share is 0; it should be greater than 0 and less than 1 (share of "
-            "rows; by them training stops early).",
+            "rows, used for early stopping).",
         ),
     ],
 )

@@ -114,8 +114,11 @@ NAMES: list[tuple[dict[str, object], str]] = [
         {"cascades__toys": {"dataset": "toys", "model": "teller", "trained_on": "labels"}},
         "`toys` is both a cascade and",
     ),
-    ({"cascades__told__model": "tellr"}, "cascades.told.model is 'tellr', which is no row of models; did you mean"),
-    ({"cascades__told__dataset": "toy"}, "cascades.told.dataset is 'toy', which is no row of datasets; did you mean"),
+    ({"cascades__told__model": "tellr"}, "cascades.told.model is 'tellr', which is not a row of models; did you mean"),
+    (
+        {"cascades__told__dataset": "toy"},
+        "cascades.told.dataset is 'toy', which is not a row of datasets; did you mean",
+    ),
     ({"cascades__told__trained_on": "toys"}, "trained_on is 'toys', and models.teller.dataset is 'labels'; write that"),
     (
         {"cascades__more": {"dataset": "told", "model": "teller", "trained_on": "labels"}},
@@ -127,7 +130,7 @@ NAMES: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"cascades__told__model": "things", "cascades__told__trained_on": "told"},
-        "these rows build on each other in a ring: ",
+        "these rows build on each other in a cycle: ",
     ),
 ]
 

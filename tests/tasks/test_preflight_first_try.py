@@ -204,15 +204,15 @@ def test_identifiers_are_labels_however_long_and_sentences_are_not() -> None:
     [
         (
             "a:\n  user: {{ text }}\n",
-            'line 2 is not valid YAML: found unhashable key; a template stands in quotes, as in "{{ text }}".',
+            'line 2 is not valid YAML: found unhashable key; put a template in quotes, as in "{{ text }}".',
         ),
         (
             "a:\n\tb: 1\n",
-            "line 2 is not valid YAML: found character '\\t' that cannot start any token; indent with blanks, not "
-            "tabs.",
+            "line 2 is not valid YAML: found character '\\t' that cannot start any token; indent with spaces, not tabs"
+            ".",
         ),
-        ("a: {}\na: {}\n", "; put what stands under both under one."),
-        ("a: 1\n---\nb: 1\n", "but found another document; take out the line ---."),
+        ("a: {}\na: {}\n", "; merge the two into one."),
+        ("a: 1\n---\nb: 1\n", "but found another document; remove the line ---."),
     ],
 )
 def test_the_commonest_mistakes_in_yaml_are_named_with_the_way_out(text: str, words: str) -> None:

@@ -57,7 +57,7 @@ def test_without_a_label_the_shapes_are_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     words = refusal(tmp_path, "[reply]", ", train: {objective: {kind: classify}}")
     assert "which does not learn from rows of the shape table (datasets.mine)" in words
-    assert words.endswith("or give it a data set of the shape labelled.")
+    assert words.endswith("or give it a dataset of the shape labelled.")
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_sections_are_written_and_all_else_stays(tmp_path: Path) -> None:
         f"+         train: {{seed: 8, {kinds}}}   # small",
         *[line for line in block if "train" not in line],
     ]
-    assert lines[0].endswith("params.yaml: wrote `shape: table` in datasets.tickets.prepare, as it names none")
+    assert lines[0].endswith("params.yaml: wrote `shape: table` in datasets.tickets.prepare, because there was none")
     assert [line.split(" in ")[1].split(",")[0] for line in lines] == [
         "datasets.tickets.prepare",
         "datasets.others.prepare",
@@ -153,8 +153,9 @@ def test_a_home_is_spelt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     new, lines = completed(text, tmp_path)
     assert new == text.replace("~/tickets", '"/data/o\'brien/tickets"')
     assert lines == [
-        f"{tmp_path}/params.yaml: wrote /data/o'brien/tickets for ~/tickets in datasets.d.ingest.source, as DVC "
-        "does not know `~`"
+        f"{tmp_path}/params.yaml: wrote /data/o'brien/tickets for ~/tickets in datasets.d.ingest.source, because DVC "
+        "does not expand `~`"
+        ""
     ]
 
 

@@ -65,7 +65,9 @@ def test_a_snapshot_that_cannot_be_taken_is_refused(snapshot: dict, words: str) 
     for check in (lambda: checks.ready("mine", print), checks.check_file):
         with pytest.raises(ParamsError) as error:
             check()
-        assert str(error.value).startswith(f"params.yaml: {words}") or "no snapshot was taken yet" in str(error.value)
+        assert str(error.value).startswith(f"params.yaml: {words}") or "no snapshot has been taken yet" in str(
+            error.value
+        )
     with pytest.raises(ParamsError, match="^params.yaml: "):
         checks.ready("mine", print)
     assert Path("params.yaml").read_text() == before and not Path("data/snapshots").exists()
@@ -81,14 +83,14 @@ def test_a_snapshot_that_cannot_be_taken_is_refused(snapshot: dict, words: str) 
         ),
         (
             {"datasets__tickets__snapshot": SNAPSHOT},
-            f"{KEY} is 'mine.csv', and the snapshot of tickets lies in data/snapshots/tickets: write that.",
+            f"{KEY} is 'mine.csv', but the snapshot of tickets is in data/snapshots/tickets: write that.",
         ),
         (
             {
                 "datasets__tickets__snapshot": SNAPSHOT,
                 "datasets__tickets__ingest__source": "data/snapshots/tickets",
             },
-            f"{KEY} is 'data/snapshots/tickets', of which no snapshot was taken yet: run `make snapshot`.",
+            f"{KEY} is 'data/snapshots/tickets', of which no snapshot has been taken yet: run `make snapshot`.",
         ),
     ],
 )

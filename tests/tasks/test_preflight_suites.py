@@ -1,4 +1,4 @@
-"""A data set without suites gets the first ones from its own rows, which keep them; a person may mend every rule."""
+"""A dataset without suites gets the first ones from its own rows, which keep them; a person may mend every rule."""
 
 import json
 import re
@@ -138,7 +138,7 @@ def test_only_suites_that_are_missing_are_written_and_said(tmp_path: Path, monke
     own = {"expectations": []}
     write_json(Path("data/expectations/mine/prepared.json"), own)
     assert suites.write_missing(params, ["mine"]) == [
-        Says("data/expectations/mine/raw.json: wrote 7 rules", "yours to mend")
+        Says("data/expectations/mine/raw.json: wrote 7 rules", "edit them as you like")
     ]
     assert json.loads(Path("data/expectations/mine/prepared.json").read_text()) == own
     assert suites.write_missing(params, ["mine"]) == [] and list(suites.missing(["mine"])) == []

@@ -91,6 +91,6 @@ def test_a_row_whose_own_answer_cannot_be_read_back_is_named(answer, row):
     with pytest.raises(
         AnnealError,
         match=r"^row T-7: its answer '.*' reads as its columns in more than one way, so no answer could be judged "
-        r"right; mend the row",
+        r"right; fix the row",
     ):
         format_row({"id": "T-7", "body": "b", **row}, Prepare(system="s", user="{{ body }}", answer=answer))

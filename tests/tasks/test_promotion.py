@@ -235,7 +235,7 @@ def test_a_rollback_that_was_killed_is_not_done_twice_by_the_command_that_is_giv
     outcome = promotion.roll_back(TASK, "by hand")
     assert (
         isinstance(outcome, Done)
-        and "canary of version 2 was taken back" in outcome.words
-        and "had been cut short" in outcome.words
+        and "canary of version 2 was rolled back" in outcome.words
+        and "had been interrupted" in outcome.words
     )
     assert aliases() == {"champion": "1", "challenger": "2"} and registry.get(TASK, "2").tags["canary"] == "rolled_back"

@@ -94,7 +94,7 @@ def trained(params: Params, name: str, folder: Path) -> Path:
 
 
 def data(params: Params, name: str, folder: Path) -> Path:
-    """A data set of `params`, prepared; of a cascade behind its classifier, which is trained."""
+    """A dataset of `params`, prepared; of a cascade behind its classifier, which is trained."""
     place = folder / "data" / name
     if place.exists():
         return place

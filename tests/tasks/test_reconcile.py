@@ -119,7 +119,7 @@ def test_a_champion_that_is_not_loaded_yet_leaves_the_traffic_with_the_old_one(t
     )
     age_table()
     for _ in range(2):  # it is started once, however long it takes, and is not taken for one that nobody uses
-        assert "things@3 waits for its server to answer" in once(two.params).pending
+        assert "things@3 is waiting for its server to answer" in once(two.params).pending
     assert two.started == ["vllm-b"] and not two.stopped
     stub = two.serve("b", base="c" * 64, since=2.0)
     once(two.params)

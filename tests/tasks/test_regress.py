@@ -139,7 +139,7 @@ def test_it_is_served_as_it_was_evaluated_and_tells_no_classes(made, encoder, pr
         told = json.loads(predictions[0]["text"])
         for wrong, words in (
             ({**told, "weight": told["weight"] + 0.1}, "things says weight = .* in the evaluation"),
-            ({"weight": told["weight"]}, "things tells other numbers of row"),
+            ({"weight": told["weight"]}, "things predicts other numbers for row"),
         ):
             row = {**predictions[0], "text": json.dumps(wrong)}
             with pytest.raises(AnnealError, match=words):
@@ -148,4 +148,4 @@ def test_it_is_served_as_it_was_evaluated_and_tells_no_classes(made, encoder, pr
         choice = httpx.post(f"{url}/chat/completions", json=body, timeout=60).json()["choices"][0]
         assert json.loads(choice["message"]["content"]).keys() == {"weight", "warmth"}
         refused = httpx.post(f"{url.removesuffix('/v1')}/classify", json={"model": "things", "input": "a"})
-        assert refused.status_code == 400 and "tells numbers and tells no classes" in refused.text
+        assert refused.status_code == 400 and "tells numbers and predicts no classes" in refused.text

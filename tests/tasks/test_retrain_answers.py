@@ -83,7 +83,7 @@ def test_a_label_as_a_text_answer_is_checked_and_learnt(engine: Engine) -> None:
         "feedback-good": "shipping",
         "feedback-old": "billing",
     }
-    assert reasons("quarantined") == {"case": "`category` is 'Shipping', which is no known value"}
+    assert reasons("quarantined") == {"case": "`category` is 'Shipping', which is not a known value"}
     assert reasons("skipped") == {"odd": "its text is not of the form of prepare.answer"}
 
 

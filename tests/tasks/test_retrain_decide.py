@@ -33,8 +33,8 @@ def ended(hours_ago: float, hours: float = 1.0, **more: object) -> Past:
             "the monitor raised an alarm about version 3 (the category mix changed), and there are 30 new labelled "
             "rows to learn from",
         ),
-        (replace(CALM, asked_by="ab12"), "by hand", "asked for by hand (key ab12)"),
-        (replace(CALM, asked_by=""), "by hand", "asked for by hand (command line)"),
+        (replace(CALM, asked_by="ab12"), "by hand", "requested manually (key ab12)"),
+        (replace(CALM, asked_by=""), "by hand", "requested manually (command line)"),
         (replace(CALM, labelled=200), "labels", "there are 200 new labelled rows"),
         (replace(CALM, data="bb"), "data", "the data is a new version (bb)"),
         (
@@ -130,7 +130,7 @@ def test_a_schedule_is_kept_once_for_each_of_its_dates():
 
 
 def test_a_schedule_that_is_none_is_refused_before_any_work():
-    with pytest.raises(ParamsError, match=r"params\.yaml: retrain: cron is 'mondays', which is no schedule"):
+    with pytest.raises(ParamsError, match=r"params\.yaml: retrain: cron is 'mondays', which is not a schedule"):
         parse(Retrain, {"cron": "mondays"}, "retrain")
 
 

@@ -111,7 +111,7 @@ def test_a_harvest_cut_short_before_its_lineage_is_not_taken_twice(engine):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"category": "crypto"}, "`category` is 'crypto', which is no known value"),
+        ({"category": "crypto"}, "`category` is 'crypto', which is not a known value"),
         ({"reply": "Write to <EMAIL> please."}, "`reply` holds a redacted part"),
         (
             {"body": "<EMAIL> <PHONE> <CARD>", "subject": "hi"},

@@ -38,37 +38,39 @@ class Either(Section):
     [
         (
             2.0,
-            "params.yaml: models.m.train.rate is 2.0; it should be greater than 0 and less than 1 (peak, after "
-            "warm-up).",
+            "params.yaml: models.m.train.rate is 2.0; it should be greater than 0 and less than 1 (peak rate, after "
+            "warm-up)"
+            ".",
         ),
         (
             0,
-            "params.yaml: models.m.train.rate is 0; it should be greater than 0 and less than 1 (peak, after warm-up).",
+            "params.yaml: models.m.train.rate is 0; it should be greater than 0 and less than 1 (peak rate, after "
+            "warm-up).",
         ),
         (
             float("inf"),
             "params.yaml: models.m.train.rate is inf; it should be a finite number, greater than 0 and less than 1 "
-            "(peak, after warm-up).",
+            "(peak rate, after warm-up).",
         ),
         (
             float("nan"),
             "params.yaml: models.m.train.rate is nan; it should be a finite number, greater than 0 and less than 1 "
-            "(peak, after warm-up).",
+            "(peak rate, after warm-up).",
         ),
         (
             "abc",
             "params.yaml: models.m.train.rate is 'abc'; it should be a valid number, greater than 0 and less than 1 "
-            "(peak, after warm-up).",
+            "(peak rate, after warm-up).",
         ),
         (
             None,
             "params.yaml: models.m.train.rate is empty; it should be a valid number, greater than 0 and less than 1 "
-            "(peak, after warm-up).",
+            "(peak rate, after warm-up).",
         ),
         (
             {"a": 1},
             "params.yaml: models.m.train.rate is a table of keys; it should be a valid number, greater than 0 and "
-            "less than 1 (peak, after warm-up).",
+            "less than 1 (peak rate, after warm-up).",
         ),
     ],
 )

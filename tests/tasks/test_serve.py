@@ -97,7 +97,7 @@ def test_a_taken_port_names_who_holds_it_and_the_setting(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(AnnealError, match=rf"port {port} is taken by .*\(pid \d+\).*deploy\.port"):
+        with pytest.raises(AnnealError, match=rf"port {port} is in use by .*\(pid \d+\).*deploy\.port"):
             supervisor.refuse_taken_port(port, "vllm-a", "deploy.port")
     supervisor.refuse_taken_port(port, "vllm-a", "deploy.port")
 

@@ -99,13 +99,13 @@ def test_images_that_come_at_once_are_seen_together_and_told_the_same(url: str, 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("a red disc", "sees one image and reads no text"),
-        ([{"type": "text", "text": "a red disc"}], "sees one image and reads no text"),
+        ("a red disc", "takes one image and no text"),
+        ([{"type": "text", "text": "a red disc"}], "takes one image and no text"),
         (part("http://127.0.0.1:1/a.png"), "no address is fetched"),
         (part("file:///etc/hostname"), "no address is fetched"),
         (part("data:image/png;base64,QUJD"), "is no PNG"),
         (part("data:image/png;base64,!"), "is not whole base64"),
-        ([*part("data:image/png;base64,QUJD"), *part("data:image/png;base64,QUJD")], "sees one image"),
+        ([*part("data:image/png;base64,QUJD"), *part("data:image/png;base64,QUJD")], "takes one image"),
     ],
 )
 def test_what_is_no_image_is_refused_by_the_server_in_a_sentence(url: str, content: object, words: str) -> None:
@@ -171,7 +171,7 @@ def test_what_is_no_image_or_too_large_is_refused_by_the_gateway_in_a_sentence(h
         in refused(client.post("/v1/chat/completions", json=body), 400)["message"]
     )
     body["messages"][0]["content"] = "a"
-    assert "sees one image" in refused(client.post("/v1/chat/completions", json=body), 400)["message"]
+    assert "takes one image" in refused(client.post("/v1/chat/completions", json=body), 400)["message"]
 
 
 def test_a_task_about_texts_takes_no_image_and_no_longer_body_for_it(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_it_passes_the_parity_check_and_another_model_does_not(url: str, made: S
     other = {**row, "probabilities": {**row["probabilities"], column: {first: share + 0.002, **dict(rest)}}}
     with pytest.raises(AnnealError, match=f"says {column} = {first} of row {row['id']} with a probability of"):
         classes.check_parity(url, "things", special, [other])
-    with pytest.raises(AnnealError, match="tells other classes"):
+    with pytest.raises(AnnealError, match="predicts other classes"):
         classes.check_parity(url, "things", special, [{**row, "probabilities": {column: shares}}])
 
 
@@ -138,14 +138,14 @@ def test_texts_that_come_at_once_are_read_together(url: str, made: SimpleNamespa
         ("/classify", "`colour` is not valid", {"input": "a", "colour": "red"}),
         (
             "/v1/completions",
-            "tells classes and does not write: ask /classify, /tasks/things",
+            "tells classes and does not generate text: use /classify, /tasks/things",
             {"prompt": "a"},
         ),
         ("/v1/chat/completions", "reads one text", {"messages": [{"role": "system", "content": "a"}]}),
         ("/v1/chat/completions", "must have a text", {"messages": [{"role": "user", "content": ""}]}),
         (
             "/v1/chat/completions",
-            "follows no other schema",
+            "supports no other schema",
             {"messages": [{"role": "user", "content": "a"}], "guided_json": {"type": "object"}},
         ),
     ],

@@ -131,7 +131,7 @@ def test_turns_are_trained_on_by_their_weight_and_what_follows_the_last_of_them_
         ([SHAREGPT[0], {"from": "function_call", "value": "{}"}], "turn 2 of `messages` calls a tool without a name"),
         (
             [SHAREGPT[0], {"from": "function_call", "value": '{"name": "find", "arguments": {}}'}],
-            "turn 2 of `messages` calls `find`, which is none of its tools (search)",
+            "turn 2 of `messages` calls `find`, which is not one of its tools (search)",
         ),
         (
             [{"role": "user", "content": [{"type": "image_url"}]}, TEA],
@@ -140,15 +140,15 @@ def test_turns_are_trained_on_by_their_weight_and_what_follows_the_last_of_them_
         ([*CALLED[:2], USER, TEA], "turn 3 of `messages` is of the user, where one of the tool ought to stand"),
         (
             results({"tool_call_id": "c2"}, {"tool_call_id": "c3"}),
-            "turn 4 of `messages` is the result of `c3`, which is no tool_call_id of the calls before it (c1, c2)",
+            "turn 4 of `messages` is the result of `c3`, which is not the tool_call_id of an earlier call (c1, c2)",
         ),
         (
             results({"tool_call_id": "c1"}, ids=(None,)),
-            "turn 3 of `messages` is the result of `c1`, which is no tool_call_id of the calls before it (the calls h",
+            "turn 3 of `messages` is the result of `c1`, which is not the tool_call_id of an earlier call (the calls h",
         ),
         (
             results({"name": "find"}, ids=("c1",)),
-            "turn 3 of `messages` is the result of `find`, which is no name of the calls before it (search)",
+            "turn 3 of `messages` is the result of `find`, which is not the name of an earlier call (search)",
         ),
         (results({}, ids=("c1", "c1")), "turn 2 of `messages` gives the id `c1` to two calls"),
         (results({"tool_call_id": ["c1"]}), "turn 3 of `messages` has ['c1'] for the id of a call, which is not a "),

@@ -53,7 +53,7 @@ def test_what_cannot_be_read_is_set_aside_with_the_reason_and_counted(
     splits = prepared(tmp_path, rows)
     reasons = {row["id"]: row["reason"] for row in splits["dropped"]}
     assert set(reasons) == {f"p{number}" for number in range(5)}
-    assert "its image 0.png is damaged or breaks off" in reasons["p0"] and "is empty" in reasons["p1"]
+    assert "its image 0.png is damaged or truncated" in reasons["p0"] and "is empty" in reasons["p1"]
     assert "is no PNG" in reasons["p2"] and "3.png is not there" in reasons["p3"] and "`colour`" in reasons["p4"]
     assert "left out 4 rows" in capfd.readouterr().err
     assert sum(len(splits[name]) for name in ("train", "validation", "test")) == 43

@@ -176,7 +176,7 @@ def test_a_table_that_is_locked_is_refused_in_seconds(database, monkeypatch):
     [
         ("select id, picture from tickets", "row 1 of the query of {}: `picture` is bytes"),
         ("select id, id from tickets", "the query has the column `id` 2 times"),
-        ("select id, text from tickets where id > 9", "the source of the data set d gave no rows"),
+        ("select id, text from tickets where id > 9", "the source of the dataset d gave no rows"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_and_nothing_is_written(database, query, words):
@@ -215,7 +215,7 @@ def test_a_database_that_ends_the_connection_half_way_leaves_the_last_snapshot(p
         ("sqlite://", "the SQLite database (in memory) does not exist: correct the path."),
         ("nosuch://x/y", "nosuch://x/y names a kind of database that SQLAlchemy does not know: correct it, or ins"),
         ("mysql://x/y", "mysql://x/y needs the package MySQLdb, which is not installed."),
-        ("tickets", "tickets is no URL of a database, as in sqlite:///data/tickets.db."),
+        ("tickets", "tickets is not the URL of a database, as in sqlite:///data/tickets.db."),
         ("postgresql://me:geheim@x/y", "the URL holds a password, and params.yaml is no place for it: let an env"),
     ],
 )

@@ -143,8 +143,8 @@ def test_a_server_that_takes_the_call_and_says_nothing_is_refused_in_seconds(tmp
     [
         ("s3://bucket/rows.csv", "s3:// needs the package s3fs, which is not installed."),
         ("gs://bucket/rows.csv", "gs:// needs the package gcsfs, which is not installed."),
-        ("nosuch://x/rows.csv", "nosuch:// is no kind of address that fsspec knows: correct nosuch://x/rows.csv."),
-        ("data/rows.csv", "data/rows.csv is no URL (as in https://…); a path is written as ingest.source."),
+        ("nosuch://x/rows.csv", "nosuch:// is not a scheme that fsspec supports: correct nosuch://x/rows.csv."),
+        ("data/rows.csv", "data/rows.csv is not a URL (as in https://…); a path is written as ingest.source."),
         ("https://me:geheim@x/rows.csv", "the URL holds a password, and params.yaml is no place for it: let an env"),
         ("TICKETS_URL", "the environment variable TICKETS_URL is not set: let it hold the URL."),
         ("http://127.0.0.1:1/rows.csv", "http://127.0.0.1:1/rows.csv "),

@@ -174,7 +174,7 @@ def test_corrections_become_rows_where_their_place_is_known_and_questions_about_
         ask(engine, f"q{number}", {"question": question, "context": CONTEXT}, correction, key=f"k{number}")
     made = harvest(engine, params, "triage", NOW + 10)
     assert (made.taken, made.skipped, made.quarantined) == (5, 3, 0)
-    assert "its answer stands in 2 places of its context, and no start says in which" in made.why
+    assert "its answer occurs 2 times in its context, and no start says which one is meant" in made.why
     told = {row["id"]: row["answers"] for row in read_jsonl(Path(str(made.file)))}
     assert told["feedback-q1"] == {"text": ["Bern"], "answer_start": [36]}
     assert told["feedback-q3"] == {"text": [], "answer_start": []}

@@ -72,7 +72,7 @@ def test_work_that_is_done_is_status_0_and_says_nothing(capsys):
 
 def test_ctrl_c_is_status_130_and_says_what_is_kept(capsys):
     assert fails(KeyboardInterrupt()) == 130
-    assert "what was finished is kept" in last_line(capsys)
+    assert "finished work is kept" in last_line(capsys)
 
 
 @pytest.mark.parametrize(

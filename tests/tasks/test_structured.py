@@ -102,7 +102,7 @@ def test_rows_that_have_ended_are_left_as_they_are(held):
 
 def test_an_engine_that_is_missing_or_does_nothing_with_the_tokenizer_is_said(held, monkeypatch):
     model, tokenizer, wanted = held
-    with pytest.raises(AnnealError, match=r"^xgrammar, which holds answers to their form, cannot be used: \S+"):
+    with pytest.raises(AnnealError, match=r"^xgrammar, which constrains answers to their form, cannot be used: \S+"):
         Structure(wanted, object(), len(tokenizer), stop_ids(tokenizer, model), LIMIT)
     with pytest.raises(AnnealError, match="cannot be used"):
         Structure({"type": "nonsense", "properties": {}}, tokenizer, len(tokenizer), stop_ids(tokenizer, model), LIMIT)

@@ -192,9 +192,9 @@ def test_it_is_served_as_it_was_evaluated_in_text_of_any_length_and_tells_no_cla
         assert (parity.prompts, too_long) == (len(rows), []) and parity.difference < 1e-5
         old = {name: value for name, value in rows[0].items() if name != "probabilities"}  # of an earlier evaluation
         assert classes.check_parity(url, "things", of_folder(encoder), [old])[0].difference == 0.0
-        with pytest.raises(AnnealError, match=f"things marks row {rows[0]['id']} otherwise than in the evaluation"):
+        with pytest.raises(AnnealError, match=f"things marks row {rows[0]['id']} differently than in the evaluation"):
             classes.check_parity(url, "things", of_folder(encoder), [{**old, "text": "[]"}])
-        with pytest.raises(AnnealError, match=f"things tells other classes of row {rows[0]['id']}"):
+        with pytest.raises(AnnealError, match=f"things predicts other classes for row {rows[0]['id']}"):
             classes.check_parity(url, "things", of_folder(encoder), [{**rows[0], "probabilities": {}}])
         text = "big, a red [SEP] apple! " + "small, a blue boat! " * 50
         body = {"model": "things", "messages": [{"role": "user", "content": text}]}
@@ -205,6 +205,8 @@ def test_it_is_served_as_it_was_evaluated_in_text_of_any_length_and_tells_no_cla
         assert all(text[one["start"] : one["end"]] == one["text"] for one in answer)
         assert answer[-1]["start"] > len(text) // 2
         refused = httpx.post(f"{url.removesuffix('/v1')}/classify", json={"model": "things", "input": text})
-        assert refused.status_code == 400 and "marks a text and tells no classes" in refused.text
+        assert refused.status_code == 400 and "marks a text and predicts no classes" in refused.text
         refused = httpx.post(f"{url}/completions", json={"model": "things", "prompt": text})
-        assert "marks a text and does not write: ask /tasks/things, or send a chat of one message" in refused.text
+        assert (
+            "marks a text and does not generate text: use /tasks/things, or send a chat of one message" in refused.text
+        )

@@ -1,4 +1,4 @@
-"""Calls of tools are read in the forms that models write, equal calls are equal answers, and a call is valid when the
+"""Tool calls are read in the forms that models write, equal calls are equal answers, and a call is valid when the
 tool is there and its arguments fit.
 """
 

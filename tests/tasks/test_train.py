@@ -42,7 +42,7 @@ def test_tokens_are_counted_without_padding(trained, tokenizer, prepared):
     from tasks.chat import encode
 
     rows = [encode(tokenizer, row) for row in read_jsonl(prepared / "train.jsonl")]
-    # The shared prefix counts in each row, so that tokens a second can be compared with trainers that read it each
+    # The shared prefix counts in each row, so that tokens per second can be compared with trainers that read it each
     # time.
     assert read_json(trained.report / "metrics.json")["tokens"] == 8 * sum(len(row["input_ids"]) for row in rows)
 

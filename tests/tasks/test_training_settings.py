@@ -23,7 +23,7 @@ KEY = "models.m.train"
         ),
         (
             {"optim_args": "momentum=0.9"},
-            ": optim_args names `momentum` for adamw_torch_fused, which takes none; leave it out.",
+            ": optim_args names `momentum` for adamw_torch_fused, which takes no arguments; leave it out.",
         ),
         (
             {"optim": "sgd", "optim_args": "momentum=much"},
@@ -33,7 +33,7 @@ KEY = "models.m.train"
             {"optim": "sgd", "optim_args": "nesterov=1"},
             ": optim_args gives nesterov the value `1`; write nesterov=true, for example.",
         ),
-        ({"fp16": True}, ": fp16 is true, and so is bf16, unless it is set: write bf16: false beside fp16: true."),
+        ({"fp16": True}, ": fp16 is true, and bf16 is true by default: write bf16: false beside fp16: true."),
         ({"gradient_checkpoint": True}, ".gradient_checkpoint is not a known key; did you mean "),
         ({"tuner": {"kind": "qlora", "bits": 3}}, ".tuner.bits is 3; it should be 4 or 8."),
         ({"tuner": {"kind": "qlora", "quant_type": "nf3"}}, ".tuner.quant_type is 'nf3'; it should be 'nf4' or 'fp4'"),

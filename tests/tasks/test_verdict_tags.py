@@ -22,7 +22,7 @@ PORT = 19700
 BY_HAND = Why("promote", ("by hand",))
 NEWER = (
     "things version 3 was compared by the gate with version 1, but the champion is version 2 now "
-    "(`make pipeline MODEL=things` compares anew)"
+    "(`make pipeline MODEL=things` compares again)"
 )
 
 

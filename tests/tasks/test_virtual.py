@@ -167,7 +167,7 @@ def test_a_network_too_narrow_for_its_tokens_begins_as_near_them_as_it_can(base)
 
 
 def test_a_width_without_a_network_is_refused():
-    with pytest.raises(ValueError, match="encoder_hidden_size is of the network that prefix_projection asks for"):
+    with pytest.raises(ValueError, match="encoder_hidden_size applies to the network of prefix_projection"):
         settings("prefix", encoder_hidden_size=8)
 
 
@@ -186,7 +186,7 @@ def test_more_virtual_tokens_than_positions_are_refused(base):
 
     tuner = settings("prefix").tuner.model_copy(update={"num_virtual_tokens": 2048})
     assert tuners.of(tuner).problem(tuner, without_weights(base)) == (
-        "num_virtual_tokens is 2048, and the base has positions for 2048 tokens in all; lower it."
+        "num_virtual_tokens is 2048, and the base has only 2048 positions; lower it."
     )
 
 

@@ -71,7 +71,7 @@ def refusal(new: object) -> str:
         (["x</s>"], "new_tokens: 'x</s>' looks like a mark of turns, which no text may make; take it out."),
         (["[INST]"], "new_tokens: '[INST]' looks like a mark of turns, which no text may make; take it out."),
         ([3], "new_tokens.0 is 3; it should be a valid string."),
-        ("ab", "new_tokens is 'ab'; it should be a valid list (texts to make tokens of)."),
+        ("ab", "new_tokens is 'ab'; it should be a valid list (strings that become tokens)."),
     ],
 )
 def test_what_can_be_no_token_is_refused_in_a_sentence(new: object, words: str) -> None:
@@ -112,7 +112,7 @@ def test_a_text_that_is_a_token_already_is_refused_before_work(base: Path) -> No
 
     assert said(NEW) == []
     assert said(["red"]) == [
-        Says("models.mine.train.objective.new_tokens names 'red'", "one token already", "take it out")
+        Says("models.mine.train.objective.new_tokens names 'red'", "already a token", "take it out")
     ]
     assert said([NEW[0]], "older") == [Says(f"new_tokens names {NEW[0]!r}", "older has made", "take it out")]
 
@@ -121,7 +121,7 @@ def test_a_text_that_is_a_token_already_is_refused_before_work(base: Path) -> No
 @pytest.mark.parametrize("text", ["red boat <", "red\n<|im_", "so <|im_end|>", "two words<|"])
 def test_a_text_that_would_eat_into_a_mark_of_turns_is_refused(base: Path, text: str) -> None:
     tokenizer = load_tokenizer(base)
-    words = f"new_tokens names {text!r}, which would take a piece of the tokenizer's mark '<|"
+    words = f"new_tokens names {text!r}, which would break the tokenizer's mark '<|"
     assert str(vocabulary.problem(tokenizer, [text])).startswith(words)
 
 

@@ -84,7 +84,7 @@ def test_the_sentence_names_the_best_that_needs_no_tuning(leads: dict) -> None:
     known = worth(leads, {}, 2)
     assert "over all labels, the tuned model reaches 80.0 %" in known["sentence"]
     assert (
-        "a linear classifier (the probe), which tells labels and writes no text, 70.0 % (+10.0 points"
+        "a linear classifier (the probe), which predicts labels and writes no text, 70.0 % (+10.0 points"
         in known["sentence"]
     )
     assert known["contests"][0]["standings"][0]["cost"] is None

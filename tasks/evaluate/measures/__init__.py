@@ -130,7 +130,7 @@ def texts(params: Evaluate, form: AnswerFormat) -> list[str]:
 
 
 def names(params: Evaluate, answer: Spec, calls_tools: bool = False, example: str = "chat") -> tuple[str, ...]:
-    """The names of a model's measures, from its `evaluate`, and `prepare.answer` and the examples of its data set."""
+    """The names of a model's measures, from its `evaluate`, and `prepare.answer` and the examples of its dataset."""
     return tuple(of(params, format_of(answer, calls_tools), example))
 
 

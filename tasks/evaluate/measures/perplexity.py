@@ -13,7 +13,7 @@ def perplexity(_: str) -> Measure:
     """exp of the mean negative log-likelihood a token; a row's parts are its nats and its tokens."""
     return Measure(
         "perplexity",
-        "choices a token",
+        "choices per token",
         False,
         "ratio",
         lambda rows: np.array([(row.nll, row.tokens) for row in rows], float),

@@ -48,7 +48,7 @@ def _labelled(line: str, where: str) -> dict[str, str]:
     if not text:
         raise AnnealError(
             f"{where}: has a single word ({label[:40]!r}), and with ingest.split: labelled a line is a label, a blank "
-            "and a text; mend it, or split otherwise."
+            "and a text; fix it, or split otherwise."
         )
     return {"label": label.removeprefix(FASTTEXT), "text": text[0]}
 

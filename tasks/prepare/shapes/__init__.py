@@ -1,4 +1,4 @@
-"""What a row of a data set holds: a file a shape. What a shape declares and does is in the protocol below."""
+"""What a row of a dataset holds: a file a shape. What a shape declares and does is in the protocol below."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol

@@ -28,11 +28,13 @@ class Params(Prepare):
 
     shape: Literal["alpaca"]
     instruction: str = Field(default="instruction", min_length=1, description="column")
-    input: str = Field(default="input", min_length=1, description="column, where the rows have it")
+    input: str = Field(default="input", min_length=1, description="column, if the rows have it")
     output: str = Field(default="output", min_length=1, description="column")
-    history: str = Field(default="history", min_length=1, description="column of [question, answer] pairs, if any")
+    history: str = Field(
+        default="history", min_length=1, description="column of earlier [question, answer] pairs, if the rows have it"
+    )
     system: System = None
-    system_column: str = Field(default="system", min_length=1, description="column, where the rows have it")
+    system_column: str = Field(default="system", min_length=1, description="column, if the rows have it")
 
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:

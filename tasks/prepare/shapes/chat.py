@@ -23,12 +23,13 @@ class Params(Prepare):
 
     shape: Literal["chat"]
     messages: str = Field(default="messages", min_length=1, description="column of the turns")
-    tools: str = Field(default="tools", min_length=1, description="column of the tools, where the rows have it")
+    tools: str = Field(default="tools", min_length=1, description="column of the tools, if the rows have it")
     system: System = None
-    system_column: str = Field(default="system", min_length=1, description="column, where the rows have it")
-    roles: dict[str, Role] = Field(default={}, description="other names of roles")
+    system_column: str = Field(default="system", min_length=1, description="column, if the rows have it")
+    roles: dict[str, Role] = Field(default={}, description="your names for the standard roles: {human: user}")
     train_on: Annotated[
-        Literal["all", "last"], Field(description="turns of the assistant; a turn's own weight goes before")
+        Literal["all", "last"],
+        Field(description="which assistant turns to train on; a turn's own weight takes precedence"),
     ] = "all"
 
 

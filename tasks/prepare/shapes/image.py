@@ -14,7 +14,7 @@ from tasks.prepare.guess import Row
 from tasks.prepare.params import Prepare
 from tasks.prepare.rows import Example, Prepared, SetAside, Templates
 
-summary = "an image and one or several labels: a folder a class, or a table of paths"
+summary = "an image and one or several labels: one folder per class, or a table of paths"
 makes: Example = "image"
 NAMES = ("image", "file_name", "image_path", "filename", "path", "file", "img", "img_path")
 LABELS = ("label", "class", "category", "target")
@@ -26,7 +26,7 @@ class Params(Prepare):
 
     shape: Literal["image"]
     image: str = Field(default="image", min_length=1, description="column of the images' paths")
-    labels: list[str] = Field(default=["label"], min_length=1, description="columns, each of a few classes")
+    labels: list[str] = Field(default=["label"], min_length=1, description="columns with a few classes each")
 
     @model_validator(mode="after")
     def _names_no_column_of_its_own(self) -> Self:

@@ -59,11 +59,11 @@ class Params(Prepare):
     """Where the text is, and the labels."""
 
     shape: Literal["labelled"]
-    user: Annotated[str, Field(min_length=1, description="Jinja template of the text over the row's columns")]
-    labels: Annotated[list[str], Field(min_length=1, description="columns, each of a few classes")]
+    user: Annotated[str, Field(min_length=1, description="Jinja template of the text")]
+    labels: Annotated[list[str], Field(min_length=1, description="columns with a few classes each")]
     class_names: ClassNames | dict[str, ClassNames] = Field(
         default={},
-        description="what a class that is a number or a code is to be called: {1: World}; of several labels by column",
+        description="names for classes that are numbers or codes: {1: World}; with several labels, a table per column",
     )
 
     @model_validator(mode="after")

@@ -24,10 +24,10 @@ class Params(Prepare):
     """Where source and target are."""
 
     shape: Literal["pair"]
-    source: str = Field(default="source", min_length=1, description="column; `column.key` of one that holds an object")
-    target: str = Field(default="target", min_length=1, description="column; `column.key` of one that holds an object")
+    source: str = Field(default="source", min_length=1, description="column; `column.key` if it holds an object")
+    target: str = Field(default="target", min_length=1, description="column; `column.key` if it holds an object")
     system: System = None
-    user: str = Field(default="{{ source }}", min_length=1, description="Jinja template of the question over `source`")
+    user: str = Field(default="{{ source }}", min_length=1, description="Jinja template of the question, over `source`")
 
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:

@@ -23,12 +23,14 @@ class Params(Prepare):
     """Where the prompt and the two answers are."""
 
     shape: Literal["preference"]
-    prompt: str = Field(default="prompt", min_length=1, description="column; not needed for whole dialogues")
+    prompt: str = Field(
+        default="prompt", min_length=1, description="column; not needed if the answers are whole dialogues"
+    )
     chosen: str = Field(default="chosen", min_length=1, description="column")
     rejected: str = Field(default="rejected", min_length=1, description="column")
     system: System = None
-    system_column: str = Field(default="system", min_length=1, description="column, where the rows have it")
-    roles: dict[str, Role] = Field(default={}, description="other names of roles")
+    system_column: str = Field(default="system", min_length=1, description="column, if the rows have it")
+    roles: dict[str, Role] = Field(default={}, description="your names for the standard roles: {human: user}")
 
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:

@@ -29,12 +29,14 @@ class Params(Prepare):
 
     shape: Literal["rated"]
     messages: str = Field(default="messages", min_length=1, description="column of a whole dialogue")
-    prompt: str = Field(default="prompt", min_length=1, description="column, where the answer has its own")
-    answer: str | None = Field(default=None, min_length=1, description="column; none where a dialogue ends with it")
+    prompt: str = Field(default="prompt", min_length=1, description="column, if the answer has a column of its own")
+    answer: str | None = Field(
+        default=None, min_length=1, description="column; empty if the dialogue ends with the answer"
+    )
     label: str = Field(default="label", min_length=1, description="column: true or false, yes or no, 1 or 0")
     system: System = None
-    system_column: str = Field(default="system", min_length=1, description="column, where the rows have it")
-    roles: dict[str, Role] = Field(default={}, description="other names of roles")
+    system_column: str = Field(default="system", min_length=1, description="column, if the rows have it")
+    roles: dict[str, Role] = Field(default={}, description="your names for the standard roles: {human: user}")
 
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:

@@ -35,8 +35,8 @@ class Params(Prepare):
     """Where the text is, and the numbers."""
 
     shape: Literal["scored"]
-    user: Annotated[str, Field(min_length=1, description="Jinja template of the text over the row's columns")]
-    numbers: Annotated[list[str], Field(min_length=1, description="columns, each of a number")]
+    user: Annotated[str, Field(min_length=1, description="Jinja template of the text")]
+    numbers: Annotated[list[str], Field(min_length=1, description="columns with a number each")]
 
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:

@@ -30,16 +30,17 @@ class Params(Prepare):
 
     shape: Literal["spans"]
     question: str = Field(default="question", min_length=1, description="column of the question")
-    context: str = Field(default="context", min_length=1, description="column of the text in which the answer stands")
+    context: str = Field(default="context", min_length=1, description="column of the text that contains the answer")
     answers: str = Field(
         default="answers",
         min_length=1,
-        description="column of SQuAD's answers: `{text: [...], answer_start: [...]}`, or a list of `{text, "
-        "answer_start}`; empty where the context has none",
+        description="column of answers as in SQuAD: `{text: [...], answer_start: [...]}`, or a list of "
+        "`{text, answer_start}`; empty if there is none",
     )
     answer: (
         Annotated[
-            str, Field(min_length=1, description="column of the answer's text, in place of `answers`; maybe empty")
+            str,
+            Field(min_length=1, description="column of the answer's text, instead of `answers`; cells may be empty"),
         ]
         | None
     ) = None
@@ -48,8 +49,8 @@ class Params(Prepare):
             str,
             Field(
                 min_length=1,
-                description="column of the place, from 0, where `answer` begins; not needed where it stands in its "
-                "context once",
+                description="column of the position, from 0, where `answer` begins; not needed if the answer "
+                "occurs in its context once",
             ),
         ]
         | None
@@ -152,11 +153,12 @@ def _only(context: str, text: str) -> Span:
     """The one place of an answer of which only the text is known."""
     starts = places(text, context)
     if not starts:
-        raise SetAside("malformed", f"its answer {text[:SHOWN]!r} does not stand in its context")
+        raise SetAside("malformed", f"its answer {text[:SHOWN]!r} does not occur in its context")
     if len(starts) > 1:
         raise SetAside(
             "malformed",
-            f"its answer {text[:SHOWN]!r} stands in {len(starts)} places of its context, and no start says in which",
+            f"its answer {text[:SHOWN]!r} occurs {len(starts)} times in its context, and no start says which one is "
+            "meant",
         )
     return Span(starts[0], starts[0] + len(text))
 
@@ -164,14 +166,14 @@ def _only(context: str, text: str) -> Span:
 def _moved(raw: str, text: str, start: int) -> str:
     """What stands where an answer is said to, and how far it is from there, where it is near."""
     there = raw[start : start + len(text)]
-    words = f"its answer {text[:SHOWN]!r} does not stand at {start}, where there is {there[:SHOWN]!r}"
+    words = f"its answer {text[:SHOWN]!r} is not at {start}, where there is {there[:SHOWN]!r}"
     low = max(0, start - NEAR)
     window = raw[low : start + len(text) + NEAR]
     near = [low + place for place in range(len(window)) if window.startswith(text, place)]
     if not near:
         return words
     place = min(near, key=lambda place: abs(place - start))
-    return f"{words}: it is off by {abs(place - start)}, for it stands at {place}"
+    return f"{words}: it is at {place}, so the start is off by {abs(place - start)}"
 
 
 def _best(context: str, known: Sequence[Span]) -> tuple[Span | None, list[str]]:

@@ -21,9 +21,9 @@ class Params(Prepare):
 
     shape: Literal["table"] = "table"
     system: System = None
-    user: Annotated[str, Field(min_length=1, description="Jinja template of the user message over the row's columns")]
+    user: Annotated[str, Field(min_length=1, description="Jinja template of the user message")]
     answer: Annotated[list[str], Field(min_length=1)] | str = Field(
-        description="columns that become one JSON object, or a Jinja template of the answer"
+        description="columns that make up a JSON object, or a Jinja template"
     )
 
 

@@ -32,17 +32,14 @@ class Params(Prepare):
     shape: Literal["tagged"]
     tokens: str = Field(default="tokens", min_length=1, description="column of the tokens, a list")
     tags: str = Field(default="tags", min_length=1, description="column of their tags, a list")
-    names: list[str] = Field(default=[], description="the tags that numbers in `tags` stand for, from 0")
+    names: list[str] = Field(default=[], description="names for numeric tags, starting at 0")
     text: str = Field(default="text", min_length=1, description="column of the text, beside `spans`")
     spans: (
-        Annotated[
-            str, Field(min_length=1, description="column of spans: `{start, end, label}` each, or a list of these")
-        ]
+        Annotated[str, Field(min_length=1, description="column of a span, `{start, end, label}`, or a list of spans")]
         | None
     ) = None
     conll: (
-        Annotated[str, Field(min_length=1, description="column of lines, each of a token, maybe more, and its tag")]
-        | None
+        Annotated[str, Field(min_length=1, description="column of CoNLL lines: a token, optional fields, a tag")] | None
     ) = None
 
 

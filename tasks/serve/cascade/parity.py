@@ -21,5 +21,5 @@ def refuse_other_labels(special: SpecialTexts, model: str, predictions: Sequence
         if not reply["text"].startswith(given := given_to(special, row)):
             raise AnnealError(
                 f"{model} begins its answer to row {row['id']} with {reply['text'][: len(given)]!r}, and in the "
-                f"evaluation with {given!r}: its labeller tells something else; the deployment is refused."
+                f"evaluation with {given!r}: its labeller predicts something else; the deployment is refused."
             )

@@ -93,7 +93,7 @@ function task(owner, name, value, data) {
   part(".plots").hidden = part(".pair").hidden = !!data.problem;
   if (data.problem) return;
   charts(owner, value, data, tones);
-  update(part(".decisions"), value.decisions, () => entries(value.decisions, decision, `Nothing has been decided yet: the gate, the canary and retraining write here what they decide, and why. “make retrain TASK=${name}” asks now.`));
+  update(part(".decisions"), value.decisions, () => entries(value.decisions, decision, `Nothing has been decided yet: the gate, the canary and retraining write here what they decide, and why. “make retrain MODEL=${name}” asks now.`));
   update(part(".retrainings"), value.retrainings, () => entries(value.retrainings, retraining, "None yet: drift, new labelled feedback or “Retrain now” starts one."));
   part(".asked").hidden = !value.commands.length;
   update(part(".commands"), value.commands, () => value.commands.map(command));

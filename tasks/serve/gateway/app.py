@@ -103,4 +103,4 @@ def _refusal_of(error: Exception) -> Refusal:
         return error
     if isinstance(error, HTTPException):
         return of_http(error)
-    return Refusal(500, "internal_error", "The gateway made a mistake; it is in its log.")
+    return Refusal(500, "internal_error", "Internal error; the gateway's log has the details.")

@@ -142,14 +142,14 @@ def refusal_of(error: Exception) -> Refusal:
         return Refusal(
             503,
             "backend_down",
-            "The model's server does not answer; it may be starting. Ask again in a moment.",
+            "The model's server does not answer; it may be starting. Try again in a moment.",
             wait=5,
         )
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return Refusal(
-            504, "backend_timeout", "The model's server took too long; ask for fewer tokens, or again later."
+            504, "backend_timeout", "The model's server took too long; ask for fewer tokens, or try again later."
         )
-    return Refusal(502, "backend_died", "The model's server broke off in the middle of the answer; ask again.")
+    return Refusal(502, "backend_died", "The model's server failed in the middle of the answer; try again.")
 
 
 def refusal_of_status(status: int) -> Refusal | None:
@@ -159,7 +159,7 @@ def refusal_of_status(status: int) -> Refusal | None:
     if status in (200, 400, 422):
         return None
     if status in (404, 429, 503):  # it has just started, and the reconciler has not loaded the adapter yet
-        return Refusal(503, "backend_not_ready", "The model is being loaded; ask again in a moment.", wait=5)
+        return Refusal(503, "backend_not_ready", "The model is being loaded; try again in a moment.", wait=5)
     return backend_error(status)
 
 

@@ -30,14 +30,14 @@ async def read(request: Request, limit: int) -> bytes:
                     raise _too_large(limit)
                 parts.append(part)
     except TimeoutError:
-        raise Refusal(408, "body_timeout", f"The body did not come within {PATIENCE:.0f} s.") from None
+        raise Refusal(408, "body_timeout", f"The body did not arrive within {PATIENCE:.0f} s.") from None
     except ClientDisconnect:
-        raise Refusal(499, "client_left", "The client hung up.") from None
+        raise Refusal(499, "client_left", "The client disconnected.") from None
     return b"".join(parts)
 
 
 def _too_large(limit: int) -> Refusal:
-    return Refusal(413, "body_too_large", f"The body may have {limit // 1024} KiB.")
+    return Refusal(413, "body_too_large", f"The body may have at most {limit // 1024} KiB.")
 
 
 def text(raw: bytes, charset: str = "utf-8") -> str:

@@ -65,16 +65,18 @@ async def _ask(gateway: GatewayState, caller: Caller, model: str, text: str, rec
     async with gateway.text_slots:
         choice, contract = gateway.follower.choose(model)
         if contract is not None and contract.example == "image":
-            raise bad(f"This model sees images and reads no text: ask /tasks/{choice.task}.", "model")
+            raise bad(f"This model takes images, not text: use /tasks/{choice.task}.", "model")
         if contract is not None and contract.example != "labelled":
             where = f"/tasks/{choice.task} or /v1/chat/completions"
-            raise bad(f"This model {DOES.get(contract.example, 'writes')} and tells no classes: ask {where}.", "model")
+            raise bad(
+                f"This model {DOES.get(contract.example, 'writes')} and predicts no classes: use {where}.", "model"
+            )
         model_request = ModelRequest(
             choice, contract, CLASSIFY, caller.id, logged({"messages": body["messages"]}), body
         )
         answered = await answer(gateway, model_request, receive, lambda: shadow.start(gateway, model_request, body))
     if answered.response.status_code == 200 and not answered.reply.probabilities:
-        raise Refusal(502, "backend_error", "The model's server said no probabilities.")
+        raise Refusal(502, "backend_error", "The model's server returned no probabilities.")
     return model_request, answered
 
 

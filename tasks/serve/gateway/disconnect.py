@@ -8,7 +8,7 @@ from starlette.types import Receive
 
 
 class ClientLeft(Exception):
-    """The client hung up."""
+    """The client disconnected."""
 
 
 @asynccontextmanager

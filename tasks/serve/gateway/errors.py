@@ -44,15 +44,13 @@ def bad(message: str, param: str | None = None, code: str = "invalid_value") -> 
 
 def model_not_found() -> Refusal:
     """404: nobody answers to this name."""
-    return Refusal(
-        404, "model_not_found", "There is no such model here; GET /v1/models lists who can be asked.", "model"
-    )
+    return Refusal(404, "model_not_found", "There is no such model here; GET /v1/models lists the models.", "model")
 
 
 def of_http(error: HTTPException) -> Refusal:
     """The refusal for FastAPI's own: no such route, wrong method."""
     if error.status_code == 404:
-        return Refusal(404, "unknown_url", "There is no such route here; GET /v1/models lists who can be asked.")
+        return Refusal(404, "unknown_url", "There is no such route here; GET /v1/models lists the models.")
     if error.status_code == 405:
-        return Refusal(405, "method_not_allowed", "This route does not know this method.")
+        return Refusal(405, "method_not_allowed", "This route does not support this method.")
     return Refusal(error.status_code, "refused", str(error.detail))

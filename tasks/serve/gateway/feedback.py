@@ -53,7 +53,7 @@ async def give(request: Request) -> dict[str, object]:
     caller = authorize(request, gateway.keys, gateway.rate)
     opinion = await _body(request, gateway, Opinion)
     if opinion.thumb is None and opinion.correction is None:
-        raise Refusal(422, "invalid_value", "Give a thumb, a correction, or both.")
+        raise Refusal(422, "invalid_value", "Send a thumb, a correction, or both.")
     return {"id": await _stored(_keep, gateway.writer, gateway.follower, caller, opinion)}
 
 
@@ -101,7 +101,7 @@ async def _stored(work: Callable[P, T], *arguments: P.args, **options: P.kwargs)
         return await run_in_threadpool(work, *arguments, **options)
     except TROUBLE:
         raise Refusal(
-            503, "records_unavailable", "The records do not answer; nothing was kept. Ask again later.", wait=10
+            503, "records_unavailable", "The records do not answer; nothing was kept. Try again later.", wait=10
         ) from None
 
 
@@ -129,7 +129,10 @@ def _checked(follower: Follower, task: str, given: Mapping[str, object]) -> dict
     contract = follower.contract(targets["champion"]) if "champion" in targets else None
     if contract is None:
         raise Refusal(
-            503, "not_ready", "The task has no champion to say what an answer must be; ask again later.", wait=10
+            503,
+            "not_ready",
+            "The task has no champion yet, so corrections cannot be checked; try again later.",
+            wait=10,
         )
     correction = contract.as_texts(given)
     if problem := contract.problem(correction):

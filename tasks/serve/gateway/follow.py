@@ -73,7 +73,7 @@ class Follower:
         if choice is not None:
             return choice, self.contract(choice.target)
         if name in self.table.tasks:
-            raise Refusal(503, "not_ready", f"{name} has no champion yet; ask again later.", wait=10)
+            raise Refusal(503, "not_ready", f"{name} has no champion yet; try again later.", wait=10)
         raise model_not_found()
 
     def contract(self, target: routes.Target) -> Contract | None:

@@ -74,7 +74,7 @@ class KeyStore:
                 self.entries = read_json(self.path)
             except (AnnealError, OSError) as error:  # unreadable keys open nothing, and close nothing that was open
                 reason = type(error).__name__
-                log.error("keys", f"{self.path} cannot be read ({reason}); the keys of before hold")
+                log.error("keys", f"{self.path} cannot be read ({reason}); the previous keys stay valid")
         self.stamp = stamp
 
 
@@ -125,7 +125,7 @@ def _read(path: Path) -> Entries:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tasks.serve.gateway.keys", description=__doc__)
-    parser.add_argument("name", nargs="?", help="whose key it will be")
+    parser.add_argument("name", nargs="?", help="the owner of the key")
     parser.add_argument(
         "--admin", action="store_true", help="may promote, roll back, retrain, pause, and see everyone's feedback"
     )

@@ -23,7 +23,7 @@ class RateLimit:
             raise Refusal(
                 429,
                 "rate_limit_exceeded",
-                f"This key may ask {self.item.amount} times a minute; wait, or ask for more.",
+                f"This key may send {self.item.amount} requests per minute; wait, or ask for a higher limit.",
                 wait=wait,
             )
 
@@ -41,14 +41,14 @@ class AdmissionQueue:
         in time.
         """
         if self.free.locked() and self.waiting >= self.most_waiting:
-            raise Refusal(429, "queue_full", "Too many requests are waiting already; ask again in a moment.", wait=1)
+            raise Refusal(429, "queue_full", "Too many requests are already waiting; try again in a moment.", wait=1)
         self.waiting += 1
         try:
             async with asyncio.timeout(self.patience):
                 await self.free.acquire()
         except TimeoutError:
             raise Refusal(
-                503, "queue_timeout", f"No place came free within {self.patience:g} s; ask again later.", wait=5
+                503, "queue_timeout", f"No slot became free within {self.patience:g} s; try again later.", wait=5
             ) from None
         finally:
             self.waiting -= 1

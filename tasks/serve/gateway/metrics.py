@@ -24,18 +24,14 @@ class Metrics:
         )
         self.seconds = histogram("anneal_request_seconds", "Seconds to the last byte", version)
         self.first_token = histogram("anneal_first_token_seconds", "Seconds to the first byte of a stream", version)
-        self.tokens = counter("anneal_tokens", "Tokens as the backend counts them", [*version, "kind"])
-        self.in_flight = gauge(
-            "anneal_in_flight", "Requests that have chosen a model and are not done with it", ["model"]
-        )
-        self.waiting = gauge("anneal_waiting", "Requests that wait for a place")
+        self.tokens = counter("anneal_tokens", "Tokens, as counted by the backend", [*version, "kind"])
+        self.in_flight = gauge("anneal_in_flight", "Requests in progress for a model", ["model"])
+        self.waiting = gauge("anneal_waiting", "Requests waiting in the queue")
         self.refused = counter("anneal_refused", "Requests refused, by reason", ["reason"])
-        self.answers = counter(
-            "anneal_answers", "Answers of tasks, by whether they are what they must be", [*version, "valid"]
-        )
-        self.dropped = counter("anneal_records_dropped", "Records that could not be kept")
-        self.queue = gauge("anneal_records_queue", "Records that wait to be written")
-        self.revision = gauge("anneal_routes_revision", "The routing table that is followed")
+        self.answers = counter("anneal_answers", "Answers of models, by validity", [*version, "valid"])
+        self.dropped = counter("anneal_records_dropped", "Records that were dropped")
+        self.queue = gauge("anneal_records_queue", "Records waiting to be written")
+        self.revision = gauge("anneal_routes_revision", "Version of the routing table in use")
         self.backend_up = gauge("anneal_backend_up", "1 when every backend of the table answers")
         self.alarm = gauge("anneal_monitor_alarm", "1 when the last check raised an alarm", ["task"])
         self.evidence = gauge(

@@ -46,7 +46,7 @@ def given(kind: str, raw: bytes, most_kib: int) -> bytes:
     elif kind not in images.SENT:
         raise Refusal(415, "unsupported_media_type", f"Send {SENT}, or application/json with {EXAMPLE}.")
     if len(raw) > most_kib * KIB:
-        raise Refusal(413, "body_too_large", f"An image may have {most_kib} KiB.")
+        raise Refusal(413, "body_too_large", f"An image may have at most {most_kib} KiB.")
     if images.kind_of(raw) is None:
         raise bad(f"The body is not an image of these types: {SENT}.", "image", "invalid_image")
     return raw

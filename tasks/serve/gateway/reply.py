@@ -17,7 +17,7 @@ Probabilities = dict[str, dict[str, float]]  # {column: {class: its probability}
 class Reply:
     """The first choice of an answer, as far as it came."""
 
-    output: Output = ""  # as the records have it: the calls of tools where it has any, else its text
+    output: Output = ""  # as the records have it: the tool calls where it has any, else its text
     text: str = ""  # in characters that JSON and databases can write
     has_calls: bool = False
     prompt_tokens: int | None = None

@@ -71,7 +71,7 @@ def _given(kind: str, raw: bytes) -> object:
 def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict[str, str], bodies.Body]:
     """(the columns, the body for the server) as a version takes them."""
     if isinstance(given, bytes) != pictures.sees(contract):
-        raise bad("This version is asked about something else: one reads texts, one sees images.", "input")
+        raise bad("This version takes another kind of input: some versions read texts, others images.", "input")
     if isinstance(given, bytes):
         return pictures.row(given), pictures.body(given)
     try:

@@ -41,7 +41,7 @@ def _at_once(now: Held, params: Release, gateway: Presence | None) -> str | None
     if params.canary == "off":
         return "release.canary is off"
     if gateway is Presence.ABSENT:
-        return "no gateway runs, so there is no traffic to compare on (`make up` starts one)"
+        return "no gateway is running, so there is no traffic to compare on (`make up` starts one)"
     return None
 
 
@@ -82,7 +82,7 @@ def close_canary(one: Wanted, verdict: Verdict) -> Outcome:
     with moves.held(one.task) as now:
         version = registry.get(one.task, one.version, now.client)
         if version.tags.get("canary") != "open":
-            return Done(one.version, "its canary was closed by somebody else", changed=False)
+            return Done(one.version, "its canary was closed by someone else", changed=False)
         word, reasons = CLOSED[verdict.what], tuple(verdict.reasons)
         facts = {"version": one.version, **verdict.facts}
         if verdict.what == "promote":

@@ -19,10 +19,10 @@ class Presence(Enum):
     """What is known of the gateway. Only ABSENT says that there is no traffic."""
 
     ANSWERS = "answers"
-    STARTING = "is being started, or started again, or nobody knows"
-    ABSENT = "does not run, and nobody asked for it"
-    ELSEWHERE = "is kept by others than this supervisor, where this process may not see it"
-    FAILED = "was asked for and does not start"
+    STARTING = "is starting or restarting, or its state is unknown"
+    ABSENT = "is not running and was not requested"
+    ELSEWHERE = "is run by something other than this supervisor, out of sight of this process"
+    FAILED = "was requested but does not start"
 
 
 def address(params: Gateway) -> str:
@@ -69,7 +69,7 @@ def await_presence(params: Gateway) -> Presence:
         )
     if now is Presence.FAILED:
         raise AnnealError(
-            f"the gateway does not start ({supervisor.last_words(PROGRAM)}): mend it and `make up`, or set "
+            f"the gateway does not start ({supervisor.last_words(PROGRAM)}): fix it and run `make up`, or set "
             f"release.canary to off; see {log}."
         )
     return now

@@ -80,7 +80,8 @@ class Reconciler:
         task, who = command["task"], f"by key {command['key_id']}"
         if command["done_at"] is not None:
             return promotion.outcome_of_command(task, command["id"]) or Refused(
-                f"the {command['action']} was cut short before anything had changed, in an earlier version of Anneal: "
+                f"the {command['action']} was interrupted before anything had changed, in an earlier version of "
+                "Anneal: "
                 "ask again if it is still wanted."
             )
         if task not in self.params.models:
@@ -133,7 +134,7 @@ class Reconciler:
                 )
         else:
             if self.said.pop(name, None):
-                log.info("%s: in order again", name)
+                log.info("%s: recovered", name)
 
     def _say(self, outcome: step.Outcome) -> None:
         for words in outcome.did:

@@ -17,7 +17,7 @@ def route(params: Params, model: str) -> routes.Task:
 
     outcome = settle(params, done, params.deploy.startup_timeout)
     if not done(outcome.table):
-        words = "; ".join([*outcome.did, *outcome.pending]) or "no server runs that can serve it"
+        words = "; ".join([*outcome.did, *outcome.pending]) or "no running server can serve it"
         raise AnnealError(
             f"{model} version {champion.version if champion else '?'} is the champion but is not routed to ({words}): "
             f"see .anneal/logs/, then run `make pipeline MODEL={model}`."

@@ -37,7 +37,7 @@ def revive(found: list[slots.Slot]) -> list[str]:
     stopped = [slot for slot in asleep if supervisor.status(state.program(slot)) in ("STOPPED", "EXITED")]
     for slot in stopped:
         supervisor.start(state.program(slot))
-    return [f"started slot {slot} again" for slot in stopped]
+    return [f"restarted slot {slot}" for slot in stopped]
 
 
 def _wanted(one: Wanted, params: Deploy, slot: str) -> state.State | None:

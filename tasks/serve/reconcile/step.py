@@ -50,7 +50,7 @@ def once(params: Params, read: Callable[[list[str]], dict[str, desired.Desired]]
         started = starting.revive(found) + [starting.start(one, params, found) for one in planned.homeless[:1]]
         did += [words for words in started if words]
         pending += [f"{one.model} waits for a server" for one in planned.homeless]
-        pending += [f"{one.model} waits for its server to answer" for _, one in planned.awaited]
+        pending += [f"{one.model} is waiting for its server to answer" for _, one in planned.awaited]
         gone, draining = _retire(table, wanted, planned, found, params)
         return Outcome(table, tuple(did + gone), tuple(pending + draining))
 

@@ -109,12 +109,12 @@ async def classify(request: Request) -> Response:
     asked, worker = labelling.read(await _body(request)), _worker(request)
     served = _served(worker, asked.model)
     if not isinstance(served, Reads):
-        raise bad("This model writes and tells no classes: ask /v1/chat/completions.", "model")
+        raise bad("This model writes and predicts no classes: use /v1/chat/completions.", "model")
     if served.sees:
-        raise bad(f"This model sees images and reads no text: ask {labelling.SEES}", "model")
+        raise bad(f"This model takes images, not text: use {labelling.SEES}", "model")
     if served.objective.head != "classes":
         does = labelling.DOES[served.objective.head]
-        raise bad(f"This model {does} and tells no classes: ask /v1/chat/completions.", "model")
+        raise bad(f"This model {does} and predicts no classes: use /v1/chat/completions.", "model")
     said = await _told(request, worker, served, asked.texts)
     return Response(status_code=CLIENT_LEFT) if said is None else JSONResponse(labelling.reply(asked, said))
 

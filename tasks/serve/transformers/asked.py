@@ -70,7 +70,7 @@ class Asked(BaseModel):
 
     @property
     def may_call(self) -> bool:
-        """Whether the answer may be calls of tools."""
+        """Whether the answer may be tool calls."""
         return bool(self.tools) and (self.model_extra or {}).get("tool_choice") != "none"
 
     @property

@@ -86,13 +86,13 @@ def image_of_chat(asked: Asked) -> bytes:
     """The bytes of the image that a chat asks about; Refusal 400 for anything else, and for an address."""
     if asked.messages is None or schema(asked) not in (None, True):
         where = "prompt" if asked.messages is None else "response_format"
-        raise bad(f"This model sees images, and answers with its labels as JSON: ask {SEES}", where)
+        raise bad(f"This model takes images, and answers with its labels as JSON: use {SEES}", where)
     content = asked.messages[0].get("content")
     parts = content if isinstance(content, list) and len(asked.messages) == 1 else []
     url = parts[0].get("image_url") if len(parts) == 1 and isinstance(parts[0], dict) else None
     url = url.get("url") if isinstance(url, dict) else url
     if not isinstance(url, str):
-        raise bad(f"This model sees one image and reads no text: ask {SEES}", "messages")
+        raise bad(f"This model takes one image and no text: use {SEES}", "messages")
     try:
         return images.of_url(url)
     except NotAnImageError as why:
@@ -106,9 +106,9 @@ def text_of_chat(asked: Asked, head: Head) -> str:
     if asked.messages is None:
         does, route = DOES[head], "/classify, " if head == "classes" else ""
         ways = f"{route}/tasks/{asked.model.partition('@')[0]}, or send a chat of one message"
-        raise bad(f"This model {does} and does not write: ask {ways}.", "prompt")
+        raise bad(f"This model {does} and does not generate text: use {ways}.", "prompt")
     if schema(asked) not in (None, True):
-        raise bad("This model answers with what it tells as JSON, and follows no other schema.", "response_format")
+        raise bad("This model answers with its predictions as JSON, and supports no other schema.", "response_format")
     if len(asked.messages) != 1 or asked.messages[0].get("role") != "user":
         raise bad("This model reads one text: send one message, by the user.", "messages")
     text = text_of(asked.messages[0].get("content"))

@@ -1,0 +1,217 @@
+"""Writes docs/reference.md, which lists every command, setting, kind and measure, from the code (`make reference`)."""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic_core import PydanticUndefined
+
+from tasks import environment, kinds, methods
+from tasks.evaluate import measures
+from tasks.files import write_text
+from tasks.ingest.params import FORMATS
+from tasks.kinds import KindIn
+from tasks.params import Params
+from tasks.section import Section, Spot, unfold
+from tasks.sources import PACKAGE as SOURCES
+
+PAGE = Path("docs/reference.md")
+COMMAND = re.compile(r"^([a-z-]+):.*?## (.+)$", re.MULTILINE)
+TYPES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "a table",
+}
+LIMITS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+TITLES = {
+    methods.SHAPES: "Shapes",
+    methods.OBJECTIVES: "Objectives",
+    methods.TUNERS: "Tuners",
+    SOURCES: "Sources of snapshots",
+}
+
+
+class Setting(NamedTuple):
+    """A key of params.yaml: what may stand there, its default (empty where there is none), and what it means."""
+
+    key: str
+    allowed: str
+    default: str
+    meaning: str
+
+
+class Place(NamedTuple):
+    """A section of params.yaml, where it stands, and, of one that comes in kinds, how its type follows from a key."""
+
+    path: str
+    section: type[Section]
+    kind: KindIn | None = None
+
+
+def places(section: type[Section] = Params, path: str = "") -> Iterator[Place]:
+    """Every section of params.yaml, from the outside in."""
+    if path:
+        yield Place(path, section)
+    for name, field in section.model_fields.items():
+        for spot in unfold(field.annotation, field):
+            inner, below = spot.annotation, ".".join(filter(None, [path, field.alias or name]))
+            if get_origin(inner) is dict:
+                inner, below = get_args(inner)[-1], f"{below}.<name>"
+            if kind := next((rule for rule in spot.rules if isinstance(rule, KindIn)), None):
+                yield Place(below, Section, kind)
+            elif inspect.isclass(inner) and issubclass(inner, Section):
+                yield from places(inner, below)
+
+
+def settings(section: type[Section]) -> list[Setting]:
+    """The keys of one section, but for those that hold sections of their own."""
+    found = []
+    for name, field in section.model_fields.items():
+        spots = unfold(field.annotation, field)
+        if any(_is_section(spot) for spot in spots):
+            continue
+        allowed = " or ".join(dict.fromkeys(map(_allowed, spots)))
+        notes = dict.fromkeys(spot.description for spot in spots if spot.description)
+        default = _default(field.get_default(call_default_factory=True))
+        found.append(Setting(field.alias or name, allowed, default, "; ".join(notes)))
+    return found
+
+
+def settings_of_kinds(place: KindIn) -> dict[Setting, list[str]]:
+    """Each setting of any kind: the kinds that have it in this form."""
+    found: dict[Setting, list[str]] = {}
+    for kind, module in methods.modules(place.package).items():
+        for setting in settings(module.Params):
+            if setting.key != place.key:
+                found.setdefault(setting, []).append(kind)
+    return found
+
+
+def commands(makefile: str) -> list[tuple[str, str]]:
+    """(target, what it does) of each command."""
+    return [(target, words) for target, words in COMMAND.findall(makefile)]
+
+
+def page(makefile: str) -> str:
+    """The whole page."""
+    parts = [
+        "# Reference",
+        "Written by `make reference` from the code.",
+        "## Commands",
+        _table([("command", "what it does"), *((f"`make {target}`", words) for target, words in commands(makefile))]),
+        "## Settings",
+        "All are in params.yaml. `make pipeline` writes the sections of a dataset or model that are left out.",
+        *(part for place in places() for part in _settings(place)),
+        "## Kinds",
+        *(part for title, lines in _kinds() for part in (f"### {title}", _table(lines))),
+        "## Measures",
+        "`…` stands for the column.",
+        _table(_measures()),
+        "## Environment",
+        "Every program sets these unless you have. [operations.md](operations.md#settings) lists those that are yours "
+        "to set.",
+        _table([("variable", "value"), *((f"`{name}`", f"`{value}`") for name, value in environment.DEFAULTS.items())]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _settings(place: Place) -> Iterator[str]:
+    head = ("key", "allowed", "default", "meaning")
+    if place.kind is None:
+        if rows := settings(place.section):
+            yield f"### `{place.path}`"
+            yield _table([head, *((f"`{row.key}`", *row[1:]) for row in rows)])
+        return
+    every = kinds.names(place.kind.package)
+    yield f"### `{place.path}`"
+    yield f"`{place.kind.key}` is one of {', '.join(f'`{name}`' for name in every)}."
+    rows_of_kinds = settings_of_kinds(place.kind).items()
+    yield _table(
+        [
+            (place.kind.key, *head),
+            *(
+                ("all" if names == every else ", ".join(names), f"`{row.key}`", *row[1:])
+                for row, names in sorted(rows_of_kinds, key=lambda pair: pair[1] != every)
+            ),
+        ]
+    )
+
+
+def _kinds() -> Iterator[tuple[str, list[Sequence[str]]]]:
+    for package, lines in (
+        (methods.SHAPES, methods.shapes()),
+        (methods.OBJECTIVES, methods.objectives()),
+        (methods.TUNERS, methods.tuners()),
+    ):
+        yield TITLES[package], [lines[0], *((f"`{kind}`", *rest) for kind, *rest in lines[1:])]
+    for package, title, key in ((SOURCES, TITLES[SOURCES], "kind"), (FORMATS, "Formats of files", "format")):
+        modules = methods.modules(package).items()
+        yield title, [(key, "holds"), *((f"`{kind}`", _first_line(module.__doc__)) for kind, module in modules)]
+
+
+def _measures() -> list[Sequence[str]]:
+    lines: dict[str, Sequence[str]] = {}
+    for row in measures.TABLE:
+        measure = row.measure("column")
+        name, unit = (text.replace("column", "…") for text in (measure.name, measure.unit))
+        better = "higher" if measure.higher_is_better else "lower"
+        module = inspect.getmodule(row.measure)
+        meaning = _first_line(module.__doc__ if module else "").partition(": ")[2]
+        lines[name] = (f"`{name}`", unit, better, meaning)
+    return [("measure", "unit", "better", "meaning"), *lines.values()]
+
+
+def _first_line(text: str | None) -> str:
+    return " ".join((text or "").partition("\n\n")[0].split())
+
+
+def _is_section(spot: Spot) -> bool:
+    inner = get_args(spot.annotation)[-1] if get_origin(spot.annotation) is dict else spot.annotation
+    return inspect.isclass(inner) and issubclass(inner, Section)
+
+
+def _allowed(spot: Spot) -> str:
+    """What one spot takes, in a few words."""
+    if get_origin(spot.annotation) is Literal:
+        return ", ".join(f"`{_value(value)}`" for value in get_args(spot.annotation))
+    words = TYPES.get(get_origin(spot.annotation) or spot.annotation, "a value")
+    limits = [
+        f"{sign} {getattr(rule, name):,}" for rule in spot.rules for name, sign in LIMITS.items() if hasattr(rule, name)
+    ]
+    return " ".join([words, ", ".join(limits)]).strip()
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _default(value: object) -> str:
+    if value is PydanticUndefined:
+        return "required"
+    return "" if value in (None, "") else f"`{_value(value)}`"
+
+
+def _table(lines: Iterable[Sequence[str]]) -> str:
+    """`lines` as a table of Markdown, the first as its head."""
+    cells = [[" ".join(cell.replace("|", r"\|").split()) for cell in line] for line in lines]
+    head, *rows = [f"| {' | '.join(line)} |" for line in cells]
+    return "\n".join([head, "|" + "---|" * len(cells[0]), *rows])
+
+
+def main() -> None:
+    """`python -m tasks.reference`."""
+    write_text(PAGE, page(Path("Makefile").read_text(encoding="utf-8")))
+    print(f"{PAGE} is written.")
+
+
+if __name__ == "__main__":
+    main()
