@@ -144,7 +144,7 @@ def _place(section: type[BaseModel], error: Any, value: object = None) -> tuple[
     for depth, part in enumerate(location):
         spots = [other for spot in spots for other in _of_kind(spot, value)]
         if part == "[key]":  # the key itself is wrong, not its value
-            return path, [spot for owner in before for spot in _unfold(get_args(owner.annotation)[0])]
+            return path, [spot for owner in before for spot in unfold(get_args(owner.annotation)[0])]
         below = [inner for spot in spots for inner in _step(spot, part)]
         if below or len(spots) < 2 or (depth == len(location) - 1 and error["type"] in UNKNOWN_KEY):
             path.append(part)
