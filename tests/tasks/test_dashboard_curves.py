@@ -50,7 +50,7 @@ def request(number: int, **fields: object) -> dict:
     }
 
 
-def traffic_of(engine: Engine, bucket: int = 60) -> list[dict]:
+def traffic_of(engine: Engine, bucket: int = 60) -> list[curves.Point]:
     with engine.connect() as connection:
         return [
             point
@@ -79,7 +79,7 @@ def test_curves_count_what_the_log_holds(empty: Engine) -> None:
     for task, version in {(row.task, row.version) for row in rows}:
         mine = [row for row in rows if (row.task, row.version) == (task, version)]
         total = curves.totals(found[task][version])
-        assert total["requests"] == len(mine) == sum(point["requests"] for point in found[task][version])
+        assert total["requests"] == len(mine) == sum(point.counts.requests for point in found[task][version])
         assert total["failed"] == sum(row.status >= 500 for row in mine)
         assert (total["asked"], total["valid"]) == (
             sum(row.valid is not None for row in mine),
@@ -99,12 +99,12 @@ def test_failed_is_a_server_error_or_a_broken_stream_and_not_a_wrong_request(emp
         ],
     )
     [point] = traffic_of(empty, 100_000)
-    assert (point["requests"], point["failed"], point["busy"]) == (5, 2, 1)
+    assert (point.counts.requests, point.counts.failed, point.counts.busy) == (5, 2, 1)
 
 
 def test_copies_are_told_apart_from_requests(empty: Engine) -> None:
     put(empty, database.requests, request(1), request(2, version="2", role="shadow", shadow_of="r1"))
-    assert sorted((point["requests"], point["copies"]) for point in traffic_of(empty)) == [(1, 0), (1, 1)]
+    assert sorted((point.counts.requests, point.counts.copies) for point in traffic_of(empty)) == [(1, 0), (1, 1)]
 
 
 @given(st.floats(min_value=0, max_value=99, allow_nan=False))

@@ -5,9 +5,9 @@ traffic.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypedDict, TypeVar
+from typing import NamedTuple, TypedDict, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Label, Select, Text, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, cast, func, or_, select
 
 from tasks.contract import Contract
 from tasks.corrections import counted, is_correction
@@ -34,24 +34,28 @@ WINDOWS = {
 }
 
 
-class Totals(TypedDict):
-    """Requests of a stretch of time."""
+class Counts(NamedTuple):
+    """Requests of a stretch of time, counted."""
 
-    requests: int
-    copies: int  # answers to copies for a shadow, among `requests`
-    failed: int  # with a status of 500 or more, or a stream that broke
-    busy: int  # refused with 429
-    asked: int  # whose answer could be checked
-    valid: int  # of `asked`, what the task's answers must be
-    bins: Mapping[int, int]  # how many fall into each bin of latency
-    p50: float | None  # seconds, interpolated in bins
-    p95: float | None
+    requests: int = 0
+    copies: int = 0  # answers to copies for a shadow, among `requests`
+    failed: int = 0  # with a status of 500 or more, or a stream that broke
+    busy: int = 0  # refused with 429
+    asked: int = 0  # whose answer could be checked
+    valid: int = 0  # of `asked`, what the task's answers must be
 
 
-class Point(Totals):
-    """The requests of a bucket, which begins `at`."""
+@dataclass(frozen=True)
+class Point:
+    """The requests of a bucket, which begins `at`, and how many fall into each bin of latency."""
 
     at: int
+    counts: Counts
+    bins: Mapping[int, int]
+
+    def shown(self) -> dict[str, float | None]:
+        """What the page draws."""
+        return {"at": self.at, **totals([self])}
 
 
 class Agreement(TypedDict):
@@ -69,34 +73,24 @@ Curves = dict[str, dict[str, list[P]]]  # {task: {version: points}}
 def traffic(connection: Connection, since: float, bucket: int) -> Curves[Point]:
     """The traffic of all tasks, a point for each bucket with requests."""
     when, bin_ = bucket_of(requests.c.at, bucket), latency_bin(requests.c.latency)
-    counted = [
-        func.count().label("requests"),
-        _sum(requests.c.role == "shadow", "copies"),
-        _sum(or_(requests.c.status >= 500, and_(requests.c.status < 400, requests.c.error.is_not(None))), "failed"),
-        _sum(requests.c.status == 429, "busy"),
-        func.count(requests.c.valid).label("asked"),
-        _sum(requests.c.valid.is_(True), "valid"),
+    counted = [  # in the order of Counts
+        func.count(),
+        _sum(requests.c.role == "shadow"),
+        _sum(or_(requests.c.status >= 500, and_(requests.c.status < 400, requests.c.error.is_not(None)))),
+        _sum(requests.c.status == 429),
+        func.count(requests.c.valid),
+        _sum(requests.c.valid.is_(True)),
     ]
     keys = [requests.c.task, requests.c.version, when.label("bucket"), bin_.label("bin")]
     query = select(*keys, *counted).where(requests.c.at >= since, requests.c.task.is_not(None)).group_by(*keys)
-    bins: dict[tuple[str, str, int], list[Totals]] = defaultdict(list)
-    for row in connection.execute(query):
-        bins[row.task, row.version or "", row.bucket].append(
-            Totals(
-                requests=row.requests,
-                copies=int(row.copies),  # PostgreSQL's sums are decimals
-                failed=int(row.failed),
-                busy=int(row.busy),
-                asked=row.asked,
-                valid=int(row.valid),
-                bins={} if row.bin is None else {row.bin: row.requests},
-                p50=None,
-                p95=None,
-            )
-        )
+    groups: dict[tuple[str, str, int], dict[int | None, Counts]] = defaultdict(dict)
+    for task, version, number, latency, *counts in connection.execute(query):
+        groups[task, version or "", number][latency] = Counts(*map(int, counts))  # PostgreSQL's sums are decimals
     curves: Curves[Point] = defaultdict(lambda: defaultdict(list))
-    for (task, version, number), group in sorted(bins.items()):
-        curves[task][version].append({**totals(group), "at": number * bucket})
+    for task, version, number in sorted(groups):
+        group = groups[task, version, number]
+        bins = {latency: counts.requests for latency, counts in group.items() if latency is not None}
+        curves[task][version].append(Point(number * bucket, _added(group.values()), bins))
     return curves
 
 
@@ -105,7 +99,7 @@ def joined(old: Curves[Point], new: Curves[Point], first: int, settled: int) -> 
     curves: Curves[Point] = defaultdict(lambda: defaultdict(list))
     for task, versions in old.items():
         for version, points in versions.items():
-            if kept := [point for point in points if first <= point["at"] < settled]:
+            if kept := [point for point in points if first <= point.at < settled]:
                 curves[task][version] += kept
     for task, versions in new.items():
         for version, points in versions.items():
@@ -113,22 +107,17 @@ def joined(old: Curves[Point], new: Curves[Point], first: int, settled: int) -> 
     return curves
 
 
-def totals(parts: Iterable[Totals]) -> Totals:
-    """Several as one: sums, and quantiles over all their requests."""
-    points, bins = list(parts), Counter[int]()
+def totals(points: Iterable[Point]) -> dict[str, float | None]:
+    """Several points as one: sums, and quantiles over all their requests, in seconds."""
+    points, bins = list(points), Counter[int]()
     for point in points:
-        bins.update(point["bins"])
-    return Totals(
-        requests=sum(point["requests"] for point in points),
-        copies=sum(point["copies"] for point in points),
-        failed=sum(point["failed"] for point in points),
-        busy=sum(point["busy"] for point in points),
-        asked=sum(point["asked"] for point in points),
-        valid=sum(point["valid"] for point in points),
-        bins=bins,
-        p50=quantile(bins, 0.5),
-        p95=quantile(bins, 0.95),
-    )
+        bins.update(point.bins)
+    counts = _added(point.counts for point in points)
+    return {**counts._asdict(), "p50": quantile(bins, 0.5), "p95": quantile(bins, 0.95)}
+
+
+def _added(counts: Iterable[Counts]) -> Counts:
+    return Counts(*map(sum, zip(*counts, strict=True)))
 
 
 def agreement(connection: Connection, since: float, bucket: int, contract_of: ContractOf) -> Curves[Agreement]:
@@ -199,5 +188,5 @@ def agrees(output: str | None, correction: dict[str, str], contract: Contract | 
     return contract.agrees(output, correction, [*contract.classes]) if contract else None
 
 
-def _sum(condition: ColumnElement[bool], name: str) -> Label[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0).label(name)
+def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)

@@ -4,7 +4,6 @@ No texts of requests, no keys.
 
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,9 +89,9 @@ class Reader:
             tasks[name] = {
                 **_task(connection, table, settings, name),
                 "evidence": history.evidence(connection, name, now - window.length, window.bucket),
-                "traffic": {version: [_shown(point) for point in points] for version, points in traffic.items()},
+                "traffic": {version: [point.shown() for point in points] for version, points in traffic.items()},
                 "agreement": kept.agreement.get(name, {}),
-                "totals": _shown(curves.totals(every)),
+                "totals": curves.totals(every),
             }
         return tasks
 
@@ -138,10 +137,6 @@ def _contract(target: routes.Target) -> Contract | None:
         return contract.load(Path(target.folder))
     except (AnnealError, OSError):
         return None
-
-
-def _shown(counts: Mapping[str, object]) -> Shown:
-    return {name: value for name, value in counts.items() if name != "bins"}
 
 
 def _routing(table: routes.Table, name: str) -> Shown:

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 
 import httpx
 
 from tasks.messages import COMPLETIONS
-from tasks.serve.gateway.background import Background
 from tasks.serve.gateway.body import Body
 from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.limits import AdmissionQueue
@@ -19,6 +18,30 @@ from tasks.special import SpecialTexts
 BROKEN = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
 # Fields that become part of a prompt.
 RENDERED = ("messages", "tools", "functions", "documents", "chat_template_kwargs")
+
+
+class Background:
+    """Tasks that nobody waits for; they are held until they end, since asyncio itself keeps only weak references."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        """How many run."""
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[object, object, None]) -> None:
+        """Begin `work`."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Cancel all that runs, and wait until it has ended."""
+        tasks = [*self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -48,8 +71,7 @@ class Call:
         """Wait for a place and ask; the head of the answer is there when this returns, its body is not."""
         await self.backend.queue.enter()
         self._has_place = True
-        client, body = self.backend.client, asked(self.request)
-        route = "/chat/completions" if is_chat(self.request) else "/completions"
+        client, (route, body) = self.backend.client, asked(self.request)
         request = client.build_request(
             "POST",
             self.request.choice.target.url + route,
@@ -85,20 +107,17 @@ async def _head(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Resp
         raise httpx.ConnectError("the connection was closed as it opened", request=request) from error
 
 
-def is_chat(request: ModelRequest) -> bool:
-    """Whether the server is asked for a chat, or for the continuation of a text."""
-    return "messages" in request.body and request.path != COMPLETIONS
-
-
-def asked(request: ModelRequest) -> Body:
-    """The body for the server: the version by its own name there, a stream with its usage, since the records need the
-    tokens, and a chat with `neutral` texts.
+def asked(request: ModelRequest) -> tuple[str, Body]:
+    """(the route, the body) for the server: the version by its own name there, a stream with its usage, since the
+    records need the tokens, and a chat with `neutral` texts.
     """
     body = {**request.body, "model": request.choice.target.model}
     if request.streams and not request.asks_for_usage:
         options = request.body.get("stream_options")
         body["stream_options"] = {**(options if isinstance(options, Mapping) else {}), "include_usage": True}
-    return neutral(body, request.special) if is_chat(request) else body
+    if request.path == COMPLETIONS or "messages" not in body:
+        return "/completions", body
+    return "/chat/completions", neutral(body, request.special)
 
 
 def neutral(body: Body, special: SpecialTexts) -> Body:

@@ -13,12 +13,11 @@ from starlette.types import Receive
 from tasks.messages import CLASSIFY, logged
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import shadow
-from tasks.serve.gateway.access import authorize
 from tasks.serve.gateway.errors import Refusal, bad
 from tasks.serve.gateway.keys import Caller
 from tasks.serve.gateway.proxy import Answered, answer
 from tasks.serve.gateway.request import ModelRequest
-from tasks.serve.gateway.state import GatewayState, state_of
+from tasks.serve.gateway.state import GatewayState, authorize, state_of
 
 router = APIRouter()
 Classified = tuple[ModelRequest, Answered]

@@ -13,11 +13,10 @@ from tasks.clean import clean
 from tasks.database import commands, feedback
 from tasks.redaction.answers import redact_text
 from tasks.serve.gateway import body as bodies
-from tasks.serve.gateway.access import authorize
 from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.follow import Follower
 from tasks.serve.gateway.keys import Caller
-from tasks.serve.gateway.state import GatewayState, state_of
+from tasks.serve.gateway.state import GatewayState, authorize, state_of
 from tasks.serve.gateway.writer import TROUBLE, RecordWriter, Row, storable_text
 
 router = APIRouter()

@@ -32,7 +32,7 @@ class AdmissionQueue:
     """`running` places at the servers and `waiting` seats before them, first come, first served."""
 
     def __init__(self, running: int, waiting: int, patience: float) -> None:
-        self.most_running, self.most_waiting, self.patience = running, waiting, patience
+        self.most_waiting, self.patience = waiting, patience
         self.free = asyncio.Semaphore(running)
         self.waiting = self.running = 0
 

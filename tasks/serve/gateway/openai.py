@@ -6,11 +6,10 @@ from tasks.messages import logged
 from tasks.serve import routes
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import fields, shadow
-from tasks.serve.gateway.access import authorize
 from tasks.serve.gateway.errors import model_not_found
 from tasks.serve.gateway.proxy import answer
 from tasks.serve.gateway.request import ModelRequest
-from tasks.serve.gateway.state import state_of
+from tasks.serve.gateway.state import authorize, state_of
 
 router = APIRouter(prefix="/v1")
 

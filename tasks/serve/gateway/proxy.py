@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import httpx
@@ -10,10 +11,9 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from tasks.serve.gateway.backend import BROKEN, Call, backend_error, refusal_of, refusal_of_status
-from tasks.serve.gateway.disconnect import ClientLeft, until_disconnect
 from tasks.serve.gateway.errors import Refusal
-from tasks.serve.gateway.record import Judgement, judge, of_answer
-from tasks.serve.gateway.reply import CRASHED, LEFT, Ending, Reply, ReplyReader, refused
+from tasks.serve.gateway.record import NOT_JUDGED, Judgement, judge, of_answer
+from tasks.serve.gateway.reply import CRASHED, LEFT, NOTHING, Ending, Reply, ReplyReader, refused
 from tasks.serve.gateway.request import ModelRequest
 from tasks.serve.gateway.state import GatewayState
 from tasks.serve.gateway.stream import events, is_usage_alone, readable, readable_event
@@ -22,13 +22,17 @@ END = {"type": "http.response.body", "body": b"", "more_body": False}
 Then = Callable[[], None]  # what follows an answer with status 200
 
 
+class ClientLeft(Exception):
+    """The client disconnected."""
+
+
 @dataclass(frozen=True)
 class Answered:
     """What the client of /v1 gets; and of an answer that came whole, what was read in it."""
 
     response: Response
-    reply: Reply = CRASHED.reply
-    judgement: Judgement = Judgement()  # noqa: RUF009 - frozen
+    reply: Reply = NOTHING
+    judgement: Judgement = NOT_JUDGED
 
 
 async def answer(gateway: GatewayState, request: ModelRequest, receive: Receive, then: Then = lambda: None) -> Answered:
@@ -148,3 +152,27 @@ async def _send(send: Send, event: bytes, patience: float) -> None:
             await send({"type": "http.response.body", "body": event, "more_body": True})
     except TimeoutError:
         raise ClientLeft from None
+
+
+@asynccontextmanager
+async def until_disconnect(receive: Receive) -> AsyncIterator[None]:
+    """Cancel what the block waits for when the client hangs up, and raise ClientLeft; works as asyncio.timeout does."""
+    task, has_left = asyncio.current_task(), False
+    assert task is not None, "requests run in tasks"
+
+    async def watch() -> None:
+        nonlocal has_left
+        while (await receive())["type"] != "http.disconnect":
+            await asyncio.sleep(0)
+        has_left = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if has_left and task.uncancel() == 0:
+            raise ClientLeft from None
+        raise
+    finally:
+        watcher.cancel()

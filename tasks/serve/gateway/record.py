@@ -22,6 +22,9 @@ class Judgement:
     result: dict[str, str] | None = None  # {column: text} of a valid answer
 
 
+NOT_JUDGED = Judgement()
+
+
 def judge(request: ModelRequest, ending: Ending) -> Judgement:
     """Hold the answer against the contract of who gave it.
 
@@ -30,7 +33,7 @@ def judge(request: ModelRequest, ending: Ending) -> Judgement:
     is_answer = ending.status == 200 and not (ending.error or ending.reply.error)
     contract = request.contract
     if not is_answer or contract is None or not _asks_the_task(request, contract, ending.reply):
-        return Judgement()
+        return NOT_JUDGED
     result = contract.check(as_text(ending.reply.output))
     return Judgement(result is not None, result)
 

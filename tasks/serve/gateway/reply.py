@@ -27,13 +27,16 @@ class Reply:
     error: str | None = None  # the server failed, or what it sent is not an answer
 
 
+NOTHING = Reply()
+
+
 @dataclass(frozen=True)
 class Ending:
     """How a request ended: the status of its answer, why it is not a good one, and what the server replied."""
 
     status: int
     error: str | None
-    reply: Reply = Reply()
+    reply: Reply = NOTHING
     first_token: float | None = None  # seconds to the first byte of a stream
     refusal: Refusal | None = None  # what the client gets in place of the reply
 
@@ -42,7 +45,7 @@ CRASHED = Ending(500, "internal_error")
 LEFT = Ending(CLIENT_LEFT, "client_left")
 
 
-def refused(refusal: Refusal, reply: Reply = CRASHED.reply) -> Ending:
+def refused(refusal: Refusal, reply: Reply = NOTHING) -> Ending:
     """The ending of a request that is refused after it was passed on."""
     return Ending(refusal.status, refusal.code, reply, refusal=refusal)
 

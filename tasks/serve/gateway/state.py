@@ -1,4 +1,4 @@
-"""What a running gateway holds."""
+"""What a running gateway holds, and who may ask it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,10 +10,10 @@ import httpx
 from fastapi import Request
 from sqlalchemy import Engine
 
-from tasks.serve.gateway.backend import Backend
-from tasks.serve.gateway.background import Background
+from tasks.serve.gateway.backend import Backend, Background
+from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.follow import Follower
-from tasks.serve.gateway.keys import KeyStore
+from tasks.serve.gateway.keys import Caller, KeyStore
 from tasks.serve.gateway.limits import AdmissionQueue, RateLimit
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.writer import RecordWriter
@@ -39,6 +39,23 @@ def state_of(request: Request) -> GatewayState:
     """The state of the gateway that `request` came to."""
     state: GatewayState = request.app.state.gateway
     return state
+
+
+def authorize(request: Request, keys: KeyStore, rate: RateLimit, admin: bool = False) -> Caller:
+    """Whose request it is, counted against the key's rate; Refusal 401 without a good key, 403 where an admin's is
+    needed, 429.
+    """
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    caller = keys.find(key.strip()) if scheme.lower() == "bearer" else None
+    if caller is None:
+        raise Refusal(
+            401, "invalid_api_key", "A key is needed, as `Authorization: Bearer anneal-…`; `make key NAME=…` makes one."
+        )
+    request.state.key_id = caller.id  # for the record of a refusal
+    if admin and not caller.admin:
+        raise Refusal(403, "no_admin", "This needs an admin's key; `make key NAME=… ADMIN=1` makes one.")
+    rate.check(caller.id)
+    return caller
 
 
 @asynccontextmanager

@@ -12,11 +12,10 @@ from tasks.errors import AnnealError
 from tasks.messages import TASKS
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import pictures, shadow, spans
-from tasks.serve.gateway.access import authorize
 from tasks.serve.gateway.errors import Refusal, bad
 from tasks.serve.gateway.proxy import Answered, answer
 from tasks.serve.gateway.request import ModelRequest
-from tasks.serve.gateway.state import GatewayState, state_of
+from tasks.serve.gateway.state import GatewayState, authorize, state_of
 from tasks.spans import probability_in
 
 router = APIRouter()
