@@ -29,6 +29,7 @@ GATEWAY_NEEDS = sorted(
                 "errors",
                 "files",
                 "images",  # what one is called by, and how it is sent on
+                "labels",  # the class that is told where each has a probability
                 "messages",
                 "number_answer",
                 "numbers",
@@ -45,6 +46,7 @@ GATEWAY_NEEDS = sorted(
             "tasks/monitor/params.py",
             "tasks/retrain/params.py",
             "tasks/retrain/pause.py",
+            "tasks/serve/classified.py",
             "tasks/serve/params.py",
             "tasks/serve/routes.py",
         ),

@@ -3,14 +3,13 @@ the coin of the canary, and for the key's rate.
 """
 
 import asyncio
-import time
-import uuid
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.types import Receive
 
 from tasks.messages import CLASSIFY, logged
+from tasks.serve.classified import entry, reply
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import shadow
 from tasks.serve.gateway.errors import Refusal, bad
@@ -80,27 +79,13 @@ async def _ask(gateway: GatewayState, caller: Caller, model: str, text: str, rec
 
 
 def _reply(model: str, answers: list[Classified]) -> dict[str, object]:
-    tokens = sum(answered.reply.prompt_tokens or 0 for _, answered in answers)
-    return {
-        "id": f"classify-{uuid.uuid4().hex}",
-        "object": "list",
-        "created": int(time.time()),
-        "model": model,
-        "data": [{"index": place, **_entry(*classified)} for place, classified in enumerate(answers)],
-        "usage": {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens},
-    }
-
-
-def _entry(model_request: ModelRequest, answered: Answered) -> dict[str, object]:
-    """What the records have of a text; `label` and `probs` are of the first column."""
-    probabilities = answered.reply.probabilities or {}
-    labels = {column: max(shares, key=shares.__getitem__) for column, shares in probabilities.items()}
-    column, label = next(iter(labels.items()))
-    return {
-        "label": label,
-        "probs": list(probabilities[column].values()),
-        "num_classes": len(probabilities[column]),
-        "labels": {name: {"label": labels[name], "probabilities": shares} for name, shares in probabilities.items()},
-        "request_id": model_request.id,
-        "version": model_request.choice.target.version,
-    }
+    """With what the records call each text by."""
+    entries = [
+        {
+            **entry(answered.reply.probabilities or {}),
+            "request_id": model_request.id,
+            "version": model_request.choice.target.version,
+        }
+        for model_request, answered in answers
+    ]
+    return reply(model, entries, sum(answered.reply.prompt_tokens or 0 for _, answered in answers))

@@ -1,7 +1,5 @@
 """What is asked of a model that reads, by /classify and as a chat, and the answer in vLLM's form."""
 
-import time
-import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -9,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks import images, spans
 from tasks.images import NotAnImageError
-from tasks.labels import likeliest
 from tasks.messages import text_of
 from tasks.objectives import Head
+from tasks.serve import classified
 from tasks.serve.gateway.errors import bad
 from tasks.serve.transformers.asked import Asked, schema
 from tasks.serve.transformers.reading import Said
@@ -57,29 +55,9 @@ def read(body: dict[str, object]) -> Texts:
 
 
 def reply(asked: Texts, said: Sequence[Said]) -> dict[str, Any]:
-    """vLLM's answer, and the `labels` of each text by column; `label` and `probs` are of the first column."""
+    """vLLM's answer, see tasks/serve/classified.py."""
     tokens = sum(len(told.token_ids) for told in said)
-    return {
-        "id": f"classify-{uuid.uuid4().hex}",
-        "object": "list",
-        "created": int(time.time()),
-        "model": asked.model,
-        "data": [{"index": place, **_entry(told)} for place, told in enumerate(said)],
-        "usage": {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens},
-    }
-
-
-def _entry(said: Said) -> dict[str, Any]:
-    told = said.probabilities or {}
-    labels = {column: likeliest(shares) for column, shares in told.items()}
-    column, label = next(iter(labels.items()))
-    probabilities = list(told[column].values())
-    return {
-        "label": label,
-        "probs": probabilities,
-        "num_classes": len(probabilities),
-        "labels": {name: {"label": labels[name], "probabilities": told[name]} for name in labels},
-    }
+    return classified.reply(asked.model, [classified.entry(told.probabilities or {}) for told in said], tokens)
 
 
 def image_of_chat(asked: Asked) -> bytes:
