@@ -81,7 +81,7 @@ def _embeddings() -> dict[str, Any]:
     known = {}
     for first in range(0, len(texts), 64):
         part = texts[first : first + 64]
-        batch = encoder.collate([{"input_ids": reader.encode(text)} for text in part], reader.pad_token_id)
+        batch = encoder.collate([reader.encode(text) for text in part], reader.pad_token_id)
         batch = {name: value.to(body.device) for name, value in batch.items()}
         with torch.inference_mode():
             pooled = encoder.pool(body(**batch).last_hidden_state, batch["attention_mask"], "mean")

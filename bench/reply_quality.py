@@ -19,6 +19,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tasks import chat, environment, tuned
+from tasks.encoded import left_padded
 from tasks.files import read_jsonl
 
 SAMPLES = 9999
@@ -36,7 +37,7 @@ def nats(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> np.ndarray:
     told = []
     with torch.inference_mode():
         for row in rows:
-            batch = chat.collate([chat.encode(tokenizer, row)], tokenizer.pad_token_id)
+            batch = left_padded([chat.encode(tokenizer, row)], tokenizer.pad_token_id)
             right = batch.pop("labels")[0, 1:]
             logits = model(**batch).logits[0, :-1].float()
             nll = torch.nn.functional.cross_entropy(logits, right, ignore_index=-100, reduction="sum")

@@ -16,7 +16,7 @@ from pydantic import Field
 from tasks.section import Section
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 Rank = Annotated[int, Field(ge=1, le=512, description="rank of the adapter")]
 Alpha = Annotated[int, Field(ge=1, le=4096, description="the update is scaled by lora_alpha / r")]
@@ -34,6 +34,7 @@ class LowRank(Section):
     use_dora: bool = Field(
         default=False, description="learn the magnitude of each weight vector as well as its direction (DoRA)"
     )
+    init_lora_weights: bool | str = True
     rank_pattern: dict[str, Rank] = Field(default={}, description="a different r for the named layers")
     alpha_pattern: dict[str, Alpha] = Field(default={}, description="a different lora_alpha for the named layers")
 
@@ -44,12 +45,12 @@ class LowRank(Section):
         return highest * (2 if starts_from_parent(self) else 1)
 
 
-def starts_from_parent(params: Any) -> bool:
+def starts_from_parent(params: LowRank) -> bool:
     """Whether the adapter starts as a part of the parent's weights."""
-    return bool(FROM_PARENT.fullmatch(str(getattr(params, "init_lora_weights", True))))
+    return bool(FROM_PARENT.fullmatch(str(params.init_lora_weights)))
 
 
-def attach(params: Any, model: "nn.Module") -> "nn.Module":
+def attach(params: LowRank, model: "nn.Module") -> "nn.Module":
     """`model`, frozen, under adapters in fp32."""
     from peft import LoraConfig, get_peft_model
 
@@ -86,7 +87,7 @@ def load(model: "nn.Module", folder: Path) -> "nn.Module":
     return adapted
 
 
-def save(model: Any, parent: Path, folder: Path) -> None:
+def save(model: "nn.Module", parent: Path, folder: Path) -> None:
     """The adapter as safetensors and a config with sorted keys and lists; as plain LoRA, whatever it started from."""
     from tasks.lora import starts
 
@@ -104,7 +105,7 @@ def save(model: Any, parent: Path, folder: Path) -> None:
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def _subtract(start: dict[str, Any], file: Path) -> None:
+def _subtract(start: "dict[str, Tensor]", file: Path) -> None:
     """Put s [B, -B₀] [A; A₀] in the place of s B A."""
     import torch
     from safetensors.torch import load_file, save_file
@@ -129,7 +130,7 @@ def _of_twice_the_rank(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def merge(model: Any) -> "nn.Module":
+def merge(model: "nn.Module") -> "nn.Module":
     """The adapter folded into the parent's weights."""
     merged: nn.Module = model.merge_and_unload(safe_merge=True)
     return merged
@@ -151,7 +152,7 @@ def problem(params: LowRank, model: "nn.Module") -> str | None:
     return next(_ranks_above(params, layers), None)
 
 
-def problem_of_start(params: Any, model: "nn.Module") -> str | None:
+def problem_of_start(params: LowRank, model: "nn.Module") -> str | None:
     """A layer from whose weights no adapter can start."""
     from torch import nn
 

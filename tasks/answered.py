@@ -1,21 +1,26 @@
 """Rows that a model has answered, as they lie on disk: what it was asked, the right answer, and the `text` it wrote."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from tasks.files import read_jsonl
+from tasks.rows import Answer, Answered, Row
 
 FILE = "predictions.jsonl"  # of a folder of answers, and of what the registry keeps of a version
 ASKED = ("id", "messages", "answer", "row", "tools", "calls", "given", "rest")  # the last two: chat.GIVEN, chat.REST
 
 
-def asked(row: Mapping[str, Any]) -> dict[str, Any]:
+def asked(row: Row) -> Row:
     """What an answered row keeps of the prepared one; whoever answers it again needs no more."""
-    return {name: row[name] for name in ASKED if name in row}
+    return cast(Row, {name: row.get(name) for name in ASKED if name in row})
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
+def by(row: Row, answer: Answer) -> Answered:
+    """`row` with what a model said to it."""
+    return cast(Answered, {**asked(row), **answer})
+
+
+def read(folder: Path) -> list[Answered]:
     """The answered rows in `folder`. What older versions of Anneal wrote, and the registry keeps, calls the right
     answer `expected`.
     """

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks import answered, architecture, seq2seq
 from tasks.batches import batches, longest_first
-from tasks.chat import GIVEN, collate, decode_answer, encode, encode_question, shared_prefix
+from tasks.chat import GIVEN, decode_answer, encode, encode_question
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
+from tasks.encoded import left_padded, shared_prefix
 from tasks.likelihood import likelihoods, log_probabilities
+from tasks.rows import Answered, Message
 
 if TYPE_CHECKING:
     from tasks.writing import Limits
@@ -25,7 +27,7 @@ TRANSFORMERS = "transformers"
 class Answers:
     """One prediction a row, in the order of the rows, the time it took, and what wrote them."""
 
-    predictions: list[dict]
+    predictions: list[Answered]
     seconds: float
     engine: str = TRANSFORMERS
 
@@ -132,10 +134,10 @@ def reads_once(model: Any, rows: Iterable[Mapping[str, Any]]) -> bool:
     return not seq2seq.is_one(model) and all(row["messages"] for row in rows) and shared_cache.fits(model)
 
 
-def behind(examples: Sequence[Mapping[str, Any]], messages: list[dict]) -> list[dict]:
+def behind(examples: Sequence[Message], messages: Sequence[Message]) -> list[Message]:
     """`messages` with the turns of `examples` before the first that is not the system's."""
     first = 1 if messages and messages[0]["role"] == "system" else 0
-    return [*messages[:first], *map(dict, examples), *messages[first:]]
+    return [*messages[:first], *examples, *messages[first:]]
 
 
 def _together(model: Any, tokenizer: Any, prompts: list[list[int]], asking: _Asking) -> tuple[list[dict], float]:
@@ -221,7 +223,7 @@ def _text(tokenizer: Any, tokens: list[int], finished: bool) -> dict:
 
 
 def _go_on(model: Any, prompts: Sequence[list[int]], pad_token_id: int, **settings: Any) -> list[list[int]]:
-    batch = collate([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts], pad_token_id)
+    batch = left_padded([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts], pad_token_id)
     inputs = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
     out = model.generate(**inputs, pad_token_id=pad_token_id, **settings)
     written: list[list[int]] = out[:, inputs["input_ids"].shape[1] :].tolist()

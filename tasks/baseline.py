@@ -3,13 +3,13 @@ trainings.
 """
 
 from pathlib import Path
-from typing import Any
 
 from tasks import answered, prior, stage, turns
 from tasks.answers import Answers
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
-from tasks.parent import ask
+from tasks.parent import Facts, ask
 from tasks.predict.params import Predict
+from tasks.rows import Prepared
 
 
 def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
@@ -17,9 +17,10 @@ def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     form as a server's structured outputs would; where rows are labelled, tagged, scored or ask about a text, which no
     parent was taught, what one says who knows nothing but how common each answer is (tasks/prior.py).
     """
-    rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
+    held_out: list[Prepared] = read_jsonl(prepared / "test.jsonl")
+    rows = turns.asked(held_out, params.tool_turns)
     form = read_json(prepared / "format.json")
-    facts: dict[str, Any] = {}
+    facts: Facts = {}
     if classes := form.get("classes"):
         answers = Answers(prior.answers(classes, rows), 0.0)
     elif scales := form.get("numbers"):

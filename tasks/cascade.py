@@ -10,19 +10,18 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from tasks import encoder, heads, labeller, stage
-from tasks.chat import GIVEN, REST
 from tasks.clean import folded
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.prepared import splits
+from tasks.rows import Prepared
 from tasks.section import Section
 
-Row = dict[str, Any]
 LEARNT = ("train.jsonl", "validation.jsonl")
 SHOWN = 5  # ids in a sentence
 
@@ -57,7 +56,7 @@ def cascade(
         begun = [labeller.tell(teller, row["messages"]) for row in parted["test"]]
         seconds = time.perf_counter() - started
         figures = labeller.agreement(parted["test"], begun, columns[:count])
-        parted["test"] = [{**row, GIVEN: given} for row, given in zip(parted["test"], begun, strict=True)]
+        parted["test"] = [{**row, "given": given} for row, given in zip(parted["test"], begun, strict=True)]
         for name, split in parted.items():
             write_jsonl(folder / f"{name}.jsonl", split)
         for name in ("dropped.jsonl", "format.json"):
@@ -68,12 +67,12 @@ def cascade(
     print(f"cascade: {params.model} tells of {len(begun)} test rows right: {shares}", file=sys.stderr, flush=True)
 
 
-def _parted(row: Row, columns: Sequence[str], count: int) -> Row:
+def _parted(row: Prepared, columns: Sequence[str], count: int) -> Prepared:
     given, rest = labeller.parts(row, columns, count)
-    return {**row, GIVEN: given, REST: rest}
+    return {**row, "given": given, "rest": rest}
 
 
-def _refuse_known(params: Cascade, rows: dict[str, list[Row]], learnt: Path) -> None:
+def _refuse_known(params: Cascade, rows: dict[str, list[Prepared]], learnt: Path) -> None:
     """Raise AnnealError for rows that are held out and that the classifier was trained on, or, of test rows, chosen
     by.
     """

@@ -1,23 +1,29 @@
 """Turns messages into tokens, one way for training, evaluation and serving, and knows which of them are the answer."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Final
 
 from tasks import special
 from tasks.chat_template import NO_CALLS, NO_SYSTEM, NO_TOOLS, has_date, render, takes_tools, text
+from tasks.encoded import Completion
 from tasks.errors import AnnealError
-from tasks.tools import rendered
+from tasks.rows import Message, Row
+from tasks.tools import Tool, rendered
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 CHANGED_WORDS = "chat template changes the words of a message; correct chat_template.jinja"
-GIVEN, REST = "given", "rest"  # of a row: the beginning of its answer, which it is asked with, and what follows it
-WEIGHT = "weight"  # of an assistant's turn in the loss; the template does not see it
+# Keys of a row (tasks/rows.py): the beginning of its answer, which it is asked with, and what follows it.
+GIVEN: Final = "given"
+REST: Final = "rest"
 OPENING = 400  # characters
 
 
-def load_tokenizer(weights: Path) -> Any:
+def load_tokenizer(weights: Path) -> "Tokenizer":
     """The tokenizer in `weights/`, which pads with its end of turn when it has no padding token; AnnealError when it
     has no chat template.
     """
@@ -33,61 +39,71 @@ def load_tokenizer(weights: Path) -> Any:
     return tokenizer
 
 
-def special_texts(tokenizer: Any) -> special.SpecialTexts:
+def special_texts(tokenizer: "Tokenizer") -> special.SpecialTexts:
     """What means more than itself to `tokenizer` as it is now."""
     return _special_texts(tokenizer, str(tokenizer.chat_template), tuple(tokenizer.all_special_tokens))
 
 
 @lru_cache(maxsize=4)
-def _special_texts(tokenizer: Any, _template: str, _tokens: tuple[str, ...]) -> special.SpecialTexts:
+def _special_texts(tokenizer: "Tokenizer", _template: str, _tokens: tuple[str, ...]) -> special.SpecialTexts:
     return special.of_tokenizer(tokenizer)
 
 
-def neutral_turns(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def neutral_turns(tokenizer: "Tokenizer", messages: Sequence[Message]) -> list[Message]:
     """`messages` as a template gets them: special tokens in them, arguments and results of tools included, are text."""
     texts = special_texts(tokenizer)
-    return [texts.neutral_in({key: value for key, value in turn.items() if key != WEIGHT}) for turn in messages]
+    return [texts.neutral_in(without_weight(turn)) for turn in messages]
 
 
-def neutral_tools(tokenizer: Any, tools: list[dict] | None) -> dict[str, Any]:
+def without_weight(turn: Message) -> Message:
+    """A turn as a template sees it."""
+    plain = turn.copy()
+    plain.pop("weight", None)
+    return plain
+
+
+def neutral_tools(tokenizer: "Tokenizer", tools: Sequence[Tool] | None) -> dict[str, list[Tool]]:
     """The argument `tools` of a template, where a dialogue has some."""
     return {"tools": special_texts(tokenizer).neutral_in(rendered(tools))} if tools else {}
 
 
-def last_turn(row: Mapping[str, Any]) -> dict[str, Any]:
+def last_turn(row: Row) -> Message:
     """The answer of a prepared row as a message."""
-    calls = {"tool_calls": row["calls"]} if row.get("calls") else {}
-    return {"role": "assistant", "content": "" if calls else row["answer"], **calls}
+    if calls := row.get("calls"):
+        return {"role": "assistant", "content": "", "tool_calls": calls}
+    return {"role": "assistant", "content": row["answer"]}
 
 
-def encode_prompt(tokenizer: Any, messages: list[dict], tools: list[dict] | None = None) -> list[int]:
+def encode_prompt(
+    tokenizer: "Tokenizer", messages: Sequence[Message], tools: Sequence[Tool] | None = None
+) -> list[int]:
     """Token ids of `messages` as the model sees them when it is about to answer; special tokens in them are text."""
     return render(
         tokenizer, neutral_turns(tokenizer, messages), **neutral_tools(tokenizer, tools), add_generation_prompt=True
     )
 
 
-def encode_answer(tokenizer: Any, answer: str) -> list[int]:
+def encode_answer(tokenizer: "Tokenizer", answer: str) -> list[int]:
     """Token ids of `answer`, where special tokens are text, and the end-of-turn token: all that is trained on."""
     return [*_encode_part(tokenizer, answer), tokenizer.eos_token_id]
 
 
-def _encode_part(tokenizer: Any, words: str) -> list[int]:
+def _encode_part(tokenizer: "Tokenizer", words: str) -> list[int]:
     return list(tokenizer(special_texts(tokenizer).neutral(words), add_special_tokens=False)["input_ids"])
 
 
-def encode_text(tokenizer: Any, text: str) -> list[int]:
+def encode_text(tokenizer: "Tokenizer", text: str) -> list[int]:
     """Token ids of a text that is no dialogue, as vLLM's completions route reads it; special tokens in it are text."""
     return list(tokenizer(special_texts(tokenizer).neutral(text))["input_ids"])
 
 
-def encode_question(tokenizer: Any, row: dict) -> list[int]:
+def encode_question(tokenizer: "Tokenizer", row: Row) -> list[int]:
     """Token ids of what a model is asked by a prepared row, or by one that was answered: its messages and the beginning
     of the answer that it is given, if it is; or the opening of its text.
     """
     if row["messages"]:
         prompt = encode_prompt(tokenizer, row["messages"], row.get("tools"))
-        return [*prompt, *_encode_part(tokenizer, row[GIVEN])] if GIVEN in row else prompt
+        return [*prompt, *_encode_part(tokenizer, row["given"])] if "given" in row else prompt
     return encode_text(tokenizer, opening(row["answer"]))
 
 
@@ -97,12 +113,12 @@ def opening(text: str) -> str:
     return re.sub(r"\s+\S*$", "", half) or half
 
 
-def decode_answer(tokenizer: Any, tokens: list[int]) -> str:
+def decode_answer(tokenizer: "Tokenizer", tokens: list[int]) -> str:
     """The text of an answer, as it was before `encode_answer`."""
     return special_texts(tokenizer).original(tokenizer.decode(tokens, skip_special_tokens=True))
 
 
-def encode_calls(tokenizer: Any, row: Mapping[str, Any]) -> list[int]:
+def encode_calls(tokenizer: "Tokenizer", row: Row) -> list[int]:
     """Token ids of the tool calls of a row, in the form that the template gives them, and the end-of-turn token."""
     tools, messages = neutral_tools(tokenizer, row.get("tools")), neutral_turns(tokenizer, row["messages"])
     before = text(tokenizer, messages, **tools, add_generation_prompt=True) or ""
@@ -113,8 +129,8 @@ def encode_calls(tokenizer: Any, row: Mapping[str, Any]) -> list[int]:
     return list(tokenizer(calls + end, add_special_tokens=False)["input_ids"])
 
 
-def encode(tokenizer: Any, row: dict) -> dict:
-    """`{id, input_ids, prompt_length}` of a prepared row; the labels are `input_ids[prompt_length:]`, its last turn.
+def encode(tokenizer: "Tokenizer", row: Row) -> Completion:
+    """A prepared row as tokens; the labels are `input_ids[prompt_length:]`, its last turn.
 
     Of an answer whose beginning is given (tasks/cascade.py) they are the rest. A row without messages is a text: all of
     it is trained on but its first token, which nothing stands before.
@@ -124,12 +140,12 @@ def encode(tokenizer: Any, row: dict) -> dict:
         return {"id": row["id"], "input_ids": ids, "prompt_length": 1}
     prompt = encode_question(tokenizer, row)
     answer = (
-        encode_calls(tokenizer, row) if row.get("calls") else encode_answer(tokenizer, row.get(REST, row["answer"]))
+        encode_calls(tokenizer, row) if row.get("calls") else encode_answer(tokenizer, row.get("rest", row["answer"]))
     )
     return {"id": row["id"], "input_ids": prompt + answer, "prompt_length": len(prompt)}
 
 
-def cut(encoded: dict, max_length: int, overlap: int = 1) -> list[dict]:
+def cut(encoded: Completion, max_length: int, overlap: int = 1) -> list[Completion]:
     """An example in chunks of at most `max_length` tokens.
 
     A chunk begins with the last `overlap` tokens of the one before it, which are only read there: so each token but
@@ -149,15 +165,17 @@ def cut(encoded: dict, max_length: int, overlap: int = 1) -> list[dict]:
     ]
 
 
-def check_template(tokenizer: Any, row: dict) -> None:
+def check_template(tokenizer: "Tokenizer", row: Row) -> None:
     """Raise AnnealError unless the chat template, given a whole dialogue, says exactly what we train on.
 
     A template that renders an answer otherwise than prompt + answer + end of turn, or that ends a turn with another
     token than the one generation stops at, trains a model that answers gibberish or never stops.
     """
-    if GIVEN in row:  # a server renders the beginning, and what it goes on with ends as a whole answer does
-        whole_answer = {key: value for key, value in row.items() if key not in (GIVEN, REST)}
-        check_template(tokenizer, {**whole_answer, "answer": row[GIVEN]})
+    if "given" in row:  # a server renders the beginning, and what it goes on with ends as a whole answer does
+        whole_answer = row.copy()
+        beginning = whole_answer.pop("given")
+        whole_answer.pop("rest", None)
+        check_template(tokenizer, {**whole_answer, "answer": beginning})
         row = whole_answer
     ours = encode(tokenizer, row)["input_ids"]
     dialogue, tools = neutral_turns(tokenizer, [*row["messages"], last_turn(row)]), row.get("tools")
@@ -172,18 +190,18 @@ def check_template(tokenizer: Any, row: dict) -> None:
     )
 
 
-def check_tools(tokenizer: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+def check_tools(tokenizer: "Tokenizer", rows: Iterable[Row]) -> None:
     """Raise AnnealError when one of `rows` has tools or calls them, and the chat template writes none."""
     if any(uses_tools(row) for row in rows) and not takes_tools(tokenizer):
         raise AnnealError(f"the rows have tools, and the base's chat template {NO_TOOLS}.")
 
 
-def uses_tools(row: Mapping[str, Any]) -> bool:
+def uses_tools(row: Row) -> bool:
     """Whether a prepared row has tools, or calls some."""
     return bool(row.get("tools") or row.get("calls") or any(turn.get("tool_calls") for turn in row["messages"]))
 
 
-def _check_that_all_is_said(tokenizer: Any, dialogue: list[dict], tools: dict[str, Any]) -> None:
+def _check_that_all_is_said(tokenizer: "Tokenizer", dialogue: Sequence[Message], tools: dict[str, list[Tool]]) -> None:
     """Raise AnnealError when a message or a tool is not in the prompt, as where a template knows no system message, or
     when today's date is.
     """
@@ -192,56 +210,11 @@ def _check_that_all_is_said(tokenizer: Any, dialogue: list[dict], tools: dict[st
         if message["content"].strip() not in whole:
             raise AnnealError(f"the base's {NO_SYSTEM if message['role'] == 'system' else CHANGED_WORDS}.")
     calls = [call for message in dialogue for call in message.get("tool_calls") or ()]
-    for entry in (*tools.get("tools", ()), *calls):
-        if entry["function"]["name"] not in whole:
+    names = [entry["function"]["name"] for entry in tools.get("tools", ())]
+    for name in [*names, *(call["function"]["name"] for call in calls)]:
+        if name not in whole:
             raise AnnealError(f"the base's chat template {NO_TOOLS}.")
     if has_date(tokenizer):
         raise AnnealError(
             "the base's chat template writes today's date into each prompt: make the base again (its stage says how)."
         )
-
-
-def shared_prefix(rows: list[dict]) -> list[int]:
-    """The token ids that all prompts begin with (the system message, mostly); never a whole prompt."""
-    prompts = [row["input_ids"][: row["prompt_length"] - 1] for row in rows]
-    low, high = min(prompts), max(prompts)  # what the extremes share, all share
-    same = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    return low[:same]
-
-
-def collate(rows: list[dict], pad_token_id: int, prefix_length: int = 0) -> dict:
-    """A batch, padded on the left so that the answers stand at its end and logits are needed for the last tokens only.
-
-    input_ids, position_ids: (batch, time) without the first `prefix_length` tokens of each row, which the caller has in
-    its key-value cache; attention_mask: (batch, prefix_length + time); labels: (batch, kept), -100 where nothing is
-    trained; logits_to_keep: kept, the most tokens from the first that is trained on, + 1. Padding is masked by
-    position, never by id: pad may equal EOS. Rows may have `weights` of their tokens from `prompt_length` on; where one
-    is neither 0 nor 1, the batch has weights: (batch, kept).
-    """
-    import torch
-
-    time = max(len(row["input_ids"]) for row in rows) - prefix_length
-    kept = max(len(row["input_ids"]) - row["prompt_length"] for row in rows) + 1
-    input_ids = torch.full((len(rows), time), pad_token_id)
-    attention_mask = torch.ones(len(rows), prefix_length + time, dtype=torch.long)
-    labels, weights = torch.full((len(rows), kept), -100), torch.zeros(len(rows), kept)
-    for i, row in enumerate(rows):
-        ids, answer = (
-            torch.tensor(row["input_ids"][prefix_length:]),
-            torch.tensor(row["input_ids"][row["prompt_length"] :]),
-        )
-        input_ids[i, time - len(ids) :] = ids
-        attention_mask[i, prefix_length : prefix_length + time - len(ids)] = 0
-        labels[i, kept - len(answer) :] = answer
-        weights[i, kept - len(answer) :] = torch.tensor(row["weights"]) if "weights" in row else 1.0
-    labels[weights == 0] = -100
-    position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)[:, prefix_length:]
-    weighted = {"weights": weights} if ((weights != 0) & (weights != 1)).any() else {}
-    return {
-        "input_ids": input_ids,
-        "attention_mask": attention_mask,
-        "position_ids": position_ids,
-        "labels": labels,
-        "logits_to_keep": kept,
-        **weighted,
-    }

@@ -2,16 +2,19 @@
 end of a turn.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tasks.errors import AnnealError
 from tasks.special import of_tokenizer
 
-Message = dict[str, Any]
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+Message = Mapping[str, object]  # a turn, see tasks/rows.py
 DATE = "@@today@@"  # stands where a template asks for the time
 HARMLESS = "a"
-QUESTION = {"role": "user", "content": HARMLESS}
+QUESTION: Message = {"role": "user", "content": HARMLESS}
 ABOUT, RESULT = "Finds a shop", "the third on the left"
 CALL = {"name": "find_shop", "arguments": "Ulm"}
 ID = "call00001"  # nine letters and digits, as the templates of Mistral ask for
@@ -23,7 +26,7 @@ TOOL = {
         "parameters": {"type": "object", "properties": {"town": {"type": "string"}}},
     },
 }
-CALLED = (
+CALLED: tuple[Message, ...] = (
     QUESTION,
     {
         "role": "assistant",
@@ -32,10 +35,10 @@ CALLED = (
     },
     {"role": "tool", "tool_call_id": ID, "name": CALL["name"], "content": RESULT},
 )
-DIALOGUES = ([QUESTION], [{"role": "system", "content": HARMLESS}, QUESTION])
+DIALOGUES: tuple[list[Message], ...] = ([QUESTION], [{"role": "system", "content": HARMLESS}, QUESTION])
 
 
-def render(tokenizer: Any, messages: Sequence[Message], **more: object) -> list[int]:
+def render(tokenizer: "Tokenizer", messages: Sequence[Message], **more: object) -> list[int]:
     """Token ids of `messages`, whose special texts are neutral already; AnnealError when the template does not take
     them.
     """
@@ -48,7 +51,7 @@ def render(tokenizer: Any, messages: Sequence[Message], **more: object) -> list[
     return list(encoded["input_ids"])
 
 
-def text(tokenizer: Any, messages: Sequence[Message], **more: object) -> str | None:
+def text(tokenizer: "Tokenizer", messages: Sequence[Message], **more: object) -> str | None:
     """The same as text; None when the template does not take them."""
     from jinja2 import TemplateError
 
@@ -58,7 +61,7 @@ def text(tokenizer: Any, messages: Sequence[Message], **more: object) -> str | N
         return None
 
 
-def problem(tokenizer: Any) -> str | None:
+def problem(tokenizer: "Tokenizer") -> str | None:
     """Why no dialogue can be trained with this tokenizer and its template, in one clause; None when one can."""
     if tokenizer.eos_token_id is None:
         return (
@@ -85,28 +88,28 @@ def problem(tokenizer: Any) -> str | None:
     return None
 
 
-def has_date(tokenizer: Any) -> bool:
+def has_date(tokenizer: "Tokenizer") -> bool:
     """Whether the time of day or the date becomes part of a prompt."""
     return any(DATE in (text(tokenizer, messages, strftime_now=lambda _: DATE) or "") for messages in DIALOGUES)
 
 
-def takes_system(tokenizer: Any) -> bool:
+def takes_system(tokenizer: "Tokenizer") -> bool:
     """Whether a system message is part of the prompt, neither refused nor dropped."""
     mark = "Answer in rhymes"
     return mark in (text(tokenizer, [{"role": "system", "content": mark}, QUESTION]) or "")
 
 
-def takes_tools(tokenizer: Any) -> bool:
+def takes_tools(tokenizer: "Tokenizer") -> bool:
     """Whether tools, a call of one and its result are part of a prompt, none of them refused or dropped."""
     written = text(tokenizer, CALLED, tools=[TOOL]) or ""
     return all(mark in written for mark in (ABOUT, *CALL.values(), RESULT))
 
 
-def _refusal(tokenizer: Any, messages: Sequence[Message], why: str) -> str:
+def _refusal(tokenizer: "Tokenizer", messages: Sequence[Message], why: str) -> str:
     if messages and messages[0]["role"] == "system" and not takes_system(tokenizer):
         return f"the base's {NO_SYSTEM} ({why[:80]})."
     return (
-        f"the base's chat template refuses a dialogue of {', '.join(message['role'] for message in messages)} "
+        f"the base's chat template refuses a dialogue of {', '.join(str(message['role']) for message in messages)} "
         f"({why[:80]}); correct chat_template.jinja."
     )
 
@@ -122,7 +125,7 @@ NO_CALLS = (
 NO_SYSTEM = "chat template takes no system message: leave out prepare.system and put the instruction into prepare.user"
 
 
-def _specials(tokenizer: Any, messages: Sequence[Message], content: str) -> list[int]:
+def _specials(tokenizer: "Tokenizer", messages: Sequence[Message], content: str) -> list[int]:
     """The special tokens in `messages` with `content` in each; none where the template does not take them.
 
     What stands for letters that a vocabulary lacks, as the joiner is to most of sentencepiece, ends and begins nothing.

@@ -4,18 +4,22 @@ ones are.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from tasks.encoded import Labelled, Processor
 from tasks.errors import AnnealError
 from tasks.layer_groups import Headed
+from tasks.rows import Answer, Prepared, Row, Splits, as_answer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from tasks.classifier import Classifier
 
 LOWEST = 1.0e4  # nats: what a class that is not known counts at most
 
@@ -43,13 +47,17 @@ class Weighed(Headed):
         return self
 
 
-def labels(row: Mapping[str, Any]) -> dict[str, str]:
-    """{column: class} of a prepared row, or of one that was answered."""
+L = TypeVar("L", bound=Labelled)
+R = TypeVar("R", bound=Processor)
+
+
+def labels(row: Row) -> dict[str, str]:
+    """{column: class} of a row."""
     answer: dict[str, str] = json.loads(row["answer"])
     return answer
 
 
-def counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+def counts(rows: Sequence[Prepared]) -> dict[str, dict[str, int]]:
     """{column: {class: how many rows have it}}, both by the alphabet."""
     every: dict[str, Counter[str]] = {}
     for row in rows:
@@ -59,18 +67,18 @@ def counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 @dataclass(frozen=True)
-class Classes:
+class Classes(Generic[R]):
     """A reader, of texts or of images, that knows the classes of each label column, by the alphabet, and how many rows
     each has.
     """
 
-    reader: Any
+    reader: R
     counts: dict[str, dict[str, int]]
 
     @property
     def pad_token_id(self) -> int:
         """The reader's."""
-        return int(self.reader.pad_token_id)
+        return self.reader.pad_token_id
 
     @cached_property
     def numbers(self) -> dict[str, dict[str, int]]:
@@ -79,15 +87,15 @@ class Classes:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`, or what stands for an image."""
-        return str(self.reader.decode(tokens))
+        return self.reader.decode(tokens)
 
-    def labels(self, row: Mapping[str, Any]) -> list[int]:
+    def labels(self, row: Prepared) -> list[int]:
         """The number of the class of a prepared row in each column."""
         right = labels(row)
         return [known[right[column]] for column, known in self.numbers.items()]
 
 
-def check(processor: Classes, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+def check(processor: Classes[R], rows: Splits) -> None:
     """Raise AnnealError for a column with one class only; prepare has set aside what training never saw."""
     for column, known in processor.counts.items():
         if len(known) < 2:
@@ -98,18 +106,17 @@ def check(processor: Classes, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -
             )
 
 
-def repeated(params: Weighed, processor: Classes, encoded: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def repeated(params: Weighed, processor: Classes[R], encoded: Sequence[L], seed: int) -> list[L]:
     """Training rows, with those of rare classes again where that is asked for."""
     from tasks.classifier import with_rare_again
 
     if params.oversample is None:
         return list(encoded)
     each = [list(known.values()) for known in processor.counts.values()]
-    again: list[dict[str, Any]] = with_rare_again(encoded, each, params.oversample, params.oversample_most, seed)
-    return again
+    return with_rare_again(encoded, each, params.oversample, params.oversample_most, seed)
 
 
-def weighed(params: Weighed, model: Any, processor: Classes) -> "nn.Module":
+def weighed(params: Weighed, model: "Classifier", processor: Classes[R]) -> "nn.Module":
     """`model` with how much each class counts in the loss of its column; None: all alike."""
     from tasks.classifier import balanced
 
@@ -139,21 +146,20 @@ def loss(
     return total / (len(targets) if num_items is None else num_items / targets.shape[1])
 
 
-def predictions(model: Any, columns: "Sequence[Tensor]", rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What a prediction holds of each of `rows`, see tasks/tuned.py, and `probabilities`: {column: {class: share}}.
+def answers(model: "Classifier", columns: "Sequence[Tensor]", rows: Sequence[Row]) -> list[Answer]:
+    """What the model says to each of `rows`.
 
     `columns`: of each the log-probabilities (rows, classes). A class that the model does not know, as a champion's may
     be, has no likelihood above zero.
     """
     from tasks import classifier
 
-    made = []
+    made: list[Answer] = []
     for i, (row, told) in enumerate(zip(rows, classifier.named(model, columns), strict=True)):
         right = labels(row)
         scores = [
             columns[place][i, known.index(right[column])].item() if right.get(column) in known else -LOWEST
             for place, (column, known) in enumerate(model.classes.items())
         ]
-        prediction = {"text": classifier.written(told), "token_ids": [], "finished": True, "probabilities": told}
-        made.append({**prediction, "nll": -sum(scores), "tokens": len(scores)})
+        made.append(as_answer(classifier.reply(told), {"nll": -sum(scores), "tokens": len(scores)}))
     return made

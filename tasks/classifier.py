@@ -2,20 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from tasks import encoder, heads, ngrams
+from tasks.encoded import Labelled, to_device
 from tasks.encoder import Pooling, Reader
 from tasks.labels import likeliest
 from tasks.ngrams import NGrams
+from tasks.rows import Reply
 
 DIGITS = 7  # of a probability in a file
 Told = dict[str, dict[str, float]]  # {column: {class: its probability}}
+L = TypeVar("L", bound=Labelled)
 
 
 class Classifier(nn.Module):  # type: ignore[misc]
@@ -24,7 +27,7 @@ class Classifier(nn.Module):  # type: ignore[misc]
     """
 
     def __init__(
-        self, body: Any, classes: Mapping[str, Sequence[str]], pooling: Pooling, width: int | None = None
+        self, body: nn.Module, classes: Mapping[str, Collection[str]], pooling: Pooling, width: int | None = None
     ) -> None:
         super().__init__()
         self.body, self.config = body, body.config
@@ -50,17 +53,15 @@ def balanced(counts: Sequence[int], model: nn.Module) -> torch.Tensor:
     return torch.tensor(values, device=next(model.parameters()).device)
 
 
-def with_rare_again(
-    rows: Sequence[dict[str, Any]], counts: Sequence[Sequence[int]], share: float, most: int, seed: int
-) -> list[dict[str, Any]]:
-    """`rows` (`id`, `labels`), those of a class again that has less than `share` of the commonest one's, each `most`
+def with_rare_again(rows: Sequence[L], counts: Sequence[Sequence[int]], share: float, most: int, seed: int) -> list[L]:
+    """`rows`, those of a class again that has less than `share` of the commonest one's, each `most`
     times at most; `counts` of each column's classes.
 
     Repeat factors as of Gupta et al. 2019 (arXiv:1908.03195): of a row with several labels that of its rarest. Which
     rows come once more where a factor is no whole number follows from `seed` and their ids.
     """
     factors = [[min(most, max(1.0, share * max(column) / count)) for count in column] for column in counts]
-    again = []
+    again: list[L] = []
     for row in rows:
         factor = max(factors[place][label] for place, label in enumerate(row["labels"]))
         again += [row] * (int(factor) + (_place(f"{seed} {row['id']}") < factor % 1))
@@ -79,7 +80,7 @@ def save(model: Classifier, kind: str, folder: Path) -> None:
         ngrams.save(model.ngrams, folder)
 
 
-def load(body: Any, trained: Path, kind: "type[Classifier]" = Classifier) -> Classifier:
+def load(body: nn.Module, trained: Path, kind: "type[Classifier]" = Classifier) -> Classifier:
     """`body` under the heads in `trained/`, for asking; `kind`: of classifier."""
     facts = heads.facts(trained)
     model = kind(body, facts["classes"], facts["pooling"])
@@ -96,8 +97,7 @@ def log_probabilities(model: Classifier, reader: Reader, texts: Sequence[str]) -
 
 def of_tokens(model: Classifier, reader: Reader, encoded: Sequence[Sequence[int]]) -> list[torch.Tensor]:
     """The same of texts as token ids, in one forward pass."""
-    batch = encoder.collate([{"input_ids": tokens} for tokens in encoded], reader.pad_token_id)
-    there = {name: value.to(model.heads[0].weight.device) for name, value in batch.items()}
+    there = to_device(encoder.collate(encoded, reader.pad_token_id), model.heads[0].weight.device)
     with torch.inference_mode():
         return [logits.float().log_softmax(-1) for logits in model(**there)]
 
@@ -119,10 +119,12 @@ def written(told: Mapping[str, Mapping[str, float]]) -> str:
     return json.dumps({column: likeliest(shares) for column, shares in told.items()}, ensure_ascii=False)
 
 
-def tell(model: Classifier, reader: Reader, encoded: Sequence[list[int]]) -> list[dict[str, Any]]:
-    """What texts come to in one forward pass: `token_ids`, the written answer as `text`, and `probabilities`."""
+def reply(told: Told, read: Sequence[int] = ()) -> Reply:
+    """What the shares of classes come to, of what was `read` as these tokens."""
+    return {"token_ids": tuple(read), "text": written(told), "probabilities": told}
+
+
+def tell(model: Classifier, reader: Reader, encoded: Sequence[Sequence[int]]) -> list[Reply]:
+    """What texts come to in one forward pass."""
     told = named(model, of_tokens(model, reader, encoded))
-    return [
-        {"token_ids": tuple(ids), "text": written(shares), "probabilities": shares}
-        for ids, shares in zip(encoded, told, strict=True)
-    ]
+    return [reply(shares, ids) for ids, shares in zip(encoded, told, strict=True)]

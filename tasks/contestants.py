@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tasks import answered
 from tasks.errors import AnnealError
+from tasks.rows import Answered
 
 PARENT, TUNED = "parent", "tuned"
 FOLDERS = {  # of the reports of a model: each is what a stage wrote
@@ -25,7 +25,7 @@ WORDS = {
 ALWAYS = (PARENT, TUNED)  # the others are left out where there is nothing that they could answer
 
 
-def answers(folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
+def answers(folders: Mapping[str, Path]) -> dict[str, list[Answered]]:
     """Contestant: its predictions, of those in `folders` that answered any row.
 
     Raises AnnealError unless all answered the same rows in the same order: paired tests take them side by side.
@@ -42,7 +42,7 @@ def folders(reports: Path) -> dict[str, Path]:
     return {who: reports / folder for who, folder in FOLDERS.items()}
 
 
-def check_pairs(tuned: list[dict[str, Any]], others: list[dict[str, Any]], who: str = "the parent") -> None:
+def check_pairs(tuned: list[Answered], others: list[Answered], who: str = "the parent") -> None:
     """Raise AnnealError unless both answered the same rows in the same order."""
     ours, theirs = ([(row["id"], row["answer"]) for row in rows] for rows in (tuned, others))
     if ours != theirs:
@@ -51,7 +51,7 @@ def check_pairs(tuned: list[dict[str, Any]], others: list[dict[str, Any]], who: 
         )
 
 
-def among(figures: Mapping[str, Any]) -> list[str]:
+def among(figures: Mapping[str, object]) -> list[str]:
     """The contestants that `figures`, a metrics.json or what summary.json has of one, holds measures of."""
     return [who for who in FOLDERS if isinstance(figures.get(who), Mapping)]
 

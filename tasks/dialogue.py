@@ -3,11 +3,16 @@
 import json
 from collections.abc import Iterator, Mapping
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks import chat
 from tasks.chat_template import text
+from tasks.encoded import Completion
 from tasks.errors import AnnealError
+from tasks.rows import Prepared
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 
 class Span(NamedTuple):
@@ -18,14 +23,14 @@ class Span(NamedTuple):
     weight: float
 
 
-def encode(tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+def encode(tokenizer: "Tokenizer", row: Prepared) -> Completion:
     """`chat.encode`, and where earlier turns are trained on or turns count differently `weights`: of each token from
     `prompt_length` on, which is then the first that is trained on.
 
     An assistant's turn counts 1, or its `weight`; with 0 it is only read. AnnealError where the template writes an
     earlier turn otherwise than it would be asked for.
     """
-    encoded, last = chat.encode(tokenizer, dict(row)), float(row.get(chat.WEIGHT, 1))
+    encoded, last = chat.encode(tokenizer, row), row.get("weight", 1)
     spans = list(_earlier_turns(tokenizer, row))
     if not spans and last == 1:
         return encoded
@@ -37,13 +42,13 @@ def encode(tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weigh_columns(
-    tokenizer: Any, row: Mapping[str, Any], encoded: dict[str, Any], factors: Mapping[str, float]
-) -> dict[str, Any]:
+    tokenizer: "Tokenizer", row: Prepared, encoded: Completion, factors: Mapping[str, float]
+) -> Completion:
     """`encoded`, where the values of the columns of its JSON answer count `factors` times as much; AnnealError when the
     answer does not hold one of them. What is given of an answer counts nothing.
     """
     answer = chat.special_texts(tokenizer).neutral(row["answer"])
-    rest = chat.special_texts(tokenizer).neutral(row.get(chat.REST, row["answer"]))
+    rest = chat.special_texts(tokenizer).neutral(row.get("rest", row["answer"]))
     members = _members(answer)
     neutral = {chat.special_texts(tokenizer).neutral(column): factor for column, factor in factors.items()}
     if missing := [column for column in neutral if column not in members]:
@@ -63,28 +68,26 @@ def weigh_columns(
     )
 
 
-def weights(encoded: Mapping[str, Any]) -> list[float]:
+def weights(encoded: Completion) -> list[float]:
     """How much each token of an encoded row counts in the loss; 0 where it is only read."""
     length, trained = len(encoded["input_ids"]), len(encoded["input_ids"]) - encoded["prompt_length"]
     return [0.0] * (length - trained) + list(encoded.get("weights", [1.0] * trained))
 
 
-def _with_weights(encoded: dict[str, Any], weights: list[float]) -> dict[str, Any]:
+def _with_weights(encoded: Completion, weights: list[float]) -> Completion:
     first = next((place for place, weight in enumerate(weights) if weight), encoded["prompt_length"])
     return {**encoded, "prompt_length": first, "weights": weights[first:]}
 
 
-def _prompt(tokenizer: Any, row: Mapping[str, Any]) -> str:
+def _prompt(tokenizer: "Tokenizer", row: Prepared) -> str:
     messages, tools = chat.neutral_turns(tokenizer, row["messages"]), chat.neutral_tools(tokenizer, row.get("tools"))
     return text(tokenizer, messages, **tools, add_generation_prompt=True) or ""
 
 
-def _earlier_turns(tokenizer: Any, row: Mapping[str, Any]) -> Iterator[Span]:
+def _earlier_turns(tokenizer: "Tokenizer", row: Prepared) -> Iterator[Span]:
     """Where the turns before the last that are trained on stand in the prompt, their ends of turn included."""
     trained = [
-        place
-        for place, turn in enumerate(row["messages"])
-        if turn["role"] == "assistant" and turn.get(chat.WEIGHT, 1) > 0
+        place for place, turn in enumerate(row["messages"]) if turn["role"] == "assistant" and turn.get("weight", 1) > 0
     ]
     if not trained:
         return
@@ -102,10 +105,10 @@ def _earlier_turns(tokenizer: Any, row: Mapping[str, Any]) -> Iterator[Span]:
                 "be trained on: give the assistant's earlier turns weight 0, or set chat_template: chatml in the "
                 "base's row of params.yaml."
             )
-        yield Span(len(before), end, float(row["messages"][place].get(chat.WEIGHT, 1)))
+        yield Span(len(before), end, float(row["messages"][place].get("weight", 1)))
 
 
-def _of_tokens(tokenizer: Any, words: str, spans: list[Span], other: float = 0.0) -> list[float]:
+def _of_tokens(tokenizer: "Tokenizer", words: str, spans: list[Span], other: float = 0.0) -> list[float]:
     """The weight of each token of `words`: that of the span that it is part of, else `other`."""
     offsets = tokenizer(words, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     return [

@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from tasks.encoded import Batch
+from tasks.rows import Row
 from tasks.special import SpecialTexts, of_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 Pooling = Literal["mean", "first", "last"]
 
@@ -18,7 +21,7 @@ Pooling = Literal["mean", "first", "last"]
 class Reader:
     """A tokenizer, and the length at which it cuts a text: that which the body has positions for."""
 
-    tokenizer: Any
+    tokenizer: "PreTrainedTokenizerBase"
     positions: int
 
     @property
@@ -51,7 +54,7 @@ def load_tokenizer(weights: Path) -> Reader:
     return Reader(tokenizer, positions(AutoConfig.from_pretrained(weights, trust_remote_code=False)))
 
 
-def positions(config: Any) -> int:
+def positions(config: "PretrainedConfig") -> int:
     """How many tokens a body of this config reads at most.
 
     RoBERTa's positions begin behind the padding token's id, so that many of max_position_embeddings are not there.
@@ -61,7 +64,7 @@ def positions(config: Any) -> int:
     return most - int(config.pad_token_id) - 1 if is_offset else most
 
 
-def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
+def parent(weights: Path, arguments: Mapping[str, object]) -> "nn.Module":
     """The body in `weights/`, without a head of any kind, loaded with `arguments` of from_pretrained."""
     from transformers import AutoModel
 
@@ -71,13 +74,13 @@ def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
     return model
 
 
-def body(model: Any) -> "nn.Module":
+def body(model: "nn.Module") -> "nn.Module":
     """What the tuner has tuned of a model with a head."""
     tuned: nn.Module = model.body
     return tuned
 
 
-def with_body(model: Any, body: "nn.Module") -> "nn.Module":
+def with_body(model: "nn.Module", body: "nn.Module") -> "nn.Module":
     """The head on another body, as where it was merged."""
     model.body = body
     headed: nn.Module = model
@@ -94,26 +97,25 @@ def load_body(weights: Path) -> "nn.Module":
     return model
 
 
-def question(row: Mapping[str, Any]) -> str:
+def question(row: Row) -> str:
     """The text that a model reads of a prepared row."""
-    return str(row["messages"][-1]["content"])
+    return row["messages"][-1]["content"]
 
 
-def collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> "dict[str, Tensor]":
-    """input_ids, attention_mask: (batch, time), padded on the right."""
+def collate(rows: Sequence[Sequence[int]], pad_token_id: int) -> Batch:
+    """input_ids and attention_mask of `rows` of token ids, padded on the right."""
     import torch
 
-    time = max(len(row["input_ids"]) for row in rows)
+    time = max(map(len, rows))
     input_ids = torch.full((len(rows), time), pad_token_id)
     attention_mask = torch.zeros(len(rows), time, dtype=torch.long)
-    for i, row in enumerate(rows):
-        length = len(row["input_ids"])
-        input_ids[i, :length] = torch.tensor(row["input_ids"])
-        attention_mask[i, :length] = 1
+    for i, ids in enumerate(rows):
+        input_ids[i, : len(ids)] = torch.tensor(ids)
+        attention_mask[i, : len(ids)] = 1
     return {"input_ids": input_ids, "attention_mask": attention_mask}
 
 
-def usual_pooling(body: Any) -> Pooling:
+def usual_pooling(body: "nn.Module") -> Pooling:
     """mean for a body that reads both ways; last for one of which only the last token has read the whole text."""
     from tasks.architecture import of_config
 

@@ -11,13 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from tasks import encoder, heads, spans
+from tasks.encoded import Batch, to_device
 from tasks.encoder import Reader
+from tasks.rows import Reply
 from tasks.spans import Span
 from tasks.words import Span as Place
 from tasks.words import Window, tokens_of, windows
@@ -54,7 +55,7 @@ class Piece:
 class Extractor(nn.Module):  # type: ignore[misc]
     """`body` under a linear head in fp32: whether an answer begins, or ends, at each token."""
 
-    def __init__(self, body: Any, most_tokens: int) -> None:
+    def __init__(self, body: nn.Module, most_tokens: int) -> None:
         super().__init__()
         self.body, self.config, self.most_tokens = body, body.config, most_tokens
         self.heads = heads.linear(body, [2])
@@ -76,7 +77,7 @@ def save(model: Extractor, kind: str, folder: Path) -> None:
     heads.save(model.heads, {"kind": kind, "most_tokens": model.most_tokens}, folder)
 
 
-def load(body: Any, trained: Path) -> Extractor:
+def load(body: nn.Module, trained: Path) -> Extractor:
     """`body` under the head in `trained/`, for asking."""
     model = Extractor(body, heads.facts(trained)["most_tokens"])
     heads.fill(model.heads, trained)
@@ -115,9 +116,9 @@ def pieces(ids: Sequence[int], asked: Sequence[int], around: Frame, size: int) -
     return made
 
 
-def collate(rows: Sequence[Piece], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """input_ids, attention_mask, token_type_ids (1 of the text and what is behind it): (batch, time)."""
-    batch = encoder.collate([{"input_ids": piece.input_ids} for piece in rows], pad_token_id)
+def collate(rows: Sequence[Piece], pad_token_id: int) -> Batch:
+    """input_ids, attention_mask and token_type_ids, 1 of the text and what is behind it."""
+    batch = encoder.collate([piece.input_ids for piece in rows], pad_token_id)
     segments = torch.zeros_like(batch["input_ids"])
     for i, piece in enumerate(rows):
         segments[i, piece.first : len(piece.input_ids)] = 1
@@ -136,9 +137,8 @@ def scores(model: Extractor, reader: Reader, read: Sequence[Question]) -> list[t
     for start in range(0, len(every), BATCH):
         batch = every[start : start + BATCH]
         inputs = collate([piece for _, piece, _ in batch], reader.pad_token_id)
-        there = {name: value.to(model.heads[0].weight.device) for name, value in inputs.items()}
         with torch.inference_mode():
-            logits = model(**there).float().cpu()
+            logits = model(**to_device(inputs, model.heads[0].weight.device)).float().cpu()
         for row, (i, piece, window) in enumerate(batch):
             skipped = piece.first - window.start
             own = logits[row, window.first + skipped : window.last + skipped]
@@ -186,10 +186,16 @@ def surprise(model: Extractor, each: Question, shares: torch.Tensor, right: Span
     return -float(told[(place[1] - place[0]) * len(shares) + place[0]])
 
 
-def tell(model: Extractor, reader: Reader, read: Sequence[Question]) -> list[dict[str, Any]]:
-    """What questions come to: the written answer as `text`, and `probabilities`."""
-    answers = []
-    for each, shares in zip(read, scores(model, reader, read), strict=True):
-        span, probability = likeliest(model, each, shares)
-        answers.append({"text": spans.written(each.context, span), "probabilities": spans.told(probability)})
-    return answers
+def tell(model: Extractor, reader: Reader, read: Sequence[Question]) -> list[Reply]:
+    """What questions come to."""
+    return [reply(model, each, shares) for each, shares in zip(read, scores(model, reader, read), strict=True)]
+
+
+def reply(model: Extractor, each: Question, shares: torch.Tensor) -> Reply:
+    """What the scores `shares` of a question's text come to."""
+    span, probability = likeliest(model, each, shares)
+    return {
+        "token_ids": (*each.asked, *each.ids),
+        "text": spans.written(each.context, span),
+        "probabilities": spans.told(probability),
+    }

@@ -3,20 +3,19 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tasks import answered, architecture, stage, turns
 from tasks.answer import AnswerFormat, example_in, format_in
 from tasks.answers import behind
-from tasks.chat import WEIGHT, encode_question, last_turn, load_tokenizer
+from tasks.chat import encode_question, last_turn, load_tokenizer, without_weight
 from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.labels import is_label
 from tasks.parent import ask
 from tasks.predict.params import Predict
+from tasks.rows import Answered, Message, Prepared
 
-Row = Mapping[str, Any]
 MOST = 4  # examples
 
 
@@ -24,27 +23,29 @@ def few_shot(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows, each behind
     the same examples from the training rows; no rows where there can be no examples, and why.
     """
-    rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
+    held_out: list[Prepared] = read_jsonl(prepared / "test.jsonl")
+    rows = turns.asked(held_out, params.tool_turns)
     spec = read_json(prepared / "format.json")
     examples, reason = [], _why_none(parent, spec)
     if not reason:
         examples = choose(read_jsonl(prepared / "train.jsonl"), format_in(spec))
         examples, reason = fitting(params, parent, rows, examples)
-    predictions: list[dict[str, Any]] = []
-    timing: dict[str, Any] = {"seconds_per_answer": 0.0}
+    predictions: list[Answered] = []
+    timing: dict[str, object] = {"seconds_per_answer": 0.0}
     if examples:
         answers, facts = ask(params, parent, prepared, rows, "few-shot", said(examples))
         predictions = answers.predictions
         timing = {
             "seconds_per_answer": answers.seconds / len(rows),
             "examples": [row["id"] for row in examples],
-        } | facts
+            **facts,
+        }
     with whole_directory(out) as folder:
         write_jsonl(folder / answered.FILE, predictions)
         write_json(folder / "timing.json", timing | ({"reason": reason} if reason else {}))
 
 
-def _why_none(parent: Path, spec: Row) -> str:
+def _why_none(parent: Path, spec: Mapping[str, object]) -> str:
     """Why there are no examples to be shown; empty where there are."""
     if (example := example_in(spec)) != "chat":
         return f"a parent cannot be shown examples of rows that are {example}"
@@ -55,12 +56,12 @@ def _why_none(parent: Path, spec: Row) -> str:
     return ""
 
 
-def choose(rows: Sequence[Row], form: AnswerFormat) -> list[Row]:
+def choose(rows: Sequence[Prepared], form: AnswerFormat) -> list[Prepared]:
     """At most MOST of the training `rows`: of the most common classes of the first label, shorter ones than most.
 
     They follow from the rows alone. Where no column is a label, they are rows of all lengths up to the middle one.
     """
-    told = [form.read(row["answer"]) or {} for row in rows]
+    told: list[dict[str, str]] = [form.read(row["answer"]) or {} for row in rows]
     label = next((name for name in form.columns if is_label([clean(row.get(name, "")) for row in told])), None)
     kinds = [row.get(label, "") if label else "" for row in told]
     common = [kind for kind, _ in sorted(Counter(kinds).items(), key=lambda pair: (-pair[1], pair[0]))]
@@ -74,17 +75,19 @@ def choose(rows: Sequence[Row], form: AnswerFormat) -> list[Row]:
     return [rows[place] for place in taken]
 
 
-def _length(row: Row) -> int:
+def _length(row: Prepared) -> int:
     return sum(len(message["content"]) for message in row["messages"]) + len(row["answer"])
 
 
-def said(examples: Sequence[Row]) -> list[dict[str, Any]]:
+def said(examples: Sequence[Prepared]) -> list[Message]:
     """The examples as turns: what a person said, and what is right; the system's turn is each row's own."""
     own = [[turn for turn in row["messages"] if turn["role"] != "system"] + [last_turn(row)] for row in examples]
-    return [{key: value for key, value in turn.items() if key != WEIGHT} for of_row in own for turn in of_row]
+    return [without_weight(turn) for of_row in own for turn in of_row]
 
 
-def fitting(params: Predict, parent: Path, rows: Sequence[Row], examples: Sequence[Row]) -> tuple[list[Row], str]:
+def fitting(
+    params: Predict, parent: Path, rows: Sequence[Prepared], examples: Sequence[Prepared]
+) -> tuple[list[Prepared], str]:
     """As many of `examples` as the parent's context holds beside each row and its answer; of fewer it is said why."""
     tokenizer, room = load_tokenizer(parent), context(parent)
     taken = list(examples)

@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tasks.errors import AnnealError
 
@@ -37,13 +38,13 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
 
 
-def write_jsonl(path: Path, rows: Iterable[dict]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Put `rows` at `path`, one JSON object a line, keys in the order given."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def read_json(path: Path) -> dict:
-    """The JSON object at `path`; AnnealError when it is missing or torn."""
+def read_json(path: Path) -> Any:
+    """What the JSON at `path` holds, of the type that its reader declares; AnnealError when it is missing or torn."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -52,8 +53,10 @@ def read_json(path: Path) -> dict:
         raise AnnealError(f"{path} is not valid JSON ({error}): delete it and run `make pipeline` again.") from None
 
 
-def read_jsonl(path: Path) -> list[dict]:
-    """The rows of a JSON-lines file that the pipeline itself wrote; ingest reads what others wrote."""
+def read_jsonl(path: Path) -> list[Any]:
+    """The rows of a JSON-lines file that the pipeline itself wrote, of the type that their reader declares; ingest
+    reads what others wrote.
+    """
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 

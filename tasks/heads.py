@@ -1,8 +1,8 @@
 """What stands on a body: linear layers in fp32, how they begin and how they are kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, Required, TypedDict
 
 from tasks.files import read_json, write_json
 
@@ -14,7 +14,19 @@ WEIGHTS = "head.safetensors"
 NGRAMS = "ngrams.safetensors"  # where a linear classifier tells beside the heads (tasks/ngrams.py)
 
 
-def linear(body: Any, choices: Sequence[int], width: int | None = None) -> "nn.ModuleList":
+class Facts(TypedDict, total=False):
+    """What head.json says."""
+
+    kind: Required[str]  # of the objective
+    pooling: Literal["mean", "first", "last"]
+    classes: dict[str, list[str]]  # {column: its classes}
+    labels: list[str]  # of entities
+    place: Literal["first", "last"]  # of the token that tells a word's tag
+    most_tokens: int  # of an answer in a text
+    scales: dict[str, tuple[float, float]]  # {column: mean and standard deviation of its numbers}
+
+
+def linear(body: "nn.Module", choices: Sequence[int], width: int | None = None) -> "nn.ModuleList":
     """A layer on `body` for each number of choices, as transformers begins a classifier; `width`: of the vectors that
     it ends in, where it does not read texts.
     """
@@ -28,8 +40,8 @@ def linear(body: Any, choices: Sequence[int], width: int | None = None) -> "nn.M
     return layers
 
 
-def save(layers: "nn.ModuleList", facts: Mapping[str, object], folder: Path) -> None:
-    """head.safetensors, and head.json with `facts`, of which one is the objective's `kind`."""
+def save(layers: "nn.ModuleList", facts: Facts, folder: Path) -> None:
+    """head.safetensors, and head.json with `facts`."""
     from safetensors.torch import save_file
 
     weights = {name: weight.detach().cpu().contiguous() for name, weight in layers.state_dict().items()}
@@ -37,9 +49,9 @@ def save(layers: "nn.ModuleList", facts: Mapping[str, object], folder: Path) -> 
     write_json(folder / FILE, facts)
 
 
-def facts(trained: Path) -> dict[str, Any]:
+def facts(trained: Path) -> Facts:
     """What head.json in `trained/` says."""
-    known: dict[str, Any] = read_json(trained / FILE)
+    known: Facts = read_json(trained / FILE)
     return known
 
 

@@ -1,22 +1,25 @@
 """Linear heads on an image: the module, how it is loaded, and what it says."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
+from torch import nn
 
 from tasks import classifier, vision
 from tasks.classifier import Classifier
+from tasks.rows import Reply
 from tasks.vision import Pixels, Pooling
 
 
 class ImageClassifier(Classifier):
     """`body` under a linear head in fp32 for each column of `classes` ({column: its classes})."""
 
-    def __init__(self, body: Any, classes: Mapping[str, Sequence[str]], pooling: Pooling) -> None:
+    def __init__(self, body: nn.Module, classes: Mapping[str, Collection[str]], pooling: Pooling) -> None:
         super().__init__(body, classes, pooling, vision.width(body.config))
 
-    def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
+    pooling: Pooling
+
+    def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:  # type: ignore[override] # it sees
         """(batch, channels, height, width) → logits (batch, classes) of each column."""
         dtype = next(weight.dtype for weight in self.body.parameters() if weight.is_floating_point())
         hidden = self.body(pixel_values=pixel_values.to(dtype)).last_hidden_state
@@ -32,7 +35,6 @@ def log_probabilities(model: ImageClassifier, seen: Sequence[Pixels]) -> list[to
         return [logits.float().log_softmax(-1) for logits in model(batch)]
 
 
-def tell(model: ImageClassifier, seen: Sequence[Pixels]) -> list[dict[str, Any]]:
-    """What images come to in one forward pass: the written answer as `text`, and `probabilities`."""
-    told = classifier.named(model, log_probabilities(model, seen))
-    return [{"token_ids": (), "text": classifier.written(shares), "probabilities": shares} for shares in told]
+def tell(model: ImageClassifier, seen: Sequence[Pixels]) -> list[Reply]:
+    """What images come to in one forward pass."""
+    return [classifier.reply(told) for told in classifier.named(model, log_probabilities(model, seen))]

@@ -11,12 +11,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks import heads
-from tasks.chat import GIVEN, REST
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
+from tasks.rows import Answered, Message, Row
 
 if TYPE_CHECKING:
     from tasks.classifier import Classifier
@@ -63,15 +63,15 @@ def columns(folder: Path) -> list[str]:
     return [column for column in answer(folder) if column in known]
 
 
-def tell(labeller: Labeller, messages: Sequence[Mapping[str, Any]]) -> str:
+def tell(labeller: Labeller, messages: Sequence[Message]) -> str:
     """The beginning of the answer to `messages`, of which it reads the last as training did: its `content`, a text.
 
     Texts are asked one at a time: in a batch a class as likely as another might be told otherwise than when it is
     served.
     """
-    from tasks import classifier, encoder
+    from tasks import classifier
 
-    tokens = labeller.reader.encode(encoder.question({"messages": messages}))
+    tokens = labeller.reader.encode(messages[-1]["content"])
     (prediction,) = classifier.tell(labeller.model, labeller.reader, [tokens])
     return beginning(labeller.answer, json.loads(prediction["text"]))
 
@@ -84,31 +84,32 @@ def beginning(answer: Sequence[str], labels: Mapping[str, str]) -> str:
     return f"{begun.removesuffix('}')}, {json.dumps(answer[len(labels)], ensure_ascii=False)}:"
 
 
-def parts(row: Mapping[str, Any], answer: Sequence[str], count: int) -> tuple[str, str]:
-    """The right answer of a prepared row in two: its beginning with the first `count` columns, and the rest;
-    AnnealError where it is not of the columns `answer`.
+def parts(row: Row, answer: Sequence[str], count: int) -> tuple[str, str]:
+    """The right answer of a row in two: its beginning with the first `count` columns, and the rest; AnnealError where
+    it is not of the columns `answer`.
     """
-    right = json.loads(row["answer"])
+    whole = row["answer"]
+    right = json.loads(whole)
     given = beginning(answer, {column: str(right.get(column)) for column in answer[:count]})
-    if not str(row["answer"]).startswith(given):
+    if not whole.startswith(given):
         first = ", ".join(answer[:count])
         raise AnnealError(f"row {row['id']}: its answer does not begin with {first}; prepare again.")
-    return given, str(row["answer"]).removeprefix(given)
+    return given, whole.removeprefix(given)
 
 
-def parted(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def parted(folder: Path, rows: Sequence[Answered]) -> list[Answered]:
     """`rows` that were answered, each with the part of its right answer that the classifier in `folder` leaves."""
     every, count = answer(folder), len(columns(folder))
-    return [{**row, REST: parts(row, every, count)[1]} for row in rows]
+    return [{**row, "rest": parts(row, every, count)[1]} for row in rows]
 
 
-def begun(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def begun(folder: Path, rows: Sequence[Row]) -> list[Row]:
     """`rows` behind what the classifier in `folder` tells of them."""
     labeller = load(folder)
-    return [{**row, GIVEN: tell(labeller, row["messages"])} for row in rows]
+    return [{**row, "given": tell(labeller, row["messages"])} for row in rows]
 
 
-def agreement(rows: Sequence[Mapping[str, Any]], begun: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
+def agreement(rows: Sequence[Row], begun: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
     """Of each of the `columns` that are told the share of `rows` whose answer says what its beginning in `begun`
     says.
     """

@@ -29,19 +29,21 @@ def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
 
     from tasks import encoder
     from tasks.device import attention, compute_dtype, device
+    from tasks.encoded import to_device
 
     reader, settings = encoder.load_tokenizer(weights), {"dtype": compute_dtype(), "attn_implementation": attention()}
     body = encoder.parent(weights, settings).to(device()).eval()
-    encoded = [{"input_ids": reader.encode(text)} for text in texts]
-    lengths = [len(each["input_ids"]) for each in encoded]
+    encoded = [reader.encode(text) for text in texts]
+    lengths = list(map(len, encoded))
     passes = list(batches(longest_first(lengths), lengths, len(texts), ON_A_CPU if device() == "cpu" else TOKENS))
 
-    def read(places: list[int]) -> Any:
+    def read(places: list[int]) -> NDArray[np.float32]:
         with torch.inference_mode():  # of a thread
             batch = encoder.collate([encoded[place] for place in places], reader.pad_token_id)
-            batch = {name: value.to(device()) for name, value in batch.items()}
-            hidden = body(**batch).last_hidden_state
-            return encoder.pool(hidden, batch["attention_mask"], "mean").cpu().numpy()
+            there = to_device(batch, device())
+            hidden = body(**there).last_hidden_state
+            pooled: NDArray[np.float32] = encoder.pool(hidden, there["attention_mask"], "mean").cpu().numpy()
+            return pooled
 
     pooled = several_at_once(read, passes) if device() == "cpu" else [read(places) for places in passes]
     told = np.zeros((len(texts), body.config.hidden_size), np.float32)

@@ -2,19 +2,21 @@
 
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks import objectives, tuners
 from tasks.errors import AnnealError
+from tasks.rows import Row
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 CHECKED = 8  # rows
 
 
-def write_merged(parent: Path, trained: Path, rows: list[dict[str, Any]], max_divergence: float, folder: Path) -> float:
+def write_merged(parent: Path, trained: Path, rows: Sequence[Row], max_divergence: float, folder: Path) -> float:
     """Write the weights of `trained` on `parent`, and what loads them, to `folder`; how far merging moved the answers.
 
     Weights that were trained whole are copied, byte by byte. Raises AnnealError when the divergence is over
@@ -31,14 +33,14 @@ def write_merged(parent: Path, trained: Path, rows: list[dict[str, Any]], max_di
     return 0.0
 
 
-def check_finite(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> None:
+def check_finite(parent: Path, trained: Path, rows: Sequence[Row]) -> None:
     """Raise AnnealError unless `trained` on `parent` gives the answers of `rows` probabilities that are numbers."""
     _, apart = _asked(parent, trained, rows)
     if not all(told.isfinite().all() for told in apart):
         raise AnnealError(f"{trained} produces values that are not numbers: lower learning_rate and train again.")
 
 
-def merged_model(parent: Path, adapter: Path, rows: list[dict[str, Any]], max_divergence: float) -> tuple[Any, float]:
+def merged_model(parent: Path, adapter: Path, rows: Sequence[Row], max_divergence: float) -> tuple["nn.Module", float]:
     """(the merged model, its divergence): mean KL in nats per token between adapter-on-parent and merged on `rows`.
 
     Raises AnnealError when the divergence is over `max_divergence`: such a merge would answer gibberish in production.
@@ -70,7 +72,7 @@ def _divergence(before: "Tensor", after: "Tensor") -> float:
     return float((before.exp() * (before - after)).sum(-1).mean())
 
 
-def _asked(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> tuple[Any, "list[Tensor]"]:
+def _asked(parent: Path, trained: Path, rows: Sequence[Row]) -> "tuple[nn.Module, list[Tensor]]":
     """(`trained` on `parent`, its log-probabilities for the first rows)."""
     from tasks.tuned import load
 
@@ -78,12 +80,12 @@ def _asked(parent: Path, trained: Path, rows: list[dict[str, Any]]) -> tuple[Any
     return model, _log_probabilities(model, parent, trained, rows)
 
 
-def _log_probabilities(model: Any, parent: Path, trained: Path, rows: list[dict[str, Any]]) -> "list[Tensor]":
+def _log_probabilities(model: "nn.Module", parent: Path, trained: Path, rows: Sequence[Row]) -> "list[Tensor]":
     """(places, choices) each, in nats: the tokens of the right answers, or a column's classes."""
     import torch
 
-    from tasks.tuned import asker, tokenizer
+    from tasks import likelihood, tuned
 
+    reader = tuned.tokenizer(parent, trained)
     with torch.inference_mode():
-        told: list[Tensor] = asker(trained).log_probabilities(model, tokenizer(parent, trained), rows[:CHECKED])
-    return told
+        return (tuned.telling(trained) or likelihood).log_probabilities(model, reader, rows[:CHECKED])

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -20,11 +20,10 @@ from tasks import stage, template
 from tasks.duplicates import first_like
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.rows import Prepared
 from tasks.section import Section
 
-Row = dict[str, Any]
 KEPT = ("validation.jsonl", "test.jsonl", "dropped.jsonl", "format.json")  # of the dataset that is mixed into
-OF = "of"  # in the rows of a mix of whole datasets: the dataset that a row is of
 WORD = re.compile(r"\w+|[^\w\s]")
 Share = Annotated[float, Field(gt=0, lt=1, description="share of the training rows")]
 
@@ -71,7 +70,7 @@ class Part(NamedTuple):
 
     name: str
     prefix: str
-    rows: list[Row]
+    rows: list[Prepared]
 
 
 def mix(params: Mix, prepared: Path, other: Path, out: Path, report: Path) -> None:
@@ -102,27 +101,26 @@ def mix(params: Mix, prepared: Path, other: Path, out: Path, report: Path) -> No
     write_json(report, {**_figures(params, first, picked), "too_like_held_out": len(others) - len(clean)})
 
 
-def _parts(params: Mix, rows: list[Row], added: list[Row]) -> tuple[list[Row], list[Part]]:
+def _parts(params: Mix, rows: list[Prepared], added: list[Prepared]) -> tuple[list[Prepared], list[Part]]:
     """(the rows that all stay, what others are picked from)."""
     prefix = f"{params.other}:"
     if params.is_whole:
-        whole = [{OF: params.other, **row} for row in added]
-        return [{OF: params.dataset, **row} for row in rows], [Part(params.other, prefix, whole)]
+        return _of(params.dataset, rows), [Part(params.other, prefix, _of(params.other, added))]
     if not params.shares:
         return [_plain(row) for row in rows], [Part(params.other, prefix, [_plain(row) for row in added])]
     parts: dict[str, Part] = {}
     for name, before, side in ((params.dataset, "", rows), (params.other, prefix, added)):
         for row in side:
-            part = parts.setdefault(row.get(OF, name), Part(row.get(OF, name), before, []))
+            part = parts.setdefault(row.get("of", name), Part(row.get("of", name), before, []))
             part.rows.append(_plain(row))
     for name in params.shares:
         if name not in parts:
             raise AnnealError(f"mix: no training row of {name} is left to add; mix in another dataset.")
-    first = parts.pop(rows[0].get(OF, params.dataset))
+    first = parts.pop(rows[0].get("of", params.dataset))
     return first.rows, [parts[name] for name in sorted(params.shares) if name != first.name]  # DVC knows no order
 
 
-def _picked(params: Mix, first: list[Row], part: Part, parts: Sequence[Part]) -> list[Row]:
+def _picked(params: Mix, first: list[Prepared], part: Part, parts: Sequence[Part]) -> list[Prepared]:
     """What is added of a part to the rows that all stay; one that has too little gives all, and that is said."""
     if params.is_whole:
         return part.rows
@@ -138,7 +136,7 @@ def _picked(params: Mix, first: list[Row], part: Part, parts: Sequence[Part]) ->
     return pick(part.rows, target, params.seed, params.by)
 
 
-def _figures(params: Mix, first: list[Row], picked: Sequence[Part]) -> dict[str, object]:
+def _figures(params: Mix, first: list[Prepared], picked: Sequence[Part]) -> dict[str, object]:
     """How many rows were there and how many were added, and the share that this is; of several by their names."""
     whole = _size(params, first) + sum(_size(params, part.rows) for part in picked)
     shares = {part.name: _size(params, part.rows) / whole for part in picked}
@@ -150,23 +148,30 @@ def _figures(params: Mix, first: list[Row], picked: Sequence[Part]) -> dict[str,
     return {**counts, "shares": shares} if params.shares else counts
 
 
-def _plain(row: Row) -> Row:
-    return {key: value for key, value in row.items() if key != OF}
+def _of(name: str, rows: Sequence[Prepared]) -> list[Prepared]:
+    """Rows of the data set `name`, or of those that they are of already."""
+    return [{"of": name, **row} for row in rows]
 
 
-def _size(params: Mix, rows: Iterable[Row]) -> int:
+def _plain(row: Prepared) -> Prepared:
+    plain = row.copy()
+    plain.pop("of", None)
+    return plain
+
+
+def _size(params: Mix, rows: Iterable[Prepared]) -> int:
     return sum(map(SIZES[params.by], rows))
 
 
-def tokens(row: Row) -> int:
+def tokens(row: Prepared) -> int:
     """The words and marks of a row, those that are only read included: about its tokens, whatever the tokenizer."""
     return len(WORD.findall("\n".join([*(turn["content"] for turn in row["messages"]), row["answer"]])))
 
 
-SIZES: Mapping[str, Callable[[Row], int]] = {"rows": lambda _: 1, "tokens": tokens}
+SIZES: Mapping[str, Callable[[Prepared], int]] = {"rows": lambda _: 1, "tokens": tokens}
 
 
-def pick(rows: Sequence[Row], wanted: int, seed: int, by: str = "rows") -> list[Row]:
+def pick(rows: Sequence[Prepared], wanted: int, seed: int, by: str = "rows") -> list[Prepared]:
     """At most `wanted` of `rows` (of tokens, as near as may be), in their order: those whose hash of `seed` and id is
     smallest, so that a row more in the source changes at most one, or few.
     """
@@ -180,7 +185,7 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _questions(rows: Sequence[Row], form: Mapping[str, Any]) -> list[str]:
+def _questions(rows: Sequence[Prepared], form: Mapping[str, object]) -> list[str]:
     """What each row asks, without the words of its template; of one of another shape what is said to the model, of a
     text all of it.
     """
@@ -188,7 +193,7 @@ def _questions(rows: Sequence[Row], form: Mapping[str, Any]) -> list[str]:
     return ["\n".join(row["row"][name] for name in columns if name in row["row"]) or _said(row) for row in rows]
 
 
-def _said(row: Row) -> str:
+def _said(row: Prepared) -> str:
     return "\n".join(turn["content"] for turn in row["messages"] if turn["role"] == "user") or str(row["answer"])
 
 

@@ -4,7 +4,7 @@ where there is none.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from tasks import answered
 from tasks.contestants import FOLDERS, WORDS, check_pairs
@@ -14,8 +14,9 @@ from tasks.evaluate.paired import compared, labels_told
 from tasks.evaluate.predictions import Prediction
 from tasks.files import read_json
 from tasks.gate import Opponent
+from tasks.rows import Answered
 
-Rows: TypeAlias = list[dict[str, Any]]
+Rows: TypeAlias = list[Answered]
 Reader: TypeAlias = Callable[[Rows], Sequence[Prediction]]
 
 

@@ -3,6 +3,7 @@ and model card.
 """
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from tasks import labeller, stage, tools, tuners
 from tasks.card import write_card
 from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_json
 from tasks.merge import check_finite, write_merged
+from tasks.rows import Prepared
 from tasks.section import Section
 from tasks.tuned import tokenizer_folder
 
@@ -72,7 +74,12 @@ def package(
 
 
 def _write_weights(
-    params: Package, tokenizer: "PreTrainedTokenizerBase", parent: Path, trained: Path, rows: list[dict], weights: Path
+    params: Package,
+    tokenizer: "PreTrainedTokenizerBase",
+    parent: Path,
+    trained: Path,
+    rows: list[Prepared],
+    weights: Path,
 ) -> float | None:
     """Write `weights/`; how far merging moved the answers, None where nothing can be merged."""
     tuner, divergence = tuners.settings_of(trained), None
@@ -94,7 +101,7 @@ def _add_tokenizer(tokenizer: "PreTrainedTokenizerBase", parent: Path, folder: P
         shutil.copy(template, folder / template.name)
 
 
-def _merged_source(source: dict, parent: Path, folder: Path) -> dict:
+def _merged_source(source: Mapping[str, object], parent: Path, folder: Path) -> dict[str, object]:
     """What the merged weights in `folder` stand on; the hash is that of the one file, of all when they are sharded."""
     weights = folder / "model.safetensors"
     return {
@@ -104,7 +111,7 @@ def _merged_source(source: dict, parent: Path, folder: Path) -> dict:
     }
 
 
-def _artifact(source: dict, divergence: float | None, folder: Path) -> dict:
+def _artifact(source: Mapping[str, object], divergence: float | None, folder: Path) -> dict[str, object]:
     """The hashes of what was learnt, in `folder`, and of what it stands on; how it was tuned."""
     return {
         "artifact_sha256": sha256(folder),

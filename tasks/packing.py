@@ -7,25 +7,24 @@ mask nor a cache, that a row is packed, and keeps attention within each example 
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks import dialogue
+from tasks.encoded import Batch, Completion, Packed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Encoded = dict[str, Any]
 
-
-def pack(encoded: Sequence[Encoded], max_length: int) -> list[Encoded]:
+def pack(encoded: Sequence[Completion], max_length: int) -> list[Packed]:
     """Rows of at most `max_length` tokens, each of whole examples: the longest first, into the row with the least
     room that takes it (best fit, decreasing).
 
-    A row is `{id, input_ids, examples}`. Raises ValueError for an example that is longer than a row.
+    Raises ValueError for an example that is longer than a row.
     """
     if any(len(example["input_ids"]) > max_length for example in encoded):
         raise ValueError(f"an example is longer than {max_length} tokens")
-    rows: list[list[Encoded]] = []
+    rows: list[list[Completion]] = []
     rooms: list[tuple[int, int]] = []  # (tokens left, row), ascending
     for example in sorted(encoded, key=lambda example: -len(example["input_ids"])):
         length = len(example["input_ids"])
@@ -38,20 +37,20 @@ def pack(encoded: Sequence[Encoded], max_length: int) -> list[Encoded]:
     return [_packed(examples) for examples in rows]
 
 
-def _packed(examples: Sequence[Encoded]) -> Encoded:
+def _packed(examples: Sequence[Completion]) -> Packed:
     return {
-        "id": " + ".join(str(example["id"]) for example in examples),
+        "id": " + ".join(example["id"] for example in examples),
         "input_ids": [token for example in examples for token in example["input_ids"]],
         "examples": list(examples),
     }
 
 
-def trained_on(row: Encoded) -> list[float]:
+def trained_on(row: Packed) -> list[float]:
     """How much each token of a packed row counts in the loss; 0 in the prompts in it."""
     return [weight for example in row["examples"] for weight in dialogue.weights(example)]
 
 
-def collate(rows: Sequence[Encoded], pad_token_id: int) -> dict[str, Any]:
+def collate(rows: Sequence[Packed], pad_token_id: int) -> Batch:
     """A batch of packed rows, padded on the right, where padding is one more example.
 
     input_ids, position_ids, attention_mask (see above), labels (-100 where nothing is trained), and weights where a
@@ -71,17 +70,18 @@ def collate(rows: Sequence[Encoded], pad_token_id: int) -> dict[str, Any]:
         position_ids[i] = torch.cat([torch.arange(tokens) for tokens in lengths])
         attention_mask[i, :length] = 1
         weights[i, :length] = torch.tensor(trained_on(row), dtype=torch.float)
-    weighted = {"weights": weights} if ((weights != 0) & (weights != 1)).any() else {}
-    return {
+    batch: Batch = {
         "input_ids": input_ids,
         "position_ids": position_ids,
         "attention_mask": attention_mask,
         "labels": torch.where(weights == 0, -100, input_ids),
-        **weighted,
     }
+    if ((weights != 0) & (weights != 1)).any():
+        batch["weights"] = weights
+    return batch
 
 
-def loss(model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def loss(model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     """The mean negative log-likelihood of the trained tokens, weighted where they have weights; the head reads only
     the places that predict one of them.
     """
@@ -89,8 +89,8 @@ def loss(model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") 
 
     labels = batch["labels"][:, 1:]
     kept = (labels != -100).any(0).nonzero().squeeze(-1)
-    asked = {name: batch[name] for name in ("input_ids", "position_ids")}
-    logits = model(**asked, use_cache=False, logits_to_keep=kept).logits.float()
+    ids, places = batch["input_ids"], batch["position_ids"]
+    logits = model(input_ids=ids, position_ids=places, use_cache=False, logits_to_keep=kept).logits.float()
     targets = labels[:, kept]
     nll = cross_entropy(logits.transpose(1, 2), targets, reduction="none")
     weights = batch["weights"][:, 1:][:, kept] if "weights" in batch else (targets != -100).float()

@@ -1,9 +1,9 @@
 """Asks a parent as it is the held-out rows, held to the form of their answers (tasks/structured.py)."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from tasks.answer import JsonAnswer, format_in
 from tasks.answer_schema import schema
@@ -14,17 +14,26 @@ from tasks.engine.choice import of_parent
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.predict.params import Predict
+from tasks.rows import Message, Prepared
 from tasks.structured import Structure
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+
+class Facts(TypedDict, total=False):
+    """How a parent was asked."""
+
+    structured: bool  # held to a JSON schema
+    unstructured: str  # why not, of answers that are JSON
+    engine: str
 
 
 def ask(
-    params: Predict, parent: Path, prepared: Path, rows: list[dict[str, Any]], what: str, examples: Sequence[Row] = ()
-) -> tuple[Answers, dict[str, Any]]:
-    """The answers of the model in `parent`, asked behind turns of `examples`, and whether they were structured: where
-    they are one JSON object and were not, why.
-    """
+    params: Predict, parent: Path, prepared: Path, rows: list[Prepared], what: str, examples: Sequence[Message] = ()
+) -> tuple[Answers, Facts]:
+    """The answers of the model in `parent`, asked behind turns of `examples`, and how it was asked."""
     model, tokenizer = load_body(parent), load_tokenizer(parent)
     limits, facts = _limits(model, tokenizer, prepared, rows, params.max_new_tokens)
     if "unstructured" in facts:
@@ -46,8 +55,8 @@ def ask(
 
 
 def _limits(
-    model: Any, tokenizer: Any, prepared: Path, rows: Sequence[Row], max_new_tokens: int
-) -> tuple[Structure | None, dict[str, Any]]:
+    model: "nn.Module", tokenizer: "Tokenizer", prepared: Path, rows: Sequence[Prepared], max_new_tokens: int
+) -> tuple[Structure | None, Facts]:
     form = format_in(read_json(prepared / "format.json"))
     if not isinstance(form, JsonAnswer):
         return None, {"structured": False}  # a text is free
@@ -56,7 +65,8 @@ def _limits(
         return None, {"structured": False, "unstructured": why}
     width = model.get_output_embeddings().weight.shape[0]
     try:
-        structure = schema(form, read_jsonl(prepared / "train.jsonl"))
+        known: list[Prepared] = read_jsonl(prepared / "train.jsonl")
+        structure = schema(form, known)
         return Structure(structure, tokenizer, width, stop_ids(tokenizer, model), max_new_tokens), {"structured": True}
     except AnnealError as error:
         return None, {"structured": False, "unstructured": str(error)}

@@ -1,19 +1,19 @@
 """What `prepare`, `mix` and `cascade` write: a file of rows a split."""
 
 from pathlib import Path
-from typing import Any
 
 from tasks.files import read_jsonl
+from tasks.rows import Prepared
 
 SPLITS = ("train", "validation", "test")
 
 
-def splits(folder: Path) -> dict[str, list[dict[str, Any]]]:
+def splits(folder: Path) -> dict[str, list[Prepared]]:
     """{split: its rows} of those that `folder` has."""
     files = {split: folder / f"{split}.jsonl" for split in SPLITS}
     return {split: read_jsonl(file) for split, file in files.items() if file.exists()}
 
 
-def rows_of(folder: Path) -> list[dict[str, Any]]:
+def rows_of(folder: Path) -> list[Prepared]:
     """All rows of `folder`."""
     return [row for of_split in splits(folder).values() for row in of_split]

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
@@ -17,10 +16,9 @@ from tasks.answer import AnswerFormat, example_in, format_in, right_answer
 from tasks.clean import clean
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.labels import is_label, likeliest
+from tasks.rows import Answer, Answered, Prepared, Probabilities
 from tasks.section import Section
 
-Row = Mapping[str, Any]
-Chances = Mapping[str, Mapping[str, float]]  # column: class: its probability
 LEAST = 1e-6  # of a class that is thought impossible
 
 
@@ -39,7 +37,9 @@ def probe(params: Probe, encoder: Path, prepared: Path, out: Path, commonest: Pa
     rows and the reason.
     """
     spec = read_json(prepared / "format.json")
-    form, known, rows = format_in(spec), read_jsonl(prepared / "train.jsonl"), read_jsonl(prepared / "test.jsonl")
+    form = format_in(spec)
+    known: list[Prepared] = read_jsonl(prepared / "train.jsonl")
+    rows: list[Prepared] = read_jsonl(prepared / "test.jsonl")
     classes, reason = _classes(spec, form, known)
     is_whole = "classes" in spec  # the answers are labels and nothing else
     shares = {column: _shares(values) for column, values in classes.items()}
@@ -52,13 +52,15 @@ def probe(params: Probe, encoder: Path, prepared: Path, out: Path, commonest: Pa
     _write(out, answers, timing, reason)
 
 
-def _write(out: Path, predictions: list[dict[str, Any]], timing: Mapping[str, float], reason: str) -> None:
+def _write(out: Path, predictions: list[Answered], timing: Mapping[str, float], reason: str) -> None:
     with whole_directory(out) as folder:
         write_jsonl(folder / answered.FILE, predictions)
         write_json(folder / "timing.json", {**timing, **({} if predictions else {"reason": reason})})
 
 
-def _classes(spec: Mapping[str, Any], form: AnswerFormat, rows: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
+def _classes(
+    spec: Mapping[str, object], form: AnswerFormat, rows: Sequence[Prepared]
+) -> tuple[dict[str, list[str]], str]:
     """(column: the class of each training row, of the columns of the answer that hold labels; why there are none)."""
     if spec.get("tools") or example_in(spec) not in ("chat", "labelled", "image"):
         return {}, "the answers are not labels"
@@ -75,8 +77,8 @@ def _shares(values: Sequence[str]) -> dict[str, float]:
 
 
 def _told(
-    encoder: Path, known: Sequence[Row], rows: Sequence[Row], classes: Mapping[str, Sequence[str]]
-) -> tuple[list[Chances], dict[str, float]]:
+    encoder: Path, known: Sequence[Prepared], rows: Sequence[Prepared], classes: Mapping[str, Sequence[str]]
+) -> tuple[list[Probabilities], dict[str, float]]:
     """(the probabilities of each of `rows`, how long that and its learning took)."""
     began = time.monotonic()
     step = max(1, -(-len(known) // logistic.MOST))
@@ -94,33 +96,34 @@ def _told(
         started = time.monotonic()
         columns[column] = linear.chances(classifier, theirs)
         seconds += time.monotonic() - started
-    told: list[Chances] = [
+    told: list[Probabilities] = [
         {column: chances[place] for column, chances in columns.items()} for place in range(len(rows))
     ]
     fitting = time.monotonic() - began - seconds
     return told, {"seconds_per_answer": seconds / len(rows), "seconds_to_fit": fitting}
 
 
-def question(row: Row) -> str:
+def question(row: Prepared) -> str:
     """All that the person said."""
-    return "\n".join(str(message["content"]) for message in row["messages"] if message["role"] == "user")
+    return "\n".join(message["content"] for message in row["messages"] if message["role"] == "user")
 
 
-def _prediction(row: Row, chances: Chances, form: AnswerFormat, is_whole: bool) -> dict[str, Any]:
-    """As tasks/tuned.py has it; of a row whose answer is written and not told, `told` names the columns that are."""
+def _prediction(row: Prepared, chances: Probabilities, form: AnswerFormat, is_whole: bool) -> Answered:
+    """Of a row whose answer is written and not told, `told` names the columns that are."""
     answer = {column: likeliest(known) for column, known in chances.items()}
     right = right_answer(form, row)
     nll = -sum(math.log(max(LEAST, known.get(right[column], 0.0))) for column, known in chances.items())
-    return {
-        **answered.asked(row),
+    said: Answer = {
         "text": json.dumps(answer, ensure_ascii=False),
         "token_ids": [],
         "finished": True,
         "probabilities": chances,
         "nll": nll if is_whole else 0.0,
         "tokens": len(chances) if is_whole else 0,
-        **({} if is_whole else {"told": list(answer)}),
     }
+    if not is_whole:
+        said["told"] = list(answer)
+    return answered.by(row, said)
 
 
 if __name__ == "__main__":

@@ -5,33 +5,36 @@ that whoever asks (evaluation, a server) reads the tokens of training. The targe
 start token, ends included. Both are padded on the right.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tasks import chat
+from tasks.encoded import Batch, Completion, to_device
+from tasks.rows import Row
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 
-def is_one(model: Any) -> bool:
+def is_one(model: "nn.Module") -> bool:
     """Whether `model` has an encoder beside its decoder."""
     return bool(getattr(model.config, "is_encoder_decoder", False))
 
 
-def encode(tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, prompt_length}` of a prepared row: the source's tokens, then the target's."""
+def encode(tokenizer: "Tokenizer", row: Row) -> Completion:
+    """A prepared row as the source's tokens, then the target's."""
     source, target = chat.encode_prompt(tokenizer, row["messages"]), encode_target(tokenizer, row["answer"])
     return {"id": row["id"], "input_ids": source + target, "prompt_length": len(source)}
 
 
-def encode_target(tokenizer: Any, text: str) -> list[int]:
+def encode_target(tokenizer: "Tokenizer", text: str) -> list[int]:
     """Token ids of what the decoder is to write, where special tokens are text, with its end."""
     ids = list(tokenizer(text_target=chat.special_texts(tokenizer).neutral(text))["input_ids"])
     return ids if tokenizer.eos_token_id in ids else [*ids, tokenizer.eos_token_id]
 
 
-def collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> "dict[str, Tensor]":
+def collate(rows: Sequence[Completion], pad_token_id: int) -> Batch:
     """input_ids, attention_mask: (batch, source); labels: (batch, target), -100 in the padding."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
@@ -44,7 +47,7 @@ def collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> "dict[str, 
     }
 
 
-def _padded(sources: "Sequence[Tensor]", pad_token_id: int) -> "dict[str, Tensor]":
+def _padded(sources: "Sequence[Tensor]", pad_token_id: int) -> Batch:
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
@@ -55,7 +58,7 @@ def _padded(sources: "Sequence[Tensor]", pad_token_id: int) -> "dict[str, Tensor
     }
 
 
-def logits(model: Any, batch: "Mapping[str, Tensor]") -> "Tensor":
+def logits(model: "nn.Module", batch: Batch) -> "Tensor":
     """(batch, target, vocabulary): of each token of the target, given the source and the tokens before it.
 
     The model shifts its own targets (its start token, a language's place) and scales its own output.
@@ -69,7 +72,7 @@ def logits(model: Any, batch: "Mapping[str, Tensor]") -> "Tensor":
     return told
 
 
-def begun(model: Any, tokens: Sequence[int]) -> "dict[str, Tensor]":
+def begun(model: "nn.Module", tokens: Sequence[int]) -> "dict[str, Tensor]":
     """Arguments of a model's `generate` with which its answer begins with `tokens`; none where there are none."""
     import torch
 
@@ -77,11 +80,13 @@ def begun(model: Any, tokens: Sequence[int]) -> "dict[str, Tensor]":
     return {"decoder_input_ids": torch.tensor([[start, *tokens]], device=model.device)} if tokens else {}
 
 
-def generate(model: Any, prompts: Sequence[list[int]], pad_token_id: int, **settings: Any) -> list[list[int]]:
+def generate(
+    model: "nn.Module", prompts: Sequence[list[int]], pad_token_id: int, **settings: object
+) -> list[list[int]]:
     """What `model` writes of each source in `prompts`, without its start token."""
     import torch
 
     batch = _padded([torch.tensor(prompt) for prompt in prompts], pad_token_id)
-    inputs = {name: value.to(model.device) for name, value in batch.items()}
+    inputs = to_device(batch, model.device)
     written: list[list[int]] = model.generate(**inputs, pad_token_id=pad_token_id, **settings)[:, 1:].tolist()
     return written

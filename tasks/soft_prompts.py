@@ -1,18 +1,28 @@
 """What the kinds of virtual tokens (prefix, prompt, p-tuning) share but their making, which tasks/virtual.py does."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from tasks.section import Section
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def hot(params: Any) -> bool:
+class SoftPrompt(Section):
+    """What all have a setting for; names are peft's."""
+
+    num_virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
+def hot(params: SoftPrompt) -> bool:
     """vLLM loads no virtual tokens."""
     return False
 
 
-def loading(params: Any) -> dict[str, Any]:
+def loading(params: SoftPrompt) -> dict[str, object]:
     """Nothing beyond the usual."""
     return {}
 
@@ -37,7 +47,7 @@ def merge(model: "nn.Module") -> "nn.Module":
     raise ValueError("virtual tokens cannot be folded into weights")
 
 
-def problem(params: Any, model: "nn.Module") -> str | None:
+def problem(params: SoftPrompt, model: "nn.Module") -> str | None:
     """More tokens than the base has positions for."""
     from tasks import virtual
 

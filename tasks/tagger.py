@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tasks import encoder, entities, heads
+from tasks.encoded import to_device
 from tasks.encoder import Reader
 from tasks.entities import OUTSIDE, Entity
 from tasks.words import Words, frame, framed, windows
@@ -28,7 +29,7 @@ def tags_of(labels: Sequence[str]) -> list[str]:
 class Tagger(nn.Module):  # type: ignore[misc]
     """`body` under a linear head in fp32 that tells a tag of each token; that at `place` in a word speaks for it."""
 
-    def __init__(self, body: Any, labels: Sequence[str], place: Place) -> None:
+    def __init__(self, body: nn.Module, labels: Sequence[str], place: Place) -> None:
         super().__init__()
         self.body, self.config = body, body.config
         self.labels, self.tags, self.place = list(labels), tags_of(labels), place
@@ -47,7 +48,7 @@ def save(model: Tagger, kind: str, folder: Path) -> None:
     heads.save(model.heads, {"kind": kind, "labels": model.labels, "place": model.place}, folder)
 
 
-def load(body: Any, trained: Path) -> Tagger:
+def load(body: nn.Module, trained: Path) -> Tagger:
     """`body` under the head in `trained/`, for asking."""
     facts = heads.facts(trained)
     model = Tagger(body, facts["labels"], facts["place"])
@@ -74,8 +75,7 @@ def told(model: Tagger, reader: Reader, read: Sequence[Words]) -> list[torch.Ten
 
 
 def _logits(model: Tagger, reader: Reader, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    batch = encoder.collate([{"input_ids": ids} for ids in rows], reader.pad_token_id)
-    there = {name: value.to(model.heads[0].weight.device) for name, value in batch.items()}
+    there = to_device(encoder.collate(rows, reader.pad_token_id), model.heads[0].weight.device)
     with torch.inference_mode():
         logits: torch.Tensor = model(**there).float().cpu()
         return logits

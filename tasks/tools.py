@@ -7,14 +7,41 @@ hold it as a JSON list; both are read.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-Call = dict[str, Any]
-Tools = Sequence[Mapping[str, Any]]
+from typing import NotRequired, TypedDict, cast
 
 HERMES = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 # What a template writes before a call, and the name of vLLM's parser that reads it back.
 PARSERS = {"<tool_call>": "hermes", "[TOOL_CALLS]": "mistral", "<|python_tag|>": "llama3_json"}
+
+
+class Call(TypedDict):
+    """A call of a tool."""
+
+    name: str
+    arguments: dict[str, object]
+
+
+class ToolCall(TypedDict):
+    """A call in a message."""
+
+    id: NotRequired[str]
+    type: NotRequired[str]
+    function: Call
+
+
+class Function(TypedDict):
+    """What can be called."""
+
+    name: str
+    description: NotRequired[str | None]
+    parameters: NotRequired[dict[str, object] | None]  # the JSON schema of its arguments
+
+
+class Tool(TypedDict):
+    """A tool, as data and chat templates have it."""
+
+    type: NotRequired[str]
+    function: Function
 
 
 class MalformedCallError(ValueError):
@@ -40,18 +67,18 @@ def read(text: str) -> list[Call] | None:
         return None
 
 
-def canonical(calls: Iterable[Mapping[str, Any]]) -> str:
+def canonical(calls: Iterable[Mapping[str, object]]) -> str:
     """Calls as one text, the same for all that are equal as JSON: their order counts, that of keys does not."""
     plain = [{"name": call["name"], "arguments": _plain(call["arguments"])} for call in calls]
     return json.dumps(plain, ensure_ascii=False, sort_keys=True)
 
 
-def of_message(calls: Iterable[Mapping[str, Any]]) -> list[Call]:
+def of_message(calls: Iterable[ToolCall]) -> list[Call]:
     """The calls of a message's `tool_calls`; MalformedCallError for what is not one."""
     return [call_of(entry["function"]) for entry in calls]
 
 
-def problem(calls: Iterable[Call], tools: Tools) -> str | None:
+def problem(calls: Iterable[Call], tools: Iterable[Tool]) -> str | None:
     """Why `calls` are not calls of `tools`, in one clause; None when names are known and arguments fit the schemas."""
     schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
     for call in calls:
@@ -62,7 +89,7 @@ def problem(calls: Iterable[Call], tools: Tools) -> str | None:
     return None
 
 
-def _misfit(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str | None:
+def _misfit(arguments: Mapping[str, object], schema: Mapping[str, object]) -> str | None:
     """Why `arguments` do not fit; None too where the tool's own schema is not one, or points elsewhere: nothing is
     fetched.
     """
@@ -82,14 +109,17 @@ def _misfit(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str | No
     return None
 
 
-def rendered(tools: Tools) -> list[dict[str, Any]]:
+def rendered(tools: Iterable[Tool]) -> list[Tool]:
     """`tools` as vLLM gives them to a template, whatever else the data or a client say of them."""
-    functions = [tool["function"] for tool in tools]
-    keys = ("name", "description", "parameters")
-    return [{"type": "function", "function": {key: function.get(key) for key in keys}} for function in functions]
+    return [{"type": "function", "function": _rendered(tool["function"])} for tool in tools]
 
 
-def sent(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _rendered(function: Function) -> Function:
+    description, parameters = function.get("description"), function.get("parameters")
+    return {"name": function.get("name"), "description": description, "parameters": parameters}
+
+
+def sent(messages: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     """`messages` as OpenAI's API takes them: calls have ids (their own, or numbers), arguments are JSON in a text.
 
     A result that names no call is that of the next one, in the order in which they were called.
@@ -97,17 +127,18 @@ def sent(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     turns = [{key: value for key, value in turn.items() if key != "weight"} for turn in messages]
     ids, answered = list[str](), 0
     for turn in turns:
-        if calls := turn.get("tool_calls"):
-            numbered = [{"id": f"call_{len(ids) + place}", **call} for place, call in enumerate(calls)]
-            turn["tool_calls"] = [{**call, "function": _sent(call["function"])} for call in numbered]
-            ids += [call["id"] for call in numbered]
+        if calls := cast("list[ToolCall] | None", turn.get("tool_calls")):
+            own = [call.get("id", f"call_{len(ids) + place}") for place, call in enumerate(calls)]
+            pairs = zip(own, calls, strict=True)
+            turn["tool_calls"] = [{"id": id_, **call, "function": _sent(call["function"])} for id_, call in pairs]
+            ids += own
         elif turn["role"] == "tool":
             turn.setdefault("tool_call_id", ids[answered] if answered < len(ids) else f"call_{answered}")
             answered += 1
     return turns
 
 
-def _sent(function: Mapping[str, Any]) -> dict[str, Any]:
+def _sent(function: Call) -> dict[str, str]:
     return {"name": function["name"], "arguments": json.dumps(function["arguments"], ensure_ascii=False)}
 
 
@@ -116,9 +147,10 @@ def parser(template: str) -> str | None:
     return next((name for mark, name in PARSERS.items() if mark in template), None)
 
 
-def _json(text: str) -> Any:
+def _json(text: str) -> object:
     try:
-        return json.loads(text)
+        value: object = json.loads(text)
+        return value
     except (ValueError, RecursionError):
         raise MalformedCallError(text[:80]) from None
 
@@ -134,7 +166,7 @@ def call_of(value: object) -> Call:
     return {"name": value["name"], "arguments": dict(arguments)}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """A JSON value in which 5 and 5.0, which are one number in JSON, are written in one way."""
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}

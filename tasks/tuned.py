@@ -4,69 +4,77 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from tasks import answered, answers, objectives, tuners
 from tasks.answers import Answers, Writer, progress
 from tasks.chat import encode, load_tokenizer
+from tasks.encoded import Processor
+from tasks.objectives import Telling
+from tasks.rows import Answered, Row
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 
-def asker(trained: Path | None) -> ModuleType:
-    """Who loads and asks what lies in `trained/`: tasks/answers.py what writes, its objective what reads; a parent
-    alone writes.
+def telling(trained: Path | None) -> Telling | None:
+    """The objective that loads and asks what lies in `trained/`, where that reads; None where it writes, as a parent
+    alone does, and tasks/answers.py asks it.
     """
-    if trained is None:
-        return answers
-    objective: ModuleType = objectives.of_folder(trained)
-    return answers if objective.head in objectives.WRITES else objective
+    objective = None if trained is None else objectives.of_folder(trained)
+    return None if objective is None or objective.head in objectives.WRITES else cast(Telling, objective)
 
 
-def load(weights: Path, trained: Path | None) -> Any:
+def load(weights: Path, trained: Path | None) -> "nn.Module":
     """The model in `weights/` with what was learnt in `trained/`, if that is given, on the best device."""
-    head = asker(trained)
-    body = head.load_body(weights)
+    objective = telling(trained)
+    body = (objective or answers).load_body(weights)
     if trained is None:
         return body
-    return head.load_head(tuners.of_folder(trained).load(body, trained).to(body.device).eval(), trained)
+    tuned: nn.Module = tuners.of_folder(trained).load(body, trained).to(body.device).eval()
+    return objective.load_head(tuned, trained) if objective else tuned
 
 
-def tokenizer(weights: Path, trained: Path | None) -> Any:
+def tokenizer(weights: Path, trained: Path | None) -> Processor:
     """What turns rows into tokens for what was learnt in `trained/` on `weights/`."""
-    head = asker(trained)
-    return load_tokenizer(tokenizer_folder(weights, trained)) if head is answers else head.load_tokenizer(weights)
+    objective = telling(trained)
+    return objective.load_tokenizer(weights) if objective else load_tokenizer(tokenizer_folder(weights, trained))
 
 
 def answer(
     weights: Path,
     trained: Path | None,
-    rows: list[dict],
+    rows: list[Row],
     batch_size: int,
     max_new_tokens: int,
     what: str,
     takes_given: bool = True,
     writer: Writer | None = None,
 ) -> Answers:
-    """One prediction a row: `{id, messages, answer, row, text, token_ids, finished, nll, tokens}`, greedily written
-    (tasks/answers.py: what `takes_given` and `writer` are), or with `probabilities` of each column's classes.
+    """What the model says to each row: greedily written (tasks/answers.py: what `takes_given` and `writer` are), or
+    told.
     """
-    head, model, reader = asker(trained), load(weights, trained), tokenizer(weights, trained)
-    if head is not answers:
-        return _read(head, model, reader, rows, batch_size, what)
-    answered = answers.answer(model, reader, rows, batch_size, max_new_tokens, what, takes_given, writer=writer)
-    return _in_tokens_of(load_tokenizer(weights), reader, rows, answered)
+    model = load(weights, trained)
+    if objective := telling(trained):
+        return _read(objective, model, objective.load_tokenizer(weights), rows, batch_size, what)
+    reader = load_tokenizer(tokenizer_folder(weights, trained))
+    written = answers.answer(model, reader, rows, batch_size, max_new_tokens, what, takes_given, writer=writer)
+    return _in_tokens_of(load_tokenizer(weights), reader, rows, written)
 
 
-def _read(head: ModuleType, model: Any, reader: Any, rows: list[dict], batch_size: int, what: str) -> Answers:
+def _read(
+    objective: Telling, model: "nn.Module", reader: Processor, rows: list[Row], batch_size: int, what: str
+) -> Answers:
     """The answers of a model that reads and does not write."""
     order = sorted(range(len(rows)), key=lambda place: (-len(rows[place]["messages"][-1]["content"]), place))
-    predictions: dict[int, dict] = {}
+    predictions: dict[int, Answered] = {}
     started = time.monotonic()
     for start in range(0, len(rows), batch_size):
         places = order[start : start + batch_size]
         batch = [rows[place] for place in places]
-        for place, row, prediction in zip(places, batch, head.read(model, reader, batch), strict=True):
-            predictions[place] = {**answered.asked(row), **prediction}
+        for place, row, said in zip(places, batch, objective.read(model, reader, batch), strict=True):
+            predictions[place] = answered.by(row, said)
     seconds = time.monotonic() - started
     print(progress(what, len(rows), len(rows), seconds), file=sys.stderr, flush=True)
     return Answers([predictions[place] for place in range(len(rows))], seconds)
@@ -79,13 +87,13 @@ def tokenizer_folder(weights: Path, trained: Path | None) -> Path:
     return trained if trained and (trained / "tokenizer.json").exists() else weights
 
 
-def _in_tokens_of(parents: Any, own: Any, rows: list[dict], answered: Answers) -> Answers:
+def _in_tokens_of(parents: "Tokenizer", own: "Tokenizer", rows: list[Row], written: Answers) -> Answers:
     """The same likelihoods, counted over the tokens that the parent's tokenizer takes the same texts to: perplexities
     of two models are compared, and one with new tokens has fewer to share its nats among.
     """
     if len(own) == len(parents):
-        return answered
+        return written
     encoded = (encode(parents, row) for row in rows)
     counts = [len(each["input_ids"]) - each["prompt_length"] for each in encoded]
-    pairs = zip(answered.predictions, counts, strict=True)
-    return replace(answered, predictions=[{**prediction, "tokens": count} for prediction, count in pairs])
+    pairs = zip(written.predictions, counts, strict=True)
+    return replace(written, predictions=[{**prediction, "tokens": count} for prediction, count in pairs])

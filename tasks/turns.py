@@ -1,14 +1,12 @@
 """The turns of held-out dialogues that a model is asked: the last, and earlier ones that call tools."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from tasks import tools
+from tasks.rows import Message, Prepared
 
-Row = dict[str, Any]
 
-
-def asked(rows: Sequence[Row], most: int) -> list[Row]:
+def asked(rows: Sequence[Prepared], most: int) -> list[Prepared]:
     """`rows`, and before each of them a row for each of its earlier turns that calls tools and is trained on, with all
     that was said before that turn.
 
@@ -19,18 +17,18 @@ def asked(rows: Sequence[Row], most: int) -> list[Row]:
     return [each for row in rows for each in (*_earlier(row, most, taken), row)]
 
 
-def _earlier(row: Row, most: int, taken: set[str]) -> Iterable[Row]:
+def _earlier(row: Prepared, most: int, taken: set[str]) -> Iterable[Prepared]:
     places = [place for place, turn in enumerate(row["messages"]) if _calls(turn)]
     if len(places) > most:
         places = [places[number * len(places) // most] for number in range(most)]
     return [_row(row, place, taken) for place in places]
 
 
-def _calls(turn: Mapping[str, Any]) -> bool:
+def _calls(turn: Message) -> bool:
     return bool(turn["role"] == "assistant" and turn.get("tool_calls") and turn.get("weight", 1) != 0)
 
 
-def _row(row: Row, place: int, taken: set[str]) -> Row:
+def _row(row: Prepared, place: int, taken: set[str]) -> Prepared:
     """The row of one turn, in the form in which `prepare` writes a dialogue that ends with it."""
     before, calls = row["messages"][:place], row["messages"][place]["tool_calls"]
     identity = f"{row['id']}#{place + 1}"
@@ -39,5 +37,7 @@ def _row(row: Row, place: int, taken: set[str]) -> Row:
     text = tools.canonical(tools.of_message(calls))
     question = next(turn["content"] for turn in reversed(before) if turn["role"] == "user")
     columns = {**row["row"], "id": identity, "question": question, "answer": text}
-    named = {"tools": row["tools"]} if "tools" in row else {}
-    return {"id": identity, "messages": before, "answer": text, "row": columns, "calls": calls, **named}
+    turn: Prepared = {"id": identity, "messages": before, "answer": text, "row": columns, "calls": calls}
+    if "tools" in row:
+        turn["tools"] = row["tools"]
+    return turn

@@ -1,18 +1,20 @@
 """What objectives share whose models see: the body, the processor that makes pixels of an image, a vector for each."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tasks import images, pixels
 from tasks.errors import AnnealError
 from tasks.images import NotAnImageError
+from tasks.rows import Row
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor
+    from torch import Tensor, nn
+    from transformers import BaseImageProcessor, PretrainedConfig
 
 Pooling = Literal["mean", "first"]
 LEAST_AREA = 0.6  # of a random crop, as a share of the image
@@ -27,14 +29,15 @@ class Pixels:
 
     def __len__(self) -> int:
         """How much of a batch it takes, in tokens of a usual size: a forward pass reads so many together."""
-        return max(1, self.values.shape[-1] * self.values.shape[-2] // 256)
+        height, width = self.values.shape[-2:]
+        return max(1, int(height * width // 256))
 
 
 @dataclass(frozen=True)
 class ImageReader:
     """An image processor, by its own settings."""
 
-    processor: Any
+    processor: "BaseImageProcessor"
     pad_token_id = 0  # never read: all images of a batch are of one size
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -55,7 +58,7 @@ class Picture:
     """The image of a row, read when a batch needs it: a dataset of them is larger than memory."""
 
     reader: ImageReader
-    row: Mapping[str, Any]
+    row: Row
 
     def pixels(self, alter: "random.Random | None" = None) -> "Tensor":
         """(channels, height, width); cropped and mirrored by what `alter` draws."""
@@ -63,7 +66,7 @@ class Picture:
         return self.reader.pixels(altered(image, alter) if alter else image).values
 
 
-def content(row: Mapping[str, Any]) -> bytes:
+def content(row: Row) -> bytes:
     """The bytes of the image of a prepared row, or of one that was answered; AnnealError where they are others now."""
     file, name = Path(row["row"]["image_file"]), row["row"]["image"]
     try:
@@ -103,14 +106,14 @@ def load_reader(weights: Path) -> ImageReader:
     return ImageReader(load_processor(weights))
 
 
-def width(config: Any) -> int:
+def width(config: "PretrainedConfig") -> int:
     """The length of the vectors that a body of this config ends in."""
     sizes = getattr(config, "hidden_sizes", None)
-    known = sizes[-1] if sizes else getattr(config, "hidden_size", None) or getattr(config, "hidden_dim", None)
+    known = sizes[-1] if sizes else getattr(config, "hidden_size", None) or config.hidden_dim
     return int(known)
 
 
-def usual_pooling(body: Any) -> Pooling:
+def usual_pooling(body: "nn.Module") -> Pooling:
     """first for a body with a token that stands for the whole image, mean for others."""
     return "first" if any(name.endswith("cls_token") for name, _ in body.named_parameters()) else "mean"
 

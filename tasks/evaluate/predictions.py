@@ -4,15 +4,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from tasks import tools
 from tasks.answer import AnswerFormat, Classes, JsonAnswer, ToolAnswer, problem, right_answer
 from tasks.clean import clean
 from tasks.errors import AnnealError
+from tasks.rows import Answered, Prepared, Probabilities
 from tasks.span_answer import SpanAnswer
 
-Probabilities = Mapping[str, Mapping[str, float]]  # label column: class: probability
 TOLERANCE = 1e-3  # of the sum of probabilities in half precision
 _cleaned = lru_cache(maxsize=100_000)(clean)  # classes recur in every row
 
@@ -34,14 +33,12 @@ class Prediction:
     told: tuple[str, ...] | None = None  # the columns that it tells, of one that cannot tell all
 
 
-def read(rows: Iterable[Mapping[str, Any]], form: AnswerFormat, classes: Classes) -> list[Prediction]:
+def read(rows: Iterable[Answered], form: AnswerFormat, classes: Classes) -> list[Prediction]:
     """The rows of a predictions.jsonl as predictions."""
     return [_prediction(row, form, classes) for row in rows]
 
 
-def known_classes(
-    rows: Iterable[Mapping[str, Any]], form: AnswerFormat, labels: Iterable[str]
-) -> dict[str, frozenset[str]]:
+def known_classes(rows: Iterable[Prepared], form: AnswerFormat, labels: Iterable[str]) -> dict[str, frozenset[str]]:
     """`{label: its values}` over prepared rows, as `valid` compares them; only of labels that the answer holds."""
     values: dict[str, set[str]] = {label: set() for label in labels if label in form.columns}
     for row in rows:
@@ -51,7 +48,7 @@ def known_classes(
     return {label: frozenset(known) for label, known in values.items()}
 
 
-def _prediction(row: Mapping[str, Any], form: AnswerFormat, classes: Classes) -> Prediction:
+def _prediction(row: Answered, form: AnswerFormat, classes: Classes) -> Prediction:
     told = tuple(row["told"]) if "told" in row else None
     parsed = form.read(row["text"]) if told is None else JsonAnswer(told).read(row["text"])
     return Prediction(
@@ -69,7 +66,7 @@ def _prediction(row: Mapping[str, Any], form: AnswerFormat, classes: Classes) ->
     )
 
 
-def _probabilities(row: Mapping[str, Any]) -> Probabilities | None:
+def _probabilities(row: Answered) -> Probabilities | None:
     """Those of the row, by cleaned class; AnnealError for what are no probabilities, as no measure may come of it."""
     given = row.get("probabilities")
     if given is None:
@@ -91,7 +88,7 @@ def _by_class(classes: Mapping[str, float]) -> dict[str, float]:
     return sums
 
 
-def _fits_tools(row: Mapping[str, Any], form: AnswerFormat) -> bool:
+def _fits_tools(row: Answered, form: AnswerFormat) -> bool:
     """Whether an answer that is of `form` calls nothing but the row's own tools, as their schemas ask."""
     calls = tools.read(row["text"]) if isinstance(form, ToolAnswer) else None
     is_unknown = "calls" in row and not row.get("tools")  # data that call tools and do not say which there are

@@ -17,6 +17,7 @@ from tasks.files import read_json, sha256, write_json
 from tasks.further.place import Place, code
 from tasks.paces import FILE, paces
 from tasks.prepared import rows_of
+from tasks.rows import Answered
 from tasks.worth import NAMES, figure, worth
 
 COMPARES = ("further", "answered.py", "contestants.py", "evaluate", "paces.py", "worth.py")
@@ -88,7 +89,7 @@ def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, s
     }
 
 
-def _answers(place: Place, folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
+def _answers(place: Place, folders: Mapping[str, Path]) -> dict[str, list[Answered]]:
     own = {who: folder for who, folder in folders.items() if who in contestants.FOLDERS}
     answers = contestants.answers(own)
     further = {who: answered.read(folders[who]) for who in folders if who not in own}

@@ -13,6 +13,7 @@ from tasks import architecture, linear, logistic
 from tasks.files import read_jsonl, sha256, write_json
 from tasks.further.place import Place
 from tasks.probe import question
+from tasks.rows import Prepared
 
 FOLDER = "neighbours"
 KS = (1, 3, 5, 9, 15)  # of which leave-one-out chooses
@@ -69,15 +70,15 @@ def made_of(place: Place) -> dict[str, object]:
     return {**files, "encoder": sha256(place.encoder)}
 
 
-def known_rows(place: Place) -> list[dict[str, Any]]:
+def known_rows(place: Place) -> list[Prepared]:
     """The training rows that are looked at: all, or so many as the probe reads, spread over all."""
-    rows = read_jsonl(place.prepared / "train.jsonl")
+    rows: list[Prepared] = read_jsonl(place.prepared / "train.jsonl")
     return rows[:: max(1, -(-len(rows) // logistic.MOST))]
 
 
-def tried_rows(place: Place) -> list[dict[str, Any]]:
+def tried_rows(place: Place) -> list[Prepared]:
     """The validation rows on which retrieved examples are tried."""
-    rows = read_jsonl(place.prepared / "validation.jsonl")
+    rows: list[Prepared] = read_jsonl(place.prepared / "validation.jsonl")
     return rows[:: max(1, -(-len(rows) // VALIDATION))]
 
 
@@ -86,7 +87,8 @@ def find(place: Place, out: Path) -> None:
     the others), of tried_rows and of the test rows; by the frozen embedding that the probe reads, or by TF-IDF where
     its encoder is a model that writes.
     """
-    known, tried, test = known_rows(place), tried_rows(place), read_jsonl(place.prepared / "test.jsonl")
+    known, tried = known_rows(place), tried_rows(place)
+    test: list[Prepared] = read_jsonl(place.prepared / "test.jsonl")
     ours, asked = [question(row) for row in known], [question(row) for row in [*test, *tried]]
     if architecture.of_folder(place.encoder) == "encoder":
         features: Features = linear.embeddings(place.encoder, ours)

@@ -12,8 +12,17 @@ from tasks.predict.params import Predict
 MADE_OF = "made_of.json"
 ANSWERS = (  # what is rewritten here may answer otherwise
     *(f"further/{name}.py" for name in ("nearest", "neighbours", "retrieved")),
-    *("answer_schema.py", "answers.py", "chat.py", "decoding.py", "encoder.py", "engine", "few_shot.py"),
-    *("likelihood.py", "linear.py", "logistic.py", "parent.py", "probe.py", "shared_cache.py", "structured.py"),
+    *("answer_schema.py", "answers.py", "chat.py", "decoding.py", "encoded.py", "encoder.py", "engine"),
+    *(
+        "few_shot.py",
+        "likelihood.py",
+        "linear.py",
+        "logistic.py",
+        "parent.py",
+        "probe.py",
+        "shared_cache.py",
+        "structured.py",
+    ),
     "writing.py",
 )
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from tasks import answered
 from tasks.answer import format_in
@@ -16,11 +15,12 @@ from tasks.files import read_json, read_jsonl, sha256, write_json, write_jsonl
 from tasks.further.neighbours import FOLDER, known_rows, tried_rows
 from tasks.further.place import Place
 from tasks.parent import ask
+from tasks.rows import Answered, Prepared
 
 NAME = "retrieved"
 TRIED = "tried_with"  # and k: a folder
 KS = (1, 2, 4)
-Rows = list[dict[str, Any]]
+Rows = list[Prepared]
 
 
 def why_none(place: Place) -> str:
@@ -48,7 +48,7 @@ def try_out(place: Place, k: int, out: Path) -> None:
     rows = tried_rows(place)
     rows_answered, _ = _asked(place, rows, "validation", k, f"{NAME} ({k} a row)")
     labels, form = place.evaluate.labels, format_in(read_json(place.prepared / "format.json"))
-    every = [row for split in ("train", "validation") for row in read_jsonl(place.prepared / f"{split}.jsonl")]
+    every: Rows = [row for split in ("train", "validation") for row in read_jsonl(place.prepared / f"{split}.jsonl")]
     predictions = read(rows_answered, form, known_classes(every, form, labels))
     right = mean(accuracy(label).value(accuracy(label).rows(predictions)) for label in labels)
     write_json(out / "score.json", {"labels_right": float(right), "rows": len(rows)})
@@ -73,13 +73,13 @@ def answer(place: Place, k: int, scores: dict[int, float], out: Path) -> None:
     )
 
 
-def _asked(place: Place, rows: Rows, split: str, k: int, what: str) -> tuple[Rows, dict[str, Any]]:
-    near = read_json(place.further / FOLDER / "neighbours.json")[split]
+def _asked(place: Place, rows: Rows, split: str, k: int, what: str) -> tuple[list[Answered], dict[str, object]]:
+    near: list[list[int]] = read_json(place.further / FOLDER / "neighbours.json")[split]
     known = known_rows(place)
     examples = [[known[n] for n in reversed(places[:k])] for places in near]
     asked, left_out = fitting(place, rows, examples)
     answers, facts = ask(place.predict, place.parent, place.prepared, asked, what)
-    predictions = [
+    predictions: list[Answered] = [
         {**answer, "messages": row["messages"]} for row, answer in zip(rows, answers.predictions, strict=True)
     ]
     return predictions, {"seconds_per_answer": answers.seconds / len(rows), "left_out": left_out, **facts}
@@ -100,5 +100,5 @@ def fitting(place: Place, rows: Rows, examples: Sequence[Rows]) -> tuple[Rows, i
     return asked, left_out
 
 
-def _behind(examples: Rows, row: dict[str, Any]) -> dict[str, Any]:
+def _behind(examples: Rows, row: Prepared) -> Prepared:
     return {**row, "messages": behind(said(examples), row["messages"])}

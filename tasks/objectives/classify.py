@@ -2,17 +2,19 @@
 by the mean of all tokens as in Reimers and Gurevych 2019, arXiv:1908.10084).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from tasks import classes, encoder, objectives
 from tasks.architecture import Architecture
 from tasks.classes import Classes, Weighed
+from tasks.encoded import Batch, Labelled
 from tasks.encoder import Reader
+from tasks.rows import Answer, Prepared, Reply, Row
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,13 +54,13 @@ def packs(params: Params) -> bool:
 
 
 @dataclass(frozen=True)
-class Told(Classes):
+class Told(Classes[Reader]):
     """The tokenizer and the classes, and what the n-grams of the training rows tell of them."""
 
     ngrams: "NGrams | None"
 
 
-def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Classes:
+def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Classes[Reader]:
     """The tokenizer, the classes of the training `rows`, and what their n-grams tell."""
     known = Classes(encoder.load_tokenizer(weights), classes.counts(rows))
     if not params.ngrams or any(len(names) < 2 for names in known.counts.values()):  # which check() refuses
@@ -70,36 +72,39 @@ def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) 
     return Told(known.reader, known.counts, ngrams.fit(texts, labels, sizes, params.ngrams))
 
 
-def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, labels}`: the text, and the number of the class in each column."""
+def encode(params: Params, processor: Classes[Reader], row: Prepared) -> Labelled:
+    """The text, and the number of the class in each column."""
     text = encoder.question(row)
     return {"id": row["id"], "input_ids": processor.reader.encode(text), "labels": processor.labels(row)}
 
 
-def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+def arrange(params: Params, encoded: Sequence[Labelled], max_length: int) -> tuple[list[Labelled], int]:
     """An example is a row; one that is longer is left out."""
     return objectives.fitting(encoded, max_length)
 
 
-def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+def collate(rows: Sequence[Labelled], pad_token_id: int, prefix_length: int = 0) -> Batch:
     """input_ids, attention_mask: (batch, time); labels: (batch, columns)."""
     import torch
 
-    return {**encoder.collate(rows, pad_token_id), "labels": torch.tensor([row["labels"] for row in rows])}
+    return {
+        **encoder.collate([row["input_ids"] for row in rows], pad_token_id),
+        "labels": torch.tensor([row["labels"] for row in rows]),
+    }
 
 
-def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+def trained_on(encoded: Labelled) -> list[bool]:
     """No token: all are read, and the class is told of the whole."""
     return [False] * len(encoded["input_ids"])
 
 
-def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     """See tasks/classes.py."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     return classes.loss(logits, batch["labels"], model.class_weights, params.label_smoothing, num_items)
 
 
-def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
+def with_head(params: Params, body: "nn.Module", processor: Classes[Reader]) -> "nn.Module":
     """`body` under new heads, whose weights follow from the seed."""
     from tasks.classifier import Classifier
 
@@ -109,14 +114,14 @@ def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
     return classes.weighed(params, model, processor)
 
 
-def save_head(model: Any, folder: Path) -> None:
+def save_head(model: "nn.Module", folder: Path) -> None:
     """head.safetensors and head.json, see tasks/classifier.py."""
     from tasks import classifier
 
     classifier.save(model, "classify", folder)
 
 
-def load_head(body: Any, trained: Path) -> "nn.Module":
+def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
     """`body` under the heads in `trained/`."""
     from tasks import classifier
 
@@ -124,7 +129,7 @@ def load_head(body: Any, trained: Path) -> "nn.Module":
     return model
 
 
-def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
+def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> "list[Tensor]":
     """Of each column (rows, classes), in nats and fp32."""
     from tasks import classifier
 
@@ -137,13 +142,13 @@ def of_text(reader: Reader, text: str) -> list[int]:
     return reader.encode(text)
 
 
-def tell(model: Any, reader: Reader, encoded: Sequence[list[int]]) -> list[dict[str, Any]]:
+def tell(model: "nn.Module", reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
     """What texts that were read come to, see tasks/classifier.py."""
     from tasks import classifier
 
     return classifier.tell(model, reader, encoded)
 
 
-def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What a prediction holds of each of `rows`, see tasks/classes.py."""
-    return classes.predictions(model, log_probabilities(model, reader, rows), rows)
+def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
+    """What the model says to each of `rows`, see tasks/classes.py."""
+    return classes.answers(model, log_probabilities(model, reader, rows), rows)

@@ -3,15 +3,17 @@ section 3.1, whose first token stands for the image; the mean of the last map fo
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from tasks import classes, encoder, objectives, vision
 from tasks.architecture import Architecture
 from tasks.classes import Classes, Weighed
+from tasks.encoded import Batch, Labelled
+from tasks.rows import Answer, Prepared, Reply, Row
 from tasks.vision import ImageReader, Picture, Pixels
 
 if TYPE_CHECKING:
@@ -43,18 +45,25 @@ class Params(Weighed):
     augment: bool = Field(default=True, description="train on a random crop in each epoch, mirrored half of the time")
 
 
+class Shown(Labelled):
+    """An image, which is read with its batch and counts as one token."""
+
+    picture: Picture
+    augment: bool  # whether it is altered in training
+
+
 def packs(params: Params) -> bool:
     """Never."""
     return False
 
 
-def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Classes:
+def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Classes[ImageReader]:
     """The image processor, and the classes of the training `rows`."""
     return Classes(vision.load_reader(weights), classes.counts(rows))
 
 
-def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, picture, augment, labels}`: an image that is read with its batch counts as one token."""
+def encode(params: Params, processor: Classes[ImageReader], row: Prepared) -> Shown:
+    """The image, and the number of the class in each column."""
     return {
         "id": row["id"],
         "input_ids": [0],
@@ -64,12 +73,12 @@ def encode(params: Params, processor: Classes, row: Mapping[str, Any]) -> dict[s
     }
 
 
-def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+def arrange(params: Params, encoded: Sequence[Shown], max_length: int) -> tuple[list[Shown], int]:
     """An example is a row; none is too long."""
     return list(encoded), 0
 
 
-def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+def collate(rows: Sequence[Shown], pad_token_id: int, prefix_length: int = 0) -> Batch:
     """pixel_values: (batch, channels, height, width); labels: (batch, columns); input_ids, attention_mask: (batch, 1),
     by which images are counted.
 
@@ -83,23 +92,23 @@ def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: in
     return {"input_ids": 0 * count, "attention_mask": count, "pixel_values": torch.stack(pixels), "labels": labels}
 
 
-def _draw(row: Mapping[str, Any]) -> random.Random | None:
+def _draw(row: Shown) -> random.Random | None:
     is_altered = row["augment"] and "epoch" in row
     return random.Random(f"{row['epoch']} {row['id']}") if is_altered else None
 
 
-def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+def trained_on(encoded: Shown) -> list[bool]:
     """No token: the class is told of the whole image."""
     return [False] * len(encoded["input_ids"])
 
 
-def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     """See tasks/classes.py."""
     logits = model(pixel_values=batch["pixel_values"])
     return classes.loss(logits, batch["labels"], model.class_weights, params.label_smoothing, num_items)
 
 
-def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
+def with_head(params: Params, body: "nn.Module", processor: Classes[ImageReader]) -> "nn.Module":
     """`body` under new heads, whose weights follow from the seed."""
     from tasks.image_classifier import ImageClassifier
 
@@ -107,14 +116,14 @@ def with_head(params: Params, body: Any, processor: Classes) -> "nn.Module":
     return classes.weighed(params, ImageClassifier(body, processor.counts, pooling), processor)
 
 
-def save_head(model: Any, folder: Path) -> None:
+def save_head(model: "nn.Module", folder: Path) -> None:
     """head.safetensors and head.json, see tasks/classifier.py."""
     from tasks import classifier
 
     classifier.save(model, "classify_images", folder)
 
 
-def load_head(body: Any, trained: Path) -> "nn.Module":
+def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
     """`body` under the heads in `trained/`."""
     from tasks import classifier
     from tasks.image_classifier import ImageClassifier
@@ -123,7 +132,7 @@ def load_head(body: Any, trained: Path) -> "nn.Module":
     return model
 
 
-def log_probabilities(model: Any, reader: ImageReader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
+def log_probabilities(model: "nn.Module", reader: ImageReader, rows: Sequence[Row]) -> "list[Tensor]":
     """Of each column (rows, classes), in nats and fp32."""
     from tasks import image_classifier
 
@@ -132,14 +141,13 @@ def log_probabilities(model: Any, reader: ImageReader, rows: Sequence[Mapping[st
     return columns
 
 
-def tell(model: Any, reader: ImageReader, seen: Sequence[Pixels]) -> list[dict[str, Any]]:
+def tell(model: "nn.Module", reader: ImageReader, seen: Sequence[Pixels]) -> list[Reply]:
     """What images that were read come to, see tasks/image_classifier.py."""
     from tasks import image_classifier
 
-    told: list[dict[str, Any]] = image_classifier.tell(model, seen)
-    return told
+    return image_classifier.tell(model, seen)
 
 
-def read(model: Any, reader: ImageReader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What a prediction holds of each of `rows`, see tasks/classes.py."""
-    return classes.predictions(model, log_probabilities(model, reader, rows), rows)
+def read(model: "nn.Module", reader: ImageReader, rows: Sequence[Row]) -> list[Answer]:
+    """What the model says to each of `rows`, see tasks/classes.py."""
+    return classes.answers(model, log_probabilities(model, reader, rows), rows)

@@ -1,15 +1,18 @@
 """Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290, eq. 7), against the parent."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from tasks import chat, lm, objectives
+from tasks.encoded import Batch, Completion, Encoded, left_padded
+from tasks.rows import Prepared
 from tasks.section import Section
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 summary = "to prefer one answer over another, by no more than it must leave its parent"
 eats = frozenset({"preference"})
@@ -32,29 +35,44 @@ class Params(Section):
     )
 
 
+class Compared(Encoded):
+    """Both answers to a row; `input_ids` is the longer one, by which rows are grouped."""
+
+    prompt_length: int  # of the longer
+    both: tuple[Completion, Completion]  # chosen, rejected
+
+
 def packs(params: Params) -> bool:
     """Never."""
     return False
 
 
-def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Both answers as sft encodes one; `input_ids` is the longer, by which rows are grouped."""
-    both = [chat.encode(tokenizer, {**row, "answer": answer}) for answer in (row["answer"], row["rejected"])]
+def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Compared:
+    """Both answers as sft encodes one."""
+    other = row.copy()
+    other["answer"] = row["rejected"]
+    both = chat.encode(tokenizer, row), chat.encode(tokenizer, other)
     longer = max(both, key=lambda encoded: len(encoded["input_ids"]))
-    return {**longer, "both": both}
+    return {
+        "id": row["id"],
+        "input_ids": longer["input_ids"],
+        "prompt_length": longer["prompt_length"],
+        "both": both,
+    }
 
 
-def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+def arrange(params: Params, encoded: Sequence[Compared], max_length: int) -> tuple[list[Compared], int]:
     """An example is a row; one that is longer than a row is left out."""
     return objectives.fitting(encoded, max_length)
 
 
-def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+def collate(rows: Sequence[Compared], pad_token_id: int, prefix_length: int = 0) -> Batch:
     """The chosen answers, then the rejected ones."""
-    return chat.collate([row["both"][place] for place in (0, 1) for row in rows], pad_token_id, prefix_length)
+    chosen, rejected = zip(*(row["both"] for row in rows), strict=True)
+    return left_padded([*chosen, *rejected], pad_token_id, prefix_length)
 
 
-def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     """-log sigmoid(beta (own margin - the parent's)), a margin is log p(chosen) - log p(rejected); mean over rows."""
     import torch
 
@@ -66,7 +84,7 @@ def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor |
     return -torch.nn.functional.logsigmoid(params.beta * margin).mean()
 
 
-def _log_probabilities(model: "nn.Module", batch: dict[str, Any], labels: "Tensor") -> "Tensor":
+def _log_probabilities(model: "nn.Module", batch: Batch, labels: "Tensor") -> "Tensor":
     """(rows,): the summed log-probability (nats) of each row's answer, in fp32."""
     logits = model(**batch).logits[:, :-1].float().log_softmax(-1)
     targets = labels[:, 1:]
@@ -74,6 +92,6 @@ def _log_probabilities(model: "nn.Module", batch: dict[str, Any], labels: "Tenso
     return (picked * (targets != -100)).sum(-1)
 
 
-def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+def trained_on(encoded: Compared) -> list[bool]:
     """The longer answer."""
     return [place >= encoded["prompt_length"] for place in range(len(encoded["input_ids"]))]

@@ -2,24 +2,27 @@
 arXiv:1810.04805, sections 4.2 and 4.3; Rajpurkar et al. 2018, arXiv:1806.03822).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import encoder, objectives, spans
+from tasks import encoder, objectives, spans, words
 from tasks.architecture import Architecture
+from tasks.encoded import Batch, Encoded
 from tasks.encoder import Reader
+from tasks.errors import AnnealError
 from tasks.layer_groups import Headed
+from tasks.rows import Answer, Prepared, Reply, Row, Splits, as_answer
 from tasks.spans import Span
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tasks.extractor import Frame, Question
+    from tasks.extractor import Frame, Piece, Question
 
 summary = "to find the answer to a question in a text, or that it has none"
 eats = frozenset({"spans"})
@@ -65,71 +68,91 @@ class Pairs:
         return self.reader.decode(tokens)
 
 
+class Asked(Encoded):
+    """A question and the whole text below it, whose tokens are `input_ids`."""
+
+    asked: list[int]  # the tokens of the question
+    place: tuple[int, int] | None  # the first and last token of the answer; None where it has none, or cannot be told
+    has_answer: bool
+    around: "Frame"  # the tokens before, between and behind
+    positions: int  # what is read at once at most
+
+
+class Window(Encoded):
+    """A window of a text below its question."""
+
+    first: int  # the place of its first token of the text,
+    last: int  # and the place behind its last
+    labels: list[int]  # where the answer begins and ends; at the first token of all, where the window has none
+
+
 def packs(params: Params) -> bool:
     """Never."""
     return False
 
 
-def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Pairs:
+def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Pairs:
     """The tokenizer."""
     return Pairs(encoder.load_tokenizer(weights))
 
 
-def right(row: Mapping[str, Any]) -> Span | None:
+def right(row: Row) -> Span | None:
     """The right answer of a prepared row, or of one that was answered."""
     return spans.span_of(row["answer"])
 
 
-def check(processor: Pairs, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+def check(processor: Pairs, rows: Splits) -> None:
     """Raise AnnealError where no training row has an answer."""
-    from tasks.errors import AnnealError
-
     if not any(right(row) for row in rows["train"]):
         raise AnnealError("no training row has an answer in its context: there is nothing to find; add rows that do.")
 
 
-def encode(params: Params, processor: Pairs, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, asked, place, has_answer, around, positions}`: the tokens of the whole text and of the
-    question, and the first and last token of the answer.
-    """
+def encode(params: Params, processor: Pairs, row: Prepared) -> Asked:
+    """The tokens of the question and of the whole text, and where in this the answer stands."""
     from tasks import extractor
 
     each, span = of_text(processor.reader, encoder.question(row)), right(row)
-    place = extractor.place_of(each, span)
-    facts = {"around": processor.around, "positions": processor.reader.positions}
-    known = {"asked": each.asked, "place": place, "has_answer": span is not None}
-    return {"id": row["id"], "input_ids": each.ids, **known, **facts}
+    return {
+        "id": row["id"],
+        "input_ids": each.ids,
+        "asked": each.asked,
+        "place": extractor.place_of(each, span),
+        "has_answer": span is not None,
+        "around": processor.around,
+        "positions": processor.reader.positions,
+    }
 
 
-def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+def arrange(params: Params, encoded: Sequence[Asked], max_length: int) -> tuple[list[Window], int]:
     """Windows of a text that is longer than what is read at once; one without the whole answer has none. A row is left
     out where its answer is whole in no window.
     """
     from tasks import extractor
 
-    made, left_out = [], 0
+    made, left_out = list[Window](), 0
     for example in encoded:
         size = min(max_length, example["positions"])
         windows = extractor.pieces(example["input_ids"], example["asked"], example["around"], size)
-        of_row = []
-        for piece, window in windows:
-            labels = _labels(example["place"], piece, window)
-            facts = {"first": piece.first, "last": piece.last}
-            of_row.append({"id": example["id"], "input_ids": piece.input_ids, "labels": labels, **facts})
+        of_row = [_window(example, piece, window) for piece, window in windows]
         is_told = not example["has_answer"] or any(each["labels"] != [0, 0] for each in of_row)
         made += of_row if is_told else []
         left_out += not (of_row and is_told)
     return made, left_out
 
 
-def _labels(place: tuple[int, int] | None, piece: Any, window: Any) -> list[int]:
-    """Where in a window the answer begins and ends; at the first token, where it has none."""
-    if place is None or not window.start <= place[0] <= place[1] < window.end:
-        return [0, 0]
-    return [token - window.start + piece.first for token in place]
+def _window(example: Asked, piece: "Piece", window: words.Window) -> Window:
+    place, skipped = example["place"], piece.first - window.start
+    is_whole = place is not None and window.start <= place[0] <= place[1] < window.end
+    return {
+        "id": example["id"],
+        "input_ids": piece.input_ids,
+        "first": piece.first,
+        "last": piece.last,
+        "labels": [token + skipped for token in place] if place and is_whole else [0, 0],
+    }
 
 
-def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+def collate(rows: Sequence[Window], pad_token_id: int, prefix_length: int = 0) -> Batch:
     """input_ids, attention_mask, token_type_ids, is_place (whether an answer may begin or end there): (batch, time);
     labels: (batch, 2).
     """
@@ -137,7 +160,8 @@ def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: in
 
     from tasks import extractor
 
-    batch = extractor.collate([_piece(row) for row in rows], pad_token_id)
+    pieces = [extractor.Piece(row["input_ids"], row["first"], row["last"]) for row in rows]
+    batch = extractor.collate(pieces, pad_token_id)
     is_place = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
     for i, row in enumerate(rows):
         is_place[i, row["first"] : row["last"]] = True
@@ -145,18 +169,12 @@ def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: in
     return {**batch, "is_place": is_place, "labels": torch.tensor([row["labels"] for row in rows])}
 
 
-def _piece(row: Mapping[str, Any]) -> Any:
-    from tasks.extractor import Piece
-
-    return Piece(row["input_ids"], row["first"], row["last"])
-
-
-def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+def trained_on(encoded: Window) -> list[bool]:
     """The tokens where the answer begins and ends."""
     return [place in encoded["labels"] for place in range(len(encoded["input_ids"]))]
 
 
-def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     """The mean cross-entropy of where an answer begins and of where it ends (`num_items`: both of all windows of a
     step).
     """
@@ -170,7 +188,7 @@ def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor |
     return total / (targets.numel() if num_items is None else num_items)
 
 
-def with_head(params: Params, body: Any, processor: Pairs) -> "nn.Module":
+def with_head(params: Params, body: "nn.Module", processor: Pairs) -> "nn.Module":
     """`body` under a new head, whose weights follow from the seed."""
     from tasks.extractor import Extractor
 
@@ -178,14 +196,14 @@ def with_head(params: Params, body: Any, processor: Pairs) -> "nn.Module":
     return model
 
 
-def save_head(model: Any, folder: Path) -> None:
+def save_head(model: "nn.Module", folder: Path) -> None:
     """head.safetensors and head.json, see tasks/extractor.py."""
     from tasks import extractor
 
     extractor.save(model, "extract", folder)
 
 
-def load_head(body: Any, trained: Path) -> "nn.Module":
+def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
     """`body` under the head in `trained/`."""
     from tasks import extractor
 
@@ -193,7 +211,7 @@ def load_head(body: Any, trained: Path) -> "nn.Module":
     return model
 
 
-def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
+def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> "list[Tensor]":
     """Of each row (1, spans and no answer), in nats and fp32."""
     from tasks import extractor
 
@@ -209,28 +227,24 @@ def of_text(reader: Reader, text: str) -> "Question":
     return extractor.of_text(reader, text)
 
 
-def tell(model: Any, reader: Reader, read: Sequence["Question"]) -> list[dict[str, Any]]:
+def tell(model: "nn.Module", reader: Reader, read: Sequence["Question"]) -> list[Reply]:
     """What questions that were read come to: `token_ids`, the written answer as `text`, and `probabilities`."""
     from tasks import extractor
 
-    told = zip(read, extractor.tell(model, reader, read), strict=True)
-    return [{"token_ids": (*each.asked, *each.ids), **said} for each, said in told]
+    return extractor.tell(model, reader, read)
 
 
-def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What a prediction holds of each of `rows`, see tasks/tuned.py, and `probabilities` (tasks/spans.py); `nll` is of
-    the right answer, as one token.
+def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
+    """What the model says to each of `rows`, with probabilities as of tasks/spans.py; `nll` is of the right answer, as
+    one token.
 
     A right answer that is longer than what is told has no likelihood above zero.
     """
     from tasks import extractor
 
-    every, predictions = [of_text(reader, encoder.question(row)) for row in rows], []
+    every = [of_text(reader, encoder.question(row)) for row in rows]
+    answers: list[Answer] = []
     for row, each, shares in zip(rows, every, extractor.scores(model, reader, every), strict=True):
-        span, probability = extractor.likeliest(model, each, shares)
         nll = extractor.surprise(model, each, shares, right(row))
-        prediction = {"text": spans.written(each.context, span), "token_ids": [], "finished": True}
-        predictions.append(
-            {**prediction, "probabilities": spans.told(probability), "nll": min(nll, LOWEST), "tokens": 1}
-        )
-    return predictions
+        answers.append(as_answer(extractor.reply(model, each, shares), {"nll": min(nll, LOWEST), "tokens": 1}))
+    return answers

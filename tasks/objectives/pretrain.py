@@ -1,16 +1,19 @@
 """Continued pre-training (Gururangan et al. 2020, arXiv:2004.10964): the negative log-likelihood of whole texts."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from tasks import dialogue, lm, objectives, packing, special
 from tasks.chat import cut
+from tasks.encoded import Batch, Completion, Packed
+from tasks.rows import Prepared
 from tasks.section import Section
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 summary = "to go on writing as the texts do"
 eats = frozenset({"text"})
@@ -52,33 +55,33 @@ def packs(params: Params) -> bool:
     return True
 
 
-def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, prompt_length}`; of a dialogue among the texts, what sft trains on is trained on."""
+def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Completion:
+    """The whole text; of a dialogue among the texts, what sft trains on is trained on."""
     return dialogue.encode(tokenizer, row)
 
 
-def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+def arrange(params: Params, encoded: Sequence[Completion], max_length: int) -> tuple[list[Packed], int]:
     """Packed rows. A text that is longer than a row goes on in another; a dialogue that is longer is left out."""
     kept = [example for example in encoded if _is_text(example) or len(example["input_ids"]) <= max_length]
     pieces = [piece for example in kept for piece in cut(example, max_length)]
     return packing.pack(pieces, max_length), len(encoded) - len(kept)
 
 
-def _is_text(encoded: Mapping[str, Any]) -> bool:
+def _is_text(encoded: Completion) -> bool:
     """Whether nothing but its first token is only read."""
-    return int(encoded["prompt_length"]) == 1
+    return encoded["prompt_length"] == 1
 
 
-def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+def collate(rows: Sequence[Packed], pad_token_id: int, prefix_length: int = 0) -> Batch:
     """See tasks/packing.py."""
     return packing.collate(rows, pad_token_id)
 
 
-def loss(params: Params, model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     """The mean negative log-likelihood of a token."""
     return packing.loss(model, batch, num_items)
 
 
-def trained_on(encoded: Mapping[str, Any]) -> Sequence[float]:
+def trained_on(encoded: Packed) -> Sequence[float]:
     """All but the first token of each text, which nothing stands before."""
-    return packing.trained_on(dict(encoded))
+    return packing.trained_on(encoded)

@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, pstdev
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from tasks import encoder, objectives
 from tasks.architecture import Architecture
+from tasks.encoded import Batch, Encoded, to_device
 from tasks.encoder import Reader
 from tasks.layer_groups import Headed
+from tasks.rows import Answer, Prepared, Reply, Row, Score, Splits, as_answer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,12 +67,18 @@ class Scales:
         return self.reader.decode(tokens)
 
 
+class Scored(Encoded):
+    """A text and its numbers."""
+
+    labels: list[float]  # a column each, in standard deviations from the mean of training
+
+
 def packs(params: Params) -> bool:
     """Never."""
     return False
 
 
-def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Scales:
+def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Scales:
     """The tokenizer, and the scales of the numbers of the training `rows`."""
     values: dict[str, list[float]] = {}
     for row in rows:
@@ -80,13 +88,12 @@ def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) 
     return Scales(encoder.load_tokenizer(weights), of)
 
 
-def right(row: Mapping[str, Any]) -> dict[str, float]:
+def right(row: Row) -> dict[str, float]:
     """{column: number} of a prepared row, or of one that was answered."""
-    answer = json.loads(row["answer"])
-    return {column: float(value) for column, value in answer.items()}
+    return {column: float(value) for column, value in json.loads(row["answer"]).items()}
 
 
-def check(processor: Scales, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+def check(processor: Scales, rows: Splits) -> None:
     """Raise AnnealError for a column that is the same in all training rows."""
     from tasks.errors import AnnealError
 
@@ -98,8 +105,8 @@ def check(processor: Scales, rows: Mapping[str, Sequence[Mapping[str, Any]]]) ->
             )
 
 
-def encode(params: Params, processor: Scales, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, labels}`: the text, and each number in deviations from the mean."""
+def encode(params: Params, processor: Scales, row: Prepared) -> Scored:
+    """The text, and each number in deviations from the mean."""
     values = right(row)
     return {
         "id": row["id"],
@@ -108,24 +115,27 @@ def encode(params: Params, processor: Scales, row: Mapping[str, Any]) -> dict[st
     }
 
 
-def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+def arrange(params: Params, encoded: Sequence[Scored], max_length: int) -> tuple[list[Scored], int]:
     """An example is a row; one that is longer is left out."""
     return objectives.fitting(encoded, max_length)
 
 
-def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+def collate(rows: Sequence[Scored], pad_token_id: int, prefix_length: int = 0) -> Batch:
     """input_ids, attention_mask: (batch, time); labels: (batch, columns)."""
     import torch
 
-    return {**encoder.collate(rows, pad_token_id), "labels": torch.tensor([row["labels"] for row in rows])}
+    return {
+        **encoder.collate([row["input_ids"] for row in rows], pad_token_id),
+        "labels": torch.tensor([row["labels"] for row in rows]),
+    }
 
 
-def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+def trained_on(encoded: Scored) -> list[bool]:
     """No token: all are read, and the number is told of the whole."""
     return [False] * len(encoded["input_ids"])
 
 
-def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     """The error of each column in deviations, summed over columns; the mean over rows (`num_items`: labels of all
     batches of a step).
     """
@@ -141,7 +151,7 @@ def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor |
     return total / (len(targets) if num_items is None else num_items / targets.shape[1])
 
 
-def _deviations(model: Any, batch: Mapping[str, Any]) -> "Tensor":
+def _deviations(model: "nn.Module", batch: Batch) -> "Tensor":
     """(batch, columns) in fp32."""
     import torch
 
@@ -149,13 +159,13 @@ def _deviations(model: Any, batch: Mapping[str, Any]) -> "Tensor":
     return torch.cat([column.float() for column in columns], dim=1)
 
 
-def with_head(params: Params, body: Any, processor: Scales) -> "nn.Module":
+def with_head(params: Params, body: "nn.Module", processor: Scales) -> "nn.Module":
     """`body` under new heads, whose weights follow from the seed."""
     pooling = encoder.usual_pooling(body) if params.pooling == "auto" else params.pooling
     return _headed(body, processor.of, pooling)
 
 
-def _headed(body: Any, scales: Mapping[str, Scale], pooling: encoder.Pooling) -> "nn.Module":
+def _headed(body: "nn.Module", scales: Mapping[str, Scale], pooling: encoder.Pooling) -> "nn.Module":
     """`body` under a head of a single unit for each column."""
     from tasks.classifier import Classifier
 
@@ -164,14 +174,14 @@ def _headed(body: Any, scales: Mapping[str, Scale], pooling: encoder.Pooling) ->
     return model
 
 
-def save_head(model: Any, folder: Path) -> None:
+def save_head(model: "nn.Module", folder: Path) -> None:
     """head.safetensors, and head.json with the pooling and the scales."""
     from tasks import heads
 
     heads.save(model.heads, {"kind": "regress", "pooling": model.pooling, "scales": model.scales}, folder)
 
 
-def load_head(body: Any, trained: Path) -> "nn.Module":
+def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
     """`body` under the heads in `trained/`, for asking."""
     from tasks import heads
 
@@ -182,7 +192,7 @@ def load_head(body: Any, trained: Path) -> "nn.Module":
     return model.eval()
 
 
-def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
+def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> "list[Tensor]":
     """Of each column (rows, 2): its deviation as the logit of one of two choices, so that a merge that moves it
     diverges.
     """
@@ -192,14 +202,13 @@ def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, An
     return [torch.stack([column, torch.zeros_like(column)], -1).log_softmax(-1) for column in asked.T]
 
 
-def _asked(model: Any, reader: Reader, encoded: Sequence[Sequence[int]]) -> "Tensor":
+def _asked(model: "nn.Module", reader: Reader, encoded: Sequence[Sequence[int]]) -> "Tensor":
     """(texts, columns) deviations of texts as token ids, in one forward pass."""
     import torch
 
-    batch = encoder.collate([{"input_ids": ids} for ids in encoded], reader.pad_token_id)
-    there = {name: value.to(model.heads[0].weight.device) for name, value in batch.items()}
+    batch = to_device(encoder.collate(encoded, reader.pad_token_id), model.heads[0].weight.device)
     with torch.inference_mode():
-        return _deviations(model, there)
+        return _deviations(model, batch)
 
 
 def of_text(reader: Reader, text: str) -> list[int]:
@@ -207,7 +216,7 @@ def of_text(reader: Reader, text: str) -> list[int]:
     return reader.encode(text)
 
 
-def tell(model: Any, reader: Reader, encoded: Sequence[list[int]]) -> list[dict[str, Any]]:
+def tell(model: "nn.Module", reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
     """What texts come to in one forward pass: `token_ids`, and the written answer as `text`."""
     told = _asked(model, reader, encoded).tolist()
     return [
@@ -224,17 +233,16 @@ def _numbers(scales: Mapping[str, Scale], deviations: Sequence[float]) -> dict[s
     }
 
 
-def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What a prediction holds of each of `rows`, see tasks/tuned.py, and `scales`, {column: standard deviation}; `nll`
-    is that of a normal distribution of this deviation around what is told, but for its constant.
+def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
+    """What the model says to each of `rows`; `nll` is that of a normal distribution of the column's deviation around
+    what is told, but for its constant.
     """
     scales = {column: deviation for column, (_, deviation) in model.scales.items()}
-    predictions = []
-    for row, told in zip(
-        rows, tell(model, reader, [of_text(reader, encoder.question(row)) for row in rows]), strict=True
-    ):
-        answer, known = json.loads(told["text"]), right(row)
-        errors = [(answer[column] - known[column]) / scale for column, scale in scales.items() if column in known]
-        prediction = {"text": told["text"], "token_ids": [], "finished": True, "scales": scales}
-        predictions.append({**prediction, "nll": sum(error**2 for error in errors) / 2, "tokens": len(errors)})
-    return predictions
+    replies = tell(model, reader, [of_text(reader, encoder.question(row)) for row in rows])
+    answers: list[Answer] = []
+    for row, reply in zip(rows, replies, strict=True):
+        numbers, known = json.loads(reply["text"]), right(row)
+        errors = [(numbers[column] - known[column]) / scale for column, scale in scales.items() if column in known]
+        likelihood: Score = {"nll": sum(error**2 for error in errors) / 2, "tokens": len(errors)}
+        answers.append({**as_answer(reply, likelihood), "scales": scales})
+    return answers

@@ -4,18 +4,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from tasks import heads, lm, objectives, seq2seq
 from tasks.architecture import OVERFLOWS, Architecture
+from tasks.encoded import Batch, Completion
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_json
+from tasks.rows import Prepared, Splits
 from tasks.section import Section
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 summary = "to write a target of a source that an encoder reads"
 eats = frozenset({"chat"})
@@ -44,7 +47,7 @@ def packs(params: Params) -> bool:
     return False
 
 
-def check(processor: Any, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+def check(processor: "Tokenizer", rows: Splits) -> None:
     """Raise AnnealError for a row that is no single text and its answer, and for targets that the tokenizer has no
     tokens for.
     """
@@ -59,7 +62,7 @@ def check(processor: Any, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> No
     _check_known(processor, [row["answer"] for row in rows["train"][:CHECKED]])
 
 
-def _check_known(tokenizer: Any, targets: Sequence[str]) -> None:
+def _check_known(tokenizer: "Tokenizer", targets: Sequence[str]) -> None:
     """T5's vocabulary has no brace: JSON would be learnt, and answered, with a hole for each."""
     unknown = tokenizer.unk_token_id
     holes = [text for text in targets if unknown in tokenizer(text_target=text)["input_ids"]]
@@ -74,7 +77,7 @@ def _check_known(tokenizer: Any, targets: Sequence[str]) -> None:
     )
 
 
-def parent(weights: Path, arguments: Mapping[str, Any]) -> "nn.Module":
+def parent(weights: Path, arguments: Mapping[str, object]) -> "nn.Module":
     """The model in `weights/`, loaded with `arguments` of from_pretrained; ParamsError where float16 would overflow."""
     import torch
     from transformers import AutoConfig, AutoModelForSeq2SeqLM
@@ -95,22 +98,22 @@ def save_head(model: "nn.Module", folder: Path) -> None:
     write_json(folder / heads.FILE, {"kind": "seq2seq"})
 
 
-def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, prompt_length}`: the source's tokens, then the target's, which are trained on."""
+def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Completion:
+    """The source's tokens, then the target's, which are trained on."""
     return seq2seq.encode(tokenizer, row)
 
 
-def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+def arrange(params: Params, encoded: Sequence[Completion], max_length: int) -> tuple[list[Completion], int]:
     """An example is a row; one whose source and target together are longer is left out."""
     return objectives.fitting(encoded, max_length)
 
 
-def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> "dict[str, Tensor]":
+def collate(rows: Sequence[Completion], pad_token_id: int, prefix_length: int = 0) -> Batch:
     """Source and target padded on the right, see tasks/seq2seq.py."""
     return seq2seq.collate(rows, pad_token_id)
 
 
-def loss(params: Params, model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     """The cross-entropy of the target's tokens, in fp32: over `num_items` of them, or their mean."""
     from torch.nn.functional import cross_entropy
 
@@ -121,7 +124,7 @@ def loss(params: Params, model: "nn.Module", batch: dict[str, Any], num_items: "
     return total / (labels.ne(-100).sum() if num_items is None else num_items)
 
 
-def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+def trained_on(encoded: Completion) -> list[bool]:
     """The target's tokens."""
     length = len(encoded["input_ids"])
     return [False] * encoded["prompt_length"] + [True] * (length - encoded["prompt_length"])

@@ -1,15 +1,18 @@
 """Supervised fine-tuning: the answer's negative log-likelihood, given what stands before it."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import chat, dialogue, lm, objectives, packing
+from tasks import dialogue, lm, objectives, packing
+from tasks.encoded import Batch, Completion, Packed, left_padded
+from tasks.rows import Prepared
 from tasks.section import Section
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 summary = "to answer as the rows do"
 eats = frozenset({"chat"})
@@ -44,26 +47,28 @@ def packs(params: Params) -> bool:
     return params.packing
 
 
-def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, prompt_length}`, and `weights` where tokens after the first trained one count differently."""
+def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Completion:
+    """The row as tokens, with weights where tokens after the first trained one count differently."""
     encoded = dialogue.encode(tokenizer, row)
     return dialogue.weigh_columns(tokenizer, row, encoded, params.weights) if params.weights else encoded
 
 
-def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+def arrange(
+    params: Params, encoded: Sequence[Completion], max_length: int
+) -> tuple[list[Completion] | list[Packed], int]:
     """An example is a row, or a part of one; one that is longer than a row is left out."""
     kept, left_out = objectives.fitting(encoded, max_length)
     return packing.pack(kept, max_length) if params.packing else kept, left_out
 
 
-def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
-    """Padded on the left, see tasks/chat.py; packed rows on the right, see tasks/packing.py."""
-    if "examples" in rows[0]:
-        return packing.collate(rows, pad_token_id)
-    return chat.collate(list(rows), pad_token_id, prefix_length)
+def collate(rows: Sequence[Completion | Packed], pad_token_id: int, prefix_length: int = 0) -> Batch:
+    """Padded on the left, see tasks/encoded.py; packed rows on the right, see tasks/packing.py."""
+    if packed := [row for row in rows if "examples" in row]:
+        return packing.collate(packed, pad_token_id)
+    return left_padded([row for row in rows if "prompt_length" in row], pad_token_id, prefix_length)
 
 
-def loss(params: Params, model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     """The mean negative log-likelihood of the batch's trained tokens, weighted where they have weights."""
     if params.packing:
         return packing.loss(model, batch, num_items)
@@ -74,7 +79,7 @@ def loss(params: Params, model: "nn.Module", batch: dict[str, Any], num_items: "
     return value
 
 
-def _weighted(model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def _weighted(model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     from torch.nn.functional import cross_entropy
 
     asked = {name: value for name, value in batch.items() if name not in ("labels", "weights")}
@@ -84,6 +89,6 @@ def _weighted(model: "nn.Module", batch: dict[str, Any], num_items: "Tensor | No
     return (nll * weights).sum() / (weights.sum() if num_items is None else num_items)
 
 
-def trained_on(encoded: Mapping[str, Any]) -> Sequence[float]:
+def trained_on(encoded: Completion | Packed) -> Sequence[float]:
     """The assistant's turns with their ends, by their weights."""
-    return packing.trained_on(dict(encoded)) if "examples" in encoded else dialogue.weights(encoded)
+    return packing.trained_on(encoded) if "examples" in encoded else dialogue.weights(encoded)

@@ -2,21 +2,25 @@
 base that writes on the last, for only that has read the whole word.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, NotRequired
 
 from tasks import architecture, encoder, entities, objectives
 from tasks.architecture import Architecture
+from tasks.encoded import Batch, Encoded
 from tasks.encoder import Reader
 from tasks.entities import Entity
 from tasks.layer_groups import Headed
+from tasks.rows import Answer, Prepared, Reply, Row, Score, Splits, as_answer
 from tasks.words import Words, frame, framed, windows, words
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from tasks.tagger import Tagger
 
 summary = "to mark the entities in a text, by a tag of each word"
 eats = frozenset({"tagged"})
@@ -69,24 +73,32 @@ class Tags:
         return self.reader.decode(tokens)
 
 
+class Tagged(Encoded):
+    """A text and the tags of its words: the whole text, then windows of it."""
+
+    labels: list[int]  # of each token the number of its word's tag, UNTOLD where it tells none
+    positions: NotRequired[int]  # of the whole text: what is read at once at most,
+    around: NotRequired[tuple[list[int], list[int]]]  # and the tokens that stand before and behind a window
+
+
 def packs(params: Params) -> bool:
     """Never."""
     return False
 
 
-def processor(params: Params, weights: Path, rows: Sequence[Mapping[str, Any]]) -> Tags:
+def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Tags:
     """The tokenizer, and the labels of the training `rows`."""
     labels = sorted({entity.label for row in rows for entity in marked(row)})
-    place = "first" if architecture.of_folder(weights) == "encoder" else "last"
+    place: Literal["first", "last"] = "first" if architecture.of_folder(weights) == "encoder" else "last"
     return Tags(encoder.load_tokenizer(weights), tuple(labels), place)
 
 
-def marked(row: Mapping[str, Any]) -> list[Entity]:
+def marked(row: Row) -> list[Entity]:
     """The right entities of a prepared row, or of one that was answered."""
     return entities.spans(row["answer"])
 
 
-def check(processor: Tags, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+def check(processor: Tags, rows: Splits) -> None:
     """Raise AnnealError where no entity is marked; prepare has set aside labels that training never saw."""
     from tasks.errors import AnnealError
 
@@ -94,23 +106,26 @@ def check(processor: Tags, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> N
         raise AnnealError("no training row marks an entity: there is nothing to learn; add rows that do.")
 
 
-def encode(params: Params, processor: Tags, row: Mapping[str, Any]) -> dict[str, Any]:
-    """`{id, input_ids, labels, positions, around}`: the whole text, and the number of its tag where a word's token
-    stands.
-    """
+def encode(params: Params, processor: Tags, row: Prepared) -> Tagged:
+    """The whole text, and the number of its tag where a word's token stands."""
     read = words(processor.reader, encoder.question(row))
     labels = [UNTOLD] * len(read.ids)
     for tokens, tag in zip(read.tokens, entities.as_tags(marked(row), read.spans), strict=True):
         labels[tokens[0 if processor.place == "first" else 1]] = processor.numbers[tag]
-    facts = {"positions": processor.reader.positions, "around": processor.around}
-    return {"id": row["id"], "input_ids": read.ids, "labels": labels, **facts}
+    return {
+        "id": row["id"],
+        "input_ids": read.ids,
+        "labels": labels,
+        "positions": processor.reader.positions,
+        "around": processor.around,
+    }
 
 
-def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
+def arrange(params: Params, encoded: Sequence[Tagged], max_length: int) -> tuple[list[Tagged], int]:
     """Windows of a text that is longer than what is read at once, each word trained on in one; none is left out unless
     nothing but the frame fits.
     """
-    pieces, left_out = [], 0
+    pieces, left_out = list[Tagged](), 0
     for example in encoded:
         before, behind = example["around"]
         size = min(max_length, example["positions"]) - len(before) - len(behind)
@@ -126,23 +141,23 @@ def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) 
     return pieces, left_out
 
 
-def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
+def collate(rows: Sequence[Tagged], pad_token_id: int, prefix_length: int = 0) -> Batch:
     """input_ids, attention_mask, labels: (batch, time)."""
     import torch
 
-    batch = encoder.collate(rows, pad_token_id)
+    batch = encoder.collate([row["input_ids"] for row in rows], pad_token_id)
     labels = torch.full_like(batch["input_ids"], UNTOLD)
     for i, row in enumerate(rows):
         labels[i, : len(row["labels"])] = torch.tensor(row["labels"])
     return {**batch, "labels": labels}
 
 
-def trained_on(encoded: Mapping[str, Any]) -> list[bool]:
+def trained_on(encoded: Tagged) -> list[bool]:
     """The token of each word that tells its tag."""
     return [label != UNTOLD for label in encoded["labels"]]
 
 
-def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor | None") -> "Tensor":
+def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     """The mean cross-entropy of a word (`num_items`: words of all batches of a step)."""
     from torch.nn.functional import cross_entropy
 
@@ -152,7 +167,7 @@ def loss(params: Params, model: Any, batch: dict[str, Any], num_items: "Tensor |
     return total / (targets.ne(UNTOLD).sum().clamp(min=1) if num_items is None else num_items)
 
 
-def with_head(params: Params, body: Any, processor: Tags) -> "nn.Module":
+def with_head(params: Params, body: "nn.Module", processor: Tags) -> "nn.Module":
     """`body` under a new head, whose weights follow from the seed."""
     from tasks.tagger import Tagger
 
@@ -160,14 +175,14 @@ def with_head(params: Params, body: Any, processor: Tags) -> "nn.Module":
     return model
 
 
-def save_head(model: Any, folder: Path) -> None:
+def save_head(model: "nn.Module", folder: Path) -> None:
     """head.safetensors and head.json, see tasks/tagger.py."""
     from tasks import tagger
 
     tagger.save(model, "tag", folder)
 
 
-def load_head(body: Any, trained: Path) -> "nn.Module":
+def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
     """`body` under the head in `trained/`."""
     from tasks import tagger
 
@@ -175,7 +190,7 @@ def load_head(body: Any, trained: Path) -> "nn.Module":
     return model
 
 
-def log_probabilities(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> "list[Tensor]":
+def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> "list[Tensor]":
     """(words of all rows, tags), in nats and fp32."""
     import torch
 
@@ -189,38 +204,42 @@ def of_text(reader: Reader, text: str) -> Words:
     return words(reader, text)
 
 
-def tell(model: Any, reader: Reader, read: Sequence[Words]) -> list[dict[str, Any]]:
+def tell(model: "nn.Module", reader: Reader, read: Sequence[Words]) -> list[Reply]:
     """What texts that were read come to: `token_ids`, the written answer as `text`, and `probabilities` of the labels
     of each entity in it.
     """
     from tasks import tagger
 
     pairs = zip(read, tagger.told(model, reader, read), strict=True)
-    return [{"token_ids": tuple(each.ids), **_answer(model, each, shares)} for each, shares in pairs]
+    return [_reply(model, each, shares) for each, shares in pairs]
 
 
-def _answer(model: Any, read: Words, shares: "Tensor") -> dict[str, Any]:
+def _reply(model: "Tagger", read: Words, shares: "Tensor") -> Reply:
     from tasks import tagger
 
     tags = tagger.likeliest(model, shares)
-    return {"text": tagger.written(read, tags), "probabilities": tagger.probabilities(model, read, tags, shares)}
+    return {
+        "token_ids": tuple(read.ids),
+        "text": tagger.written(read, tags),
+        "probabilities": tagger.probabilities(model, read, tags, shares),
+    }
 
 
-def read(model: Any, reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What a prediction holds of each of `rows`, see tasks/tuned.py, and `probabilities` as of `tell`; `nll` is of the
-    right tags of its words.
+def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
+    """What the model says to each of `rows`, with probabilities as of `tell`; `nll` is of the right tags of its words.
 
     A tag that the model does not know, as a champion's may be, has no likelihood above zero.
     """
     from tasks import tagger
 
-    every, predictions = [of_text(reader, encoder.question(row)) for row in rows], []
+    every = [of_text(reader, encoder.question(row)) for row in rows]
+    answers: list[Answer] = []
     for row, known, shares in zip(rows, every, tagger.told(model, reader, every), strict=True):
         right = entities.as_tags(marked(row), known.spans)
         scores = [
             shares[word, model.tags.index(tag)].item() if tag in model.tags else -LOWEST
             for word, tag in enumerate(right)
         ]
-        prediction = {**_answer(model, known, shares), "token_ids": [], "finished": True}
-        predictions.append({**prediction, "nll": -sum(scores), "tokens": len(scores)})
-    return predictions
+        likelihood: Score = {"nll": -sum(scores), "tokens": len(scores)}
+        answers.append(as_answer(_reply(model, known, shares), likelihood))
+    return answers

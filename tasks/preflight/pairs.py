@@ -3,7 +3,7 @@ declare.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from tasks import architecture, kinds, objectives, tuners, vocabulary
 from tasks.architecture import BASES, IS, OVERFLOWS, Architecture
@@ -37,7 +37,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"objective.kind {model.train.objective.kind} writes with the parent's own; use "
             f"{_kinds(lambda kind: not kind.virtual_tokens and (kind.keeps_parent or not objective.needs_parent))}."
         )
-    if tuner.virtual_tokens and objective.head not in tuner.heads:
+    if tuner.virtual_tokens and objective.head not in cast(tuners.VirtualTokens, tuner).heads:
         whole = "reads a text as a whole" if objective.head not in objectives.WRITES else "has an encoder read a text"
         whole = "sees an image" if "image" in objective.eats else whole
         yield (

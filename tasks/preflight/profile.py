@@ -8,8 +8,8 @@ from typing import TypedDict
 
 from tasks.answer import Spec
 from tasks.clean import clean
-from tasks.prepare.rows import Example
 from tasks.prepared import SPLITS
+from tasks.rows import Example
 
 Row = Mapping[str, object]
 MOST_VALUES = 200  # a column with more of them holds text, not classes

@@ -16,8 +16,9 @@ from tasks.prepare import classes, numbers, shapes
 from tasks.prepare.assign import Dropped, Placed, assign
 from tasks.prepare.figures import figures, sentences, too_few
 from tasks.prepare.params import Prepare
-from tasks.prepare.rows import Prepared, SetAside, Templates, table
+from tasks.prepare.rows import SetAside, Templates, table
 from tasks.prepared import SPLITS
+from tasks.rows import Prepared
 from tasks.spans import span_of
 
 SECTION: Any = Annotated[Prepare, KindIn(shapes.__name__, "shape")]

@@ -13,8 +13,9 @@ from tasks.duplicates import Pair, first_like, leaders
 from tasks.prepare import shapes
 from tasks.prepare.labels import answers, asked_columns, label_columns
 from tasks.prepare.params import Prepare
-from tasks.prepare.rows import Fault, Prepared, Templates, asked_of, judged, prompt
+from tasks.prepare.rows import Fault, Templates, asked_of, judged, prompt
 from tasks.prepare.split import split
+from tasks.rows import Prepared
 
 Kind = Fault | Literal["contradiction", "near_duplicate", "contamination", "broken_rule", "unseen_class"]
 

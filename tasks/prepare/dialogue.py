@@ -8,7 +8,8 @@ from typing import Any, Literal
 from tasks.clean import is_blank
 from tasks.prepare import tools as tool
 from tasks.prepare import turns as turn
-from tasks.prepare.rows import Prepared, SetAside
+from tasks.prepare.rows import SetAside
+from tasks.rows import Prepared
 
 TrainOn = Literal["all", "last"]
 QUESTION, ANSWER = "question", "answer"

@@ -2,7 +2,8 @@
 
 from tasks.answer import AnswerFormat, format_of
 from tasks.errors import AnnealError
-from tasks.prepare.rows import Prepared, Templates
+from tasks.prepare.rows import Templates
+from tasks.rows import Prepared
 from tasks.template import messages
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from tasks import template
 from tasks.answer import TEXT, format_of
 from tasks.clean import clean
-from tasks.prepare.rows import Prepared, Templates
+from tasks.prepare.rows import Templates
+from tasks.rows import Prepared
 
 LABEL_LENGTH = 40  # characters
 

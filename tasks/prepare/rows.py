@@ -1,27 +1,12 @@
-"""What a prepared row is, and what is judged of it, whatever the shape that it came from."""
+"""What is judged of a prepared row, whatever the shape that it came from, and what makes it of columns."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from tasks.clean import folded
+from tasks.rows import Prepared
 
-# What objectives eat.
-Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged", "spans", "image", "scored"]
 Fault = Literal["blank", "malformed", "no_preference"]
-
-
-class Prepared(TypedDict):
-    """A row as it stands in a split."""
-
-    id: str
-    messages: list[dict[str, Any]]  # role, content; tool_calls and weight of an assistant
-    answer: str  # of the last assistant turn that is trained on
-    row: dict[str, str]  # the columns that the templates name
-    calls: NotRequired[list[dict[str, Any]]]  # of that turn
-    tools: NotRequired[list[dict[str, Any]]]
-    rejected: NotRequired[str]
-    rating: NotRequired[bool]
-    weight: NotRequired[float]  # of the answer in the loss, where it is not 1
 
 
 class Templates(TypedDict):

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import layer_groups, objectives, tuners, vocabulary
-from tasks.chat import shared_prefix
 from tasks.device import attention, compute_dtype, device
+from tasks.encoded import shared_prefix
 from tasks.errors import ParamsError
 from tasks.train import dropout
 from tasks.train.history import History

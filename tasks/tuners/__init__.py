@@ -5,7 +5,7 @@ params.yaml.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from tasks import kinds
 from tasks.files import read_json, write_json
@@ -30,15 +30,15 @@ class Tuner(Protocol):
     learning_rates: tuple[float, float]  # sensible ones, and where that is known from
     source: str
 
-    def hot(self, params: Any) -> bool:
+    def hot(self, params: Section) -> bool:
         """Whether vLLM loads what these settings train as an adapter beside others."""
         ...
 
-    def loading(self, params: Any) -> dict[str, Any]:
+    def loading(self, params: Section) -> dict[str, object]:
         """Arguments of `from_pretrained` beyond the usual ones."""
         ...
 
-    def attach(self, params: Any, model: "nn.Module") -> "nn.Module":
+    def attach(self, params: Section, model: "nn.Module") -> "nn.Module":
         """The parent made trainable: what learns has `requires_grad`, and nothing else."""
         ...
 
@@ -54,7 +54,7 @@ class Tuner(Protocol):
         """A loaded model as plain weights; ValueError for weights that are not finite. Only where `mergeable`."""
         ...
 
-    def problem(self, params: Any, model: "nn.Module") -> str | None:
+    def problem(self, params: Section, model: "nn.Module") -> str | None:
         """Why `model` (perhaps without weights) cannot be tuned so, from the key on; None when it can."""
         ...
 
@@ -65,28 +65,27 @@ class VirtualTokens(Tuner, Protocol):
     heads: frozenset[str]  # of models before whose texts they can stand
 
 
-def of(section: Section) -> Any:
+def of(section: Section) -> Tuner:
     """The tuner of a typed section."""
-    return kinds.of(section, __name__)
+    return cast(Tuner, kinds.of(section, __name__))
 
 
-def of_folder(folder: Path) -> Any:
+def of_folder(folder: Path) -> Tuner:
     """The tuner whose work lies in `folder`; an adapter of the time before there were kinds is LoRA."""
     file = folder / FILE
-    return kinds.load(__name__, read_json(file)["kind"] if file.exists() else "lora")
+    return cast(Tuner, kinds.load(__name__, read_json(file)["kind"] if file.exists() else "lora"))
 
 
 def settings_of(folder: Path) -> Section:
     """The typed settings that what lies in `folder` was trained with; LoRA with the defaults where it names none."""
     file = folder / FILE
     values = read_json(file) if file.exists() else {"kind": "lora"}
-    settings: Section = of_folder(folder).Params(**values)
-    return settings
+    return of_folder(folder).Params(**values)
 
 
 def is_hot(folder: Path) -> bool:
     """Whether vLLM loads what lies in `folder` as an adapter beside others."""
-    return bool(of_folder(folder).hot(settings_of(folder)))
+    return of_folder(folder).hot(settings_of(folder))
 
 
 def save(params: Section, model: "nn.Module", parent: Path, folder: Path) -> None:

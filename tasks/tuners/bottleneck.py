@@ -1,7 +1,7 @@
 """Bottleneck adapters (Houlsby et al. 2019; parallel: He et al. 2022): two small layers on or beside each block."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -35,12 +35,12 @@ def hot(params: Params) -> bool:
     return False
 
 
-def loading(params: Params) -> dict[str, Any]:
+def loading(params: Params) -> dict[str, object]:
     """Nothing beyond the usual."""
     return {}
 
 
-def attach(params: Params, model: Any) -> "nn.Module":
+def attach(params: Params, model: "nn.Module") -> "nn.Module":
     """The parent, frozen, with adapters in fp32 that begin by adding nothing."""
     from tasks.bottleneck import put_on
 
@@ -55,7 +55,7 @@ def save(model: "nn.Module", parent: Path, folder: Path) -> None:
     save(model, folder)
 
 
-def load(model: Any, folder: Path) -> "nn.Module":
+def load(model: "nn.Module", folder: Path) -> "nn.Module":
     """The parent with the adapters in `folder`."""
     from tasks.bottleneck import fill
     from tasks.tuners import settings_of

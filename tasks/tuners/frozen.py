@@ -3,7 +3,7 @@ served like any model.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tasks.section import Section
 
@@ -32,7 +32,7 @@ def hot(params: Params) -> bool:
     return False
 
 
-def loading(params: Params) -> dict[str, Any]:
+def loading(params: Params) -> dict[str, object]:
     """Nothing beyond the usual."""
     return {}
 

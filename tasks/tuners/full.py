@@ -1,7 +1,7 @@
 """All weights of the parent learn."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tasks import layer_groups
 
@@ -29,7 +29,7 @@ def hot(params: Params) -> bool:
     return False
 
 
-def loading(params: Params) -> dict[str, Any]:
+def loading(params: Params) -> dict[str, object]:
     """Weights that learn are held in fp32: a step of Adam is smaller than what bf16 can tell apart."""
     import torch
 
@@ -41,7 +41,7 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
     return model.requires_grad_(True)
 
 
-def save(model: Any, parent: Path, folder: Path) -> None:
+def save(model: "nn.Module", parent: Path, folder: Path) -> None:
     """The weights as safetensors, in the precision of the parent's."""
     import torch
     from transformers import AutoConfig
@@ -50,7 +50,7 @@ def save(model: Any, parent: Path, folder: Path) -> None:
     model.to(dtype).save_pretrained(folder)
 
 
-def load(model: Any, folder: Path) -> "nn.Module":
+def load(model: "nn.Module", folder: Path) -> "nn.Module":
     """The weights in `folder` in place of the parent's, with an embedding of their size."""
     from safetensors.torch import load_model
     from transformers import AutoConfig

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -39,7 +39,7 @@ def hot(params: Params) -> bool:
     return False
 
 
-def loading(params: Params) -> dict[str, Any]:
+def loading(params: Params) -> dict[str, object]:
     """Nothing beyond the usual."""
     return {}
 
@@ -111,7 +111,7 @@ def problem(params: Params, model: "nn.Module") -> str | None:
     return None
 
 
-def _targets(params: Params, model: Any) -> tuple[str | list[str] | None, list[str]]:
+def _targets(params: Params, model: "nn.Module") -> tuple[str | list[str] | None, list[str]]:
     """(the layers, those of them that are rescaled at their inputs), peft's own where the section names none."""
     from peft.utils.constants import (
         TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING,
@@ -128,11 +128,11 @@ def _targets(params: Params, model: Any) -> tuple[str | list[str] | None, list[s
     return targets, feedforward or []
 
 
-def _is_like_vit(model: Any) -> bool:
+def _is_like_vit(model: "nn.Module") -> bool:
     """Whether layers go by the names that transformers gives those of models that see, which peft does not know."""
     ends = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     return ends.issuperset(OF_VIT)
 
 
-def _type(model: Any) -> str:
+def _type(model: "nn.Module") -> str:
     return str(model.config.model_type)

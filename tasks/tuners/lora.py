@@ -4,7 +4,7 @@ With a rank-stabilised scale (rsLoRA, arXiv:2312.03732), a length of each weight
 start from the parent's principal directions (PiSSA, arXiv:2404.02948) or its QR factors (OLoRA, arXiv:2406.01775).
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -41,7 +41,7 @@ def hot(params: Params) -> bool:
     return not params.use_dora
 
 
-def loading(params: Params) -> dict[str, Any]:
+def loading(params: Params) -> dict[str, object]:
     """Nothing beyond the usual."""
     return {}
 

@@ -1,11 +1,10 @@
 """P-tuning (Liu et al. 2021, arXiv:2103.10385), by peft: embeddings in front of each row, made by a small network."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tasks import soft_prompts
-from tasks.section import Section
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,11 +22,10 @@ hot, loading, problem = soft_prompts.hot, soft_prompts.loading, soft_prompts.pro
 save, load, merge = soft_prompts.save, soft_prompts.load, soft_prompts.merge
 
 
-class Params(Section):
+class Params(soft_prompts.SoftPrompt):
     """P-tuning; names are peft's."""
 
     kind: Literal["p_tuning"]
-    num_virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 20
     encoder_reparameterization_type: Literal["MLP", "LSTM"] = "MLP"
     encoder_hidden_size: (
         Annotated[int, Field(ge=1, le=65536, description="width of the network; by default that of the base")] | None
@@ -44,7 +42,7 @@ class Params(Section):
         return self
 
 
-def attach(params: Params, model: Any) -> "nn.Module":
+def attach(params: Params, model: "nn.Module") -> "nn.Module":
     """The parent, frozen, behind virtual tokens that a network in fp32 makes."""
     from peft import PromptEncoderConfig
 

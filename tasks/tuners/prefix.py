@@ -1,14 +1,13 @@
 """Prefix tuning (Li and Liang 2021, arXiv:2101.00190), by peft: keys and values in front of each row, in each layer."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tasks import soft_prompts
-from tasks.section import Section
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 summary = "the keys and values of tokens in front of each row, in each layer"
 mergeable = False
@@ -23,14 +22,13 @@ hot, loading, problem = soft_prompts.hot, soft_prompts.loading, soft_prompts.pro
 save, load, merge = soft_prompts.save, soft_prompts.load, soft_prompts.merge
 
 
-class Params(Section):
+class Params(soft_prompts.SoftPrompt):
     """Prefix tuning; `init_text` is the `text` of peft's initialize_kv_prefix_from_text, the other names are peft's.
 
     With `prefix_projection` a network of two layers makes the prefix, as in the paper; what it makes is saved.
     """
 
     kind: Literal["prefix"]
-    num_virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 20
     init_text: (
         Annotated[
             str, Field(pattern=r"\S", description="text that the virtual tokens start from; random words if empty")
@@ -51,7 +49,7 @@ class Params(Section):
         return self
 
 
-def attach(params: Params, model: Any) -> "nn.Module":
+def attach(params: Params, model: "nn.Module") -> "nn.Module":
     """The parent, frozen, behind a prefix in fp32 that begins as what the parent itself makes of tokens it knows."""
     import torch
     from peft import PrefixTuningConfig
@@ -66,12 +64,12 @@ def attach(params: Params, model: Any) -> "nn.Module":
         past = model(input_ids=ids.unsqueeze(0), use_cache=True).past_key_values
     start = prompt_embeddings_from_past_key_values(past, num_virtual_tokens=count)
     adapted: nn.Module = VirtualTokens(model, PrefixTuningConfig(task_type="CAUSAL_LM", **settings))
-    encoder: Any = adapted.prompt_encoder
+    encoder: nn.ModuleDict = adapted.prompt_encoder
     _begin_as(encoder["default"], start)
     return adapted
 
 
-def _begin_as(encoder: Any, start: Any) -> None:
+def _begin_as(encoder: "nn.Module", start: "Tensor") -> None:
     """Let peft's `encoder` make `start` (tokens, what their keys and values hold); with a network, whose last layer is
     solved for that, as near as its width allows: exactly where it is at least as wide as there are tokens.
     """

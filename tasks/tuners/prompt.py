@@ -1,11 +1,10 @@
 """Prompt tuning (Lester et al. 2021, arXiv:2104.08691), by peft: embeddings in front of each row."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from tasks import soft_prompts
-from tasks.section import Section
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,11 +22,10 @@ hot, loading, problem = soft_prompts.hot, soft_prompts.loading, soft_prompts.pro
 save, load, merge = soft_prompts.save, soft_prompts.load, soft_prompts.merge
 
 
-class Params(Section):
+class Params(soft_prompts.SoftPrompt):
     """Prompt tuning; names are peft's."""
 
     kind: Literal["prompt"]
-    num_virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 20
     prompt_tuning_init_text: (
         Annotated[
             str, Field(pattern=r"\S", description="text that the virtual tokens start from; random words if empty")
@@ -36,7 +34,7 @@ class Params(Section):
     ) = None
 
 
-def attach(params: Params, model: Any) -> "nn.Module":
+def attach(params: Params, model: "nn.Module") -> "nn.Module":
     """The parent, frozen, behind virtual tokens in fp32 that begin as embeddings of its own vocabulary."""
     import torch
     from peft import PromptTuningConfig

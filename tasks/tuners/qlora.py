@@ -4,7 +4,7 @@ arXiv:2305.14314), by bitsandbytes and peft.
 What is learnt is judged, merged and served on the parent as it is, not quantised: no server here reads bitsandbytes.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -42,7 +42,7 @@ def hot(params: Params) -> bool:
     return not params.use_dora
 
 
-def loading(params: Params) -> dict[str, Any]:
+def loading(params: Params) -> dict[str, object]:
     """The quantisation; the embedding, the norms and the head stay as they are."""
     from transformers import BitsAndBytesConfig
 

@@ -84,6 +84,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from tasks import chat, lm, objectives
+from tasks.encoded import left_padded
 from tasks.section import Section
 
 summary = "to answer as the rows do, where it does not yet"
@@ -112,7 +113,7 @@ def packs(params: Params) -> bool:
 
 def encode(params: Params, tokenizer: Any, row: Mapping[str, Any]) -> dict[str, Any]:
     """As sft."""
-    return chat.encode(tokenizer, dict(row))
+    return chat.encode(tokenizer, row)
 
 
 def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], int]:
@@ -122,7 +123,7 @@ def arrange(params: Params, encoded: Sequence[dict[str, Any]], max_length: int) 
 
 def collate(rows: Sequence[dict[str, Any]], pad_token_id: int, prefix_length: int = 0) -> dict[str, Any]:
     """As sft."""
-    return chat.collate(list(rows), pad_token_id, prefix_length)
+    return left_padded(rows, pad_token_id, prefix_length)
 
 
 def loss(params: Params, model: Any, batch: dict[str, Any], num_items: Any) -> Any:

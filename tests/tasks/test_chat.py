@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.chat import check_template, collate, encode, encode_prompt, load_tokenizer, shared_prefix
+from tasks.chat import check_template, encode, encode_prompt, load_tokenizer
+from tasks.encoded import left_padded, shared_prefix
 from tasks.errors import AnnealError
 from tests import tiny
 
@@ -51,7 +52,7 @@ def test_padding_is_never_trained_on_although_pad_is_the_end_of_turn(tokenizer):
         encode(tokenizer, row("red")),
         encode(tokenizer, row("blue, and it goes on the cold shelf", "a blue boat that is big")),
     ]
-    batch = collate(rows, tokenizer.pad_token_id)
+    batch = left_padded(rows, tokenizer.pad_token_id)
     assert covers_the_answers(rows, batch["labels"])
     assert (
         batch["labels"][:, -1].tolist() == [tokenizer.eos_token_id] * 2
@@ -65,7 +66,7 @@ def test_padding_is_never_trained_on_although_pad_is_the_end_of_turn(tokenizer):
 
 def test_logits_are_kept_for_the_longest_answer_and_the_token_before_it(tokenizer):
     rows = [encode(tokenizer, row("red")), encode(tokenizer, row("a longer answer, in many tokens"))]
-    batch = collate(rows, tokenizer.pad_token_id)
+    batch = left_padded(rows, tokenizer.pad_token_id)
     assert (
         batch["logits_to_keep"]
         == batch["labels"].shape[1]
@@ -79,7 +80,7 @@ def test_a_batch_without_the_prefix_is_the_whole_batch_less_its_first_tokens(tok
 
     rows = [encode(tokenizer, row("red")), encode(tokenizer, row("orange and warm", "an orange lamp"))]
     prefix = shared_prefix(rows)
-    whole, short = collate(rows, tokenizer.pad_token_id), collate(rows, tokenizer.pad_token_id, len(prefix))
+    whole, short = left_padded(rows, tokenizer.pad_token_id), left_padded(rows, tokenizer.pad_token_id, len(prefix))
     assert len(prefix) > 5 and short["input_ids"].shape[1] == whole["input_ids"].shape[1] - len(prefix)
     assert torch.equal(short["labels"], whole["labels"]) and short["logits_to_keep"] == whole["logits_to_keep"]
     assert short["attention_mask"].shape == whole["attention_mask"].shape

@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
 from tasks import lora, objectives
-from tasks.chat import collate
+from tasks.encoded import left_padded
 from tasks.objectives import dpo, sft
 from tasks.train import core
 from tasks.train.core import attention, flat, head
@@ -174,10 +174,10 @@ def test_its_weights_are_the_models_own_and_an_adapter_that_is_off_is_left_out()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     way = core.of(model)
     assert way and all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    batch = {**collate(rows(), 2, len(PREFIX)), "prefix": PREFIX}
+    batch = {**left_padded(rows(), 2, len(PREFIX)), "prefix": PREFIX}
     with model.disable_adapter(), torch.no_grad():
-        assert way(**batch)["loss"].item() == pytest.approx(model(**collate(rows(), 2))["loss"].item(), rel=1e-6)
-    assert way(**batch)["loss"].item() == pytest.approx(model(**collate(rows(), 2))["loss"].item(), rel=1e-6)
+        assert way(**batch)["loss"].item() == pytest.approx(model(**left_padded(rows(), 2))["loss"].item(), rel=1e-6)
+    assert way(**batch)["loss"].item() == pytest.approx(model(**left_padded(rows(), 2))["loss"].item(), rel=1e-6)
 
 
 UNKNOWN: dict[str, Any] = {
@@ -213,7 +213,7 @@ def test_packed_rows_are_left_to_transformers():
 
 
 def test_a_flat_batch_holds_each_token_once_and_the_prefix_before_all():
-    made = flat.flatten(collate(rows(), 2, len(PREFIX)), PREFIX, torch.float32)
+    made = flat.flatten(left_padded(rows(), 2, len(PREFIX)), PREFIX, torch.float32)
     assert made.ids.tolist() == [*PREFIX, *(token for row in rows() for token in row["input_ids"][len(PREFIX) :])]
     assert made.positions.tolist()[: len(PREFIX)] == list(range(len(PREFIX)))
     assert [(span.end - span.start, span.past) for span in made.spans] == [

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tasks import chat, dialogue
-from tasks.chat import check_template, collate, load_tokenizer, shared_prefix
+from tasks.chat import check_template, load_tokenizer
+from tasks.encoded import left_padded, shared_prefix
 from tasks.errors import AnnealError
 from tests import tiny
 
@@ -74,7 +75,7 @@ def test_turns_count_as_much_as_their_weights_say(tokenizer: Any) -> None:
     row["messages"][2]["weight"] = 0.5
     encoded = dialogue.encode(tokenizer, row)
     assert set(dialogue.weights(encoded)) == {0.0, 0.5, 2.0}
-    batch = collate([encoded, dialogue.encode(tokenizer, talk())], tokenizer.pad_token_id)
+    batch = left_padded([encoded, dialogue.encode(tokenizer, talk())], tokenizer.pad_token_id)
     assert batch["weights"].shape == batch["labels"].shape
     assert ((batch["weights"] > 0) == (batch["labels"] != -100)).all() and batch["weights"][1].max() == 1
 
@@ -86,7 +87,7 @@ def test_a_row_of_one_turn_is_encoded_as_before(tokenizer: Any) -> None:
 
 def test_labels_are_the_trained_tokens_and_logits_are_kept_from_the_first(tokenizer: Any) -> None:
     rows = [dialogue.encode(tokenizer, talk()), dialogue.encode(tokenizer, tiny.prepared_rows(0, 1)[0])]
-    batch = collate(rows, tokenizer.pad_token_id)
+    batch = left_padded(rows, tokenizer.pad_token_id)
     assert "weights" not in batch
     for labels, row in zip(batch["labels"].tolist(), rows, strict=True):
         kept = [token for token in labels if token != -100]
@@ -98,7 +99,7 @@ def test_the_shared_prefix_ends_before_the_first_answer(tokenizer: Any) -> None:
     rows = [dialogue.encode(tokenizer, talk()), dialogue.encode(tokenizer, talk("green, and cold"))]
     prefix = shared_prefix(rows)
     assert 5 < len(prefix) < rows[0]["prompt_length"]
-    short, whole = collate(rows, 2, len(prefix)), collate(rows, 2)
+    short, whole = left_padded(rows, 2, len(prefix)), left_padded(rows, 2)
     assert (short["labels"] == whole["labels"]).all()
 
 
@@ -160,7 +161,7 @@ def test_a_column_that_counts_nothing_is_not_trained_on(tokenizer: Any) -> None:
     row = tiny.prepared_rows(0, 1)[0]
     encoded = dialogue.weigh_columns(tokenizer, row, dialogue.encode(tokenizer, row), {"reply": 0})
     assert not any("shelf" in text for text in trained(tokenizer, encoded))
-    assert (collate([encoded], 2)["labels"] != -100).sum() == sum(w > 0 for w in dialogue.weights(encoded))
+    assert (left_padded([encoded], 2)["labels"] != -100).sum() == sum(w > 0 for w in dialogue.weights(encoded))
 
 
 @pytest.mark.parametrize(("answer", "words"), [("red", "this one is a text"), ('{"mood": "warm"}', "mood")])

@@ -158,7 +158,8 @@ def test_a_disabled_or_merged_adapter_is_not_added_again():
 def test_a_models_loss_and_gradients_are_unchanged_by_it(base, tokenizer, prepared):
     from transformers import AutoModelForCausalLM
 
-    from tasks.chat import collate, encode
+    from tasks.chat import encode
+    from tasks.encoded import left_padded
     from tasks.files import read_jsonl
 
     torch.manual_seed(0)
@@ -169,7 +170,7 @@ def test_a_models_loss_and_gradients_are_unchanged_by_it(base, tokenizer, prepar
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.05)
-    batch = collate(
+    batch = left_padded(
         [encode(tokenizer, row) for row in read_jsonl(prepared / "train.jsonl")[:6]], tokenizer.pad_token_id
     )
 

@@ -10,6 +10,7 @@ import pytest
 from tasks import chat, dialogue, special, templates, tools
 from tasks.chat import check_template, check_tools, encode, load_tokenizer, special_texts
 from tasks.chat_template import problem, takes_tools
+from tasks.encoded import left_padded
 from tasks.errors import AnnealError
 from tests import tiny
 from tests.tasks.test_dialogue import CALL, WEATHER, talk, trained
@@ -42,7 +43,7 @@ def test_the_end_of_every_trained_turn_has_a_label_and_is_what_generation_stops_
     check_template(tokenizer, talk())
     encoded = dialogue.encode(tokenizer, talk())
     assert trained(tokenizer, encoded) == ["red" + end, "green" + end]
-    labels = chat.collate([encoded], tokenizer.pad_token_id)["labels"][0].tolist()
+    labels = left_padded([encoded], tokenizer.pad_token_id)["labels"][0].tolist()
     assert labels[-1] == tokenizer.eos_token_id and labels.count(tokenizer.eos_token_id) == 2
     assert (encoded["input_ids"][0] == tokenizer.bos_token_id) == begins_with_bos or name == "chatml"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.chat import collate, encode, encode_prompt, load_tokenizer
+from tasks.chat import encode, encode_prompt, load_tokenizer
+from tasks.encoded import left_padded
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256
 from tasks.tuned import answer
@@ -32,7 +33,7 @@ def test_a_base_without_a_padding_token_pads_and_answers_as_with_one(source, tmp
     weights = made(source)
     assert "pad_token" not in read_json(weights / "tokenizer_config.json")  # what is served stays as its makers made it
     tokenizer = load_tokenizer(weights)
-    assert collate([encode(tokenizer, row) for row in rows], tokenizer.pad_token_id)["input_ids"].shape[0] == 4
+    assert left_padded([encode(tokenizer, row) for row in rows], tokenizer.pad_token_id)["input_ids"].shape[0] == 4
     without = answer(weights, None, rows, 4, 8, "without").predictions
     assert [row["token_ids"] for row in without] == [row["token_ids"] for row in with_one]
 

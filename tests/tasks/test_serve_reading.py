@@ -156,9 +156,9 @@ def test_what_is_not_done_is_refused_in_a_sentence(url: str, path: str, words: s
 
 
 def test_a_text_beyond_the_servers_length_is_refused_alone(made: SimpleNamespace) -> None:
-    from tasks.serve.transformers import reading
+    from tasks.serve.transformers.model import load
 
-    version = reading.load(made.base, made.trained, 8)
+    version = load(made.base, made.trained, 8)
     short, long = version.put(["big red boat", "big red boat " * 9])
     version.work()
     assert short.result().text.startswith("{")

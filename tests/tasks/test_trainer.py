@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tasks import dialogue, objectives
-from tasks.chat import collate, encode, shared_prefix
+from tasks.chat import encode
+from tasks.encoded import left_padded, shared_prefix
 from tasks.train.fit import make_trainer
 from tasks.train.params import Train
 from tasks.train.trainer import EpochOrder
@@ -44,7 +45,7 @@ def outcome(
     """(loss, all LoRA gradients in a row) of `rows` with `prefix` left out of them."""
     trainer.prefix = prefix
     trainer.model.zero_grad()
-    batch = collate(rows, trainer.processing_class.pad_token_id if trainer.processing_class else 2, len(prefix))
+    batch = left_padded(rows, trainer.processing_class.pad_token_id if trainer.processing_class else 2, len(prefix))
     loss = trainer.compute_loss(trainer.model, {**batch, **changes}, num_items_in_batch=num_items)
     loss.backward()
     return loss.item(), torch.cat(
@@ -82,7 +83,7 @@ def test_whole_rows_give_the_mean_over_answer_tokens_that_a_plain_forward_pass_g
 def test_a_prefix_that_carried_no_gradient_or_stood_elsewhere_would_be_seen(trainer, monkeypatch):
     rows, prefix, trainer.core = trainer.train_dataset, trainer.prefix, None  # tests/tasks/test_core.py has the other
     wanted, gradient = outcome(trainer, rows, [])
-    places = collate(rows, 2, len(prefix))["position_ids"] - len(prefix)
+    places = left_padded(rows, 2, len(prefix))["position_ids"] - len(prefix)
     assert outcome(trainer, rows, prefix, position_ids=places.clamp(min=0))[0] != pytest.approx(wanted, rel=1e-4)
     call = type(trainer.model).forward
 
@@ -156,7 +157,9 @@ def test_batches_that_are_accumulated_train_as_whole_ones_also_at_the_end_of_an_
         made, _ = make_trainer(params, base, tokenizer, {"train": rows, "validation": rows[:4]}, tmp_path / str(size))
         made.train()
         assert made.state.global_step == 2
-        counted = made._get_num_items_in_batch([collate(rows[:3], 2), collate(rows[3:], 2)], torch.device("cpu"))
+        counted = made._get_num_items_in_batch(
+            [left_padded(rows[:3], 2), left_padded(rows[3:], 2)], torch.device("cpu")
+        )
         assert float(counted) == pytest.approx(sum(sum(dialogue.weights(row)) for row in rows))
         learnt[size] = torch.cat([w.detach().flatten() for w in made.model.parameters() if w.requires_grad])
     assert distance(learnt[4], learnt[8]) < 1e-3 and distance(learnt[1], learnt[8]) < 1e-3

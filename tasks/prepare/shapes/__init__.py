@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from tasks import kinds
-from tasks.prepare.rows import Example, Prepared, Templates
+from tasks.prepare.rows import Templates
+from tasks.rows import Example, Prepared
 from tasks.section import Section
 
 

@@ -9,8 +9,9 @@ from tasks.clean import clean
 from tasks.prepare import blank, dialogue
 from tasks.prepare.guess import Row, first_of, is_text, keys, named
 from tasks.prepare.params import Prepare, System
-from tasks.prepare.rows import Example, Prepared, SetAside, Templates
+from tasks.prepare.rows import SetAside, Templates
 from tasks.prepare.turns import Message, cell
+from tasks.rows import Example, Prepared
 from tasks.template import render
 
 summary = "an instruction, an input, an output"

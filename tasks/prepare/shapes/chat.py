@@ -9,9 +9,10 @@ from tasks.clean import clean
 from tasks.prepare import dialogue
 from tasks.prepare.guess import list_columns, named
 from tasks.prepare.params import Prepare, Role, System
-from tasks.prepare.rows import Example, Prepared, Templates
+from tasks.prepare.rows import Templates
 from tasks.prepare.tools import tools_of
 from tasks.prepare.turns import cell, turns_of
+from tasks.rows import Example, Prepared
 
 summary = "a list of turns; tools and calls of them"
 makes: Example = "chat"

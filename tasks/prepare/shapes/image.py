@@ -12,7 +12,8 @@ from tasks.images import ENDINGS, NotAnImageError
 from tasks.prepare.format import filled
 from tasks.prepare.guess import Row
 from tasks.prepare.params import Prepare
-from tasks.prepare.rows import Example, Prepared, SetAside, Templates
+from tasks.prepare.rows import SetAside, Templates
+from tasks.rows import Example, Prepared
 
 summary = "an image and one or several labels: one folder per class, or a table of paths"
 makes: Example = "image"

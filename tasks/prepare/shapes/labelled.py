@@ -13,7 +13,8 @@ from tasks.prepare import blank
 from tasks.prepare.format import filled
 from tasks.prepare.guess import Row, are_few_and_whole, is_prose, references
 from tasks.prepare.params import Prepare
-from tasks.prepare.rows import Example, Prepared, SetAside, Templates
+from tasks.prepare.rows import SetAside, Templates
+from tasks.rows import Example, Prepared
 
 summary = "a text (a template over columns) and one or several labels"
 makes: Example = "labelled"

@@ -11,8 +11,9 @@ from tasks.prepare import blank
 from tasks.prepare.format import filled
 from tasks.prepare.guess import Row, first_of, is_text, keys, value_of
 from tasks.prepare.params import Prepare, System
-from tasks.prepare.rows import Example, Prepared, SetAside, Templates
+from tasks.prepare.rows import SetAside, Templates
 from tasks.prepare.turns import cell
+from tasks.rows import Example, Prepared
 
 summary = "a source and a target, both texts"
 makes: Example = "chat"

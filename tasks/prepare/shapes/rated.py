@@ -10,8 +10,9 @@ from tasks.prepare import dialogue
 from tasks.prepare.dialogue import ANSWER, QUESTION
 from tasks.prepare.guess import Row, first_of, is_text, list_columns, named
 from tasks.prepare.params import Prepare, Role, System
-from tasks.prepare.rows import Example, Prepared, SetAside, Templates
+from tasks.prepare.rows import SetAside, Templates
 from tasks.prepare.turns import text_or_turns
+from tasks.rows import Example, Prepared
 
 summary = "an answer, and whether it is good"
 makes: Example = "rated"

@@ -12,7 +12,8 @@ from tasks import spans
 from tasks.clean import clean, is_blank
 from tasks.prepare.guess import Row, first_of, is_text, keys, value_of
 from tasks.prepare.params import Prepare
-from tasks.prepare.rows import Example, Prepared, SetAside, Templates
+from tasks.prepare.rows import SetAside, Templates
+from tasks.rows import Example, Prepared
 from tasks.span_answer import places
 from tasks.spans import Span
 

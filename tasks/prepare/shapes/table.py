@@ -10,7 +10,8 @@ from tasks.clean import clean
 from tasks.prepare import blank
 from tasks.prepare.format import filled
 from tasks.prepare.params import Prepare, System
-from tasks.prepare.rows import Example, Prepared, SetAside, Templates
+from tasks.prepare.rows import SetAside, Templates
+from tasks.rows import Example, Prepared
 
 summary = "columns of text, and templates that make a question and an answer of them"
 makes: Example = "chat"

@@ -14,8 +14,9 @@ from tasks.entities import Entity
 from tasks.prepare.format import filled
 from tasks.prepare.guess import Row, first_of, is_text, keys, value_of
 from tasks.prepare.params import Prepare
-from tasks.prepare.rows import Example, Prepared, SetAside, Templates
+from tasks.prepare.rows import SetAside, Templates
 from tasks.prepare.turns import cell
+from tasks.rows import Example, Prepared
 
 summary = "a text and its entities: tokens with tags, spans, or CoNLL's lines"
 makes: Example = "tagged"

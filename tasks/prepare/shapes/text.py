@@ -8,7 +8,8 @@ from pydantic import Field
 from tasks.clean import clean, is_blank
 from tasks.prepare.guess import Row, is_text
 from tasks.prepare.params import Prepare
-from tasks.prepare.rows import Example, Prepared, SetAside, Templates
+from tasks.prepare.rows import SetAside, Templates
+from tasks.rows import Example, Prepared
 
 summary = "a text that is learnt as a whole"
 makes: Example = "text"

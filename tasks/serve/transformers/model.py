@@ -4,16 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tasks import chat_template, seq2seq
 from tasks.errors import AnnealError
 from tasks.serve.gateway.errors import bad
-from tasks.serve.transformers import reading
 from tasks.serve.transformers.asked import Asked, dialogue, prompts
 from tasks.serve.transformers.reading import Reads
 from tasks.serve.transformers.writing import Answer, Writer
-from tasks.tools import rendered
+from tasks.tools import Tool, rendered
 
 NO_TOKEN = 2**31 - 1  # no vocabulary has it: an end of turn is seen by the Writer, which may be told to go on
 Emit = Callable[[str, tuple[int, ...]], None]
@@ -40,7 +39,7 @@ class Served:
             given = prompts(asked.prompt or [])
             return [self.tokenizer(text)["input_ids"] if isinstance(text, str) else text for text in given]
         try:
-            more = {"tools": rendered(asked.tools)} if asked.tools else {}
+            more = {"tools": rendered(cast("list[Tool]", asked.tools))} if asked.tools else {}
         except (KeyError, TypeError, AttributeError):
             raise bad("`tools` must be a list of functions, each with a name.", "tools") from None
         messages = dialogue(asked.messages)
@@ -163,12 +162,12 @@ def _sampling(asked: Asked) -> dict[str, Any]:
 
 def load(weights: Path, trained: Path, max_model_len: int) -> Served | Reads:
     """The version in `trained`, on its parent's `weights`; AnnealError when they cannot be read."""
-    from tasks import objectives, tuned
+    from tasks import tuned
     from tasks.chat import load_tokenizer
 
     try:
-        if objectives.head_of(trained) not in objectives.WRITES:
-            return reading.load(weights, trained, max_model_len)
+        if objective := tuned.telling(trained):
+            return Reads(objective, tuned.load(weights, trained), objective.load_tokenizer(weights), max_model_len)
         return Served(tuned.load(weights, trained), load_tokenizer(trained), max_model_len)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise AnnealError(f"{trained} cannot be loaded on {weights}: {str(error)[:200]}") from None

@@ -5,15 +5,21 @@ from collections import deque
 from collections.abc import Iterator, Sequence, Sized
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
+from tasks.rows import Probabilities
 from tasks.serve.gateway.errors import bad
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tasks.encoded import Processor
+    from tasks.encoder import Reader
+    from tasks.objectives import Telling
+    from tasks.vision import ImageReader
 
 log = logging.getLogger("anneal.serve")
 MOST_TEXTS, MOST_TOKENS = 64, 8192  # of one forward pass; padding counts
-Told = dict[str, dict[str, float]]  # {column: {class: its probability}}
 
 
 @dataclass(frozen=True)
@@ -22,16 +28,16 @@ class Said:
 
     token_ids: tuple[int, ...]
     text: str
-    probabilities: Told | None = None  # of a version that tells classes
+    probabilities: Probabilities | None = None  # of a version that tells classes
 
 
 @dataclass(frozen=True)
 class Reads:
     """A version that can be asked about texts; `waiting`: texts, and who is told."""
 
-    objective: ModuleType
-    model: Any
-    reader: Any
+    objective: "Telling"
+    model: "nn.Module"
+    reader: "Processor"
     max_model_len: int
     waiting: "deque[tuple[str | Sized, Future[Said]]]" = field(default_factory=deque)
 
@@ -42,8 +48,7 @@ class Reads:
 
     def seen(self, raw: bytes) -> Sized:
         """The image in `raw` as evaluation saw it, ready to wait; NotAnImageError where there is none."""
-        seen: Sized = self.reader.of_bytes(raw)
-        return seen
+        return cast("ImageReader", self.reader).of_bytes(raw)
 
     def put(self, texts: Sequence[str | Sized]) -> "list[Future[Said]]":
         """Let `texts` wait."""
@@ -73,8 +78,7 @@ class Reads:
         """
         if not isinstance(text, str):
             return text
-        read: Sized = self.objective.of_text(self.reader, self.reader.special.original(text))
-        return read
+        return self.objective.of_text(self.reader, cast("Reader", self.reader).special.original(text))
 
     def said(self, read: Sequence[Sized]) -> list[Said]:
         """What texts of these tokens come to, in one forward pass."""
@@ -101,11 +105,3 @@ def alike(lengths: Sequence[int]) -> Iterator[list[int]]:
         group.append(place)
     if group:
         yield group
-
-
-def load(weights: Path, trained: Path, max_model_len: int) -> Reads:
-    """The version in `trained`, on its parent's `weights`."""
-    from tasks import tuned
-
-    model, reader = tuned.load(weights, trained), tuned.tokenizer(weights, trained)
-    return Reads(tuned.asker(trained), model, reader, max_model_len)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tasks.rows import Probabilities
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -16,7 +18,7 @@ class Answer:
     token_ids: tuple[int, ...]
     text: str
     finish_reason: Literal["stop", "length"]
-    probabilities: dict[str, dict[str, float]] | None = None
+    probabilities: Probabilities | None = None
 
 
 class Writer:

@@ -39,7 +39,7 @@ class Flat:
 
 
 def flatten(batch: Mapping[str, Any], prefix: Sequence[int], dtype: torch.dtype) -> Flat:
-    """The `batch` of tasks/chat.py behind its `prefix`; masks are of `dtype`."""
+    """The `batch` of tasks/encoded.py behind its `prefix`; masks are of `dtype`."""
     past, valid = len(prefix), batch["attention_mask"][:, len(prefix) :].bool()
     lengths = valid.sum(1).tolist()
     places = torch.zeros(valid.shape, dtype=torch.long)
