@@ -1,1 +1,1 @@
-"""What is done: stages (files in, files out) and steps (effects on registry and servers). No Prefect, no DVC."""
+"""Stages (files in, files out) and steps (effects on registry and servers). No Prefect, no DVC."""

@@ -1,4 +1,4 @@
-"""What the kinds of low-rank adapters share: their settings, how peft makes one, and how it is kept as plain LoRA.
+"""Shared by the low-rank tuners: their settings, how peft builds the adapter, and how it is saved as plain LoRA.
 
 An adapter that starts from the parent's own weights (PiSSA, OLoRA, LoftQ) is kept as the difference from its start,
 s (B A - B₀ A₀) = s [B, -B₀] [A; A₀]: plain LoRA of twice the rank, which fits the unchanged parent.

@@ -1,5 +1,5 @@
-"""What an answer is: the one place that writes it for training, reads it back, says what is wrong with it and whether
-it is right.
+"""The answer format: the one module that writes an answer for training, reads it back, and judges whether it is valid
+and right.
 
 An answer is a mapping of columns to texts, whatever the model writes: a JSON object (`answer: [category, reply]`), or a
 text that a template makes of columns (`answer: "{{ reply }}"`). A template of plain words and columns is read

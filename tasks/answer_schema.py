@@ -1,4 +1,4 @@
-"""The JSON schema of answers, to which a model is held that was never tuned.
+"""The JSON schema that constrains the answers of an untuned model.
 
 Such a model mostly fails at the form. Held to it as a server would hold it, it shows what it knows.
 """

@@ -1,4 +1,4 @@
-"""Rows that a model has answered, as they lie on disk: what it was asked, the right answer, and the `text` it wrote."""
+"""Rows that a model has answered, as stored on disk: the prompt, the right answer, and the `text` it generated."""
 
 from pathlib import Path
 from typing import cast

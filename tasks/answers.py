@@ -1,4 +1,4 @@
-"""A model's greedy answers to prepared rows, and how likely it finds the right ones."""
+"""A model's greedy answers to prepared rows, and the likelihood it gives to the right ones."""
 
 import sys
 import time

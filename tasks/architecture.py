@@ -1,5 +1,5 @@
-"""What kind of model a base is: one that writes, one that reads, one that reads a text and writes another, or one that
-sees; told from its config.json.
+"""The architecture of a base, read from its config.json: it writes, reads, reads one text and writes another, or
+sees.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Turns a base (a package's file, a folder or a pinned hub revision) into a folder of safetensors that
+"""Converts a base (a package's file, a folder or a pinned hub revision) into a folder of safetensors that
 from_pretrained loads.
 """
 

@@ -1,4 +1,4 @@
-"""Asks the parent the held-out rows: what a tuned model has to beat. A stage of its own, for it outlives many
+"""Asks the parent about the held-out rows: what a tuned model has to beat. A separate stage, since it outlives many
 trainings.
 """
 

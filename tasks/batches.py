@@ -1,4 +1,4 @@
-"""Rows in batches: of like length, and no more of them than memory holds."""
+"""Batches rows of similar length, no more of them than fit into memory."""
 
 from collections.abc import Iterator, Sequence
 

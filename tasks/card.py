@@ -1,4 +1,4 @@
-"""Renders a model card in the Hugging Face format from what was measured, and checks that it reads back as that."""
+"""Renders a model card in the Hugging Face format from the measurements, and checks that it parses back to them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

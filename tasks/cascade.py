@@ -1,5 +1,5 @@
-"""Makes the rows of a dataset those of a cascade: a classifier tells the first columns of each answer, and a model
-that is trained on what this writes goes on behind them. A cascade is a dataset to what comes after it.
+"""Turns the rows of a dataset into those of a cascade: a classifier predicts the first columns of each answer, and the
+model trained on the result writes the rest. To later stages a cascade is a dataset.
 
 A row is one of the dataset with `given`, the beginning of its answer, and `rest`. In training and validation the
 labels are the right ones; in the test rows they are those that the classifier tells, as it will when both are served.

@@ -1,4 +1,6 @@
-"""Turns messages into tokens, one way for training, evaluation and serving, and knows which of them are the answer."""
+"""Turns messages into tokens, in one way for training, evaluation and serving, and knows which tokens are the
+answer.
+"""
 
 import re
 from collections.abc import Iterable, Sequence

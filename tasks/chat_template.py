@@ -1,5 +1,5 @@
-"""What a chat template must not do: refuse or drop a message, change from one day to the next, or take text for the
-end of a turn.
+"""What a chat template must not do: refuse or drop a message, change from day to day, or take text for the end of a
+turn.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,5 @@
-"""What objectives share that tell classes: which classes the rows have, the loss of all columns, how likely the right
-ones are.
+"""Shared by classification objectives: the classes in the rows, the loss over all columns, the probabilities of the
+right classes.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Linear heads on a pooled text: the module, how it is kept, and what it says."""
+"""Linear heads on a pooled text: the module, saving, loading and prediction."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The one clean form of a text: in data, in requests, in corrections and where two texts are compared."""
+"""The one normal form of a text: in data, requests, corrections, and wherever two texts are compared."""
 
 import re
 import unicodedata

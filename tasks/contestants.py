@@ -1,4 +1,4 @@
-"""Who answers the held-out rows, where their answers lie, and whose figures a report holds."""
+"""The contestants that answer the held-out rows, the folders of their answers, and whose figures a report holds."""
 
 from collections.abc import Mapping
 from pathlib import Path

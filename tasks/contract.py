@@ -1,4 +1,6 @@
-"""What a task is asked and what its answers must be, from a version's `format.json` and `reference/classes.json`."""
+"""What a model expects as input and what its answers must be, from a version's `format.json` and
+`reference/classes.json`.
+"""
 
 import json
 from collections.abc import Mapping, Sequence

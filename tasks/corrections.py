@@ -1,4 +1,4 @@
-"""Which word on a request counts where people gave several: the newest correction for figures, the first for bets."""
+"""Which of several corrections of a request counts: the newest for figures, the first for the monitor's bets."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What was decided, and why: rows of the records, each written once."""
+"""The log of decisions and their reasons: rows of the records, each written once."""
 
 import time
 from collections.abc import Mapping

@@ -1,6 +1,4 @@
-"""How answers are decoded: greedily, in evaluation as in vLLM, whatever a base's generation_config.json would rather
-do.
-"""
+"""Decodes greedily, in evaluation as in vLLM, whatever the base's generation_config.json says."""
 
 from typing import Any
 

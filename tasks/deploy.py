@@ -1,5 +1,5 @@
-"""Makes a version of the registry available under a name of its own, verified; who answers does not change, and
-stays when it fails.
+"""Makes a version of the registry available under its own name, verified; traffic is not rerouted, and nothing
+changes if it fails.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""Finds what this machine computes on, and makes it compute the same thing twice."""
+"""Finds the device of this machine, and makes its computations reproducible."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What is trained on in a dialogue of several turns, and how much each of its tokens counts."""
+"""Which turns of a dialogue are trained on, and the weight of each token."""
 
 import json
 from collections.abc import Iterator, Mapping

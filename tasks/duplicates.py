@@ -1,4 +1,4 @@
-"""Finds texts that are the same but for a few characters (MinHash LSH, then the exact Jaccard similarity)."""
+"""Finds near-duplicate texts (MinHash LSH, then the exact Jaccard similarity)."""
 
 import sys
 import time

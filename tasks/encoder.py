@@ -1,4 +1,4 @@
-"""What objectives share whose models read and do not write: the body, its tokens, batches, a vector for each text."""
+"""Shared by objectives on models that read: the body, its tokens, batches, a vector per text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Entities in a text: where its words end, the tags of words, and the one form in which entities are written, read and
+"""Entities in a text: word boundaries, tags of words, and the one form in which entities are written, read and
 compared.
 
 A place is counted in characters of the text. Entities do not overlap: a word has one tag.

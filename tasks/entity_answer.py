@@ -1,4 +1,4 @@
-"""The answer of a model that marks entities in a text, see tasks/answer.py."""
+"""The answer format of a tagger; see tasks/answer.py."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

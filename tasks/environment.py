@@ -1,5 +1,5 @@
-"""The environment every program of Anneal runs in: telemetry off, hubs asked only where params.yaml says so,
-Prefect's files in the checkout.
+"""The environment of every program: telemetry off, no hub access unless params.yaml asks for it, Prefect's files in
+the checkout.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The errors that are a user's to mend: one sentence that says what, where and what to do."""
+"""Errors that a user can fix: one sentence that says what is wrong, where, and what to do."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Checks a table of rows against a Great Expectations suite and says which rows broke which rule."""
+"""Checks a table of rows against a Great Expectations suite, and says which rows broke which rule."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Asks the parent the held-out rows behind a few answered examples: what a prompt can do without any training."""
+"""Asks the parent about the held-out rows after a few answered examples: what prompting can do without training."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

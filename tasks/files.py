@@ -1,4 +1,4 @@
-"""Writes files whole or not at all, reads JSON lines, and hashes what lies on disk."""
+"""Writes files atomically, reads JSON lines, and hashes files and folders."""
 
 import fcntl
 import glob

@@ -1,5 +1,5 @@
-"""Decides whether a tuned model may be promoted: better than what costs less, minimum values, better than its parent,
-not worse than the champion.
+"""Decides whether a tuned model may be promoted: better than cheaper alternatives, above minimum values, better than
+its parent, no worse than the champion.
 """
 
 from collections.abc import Iterator, Mapping

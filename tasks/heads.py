@@ -1,4 +1,4 @@
-"""What stands on a body: linear layers in fp32, how they begin and how they are kept."""
+"""Linear heads in fp32 on a body: how they are initialised and saved."""
 
 from collections.abc import Sequence
 from pathlib import Path

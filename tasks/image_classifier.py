@@ -1,4 +1,4 @@
-"""Linear heads on an image: the module, how it is loaded, and what it says."""
+"""Linear heads on an image: the module, loading and prediction."""
 
 from collections.abc import Collection, Mapping, Sequence
 

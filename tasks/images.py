@@ -1,4 +1,4 @@
-"""Images as bytes: what they are called by, how they are sent, and why one cannot be read."""
+"""Images as bytes: their names, how they are sent, and why one cannot be read."""
 
 import base64
 import binascii

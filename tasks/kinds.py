@@ -1,5 +1,5 @@
-"""What comes in kinds (tuners, objectives, shapes): a kind is a module of a package, loaded by its name; the folder is
-the table of what there is.
+"""Kinds (tuners, objectives, shapes, …): each is a module of a package, loaded by its name; the folder is the list
+of kinds.
 """
 
 import importlib

@@ -1,5 +1,4 @@
-"""The classifier of a cascade: it tells the first columns of a JSON answer, and a model that writes goes on
-behind them.
+"""The classifier of a cascade: it predicts the first columns of a JSON answer, and a language model writes the rest.
 
 Its folder holds all that it takes to ask it alone: the body with its tokenizer, the heads, and LABELLER, which says how
 the answer goes. Whoever asks (the stage that makes rows, the server) asks here, so that a model is served behind labels

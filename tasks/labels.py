@@ -1,4 +1,4 @@
-"""Which columns of a table hold labels (few short values, each of which recurs), and which class is told of one."""
+"""Which columns of a table are labels (short, recurring values), and the class that an answer gives for one."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,5 +1,5 @@
-"""From which language into which a base translates that knows many (mBART, NLLB, M2M-100): its tokenizer frames a text
-with the code of its language, and its decoder begins with one.
+"""The languages of a multilingual base (mBART, NLLB, M2M-100): its tokenizer frames a text with the code of its
+language, and its decoder starts with one.
 """
 
 from typing import Any

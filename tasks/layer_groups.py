@@ -1,4 +1,5 @@
-"""Which weights of a model lie how far from its output, and so how fast they learn and from which epoch.
+"""Groups the weights of a model by their distance from the output, and so by learning rate and the epoch they start to
+learn.
 
 Howard & Ruder 2018 (ULMFiT, arXiv:1801.06146): each layer learns at a share of the rate of the layer above it
 ("discriminative fine-tuning", 1/2.6 there), and one layer more is unfrozen with each epoch, the last one first. A head

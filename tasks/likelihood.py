@@ -1,4 +1,4 @@
-"""How likely a model finds the right answers to prepared rows, read with them (teacher forcing)."""
+"""The likelihood that a model gives to the right answers of prepared rows (teacher forcing)."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING

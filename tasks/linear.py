@@ -1,6 +1,4 @@
-"""Logistic regression on texts whose features nothing learns: their words, their characters, and what an encoder as it
-is makes of them.
-"""
+"""Logistic regression on fixed features of texts: their words, their characters, and a frozen encoder's embeddings."""
 
 from collections.abc import Sequence
 from pathlib import Path

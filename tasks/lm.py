@@ -1,4 +1,4 @@
-"""What objectives of models that write share in training: the tokenizer, the parent, and no head beyond its own."""
+"""Shared by objectives on models that write: the tokenizer, the parent, and no head but its own."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Waits for whoever holds a lock, and says so."""
+"""Waits for the holder of a lock, and says so."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

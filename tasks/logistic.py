@@ -1,4 +1,4 @@
-"""The logistic regression of what tells labels by features that nothing learns: the probe, and token n-grams."""
+"""Logistic regression for labels on fixed features: the probe, and token n-grams."""
 
 from collections.abc import Sequence
 from typing import Any

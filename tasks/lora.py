@@ -1,6 +1,4 @@
-"""peft's LoRA layers with one matrix product less overhead: the low-rank path is added into the base product's
-output.
-"""
+"""peft's LoRA layers with one matrix product less: the low-rank path is added into the base product's output."""
 
 from typing import Any
 

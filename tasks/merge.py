@@ -1,4 +1,4 @@
-"""Folds an adapter into its parent, and proves that the result answers as the two did apart."""
+"""Merges an adapter into its parent, and verifies that the result answers as the two did separately."""
 
 import math
 import shutil

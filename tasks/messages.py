@@ -1,4 +1,4 @@
-"""Messages of a chat: the text of one, whatever its form, and what kind of request the records hold.
+"""Messages of a chat: their text, whatever the format, and the kind of a logged request.
 
 A version is trained on one kind of request: its template, filled in, behind its system message. What is asked in
 another way says nothing about whether the task's requests have changed, so it is told apart here, by its form alone.

@@ -1,4 +1,4 @@
-"""Prints the table of what there is: shapes, objectives and tuners, from what each declares (`make methods`)."""
+"""Prints the shapes, objectives and tuners, from what each declares (`make methods`)."""
 
 from collections.abc import Iterable, Sequence
 from types import ModuleType

@@ -1,5 +1,5 @@
 """Adds training rows of other datasets to those of a dataset, by weight: general rows against forgetting, or several
-tasks in one model. A mix is a dataset to what comes after it, and so may be mixed again.
+tasks in one model.
 
 DVC knows of two parts a mix, so more are mixed in rows that build on each other: `share: all` puts two together whole,
 and the last row says with `shares` how much each of them all is to count.
@@ -149,7 +149,7 @@ def _figures(params: Mix, first: list[Prepared], picked: Sequence[Part]) -> dict
 
 
 def _of(name: str, rows: Sequence[Prepared]) -> list[Prepared]:
-    """Rows of the data set `name`, or of those that they are of already."""
+    """Rows of the dataset `name`, or of those that they are of already."""
     return [{"of": name, **row} for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Moves aliases in the registry, whole or not at all: the only module that does. tasks/promotion.py decides what moves.
+"""Moves aliases in the registry, all or nothing: the only module that does. tasks/promotion.py decides what moves.
 
 A move is several calls to the registry and one to the records, and a process may die, or either may stop answering,
 between any two. So the whole move is written down first, as a tag of the registered model, and that tag is what makes

@@ -1,4 +1,4 @@
-"""A linear classifier on a text's token n-grams, which tells beside a tuned encoder: the geometric mean of both.
+"""A linear classifier on a text's token n-grams, averaged (geometrically) with a tuned encoder.
 
 Weights are TF-IDF's (term frequencies as 1 + ln, rows of length 1) and the classes a logistic regression's. What one of
 the two gets wrong the other often knows, as of a wide and a deep part (Cheng et al. 2016, arXiv:1606.07792); they learn

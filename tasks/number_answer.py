@@ -1,4 +1,4 @@
-"""The answer of a model that tells numbers, see tasks/answer.py."""
+"""The answer format of a model that predicts numbers; see tasks/answer.py."""
 
 import json
 from collections.abc import Mapping, Sequence

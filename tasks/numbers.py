@@ -1,4 +1,4 @@
-"""Numbers as texts: what is one, and the one way in which each is written."""
+"""Numbers as text: what counts as one, and the one way to write each."""
 
 import math
 import re

@@ -1,5 +1,5 @@
 """The contestants that a tuned model must beat, as the gate compares them: on each label, or on the gate's measure
-where there is none.
+if there are none.
 """
 
 from collections.abc import Callable, Sequence

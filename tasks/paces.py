@@ -1,4 +1,4 @@
-"""How long each contestant takes for an answer, as the stages measured that asked it."""
+"""The time that each contestant takes per answer, as measured by the stages."""
 
 from collections.abc import Mapping
 from pathlib import Path

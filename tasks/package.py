@@ -1,6 +1,4 @@
-"""Makes what can be shipped: what was learnt and the merged weights as safetensors, tokenizer, chat template, hashes
-and model card.
-"""
+"""Builds the artifact: learnt and merged weights as safetensors, tokenizer, chat template, hashes and model card."""
 
 import shutil
 from collections.abc import Mapping

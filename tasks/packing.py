@@ -1,4 +1,4 @@
-"""Puts several examples into one row without padding between them; none of them sees another.
+"""Packs several examples into a row without padding and without attention between them.
 
 Positions start anew with each example. transformers tells from that, and only where a batch has neither an attention
 mask nor a cache, that a row is packed, and keeps attention within each example (masking_utils.py). So the mask that

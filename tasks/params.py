@@ -1,4 +1,4 @@
-"""The typed view of the whole of params.yaml, checked once before any work."""
+"""The typed view of all of params.yaml, checked once before any work."""
 
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter

@@ -1,4 +1,4 @@
-"""Asks a parent as it is the held-out rows, held to the form of their answers (tasks/structured.py)."""
+"""Asks an untuned parent about the held-out rows, with constrained answers (tasks/structured.py)."""
 
 import sys
 from collections.abc import Sequence

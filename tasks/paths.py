@@ -1,5 +1,5 @@
-"""Where the DAG's outputs lie, for what reads them outside of stages: the same paths as in dvc.yaml, which
-tests/house/test_paths.py holds them to.
+"""Paths of the DAG's outputs for code outside of stages; tests/house/test_paths.py verifies that dvc.yaml has the
+same.
 """
 
 from pathlib import Path

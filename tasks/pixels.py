@@ -1,4 +1,4 @@
-"""The pixels of an image, read alike in training, evaluation and serving, whatever form it comes in."""
+"""Decodes the pixels of an image, alike in training, evaluation and serving, whatever its format."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""What `prepare`, `mix` and `cascade` write: a file of rows a split."""
+"""The output of `prepare`, `mix` and `cascade`: a file of rows per split."""
 
 from pathlib import Path
 

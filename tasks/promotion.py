@@ -1,5 +1,5 @@
-"""The one path to an alias: registering, challenging, promoting and rolling back, each under the lock and with its
-decision.
+"""The one path to an alias: registering, challenging, promoting and rolling back, each under the lock and with a
+recorded decision.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""bitsandbytes' layers, kept fit for training."""
+"""Keeps bitsandbytes' layers fit for training."""
 
 import logging
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Keeps models in the MLflow registry, a version per distinct artifact, and reads their aliases; tasks/promotion.py
-moves them.
+"""Keeps models in the MLflow registry, one version per distinct artifact, and reads their aliases;
+tasks/promotion.py moves them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the registry says of models, read in milliseconds without MLflow's client, which takes seconds to import.
+"""Reads the registry's state in milliseconds, without MLflow's client, which takes seconds to import.
 
 It is only ever compared with an earlier reading: whoever needs to know what it means asks tasks/registry.py.
 """

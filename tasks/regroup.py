@@ -1,4 +1,4 @@
-"""Moves champions to the form that suits who else is served: the first model of a CPU, which is merged, becomes an
+"""Moves champions to the form that suits what else is served: the first model on a CPU, which is merged, becomes an
 adapter beside the second.
 """
 

@@ -1,4 +1,4 @@
-"""`make promote` and `make rollback`: move the aliases by hand and route what they say."""
+"""`make promote` and `make rollback`: move the aliases manually and update the routing."""
 
 import logging
 import sys

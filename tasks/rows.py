@@ -41,7 +41,7 @@ class Prepared(Row):
     rejected: NotRequired[str]
     rating: NotRequired[bool]
     weight: NotRequired[float]  # of the answer in the loss, where it is not 1
-    of: NotRequired[str]  # the data set that it is of, in a mix of whole ones
+    of: NotRequired[str]  # the dataset that it is of, in a mix of whole ones
 
 
 class Score(TypedDict):

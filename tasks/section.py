@@ -1,4 +1,4 @@
-"""The base of every typed section of params.yaml, and the sentence for a value that does not fit."""
+"""The base of every typed section of params.yaml, and the sentence for an invalid value."""
 
 import difflib
 import re

@@ -1,4 +1,4 @@
-"""What reads one text and writes another (T5, BART, Pegasus …) is given and told: tokens, batches, logits, answers.
+"""Encoder-decoders (T5, BART, Pegasus …): tokens, batches, logits, answers.
 
 The source is what the encoder reads: a question in the tokenizer's own frame, which a chat template of ours writes, so
 that whoever asks (evaluation, a server) reads the tokens of training. The target is what the decoder writes after its

@@ -1,4 +1,5 @@
-"""Keys and values of rows that begin alike: what they share is held once, and what is a row's own grows in place.
+"""Keys and values of rows with a common beginning: the shared part is stored once, and each row's own part grows in
+place.
 
 transformers' own cache is written anew with each token, holds the shared beginning once a row, and plain attention
 copies both for each group of heads: on a CPU that takes longer than all other work of a token (docs/log.md). Here the

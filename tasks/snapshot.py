@@ -1,4 +1,4 @@
-"""Snapshots of sources that are not files here: fetched whole into `data/snapshots/<dataset>`, which `ingest` reads.
+"""Snapshots of remote sources: fetched whole into `data/snapshots/<dataset>`, which `ingest` reads.
 
 The manifest lies beside that folder, not in it: no stage depends on the time at which rows were fetched.
 """

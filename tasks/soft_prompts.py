@@ -1,4 +1,6 @@
-"""What the kinds of virtual tokens (prefix, prompt, p-tuning) share but their making, which tasks/virtual.py does."""
+"""Shared by the kinds of virtual tokens (prefix, prompt, p-tuning), except their creation, which tasks/virtual.py
+does.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""The answer of a model that finds it in a text, see tasks/answer.py; and where a text stands in another."""
+"""The answer format of an extractive model (see tasks/answer.py), and where a text occurs in another."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

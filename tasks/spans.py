@@ -1,5 +1,4 @@
-"""Answers that stand in a text: the one form in which they are written and read, and how a question is put above its
-text.
+"""Extracted answers: the one form in which they are written and read, and how a question is put above its context.
 
 A place is counted in characters of the text. An answer that is empty says that the text has none. Where a row has
 several right answers, those beside the first are its `others`: texts.

@@ -1,1 +1,1 @@
-"""vLLM as what writes answers in evaluation: one process beside the stages, which share it."""
+"""vLLM for generating answers in evaluation: one process that the stages share."""

@@ -1,5 +1,5 @@
-"""What writes a parent's answers in evaluation: transformers, or vLLM; tasks/engine/trained.py says so of what was
-trained.
+"""Chooses transformers or vLLM to generate a parent's answers in evaluation (tasks/engine/trained.py does so for
+trained models).
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Has vLLM write answers: finds the process that runs, or starts one (tasks/engine/server.py), and asks it."""
+"""Gets answers from vLLM: finds the running process, or starts one (tasks/engine/server.py)."""
 
 import json
 import os

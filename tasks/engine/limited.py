@@ -1,5 +1,5 @@
-"""What vLLM's grammar alone cannot say of an answer, as one of vLLM's own logits processors: how long its texts may be,
-that they are closed before the tokens run out, and that what follows of itself stands in the tokenizer's own tokens.
+"""Limits that vLLM's grammar cannot express, as a vLLM logits processor: the length of texts, closing them before
+the tokens run out, and the tokenizer's own tokens for forced text.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""What writes the answers of a model that was trained: transformers, or vLLM, with an adapter on its parent where it
-loads one, with weights of its own where they were trained whole or can be merged.
+"""Chooses transformers or vLLM to generate a trained model's answers: vLLM with an adapter where it loads one, or
+with the model's own weights where they were fully trained or can be merged.
 """
 
 import hashlib

@@ -1,6 +1,4 @@
-"""What is said between a stage and the process that answers: JSON over a socket in .anneal, which only its owner may
-open.
-"""
+"""The protocol between a stage and the engine process: JSON over a socket in .anneal that only its owner may open."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Measures the tuned model and all that it is compared with on the same rows, from the answers that they gave."""
+"""Measures the tuned model and everything it is compared with on the same rows, from their stored answers."""
 
 import csv
 import io

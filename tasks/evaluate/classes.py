@@ -1,6 +1,4 @@
-"""Which class each answer names, and how well each class is told: what the confusion matrix and the bars are drawn
-from.
-"""
+"""The class that each answer names, and the quality of each class: the data of confusion matrices and bars."""
 
 from collections.abc import Sequence
 

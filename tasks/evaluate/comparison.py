@@ -1,5 +1,5 @@
-"""How sure a measure is: its interval, and the paired test of two models on the same rows; both follow from its
-kind.
+"""The uncertainty of a measure: its interval, and the paired test of two models on the same rows; both follow from
+its kind.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Contestants beside the tuned model on the same rows: by how much it leads, of each label and over all of them."""
+"""Contestants against the tuned model on the same rows: its lead on each label and over all of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A model's answers to the held-out rows as they are measured: read once, by the owner of what an answer is."""
+"""A model's answers to the held-out rows, parsed once for all measures."""
 
 import math
 from collections.abc import Iterable, Mapping

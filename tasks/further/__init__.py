@@ -1,1 +1,3 @@
-"""Contestants that `make pipeline` has no time for: nearest neighbours, retrieved examples; and everyone compared."""
+"""Contestants that are too slow for `make pipeline` (nearest neighbours, retrieved examples), and the comparison of
+all.
+"""

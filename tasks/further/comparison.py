@@ -1,4 +1,4 @@
-"""Everyone who answered the held-out rows of a model, compared with it: stages' contestants and further ones."""
+"""Compares a model with everything that answered its held-out rows: the stages' contestants and the further ones."""
 
 import os
 from collections.abc import Mapping, Sequence

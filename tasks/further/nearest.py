@@ -1,4 +1,4 @@
-"""Tells the labels of a row as the training rows nearest to it have them."""
+"""Predicts the labels of a row from the training rows nearest to it."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The training rows that are nearest to others, and how many of them tell the labels best."""
+"""Nearest training rows, and the number of neighbours that predicts labels best."""
 
 import time
 from collections import Counter

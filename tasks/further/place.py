@@ -1,4 +1,4 @@
-"""Where the further contestants of a model read and write, and that what is there already is not made again."""
+"""Where the further contestants read and write; what is up to date is not computed again."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Asks the parent each row behind the training rows nearest to it, answered, as its examples."""
+"""Asks the parent about each row with the nearest training rows as examples."""
 
 from collections.abc import Sequence
 from pathlib import Path

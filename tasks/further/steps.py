@@ -1,4 +1,4 @@
-"""What is to be done to hear all further contestants, step by step."""
+"""The steps that run all further contestants."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

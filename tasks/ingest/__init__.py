@@ -1,4 +1,4 @@
-"""ingest: reads a source of any of the known formats, whole or not at all, and takes a snapshot of it."""
+"""ingest: takes a snapshot of a source in any known format, all or nothing."""
 
 from tasks.ingest.added import format_for_new_rows
 from tasks.ingest.params import Ingest

@@ -1,5 +1,5 @@
-"""Takes a snapshot of a source: the same rows as JSON lines, each with an id, and a manifest that says what was read
-and what was not.
+"""Takes a snapshot of a source: its rows as JSON lines, each with an id, and a manifest that says what was read and
+what was not.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The format in which rows from elsewhere can lie in the folder of a source."""
+"""The format in which rows can be added to the folder of a source."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rows of Arrow record batches as Python values: numbers and times as texts that know what they were."""
+"""Rows of Arrow record batches as Python values: numbers and times as texts that remember their type."""
 
 import json
 from collections import Counter

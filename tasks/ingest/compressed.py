@@ -1,4 +1,4 @@
-"""Files that are compressed, by gzip or zstd, as their ending or their first bytes say."""
+"""Decompresses gzip and zstd files, recognised by their extension or first bytes."""
 
 import gzip
 import zlib

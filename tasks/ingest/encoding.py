@@ -1,6 +1,4 @@
-"""Bytes of a file as text: UTF-8, UTF-16 and UTF-32 are read; anything else is one sentence that says what it seems
-to be.
-"""
+"""Decodes files as UTF-8, UTF-16 or UTF-32; for anything else, one sentence says what it seems to be."""
 
 import codecs
 import shlex

@@ -1,4 +1,4 @@
-"""Tables whose first row is data: whether one looks like that, and which separator their rows tell."""
+"""Tables whose first row is data: how to recognise one, and the separator that its rows imply."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Reads rows of JSON: one object a line, objects over several lines, or one array of objects."""
+"""Reads rows of JSON: one object per line, objects over several lines, or one array of objects."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Which files of a source are read, and which are left out: data that would be left out stops, all else is named."""
+"""Which files of a source are read and which are left out: leaving out data is an error, anything else is reported."""
 
 import re
 from dataclasses import dataclass

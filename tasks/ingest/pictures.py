@@ -1,4 +1,4 @@
-"""The images that rows name: where they lie in the source, and how ingest keeps their bytes."""
+"""The images that rows name: where they are in the source, and how ingest stores their bytes."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""Folders that `datasets` has saved: the files that its own list names, and nothing else of them."""
+"""Folders saved by `datasets`: the files that their own list names, and no others."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The rows of a source, file by file, with an id each; or a first few of them."""
+"""The rows of a source, file by file, each with an id; or the first few."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""SQuAD's own file: one object of articles, which hold paragraphs, which hold questions; each becomes a row."""
+"""SQuAD's own file: articles of paragraphs of questions; each question becomes a row."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""Reads tables of separated cells (CSV and its kin), whose separator the header tells.
+"""Reads tables of separated cells (CSV and similar), with the separator detected from the header.
 
 The standard library's reader is not used: it cannot name the line of a quote that is never closed, takes blanks before
 a quote for content, and limits the length of a cell for the whole process.

@@ -1,4 +1,4 @@
-"""The value of a cell as the one text that a row holds of it, or the reason why there is none."""
+"""The text that a row holds for the value of a cell, or the reason why there is none."""
 
 import json
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""monitor: is what comes in, what goes out and how good it is still what it was when the serving version was made."""
+"""monitor: are requests, answers and quality still what they were when the serving version was made?"""

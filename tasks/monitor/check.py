@@ -1,6 +1,4 @@
-"""One check of a version in production: what is new in the records, the evidence so far, an alarm or none, a report
-and a row that say so.
-"""
+"""One check of a version in production: new records, the evidence so far, an alarm or none, a report and a row."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Writes the page about a check: the verdict, the evidence over time with its line, figures beside the reference,
+"""Writes the page of a check: the verdict, the evidence over time with its threshold, figures against the reference,
 and Evidently's page.
 """
 

@@ -1,5 +1,4 @@
-"""How sure a version is that tells classes, marks entities, or finds answers in a text: scores of the probabilities of
-one answer.
+"""The confidence of a version that classifies, tags or extracts answers: scores of the probabilities of one answer.
 
 Of an answer in a text only two things are distinguished: the answer that was given, and any other (tasks/spans.py).
 """

@@ -1,4 +1,4 @@
-"""Texts as points: all-MiniLM-L6-v2 from the package on this machine, and how far a point lies from known ones."""
+"""Texts as points (all-MiniLM-L6-v2 from the local package), and the distance of a point from known ones."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,5 +1,5 @@
-"""Evidently's report on the latest requests beside the reference: for looking. Its tests are new with each check, so
-no alarm rests on them.
+"""Evidently's report on the latest requests against the reference, for inspection only: its tests start anew with
+each check, so no alarm depends on them.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The figures of a check: what the latest requests of a version look like beside its reference."""
+"""The figures of a check: the latest requests of a version against its reference."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,4 @@
-"""Reads what the monitor has not seen yet from the records, each request and each correction exactly once, also when
-rows arrive late.
-"""
+"""Reads new requests and corrections from the records, each exactly once, even when rows arrive late."""
 
 import json
 from collections.abc import Iterable

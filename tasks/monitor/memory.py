@@ -1,5 +1,5 @@
 """What the monitor remembers of a version between two checks: pools, wealth, what it has seen. One file, written
-whole.
+atomically.
 """
 
 from dataclasses import asdict, dataclass, field, replace

@@ -1,5 +1,5 @@
-"""The reference of a version: the rows it was trained and evaluated on and its answers to the latter, reduced to
-what the monitor compares with.
+"""The reference of a version: its training and evaluation rows and its answers to the latter, reduced to what the
+monitor compares.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Requests of a kind that is not judged: kept apart by their form alone, counted, and said."""
+"""Requests that are not judged: recognised by their form alone, counted, and reported."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What a version that tells numbers tells, and how far it is from what people correct it to."""
+"""The numbers that a version predicts, and their distance from people's corrections."""
 
 from collections.abc import Mapping, Sequence
 

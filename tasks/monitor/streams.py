@@ -1,4 +1,4 @@
-"""Which streams of scores a version has, the rows that their functions are fitted on, and where their bins are cut."""
+"""The score streams of a version, the rows that their functions are fitted on, and the edges of their bins."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What of a request and of an answer is looked at: texts in, scores out."""
+"""The monitored properties of requests and answers: texts in, scores out."""
 
 import math
 import re

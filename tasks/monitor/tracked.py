@@ -1,5 +1,5 @@
-"""The figures of checks as metrics in MLflow, one run a version; a tracking server that is away costs the metrics,
-never the check.
+"""The figures of checks as metrics in MLflow, one run per version; if the tracking server is down, the metrics are
+lost, never the check.
 """
 
 import re

@@ -1,5 +1,5 @@
-"""Classification: one head a label column on a pooled text (Devlin et al. 2018, arXiv:1810.04805, section 4.1; pooled
-by the mean of all tokens as in Reimers and Gurevych 2019, arXiv:1908.10084).
+"""Classification: one head per label column on a pooled text (Devlin et al. 2018, arXiv:1810.04805, section 4.1;
+mean pooling as in Reimers and Gurevych 2019, arXiv:1908.10084).
 """
 
 from collections.abc import Sequence

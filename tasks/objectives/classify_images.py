@@ -1,5 +1,5 @@
-"""Classification of images: one head a label column on a body that sees (Dosovitskiy et al. 2020, arXiv:2010.11929,
-section 3.1, whose first token stands for the image; the mean of the last map for convolutions).
+"""Image classification: one head per label column on a vision body (Dosovitskiy et al. 2020, arXiv:2010.11929,
+section 3.1, whose first token represents the image; for convolutions the mean of the last map).
 """
 
 import random

@@ -1,5 +1,5 @@
-"""Extractive question answering: where in a text the answer begins and ends, or that it has none (Devlin et al. 2018,
-arXiv:1810.04805, sections 4.2 and 4.3; Rajpurkar et al. 2018, arXiv:1806.03822).
+"""Extractive question answering: where in a text the answer begins and ends, or that there is none (Devlin et al.
+2018, arXiv:1810.04805, sections 4.2 and 4.3; Rajpurkar et al. 2018, arXiv:1806.03822).
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
-"""Regression: a linear unit for each column of numbers on a pooled text, as transformers' `problem_type: regression`;
-numbers are learnt in deviations from the mean of training, and told in their own unit.
+"""Regression: a linear unit per column of numbers on a pooled text, as transformers' `problem_type: regression`;
+numbers are standardised for training and predicted in their own unit.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the answer's negative log-likelihood, given what stands before it."""
+"""Supervised fine-tuning: the negative log-likelihood of the answer given what precedes it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal

@@ -1,5 +1,5 @@
-"""Tagging: one linear head on the first token of each word (Devlin et al. 2018, arXiv:1810.04805, section 5.3); of a
-base that writes on the last, for only that has read the whole word.
+"""Tagging: one linear head on the first token of each word (Devlin et al. 2018, arXiv:1810.04805, section 5.3); for
+a base that writes, on the last, the only one that has read the whole word.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,6 @@
-"""Asks the tuned model the held-out rows. Scoring is a stage of its own, so a new measure asks no model again."""
+"""Asks the tuned model about the held-out rows. Scoring is a separate stage, so a new measure generates nothing
+again.
+"""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Everything that can be refused before work is refused here: one sentence, exit status 2, in seconds."""
+"""Refuses early whatever can be refused: one sentence, exit status 2, in seconds."""

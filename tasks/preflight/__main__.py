@@ -1,4 +1,4 @@
-"""`python -m tasks.preflight`: all rows of params.yaml, checked against each other and against what lies on disk."""
+"""`python -m tasks.preflight`: checks all rows of params.yaml against each other and against the files."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Whether a classifier can tell the beginning of the answers of a dataset, and which dataset it was trained on."""
+"""Whether a classifier can predict the beginning of a dataset's answers, and which dataset it was trained on."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING

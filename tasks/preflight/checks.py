@@ -1,4 +1,4 @@
-"""Checks the rows of params.yaml that a run needs against each other and against what lies on disk, before any work."""
+"""Checks the rows of params.yaml that a run needs against each other and against the files, before any work."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain

@@ -1,4 +1,4 @@
-"""Whether templates and answers name columns that the data have."""
+"""Whether templates and answers name existing columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches

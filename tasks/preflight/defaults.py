@@ -1,4 +1,4 @@
-"""The objective and the tuner of a training that names none."""
+"""The objective and the tuner of a model that names none."""
 
 from collections.abc import Mapping
 

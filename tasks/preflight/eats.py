@@ -1,4 +1,4 @@
-"""Whether an objective can learn from what the rows of a dataset hold."""
+"""Whether an objective can learn from the rows of a dataset."""
 
 from collections.abc import Iterator
 

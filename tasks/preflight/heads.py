@@ -1,4 +1,4 @@
-"""What a person writes who has a table whose answers are classes, and a base or an objective that tells classes."""
+"""What to write for a table with classes as answers on a base or objective that classifies."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Finds the labels and tags among the columns of a dataset's answers, for an `evaluate` section that is left out."""
+"""Finds the labels and tags among a dataset's answer columns, for an `evaluate` section that is left out."""
 
 from collections.abc import Iterator
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Whether labels, texts, weights and the keys of the gate name what the answers hold and what is measured of them."""
+"""Whether labels, texts, weights and the gate's keys name existing columns and measures."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A mix of several datasets that names only their shares, written out as DVC needs it: in rows of two parts each."""
+"""Writes out a mix of several datasets in rows of two parts each, as DVC needs it."""
 
 from collections.abc import Iterator
 from itertools import count

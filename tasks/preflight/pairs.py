@@ -1,4 +1,4 @@
-"""Whether an objective and a tuner go together, and whether a model can stand on its parent: from what the kinds
+"""Whether an objective and a tuner go together, and whether a model can be built on its parent, from what the kinds
 declare.
 """
 

@@ -1,4 +1,4 @@
-"""The encoder that the probe of a model reads texts with: written where a row names none, and checked."""
+"""The encoder of a model's probe: written where a row names none, and checked."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast

@@ -1,4 +1,4 @@
-"""Rules that rows keep today, as Great Expectations names them: the first suite of a dataset, for a person to mend."""
+"""Rules that the rows satisfy today, as Great Expectations: the first suite of a dataset, for a person to edit."""
 
 import re
 import unicodedata

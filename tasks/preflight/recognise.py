@@ -1,4 +1,4 @@
-"""Tells the shape of a dataset that names none, from the first rows of its source, for params.yaml."""
+"""Infers the shape of a dataset from the first rows of its source, for params.yaml."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Whether the server will load what is trained, and whether prompt and answer fit into it."""
+"""Whether the server can load what is trained, and whether prompt and answer fit."""
 
 from collections.abc import Iterator
 from pathlib import Path

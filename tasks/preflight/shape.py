@@ -1,4 +1,4 @@
-"""Writes the shape of a dataset that names none into params.yaml."""
+"""Writes the inferred shape of a dataset into params.yaml."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

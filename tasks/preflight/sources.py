@@ -1,4 +1,4 @@
-"""Whether the source of a dataset is there, and which columns it has."""
+"""Whether the source of a dataset exists, and its columns."""
 
 import re
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
-"""The Great Expectations suites of a dataset: whether they are there, and the first ones, written from a profile of
-its rows.
+"""The Great Expectations suites of a dataset: whether they exist, and the first ones, written from a profile of its
+rows.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Whether the texts that a model wants as new tokens can become some, from its base's tokenizer."""
+"""Whether the base's tokenizer allows a model's new tokens."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Whether a model can be trained as its `train` section asks, and what in it is unusual."""
+"""Whether a model can be trained as its `train` section says, and what in it is unusual."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,4 @@
-"""Whether a base has a chat template, and whether that takes the system message and the tools of a dataset, from its
-text alone.
-"""
+"""Whether a base has a chat template that takes the system message and the tools of a dataset, from its text alone."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Writes keys into params.yaml where a row leaves them out: all else stays character by character."""
+"""Writes missing keys into params.yaml; everything else stays character by character."""
 
 import json
 import re

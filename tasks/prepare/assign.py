@@ -1,6 +1,4 @@
-"""Decides for each row: which split it is in, or why it is dropped. Judged on what the person wrote, not on the
-template around it.
-"""
+"""Assigns each row to a split, or drops it with a reason; judged on what the person wrote, not on the template."""
 
 from collections import defaultdict
 from collections.abc import Sequence

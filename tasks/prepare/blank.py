@@ -1,4 +1,4 @@
-"""Finds rows that show nothing where the template or the answer needs a text."""
+"""Finds rows without visible text where the template or the answer needs some."""
 
 from collections.abc import Mapping
 

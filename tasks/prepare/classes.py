@@ -1,5 +1,5 @@
-"""The classes of labelled rows: their shares in training, what is no label or looks like a slip, and held-out rows of a
-class, or with an entity of a label, that training never saw.
+"""The classes of labelled rows: their shares in training, suspicious values, and held-out rows whose class (or
+entity label) never occurs in training.
 """
 
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""A prepared row of a dialogue: what stands before the answer, the answer, and what a client would send."""
+"""A prepared row of a dialogue: what precedes the answer, the answer, and what a client would send."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Says in figures and in words which rows were dropped, by which threshold, and shows a pair."""
+"""Reports which rows were dropped, and by which threshold, in figures and words with an example pair."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the first rows of a source tell of their shape: its columns by name, and what they hold."""
+"""What the first rows of a source suggest about their shape: column names and contents."""
 
 import json
 import re

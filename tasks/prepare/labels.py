@@ -1,6 +1,4 @@
-"""Tells the labels of an answer from its free text, and what a row is asked and answers, apart from the template
-around it.
-"""
+"""Separates the labels of an answer from its free text, and the question and answer of a row from the template."""
 
 from collections.abc import Mapping, Sequence
 

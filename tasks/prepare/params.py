@@ -1,4 +1,4 @@
-"""What every shape of the `prepare` section of a dataset has."""
+"""Shared by all shapes of the `prepare` section of a dataset."""
 
 from typing import Annotated, Literal, Self
 

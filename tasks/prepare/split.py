@@ -1,4 +1,4 @@
-"""Puts each row into a split by its content alone, so that data added later never moves a test row into training."""
+"""Assigns each row to a split by its content alone, so that data added later never moves a test row into training."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Tools and the calls of them, in the one form that chat templates take."""
+"""Tools and tool calls, in the form that chat templates take."""
 
 import json
 from collections.abc import Mapping, Sequence

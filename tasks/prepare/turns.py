@@ -1,4 +1,4 @@
-"""Dialogues as they come from others (ShareGPT, OpenAI, HH): turns of known roles, each with one text."""
+"""Dialogues in common formats (ShareGPT, OpenAI, HH): turns with known roles, each with one text."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""An answer as the records keep it: a text, or tool calls, without personal data."""
+"""Redacts an answer for the records: a text, or tool calls."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

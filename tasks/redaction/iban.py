@@ -1,5 +1,5 @@
-"""Finds IBANs (ISO 13616): the structure of each country from the registry of SWIFT, as python-stdnum has it, and
-the check digits.
+"""Finds IBANs (ISO 13616): the structure of each country from SWIFT's registry, by python-stdnum, and the check
+digits.
 """
 
 import re

@@ -1,6 +1,4 @@
-"""Changes every text in lists and objects, however deep they are nested: JSON may be 990 levels deep, and a function
-that calls itself is not.
-"""
+"""Transforms every text in lists and objects without recursion, since JSON may be nested 990 levels deep."""
 
 from collections.abc import Callable
 

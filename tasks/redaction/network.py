@@ -1,4 +1,4 @@
-"""Finds mail addresses, IP addresses, and secrets in URLs."""
+"""Finds email addresses, IP addresses, and secrets in URLs."""
 
 import ipaddress
 import re

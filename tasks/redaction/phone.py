@@ -1,4 +1,4 @@
-"""Finds phone numbers: candidates by the way they are written, judged by libphonenumber's numbering plans."""
+"""Finds phone numbers: candidates by their notation, verified by libphonenumber's numbering plans."""
 
 import re
 from collections.abc import Iterator

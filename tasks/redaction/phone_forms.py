@@ -1,4 +1,4 @@
-"""How phone numbers are written, what stands beside them, and what looks like one and is none."""
+"""How phone numbers are written, what surrounds them, and what only looks like one."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The plain form of a text, in which personal data is looked for, and the way back to where it stood.
+"""The plain form of a text, in which personal data is searched, and the mapping back to the original positions.
 
 People write `DE89 3704` with no-break blanks, dashes of every kind, fullwidth digits and invisible characters; programs
 write `%40` and `\\u00a0`. The plain form writes all of these in ASCII, so that the finders need to know one form only;

@@ -1,1 +1,1 @@
-"""report: one page that tells a person what came of a run."""
+"""report: one page that tells a person how a run went."""

@@ -1,4 +1,4 @@
-"""Draws how often a model that says how sure it is was right, and lists the rows of which it was most surely wrong."""
+"""Draws how often a model was right at each level of confidence, and lists its most confident errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Draws the confusion matrices of the report, each with the words that say the same."""
+"""Draws the confusion matrices of the report, each with a sentence that says the same."""
 
 from collections import Counter
 from typing import Any

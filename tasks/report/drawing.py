@@ -1,6 +1,4 @@
-"""Turns a matplotlib figure into SVG that sits inside a page: the page's own fonts and colours, the same bytes every
-time.
-"""
+"""Renders a matplotlib figure as SVG for inlining: the page's fonts and colours, the same bytes every time."""
 
 import io
 import re

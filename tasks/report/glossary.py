@@ -1,4 +1,4 @@
-"""What each measure and each contestant is, in plain words, for the reader of a report."""
+"""Explains each measure and each contestant in plain words, for the reader of a report."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Writes the page about a run: a verdict first, then what it rests on, in one HTML file that needs nothing else."""
+"""Writes the report of a run, verdict first, as one self-contained HTML file."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Draws the plots of the report, each with the words that say the same: losses, F1 of classes, lengths."""
+"""Draws the plots of the report, each with a sentence that says the same: losses, F1 of classes, lengths."""
 
 import statistics
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Chooses rows to show side by side and says of each answer whether it is right; the model's text is never trusted."""
+"""Chooses rows to show side by side and marks each answer right or wrong; the model's text is never trusted as HTML."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The small table that a report leads with: labels by contestants, the winner, and what each answer takes."""
+"""The table at the top of a report: labels by contestants, the winner, and the cost per answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

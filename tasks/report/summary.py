@@ -1,4 +1,4 @@
-"""What summary.json holds: everything that a run says at its end, as the page and the terminal show it."""
+"""The content of summary.json: the outcome of a run, as the page and the terminal show it."""
 
 import json
 from collections.abc import Mapping, Sequence

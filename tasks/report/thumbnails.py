@@ -1,4 +1,4 @@
-"""Small pictures of the images that rows are about, for a page that needs nothing else."""
+"""Thumbnails of the images in rows, for a self-contained page."""
 
 import base64
 import io

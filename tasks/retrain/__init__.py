@@ -1,1 +1,1 @@
-"""retrain: when a task is trained again, on what, and the book of those decisions."""
+"""retrain: when a model is trained again, on what, and the log of those decisions."""

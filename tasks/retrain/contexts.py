@@ -1,4 +1,4 @@
-"""Corrected answers that stand in a context: where in it, and what was asked about which."""
+"""Corrections of extracted answers: their position in the context, and their question."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

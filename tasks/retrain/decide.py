@@ -1,4 +1,4 @@
-"""Decides whether a model is trained again: what asks for it, and what holds it back, each in a sentence."""
+"""Decides whether a model is trained again: what calls for it, and what holds it back, each in a sentence."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a decision about retraining is made on: plain values, gathered elsewhere and written down with the decision."""
+"""The facts behind a retraining decision: plain values, gathered elsewhere and recorded with the decision."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""Gathers the facts about a task: records, routing table, registry, what was harvested, the data on disk."""
+"""Gathers the facts about a model: records, routing table, registry, harvested rows, the data on disk."""
 
 from dataclasses import replace
 from pathlib import Path

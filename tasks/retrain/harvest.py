@@ -1,4 +1,4 @@
-"""Harvests corrected answers: one file more in the dataset's folder, with its lineage and a quarantine beside the
+"""Harvests corrected answers into another file in the dataset's folder, with its lineage and a quarantine beside the
 records.
 """
 

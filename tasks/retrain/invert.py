@@ -1,4 +1,4 @@
-"""Reads the columns back out of what a client asked, where there is only one way to do so."""
+"""Recovers the columns from a client's request, if there is only one way to do so."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

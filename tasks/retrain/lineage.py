@@ -1,4 +1,4 @@
-"""Where harvested rows came from: one file a harvest, which says what was done with each corrected answer."""
+"""Where harvested rows came from: one file per harvest, which says what was done with each correction."""
 
 from functools import cache
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether retraining of a task is paused: asked by the decision and shown on the dashboard."""
+"""Whether retraining of a model is paused: used by the decision and shown on the dashboard."""
 
 from sqlalchemy import Engine, select
 

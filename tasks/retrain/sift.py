@@ -1,6 +1,4 @@
-"""Sifts corrected answers: which become rows of the dataset, and which are set aside because they look planted or
-cannot be used.
-"""
+"""Sorts corrected answers: which become rows of the dataset, and which are set aside as suspicious or unusable."""
 
 import re
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""Runs the vLLM server that a slot asks for, and leaves none of its processes behind; run by the supervisor."""
+"""Runs the vLLM server that a slot asks for, under the supervisor, and leaves no process behind."""
 
 import os
 import signal

@@ -1,4 +1,5 @@
-"""Decides about an open canary: go on, promote, roll back or call off. Pure: counts in, a verdict with its reasons out.
+"""Decides about an open canary: continue, promote, roll back or abandon. Pure: counts in, a verdict with its reasons
+out.
 
 The gateway gives each request to the challenger by a coin of known share s, whatever the request says. So if the
 versions were equal, each *failure* would be on the challenger with probability s, whatever the traffic, the hour, the

@@ -1,5 +1,5 @@
-"""Parity of a model that reads: a server must say the probabilities and numbers that evaluation was told, and the same
-answer where there are none, or where they are of the answer as a whole.
+"""Parity of a model that reads: a server must return the probabilities and numbers of the evaluation, or the same
+answer if there are none or they concern the answer as a whole.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""In which form a version is served: an adapter on its base or weights of its own by vLLM, or by transformers what
-vLLM does neither of, and what reads.
+"""The form in which a version is served: by vLLM as an adapter on its base or with its own weights, or by
+transformers if vLLM supports neither, or if the model reads.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Becomes the command it is given, with telemetry off, at a low priority, ending when the supervisor ends:
+"""Replaces itself by the given command, with telemetry off and low priority, ending when the supervisor ends:
 `python -m tasks.serve.launch mlflow server …`.
 """
 

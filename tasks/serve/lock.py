@@ -1,4 +1,4 @@
-"""The one lock of everything that changes aliases, slots or the routing table."""
+"""The one lock for changes of aliases, slots or the routing table."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""The HTTP client for servers of this machine: made once, since the one that `httpx.get` makes each time reads all
-certificates first (25 ms).
+"""The HTTP client for servers on this machine: created once, since each `httpx.get` would create one and read all
+certificates (25 ms).
 """
 
 from functools import cache

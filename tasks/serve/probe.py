@@ -1,4 +1,4 @@
-"""Asks a running vLLM: does it answer, and does it answer what transformers answered."""
+"""Asks a running vLLM whether it answers, and whether it answers as transformers did."""
 
 import json
 import shlex

@@ -1,5 +1,5 @@
-"""Who answers which name: the table that the reconciler writes and the gateway follows. A promotion is a new table,
-nothing more.
+"""The routing table, written by the reconciler and followed by the gateway. A promotion is a new table, nothing
+more.
 """
 
 from dataclasses import asdict, dataclass, field

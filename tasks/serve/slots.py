@@ -1,4 +1,4 @@
-"""The slots of the servers as they are found: what answers there, and loading, unloading, starting and stopping."""
+"""The actual state of the slots: what is served there, and loading, unloading, starting and stopping."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What each vLLM slot should be serving: small files that a restarted server reads, so that kill -9 changes nothing."""
+"""The desired state of each vLLM slot: small files that a restarted server reads, so that kill -9 changes nothing."""
 
 import os
 import shutil

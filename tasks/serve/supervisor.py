@@ -1,4 +1,4 @@
-"""Starts, stops and asks the local servers through supervisord (supervisord.org), which outlives the terminal."""
+"""Starts, stops and queries the local servers through supervisord (supervisord.org), which outlives the terminal."""
 
 import contextlib
 import hashlib

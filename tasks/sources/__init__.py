@@ -1,4 +1,4 @@
-"""Sources that are not files here: a module each, named as `snapshot.kind` names it, and found by listing the folder.
+"""Remote sources: one module each, named as in `snapshot.kind`, and found by listing the folder.
 
 A new source is one file here and a test: its typed section `Params`, why it cannot be read now (`problem`, in seconds),
 how it is `fetch`ed into a folder, and whether what it names can ever change (`IS_FIXED`).

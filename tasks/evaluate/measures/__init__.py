@@ -1,6 +1,4 @@
-"""The table of measures: which there are of the answers of a model, by name. A new measure is a file, a row here and
-a test.
-"""
+"""The table of measures, by name. A new measure is a file, a row here and a test."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""bleu: how many runs of one to four words a text shares with the right one (Papineni et al. 2002; Post 2018)."""
+"""bleu: overlap in runs of one to four words with the right text (Papineni et al. 2002; Post 2018)."""
 
 from collections.abc import Sequence
 from functools import lru_cache

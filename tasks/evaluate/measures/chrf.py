@@ -1,4 +1,4 @@
-"""chrf: how many runs of one to six characters a text shares with the right one (Popović 2015), in every script."""
+"""chrf: overlap in runs of one to six characters with the right text (Popović 2015), in any script."""
 
 from functools import lru_cache
 

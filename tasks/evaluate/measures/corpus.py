@@ -1,4 +1,4 @@
-"""Measures of a corpus by sacrebleu (Post 2018): what it counts in each row is kept, so any set of rows has a value."""
+"""Corpus measures from sacrebleu (Post 2018): the counts of each row are kept, so any set of rows has a value."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""ece: how far a model is from being right as often as it says (Naeini et al. 2015; Guo et al. 2017)."""
+"""ece: how far the probabilities are from the share of right answers (Naeini et al. 2015; Guo et al. 2017)."""
 
 from collections.abc import Sequence
 

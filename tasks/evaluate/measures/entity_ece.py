@@ -1,4 +1,4 @@
-"""entity_ece: how far a tagger is from being right about an entity as often as it says (ece, of entities)."""
+"""entity_ece: how far the probabilities of entities are from the share that is right (ece, for entities)."""
 
 from collections.abc import Sequence
 

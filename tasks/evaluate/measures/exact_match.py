@@ -1,4 +1,4 @@
-"""exact_match: the share of the answers that are the expected one as a whole."""
+"""exact_match: the share of answers that equal the expected one as a whole."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""mae: how far the numbers of the answers are from the right ones, without regard to how unevenly."""
+"""mae: the mean absolute error of the numbers."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a measure is: a number with a name, a unit, a direction, and the kind that decides its interval and its test."""
+"""What a measure is: a number with a name, a unit, a direction, and a kind that decides its interval and its test."""
 
 import re
 from collections.abc import Callable, Sequence

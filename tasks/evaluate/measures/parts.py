@@ -1,4 +1,4 @@
-"""What several measures make of the rows before they count: numbers of classes, ranks, probabilities, numbers."""
+"""Shared by measures: class numbers, ranks, probabilities and numbers of rows."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""pearson: how nearly the numbers of the answers are a straight line over the right ones (Pearson 1895)."""
+"""pearson: the linear correlation of the answers' numbers with the right ones (Pearson 1895)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""rmse: how far the numbers of the answers are from the right ones."""
+"""rmse: the root mean square error of the numbers."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""rouge_l: how much of a text is said in the same order (ROUGE-L, Lin 2004), in every script."""
+"""rouge_l: the longest common subsequence of words with the right text (ROUGE-L, Lin 2004), in any script."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""spearman: how well the numbers of the answers are in the order of the right ones (Spearman 1904)."""
+"""spearman: the rank correlation of the answers' numbers with the right ones (Spearman 1904)."""
 
 from collections.abc import Sequence
 

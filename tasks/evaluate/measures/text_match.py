@@ -1,4 +1,6 @@
-"""text_match: whether a short answer is the right one as SQuAD compares them (Rajpurkar et al. 2016: exact match)."""
+"""text_match: whether a short answer equals the right one, as SQuAD compares them (Rajpurkar et al. 2016: exact
+match).
+"""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""token_f1: how many words a short answer shares with the right one, as SQuAD counts them (Rajpurkar et al. 2016)."""
+"""token_f1: the word overlap of a short answer with the right one, as in SQuAD (Rajpurkar et al. 2016)."""
 
 from collections import Counter
 

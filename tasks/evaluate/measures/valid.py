@@ -1,4 +1,4 @@
-"""valid: the share of the answers that are what they must be, whatever they say."""
+"""valid: the share of answers in the required form, whatever they say."""
 
 import numpy as np
 

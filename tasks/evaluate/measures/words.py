@@ -1,4 +1,4 @@
-"""The words of a text in every script: what ROUGE-L, token F1 and BLEU count."""
+"""The words of a text in any script, as counted by ROUGE-L, token F1 and BLEU."""
 
 import string
 import unicodedata

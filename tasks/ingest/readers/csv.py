@@ -1,4 +1,4 @@
-"""Tables of cells between commas, semicolons, tabs or bars, as the header tells."""
+"""Tables separated by commas, semicolons, tabs or bars, detected from the header."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

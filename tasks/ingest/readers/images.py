@@ -1,4 +1,6 @@
-"""A folder of images, a folder a class: `cats/1.jpg` is a row of the class `cats` (torchvision's ImageFolder)."""
+"""A folder of images with one folder per class: `cats/1.jpg` is a row of the class `cats` (torchvision's
+ImageFolder).
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

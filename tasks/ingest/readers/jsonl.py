@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, objects over several lines, or one array of objects."""
+"""JSON lines: one object per line, objects over several lines, or one array of objects."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Texts: a file is one row with the column `text`, or several, as ingest.split says; of labelled lines with a label."""
+"""Text: a file is one row with the column `text`, or several, as ingest.split says; labelled lines also have a
+label.
+"""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Tables of cells between tabs, or what else the header tells."""
+"""Tables separated by tabs, or by what the header implies."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a row of a dataset holds: a file a shape. What a shape declares and does is in the protocol below."""
+"""Shapes of rows, one file per kind. The protocol below says what each declares and does."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""Images, each with one or several labels, for models that tell what is in them."""
+"""Images with one or several labels, for image classification."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Texts, each with one or several labels, for models that tell classes apart."""
+"""Texts with one or several labels, for classification."""
 
 import re
 from collections.abc import Mapping, Sequence

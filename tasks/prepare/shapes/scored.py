@@ -1,4 +1,4 @@
-"""Texts, each with one or several numbers, for models that tell numbers (ratings, scores)."""
+"""Texts with one or several numbers, for regression (ratings, scores)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal

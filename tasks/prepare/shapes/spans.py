@@ -1,4 +1,4 @@
-"""Questions about a text, the context, each with the stretch of it that is the answer, or with none."""
+"""Questions about a context, each with the span of it that is the answer, or without one."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""A table: columns, of which a Jinja template makes the question, and a list or another template the answer."""
+"""A table: a Jinja template makes the question from its columns, and a list or another template the answer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Texts whose entities are marked: by a tag for each token, or by spans of characters."""
+"""Texts with marked entities: a tag for each token, or spans of characters."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""Texts as they are, without question and answer."""
+"""Raw texts, without question and answer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal

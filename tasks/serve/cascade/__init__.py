@@ -1,1 +1,1 @@
-"""Tells the labels of an answer in front of vLLM, which writes the rest: one endpoint for two models."""
+"""Predicts the labels of an answer in front of vLLM, which writes the rest: one endpoint for two models."""

@@ -1,4 +1,4 @@
-"""The labellers of the versions on one server, asked in a thread of their own, so that a server goes on writing."""
+"""The labellers of the versions on one server, in a thread of their own, so that the server keeps generating."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

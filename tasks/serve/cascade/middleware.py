@@ -1,4 +1,4 @@
-"""What vLLM runs in front of its own routes (`--middleware`) where a version may have a labeller.
+"""Middleware in front of vLLM's own routes (`--middleware`), for servers whose versions may have a labeller.
 
 It sees the chats, and the adapters that come and go while the server runs. All else passes as it came.
 """

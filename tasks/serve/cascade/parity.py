@@ -1,4 +1,4 @@
-"""A server must tell the labels that the model was measured behind."""
+"""A server must predict the labels that the model was measured with."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,5 +1,4 @@
-"""What a chat becomes when the beginning of its answer is given: which chats that is done to, and the answer whole
-again.
+"""How a chat is changed when the beginning of its answer is given: which chats qualify, and reassembling the answer.
 
 vLLM goes on with a last message of the assistant (`continue_final_message`) and can put it before the answer (`echo`).
 But `echo` of a chat makes it work out `prompt_logprobs`, which keeps nothing of a prompt for later ones, and has ended

@@ -1,4 +1,4 @@
-"""How vLLM is started where a version may have a labeller, and how the middleware learns which ones have."""
+"""How vLLM is started if a version may have a labeller, and how the middleware learns which ones do."""
 
 import json
 from collections.abc import Mapping

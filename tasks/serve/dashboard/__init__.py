@@ -1,1 +1,1 @@
-"""The operators' page: what runs, how well, what was decided and why, and the buttons."""
+"""The operators' page: what is running, how well, what was decided and why, and buttons."""

@@ -1,4 +1,4 @@
-"""Times and latencies in bins: counted in SQL, and read as quantiles."""
+"""Times and latencies in bins: counted in SQL, read as quantiles."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Curves over time from the log of requests, aggregated in SQL: what is fetched grows with the chart, not with the
+"""Curves over time from the request log, aggregated in SQL: what is fetched grows with the chart, not with the
 traffic.
 """
 

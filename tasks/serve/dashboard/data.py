@@ -1,5 +1,5 @@
-"""What the page shows, as plain values: the routing table, the curves, the last checks, decisions and retrainings.
-No texts of requests, no keys.
+"""The content of the page, as plain values: the routing table, the curves, the last checks, decisions and
+retrainings. No texts of requests, no keys.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""What was checked, decided and asked for about a task, newest first, and the evidence of its checks over time."""
+"""Checks, decisions and commands for a model, newest first, and the evidence of its checks over time."""
 
 import math
 from collections.abc import Mapping

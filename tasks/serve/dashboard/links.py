@@ -1,4 +1,4 @@
-"""Where a person finds MLflow and Prefect. Not for the gateway's own modules: MLflow is behind this import."""
+"""Links to MLflow and Prefect. Not for the gateway's own modules, since this imports MLflow."""
 
 import os
 

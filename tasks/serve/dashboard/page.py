@@ -1,4 +1,4 @@
-"""GET /dashboard and what belongs to it. Reading needs no key; the page's buttons go to /admin/commands, which does."""
+"""GET /dashboard and its files. Reading needs no key; the page's buttons go to /admin/commands, which does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

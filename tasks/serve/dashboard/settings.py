@@ -1,4 +1,4 @@
-"""What the dashboard shows of params.yaml and of the environment, handed to it by who starts it."""
+"""The parts of params.yaml and of the environment that the dashboard shows, passed in at start."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""OpenAI's API and `/tasks/{task}` in front of vLLM, for whoever has a key, by the routing table."""
+"""OpenAI's API and `/tasks/{task}` in front of vLLM, for holders of a key, by the routing table."""

@@ -1,4 +1,4 @@
-"""Serves the gateway of this checkout: `python -m tasks.serve.gateway`, by the sections `gateway` and `records` of
+"""Runs the gateway of this checkout: `python -m tasks.serve.gateway`, by the sections `gateway` and `records` of
 params.yaml.
 """
 

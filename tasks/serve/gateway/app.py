@@ -1,4 +1,4 @@
-"""The gateway as an application: `create_app` makes one on any settings, database, table and keys."""
+"""The gateway as an application: `create_app` builds one on any settings, database, table and keys."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

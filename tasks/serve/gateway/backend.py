@@ -1,4 +1,4 @@
-"""Asks the servers of versions: one place in the queue and one connection for each request."""
+"""Sends requests to the servers of versions: one slot in the queue and one connection for each."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Reads the body of a request, its bytes, charset and JSON, and refuses what every reader would not take alike."""
+"""Parses the body of a request (bytes, charset and JSON), and refuses what parsers would disagree about."""
 
 import asyncio
 import json

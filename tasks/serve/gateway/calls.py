@@ -1,4 +1,4 @@
-"""The tool calls in an answer, put together from a whole one or from the pieces of a stream."""
+"""The tool calls in an answer, assembled from a whole answer or from the chunks of a stream."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,5 +1,5 @@
-"""POST /classify, in vLLM's form: texts in, the classes of each. Each text is a request of its own: in the records, for
-the coin of the canary, and for the key's rate.
+"""POST /classify, in vLLM's form: texts in, classes out. Each text is a request of its own for the records, the
+canary's coin and the rate limit.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Follows the routing table and the health of its backends: a request looks whether the table's file has changed,
+"""Follows the routing table and the health of its backends: a request checks whether the table's file has changed,
 and never waits for a probe.
 """
 

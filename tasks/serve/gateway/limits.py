@@ -1,4 +1,4 @@
-"""How much is let in: requests a minute of each key, requests at vLLM at once, and requests that wait for a place."""
+"""Admission: requests per minute and key, concurrent requests at vLLM, and the queue."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The log of what goes wrong beside the requests: lines of JSON on stderr."""
+"""The log of errors beside the requests: lines of JSON on stderr."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics. A registry a gateway: two in one process do not count for each other."""
+"""The metrics at /metrics. Each gateway has its own registry, so two in one process do not share counts."""
 
 from functools import partial
 

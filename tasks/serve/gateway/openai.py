@@ -1,4 +1,6 @@
-"""OpenAI's API: chat, completions and the list of models, where a model is a task, a version of one, or an alias."""
+"""OpenAI's API: chat, completions and the list of models, where `model` is a model's name, one of its versions, or
+an alias.
+"""
 
 from fastapi import APIRouter, Request, Response
 

@@ -1,5 +1,5 @@
-"""What a client sends who asks about an image: its bytes, or JSON with a `data:` URL. Nothing that a request points to
-is fetched, and the records keep what the image is called and how large it is, never the image.
+"""Requests about an image: its bytes, or JSON with a `data:` URL. Nothing that a request points to is fetched, and the
+records keep the name and size of an image, never the image.
 """
 
 from tasks import images

@@ -1,4 +1,4 @@
-"""Passes a request on to its version's server and the answer back: whole, or piece by piece as it comes."""
+"""Forwards a request to its version's server and the answer back, whole or as a stream."""
 
 import asyncio
 import time

@@ -1,6 +1,4 @@
-"""What is kept of a request: whether its answer is what the task's answers must be, and its record for the metrics, the
-log and the database.
-"""
+"""What is kept of a request: whether its answer is valid, and its record for the metrics, the log and the database."""
 
 import time
 from collections.abc import Mapping

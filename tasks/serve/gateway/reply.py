@@ -1,4 +1,4 @@
-"""What a version's server replies, read from a whole answer or from the pieces of a stream."""
+"""The reply of a version's server, read from a whole answer or from the chunks of a stream."""
 
 import json
 from collections.abc import Mapping

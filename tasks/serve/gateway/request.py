@@ -1,4 +1,4 @@
-"""A request for a model, as it was read, and who was chosen to answer it."""
+"""A parsed request for a model, and the version chosen to answer it."""
 
 import time
 import uuid

@@ -1,4 +1,6 @@
-"""Refuses JSON schemas that vLLM fails on: they refer to themselves, to what is not there, or to another document."""
+"""Refuses JSON schemas that vLLM fails on: those that refer to themselves, to something missing, or to another
+document.
+"""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Asks the version in the shadow what the champion was just asked; its answer is logged and thrown away."""
+"""Sends the champion's request to the shadow version as well; its answer is logged and discarded."""
 
 import asyncio
 import time

@@ -1,6 +1,4 @@
-"""The result of a version that finds answers in a text: where they stand in the text as the client sent it, and how
-probable they are.
-"""
+"""The result of an extractive version: where the answer is in the text as the client sent it, and its probability."""
 
 from collections.abc import Mapping
 

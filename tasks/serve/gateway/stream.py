@@ -1,4 +1,4 @@
-"""The events of vLLM's streams, and JSON that every reader takes."""
+"""The events of vLLM's streams, and JSON that every parser reads alike."""
 
 import json
 import re

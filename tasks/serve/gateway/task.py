@@ -1,6 +1,4 @@
-"""POST /tasks/{task}: a text in, the task's checked result out; the templates are the ones that the model was
-trained with.
-"""
+"""POST /tasks/{task}: a text in, a validated result out, with the templates that the model was trained with."""
 
 from email.message import Message
 

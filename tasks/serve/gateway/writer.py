@@ -1,5 +1,5 @@
-"""Writes the log of requests behind the answers: a thread with a bounded queue, which a full disk or a dead database
-never makes anybody wait for.
+"""Writes the request log in the background: a thread with a bounded queue, so that a full disk or a dead database
+never delays an answer.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""vLLM in this process, which pools and applies the heads; asked as an objective that reads is asked (see
+"""vLLM in this process, which pools and applies the heads; same interface as a model that reads (see
 tasks/serve/transformers/reading.py).
 """
 

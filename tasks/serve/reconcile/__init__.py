@@ -1,3 +1,3 @@
-"""Makes what is served agree with the registry's aliases; `step.once` is one idempotent step of it, and the only writer
-of the routing table.
+"""Makes what is served agree with the registry's aliases; `step.once` is one idempotent step, and the only writer of
+the routing table.
 """

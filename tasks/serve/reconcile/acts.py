@@ -1,4 +1,4 @@
-"""Opens and closes canaries; what becomes of aliases goes through tasks/promotion.py."""
+"""Opens and closes canaries; aliases are changed through tasks/promotion.py."""
 
 import logging
 import time

@@ -1,6 +1,4 @@
-"""What should be served: the versions that the registry's aliases point to, with the tags that say what has become
-of them.
-"""
+"""The desired state: the versions that the registry's aliases point to, with their tags."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether a gateway serves, and what it says of the table that it follows and the requests that run."""
+"""Whether a gateway is running, which table it follows, and which requests it is serving."""
 
 import time
 from enum import Enum

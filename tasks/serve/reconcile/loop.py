@@ -1,4 +1,4 @@
-"""The reconciler's loop: commands, canaries, one step, twice a second; whatever is away is said once, and the last
+"""The reconciler's loop: commands, canaries, one step, twice a second; an outage is reported once, and the last
 table stays.
 """
 

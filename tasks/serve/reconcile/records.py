@@ -1,4 +1,4 @@
-"""The reconciler's side of the records: the commands that people gave it, claimed and answered."""
+"""The commands that people gave the reconciler: claimed from the records and answered there."""
 
 import time
 from pathlib import Path

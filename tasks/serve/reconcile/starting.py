@@ -1,5 +1,5 @@
-"""Starts a server for a version that none can serve, beside what runs: a rollback across a change of base or of
-merged weights.
+"""Starts a server for a version that no running one can serve: a rollback across a change of base or of merged
+weights.
 """
 
 from pathlib import Path

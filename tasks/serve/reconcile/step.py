@@ -1,5 +1,5 @@
-"""One step from what is to what should be: load, route, drain, unload, start, stop. Safe to run beside itself, and
-after any crash.
+"""One step from the actual to the desired state: load, route, drain, unload, start, stop. Safe to run concurrently,
+and after any crash.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The pure part of reconciling: which server is whose home, and the routing table that follows from it."""
+"""The pure part of reconciling: which server hosts which version, and the resulting routing table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a request to the server asks for: checked, and refused in a sentence where this server does not do it."""
+"""What a request to the server asks for: validated, and refused with a sentence if this server does not support it."""
 
 import json
 from typing import Annotated, Any, Literal

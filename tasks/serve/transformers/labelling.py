@@ -1,4 +1,4 @@
-"""What is asked of a model that reads, by /classify and as a chat, and the answer in vLLM's form."""
+"""Requests to a model that reads, by /classify or as a chat, and the answer in vLLM's form."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""A trained version in memory: its parent with what was learnt on it, its tokenizer, and how it answers."""
+"""A trained version in memory: its parent with the learnt weights, its tokenizer, and generation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

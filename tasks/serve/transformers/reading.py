@@ -1,4 +1,4 @@
-"""A trained version that reads and does not write: what it says of texts, as many at once as wait for it."""
+"""A trained version that reads: its predictions for texts, for as many at once as are waiting."""
 
 import logging
 from collections import deque

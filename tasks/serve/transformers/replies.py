@@ -1,4 +1,4 @@
-"""Answers in the form of OpenAI's API, whole and as the events of a stream; token ids are told as vLLM tells them."""
+"""Answers in the form of OpenAI's API, whole and as stream events, with token ids as vLLM returns them."""
 
 import json
 import time

@@ -1,5 +1,5 @@
-"""The one thread that loads versions and answers: requests wait for their turn, loading goes before them; texts that
-are only read are read together.
+"""The one thread that loads versions and answers: loading goes first, requests wait their turn, and texts that are
+only read are batched.
 """
 
 import itertools

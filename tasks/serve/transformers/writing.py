@@ -1,4 +1,4 @@
-"""One answer as it is written: tokens become text piece by piece, and an end of turn or a stop text ends it."""
+"""One answer as it is generated: tokens become text chunk by chunk, until an end of turn or a stop text."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
