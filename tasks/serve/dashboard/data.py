@@ -17,6 +17,7 @@ from tasks.errors import AnnealError
 from tasks.retrain.pause import is_paused
 from tasks.serve import routes
 from tasks.serve.dashboard import curves, history
+from tasks.serve.dashboard.history import Shown
 from tasks.serve.dashboard.settings import DashboardSettings
 
 # seconds after which nothing is added to what is over: the longest answer, and a queue of records behind a slow
@@ -26,7 +27,6 @@ WITHOUT_RECORDS = (
     "The records do not answer ({}), so this page has no curves and no decisions; requests are served "
     "all the same. Start the database, or correct ANNEAL_DATABASE_URL."
 )
-Shown = dict[str, object]  # as JSON
 
 
 @dataclass(frozen=True)

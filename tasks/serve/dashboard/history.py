@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
-from typing import TypedDict
 
 from sqlalchemy import Connection, Table, case, func, select
 
@@ -11,44 +11,11 @@ from tasks import paths
 from tasks.database import checks, commands, decisions, retrainings
 from tasks.serve.dashboard.bins import bucket_of
 
+Shown = dict[str, object]  # as JSON
 MOST_DECISIONS, MOST_RETRAININGS, MOST_COMMANDS = 30, 8, 5
 
 
-class Evidence(TypedDict):
-    """A check of the monitor, as a point of the curves."""
-
-    at: float
-    version: str | None
-    evidence: dict[str, float]
-    threshold: float | None
-    alarm: bool
-
-
-class Check(TypedDict):
-    """A check of the monitor, as the page shows the newest; `report` is a path below /dashboard/reports/."""
-
-    at: float
-    version: str | None
-    requests: int
-    alarm: bool
-    reasons: list[str]
-    figures: dict[str, float]
-    report: str | None
-
-
-class Decided(TypedDict):
-    """A decision, and how often it was made in a row, first when."""
-
-    id: int
-    at: float
-    kind: str
-    verdict: str
-    reasons: list[str]
-    times: int
-    first: float
-
-
-def evidence(connection: Connection, task: str, since: float, bucket: int) -> list[Evidence]:
+def evidence(connection: Connection, task: str, since: float, bucket: int) -> list[Shown]:
     """The checks of `task`: the newest of a bucket, with an alarm of any check in it."""
     when = bucket_of(checks.c.at, bucket)
     newest = (
@@ -60,13 +27,13 @@ def evidence(connection: Connection, task: str, since: float, bucket: int) -> li
     columns = [checks.c.at, checks.c.version, checks.c.evidence, checks.c.figures, newest.c.alarm]
     query = select(*columns).join_from(newest, checks, newest.c.id == checks.c.id).order_by(checks.c.at)
     return [
-        Evidence(
-            at=row.at,
-            version=row.version,
-            evidence=finite(row.evidence),
-            threshold=finite(row.figures).get("threshold"),
-            alarm=bool(row.alarm),
-        )
+        {
+            "at": row.at,
+            "version": row.version,
+            "evidence": finite(row.evidence),
+            "threshold": finite(row.figures).get("threshold"),
+            "alarm": bool(row.alarm),
+        }
         for row in connection.execute(query)
     ]
 
@@ -78,70 +45,52 @@ def finite(values: Mapping[str, object] | None) -> dict[str, float]:
     }
 
 
-def newest_check(connection: Connection, task: str) -> Check | None:
-    """The last check of `task`; None before there is one."""
-    query = select(checks).where(checks.c.task == task).order_by(checks.c.at.desc(), checks.c.id.desc()).limit(1)
-    row = connection.execute(query).first()
+def newest_check(connection: Connection, task: str) -> Shown | None:
+    """The last check of `task`; None before there is one. Its `report` is a path below /dashboard/reports/."""
+    columns = [checks.c[name] for name in ("at", "version", "requests", "alarm", "reasons", "figures", "report")]
+    query = select(*columns).where(checks.c.task == task).order_by(checks.c.at.desc(), checks.c.id.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
     if row is None:
         return None
-    root, path = paths.CHECKS.resolve(), Path(row.report).resolve() if row.report else None
-    return Check(
-        at=row.at,
-        version=row.version,
-        requests=row.requests,
-        alarm=bool(row.alarm),
-        reasons=row.reasons or [],
-        figures=finite(row.figures),
-        report=path.relative_to(root).as_posix() if path is not None and path.is_relative_to(root) else None,
-    )
+    root, path = paths.CHECKS.resolve(), Path(row["report"]).resolve() if row["report"] else None
+    return {
+        **row,
+        "alarm": bool(row["alarm"]),
+        "reasons": row["reasons"] or [],
+        "figures": finite(row["figures"]),
+        "report": path.relative_to(root).as_posix() if path is not None and path.is_relative_to(root) else None,
+    }
 
 
-def newest_decisions(connection: Connection, task: str) -> list[Decided]:
-    """The newest decisions; of many alike in a row (a `no` every quarter of an hour) the newest, with their number."""
+def newest_decisions(connection: Connection, task: str) -> list[Shown]:
+    """The newest decisions; of many alike in a row (a `no` every quarter of an hour) the newest, with their number and
+    when the first was made.
+    """
+    columns = [decisions.c[name] for name in ("id", "at", "kind", "verdict", "reasons")]
     query = (
-        select(decisions)
+        select(*columns)
         .where(decisions.c.task == task)
         .order_by(decisions.c.at.desc(), decisions.c.id.desc())
         .limit(20 * MOST_DECISIONS)
     )
-    decided: list[Decided] = []
-    for row in connection.execute(query):
-        last = decided[-1] if decided else None
-        if last and (row.kind, row.verdict, row.reasons) == (last["kind"], last["verdict"], last["reasons"]):
-            last["times"] += 1
-            last["first"] = row.at
-        elif len(decided) == MOST_DECISIONS:
-            break
-        else:
-            decided.append(
-                Decided(
-                    id=row.id,
-                    at=row.at,
-                    kind=row.kind,
-                    verdict=row.verdict,
-                    reasons=row.reasons,
-                    times=1,
-                    first=row.at,
-                )
-            )
-    return decided
+    rows = connection.execute(query).mappings()
+    alike = [list(group) for _, group in groupby(rows, lambda row: (row["kind"], row["verdict"], row["reasons"]))]
+    return [{**group[0], "times": len(group), "first": group[-1]["at"]} for group in alike[:MOST_DECISIONS]]
 
 
-def newest_retrainings(connection: Connection, task: str) -> list[dict[str, object]]:
+def newest_retrainings(connection: Connection, task: str) -> list[Shown]:
     """The newest retrainings of `task`."""
     columns = ("id", "started_at", "ended_at", "outcome", "reasons")
     return _newest(connection, retrainings, task, MOST_RETRAININGS, columns)
 
 
-def newest_commands(connection: Connection, task: str) -> list[dict[str, object]]:
+def newest_commands(connection: Connection, task: str) -> list[Shown]:
     """What people asked for last about `task`."""
     columns = ("id", "at", "action", "done_at", "state", "result")
     return _newest(connection, commands, task, MOST_COMMANDS, columns)
 
 
-def _newest(
-    connection: Connection, table: Table, task: str, most: int, columns: tuple[str, ...]
-) -> list[dict[str, object]]:
+def _newest(connection: Connection, table: Table, task: str, most: int, columns: tuple[str, ...]) -> list[Shown]:
     chosen = [table.c[column] for column in columns]
     query = select(*chosen).where(table.c.task == task).order_by(table.c.id.desc()).limit(most)
     return [dict(row) for row in connection.execute(query).mappings()]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, ParamSpec, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
@@ -20,7 +20,6 @@ from tasks.serve.gateway.state import GatewayState, authorize, state_of
 from tasks.serve.gateway.writer import TROUBLE, RecordWriter, Row, storable_text
 
 router = APIRouter()
-P = ParamSpec("P")
 T = TypeVar("T")
 BodyModel = TypeVar("BodyModel", bound=BaseModel)
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -53,7 +52,7 @@ async def give(request: Request) -> dict[str, object]:
     opinion = await _body(request, gateway, Opinion)
     if opinion.thumb is None and opinion.correction is None:
         raise Refusal(422, "invalid_value", "Send a thumb, a correction, or both.")
-    return {"id": await _stored(_keep, gateway.writer, gateway.follower, caller, opinion)}
+    return {"id": await _stored(lambda: _keep(gateway.writer, gateway.follower, caller, opinion))}
 
 
 @router.post("/admin/commands", status_code=202)
@@ -67,7 +66,11 @@ async def command(request: Request) -> dict[str, object]:
     if asked.task not in gateway.follower.table.tasks:
         raise Refusal(404, "task_not_found", "There is no such task here.", "task")
     row = {"at": time.time(), "task": asked.task, "action": asked.action, "key_id": caller.id}
-    return {"id": await _stored(_insert, gateway.writer, commands, row), "task": asked.task, "action": asked.action}
+    return {
+        "id": await _stored(lambda: _insert(gateway.writer, commands, row)),
+        "task": asked.task,
+        "action": asked.action,
+    }
 
 
 @router.get("/admin/commands/{number}")
@@ -75,7 +78,7 @@ async def outcome(request: Request, number: int) -> Row:
     """What has become of it: `done_at` and `result` are null until it has been carried out."""
     gateway = state_of(request)
     authorize(request, gateway.keys, gateway.rate, admin=True)
-    row = await _stored(_read, gateway.writer, number) if number < 2**63 else None
+    row = await _stored(lambda: _read(gateway.writer, number)) if number < 2**63 else None
     if row is None:
         raise Refusal(404, "command_not_found", "There is no such command.")
     return row
@@ -92,12 +95,12 @@ async def _body(request: Request, gateway: GatewayState, shape: type[BodyModel])
         raise Refusal(422, "invalid_value", f"`{where}`: {mistake['msg'].lower()}.", where) from None
 
 
-async def _stored(work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-    """`work(*arguments)` on the database, in a thread; Refusal 503 when that is away: better no than a label that is
+async def _stored(work: Callable[[], T]) -> T:
+    """`work` on the database, in a thread; Refusal 503 when that is away: better no than a label that is
     lost.
     """
     try:
-        return await run_in_threadpool(work, *arguments, **options)
+        return await run_in_threadpool(work)
     except TROUBLE:
         raise Refusal(
             503, "records_unavailable", "The records do not answer; nothing was kept. Try again later.", wait=10
