@@ -9,7 +9,7 @@ from pathlib import Path
 from flows import dag, fingerprint
 from flows.summary import Progress, summarise
 from tasks import answered, contestants, decisions, paths, promotion, registry, verdict_tags
-from tasks.answer import format_of
+from tasks.answer import format_in
 from tasks.champion import judge
 from tasks.decisions import Decision
 from tasks.deploy import deploy, is_available
@@ -143,7 +143,7 @@ class Steps:
         last = summary.lasting(summary.read(self.name)) if kept.exists() and page.exists() else None
         changed = last != summary.lasting(self.summary)
         if changed:
-            form = format_of(read_json(self.adapter / "format.json")["answer"])
+            form = format_in(read_json(self.adapter / "format.json"))
             write_report(self.summary, self.reports, form, page)
         write_json(kept, self.summary)
         return changed

@@ -11,8 +11,9 @@ from flows import full_run
 from flows.steps import Steps
 from tasks import deploy as deploying
 from tasks import images, promotion, registry
+from tasks.answer import ToolAnswer
 from tasks.errors import TransientError
-from tasks.files import write_json
+from tasks.files import read_json, write_json
 from tasks.serve import probe, routes
 from tasks.verdict_tags import COMPARED, NOTHING
 from tests import pictures
@@ -151,3 +152,15 @@ def test_a_refused_version_that_is_registered_as_that_leaves_nothing_to_do(world
     assert not made.verdict.passed and full_run.is_done(Steps(world.params, TASK))
     registry.tag(registry.get(TASK, "1"), gate_reasons="other ones")
     assert not full_run.is_done(Steps(world.params, TASK))
+
+
+def test_the_page_reads_the_answers_of_a_model_with_tools_as_calls(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, forms = run(world), []
+    report(made)
+    Path(f"reports/{TASK}/index.html").unlink(missing_ok=True)
+    spec = read_json(made.adapter / "format.json")
+    write_json(made.adapter / "format.json", {**spec, "answer": "{{ reply }}", "tools": True})
+    monkeypatch.setattr("tasks.report.page.write_report", lambda _summary, _reports, form, _page: forms.append(form))
+    assert made.report() and forms == [ToolAnswer("reply")]
