@@ -7,12 +7,11 @@ from tasks.files import read_jsonl
 from tasks.rows import Answer, Answered, Row
 
 FILE = "predictions.jsonl"  # of a folder of answers, and of what the registry keeps of a version
-ASKED = ("id", "messages", "answer", "row", "tools", "calls", "given", "rest")  # the last two: chat.GIVEN, chat.REST
 
 
 def asked(row: Row) -> Row:
     """What an answered row keeps of the prepared one; whoever answers it again needs no more."""
-    return cast(Row, {name: row.get(name) for name in ASKED if name in row})
+    return cast(Row, {name: row.get(name) for name in Row.__annotations__ if name in row})
 
 
 def by(row: Row, answer: Answer) -> Answered:

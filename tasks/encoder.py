@@ -102,6 +102,11 @@ def question(row: Row) -> str:
     return row["messages"][-1]["content"]
 
 
+def of_text(reader: Reader, text: str) -> list[int]:
+    """`text` as it is read, cut to the positions that there are."""
+    return reader.encode(text)
+
+
 def collate(rows: Sequence[Sequence[int]], pad_token_id: int) -> Batch:
     """input_ids and attention_mask of `rows` of token ids, padded on the right."""
     import torch

@@ -140,7 +140,17 @@ def head_of(folder: Path) -> Head:
     return of_folder(folder).head
 
 
+def never_packs(params: Section) -> bool:
+    """`packs` of a kind whose rows hold one example each."""
+    return False
+
+
+def whole_rows(params: Section, encoded: Sequence[E], max_length: int) -> tuple[list[E], int]:
+    """`arrange` of a kind whose examples are rows: one that is longer is left out."""
+    return fitting(encoded, max_length)
+
+
 def fitting(encoded: Sequence[E], max_length: int) -> tuple[list[E], int]:
-    """(what fits into `max_length` tokens, how many do not): `arrange`, where an example is a row."""
+    """(what fits into `max_length` tokens, how many do not)."""
     kept = [example for example in encoded if len(example["input_ids"]) <= max_length]
     return kept, len(encoded) - len(kept)

@@ -29,8 +29,9 @@ needs_parent = False
 shares_prefix = False
 rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
 watch = ("eval_loss", False)
+packs, arrange = objectives.never_packs, objectives.whole_rows
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
-load_body, load_tokenizer = encoder.load_body, encoder.load_tokenizer
+load_body, load_tokenizer, of_text = encoder.load_body, encoder.load_tokenizer, encoder.of_text
 check, repeated = classes.check, classes.repeated
 in_windows = False  # a longer text is cut
 
@@ -46,11 +47,6 @@ class Params(Weighed):
         default=0,
         description="average the predictions with a linear classifier on token n-grams up to this length; 0: none",
     )
-
-
-def packs(params: Params) -> bool:
-    """Never."""
-    return False
 
 
 @dataclass(frozen=True)
@@ -76,11 +72,6 @@ def encode(params: Params, processor: Classes[Reader], row: Prepared) -> Labelle
     """The text, and the number of the class in each column."""
     text = encoder.question(row)
     return {"id": row["id"], "input_ids": processor.reader.encode(text), "labels": processor.labels(row)}
-
-
-def arrange(params: Params, encoded: Sequence[Labelled], max_length: int) -> tuple[list[Labelled], int]:
-    """An example is a row; one that is longer is left out."""
-    return objectives.fitting(encoded, max_length)
 
 
 def collate(rows: Sequence[Labelled], pad_token_id: int, prefix_length: int = 0) -> Batch:
@@ -135,11 +126,6 @@ def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -
 
     columns: list[Tensor] = classifier.log_probabilities(model, reader, [encoder.question(row) for row in rows])
     return columns
-
-
-def of_text(reader: Reader, text: str) -> list[int]:
-    """`text` as it is read, cut to the positions that there are."""
-    return reader.encode(text)
 
 
 def tell(model: "nn.Module", reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:

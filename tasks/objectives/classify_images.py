@@ -28,6 +28,7 @@ needs_parent = False
 shares_prefix = False
 rate_share = 0.5
 watch = ("eval_loss", False)
+packs = objectives.never_packs
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
 load_body, load_tokenizer = encoder.load_body, vision.load_reader
 check, repeated = classes.check, classes.repeated  # all copies of an image are altered alike
@@ -50,11 +51,6 @@ class Shown(Labelled):
 
     picture: Picture
     augment: bool  # whether it is altered in training
-
-
-def packs(params: Params) -> bool:
-    """Never."""
-    return False
 
 
 def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Classes[ImageReader]:

@@ -21,6 +21,7 @@ needs_parent = True
 shares_prefix = False
 rate_share = 0.01  # 1e-6 for full tuning of 135M (alignment-handbook, recipes/smollm2), 5e-6 for QLoRA of 7B
 watch = ("eval_loss", False)
+packs, arrange = objectives.never_packs, objectives.whole_rows
 architectures = lm.ARCHITECTURES
 processor, check, parent = lm.processor, lm.check, lm.parent
 with_head, body, with_body, save_head = lm.with_head, lm.body, lm.with_body, lm.save_head
@@ -42,11 +43,6 @@ class Compared(Encoded):
     both: tuple[Completion, Completion]  # chosen, rejected
 
 
-def packs(params: Params) -> bool:
-    """Never."""
-    return False
-
-
 def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Compared:
     """Both answers as sft encodes one."""
     other = row.copy()
@@ -59,11 +55,6 @@ def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Compared:
         "prompt_length": longer["prompt_length"],
         "both": both,
     }
-
-
-def arrange(params: Params, encoded: Sequence[Compared], max_length: int) -> tuple[list[Compared], int]:
-    """An example is a row; one that is longer than a row is left out."""
-    return objectives.fitting(encoded, max_length)
 
 
 def collate(rows: Sequence[Compared], pad_token_id: int, prefix_length: int = 0) -> Batch:

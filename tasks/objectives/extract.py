@@ -32,6 +32,7 @@ needs_parent = False
 shares_prefix = False
 rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
 watch = ("eval_loss", False)
+packs = objectives.never_packs
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
 load_body, load_tokenizer = encoder.load_body, encoder.load_tokenizer
 in_windows = True  # of a text of any length
@@ -84,11 +85,6 @@ class Window(Encoded):
     first: int  # the place of its first token of the text,
     last: int  # and the place behind its last
     labels: list[int]  # where the answer begins and ends; at the first token of all, where the window has none
-
-
-def packs(params: Params) -> bool:
-    """Never."""
-    return False
 
 
 def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Pairs:

@@ -30,8 +30,9 @@ needs_parent = False
 shares_prefix = False
 rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
 watch = ("eval_loss", False)
+packs, arrange = objectives.never_packs, objectives.whole_rows
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
-load_body, load_tokenizer = encoder.load_body, encoder.load_tokenizer
+load_body, load_tokenizer, of_text = encoder.load_body, encoder.load_tokenizer, encoder.of_text
 in_windows = False  # a longer text is cut
 DIGITS = 5  # of a deviation, behind the point, in what is told
 Scale = tuple[float, float]  # mean and standard deviation of the training rows
@@ -73,11 +74,6 @@ class Scored(Encoded):
     labels: list[float]  # a column each, in standard deviations from the mean of training
 
 
-def packs(params: Params) -> bool:
-    """Never."""
-    return False
-
-
 def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Scales:
     """The tokenizer, and the scales of the numbers of the training `rows`."""
     values: dict[str, list[float]] = {}
@@ -113,11 +109,6 @@ def encode(params: Params, processor: Scales, row: Prepared) -> Scored:
         "input_ids": processor.reader.encode(encoder.question(row)),
         "labels": [(values[column] - mean) / deviation for column, (mean, deviation) in processor.of.items()],
     }
-
-
-def arrange(params: Params, encoded: Sequence[Scored], max_length: int) -> tuple[list[Scored], int]:
-    """An example is a row; one that is longer is left out."""
-    return objectives.fitting(encoded, max_length)
 
 
 def collate(rows: Sequence[Scored], pad_token_id: int, prefix_length: int = 0) -> Batch:
@@ -209,11 +200,6 @@ def _asked(model: "nn.Module", reader: Reader, encoded: Sequence[Sequence[int]])
     batch = to_device(encoder.collate(encoded, reader.pad_token_id), model.heads[0].weight.device)
     with torch.inference_mode():
         return _deviations(model, batch)
-
-
-def of_text(reader: Reader, text: str) -> list[int]:
-    """`text` as it is read, cut to the positions that there are."""
-    return reader.encode(text)
 
 
 def tell(model: "nn.Module", reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:

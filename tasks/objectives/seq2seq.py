@@ -28,6 +28,7 @@ needs_parent = False
 shares_prefix = False
 rate_share = 1.0
 watch = ("eval_loss", False)
+packs, arrange = objectives.never_packs, objectives.whole_rows
 processor, with_head, body, with_body = lm.processor, lm.with_head, lm.body, lm.with_body
 MOST_UNKNOWN = 0.5  # of the targets that are checked
 CHECKED = 200
@@ -40,11 +41,6 @@ class Params(Section):
     label_smoothing: Annotated[
         float, Field(ge=0, lt=1, description="share of each token's likelihood spread over the whole vocabulary")
     ] = 0.0
-
-
-def packs(params: Params) -> bool:
-    """Never."""
-    return False
 
 
 def check(processor: "Tokenizer", rows: Splits) -> None:
@@ -101,11 +97,6 @@ def save_head(model: "nn.Module", folder: Path) -> None:
 def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Completion:
     """The source's tokens, then the target's, which are trained on."""
     return seq2seq.encode(tokenizer, row)
-
-
-def arrange(params: Params, encoded: Sequence[Completion], max_length: int) -> tuple[list[Completion], int]:
-    """An example is a row; one whose source and target together are longer is left out."""
-    return objectives.fitting(encoded, max_length)
 
 
 def collate(rows: Sequence[Completion], pad_token_id: int, prefix_length: int = 0) -> Batch:

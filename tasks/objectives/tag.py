@@ -30,6 +30,7 @@ needs_parent = False
 shares_prefix = False
 rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
 watch = ("eval_loss", False)
+packs = objectives.never_packs
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
 load_body, load_tokenizer = encoder.load_body, encoder.load_tokenizer
 in_windows = True  # of a text of any length
@@ -79,11 +80,6 @@ class Tagged(Encoded):
     labels: list[int]  # of each token the number of its word's tag, UNTOLD where it tells none
     positions: NotRequired[int]  # of the whole text: what is read at once at most,
     around: NotRequired[tuple[list[int], list[int]]]  # and the tokens that stand before and behind a window
-
-
-def packs(params: Params) -> bool:
-    """Never."""
-    return False
 
 
 def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Tags:
