@@ -92,7 +92,7 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
         preexec_fn=_die_with_flow,
     ) as process:
         try:
-            for line in _lines(process.stdout):
+            for line in _lines(process.stdout or ()):
                 ran |= line.startswith("Running stage")
                 sentence = line.removeprefix("error: ") if line.startswith("error: ") else sentence
                 last = line
@@ -146,7 +146,8 @@ def check_lock() -> None:
     """
     import json
 
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         lock = YAML(typ="safe", pure=True).load(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {"stages": {}}
@@ -216,7 +217,7 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def _repo() -> Any:
+def _repo() -> Any:  # DVC has no types
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 

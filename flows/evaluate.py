@@ -48,9 +48,9 @@ def run(model: str) -> None:
 def place_of(params: Params, model: str) -> Place:
     """Where the further contestants of a row read and write."""
     row = params.models[model]
-    weights = (paths.weights(name) for name in (row.parent, row.probe.encoder))
+    parent, encoder = paths.weights(row.parent), paths.weights(row.probe.encoder)
     prepared, reports = paths.prepared(row.dataset), paths.reports(model)
-    return Place(*weights, prepared, reports, row.predict, row.evaluate, teller(params, model))
+    return Place(parent, encoder, prepared, reports, row.predict, row.evaluate, teller(params, model))
 
 
 def _stages(target: str, screen: Screen, keeper: Keeper) -> None:

@@ -78,7 +78,8 @@ def _run_name() -> str:
 def served(params: settings.Params, task: str | None) -> list[str]:
     """The rows of models to decide about: `task`, or those that have a champion."""
     if task is not None:
-        return [settings.model_of(params, task) and task]
+        settings.model_of(params, task)
+        return [task]
     return [
         name for name, routed in routes.read().tasks.items() if name in params.models and "champion" in routed.targets
     ]

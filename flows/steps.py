@@ -42,6 +42,12 @@ class Steps:
         self.released: tuple[str, ...] = ()
         self.summary: Summary | None = None
 
+    @property
+    def registered(self) -> Version:
+        """The version, once `register` has found or made it."""
+        assert self.version is not None
+        return self.version
+
     def note(self, name: str, ran: bool, seconds: float) -> None:
         """Remember that `name` ran or was cached."""
         self.done.append({"name": name, "state": "ran" if ran else "cached", "seconds": round(seconds, 1)})
@@ -103,16 +109,16 @@ class Steps:
 
     def deploy(self) -> bool:
         """Make the version available under its own name, unless it is."""
-        if is_available(self.version, self.params.deploy, self.params.models):
+        if is_available(self.registered, self.params.deploy, self.params.models):
             return False
         self._regroup()  # a canary compares versions that are served alike
-        promotion.challenge(self.version)
-        deploy(self.version, self.weights, self.params.deploy, self.params.servers, self.params.models)
+        promotion.challenge(self.registered)
+        deploy(self.registered, self.weights, self.params.deploy, self.params.servers, self.params.models)
         return True
 
     def release(self) -> bool:
         """Open a canary beside the champion, or promote at once where nothing can be compared."""
-        outcome = acts.release(self.version, self.params.release, self._gateway())
+        outcome = acts.release(self.registered, self.params.release, self._gateway())
         if isinstance(outcome, Refused):
             raise AnnealError(outcome.words)
         self.released += (outcome.words,) if outcome.words else ()
@@ -130,7 +136,7 @@ class Steps:
         for so long.
         """
         champion = registry.alias(self.name, "champion")
-        if champion is None or champion.version == self.version.version or self.params.release.canary == "off":
+        if champion is None or champion.version == self.registered.version or self.params.release.canary == "off":
             return None
         return gateway.await_presence(self.params.gateway)
 

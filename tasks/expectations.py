@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import AnnealError
 from tasks.files import whole_directory
@@ -34,7 +35,7 @@ class Broken:
         return f"{self.expectation}({self.column})"
 
 
-def check(rows: list[dict], suite: Path, docs: Path, title: str) -> list[Broken]:
+def check(rows: Sequence[Mapping[str, str]], suite: Path, docs: Path, title: str) -> list[Broken]:
     """Validate `rows` with the suite in the JSON file `suite`, build Data Docs in `docs/`, return what did not hold.
 
     Row rules are checked on all rows, table rules on those that break no row rule: a row that is set aside is not part
@@ -79,7 +80,7 @@ def _is_of_rows(kind: str) -> bool:
     )
 
 
-def _read_suite(suite: Path, columns: list[str]) -> list[dict]:
+def _read_suite(suite: Path, columns: list[str]) -> list[dict[str, Any]]:
     """The expectations in `suite`; the library itself logs and skips the ones that it does not know."""
     from great_expectations.expectations.registry import list_registered_expectation_implementations
 
@@ -130,7 +131,9 @@ def _context(docs: Path) -> "EphemeralDataContext":
     return context
 
 
-def _run(context: "EphemeralDataContext", frame: "DataFrame", expectations: list[dict], title: str) -> list:
+def _run(
+    context: "EphemeralDataContext", frame: "DataFrame", expectations: list[dict[str, Any]], title: str
+) -> list[Any]:
     import great_expectations as gx
 
     batch = (
@@ -146,14 +149,15 @@ def _run(context: "EphemeralDataContext", frame: "DataFrame", expectations: list
         )
     )
     (run,) = checkpoint.run(batch_parameters={"dataframe": frame}).run_results.values()
-    return run.results
+    results: list[Any] = run.results
+    return results
 
 
-def _judged(results: list, suite: Path) -> list[Broken]:
+def _judged(results: list[Any], suite: Path) -> list[Broken]:
     return [broken for broken in (_broken(result, suite) for result in results) if broken is not None]
 
 
-def _broken(result: object, suite: Path) -> Broken | None:
+def _broken(result: Any, suite: Path) -> Broken | None:  # Great Expectations is not read for its types
     config = result.expectation_config
     # `{raised_exception: …}`, or such an object for each thing that the rule computes
     for info in [result.exception_info, *result.exception_info.values()]:

@@ -30,7 +30,7 @@ class Spot(NamedTuple):
     """One thing that may stand at a place of params.yaml: its type, its constraints, and its description or unit."""
 
     annotation: Any
-    rules: tuple
+    rules: tuple[Any, ...]  # of pydantic and annotated_types, of no common type
     description: str | None
 
 
@@ -135,11 +135,12 @@ def _words(error: Any, spots: list[Spot]) -> str:
     return f"{words}, {' and '.join(limits)}" if limits else words
 
 
-def _place(section: type[BaseModel], error: Any, value: object = None) -> tuple[list, list[Spot]]:
+def _place(section: type[BaseModel], error: Any, value: object = None) -> tuple[list[str | int], list[Spot]]:
     """The keys down to the value that is wrong, and what may stand there; pydantic's names for the branches of `a |
     b` are left out.
     """
-    path, location = [], error["loc"]
+    path: list[str | int] = []
+    location = error["loc"]
     spots = before = unfold(section)
     for depth, part in enumerate(location):
         spots = [other for spot in spots for other in _of_kind(spot, value)]
@@ -166,7 +167,7 @@ def _inside(value: object, part: str | int) -> object:
         return None
 
 
-def _keys_beside(section: type[BaseModel], location: tuple, value: object) -> list[str]:
+def _keys_beside(section: type[BaseModel], location: tuple[str | int, ...], value: object) -> list[str]:
     """The keys that are known where the last key of `location` is not."""
     _, spots = _place(section, {"loc": location[:-1], "type": None}, value)
     return [

@@ -9,15 +9,16 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tasks import environment
 from tasks.errors import REFUSED, AnnealError, ParamsError, unusable
 from tasks.section import Section, parse
 
 
-def load_yaml(path: Path) -> dict:
+def load_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML 1.2 file (where `2e-4` is a number); ParamsError names the line that does not parse."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -33,9 +34,10 @@ def load_yaml(path: Path) -> dict:
     return parse_yaml(text, path)
 
 
-def parse_yaml(text: str, path: Path) -> dict:
+def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     """The mapping in `text`, the content of the file at `path`."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         value = YAML(typ="safe", pure=True).load(text)
@@ -73,9 +75,9 @@ def _first_line(words: object) -> str:
     return str(words).partition("\n")[0].rstrip(".")
 
 
-def section_of(params: dict, key: str, section: type[Section]) -> Section:
+def section_of(params: Mapping[str, Any], key: str, section: type[Section]) -> Section:
     """The section at a dotted `key` of `params`."""
-    value = params
+    value: object = params
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
             raise ParamsError(f"params.yaml: {key} is missing; add it.")
@@ -83,7 +85,7 @@ def section_of(params: dict, key: str, section: type[Section]) -> Section:
     return parse(section, value, key)
 
 
-def main(function: Callable, section: type[Section], key: str) -> None:
+def main(function: Callable[..., None], section: type[Section], key: str) -> None:
     """Run `function(params, **paths)`: the section at `key` (`{row}` filled in), and one `--option` per other
     parameter.
 
@@ -92,7 +94,7 @@ def main(function: Callable, section: type[Section], key: str) -> None:
     sys.exit(guarded(lambda: _call(function, section, key)))
 
 
-def _call(function: Callable, section: type[Section], key: str) -> None:
+def _call(function: Callable[..., None], section: type[Section], key: str) -> None:
     parser = argparse.ArgumentParser(
         prog=f"python -m {function.__module__.removesuffix('.__main__')}", description=function.__doc__
     )
@@ -119,7 +121,7 @@ def row_of_dvc(stage: str) -> str:
     return (match[1] or match[2] or "") if match else ""
 
 
-def _names(params: dict, table: str, row: str, own: str) -> dict[str, str]:
+def _names(params: Mapping[str, Any], table: str, row: str, own: str) -> dict[str, str]:
     """What may stand in braces in a path: the row's own name, and the names of rows that it, or its section `own`,
     builds on.
     """

@@ -13,6 +13,8 @@ from tasks.expectations import Broken, check
 from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.section import Section
 
+Rows = list[dict[str, str]]
+
 
 class Validate(Section):
     """How much may be set aside before the pipeline stops."""
@@ -44,7 +46,7 @@ def validate(params: Validate, raw: Path, suite: Path, out: Path, docs: Path, re
     write_json(report, {**counts, "kept": len(kept), "quarantined_share": share, "broken_rules": rules})
 
 
-def _refuse_many(rows: list[dict], kept: list[dict], broken: list[Broken], allowed: float, where: str) -> None:
+def _refuse_many(rows: Rows, kept: Rows, broken: list[Broken], allowed: float, where: str) -> None:
     """AnnealError when more than the share `allowed` of the rows, or all, break row rules."""
     share = (len(rows) - len(kept)) / len(rows)
     if not share or (share <= allowed and kept):
@@ -69,7 +71,7 @@ def _refuse_table(kept: int, quarantined: int, broken: list[Broken], where: str)
             )
 
 
-def separate(rows: list[dict], broken: list[Broken]) -> tuple[list[dict], list[dict]]:
+def separate(rows: Rows, broken: list[Broken]) -> tuple[Rows, list[dict[str, object]]]:
     """The rows that break no row rule, and those that do, each with its `reasons`; every row is in exactly one of
     the two.
     """
@@ -81,7 +83,7 @@ def separate(rows: list[dict], broken: list[Broken]) -> tuple[list[dict], list[d
     return kept, [{**rows[index], "reasons": broken_rules} for index, broken_rules in sorted(reasons.items())]
 
 
-def examples(rows: list[dict], rule: Broken) -> str:
+def examples(rows: Rows, rule: Broken) -> str:
     """Up to three rows as `id: value`, cut short, for a message."""
     columns = [column for column in rule.column.split(", ") if rows and column in rows[0]]
     shown = [

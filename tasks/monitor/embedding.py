@@ -58,7 +58,8 @@ def _kept(texts: list[str], make: Embed, place: Path) -> Floats:
 
     name = f"{digest(chr(0).join(texts)):016x}.safetensors"
     if (place / name).exists():
-        return load_file(place / name)["vectors"]
+        kept: Floats = load_file(place / name)["vectors"]
+        return kept
     made = np.ascontiguousarray(make(texts), dtype=np.float32)
     with whole_directory(place) as folder:
         (folder / name).write_bytes(save({"vectors": made}))
@@ -73,9 +74,11 @@ def novelty(points: Floats, known: Floats, leave_out_self: bool = False) -> Floa
     if leave_out_self:
         np.fill_diagonal(near, -np.inf)
     count = max(1, min(NEAREST, near.shape[1] - leave_out_self))
-    return 1 - np.partition(near, -count, axis=1)[:, -count:].mean(axis=1)
+    distances: Floats = 1 - np.partition(near, -count, axis=1)[:, -count:].mean(axis=1)
+    return distances
 
 
 def nearest(points: Floats, known: Floats) -> Ints:
     """(points,): which of `known` lies nearest, all unit vectors."""
-    return (points @ known.T).argmax(axis=1)
+    places: Ints = (points @ known.T).argmax(axis=1)
+    return places

@@ -47,12 +47,13 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
     if not answers:
         return {}
     read = [scores.form.read(text) for text in answers]
-    figures = {
+    figures: dict[str, float] = {
         "answer_length_median": float(np.median([len(scores.as_logged(text)) for text in answers])),
-        "refusals": _mean([texts.is_refusal(text) for text in answers]),
+        "refusals": float(np.mean([texts.is_refusal(text) for text in answers])),
     }
     figures |= residuals.figures_of_answers(scores.form, answers)
-    figures |= {"valid": _mean([scores.is_valid(text) for text in answers]), "valid_n": float(len(read))}
+    valid = [scores.is_valid(text) for text in answers]
+    figures |= {"valid": float(np.mean(valid)), "valid_n": float(len(answers))}
     for label, classes in scores.labels.items():
         counts = Counter(scores.class_of(answer, label) for answer in read)
         figures |= {f"{label}={name}": counts[name] / len(read) for name in (*classes, OTHER)}
@@ -130,7 +131,7 @@ def _of_marks(scores: Scores, pairs: Sequence[tuple[Probabilities | None, Mappin
 def of_service(rows: Sequence[LoggedRequest]) -> dict[str, float]:
     """Error rate and latency of some requests; what to do about them is Prometheus' business."""
     seconds = [row["latency"] for row in rows if row["latency"] is not None]
-    figures = {"error_rate": _mean([row["status"] >= 500 for row in rows])} if rows else {}
+    figures = {"error_rate": float(np.mean([row["status"] >= 500 for row in rows]))} if rows else {}
     return figures | (
         {"latency_p50": float(np.quantile(seconds, 0.5)), "latency_p95": float(np.quantile(seconds, 0.95))}
         if seconds

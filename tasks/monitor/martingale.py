@@ -46,9 +46,9 @@ def prior(sides: list[str]) -> Floats:
     `high` bets on strange scores (small p) only, `both` on any change, `class` at the cut, `rare` on more of what is
     strange and seldom.
     """
-    spread = np.zeros((len(sides), BETS))
+    spread: Floats = np.zeros((len(sides), BETS))
     steps = 2 * SIDE + 1
-    chosen = {
+    chosen: dict[str, slice | list[int]] = {
         "high": slice(0, SIDE),
         "both": slice(0, steps),
         "class": slice(steps, BETS - 1),
@@ -57,7 +57,8 @@ def prior(sides: list[str]) -> Floats:
     for row, side in zip(spread, sides, strict=True):
         row[chosen[side]] = 1
         row[-1] = 1
-    return spread / spread.sum(axis=1, keepdims=True)
+    normal: Floats = spread / spread.sum(axis=1, keepdims=True)
+    return normal
 
 
 def p_values(counts: Ints, bins: Ints, draws: Floats) -> Floats:
@@ -69,7 +70,8 @@ def p_values(counts: Ints, bins: Ints, draws: Floats) -> Floats:
     places = np.arange(counts.shape[-1])
     above = (counts * (places > bins[..., None])).sum(axis=-1)
     ties = np.take_along_axis(counts, bins[..., None], axis=-1)[..., 0] + 1
-    return (above + (1 - draws) * ties) / (counts.sum(axis=-1) + 1)
+    ranks: Floats = (above + (1 - draws) * ties) / (counts.sum(axis=-1) + 1)
+    return ranks
 
 
 def begin(wealth: Floats, spread: Floats, check: int, checks: int) -> Floats:

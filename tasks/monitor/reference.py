@@ -3,10 +3,11 @@ monitor compares.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from tasks import answered
 from tasks.answer import TEXT, AnswerFormat, format_in, right_answer
@@ -64,26 +65,22 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
     """
     template = read_json(prepared / "format.json")
     columns, form = template_columns(template["user"]), format_in(template)
-    every = [{**row, "split": split} for split, of_split in splits(prepared).items() for row in of_split]
-    rows = []
-    for row in sample(every, limit):
-        answer = right_answer(form, row)
+    every = [(split, row) for split, of_split in splits(prepared).items() for row in of_split]
+    rows: list[ReferenceRow] = []
+    for place in sample([row["id"] for _, row in every], limit):
+        split, row = every[place]
         given = row["row"] if row["messages"] else {TEXT: opening(row["answer"])}
-        rows.append(
-            {
-                "id": row["id"],
-                "split": row["split"],
-                "input": {column: given.get(column, "") for column in columns},
-                "answer": answer,
-            }
-        )
+        asked = {column: given.get(column, "") for column in columns}
+        rows.append({"id": row["id"], "split": split, "input": asked, "answer": right_answer(form, row)})
     write_jsonl(out / "rows.jsonl", rows)
-    predictions = sample(answered.read(evaluate), limit)
+    answers = answered.read(evaluate)
+    places = sample([row["id"] for row in answers], limit)
+    predictions = [cast(dict[str, object], answers[place]) for place in places]
     kept = ("id", "text", "answer", "row", "probabilities")
     write_jsonl(out / answered.FILE, [{key: row[key] for key in kept if key in row} for row in predictions])
     write_json(
         out / "classes.json",
-        {label: sorted({row["row"][label] for row in every if label in row["row"]}) for label in labels},
+        {label: sorted({row["row"][label] for _, row in every if label in row["row"]}) for label in labels},
     )
 
 
@@ -100,23 +97,23 @@ def read_reference(folder: Path) -> Reference | None:
     if not all((place / name).exists() for name in ("rows.jsonl", answered.FILE, "classes.json")):
         return None
     template = read_json(folder / "format.json")
-    rows = [{**row, "input": redact_all(row["input"])} for row in read_jsonl(place / "rows.jsonl")]
+    kept = read_jsonl(place / "rows.jsonl")
+    rows = cast(list[ReferenceRow], [{**row, "input": redact_all(row["input"])} for row in kept])
     for row in rows:
         if isinstance(row["answer"], str):  # as older versions kept an answer that is a text
             row["answer"] = right_answer(format_in(template), {**row, "row": {}})
     calls_tools = bool(template.get("tools"))
     predictions = [{**row, "text": redact_text(row["text"], calls_tools)} for row in answered.read(place)]
-    return Reference(rows, predictions, read_json(place / "classes.json"), template)
+    return Reference(rows, cast(list[TestAnswer], predictions), read_json(place / "classes.json"), template)
 
 
-def sample(rows: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """At most `limit` of `rows` in their order: those whose ids have the smallest hashes, so that a row more moves
-    at most one.
+def sample(ids: Sequence[str], limit: int) -> Sequence[int]:
+    """The places of at most `limit` rows in their order: those whose `ids` have the smallest hashes, so that a row more
+    moves at most one.
     """
-    if len(rows) <= limit:
-        return rows
-    order = sorted(range(len(rows)), key=lambda i: digest(rows[i]["id"]))
-    return [rows[i] for i in sorted(order[:limit])]
+    if len(ids) <= limit:
+        return range(len(ids))
+    return sorted(sorted(range(len(ids)), key=lambda i: digest(ids[i]))[:limit])
 
 
 def digest(text: object) -> int:

@@ -123,7 +123,7 @@ class Scores:
         """The probabilities of the evaluation's answers."""
         return [row.get("probabilities") for row in self.reference.predictions]
 
-    def asked(self, inputs: list[Input]) -> list[str]:
+    def asked(self, inputs: Sequence[Input]) -> list[str]:
         """The text of each request."""
         return [self.question.text(request) for request in inputs]
 
@@ -133,7 +133,7 @@ class Scores:
         self._fill(bins, "length", [len(text) for text in asked])
         self._fill(bins, "words", [texts.new_words(text, self.vocabulary) for text in asked])
         self._fill(bins, "spelling", [self.spelling.surprise(text) for text in asked])
-        self._fill(bins, "novelty", novelty(vectors, self.vectors) if inputs else [])
+        self._fill(bins, "novelty", novelty(vectors, self.vectors).tolist() if inputs else [])
         about = self.subjects[nearest(vectors, self.vectors)] if inputs else self.subjects[:0]
         for name in set(self.subjects.tolist()):
             self._mark(bins, f"near {name}", (about == name).tolist())
@@ -202,10 +202,9 @@ class Scores:
         """The right answers of (answer, right answer by column); of one that is given as a whole, whether it was
         given.
         """
-        whole = [column for column in self.probability_labels if column not in self.labels]
-        wrong = {column: self.wrong(pairs, column) for column in whole}
+        wrong = {name: self.wrong(pairs, name) for name in self.probability_labels if name not in self.labels}
         return [
-            right | {column: ANOTHER if wrong[column][i] else GIVEN for column in whole if wrong[column][i] is not None}
+            dict(right) | {name: ANOTHER if of[i] else GIVEN for name, of in wrong.items() if of[i] is not None}
             for i, (_, right) in enumerate(pairs)
         ]
 

@@ -45,9 +45,10 @@ def _run_id(client: "MlflowClient", check: "Check") -> str:
         max_results=1,
     )
     if runs:
-        return runs[0].info.run_id
+        return str(runs[0].info.run_id)
     tags = {"monitored_task": check.task, "monitored_artifact": check.artifact}
-    return client.create_run(experiment, run_name=f"monitor {check.task}@{check.version}", tags=tags).info.run_id
+    made = client.create_run(experiment, run_name=f"monitor {check.task}@{check.version}", tags=tags)
+    return str(made.info.run_id)
 
 
 def _metrics(check: "Check") -> "list[Metric]":

@@ -8,6 +8,7 @@ from tasks.report.plots import MOST_CLASSES, WIDE, Plot, shorten, words
 
 NO_CLASS = "(none)"  # what evaluate calls an answer that is not valid or names no known class
 OTHER = "(other)"
+Pairs = Counter[tuple[str, str]]  # (right class, class that was answered): how often
 
 
 def confusion(label: str, pairs: dict[str, list[dict[str, str]]]) -> Plot:
@@ -48,25 +49,25 @@ def coarser(label: str, pairs: dict[str, list[dict[str, str]]]) -> tuple[dict[st
     return {}, None
 
 
-def _fewer(counts: Counter, classes: list[str]) -> tuple[Counter, list[str]]:
+def _fewer(counts: Pairs, classes: list[str]) -> tuple[Pairs, list[str]]:
     if len(classes) <= MOST_CLASSES:
         return counts, classes
-    errors = Counter()
+    errors = Counter[str]()
     for (actual, predicted), count in counts.items():
         if actual != predicted:
             errors.update({actual: count, predicted: count})
     kept = set(sorted(classes, key=lambda name: (-errors[name], name))[:MOST_CLASSES])
-    fewer = Counter()
+    fewer: Pairs = Counter()
     for (actual, predicted), count in counts.items():
         if actual in kept:
             fewer[actual, predicted if predicted in kept else OTHER] += count
     return fewer, [*(name for name in classes if name in kept), OTHER]
 
 
-def _matrix(figure: Any, counts: Counter, classes: list[str], groups: dict[str, str]) -> None:
+def _matrix(figure: Any, counts: Pairs, classes: list[str], groups: dict[str, str]) -> None:
     from matplotlib.patches import Rectangle
 
-    sums = Counter()
+    sums = Counter[str]()
     for (actual, _), count in counts.items():
         sums[actual] += count
     rows = [name for name in classes if sums[name]]

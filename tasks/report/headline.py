@@ -5,7 +5,9 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from tasks.contestants import PARENT, TUNED
 from tasks.report.plots import words
+from tasks.report.summary import Evaluation, Interval, Summary, intervals_of
 from tasks.worth import VERDICTS
 
 NOTHING = "–"
@@ -52,7 +54,7 @@ class Measure:
     axis: tuple[str, str]
 
 
-def headline(summary: dict) -> Headline:
+def headline(summary: Summary) -> Headline:
     """The verdict, as little flattering as the facts: promoted only when passed and `@champion` points here."""
     registry, model, title = summary["registry"], summary["model"], _title(summary)
     failed = [stage["name"] for stage in summary["stages"] if stage["state"] == "failed"]
@@ -78,7 +80,7 @@ def headline(summary: dict) -> Headline:
     return Headline("promoted", title, f"It is {version}, and the champion: the version that answers." + trouble)
 
 
-def evidence(summary: dict) -> str:
+def evidence(summary: Summary) -> str:
     """What says whether tuning was worth it, without the verdict itself where the title has that; empty where nobody
     was met.
     """
@@ -93,7 +95,7 @@ def evidence(summary: dict) -> str:
     return rest[:1].upper() + rest[1:]
 
 
-def _title(summary: dict) -> str:
+def _title(summary: Summary) -> str:
     """In one sentence whether it is good, and whether tuning was worth it."""
     model, gate = summary["model"], summary["gate"]
     if not gate["passed"]:
@@ -105,7 +107,7 @@ def _title(summary: dict) -> str:
     return f"{model} is good enough to serve{WORTH_IT[was]}"
 
 
-def checks(summary: dict) -> list[tuple[bool, str]]:
+def checks(summary: Summary) -> list[tuple[bool, str]]:
     """(whether it held, words) of each thing that the gate looked at, measures named as people name them."""
     names = sorted(summary["evaluation"]["measures"], key=len, reverse=True)
     known = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names) or "$^")
@@ -114,7 +116,7 @@ def checks(summary: dict) -> list[tuple[bool, str]]:
     ]
 
 
-def measures(evaluation: dict, shown: Collection[str] = ()) -> list[Measure]:
+def measures(evaluation: Evaluation, shown: Collection[str] = ()) -> list[Measure]:
     """Every metric of parent or tuned that is not `shown` elsewhere, in the order of the tuned model's; one that was
     not measured shows as –.
     """
@@ -125,28 +127,22 @@ def measures(evaluation: dict, shown: Collection[str] = ()) -> list[Measure]:
     ]
 
 
-def _is_accuracy(name: str, evaluation: dict, shown: Collection[str]) -> bool:
+def _is_accuracy(name: str, evaluation: Evaluation, shown: Collection[str]) -> bool:
     """Whether a micro-F1 is the accuracy that is `shown`, as it is where every answer names one class."""
     accuracy = name.removesuffix("_micro_f1") + "_accuracy"
     if not name.endswith("_micro_f1") or accuracy not in shown:
         return False
-    return all(evaluation[who].get(name) == evaluation[who].get(accuracy) for who in ("parent", "tuned"))
+    return all(of.get(name) == of.get(accuracy) for of in (evaluation["parent"], evaluation["tuned"]))
 
 
-def _measure(name: str, evaluation: dict) -> Measure:
-    values = {who: evaluation[who].get(name) for who in ("parent", "tuned")}
-    intervals = {who: evaluation["intervals"].get(who, {}).get(name) for who in ("parent", "tuned")}
-    known = [
-        value
-        for value in (*values.values(), *(intervals["parent"] or ()), *(intervals["tuned"] or ()))
-        if _is_figure(value)
-    ]
-    place, axis = _axis(known)
-    marks = {who: _mark(values[who], intervals[who], place) for who in values}
+def _measure(name: str, evaluation: Evaluation) -> Measure:
+    parent, tuned = evaluation["parent"].get(name), evaluation["tuned"].get(name)
+    of_parent, of_tuned = (intervals_of(evaluation, who).get(name) for who in (PARENT, TUNED))
+    every = (parent, tuned, *(of_parent or ()), *(of_tuned or ()))
+    place, axis = _axis([value for value in every if value is not None and math.isfinite(value)])
     lower = not evaluation["measures"][name]["higher_is_better"]
-    return Measure(
-        name, lower, marks["parent"], marks["tuned"], _change(intervals["parent"], intervals["tuned"], lower), axis
-    )
+    change = _change(of_parent, of_tuned, lower)
+    return Measure(name, lower, _mark(parent, of_parent, place), _mark(tuned, of_tuned, place), change, axis)
 
 
 def _axis(known: list[float]) -> tuple[Callable[[float], float], tuple[str, str]]:
@@ -162,20 +158,20 @@ def _axis(known: list[float]) -> tuple[Callable[[float], float], tuple[str, str]
             figure(10.0**start),
             f"{figure(10.0**end)} (log)",
         )
-    start, end = min(0.0, low), max(0.0, high)
-    return lambda value: (value - start) / (end - start), (figure(start), figure(end))
+    least, most = min(0.0, low), max(0.0, high)
+    return lambda value: (value - least) / (most - least), (figure(least), figure(most))
 
 
-def _mark(value: float | None, interval: list[float] | None, place: Callable[[float], float]) -> Mark:
-    at = place(value) if _is_figure(value) else None
-    if interval is None or not all(map(_is_figure, interval)):
+def _mark(value: float | None, interval: Interval | None, place: Callable[[float], float]) -> Mark:
+    at = place(value) if value is not None and math.isfinite(value) else None
+    if interval is None or not all(map(math.isfinite, interval)):
         return Mark(figure(value), "", at, None, None)
     return Mark(
         figure(value), f"{figure(interval[0])} to {figure(interval[1])}", at, place(interval[0]), place(interval[1])
     )
 
 
-def _change(parent: list[float] | None, tuned: list[float] | None, lower_is_better: bool) -> str:
+def _change(parent: Interval | None, tuned: Interval | None, lower_is_better: bool) -> str:
     if parent is None or tuned is None:
         return "unknown"
     if max(parent[0], tuned[0]) <= min(parent[1], tuned[1]):
@@ -194,7 +190,3 @@ def figure(value: float | None) -> str:
     if abs(value) < 0.001 or abs(value) >= 10_000:
         return f"{value:.2g}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def _is_figure(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)

@@ -15,6 +15,7 @@ from tasks.report import calibration, confusion, glossary, plots
 from tasks.report.headline import checks, evidence, headline, measures
 from tasks.report.samples import choose, right_means, system_prompt, tally
 from tasks.report.standings import measured, standings
+from tasks.report.summary import Summary, confidence_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 TEMPLATE = "page.html.jinja"
 
 
-def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) -> None:
+def write_report(summary: Summary, reports: Path, form: AnswerFormat, out: Path) -> None:
     """Put one self-contained page at `out` (`reports/<model>/index.html`): the same inputs, the same bytes.
 
     `reports` holds the folders that the stages train, baseline, predict and evaluate wrote; `summary` is what
@@ -47,7 +48,7 @@ def write_report(summary: dict, reports: Path, form: AnswerFormat, out: Path) ->
         ],
         slowest=max([stage["seconds"] or 0 for stage in summary["stages"]], default=0) or 1,
         total=sum(stage["seconds"] or 0 for stage in summary["stages"]),
-        **_answers(reports, form, summary["evaluation"]["intervals"]["confidence"]),
+        **_answers(reports, form, confidence_of(summary["evaluation"])),
     )
     write_text(out, page)
 
@@ -111,7 +112,7 @@ def day(moment: str) -> str:
     return f"{when.day} {when:%B %Y, %H:%M} {when.tzname() or ''}".strip()
 
 
-def _answers(reports: Path, form: AnswerFormat, confidence: float) -> dict:
+def _answers(reports: Path, form: AnswerFormat, confidence: float) -> dict[str, object]:
     """What the page shows of the answers themselves: matrices, F1 of each class and samples; `confidence` of
     intervals.
     """

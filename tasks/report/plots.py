@@ -146,7 +146,7 @@ def class_scores(label: str, scores: list[dict[str, str]], pairs: list[dict[str,
     return Plot(label, svg, fell + left_out, wide)
 
 
-def _pairs(figure: Any, scores: list[Score], rows: Counter) -> None:
+def _pairs(figure: Any, scores: list[Score], rows: Counter[str]) -> None:
     """A line a class from the parent's F1 to that of the tuned model."""
     axes = figure.add_subplot(xlim=(-0.03, 1.09), ylim=(-0.7, len(scores) - 0.3))
     axes.grid(axis="x")

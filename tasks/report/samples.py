@@ -15,6 +15,8 @@ from tasks.span_answer import SpanAnswer
 from tasks.tools import canonical, of_message
 
 SHOWN = 8  # rows
+Row = Mapping[str, Any]  # of a predictions.jsonl
+Rows = Sequence[Row]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Sample:
     picture: str | None = None  # of the image that the row is about
 
 
-def choose(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Sequence[str]) -> list[Sample]:
+def choose(tuned: Rows, parent: Rows, form: AnswerFormat, labels: Sequence[str]) -> list[Sample]:
     """Up to eight rows in the order of a hash of their ids, so that nobody picked them: half that `tuned` has wrong,
     half right.
     """
@@ -56,7 +58,7 @@ def choose(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Se
     return [replace(sample, picture=thumbnails.of_row(by_id[sample.id])) for sample in shown]
 
 
-def tally(tuned: list[dict], parent: list[dict], form: AnswerFormat, labels: Sequence[str]) -> dict[str, int]:
+def tally(tuned: Rows, parent: Rows, form: AnswerFormat, labels: Sequence[str]) -> dict[str, int]:
     """How many rows each has right, who alone has them right, and how many there are."""
     pairs = [
         (judge(row, form, labels).right, judge(before, form, labels).right) for row, before in _paired(tuned, parent)
@@ -83,13 +85,13 @@ def right_means(form: AnswerFormat, labels: Sequence[str]) -> str:
     return "the answer is the expected text, character for character"
 
 
-def system_prompt(rows: list[dict]) -> str | None:
+def system_prompt(rows: Rows) -> str | None:
     """The system prompt that all rows share, if they do."""
     prompts = {message["content"] for row in rows for message in row["messages"] if message["role"] == "system"}
     return prompts.pop() if len(prompts) == 1 else None
 
 
-def judge(row: dict, form: AnswerFormat, labels: Sequence[str]) -> Said:
+def judge(row: Row, form: AnswerFormat, labels: Sequence[str]) -> Said:
     """What the answer of `row` says: right when every label is, or, without labels, when it is the expected answer."""
     answer, right = form.read(row["text"]), form.read(row["answer"])
     notes = [] if row["finished"] else ["cut off at the longest answer allowed"]
@@ -123,7 +125,7 @@ def _shown(message: Mapping[str, Any]) -> str:
     return "\n".join(part for part in (message["content"], calls and canonical(of_message(calls))) if part)
 
 
-def _paired(tuned: list[dict], parent: list[dict]) -> list[tuple[dict, dict]]:
+def _paired(tuned: Rows, parent: Rows) -> list[tuple[Row, Row]]:
     before = {row["id"]: row for row in parent}
     for row in tuned:
         if row["id"] not in before:
@@ -134,7 +136,7 @@ def _paired(tuned: list[dict], parent: list[dict]) -> list[tuple[dict, dict]]:
     return [(row, before[row["id"]]) for row in tuned]
 
 
-def _sample(row: dict, before: dict, form: AnswerFormat, labels: Sequence[str]) -> Sample:
+def _sample(row: Row, before: Row, form: AnswerFormat, labels: Sequence[str]) -> Sample:
     turns = row["messages"] or [{"role": "text", "content": opening(row["answer"])}]
     prompt = tuple((message["role"], _shown(message)) for message in turns if message["role"] != "system")
     expected = judge({**row, "text": row["answer"], "finished": True}, form, labels)

@@ -1,12 +1,13 @@
 """The table at the top of a report: labels by contestants, the winner, and the cost per answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tasks.contestants import FOLDERS, TUNED
 from tasks.report.glossary import HEADS, UNREAD, WHO, is_share, meaning
 from tasks.report.headline import figure
+from tasks.report.summary import Evaluation, intervals_of
+from tasks.worth import Ranking, Worth
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,11 @@ class Standings:
     in_points: bool  # of per cent: the leads
 
 
-def standings(worth: Mapping[str, Any] | None, evaluation: Mapping[str, Any]) -> Standings | None:
+def standings(worth: Worth | None, evaluation: Evaluation) -> Standings | None:
     """The table of `worth`, of summary.json; None where the tuned model met nobody."""
     if not worth:
         return None
-    met = {each["who"]: each for contest in worth["contests"] for each in contest["standings"]}
+    met = {each["who"]: each for ranking in worth["contests"] for each in ranking["standings"]}
     reads_nothing = not evaluation["seconds_per_answer"].get("parent")
     twice = {"commonest"} if reads_nothing and _are_equal(worth["contests"], "parent", "commonest") else set()
     order = [TUNED, *(who for who in FOLDERS if who in met.keys() - twice - {TUNED})]
@@ -63,13 +64,13 @@ def standings(worth: Mapping[str, Any] | None, evaluation: Mapping[str, Any]) ->
     )
 
 
-def measured(worth: Mapping[str, Any] | None) -> set[str]:
+def measured(worth: Worth | None) -> set[str]:
     """The measures that the table of `worth` shows of the parent and of the tuned model."""
     contests = worth["contests"] if worth else ()
     return {of["measure"] for of in contests if {TUNED, "parent"} <= {each["who"] for each in of["standings"]}}
 
 
-def _are_equal(contests: Sequence[Mapping[str, Any]], *pair: str) -> bool:
+def _are_equal(contests: Sequence[Ranking], *pair: str) -> bool:
     """Whether two contestants stand alike in all of `contests`."""
     first, second = (
         [each["value"] for of in contests for each in of["standings"] if each["who"] == who] for who in pair
@@ -77,17 +78,17 @@ def _are_equal(contests: Sequence[Mapping[str, Any]], *pair: str) -> bool:
     return first == second
 
 
-def _line(contest: Mapping[str, Any], order: list[str], evaluation: Mapping[str, Any]) -> Line:
+def _line(contest: Ranking, order: list[str], evaluation: Evaluation) -> Line:
     name = contest["measure"]
     share, known = is_share(name), {each["who"]: each for each in contest["standings"]}
-    own = evaluation["intervals"].get(TUNED, {}).get(name)
+    own = intervals_of(evaluation, TUNED).get(name)
 
     def cell(who: str) -> Cell:
         if who not in known:
             return Cell("–")
         each = known[who]
         best = who == contest["winner"]
-        if who == TUNED:
+        if each["lead"] is None or each["interval"] is None:  # the tuned model's own
             note = f"{_figure(own[0], share)} to {_figure(own[1], share)}" if own else ""
             return Cell(_figure(each["value"], share), note, "", best)
         low, high = each["interval"]
@@ -95,7 +96,7 @@ def _line(contest: Mapping[str, Any], order: list[str], evaluation: Mapping[str,
         lead = f"{_signed(each['lead'], share)} ({_signed(low, share)} to {_signed(high, share)})"
         return Cell(_figure(each["value"], share), lead, state, best)
 
-    lower = evaluation["measures"].get(name, {}).get("higher_is_better") is False
+    lower = name in evaluation["measures"] and not evaluation["measures"][name]["higher_is_better"]
     return Line(contest["what"], meaning(name) + (", lower is better" if lower else ""), tuple(map(cell, order)))
 
 

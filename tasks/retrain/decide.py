@@ -28,7 +28,7 @@ def should_retrain(params: Retrain, facts: Facts, now: float) -> RetrainDecision
     A trigger asks; pause, a running retraining, an open canary, the budget and the cool-down hold back. What is asked
     by hand passes the cool-down, and needs nothing new since the last time; nothing passes the rest.
     """
-    asks, quiet = [], []
+    asks, quiet = list[tuple[str, str]](), list[tuple[str, str]]()
     for name, look in TRIGGERS.items():
         fired, words = look(params, facts, now)
         if fired and (stale := _nothing_new(name, params, facts)):
@@ -77,7 +77,7 @@ def _drift(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
 
 
 def _quality(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
-    low, measured = [], []
+    low, measured = list[str](), list[str]()
     for name, least in sorted(params.min_quality.items()):
         figure = facts.figures.get(name)
         if figure is None or not figure.n:

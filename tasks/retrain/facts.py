@@ -81,11 +81,10 @@ class RetrainOutcome:
 
 def past(started_at: float, ended_at: float | None, state: str | None, decided_on: Mapping[str, Any]) -> Past:
     """The Past of a retraining, by its row and the facts of the decision that started it."""
-    known = state in {known.value for known in RetrainingState}
     return Past(
         started_at,
         ended_at,
-        RetrainingState(state) if known else None,
+        next((known for known in RetrainingState if known.value == state), None),
         tuple(decided_on.get("triggers", ())),
         champion=decided_on.get("champion"),
         data=decided_on.get("data"),

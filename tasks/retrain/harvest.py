@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from sqlalchemy import Engine
 
@@ -22,6 +23,7 @@ from tasks.ingest import format_for_new_rows, read, resolved
 from tasks.params import Dataset, Params
 from tasks.prepare import shapes
 from tasks.prepare.labels import asked_columns
+from tasks.prepare.params import Prepare
 from tasks.prepare.rows import SetAside, Templates
 from tasks.retrain import contexts, lineage, store
 from tasks.retrain.invert import columns_of_input, no_rows_of, why_not
@@ -44,12 +46,8 @@ class Harvest:
 
     def words(self) -> str:
         """One clause for a person."""
-        parts = {
-            "harvested": self.taken,
-            "quarantined": self.quarantined,
-            "waiting": self.waiting,
-            "skipped": self.skipped,
-        }
+        numbers = (self.taken, self.quarantined, self.waiting, self.skipped)
+        parts = dict(zip(("harvested", *HEAPS[1:]), numbers, strict=True))
         counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "harvested")
         return f"{counts} (most often: {self.why})" if self.why else counts
 
@@ -109,9 +107,10 @@ def _rules(dataset: Dataset, labels: list[str], rows: Rows, max_share: float) ->
     answer = tuple(column for column in columns if column in form.columns and column not in asked)
     kinds = tuple(label for label in labels if label in answer)
     classes = {label: frozenset(row[label] for row in rows) for label in kinds}
+    similarity = cast(Prepare, dataset.prepare).near_duplicate_similarity
     may_lack = set(columns) - (set() if isinstance(form, SpanAnswer) else set(answer))  # a text may have no answer
     empty = frozenset(column for column in may_lack if column in answer or not all(row[column] for row in rows))
-    return Rules(columns, kinds, answer, classes, dataset.prepare.near_duplicate_similarity, max_share, empty)
+    return Rules(columns, kinds, answer, classes, similarity, max_share, empty)
 
 
 def _candidates(
@@ -168,8 +167,9 @@ def _row(
 
 def _by_column(correction: Mapping[str, object], form: AnswerFormat) -> dict[str, str] | None:
     """A correction by column; one of a text answer was kept as its whole text by older versions."""
-    if set(correction) == {TEXT} and TEXT not in form.columns and isinstance(correction[TEXT], str):
-        return form.read(correction[TEXT])
+    text = correction.get(TEXT)
+    if set(correction) == {TEXT} and TEXT not in form.columns and isinstance(text, str):
+        return form.read(text)
     return {column: text for column, text in correction.items() if isinstance(text, str)}
 
 
@@ -199,17 +199,18 @@ def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, 
         write_jsonl(home / f"quarantine-{number}.jsonl", aside)
     file = source / f"harvested-{number}.{format_for_new_rows(dataset.ingest, source)}" if heaps.taken else None
     if file:
-        columns = [column for column in dataset.ingest.columns if column != "id"]
+        columns = [column for column in dataset.ingest.columns or () if column != "id"]
         of_json = dataset.ingest.json_columns if file.suffix in (".json", ".jsonl") else []
         write_rows(file, [_stored(candidate, columns, of_json, dataset.prepare) for candidate in heaps.taken])
     kept = {kind: [_without_texts(candidate) for candidate in getattr(heaps, kind)] for kind in HEAPS}
+    made = {"file": str(file) if file else None, "sha256": sha256(file) if file else None}
     if any(kept[kind] for kind in lineage.DONE):
-        made = {"file": str(file) if file else None, "sha256": sha256(file) if file else None}
         about = {"task": task, "dataset": name, "at": now, **made}
         write_json(home / f"harvested-{number}.json", about | kept)
     reasons = Counter(reason for candidate in heaps.skipped for reason in candidate.reasons[:1])
     why = reasons.most_common(1)[0][0] if reasons else ""
-    return Harvest(str(file) if file else None, *(len(kept[kind]) for kind in HEAPS), why)
+    taken, quarantined, waiting, skipped = (len(kept[kind]) for kind in HEAPS)
+    return Harvest(made["file"], taken, quarantined, waiting, skipped, why)
 
 
 def _without_texts(candidate: Candidate) -> dict[str, object]:
@@ -235,7 +236,7 @@ def _stored(
     return {"id": f"feedback-{candidate.request}", **cells, **values}
 
 
-def write_rows(file: Path, rows: Sequence[Mapping[str, object]]) -> None:
+def write_rows(file: Path, rows: Sequence[dict[str, object]]) -> None:
     """Put rows with equal columns at `file`, as JSON lines or, where its name says so, as a table of commas or tabs."""
     if file.suffix not in (".csv", ".tsv"):
         return write_jsonl(file, rows)

@@ -139,7 +139,7 @@ def _crowded(left: list[Candidate], rules: Rules) -> dict[str, str]:
     members = defaultdict[int, list[Candidate]](list)
     for i, candidate in enumerate(left):
         members[root(i)].append(candidate)
-    reasons = {}
+    reasons: dict[str, str] = {}
     for together in members.values():
         if len({labels_of(candidate, rules) for candidate in together}) > 1:
             reasons |= {

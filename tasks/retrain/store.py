@@ -150,24 +150,16 @@ def hours_elsewhere(engine: Engine, task: str, now: float) -> float:
         retrainings.c.task != task, retrainings.c.started_at > now - WEEK
     )
     with engine.connect() as connection:
-        return (
-            sum(max(0.0, (now if ended is None else ended) - started) for started, ended in connection.execute(query))
-            / HOUR
-        )
+        spans = [(now if ended is None else ended) - started for started, ended in connection.execute(query)]
+    return float(sum(max(0.0, span) for span in spans)) / HOUR
 
 
 def watched_since(engine: Engine, task: str) -> float:
     """The time of the first decision about the task; 0 before it."""
+    of_task = (decisions.c.task == task, decisions.c.kind == KIND)
+    query = select(decisions.c.at).where(*of_task).order_by(decisions.c.id).limit(1)
     with engine.connect() as connection:
-        return (
-            connection.execute(
-                select(decisions.c.at)
-                .where(decisions.c.task == task, decisions.c.kind == KIND)
-                .order_by(decisions.c.id)
-                .limit(1)
-            ).scalar()
-            or 0.0
-        )
+        return float(connection.execute(query).scalar() or 0.0)
 
 
 def write(engine: Engine, decision: RetrainDecision, known: Facts, now: float) -> int | None:
@@ -183,8 +175,8 @@ def write(engine: Engine, decision: RetrainDecision, known: Facts, now: float) -
         if not decision.retrain:
             return None
         opened = retrainings.insert().values(task=known.task, started_at=now, reasons=list(decision.reasons))
-        (number,) = connection.execute(opened).inserted_primary_key or ()
-        return int(number)
+        key = connection.execute(opened).inserted_primary_key
+        return int(key[0]) if key else None
 
 
 def close(engine: Engine, retraining: int, outcome: RetrainOutcome, now: float) -> None:
