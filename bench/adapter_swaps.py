@@ -61,14 +61,14 @@ def swap(count: int) -> list[float]:
     gateway's new table.
     """
     from tasks import params as settings
-    from tasks import promotion
-    from tasks.serve.reconcile import desired, gateway
+    from tasks.serve.reconcile import gateway
+    from tasks.serve.reconcile.reader import Reader
     from tasks.serve.reconcile.step import once
 
-    params, reader, seconds = settings.load(), desired.Reader(), []
+    params, reader, seconds = settings.load(), Reader(), []
     for i in range(count):
         started = time.monotonic()
-        promotion.promote(TASK, str(i % (VERSIONS - 1) + 1), promotion.Why("promote", ("the bench swaps",)))
+        _promote(str(i % (VERSIONS - 1) + 1))
         outcome = once(params, reader.read)
         while (seen := gateway.look(params.gateway)) is None or seen.revision < outcome.table.revision:
             time.sleep(0.01)
@@ -80,18 +80,25 @@ def swap(count: int) -> list[float]:
     return seconds
 
 
+def _promote(number: str) -> None:
+    from tasks import moves, promotion
+
+    with moves.held(TASK) as now:
+        promotion.promote(now, number, promotion.Why("promote", ("the bench swaps",)))
+
+
 def rollbacks(key: str) -> dict[str, float]:
     """Seconds from the command of the dashboard, and from the start of `make rollback`, until the gateway routes to the
     version before.
 
     The next answer comes as long after that as one takes.
     """
-    from tasks import database, promotion
+    from tasks import database
 
     seconds = {}
     for how in ("dashboard", "command line"):
         for number in ("1", "2"):
-            promotion.promote(TASK, number, promotion.Why("promote", ("the bench swaps",)))
+            _promote(number)
         with process("tasks.serve.reconcile"):
             _until_answered_by("2", key)
             started = time.monotonic()

@@ -32,9 +32,9 @@ def make_project(folder: Path, real: bool) -> None:
 
     for number in range(VERSIONS):  # the same weights as many versions: what is measured is the swap
         _register(folder / "made" / str(number), number, real)
-    weights = state.FOLDER / state.base_folder(BASE)
+    weights = state.base_folder(BASE)
     if real:
-        state.keep(ROOT / "models/smollm2/weights", weights.name)
+        state.keep(ROOT / "models/smollm2/weights", weights)
     weights.mkdir(parents=True, exist_ok=True)
     deploy = settings.load().deploy
     state.write("a", state.State(str(weights), "127.0.0.1", PORT, state.options(deploy), verified=True, since=1.0))

@@ -2,7 +2,7 @@
 to do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from flows import dag, fingerprint, pipeline_flow, prefect_server, up_to_date
 from flows.fingerprint import Asked
@@ -15,12 +15,12 @@ from tasks.files import read_json
 from tasks.params import Params
 from tasks.preflight import checks
 from tasks.promotion import Why
+from tasks.registry import Model, Version
 from tasks.registry_reading import Unreadable
 from tasks.regroup import due
 from tasks.report import summary
 from tasks.serve import routes, slots, supervisor
 from tasks.serve.reconcile import gateway
-from tasks.serve.reconcile.desired import wanted
 from tasks.serve.reconcile.gateway import Presence
 
 
@@ -87,11 +87,12 @@ def is_done(steps: Steps) -> bool:
     """
     steps.gate()
     artifact = read_json(steps.adapter / "artifact.json")["artifact_sha256"]
-    registered = registry.look(steps.name)
-    version = next((version for version in registered[1] if version.artifact == artifact), None) if registered else None
-    if registered is None or version is None or moves.unfinished(registered[0]):
+    models = registry.read_all(steps.params.models)
+    model = models.get(steps.name, Model(steps.name))
+    version = model.of_artifact(artifact)
+    if version is None or moves.unfinished(model):
         return False
-    is_champion = registered[0].aliases.get("champion") == version.version
+    is_champion = model.aliases.get("champion") == version.version
     steps.version, steps.held_back = version, steps.verdict.passed and "rolled_back" in version.tags
     itself = {"gate_reasons"} if is_champion else set()
     if any(version.tags.get(name) != value for name, value in steps.tags(version).items() if name not in itself):
@@ -101,38 +102,36 @@ def is_done(steps: Steps) -> bool:
         return False
     if not steps.verdict.passed or steps.held_back:
         return True
-    return _is_served(steps, registered[0], version) if is_champion else _is_on_trial(steps, *registered, version)
+    return (_is_served if is_champion else _is_on_trial)(steps, models, version)
 
 
-def _is_served(steps: Steps, model: registry.Model, champion: registry.Version) -> bool:
+def _is_served(steps: Steps, models: Mapping[str, Model], champion: Version) -> bool:
     """Whether deploy and release have nothing to do for the champion."""
     target = routes.read().tasks.get(steps.name, routes.Task()).targets.get("champion")
     return (
-        promotion.plan(model, champion, Why("promote", ())) is None
-        and is_available(champion, steps.params.deploy, steps.params.models)
-        and not due(steps.params)
+        promotion.plan(models[steps.name], champion, Why("promote", ())) is None
+        and is_available(champion, steps.params.deploy, models)
+        and not due(steps.params, models)
         and target is not None
         and target.version == champion.version
     )
 
 
-def _is_on_trial(
-    steps: Steps, model: registry.Model, versions: Sequence[registry.Version], version: registry.Version
-) -> bool:
+def _is_on_trial(steps: Steps, models: Mapping[str, Model], version: Version) -> bool:
     """Whether deploy and release have nothing to do for a version whose canary is open: the reconciler decides then.
     It and the champion answer, and share the traffic as the registry says.
     """
-    trial, task = wanted(version), routes.read().tasks.get(steps.name, routes.Task())
+    model, task = models[steps.name], routes.read().tasks.get(steps.name, routes.Task())
     at, aliases = {alias: target.version for alias, target in task.targets.items()}, model.aliases
     return (
-        [each.version for each in versions if each.tags.get("canary") == "open"] == [version.version]
+        [each.version for each in model.versions.values() if each.canary] == [version.version]
         and aliases.get("challenger") == version.version
         and "champion" in aliases
         and all(at.get(alias) == aliases[alias] for alias in ("champion", "challenger"))
-        and (task.canary, task.share, task.since) == (trial.canary, trial.share, trial.since)
+        and (task.canary, task.share, task.since) == (version.canary, version.canary_share, version.canary_since)
         and all(_answers(task.targets[alias]) for alias in ("champion", "challenger"))
-        and is_available(version, steps.params.deploy, steps.params.models)
-        and not due(steps.params)
+        and is_available(version, steps.params.deploy, models)
+        and not due(steps.params, models)
         and gateway.presence(steps.params.gateway) in (Presence.ANSWERS, Presence.ELSEWHERE)
     )
 

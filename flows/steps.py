@@ -4,11 +4,12 @@ task runs of them.
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from flows import dag, fingerprint
 from flows.summary import Progress, summarise
-from tasks import answered, contestants, decisions, paths, promotion, registry, verdict_tags
+from tasks import answered, contestants, decisions, moves, paths, promotion, registry, verdict_tags
 from tasks.answer import format_in
 from tasks.champion import judge
 from tasks.decisions import Decision
@@ -22,8 +23,8 @@ from tasks.registry import Version
 from tasks.regroup import regroup
 from tasks.report import summary
 from tasks.report.summary import StageRun, Summary
-from tasks.serve.reconcile import acts, gateway
-from tasks.serve.reconcile.routing import route
+from tasks.serve.reconcile import canaries, gateway, step
+from tasks.serve.reconcile.gateway import Presence
 
 
 class Steps:
@@ -59,7 +60,7 @@ class Steps:
 
     def register(self) -> bool:
         """Make sure that the registry has this artifact, and what it came from."""
-        known = registry.find(self.name, read_json(self.adapter / "artifact.json")["artifact_sha256"])
+        known = registry.read(self.name).of_artifact(read_json(self.adapter / "artifact.json")["artifact_sha256"])
         tags = self.tags(known)
         if known is None or any(known.tags.get(key) != value for key, value in tags.items()):
             self.version = self._registered(tags, known)
@@ -109,36 +110,45 @@ class Steps:
 
     def deploy(self) -> bool:
         """Make the version available under its own name, unless it is."""
-        if is_available(self.registered, self.params.deploy, self.params.models):
+        version, params = self.registered, self.params
+        models = registry.read_all(params.models)
+        if is_available(version, params.deploy, models):
             return False
-        self._regroup()  # a canary compares versions that are served alike
-        promotion.challenge(self.registered)
-        deploy(self.registered, self.weights, self.params.deploy, self.params.servers, self.params.models)
+        self._regroup(models)  # a canary compares versions that are served alike
+        with moves.held(self.name, params.models) as now:
+            promotion.challenge(now, version.version)
+        deploy(version, self.weights, params, now.models)
         return True
 
     def release(self) -> bool:
         """Open a canary beside the champion, or promote at once where nothing can be compared."""
-        outcome = acts.release(self.registered, self.params.release, self._gateway())
-        if isinstance(outcome, Refused):
-            raise AnnealError(outcome.words)
-        self.released += (outcome.words,) if outcome.words else ()
-        route(self.params, self.name)
-        return self._regroup() or outcome.changed
+        changed = self._released()
+        while changed is None:  # without the lock, which nobody should hold for so long
+            gateway.await_presence(self.params.gateway)
+            changed = self._released()
+        return changed
 
-    def _regroup(self) -> bool:
+    def _released(self) -> bool | None:
+        """Whether anything was done; None where it depends on a gateway that is starting, or does not start."""
+        version, release, presence = self.registered, self.params.release, None
+        with moves.held(self.name, self.params.models) as now:
+            if canaries.needs_traffic(now.model, version.version, release):
+                presence = gateway.presence(self.params.gateway)
+                if presence in (Presence.STARTING, Presence.FAILED):
+                    return None
+            released = canaries.release(now, version.version, release, presence)
+            if isinstance(released, Refused):
+                raise AnnealError(released.words)
+            routed = step.once(self.params, lambda names: now.models)
+        self.released += (released.words,) if released.words else ()
+        step.await_champion(self.params, now.model, routed)
+        return self._regroup(now.models) or released.changed
+
+    def _regroup(self, models: Mapping[str, registry.Model]) -> bool:
         """Move champions whose form no longer suits who else is served; whether any has moved."""
-        moves = regroup(self.params)
-        self.released += tuple(move.words for move in moves)
-        return any(move.done for move in moves)
-
-    def _gateway(self) -> gateway.Presence | None:
-        """Whether there is traffic, waited for where it decides something; before the lock, which nobody should hold
-        for so long.
-        """
-        champion = registry.alias(self.name, "champion")
-        if champion is None or champion.version == self.registered.version or self.params.release.canary == "off":
-            return None
-        return gateway.await_presence(self.params.gateway)
+        moved = regroup(self.params, models)
+        self.released += tuple(move.words for move in moved)
+        return any(move.done for move in moved)
 
     def report(self) -> bool:
         """Write reports/<model>/summary.json, and index.html when it would say something else."""

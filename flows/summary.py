@@ -16,7 +16,7 @@ from tasks.files import read_json
 from tasks.gate import Verdict
 from tasks.paces import paces, teller
 from tasks.params import Params
-from tasks.registry import Version
+from tasks.registry import Model, Version
 from tasks.report.summary import (
     CascadeFacts,
     Endpoint,
@@ -48,8 +48,8 @@ class Progress:
 
 def summarise(params: Params, name: str, progress: Progress) -> Summary:
     """The summary of a run on the model `name`."""
-    version = progress.version
-    reports = paths.reports(name)
+    reports, model = paths.reports(name), registry.read(name) if progress.version else Model(name)
+    version = model.version(progress.version.version) if progress.version else None
     evaluation = _evaluation(params, name, reports)
     checks = [GateCheck(held=check.held, words=check.words) for check in progress.verdict.checks]
     return Summary(
@@ -62,8 +62,8 @@ def summarise(params: Params, name: str, progress: Progress) -> Summary:
         evaluation=evaluation,
         worth=_worth(paths.evaluation(reports) / "leads.json", evaluation),
         gate=GateResult(passed=progress.verdict.passed, checks=checks, held_back=progress.held_back),
-        registry=_registered(version) if version else None,
-        is_on_trial=version is not None and registry.get(name, version.version).tags.get("canary") == "open",
+        registry=_registered(model, version) if version else None,
+        is_on_trial=version is not None and bool(version.canary),
         release=list(progress.released),
         endpoint=_endpoint(name, version.version if version else ""),
         where=_where(params, name),
@@ -89,8 +89,8 @@ def _worth(leads: Path, evaluation: Evaluation) -> Worth | None:
     return worth(cast(Leads, read_json(leads)), evaluation["seconds_per_answer"], os.cpu_count() or 1)
 
 
-def _registered(version: Version) -> Registered:
-    aliases = [alias for alias, number in registry.aliases(version.name).items() if number == version.version]
+def _registered(model: Model, version: Version) -> Registered:
+    aliases = [alias for alias, aliased in model.aliased.items() if aliased == version]
     return Registered(name=version.name, version=version.version, aliases=aliases)
 
 
@@ -121,7 +121,7 @@ def _where(params: Params, name: str) -> dict[str, str]:
         "card": str(paths.card(name)),
         "Data Docs": ", ".join(f"{paths.reports(dataset)}/{suite}/index.html" for suite in ("raw", "prepared")),
         "what is trained on": str(paths.reports(name) / "train" / "xray.html"),
-        **(served if gateway.look(params.gateway) is not None else {}),
+        **(served if gateway.presence(params.gateway) is gateway.Presence.ANSWERS else {}),
         "MLflow": f"{mlflow} (`make up`: http://127.0.0.1:{params.servers.mlflow_port})",
         "Prefect": f"`make up`: http://127.0.0.1:{params.servers.prefect_port}",
     }

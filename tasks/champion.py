@@ -27,7 +27,7 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
     tuned, parent = (answered.read(contestants.folders(reports)[who]) for who in (TUNED, PARENT))
     check_pairs(tuned, parent)
     table, measure, readable = _measures(model, read_json(adapter / "format.json"), reports)
-    champion = registry.alias(name, "champion")
+    champion = registry.read(name).at("champion")
     artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
     rival: Sequence[Prediction] | None = None
     if champion is not None and champion.artifact != artifact:

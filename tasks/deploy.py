@@ -3,7 +3,7 @@ changes if it fails.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,22 +11,17 @@ from pathlib import Path
 from tasks import answered, images, labeller, objectives, pooled, registry
 from tasks.errors import AnnealError
 from tasks.files import read_json, whole_directory, write_json
-from tasks.params import Model
-from tasks.registry import Version, folder
+from tasks.params import Params
+from tasks.registry import Model, Version, folder
 from tasks.serve import classes, forms, probe, slots, state, supervisor
 from tasks.serve.cascade.parity import given_to
 from tasks.serve.forms import Form
 from tasks.serve.lock import locked
-from tasks.serve.params import Deploy, Servers
+from tasks.serve.params import Deploy
 from tasks.serve.reconcile.starting import keep
 from tasks.special import of_folder
 
 LOCK = state.FOLDER / "deploy.lock"
-
-
-def name(version: Version) -> str:
-    """The name of `version` in vLLM, never given to another: `triage@3`."""
-    return f"{version.name}@{version.version}"
 
 
 def parity_file(artifact: str) -> Path:
@@ -34,65 +29,65 @@ def parity_file(artifact: str) -> Path:
     return state.FOLDER / f"parity-{artifact[:12]}.json"
 
 
-def is_available(version: Version, params: Deploy, rows: Iterable[str] = ()) -> bool:
-    """True when a server that runs as `params` asks for answers to this version, and it has been verified; `rows`: of
-    params.yaml, whose champions may want to share a server.
+def is_available(version: Version, params: Deploy, models: Mapping[str, Model]) -> bool:
+    """True when a server that runs as `params` asks for answers to this version, and it has been verified; champions of
+    the other `models` may want to share a server.
     """
-    model, kept = name(version), state.FOLDER / state.adapter_folder(version.name, version.artifact)
+    kept = state.adapter_folder(version.name, version.artifact)
     if not kept.exists():
         return False
     for slot in slots.look():
-        served = slot.state.served(model)
-        as_asked = (slot.state.options, slot.state.host, slot.state.port) == (
-            state.options(params),
-            params.host,
-            state.port(slot.name, params),
-        )
+        served = slot.state.served(version.served_name)
+        where = (slot.state.options, slot.state.host, slot.state.port)
         if (
             slot.state.verified
-            and as_asked
+            and where == (state.options(params), params.host, state.port(slot.name, params))
             and served is not None
             and served.artifact == version.artifact
-            and model in slot.names
+            and version.served_name in slot.names
             and version.tags.get(forms.TAG, slot.state.form) == slot.state.form
-            and forms.is_as_asked(Form(slot.state.form), version, kept, params, rows)
+            and forms.is_as_asked(Form(slot.state.form), version, kept, params, models)
         ):
-            return "parity" in version.tags
+            return version.is_verified
     return False
 
 
-def deploy(
-    version: Version, weights: Path, params: Deploy, servers: Servers, rows: Mapping[str, Model]
-) -> tuple[str, probe.Parity]:
+def deploy(version: Version, weights: Path, settings: Params, models: Mapping[str, Model]) -> tuple[str, probe.Parity]:
     """Load `version`, trained on the parent in `weights/`, beside what runs: its URL and the parity with transformers.
 
     A server with the same base and options takes it in; otherwise the other slot starts one. Raises AnnealError when a
     port is taken, the base differs, all slots are in use, the server does not start, or parity fails; nothing is left
-    behind then. `rows` as in `is_available`; a merge may change the answers as far as that of `version` allows.
+    behind then. `models` as in `is_available`; a merge may change the answers as far as that of `version` allows.
     """
+    params = settings.deploy
     with _one_at_a_time():
-        supervisor.ensure(servers)
-        wanted = _wanted(version, weights, params, rows)
-        slot, started = _place(wanted, params)
-        now = state.read(slot)
+        supervisor.ensure(settings.servers)
+        asked = _server(version, weights, settings, models)
+        slot, started = _place(asked, params)
         try:
-            probe.wait_until_healthy(now.url, state.program(slot), params.startup_timeout)
-            if not now.merged:
-                slots.load(
-                    now.url, name(version), str(state.FOLDER / state.adapter_folder(version.name, version.artifact))
-                )
-            parity = _verify(now.url, version, params)
+            url = _asked_of(slot).url
+            probe.wait_until_healthy(url, state.program(slot), params.startup_timeout)
+            if not _asked_of(slot).merged:
+                slots.load(url, version.served_name, str(state.adapter_folder(version.name, version.artifact)))
+            parity = _verify(url, version, params)
         except BaseException:
             _give_up(slot, started, version)
             raise
-        registry.tag(
-            version, parity=f"{parity.share:.4f}", **{forms.TAG: wanted.form}
-        )  # first: a verified server with nothing to serve would be stopped
+        # first: a verified server with nothing to serve would be stopped
+        registry.tag(version, parity=f"{parity.share:.4f}", **{forms.TAG: asked.form})
         write_json(parity_file(version.artifact), asdict(parity))
         with locked():
-            now = state.read(slot)
-            state.write(slot, replace(now, verified=True, adapters={**now.adapters, **wanted.adapters}))
-    return now.url, parity
+            now = _asked_of(slot)
+            state.write(slot, replace(now, verified=True, adapters={**now.adapters, **asked.adapters}))
+    return url, parity
+
+
+def _asked_of(slot: str) -> state.State:
+    """What `slot` should serve; AnnealError where another has freed it meanwhile."""
+    asked = state.read(slot)
+    if asked is None:
+        raise AnnealError(f"slot {slot} was freed while a version was deployed on it: run again.")
+    return asked
 
 
 @contextmanager
@@ -102,46 +97,46 @@ def _one_at_a_time() -> Iterator[None]:
 
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(LOCK):
-        for slot, found in state.read_all().items():
-            if not found.verified:
+        for slot, asked in state.read_all().items():
+            if not asked.verified:
                 slots.stop(slot)
         yield
 
 
-def _place(wanted: state.State, params: Deploy) -> tuple[str, bool]:
-    """(slot, whether a server was started for it): the newest server that is as `wanted`, or a free slot."""
+def _place(asked: state.State, params: Deploy) -> tuple[str, bool]:
+    """(slot, whether a server was started for it): the newest server that is as `asked`, or a free slot."""
     with locked():
         taken = state.read_all()
-        for slot, found in sorted(taken.items(), key=lambda entry: -entry[1].since):
-            if found.verified and found.same_server(wanted) and found.port == state.port(slot, params):
+        for slot, server in sorted(taken.items(), key=lambda entry: -entry[1].since):
+            if server.verified and server.same_server(asked) and server.port == state.port(slot, params):
                 if not slots.is_running(slot):
-                    slots.start(slot, found)
+                    slots.start(slot, server)
                 return slot, False
-        slot = next((slot for slot in state.SLOTS if slot not in taken), None)
-        if slot is None:
+        free = next((slot for slot in state.SLOTS if slot not in taken), None)
+        if free is None:
             serving = "; ".join(
-                f"{slot}: {', '.join([*found.adapters, *found.merged])}" for slot, found in taken.items()
+                f"{slot}: {', '.join([*server.adapters, *server.merged])}" for slot, server in taken.items()
             )
             raise AnnealError(
                 f"all slots are in use ({serving}): close the open canary (`make promote` or `make rollback`) "
                 "and run again."
             )
-        port = state.port(slot, params)
-        supervisor.refuse_taken_port(port, state.program(slot), "deploy.port")
-        slots.start(slot, replace(wanted, port=port, adapters={}, since=state.now()))
-        return slot, True
+        port = state.port(free, params)
+        supervisor.refuse_taken_port(port, state.program(free), "deploy.port")
+        slots.start(free, replace(asked, port=port, adapters={}, since=state.now()))
+        return free, True
 
 
 def _give_up(slot: str, started: bool, version: Version) -> None:
     """Take back what this deployment has added."""
-    found = state.read(slot)
+    server = state.read(slot)
     if started:
         slots.stop(slot)
-    elif found and not found.served(name(version)) and probe.is_healthy(found.url):
-        slots.unload(found.url, name(version))
+    elif server and not server.served(version.served_name) and probe.is_healthy(server.url):
+        slots.unload(server.url, version.served_name)
 
 
-def _wanted(version: Version, weights: Path, params: Deploy, rows: Mapping[str, Model]) -> state.State:
+def _server(version: Version, weights: Path, settings: Params, models: Mapping[str, Model]) -> state.State:
     """The server that `version` needs, its files kept where DVC does not touch them; the slot's port is still to be
     put in.
     """
@@ -154,26 +149,14 @@ def _wanted(version: Version, weights: Path, params: Deploy, rows: Mapping[str, 
             f"({needed[:12]}… and {base_hash[:12]}…): "
             f"bring those back (git checkout + dvc checkout) or train again."
         )
-    where = {"host": params.host, "port": params.port, "options": state.options(params)}
-    form = forms.choose(version, adapter, weights, params, rows)
-    if form in (Form.MERGED, Form.POOLING):
-        if form is Form.MERGED:
-            whole = _merged(version, weights, adapter, rows[version.name].package.max_divergence)
-        else:
-            whole = _pooled(weights, adapter)
-        return state.State(
-            weights=str(whole),
-            merged={name(version): state.Served(version.version, version.artifact, str(whole))},
-            engine="pooling" if form is Form.POOLING else "vllm",
-            **where,
-        )
-    base = state.keep(weights, state.base_folder(base_hash))
-    return state.State(
-        weights=str(base),
-        adapters={name(version): state.Served(version.version, version.artifact, str(adapter))},
-        engine="transformers" if form is Form.TRANSFORMERS else "vllm",
-        **where,
-    )
+    params = settings.deploy
+    form = forms.choose(version, adapter, weights, params, models)
+    if form is Form.MERGED:
+        limit = settings.models[version.name].package.max_divergence
+        return state.server(form, version, _merged(version, weights, adapter, limit), weights, params)
+    if form is Form.POOLING:
+        return state.server(form, version, _pooled(weights, adapter), weights, params)
+    return state.server(form, version, adapter, state.keep(weights, state.base_folder(base_hash)), params)
 
 
 def _merged(version: Version, weights: Path, adapter: Path, max_divergence: float) -> Path:
@@ -206,24 +189,26 @@ def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
     adapter, predictions = folder(version, "adapter"), answered.read(folder(version, "evaluate"))
     if objectives.head_of(adapter) not in objectives.WRITES:
         asked = list(filter(images.can_be_asked, predictions))[: params.parity_prompts]
-        parity, too_long = classes.check_parity(url, name(version), of_folder(adapter), asked)
+        parity, too_long = classes.check_parity(url, version.served_name, of_folder(adapter), asked)
         _say_too_long(version, too_long, f"longer than deploy.max_model_len, {params.max_model_len} tokens")
         return parity
     kept, too_long = probe.answerable(adapter, predictions, params.parity_prompts, params.max_model_len)
     what = f"longer than deploy.max_model_len, {params.max_model_len} tokens, with their answers"
     if not kept:
         raise AnnealError(
-            f"{name(version)} cannot be verified: all {len(predictions)} test rows are {what}; raise it in params.yaml."
+            f"{version.served_name} cannot be verified: all {len(predictions)} test rows are {what}; raise it in "
+            "params.yaml."
         )
     _say_too_long(version, too_long, what)
     special, row = of_folder(adapter), kept[0]
-    reply = probe.ask(url, name(version), probe.question(special, row), 1 + len(row["token_ids"]))["text"]
+    reply = probe.ask(url, version.served_name, probe.question(special, row), 1 + len(row["token_ids"]))["text"]
     if not reply.removeprefix(given_to(special, row)):
-        raise AnnealError(f"{name(version)} answers nothing to a smoke test; the deployment is refused.")
-    return probe.check_parity(url, name(version), adapter, kept, params.max_model_len, params.min_agreement)
+        raise AnnealError(f"{version.served_name} answers nothing to a smoke test; the deployment is refused.")
+    return probe.check_parity(url, version.served_name, adapter, kept, params.max_model_len, params.min_agreement)
 
 
 def _say_too_long(version: Version, ids: list[str], what: str) -> None:
     if ids:
         shown = ", ".join(ids[:5]) + (" …" if len(ids) > 5 else "")
-        print(f"{name(version)}: the parity check leaves out {len(ids)} of the test rows, {what}: {shown}", flush=True)
+        left_out = f"the parity check leaves out {len(ids)} of the test rows, {what}: {shown}"
+        print(f"{version.served_name}: {left_out}", flush=True)

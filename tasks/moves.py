@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from tasks import decisions, registry, tracking
 from tasks.decisions import Decision
 from tasks.errors import TransientError
+from tasks.registry import Model
 from tasks.serve.lock import locked
 
 if TYPE_CHECKING:
@@ -56,18 +57,29 @@ class Move:
         return f"{PREFIX}{self.at:.6f}"
 
     @property
+    def is_one_call(self) -> bool:
+        """True when it is whole by itself, and nothing need be written down."""
+        return self.decision is None and not self.tags and len(self.aliases) == 1
+
+    @property
     def is_applied(self) -> bool:
         """True when only its decision is owed."""
         return not self.aliases and not self.tags
 
 
-@dataclass(frozen=True)
+@dataclass
 class Held:
-    """A registered model while its lock is held: nothing of it is half done."""
+    """The registry while its lock is held: nothing of the model `task` is half done. `carry_out` keeps it true."""
 
     client: MlflowClient
-    model: registry.Model
+    task: str
+    models: dict[str, Model]  # `task` and those asked for beside it, where they are registered
     finished: tuple[Move, ...] = ()  # moves of others, cut short, that were finished on the way here
+
+    @property
+    def model(self) -> Model:
+        """What the registry says of `task`."""
+        return self.models.get(self.task) or Model(self.task, is_registered=False)
 
 
 def encode(move: Move) -> str:
@@ -90,35 +102,49 @@ def decode(text: str) -> Move:
 
 
 @contextmanager
-def held(task: str) -> Iterator[Held]:
-    """The model `task` under the lock, every move that was cut short finished first."""
+def held(task: str, beside: Iterable[str] = ()) -> Iterator[Held]:
+    """The model `task` under the lock, every move that was cut short finished first, and the models `beside` it."""
     with locked():
         client = tracking.client()
-        model = registry.model(task, client) or registry.Model(task, {}, {})
+        model = registry.read(task, client)
         finished = tuple(_finish(client, model, decode(model.tags[key])) for key in unfinished(model))
         if finished:
-            model = registry.model(task, client) or registry.Model(task, {}, {})
-        yield Held(client, model, tuple(move for move in finished if move is not None))
+            model = registry.read(task, client)
+        models = [model, *(registry.read(name, client) for name in beside if name != task)]
+        registered = {model.name: model for model in models if model.is_registered}
+        yield Held(client, task, registered, tuple(move for move in finished if move is not None))
 
 
-def unfinished(model: registry.Model) -> list[str]:
+def unfinished(model: Model) -> list[str]:
     """The keys of moves that were cut short, oldest first."""
     return sorted(key for key in model.tags if key.startswith(PREFIX))
 
 
 def carry_out(now: Held, move: Move) -> None:
     """Do `move`; AnnealError when the registry stops it, and then the next to take the lock finishes it."""
-    if move.decision is None and not move.tags and len(move.aliases) == 1:
-        return _set_aliases(now.client, move.task, move.aliases)  # one call is whole by itself
-    with tracking.asking():
-        now.client.set_registered_model_tag(move.task, move.key, encode(move))
+    if not move.is_one_call:
+        with tracking.asking():
+            now.client.set_registered_model_tag(move.task, move.key, encode(move))
     _apply(now.client, move)
+    now.models[now.task] = after(now.model, move)
 
 
-def _finish(client: MlflowClient, model: registry.Model, move: Move) -> Move | None:
+def after(model: Model, move: Move) -> Model:
+    """What the registry says of `model` once `move` is done. Pure."""
+    aliases = {**model.aliases, **dict(move.aliases)}
+    versions = dict(model.versions)
+    if version := versions.get(move.version):
+        tags = {**version.tags, **move.tags}
+        changed = {name: text for name, text in tags.items() if text is not None}
+        versions[move.version] = replace(version, tags=changed)
+    set_aliases = {which: number for which, number in aliases.items() if number is not None}
+    return replace(model, aliases=set_aliases, versions=versions)
+
+
+def _finish(client: MlflowClient, model: Model, move: Move) -> Move | None:
     """Finish a move that was cut short: `move`, or None when it was only owed its decision or was taken back."""
     waits = move.gated and not move.is_applied and model.aliases.get("champion") != move.version
-    if waits and registry.get(move.task, move.version, client).tags.get("gate") != "passed":
+    if waits and model.version(move.version).tags.get("gate") != "passed":
         _take_back(client, move)
         return None
     _apply(client, move)
@@ -129,20 +155,25 @@ def _take_back(client: MlflowClient, move: Move) -> None:
     words = (
         f"the gate refused version {move.version} before its promotion was finished; the aliases are as they were",
     )
-    _set_aliases(client, move.task, tuple((which, move.before.get(which)) for which, _ in move.aliases))
     refusal = Decision(move.task, "promote", "refused", words, {"version": move.version}, move.at)
-    _decide(client, replace(move, decision=refusal))
+    as_before = tuple((which, move.before.get(which)) for which, _ in move.aliases)
+    _apply(client, replace(move, aliases=as_before, tags={}, decision=refusal))
 
 
 def _apply(client: MlflowClient, move: Move) -> None:
-    _set_aliases(client, move.task, move.aliases)
     with tracking.asking():
+        for which, number in move.aliases:
+            if number is None:
+                client.delete_registered_model_alias(move.task, which)
+            else:
+                client.set_registered_model_alias(move.task, which, number)
         for name, text in move.tags.items():
             if text is None:
                 client.delete_model_version_tag(move.task, move.version, name)
             else:
                 client.set_model_version_tag(move.task, move.version, name, text)
-    _decide(client, move)
+    if not move.is_one_call:
+        _decide(client, move)
 
 
 def _decide(client: MlflowClient, move: Move) -> None:
@@ -158,12 +189,3 @@ def _decide(client: MlflowClient, move: Move) -> None:
         return
     with tracking.asking():
         client.delete_registered_model_tag(move.task, move.key)
-
-
-def _set_aliases(client: MlflowClient, task: str, aliases: tuple[tuple[str, str | None], ...]) -> None:
-    with tracking.asking():
-        for which, number in aliases:
-            if number is None:
-                client.delete_registered_model_alias(task, which)
-            else:
-                client.set_registered_model_alias(task, which, number)

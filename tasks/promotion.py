@@ -1,16 +1,16 @@
-"""The one path to an alias: registering, challenging, promoting and rolling back, each under the lock and with a
-recorded decision.
+"""The one path to an alias: registering, challenging, promoting and rolling back, each under the lock, which every
+`now` stands for, and with a recorded decision.
 """
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tasks import decisions, moves, registry, verdict_tags
 from tasks.decisions import Decision
 from tasks.moves import Held, Move
-from tasks.registry import Version
+from tasks.registry import Model, Version
 
 log = logging.getLogger("anneal.reconcile")
 
@@ -48,7 +48,7 @@ def register(
     adapter: Path,
     evaluate: Path,
     tags: Mapping[str, str],
-    metrics: dict[str, float],
+    metrics: Mapping[str, float],
     reference: Path | None = None,
 ) -> Version:
     """The registry's version of the artifact in `adapter/` with `tags`, made when it is new; a second call gives the
@@ -57,56 +57,44 @@ def register(
     The newest version becomes @challenger unless it has an alias; one that the gate refused does not displace another
     whose canary is open.
     """
-    version, _ = registry.register(name, adapter, evaluate, metrics, reference)
+    number = registry.register(name, adapter, evaluate, metrics, reference)
     # A refusal comes before all other tags and a pass after them: a call that is cut short leaves no version passed
     # that is not.
-    ordered = dict(sorted(tags.items(), key=lambda entry: (entry[0] == "gate") * (-1 if entry[1] == "refused" else 1)))
+    ordered = sorted(tags.items(), key=lambda entry: (entry[0] == "gate") * (-1 if entry[1] == "refused" else 1))
     with moves.held(name) as now:
-        registry.put_tags(now.client, name, version.version, ordered)
-        newest = registry.versions(name, now.client)[0]
-        if newest.version == version.version and version.version not in now.model.aliases.values():
-            rival = _at(now, "challenger")
-            if tags.get("gate") != "refused" or rival is None or rival.tags.get("canary") != "open":
-                moves.carry_out(now, Move(name, version.version, (("challenger", version.version),)))
-        return registry.get(name, version.version, now.client)
+        version = now.model.versions[number]
+        registry.put_tags(now.client, version, {key: text for key, text in ordered if version.tags.get(key) != text})
+        if number == next(iter(now.model.versions)) and number not in now.model.aliases.values():
+            rival = now.model.at("challenger")
+            if tags.get("gate") != "refused" or rival is None or not rival.canary:
+                moves.carry_out(now, Move(name, number, (("challenger", number),)))
+        return replace(version, tags={**version.tags, **tags})
 
 
-def challenge(version: Version) -> None:
-    """Make `version` the @challenger unless it is that or the champion already."""
-    with moves.held(version.name) as now:
-        move_to_challenger(now, version)
+def challenge(now: Held, number: str) -> None:
+    """Make version `number` the @challenger unless it is that or the champion already."""
+    if number not in (now.model.aliases.get("champion"), now.model.aliases.get("challenger")):
+        moves.carry_out(now, Move(now.task, number, (("challenger", number),)))
 
 
-def move_to_challenger(now: Held, version: Version) -> None:
-    """As `challenge`, for one who holds the lock."""
-    if version.version not in (now.model.aliases.get("champion"), now.model.aliases.get("challenger")):
-        moves.carry_out(now, Move(version.name, version.version, (("challenger", version.version),)))
-
-
-def promote(task: str, number: str, why: Why, force: bool = False) -> Outcome:
+def promote(now: Held, number: str, why: Why, force: bool = False) -> Outcome:
     """Make version `number` the champion and the old champion @previous; nothing changes when it is so already.
 
-    Refused for a version that the gate has not passed against the champion of now, read again under the lock (`force`
-    does it all the same, and the decision says so), and for one that was never compared with transformers.
+    Refused for a version that the gate has not passed against the champion of now (`force` does it all the same, and
+    the decision says so), and for one that was never compared with transformers.
     """
-    with moves.held(task) as now:
-        return promote_held(now, registry.get(task, number, now.client), why, force)
-
-
-def promote_held(now: Held, version: Version, why: Why, force: bool = False) -> Outcome:
-    """As `promote`, for one who holds the lock and has read `version` under it."""
-    planned = plan(now.model, version, why, force)
+    planned = plan(now.model, now.model.version(number), why, force)
     if isinstance(planned, Refused):
         return planned
     if planned is None:
-        return Done(version.version, f"version {version.version} is the champion", changed=bool(now.finished))
+        return Done(number, f"version {number} is the champion", changed=bool(now.finished))
     moves.carry_out(now, planned)
     words = "; ".join(why.words)
-    log.info("%s: version %s promoted: %s", version.name, version.version, words)
-    return Done(version.version, words)
+    log.info("%s: version %s promoted: %s", now.task, number, words)
+    return Done(number, words)
 
 
-def plan(model: registry.Model, version: Version, why: Why, force: bool = False) -> Move | Refused | None:
+def plan(model: Model, version: Version, why: Why, force: bool = False) -> Move | Refused | None:
     """The move that makes `version` the champion, why there is none, or None when it is the champion. Pure."""
     champion, number = model.aliases.get("champion"), version.version
     tags: dict[str, str | None] = {"rolled_back": None} if "rolled_back" in version.tags else {}
@@ -118,7 +106,7 @@ def plan(model: registry.Model, version: Version, why: Why, force: bool = False)
     objection = verdict_tags.objection(model, version)
     if objection is not None and not force:
         return Refused(f"{objection}; `make promote MODEL={model.name} FORCE=1` promotes it all the same.")
-    if "parity" not in version.tags:
+    if not version.is_verified:
         return Refused(
             f"{model.name} version {number} was never loaded and compared with transformers: `make promote "
             f"MODEL={model.name}` does so first."
@@ -132,48 +120,48 @@ def plan(model: registry.Model, version: Version, why: Why, force: bool = False)
     return Move(model.name, number, aliases, tags, decision, model.aliases, gated=objection is None)
 
 
-def promote_challenger(task: str, who: str, force: bool = False, facts: Mapping[str, object] | None = None) -> Outcome:
+def promote_challenger(now: Held, who: str, force: bool = False, facts: Mapping[str, object] | None = None) -> Outcome:
     """Make @challenger the champion because `who` asked for it. A `command` of `facts` is carried out once."""
-    with moves.held(task) as now:
-        if done := _of_command(now, facts):
-            return done
-        challenger = _at(now, "challenger")
-        if challenger is None:
-            for move in now.finished:
-                if ("champion", move.version) in move.aliases:
-                    return Done(
-                        move.version, f"the promotion of version {move.version}, which was interrupted, is finished"
-                    )
-            return Refused(f"{task} has no @challenger to promote: `make pipeline MODEL={task}` makes one.")
-        words = f"version {challenger.version} was promoted {who}"
-        return promote_held(now, challenger, Why("promote", (words,), facts or {}), force)
+    if done := outcome_of_command(now, facts):
+        return done
+    challenger = now.model.at("challenger")
+    if challenger is None:
+        for move in now.finished:
+            if ("champion", move.version) in move.aliases:
+                return Done(
+                    move.version, f"the promotion of version {move.version}, which was interrupted, is finished"
+                )
+        return Refused(f"{now.task} has no @challenger to promote: `make pipeline MODEL={now.task}` makes one.")
+    words = f"version {challenger.version} was promoted {who}"
+    return promote(now, challenger.version, Why("promote", (words,), facts or {}), force)
 
 
-def roll_back(task: str, who: str, facts: Mapping[str, object] | None = None) -> Outcome:
+def roll_back(now: Held, who: str, facts: Mapping[str, object] | None = None) -> Outcome:
     """Close an open canary, or else make @previous the champion again and mark the version that is left, so that no
     run promotes it by itself. A `command` of `facts` is carried out once.
     """
-    with moves.held(task) as now:
-        if done := _of_command(now, facts):
-            return done
-        for move in now.finished:
-            if move.decision is not None and move.decision.kind == "rollback":
-                return Done(move.version, f"{'; '.join(move.decision.reasons)} (it had been interrupted)")
-        planned = plan_rollback(now.model, _at(now, "challenger"), who, facts or {})
-        if isinstance(planned, Refused):
-            return planned
-        moves.carry_out(now, planned)
+    if done := outcome_of_command(now, facts):
+        return done
+    for move in now.finished:
+        if move.decision is not None and move.decision.kind == "rollback":
+            return Done(move.version, f"{'; '.join(move.decision.reasons)} (it had been interrupted)")
+    planned = plan_rollback(now.model, who, facts or {})
+    if isinstance(planned, Refused):
+        return planned
+    moves.carry_out(now, planned)
     words = "; ".join(planned.decision.reasons) if planned.decision else ""
-    log.info("%s: %s", task, words)
+    log.info("%s: %s", now.task, words)
     return Done(planned.version, words)
 
 
-def plan_rollback(
-    model: registry.Model, challenger: Version | None, who: str, facts: Mapping[str, object]
-) -> Move | Refused:
+def plan_rollback(model: Model, who: str, facts: Mapping[str, object]) -> Move | Refused:
     """The move that takes back an open canary, or else the champion. Pure."""
-    champion, previous = model.aliases.get("champion"), model.aliases.get("previous")
-    if challenger is not None and challenger.tags.get("canary") == "open":
+    champion, previous, challenger = (
+        model.aliases.get("champion"),
+        model.aliases.get("previous"),
+        model.at("challenger"),
+    )
+    if challenger is not None and challenger.canary:
         number = challenger.version
         words = f"the canary of version {number} was rolled back {who}; the champion stays"
         decision = Decision(model.name, "rollback", "rolled_back", (words,), {"version": number, **facts})
@@ -186,37 +174,19 @@ def plan_rollback(
     # @previous goes last: until the rollback is whole, the version to go back to has an alias.
     left = (("challenger", champion),) if champion else ()
     aliases = (("champion", previous), *left, ("previous", None))
-    tags = {"rolled_back": "true"} if champion else {}
-    return Move(model.name, champion or previous, aliases, tags, decision, model.aliases)
+    return Move(
+        model.name, champion or previous, aliases, {"rolled_back": "true"} if champion else {}, decision, model.aliases
+    )
 
 
-def outcome_of_command(task: str, number: int) -> Done | None:
-    """What the command `number` of the records came to, once what was cut short is finished; None when it has moved
-    nothing.
-    """
-    with moves.held(task) as now:
-        return _of_command(now, {"command": number})
-
-
-def _of_command(now: Held, facts: Mapping[str, object] | None) -> Done | None:
-    """What the command that `facts` name has come to. Its decision tells, which every move brings: in the records or
-    still owed to them.
+def outcome_of_command(now: Held, facts: Mapping[str, object] | None) -> Done | None:
+    """What the command that `facts` name has come to; None when it has moved nothing. Its decision tells, which every
+    move brings: in the records or still owed to them.
     """
     number = (facts or {}).get("command")
     if not isinstance(number, int):
         return None
     owed = [moves.decode(now.model.tags[key]).decision for key in moves.unfinished(now.model)]
-    told = [decision for decision in owed if decision is not None and decision.facts.get("command") == number]
-    decision = told[0] if told else decisions.of_command(now.model.name, number)
+    of_command = [decision for decision in owed if decision is not None and decision.facts.get("command") == number]
+    decision = of_command[0] if of_command else decisions.of_command(now.task, number)
     return None if decision is None else Done(str(decision.facts["version"]), "; ".join(decision.reasons), False)
-
-
-def finish(task: str) -> None:
-    """Finish what others were cut short in."""
-    with moves.held(task):
-        pass
-
-
-def _at(now: Held, which: str) -> Version | None:
-    number = now.model.aliases.get(which)
-    return None if number is None else registry.get(now.model.name, number, now.client)

@@ -1,116 +1,118 @@
-"""Keeps models in the MLflow registry, one version per distinct artifact, and reads their aliases;
-tasks/promotion.py moves them.
+"""Keeps models in the MLflow registry, one version per distinct artifact, and reads them; tasks/promotion.py moves
+aliases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import tracking
 from tasks.errors import AnnealError
 from tasks.files import read_json
+from tasks.serve.routes import ALIASES, served_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
-ALIASES = ("champion", "challenger", "previous")
-
 
 @dataclass(frozen=True)
 class Version:
-    """A version in the registry."""
+    """A version in the registry, and what its tags say of it."""
 
     name: str
     version: str
     artifact: str
     run_id: str
-    tags: dict[str, str]
+    tags: Mapping[str, str]
+
+    @property
+    def served_name(self) -> str:
+        """Its name at a server."""
+        return served_name(self.name, self.version)
+
+    @property
+    def base(self) -> str:
+        """The SHA-256 of the weights it was trained on."""
+        return self.tags.get("base_sha256", "")
+
+    @property
+    def form(self) -> str:
+        """In which form it passed its parity check (tasks/serve/forms.py); empty for older versions."""
+        return self.tags.get("served_as", "")
+
+    @property
+    def is_verified(self) -> bool:
+        """It has passed its parity check."""
+        return "parity" in self.tags
+
+    @property
+    def is_taken_back(self) -> bool:
+        """A canary or a person took it back: it stays addressable, but no server runs for it alone."""
+        return "rolled_back" in self.tags or self.tags.get("canary") in ("undecided", "rolled_back", "superseded")
+
+    @property
+    def canary(self) -> str:
+        """`share` or `shadow` while its canary is open, else empty."""
+        return self.tags.get("canary_mode", "share") if self.tags.get("canary") == "open" else ""
+
+    @property
+    def canary_share(self) -> float:
+        """The share of the requests that its open canary gets."""
+        return float(self.tags.get("canary_share", 0)) if self.canary == "share" else 0.0
+
+    @property
+    def canary_since(self) -> float:
+        """Seconds since the epoch when its canary was opened; 0 while none is open."""
+        return float(self.tags.get("canary_since", 0)) if self.canary else 0.0
 
 
 @dataclass(frozen=True)
 class Model:
-    """A registered model: alias → version number for the aliases that are set, and its tags."""
+    """What the registry says of a model: its version numbers by alias, its tags, and its whole versions by number,
+    newest first.
+    """
 
     name: str
-    aliases: dict[str, str]
-    tags: dict[str, str]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, Version] = field(default_factory=dict)
+    is_registered: bool = True
+
+    def at(self, alias: str) -> Version | None:
+        """The version that `alias` points to; None only when there is no such alias."""
+        number = self.aliases.get(alias)
+        return None if number is None else self.version(number)
+
+    def version(self, number: str) -> Version:
+        """Version `number`; AnnealError where the registry has none that is whole."""
+        if number not in self.versions:
+            raise AnnealError(
+                f"the registry has no whole version {number} of {self.name}: `make pipeline MODEL={self.name}` makes "
+                "versions."
+            )
+        return self.versions[number]
+
+    @property
+    def aliased(self) -> dict[str, Version]:
+        """The versions by alias."""
+        return {alias: self.versions[at] for alias in ALIASES if (at := self.aliases.get(alias, "")) in self.versions}
+
+    def of_artifact(self, artifact: str) -> Version | None:
+        """The version that holds `artifact`, or None."""
+        return next((version for version in self.versions.values() if version.artifact == artifact), None)
 
 
-def register(
-    name: str,
-    adapter: Path,
-    evaluate: Path,
-    metrics: dict[str, float],
-    reference: Path | None = None,
-) -> tuple[Version, bool]:
-    """(the registry's version of the artifact in `adapter/`, whether it was made by this call). No alias moves.
+def read(name: str, client: MlflowClient | None = None) -> Model:
+    """What the registry says of the model `name` now, in two questions.
 
-    A new version keeps the folder `reference` that the monitor compares with.
+    It is not registered only when the registry says so; AnnealError whenever it says anything else: a registry that
+    stumbles must not look like one without a champion. A version whose upload was cut short has no artifact tag and
+    does not count.
     """
-    artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
-    known = find(name, artifact)
-    if known is not None:
-        return known, False
-    parts = {"evaluate": evaluate, **({"reference": reference} if reference else {})}
-    client = tracking.client()
-    with tracking.asking():
-        return _create(client, name, artifact, {"adapter": adapter, **parts}, metrics), True
-
-
-def find(name: str, artifact: str) -> Version | None:
-    """The version of `name` that holds `artifact`, or None."""
-    return next((version for version in versions(name) if version.artifact == artifact), None)
-
-
-def versions(name: str, client: MlflowClient | None = None) -> list[Version]:
-    """All whole versions of `name`, newest first; one whose upload was cut short has no artifact tag and does not
-    count.
-    """
-    client = client or tracking.client()
-    with tracking.asking():
-        entries = client.search_model_versions(f"name = '{name}'")
-    whole = [entry for entry in entries if "artifact_sha256" in entry.tags]
-    return [_version(entry, name) for entry in sorted(whole, key=lambda entry: -int(entry.version))]
-
-
-def get(name: str, version: str, client: MlflowClient | None = None) -> Version:
-    """Version number `version` of `name`."""
-    client = client or tracking.client()
-    with tracking.asking():
-        return _version(client.get_model_version(name, version), name)
-
-
-def alias(name: str, which: str) -> Version | None:
-    """The version that the alias `which` of `name` points to; None only when the registry says that there is no such
-    alias.
-
-    AnnealError whenever it says anything else: a registry that stumbles must not look like one without a champion.
-    """
-    from mlflow.exceptions import MlflowException
-
-    client = tracking.client()
-    with tracking.asking():
-        try:
-            return _version(client.get_model_version_by_alias(name, which), name)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            # For an alias that is not set MLflow's stores raise INVALID_PARAMETER_VALUE, as for any bad request: the
-            # model's own list decides.
-            if error.error_code != "INVALID_PARAMETER_VALUE":
-                raise
-            known = model(name, client)
-            if known is not None and which in known.aliases:
-                raise
-            return None
-
-
-def model(name: str, client: MlflowClient | None = None) -> Model | None:
-    """The registered model `name` in one question; None only when the registry says that there is none."""
     from mlflow.exceptions import MlflowException
 
     client = client or tracking.client()
@@ -119,39 +121,55 @@ def model(name: str, client: MlflowClient | None = None) -> Model | None:
             entry = client.get_registered_model(name)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
+                return Model(name, is_registered=False)
             raise
+        listed = client.search_model_versions(f"name = '{name}'")
     _check_name(entry, name)
-    return Model(name, {which: str(number) for which, number in entry.aliases.items()}, dict(entry.tags))
+    whole = [_version(listing, name) for listing in listed if "artifact_sha256" in listing.tags]
+    versions = {version.version: version for version in sorted(whole, key=lambda version: -int(version.version))}
+    return Model(name, {which: str(number) for which, number in entry.aliases.items()}, dict(entry.tags), versions)
 
 
-def aliases(name: str) -> dict[str, str]:
-    """Alias: version number, for those that are set."""
-    known = model(name)
-    return {which: known.aliases[which] for which in ALIASES if which in known.aliases} if known else {}
-
-
-def look(name: str) -> tuple[Model, list[Version]] | None:
-    """(the model, all its whole versions) in two questions; None when the registry has no such model."""
+def read_all(names: Iterable[str]) -> dict[str, Model]:
+    """The registered ones of `names`."""
     client = tracking.client()
-    known = model(name, client)
-    return None if known is None else (known, versions(name, client))
+    return {name: model for name in names if (model := read(name, client)).is_registered}
+
+
+def register(
+    name: str,
+    adapter: Path,
+    evaluate: Path,
+    metrics: Mapping[str, float],
+    reference: Path | None = None,
+) -> str:
+    """The number of the registry's version of the artifact in `adapter/`, made when it is new. No alias moves.
+
+    A new version keeps the folder `reference` that the monitor compares with.
+    """
+    artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
+    client = tracking.client()
+    known = read(name, client).of_artifact(artifact)
+    if known is not None:
+        return known.version
+    parts = {"evaluate": evaluate, **({"reference": reference} if reference else {})}
+    with tracking.asking():
+        return _create(client, name, artifact, {"adapter": adapter, **parts}, metrics)
 
 
 def tag(version: Version, **values: str | None) -> None:
     """Put tags on `version`; a value of None takes the tag away."""
-    put_tags(tracking.client(), version.name, version.version, values)
+    put_tags(tracking.client(), version, values)
 
 
-def put_tags(client: MlflowClient, name: str, version: str, values: Mapping[str, str | None]) -> None:
-    """As `tag`, in the order of `values`, so that a call that was cut short can be made again."""
+def put_tags(client: MlflowClient, version: Version, values: Mapping[str, str | None]) -> None:
+    """As `tag`, in the order of `values`. Each may be put twice, so a call that was cut short can be made again."""
     with tracking.asking():
-        known = client.get_model_version(name, version).tags
         for key, value in values.items():
-            if value is None and key in known:
-                client.delete_model_version_tag(name, version, key)
-            elif value is not None and known.get(key) != value:
-                client.set_model_version_tag(name, version, key, value)
+            if value is None:
+                client.delete_model_version_tag(version.name, version.version, key)
+            else:
+                client.set_model_version_tag(version.name, version.version, key, value)
 
 
 def has(version: Version, part: str) -> bool:
@@ -175,8 +193,8 @@ def folder(version: Version, part: str) -> Path:
 
 
 def _create(
-    client: MlflowClient, name: str, artifact: str, parts: dict[str, Path], metrics: dict[str, float]
-) -> Version:
+    client: MlflowClient, name: str, artifact: str, parts: Mapping[str, Path], metrics: Mapping[str, float]
+) -> str:
     from mlflow.exceptions import MlflowException
 
     run_id = _training_run(client, name, parts["adapter"])
@@ -193,10 +211,9 @@ def _create(
             raise
     source = client.get_run(run_id).info.artifact_uri + "/adapter"
     made = client.create_model_version(name, source, run_id)
-    client.set_model_version_tag(
-        name, made.version, "artifact_sha256", artifact
-    )  # last: from here on the version counts
-    return get(name, made.version, client)
+    # last: from here on the version counts
+    client.set_model_version_tag(name, made.version, "artifact_sha256", artifact)
+    return str(made.version)
 
 
 def _training_run(client: MlflowClient, name: str, adapter: Path) -> str:

@@ -8,10 +8,13 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tasks import tracking
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT = 5.0  # seconds
 PAGE = 200  # versions of one answer of the server
@@ -72,7 +75,7 @@ def _of_server(uri: str, models: Iterable[str]) -> dict[str, str]:
         raise Unreadable(f"the registry at {tracking.redacted(uri)} gives no answer ({type(error).__name__})") from None
 
 
-def _model(client: Any, name: str) -> dict[str, str]:
+def _model(client: "httpx.Client", name: str) -> dict[str, str]:
     """What the server says of one model."""
     answer = client.get("/api/2.0/mlflow/registered-models/get", params={"name": name})
     if answer.status_code == 404 and answer.json().get("error_code") == "RESOURCE_DOES_NOT_EXIST":
@@ -86,21 +89,21 @@ def _model(client: Any, name: str) -> dict[str, str]:
         f"tags of {name}": json.dumps(_tags(model)),
     }
     for version in _versions(client, name):
-        what = [version["run_id"], version["status"], version["current_stage"], _tags(version)]
-        read[f"version {version['version']} of {name}"] = json.dumps(what)
+        facts = [version["run_id"], version["status"], version["current_stage"], _tags(version)]
+        read[f"version {version['version']} of {name}"] = json.dumps(facts)
     return read
 
 
-def _versions(client: Any, name: str) -> list[dict[str, Any]]:
+def _versions(client: "httpx.Client", name: str) -> list[dict[str, Any]]:
     """All versions of the model, in as many answers as that takes."""
     versions: list[dict[str, Any]] = []
-    asked = {"filter": f"name = '{name}'", "max_results": str(PAGE)}
+    query = {"filter": f"name = '{name}'", "max_results": str(PAGE)}
     for _ in range(MOST_PAGES):
-        page = client.get("/api/2.0/mlflow/model-versions/search", params=asked).raise_for_status().json()
+        page = client.get("/api/2.0/mlflow/model-versions/search", params=query).raise_for_status().json()
         versions += page.get("model_versions", [])
         if not page.get("next_page_token"):
             return versions
-        asked["page_token"] = page["next_page_token"]
+        query["page_token"] = page["next_page_token"]
     raise Unreadable(f"the registry has more than {PAGE * MOST_PAGES} versions of {name}")
 
 

@@ -2,6 +2,7 @@
 adapter beside the second.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks import decisions, paths, registry
@@ -9,10 +10,10 @@ from tasks.decisions import Decision
 from tasks.deploy import deploy
 from tasks.errors import AnnealError
 from tasks.params import Params
-from tasks.registry import Version
+from tasks.registry import Model, Version
 from tasks.serve import forms, state
 from tasks.serve.forms import Form, Served
-from tasks.serve.reconcile.routing import route
+from tasks.serve.reconcile.step import route
 
 
 @dataclass(frozen=True)
@@ -23,32 +24,32 @@ class Move:
     words: str
 
 
-def regroup(params: Params) -> list[Move]:
-    """Deploy each champion that `deploy.serve: auto` serves otherwise than it would now, and route to it.
+def regroup(params: Params, models: Mapping[str, Model]) -> list[Move]:
+    """Deploy each champion of `models` that `deploy.serve: auto` serves otherwise than it would now, and route to it.
 
     The old server answers until the new one is verified and routed to, and then ends its requests. A champion that
     cannot be moved, or whose canary is open (versions in two forms are not equally fast), stays where it is.
     """
-    return [_move(version, served, form, params) for version, served, form in due(params)]
+    return [_move(version, served, form, params, models) for version, served, form in due(params, models)]
 
 
-def due(params: Params) -> list[tuple[Version, Served, Form]]:
+def due(params: Params, models: Mapping[str, Model]) -> list[tuple[Version, Served, Form]]:
     """The champions that `deploy.serve: auto` serves otherwise than it would now, and the form that it would."""
     if params.deploy.serve != "auto":
         return []
-    champions = forms.champions(params.deploy, params.models)
+    champions = forms.champions(params.deploy, models)
     moves = forms.moved([served for _, served in champions], params.deploy.serve)
     return [(version, served, moves[served.row]) for version, served in champions if served.row in moves]
 
 
-def _move(version: Version, served: Served, form: Form, params: Params) -> Move:
+def _move(version: Version, served: Served, form: Form, params: Params, models: Mapping[str, Model]) -> Move:
     what = f"version {version.version} from {served.now} to {form}"
     facts = {"version": version.version, "from": served.now, "to": form}
     try:
-        _refuse_open_canary(served.row)
-        kept = state.FOLDER / state.base_folder(served.base)
+        _refuse_open_canary(registry.read(served.row))  # now: earlier moves take minutes
+        kept = state.base_folder(served.base)
         weights = kept if kept.exists() else paths.weights(params.models[served.row].parent)
-        _, parity = deploy(version, weights, params.deploy, params.servers, params.models)
+        _, parity = deploy(version, weights, params, models)
         route(params, served.row)
     except AnnealError as error:
         decisions.note(Decision(served.row, "serve", "held", (f"{what}: {error}",), facts))
@@ -58,9 +59,9 @@ def _move(version: Version, served: Served, form: Form, params: Params) -> Move:
     return Move(True, f"{served.row}: {reason}")
 
 
-def _refuse_open_canary(row: str) -> None:
-    challenger = registry.alias(row, "challenger")
-    if challenger is not None and challenger.tags.get("canary") == "open":
+def _refuse_open_canary(model: Model) -> None:
+    challenger = model.at("challenger")
+    if challenger is not None and challenger.canary:
         raise AnnealError(
             "its canary is open, and versions in two forms are not equally fast; it moves when that ends."
         )

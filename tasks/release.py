@@ -4,52 +4,66 @@ import logging
 import sys
 import time
 
+from tasks import moves, paths, promotion, verdict_tags
 from tasks import params as settings
-from tasks import paths, promotion, registry, verdict_tags
 from tasks.deploy import deploy, is_available
 from tasks.errors import AnnealError
+from tasks.moves import Held
+from tasks.params import Params
 from tasks.promotion import Outcome, Refused
+from tasks.registry import Model, Version
 from tasks.regroup import regroup
-from tasks.serve.reconcile import records
-from tasks.serve.reconcile.routing import route
+from tasks.serve.reconcile import records, step
 from tasks.stage import guarded
 
 PATIENCE = 60.0  # seconds for a reconciler that runs
 
 
-def promote(model: str, force: bool) -> None:
+def promote(name: str, force: bool) -> None:
     """Make @challenger the champion; a version that the gate refused needs `FORCE=1`, one that was never verified is
     deployed first.
     """
-    params = settings.load()
-    settings.model_of(params, model)
-    challenger = registry.alias(model, "challenger")
-    if (
-        challenger is not None
-        and (force or not _objection(model, challenger))
-        and not is_available(challenger, params.deploy, params.models)
-    ):
-        deploy(challenger, paths.weights(params.models[model].parent), params.deploy, params.servers, params.models)
-    _done(promotion.promote_challenger(model, "by hand", force))
-    _route(params, model)
-    for move in regroup(params):
+    params, began = settings.load(), time.monotonic()
+    model = settings.model_of(params, name)
+    with moves.held(name, params.models) as now:
+        undeployed = _undeployed(now, params, force)
+        outcome = None if undeployed else _promoted(now, params, force)
+    if undeployed:  # without the lock, which nobody should hold for so long
+        deploy(undeployed, paths.weights(model.parent), params, now.models)
+        began = time.monotonic()
+    if outcome is None:
+        with moves.held(name, params.models) as now:
+            outcome = _promoted(now, params, force)
+    _tell(params, now.model, outcome, began)
+    for move in regroup(params, now.models):
         print(move.words)
 
 
-def _objection(model: str, challenger: registry.Version) -> str | None:
-    known = registry.model(model)
-    return known and verdict_tags.objection(known, challenger)
+def _undeployed(now: Held, params: Params, force: bool) -> Version | None:
+    """@challenger where it may be promoted and no server has it."""
+    challenger = now.model.at("challenger")
+    if challenger is None or (verdict_tags.objection(now.model, challenger) and not force):
+        return None
+    return None if is_available(challenger, params.deploy, now.models) else challenger
 
 
-def rollback(model: str) -> None:
+def _promoted(now: Held, params: Params, force: bool) -> step.Outcome:
+    """Promote @challenger, and take a step by the same reading of the registry."""
+    _done(promotion.promote_challenger(now, "by hand", force))
+    return step.once(params, lambda names: now.models)
+
+
+def rollback(name: str) -> None:
     """Close an open canary, or make @previous the champion again."""
-    params = settings.load()
-    settings.model_of(params, model)
+    params, began = settings.load(), time.monotonic()
+    settings.model_of(params, name)
     if records.is_watched():
-        print(records.ask(model, "rollback", PATIENCE))
+        print(records.ask(name, "rollback", PATIENCE))
         return
-    _done(promotion.roll_back(model, "by hand"))
-    _route(params, model)
+    with moves.held(name, params.models) as now:
+        _done(promotion.roll_back(now, "by hand"))
+        outcome = step.once(params, lambda names: now.models)
+    _tell(params, now.model, outcome, began)
 
 
 def _done(outcome: Outcome) -> None:
@@ -58,14 +72,12 @@ def _done(outcome: Outcome) -> None:
         raise AnnealError(outcome.words)
 
 
-def _route(params: settings.Params, model: str) -> None:
-    """Take the reconciler's steps until the champion of the registry answers, and say who does."""
-    started = time.monotonic()
-    outcome = route(params, model)
-    target = outcome.targets["champion"]
-    print(f"{model} is answered by version {target.version} ({time.monotonic() - started:.1f} s)")
-    for which, version in registry.aliases(model).items():
-        print(f"@{which:<11} {model} version {version}")
+def _tell(params: Params, model: Model, outcome: step.Outcome, began: float) -> None:
+    """Wait until the champion of the registry answers, and say who does."""
+    target = step.await_champion(params, model, outcome).targets["champion"]
+    print(f"{model.name} is answered by version {target.version} ({time.monotonic() - began:.1f} s)")
+    for which, version in model.aliased.items():
+        print(f"@{which:<11} {model.name} version {version.version}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
 """Where MLflow is, and whether it answers."""
 
+from __future__ import annotations
+
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tasks.errors import AnnealError, TransientError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 EXPERIMENT = "anneal"
 STORE = Path(".anneal/mlflow.db")
@@ -24,34 +30,39 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE}"
 
 
-def client() -> Any:
-    """An MlflowClient on a store that answers, its experiment made; AnnealError in seconds when it is down or of
-    another version.
+def client() -> MlflowClient:
+    """The process's one MlflowClient on a store that answers, its experiment made; AnnealError in seconds when it is
+    down or of another version.
     """
-    uri = tracking_uri()
-    check()
-    if not uri.startswith(("http://", "https://")):
-        STORE.parent.mkdir(parents=True, exist_ok=True)
-    import mlflow
+    check()  # each time: MLflow's own client asks again for minutes
+    return _open(tracking_uri(), STORE, ARTIFACTS.resolve().as_uri(), bool(os.environ.get("MLFLOW_TRACKING_URI")))
+
+
+@cache
+def _open(uri: str, store: Path, artifacts: str, is_users: bool) -> MlflowClient:
+    """A client on `uri`, or AnnealError. `is_users`: the address is not the checkout's own."""
+    is_server = uri.startswith(("http://", "https://"))
+    if not is_server:
+        store.parent.mkdir(parents=True, exist_ok=True)
+    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    mlflow.set_tracking_uri(uri)
     logging.getLogger("mlflow.store.db.utils").setLevel(
         logging.CRITICAL
     )  # it logs a traceback for each error that it raises
     try:
-        found = mlflow.MlflowClient()
-        experiment, here = found.get_experiment_by_name(EXPERIMENT), ARTIFACTS.resolve().as_uri()
+        made = MlflowClient(uri)  # not `set_tracking_uri`, which changes the environment
+        experiment = made.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
-            found.create_experiment(EXPERIMENT, artifact_location=None if uri.startswith("http") else here)
-        elif not os.environ.get("MLFLOW_TRACKING_URI") and experiment.artifact_location != here:
+            made.create_experiment(EXPERIMENT, artifact_location=None if is_server else artifacts)
+        elif not is_users and experiment.artifact_location != artifacts:
             raise AnnealError(
-                f"the MLflow store {STORE} was made in another folder and keeps its files there "
+                f"the MLflow store {store} was made in another folder and keeps its files there "
                 f"({experiment.artifact_location.removeprefix('file://')}): "
                 "move this checkout back, or delete its .anneal/mlflow.db and start a registry of its own."
             )
-        return found
+        return made
     except (MlflowException, SQLAlchemyError) as error:
         words = (
             f"MLflow at {redacted(uri)} cannot be used ({_words(error)}): start or upgrade it, or unset "
@@ -94,9 +105,9 @@ def _words(error: Exception) -> str:
     return " ".join(_without_password(str(error), tracking_uri()).split())[:160]
 
 
-def experiment_id(found: Any) -> str:
+def experiment_id(client: MlflowClient) -> str:
     """The id of Anneal's experiment."""
-    return str(found.get_experiment_by_name(EXPERIMENT).experiment_id)
+    return str(client.get_experiment_by_name(EXPERIMENT).experiment_id)
 
 
 def redacted(uri: str) -> str:

@@ -83,8 +83,7 @@ def champion_of(task: str, routed: routes.Task) -> str | None:
         return routed.targets["champion"].version
     from tasks import registry
 
-    champion = registry.alias(task, "champion")
-    return champion.version if champion else None
+    return registry.read(task).aliases.get("champion")
 
 
 def data_version(params: Ingest) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 
 from tasks.errors import AnnealError
-from tasks.serve import state
+from tasks.serve import server_command, state
 from tasks.stage import die_with_parent, guarded
 
 DIED = 3  # the exit status after which the supervisor starts the server again; 0 and 1 are final
@@ -27,7 +27,7 @@ def serve(slot: str) -> None:
         raise AnnealError("nothing is deployed yet: run `make pipeline` first.")
     _wait_for_port(wanted.host, wanted.port)
     server = subprocess.Popen(
-        state.command(wanted), env=os.environ | state.environment(wanted), preexec_fn=die_with_parent
+        server_command.command(wanted), env=os.environ | server_command.environment(wanted), preexec_fn=die_with_parent
     )
     stopped: list[int] = []
 

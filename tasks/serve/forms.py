@@ -2,13 +2,13 @@
 transformers if vLLM supports neither, or if the model reads.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tasks import heads, objectives, pooled, registry, tuners
-from tasks.registry import Version
+from tasks import heads, objectives, pooled, tuners
+from tasks.registry import Model, Version
 from tasks.section import Section
 from tasks.serve import state
 from tasks.serve.params import Deploy
@@ -60,17 +60,17 @@ def settled(serve: str, forms: tuple[Form, ...], has_company: bool, now: Form | 
     return Form.MERGED if now() else Form.ADAPTER
 
 
-def choose(version: Version, kept: Path, base: Path, params: Deploy, rows: Iterable[str]) -> Form:
+def choose(version: Version, kept: Path, base: Path, params: Deploy, models: Mapping[str, Model]) -> Form:
     """The form for `version`, whose trained folder is `kept`, trained on `base`, and which is new, beside the champions
-    of the other `rows`.
+    of the other `models`.
     """
-    return settled(params.serve, _possible(kept, base, params), has_company(version, params, rows), _is_cpu)
+    return settled(params.serve, _possible(kept, base, params), has_company(version, params, models), _is_cpu)
 
 
-def is_as_asked(form: Form, version: Version, kept: Path, params: Deploy, rows: Iterable[str]) -> bool:
+def is_as_asked(form: Form, version: Version, kept: Path, params: Deploy, models: Mapping[str, Model]) -> bool:
     """Whether `version`, served as `form`, may stay so."""
-    forms = _possible(kept, _body(kept, version.tags.get("base_sha256", "")), params)
-    return form is settled(params.serve, forms, has_company(version, params, rows), form)
+    forms = _possible(kept, _body(kept, version.base), params)
+    return form is settled(params.serve, forms, has_company(version, params, models), form)
 
 
 @dataclass(frozen=True)
@@ -87,30 +87,32 @@ class Served:
 
 def moved(champions: Sequence[Served], serve: str) -> dict[str, Form]:
     """Row: the form that its champion is to be moved to, now that these are served together."""
-    company = {
-        one.row: any(_is_company(other.row, other.base, other.forms, one) for other in champions) for one in champions
-    }
-    settles = {one.row: settled(serve, one.forms, company[one.row], one.now) for one in champions}
-    return {one.row: settles[one.row] for one in champions if settles[one.row] is not one.now}
+    moves = {}
+    for champion in champions:
+        company = any(_is_company(other, champion) for other in champions)
+        form = settled(serve, champion.forms, company, champion.now)
+        if form is not champion.now:
+            moves[champion.row] = form
+    return moves
 
 
-def _is_company(row: str, base: str, forms: tuple[Form, ...], of: Served) -> bool:
-    return row != of.row and base == of.base and Form.ADAPTER in forms
+def _is_company(other: Served, champion: Served) -> bool:
+    return other.row != champion.row and other.base == champion.base and Form.ADAPTER in other.forms
 
 
-def champions(params: Deploy, rows: Iterable[str]) -> list[tuple[Version, Served]]:
-    """The verified champions of `rows` whose server was asked for, and how they are served."""
-    running, found = [server for server in state.read_all().values() if server.verified], []
-    for row in rows:
-        version = registry.alias(row, "champion")
+def champions(params: Deploy, models: Mapping[str, Model]) -> list[tuple[Version, Served]]:
+    """The verified champions of `models` whose server was asked for, and how they are served."""
+    running = [server for server in state.read_all().values() if server.verified]
+    served = []
+    for row, model in models.items():
+        version = model.at("champion")
         servers = [server for server in running if version and _serves(server, version)]
-        if version is not None and "parity" in version.tags and servers:
+        if version is not None and version.is_verified and servers:
             newest = max(servers, key=lambda server: server.since)
-            now = Form(version.tags.get(TAG, newest.form))
-            kept = state.FOLDER / state.adapter_folder(row, version.artifact)
-            base = version.tags.get("base_sha256", "")
-            found.append((version, Served(row, base, _possible(kept, _body(kept, base), params), now)))
-    return found
+            kept = state.adapter_folder(row, version.artifact)
+            possible_forms = _possible(kept, _body(kept, version.base), params)
+            served.append((version, Served(row, version.base, possible_forms, Form(version.form or newest.form))))
+    return served
 
 
 def _is_cpu() -> bool:
@@ -120,14 +122,14 @@ def _is_cpu() -> bool:
 
 
 def _serves(server: state.State, version: Version) -> bool:
-    served = server.served(f"{version.name}@{version.version}")
+    served = server.served(version.served_name)
     return served is not None and served.artifact == version.artifact
 
 
 def _body(kept: Path, base_sha256: str) -> Path:
     """Where the config of the body of what lies in `kept` is, once that was deployed."""
     pooling = state.pooled_folder(kept)
-    return pooling if pooling.exists() else state.FOLDER / state.base_folder(base_sha256)
+    return pooling if pooling.exists() else state.base_folder(base_sha256)
 
 
 def _possible(kept: Path, base: Path, params: Deploy) -> tuple[Form, ...]:
@@ -142,15 +144,13 @@ def _possible(kept: Path, base: Path, params: Deploy) -> tuple[Form, ...]:
     return (Form.MERGED,) if is_too_wide and Form.MERGED in forms else forms
 
 
-def has_company(version: Version, params: Deploy, rows: Iterable[str]) -> bool:
-    """Whether the champion of another row could be served by the same server as an adapter."""
-    return any(_shares(row, version, params) for row in rows if row != version.name)
+def has_company(version: Version, params: Deploy, models: Mapping[str, Model]) -> bool:
+    """Whether the champion of another model could be served by the same server as an adapter."""
+    return any(_shares(model.at("champion"), version, params) for name, model in models.items() if name != version.name)
 
 
-def _shares(row: str, version: Version, params: Deploy) -> bool:
-    champion = registry.alias(row, "champion")
-    base = version.tags.get("base_sha256")
-    if champion is None or "parity" not in champion.tags or champion.tags.get("base_sha256") != base:
+def _shares(champion: Version | None, version: Version, params: Deploy) -> bool:
+    if champion is None or not champion.is_verified or champion.base != version.base:
         return False
-    kept = state.FOLDER / state.adapter_folder(row, champion.artifact)
-    return not kept.exists() or Form.ADAPTER in _possible(kept, _body(kept, base or ""), params)
+    kept = state.adapter_folder(champion.name, champion.artifact)
+    return not kept.exists() or Form.ADAPTER in _possible(kept, _body(kept, version.base), params)

@@ -48,9 +48,9 @@ def up() -> None:
     await_all(_first(params, deployed))
     supervisor.start("schedules")  # it is Prefect's client, and would only ask for a server that is not there yet
     last = [Awaited("schedules", "schedules", lambda: supervisor.status("schedules") == "RUNNING")]
-    door = gateway.address(params.gateway)
+    url = gateway.address(params.gateway)
     ready = (
-        [Awaited("the gateway with its models", "gateway", lambda: _answers(f"{door}/ready"), 30)] if deployed else []
+        [Awaited("the gateway with its models", "gateway", lambda: _answers(f"{url}/ready"), 30)] if deployed else []
     )
     await_all([*ready, *last])
     ui()
@@ -59,9 +59,9 @@ def up() -> None:
 def _first(params: settings.Params, deployed: dict[str, state.State]) -> list[Awaited]:
     """What is started at once, and how each is told that it answers."""
     patience = max(SECONDS, params.deploy.startup_timeout)  # of those that start behind the models
-    door, loopback = gateway.address(params.gateway), "http://127.0.0.1"
+    url, loopback = gateway.address(params.gateway), "http://127.0.0.1"
     return [
-        Awaited("gateway", "gateway", lambda: _answers(f"{door}/health")),
+        Awaited("gateway", "gateway", lambda: _answers(f"{url}/health")),
         *(
             Awaited(
                 f"{program} ({', '.join([*server.adapters, *server.merged])})",
@@ -89,7 +89,7 @@ def down() -> None:
 def ui() -> None:
     """Print each server with its state and address."""
     params = settings.load()
-    door = gateway.address(params.gateway)
+    url = gateway.address(params.gateway)
     served = {
         name: sorted({target.version for target in task.targets.values()}) for name, task in routes.read().tasks.items()
     }
@@ -97,18 +97,20 @@ def ui() -> None:
         ", ".join(f"{name} (version {', '.join(versions)})" for name, versions in served.items())
         or "not ready yet: nothing is deployed (`make pipeline`)"
     )
-    places = {
-        "gateway": f"{door}/v1  answers for {answers}",
-        "dashboard": f"{door}/dashboard",
+    addresses = {
+        "gateway": f"{url}/v1  answers for {answers}",
+        "dashboard": f"{url}/dashboard",
         "prefect": f"http://127.0.0.1:{params.servers.prefect_port}",
         "mlflow": f"http://127.0.0.1:{params.servers.mlflow_port}",
         "reconciler": "follows the registry's aliases (.anneal/logs/reconciler.log)",
         "schedules": "monitor and retrain, in Prefect",
     }
-    for slot, found in state.read_all().items():
-        places[state.program(slot)] = f"{found.url}  {', '.join([*found.adapters, *found.merged])}"
-    for program, place in places.items():
-        print(f"{program:<10} {supervisor.status('gateway' if program == 'dashboard' else program).lower():<8} {place}")
+    for slot, server in state.read_all().items():
+        addresses[state.program(slot)] = f"{server.url}  {', '.join([*server.adapters, *server.merged])}"
+    for program, address in addresses.items():
+        print(
+            f"{program:<10} {supervisor.status('gateway' if program == 'dashboard' else program).lower():<8} {address}"
+        )
 
 
 def _refuse_taken_ports(params: settings.Params) -> None:
@@ -126,7 +128,7 @@ def _answers(address: str) -> bool:
     import httpx
 
     try:
-        return client().get(address, timeout=2).status_code == 200
+        return bool(client().get(address, timeout=2).status_code == 200)
     except httpx.HTTPError:
         return False
 

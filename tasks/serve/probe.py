@@ -3,14 +3,16 @@
 import json
 import shlex
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks import images, objectives
 from tasks.chat import encode_question, load_tokenizer, opening, special_texts
 from tasks.errors import AnnealError
+from tasks.rows import Answered
 from tasks.serve import supervisor
 from tasks.serve.cascade.parity import refuse_other_labels
 from tasks.serve.loopback import client
@@ -53,7 +55,6 @@ def is_healthy(url: str) -> bool:
 
 def served_names(url: str) -> list[str]:
     """The models that the server at `url` lists."""
-
     return [entry["id"] for entry in client().get(f"{url}/models", timeout=10).json()["data"]]
 
 
@@ -75,7 +76,7 @@ def wait_until_healthy(url: str, program: str, timeout: float) -> None:
         time.sleep(0.5)
 
 
-def question(special: SpecialTexts, row: dict) -> tuple[str, dict]:
+def question(special: SpecialTexts, row: Mapping[str, Any]) -> tuple[str, dict]:
     """(route, body) of what a server is asked by a prediction: a chat of its messages, or to go on from the opening of
     its text.
     """
@@ -157,15 +158,15 @@ def _complete(url: str, model: str, asked: dict[str, list[int]], max_tokens: int
 
 
 def answerable(
-    tokenizer_folder: Path, predictions: list[dict], count: int, max_model_len: int
-) -> tuple[list[dict], list[str]]:
+    tokenizer_folder: Path, predictions: Sequence[Answered], count: int, max_model_len: int
+) -> tuple[list[Answered], list[str]]:
     """(the first `count` of `predictions` that a server of `max_model_len` tokens can answer again, the ids of those
     passed over).
 
     Prompt, answer and end of turn must fit. Evaluation asked these rows without the server's limit.
     """
     tokenizer = load_tokenizer(tokenizer_folder)
-    kept: list[dict] = []
+    kept: list[Answered] = []
     too_long: list[str] = []
     for row in predictions:
         if len(kept) == count:
@@ -178,20 +179,20 @@ def answerable(
 
 
 def check_parity(
-    url: str, model: str, tokenizer_folder: Path, predictions: list[dict], max_model_len: int, min_agreement: float
+    url: str, model: str, folder: Path, predictions: Sequence[Answered], max_model_len: int, min_agreement: float
 ) -> Parity:
     """Compare vLLM's greedy answers with those that transformers gave in `predictions`, each of which is `answerable`.
 
     Raises AnnealError for another prompt (template mismatch), an answer that does not end where it should (EOS
     mismatch), or a share of equal tokens below `min_agreement`. Equality is not asked for: bf16 sums differ in order.
     """
-    tokenizer = load_tokenizer(tokenizer_folder)
+    tokenizer = load_tokenizer(folder)
     prompts = [encode_question(tokenizer, row) for row in predictions]
     ours = [row["token_ids"] for row in predictions]
     longest = max(map(len, ours)) + SLACK
     rooms = [min(longest, max_model_len - len(prompt)) for prompt in prompts]
     questions = [question(special_texts(tokenizer), row) for row in predictions]
-    has_encoder = objectives.head_of(tokenizer_folder) == "seq2seq"
+    has_encoder = objectives.head_of(folder) == "seq2seq"
     with ThreadPoolExecutor(len(predictions)) as pool:
         answers = list(pool.map(lambda asked, room: ask(url, model, asked, room), questions, rooms))
         forced = list(

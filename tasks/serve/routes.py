@@ -19,7 +19,7 @@ class Target:
 
     version: str
     artifact: str
-    model: str  # the name in vLLM, never given to another version: `triage@3`
+    model: str  # its `served_name`
     url: str  # `http://127.0.0.1:8000/v1`
     folder: str  # has format.json (system, user, answer), artifact.json (template_sha256) and reference/
 
@@ -74,16 +74,20 @@ def resolve(table: Table, name: str, draw: float) -> Choice | None:
     if task is None:
         return None
     if which:
-        found = task.targets.get(which) or next(
-            (target for target in task.targets.values() if target.version == which), None
-        )
-        return Choice(task_name, "pinned", found) if found else None
+        at_version = (target for target in task.targets.values() if target.version == which)
+        pinned = task.targets.get(which) or next(at_version, None)
+        return Choice(task_name, "pinned", pinned) if pinned else None
     champion, challenger = task.targets.get("champion"), task.targets.get("challenger")
     if champion is None:
         return None
     if challenger is not None and task.canary == "share" and draw < task.share:
         return Choice(task_name, "canary", challenger)
     return Choice(task_name, "champion", champion, challenger if task.canary == "shadow" else None)
+
+
+def served_name(task: str, version: str) -> str:
+    """The name of a version at a server, never given to another: `triage@3`."""
+    return f"{task}@{version}"
 
 
 def names(table: Table) -> list[str]:

@@ -1,11 +1,12 @@
 """The actual state of the slots: what is served there, and loading, unloading, starting and stopping."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.errors import AnnealError
+from tasks.registry import Version
 from tasks.serve import probe, state, supervisor
 from tasks.serve.cascade.start import LABELLED, has_labeller
 from tasks.serve.loopback import client
@@ -31,32 +32,33 @@ class Slot:
         """The OpenAI-compatible address."""
         return self.state.url
 
-    def can_serve(self, model: str, artifact: str, base: str, form: str) -> bool:
-        """True when the version `model` runs here in the `form` in which it was verified: its own merged weights, or
-        the base it was trained on. Versions of the time before there were forms run on vLLM in any.
+    def can_serve(self, version: Version) -> bool:
+        """True when `version` runs here in the form in which it was verified: its own merged weights, or the base it
+        was trained on. Versions of the time before there were forms run on vLLM in any.
         """
+        form, name = version.form, version.served_name
         if form not in ("", self.state.form) or (not form and self.state.engine != "vllm"):
             return False
         if self.state.merged:
-            return model in self.state.merged and self.state.merged[model].artifact == artifact
-        return self.state.weights == str(state.FOLDER / state.base_folder(base))
+            return name in self.state.merged and self.state.merged[name].artifact == version.artifact
+        return self.state.weights == str(state.base_folder(version.base))
 
 
 def look() -> list[Slot]:
     """The slots that are not free, newest server first."""
-    found = [_look(name, wanted) for name, wanted in state.read_all().items()]
-    return sorted(found, key=lambda slot: -slot.state.since)
+    slots = [_look(name, asked) for name, asked in state.read_all().items()]
+    return sorted(slots, key=lambda slot: -slot.state.since)
 
 
-def _look(name: str, wanted: state.State) -> Slot:
+def _look(name: str, asked: state.State) -> Slot:
     import httpx
 
-    if not probe.is_healthy(wanted.url):
-        return Slot(name, wanted, False)
+    if not probe.is_healthy(asked.url):
+        return Slot(name, asked, False)
     try:
-        return Slot(name, wanted, True, frozenset(probe.served_names(wanted.url)))
+        return Slot(name, asked, True, frozenset(probe.served_names(asked.url)))
     except (httpx.HTTPError, ValueError, KeyError):  # it died between the two questions
-        return Slot(name, wanted, False)
+        return Slot(name, asked, False)
 
 
 def load(url: str, model: str, path: str) -> None:
@@ -104,9 +106,9 @@ def is_idle(url: str) -> bool:
     return all(float(count) == 0 for count in BUSY.findall(text))
 
 
-def start(slot: str, wanted: state.State) -> None:
-    """Start the server of `slot` as `wanted` says; returns at once."""
-    state.write(slot, wanted)
+def start(slot: str, asked: state.State) -> None:
+    """Start the server of `slot` as `asked` says; returns at once."""
+    state.write(slot, asked)
     supervisor.start(state.program(slot))
 
 
@@ -121,8 +123,8 @@ def is_running(slot: str) -> bool:
     return supervisor.status(state.program(slot)) in RUNNING
 
 
-def remember(slot: Slot, models: Iterable[str], known: dict[str, state.Served]) -> None:
-    """Make the adapters `models` those with which the server of `slot` comes back after a crash."""
-    kept = {model: known[model] for model in sorted(models) if model in known}
+def remember(slot: Slot, names: Iterable[str], known: Mapping[str, state.Served]) -> None:
+    """Make the adapters `names` those with which the server of `slot` comes back after a crash."""
+    kept = {name: known[name] for name in sorted(names) if name in known}
     if not slot.state.merged and slot.state.adapters != kept:
         state.write(slot.name, replace(slot.state, adapters=kept))

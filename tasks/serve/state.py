@@ -2,21 +2,28 @@
 
 import os
 import shutil
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
-from tasks import tools
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
-from tasks.serve.cascade import start
+from tasks.registry import Version
 from tasks.serve.params import Deploy
 
 FOLDER = Path(".anneal/serving")
 # two servers of different kinds (vLLM, transformers), or of two bases, and a successor beside them
 SLOTS = ("a", "b", "c")
 OLD = FOLDER / "current.json"  # of the time when there was one server and it was changed in place
+
+
+class Options(TypedDict):
+    """The settings of `deploy` that need another process when they change."""
+
+    max_model_len: int
+    max_lora_rank: int
+    kv_cache_gib: int
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class State:
     weights: str
     host: str
     port: int
-    options: dict = field(default_factory=dict)
+    options: Options = field(default_factory=lambda: options(Deploy()))
     adapters: dict[str, Served] = field(default_factory=dict)
     merged: dict[str, Served] = field(default_factory=dict)
     engine: str = "vllm"  # or transformers, for adapters that vLLM does not load; or pooling, for a classifier
@@ -86,9 +93,32 @@ def path(slot: str) -> Path:
     return FOLDER / f"{slot}.json"
 
 
-def options(params: Deploy) -> dict:
-    """The settings that need another process when they change."""
-    return params.model_dump(include={"max_model_len", "max_lora_rank", "kv_cache_gib"})
+def options(params: Deploy) -> Options:
+    """The options of a server as `params` asks for it."""
+    return Options(
+        max_model_len=params.max_model_len, max_lora_rank=params.max_lora_rank, kv_cache_gib=params.kv_cache_gib
+    )
+
+
+def served(version: Version, folder: Path | None = None) -> Served:
+    """`version` as a server has it: from `folder`, or from where its adapter is kept."""
+    return Served(version.version, version.artifact, str(folder or adapter_folder(version.name, version.artifact)))
+
+
+def server(form: str, version: Version, folder: Path, base: Path, params: Deploy, slot: str = SLOTS[0]) -> State:
+    """The server on `slot` that serves `version` in `form` (tasks/serve/forms.py): whole weights from `folder`, or the
+    adapter in `folder` on `base`.
+    """
+    is_whole, entry = form in ("merged", "pooling"), {version.served_name: served(version, folder)}
+    return State(
+        weights=str(folder if is_whole else base),
+        host=params.host,
+        port=port(slot, params),
+        options=options(params),
+        adapters={} if is_whole else entry,
+        merged=entry if is_whole else {},
+        engine=form if form in ("pooling", "transformers") else "vllm",
+    )
 
 
 def read(slot: str) -> State | None:
@@ -129,11 +159,10 @@ def now() -> float:
     return time.time()
 
 
-def keep(source: Path, name: str) -> Path:
-    """A copy of the folder `source` that lives as long as it is served, whatever DVC does to the workspace; hard
-    links where possible.
+def keep(source: Path, kept: Path) -> Path:
+    """`kept`, made when it is new: a copy of the folder `source` that lives as long as it is served, whatever DVC does
+    to the workspace; hard links where possible.
     """
-    kept = FOLDER / name
     if not kept.exists():
         making = kept.with_name(f".{kept.name}.{os.getpid()}")
         shutil.rmtree(making, ignore_errors=True)
@@ -142,14 +171,14 @@ def keep(source: Path, name: str) -> Path:
     return kept
 
 
-def base_folder(base_sha256: str) -> str:
-    """The name under which the weights with this hash are kept."""
-    return f"base-{base_sha256[:12]}"
+def base_folder(base_sha256: str) -> Path:
+    """Where the weights with this hash are kept."""
+    return FOLDER / f"base-{base_sha256[:12]}"
 
 
-def adapter_folder(task: str, artifact: str) -> str:
-    """The name under which the adapter with this hash is kept."""
-    return f"{task}-{artifact[:12]}"
+def adapter_folder(task: str, artifact: str) -> Path:
+    """Where the adapter with this hash is kept."""
+    return FOLDER / f"{task}-{artifact[:12]}"
 
 
 def merged_folder(adapter: Path) -> Path:
@@ -167,75 +196,3 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def command(state: State) -> list[str]:
-    """The command line of the server for `state` (the `vllm` script of the CPU wheel looks for a package of another
-    name).
-    """
-    where = {"--model": state.weights, "--host": state.host, "--port": state.port}
-    where["--max-model-len"] = state.options["max_model_len"]
-    if state.engine == "transformers":
-        adapters = [word for entry in _adapters(state) for word in ("--adapter", entry)]
-        return [sys.executable, "-m", "tasks.serve.transformers", *_words(where), *adapters]
-    if state.engine == "pooling":
-        return [sys.executable, "-m", "tasks.serve.pooling", *_words(where), "--name", *state.merged]
-    from tasks.device import compute_dtype, device
-
-    arguments = {
-        **where,
-        "--dtype": str(compute_dtype()).removeprefix("torch."),
-        "--generation-config": "vllm",
-    }
-    words = [
-        sys.executable,
-        "-m",
-        "vllm.entrypoints.openai.api_server",
-        *_words(arguments),
-        *_names(state),
-        *_calls(state),
-        *start.words(*_folders(state)),
-    ]
-    # vLLM's 128 on a CPU is longer than what a task's prompts have in common, so that nothing of them would be kept; 32
-    # is the least its kernels like.
-    return [*words, "--enforce-eager", "--block-size", "32"] if device() == "cpu" else words
-
-
-def _calls(state: State) -> list[str]:
-    """The part of the command line that makes tool calls, where the template writes them, be read back."""
-    template = Path(state.weights) / "chat_template.jinja"
-    name = tools.parser(template.read_text(encoding="utf-8")) if template.is_file() else None
-    return ["--enable-auto-tool-choice", "--tool-call-parser", name] if name else []
-
-
-def _words(arguments: dict[str, object]) -> list[str]:
-    return [word for name, value in arguments.items() for word in (name, str(value))]
-
-
-def _names(state: State) -> list[str]:
-    """The part of the command line that says which versions are served under which names."""
-    if state.merged:
-        return ["--served-model-name", *state.merged]
-    slots = {"--max-lora-rank": state.options["max_lora_rank"], "--max-loras": 4, "--max-cpu-loras": 16}
-    modules = _adapters(state)
-    words = ["--served-model-name", "base", "--enable-lora", *_words(slots)]
-    return [*words, "--lora-modules", *modules] if modules else words
-
-
-def _adapters(state: State) -> list[str]:
-    """`name=folder` of each; one whose folder is gone must not keep the others away."""
-    return [f"{name}={served.path}" for name, served in state.adapters.items() if Path(served.path).exists()]
-
-
-def environment(state: State) -> dict[str, str]:
-    """The environment variables of vLLM for `state`; adapters are swapped at run time, so it listens where `host`
-    says and no wider.
-    """
-    space = str(state.options["kv_cache_gib"])
-    runtime = {"VLLM_CPU_KVCACHE_SPACE": space, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
-    return {**runtime, **start.environment(*_folders(state))}
-
-
-def _folders(state: State) -> tuple[dict[str, str], bool]:
-    """(folder by name of what is served from the start, whether these are whole weights)."""
-    return {name: entry.path for name, entry in (state.merged or state.adapters).items()}, bool(state.merged)

@@ -9,12 +9,16 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from tasks import environment
 from tasks.errors import AnnealError
 from tasks.serve.params import Servers
+
+if TYPE_CHECKING:
+    from psutil import Process
 
 CONFIG = Path("infra/local/supervisord.conf")
 LOGS = Path(".anneal/logs")
@@ -28,7 +32,7 @@ def run_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"anneal-{os.getuid()}-{name}"
 
 
-def _proxy() -> Any:
+def _proxy() -> Any:  # its methods are the other side's, and their answers are as it sends them
     from supervisor.xmlrpc import SupervisorTransport
 
     socket = f"unix://{run_folder() / 'supervisor.sock'}"
@@ -38,7 +42,7 @@ def _proxy() -> Any:
 def is_up() -> bool:
     """True when this checkout's supervisord answers."""
     try:
-        return _proxy().getState()["statename"] == "RUNNING"
+        return bool(_proxy().getState()["statename"] == "RUNNING")
     except (OSError, xmlrpc.client.Error):
         return False
 
@@ -138,14 +142,22 @@ def pid(program: str) -> int:
     return _info(program)["pid"]
 
 
-def _info(program: str) -> dict:
+class _Info(TypedDict):
+    """Of what supervisord says of a program, what is read here."""
+
+    statename: str
+    pid: int
+
+
+def _info(program: str) -> _Info:
     """What supervisord knows of `program`; one that it has never heard of (its configuration is older) does not run."""
     if is_external():
-        return {"statename": "RUNNING", "pid": 0}
+        return _Info(statename="RUNNING", pid=0)
     try:
-        return _proxy().getProcessInfo(program)
+        known = _proxy().getProcessInfo(program)
+        return _Info(statename=str(known["statename"]), pid=int(known["pid"]))
     except (OSError, xmlrpc.client.Error):
-        return {"statename": "STOPPED", "pid": 0}
+        return _Info(statename="STOPPED", pid=0)
 
 
 def shut_down() -> None:
@@ -171,24 +183,23 @@ def end_left_behind(program: str | None = None) -> None:
     import psutil
 
     ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
+    left = []
     for process in psutil.process_iter():
         try:
             variables = process.environ()
         except (psutil.Error, OSError):  # another user's, or gone
             continue
-        name = variables.get(
-            "SUPERVISOR_PROCESS_NAME"
-        )  # a supervisor has none: another `make up` may be starting it just now
+        # a supervisor has none: another `make up` may be starting it just now
+        name = variables.get("SUPERVISOR_PROCESS_NAME")
         is_left = variables.get("ANNEAL_RUN") == str(run_folder()) and name is not None and program in (None, name)
-        found += [process] if is_left and process.pid not in ours else []
-    for process in found:
+        left += [process] if is_left and process.pid not in ours else []
+    for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    _wait(lambda: all(map(_has_ended, found)), 30, f"processes left behind by {program or 'the servers'} do not end")
+    _wait(lambda: all(map(_has_ended, left)), 30, f"processes left behind by {program or 'the servers'} do not end")
 
 
-def _has_ended(process: Any) -> bool:
+def _has_ended(process: "Process") -> bool:
     import psutil
 
     try:
@@ -231,7 +242,7 @@ def refuse_taken_port(port: int, program: str, setting: str) -> None:
             )
 
 
-def _wait(done: Any, seconds: float, otherwise: str) -> None:
+def _wait(done: Callable[[], bool], seconds: float, otherwise: str) -> None:
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:

@@ -14,11 +14,11 @@ from tasks import deploy as deploying
 from tasks import registry
 from tasks.files import write_json
 from tasks.serve import probe, routes
-from tasks.serve.reconcile import acts, step
+from tasks.serve.reconcile import canaries, step
 from tests.flows import ran
 from tests.flows.ran import ARTIFACT, answered, report, run
 from tests.tasks import serving
-from tests.tasks.promoting import promote
+from tests.tasks.promoting import promote, under_lock, version_of
 from tests.tasks.serving import TASK, World
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         Path(f"reports/{TASK}/champion/{'a' * 64}").touch()
         second = run(made)
         assert second.verdict.passed and second.deploy()
-        acts.release(registry.get(TASK, "2"), made.params.release, None)
+        under_lock(canaries.release, "2", made.params.release, None)
         step.once(made.params)
         yield made
 
@@ -58,7 +58,7 @@ def again(world: World) -> Steps:
     """The steps of a second run, which has come to its gate."""
     made = Steps(world.params, TASK)
     made.gate()
-    made.version = registry.get(TASK, "2")
+    made.version = version_of("2")
     return made
 
 
@@ -67,9 +67,9 @@ def is_done(world: World) -> bool:
 
 
 def test_nothing_is_left_to_do_and_nothing_is_changed(world: World, gateway: ExitStack) -> None:
-    tags, table = registry.get(TASK, "2").tags, routes.read()
+    tags, table = version_of("2").tags, routes.read()
     assert tags["canary"] == "open" and table.tasks[TASK].canary == "share"
-    assert is_done(world) and registry.get(TASK, "2").tags == tags and routes.read() == table
+    assert is_done(world) and version_of("2").tags == tags and routes.read() == table
     assert json.loads(SUMMARY.read_text(encoding="utf-8"))["is_on_trial"]
 
 
@@ -108,11 +108,11 @@ def test_without_a_gateway_nobody_compares(world: World, gateway: ExitStack) -> 
 
 
 def test_a_canary_that_is_closed_or_is_not_the_only_one_is_work(world: World, gateway: ExitStack) -> None:
-    registry.tag(registry.get(TASK, "1"), canary="open")  # of two the reconciler closes one
+    registry.tag(version_of("1"), canary="open")  # of two the reconciler closes one
     assert not is_done(world)
-    registry.tag(registry.get(TASK, "1"), canary=None)
+    registry.tag(version_of("1"), canary=None)
     assert is_done(world)
     for closed in ("undecided", None):
-        registry.tag(registry.get(TASK, "2"), canary=closed)
+        registry.tag(version_of("2"), canary=closed)
         report(again(world))
         assert not is_done(world), closed

@@ -22,12 +22,12 @@ from tasks.serve.reconcile import gateway
 from tasks.serve.reconcile.step import once
 from tests.house.project import ROOT
 from tests.tasks import serving
-from tests.tasks.promoting import promote
+from tests.tasks.promoting import promote, version_of
 from tests.tasks.serving import TASK, World
 
 pytestmark = pytest.mark.slow
 PORT = 19640
-CALLS = ("get_registered_model", "get_model_version", "get_model_version_by_alias")
+CALLS = ("get_registered_model", "search_model_versions")
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def status(patch: pytest.MonkeyPatch, word: str) -> None:
 def steps(world: World, version: str = "2", **release: object) -> Steps:
     params = world.params.model_copy(update={"release": world.params.release.model_copy(update=release)})
     made = Steps(params, TASK)
-    made.version = registry.get(TASK, version)
+    made.version = version_of(version)
     return made
 
 
@@ -72,7 +72,7 @@ def test_the_first_version_is_promoted_at_once_and_nobody_asks_for_the_gateway(
         status(monkeypatch, "STARTING")
         first = steps(made, "1")
         assert first.release() and first.released == ("promoted at once: there is no champion to compare with",)
-        assert registry.aliases(TASK) == {"champion": "1"}
+        assert registry.read(TASK).aliases == {"champion": "1"}
         assert decisions() == [("promote", "promoted", {"version": "1", "before": None, "forced": False})]
         again = steps(made, "1")
         assert not again.release() and len(decisions()) == 1
@@ -83,8 +83,8 @@ def test_beside_a_champion_a_canary_opens_and_a_second_run_leaves_it_open(world:
         run = steps(world)
         assert run.release() and run.released[0].startswith("canary open: version 2 gets 20% of the traffic")
         assert (
-            registry.aliases(TASK) == {"champion": "1", "challenger": "2"}
-            and registry.get(TASK, "2").tags["canary"] == "open"
+            registry.read(TASK).aliases == {"champion": "1", "challenger": "2"}
+            and version_of("2").tags["canary"] == "open"
         )
         again = steps(world)
         assert not again.release() and again.released == ("its canary is open; the reconciler promotes or rolls back",)
@@ -98,7 +98,7 @@ def test_beside_a_champion_a_canary_opens_and_a_second_run_leaves_it_open(world:
 def test_where_there_is_nothing_to_compare_on_it_is_promoted_at_once(world: World, release: dict, why: str) -> None:
     run = steps(world, **release)
     assert run.release() and run.released[0].startswith(f"promoted at once: {why}")
-    assert registry.aliases(TASK) == {"champion": "2", "previous": "1"}
+    assert registry.read(TASK).aliases == {"champion": "2", "previous": "1"}
 
 
 @pytest.mark.parametrize("word", ["RUNNING", "STARTING", "BACKOFF", "EXITED"])
@@ -108,7 +108,7 @@ def test_a_gateway_that_is_being_restarted_is_not_no_gateway(
     status(monkeypatch, word)
     with pytest.raises(TransientError, match="the gateway is starting and does not answer at http://127.0.0.1:19642"):
         steps(world).release()
-    assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"} and len(decisions()) == 1
+    assert registry.read(TASK).aliases == {"champion": "1", "challenger": "2"} and len(decisions()) == 1
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_supervisor_that_does_not_say_is_not_one_without_a_gateway(
     monkeypatch.setattr(supervisor, "_proxy", lambda: SimpleNamespace(getProcessInfo=lambda _: _raise(error)))
     with pytest.raises(TransientError, match="the gateway is starting and does not answer"):
         steps(world).release()
-    assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"} and len(decisions()) == 1
+    assert registry.read(TASK).aliases == {"champion": "1", "challenger": "2"} and len(decisions()) == 1
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(), ConnectionRefusedError(), Fault(10, "BAD_NAME")])
@@ -146,7 +146,7 @@ def test_a_gateway_that_does_not_start_stops_the_release(world: World, monkeypat
     status(monkeypatch, "FATAL")
     with pytest.raises(AnnealError, match="the gateway does not start .*release.canary to off"):
         steps(world).release()
-    assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"}
+    assert registry.read(TASK).aliases == {"champion": "1", "challenger": "2"}
 
 
 def test_a_gateway_that_comes_up_meanwhile_gets_the_canary(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,9 @@ def test_where_others_keep_the_gateway_out_of_sight_a_canary_opens(
 ) -> None:
     monkeypatch.setenv("ANNEAL_SLOTS", "external")  # in containers the pipeline does not see the gateway's loopback
     run = steps(world)
-    assert run.release() and run.released[0].startswith("canary open") and registry.aliases(TASK)["champion"] == "1"
+    assert (
+        run.release() and run.released[0].startswith("canary open") and registry.read(TASK).aliases["champion"] == "1"
+    )
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -196,13 +198,13 @@ def test_a_registry_that_stumbles_once_stops_the_release_and_nothing_moves(
     with serving.gateway(PORT + 2, {"revision": 1}):
         with pytest.raises(TransientError, match="the registry cannot be asked: .*locked"):
             run.release()
-        assert not left and registry.aliases(TASK) == {"champion": "1", "challenger": "2"} and run.released == ()
+        assert not left and registry.read(TASK).aliases == {"champion": "1", "challenger": "2"} and run.released == ()
         assert run.release() and run.released[0].startswith("canary open")
 
 
 def test_a_version_that_the_gate_refused_meanwhile_is_refused(world: World) -> None:
     run = steps(world, canary="off")
-    registry.tag(registry.get(TASK, "2"), gate="refused", gate_reasons="✗ worse")
+    registry.tag(version_of("2"), gate="refused", gate_reasons="✗ worse")
     with pytest.raises(AnnealError, match="things version 2 was refused by the gate"):
         run.release()
     with (
@@ -210,7 +212,7 @@ def test_a_version_that_the_gate_refused_meanwhile_is_refused(world: World) -> N
         pytest.raises(AnnealError, match=r"refused by the gate \(✗ worse\), so it gets no canary"),
     ):
         steps(world).release()
-    assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"}
+    assert registry.read(TASK).aliases == {"champion": "1", "challenger": "2"}
 
 
 def test_it_waits_for_another_process_that_holds_the_lock(world: World) -> None:
@@ -224,9 +226,9 @@ def test_it_waits_for_another_process_that_holds_the_lock(world: World) -> None:
         run, moved = steps(world, canary="off"), threading.Event()
         thread = threading.Thread(target=_then(run.release, moved))
         thread.start()
-        assert not moved.wait(2.0) and registry.aliases(TASK) == {"champion": "1", "challenger": "2"}
+        assert not moved.wait(2.0) and registry.read(TASK).aliases == {"champion": "1", "challenger": "2"}
         holder.kill()  # the kernel lets go of the lock
-        assert moved.wait(60) and registry.aliases(TASK) == {"champion": "2", "previous": "1"}
+        assert moved.wait(60) and registry.read(TASK).aliases == {"champion": "2", "previous": "1"}
         thread.join()
     finally:
         holder.kill()

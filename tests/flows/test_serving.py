@@ -89,7 +89,7 @@ def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_wi
     project.run(served, "dvc", "repro")  # trained before the traffic begins: both would want the processor
     with traffic(served) as wrong:
         said = project.run(served, "flows.pipeline", "things")
-        assert "promoted at once: no gateway runs" in said
+        assert "promoted at once: no gateway is running" in said
         assert summary(served)["registry"] == {"name": "things", "version": "2", "aliases": ["champion"]}
         assert {alias: target["version"] for alias, target in targets(served).items()} == {
             "champion": "2",

@@ -19,7 +19,7 @@ from tasks.verdict_tags import COMPARED, NOTHING
 from tests import pictures
 from tests.flows import ran
 from tests.flows.ran import ARTIFACT, answered, report, run
-from tests.tasks.promoting import promote
+from tests.tasks.promoting import promote, under_lock, version_of
 from tests.tasks.serving import BASE, TASK, World
 
 pytestmark = pytest.mark.slow
@@ -41,8 +41,8 @@ def test_a_model_that_passes_is_registered_once_with_its_verdict_as_challenger(w
         BASE,
         "c" * 40,
     )
-    assert registry.aliases(TASK) == {"challenger": "1"} and registry.has(made.version, "reference")
-    assert not made.register() and len(registry.versions(TASK)) == 1
+    assert registry.read(TASK).aliases == {"challenger": "1"} and registry.has(made.version, "reference")
+    assert not made.register() and len(registry.read(TASK).versions) == 1
 
 
 def test_a_model_that_is_refused_is_registered_as_refused_with_the_words(world: World) -> None:
@@ -50,27 +50,27 @@ def test_a_model_that_is_refused_is_registered_as_refused_with_the_words(world: 
     made = run(world)
     assert not made.verdict.passed and made.version.tags["gate"] == "refused"
     assert "✗ not shown to be better than its parent" in made.version.tags["gate_reasons"]
-    assert isinstance(promotion.promote_challenger(TASK, "by hand"), promotion.Refused)
+    assert isinstance(under_lock(promotion.promote_challenger, "by hand"), promotion.Refused)
 
 
 def test_the_version_keeps_which_champion_it_was_compared_with_and_not_itself(world: World) -> None:
     assert run(world).version.tags[COMPARED] == NOTHING
-    promote(registry.get(TASK, "1"))
+    promote(version_of("1"))
     again = run(world)
-    assert again.verdict.champion == "1" and registry.get(TASK, "1").tags[COMPARED] == NOTHING
+    assert again.verdict.champion == "1" and version_of("1").tags[COMPARED] == NOTHING
 
 
 def test_a_version_that_was_rolled_back_is_held_back(world: World) -> None:
     promote(run(world).version)
-    registry.tag(registry.get(TASK, "1"), rolled_back="true")
+    registry.tag(version_of("1"), rolled_back="true")
     assert run(world).held_back
 
 
 def test_a_gate_that_cannot_ask_for_the_champion_has_no_verdict(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(name: str, which: str) -> None:
+    def away(name: str) -> None:
         raise TransientError("the registry cannot be asked.")
 
-    monkeypatch.setattr(registry, "alias", away)
+    monkeypatch.setattr(registry, "read", away)
     made = Steps(world.params, TASK)
     with pytest.raises(TransientError, match="cannot be asked"):
         made.gate()
@@ -83,9 +83,9 @@ def test_a_version_is_deployed_once_and_challenges(world: World, monkeypatch: py
     )  # test_probe.py has the real one
     made = run(world)
     stub = world.serve("a")
-    assert made.deploy() and "things@1" in stub.adapters and registry.get(TASK, "1").tags["parity"] == "0.9900"
+    assert made.deploy() and "things@1" in stub.adapters and version_of("1").tags["parity"] == "0.9900"
     assert json.loads(deploying.parity_file(made.version.artifact).read_text())["share"] == 0.99
-    made.version = registry.get(TASK, "1")
+    made.version = version_of("1")
     assert not made.deploy()
 
 
@@ -112,10 +112,10 @@ def champion(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     made = run(world)
     world.serve("a")
     made.deploy()
-    promote(registry.get(TASK, "2"))
+    promote(version_of("2"))
     target = routes.Target("2", "c" * 64, f"{TASK}@2", "http://127.0.0.1:1/v1", "folder")
     routes.write(routes.Table(1, {TASK: routes.Task({"champion": target})}))
-    made.version = registry.get(TASK, "2")
+    made.version = version_of("2")
     report(made)
     return world
 
@@ -124,9 +124,9 @@ def test_what_is_left_to_do_is_seen_and_nothing_is_changed(champion: World) -> N
     def is_done() -> bool:
         return full_run.is_done(Steps(champion.params, TASK))
 
-    version, table, names = registry.get(TASK, "2"), routes.read(), champion.stubs["a"].adapters
+    version, table, names = version_of("2"), routes.read(), champion.stubs["a"].adapters
     assert "than the champion" in version.tags["gate_reasons"] and is_done()
-    assert registry.get(TASK, "2") == version  # nor what it was compared with, though it is the champion itself now
+    assert version_of("2") == version  # nor what it was compared with, though it is the champion itself now
     registry.tag(version, canary="open")
     assert not is_done()
     registry.tag(version, canary=None)
@@ -141,7 +141,7 @@ def test_what_is_left_to_do_is_seen_and_nothing_is_changed(champion: World) -> N
     assert not is_done()
     names.update(kept)
     assert is_done()
-    promote(registry.get(TASK, "1"))
+    promote(version_of("1"))
     assert not is_done()
 
 
@@ -150,7 +150,7 @@ def test_a_refused_version_that_is_registered_as_that_leaves_nothing_to_do(world
     made = run(world)
     report(made)
     assert not made.verdict.passed and full_run.is_done(Steps(world.params, TASK))
-    registry.tag(registry.get(TASK, "1"), gate_reasons="other ones")
+    registry.tag(version_of("1"), gate_reasons="other ones")
     assert not full_run.is_done(Steps(world.params, TASK))
 
 

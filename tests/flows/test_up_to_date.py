@@ -13,7 +13,7 @@ from tasks import promotion, registry
 from tasks.files import write_json
 from tasks.serve import routes, state
 from tests.tasks import serving
-from tests.tasks.promoting import promote
+from tests.tasks.promoting import promote, under_lock, version_of
 from tests.tasks.serving import TASK, World
 
 PORT = 19740
@@ -39,7 +39,7 @@ def remember(world: World) -> None:
     summary = {"finished": "yesterday", "stages": [], "release": ["x"], "registry": {"version": "1"}}
     write_json(Path(f"reports/{TASK}/summary.json"), summary)
     write_json(state.FOLDER / "parity-a.json", {"share": 1.0})
-    (state.FOLDER / state.adapter_folder(TASK, "hash-of-one")).mkdir(exist_ok=True)
+    (state.adapter_folder(TASK, "hash-of-one")).mkdir(exist_ok=True)
     target = routes.Target("1", "hash-of-one", f"{TASK}@1", f"http://127.0.0.1:{PORT}/v1", "folder")
     routes.write(routes.Table(3, {TASK: routes.Task({"champion": target})}))
     asked = Asked(TASK, (TASK, "others"), "127.0.0.1", world.params.gateway.port)
@@ -57,21 +57,17 @@ CHANGES: dict[str, Callable[[World], object]] = {
     "it cannot be told at once": lambda _: Path(f"reports/{TASK}/index.html").unlink(),
     "it cannot be told at once whether": lambda _: Path(f"reports/{TASK}/summary.json").write_text("{"),
     "the summary has changed": lambda _: write_json(Path(f"reports/{TASK}/summary.json"), {"registry": None}),
-    "the registry (aliases of things) has changed": lambda _: promotion.promote(
-        TASK, "2", promotion.Why("promote", ("by hand",)), force=True
+    "the registry (aliases of things) has changed": lambda _: under_lock(
+        promotion.promote, "2", promotion.Why("promote", ("by hand",)), force=True
     ),
-    "the registry (version_tags of things) has changed": lambda _: registry.tag(
-        registry.get(TASK, "1"), rolled_back="true"
-    ),
+    "the registry (version_tags of things) has changed": lambda _: registry.tag(version_of("1"), rolled_back="true"),
     "the registry (aliases of things) has changed ": lambda made: made.version("three"),
     "the registry (model of others) has changed": lambda _: registry.tracking.client().create_registered_model(
         "others"
     ),
     "the server of slot a has changed": lambda made: made.stubs["a"].adapters.clear(),
     "the server of slot b is new": lambda made: made.serve("b"),
-    "what is kept to be served has changed": lambda _: (
-        state.FOLDER / state.adapter_folder(TASK, "hash-of-one")
-    ).rmdir(),
+    "what is kept to be served has changed": lambda _: (state.adapter_folder(TASK, "hash-of-one")).rmdir(),
     ".anneal/serving/parity-a.json has changed": lambda _: write_json(state.FOLDER / "parity-a.json", {"share": 0.5}),
     "who answers has changed": lambda _: routes.write(routes.Table(4)),
     "the server of slot a has changed ": lambda made: made.stack.close(),
@@ -94,10 +90,10 @@ def test_one_thing_that_is_another_is_work_and_is_named(world: World) -> None:
 
 
 def test_an_open_canary_is_looked_after_by_the_reconciler_until_it_is_closed(world: World) -> None:
-    registry.tag(registry.get(TASK, "2"), canary="open", canary_share="0.1")
+    registry.tag(version_of("2"), canary="open", canary_share="0.1")
     remember(world)
     assert isinstance(up_to_date.check(TASK), UpToDate)
-    registry.tag(registry.get(TASK, "2"), canary="undecided")
+    registry.tag(version_of("2"), canary="undecided")
     assert f"the registry (version_tags of {TASK}) has changed" in str(up_to_date.check(TASK))
 
 

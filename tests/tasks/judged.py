@@ -48,7 +48,7 @@ def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts:
     )
     write_jsonl(evaluate / "predictions.jsonl", predictions)
     promote(promotion.register(NAME, adapter, evaluate, {}, {}))
-    return registry.alias(NAME, "champion")
+    return registry.read(NAME).at("champion")
 
 
 def tuned(place: SimpleNamespace) -> list[dict]:

@@ -1,11 +1,33 @@
-"""Champions for tests that are about something else."""
+"""Champions for tests that are about something else, and what is done under the registry's lock."""
 
-from tasks import promotion, registry
+from collections.abc import Callable
+from typing import TypeVar
+
+from tasks import moves, promotion, registry
 from tasks.promotion import Done, Outcome, Why
 from tasks.registry import Version
 from tasks.verdict_tags import COMPARED, NOTHING
 
+NAME = "things"  # the model of nearly all tests
+T = TypeVar("T")
 WHY = Why("promote", ("a test wants it",))
+
+
+def under_lock(act: Callable[..., T], *given: object, **more: object) -> T:
+    """What `act` comes to on what the registry holds of the tests' model."""
+    with moves.held(NAME) as now:
+        return act(now, *given, **more)
+
+
+def version_of(number: str) -> Version:
+    """Version `number` of the tests' model, as the registry has it now."""
+    return registry.read(NAME).version(number)
+
+
+def finish() -> None:
+    """Finish what others were cut short in, as whoever takes the lock does."""
+    with moves.held(NAME):
+        pass
 
 
 def promote(version: Version) -> Outcome:
@@ -13,7 +35,8 @@ def promote(version: Version) -> Outcome:
     for name, value in (("gate", "passed"), ("parity", "1.0")):
         if name not in version.tags:
             registry.tag(version, **{name: value})
-    registry.tag(version, **{COMPARED: registry.aliases(version.name).get("champion", NOTHING)})
-    outcome = promotion.promote(version.name, version.version, WHY)
+    registry.tag(version, **{COMPARED: registry.read(version.name).aliases.get("champion", NOTHING)})
+    with moves.held(version.name) as now:
+        outcome = promotion.promote(now, version.version, WHY)
     assert isinstance(outcome, Done), outcome
     return outcome

@@ -52,7 +52,7 @@ class World:
                 "parts": {"adapter_model.safetensors": trained},
             },
         )
-        champion = registry.alias(TASK, "champion")
+        champion = registry.read(TASK).at("champion")
         compared = champion.version if champion else verdict_tags.NOTHING
         known = {"gate": "passed", verdict_tags.COMPARED: compared, "base_sha256": base, **tags}
         return promotion.register(TASK, adapter, evaluate, known | ({"parity": "1.0"} if parity else {}), {})
@@ -63,7 +63,7 @@ class World:
         stub = Stub(load_delay=0.0)
         self.stack.enter_context(running(stub, port))
         self.stubs[slot] = stub
-        weights = str(state.FOLDER / state.base_folder(base))
+        weights = str(state.base_folder(base))
         Path(weights).mkdir(parents=True, exist_ok=True)
         options = state.options(self.params.deploy)
         state.write(slot, state.State(weights, "127.0.0.1", port, options, engine=engine, verified=True, since=since))

@@ -11,11 +11,12 @@ from tasks import database, registry
 from tasks.errors import AnnealError
 from tasks.files import write_text
 from tasks.serve import routes
-from tasks.serve.reconcile import acts
+from tasks.serve.reconcile import canaries
 from tasks.serve.reconcile.loop import Reconciler
 from tasks.serve.reconcile.step import once
 from tests.house.project import ROOT
 from tests.tasks import serving
+from tests.tasks.promoting import under_lock, version_of
 from tests.tasks.serving import TASK, World
 
 PORT = 19110
@@ -28,7 +29,7 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     with serving.world(tmp_path, monkeypatch, PORT) as made:
         serving.begin(made, serving.champion_and_challenger)
         made.serve("a")
-        acts.open_canary(registry.get(TASK, "2"), made.params.release)
+        under_lock(canaries.open_canary, "2", made.params.release)
         once(made.params)
         yield made
 
@@ -79,57 +80,61 @@ def test_a_bad_version_is_taken_back_by_itself_with_its_reasons_and_the_champion
     requests(92, 8, role="canary", artifact="hash-of-two")
     requests(0, 50, role="pinned", artifact="hash-of-one")  # asked for by name: no coin was thrown
     reconciler.turn()
-    version = registry.get(TASK, "2")
+    version = version_of("2")
     assert (version.tags["canary"], version.tags["rolled_back"]) == ("rolled_back", "true")
     assert "8 of 100 on the challenger, 0 of 400 on the champion" in version.tags["canary_reasons"]
     assert decisions()[1:] == [("canary", "opened"), ("canary", "rolled_back")]
     task = routes.read().tasks[TASK]
     assert (
-        task.canary == "off" and task.targets["champion"].version == "1" and registry.aliases(TASK)["champion"] == "1"
+        task.canary == "off"
+        and task.targets["champion"].version == "1"
+        and registry.read(TASK).aliases["champion"] == "1"
     )
-    assert reconciler.said == {}
+    assert reconciler.complaints == {}
 
 
 def test_an_equal_version_takes_over_after_enough_answers(world: World, reconciler: Reconciler) -> None:
     requests(1900, 100, role="champion", artifact="hash-of-one")
     requests(474, 25, role="canary", artifact="hash-of-two")
     reconciler.turn()
-    assert registry.get(TASK, "2").tags["canary"] == "open"
+    assert version_of("2").tags["canary"] == "open"
     requests(1, 0, role="canary", artifact="hash-of-two", id="the last one")
     reconciler.turn()
     assert (
-        registry.aliases(TASK) == {"champion": "2", "previous": "1"}
+        registry.read(TASK).aliases == {"champion": "2", "previous": "1"}
         and routes.read().tasks[TASK].targets["champion"].version == "2"
     )
-    assert decisions()[-1] == ("canary", "promoted") and registry.get(TASK, "2").tags["canary"] == "promoted"
+    assert decisions()[-1] == ("canary", "promoted") and version_of("2").tags["canary"] == "promoted"
 
 
 def test_a_canary_without_traffic_is_called_off_and_another_challenger_closes_it(
     world: World, reconciler: Reconciler
 ) -> None:
-    registry.tag(registry.get(TASK, "2"), canary_since=str(time.time() - 73 * 3600))
+    registry.tag(version_of("2"), canary_since=str(time.time() - 73 * 3600))
     reconciler.turn()
-    assert registry.get(TASK, "2").tags["canary"] == "undecided" and routes.read().tasks[TASK].canary == "off"
-    acts.open_canary(registry.get(TASK, "2"), world.params.release)
+    assert version_of("2").tags["canary"] == "undecided" and routes.read().tasks[TASK].canary == "off"
+    under_lock(canaries.open_canary, "2", world.params.release)
     world.version("three")
     reconciler.turn()
-    assert registry.get(TASK, "2").tags["canary"] == "superseded" and decisions()[-1] == ("canary", "superseded")
+    assert version_of("2").tags["canary"] == "superseded" and decisions()[-1] == (
+        "canary",
+        "superseded",
+    )
 
 
 def test_a_version_that_the_gate_refused_does_not_end_an_open_canary(world: World) -> None:
     assert world.version("three", gate="refused").version == "3"
-    assert registry.aliases(TASK) == {"champion": "1", "challenger": "2"}
+    assert registry.read(TASK).aliases == {"champion": "1", "challenger": "2"}
 
 
 def test_copies_are_compared_with_their_originals(world: World, reconciler: Reconciler) -> None:
-    registry.tag(registry.get(TASK, "2"), canary_mode="shadow")
+    registry.tag(version_of("2"), canary_mode="shadow")
     for i in range(12):
         requests(1, 0, role="champion", artifact="hash-of-one", id=f"first-{i}")
         requests(0, 1, role="shadow", artifact="hash-of-two", id=f"copy-{i}", shadow_of=f"first-{i}", latency=99.0)
     reconciler.turn()
     assert (
-        registry.get(TASK, "2").tags["canary"] == "rolled_back"
-        and "12 of 12 times" in registry.get(TASK, "2").tags["canary_reasons"]
+        version_of("2").tags["canary"] == "rolled_back" and "12 of 12 times" in version_of("2").tags["canary_reasons"]
     )
 
 
@@ -174,8 +179,8 @@ def test_a_rollback_during_a_canary_ends_the_canary(world: World, reconciler: Re
     command("rollback")
     reconciler.turn()
     assert (
-        registry.get(TASK, "2").tags["canary"] == "rolled_back"
-        and registry.aliases(TASK)["champion"] == "1"
+        version_of("2").tags["canary"] == "rolled_back"
+        and registry.read(TASK).aliases["champion"] == "1"
         and "taken back by key ann" in results()[0]
     )
 

@@ -13,14 +13,19 @@ from tasks.answer import format_of
 from tasks.contract import Contract
 from tasks.errors import AnnealError
 from tasks.files import write_json
+from tasks.registry import Version
+from tasks.serve import state
 from tasks.serve.reconcile import evidence
-from tasks.serve.reconcile.desired import Wanted
 
 RIGHT = '{"category": "billing", "intent": "x", "priority": "low", "reply": "r"}'
 FORMATS = (["category", "intent", "priority", "reply"], "{{ reply }}", "{{ category }}")
 JSON, REPLY, LABEL = (Contract(None, "{{ body }}", ("body",), format_of(answer)) for answer in FORMATS)
-CHAMPION = Wanted("things", "1", "a" * 64, "base")
-CHALLENGER = Wanted("things", "2", "b" * 64, "base", canary="share", share=0.2, since=100.0)
+OPEN = {"canary": "open", "canary_share": "0.2", "canary_since": "100.0"}
+CHAMPION, CHALLENGER = Version("things", "1", "a" * 64, "run", {}), Version("things", "2", "b" * 64, "run", OPEN)
+
+
+def folder(version: Version) -> Path:
+    return state.adapter_folder(version.name, version.artifact)
 
 
 def row(**changes: object) -> dict:
@@ -78,8 +83,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Records in a folder of their own, in which two versions were answering."""
     monkeypatch.chdir(tmp_path)
     made = database.connect(f"sqlite:///{tmp_path}/records.db")
-    for wanted, answer in ((CHAMPION, ["category"]), (CHALLENGER, "{{ category }}")):
-        write_json(Path(wanted.folder) / "format.json", {"system": None, "user": "{{ body }}", "answer": answer})
+    for version, answer in ((CHAMPION, ["category"]), (CHALLENGER, "{{ category }}")):
+        write_json(folder(version) / "format.json", {"system": None, "user": "{{ body }}", "answer": answer})
     yield made
     made.dispose()
 
@@ -117,7 +122,7 @@ def test_each_version_is_read_in_its_own_format(engine: Engine) -> None:
 
 def test_corrections_of_a_format_that_cannot_be_read_stop_the_judgement(engine: Engine) -> None:
     """Thumbs need no format."""
-    (Path(CHALLENGER.folder) / "format.json").unlink()
+    (folder(CHALLENGER) / "format.json").unlink()
     answered(engine, "champion", ["x"], None)
     assert evidence.count(engine, CHAMPION, CHALLENGER, []).failures["wrong"] == (0, 0)
     answered(engine, "canary", ["billing"], {"category": "billing"})

@@ -127,7 +127,7 @@ def test_a_champion_of_the_same_kind_is_asked_behind_its_own_labels(
 ) -> None:
     asked, rows = watch_answers(monkeypatch), read_jsonl(rival.reports / "predict/predictions.jsonl")
     enthrone(rival, tmp_path, rows[:-3])
-    heads = registry.folder(registry.alias(NAME, "champion"), "adapter") / labeller.FOLDER
+    heads = registry.folder(registry.read(NAME).at("champion"), "adapter") / labeller.FOLDER
     _with_turned_bias(heads)
     assert verdict(rival).champion == "1" and asked == ["champion (version 1), 3 rows"]
     last = read_jsonl(rival.reports / "champion/predictions.jsonl")[-3:]

@@ -12,7 +12,7 @@ from tasks import deploy, labeller, registry
 from tasks.chat import encode_answer, encode_question, load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import write_jsonl
-from tasks.serve import probe, slots, state
+from tasks.serve import probe, server_command, slots, state
 from tasks.serve.cascade.middleware import Cascade
 from tasks.serve.cascade.start import LABELLERS, MIDDLEWARE
 from tasks.serve.params import Deploy
@@ -40,10 +40,10 @@ def asked(place: str, is_merged: bool) -> state.State:
 def test_a_server_asks_labellers_where_one_is_or_may_come(tmp_path: Path, is_merged: bool, has_labeller: bool) -> None:
     place = kept(tmp_path / "kept") if has_labeller else str(tmp_path)
     wanted = asked(place, is_merged)
-    words = state.command(wanted)
+    words = server_command.command(wanted)
     assert (MIDDLEWARE in words) is (has_labeller or not is_merged)
     unnamed = {"": place} if is_merged else {}  # who names no model asks the one that is there
-    told = json.loads(state.environment(wanted)[LABELLERS])
+    told = json.loads(server_command.environment(wanted)[LABELLERS])
     assert told == ({NAME: place, **unnamed} if has_labeller else {})
 
 

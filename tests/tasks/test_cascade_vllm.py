@@ -23,7 +23,7 @@ from tasks.chat import load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl
 from tasks.merge import write_merged
-from tasks.serve import probe, slots, state
+from tasks.serve import probe, server_command, slots, state
 from tasks.tuned import answer
 from tests import encoders, tellers, tiny
 
@@ -58,9 +58,9 @@ def made(base: Path, tmp_path_factory: pytest.TempPathFactory, _empty_store: Pat
 @contextmanager
 def vllm(asked: state.State, log: Path) -> Iterator[subprocess.Popen]:
     with log.open("w") as file:
-        environment = {**os.environ, **state.environment(asked)}
+        environment = {**os.environ, **server_command.environment(asked)}
         program = subprocess.Popen(
-            state.command(asked), stdout=file, stderr=file, env=environment, start_new_session=True
+            server_command.command(asked), stdout=file, stderr=file, env=environment, start_new_session=True
         )
     try:
         deadline = time.monotonic() + SECONDS

@@ -64,14 +64,14 @@ def test_a_registry_that_stumbles_stops_the_gate_and_is_not_one_without_a_champi
     from mlflow.protos.databricks_pb2 import ErrorCode
 
     enthrone(place, tmp_path, tuned(place))
-    real, left = MlflowClient.get_model_version_by_alias, [1]
+    real, left = MlflowClient.get_registered_model, [1]
 
     def stumble(*given: object) -> object:
         if left and left.pop():
             raise MlflowException("locked", ErrorCode.Value(code))
         return real(*given)
 
-    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", stumble)
+    monkeypatch.setattr(MlflowClient, "get_registered_model", stumble)
     write_jsonl(place.reports / "predict" / "predictions.jsonl", without_answers(tuned(place), 24))
     with pytest.raises(AnnealError, match="the registry cannot be asked: .*locked"):
         verdict(place)

@@ -19,6 +19,7 @@ from tasks.serve.reconcile.loop import Reconciler
 from tasks.verdict_tags import COMPARED
 from tests.examples import examples
 from tests.house.project import ROOT
+from tests.tasks.promoting import finish
 from tests.tasks.registry_double import NAME, Double, Fault, Killed
 
 PASSED = {"artifact_sha256": "hash", "parity": "1.0", "base_sha256": "b", "gate": "passed", COMPARED: "2"}
@@ -159,7 +160,7 @@ def test_a_rollback_whose_decision_is_owed_is_not_done_again(place: Path) -> Non
         made.turn()
         assert made.answers() == [("done", "version 2 was rolled back to version 1 by key k")]
         made.patch.setattr(decisions, "write", real)
-        promotion.finish(NAME)
+        finish()
         assert made.told() == [("rollback", 0)] and made.double.aliases["champion"] == "1"
 
 
@@ -193,7 +194,7 @@ def test_one_tasks_trouble_holds_up_only_its_own_commands_and_in_their_order(pla
             connection.execute(database.commands.insert().values(row))
         reconciler = made.turn([Fault.BEFORE])
         assert [state for state, _ in made.answers()] == ["claimed", None, "refused"]
-        assert list(reconciler.said) == [f"commands of {NAME}"]
+        assert list(reconciler.complaints) == [f"commands of {NAME}"]
 
 
 @pytest.mark.parametrize("was_done", [True, False])

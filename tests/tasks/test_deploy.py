@@ -13,7 +13,7 @@ from tasks.files import write_json
 from tasks.serve import probe, routes, state
 from tasks.serve.reconcile.step import once
 from tests.tasks import serving
-from tests.tasks.promoting import promote
+from tests.tasks.promoting import promote, version_of
 from tests.tasks.serving import BASE, TASK, World
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
@@ -42,9 +42,8 @@ def deploy(
     return deploying.deploy(
         version,
         Path(weights),
-        world.params.deploy.model_copy(update=changes),
-        world.params.servers,
-        world.params.models,
+        world.params.model_copy(update={"deploy": world.params.deploy.model_copy(update=changes)}),
+        {},
     )
 
 
@@ -54,10 +53,10 @@ def refuse(*_: object) -> probe.Parity:
 
 def test_a_version_is_loaded_beside_the_champion_and_marked_and_who_answers_stays(world: World) -> None:
     before = routes.read()
-    assert not deploying.is_available(registry.get(TASK, "2"), world.params.deploy)
-    assert deploy(world, registry.get(TASK, "2")) == (f"http://127.0.0.1:{PORT}/v1", GOOD)
-    assert registry.get(TASK, "2").tags["parity"] == "0.9900" and deploying.is_available(
-        registry.get(TASK, "2"), world.params.deploy
+    assert not deploying.is_available(version_of("2"), world.params.deploy, {})
+    assert deploy(world, version_of("2")) == (f"http://127.0.0.1:{PORT}/v1", GOOD)
+    assert version_of("2").tags["parity"] == "0.9900" and deploying.is_available(
+        version_of("2"), world.params.deploy, {}
     )
     assert (
         routes.read() == before and set(world.stubs["a"].adapters) == {"things@1", "things@2"} and world.started == []
@@ -70,8 +69,8 @@ def test_a_version_that_disagrees_leaves_nothing_behind(world: World, monkeypatc
     monkeypatch.setattr(deploying, "_verify", refuse)
     before, kept = routes.read(), state.read_all()
     with pytest.raises(AnnealError, match="the deployment is refused"):
-        deploy(world, registry.get(TASK, "2"))
-    assert set(world.stubs["a"].adapters) == {"things@1"} and "parity" not in registry.get(TASK, "2").tags
+        deploy(world, version_of("2"))
+    assert set(world.stubs["a"].adapters) == {"things@1"} and "parity" not in version_of("2").tags
     once(world.params)
     assert (routes.read(), state.read_all()) == (before, kept)
 
@@ -81,7 +80,7 @@ def test_a_champion_that_is_checked_again_and_disagrees_goes_on_answering(
 ) -> None:
     monkeypatch.setattr(deploying, "_verify", refuse)
     with pytest.raises(AnnealError):
-        deploy(world, registry.get(TASK, "1"))
+        deploy(world, version_of("1"))
     assert set(world.stubs["a"].adapters) == {"things@1"}
 
 
@@ -98,7 +97,7 @@ def test_other_options_start_the_other_slot_and_the_running_one_is_not_touched(
         world.stack.enter_context(serving.running(serving.Stub(), PORT + 1))
 
     monkeypatch.setattr("tasks.serve.supervisor.start", start)
-    url, _ = deploy(world, registry.get(TASK, "2"), max_model_len=512)
+    url, _ = deploy(world, version_of("2"), max_model_len=512)
     assert started == ["vllm-b"] and url == f"http://127.0.0.1:{PORT + 1}/v1" and state.read("b").verified
     once(world.params)
     assert {target.url for target in routes.read().tasks[TASK].targets.values()} == {url}
@@ -112,13 +111,13 @@ def test_a_new_server_that_fails_is_stopped_and_its_slot_is_free_again(
 
     monkeypatch.setattr(probe, "wait_until_healthy", never)
     with pytest.raises(AnnealError, match="did not start"):
-        deploy(world, registry.get(TASK, "2"), max_model_len=512)
+        deploy(world, version_of("2"), max_model_len=512)
     assert world.started == ["vllm-b"] and world.stopped == ["vllm-b"] and state.read("b") is None and state.read("a")
 
 
 def test_a_server_on_trial_that_a_killed_deployment_left_makes_room(world: World) -> None:
     state.write("b", state.State("left", "127.0.0.1", PORT + 1))
-    deploy(world, registry.get(TASK, "2"))
+    deploy(world, version_of("2"))
     assert state.read("b") is None and world.stopped == ["vllm-b"]
 
 
@@ -126,12 +125,12 @@ def test_busy_slots_are_one_sentence(world: World) -> None:
     world.serve("b", base="d" * 64)
     world.serve("c", base="e" * 64)
     with pytest.raises(AnnealError, match="all slots are in use .*a: things@1"):
-        deploy(world, registry.get(TASK, "2"), max_model_len=512)
+        deploy(world, version_of("2"), max_model_len=512)
 
 
 def test_other_weights_than_it_was_trained_on_are_refused(world: World) -> None:
     with pytest.raises(AnnealError, match="version 2 was trained on other weights than other holds now"):
-        deploy(world, registry.get(TASK, "2"), weights="other")
+        deploy(world, version_of("2"), weights="other")
 
 
 def test_the_reference_of_a_version_is_kept_with_its_adapter(world: World) -> None:
@@ -171,13 +170,13 @@ def test_a_version_that_no_adapter_server_takes_gets_one_of_its_kind(
         world.stack.enter_context(serving.running(serving.Stub(**names), PORT + 1))
 
     monkeypatch.setattr("tasks.serve.supervisor.start", start)
-    assert not deploying.is_available(three, world.params.deploy)
+    assert not deploying.is_available(three, world.params.deploy, {})
     url, _ = deploy(world, three, serve="auto")
-    found = registry.get(TASK, "3")
+    found = version_of("3")
     assert started == ["vllm-b"] and found.tags["served_as"] == form
     assert state.read("b").verified and (state.read("b").form, state.read("b").engine) == (form, engine)
     auto = world.params.deploy.model_copy(update={"serve": "auto"})
-    assert deploying.is_available(found, auto, [TASK])
+    assert deploying.is_available(found, auto, {})
     promote(found)
     once(world.params)
     assert routes.read().tasks[TASK].targets["champion"].url == url

@@ -12,17 +12,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tasks import decisions, moves, promotion, registry, tracking
+from tasks import decisions, moves, promotion, tracking
 from tasks.decisions import Decision
 from tasks.errors import AnnealError, TransientError
 from tasks.promotion import Done, Why
 from tasks.serve.canary import Verdict
 from tasks.serve.params import Release
-from tasks.serve.reconcile import acts, desired
+from tasks.serve.reconcile import canaries
 from tasks.serve.reconcile.gateway import Presence
 from tasks.verdict_tags import COMPARED, NOTHING
 from tests.examples import examples
-from tests.tasks.registry_double import NAME, Double, Fault, Killed
+from tests.tasks.promoting import finish, under_lock
+from tests.tasks.registry_double import Double, Fault, Killed
 
 VERSIONS = ("1", "2", "3", "4")
 version = st.sampled_from(VERSIONS)
@@ -98,19 +99,19 @@ class Promotions(RuleBasedStateMachine):
 
     @rule(number=version, force=st.booleans(), schedule=faults, away=away)
     def promote(self, number: str, force: bool, schedule: list[Fault], away: bool) -> None:
-        self.do(lambda: promotion.promote(NAME, number, Why("promote", ("by hand",)), force), schedule, away)
+        self.do(lambda: under_lock(promotion.promote, number, Why("promote", ("by hand",)), force), schedule, away)
 
     @rule(force=st.booleans(), schedule=faults, away=away)
     def promote_challenger(self, force: bool, schedule: list[Fault], away: bool) -> None:
-        self.do(lambda: promotion.promote_challenger(NAME, "by hand", force), schedule, away)
+        self.do(lambda: under_lock(promotion.promote_challenger, "by hand", force), schedule, away)
 
     @rule(schedule=faults, away=away)
     def roll_back(self, schedule: list[Fault], away: bool) -> None:
-        self.do(lambda: promotion.roll_back(NAME, "by hand"), schedule, away)
+        self.do(lambda: under_lock(promotion.roll_back, "by hand"), schedule, away)
 
     @rule(number=version, schedule=faults)
     def challenge(self, number: str, schedule: list[Fault]) -> None:
-        self.do(lambda: promotion.challenge(registry.Version(NAME, number, "hash", "run", {})), schedule, False)
+        self.do(lambda: under_lock(promotion.challenge, number), schedule, False)
 
     @rule(
         number=version,
@@ -120,13 +121,11 @@ class Promotions(RuleBasedStateMachine):
         away=away,
     )
     def release(self, number: str, canary: str, gateway: Presence | None, schedule: list[Fault], away: bool) -> None:
-        candidate = registry.Version(NAME, number, "hash", "run", {})
-        self.do(lambda: acts.release(candidate, Release(canary=canary), gateway), schedule, away)
+        self.do(lambda: under_lock(canaries.release, number, Release(canary=canary), gateway), schedule, away)
 
-    @rule(number=version, what=st.sampled_from([*acts.CLOSED]), schedule=faults, away=away)
+    @rule(number=version, what=st.sampled_from([*canaries.CLOSED]), schedule=faults, away=away)
     def close_canary(self, number: str, what: str, schedule: list[Fault], away: bool) -> None:
-        one = desired.Wanted(NAME, number, "hash", "b")
-        self.do(lambda: acts.close_canary(one, Verdict(what, ("it is time",), {})), schedule, away)
+        self.do(lambda: under_lock(canaries.close_canary, number, Verdict(what, ("it is time",), {})), schedule, away)
 
     @rule(number=version, gate=st.sampled_from(["passed", "refused"]))
     def judge(self, number: str, gate: str) -> None:
@@ -134,11 +133,11 @@ class Promotions(RuleBasedStateMachine):
 
     @rule(number=version, judged=st.booleans())
     def promote_when_all_is_well(self, number: str, judged: bool) -> None:
-        promotion.finish(NAME)
+        finish()
         if judged and self.double.aliases.get("champion") != number:
             self.judge(number, "passed")
         before = dict(self.double.aliases)
-        outcome = promotion.promote(NAME, number, Why("promote", ("by hand",)))
+        outcome = under_lock(promotion.promote, number, Why("promote", ("by hand",)))
         if isinstance(outcome, Done):
             assert self.double.aliases["champion"] == number and self.double.aliases.get("challenger") != number
         else:
@@ -149,7 +148,7 @@ class Promotions(RuleBasedStateMachine):
 
     @rule()
     def the_next_finishes_it(self) -> None:
-        promotion.finish(NAME)
+        finish()
         assert not [key for key in self.double.tags if key.startswith(moves.PREFIX)]
         aliases = self.double.aliases
         assert "previous" not in aliases or aliases["previous"] != aliases["champion"]

@@ -11,11 +11,11 @@ import pytest
 
 from tasks import promotion, registry
 from tasks.serve import routes, state
-from tasks.serve.reconcile import acts
-from tasks.serve.reconcile.desired import Reader
+from tasks.serve.reconcile import canaries
+from tasks.serve.reconcile.reader import Reader
 from tasks.serve.reconcile.step import once
 from tests.tasks import serving
-from tests.tasks.promoting import promote
+from tests.tasks.promoting import promote, under_lock, version_of
 from tests.tasks.serving import TASK, World
 
 PORT = 19100
@@ -80,10 +80,10 @@ def test_a_version_without_a_parity_check_is_not_routed(two: World) -> None:
 
 def test_promotion_and_rollback_are_new_tables_and_load_nothing_in_place(two: World) -> None:
     first = routes.read().revision
-    promote(registry.get(TASK, "2"))
+    promote(version_of("2"))
     once(two.params)
     assert versions() == {"champion": "2", "previous": "1"} and routes.read().revision == first + 1
-    promotion.roll_back(TASK, "by hand")
+    under_lock(promotion.roll_back, "by hand")
     once(two.params)
     assert versions() == {"champion": "1", "challenger": "2"} and routes.read().revision == first + 2
     assert set(two.stubs["a"].adapters) == {"things@1", "things@2"}
@@ -111,8 +111,8 @@ def test_a_server_that_is_down_keeps_its_routes_and_gets_no_new_ones(two: World)
 
 def test_a_champion_that_is_not_loaded_yet_leaves_the_traffic_with_the_old_one(two: World) -> None:
     two.version("three", base="c" * 64)
-    promote(registry.get(TASK, "3"))
-    (Path(state.FOLDER) / state.base_folder("c" * 64)).mkdir(parents=True)
+    promote(version_of("3"))
+    (state.base_folder("c" * 64)).mkdir(parents=True)
     outcome = once(two.params)
     assert (
         versions()["champion"] == "1" and two.started == ["vllm-b"] and "things@3 waits for a server" in outcome.pending
@@ -131,7 +131,7 @@ def test_a_champion_that_is_not_loaded_yet_leaves_the_traffic_with_the_old_one(t
     once(two.params)
     assert two.stopped == ["vllm-a"] and state.read("a") is None and versions() == {"champion": "3"}
     two.started.clear()
-    promotion.roll_back(TASK, "by hand")
+    under_lock(promotion.roll_back, "by hand")
     once(two.params)
     assert versions()["champion"] == "3" and two.started == ["vllm-a"]
 
@@ -211,7 +211,7 @@ def test_an_adapter_that_does_not_load_keeps_no_other_away(two: World, monkeypat
 
 
 def test_an_open_canary_is_in_the_table_with_the_share_it_was_opened_with(two: World) -> None:
-    acts.open_canary(registry.get(TASK, "2"), two.params.release)
+    under_lock(canaries.open_canary, "2", two.params.release)
     once(two.params)
     task = routes.read().tasks[TASK]
     assert (task.canary, task.share) == ("share", 0.2) and time.time() - task.since < 60
@@ -223,9 +223,9 @@ def test_an_open_canary_is_in_the_table_with_the_share_it_was_opened_with(two: W
 
 def test_the_registry_is_read_again_only_when_it_was_written_to(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, asked = Reader(), []
-    real = registry.look
-    monkeypatch.setattr(registry, "look", lambda name: asked.append(name) or real(name))
+    real = registry.read
+    monkeypatch.setattr(registry, "read", lambda name, *client: asked.append(name) or real(name, *client))
     first = reader.read([TASK])
     assert reader.read([TASK]) == first and asked == [TASK]
-    promote(registry.get(TASK, "2"))
-    assert reader.read([TASK])[TASK].aliases["champion"].version == "2" and asked == [TASK, TASK]
+    promote(version_of("2"))
+    assert reader.read([TASK])[TASK].aliases["champion"] == "2" and asked[-1] == TASK

@@ -1,5 +1,7 @@
 """A registry that stumbles, is locked or answers about something else is never taken for one that has nothing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -12,10 +14,8 @@ from tests.tasks.promoting import promote
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
 CALLS = (
-    "get_model_version_by_alias",
     "get_registered_model",
     "search_model_versions",
-    "get_model_version",
     "set_model_version_tag",
     "list_artifacts",
 )
@@ -41,12 +41,8 @@ def test_a_registry_that_stumbles_is_never_one_that_has_nothing(made, monkeypatc
     for call in CALLS:
         monkeypatch.setattr(MlflowClient, call, stumble)
     ask = {
-        "alias": lambda: registry.alias(NAME, "champion"),
-        "aliases": lambda: registry.aliases(NAME),
-        "look": lambda: registry.look(NAME),
-        "versions": lambda: registry.versions(NAME),
-        "find": lambda: registry.find(NAME, "hash-of-one"),
-        "get": lambda: registry.get(NAME, "1"),
+        "read": lambda: registry.read(NAME),
+        "read_all": lambda: registry.read_all([NAME]),
         "tag": lambda: registry.tag(version, parity="1.0"),
         "has": lambda: registry.has(version, "adapter"),
     }
@@ -74,13 +70,11 @@ def test_a_store_that_another_process_has_locked_is_said_and_not_taken_for_empty
     event.listen(Engine, "before_cursor_execute", impatient, retval=True)
     try:
         with pytest.raises(TransientError, match="the registry cannot be asked: .*locked"):
-            registry.alias(NAME, "champion")
-        with pytest.raises(TransientError, match="the registry cannot be asked: .*locked"):
-            registry.aliases(NAME)
+            registry.read(NAME)
     finally:
         event.remove(Engine, "before_cursor_execute", impatient)
         other.close()
-    assert registry.alias(NAME, "champion").version == "1"
+    assert registry.read(NAME).at("champion").version == "1"
 
 
 def test_a_retraining_is_not_decided_on_a_registry_that_stumbles(made, monkeypatch):
@@ -96,7 +90,7 @@ def test_a_retraining_is_not_decided_on_a_registry_that_stumbles(made, monkeypat
     def stumble(*_: object) -> None:
         raise MlflowException("locked")
 
-    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", stumble)
+    monkeypatch.setattr(MlflowClient, "get_registered_model", stumble)
     with pytest.raises(TransientError, match="the registry cannot be asked"):
         champion_of(NAME, routes.Task())
 
@@ -107,22 +101,34 @@ def test_only_an_alias_or_a_model_that_is_not_there_reads_as_none(made, monkeypa
     from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
 
     promote(made("one"))
-    assert registry.alias(NAME, "previous") is None and registry.alias("nobody", "champion") is None
+    assert registry.read(NAME).at("previous") is None and registry.read("nobody").at("champion") is None
 
-    def refuse(code: int) -> None:
+    @contextmanager
+    def refusing(call: str, code: int) -> Iterator[None]:
         def ask(*_: object) -> None:
             raise MlflowException("no", code)
 
-        monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", ask)
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, call, ask)
+            yield
 
-    refuse(RESOURCE_DOES_NOT_EXIST)
-    assert registry.alias(NAME, "champion") is None
-    refuse(
-        INVALID_PARAMETER_VALUE
-    )  # what MLflow's stores raise for an alias that is not set, and for any other bad request
-    assert registry.alias(NAME, "previous") is None
-    with pytest.raises(AnnealError, match="the registry cannot be asked"):
-        registry.alias(NAME, "champion")
+    with refusing("get_registered_model", RESOURCE_DOES_NOT_EXIST):
+        assert not registry.read(NAME).is_registered
+    for call, code in (
+        ("get_registered_model", INVALID_PARAMETER_VALUE),
+        ("search_model_versions", RESOURCE_DOES_NOT_EXIST),
+    ):
+        with refusing(call, code), pytest.raises(AnnealError, match="the registry cannot be asked"):
+            registry.read(NAME)
+
+
+def test_an_alias_of_a_version_that_is_not_listed_is_not_taken_for_no_alias(made, monkeypatch):
+    from mlflow import MlflowClient
+
+    promote(made("one"))
+    monkeypatch.setattr(MlflowClient, "search_model_versions", lambda *_: [])
+    with pytest.raises(AnnealError, match="the registry has no whole version 1 of things"):
+        registry.read(NAME).at("champion")
 
 
 @pytest.mark.parametrize("about", ["", "other"])
@@ -133,21 +139,15 @@ def test_an_answer_about_another_model_or_nothing_is_not_one_without_a_champion(
 
     made("one")
     entry = SimpleNamespace(name=about, version="", run_id="", aliases={}, tags={"artifact_sha256": ""})
-    for call in ("get_model_version_by_alias", "get_registered_model", "get_model_version"):
-        monkeypatch.setattr(MlflowClient, call, lambda *_: entry)
+    real = MlflowClient.get_registered_model
+    monkeypatch.setattr(MlflowClient, "get_registered_model", lambda *_: entry)
     monkeypatch.setattr(
         MlflowClient, "search_model_versions", lambda *_: [SimpleNamespace(**{**vars(entry), "version": "1"})]
     )
-    questions = (
-        lambda name: registry.alias(name, "champion"),
-        registry.aliases,
-        registry.look,
-        registry.versions,
-        lambda name: registry.get(name, "1"),
-    )
-    for question in questions:
+    for _ in ("the model is another", "its versions are"):
         with pytest.raises(
             AnnealError,
             match=f"the registry cannot be asked: .* was asked about things and answers about {about or 'nothing'};",
         ):
-            question(NAME)
+            registry.read(NAME)
+        monkeypatch.setattr(MlflowClient, "get_registered_model", real)

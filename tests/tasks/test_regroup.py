@@ -10,12 +10,12 @@ from tasks import deploy as deploying
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json, write_jsonl
 from tasks.params import Params
-from tasks.regroup import regroup
+from tasks.regroup import Move, regroup
 from tasks.serve import probe, routes, state
 from tasks.serve.reconcile.step import once
 from tests.stub_vllm import Stub, running
 from tests.tasks import serving
-from tests.tasks.promoting import promote
+from tests.tasks.promoting import promote, version_of
 from tests.tasks.serving import BASE, TASK, World
 
 pytestmark = pytest.mark.slow  # each test starts servers and a registry
@@ -59,9 +59,13 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         state.write("a", state.State(str(merged), port=PORT, merged=entry, since=1.0, **where))
         once(params(made))
         second(made)
-        write_json(state.FOLDER / state.base_folder(BASE) / "source.json", {"weights_sha256": BASE})
+        write_json(state.base_folder(BASE) / "source.json", {"weights_sha256": BASE})
         once(params(made))
         yield made
+
+
+def regrouped(params: Params) -> list[Move]:
+    return regroup(params, registry.read_all(params.models))
 
 
 def urls() -> dict[str, str]:
@@ -88,15 +92,15 @@ def test_a_merged_champion_becomes_an_adapter_beside_the_second_and_its_server_i
     write = routes.write
     monkeypatch.setattr(routes, "write", lambda table, *more: (write(table, *more), seen.append(urls())))
     monkeypatch.setattr("tasks.serve.reconcile.step.GRACE", 0.0)
-    [move] = regroup(params(world))
+    [move] = regrouped(params(world))
     assert move.done and "things: version 1 from merged to adapter" in move.words
     assert urls() == {TASK: THERE, OTHER: THERE} and all(table.keys() == {TASK, OTHER} for table in seen)
     assert set(world.stubs["b"].adapters) >= {"things@1"} and world.stopped == ["vllm-a"] and state.read("a") is None
     assert set(state.read("b").adapters) == {"things@1", "others@1"}
     assert decisions() == [(TASK, "serve", "moved", {"version": "1", "from": "merged", "to": "adapter"})]
-    assert registry.get(TASK, "1").tags["served_as"] == "adapter"
+    assert version_of("1").tags["served_as"] == "adapter"
     assert read_json(deploying.parity_file("hash-of-one"))["share"] == 0.99
-    assert regroup(params(world)) == [] and len(decisions()) == 1
+    assert regrouped(params(world)) == [] and len(decisions()) == 1
 
 
 def test_one_that_disagrees_as_an_adapter_stays_merged_and_it_is_said(
@@ -106,17 +110,17 @@ def test_one_that_disagrees_as_an_adapter_stays_merged_and_it_is_said(
         raise AnnealError("they disagree; the deployment is refused.")
 
     monkeypatch.setattr(deploying, "_verify", refuse)
-    [move] = regroup(params(world))
+    [move] = regrouped(params(world))
     assert not move.done and move.words.endswith("they disagree; the deployment is refused")
     once(params(world))
     assert urls() == {TASK: HERE, OTHER: THERE} and "things@1" not in world.stubs["b"].adapters
-    assert [entry[2] for entry in decisions()] == ["held"] and registry.get(TASK, "1").tags["served_as"] == "merged"
+    assert [entry[2] for entry in decisions()] == ["held"] and version_of("1").tags["served_as"] == "merged"
 
 
 def test_nobody_is_moved_while_a_canary_compares_two_versions_or_where_a_person_has_set_the_form(world: World) -> None:
     registry.tag(world.version("two", served_as="merged"), canary="open")
-    [move] = regroup(params(world))
+    [move] = regrouped(params(world))
     assert not move.done and "its canary is open" in move.words and urls()[TASK] == HERE
 
     for serve in ("merged", "adapter"):  # and what a person has set moves nobody beside who is deployed
-        assert regroup(params(world, serve)) == []
+        assert regrouped(params(world, serve)) == []

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import AnnealError
-from tasks.serve import state, supervisor
+from tasks.serve import server_command, state, supervisor
 from tasks.serve.params import Deploy
 from tasks.serve.probe import ENDED, agreement
 
@@ -70,7 +70,7 @@ def test_the_slots_have_neighbouring_ports() -> None:
 @pytest.mark.slow
 def test_an_adapter_whose_folder_is_gone_keeps_no_server_from_coming_back(folder: Path) -> None:
     there = state.Served("4", "cd" * 32, str(state.FOLDER))
-    words = state.command(some_state(adapters={"things@3": SERVED, "things@4": there}))
+    words = server_command.command(some_state(adapters={"things@3": SERVED, "things@4": there}))
     assert f"things@4={state.FOLDER}" in words and not [word for word in words if "things@3" in word]
 
 
@@ -85,11 +85,11 @@ def test_a_served_copy_outlives_its_source(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     Path("models").mkdir()
     Path("models/file").write_text("kept")
-    kept = state.keep(Path("models"), "base-1")
-    nested = state.keep(Path("models"), "base-1/reference")
+    kept = state.keep(Path("models"), state.base_folder("1"))
+    nested = state.keep(Path("models"), kept / "reference")
     Path("models/file").unlink()
     assert (kept / "file").read_text() == (nested / "file").read_text() == "kept"
-    assert state.keep(Path("models"), "base-1") == kept
+    assert state.keep(Path("models"), state.base_folder("1")) == kept
 
 
 @pytest.mark.slow

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import kinds, registry, tuners
+from tasks import kinds, tuners
 from tasks.files import write_json
-from tasks.registry import Version
+from tasks.registry import Model, Version
 from tasks.section import Section
 from tasks.serve import forms, state
 from tasks.serve.forms import Form
@@ -50,17 +50,14 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def trained(name: str, kind: str) -> Path:
-    folder = state.FOLDER / state.adapter_folder(name, f"{name}-artifact")
+    folder = state.adapter_folder(name, f"{name}-artifact")
     write_json(folder / tuners.FILE, settings_of(kind).model_dump())
     return folder
 
 
-@pytest.fixture
-def champions(monkeypatch: pytest.MonkeyPatch) -> dict[str, Version]:
-    """Row: its champion; to be filled in."""
-    known: dict[str, Version] = {}
-    monkeypatch.setattr(registry, "alias", lambda row, which: known.get(row))
-    return known
+def models(*champions: Version) -> dict[str, Model]:
+    """What the registry says where these are champions."""
+    return {each.name: Model(each.name, {"champion": each.version}, {}, {each.version: each}) for each in champions}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +73,7 @@ def test_alone_on_a_cpu_weights_are_merged_and_on_a_gpu_they_are_not(
     kept: Path, monkeypatch: pytest.MonkeyPatch, serve: str, device: str, form: str
 ) -> None:
     monkeypatch.setattr("tasks.device.device", lambda: device)
-    assert forms.choose(version(), kept, BASE, Deploy(serve=serve), ["things"]) == form
+    assert forms.choose(version(), kept, BASE, Deploy(serve=serve), {}) == form
 
 
 @pytest.mark.parametrize(
@@ -92,7 +89,6 @@ def test_alone_on_a_cpu_weights_are_merged_and_on_a_gpu_they_are_not(
 )
 def test_adapters_are_for_rows_that_can_share_a_server(
     kept: Path,
-    champions: dict[str, Version],
     monkeypatch: pytest.MonkeyPatch,
     row: str,
     kind: str,
@@ -101,29 +97,28 @@ def test_adapters_are_for_rows_that_can_share_a_server(
 ) -> None:
     monkeypatch.setattr("tasks.device.device", lambda: "cpu")
     trained(row, kind)
-    champions[row] = version(row, **tags)
-    rows = ["things", "other", "third"]
-    assert forms.choose(version(), kept, BASE, Deploy(), rows) == form
-    assert forms.is_as_asked(Form.MERGED, version(), kept, Deploy(), rows) == (form == "merged")
-    assert forms.is_as_asked(Form.ADAPTER, version(), kept, Deploy(), rows)
+    known = {"third": Model("third"), **models(version(row, **tags))}
+    assert forms.choose(version(), kept, BASE, Deploy(), known) == form
+    assert forms.is_as_asked(Form.MERGED, version(), kept, Deploy(), known) == (form == "merged")
+    assert forms.is_as_asked(Form.ADAPTER, version(), kept, Deploy(), known)
 
 
 @pytest.mark.parametrize(("kind", "form"), [("full", Form.MERGED), ("prompt", Form.TRANSFORMERS)])
 def test_what_can_be_served_in_one_form_only_is_served_so(kept: Path, kind: str, form: Form) -> None:
     folder = trained("things", kind)
     for serve in ("auto", "adapter", "merged"):
-        assert forms.choose(version(), folder, BASE, Deploy(serve=serve), ["things"]) == form
-        assert forms.is_as_asked(form, version(), folder, Deploy(serve=serve), ["things"])
-        assert not forms.is_as_asked(Form.ADAPTER, version(), folder, Deploy(serve=serve), ["things"])
+        assert forms.choose(version(), folder, BASE, Deploy(serve=serve), {}) == form
+        assert forms.is_as_asked(form, version(), folder, Deploy(serve=serve), {})
+        assert not forms.is_as_asked(Form.ADAPTER, version(), folder, Deploy(serve=serve), {})
 
 
 def test_an_adapter_of_a_higher_rank_than_the_server_takes_is_merged(
-    kept: Path, champions: dict[str, Version], monkeypatch: pytest.MonkeyPatch
+    kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.device.device", lambda: "cuda")
     write_json(kept / tuners.FILE, {"kind": "lora", "r": 64})
-    assert forms.choose(version(), kept, BASE, Deploy(), []) == Form.MERGED
-    assert forms.choose(version(), kept, BASE, Deploy(max_lora_rank=64), []) == Form.ADAPTER
+    assert forms.choose(version(), kept, BASE, Deploy(), {}) == Form.MERGED
+    assert forms.choose(version(), kept, BASE, Deploy(max_lora_rank=64), {}) == Form.ADAPTER
 
 
 BOTH, MERGED, HOT = (Form.ADAPTER, Form.MERGED), (Form.MERGED,), (Form.ADAPTER,)
@@ -190,13 +185,13 @@ def test_champions_that_can_share_a_server_do(champions: list[forms.Served], mov
 
 
 def test_an_adapter_of_a_higher_rank_than_the_server_takes_is_no_company(
-    kept: Path, champions: dict[str, Version], monkeypatch: pytest.MonkeyPatch
+    kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.device.device", lambda: "cpu")
     write_json(trained("other", "lora") / tuners.FILE, {"kind": "lora", "r": 64})
-    champions["other"] = version("other", parity="1.0")
-    assert forms.choose(version(), kept, BASE, Deploy(), ["other"]) == Form.MERGED
-    assert forms.choose(version(), kept, BASE, Deploy(max_lora_rank=64), ["other"]) == Form.ADAPTER
+    other = models(version("other", parity="1.0"))
+    assert forms.choose(version(), kept, BASE, Deploy(), other) == Form.MERGED
+    assert forms.choose(version(), kept, BASE, Deploy(max_lora_rank=64), other) == Form.ADAPTER
 
 
 @pytest.mark.parametrize(
@@ -220,12 +215,12 @@ def test_a_classifier_of_one_body_that_vllm_knows_may_be_pooled_there(
 
 def test_a_classifier_that_is_pooled_stays_so_while_that_is_asked_for(kept: Path) -> None:
     write_json(kept / "head.json", {"kind": "classify"})
-    base, pooling = state.FOLDER / state.base_folder("b" * 64), Deploy(serve="pooling")
-    assert forms.is_as_asked(Form.TRANSFORMERS, version(), kept, pooling, []), "nobody knows the base's config"
+    base, pooling = state.base_folder("b" * 64), Deploy(serve="pooling")
+    assert forms.is_as_asked(Form.TRANSFORMERS, version(), kept, pooling, {}), "nobody knows the base's config"
     write_json(base / "config.json", {"model_type": "bert"})
-    assert forms.choose(version(), kept, base, pooling, ["things"]) is Form.POOLING
-    assert not forms.is_as_asked(Form.TRANSFORMERS, version(), kept, pooling, [])
+    assert forms.choose(version(), kept, base, pooling, {}) is Form.POOLING
+    assert not forms.is_as_asked(Form.TRANSFORMERS, version(), kept, pooling, {})
     (base / "config.json").unlink()
     write_json(state.pooled_folder(kept) / "config.json", {"model_type": "bert"})
-    assert forms.is_as_asked(Form.POOLING, version(), kept, pooling, [])
-    assert not forms.is_as_asked(Form.POOLING, version(), kept, Deploy(), [])
+    assert forms.is_as_asked(Form.POOLING, version(), kept, pooling, {})
+    assert not forms.is_as_asked(Form.POOLING, version(), kept, Deploy(), {})

@@ -23,7 +23,7 @@ from tasks.evaluate import measures
 from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import read
 from tasks.files import write_json, write_jsonl
-from tasks.serve import probe, state
+from tasks.serve import probe, server_command, state
 from tests import tiny
 from tests.tasks.test_serve_transformers import serving
 
@@ -109,8 +109,8 @@ def server(learnt: SimpleNamespace, tmp_path: Path) -> Iterator[str]:
     served = {"shelves@1": state.Served("1", "x", str(learnt.merged))}
     asked = state.State(str(learnt.merged), "127.0.0.1", port, options, merged=served)
     with (tmp_path / "log").open("w") as log:
-        environment = {**os.environ, **state.environment(asked)}
-        program = subprocess.Popen(state.command(asked), stdout=log, stderr=log, env=environment)
+        environment = {**os.environ, **server_command.environment(asked)}
+        program = subprocess.Popen(server_command.command(asked), stdout=log, stderr=log, env=environment)
     try:
         deadline = time.monotonic() + SECONDS
         while not probe.is_healthy(asked.url):

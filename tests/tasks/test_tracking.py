@@ -67,7 +67,7 @@ def test_a_tracking_server_that_is_down_says_so_within_seconds_and_without_its_p
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:s3cret@{place}")
         started = time.monotonic()
         with pytest.raises(TransientError, match=f"MLflow at http://{place} does not answer") as raised:
-            registry.versions("things")
+            registry.read("things")
     assert time.monotonic() - started < 10
     assert "s3cret" not in str(raised.value) and raised.value.exit_status == 75
 
@@ -80,7 +80,7 @@ def test_a_server_that_is_not_this_mlflow_says_so(monkeypatch, status, body, wor
     with server(status, body) as place:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:s3cret@{place}")
         with pytest.raises(AnnealError, match=f"MLflow at http://{place} {words}") as raised:
-            registry.versions("things")
+            registry.read("things")
     assert "s3cret" not in str(raised.value)
 
 

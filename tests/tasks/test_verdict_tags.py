@@ -12,10 +12,9 @@ from tasks.gate import Check, Verdict
 from tasks.promotion import Done, Refused, Why
 from tasks.registry import Model, Version
 from tasks.serve import canary
-from tasks.serve.reconcile import acts
-from tasks.serve.reconcile.desired import wanted
+from tasks.serve.reconcile import canaries
 from tests.tasks import serving
-from tests.tasks.promoting import promote
+from tests.tasks.promoting import promote, under_lock, version_of
 from tests.tasks.serving import TASK, World
 
 PORT = 19700
@@ -59,7 +58,7 @@ def test_a_champion_keeps_what_it_was_compared_with() -> None:
 def _second_promoted(world: World) -> None:
     serving.champion_and_challenger(world)
     world.version("three")
-    promote(registry.get(TASK, "2"))
+    promote(version_of("2"))
 
 
 @pytest.fixture
@@ -71,15 +70,17 @@ def three(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def test_a_champion_that_came_after_the_comparison_stops_every_way_but_force(three: World) -> None:
-    before = registry.aliases(TASK)
+    before = registry.read(TASK).aliases
     off = three.params.release.model_copy(update={"canary": "off"})
     force = "; `make promote MODEL=things FORCE=1` promotes it all the same."
-    assert promotion.promote(TASK, "3", BY_HAND) == Refused(NEWER + force)
-    assert promotion.promote_challenger(TASK, "by hand") == Refused(NEWER + force)
-    assert acts.release(registry.get(TASK, "3"), off, None) == Refused(NEWER + force)
-    assert acts.open_canary(registry.get(TASK, "3"), three.params.release) == Refused(NEWER + ", so it gets no canary.")
-    assert registry.aliases(TASK) == before
-    assert promotion.promote_challenger(TASK, "by hand", force=True) == Done("3", "version 3 was promoted by hand")
+    assert under_lock(promotion.promote, "3", BY_HAND) == Refused(NEWER + force)
+    assert under_lock(promotion.promote_challenger, "by hand") == Refused(NEWER + force)
+    assert under_lock(canaries.release, "3", off, None) == Refused(NEWER + force)
+    assert under_lock(canaries.open_canary, "3", three.params.release) == Refused(NEWER + ", so it gets no canary.")
+    assert registry.read(TASK).aliases == before
+    assert under_lock(promotion.promote_challenger, "by hand", force=True) == Done(
+        "3", "version 3 was promoted by hand"
+    )
     engine = database.connect()
     with engine.connect() as connection:
         facts = [row.facts for row in connection.execute(database.decisions.select())][-1]
@@ -88,23 +89,23 @@ def test_a_champion_that_came_after_the_comparison_stops_every_way_but_force(thr
 
 
 def test_a_comparison_with_the_champion_of_now_lets_it_through(three: World) -> None:
-    registry.tag(registry.get(TASK, "3"), gate_champion="2")
-    assert promotion.promote(TASK, "3", BY_HAND) == Done("3", "by hand")
+    registry.tag(version_of("3"), gate_champion="2")
+    assert under_lock(promotion.promote, "3", BY_HAND) == Done("3", "by hand")
 
 
 def test_a_canary_that_outlives_its_champion_is_closed_undecided(three: World) -> None:
-    registry.tag(registry.get(TASK, "3"), canary="open")
-    acts.close_canary(wanted(registry.get(TASK, "3")), canary.Verdict("promote", ("500 answers",), {}))
-    assert registry.aliases(TASK)["champion"] == "2" and registry.get(TASK, "3").tags["canary"] == "undecided"
+    registry.tag(version_of("3"), canary="open")
+    under_lock(canaries.close_canary, "3", canary.Verdict("promote", ("500 answers",), {}))
+    assert registry.read(TASK).aliases["champion"] == "2" and version_of("3").tags["canary"] == "undecided"
 
 
 def test_after_a_rollback_the_version_that_was_left_may_be_promoted_again_by_hand(three: World) -> None:
-    promotion.roll_back(TASK, "by hand")
-    assert promotion.promote(TASK, "2", BY_HAND) == Done("2", "by hand")
+    under_lock(promotion.roll_back, "by hand")
+    assert under_lock(promotion.promote, "2", BY_HAND) == Done("2", "by hand")
 
 
 def test_make_promote_refuses_before_it_loads_anything(three: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry.tag(registry.get(TASK, "3"), parity=None)
+    registry.tag(version_of("3"), parity=None)
     loaded: list[object] = []
     monkeypatch.setattr(settings, "load", lambda: three.params)
     monkeypatch.setattr(release, "deploy", lambda *given: loaded.append(given))

@@ -1,15 +1,20 @@
 """Counts what the records say about an open canary: failures of either version by indicator."""
 
-from collections.abc import Callable, Iterable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from tasks import contract
 from tasks.contract import Contract
 from tasks.corrections import counted
+from tasks.registry import Version
+from tasks.serve import state
 from tasks.serve.canary import Counts
-from tasks.serve.reconcile.desired import Wanted
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 LATEST = 1000  # requests of the champion before the canary that say what slow is
 FEW = 50  # fewer say nothing
@@ -18,46 +23,70 @@ FEW = 50  # fewer say nothing
 SLOWER = 1.5
 
 
-def count(engine: Any, champion: Wanted, challenger: Wanted, labels: list[str]) -> Counts:
+class Request(TypedDict):
+    """What is counted of a request of the records."""
+
+    id: str
+    role: str
+    shadow_of: str | None
+    status: int
+    error: str | None
+    latency: float | None
+    valid: bool | None
+    output: str | None
+
+
+class Feedback(TypedDict):
+    """What a person said of a request."""
+
+    thumb: int | None
+    correction: Mapping[str, Any] | None  # JSON, which an answer's format reads
+
+
+def count(engine: Engine, champion: Version, challenger: Version, labels: Sequence[str]) -> Counts:
     """What has been seen of both since the canary of `challenger` was opened."""
     rows = _requests(engine, champion, challenger)
-    feedback = _feedback(engine, champion.task, challenger.since)
+    feedback = _feedback(engine, champion.name, challenger.canary_since)
     slow = _slow(engine, champion, challenger) if challenger.canary == "share" else None
-    contracts = {"champion": cache(lambda: contract.load(Path(champion.folder)))}
-    theirs = cache(lambda: contract.load(Path(challenger.folder)))  # as the canary, or in the shadow
+    contracts = {"champion": _contract(champion)}
+    challengers = _contract(challenger)  # as the canary, or in the shadow
     by_id = {
-        row["id"]: failures(row, feedback.get(row["id"]), contracts.get(row["role"], theirs), labels, slow)
+        row["id"]: failures(row, feedback.get(row["id"]), contracts.get(row["role"], challengers), labels, slow)
         for row in rows
     }
     if challenger.canary == "shadow":
         return _pairs(rows, by_id)
-    mine = {row["id"] for row in rows if row["role"] == "canary"}
-    found = {name: _of(by_id, mine, name) for name in ("error", "invalid", "slow", "wrong")}
-    return Counts(len(mine), len(rows) - len(mine), found)
+    canary = {row["id"] for row in rows if row["role"] == "canary"}
+    failed = {name: _failed(by_id, canary, name) for name in ("error", "invalid", "slow", "wrong")}
+    return Counts(len(canary), len(rows) - len(canary), failed)
+
+
+def _contract(version: Version) -> Callable[[], Contract]:
+    """Reads what `version` is asked and answers, when that is first needed."""
+    return cache(lambda: contract.load(state.adapter_folder(version.name, version.artifact)))
 
 
 def failures(
-    row: dict, feedback: dict | None, of: Callable[[], Contract], labels: list[str], slow: float | None
+    row: Request, feedback: Feedback | None, of: Callable[[], Contract], labels: Sequence[str], slow: float | None
 ) -> set[str]:
     """The indicators by which the request `row` failed; `of` reads the contract of the version that answered it.
 
     A copy in shadow mode is not called slow: it runs beside its original and after it.
     """
-    found = set()
-    if row["status"] >= 500 or (
-        row["status"] == 200 and row["error"]
-    ):  # a client's mistake, and one that hung up, are no failures
-        found.add("error")
+    failed = set()
+    # a client's mistake, and one that hung up, are no failures
+    if row["status"] >= 500 or (row["status"] == 200 and row["error"]):
+        failed.add("error")
     elif row["valid"] is False:
-        found.add("invalid")
+        failed.add("invalid")
     if slow is not None and row["latency"] is not None and row["latency"] > slow:
-        found.add("slow")
+        failed.add("slow")
     if feedback is not None and is_wrong(row["output"], feedback, of, labels):
-        found.add("wrong")
-    return found
+        failed.add("wrong")
+    return failed
 
 
-def is_wrong(output: str | None, feedback: dict, of: Callable[[], Contract], labels: list[str]) -> bool:
+def is_wrong(output: str | None, feedback: Feedback, of: Callable[[], Contract], labels: Sequence[str]) -> bool:
     """True when a person marked the answer down, or corrected it in one of the `labels` (without any: in anything).
 
     Raises AnnealError when there is a correction and the version's format cannot be read: then nobody knows.
@@ -66,66 +95,76 @@ def is_wrong(output: str | None, feedback: dict, of: Callable[[], Contract], lab
     return feedback["thumb"] == -1 if correction is None else of().agrees(output, correction, labels) is False
 
 
-def _of(by_id: dict[str, set[str]], mine: set[str], name: str) -> tuple[int, int]:
-    failed = [key for key, found in by_id.items() if name in found]
-    return sum(key in mine for key in failed), len(failed)
+def _failed(by_id: Mapping[str, set[str]], canary: set[str], name: str) -> tuple[int, int]:
+    """(how many of `canary` failed by `name`, how many of all)."""
+    failed = [key for key, names in by_id.items() if name in names]
+    return sum(key in canary for key in failed), len(failed)
 
 
-def _pairs(rows: Iterable[dict], by_id: dict[str, set[str]]) -> Counts:
+def _pairs(rows: Sequence[Request], by_id: Mapping[str, set[str]]) -> Counts:
     """Pairs of a request and its copy; only those count that one version failed and the other did not."""
-    rows = list(rows)
-    there = {row["id"] for row in rows if row["role"] == "champion"}
+    originals = {row["id"] for row in rows if row["role"] == "champion"}
     pairs = [
-        (by_id[row["id"]], by_id[row["shadow_of"]])
+        (by_id[row["id"]], by_id[original])
         for row in rows
-        if row["role"] == "shadow" and row["shadow_of"] in there
+        if row["role"] == "shadow" and (original := row["shadow_of"]) is not None and original in originals
     ]
-    found = {}
+    failed = {}
     for name in ("error", "invalid", "wrong"):
         worse = sum(name in copy and name not in original for copy, original in pairs)
         better = sum(name in original and name not in copy for copy, original in pairs)
-        found[name] = (worse, worse + better)
-    return Counts(len(pairs), len(pairs), found)
+        failed[name] = (worse, worse + better)
+    return Counts(len(pairs), len(pairs), failed)
 
 
-def _requests(engine: Any, champion: Wanted, challenger: Wanted) -> list[dict]:
+def _requests(engine: Engine, champion: Version, challenger: Version) -> list[Request]:
     from sqlalchemy import and_, or_, select
 
     from tasks.database import requests as table
 
     roles = ("canary", "shadow")
-    columns = [table.c[name] for name in ("id", "role", "shadow_of", "status", "error", "latency", "valid", "output")]
+    columns = [table.c[name] for name in Request.__annotations__]
     who = or_(
         and_(table.c.role == "champion", table.c.artifact == champion.artifact),
         and_(table.c.role.in_(roles), table.c.artifact == challenger.artifact),
     )
+    answered = or_(table.c.status < 400, table.c.status >= 499)  # the rest are the clients' mistakes
+    query = select(*columns).where(table.c.task == champion.name, table.c.at >= challenger.canary_since, answered, who)
     with engine.connect() as connection:
-        answered = or_(table.c.status < 400, table.c.status >= 499)  # the rest are the clients' mistakes
-        found = connection.execute(
-            select(*columns).where(table.c.task == champion.task, table.c.at >= challenger.since, answered, who)
-        )
-        return [dict(row._mapping) for row in found]
+        return [
+            Request(
+                id=row.id,
+                role=row.role,
+                shadow_of=row.shadow_of,
+                status=row.status,
+                error=row.error,
+                latency=row.latency,
+                valid=row.valid,
+                output=row.output,
+            )
+            for row in connection.execute(query)
+        ]
 
 
-def _feedback(engine: Any, task: str, since: float) -> dict[str, dict]:
+def _feedback(engine: Engine, task: str, since: float) -> dict[str, Feedback]:
     """Request: the correction of it that counts, or, without one, the newest thumb."""
     from sqlalchemy import select
 
     from tasks.database import feedback, requests
 
-    wanted = select(feedback.c.request_id, feedback.c.id, feedback.c.thumb, feedback.c.correction).join(
-        requests, requests.c.id == feedback.c.request_id
+    query = (
+        select(feedback.c.request_id, feedback.c.id, feedback.c.thumb, feedback.c.correction)
+        .join(requests, requests.c.id == feedback.c.request_id)
+        .where(requests.c.task == task, requests.c.at >= since)
+        .order_by(feedback.c.id)
     )
     with engine.connect() as connection:
-        found = connection.execute(
-            wanted.where(requests.c.task == task, requests.c.at >= since).order_by(feedback.c.id)
-        )
-        rows = found.all()
+        rows = connection.execute(query).all()
     counting = set(counted((row.request_id, row.id, row.correction) for row in rows).values())
-    return {row.request_id: {"thumb": row.thumb, "correction": row.correction} for row in rows if row.id in counting}
+    return {row.request_id: Feedback(thumb=row.thumb, correction=row.correction) for row in rows if row.id in counting}
 
 
-def _slow(engine: Any, champion: Wanted, challenger: Wanted) -> float | None:
+def _slow(engine: Engine, champion: Version, challenger: Version) -> float | None:
     """Seconds above which an answer is slow, from the champion's requests before the canary; None when there were
     too few.
     """
@@ -133,17 +172,13 @@ def _slow(engine: Any, champion: Wanted, challenger: Wanted) -> float | None:
 
     from tasks.database import requests as table
 
-    wanted = select(table.c.latency).where(
-        table.c.task == champion.task,
+    query = select(table.c.latency).where(
+        table.c.task == champion.name,
         table.c.artifact == champion.artifact,
-        table.c.at < challenger.since,
+        table.c.at < challenger.canary_since,
         table.c.status == 200,
+        table.c.latency.is_not(None),
     )
     with engine.connect() as connection:
-        found = sorted(
-            row.latency
-            for row in connection.execute(
-                wanted.where(table.c.latency.is_not(None)).order_by(table.c.at.desc()).limit(LATEST)
-            )
-        )
-    return SLOWER * found[int(0.95 * (len(found) - 1))] if len(found) >= FEW else None
+        latencies = sorted(connection.scalars(query.order_by(table.c.at.desc()).limit(LATEST)))
+    return SLOWER * float(latencies[int(0.95 * (len(latencies) - 1))]) if len(latencies) >= FEW else None

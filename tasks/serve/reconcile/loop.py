@@ -5,18 +5,22 @@ table stays.
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from sqlalchemy import Engine
+
+from tasks import moves, promotion
 from tasks import params as settings
-from tasks import promotion
 from tasks.database import CommandState
 from tasks.errors import AnnealError, TransientError
 from tasks.promotion import Done, Outcome, Refused
+from tasks.registry import Model, Version
 from tasks.serve.canary import Verdict, judge
-from tasks.serve.reconcile import acts, desired, evidence, records, step
+from tasks.serve.reconcile import canaries, evidence, records, step
+from tasks.serve.reconcile.reader import Reader, superseded
+from tasks.serve.reconcile.records import Command
 
 EVERY = 0.5  # seconds
 JUDGE_EVERY = 2.0
@@ -30,8 +34,10 @@ class Reconciler:
 
     def __init__(self, path: Path = Path("params.yaml")) -> None:
         self.path, self.mark, self.params = path, 0, settings.load(path)
-        self.reader, self.engine, self.judged = desired.Reader(), None, 0.0
-        self.said: dict[str, str] = {}
+        self.reader, self.judged = Reader(), 0.0
+        self.engine: Engine | None = None
+        self.complaints: dict[str, str] = {}  # by part: the kind of error that was logged
+        self.waiting = ""  # what was last said to be pending
 
     def turn(self) -> None:
         """One turn. Each part fails for itself: without the records there are no canaries and no commands, but
@@ -39,7 +45,7 @@ class Reconciler:
         """
         self._part("params.yaml", self._reread)
         self._part("records", self._records)
-        self._part("registry", lambda: self._say(step.once(self.params, self.reader.read)))
+        self._part("registry", lambda: self._report(step.once(self.params, self.reader.read)))
 
     def _reread(self) -> None:
         mark = self.path.stat().st_mtime_ns
@@ -49,22 +55,22 @@ class Reconciler:
 
     def _records(self) -> None:
         self.engine = self.engine or records.connect()
-        asked: dict[str, list[dict]] = {}
+        by_task: dict[str, list[Command]] = {}
         for command in records.open_commands(self.engine):
-            asked.setdefault(command["task"], []).append(command)
-        for task, commands in asked.items():
-            self._part(f"commands of {task}", partial(self._carry_out, commands))
+            by_task.setdefault(command["task"], []).append(command)
+        for task, commands in by_task.items():
+            self._part(f"commands of {task}", partial(self._carry_out, self.engine, commands))
         if time.monotonic() - self.judged >= JUDGE_EVERY:
             self.judged = time.monotonic()
-            for task, wanted in self.reader.read([*self.params.models]).items():
-                self._part(f"canary of {task}", partial(self._judge, task, wanted))
+            for task, model in self.reader.read([*self.params.models]).items():
+                self._part(f"canary of {task}", partial(self._judge, self.engine, model))
 
-    def _carry_out(self, commands: list[dict]) -> None:
+    def _carry_out(self, engine: Engine, commands: Sequence[Command]) -> None:
         """Carry out the commands of one task in their order; where the registry or the records stumble, that command
         stays open and the later ones wait.
         """
         for command in commands:
-            records.claim(self.engine, command["id"])
+            records.claim(engine, command["id"])
             try:
                 outcome = self._outcome(command)
             except TransientError:
@@ -74,58 +80,59 @@ class Reconciler:
             if isinstance(outcome, Done):  # so that it is routed as asked by the time of the answer
                 self._part("registry", lambda: step.once(self.params))
             state = CommandState.DONE if isinstance(outcome, Done) else CommandState.REFUSED
-            records.close_command(self.engine, command["id"], state, outcome.words)
+            records.close_command(engine, command["id"], state, outcome.words)
 
-    def _outcome(self, command: dict) -> Outcome:
+    def _outcome(self, command: Command) -> Outcome:
         task, who = command["task"], f"by key {command['key_id']}"
         if command["done_at"] is not None:
-            return promotion.outcome_of_command(task, command["id"]) or Refused(
-                f"the {command['action']} was interrupted before anything had changed, in an earlier version of "
-                "Anneal: "
-                "ask again if it is still wanted."
-            )
+            with moves.held(task) as now:
+                return promotion.outcome_of_command(now, {"command": command["id"]}) or Refused(
+                    f"the {command['action']} was interrupted before anything had changed, in an earlier version of "
+                    "Anneal: ask again if it is still wanted."
+                )
         if task not in self.params.models:
             return Refused(f"params.yaml has no model {task}.")
         facts = {"key": command["key_id"], "command": command["id"]}
-        if command["action"] == "promote":
-            return promotion.promote_challenger(task, who, facts=facts)
-        return promotion.roll_back(task, who, facts)
+        with moves.held(task) as now:
+            if command["action"] == "promote":
+                return promotion.promote_challenger(now, who, facts=facts)
+            return promotion.roll_back(now, who, facts)
 
-    def _judge(self, task: str, wanted: desired.Desired) -> None:
-        if wanted.is_unfinished:
-            promotion.finish(task)
-        for one in wanted.superseded:
-            acts.close_canary(one, Verdict("supersede", ("a newer challenger took its place",)))
-        champion, challenger = wanted.aliases.get("champion"), wanted.aliases.get("challenger")
-        if challenger is None or not challenger.canary or challenger in wanted.superseded:
+    def _judge(self, engine: Engine, model: Model) -> None:
+        if moves.unfinished(model):
+            with moves.held(model.name):
+                pass  # whoever takes the lock finishes it
+        for version in superseded(model):
+            _close(version, Verdict("supersede", ("a newer challenger took its place",)))
+        champion, challenger = model.aliased.get("champion"), model.aliased.get("challenger")
+        if challenger is None or not challenger.canary:
             return
         if champion is None:
-            acts.close_canary(challenger, Verdict("promote", ("there is no champion to compare with",)))
+            _close(challenger, Verdict("promote", ("there is no champion to compare with",)))
             return
-        counts = evidence.count(self.engine, champion, challenger, self.params.models[task].evaluate.labels)
+        counts = evidence.count(engine, champion, challenger, self.params.models[model.name].evaluate.labels)
         release = self.params.release
-        hours = (time.time() - challenger.since) / 3600
         verdict = judge(
             counts,
             challenger.canary,
-            challenger.share,
+            challenger.canary_share,
             release.alpha,
             release.canary_requests,
-            hours,
+            (time.time() - challenger.canary_since) / 3600,
             release.canary_patience,
         )
         if verdict.what != "continue":
-            acts.close_canary(challenger, verdict)
+            _close(challenger, verdict)
 
-    def _part(self, name: str, work: Callable[[], Any]) -> None:
+    def _part(self, name: str, work: Callable[[], object]) -> None:
         """Do `work`; a failure is said when it is news, and so is its end."""
         try:
             work()
         except Exception as error:  # a supervisor's restart would cost seconds and mend nothing
             words = str(error).splitlines()[0] if str(error) else type(error).__name__
             kind = f"{type(error).__name__}"
-            if self.said.get(name) != kind:
-                self.said[name] = kind
+            if self.complaints.get(name) != kind:
+                self.complaints[name] = kind
                 log.error(
                     "%s: %s; the last table stays, and this is tried again",
                     name,
@@ -133,17 +140,21 @@ class Reconciler:
                     exc_info=None if isinstance(error, AnnealError | OSError) else error,
                 )
         else:
-            if self.said.pop(name, None):
+            if self.complaints.pop(name, None):
                 log.info("%s: recovered", name)
 
-    def _say(self, outcome: step.Outcome) -> None:
+    def _report(self, outcome: step.Outcome) -> None:
         for words in outcome.did:
             log.info("%s", words)
         waiting = "; ".join(outcome.pending)
-        if waiting != self.said.get("waiting", ""):
-            self.said["waiting"] = waiting
-            if waiting:
-                log.info("%s", waiting)
+        if waiting and waiting != self.waiting:
+            log.info("%s", waiting)
+        self.waiting = waiting
+
+
+def _close(version: Version, verdict: Verdict) -> None:
+    with moves.held(version.name) as now:
+        canaries.close_canary(now, version.version, verdict)
 
 
 def run() -> None:

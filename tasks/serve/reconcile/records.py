@@ -1,8 +1,9 @@
 """The commands that people gave the reconciler: claimed from the records and answered there."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from sqlalchemy import ColumnElement, Engine
 
@@ -12,6 +13,19 @@ from tasks.errors import AnnealError
 
 ALIVE = Path(".anneal/serving/reconcile.alive")  # touched each turn of the loop; probes look at it too
 FRESH = 5.0  # seconds
+
+
+class Command(TypedDict):
+    """A promotion or rollback that somebody asked for."""
+
+    id: int
+    at: float
+    task: str
+    action: str
+    key_id: str
+    done_at: float | None
+    state: str | None
+    result: str | None
 
 
 def connect() -> Engine:
@@ -49,7 +63,7 @@ def ask(task: str, action: str, patience: float) -> str:
     return str(answer.result)
 
 
-def open_commands(engine: Engine) -> list[dict[str, Any]]:
+def open_commands(engine: Engine) -> list[Command]:
     """The promotions and rollbacks that people asked for and that have no answer yet, oldest first; those that are
     claimed too, for a reconciler that was killed leaves them so.
     """
@@ -60,7 +74,19 @@ def open_commands(engine: Engine) -> list[dict[str, Any]]:
         listed = connection.execute(
             select(table).where(_unanswered(), table.c.action.in_(("promote", "rollback"))).order_by(table.c.id)
         )
-        return [dict(row._mapping) for row in listed]
+        return [
+            Command(
+                id=row.id,
+                at=row.at,
+                task=row.task,
+                action=row.action,
+                key_id=row.key_id,
+                done_at=row.done_at,
+                state=row.state,
+                result=row.result,
+            )
+            for row in listed
+        ]
 
 
 def claim(engine: Engine, number: int) -> None:
@@ -73,7 +99,7 @@ def close_command(engine: Engine, number: int, state: CommandState, result: str)
     _update(engine, number, {"done_at": time.time(), "state": state.value, "result": result[:400]})
 
 
-def _update(engine: Engine, number: int, values: dict[str, Any]) -> None:
+def _update(engine: Engine, number: int, values: Mapping[str, object]) -> None:
     table = database.commands
     with engine.begin() as connection:
         connection.execute(table.update().where(table.c.id == number, _unanswered()).values(values))

@@ -3,19 +3,22 @@ and after any crash.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks import moves, registry
 from tasks.errors import AnnealError
 from tasks.params import Params
+from tasks.registry import Model
 from tasks.serve import routes, slots, state
 from tasks.serve.lock import locked
-from tasks.serve.reconcile import desired, gateway, starting
-from tasks.serve.reconcile.table import Plan, idle_slots, leftovers, plan, served, wanted_table
+from tasks.serve.reconcile import gateway, starting
+from tasks.serve.reconcile.table import Plan, idle_slots, plan, served, table_for, unreferenced
 
 # seconds after a new table in which requests that were routed by the old one may be on their way, where no gateway
 # counts them
 GRACE = 2.0
+DRAIN = 4.0  # seconds that a command waits for what is left to unload
 
 
 @dataclass(frozen=True)
@@ -27,48 +30,67 @@ class Outcome:
     pending: tuple[str, ...] = ()
 
 
-def once(params: Params, read: Callable[[list[str]], dict[str, desired.Desired]] = desired.read) -> Outcome:
-    """Make the servers and the table agree with the registry as far as that goes now. `read` gives what is desired."""
+def once(params: Params, read: Callable[[Sequence[str]], Mapping[str, Model]] = registry.read_all) -> Outcome:
+    """Make the servers and the table agree with the registry as far as that goes now. `read` tells what the registry
+    says of models; it is called under the lock.
+    """
     with locked():
         state.OLD.unlink(missing_ok=True)
         names = [*params.models]
-        wanted, found, old = read(names), slots.look(), routes.read()
-        planned = plan(wanted, found, old)
+        models, taken, old = read(names), slots.look(), routes.read()
+        planned = plan(models, taken, old)
         did, pending = _load(planned)
-        homes = {model: slot.url for model, slot in planned.homes.items() if model not in pending}
+        urls = {name: slot.url for name, slot in planned.hosts.items() if name not in pending}
         alive = {
             (target.model, target.url)
             for task in old.tasks.values()
             for target in task.targets.values()
-            if _is_alive(target, found)
+            if _is_alive(target, taken)
         }
-        table = wanted_table(old, wanted, names, homes, alive)
+        table = table_for(old, models, names, urls, alive)
         if table != old:
             routes.write(table)
             did.append(f"table {table.revision}: {describe(table)}")
-        _remember(table, wanted, planned, found)
-        started = starting.revive(found) + [starting.start(one, params, found) for one in planned.homeless[:1]]
+        _remember(table, models, planned, taken)
+        started = starting.revive(taken) + [starting.start(version, params, taken) for version in planned.unplaced[:1]]
         did += [words for words in started if words]
-        pending += [f"{one.model} waits for a server" for one in planned.homeless]
-        pending += [f"{one.model} is waiting for its server to answer" for _, one in planned.awaited]
-        gone, draining = _retire(table, wanted, planned, found, params)
+        pending += [f"{version.served_name} waits for a server" for version in planned.unplaced]
+        pending += [f"{version.served_name} is waiting for its server to answer" for _, version in planned.awaited]
+        gone, draining = _retire(table, models, planned, taken, params)
         return Outcome(table, tuple(did + gone), tuple(pending + draining))
 
 
-def settle(params: Params, done: Callable[[routes.Table], bool], seconds: float, drain: float = 4.0) -> Outcome:
-    """Take steps until `done` says so of the table, at most for `seconds`; then for `drain` seconds more while
-    something is left to unload.
+def route(params: Params, name: str) -> routes.Task:
+    """As `await_champion`, for one who does not hold the lock."""
+    with moves.held(name, params.models) as now:
+        model, outcome = now.model, once(params, lambda names: now.models)
+    return await_champion(params, model, outcome)
+
+
+def await_champion(params: Params, model: Model, outcome: Outcome) -> routes.Task:
+    """The routes of `model` once its champion answers, after the step that came to `outcome` and as many more as that
+    takes; AnnealError when it does not come about in time. What is left to unload is waited for a little.
     """
-    end = time.monotonic() + seconds
-    while not done((outcome := once(params)).table):
+    champion, end = model.aliases.get("champion"), time.monotonic() + params.deploy.startup_timeout
+    while not _is_routed(outcome.table, model.name, champion):
         if time.monotonic() > end:
-            return outcome
+            words = "; ".join([*outcome.did, *outcome.pending]) or "no running server can serve it"
+            raise AnnealError(
+                f"{model.name} version {champion or '?'} is the champion but is not routed to ({words}): see "
+                f".anneal/logs/, then run `make pipeline MODEL={model.name}`."
+            )
         time.sleep(0.2)
-    end = time.monotonic() + drain
+        outcome = once(params)
+    end = time.monotonic() + DRAIN
     while outcome.pending and time.monotonic() < end:
         time.sleep(0.2)
         outcome = once(params)
-    return outcome
+    return outcome.table.tasks[model.name]
+
+
+def _is_routed(table: routes.Table, name: str, champion: str | None) -> bool:
+    target = table.tasks.get(name, routes.Task()).targets.get("champion")
+    return target is not None and target.version == champion
 
 
 def describe(table: routes.Table) -> str:
@@ -80,67 +102,60 @@ def describe(table: routes.Table) -> str:
     return "; ".join(parts) or "nothing is routed"
 
 
-def _is_alive(target: routes.Target, found: list[slots.Slot]) -> bool:
-    return any(slot.url == target.url and (not slot.healthy or target.model in slot.names) for slot in found)
+def _is_alive(target: routes.Target, taken: Sequence[slots.Slot]) -> bool:
+    return any(slot.url == target.url and (not slot.healthy or target.model in slot.names) for slot in taken)
 
 
 def _load(planned: Plan) -> tuple[list[str], list[str]]:
-    """(what was loaded, models that could not be): one adapter that does not load keeps no other away."""
+    """(what was loaded, names that could not be): one adapter that does not load keeps no other away."""
     did, failed = [], []
-    for slot, one in planned.loads:
+    for slot, version in planned.loads:
         try:
-            slots.load(slot.url, one.model, starting.kept(one))
-            did.append(f"loaded {one.model} at {slot.url}")
+            slots.load(slot.url, version.served_name, str(starting.kept(version)))
+            did.append(f"loaded {version.served_name} at {slot.url}")
         except AnnealError as error:
             did.append(str(error))
-            failed.append(one.model)
+            failed.append(version.served_name)
     return did, failed
 
 
-def _remember(table: routes.Table, wanted: dict[str, desired.Desired], planned: Plan, found: list[slots.Slot]) -> None:
-    known = served(wanted)
-    for slot in found:
+def _remember(table: routes.Table, models: Mapping[str, Model], planned: Plan, taken: Sequence[slots.Slot]) -> None:
+    known, targets = served(models), [target for task in table.tasks.values() for target in task.targets.values()]
+    for slot in taken:
         if slot.state.verified:
-            at = {
-                target.model
-                for task in table.tasks.values()
-                for target in task.targets.values()
-                if target.url == slot.url
-            }
-            slots.remember(
-                slot,
-                at | {model for model, home in planned.homes.items() if home.name == slot.name},
-                {**slot.state.adapters, **known},
-            )
+            routed = {target.model for target in targets if target.url == slot.url}
+            hosted = {name for name, host in planned.hosts.items() if host.name == slot.name}
+            slots.remember(slot, routed | hosted, {**slot.state.adapters, **known})
 
 
 def _retire(
-    table: routes.Table, wanted: dict[str, desired.Desired], planned: Plan, found: list[slots.Slot], params: Params
+    table: routes.Table, models: Mapping[str, Model], planned: Plan, taken: Sequence[slots.Slot], params: Params
 ) -> tuple[list[str], list[str]]:
     """(what was unloaded or stopped, what is still draining)."""
-    to_unload, to_stop = leftovers(table, wanted, found), idle_slots(table, planned, found)
+    to_unload, to_stop = unreferenced(table, models, taken), idle_slots(table, planned, taken)
     if not to_unload and not to_stop:
         return [], []
-    seen, age = (
-        gateway.look(params.gateway),
-        time.time() - (routes.TABLE.stat().st_mtime if routes.TABLE.exists() else 0.0),
-    )
+    followed = gateway.look(params.gateway)
+    age = time.time() - (routes.TABLE.stat().st_mtime if routes.TABLE.exists() else 0.0)
     gone, draining = [], []
-    for slot, model in to_unload:
+    for slot, name in to_unload:
         if slot in to_stop:
             continue
         # The gateway counts a request for its model from the moment it is routed: once it follows this table, none can
         # be on its way uncounted.
-        if age > GRACE if seen is None else seen.revision >= table.revision and not seen.in_flight.get(model, 0):
-            slots.unload(slot.url, model)
-            gone.append(f"unloaded {model} at {slot.url}")
+        if (
+            age > GRACE
+            if followed is None
+            else followed.revision >= table.revision and not followed.in_flight.get(name)
+        ):
+            slots.unload(slot.url, name)
+            gone.append(f"unloaded {name} at {slot.url}")
         else:
-            draining.append(f"{model} drains")
+            draining.append(f"{name} drains")
     for slot in to_stop:
-        settled = (
-            time.time() - state.path(slot.name).stat().st_mtime > GRACE
-        )  # a server that has just been verified is about to be routed to
-        if settled and age > GRACE and _is_left(slot, table, seen, age, params):
+        # a server that has just been verified is about to be routed to
+        settled = time.time() - state.path(slot.name).stat().st_mtime > GRACE
+        if settled and age > GRACE and _is_left(slot, table, followed, age, params):
             slots.stop(slot.name)
             gone.append(f"stopped the server of slot {slot.name}")
         else:
@@ -148,13 +163,14 @@ def _retire(
     return gone, draining
 
 
-def _is_left(slot: slots.Slot, table: routes.Table, seen: routes.Followed | None, age: float, params: Params) -> bool:
+def _is_left(
+    slot: slots.Slot, table: routes.Table, followed: routes.Followed | None, age: float, params: Params
+) -> bool:
     """True when no request runs at `slot` and none is on its way. Its versions may run elsewhere by now, so the
     gateway's counts by model do not tell.
     """
-    if seen is not None and seen.revision < table.revision:
+    if followed is not None and followed.revision < table.revision:
         return False
-    nobody_waits = (
-        seen is None or not seen.waiting or age > 2 * params.gateway.timeout
-    )  # those that were routed here and still wait have been refused by then
+    # those that were routed here and still wait have been refused by then
+    nobody_waits = followed is None or not followed.waiting or age > 2 * params.gateway.timeout
     return not slot.healthy or (nobody_waits and slots.is_idle(slot.url))

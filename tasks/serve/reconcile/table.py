@@ -1,70 +1,71 @@
 """The pure part of reconciling: which server hosts which version, and the resulting routing table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from tasks.registry import Model, Version
 from tasks.serve import state
-from tasks.serve.reconcile.desired import Desired, Wanted
-from tasks.serve.routes import Table, Target, Task
+from tasks.serve.routes import Table, Target, Task, served_name
 from tasks.serve.slots import Slot
+
+Models = Mapping[str, Model]  # what should be served: the registered models by name
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to do before the table can be made: adapters to load, and versions that no server can serve as yet."""
 
-    homes: dict[str, Slot]  # model: the slot that serves it, or will once its adapter is loaded
-    loads: tuple[tuple[Slot, Wanted], ...]
-    homeless: tuple[Wanted, ...]
-    awaited: tuple[tuple[Slot, Wanted], ...]  # servers that are starting, and for whom
+    hosts: dict[str, Slot]  # the name of a version: the slot that serves it, or will once its adapter is loaded
+    loads: tuple[tuple[Slot, Version], ...]
+    unplaced: tuple[Version, ...]
+    awaited: tuple[tuple[Slot, Version], ...]  # servers that are starting, and for whom
 
 
-def plan(desired: dict[str, Desired], slots: Iterable[Slot], old: Table) -> Plan:
-    """A home for each verified version. The newest verified server that can serve it is it; one that is down keeps
-    what was routed to it.
+def plan(models: Models, slots: Iterable[Slot], old: Table) -> Plan:
+    """A server for each verified version: the newest verified one that can serve it; one that is down keeps what was
+    routed to it.
     """
+    slots = list(slots)
     trusted = [slot for slot in slots if slot.state.verified]
     on_trial = [slot for slot in slots if not slot.state.verified]
     routed = {(target.model, target.url) for task in old.tasks.values() for target in task.targets.values()}
-    homes: dict[str, Slot] = {}
-    loads, homeless, awaited = [], [], []
-    for task in desired.values():
-        for alias, one in task.aliases.items():
-            if not one.verified or one.model in homes:
-                continue
-            able = [slot for slot in trusted if slot.can_serve(one.model, one.artifact, one.base, one.form)]
-            up = [slot for slot in able if slot.healthy]
-            down = [slot for slot in able if not slot.healthy and (one.model, slot.url) in routed]
-            if up:
-                homes[one.model] = up[0]
-                if one.model not in up[0].names:
-                    loads.append((up[0], one))
-            elif down:
-                homes[one.model] = down[0]
-            elif able and needs_server(alias, one):
-                awaited.append((able[0], one))
-            elif (
-                not able
-                and needs_server(alias, one)
-                and not any(slot.can_serve(one.model, one.artifact, one.base, one.form) for slot in on_trial)
-            ):
-                homeless.append(one)
-    return Plan(homes, tuple(loads), tuple(homeless), tuple(awaited))
+    hosts: dict[str, Slot] = {}
+    loads: list[tuple[Slot, Version]] = []
+    unplaced: list[Version] = []
+    awaited: list[tuple[Slot, Version]] = []
+    for alias, version in ((alias, version) for model in models.values() for alias, version in model.aliased.items()):
+        name = version.served_name
+        if not version.is_verified or name in hosts:
+            continue
+        able = [slot for slot in trusted if slot.can_serve(version)]
+        up = [slot for slot in able if slot.healthy]
+        down = [slot for slot in able if not slot.healthy and (name, slot.url) in routed]
+        if up:
+            hosts[name] = up[0]
+            if name not in up[0].names:
+                loads.append((up[0], version))
+        elif down:
+            hosts[name] = down[0]
+        elif able and needs_server(alias, version):
+            awaited.append((able[0], version))
+        elif not able and needs_server(alias, version) and not any(slot.can_serve(version) for slot in on_trial):
+            unplaced.append(version)
+    return Plan(hosts, tuple(loads), tuple(unplaced), tuple(awaited))
 
 
-def needs_server(alias: str, one: Wanted) -> bool:
+def needs_server(alias: str, version: Version) -> bool:
     """True for the champion and for a challenger whose fate is open; @previous and a challenger that was taken back
     use servers that run anyway.
     """
-    return alias == "champion" or (alias == "challenger" and not one.refused)
+    return alias == "champion" or (alias == "challenger" and not version.is_taken_back)
 
 
-def wanted_table(
-    old: Table, desired: dict[str, Desired], tasks: Iterable[str], homes: dict[str, str], alive: set[tuple[str, str]]
+def table_for(
+    old: Table, models: Models, tasks: Iterable[str], urls: Mapping[str, str], alive: set[tuple[str, str]]
 ) -> Table:
     """The routing table, with the old revision when nothing has changed and the next one otherwise.
 
-    `homes`: model → url of what is loaded. `alive`: (model, url) of the old table that can still be asked. A champion
+    `urls`: of what is loaded, by its name. `alive`: (name, url) of the old table that can still be asked. A champion
     that is not loaded yet leaves the traffic with the old one; a task about which the registry says nothing keeps what
     it had.
     """
@@ -72,43 +73,48 @@ def wanted_table(
     for name in tasks:
         was = old.tasks.get(name, Task())
         kept = {alias: target for alias, target in was.targets.items() if (target.model, target.url) in alive}
-        if name not in desired:
+        if name not in models:
             if kept:
                 made[name] = Task(kept, was.canary, was.share, was.since) if kept == was.targets else Task(kept)
             continue
-        aliases = desired[name].aliases
-        targets = {alias: _target(one, homes[one.model]) for alias, one in aliases.items() if one.model in homes}
-        if "champion" in aliases and "champion" not in targets and "champion" in kept:
+        aliased = models[name].aliased
+        targets = {
+            alias: _target(version, urls[version.served_name])
+            for alias, version in aliased.items()
+            if version.served_name in urls
+        }
+        if "champion" in aliased and "champion" not in targets and "champion" in kept:
             targets["champion"] = kept["champion"]
         if targets:
-            made[name] = _with_canary(targets, aliases)
-    made = _on_needed_servers(made, desired)
+            made[name] = _with_canary(targets, aliased)
+    made = _on_needed_servers(made, models)
     return old if made == old.tasks else Table(old.revision + 1, made)
 
 
-def _target(one: Wanted, url: str) -> Target:
-    return Target(one.version, one.artifact, one.model, url, one.folder)
+def _target(version: Version, url: str) -> Target:
+    folder = state.adapter_folder(version.name, version.artifact)
+    return Target(version.version, version.artifact, version.served_name, url, str(folder))
 
 
-def _with_canary(targets: dict[str, Target], aliases: dict[str, Wanted]) -> Task:
+def _with_canary(targets: dict[str, Target], aliased: Mapping[str, Version]) -> Task:
     """The task with its challenger's canary, when both sides of it can be asked."""
-    challenger = aliases.get("challenger")
-    both = {"champion", "challenger"} <= targets.keys() and targets["champion"].version == aliases[
+    challenger = aliased.get("challenger")
+    both = {"champion", "challenger"} <= targets.keys() and targets["champion"].version == aliased[
         "champion"
     ].version != targets["challenger"].version
     if challenger is None or not challenger.canary or not both:
         return Task(targets)
-    return Task(targets, challenger.canary, challenger.share if challenger.canary == "share" else 0.0, challenger.since)
+    return Task(targets, challenger.canary, challenger.canary_share, challenger.canary_since)
 
 
-def _on_needed_servers(tasks: dict[str, Task], desired: dict[str, Desired]) -> dict[str, Task]:
+def _on_needed_servers(tasks: Mapping[str, Task], models: Models) -> dict[str, Task]:
     """Without the targets on servers that would run for @previous or a refused challenger alone: those servers are
     to be stopped.
     """
 
     def is_needed(name: str, alias: str) -> bool:
-        one = desired[name].aliases.get(alias) if name in desired else None
-        return one is None or needs_server(alias, one)
+        version = models[name].aliased.get(alias) if name in models else None
+        return version is None or needs_server(alias, version)
 
     urls = {
         target.url for name, task in tasks.items() for alias, target in task.targets.items() if is_needed(name, alias)
@@ -132,22 +138,22 @@ def idle_slots(table: Table, planned: Plan, slots: Iterable[Slot]) -> list[Slot]
     return [slot for slot in slots if slot.state.verified and slot.url not in urls]
 
 
-def leftovers(table: Table, desired: dict[str, Desired], slots: Iterable[Slot]) -> list[tuple[Slot, str]]:
+def unreferenced(table: Table, models: Models, slots: Iterable[Slot]) -> list[tuple[Slot, str]]:
     """Adapters on servers that are used which no alias and no route names any more."""
-    named = {one.model for task in desired.values() for one in task.aliases.values()} | {
+    named = {version.served_name for model in models.values() for version in model.aliased.values()} | {
         target.model for task in table.tasks.values() for target in task.targets.values()
     }
-    mine = tuple(f"{name}@" for name in desired)
+    ours = tuple(served_name(name, "") for name in models)
     used = [slot for slot in slots if slot.state.verified and slot.healthy and not slot.state.merged]
-    return [
-        (slot, model) for slot in used for model in sorted(slot.names) if model.startswith(mine) and model not in named
-    ]
+    return [(slot, name) for slot in used for name in sorted(slot.names) if name.startswith(ours) and name not in named]
 
 
-def served(desired: dict[str, Desired]) -> dict[str, state.Served]:
+def served(models: Models) -> dict[str, state.Served]:
     """Every aliased version as a slot remembers it."""
     return {
-        one.model: state.Served(one.version, one.artifact, one.folder)
-        for task in desired.values()
-        for one in task.aliases.values()
+        version.served_name: state.Served(
+            version.version, version.artifact, str(state.adapter_folder(version.name, version.artifact))
+        )
+        for model in models.values()
+        for version in model.aliased.values()
     }

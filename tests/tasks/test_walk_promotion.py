@@ -1,0 +1,71 @@
+"""An alias from command to routed traffic: how many functions and modules it passes, and what the registry is asked.
+
+What `make promote` and the pipeline's release do until the registry, the records and the routing table have it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.steps import Steps
+from tasks import decisions, release, tracking
+from tasks import params as settings
+from tasks.serve import routes, supervisor
+from tasks.serve.reconcile.step import once
+from tests.tasks import serving
+from tests.tasks.promoting import version_of
+from tests.tasks.serving import TASK, World
+from tests.tasks.walks import Walk, walked
+
+pytestmark = pytest.mark.slow  # each test starts servers
+PORT = 19780
+EFFECTS = ((decisions, "write"), (routes, "write"))
+QUESTIONS = ["get_registered_model", "search_model_versions"]
+
+
+@pytest.fixture
+def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Version 1 answers, version 2 is loaded and passed; the process has no client of the registry yet."""
+    with serving.world(tmp_path, monkeypatch, PORT) as made:
+        serving.begin(made, serving.champion_and_challenger)
+        made.serve("a")
+        once(made.params)
+        monkeypatch.setattr(settings, "load", lambda: made.params)
+        tracking._open.cache_clear()
+        yield made
+
+
+def champion() -> str:
+    return routes.read().tasks[TASK].targets["champion"].version
+
+
+def is_short(walk: Walk) -> bool:
+    return len(walk.functions) <= 12 and len(walk.modules) <= 6
+
+
+def test_make_promote_passes_few_functions_and_asks_three_times(world: World) -> None:
+    with walked(*EFFECTS) as walk:
+        release.promote(TASK, force=False)
+    assert champion() == "2" and is_short(walk), [*walk.functions]
+    assert walk.questions == ["get_experiment_by_name", *QUESTIONS]
+
+
+@pytest.mark.parametrize("canary", ["off", "share"])
+def test_a_release_of_the_pipeline_passes_few_functions_and_asks_twice(world: World, canary: str) -> None:
+    release = world.params.release.model_copy(update={"canary": canary})
+    steps = Steps(world.params.model_copy(update={"release": release}), TASK)
+    steps.version = version_of("2")  # so its process has a client
+    with serving.gateway(world.params.gateway.port, {"revision": 9}), walked(*EFFECTS) as walk:
+        assert steps.release()
+    assert champion() == ("2" if canary == "off" else "1") and routes.read().tasks[TASK].canary == canary
+    assert is_short(walk), [*walk.functions]
+    assert walk.questions == QUESTIONS
+
+
+def test_a_process_has_one_client(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "status", lambda program: "STOPPED")
+    with walked() as walk:
+        for _ in range(3):
+            version_of("1")
+    assert walk.questions == ["get_experiment_by_name", *QUESTIONS * 3]
