@@ -3,15 +3,16 @@
 Such a model mostly fails at the form. Held to it as a server would hold it, it shows what it knows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from tasks.answer import JsonAnswer
 from tasks.clean import clean
 from tasks.labels import is_label
+from tasks.rows import Row
+from tasks.structured import Column, Schema
 
 
-def schema(form: JsonAnswer, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def schema(form: JsonAnswer, rows: Iterable[Row]) -> Schema:
     """The JSON schema of answers like those of the training `rows`: of a label one of its classes, of any other column
     a text that is not blank at once, and no longer than the longest one, so that an answer ends.
     """
@@ -25,7 +26,7 @@ def schema(form: JsonAnswer, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any
     }
 
 
-def _column(values: Sequence[str]) -> dict[str, Any]:
+def _column(values: Sequence[str]) -> Column:
     if is_label([clean(value) for value in values]):
         return {"enum": sorted(set(values))}
     return {"type": "string", "minLength": 1, "maxLength": max(map(len, values), default=1)}

@@ -23,4 +23,8 @@ def read(folder: Path) -> list[Answered]:
     """The answered rows in `folder`. What older versions of Anneal wrote, and the registry keeps, calls the right
     answer `expected`.
     """
-    return [{"answer": row.pop("expected"), **row} if "expected" in row else row for row in read_jsonl(folder / FILE)]
+    return [_as_now(row) for row in read_jsonl(folder / FILE)]
+
+
+def _as_now(row: dict[str, object]) -> Answered:
+    return cast(Answered, {"answer": row.pop("expected"), **row} if "expected" in row else row)

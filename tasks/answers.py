@@ -2,21 +2,24 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tasks import answered, architecture, seq2seq
 from tasks.batches import batches, longest_first
-from tasks.chat import GIVEN, decode_answer, encode, encode_question
+from tasks.chat import decode_answer, encode, encode_question
 from tasks.decoding import make_greedy, stop_ids
 from tasks.device import attention, compute_dtype, device, seed_everything
-from tasks.encoded import left_padded, shared_prefix
+from tasks.encoded import Completion, left_padded, shared_prefix, to_device
 from tasks.likelihood import likelihoods, log_probabilities
-from tasks.rows import Answered, Message
+from tasks.rows import Answer, Answered, Message, Row, Score
 
 if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
     from tasks.writing import Limits
 
 __all__ = ["Answers", "Writer", "answer", "log_probabilities", "progress"]
@@ -49,16 +52,18 @@ class Prompts:
 class Writer(Protocol):
     """What writes the answers of a model in its place (tasks/engine)."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in timing.json."""
 
-    def can(self, model: Any, prompts: Prompts) -> bool:
+    def can(self, model: "nn.Module", prompts: Prompts) -> bool:
         """Whether it will; says why not."""
 
-    def write(self, model: Any, prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
+    def write(self, model: "nn.Module", prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
         """(tokens without the end, whether that came) of each, and the seconds; `model` may be changed by it."""
 
 
-def load_body(weights: Path) -> Any:
+def load_body(weights: Path) -> "nn.Module":
     """The model in `weights/`, in this machine's precision on the best device; tasks/tuned.py loads what was tuned."""
     loader = architecture.auto_class(architecture.of_folder(weights))
     model = loader.from_pretrained(weights, dtype=compute_dtype(), attn_implementation=attention())
@@ -69,16 +74,11 @@ def load_body(weights: Path) -> Any:
     return model.to(device()).eval()
 
 
-def load_head(body: Any, trained: Path) -> Any:
-    """`body`, which has its own head."""
-    return body
-
-
 @dataclass(frozen=True)
 class _Asking:
     """The rows as they are scored, which begin as they are asked; how they are asked, and who is told."""
 
-    scored: list[dict]
+    scored: list[Row]
     batch_size: int
     max_new_tokens: int
     limits: "Limits | None"
@@ -87,18 +87,18 @@ class _Asking:
 
 
 def answer(
-    model: Any,
-    tokenizer: Any,
-    rows: list[dict],
+    model: "nn.Module",
+    tokenizer: "Tokenizer",
+    rows: Sequence[Row],
     batch_size: int,
     max_new_tokens: int,
     what: str,
     takes_given: bool = True,
-    examples: Sequence[Mapping[str, Any]] = (),
+    examples: Sequence[Message] = (),
     limits: "Limits | None" = None,
     writer: Writer | None = None,
 ) -> Answers:
-    """Greedy answers to `rows`: `{id, messages, answer, row, text, token_ids, finished, nll, tokens}` each.
+    """Greedy answers to `rows`.
 
     `nll` is the summed negative log-likelihood (nats) of the right answer's `tokens` tokens, end of turn included;
     `finished` says that the model ended its turn by itself. `what` names the model on the progress line. Where rows
@@ -109,8 +109,8 @@ def answer(
     seed_everything(0)
     print(f"{what}: 0/{len(rows)} answers", file=sys.stderr, flush=True)
     tell, started = _told_of(what, len(rows)), time.monotonic()
-    scored = [{**row, "messages": behind(examples, row["messages"])} for row in rows]
-    asked = scored if takes_given else [{name: row[name] for name in row if name != GIVEN} for row in scored]
+    scored: list[Row] = [{**row, "messages": behind(examples, row["messages"])} for row in rows]
+    asked = scored if takes_given else [_without_beginning(row) for row in scored]
     asking = _Asking(scored, batch_size, max_new_tokens, limits, tell)
     prompts = [encode_question(tokenizer, row) for row in asked]
     given = Prompts(prompts, stop_ids(tokenizer, model), max_new_tokens, limits, lambda: _told_of(what, len(rows)))
@@ -119,15 +119,15 @@ def answer(
     written, seconds = read(model, tokenizer, prompts, replace(asking, writes=other is None))
     if other:
         made, seconds = other.write(model, given)
-        written = [{**_text(tokenizer, *new), **_score(old)} for new, old in zip(made, written, strict=True)]
+        written = [_answer(tokenizer, *new, old) for new, old in zip(made, written, strict=True)]
     taken = seconds if other else time.monotonic() - started
     print(progress(what, len(rows), len(rows), taken), file=sys.stderr, flush=True)
     for row, each in zip(asked, written, strict=True):
-        each["text"] = row.get(GIVEN, "") + each["text"]
-    return Answers(list(map(_prediction, rows, written)), seconds, other.name if other else TRANSFORMERS)
+        each["text"] = row.get("given", "") + each["text"]
+    return Answers(list(map(answered.by, rows, written)), seconds, other.name if other else TRANSFORMERS)
 
 
-def reads_once(model: Any, rows: Iterable[Mapping[str, Any]]) -> bool:
+def reads_once(model: "nn.Module", rows: Iterable[Row]) -> bool:
     """Whether answers and likelihoods come from one reading, and an answer may have limits."""
     from tasks import shared_cache
 
@@ -140,7 +140,15 @@ def behind(examples: Sequence[Message], messages: Sequence[Message]) -> list[Mes
     return [*messages[:first], *examples, *messages[first:]]
 
 
-def _together(model: Any, tokenizer: Any, prompts: list[list[int]], asking: _Asking) -> tuple[list[dict], float]:
+def _without_beginning(row: Row) -> Row:
+    plain = row.copy()
+    plain.pop("given", None)
+    return plain
+
+
+def _together(
+    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], asking: _Asking
+) -> tuple[list[Answer], float]:
     """Answers and likelihoods from one reading (tasks/writing.py), and the seconds that the answers took."""
     from tasks import writing
     from tasks.reading import Asked
@@ -150,37 +158,35 @@ def _together(model: Any, tokenizer: Any, prompts: list[list[int]], asking: _Ask
         Asked(prompt, each["input_ids"][len(prompt) :], each["prompt_length"] - len(prompt))
         for prompt, each in zip(prompts, encoded, strict=True)
     ]
-    prefix = shared_prefix([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts])
+    prefix = shared_prefix(list(map(_unanswered, prompts)))
     ends, pad = stop_ids(tokenizer, model), tokenizer.pad_token_id
     how = writing.How(asking.batch_size, asking.max_new_tokens, ends, pad, asking.limits, asking.tell, asking.writes)
     made, seconds = writing.write(model, asked, prefix, how)
-    scores = ({"nll": each.nll, "tokens": each.count} for each in made)
-    texts = (_text(tokenizer, each.tokens, each.finished) for each in made)
-    return [{**text, **score} for text, score in zip(texts, scores, strict=True)], seconds
+    scores: list[Score] = [{"nll": each.nll, "tokens": each.count} for each in made]
+    pairs = zip(made, scores, strict=True)
+    return [_answer(tokenizer, each.tokens, each.finished, score) for each, score in pairs], seconds
 
 
-def _apart(model: Any, tokenizer: Any, prompts: list[list[int]], asking: _Asking) -> tuple[list[dict], float]:
+def _apart(
+    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], asking: _Asking
+) -> tuple[list[Answer], float]:
     """Answers as transformers generates them, without limits, and likelihoods from a reading of their own."""
     import torch
 
     lengths = [len(prompt) for prompt in prompts]
-    written: dict[int, dict] = {}
+    written: dict[int, Answer] = {}
     generating = 0.0
     with torch.inference_mode():
         for places in batches(longest_first(lengths), lengths, asking.batch_size):
             began = time.monotonic()
             own = [prompts[place] for place in places] if asking.writes else []
-            texts = _generate(model, tokenizer, own, asking.max_new_tokens) if own else [{}] * len(places)
+            texts = _generate(model, tokenizer, own, asking.max_new_tokens) if own else [([], False)] * len(places)
             generating += time.monotonic() - began
             scores = likelihoods(model, tokenizer, [asking.scored[place] for place in places])
             for place, text, score in zip(places, texts, scores, strict=True):
-                written[place] = {**text, **score}
+                written[place] = _answer(tokenizer, *text, score)
             asking.tell(len(written))
     return [written[place] for place in range(len(prompts))], generating
-
-
-def _score(written: dict) -> dict:
-    return {name: written[name] for name in ("nll", "tokens")}
 
 
 def _told_of(what: str, rows: int) -> Callable[[float], None]:
@@ -197,34 +203,43 @@ def _told_of(what: str, rows: int) -> Callable[[float], None]:
     return tell
 
 
-def _prediction(row: dict, written: dict) -> dict:
-    return {**answered.asked(row), **written}
-
-
 def progress(what: str, done: float, rows: int, seconds: float) -> str:
     """The line that shows how far it is; a row that is half done counts as half."""
     left = seconds / done * (rows - done)
     return f"{what}: {int(done)}/{rows} answers, {done / seconds:.1f} per second, {left:.0f} s left"
 
 
-def _generate(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[dict]:
+def _generate(
+    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], max_new_tokens: int
+) -> list[tuple[list[int], bool]]:
+    """(tokens without the end, whether that came) of each."""
     ends = stop_ids(tokenizer, model)
     writes = seq2seq.generate if seq2seq.is_one(model) else _go_on
     settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": ends}
     answers = []
     for tokens in writes(model, prompts, tokenizer.pad_token_id, **settings):
         end = next((place for place, token in enumerate(tokens) if token in ends), None)
-        answers.append(_text(tokenizer, tokens[:end], end is not None))
+        answers.append((tokens[:end], end is not None))
     return answers
 
 
-def _text(tokenizer: Any, tokens: list[int], finished: bool) -> dict:
-    return {"text": decode_answer(tokenizer, tokens), "token_ids": tokens, "finished": finished}
+def _answer(tokenizer: "Tokenizer", tokens: list[int], finished: bool, score: Score) -> Answer:
+    return {
+        "text": decode_answer(tokenizer, tokens),
+        "token_ids": tokens,
+        "finished": finished,
+        "nll": score["nll"],
+        "tokens": score["tokens"],
+    }
 
 
-def _go_on(model: Any, prompts: Sequence[list[int]], pad_token_id: int, **settings: Any) -> list[list[int]]:
-    batch = left_padded([{"input_ids": prompt, "prompt_length": len(prompt)} for prompt in prompts], pad_token_id)
-    inputs = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
-    out = model.generate(**inputs, pad_token_id=pad_token_id, **settings)
-    written: list[list[int]] = out[:, inputs["input_ids"].shape[1] :].tolist()
+def _unanswered(prompt: list[int]) -> Completion:
+    return {"id": "", "input_ids": prompt, "prompt_length": len(prompt)}
+
+
+def _go_on(model: "nn.Module", prompts: Sequence[list[int]], pad_token_id: int, **settings: object) -> list[list[int]]:
+    batch = to_device(left_padded(list(map(_unanswered, prompts)), pad_token_id), model.device)
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    out = model.generate(input_ids=ids, attention_mask=mask, pad_token_id=pad_token_id, **settings)
+    written: list[list[int]] = out[:, ids.shape[1] :].tolist()
     return written

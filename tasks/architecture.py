@@ -5,9 +5,13 @@ sees.
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.files import read_json
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import BaseImageProcessor, PreTrainedTokenizerBase
 
 Architecture = Literal["causal", "encoder", "encoder_decoder", "vision"]
 BASES: dict[Architecture, str] = {  # what a base of each does
@@ -64,7 +68,7 @@ def of_folder(folder: Path) -> Architecture:
     return of_config(read_json(folder / "config.json"))
 
 
-def load_processor(folder: Path, **more: Any) -> Any:
+def load_processor(folder: Path, **more: object) -> "PreTrainedTokenizerBase | BaseImageProcessor":
     """What turns rows into what the model in `folder` is given: its tokenizer, loaded with `more` arguments of
     from_pretrained, or its image processor, by Pillow, so that two machines make the same pixels.
     """
@@ -75,7 +79,7 @@ def load_processor(folder: Path, **more: Any) -> Any:
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **more)
 
 
-def without_pooler(body: Any) -> Any:
+def without_pooler(body: "nn.Module") -> "nn.Module":
     """`body` without the layer behind its last one, which BERT and ViT have for another task: here it would get no
     gradient.
     """
@@ -85,7 +89,7 @@ def without_pooler(body: Any) -> Any:
     return body
 
 
-def auto_class(architecture: Architecture) -> Any:
+def auto_class(architecture: Architecture) -> Any:  # they share no class that has these methods
     """transformers' class that loads a base of this architecture."""
     import transformers
 

@@ -9,7 +9,7 @@ beside the MLP: h ← h + s W_up f(W_down x), where x is what the MLP reads. Bot
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ ATTENTION = (
 )  # what models call the two blocks of a layer
 MLP = ("mlp", "feed_forward", "ffn", "DenseReluDense")
 PLACEMENTS = {"houlsby": (ATTENTION, MLP), "parallel": (MLP,)}
+Output: TypeAlias = "torch.Tensor | tuple[torch.Tensor, ...]"  # of a block
 NAME, FILE = "bottleneck", "adapter_model.safetensors"
 
 
@@ -49,7 +50,7 @@ def _linear(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
     return nn.functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
 
 
-def put_on(model: Any, placement: str, size: int, activation: str, scaling: float) -> Any:
+def put_on(model: nn.Module, placement: str, size: int, activation: str, scaling: float) -> nn.Module:
     """`model`, frozen, with trainable adapters on its blocks; `model.disable_adapter()` leaves them out for a while."""
     model.requires_grad_(False)
     width, adapters = model.config.get_text_config().hidden_size, []
@@ -121,10 +122,10 @@ def _weights(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: weight for name, weight in model.named_parameters() if f".{NAME}." in name}
 
 
-def _after(adapter: Bottleneck) -> Callable[..., Any]:
+def _after(adapter: Bottleneck) -> Callable[..., Output]:
     """A hook that passes what the block returns through the adapter; attention returns more than one value."""
 
-    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    def hook(_: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor], output: Output) -> Output:
         if not adapter.enabled:
             return output
         first, *rest = output if isinstance(output, tuple) else (output,)
@@ -134,10 +135,10 @@ def _after(adapter: Bottleneck) -> Callable[..., Any]:
     return hook
 
 
-def _beside(adapter: Bottleneck) -> Callable[..., Any]:
+def _beside(adapter: Bottleneck) -> Callable[..., Output]:
     """A hook that adds what the adapter makes of the block's input to what the block returns."""
 
-    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    def hook(_: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor], output: Output) -> Output:
         if not adapter.enabled:
             return output
         read = args[0] if args else next(iter(kwargs.values()))

@@ -1,6 +1,10 @@
 """Decodes greedily, in evaluation as in vLLM, whatever the base's generation_config.json says."""
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 # What a generation config says of a model; everything else in it says how to choose tokens (penalties, temperatures,
 # limits).
@@ -18,7 +22,7 @@ KEPT = {
 BEGINS = {"decoder_start_token_id", "forced_bos_token_id"}
 
 
-def make_greedy(model: Any) -> None:
+def make_greedy(model: "nn.Module") -> None:
     """Take out of the model's generation config all that vLLM, run with `--generation-config vllm`, does not do."""
     kept = KEPT | BEGINS if getattr(model.config, "is_encoder_decoder", False) else KEPT
     for name, value in model.generation_config.to_dict().items():
@@ -26,7 +30,7 @@ def make_greedy(model: Any) -> None:
             setattr(model.generation_config, name, None)
 
 
-def stop_ids(tokenizer: Any, model: Any) -> list[int]:
+def stop_ids(tokenizer: "Tokenizer", model: "nn.Module") -> list[int]:
     """The tokens that end an answer, as vLLM has them: the tokenizer's end of turn and those of the generation
     config (Llama 3 has three).
     """

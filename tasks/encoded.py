@@ -51,6 +51,10 @@ class Batch(TypedDict, total=False):
     is_place: "Tensor"  # (batch, time), whether an answer may begin or end there
     labels: "Tensor"  # what is right: tokens (batch, kept), tags (batch, time), -100 where none is; (batch, columns)
     weights: "Tensor"  # as labels: how much each token counts
+    prefix: list[int]  # tokens that stand before each row, of which a model is told that reads them itself;
+    past_key_values: object  # what any other has made of them
+    use_cache: bool
+    num_items_in_batch: "Tensor"  # what the summed loss is divided by, where not by the batch's own
     logits_to_keep: int  # kept: the last tokens of all rows that have logits
 
 

@@ -85,6 +85,11 @@ def said(examples: Sequence[Prepared]) -> list[Message]:
     return [without_weight(turn) for of_row in own for turn in of_row]
 
 
+def shown(examples: Sequence[Prepared], row: Prepared) -> Prepared:
+    """`row` behind the turns of `examples`."""
+    return {**row, "messages": behind(said(examples), row["messages"])}
+
+
 def fitting(
     params: Predict, parent: Path, rows: Sequence[Prepared], examples: Sequence[Prepared]
 ) -> tuple[list[Prepared], str]:
@@ -93,10 +98,7 @@ def fitting(
     taken = list(examples)
     while taken:
         try:
-            longest = max(
-                len(encode_question(tokenizer, {**row, "messages": behind(said(taken), row["messages"])}))
-                for row in rows
-            )
+            longest = max(len(encode_question(tokenizer, shown(taken, row))) for row in rows)
         except AnnealError as error:
             return [], f"the parent's chat template does not take the examples: {error}"
         if longest + params.max_new_tokens <= room:

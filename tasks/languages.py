@@ -2,9 +2,13 @@
 language, and its decoder starts with one.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tasks.errors import AnnealError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 
 def arguments(src_lang: str | None, tgt_lang: str | None) -> dict[str, str]:
@@ -12,7 +16,7 @@ def arguments(src_lang: str | None, tgt_lang: str | None) -> dict[str, str]:
     return {name: lang for name, lang in (("src_lang", src_lang), ("tgt_lang", tgt_lang)) if lang}
 
 
-def begin(model: Any, tokenizer: Any, name: str, src_lang: str | None, tgt_lang: str | None) -> None:
+def begin(model: "nn.Module", tokenizer: "Tokenizer", name: str, src_lang: str | None, tgt_lang: str | None) -> None:
     """Have the decoder of `model` begin with the language that `tokenizer` writes; AnnealError when the base `name`
     knows many and none is named, when it knows no such one, or none at all.
     """

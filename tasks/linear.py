@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from tasks.threads import several_at_once
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
 
 Matrix: TypeAlias = NDArray[np.float64]
 
@@ -76,7 +77,7 @@ def features(
     return _turned(words, asked_words)
 
 
-def chances(classifier: Any, rows: Matrix) -> list[dict[str, float]]:
+def chances(classifier: "LogisticRegression", rows: Matrix) -> list[dict[str, float]]:
     """{class: its probability} of each of `rows`, to six places, which two machines agree on."""
     names = [str(name) for name in classifier.classes_]
     return [

@@ -1,18 +1,20 @@
 """peft's LoRA layers with one matrix product less: the low-rank path is added into the base product's output."""
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
+from torch import nn
+from torch.autograd.function import FunctionCtx
 
 START = ("start_a", "start_b")  # buffers of a layer: A₀ and B₀
 
 
-class LoraProduct(torch.autograd.Function):
+class LoraProduct(torch.autograd.Function):  # type: ignore[misc]
     """y = x Wᵀ + s (x Aᵀ) Bᵀ (Hu et al. 2021, eq. 3), in the dtype of x; only A and B get gradients."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scaling: float
+        ctx: FunctionCtx, x: torch.Tensor, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scaling: float
     ) -> torch.Tensor:
         """x: (…, in), weight: (out, in), a: (r, in), b: (out, r) → (…, out)."""
         rows = x.reshape(-1, x.shape[-1])
@@ -23,7 +25,7 @@ class LoraProduct(torch.autograd.Function):
         return (rows @ weight.t()).addmm_(low, b.t()).view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+    def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients of x, A and B; A's and B's are summed in the product's own accumulator and handed over in fp32."""
         rows, low, weight, a, b = ctx.saved_tensors
         grad = grad.reshape(-1, grad.shape[-1])
@@ -32,7 +34,7 @@ class LoraProduct(torch.autograd.Function):
         return grad_x, None, (grad_low.t() @ rows).float(), (grad.t() @ low).float() * ctx.scaling, None
 
 
-def speed_up(model: Any) -> int:
+def speed_up(model: nn.Module) -> int:
     """Give each plain LoRA layer of a peft `model` the short forward; the number of layers changed.
 
     A layer is left to peft when it has a bias, dropout, DoRA, several adapters or packed base weights.
@@ -45,7 +47,7 @@ def speed_up(model: Any) -> int:
     return changed
 
 
-def start_from_parent(model: Any, init: object) -> None:
+def start_from_parent(model: nn.Module, init: object) -> None:
     """Start each adapter of a peft `model` from the base weights (PiSSA, OLoRA), which stay as they are.
 
     peft takes the start out of the base weights, W - s B₀ A₀, rounded to their dtype. Here the start is taken out of
@@ -67,7 +69,7 @@ def start_from_parent(model: Any, init: object) -> None:
             layer.forward = _forward_from_start(layer)
 
 
-def keep_start(layer: Any) -> None:
+def keep_start(layer: nn.Module) -> None:
     """Note what the matrices of a LoRA `layer` are now, before training."""
     (name,) = layer.active_adapters
     for which, matrix in ((START[0], layer.lora_A[name]), (START[1], layer.lora_B[name])):
@@ -75,7 +77,7 @@ def keep_start(layer: Any) -> None:
         layer.register_buffer(which, matrix.weight.data.clone(), persistent=False)
 
 
-def starts(model: Any) -> dict[str, torch.Tensor]:
+def starts(model: nn.Module) -> dict[str, torch.Tensor]:
     """What each matrix of an adapter started from, by its name in peft's file; empty where that was no update."""
     return {
         f"{name}.{matrix}.weight": getattr(layer, which)
@@ -85,7 +87,7 @@ def starts(model: Any) -> dict[str, torch.Tensor]:
     }
 
 
-def _forward_from_start(layer: Any) -> Any:
+def _forward_from_start(layer: nn.Module) -> Callable[..., torch.Tensor]:
     """peft's forward, less the path of the matrices that it started from."""
     (name,) = layer.active_adapters
     whole = layer.forward
@@ -100,29 +102,29 @@ def _forward_from_start(layer: Any) -> Any:
     return forward
 
 
-def is_layer(layer: Any) -> bool:
+def is_layer(layer: nn.Module) -> bool:
     """Whether it is a linear layer under LoRA."""
     from peft.tuners.lora.layer import Linear
 
     return isinstance(layer, Linear)
 
 
-def is_plain(layer: Any) -> bool:
+def is_plain(layer: nn.Module) -> bool:
     """Whether a LoRA `layer` is the product of LoraProduct and no more."""
     base = layer.get_base_layer()
     (name, *others) = layer.active_adapters
     return (
         not others
-        and type(base) is torch.nn.Linear
+        and type(base) is nn.Linear
         and base.bias is None
         and not base.weight.requires_grad
-        and isinstance(layer.lora_dropout[name], torch.nn.Identity)
+        and isinstance(layer.lora_dropout[name], nn.Identity)
         and not layer.lora_bias.get(name)
         and not layer.use_dora.get(name)
     )
 
 
-def _forward_of(layer: Any) -> Any:
+def _forward_of(layer: nn.Module) -> Callable[..., torch.Tensor]:
     (name,) = layer.active_adapters
     base = layer.get_base_layer()
 
@@ -134,7 +136,7 @@ def _forward_of(layer: Any) -> Any:
     return forward
 
 
-def matrices(layer: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
+def matrices(layer: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
     """A and B of a plain LoRA `layer`, with what it started from taken out; None where its adapter is off or merged."""
     if layer.disable_adapters or layer.merged:
         return None

@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from tasks import heads, logistic
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 FEATURES = 50_000  # n-grams that count: the commonest
 Gram = tuple[int, ...]
@@ -105,7 +108,7 @@ def _read(labels: Sequence[Sequence[int]]) -> list[int]:
     return sorted({*range(0, len(labels), step), *first.values()})
 
 
-def _weights(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def _weights(model: "LogisticRegression") -> tuple[torch.Tensor, torch.Tensor]:
     """(n-grams, classes) and (classes,) of a regression."""
     weight, bias = torch.tensor(model.coef_, dtype=torch.float32), torch.tensor(model.intercept_, dtype=torch.float32)
     if len(model.classes_) == 2:  # scikit-learn has the second one's alone, against 0

@@ -14,7 +14,7 @@ from tasks.engine.choice import of_parent
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.predict.params import Predict
-from tasks.rows import Message, Prepared
+from tasks.rows import Message, Prepared, Row
 from tasks.structured import Structure
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Facts(TypedDict, total=False):
 
 
 def ask(
-    params: Predict, parent: Path, prepared: Path, rows: list[Prepared], what: str, examples: Sequence[Message] = ()
+    params: Predict, parent: Path, prepared: Path, rows: Sequence[Row], what: str, examples: Sequence[Message] = ()
 ) -> tuple[Answers, Facts]:
     """The answers of the model in `parent`, asked behind turns of `examples`, and how it was asked."""
     model, tokenizer = load_body(parent), load_tokenizer(parent)
@@ -55,7 +55,7 @@ def ask(
 
 
 def _limits(
-    model: "nn.Module", tokenizer: "Tokenizer", prepared: Path, rows: Sequence[Prepared], max_new_tokens: int
+    model: "nn.Module", tokenizer: "Tokenizer", prepared: Path, rows: Sequence[Row], max_new_tokens: int
 ) -> tuple[Structure | None, Facts]:
     form = format_in(read_json(prepared / "format.json"))
     if not isinstance(form, JsonAnswer):

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.errors import ParamsError
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def keep_trainable(model: Any) -> None:
+def keep_trainable(model: "torch.nn.Module") -> None:
     """Have the 4-bit layers of `model` compute in its own dtype, and keep their weights as gradients need them.
 
     On a CPU that multiplies bfloat16, a layer that is asked once without gradients packs its weights for a kernel
@@ -27,7 +27,7 @@ def keep_trainable(model: Any) -> None:
             layer.compute_dtype, layer.compute_type_is_set = dtype, True
 
 
-def start_from_loss(model: Any) -> None:
+def start_from_loss(model: "torch.nn.Module") -> None:
     """Start the adapters of a peft `model` from what 4 bits lost of each weight, s B₀ A₀ ≈ W - Q, and note that start:
     it is no part of what is learnt (LoftQ, Li et al. 2023, arXiv:2310.08659, one step; peft's own needs a GPU).
 

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from transformers import AttentionInterface
@@ -52,8 +51,8 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         self.used = width
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Any, Any]:
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """All keys and all values, those of the new tokens, (rows, heads, new, d), among them."""
         if not self.is_initialized:
             self.fill(key_states.contiguous(), value_states.contiguous())
@@ -125,7 +124,7 @@ class SharedCache(Cache):  # type: ignore[misc]
             layer.keep(rows)
 
 
-def fits(model: Any) -> bool:
+def fits(model: torch.nn.Module) -> bool:
     """Whether all that `model` keeps of a token are keys and values of layers that read all tokens before it."""
     import inspect
 
@@ -137,12 +136,12 @@ def fits(model: Any) -> bool:
     return takes and bool(base._supports_attention_backend) and bool(layers) and {*map(type, layers)} == {DynamicLayer}
 
 
-def count_layers(model: Any) -> int:
+def count_layers(model: torch.nn.Module) -> int:
     """Layers of the cache of a model that `fits`."""
     return len(DynamicCache(config=_base(model).config).layers)
 
 
-def bytes_a_token(model: Any) -> int:
+def bytes_a_token(model: torch.nn.Module) -> int:
     """Of the keys and values of a model that `fits`."""
     config = _base(model).config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -151,7 +150,7 @@ def bytes_a_token(model: Any) -> int:
 
 
 @contextmanager
-def attending(model: Any) -> Iterator[bool]:
+def attending(model: torch.nn.Module) -> Iterator[bool]:
     """Have a `model` attend to parts where it can, and say whether it does."""
     base = _base(model)
     usual, can = base.config._attn_implementation, base.config.model_type in PLAIN
@@ -164,18 +163,18 @@ def attending(model: Any) -> Iterator[bool]:
             base.set_attn_implementation(usual)
 
 
-def _base(model: Any) -> Any:
+def _base(model: torch.nn.Module) -> torch.nn.Module:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def grouped(
-    module: Any,
+    module: torch.nn.Module,
     query: torch.Tensor,
     key: "Parts | torch.Tensor",
     value: "Parts | torch.Tensor",
     attention_mask: torch.Tensor | None,
     scaling: float,
-    **_: Any,
+    **_: object,
 ) -> tuple[torch.Tensor, None]:
     """softmax(s q kᵀ + mask) v: (rows, heads, new, d) → (rows, new, heads, d); the softmax is in fp32.
 
@@ -210,7 +209,7 @@ def _of_shared(stacked: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
 AttentionInterface.register(GROUPED, grouped)
 
 
-def causal(starts: Sequence[int], columns: int, dtype: torch.dtype, device: Any) -> torch.Tensor:
+def causal(starts: Sequence[int], columns: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """(rows, 1, columns, columns): added to scores; row i reads from column `starts[i]` on, and nothing behind it."""
     place = torch.arange(columns, device=device)
     first = torch.tensor(starts, device=device)[:, None, None]

@@ -4,15 +4,35 @@ outputs.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from tasks.errors import AnnealError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+    from xgrammar import GrammarMatcher
 
 SPARE = 6  # tokens: the end, and a column's name or class that is written in more tokens than it takes
 LONG = 10**9  # characters
+
+
+class Column(TypedDict, total=False):
+    """The schema of one text."""
+
+    enum: list[str]  # of a label: its classes
+    type: str  # of any other
+    minLength: int  # characters
+    maxLength: int
+
+
+class Schema(TypedDict):
+    """The JSON schema of an answer."""
+
+    type: str
+    properties: dict[str, Column]
+    required: list[str]
+    additionalProperties: bool
 
 
 class Structure:
@@ -24,7 +44,7 @@ class Structure:
     """
 
     def __init__(
-        self, schema: Mapping[str, Any], tokenizer: Any, width: int, ends: Sequence[int], max_new_tokens: int
+        self, schema: Schema, tokenizer: "Tokenizer", width: int, ends: Sequence[int], max_new_tokens: int
     ) -> None:
         """`width`: of the logits. Raises AnnealError where the engine is missing or can do nothing with the tokenizer
         or the schema.
@@ -43,7 +63,7 @@ class Structure:
         words = xgrammar.allocate_token_bitmask(1, width).shape[1]
         self.closing = _bits([token.startswith(b'"') for token in about.decoded_vocab], words)
         self.texts = _texts(schema["properties"], tokenizer)
-        self.rows: dict[int, tuple[Any, list[int]]] = {}  # the matcher and the tokens of each
+        self.rows: dict[int, tuple[GrammarMatcher, list[int]]] = {}  # the matcher and the tokens of each
 
     def mask(self, logits: "Tensor", places: Sequence[int | None]) -> None:
         """Make the logits, (rows, vocabulary), of what may not come next -inf."""
@@ -63,12 +83,12 @@ class Structure:
             )
         written.append(token)
 
-    def _row(self, place: int) -> tuple[Any, list[int]]:
+    def _row(self, place: int) -> "tuple[GrammarMatcher, list[int]]":
         if place not in self.rows:
             self.rows[place] = self.engine.GrammarMatcher(self.grammar), []
         return self.rows[place]
 
-    def _allow(self, allowed: "Tensor", matcher: Any, written: Sequence[int]) -> None:
+    def _allow(self, allowed: "Tensor", matcher: "GrammarMatcher", written: Sequence[int]) -> None:
         """Fill in what may follow the tokens of a row: `allowed`, (1, words)."""
         matcher.fill_next_token_bitmask(allowed, 0)
         if forced := matcher.find_jump_forward_string():
@@ -94,7 +114,7 @@ class Structure:
         return -1, False
 
 
-def without_length(schema: Mapping[str, Any]) -> str:
+def without_length(schema: Schema) -> str:
     """The JSON schema, as JSON, that the engine is given."""
     columns = {
         name: {key: value for key, value in about.items() if key not in ("minLength", "maxLength")}
@@ -103,7 +123,7 @@ def without_length(schema: Mapping[str, Any]) -> str:
     return json.dumps({**schema, "properties": columns}, ensure_ascii=False)
 
 
-def _texts(properties: Mapping[str, Mapping[str, Any]], tokenizer: Any) -> dict[str, tuple[int, int]]:
+def _texts(properties: Mapping[str, Column], tokenizer: "Tokenizer") -> dict[str, tuple[int, int]]:
     """How each column begins, `"column": "`: its characters at most, and the tokens that it takes to close it and to
     write what comes behind.
     """

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.section import suggestion
 
@@ -47,7 +47,7 @@ def targeted(model: "nn.Module", targets: str | Iterable[str]) -> "list[tuple[st
 
     layers = dict(model.named_modules())
     if isinstance(targets, str):
-        head = model.get_output_embeddings()  # type: ignore[operator] # a Tensor to torch's types; None where there is no head
+        head = model.get_output_embeddings()  # None where there is none
         return [
             (n, layer) for n, layer in layers.items() if isinstance(layer, nn.Linear | Conv1D) and layer is not head
         ]
@@ -63,7 +63,7 @@ def task_type(model: "nn.Module") -> str | None:
     return "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
 
 
-def size(layer: Any) -> tuple[int, int]:
+def size(layer: "nn.Module") -> tuple[int, int]:
     """(inputs, outputs) of a layer that can take an adapter."""
     from torch import nn
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -45,7 +46,7 @@ def tokenizer(weights: Path, trained: Path | None) -> Processor:
 def answer(
     weights: Path,
     trained: Path | None,
-    rows: list[Row],
+    rows: Sequence[Row],
     batch_size: int,
     max_new_tokens: int,
     what: str,
@@ -64,7 +65,7 @@ def answer(
 
 
 def _read(
-    objective: Telling, model: "nn.Module", reader: Processor, rows: list[Row], batch_size: int, what: str
+    objective: Telling, model: "nn.Module", reader: Processor, rows: Sequence[Row], batch_size: int, what: str
 ) -> Answers:
     """The answers of a model that reads and does not write."""
     order = sorted(range(len(rows)), key=lambda place: (-len(rows[place]["messages"][-1]["content"]), place))
@@ -87,7 +88,7 @@ def tokenizer_folder(weights: Path, trained: Path | None) -> Path:
     return trained if trained and (trained / "tokenizer.json").exists() else weights
 
 
-def _in_tokens_of(parents: "Tokenizer", own: "Tokenizer", rows: list[Row], written: Answers) -> Answers:
+def _in_tokens_of(parents: "Tokenizer", own: "Tokenizer", rows: Sequence[Row], written: Answers) -> Answers:
     """The same likelihoods, counted over the tokens that the parent's tokenizer takes the same texts to: perplexities
     of two models are compared, and one with new tokens has fewer to share its nats among.
     """

@@ -8,13 +8,16 @@ left would stand further away from them than the same row alone.
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from peft import PeftConfig, PeftModelForCausalLM, PeftModelForSeq2SeqLM, PeftType
 
 from tasks.errors import ParamsError
 from tasks.targets import task_type
+
+if TYPE_CHECKING:
+    from transformers.utils import ModelOutput
 
 
 class VirtualTokens(PeftModelForCausalLM):  # type: ignore[misc]
@@ -35,8 +38,8 @@ class VirtualTokens(PeftModelForCausalLM):  # type: ignore[misc]
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        **rest: Any,
-    ) -> Any:
+        **rest: object,
+    ) -> "ModelOutput":
         """The parent's outputs for `input_ids` (rows, time); logits of the last `logits_to_keep`, else of all."""
         mask = self._mask(input_ids, attention_mask)
         places = (mask.cumsum(-1) - 1).clamp(min=0)
@@ -54,7 +57,9 @@ class VirtualTokens(PeftModelForCausalLM):  # type: ignore[misc]
         embedded, rest = self._embedded(input_ids), {"logits_to_keep": input_ids.shape[1], **rest}
         return self.base_model(inputs_embeds=embedded, attention_mask=mask, position_ids=places, **rest)
 
-    def generate(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **rest: Any) -> Any:
+    def generate(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **rest: object
+    ) -> torch.Tensor:
         """`input_ids` and what the parent writes after them, as `transformers.GenerationMixin.generate` returns it."""
         mask = self._mask(input_ids, attention_mask)
         if not self.in_cache:
@@ -82,7 +87,9 @@ class EncoderTokens(PeftModelForSeq2SeqLM):  # type: ignore[misc]
     Only the decoder's start token is its own, so `generate` gives what is written and nothing else.
     """
 
-    def generate(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **rest: Any) -> Any:
+    def generate(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **rest: object
+    ) -> torch.Tensor:
         """What `transformers.GenerationMixin.generate` returns of a source."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         return super().generate(input_ids=input_ids, attention_mask=mask, **rest)
@@ -91,7 +98,7 @@ class EncoderTokens(PeftModelForSeq2SeqLM):  # type: ignore[misc]
 Virtual = VirtualTokens | EncoderTokens
 
 
-def before(model: Any, config: type[PeftConfig], **settings: Any) -> Virtual:
+def before(model: torch.nn.Module, config: type[PeftConfig], **settings: object) -> Virtual:
     """`model`, frozen, behind virtual tokens of a `config` of peft with these settings."""
     if task_type(model) == "SEQ_2_SEQ_LM":
         # of the encoder alone: peft would make as many for the decoder, and never read them
@@ -99,7 +106,7 @@ def before(model: Any, config: type[PeftConfig], **settings: Any) -> Virtual:
     return VirtualTokens(model, config(task_type="CAUSAL_LM", **settings))
 
 
-def starting_ids(model: Any, count: int, text: str | None) -> torch.Tensor:
+def starting_ids(model: torch.nn.Module, count: int, text: str | None) -> torch.Tensor:
     """(count,): tokens that virtual ones begin as: those of `text`, over and over; else drawn from the vocabulary.
 
     Of the vocabulary only what the parent's tokenizer knows: rows of the embedding beyond that were never trained.
@@ -113,7 +120,7 @@ def starting_ids(model: Any, count: int, text: str | None) -> torch.Tensor:
     return torch.tensor((ids * math.ceil(count / len(ids)))[:count])
 
 
-def save(model: Any, parent: Path, folder: Path) -> None:
+def save(model: torch.nn.Module, parent: Path, folder: Path) -> None:
     """The virtual tokens as safetensors, without the network that made them, and a config with sorted keys."""
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty card; package writes the real one
@@ -123,7 +130,7 @@ def save(model: Any, parent: Path, folder: Path) -> None:
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def load(model: Any, folder: Path) -> Virtual:
+def load(model: torch.nn.Module, folder: Path) -> Virtual:
     """The parent behind the virtual tokens in `folder`, for asking."""
     kind = EncoderTokens if task_type(model) == "SEQ_2_SEQ_LM" else VirtualTokens
     adapted = kind(model, PeftConfig.from_pretrained(folder, inference_mode=True))
@@ -132,7 +139,7 @@ def load(model: Any, folder: Path) -> Virtual:
     return adapted
 
 
-def problem(model: Any, count: int) -> str | None:
+def problem(model: torch.nn.Module, count: int) -> str | None:
     """Virtual tokens that leave `model` no position for a row, from the key on."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if isinstance(positions, int) and count >= positions:

@@ -7,14 +7,15 @@ quick as rows at random), so that the model begins near where it was.
 import shutil
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks import special
 from tasks.errors import ParamsError
 from tasks.section import Section
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 SHOWN = 3  # texts in one sentence
 
@@ -24,7 +25,7 @@ def of(objective: Section) -> list[str]:
     return list(getattr(objective, "new_tokens", ()))
 
 
-def problem(tokenizer: Any, texts: Sequence[str]) -> str | None:
+def problem(tokenizer: "Tokenizer", texts: Sequence[str]) -> str | None:
     """Why `texts` cannot become tokens of `tokenizer`, from the key on; None when they can, and then it has them."""
     marks = special.of_tokenizer(tokenizer).texts
     for text in texts:
@@ -44,13 +45,13 @@ def _cuts_into(text: str, mark: str) -> bool:
     return mark in text or any(text.endswith(mark[:length]) for length in range(1, len(mark)))
 
 
-def add(tokenizer: Any, texts: Sequence[str]) -> None:
+def add(tokenizer: "Tokenizer", texts: Sequence[str]) -> None:
     """Give `tokenizer` a token for each of `texts`; ParamsError when it cannot have one."""
     if words := problem(tokenizer, texts):
         raise ParamsError(f"params.yaml: train.objective.{words}")
 
 
-def _add(tokenizer: Any, texts: Sequence[str]) -> None:
+def _add(tokenizer: "Tokenizer", texts: Sequence[str]) -> None:
     from tokenizers import AddedToken, decoders, pre_tokenizers
 
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in texts])
@@ -68,12 +69,12 @@ def _add(tokenizer: Any, texts: Sequence[str]) -> None:
         backend.decoder = decoders.Sequence([*replaced, backend.decoder])
 
 
-def ids(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+def ids(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[int]:
     """The tokens of `texts`, which have one each."""
     return [int(token) for token in tokenizer.convert_tokens_to_ids(list(texts))]
 
 
-def check_used(tokenizer: Any, texts: Sequence[str], rows: Iterable[Collection[int]]) -> None:
+def check_used(tokenizer: "Tokenizer", texts: Sequence[str], rows: Iterable[Collection[int]]) -> None:
     """Raise ParamsError for new tokens that none of the encoded `rows` holds: they would never be learnt."""
     there = {token for row in rows for token in row}
     missing = [text for text, token in zip(texts, ids(tokenizer, texts), strict=True) if token not in there]
@@ -86,7 +87,7 @@ def check_used(tokenizer: Any, texts: Sequence[str], rows: Iterable[Collection[i
         )
 
 
-def grow(model: Any, parent: Path, texts: Sequence[str]) -> None:
+def grow(model: "nn.Module", parent: Path, texts: Sequence[str]) -> None:
     """Give `model`, as loaded from `parent`, a row of its embedding and of its head for each of the new tokens."""
     import torch
     from transformers import AutoTokenizer

@@ -9,9 +9,10 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
+from torch import nn
 
 from tasks import shared_cache
 from tasks.batches import batches, longest_first
@@ -27,7 +28,9 @@ LEAVING = 0.9  # rows that have ended are left out as soon as the others are few
 class Limits(Protocol):
     """What an answer may be: what a JSON `schema` says; rows are named by their places among the prompts."""
 
-    schema: Mapping[str, Any]
+    @property
+    def schema(self) -> Mapping[str, object]:
+        """The JSON schema."""
 
     def mask(self, logits: torch.Tensor, places: Sequence[int | None]) -> None:
         """Make the logits, (rows, vocabulary), of what may not come next -inf; None is a row that has ended."""
@@ -52,7 +55,7 @@ class How:
     writes: bool = True
 
 
-def write(model: Any, asked: Sequence[Asked], prefix: Sequence[int], how: How) -> tuple[list[Written], float]:
+def write(model: nn.Module, asked: Sequence[Asked], prefix: Sequence[int], how: How) -> tuple[list[Written], float]:
     """Greedy answers to prompts that all begin with `prefix` and go on, and the seconds that they took."""
     made, done = [Written() for _ in asked], Progress(how.progress)
     groups = list(_groups(model, asked, len(prefix), how))
@@ -100,7 +103,7 @@ def _write_group(
     return seconds + ended - began, ended - started
 
 
-def _groups(model: Any, asked: Sequence[Asked], prefix: int, how: How) -> Iterator[list[int]]:
+def _groups(model: nn.Module, asked: Sequence[Asked], prefix: int, how: How) -> Iterator[list[int]]:
     """Places of rows that write together, longest first: nearly equally many, at most `rows`, and what memory holds."""
     lengths = [len(each.prompt) - prefix + how.max_new_tokens for each in asked]
     even = math.ceil(len(asked) / math.ceil(len(asked) / how.rows)) if asked else 1

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from tasks.structured import Structure
+from tasks.structured import Schema, Structure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ class Requests:
         return masked
 
     def _structure(self, schema: str, ends: tuple[int, ...], max_tokens: int) -> Structure:
-        value: dict[str, Any] = json.loads(schema)
+        value: Schema = json.loads(schema)
         return Structure(value, self.tokenizer, self.width, ends, max_tokens)
 
 

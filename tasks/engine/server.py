@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Listener
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tasks import environment
 from tasks.device import device
@@ -119,12 +119,12 @@ def _how(question: Question) -> "SamplingParams":
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
     from tasks.engine.limited import SCHEMA
-    from tasks.structured import without_length
+    from tasks.structured import Schema, without_length
 
     more: dict[str, Any] = {}
     if question.schema is not None:
         more = {
-            "structured_outputs": StructuredOutputsParams(json=without_length(question.schema)),
+            "structured_outputs": StructuredOutputsParams(json=without_length(cast(Schema, question.schema))),
             "extra_args": {SCHEMA: json.dumps(question.schema)},
         }
     return SamplingParams(

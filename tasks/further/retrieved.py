@@ -6,11 +6,10 @@ from statistics import mean
 
 from tasks import answered
 from tasks.answer import format_in
-from tasks.answers import behind
 from tasks.chat import encode_question, load_tokenizer
 from tasks.evaluate.measures.accuracy import accuracy
 from tasks.evaluate.predictions import known_classes, read
-from tasks.few_shot import context, said
+from tasks.few_shot import context, shown
 from tasks.files import read_json, read_jsonl, sha256, write_json, write_jsonl
 from tasks.further.neighbours import FOLDER, known_rows, tried_rows
 from tasks.further.place import Place
@@ -93,12 +92,8 @@ def fitting(place: Place, rows: Rows, examples: Sequence[Rows]) -> tuple[Rows, i
     asked, left_out = [], 0
     for row, own in zip(rows, examples, strict=True):
         taken = list(own)
-        while len(encode_question(tokenizer, with_examples := _behind(taken, row))) > room and taken:
+        while len(encode_question(tokenizer, with_examples := shown(taken, row))) > room and taken:
             taken.pop(0)
             left_out += 1
         asked.append(with_examples)
     return asked, left_out
-
-
-def _behind(examples: Rows, row: Prepared) -> Prepared:
-    return {**row, "messages": behind(said(examples), row["messages"])}

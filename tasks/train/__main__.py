@@ -8,12 +8,13 @@ import shutil
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from tasks import architecture, objectives, stage, tuners, vocabulary
+from tasks.encoded import Encoded, Processor
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_jsonl, sha256, whole_directory, write_json
 from tasks.locks import held
+from tasks.rows import Splits
 from tasks.train.params import Train
 
 
@@ -97,17 +98,15 @@ def _refuse_other_base(kind: str, fitting: Collection[architecture.Architecture]
         )
 
 
-def _trainable(
-    params: Train, processor: Any, rows: dict[str, list[dict]]
-) -> tuple[dict[str, list[dict]], dict[str, int]]:
+def _trainable(params: Train, processor: Processor, rows: Splits) -> tuple[dict[str, list[Encoded]], dict[str, int]]:
     """(rows of train and validation as they are trained on, how many examples went in and were left out)."""
     objective = objectives.of(params.objective)
     encoded = {
         name: [objective.encode(params.objective, processor, row) for row in split] for name, split in rows.items()
     }
     arranged = {name: objective.arrange(params.objective, split, params.max_length) for name, split in encoded.items()}
-    for name, (kept, _) in arranged.items():
-        if not kept:
+    for name, (fitting, _) in arranged.items():
+        if not fitting:
             raise AnnealError(
                 f"no trainable tokens: all {len(encoded[name])} {name} rows are longer than "
                 f"max_length={params.max_length} tokens; raise it in params.yaml."
@@ -135,7 +134,7 @@ def _last_whole_checkpoint(run: Path) -> str | None:
     for checkpoint in run.glob("checkpoint-*"):
         if not _is_whole(checkpoint):
             shutil.rmtree(checkpoint)
-    last = get_last_checkpoint(str(run))
+    last: str | None = get_last_checkpoint(str(run))
     if last:
         print(f"continuing from {Path(last).name}", flush=True)
     return last

@@ -6,11 +6,12 @@ step is m / (√v + ε), and both are 0. To leave the rows out is the same train
 of millions of zeros.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import nn
+
+from tasks.encoded import Encoded
 
 ELEMENTWISE = ("adamw_torch", "adamw_torch_fused", "sgd", "rmsprop", "adagrad")  # values of train.optim
 
@@ -41,7 +42,7 @@ class Narrow(nn.Embedding):  # type: ignore[misc]
         return nn.Embedding(*rows.shape, padding_idx=padding, _weight=rows)
 
 
-def narrow(body: Any, encoded: Iterable[Mapping[str, Any]], pad_token_id: int) -> None:
+def narrow(body: nn.Module, encoded: Iterable[Encoded], pad_token_id: int) -> None:
     """Leave out of `body` the rows of tokens that are not in `encoded`, where its embedding learns and is no part of a
     head.
     """
@@ -61,7 +62,7 @@ def narrow(body: Any, encoded: Iterable[Mapping[str, Any]], pad_token_id: int) -
     body.set_input_embeddings(Narrow(whole, torch.tensor(sorted(kept))))
 
 
-def widen(body: Any) -> None:
+def widen(body: nn.Module) -> None:
     """Give a `body` that was narrowed all rows again; no other is changed."""
     for narrowed in [module for module in body.modules() if isinstance(module, Narrow)]:
         body.set_input_embeddings(narrowed.whole())

@@ -1,13 +1,14 @@
 """Builds the transformers Trainer for a section: which weights are trained, in what precision, on what batches."""
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from tasks import layer_groups, objectives, tuners, vocabulary
 from tasks.device import attention, compute_dtype, device
-from tasks.encoded import shared_prefix
+from tasks.encoded import Completion, Encoded, Processor, shared_prefix
 from tasks.errors import ParamsError
 from tasks.train import dropout
 from tasks.train.history import History
@@ -16,11 +17,15 @@ from tasks.train.schedule import SCHEDULES, freeze
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+    from transformers import TrainingArguments
+
+    from tasks.train.trainer import ObjectiveTrainer
 
 
 def make_trainer(
-    params: Train, parent: Path, processor: Any, rows: dict[str, list[dict]], run: Path
-) -> tuple[Any, History]:
+    params: Train, parent: Path, processor: Processor, rows: Mapping[str, Sequence[Encoded]], run: Path
+) -> "tuple[ObjectiveTrainer, History]":
     """A Trainer over the encoded `rows` that keeps its checkpoints in `run/`, and the history that it fills."""
     from transformers import EarlyStoppingCallback, PrinterCallback
 
@@ -31,7 +36,7 @@ def make_trainer(
     history = History(params, run)
     shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
     shares = shares and not params.gradient_checkpointing  # which drops keys and values that are handed in
-    prefix = shared_prefix(rows["train"] + rows["validation"]) if shares else []
+    prefix = shared_prefix(cast("list[Completion]", [*rows["train"], *rows["validation"]])) if shares else []
     model = make_model(params, parent, processor)
     rate = layer_groups.head_rate(params.objective, params.learning_rate) / params.learning_rate
     layers = layer_groups.groups(params.tuner, model)
@@ -59,7 +64,7 @@ def make_trainer(
     return trainer, history
 
 
-def _narrow(params: Train, body: Any, rows: dict[str, list[dict]], processor: Any) -> None:
+def _narrow(params: Train, body: "nn.Module", rows: Mapping[str, Sequence[Encoded]], processor: Processor) -> None:
     """Leave out of the embedding what is never read, where that is the same training."""
     from tasks.train import embedding
 
@@ -67,7 +72,7 @@ def _narrow(params: Train, body: Any, rows: dict[str, list[dict]], processor: An
         embedding.narrow(body, [row for split in rows.values() for row in split], processor.pad_token_id)
 
 
-def make_model(params: Train, parent: Path, processor: Any) -> Any:
+def make_model(params: Train, parent: Path, processor: Processor) -> "nn.Module":
     """The parent as its tuner trains it, with its head; what is frozen in the precision that is computed in."""
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
     arguments = {"dtype": precision(params), "attn_implementation": attention()}
@@ -91,7 +96,7 @@ def precision(params: Train) -> "torch.dtype":
     return compute_dtype() if params.bf16 else torch.float32
 
 
-def make_arguments(params: Train, run: Path) -> Any:
+def make_arguments(params: Train, run: Path) -> "TrainingArguments":
     """TrainingArguments of a section; batches hold rows of like length, so that little of them is padding."""
     from transformers import TrainingArguments
 
@@ -128,7 +133,7 @@ def make_arguments(params: Train, run: Path) -> Any:
     )
 
 
-def _settings_of_steps(params: Train) -> dict[str, Any]:
+def _settings_of_steps(params: Train) -> dict[str, object]:
     """How the weights are stepped, and in what precision that is computed."""
     import torch
 

@@ -7,21 +7,24 @@ import io
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tasks import tracking
 from tasks.errors import AnnealError
 from tasks.files import write_text
 from tasks.train.params import Train
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 SHOW_EVERY = 5.0  # seconds between progress lines where there is no terminal
 
 
-class History(TrainerCallback):
+class History(TrainerCallback):  # type: ignore[misc]
     """A Trainer callback that keeps (step, train loss, validation loss, learning rate) and shows the pace."""
 
     def __init__(self, params: Train, run: Path) -> None:
@@ -29,9 +32,12 @@ class History(TrainerCallback):
         self.points: dict[int, dict[str, float]] = {}
         self.tokens = self.tokens_at_start = self.step_at_start = 0
         self.started = self.shown = time.monotonic()
-        self.client, self.run_id = None, None
+        self.client: MlflowClient | None = None
+        self.run_id = ""
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         """Open the MLflow run, or the one that a killed run had begun; start the clock."""
         for entry in state.log_history:  # a resumed run brings its past along
             self._keep(entry, entry["step"])
@@ -40,7 +46,7 @@ class History(TrainerCallback):
         self.started = time.monotonic()
         self._open_run()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Show step, share, tokens per second and time left."""
         self.tokens = int(state.num_input_tokens_seen)
         now = time.monotonic()
@@ -63,9 +69,17 @@ class History(TrainerCallback):
         )
         print(line, end="\r" if sys.stderr.isatty() and not last else "\n", file=sys.stderr, flush=True)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: object) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **_: object,
+    ) -> None:
         """Keep the point, send it to MLflow, stop when it is not a number."""
-        self._keep(logs or {}, state.global_step)
+        logs = logs or {}
+        self._keep(logs, state.global_step)
         point = self.points.get(state.global_step, {})
         for name in ("loss", "eval_loss"):
             if not math.isfinite(point.get(name, 0.0)):
@@ -76,7 +90,7 @@ class History(TrainerCallback):
                     f"lower learning_rate (now {self.params.learning_rate:g}) or max_grad_norm in params.yaml, and "
                     "run again."
                 )
-        if "eval_loss" in (logs or {}):
+        if "eval_loss" in logs:
             print(f"validation loss {logs['eval_loss']:.4f} at step {state.global_step}", file=sys.stderr, flush=True)
         self._send(point, state.global_step)
 
@@ -116,11 +130,15 @@ class History(TrainerCallback):
     def finish(self, artifact: str, summary: dict[str, float]) -> None:
         """Close the MLflow run, tagged with the hash of what it made, so that the registry finds it again."""
         self._tell(lambda client: client.set_tag(self.run_id, "adapter_sha256", artifact))
-        for name, value in summary.items():
-            self._tell(lambda client, name=name, value=value: client.log_metric(self.run_id, f"final_{name}", value))
+
+        def log(client: "MlflowClient") -> None:
+            for name, value in summary.items():
+                client.log_metric(self.run_id, f"final_{name}", value)
+
+        self._tell(log)
         self._tell(lambda client: client.set_terminated(self.run_id))
 
-    def _keep(self, logs: dict, step: int) -> None:
+    def _keep(self, logs: Mapping[str, float], step: int) -> None:
         for name in ("loss", "eval_loss", "learning_rate", "grad_norm"):
             if name in logs:
                 self.points.setdefault(step, {})[name] = float(logs[name])
@@ -128,19 +146,19 @@ class History(TrainerCallback):
     def _open_run(self) -> None:
         from mlflow.entities import Param
 
-        self.client = tracking.client()
+        client = self.client = tracking.client()
         note = self.run / "mlflow_run_id"
         if note.exists():
             self.run_id = note.read_text()
             return
         name = self.run.parent.name
-        created = self.client.create_run(
-            tracking.experiment_id(self.client), run_name=f"train {name}", tags={"model": name, "stage": "train"}
+        created = client.create_run(
+            tracking.experiment_id(client), run_name=f"train {name}", tags={"model": name, "stage": "train"}
         )
         self.run_id = created.info.run_id
         values = [Param(key, str(value)) for key, value in _flat(self.params.model_dump()).items()]
         for start in range(0, len(values), 100):  # as many as one request may hold
-            self.client.log_batch(self.run_id, params=values[start : start + 100])
+            client.log_batch(self.run_id, params=values[start : start + 100])
         write_text(note, self.run_id)
 
     def _send(self, point: dict[str, float], step: int) -> None:
@@ -150,7 +168,7 @@ class History(TrainerCallback):
         metrics = [Metric(name, value, now, step) for name, value in point.items()]
         self._tell(lambda client: client.log_batch(self.run_id, metrics=metrics))
 
-    def _tell(self, what: Callable[[Any], object]) -> None:
+    def _tell(self, what: "Callable[[MlflowClient], object]") -> None:
         """Do `what` with the MLflow client; a store that fails costs the curves there, never the training."""
         from mlflow.exceptions import MlflowException
 
@@ -168,9 +186,9 @@ class History(TrainerCallback):
             self.client = None
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """`{a: {b: 1}}` as `{"a.b": 1}`."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in settings.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat

@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tasks.layer_groups import Group
 
@@ -50,7 +49,7 @@ def freeze(model: torch.nn.Module, groups: Sequence[Group], epoch: float) -> Non
             weights[name].requires_grad_(group.first_epoch <= epoch)
 
 
-class Unfreezing(TrainerCallback):
+class Unfreezing(TrainerCallback):  # type: ignore[misc]
     """Lets each of `groups` learn from its epoch on. What is frozen follows from the epoch alone, so a resumed run
     finds it again; a frozen weight has no gradient, and an optimizer neither moves nor decays it.
     """
@@ -58,6 +57,13 @@ class Unfreezing(TrainerCallback):
     def __init__(self, groups: Sequence[Group]) -> None:
         self.groups = groups
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: object) -> None:
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: torch.nn.Module = None,
+        **_: object,
+    ) -> None:
         """Unfreeze what begins now; `state.epoch` counts the rows that were seen, in epochs."""
         freeze(model, self.groups, int(state.epoch or 0))

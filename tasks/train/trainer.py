@@ -2,18 +2,20 @@
 an order that a resumed run finds again, and checkpoints hold what learns and nothing else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch.optim.lr_scheduler import LambdaLR
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
+from tasks.encoded import Batch, Encoded
 from tasks.layer_groups import Group
+from tasks.objectives import Objective
 from tasks.section import Section
 from tasks.train.core import Core
 from tasks.train.schedule import Unfreezing, split
@@ -21,14 +23,14 @@ from tasks.train.schedule import Unfreezing, split
 LEARNT = "model.safetensors"  # in a checkpoint; transformers looks for a file of this name
 
 
-class EpochOrder(LengthGroupedSampler):
+class EpochOrder(LengthGroupedSampler):  # type: ignore[misc]
     """Rows of like length together, in an order that follows from seed and epoch alone.
 
     transformers draws the order from torch's global state, which a resumed run no longer has at the start of its epoch:
     it would see some rows twice and others never.
     """
 
-    def __init__(self, batch_size: int, dataset: list[dict], seed: int) -> None:
+    def __init__(self, batch_size: int, dataset: list[Encoded], seed: int) -> None:
         super().__init__(batch_size, dataset=dataset)
         self.seed, self.epoch, self.dataset = seed, 0, dataset
 
@@ -38,7 +40,7 @@ class EpochOrder(LengthGroupedSampler):
         for row in self.dataset:
             row["epoch"] = epoch
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[int]:
         order = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
         rows = get_length_grouped_indices(self.lengths, self.batch_size, generator=order)
         whole = len(rows) // self.batch_size  # batches; the rest, fewer rows, stays the last
@@ -50,7 +52,7 @@ class EpochOrder(LengthGroupedSampler):
         yield from rows[whole * self.batch_size :]
 
 
-class ObjectiveTrainer(Trainer):
+class ObjectiveTrainer(Trainer):  # type: ignore[misc]
     """A Trainer whose loss is an objective's, and whose batches leave out the shared `prefix`: its keys and values are
     computed once a batch, gradients included.
 
@@ -60,16 +62,18 @@ class ObjectiveTrainer(Trainer):
     transformers'.
     """
 
+    lr_scheduler: LRScheduler
+
     def __init__(
         self,
-        *args: Any,
-        objective: ModuleType,
+        *args: object,
+        objective: Objective,
         settings: Section,
         prefix: list[int],
         core: Core | None = None,
         groups: Sequence[Group] = (),
         schedule: Callable[[int, int], float] | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.objective, self.settings, self.prefix, self.core = objective, settings, prefix, core
@@ -82,7 +86,7 @@ class ObjectiveTrainer(Trainer):
         """The weights that learn at any time of the run, frozen now or not."""
         return {name: weight.data for name, weight in self.model.named_parameters() if name in self.names}
 
-    def create_optimizer(self, model: Any = None) -> Any:
+    def create_optimizer(self, model: nn.Module = None) -> Optimizer:
         """transformers' own, with its parameter groups parted by `groups`."""
         is_new = self.optimizer is None
         super().create_optimizer(model)
@@ -90,7 +94,7 @@ class ObjectiveTrainer(Trainer):
             split(self.optimizer, self.model, self.groups)
         return self.optimizer
 
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer = None) -> LRScheduler:
         """transformers' own, or one that follows `schedule`."""
         if self.schedule is None or self.lr_scheduler is not None:
             return super().create_scheduler(num_training_steps, optimizer)
@@ -99,7 +103,7 @@ class ObjectiveTrainer(Trainer):
         self._created_lr_scheduler = True
         return self.lr_scheduler
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
+    def _get_train_sampler(self, train_dataset: list[Encoded] | None = None) -> EpochOrder:
         return EpochOrder(
             self.args.train_batch_size * self.args.gradient_accumulation_steps,
             train_dataset or self.train_dataset,
@@ -107,8 +111,12 @@ class ObjectiveTrainer(Trainer):
         )
 
     def compute_loss(
-        self, model: Any, inputs: dict, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+        self,
+        model: nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The objective's loss of the batch."""
         if self.core is not None:
             model, inputs = self.core, {**inputs, "prefix": self.prefix}
@@ -122,7 +130,7 @@ class ObjectiveTrainer(Trainer):
         loss = self.objective.loss(self.settings, model, inputs, num_items_in_batch)
         return (loss, {}) if return_outputs else loss
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict], device: torch.device) -> Any:
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor:
         """The trained tokens of a step's batches, each counted by its weight where one of them has weights."""
         if not any("weights" in batch for batch in batch_samples):
             return super()._get_num_items_in_batch(batch_samples, device)
@@ -131,13 +139,13 @@ class ObjectiveTrainer(Trainer):
         is_shared = self.args.average_tokens_across_devices and self.args.world_size > 1
         return self.accelerator.gather(total).sum() if is_shared else total
 
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+    def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
         """A checkpoint: the weights that learn, whatever the tuner, also those that are frozen for now."""
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: weight.contiguous().cpu() for name, weight in self.learnt().items()}, folder / LEARNT)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module = None) -> None:
         """Put the weights of a checkpoint back in place; KeyError when it holds others."""
         weights = dict((model or self.model).named_parameters())
         with torch.no_grad():

@@ -5,12 +5,12 @@ import html
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from tasks.encoded import Encoded, Processor
 from tasks.files import write_text
 
 SHOWN = 12  # rows
-TrainedOn = Callable[[dict], Sequence[float]]  # of an encoded row: how much each token counts in the loss; 0: not
+TrainedOn = Callable[[Encoded], Sequence[float]]  # of an encoded row: how much each token counts in the loss; 0: not
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Label X-ray</title>
 <style>body{{font:15px/1.7 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}
@@ -22,7 +22,7 @@ the grey ones are only read. Each box is one token; ⏎ is a line break.</p>{sam
 """
 
 
-def write_xray(tokenizer: Any, trained_on: TrainedOn, rows: list[dict], path: Path) -> None:
+def write_xray(processor: Processor, trained_on: TrainedOn, rows: Sequence[Encoded], path: Path) -> None:
     """An HTML page with the first rows, each token marked as trained on or not."""
     samples = []
     for row in rows[:SHOWN]:
@@ -30,7 +30,7 @@ def write_xray(tokenizer: Any, trained_on: TrainedOn, rows: list[dict], path: Pa
         for token, weight in zip(row["input_ids"], trained_on(row), strict=True):
             kind = "on" if weight else "off"
             counts = "" if weight in (0, 1) else f' title="counts {weight:g} times"'
-            text = html.escape(tokenizer.decode([token])).replace("\n", "⏎\n")
+            text = html.escape(processor.decode([token])).replace("\n", "⏎\n")
             spans.append(f'<span class="{kind}"{counts}>{text}{f"<sub>×{weight:g}</sub>" if counts else ""}</span>')
         samples.append(f"<h2>{html.escape(str(row['id']))}</h2><pre>{''.join(spans)}</pre>")
     total = sum(len(row["input_ids"]) for row in rows)
@@ -40,7 +40,7 @@ def write_xray(tokenizer: Any, trained_on: TrainedOn, rows: list[dict], path: Pa
     )
 
 
-def write_lengths(trained_on: TrainedOn, rows: list[dict], path: Path) -> None:
+def write_lengths(trained_on: TrainedOn, rows: Sequence[Encoded], path: Path) -> None:
     """One line a row: how many of its tokens are only read, and how many are trained on."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -51,6 +51,6 @@ def write_lengths(trained_on: TrainedOn, rows: list[dict], path: Path) -> None:
     write_text(path, text.getvalue())
 
 
-def _trained(trained_on: TrainedOn, row: dict) -> int:
+def _trained(trained_on: TrainedOn, row: Encoded) -> int:
     """How many tokens of an encoded row the loss is taken on."""
     return sum(weight > 0 for weight in trained_on(row))

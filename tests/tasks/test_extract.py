@@ -207,4 +207,4 @@ def test_it_is_served_as_it_was_evaluated(made, encoder, answered):
             refused = httpx.post(f"{url}/chat/completions", json=body)
             assert refused.status_code == 400 and "send the question on one line, and the text below" in refused.text
         refused = httpx.post(f"{url}/completions", json={"model": "things", "prompt": text})
-        assert refused.status_code == 400 and "finds answers in a text and does not write" in refused.text
+        assert refused.status_code == 400 and "finds answers in a text and does not generate text" in refused.text

@@ -4,9 +4,9 @@ the products is done in few passes over memory, and little is kept.
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import torch
+from torch.autograd.function import FunctionCtx
 
 from tasks.train.core import attention, norm, products
 from tasks.train.core.flat import Span
@@ -47,11 +47,13 @@ def transform(half: Half, h: torch.Tensor) -> torch.Tensor:
     return out
 
 
-class Attention(torch.autograd.Function):
+class Attention(torch.autograd.Function):  # type: ignore[misc]
     """See attend()."""
 
     @staticmethod
-    def forward(ctx: Any, h: torch.Tensor, half: Half, reading: Reading, first: int, *pairs: torch.Tensor) -> Any:
+    def forward(
+        ctx: FunctionCtx, h: torch.Tensor, half: Half, reading: Reading, first: int, *pairs: torch.Tensor
+    ) -> torch.Tensor:
         """`pairs`: of the products that enter, `first` of them, then of the one that leaves."""
         x, rate = norm.forward(h, half.norm, half.epsilon)
         y, low = products.forward(x, half.enters.weight, pairs[:first])
@@ -64,7 +66,7 @@ class Attention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+    def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Of h and of the pairs."""
         half, reading, spans = ctx.half, ctx.reading, ctx.reading.spans
         h, x, rate, low, q, read, low_out, *pairs = ctx.saved_tensors[: -3 * len(spans)]
@@ -104,11 +106,11 @@ def _joined(grads: tuple[torch.Tensor, ...], reading: Reading) -> torch.Tensor:
     return y.view(tokens, -1)
 
 
-class GatedUnit(torch.autograd.Function):
+class GatedUnit(torch.autograd.Function):  # type: ignore[misc]
     """SwiGLU (Shazeer 2020, arXiv:2002.05202, eq. 6); see transform()."""
 
     @staticmethod
-    def forward(ctx: Any, h: torch.Tensor, half: Half, first: int, *pairs: torch.Tensor) -> Any:
+    def forward(ctx: FunctionCtx, h: torch.Tensor, half: Half, first: int, *pairs: torch.Tensor) -> torch.Tensor:
         """`pairs`: of gate and up, `first` of them, then of down."""
         x, rate = norm.forward(h, half.norm, half.epsilon)
         y, low = products.forward(x, half.enters.weight, pairs[:first])
@@ -121,7 +123,7 @@ class GatedUnit(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+    def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Of h and of the pairs."""
         h, x, rate, low, y, opened, low_out, *pairs = ctx.saved_tensors
         half, (gate, up) = ctx.half, y.chunk(2, -1)

@@ -2,11 +2,12 @@
 begin with.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
+
+from tasks.encoded import Batch
 
 ALIGNED = 32  # keys: the softmax of rows of such a length takes half as long
 
@@ -38,7 +39,7 @@ class Flat:
     past: int
 
 
-def flatten(batch: Mapping[str, Any], prefix: Sequence[int], dtype: torch.dtype) -> Flat:
+def flatten(batch: Batch, prefix: Sequence[int], dtype: torch.dtype) -> Flat:
     """The `batch` of tasks/encoded.py behind its `prefix`; masks are of `dtype`."""
     past, valid = len(prefix), batch["attention_mask"][:, len(prefix) :].bool()
     lengths = valid.sum(1).tolist()

@@ -1,17 +1,16 @@
 """The loss of the tokens that are trained on: logits are made of these alone, a part at a time, and never kept."""
 
-from typing import Any
-
 import torch
+from torch.autograd.function import FunctionCtx
 
 PART = 128  # tokens whose logits are in memory together
 
 
-class SummedLoss(torch.autograd.Function):
+class SummedLoss(torch.autograd.Function):  # type: ignore[misc]
     """The summed negative log-likelihood of `targets`; the gradient is made with it, in fp32."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: FunctionCtx, x: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """x: (tokens, width), weight: (vocabulary, width), targets: (tokens,) → a number in fp32."""
         total, grads = x.new_zeros((), dtype=torch.float32), []
         for part, right in zip(x.split(PART), targets.split(PART), strict=True):
@@ -27,7 +26,7 @@ class SummedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+    def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Of x."""
         (made,) = ctx.saved_tensors
         return made * grad.to(made.dtype), None, None

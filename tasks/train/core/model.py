@@ -1,14 +1,17 @@
 """Which models the short way knows, and how it takes a batch."""
 
-from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 from torch import nn
 
 from tasks import lora
+from tasks.encoded import Batch
 from tasks.train.core import blocks, flat, head, products
+
+if TYPE_CHECKING:
+    from transformers.modeling_outputs import CausalLMOutput
 
 KINDS = ("llama", "mistral")  # model_type of a config
 
@@ -16,7 +19,7 @@ KINDS = ("llama", "mistral")  # model_type of a config
 class Core:
     """Stands for a peft `model` in training: called as it is, and it gives the same loss or logits."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self.model, self.inner = model, model.get_base_model()
         self.halves = [_halves(layer) for layer in self.inner.model.layers]
 
@@ -25,12 +28,13 @@ class Core:
         context: AbstractContextManager[None] = self.model.disable_adapter()
         return context
 
-    def __call__(self, prefix: Sequence[int] = (), **batch: Any) -> Any:
+    def __call__(self, **batch: Unpack[Batch]) -> "CausalLMOutput":
         """transformers' output for a `batch` that leaves out its `prefix`: with a loss where it has labels, else with
         logits, which mean nothing where there is padding.
         """
         from transformers.modeling_outputs import CausalLMOutput
 
+        prefix = batch.pop("prefix", [])
         if "attention_mask" not in batch:  # packed rows
             return self.model(**batch)
         rows = flat.flatten(batch, prefix, self.inner.dtype)
@@ -60,7 +64,7 @@ class Core:
         states: torch.Tensor = body.norm(blocks.transform(transforms, blocks.attend(attends, h, reading)[places]))
         return states
 
-    def _loss(self, rows: flat.Flat, batch: Mapping[str, Any]) -> torch.Tensor:
+    def _loss(self, rows: flat.Flat, batch: Batch) -> torch.Tensor:
         """As transformers has it: the mean over the trained tokens, or their sum by `num_items_in_batch`."""
         labels = batch["labels"][:, 1:]
         places = rows.places[:, -labels.shape[1] - 1 : -1]
@@ -71,12 +75,12 @@ class Core:
         return total / (trained.sum() if items is None else items)
 
 
-def of(model: Any) -> Core | None:
+def of(model: nn.Module) -> Core | None:
     """The short way of a model that it knows, on a CPU."""
     return Core(model) if _knows(model) else None
 
 
-def _knows(model: Any) -> bool:
+def _knows(model: nn.Module) -> bool:
     from peft import PeftModel
     from peft.tuners.lora import LoraModel
 
@@ -98,7 +102,7 @@ def _knows(model: Any) -> bool:
     return plain and all(_is_known(layer, inner.dtype) for layer in inner.model.layers)
 
 
-def _is_known(layer: Any, dtype: torch.dtype) -> bool:
+def _is_known(layer: nn.Module, dtype: torch.dtype) -> bool:
     linears = [*_linears(layer)]
     frozen = [layer.input_layernorm.weight, layer.post_attention_layernorm.weight]
     bases = [linear.get_base_layer() if lora.is_layer(linear) else linear for linear in linears]
@@ -109,13 +113,13 @@ def _is_known(layer: Any, dtype: torch.dtype) -> bool:
     )
 
 
-def _linears(layer: Any) -> tuple[Any, ...]:
+def _linears(layer: nn.Module) -> tuple[nn.Module, ...]:
     attention, mlp = layer.self_attn, layer.mlp
     projections = attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj
     return *projections, mlp.gate_proj, mlp.up_proj, mlp.down_proj
 
 
-def _halves(layer: Any) -> tuple[blocks.Half, blocks.Half]:
+def _halves(layer: nn.Module) -> tuple[blocks.Half, blocks.Half]:
     q, k, v, o, gate, up, down = _linears(layer)
     before, after = layer.input_layernorm, layer.post_attention_layernorm
     return (

@@ -1,10 +1,11 @@
 """Frozen linear layers that read the same states, as one product, with a low-rank path beside each of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import overload
 
 import torch
+from torch import nn
 
 from tasks import lora
 
@@ -15,7 +16,7 @@ Pairs = tuple[torch.Tensor, ...]  # A of all layers, (ranks, in), then the B of 
 class Stack:
     """Layers with `weight` (sum of outs, in), of which each layer's own is a part."""
 
-    layers: tuple[Any, ...]
+    layers: tuple[nn.Module, ...]
     weight: torch.Tensor
     outs: tuple[int, ...]
 
@@ -30,7 +31,7 @@ class Stack:
         return torch.cat(lows).to(dtype), *(up.to(dtype) for up in ups)
 
 
-def _pair(layer: Any) -> Pairs | None:
+def _pair(layer: nn.Module) -> Pairs | None:
     """A and s B of a layer; None where it has no adapter, or one that is off."""
     if not lora.is_layer(layer) or (pair := lora.matrices(layer)) is None:
         return None
@@ -38,7 +39,7 @@ def _pair(layer: Any) -> Pairs | None:
     return pair[0], pair[1] * layer.scaling[name]
 
 
-def stack(layers: Sequence[Any]) -> Stack:
+def stack(layers: Sequence[nn.Module]) -> Stack:
     """`layers` as one; their weights become parts of one tensor, so nothing is held twice."""
     bases = [layer.get_base_layer() if lora.is_layer(layer) else layer for layer in layers]
     weights = [base.weight for base in bases]
@@ -49,7 +50,9 @@ def stack(layers: Sequence[Any]) -> Stack:
     return Stack(tuple(layers), whole, outs)
 
 
-def forward(x: torch.Tensor, weight: torch.Tensor, pairs: Pairs, onto: torch.Tensor | None = None) -> tuple:
+def forward(
+    x: torch.Tensor, weight: torch.Tensor, pairs: Pairs, onto: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """x: (tokens, in) → (x Wᵀ + (x Aᵀ) Bᵀ, plus `onto` where that is given; x Aᵀ)."""
     y = x @ weight.t() if onto is None else torch.addmm(onto, x, weight.t())
     if not pairs:
@@ -58,6 +61,18 @@ def forward(x: torch.Tensor, weight: torch.Tensor, pairs: Pairs, onto: torch.Ten
     for part, of_low, up in _parts(y, low, pairs):
         part.addmm_(of_low, up.t())
     return y, low
+
+
+@overload
+def backward(
+    grad: torch.Tensor, x: torch.Tensor, low: torch.Tensor | None, weight: torch.Tensor, pairs: Pairs
+) -> tuple[torch.Tensor, Pairs]: ...
+
+
+@overload
+def backward(
+    grad: torch.Tensor, x: torch.Tensor, low: torch.Tensor | None, weight: torch.Tensor, pairs: Pairs, of_x: bool
+) -> tuple[torch.Tensor | None, Pairs]: ...
 
 
 def backward(
@@ -74,7 +89,9 @@ def backward(
     return grad_x, (grad_low.t() @ x, *ups)
 
 
-def _parts(wide: torch.Tensor, low: torch.Tensor, pairs: Pairs, *others: torch.Tensor) -> Any:
+def _parts(
+    wide: torch.Tensor, low: torch.Tensor, pairs: Pairs, *others: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, ...]]:
     ups = pairs[1:]
     outs, ranks = [len(up) for up in ups], [up.shape[1] for up in ups]
     return zip(wide.split(outs, 1), low.split(ranks, 1), ups, *(t.split(ranks, 1) for t in others), strict=True)
