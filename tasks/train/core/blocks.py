@@ -4,6 +4,7 @@ the products is done in few passes over memory, and little is kept.
 
 from dataclasses import dataclass
 from itertools import chain
+from typing import cast
 
 import torch
 from torch.autograd.function import FunctionCtx
@@ -72,7 +73,9 @@ class Attention(torch.autograd.Function):  # type: ignore[misc]
         h, x, rate, low, q, read, low_out, *pairs = ctx.saved_tensors[: -3 * len(spans)]
         kept = ctx.saved_tensors[-3 * len(spans) :]
         seen = list(zip(kept[::3], kept[1::3], kept[2::3], strict=True))
-        of_read, last = products.backward(grad, read, low_out, half.leaves.weight, pairs[ctx.first :])
+        of_read, last = cast(
+            products.Gradients, products.backward(grad, read, low_out, half.leaves.weight, pairs[ctx.first :])
+        )
         of_heads = attention.backward(of_read.view(len(h), len(q), -1, reading.width), q, seen, spans)
         of_x, first = products.backward(
             _joined(of_heads, reading), x, low, half.enters.weight, pairs[: ctx.first], ctx.needs_input_grad[0]
@@ -127,7 +130,9 @@ class GatedUnit(torch.autograd.Function):  # type: ignore[misc]
         """Of h and of the pairs."""
         h, x, rate, low, y, opened, low_out, *pairs = ctx.saved_tensors
         half, (gate, up) = ctx.half, y.chunk(2, -1)
-        of_made, last = products.backward(grad, opened * up, low_out, half.leaves.weight, pairs[ctx.first :])
+        of_made, last = cast(
+            products.Gradients, products.backward(grad, opened * up, low_out, half.leaves.weight, pairs[ctx.first :])
+        )
         of_y = torch.empty_like(y)
         of_gate, of_up = of_y.chunk(2, -1)
         torch.mul(of_made, opened, out=of_up)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
 
 import torch
 from torch import nn
@@ -10,6 +9,7 @@ from torch import nn
 from tasks import lora
 
 Pairs = tuple[torch.Tensor, ...]  # A of all layers, (ranks, in), then the B of each, (out, r); empty without adapters
+Gradients = tuple[torch.Tensor, Pairs]  # of the states that are read, where these are asked for, and of pairs
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,6 @@ def forward(
     for part, of_low, up in _parts(y, low, pairs):
         part.addmm_(of_low, up.t())
     return y, low
-
-
-@overload
-def backward(
-    grad: torch.Tensor, x: torch.Tensor, low: torch.Tensor | None, weight: torch.Tensor, pairs: Pairs
-) -> tuple[torch.Tensor, Pairs]: ...
-
-
-@overload
-def backward(
-    grad: torch.Tensor, x: torch.Tensor, low: torch.Tensor | None, weight: torch.Tensor, pairs: Pairs, of_x: bool
-) -> tuple[torch.Tensor | None, Pairs]: ...
 
 
 def backward(
