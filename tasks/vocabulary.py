@@ -83,7 +83,6 @@ def check_used(tokenizer: "Tokenizer", texts: Sequence[str], rows: Iterable[Coll
         raise ParamsError(
             f"params.yaml: train.objective.new_tokens names {', '.join(map(repr, missing[:SHOWN]))}{rest}, which no "
             "training text contains, so it would not be learnt; take it out."
-            ""
         )
 
 

@@ -131,11 +131,7 @@ class History(TrainerCallback):  # type: ignore[misc]
         """Close the MLflow run, tagged with the hash of what it made, so that the registry finds it again."""
         self._tell(lambda client: client.set_tag(self.run_id, "adapter_sha256", artifact))
 
-        def log(client: "MlflowClient") -> None:
-            for name, value in summary.items():
-                client.log_metric(self.run_id, f"final_{name}", value)
-
-        self._tell(log)
+        self._send({f"final_{name}": value for name, value in summary.items()}, 0)
         self._tell(lambda client: client.set_terminated(self.run_id))
 
     def _keep(self, logs: Mapping[str, float], step: int) -> None:

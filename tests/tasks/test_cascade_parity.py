@@ -123,7 +123,7 @@ def test_other_labels_than_in_the_evaluation_are_refused(
     url, stub = server
     stub.tokens, stub.answer = lambda body: ([], [1, 2]), lambda body: ' "x"}'
     monkeypatch.setattr(labeller, "tell", lambda *_: '{"colour": "mauve", "mood": "warm", "reply":')
-    with pytest.raises(AnnealError, match=r"begins its answer to row thing-0000 .*mauve.*tells something else"):
+    with pytest.raises(AnnealError, match=r"begins its answer to row thing-0000 .*mauve.*predicts something else"):
         deploy._verify(url, VERSION, Deploy())
 
 

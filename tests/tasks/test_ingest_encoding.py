@@ -56,5 +56,5 @@ def test_a_file_that_is_no_text_is_named_for_what_it_is(tmp_path, content, words
 
 def test_text_that_breaks_off_in_the_middle_of_a_character_is_refused(tmp_path):
     assert refused(tmp_path, "s.csv", "subject,body\na,b\n".encode("utf-16")[:-1]).startswith(
-        "s.csv, line 2: begins as UTF-16 and breaks off"
+        "s.csv, line 2: begins as UTF-16 and is truncated"
     )

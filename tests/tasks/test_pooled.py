@@ -144,7 +144,7 @@ def test_the_server_tells_the_evaluations_probabilities_by_every_route(made: Sim
     chat = client.post("/v1/chat/completions", json={"model": "things@1", "messages": fitting[0]["messages"]}).json()
     assert chat["choices"][0]["message"]["content"] == fitting[0]["text"] and chat["choices"][0]["probabilities"]
     refused = client.post("/v1/completions", json={"model": "things@1", "prompt": "a"})
-    assert refused.status_code == 400 and "tells classes and does not write" in refused.text
+    assert refused.status_code == 400 and "tells classes and does not generate text" in refused.text
     long = client.post("/classify", json={"model": "things@1", "input": "a , " * 400})
     assert long.status_code == (200 if made.pooling == "mean" else 400), "what is cut, and what does not fit"
 

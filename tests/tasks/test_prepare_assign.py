@@ -73,7 +73,7 @@ def test_a_row_of_training_that_is_too_like_a_held_out_row_goes_and_the_held_out
     one, other = alike(held_out)
     kept, dropped = assigned([one, other, *bodies(10)])
     assert kept[one] == held_out
-    assert dropped == {other: f"too like {one} of the {held_out} split"}
+    assert dropped == {other: f"too similar to {one} of the {held_out} split"}
 
 
 def test_two_rows_of_training_may_be_that_alike():

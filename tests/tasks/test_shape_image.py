@@ -54,7 +54,7 @@ def test_what_cannot_be_read_is_set_aside_with_the_reason_and_counted(
     reasons = {row["id"]: row["reason"] for row in splits["dropped"]}
     assert set(reasons) == {f"p{number}" for number in range(5)}
     assert "its image 0.png is damaged or truncated" in reasons["p0"] and "is empty" in reasons["p1"]
-    assert "is no PNG" in reasons["p2"] and "3.png is not there" in reasons["p3"] and "`colour`" in reasons["p4"]
+    assert "is not a PNG" in reasons["p2"] and "3.png is not there" in reasons["p3"] and "`colour`" in reasons["p4"]
     assert "left out 4 rows" in capfd.readouterr().err
     assert sum(len(splits[name]) for name in ("train", "validation", "test")) == 43
     with pytest.raises(AnnealError, match=r"10.4% of 48 rows .* its image 0.png is damaged"):

@@ -227,6 +227,6 @@ class TestTrained:
 
     def test_a_token_that_no_training_text_holds_is_refused(self, base: Path, prepared: Path, tmp_path: Path) -> None:
         objective = {"kind": "pretrain", "new_tokens": [*NEW, "Nirgendwo"]}
-        with pytest.raises(ParamsError, match="new_tokens names 'Nirgendwo', which no training text holds"):
+        with pytest.raises(ParamsError, match="new_tokens names 'Nirgendwo', which no training text contains"):
             tiny.train_in(tmp_path, base, prepared, **{**PRETRAIN, "objective": objective})
         assert not (tmp_path / "trained").exists()
