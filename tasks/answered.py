@@ -1,12 +1,14 @@
 """Rows that a model has answered, as stored on disk: the prompt, the right answer, and the `text` it generated."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
-from tasks.files import read_jsonl
+from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.rows import Answer, Answered, Row
 
 FILE = "predictions.jsonl"  # of a folder of answers, and of what the registry keeps of a version
+TIMING = "timing.json"  # beside it: `seconds_per_answer`, and facts about how they were made
 
 
 def asked(row: Row) -> Row:
@@ -17,6 +19,12 @@ def asked(row: Row) -> Row:
 def by(row: Row, answer: Answer) -> Answered:
     """`row` with what a model said to it."""
     return cast(Answered, {**asked(row), **answer})
+
+
+def write(folder: Path, rows: Iterable[Mapping[str, object]], timing: Mapping[str, object]) -> None:
+    """Put answered `rows` into `folder`, with their `timing`."""
+    write_jsonl(folder / FILE, rows)
+    write_json(folder / TIMING, timing)
 
 
 def read(folder: Path) -> list[Answered]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks import answered, prior, stage, turns
 from tasks.answers import Answers
-from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.files import read_json, read_jsonl, whole_directory
 from tasks.parent import Facts, ask
 from tasks.predict.params import Predict
 from tasks.rows import Prepared
@@ -32,8 +32,7 @@ def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     else:
         answers, facts = ask(params, parent, prepared, rows, "parent")
     with whole_directory(out) as folder:
-        write_jsonl(folder / answered.FILE, answers.predictions)
-        write_json(folder / "timing.json", {"seconds_per_answer": answers.seconds / len(rows), **facts})
+        answered.write(folder, answers.predictions, {"seconds_per_answer": answers.seconds / len(rows), **facts})
 
 
 if __name__ == "__main__":

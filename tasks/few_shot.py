@@ -10,7 +10,7 @@ from tasks.answers import behind
 from tasks.chat import encode_question, last_turn, load_tokenizer, without_weight
 from tasks.clean import clean
 from tasks.errors import AnnealError
-from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.files import read_json, read_jsonl, whole_directory
 from tasks.labels import is_label
 from tasks.parent import ask
 from tasks.predict.params import Predict
@@ -41,8 +41,7 @@ def few_shot(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
             **facts,
         }
     with whole_directory(out) as folder:
-        write_jsonl(folder / answered.FILE, predictions)
-        write_json(folder / "timing.json", timing | ({"reason": reason} if reason else {}))
+        answered.write(folder, predictions, timing | ({"reason": reason} if reason else {}))
 
 
 def _why_none(parent: Path, spec: Mapping[str, object]) -> str:

@@ -27,7 +27,7 @@ def opponent(
     folder, words = reports / FOLDERS[who], WORDS[who]
     if not (folder / answered.FILE).exists():
         return Opponent(words, (), "it has not answered the held-out rows; run `dvc repro`")
-    rows, timing = answered.read(folder), folder / "timing.json"
+    rows, timing = answered.read(folder), folder / answered.TIMING
     facts = read_json(timing) if timing.exists() else {}
     if not rows:
         if reason := facts.get("reason"):

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks import paths
+from tasks import answered, paths
 from tasks.contestants import TUNED
 from tasks.files import read_json
 from tasks.params import Params
-
-FILE = "timing.json"
 
 
 def teller(params: Params, name: str) -> Path | None:
@@ -30,4 +28,4 @@ def paces(folders: Mapping[str, Path], teller: Path | None) -> dict[str, float]:
 
 
 def _seconds(folder: Path) -> float:
-    return float(read_json(folder / FILE)["seconds_per_answer"])
+    return float(read_json(folder / answered.TIMING)["seconds_per_answer"])

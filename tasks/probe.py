@@ -14,7 +14,7 @@ from pydantic import Field
 from tasks import answered, architecture, linear, logistic, stage
 from tasks.answer import AnswerFormat, example_in, format_in, right_answer
 from tasks.clean import clean
-from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.files import read_json, read_jsonl, whole_directory
 from tasks.labels import is_label, likeliest
 from tasks.rows import Answer, Answered, Prepared, Probabilities
 from tasks.section import Section
@@ -54,8 +54,7 @@ def probe(params: Probe, encoder: Path, prepared: Path, out: Path, commonest: Pa
 
 def _write(out: Path, predictions: list[Answered], timing: Mapping[str, float], reason: str) -> None:
     with whole_directory(out) as folder:
-        write_jsonl(folder / answered.FILE, predictions)
-        write_json(folder / "timing.json", {**timing, **({} if predictions else {"reason": reason})})
+        answered.write(folder, predictions, {**timing, **({} if predictions else {"reason": reason})})
 
 
 def _classes(

@@ -15,13 +15,13 @@ from tasks.evaluate.paired import ALL_LABELS, Leads, compared, leads, over_all
 from tasks.evaluate.predictions import Prediction, known_classes, read
 from tasks.files import read_json, sha256, write_json
 from tasks.further.place import Place, code
-from tasks.paces import FILE, paces
+from tasks.paces import paces
 from tasks.prepared import rows_of
 from tasks.rows import Answered
 from tasks.worth import NAMES, figure, worth
 
 COMPARES = ("further", "answered.py", "contestants.py", "evaluate", "paces.py", "worth.py")
-FILES = (answered.FILE, FILE)
+FILES = (answered.FILE, answered.TIMING)
 
 
 class Comparison(Leads):
@@ -55,7 +55,7 @@ def bring(place: Place, reasons: Mapping[str, str]) -> bool:
     made_of = {
         "answers": {str(path.relative_to(place.reports)): sha256(path) for path in files if path.exists()},
         "prepared": sha256(place.prepared),
-        **({"teller": sha256(place.teller / FILE)} if place.teller else {}),
+        **({"teller": sha256(place.teller / answered.TIMING)} if place.teller else {}),
         "evaluate": place.evaluate.model_dump(mode="json"),
         "code": code(COMPARES),
         "cores": os.cpu_count() or 1,
@@ -76,7 +76,7 @@ def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, s
     for contest in won:
         for who, rival in contest["others"].items():
             rival["p"] = _p(contest["what"], predictions[contestants.TUNED], predictions[who], params.labels, table)
-    timings = {who: read_json(folders[who] / FILE) for who in predictions}
+    timings = {who: read_json(folders[who] / answered.TIMING) for who in predictions}
     seconds = paces({who: folders[who] for who in predictions}, place.teller)
     lead = Leads(confidence=params.confidence, contests=won)
     return {

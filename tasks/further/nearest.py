@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks import answered
 from tasks.answer import AnswerFormat, format_in, right_answer
-from tasks.files import read_json, sha256, write_json, write_jsonl
+from tasks.files import read_json, sha256
 from tasks.further.neighbours import FOLDER, choose, known_rows, vote
 from tasks.further.place import Place
 from tasks.probe import LEAST
@@ -42,13 +42,10 @@ def answer(place: Place, out: Path) -> None:
         _prediction(row, {column: [values[n] for n in places[:k]] for column, values in classes.items()}, classes, form)
         for row, places in zip(probed, near["test"], strict=True)
     ]
-    write_jsonl(out / answered.FILE, predictions)
     tried = {str(size): round(share, 4) for size, share in shares.items()}
-    timing = read_json(place.further / FOLDER / "timing.json")
-    write_json(
-        out / "timing.json",
-        {**timing, "k": k, "tried": tried, "tried_on": f"{len(known)} training rows, each left out"},
-    )
+    timing = read_json(place.further / FOLDER / answered.TIMING)
+    about = {"k": k, "tried": tried, "tried_on": f"{len(known)} training rows, each left out"}
+    answered.write(out, predictions, {**timing, **about})
 
 
 def _prediction(

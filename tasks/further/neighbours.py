@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import architecture, linear, logistic
+from tasks import answered, architecture, linear, logistic
 from tasks.files import read_jsonl, sha256, write_json
 from tasks.further.place import Place
 from tasks.probe import question
@@ -102,7 +102,7 @@ def find(place: Place, out: Path) -> None:
     among = nearest(features, features, KS[-1], are_same=True).tolist()
     nearest_of = {"train": among, "validation": near[len(test) :], "test": near[: len(test)]}
     write_json(out / "neighbours.json", nearest_of)
-    write_json(out / "timing.json", {"seconds_per_answer": seconds})
+    write_json(out / answered.TIMING, {"seconds_per_answer": seconds})
 
 
 def _unit(rows: Features) -> Features:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import answered, contestants, paces
+from tasks import answered, contestants
 from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, sha256, whole_directory, write_json
 from tasks.predict.params import Predict
@@ -50,9 +50,10 @@ class Place:
 
     def why_none(self, who: str) -> str:
         """Why a stage's contestant has not answered; empty where it has."""
-        if answered.read(self.answers(who)):
+        folder = self.answers(who)
+        if answered.read(folder):
             return ""
-        return str(read_json(self.answers(who) / paces.FILE).get("reason", f"{contestants.WORDS[who]} has no answers"))
+        return str(read_json(folder / answered.TIMING).get("reason", f"{contestants.WORDS[who]} has no answers"))
 
 
 def keep(folder: Path, made_of: Mapping[str, object], make: Callable[[Path], None]) -> bool:

@@ -10,7 +10,7 @@ from tasks.chat import encode_question, load_tokenizer
 from tasks.evaluate.measures.accuracy import accuracy
 from tasks.evaluate.predictions import known_classes, read
 from tasks.few_shot import context, shown
-from tasks.files import read_json, read_jsonl, sha256, write_json, write_jsonl
+from tasks.files import read_json, read_jsonl, sha256, write_json
 from tasks.further.neighbours import FOLDER, known_rows, tried_rows
 from tasks.further.place import Place
 from tasks.parent import ask
@@ -65,11 +65,9 @@ def answer(place: Place, k: int, scores: dict[int, float], out: Path) -> None:
     nearest training rows, the nearest last.
     """
     predictions, timing = _asked(place, read_jsonl(place.prepared / "test.jsonl"), "test", k, NAME)
-    write_jsonl(out / answered.FILE, predictions)
     tried = {str(size): round(score, 4) for size, score in scores.items()}
-    write_json(
-        out / "timing.json", {**timing, "k": k, "tried": tried, "tried_on": f"{len(tried_rows(place))} validation rows"}
-    )
+    about = {"k": k, "tried": tried, "tried_on": f"{len(tried_rows(place))} validation rows"}
+    answered.write(out, predictions, {**timing, **about})
 
 
 def _asked(place: Place, rows: Rows, split: str, k: int, what: str) -> tuple[list[Answered], dict[str, object]]:

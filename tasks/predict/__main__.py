@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks import answered, images, stage, turns
 from tasks.engine.trained import of_trained
-from tasks.files import read_jsonl, whole_directory, write_json, write_jsonl
+from tasks.files import read_jsonl, whole_directory
 from tasks.predict.params import Predict
 from tasks.tuned import answer
 
@@ -18,9 +18,8 @@ def predict(params: Predict, parent: Path, trained: Path, prepared: Path, out: P
     engine = of_trained(params.engine, parent, trained)
     answers = answer(parent, trained, rows, size, most, "tuned", writer=engine)
     with whole_directory(out) as folder:
-        write_jsonl(folder / answered.FILE, images.carrying(answers.predictions))
-        pace = answers.seconds / len(rows)
-        write_json(folder / "timing.json", {"seconds_per_answer": pace, "engine": answers.engine})
+        timing = {"seconds_per_answer": answers.seconds / len(rows), "engine": answers.engine}
+        answered.write(folder, images.carrying(answers.predictions), timing)
 
 
 if __name__ == "__main__":

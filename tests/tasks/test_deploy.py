@@ -180,3 +180,18 @@ def test_a_version_that_no_adapter_server_takes_gets_one_of_its_kind(
     promote(found)
     once(world.params)
     assert routes.read().tasks[TASK].targets["champion"].url == url
+
+
+def test_a_merge_for_a_server_may_change_the_answers_as_far_as_that_of_the_pipeline(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[float] = []
+
+    def merge(weights: Path, adapter: Path, rows: list, max_divergence: float, folder: Path) -> None:
+        allowed.append(max_divergence)
+        raise AnnealError("the merged weights do not answer as the adapter does.")
+
+    monkeypatch.setattr("tasks.merge.write_merged", merge)
+    with pytest.raises(AnnealError, match="do not answer"):
+        deploy(world, registry.get(TASK, "2"), serve="merged")
+    assert allowed == [world.params.models[TASK].package.max_divergence]
