@@ -211,13 +211,13 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
     if unknown := [column for column in answer if column not in (*form.columns, *beside)]:
         return f"`{unknown[0]}` is not a column of the answer ({names})"
     if halves := [column for column, value in answer.items() if has_half_character(value)]:
-        return f"`{halves[0]}` holds half of a character (a lone surrogate)"
+        return f"`{halves[0]}` contains a lone surrogate (half a character)"
     if isinstance(form, EntityAnswer) and form.read(answer[form.column]) is None:
         return (
             f"`{form.column}` must be a JSON list of entities that do not overlap, each of label, text, start and end"
         )
     if not answer.get("start", "0").isdecimal() and "start" in beside:
-        return "`start` must be the place of the answer in its text, counted in characters from 0"
+        return "`start` must be the position of the answer in its text, counted in characters from 0"
     if isinstance(form, NumberAnswer) and (wrong := form.problem(answer)):
         return wrong
     for label, known in classes.items():

@@ -88,8 +88,7 @@ def _frame(params: Base, source: str, name: str, folder: Path) -> None:
     made = frame(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
     if made is None:
         raise AnnealError(
-            f"base {source}: its tokenizer does not frame a text with tokens that can be written around it; use "
-            "another base."
+            f"base {source}: its tokenizer adds tokens to a text that a template cannot write; use another base."
         )
     write_text(folder / "chat_template.jinja", made)
 
@@ -165,7 +164,7 @@ def _verify(params: Base, source: Path) -> None:
     found = sha256(source) if source.is_file() else _sha256_of_weights(source)
     if params.sha256 is None:
         raise AnnealError(
-            f"params.yaml: the base has no sha256; its weights have {found}: put that in if you trust {source.name}."
+            f"params.yaml: the base has no sha256; its weights have {found}: add it if you trust {source.name}."
         )
     if found != params.sha256:
         raise AnnealError(
@@ -212,8 +211,9 @@ def _convert(params: Base, source: Path, name: str, folder: Path) -> Architectur
             raise  # the machine's trouble, not the files'
         words = " ".join(str(error).split())[:200]
         raise AnnealError(
-            f"base {source.name} cannot be loaded ({words}): use one whose files are whole and whose architecture "
-            "transformers knows."
+            f"base {source.name} cannot be loaded ({words}): use one with intact files and an architecture that "
+            "transformers supports"
+            "."
         ) from None
     _refuse_missing(kind, source, loaded["missing_keys"])
     if kind in architecture.WRITERS:
@@ -233,8 +233,9 @@ def _refuse_missing(kind: Architecture, source: Path, keys: Iterable[str]) -> No
     if kind in ("encoder_decoder", "vision") and missing:
         which = "of its decoder " if kind == "encoder_decoder" else ""
         raise AnnealError(
-            f"base {source.name} lacks weights {which}({', '.join(missing[:3])} …), which would begin as noise; use "
-            "one that is whole."
+            f"base {source.name} lacks weights {which}({', '.join(missing[:3])} …), which would start as noise; use "
+            "a complete one"
+            "."
         )
 
 

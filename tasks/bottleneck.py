@@ -112,7 +112,7 @@ def fill(model: nn.Module, folder: Path) -> None:
 
     saved, weights = load_file(folder / FILE), _weights(model)
     if saved.keys() != weights.keys():
-        raise KeyError(f"{folder} holds adapters of other blocks than the parent has")
+        raise KeyError(f"{folder} holds adapters for other blocks than the parent's")
     with torch.no_grad():
         for name, value in saved.items():
             weights[name].copy_(value)

@@ -83,7 +83,8 @@ def _refuse_known(params: Cascade, rows: dict[str, list[Prepared]], learnt: Path
             more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
             raise AnnealError(
                 f"cascade: {params.model} was trained on {', '.join(ids[:SHOWN])}{more}, which {params.dataset} holds "
-                f"out ({name}): what it tells of them says nothing of its quality; give {params.trained_on} the seed, "
+                f"out ({name}): its predictions for them say nothing about its quality; give {params.trained_on} the "
+                "seed, "
                 f"the shares and the user template of {params.dataset}."
             )
 

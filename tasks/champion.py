@@ -34,7 +34,7 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
         try:
             rival = readable(_champions_answers(champion, tuned, model.predict, weights, adapter, reports / "champion"))
             if not measure.is_measurable(rival):
-                raise Incomparable(f"its answers are without what {measure.name} is computed from")
+                raise Incomparable(f"its answers lack what {measure.name} is computed from")
         except Incomparable as reason:
             words = (
                 f"cannot be compared with the champion (version {champion.version}): {reason}; `make promote` "
@@ -95,7 +95,7 @@ def _champions_answers(
             read_json(its_adapter / "artifact.json")["base_sha256"]
             != read_json(weights / "source.json")["weights_sha256"]
         ):
-            raise Incomparable(f"it was trained on other weights than {weights} holds")
+            raise Incomparable(f"it was trained on other weights than those in {weights}")
         from tasks.engine.trained import of_trained
         from tasks.tuned import answer
 

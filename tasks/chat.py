@@ -218,5 +218,5 @@ def _check_that_all_is_said(tokenizer: "Tokenizer", dialogue: Sequence[Message],
             raise AnnealError(f"the base's chat template {NO_TOOLS}.")
     if has_date(tokenizer):
         raise AnnealError(
-            "the base's chat template writes today's date into each prompt: make the base again (its stage says how)."
+            "the base's chat template writes today's date into each prompt: rebuild the base (its stage says how)."
         )

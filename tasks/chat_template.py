@@ -116,7 +116,7 @@ def _refusal(tokenizer: "Tokenizer", messages: Sequence[Message], why: str) -> s
 
 NO_TOOLS = (
     "renders the same with tools as without (or leaves out their calls or results): set chat_template: chatml in the "
-    "base's row of params.yaml, or take a base whose template knows tools"
+    "base's row of params.yaml, or use a base whose template supports tools"
 )
 NO_CALLS = (
     "does not write a tool call between its prompt for an answer and the tokenizer's end of turn: set chat_template: "

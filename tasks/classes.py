@@ -41,8 +41,9 @@ class Weighed(Headed):
     def _counts_rare_classes_once(self) -> Self:
         if self.oversample is not None and self.class_weights != "none":
             raise ValueError(
-                f"class_weights is {self.class_weights} and oversample {self.oversample:g}, so that rare classes would "
-                "count more twice; take one of them out"
+                f"class_weights is {self.class_weights} and oversample {self.oversample:g}, so rare classes would be "
+                "weighted twice;"
+                " remove one of them"
             )
         return self
 

@@ -46,9 +46,7 @@ def check_pairs(tuned: list[Answered], others: list[Answered], who: str = "the p
     """Raise AnnealError unless both answered the same rows in the same order."""
     ours, theirs = ([(row["id"], row["answer"]) for row in rows] for rows in (tuned, others))
     if ours != theirs:
-        raise AnnealError(
-            f"{who}'s answers are to other rows than the tuned model's: run `dvc repro` to make both again."
-        )
+        raise AnnealError(f"{who}'s answers are for other rows than the tuned model's: run `dvc repro` to redo both.")
 
 
 def among(figures: Mapping[str, object]) -> list[str]:

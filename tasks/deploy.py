@@ -147,7 +147,7 @@ def _server(version: Version, weights: Path, settings: Params, models: Mapping[s
         raise AnnealError(
             f"{version.name} version {version.version} was trained on other weights than {weights} holds now "
             f"({needed[:12]}… and {base_hash[:12]}…): "
-            f"bring those back (git checkout + dvc checkout) or train again."
+            f"restore those (git checkout + dvc checkout) or train again."
         )
     params = settings.deploy
     form = forms.choose(version, adapter, weights, params, models)
@@ -203,7 +203,7 @@ def _verify(url: str, version: Version, params: Deploy) -> probe.Parity:
     special, row = of_folder(adapter), kept[0]
     reply = probe.ask(url, version.served_name, probe.question(special, row), 1 + len(row["token_ids"]))["text"]
     if not reply.removeprefix(given_to(special, row)):
-        raise AnnealError(f"{version.served_name} answers nothing to a smoke test; the deployment is refused.")
+        raise AnnealError(f"{version.served_name} returns nothing in a smoke test; the deployment is refused.")
     return probe.check_parity(url, version.served_name, adapter, kept, params.max_model_len, params.min_agreement)
 
 

@@ -143,7 +143,7 @@ def _beats(params: Gate, opponent: Opponent) -> Iterator[Check]:
 
 
 def _excused(opponent: Opponent) -> Check:
-    return Check(True, f"{opponent.words} has nothing to tell: {opponent.reason}")
+    return Check(True, f"{opponent.words} has nothing to predict: {opponent.reason}")
 
 
 def _minimums(params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, float]) -> list[Check]:

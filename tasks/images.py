@@ -35,7 +35,7 @@ def content(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
-            raise NotAnImageError(f"has {size >> 20} MiB, and {MOST_BYTES >> 20} are read at most")
+            raise NotAnImageError(f"has {size >> 20} MiB, and {MOST_BYTES >> 20} are allowed at most")
         return path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise NotAnImageError("is not there") from None
@@ -58,11 +58,11 @@ def of_url(url: str) -> bytes:
     """
     match = URL.match(url)
     if not match:
-        raise NotAnImageError("must come as a data: URL with its bytes in base64; no address is fetched")
+        raise NotAnImageError("must come as a data: URL with its bytes in base64; no URL is fetched")
     try:
         return base64.b64decode(url[match.end() :], validate=True)
     except (binascii.Error, ValueError):
-        raise NotAnImageError("is not whole base64") from None
+        raise NotAnImageError("is not complete base64") from None
 
 
 def carrying(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -23,14 +23,13 @@ def begin(model: "nn.Module", tokenizer: "Tokenizer", name: str, src_lang: str |
     if not hasattr(tokenizer, "src_lang"):
         if src_lang or tgt_lang:
             raise AnnealError(
-                f"bases.{name} names src_lang or tgt_lang, and its tokenizer knows no codes of languages; leave "
-                "them out."
+                f"bases.{name} has src_lang or tgt_lang, but its tokenizer has no language codes; leave them out."
             )
         return
     codes = [token for token in tokenizer.all_special_tokens if "_" in token]
     if not (src_lang and tgt_lang):
         raise AnnealError(
-            f"bases.{name} knows many languages: set src_lang and tgt_lang, codes of its tokenizer ({_some(codes)})."
+            f"bases.{name} is multilingual: set src_lang and tgt_lang, codes of its tokenizer ({_some(codes)})."
         )
     for key, lang in (("src_lang", src_lang), ("tgt_lang", tgt_lang)):
         if lang not in codes and f"__{lang}__" not in codes:

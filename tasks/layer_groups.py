@@ -110,7 +110,7 @@ def problem(settings: Layered, model: "nn.Module") -> str | None:
     if not settings.tells_layers_apart or stacks(model):
         return None
     key = "gradual_unfreezing" if settings.gradual_unfreezing else "layer_decay"
-    return f"{key} goes layer by layer, and no layers can be told in a {type(model).__name__}; leave it out"
+    return f"{key} works by layer, and no layers were recognised in a {type(model).__name__}; leave it out"
 
 
 def by_depth(model: "nn.Module") -> list[list[str]]:

@@ -76,8 +76,8 @@ def schedules() -> tuple[str, ...]:
 def main() -> None:
     """`python -m tasks.methods`."""
     print("\n\n".join(map(table, (shapes(), objectives(), tuners()))))
-    print(f"\nHow rates run (train.lr_scheduler_type): {', '.join(schedules())}")
-    print("\nLearning rates are from\n" + "\n".join(f"  {line}" for line in sources()))
+    print(f"\nLearning rate schedules (train.lr_scheduler_type): {', '.join(schedules())}")
+    print("\nSources of the learning rates\n" + "\n".join(f"  {line}" for line in sources()))
 
 
 if __name__ == "__main__":

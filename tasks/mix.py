@@ -54,7 +54,7 @@ class Mix(Section):
     @model_validator(mode="after")
     def _shares_are_of_one_whole(self) -> "Mix":
         if self.shares and "share" in self.model_fields_set:
-            raise ValueError("share says how much the other counts, and shares how much each does; take one out")
+            raise ValueError("share says how much the other counts, and shares how much each does; remove one")
         if self.shares and abs(sum(self.shares.values()) - 1) > 1e-6:
             raise ValueError(f"shares add up to {sum(self.shares.values()):g}; they should add up to 1")
         return self
@@ -129,7 +129,7 @@ def _picked(params: Mix, first: list[Prepared], part: Part, parts: Sequence[Part
     target = max(1, round(_size(params, first) * shares[part.name] / left))
     if (there := _size(params, part.rows)) < target:
         print(
-            f"mix: {part.name} has {there} {params.by} to add, {target} were wanted for a share of "
+            f"mix: {part.name} has {there} {params.by} to add, {target} would be needed for a share of "
             f"{shares[part.name]:g}",
             file=sys.stderr,
         )

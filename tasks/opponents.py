@@ -40,9 +40,9 @@ def opponent(
     columns = theirs[0].told
     if labels:
         pairs = tuple(compared(label, accuracy(label), ours, theirs) for label in labels_told(labels, theirs))
-        return Opponent(words, pairs, "it tells none of the measured labels", is_excused=not pairs)
+        return Opponent(words, pairs, "it predicts none of the measured labels", is_excused=not pairs)
     if columns is not None:
-        return Opponent(words, (), "none of the columns that it tells is measured as a label", is_excused=True)
+        return Opponent(words, (), "none of the columns that it predicts is measured as a label", is_excused=True)
     if not measure.is_measurable(theirs):
-        return Opponent(words, (), f"its answers are without what {measure.name} is computed from")
+        return Opponent(words, (), f"its answers lack what {measure.name} is computed from")
     return Opponent(words, (compared(measure.name, measure, ours, theirs),))

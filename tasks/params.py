@@ -140,7 +140,7 @@ def _check_data(params: Params, key: str, name: str, more: Iterable[str] = ()) -
     known = [*params.datasets, *params.mixes, *more]
     if name in params.cascades and name not in known:
         raise ParamsError(
-            f"params.yaml: {key} is '{name}', a cascade, which stands last; make a cascade of what is made here."
+            f"params.yaml: {key} is '{name}', a cascade, on which only models can build; cascade this row instead."
         )
     if name not in known:
         raise ParamsError(f"params.yaml: {key} is '{name}', which is not a row of datasets{suggestion(name, known)}")
@@ -209,9 +209,9 @@ def _misfit_of_shares(params: Params, name: str, mixed: Mix) -> str:
         if part not in parts:
             return f"names `{part}`, which is not one of the datasets that it is made of{suggestion(part, parts)}"
     if missing := [part for part in parts if part not in mixed.shares]:
-        return f"leaves out {missing[0]}, which it is made of as well; give it a share, or take it out of the mix."
+        return f"leaves out {missing[0]}, which is part of the mix; give it a share, or remove it from the mix."
     if twice := [part for part in parts if parts.count(part) > 1]:
-        return f"says how much {twice[0]} counts, which comes in twice; take it out of one of its mixes."
+        return f"says how much {twice[0]} counts, which is included twice; remove it from one of its mixes."
     if inner := [side for side in below if not params.mixes[side].is_whole]:
         return f"says how much each dataset counts, and so does mixes.{inner[0]}; give that one `share: all`."
     return ""

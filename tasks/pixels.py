@@ -42,12 +42,12 @@ def _refuse(image: "Image") -> None:
         raise _too_many(f"{width} × {height}")
     frames = int(getattr(image, "n_frames", 1))
     if frames > 1 and image.format != "MPO":  # a photo whose other pictures are previews of itself
-        raise NotAnImageError(f"holds {frames} pictures, and one is read: save the one that is meant")
+        raise NotAnImageError(f"holds {frames} pictures, and only one can be read: save just that one")
 
 
 def _too_many(pixels: str) -> NotAnImageError:
     return NotAnImageError(
-        f"has {pixels} pixels, and {MOST_PIXELS // 1_000_000} million are read at most: scale it down"
+        f"has {pixels} pixels, and {MOST_PIXELS // 1_000_000} million are allowed at most: scale it down"
     )
 
 

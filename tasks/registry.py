@@ -245,6 +245,6 @@ def _check_name(entry: ModelVersion | RegisteredModel, name: str) -> None:
     if entry.name != name:
         uri = tracking.redacted(tracking.tracking_uri())
         raise AnnealError(
-            f"the registry cannot be asked: MLflow at {uri} was asked about {name} and answers about "
+            f"the registry cannot be queried: MLflow at {uri} was asked about {name} and answers about "
             f"{entry.name or 'nothing'}; fix that and run again."
         )

@@ -72,7 +72,7 @@ def _of_server(uri: str, models: Iterable[str]) -> dict[str, str]:
                 read |= _model(client, name)
             return read
     except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unreadable(f"the registry at {tracking.redacted(uri)} gives no answer ({type(error).__name__})") from None
+        raise Unreadable(f"the registry at {tracking.redacted(uri)} does not answer ({type(error).__name__})") from None
 
 
 def _model(client: "httpx.Client", name: str) -> dict[str, str]:

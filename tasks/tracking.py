@@ -82,7 +82,7 @@ def asking() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        words = f"the registry cannot be asked: MLflow at {redacted(tracking_uri())} says {_words(error)}"
+        words = f"the registry cannot be queried: MLflow at {redacted(tracking_uri())} says {_words(error)}"
         if _may_pass(error):
             raise TransientError(f"{words}; nothing was assumed; try again when it answers.") from None
         raise AnnealError(f"{words}; fix that and run again.") from None

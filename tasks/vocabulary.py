@@ -30,13 +30,13 @@ def problem(tokenizer: "Tokenizer", texts: Sequence[str]) -> str | None:
     marks = special.of_tokenizer(tokenizer).texts
     for text in texts:
         if mark := next((mark for mark in sorted(marks) if _cuts_into(text, mark)), None):
-            return f"new_tokens names {text!r}, which would break the tokenizer's mark {mark!r}; take it out."
+            return f"new_tokens names {text!r}, which would break the tokenizer's mark {mark!r}; remove it."
         if len(tokenizer(text, add_special_tokens=False)["input_ids"]) < 2:
-            return f"new_tokens names {text!r}, which is already a token; take it out."
+            return f"new_tokens names {text!r}, which is already a token; remove it."
     _add(tokenizer, texts)
     for text, token in zip(texts, ids(tokenizer, texts), strict=True):
         if tokenizer(text, add_special_tokens=False)["input_ids"] != [token] or tokenizer.decode([token]) != text:
-            return f"new_tokens names {text!r}, which the tokenizer does not reproduce exactly; take it out."
+            return f"new_tokens names {text!r}, which the tokenizer does not reproduce exactly; remove it."
     return None
 
 
@@ -82,7 +82,7 @@ def check_used(tokenizer: "Tokenizer", texts: Sequence[str], rows: Iterable[Coll
         rest = f" and {len(missing) - SHOWN} more" if missing[SHOWN:] else ""
         raise ParamsError(
             f"params.yaml: train.objective.new_tokens names {', '.join(map(repr, missing[:SHOWN]))}{rest}, which no "
-            "training text contains, so it would not be learnt; take it out."
+            "training text contains, so it would not be learnt; remove it."
         )
 
 
@@ -125,5 +125,5 @@ def save(parent: Path, texts: Sequence[str], folder: Path) -> None:
         if again(text, add_special_tokens=False)["input_ids"] != [token] or again.decode([token]) != text:
             raise ParamsError(
                 f"params.yaml: train.objective.new_tokens names {text!r}, which is not a token once the tokenizer is "
-                "saved; take it out."
+                "saved; remove it."
             )

@@ -123,7 +123,7 @@ def sentence(lead: Leads, seconds: Mapping[str, float]) -> str:
     """Who is best of all, and whether tuning is shown to be better than the best without."""
     known = worth(lead, seconds, os.cpu_count() or 1)
     if known is None:
-        return "Nobody else can answer these rows, so that there is nothing to compare with."
+        return "Nothing else can answer these rows, so there is nothing to compare with."
     first = known["contests"][0]
     best = first["standings"][0]["value"]
     names = " and ".join(NAMES[each["who"]] for each in first["standings"] if each["value"] == best)

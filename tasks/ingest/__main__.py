@@ -55,10 +55,10 @@ def notes(snapshot: Snapshot) -> list[str]:
     """What a person should know of a snapshot that was taken, a line each."""
     lines = []
     if names := snapshot.listing.left_out:
-        lines.append(f"left out, because the names are not those of data: {', '.join(names)}")
+        lines.append(f"left out, because their names are not those of data files: {', '.join(names)}")
     if snapshot.nameless:
         counts = ", ".join(f"{count} cells in {column.strip('()')}" for column, count in snapshot.nameless.items())
-        lines.append(f"left out, because the header names no column there: {counts}")
+        lines.append(f"left out, because the header names no column for them: {counts}")
     if snapshot.numbers:
         counts = ", ".join(f"{count} in `{column}`" for column, count in snapshot.numbers.items())
         lines.append(f"numbers, true and false are read as texts, as they are written: {counts}")

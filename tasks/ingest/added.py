@@ -22,9 +22,10 @@ def format_for_new_rows(params: Ingest, source: Path) -> str:
     if is_headless:
         raise AnnealError(
             f"{source} is read as {first} without a header, in which harvested rows cannot keep their ids: leave out "
-            "ingest.format, so that they can lie beside it as JSON lines."
+            "ingest.format, so that they can be added beside it as JSON lines."
         )
     raise AnnealError(
         f"{source} is read as {first}, to which no rows can be added: save it as JSON lines, so that harvested rows "
-        "can lie beside it."
+        "can be added beside it."
+        ""
     )

@@ -31,7 +31,7 @@ def opened(path: Path, what: str) -> "Iterator[pa.NativeFile]":
         if isinstance(error, OSError) and error.filename:
             raise
         words = " ".join(str(error).split()).rstrip(".")
-        raise AnnealError(f"{path}: not a whole {what} file ({words[:160]}); copy or save it again.") from None
+        raise AnnealError(f"{path}: not a complete {what} file ({words[:160]}); copy or save it again.") from None
 
 
 def rows_of(

@@ -26,7 +26,7 @@ def content_of(path: Path) -> bytes:
             return gzip.decompress(stored)
         return _zstd(stored) if codec == "zstd" else stored
     except (OSError, EOFError, zlib.error) as error:
-        raise AnnealError(f"{path}: not a whole {codec} file ({error}); copy it again.") from None
+        raise AnnealError(f"{path}: not a complete {codec} file ({error}); copy it again.") from None
 
 
 def _zstd(stored: bytes) -> bytes:

@@ -58,7 +58,7 @@ def refuse_data(header: Sequence[str], records: Sequence[Sequence[str]], where: 
             raise AnnealError(
                 f"{where}: the first row looks like data and not like a header (`{cell[:LONGEST]}` in column "
                 f"{place + 1}); write ingest: {{header: false, columns: [{', '.join(_names([header, *below]))}]}}, "
-                "whatever the columns are to be called, or header: true where it is a header."
+                "with names for your columns, or header: true where it is a header."
             )
 
 

@@ -42,7 +42,7 @@ def value_of(text: str, where: str) -> object:
         raise AnnealError(f"{where} has the key `{error}` twice; rename or remove one of the two.") from None
     except (ValueError, RecursionError) as error:
         raise AnnealError(
-            f"{where} is not valid JSON ({error}); fix it, or take the column out of "
+            f"{where} is not valid JSON ({error}); fix it, or remove the column from "
             "ingest.json_columns in params.yaml."
         ) from None
 

@@ -16,7 +16,7 @@ OTHER_DATA = re.compile(
     re.IGNORECASE,
 )
 SQLITE = re.compile(r"\.(sqlite3?|db)", re.IGNORECASE)
-NO_TEXT = "{} holds no text: take ingest.split out of params.yaml."
+NO_TEXT = "{} holds no text: remove ingest.split from params.yaml."
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _alone(params: Ingest, source: Path) -> Listing:
         )
     if params.format is None and ending is None:
         raise AnnealError(
-            f"{source} does not say by its ending what it holds: write ingest.format "
+            f"{source} has an extension that does not tell its format: write ingest.format "
             f"({', '.join(sorted(set(endings().values())))}) in params.yaml."
         )
     is_text = reader(params.format or str(ending)).IS_DOCUMENTS
@@ -104,8 +104,9 @@ def _alone(params: Ingest, source: Path) -> Listing:
         raise AnnealError(NO_TEXT.format(source))
     if is_text and params.split is None:
         raise AnnealError(
-            f"{source} is one file of text: write ingest.split into params.yaml (lines: a row a line; paragraphs: a "
-            "row between empty lines; none: one row), or ingest.format if it is a table."
+            f"{source} is one file of text: write ingest.split into params.yaml (lines: one row per line; "
+            "paragraphs: one row per paragraph; none: a single row)"
+            ", or ingest.format if it is a table."
         )
     return Listing((source,), ())
 
@@ -147,7 +148,7 @@ def _sentence(source: Path, lost: list[Path], expected: str | None) -> str:
         advice = "fix the link, or remove it"
     elif expected and all(format_of(path) for path in lost):
         advice = (
-            "move them elsewhere, or take ingest.format out of params.yaml, so that each file is read by its ending"
+            "move them elsewhere, or remove ingest.format from params.yaml, so that each file is read by its ending"
         )
     elif not any(format_of(path) for path in lost):
         advice = "save them as CSV or JSON lines, or move them elsewhere"

@@ -67,5 +67,5 @@ class Ingest(Section):
             ("image_column", of_images),
         ):
             if self.columns is not None and (more := [name for name in named if name not in self.columns]):
-                raise ValueError(f"{key} names `{more[0]}`, which columns does not; add it there, or take it out")
+                raise ValueError(f"{key} names `{more[0]}`, which columns does not; add it there, or remove it")
         return self

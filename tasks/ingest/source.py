@@ -153,8 +153,9 @@ def _listed(params: Ingest, source: Path) -> Listing:
     names = [name_of(path, params) for path in listing.files]
     if params.header is not None and names and not any(reader(name).HAS_HEADER for name in names):
         raise AnnealError(
-            f"{source}: ingest.header is {str(params.header).lower()}, and a file of {names[0]} has no header that "
-            "could be there or not; leave it out."
+            f"{source}: ingest.header is {str(params.header).lower()}, and a file of {names[0]} has no optional "
+            "header; leave it out."
+            ""
         )
     return listing
 
@@ -212,7 +213,7 @@ def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, pa
     is_whole = params.columns is None
     if is_whole and (more := [key for key in row if key not in columns and key != ID and not UNNAMED.fullmatch(key)]):
         raise AnnealError(
-            f"{where}: has `{more[0]}`, which the first row has not; name the columns to take under ingest.columns in "
+            f"{where}: has `{more[0]}`, which the first row lacks; name the columns to take under ingest.columns in "
             "params.yaml."
         )
     kept = {column: _text(row.get(column), column, where, params) for column in columns}

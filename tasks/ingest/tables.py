@@ -32,7 +32,7 @@ def read_table(
     """(line where it begins, row) of each row of a table; `usual` is the separator where the header has none.
 
     Without a header `columns` names the cells of each row; None is a table whose first row is a header, unless it looks
-    like data. Raises AnnealError naming the line of a row that has another number of cells, of a quote that is never
+    like data. Raises AnnealError naming the line of a row with a different number of cells, of a quote that is never
     closed, of a header that names a column twice or looks like data, and when the separator is not told.
     """
     start, line, separator = 0, 1, None
@@ -60,7 +60,7 @@ def read_table(
         if len(cells) != len(header):
             than = "than ingest.columns names" if has_header is False else "than the header"
             raise AnnealError(
-                f"{path}, line {line}: has another number of cells {than} ({len(cells)}, not {len(header)}, "
+                f"{path}, line {line}: has a different number of cells {than} ({len(cells)}, not {len(header)}, "
                 f"between {SEPARATORS.get(separator, repr(separator))}); fix the row."
             )
         yield line, dict(zip(header, cells, strict=True))
@@ -179,7 +179,8 @@ def _unquoted(match: re.Match[str], text: str, separator: str, where: str) -> st
     if match.end() < len(text) and text[match.end()] not in (separator, "\r", "\n"):
         after = text[match.end() : match.end() + 20].splitlines()[0]
         raise AnnealError(
-            f"{where}: not valid CSV (after the quote that closes the cell which begins here stands {after!r}); write "
+            f"{where}: not valid CSV (the quote that closes the cell which begins here is followed by {after!r}); "
+            "write "
             '"" for a quote in a text.'
         )
     return match["text"].replace('""', '"')

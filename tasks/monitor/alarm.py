@@ -82,9 +82,8 @@ def is_drifted(
 
 def _sentence(group: str, evidence: float, threshold: float, now: dict[str, float], reference: dict[str, float]) -> str:
     plural = group in ("missing fields", "refusals", "topics of requests", "subjects of requests")
-    words = (
-        f"the {group} {'have' if plural else 'has'} changed: evidence 10^{evidence:.1f}, the line is 10^{threshold:.1f}"
-    )
+    has = "have" if plural else "has"
+    words = f"the {group} {has} changed: evidence 10^{evidence:.1f}, the threshold is 10^{threshold:.1f}"
     quote = _quote(group, now, reference)
     return f"{words}; {quote}" if quote else words
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tasks.ngrams import NGrams
 
-summary = "to tell of each label column which class a text is of"
+summary = "which class a text has in each label column"
 eats = frozenset({"labelled"})
 head: objectives.Head = "classes"
 architectures: frozenset[Architecture] = frozenset({"encoder", "causal"})

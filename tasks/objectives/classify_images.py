@@ -19,7 +19,7 @@ from tasks.vision import ImageReader, Picture, Pixels
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-summary = "to tell of each label column which class an image is of"
+summary = "which class an image has in each label column"
 eats = frozenset({"image"})
 head: objectives.Head = "classes"
 hub_task = "image-classification"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-summary = "to prefer one answer over another, by no more than it must leave its parent"
+summary = "to prefer one answer over another, while staying close to the parent"
 eats = frozenset({"preference"})
 head: objectives.Head = "lm"
 needs_parent = True

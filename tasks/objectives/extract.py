@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tasks.extractor import Frame, Piece, Question
 
-summary = "to find the answer to a question in a text, or that it has none"
+summary = "to find the answer to a question in a text, or that there is none"
 eats = frozenset({"spans"})
 head: objectives.Head = "spans"
 architectures: frozenset[Architecture] = frozenset({"encoder"})  # what writes has not read the text where it begins
@@ -100,7 +100,7 @@ def right(row: Row) -> Span | None:
 def check(processor: Pairs, rows: Splits) -> None:
     """Raise AnnealError where no training row has an answer."""
     if not any(right(row) for row in rows["train"]):
-        raise AnnealError("no training row has an answer in its context: there is nothing to find; add rows that do.")
+        raise AnnealError("no training row has an answer in its context: there is nothing to learn; add rows that do.")
 
 
 def encode(params: Params, processor: Pairs, row: Prepared) -> Asked:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-summary = "to go on writing as the texts do"
+summary = "to continue texts"
 eats = frozenset({"text"})
 head: objectives.Head = "lm"
 needs_parent = False
@@ -30,11 +30,11 @@ with_head, body, with_body, save_head = lm.with_head, lm.body, lm.with_body, lm.
 def _texts(texts: list[str]) -> list[str]:
     for place, text in enumerate(texts):
         if not text.strip(f" {special.JOINER}\u200b"):
-            raise ValueError(f"text {place + 1} of them is empty; take it out")
+            raise ValueError(f"text {place + 1} of them is empty; remove it")
         if text in texts[:place]:
-            raise ValueError(f"{text!r} stands there twice; take one out")
+            raise ValueError(f"{text!r} is listed twice; remove one")
         if special.MARK.search(text) or any(mark in text for mark in special.USUAL.texts):
-            raise ValueError(f"{text!r} looks like a mark of turns, which no text may make; take it out")
+            raise ValueError(f"{text!r} looks like a turn marker, which text must not contain; remove it")
     return texts
 
 

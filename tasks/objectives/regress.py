@@ -22,7 +22,7 @@ from tasks.rows import Answer, Prepared, Reply, Row, Score, Splits, as_answer
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-summary = "to tell of each column of numbers how great it is for a text"
+summary = "to predict a number for a text in each column"
 eats = frozenset({"scored"})
 head: objectives.Head = "numbers"
 architectures: frozenset[Architecture] = frozenset({"encoder", "causal"})

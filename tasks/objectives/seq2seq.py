@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-summary = "to write a target of a source that an encoder reads"
+summary = "to write a target from a source that an encoder reads"
 eats = frozenset({"chat"})
 head: objectives.Head = "seq2seq"
 architectures: frozenset[Architecture] = frozenset({"encoder_decoder"})

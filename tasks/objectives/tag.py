@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tasks.tagger import Tagger
 
-summary = "to mark the entities in a text, by a tag of each word"
+summary = "to mark the entities in a text by tagging each word"
 eats = frozenset({"tagged"})
 head: objectives.Head = "tags"
 architectures: frozenset[Architecture] = frozenset({"encoder", "causal"})

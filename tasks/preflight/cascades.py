@@ -64,7 +64,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
     if weighed := [column for column in getattr(train.objective, "weights", ()) if column in _labels(params, cascade)]:
         yield (
             f"models.{name}.train.objective.weights names `{weighed[0]}`, which the classifier of cascades.{cascade} "
-            "tells, so that no loss is taken on it; take it out."
+            "predicts, so that it has no loss; remove it."
         )
     yield from _problems_of_splits(params, cascade)
 
@@ -79,8 +79,9 @@ def _problems_of_classifier(params: Params, cascade: str) -> Iterator[str]:
         )
     elif not tuners.of(train.tuner).mergeable:
         yield (
-            f"cascades.{cascade}.model is {name}, and what its tuner, {train.tuner.kind}, learns cannot be merged, so "
-            "it cannot be asked alone; train it with full or lora."
+            f"cascades.{cascade}.model is {name}, and what its tuner, {train.tuner.kind}, learns cannot be merged, "
+            "so it cannot run on its own; train it"
+            " with full or lora."
         )
 
 
@@ -116,7 +117,7 @@ def _problems_of_columns(params: Params, name: str, cascade: str) -> Iterator[st
     if unknown := [label for label in labels if label not in answer]:
         yield (
             f"cascades.{cascade}.model is {teller}, which tells `{unknown[0]}`, and the answers of datasets.{main} "
-            f"have no such column ({', '.join(answer)}); take it out of its labels, or name it in the answer."
+            f"have no such column ({', '.join(answer)}); remove it from its labels, or name it in the answer."
         )
     elif not left:
         yield (
@@ -146,8 +147,8 @@ def _problems_of_splits(params: Params, cascade: str) -> Iterator[str]:
         )
     elif its.prepare.class_names:
         yield (
-            f"datasets.{learnt}.prepare.class_names calls classes otherwise than the answers of datasets.{main} do; "
-            "take it out."
+            f"datasets.{learnt}.prepare.class_names gives classes other names than the answers of datasets.{main} do; "
+            "remove it."
         )
 
 

@@ -66,7 +66,7 @@ def _problems_of_new_tokens(name: str, train: Train, tuner: Any) -> Iterator[str
     if getattr(train.tuner, "gradual_unfreezing", False):
         yield (
             f"models.{name}.train.objective.new_tokens adds rows to the embedding, which tuner.gradual_unfreezing "
-            "leaves frozen longest; take one of the two out."
+            "leaves frozen longest; remove one of the two."
         )
 
 

@@ -59,8 +59,9 @@ def spellings(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
             rarer = sum(counts[text] for group in twice for text in group[1:])
             first = ", ".join(f"{text} ({counts[text]:,})" for text in twice[0])
             yield (
-                f"{rarer:,} of {len(texts):,} rows write their `{column}` otherwise than most, in letters of another "
-                f"case or form ({first}{', …' if len(twice) > 1 else ''}): each spelling stays a class of its own "
+                f"{rarer:,} of {len(texts):,} rows write their `{column}` differently from most, in another case or "
+                "form"
+                f" ({first}{', …' if len(twice) > 1 else ''}): each spelling stays a class of its own "
                 "until the source has one"
             )
 

@@ -58,7 +58,7 @@ def recognised(dataset: Mapping[object, object]) -> Recognised:
     except AnnealError as error:
         if "shape" in prepare:
             return Recognised()  # the check of the source says it
-        return Recognised(STOPGAP, unread=f"names no shape, and none can be told: {error}")
+        return Recognised(STOPGAP, unread=f"has no shape, and none can be inferred: {error}")
     result = _recognised({str(key): value for key, value in prepare.items()}, ingest, rows)
     return replace(result, ingest={**({"split": split} if split else {}), **result.ingest})
 
@@ -126,15 +126,15 @@ def _undecided(fitting: Sequence[Mapping[str, object]], rows: Sequence[Row]) -> 
         names, ways = (
             " or ".join(map(str, words)) for words in ([section["shape"] for section in fitting], map(_way, fitting))
         )
-        return f"names no shape, and its rows ({has}) may be {names}: write {ways}."
+        return f"has no shape, and its rows ({has}) may be {names}: write {ways}."
     if classes := labelled.guess(rows):
         return (
-            f"names no shape, and which of its columns ({has}) are labels cannot be told: write {_way(classes)}, with "
+            f"has no shape, and it is unclear which of its columns ({has}) are labels: write {_way(classes)}, with "
             "those that are."
         )
     every = "; ".join(f"{kind} ({kinds.load(shapes.__name__, kind).summary})" for kind in kinds.names(shapes.__name__))
     return (
-        f"names no shape, and its rows ({has}) are of none that can be told: write prepare: {{shape: …}} with the "
+        f"has no shape, and none can be inferred from its rows ({has}): write prepare: {{shape: …}} with the "
         f"columns. There are: {every}."
     )
 

@@ -87,7 +87,7 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
         if table == "models" and "evaluate" not in row:
             columns, problem = _measured(dataset)
             if problem:
-                problems.append(f"models.{key} names no `evaluate`, and its labels cannot be looked for: {problem}")
+                problems.append(f"models.{key} has no `evaluate`, and its labels cannot be inferred: {problem}")
         is_missing = table == "models" and not probes.is_named(row)  # to look for one takes seconds
         encoder = probes.encoder_for(str(row.get("parent")), bases) if is_missing else ""
         changes += _sections(first, f"{table}.{key}", row, node, columns, kinds, encoder)

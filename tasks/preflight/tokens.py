@@ -19,7 +19,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
     if known := next((text for text in new if text in earlier), None):
         yield (
             f"models.{name}.train.objective.new_tokens names {known!r}, which {earlier[known]} has made a token "
-            "already; take it out."
+            "already; remove it."
         )
         return
     folder = config_folder(base, params.bases[base])

@@ -35,5 +35,5 @@ def remarks(params: Params, name: str) -> Iterator[str]:
         yield (
             f"models.{name}.train.learning_rate is {train.learning_rate:g}, far "
             f"{'below' if train.learning_rate < low else 'above'} the {low:g} to {high:g} that work for "
-            f"{train.objective.kind} with {train.tuner.kind} ({tuner.source}); it is used as it stands"
+            f"{train.objective.kind} with {train.tuner.kind} ({tuner.source}); it is used anyway"
         )

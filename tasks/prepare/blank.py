@@ -18,7 +18,7 @@ def problem(row: Mapping[str, str], form: Templates) -> str | None:
         values = {column: row[column] for column in columns if column in row}
         for column, text in values.items():
             if text and is_blank(text):
-                return f"`{column}` shows nothing: it holds only blanks or invisible characters"
+                return f"`{column}` is empty: it holds only spaces or invisible characters"
         if values and not any(values.values()):
             return f"its {side} is empty ({', '.join(f'`{column}`' for column in values)})"
     return None

@@ -49,7 +49,7 @@ def check_names(rows: Sequence[Mapping[str, str]], names_of: Mapping[str, Mappin
         if strange := next((code for code in names if code not in known), None):
             raise AnnealError(
                 f"prepare: class_names names {strange!r} of `{label}` ({names[strange]!r}), and no row has that "
-                f"({_shown(sorted(known))}); correct it, or take it out."
+                f"({_shown(sorted(known))}); correct it, or remove it."
             )
 
 
@@ -81,7 +81,7 @@ def remarks(kept: Sequence[Placed], labels: Sequence[str]) -> Iterable[str]:
                 "never measured, or set aside"
             )
         if all(map(str.isdecimal, counts)):
-            of_scale = "; of a scale, shape: scored learns which lies between which" if len(counts) > 2 else ""
+            of_scale = "; for a scale, shape: scored learns the order" if len(counts) > 2 else ""
             yield (
                 f"`{label}` has the classes {_shown(sorted(counts))}, and answers say these numbers, unless "
                 f"prepare.class_names names them ({{{min(counts)}: …}}){of_scale}"

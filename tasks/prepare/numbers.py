@@ -32,5 +32,5 @@ def remarks(kept: Sequence[Placed], columns: Sequence[str]) -> Iterable[str]:
             shown = ", ".join(f"{value:g}" for value in values)
             yield (
                 f"`{column}` has {len(values)} values, all whole numbers ({shown}); they are learnt as numbers, and an "
-                f"answer may lie between two: to tell them as classes, write shape: labelled and labels: [{column}]"
+                f"answer may lie between two: to learn them as classes, write shape: labelled and labels: [{column}]"
             )

@@ -166,7 +166,7 @@ def check(turns: Sequence[Message], what: str, tools: Sequence[Mapping[str, Any]
         role, where = turn["role"], f"turn {number} of `{what}`"
         if role not in FOLLOWERS[state]:
             ought = " or ".join(FOLLOWERS[state])
-            raise SetAside("malformed", f"{where} is of the {role}, where one of the {ought} ought to stand")
+            raise SetAside("malformed", f"{where} is of the {role}, where a turn of the {ought} is expected")
         if role in ("user", "assistant") and not turn.get("tool_calls") and is_blank(turn["content"]):
             raise SetAside("blank", f"{where}, of the {role}, is empty")
         if role == "tool":

@@ -86,11 +86,10 @@ def _shares(rows: Rows, form: AnswerFormat, label: str) -> list[tuple[dict[str, 
 def _plot(name: str, sure: Sure, what: str, confidence: float) -> Plot:
     mean, share = (float(np.mean([pair[side] for pair in sure])) for side in (0, 1))
     gap = mean - share
-    how = "surer than right" if gap > 0.02 else "less sure than right" if gap < -0.02 else "as sure as right"
+    how = "overconfident" if gap > 0.02 else "underconfident" if gap < -0.02 else "well calibrated"
     caption = (
-        f"Of {len(sure)} {what} {100 * share:.1f} % are right, and the probability of what was told is {mean:.3f} on "
-        "average: "
-        f"on the whole {how}. Bars are {100 * confidence:g} % intervals; below, how many {what} are in each bin."
+        f"Of {len(sure)} {what} {100 * share:.1f} % are right, and their mean predicted probability is {mean:.3f}: on"
+        f" the whole {how}. Bars are {100 * confidence:g} % intervals; below, how many {what} are in each bin."
     )
     return Plot(
         name, picture(f"calibration {name}", (5.0, 4.6), lambda figure: _draw(figure, sure, what, confidence)), caption
@@ -109,12 +108,12 @@ def _draw(figure: Any, sure: Sure, what: str, confidence: float) -> None:
             low, high = wilson(np.array([pair[1] for pair in own]), confidence)
             above.plot((p, p), (low, high), color=TUNED, linewidth=1.6, alpha=0.5)
             above.plot(p, right, "o", color=TUNED, markersize=7, markeredgecolor=CARD)
-    above.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.05), ylabel="share that is right")
+    above.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.05), ylabel="share correct")
     above.grid()
     below.bar(edges[:-1] + 0.5 / BINS, counts, 0.92 / BINS, color=TUNED, alpha=0.6)
     for place, count in enumerate(counts):
         if count:
             below.annotate(str(count), (edges[place] + 0.5 / BINS, count), (0, 2), textcoords="offset points",
                            ha="center", fontsize=8, color=INK)  # fmt: skip
-    below.set(xlabel="probability of what was told", ylabel=what, ylim=(0, 1.35 * max(counts)))
+    below.set(xlabel="predicted probability", ylabel=what, ylim=(0, 1.35 * max(counts)))
     below.spines[:].set_color(GRID)

@@ -138,7 +138,7 @@ def _nothing_new(trigger: str, params: Retrain, facts: Facts) -> str:
     if last is None or last.champion != facts.champion or facts.labelled_since >= least:
         return ""
     return (
-        f"it has caused the retraining of {_time(last.started_at)}, and since then only {facts.labelled_since} "
+        f"it already caused the retraining of {_time(last.started_at)}, and since then only {facts.labelled_since} "
         f"rows were labelled (it needs {least}) and the champion is the same"
     )
 

@@ -74,7 +74,8 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     if not source.is_dir():
         raise AnnealError(
             f"params.yaml: datasets.{name}.ingest.source is {source}, a file: name a folder that holds it, so that "
-            "harvested rows can lie beside it."
+            "harvested rows can be added beside it."
+            ""
         )
     dataset = dataset.model_copy(update={"ingest": resolved(dataset.ingest, source)})
     rows, _ = read(dataset.ingest, source)

@@ -55,9 +55,9 @@ def why_not(
     """Why `columns_of_input` says nothing of an input, in one clause."""
     kind = kind_of(given, form, path, finish_reason)
     if kind is not Kind.TASK:
-        return f"it did not ask as the task is asked ({kind})"
+        return f"it did not follow the model's template ({kind})"
     if not isinstance(given, Mapping) or not isinstance(given.get("messages"), list):
         return "its columns are not those of the question"
     if template.parts(str(form["user"])) is None:
         return "prepare.user computes something, so the columns of a chat's text cannot be told"
-    return "its text can be made of the question's columns in more than one way"
+    return "its text could come from the question's columns in more than one way"

@@ -72,7 +72,7 @@ def sift(candidates: list[Candidate], known: list[Candidate], rules: Rules) -> S
     gone = {candidate.request for heap in (heaps.quarantined, heaps.skipped) for candidate in heap}
     left = [candidate for candidate in left if candidate.request not in gone]
     surplus = surplus_of_keys(left, rules.max_share_of_key)
-    words = f"its key brings more than {rules.max_share_of_key:.0%} of the rows; it waits for those of others"
+    words = f"its key brings more than {rules.max_share_of_key:.0%} of the rows; it waits for rows from others"
     heaps.waiting = [replace(candidate, reasons=(words,)) for candidate in left if candidate.request in surplus]
     heaps.taken = [candidate for candidate in left if candidate.request not in surplus]
     return heaps
@@ -82,7 +82,7 @@ def _unusable(candidate: Candidate, rules: Rules) -> list[str]:
     columns = [column for column in rules.columns if column not in rules.may_be_empty]
     if beside := [column for column in columns if column not in candidate.row and column not in rules.answer]:
         return [
-            f"`{beside[0]}` is in neither question nor answer, so a correction cannot fill it: take it out of "
+            f"`{beside[0]}` is in neither question nor answer, so a correction cannot fill it: remove it from "
             "ingest.columns"
         ]
     if missing := [column for column in columns if is_blank(candidate.row.get(column, ""))]:

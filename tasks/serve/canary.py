@@ -87,12 +87,9 @@ def judge(counts: Counts, mode: str, share: float, alpha: float, enough: int, ho
     if mean >= 1 / alpha:
         worst = sorted((name for name in wealths if wealths[name] > 1), key=lambda name: -wealths[name])
         return Verdict("roll_back", tuple(_worse(name, counts, mode, coin) for name in worst), facts)
+    evidence = f"evidence {mean:.2g}, the threshold is {1 / alpha:.0f}"
     if counts.answers >= enough:
-        return Verdict(
-            "promote",
-            (f"{counts.answers} answers, not shown to be worse: evidence {mean:.2g}, the line is {1 / alpha:.0f}",),
-            facts,
-        )
+        return Verdict("promote", (f"{counts.answers} answers, not shown to be worse: {evidence}",), facts)
     if hours >= patience:
         return Verdict(
             "call_off",
@@ -102,9 +99,7 @@ def judge(counts: Counts, mode: str, share: float, alpha: float, enough: int, ho
             ),
             facts,
         )
-    return Verdict(
-        "continue", (f"{counts.answers} of {enough} answers; evidence {mean:.2g}, the line is {1 / alpha:.0f}",), facts
-    )
+    return Verdict("continue", (f"{counts.answers} of {enough} answers; {evidence}",), facts)
 
 
 def _worse(name: str, counts: Counts, mode: str, coin: float) -> str:
@@ -116,5 +111,5 @@ def _worse(name: str, counts: Counts, mode: str, coin: float) -> str:
         )
     return (
         f"more {INDICATORS[name]}: {x} of {counts.answers} on the challenger, {n - x} of {counts.champion_answers} "
-        f"on the champion; of {n} it should have had {n * coin:.0f}"
+        f"on the champion; of {n}, {n * coin:.0f} would be expected"
     )

@@ -20,11 +20,12 @@ def resolved(address: str) -> str:
     if VARIABLE.fullmatch(address):
         if url := os.environ.get(address):
             return url
-        raise AnnealError(f"the environment variable {address} is not set: let it hold the URL")
+        raise AnnealError(f"the environment variable {address} is not set: set it to the URL")
     if _password(address):
         raise AnnealError(
-            "the URL holds a password, and params.yaml is no place for it: let an environment variable hold the URL, "
-            "and write the variable's name"
+            "the URL contains a password, which does not belong in params.yaml: put the URL into an environment "
+            "variable, and write the variable's name"
+            ""
         )
     return address
 

@@ -33,12 +33,12 @@ def problem(params: Section) -> str | None:
     try:
         HfApi().dataset_info(params.id, revision=params.revision, timeout=SECONDS)
     except OfflineModeIsEnabled:
-        return "the hub may not be asked, as HF_HUB_OFFLINE is set: take that away"
+        return "the hub cannot be contacted while HF_HUB_OFFLINE is set: unset it"
     except RepositoryNotFoundError:
-        return f"the hub has no dataset {params.id} (or not for you: HF_TOKEN says who you are): correct the id"
+        return f"the hub has no dataset {params.id} (or you have no access: set HF_TOKEN): correct the id"
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no status"
-        return f"the hub does not give {params.id} at {params.revision} (status {status}): correct id and revision"
+        return f"the hub refused {params.id} at {params.revision} (status {status}): correct id and revision"
     except (HTTPError, OSError) as error:
         return f"the hub does not answer ({type(error).__name__}): try again"
     return None

@@ -72,7 +72,7 @@ def _files(params: Params) -> dict[str, str]:
     except FileNotFoundError:
         raise AnnealError(f"{shown(params.url)} has no such file, or its server does not answer") from None
     except PermissionError:
-        raise AnnealError(f"{shown(params.url)} may not be read with the rights that this machine has") from None
+        raise AnnealError(f"{shown(params.url)} may not be read with this machine's permissions") from None
     except Exception as error:  # noqa: BLE001  # as above
         words = f"{type(error).__name__} {without_secrets(error, params.url)}".strip()
         raise AnnealError(f"{shown(params.url)} does not answer ({words})") from None
@@ -80,10 +80,10 @@ def _files(params: Params) -> dict[str, str]:
         raise AnnealError(f"{shown(params.url)} names no file")
     names = {path: params.file or unquote(PurePosixPath(urlsplit(path).path).name) for path in paths}
     if len(set(names.values())) < len(names):
-        raise AnnealError(f"{shown(params.url)} names files of the same name")
+        raise AnnealError(f"{shown(params.url)} matches several files of the same name")
     if nameless := [name for name in names.values() if format_of(Path(name)) is None]:
         raise AnnealError(
-            f"{shown(params.url)} ends in {nameless[0]!r}, which does not say a format: write snapshot.file, for "
+            f"{shown(params.url)} ends in {nameless[0]!r}, which does not tell the format: write snapshot.file, for "
             "example rows.csv"
         )
     return names

@@ -10,7 +10,7 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from torch import nn
 
-summary = "no weight of the parent, only the head of an objective that tells"
+summary = "none of the parent's weights, only the objective's head"
 mergeable = True
 keeps_parent = True
 virtual_tokens = False

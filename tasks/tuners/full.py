@@ -8,7 +8,7 @@ from tasks import layer_groups
 if TYPE_CHECKING:
     from torch import nn
 
-summary = "all weights; if asked, layers at rates of their own and one after the other"
+summary = "all weights; optionally with layer-wise rates and gradual unfreezing"
 mergeable = True
 keeps_parent = False
 virtual_tokens = False

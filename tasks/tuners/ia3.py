@@ -11,7 +11,7 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from torch import nn
 
-summary = "one factor for each output (of the feed-forward layers: input) of some linear layers"
+summary = "one factor per output (for feed-forward layers: input) of some linear layers"
 mergeable = True
 keeps_parent = True
 virtual_tokens = False

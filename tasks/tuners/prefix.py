@@ -9,7 +9,7 @@ from tasks import soft_prompts
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-summary = "the keys and values of tokens in front of each row, in each layer"
+summary = "the keys and values of virtual tokens in front of each row, in each layer"
 mergeable = False
 keeps_parent = True
 virtual_tokens = True

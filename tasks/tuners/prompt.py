@@ -9,7 +9,7 @@ from tasks import soft_prompts
 if TYPE_CHECKING:
     from torch import nn
 
-summary = "the embeddings of tokens in front of each row"
+summary = "the embeddings of virtual tokens in front of each row"
 mergeable = False
 keeps_parent = True
 virtual_tokens = True

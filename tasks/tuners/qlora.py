@@ -13,7 +13,7 @@ from tasks import adapters
 if TYPE_CHECKING:
     from torch import nn
 
-summary = "low-rank matrices beside linear layers that are held in 4 or 8 bits"
+summary = "low-rank matrices beside linear layers quantised to 4 or 8 bits"
 mergeable = True
 keeps_parent = True
 virtual_tokens = False

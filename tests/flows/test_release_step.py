@@ -196,7 +196,7 @@ def test_a_registry_that_stumbles_once_stops_the_release_and_nothing_moves(
 
     monkeypatch.setattr(MlflowClient, call, stumble)
     with serving.gateway(PORT + 2, {"revision": 1}):
-        with pytest.raises(TransientError, match="the registry cannot be asked: .*locked"):
+        with pytest.raises(TransientError, match="the registry cannot be queried: .*locked"):
             run.release()
         assert not left and registry.read(TASK).aliases == {"champion": "1", "challenger": "2"} and run.released == ()
         assert run.release() and run.released[0].startswith("canary open")

@@ -76,7 +76,7 @@ def test_the_gate_of_an_empty_section_compares_free_text_on_perplexity(minimal: 
     assert passed and "paired bootstrap p = 0.0001" in parent
     assert examples.startswith("✓ better than the parent with examples on perplexity")
     assert parent.startswith("✓ better than its parent on perplexity")
-    assert probe.startswith("✓ the probe has nothing to tell: ")
+    assert probe.startswith("✓ the probe has nothing to predict: ")
 
 
 def test_a_second_repro_runs_nothing_though_plots_are_empty(minimal: Path) -> None:

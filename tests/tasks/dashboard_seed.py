@@ -31,7 +31,7 @@ TOLD = [  # seconds ago, kind, verdict, reasons
         "rolled_back",
         [
             "invalid answers: 14 of 61 on the canary, 3 of 244 on the champion; evidence 1 : 210 that it is "
-            "worse, the line is 1 : 20"
+            "worse, the threshold is 1 : 20"
         ],
     ),
     *((6 * 3600 - 900 * i, "retrain", "no", [NO]) for i in range(5)),
@@ -152,7 +152,7 @@ def _checks(draw: random.Random, now: float) -> list[dict]:
             )
         alarm = max(wealth.values()) > 4.2
         reasons = [
-            f"{what}: evidence 1 : {10**value:,.0f} that it has changed, the line is 1 : 15,849"
+            f"{what}: evidence 1 : {10**value:,.0f} that it has changed, the threshold is 1 : 15,849"
             for what, value in wealth.items()
             if value > 4.2
         ]

@@ -77,7 +77,7 @@ def test_an_unknown_class_is_not_valid() -> None:
         ({"category": "billing"}, "it lacks `reply` (it needs category, reply)"),
         ({"category": "billing", "reply": "x", "mood": "y"}, "`mood` is not a column of the answer (category, reply)"),
         ({"category": "refund", "reply": "x"}, "`category` is not one of its known values (billing, shipping)"),
-        ({"category": "billing", "reply": "\ud83d"}, "`reply` holds half of a character (a lone surrogate)"),
+        ({"category": "billing", "reply": "\ud83d"}, "`reply` contains a lone surrogate (half a character)"),
         ({"category": "billing ", "reply": ""}, None),
     ],
 )

@@ -118,9 +118,9 @@ def test_a_base_of_many_languages_reads_one_and_writes_another(kind, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "named", "words"),
     [
-        ("mbart", {}, "knows many languages: set src_lang and tgt_lang, codes of its tokenizer"),
+        ("mbart", {}, "is multilingual: set src_lang and tgt_lang, codes of its tokenizer"),
         ("mbart", {"src_lang": "en_XX", "tgt_lang": "german"}, "tgt_lang is german, and its tokenizer has no such"),
-        ("t5", {"src_lang": "en_XX", "tgt_lang": "de_DE"}, "knows no codes of languages; leave them out"),
+        ("t5", {"src_lang": "en_XX", "tgt_lang": "de_DE"}, "has no language codes; leave them out"),
     ],
 )
 def test_languages_that_do_not_fit_the_base_are_refused(kind, named, words, tmp_path):

@@ -131,5 +131,5 @@ def test_other_labels_than_in_the_evaluation_are_refused(
 def test_labels_behind_which_nothing_is_written_fail_the_smoke_test(server: tuple[str, Stub]) -> None:
     url, stub = server
     stub.answer = lambda body: ""
-    with pytest.raises(AnnealError, match="answers nothing to a smoke test"):
+    with pytest.raises(AnnealError, match="returns nothing in a smoke test"):
         deploy._verify(url, VERSION, Deploy())

@@ -73,7 +73,7 @@ def test_a_registry_that_stumbles_stops_the_gate_and_is_not_one_without_a_champi
 
     monkeypatch.setattr(MlflowClient, "get_registered_model", stumble)
     write_jsonl(place.reports / "predict" / "predictions.jsonl", without_answers(tuned(place), 24))
-    with pytest.raises(AnnealError, match="the registry cannot be asked: .*locked"):
+    with pytest.raises(AnnealError, match="the registry cannot be queried: .*locked"):
         verdict(place)
     assert not verdict(place).passed  # and once it answers, the version is worse than the champion
 
@@ -116,5 +116,5 @@ def test_a_parent_without_a_valid_answer_says_little(place):
 
 def test_answers_to_other_rows_are_not_compared(place):
     write_jsonl(place.reports / "baseline" / "predictions.jsonl", tuned(place)[::-1])
-    with pytest.raises(AnnealError, match="the parent's answers are to other rows than the tuned model's"):
+    with pytest.raises(AnnealError, match="the parent's answers are for other rows than the tuned model's"):
         verdict(place)

@@ -229,7 +229,7 @@ def test_only_training_rows_come_again_and_how_many_is_counted(encoder):
 def test_class_weights_and_oversampling_together_are_refused():
     objective = objectives.kinds.load("tasks.objectives", "classify")
     with pytest.raises(
-        ValueError, match="class_weights is balanced and oversample 1, so that rare classes would count"
+        ValueError, match="class_weights is balanced and oversample 1, so rare classes would be weighted"
     ):
         objective.Params(kind="classify", class_weights="balanced", oversample=1.0)
 

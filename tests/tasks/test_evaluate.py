@@ -111,7 +111,7 @@ def test_a_thousand_rows_are_scored_in_seconds(tmp_path: Path) -> None:
 def test_answers_to_other_rows_are_refused(tmp_path: Path) -> None:
     make(tmp_path, "{{ reply }}", rows=20)
     make(tmp_path / "other", "{{ reply }}", rows=10)
-    with pytest.raises(AnnealError, match="the parent's answers are to other rows than the tuned model's"):
+    with pytest.raises(AnnealError, match="the parent's answers are for other rows than the tuned model's"):
         contest(
             Evaluate(),
             tmp_path / "prepared",

@@ -178,7 +178,7 @@ def test_it_trains_and_is_measured(
         (
             "odd.tsv",
             sst() + "one cell alone, with words\n",
-            "names no shape, and none can be told: odd.tsv, line 121: has another number of cells than",
+            "has no shape, and none can be inferred: odd.tsv, line 121: has a different number of cells than",
         ),
     ],
 )

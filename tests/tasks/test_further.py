@@ -119,7 +119,7 @@ def test_of_equally_good_ones_all_are_named() -> None:
     contest = {"what": "mood", "measure": "mood_accuracy", "higher_is_better": True, "tuned": 0.75, "others": others}
     said = comparison.sentence({"confidence": 0.95, "contests": [contest]}, {})
     assert said.startswith("Best of all, at 75.0 %: the tuned model and a linear classifier (the probe). ")
-    assert comparison.sentence({"confidence": 0.95, "contests": []}, {}).startswith("Nobody else")
+    assert comparison.sentence({"confidence": 0.95, "contests": []}, {}).startswith("Nothing else")
 
 
 def test_where_no_label_is_told_nobody_is_asked(place: Place) -> None:
@@ -135,7 +135,7 @@ def test_answers_to_other_rows_are_refused(place: Place) -> None:
     done(place)
     file = place.further / "nearest/predictions.jsonl"
     write_jsonl(file, read_jsonl(file)[::-1])
-    with pytest.raises(AnnealError, match="the nearest neighbours' vote's answers are to other rows"):
+    with pytest.raises(AnnealError, match="the nearest neighbours' vote's answers are for other rows"):
         comparison.bring(place, {"nearest": ""})
 
 

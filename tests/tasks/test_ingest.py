@@ -63,14 +63,14 @@ def test_a_broken_line_stops_with_its_file_and_number(tmp_path, line, words):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (b"a,b,c\n", "s.csv, line 3: has another number of cells than the header"),
-        (b"a\n", "s.csv, line 3: has another number of cells than the header"),
+        (b"a,b,c\n", "s.csv, line 3: has a different number of cells than the header"),
+        (b"a\n", "s.csv, line 3: has a different number of cells than the header"),
         (b'"a,b\n', "s.csv, line 3: not valid CSV"),
         (b"caf\xe9,b\n", "s.csv, line 3: not UTF-8 (byte 0xe9)"),
         (b'"a"x,b\n', "s.csv, line 3: not valid CSV"),
         (b'\n\n"a"x,b\n', "s.csv, line 5: not valid CSV"),
-        (b"\n\na\n", "s.csv, line 5: has another number of cells"),
-        (b'"one\ntwo",b\n"three\nfour"\n', "s.csv, line 5: has another number of cells"),
+        (b"\n\na\n", "s.csv, line 5: has a different number of cells"),
+        (b'"one\ntwo",b\n"three\nfour"\n', "s.csv, line 5: has a different number of cells"),
     ],
 )
 def test_a_broken_row_of_a_table_stops_with_its_file_and_line(tmp_path, rows, words):

@@ -70,10 +70,10 @@ def test_files_of_several_formats_are_each_read_by_their_ending(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("rows.json", "rows.json; move them elsewhere, or take ingest.format out of params.yaml"),
-        ("rows.CSV", "rows.CSV; move them elsewhere, or take ingest.format out of params.yaml"),
-        ("rows.csv.gz", "rows.csv.gz; move them elsewhere, or take ingest.format out"),
-        ("rows.parquet.zst", "rows.parquet.zst; move them elsewhere, or take ingest.format out of params.yaml"),
+        ("rows.json", "rows.json; move them elsewhere, or remove ingest.format from params.yaml"),
+        ("rows.CSV", "rows.CSV; move them elsewhere, or remove ingest.format from params.yaml"),
+        ("rows.csv.gz", "rows.csv.gz; move them elsewhere, or remove ingest.format"),
+        ("rows.parquet.zst", "rows.parquet.zst; move them elsewhere, or remove ingest.format from params.yaml"),
         ("Rows.XLSX", "Rows.XLSX; save them as CSV or JSON lines"),
         ("rows.jsonl.bz2", "rows.jsonl.bz2; save them as CSV or JSON lines"),
         ("old.zip", "old.zip; save them as CSV or JSON lines"),
@@ -117,7 +117,10 @@ def test_what_is_no_data_is_listed_and_said(tmp_path, capsys):
     assert taken(source) == ["1"]
     names = [".DS_Store", ".b.jsonl", "LICENSE", "README.md", "notes.txt"]
     assert read_json(tmp_path / "raw/manifest.json")["left_out_files"] == names
-    assert capsys.readouterr().err == f"ingest: left out, because the names are not those of data: {', '.join(names)}\n"
+    assert (
+        capsys.readouterr().err
+        == f"ingest: left out, because their names are not those of data files: {', '.join(names)}\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,8 @@ def test_a_name_is_a_name_and_no_pattern(tmp_path, name):
 def test_a_file_whose_ending_says_nothing_needs_a_format(tmp_path):
     source = folder(tmp_path, rows__dat="subject|body\na|1\n")
     assert refused(source / "rows.dat").startswith(
-        "rows.dat does not say by its ending what it holds: write ingest.format (arrow, csv, json, jsonl, parquet, "
+        "rows.dat has an extension that does not tell its format: write ingest.format (arrow, csv, json, jsonl, "
+        "parquet, "
         "text, tsv)"
     )
     (source / "rows.txt").write_text("subject|body\na|1\n")
@@ -151,7 +155,7 @@ def test_a_database_is_no_file_of_rows_and_the_way_to_its_rows_is_named(tmp_path
 
 def test_a_damaged_compressed_file_is_refused(tmp_path):
     source = folder(tmp_path, a__jsonl__gz=gzip.compress(LINE.format("1").encode() * 50)[:-9])
-    assert refused(source).startswith("s/a.jsonl.gz: not a whole gzip file (")
+    assert refused(source).startswith("s/a.jsonl.gz: not a complete gzip file (")
 
 
 def test_a_home_folder_is_found(tmp_path, monkeypatch):

@@ -180,7 +180,7 @@ def test_a_file_that_breaks_off_is_refused(tmp_path, name, share):
     content = zstd(content) if name.endswith(".zst") else content
     (tmp_path / name).write_bytes(content[: int(share * len(content))])
     words = refused(tmp_path / name)
-    assert words.startswith(f"{name}: not a whole ") or (words == f"{name} has no rows." and not share)
+    assert words.startswith(f"{name}: not a complete ") or (words == f"{name} has no rows." and not share)
 
 
 @examples(40)

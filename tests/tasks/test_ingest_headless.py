@@ -88,7 +88,7 @@ def test_a_file_whose_header_is_missing_must_be_given_names() -> None:
 
 def test_a_format_without_headers_has_none_to_speak_of(tmp_path: Path) -> None:
     words = refused(tmp_path, "s.jsonl", '{"text": "a", "label": "b"}\n', **SAID)
-    assert words == Says("s.jsonl", "ingest.header", "no header", "leave it out")
+    assert words == Says("s.jsonl", "ingest.header", "no optional header", "leave it out")
 
 
 def test_harvested_rows_lie_beside_it_as_json_lines_that_keep_their_ids(tmp_path: Path) -> None:

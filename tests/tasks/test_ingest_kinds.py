@@ -109,7 +109,7 @@ def test_columns_that_are_not_named_must_be_in_every_row_and_no_others(tmp_path)
         "s.jsonl, line 2: has no `a`"
     )
     assert refused(tmp_path, "s.jsonl", '{"a": "x"}\n{"a": "y", "b": "z"}', columns=None).startswith(
-        "s.jsonl, line 2: has `b`, which the first row has not; name the columns"
+        "s.jsonl, line 2: has `b`, which the first row lacks; name the columns"
     )
     assert refused(tmp_path, "s.csv", "id\n7\n", columns=None).startswith("s.csv, line 2: has no column but the id")
 

@@ -48,7 +48,7 @@ def test_a_line_that_names_the_separator_is_followed(tmp_path):
 
 def test_the_line_that_names_the_separator_is_counted(tmp_path):
     assert refused(tmp_path, "s.csv", "sep=;\nsubject;body\na\n").startswith(
-        "s.csv, line 3: has another number of cells"
+        "s.csv, line 3: has a different number of cells"
     )
 
 
@@ -92,12 +92,12 @@ def test_a_cell_may_be_long(tmp_path):
         ('subject,body\na,"b\n\nc\nd,e\n', "s.csv, line 2: not valid CSV (a quote that opens here is never closed)"),
         (
             'subject,body\n"a,b\n"c",d\n',
-            "s.csv, line 2: not valid CSV (after the quote that closes the cell which begins here stands 'c",
+            "s.csv, line 2: not valid CSV (the quote that closes the cell which begins here is followed by 'c",
         ),
-        ('subject,body\na,"say \\"x\\""\n', "s.csv, line 2: not valid CSV (after the quote"),
+        ('subject,body\na,"say \\"x\\""\n', "s.csv, line 2: not valid CSV (the quote that closes"),
         (
             "subject,body\na,b\n\nc,d,e\n",
-            "s.csv, line 4: has another number of cells than the header (3, not 2, between commas)",
+            "s.csv, line 4: has a different number of cells than the header (3, not 2, between commas)",
         ),
         ("topic,text\na,b\n", "s.csv, line 1: the header has no `subject` (it has: topic, text)"),
         ("topic;text\na;b\n", "s.csv, line 1: the header has no `subject` (it has: topic, text)"),

@@ -55,7 +55,7 @@ def test_one_file_is_split_as_params_yaml_says(tmp_path, end):
     assert [row["text"] for row in taken(source, split="paragraphs")] == [f"one{end}still one", "two"]
     assert [row["id"] for row in taken(source, split="none")] == ["s.txt"]
     assert refused(source).startswith(
-        "s.txt is one file of text: write ingest.split into params.yaml (lines: a row a l"
+        "s.txt is one file of text: write ingest.split into params.yaml (lines: one row per l"
     )
 
 
@@ -63,7 +63,7 @@ def test_a_split_of_what_is_no_text_is_refused(tmp_path):
     (tmp_path / "s").mkdir()
     (tmp_path / "s/a.csv").write_text("text\na\n")
     for source in (tmp_path / "s", tmp_path / "s/a.csv"):
-        assert refused(source, split="lines").endswith("holds no text: take ingest.split out of params.yaml.")
+        assert refused(source, split="lines").endswith("holds no text: remove ingest.split from params.yaml.")
 
 
 def test_a_row_of_a_split_file_stays_the_same_row_when_the_file_grows(tmp_path):

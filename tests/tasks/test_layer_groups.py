@@ -149,11 +149,11 @@ def test_where_nothing_is_asked_there_are_no_groups_and_any_model_will_do() -> N
     [
         (
             {"layer_decay": 0.9},
-            "layer_decay goes layer by layer, and no layers can be told in a Sequential; leave it out",
+            "layer_decay works by layer, and no layers were recognised in a Sequential; leave it out",
         ),
         (
             {"layer_decay": 0.9, "gradual_unfreezing": True},
-            "gradual_unfreezing goes layer by layer, and no layers can be told in a Sequential; leave it out",
+            "gradual_unfreezing works by layer, and no layers were recognised in a Sequential; leave it out",
         ),
     ],
 )

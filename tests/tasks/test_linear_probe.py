@@ -91,7 +91,7 @@ def test_each_contestant_is_measured_in_what_it_tells_and_in_nothing_else(place:
 def test_answers_to_other_rows_are_refused_by_name(place: Path) -> None:
     told = read_jsonl(place / "reports/probe/predictions.jsonl")
     write_jsonl(place / "reports/probe/predictions.jsonl", told[::-1])
-    with pytest.raises(AnnealError, match="the probe's answers are to other rows than the tuned model's"):
+    with pytest.raises(AnnealError, match="the probe's answers are for other rows than the tuned model's"):
         evaluate(Evaluate(labels=["colour"]), place / "prepared", place / "reports", place / "out")
 
 

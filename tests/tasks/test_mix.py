@@ -96,7 +96,7 @@ def test_an_other_that_has_too_few_rows_gives_all_that_it_has_and_that_is_said(
 ) -> None:
     _, counts = made(tmp_path, toys, general, share=0.9)
     assert counts["added"] == 60 and counts["share"] == 0.6
-    assert "general has 60 rows to add, 360 were wanted for a share of 0.9" in capsys.readouterr().err
+    assert "general has 60 rows to add, 360 would be needed for a share of 0.9" in capsys.readouterr().err
 
 
 def test_a_mix_may_be_mixed_again(tmp_path: Path, toys: Path, general: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_model_of_a_mix_is_measured_on_the_first_of_its_data_sets() -> None:
         ),
         (
             {"all": {**TWO, "shares": {"tickets": 0.5, "general": 0.5}, "share": 0.2}},
-            "mixes.all: share says how much the other counts, and shares how much each does; take one out.",
+            "mixes.all: share says how much the other counts, and shares how much each does; remove one.",
         ),
         (
             {"all": {**TWO, "shares": {"tickets": 0.5, "generall": 0.5}}},
@@ -196,11 +196,11 @@ def test_a_model_of_a_mix_is_measured_on_the_first_of_its_data_sets() -> None:
         ),
         (
             {**POOL, "all": {**TWO, "dataset": "pool", "other": "more", "shares": {"tickets": 0.5, "general": 0.5}}},
-            "mixes.all.shares leaves out more, which it is made of as well; give it a share, or take it out of the mix",
+            "mixes.all.shares leaves out more, which is part of the mix; give it a share, or remove it from the mix",
         ),
         (
             {**POOL, "all": {"dataset": "pool", "other": "general", "shares": {"tickets": 0.5, "general": 0.5}}},
-            "mixes.all.shares says how much general counts, which comes in twice; take it out of one of its mixes.",
+            "mixes.all.shares says how much general counts, which is included twice; remove it from one of its mixes.",
         ),
         (
             {

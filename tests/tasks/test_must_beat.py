@@ -85,7 +85,7 @@ def test_each_opponent_is_looked_at_in_its_order_and_what_has_nothing_to_tell_co
     words = [check.words for check in checks(silent, examples_of, probe(label("category", 60, 20)))]
     assert words[0].startswith("better than the parent with examples on category: 50 rows")
     assert words[1].startswith("better than the probe on category")
-    assert words[-1] == "the most common class has nothing to tell: no column of the answers holds labels"
+    assert words[-1] == "the most common class has nothing to predict: no column of the answers holds labels"
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -136,7 +136,7 @@ def test_answers_on_disk_are_compared_on_the_labels_that_both_tell(tmp_path: Pat
     ]
     assert of_files(tmp_path, tuned, ["reply"]).is_excused and of_files(tmp_path, tuned, []).is_excused
     write_jsonl(tmp_path / "probe/predictions.jsonl", answered([blue, red], told=["colour"]))
-    with pytest.raises(AnnealError, match="the probe's answers are to other rows"):
+    with pytest.raises(AnnealError, match="the probe's answers are for other rows"):
         of_files(tmp_path, tuned, ["colour"])
     write_jsonl(tmp_path / "probe/predictions.jsonl", [])
     write_json(tmp_path / "probe/timing.json", {"seconds_per_answer": 0.0, "reason": "no labels"})

@@ -48,7 +48,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({f"{TELLER}objective": {"kind": "regress"}}, "model is teller, whose objective is regress; name a classifier of"),
     (
         {f"{TELLER}tuner": {"kind": "bottleneck"}},
-        "what its tuner, bottleneck, learns cannot be merged, so it cannot be",
+        "what its tuner, bottleneck, learns cannot be merged, so it cannot run",
     ),
     ({ANSWER: "{{ reply }}"}, "datasets.toys.prepare.answer is a template, and the classifier of cascades.told begins"),
     (
@@ -71,7 +71,10 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({f"{PREPARE}validation_share": 0.3}, "datasets.labels.prepare.validation_share is 0.3, and that of datasets.toys"),
     ({f"{PREPARE}user": "{{ thing }}"}, "datasets.labels.prepare.user is '{{ thing }}', and that of datasets.toys 'Th"),
     ({"datasets__labels__ingest__source": "b"}, "datasets.labels.ingest.source is 'b', and that of datasets.toys 'a'"),
-    ({f"{PREPARE}class_names": {"mood": {"1": "warm"}}}, "class_names calls classes otherwise than the answers of dat"),
+    (
+        {f"{PREPARE}class_names": {"mood": {"1": "warm"}}},
+        "class_names gives classes other names than the answers of dat",
+    ),
     (
         {f"{TRAIN}tuner": {"kind": "prefix"}},
         "which vLLM serves, and tuner.kind prefix needs the server of transformers",
@@ -82,7 +85,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ),
     (
         {f"{TRAIN}objective": {"kind": "sft", "weights": {"reply": 2, "mood": 3}}},
-        "models.things.train.objective.weights names `mood`, which the classifier of cascades.told tells",
+        "models.things.train.objective.weights names `mood`, which the classifier of cascades.told predicts",
     ),
 ]
 
@@ -122,11 +125,11 @@ NAMES: list[tuple[dict[str, object], str]] = [
     ({"cascades__told__trained_on": "toys"}, "trained_on is 'toys', and models.teller.dataset is 'labels'; write that"),
     (
         {"cascades__more": {"dataset": "told", "model": "teller", "trained_on": "labels"}},
-        "'told', a cascade, which sta",
+        "'told', a cascade, on which",
     ),
     (
         {"mixes": {"mixed": {"dataset": "told", "other": "toys"}}},
-        "mixes.mixed.dataset is 'told', a cascade, which stan",
+        "mixes.mixed.dataset is 'told', a cascade, on which",
     ),
     (
         {"cascades__told__model": "things", "cascades__told__trained_on": "told"},

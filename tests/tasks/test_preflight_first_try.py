@@ -52,8 +52,9 @@ def stopped(model: str = "mine") -> str:
         ),
         (
             CSV + "a,b,c\n",
-            "models.mine names no `evaluate`, and its labels cannot be looked for: mine.csv, line 10: has another "
-            "number of cells",
+            "models.mine has no `evaluate`, and its labels cannot be inferred: mine.csv, line 10: has a different "
+            "number of cells"
+            "",
         ),
         ("text,intent\n", "datasets.rows.ingest.source: mine.csv has no rows."),
         ("", "datasets.rows.ingest.source: mine.csv has no rows."),
@@ -89,7 +90,7 @@ def test_a_model_beside_whose_labels_cannot_be_looked_for_is_not_taken_for_one_w
         BASE + MINE.replace("models:", f"{other}models:") + "  more: {parent: tiny, dataset: other}\n"
     )
     assert stopped().startswith(
-        "models.more names no `evaluate`, and its labels cannot be looked for: later.csv does not exist"
+        "models.more has no `evaluate`, and its labels cannot be inferred: later.csv does not exist"
     )
 
 
@@ -98,7 +99,7 @@ def test_a_broken_row_far_below_is_refused_when_the_first_suite_is_made() -> Non
     Path("params.yaml").write_text(
         BASE + MINE.replace("dataset: rows}", "dataset: rows, evaluate: {labels: [intent]}}")
     )
-    assert stopped().startswith("datasets.rows.ingest.source: mine.csv, line 10: has another number of cells")
+    assert stopped().startswith("datasets.rows.ingest.source: mine.csv, line 10: has a different number of cells")
 
 
 def test_the_check_without_a_run_names_all_that_is_left_out_at_once_and_writes_nothing() -> None:

@@ -95,7 +95,7 @@ def test_layers_that_cannot_be_told_are_refused_from_the_config(base: Path, tmp_
     full = {"kind": "full", "layer_decay": 0.9}
     words = refusal(bases__tiny__folder="flat", models__mine__train__tuner=full)
     assert words == Says(
-        "models.mine.train.tuner.layer_decay", "no layers can be told in a LlamaForCausalLM", "leave it out"
+        "models.mine.train.tuner.layer_decay", "no layers were recognised in a LlamaForCausalLM", "leave it out"
     )
     checks.check(changed(bases__tiny__folder=str(base), models__mine__train__tuner=full), ["mine"])
 

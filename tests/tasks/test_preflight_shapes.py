@@ -152,13 +152,13 @@ def test_a_shape_that_is_named_gets_only_how_its_source_is_read(tmp_path: Path) 
         (
             [{"text": "Tea", "label": "hot"}],
             "",
-            "datasets.mine names no shape, and its rows (`text`, `label`) are of none that can be told: write prepare: "
+            "datasets.mine has no shape, and none can be inferred from its rows (`text`, `label`): write prepare: "
             "{shape: …} with the columns. There are: alpaca (an instruction, an input, an output); chat (",
         ),
         (
             [{"instruction": "a", "output": "b", "source": "c", "target": "d"}],
             "",
-            "datasets.mine names no shape, and its rows (`instruction`, `output`, `source`, `target`) may be alpaca or "
+            "datasets.mine has no shape, and its rows (`instruction`, `output`, `source`, `target`) may be alpaca or "
             "pair: write prepare: {shape: alpaca} or prepare: {shape: pair}.",
         ),
         (

@@ -143,5 +143,5 @@ def test_classes_that_are_numbers_are_said(tmp_path: Path, capsys: pytest.Captur
     made(tmp_path, rows(*["1", "2", "3"] * 20))
     assert (
         "prepare: `topic` has the classes '1', '2', '3', and answers say these numbers, unless prepare.class_names "
-        "names them ({1: …}); of a scale, shape: scored learns which lies between which\n"
+        "names them ({1: …}); for a scale, shape: scored learns the order\n"
     ) in capsys.readouterr().err

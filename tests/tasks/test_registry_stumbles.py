@@ -47,7 +47,7 @@ def test_a_registry_that_stumbles_is_never_one_that_has_nothing(made, monkeypatc
         "has": lambda: registry.has(version, "adapter"),
     }
     for question in ask.values():
-        with pytest.raises(AnnealError, match="^the registry cannot be asked: .*database is locked") as raised:
+        with pytest.raises(AnnealError, match="^the registry cannot be queried: .*database is locked") as raised:
             question()
         assert isinstance(raised.value, TransientError) == (code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR"))
 
@@ -69,7 +69,7 @@ def test_a_store_that_another_process_has_locked_is_said_and_not_taken_for_empty
     other.execute("BEGIN EXCLUSIVE")
     event.listen(Engine, "before_cursor_execute", impatient, retval=True)
     try:
-        with pytest.raises(TransientError, match="the registry cannot be asked: .*locked"):
+        with pytest.raises(TransientError, match="the registry cannot be queried: .*locked"):
             registry.read(NAME)
     finally:
         event.remove(Engine, "before_cursor_execute", impatient)
@@ -147,7 +147,7 @@ def test_an_answer_about_another_model_or_nothing_is_not_one_without_a_champion(
     for _ in ("the model is another", "its versions are"):
         with pytest.raises(
             AnnealError,
-            match=f"the registry cannot be asked: .* was asked about things and answers about {about or 'nothing'};",
+            match=f"the registry cannot be queried: .* was asked about things and answers about {about or 'nothing'};",
         ):
             registry.read(NAME)
         monkeypatch.setattr(MlflowClient, "get_registered_model", real)

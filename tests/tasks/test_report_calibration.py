@@ -56,10 +56,8 @@ def test_the_rows_whose_right_class_was_least_likely_come_first() -> None:
 def test_the_picture_of_each_label_says_in_words_how_sure_and_how_right_it_is() -> None:
     mood, size = calibrations(ROWS, FORM, ["mood", "size"], 0.95)
     assert (mood.name, size.name) == ("mood", "size")
-    assert mood.caption.startswith(
-        "Of 4 rows 25.0 % are right, and the probability of what was told is 0.738 on average"
-    )
-    assert "surer than right" in mood.caption and "less sure than right" in size.caption
+    assert mood.caption.startswith("Of 4 rows 25.0 % are right, and their mean predicted probability is 0.738")
+    assert "overconfident" in mood.caption and "underconfident" in size.caption
     assert calibrations(ROWS, FORM, ["mood"], 0.95)[0].svg == mood.svg, "the same rows, the same bytes"
     without = [{name: cell for name, cell in ROWS[0].items() if name != "probabilities"}, *ROWS]
     assert calibrations(without, FORM, ["mood"], 0.95) == [] == misses(without, FORM, ["mood"])
@@ -71,7 +69,7 @@ def test_of_a_tagger_each_entity_counts() -> None:
     told = {"0-1": {"X": 0.9, "O": 0.1}, "2-3": {"X": 0.7, "O": 0.3}}
     asked = {"id": "1", "messages": [], "answer": right, "text": "[]", "probabilities": told}
     (plot,) = calibrations([asked], form, [], 0.95)
-    assert plot.caption.startswith("Of 2 entities 50.0 % are right, and the probability of what was told is 0.800")
+    assert plot.caption.startswith("Of 2 entities 50.0 % are right, and their mean predicted probability is 0.800")
     assert calibrations([{**asked, "probabilities": {}}], form, [], 0.95) == [] == misses([asked], form, [])
 
 

@@ -130,16 +130,16 @@ def test_a_question_in_any_form_is_learnt_from(engine: Engine, content: object) 
 @pytest.mark.parametrize(
     ("given", "path", "why"),
     [
-        ({"prompt": "Where is it?"}, COMPLETIONS, "it did not ask as the task is asked (completions)"),
+        ({"prompt": "Where is it?"}, COMPLETIONS, "it did not follow the model's template (completions)"),
         (
             {"messages": [{"role": "user", "content": "x"}] * 3},
             CHAT,
-            "it did not ask as the task is asked (dialogues of several turns)",
+            "it did not follow the model's template (dialogues of several turns)",
         ),
         (
             {"messages": [{"role": "user", "content": "Where is it?"}], "tools": True},
             CHAT,
-            "it did not ask as the task is asked (tool calls)",
+            "it did not follow the model's template (tool calls)",
         ),
         ({"other": "Where is it?"}, TASKS, "its columns are not those of the question"),
     ],
@@ -217,7 +217,7 @@ def test_a_column_that_rows_leave_empty_may_be_empty_and_one_that_nothing_fills_
     Path(found.file).unlink()
     assert take(engine, task("{{ reply }}", [], columns)).quarantined == 1
     assert reasons("quarantined", 2) == {
-        "r2": Says("`channel`", "correction cannot fill it", "take it out of ingest.columns")
+        "r2": Says("`channel`", "correction cannot fill it", "remove it from ingest.columns")
     }
 
 

@@ -101,10 +101,10 @@ def test_images_that_come_at_once_are_seen_together_and_told_the_same(url: str, 
     [
         ("a red disc", "takes one image and no text"),
         ([{"type": "text", "text": "a red disc"}], "takes one image and no text"),
-        (part("http://127.0.0.1:1/a.png"), "no address is fetched"),
-        (part("file:///etc/hostname"), "no address is fetched"),
+        (part("http://127.0.0.1:1/a.png"), "no URL is fetched"),
+        (part("file:///etc/hostname"), "no URL is fetched"),
         (part("data:image/png;base64,QUJD"), "is not a PNG"),
-        (part("data:image/png;base64,!"), "is not whole base64"),
+        (part("data:image/png;base64,!"), "is not complete base64"),
         ([*part("data:image/png;base64,QUJD"), *part("data:image/png;base64,QUJD")], "takes one image"),
     ],
 )

@@ -72,7 +72,7 @@ def test_the_scale_of_training_is_kept_and_few_whole_numbers_are_said(
     assert scale["mean"] == pytest.approx(sum(values) / len(values)) and 1 < scale["deviation"] < 2
     assert (
         "prepare: `stars` has 5 values, all whole numbers (1, 2, 3, 4, 5); they are learnt as numbers, and an answer "
-        "may lie between two: to tell them as classes, write shape: labelled and labels: [stars]\n"
+        "may lie between two: to learn them as classes, write shape: labelled and labels: [stars]\n"
     ) in capsys.readouterr().err
     made(tmp_path / "other", "1.5", "2", "4")
     assert "are learnt as numbers" not in capsys.readouterr().err
@@ -107,7 +107,7 @@ def test_few_whole_numbers_may_be_either_and_are_asked_about_with_what_to_write(
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows(name, "1", "2", "3", "4", "5")))
     assert recognised({"ingest": {"source": str(source)}}).undecided == Says(
-        f"names no shape, and its rows (`text`, `{name}`)",
+        f"has no shape, and its rows (`text`, `{name}`)",
         f'prepare: {{shape: labelled, user: "{{{{ text }}}}", labels: [{name}]}}',
         f'prepare: {{shape: scored, user: "{{{{ text }}}}", numbers: [{name}]}}',
     )

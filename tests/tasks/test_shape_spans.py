@@ -133,7 +133,7 @@ def test_an_answer_is_checked_and_what_is_none_is_said_why() -> None:
                   '{"answer": "b", "start": 5, "end": 5}', '{"answer": "a", "start": null, "end": null}'):  # fmt: skip
         assert read(wrong) is None and FORM.read(wrong) is None
     assert problem(FORM, {"answer": ""}, {}) is None and problem(FORM, {"answer": "Bern", "start": "21"}, {}) is None
-    assert str(problem(FORM, {"answer": "Bern", "start": "x"}, {})).startswith("`start` must be the place")
+    assert str(problem(FORM, {"answer": "Bern", "start": "x"}, {})).startswith("`start` must be the position")
     assert problem(FORM, {"answer": "Bern", "end": "2"}, {}) == "`end` is not a column of the answer (answer)"
     assert problem(FORM, {}, {}) == "it lacks `answer` (it needs answer)"
 

@@ -105,7 +105,7 @@ def test_a_data_set_is_taken_once_and_the_hub_is_not_asked_again(address):
 @pytest.mark.parametrize(
     ("params", "status", "words"),
     [
-        ({"id": "org/nothing"}, 2, "snapshot: the hub has no dataset org/nothing (or not for you: HF_TOKEN says who"),
+        ({"id": "org/nothing"}, 2, "snapshot: the hub has no dataset org/nothing (or you have no access: set HF_TOKEN"),
         ({"revision": "b" * 40}, 2, "snapshot: the hub "),
         ({"split": "tst"}, 1, 'error: org/tickets at aaaaaaaaaaaa cannot be taken: Unknown split "tst". Should be'),
         ({"subset": "x"}, 1, "error: org/tickets at aaaaaaaaaaaa cannot be taken: BuilderConfig 'x' not found."),

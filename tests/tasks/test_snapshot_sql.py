@@ -210,13 +210,13 @@ def test_a_database_that_ends_the_connection_half_way_leaves_the_last_snapshot(p
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("NOT_SET_AT_ALL", "the environment variable NOT_SET_AT_ALL is not set: let it hold the URL."),
+        ("NOT_SET_AT_ALL", "the environment variable NOT_SET_AT_ALL is not set: set it to the URL."),
         ("sqlite:///no.db", "the SQLite database no.db does not exist: correct the path."),
         ("sqlite://", "the SQLite database (in memory) does not exist: correct the path."),
         ("nosuch://x/y", "nosuch://x/y names a kind of database that SQLAlchemy does not know: correct it, or ins"),
         ("mysql://x/y", "mysql://x/y needs the package MySQLdb, which is not installed."),
         ("tickets", "tickets is not the URL of a database, as in sqlite:///data/tickets.db."),
-        ("postgresql://me:geheim@x/y", "the URL holds a password, and params.yaml is no place for it: let an env"),
+        ("postgresql://me:geheim@x/y", "the URL contains a password, which does not belong in params.yaml: put"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_refused(tmp_path, monkeypatch, address, words):

@@ -106,7 +106,7 @@ def test_what_breaks_off_leaves_the_last_snapshot(server):
     before = stored()
     with pytest.raises(TransientError, match="rows.csv broke off .*; nothing was written, run again"):
         refresh(f"{server}/half/rows.csv")
-    with pytest.raises(AnnealError, match=r"http://\S+/torn.csv: torn.csv, line 2: has another number of cells"):
+    with pytest.raises(AnnealError, match=r"http://\S+/torn.csv: torn.csv, line 2: has a different number of cells"):
         refresh(f"{server}/torn.csv")
     assert stored() == before
 
@@ -117,7 +117,10 @@ def test_what_breaks_off_leaves_the_last_snapshot(server):
     [
         ("/none.csv", "/none.csv has no such file, or its server does not answer."),
         ("/closed.csv", "/closed.csv "),
-        ("/export", "/export ends in 'export', which does not say a format: write snapshot.file, for example rows.csv"),
+        (
+            "/export",
+            "/export ends in 'export', which does not tell the format: write snapshot.file, for example rows.csv",
+        ),
     ],
 )
 def test_a_url_without_a_file_is_refused_before_any_work(server, path, words):
@@ -145,8 +148,8 @@ def test_a_server_that_takes_the_call_and_says_nothing_is_refused_in_seconds(tmp
         ("gs://bucket/rows.csv", "gs:// needs the package gcsfs, which is not installed."),
         ("nosuch://x/rows.csv", "nosuch:// is not a scheme that fsspec supports: correct nosuch://x/rows.csv."),
         ("data/rows.csv", "data/rows.csv is not a URL (as in https://…); a path is written as ingest.source."),
-        ("https://me:geheim@x/rows.csv", "the URL holds a password, and params.yaml is no place for it: let an env"),
-        ("TICKETS_URL", "the environment variable TICKETS_URL is not set: let it hold the URL."),
+        ("https://me:geheim@x/rows.csv", "the URL contains a password, which does not belong in params.yaml: put"),
+        ("TICKETS_URL", "the environment variable TICKETS_URL is not set: set it to the URL."),
         ("http://127.0.0.1:1/rows.csv", "http://127.0.0.1:1/rows.csv "),
     ],
 )

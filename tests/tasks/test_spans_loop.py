@@ -69,8 +69,10 @@ def test_the_report_shows_how_sure_answers_were_and_any_right_one_as_right() -> 
     rows = [row("Bern", 0.9), row("in Bern", 0.7), row("Anna", 0.6), row("", 0.2)]
     assert [judge(each, FORM, ()).right for each in rows] == [True, True, False, False]
     (plot,) = calibrations(rows, FORM, (), 0.95)
-    assert plot.name == "answer" and plot.caption.startswith("Of 4 rows 50.0 % are right, and the probability")
-    assert "0.600 on average" in plot.caption
+    assert plot.name == "answer" and plot.caption.startswith(
+        "Of 4 rows 50.0 % are right, and their mean predicted probability"
+    )
+    assert "probability is 0.600" in plot.caption
     assert calibrations([{**rows[0], "probabilities": None}], FORM, (), 0.95) == []
 
 

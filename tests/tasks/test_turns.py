@@ -148,7 +148,7 @@ def test_what_no_turn_shows_is_not_measured(place: SimpleNamespace) -> None:
 
 def test_other_turns_of_the_parent_are_refused(place: SimpleNamespace) -> None:
     write_jsonl(place.folder / "baseline/predictions.jsonl", [row for row in place.parent if "#" not in row["id"]])
-    with pytest.raises(AnnealError, match="answers are to other rows"):
+    with pytest.raises(AnnealError, match="answers are for other rows"):
         scored(place)
 
 

@@ -64,12 +64,12 @@ def refusal(new: object) -> str:
 @pytest.mark.parametrize(
     ("new", "words"),
     [
-        (["a b", ""], "new_tokens: text 2 of them is empty; take it out."),
-        (["\u200b \u2060"], "new_tokens: text 1 of them is empty; take it out."),
-        (["ab", "cd", "ab"], "new_tokens: 'ab' stands there twice; take one out."),
-        (["<|user|>"], "new_tokens: '<|user|>' looks like a mark of turns, which no text may make; take it out."),
-        (["x</s>"], "new_tokens: 'x</s>' looks like a mark of turns, which no text may make; take it out."),
-        (["[INST]"], "new_tokens: '[INST]' looks like a mark of turns, which no text may make; take it out."),
+        (["a b", ""], "new_tokens: text 2 of them is empty; remove it."),
+        (["\u200b \u2060"], "new_tokens: text 1 of them is empty; remove it."),
+        (["ab", "cd", "ab"], "new_tokens: 'ab' is listed twice; remove one."),
+        (["<|user|>"], "new_tokens: '<|user|>' looks like a turn marker, which text must not contain; remove it."),
+        (["x</s>"], "new_tokens: 'x</s>' looks like a turn marker, which text must not contain; remove it."),
+        (["[INST]"], "new_tokens: '[INST]' looks like a turn marker, which text must not contain; remove it."),
         ([3], "new_tokens.0 is 3; it should be a valid string."),
         ("ab", "new_tokens is 'ab'; it should be a valid list (strings that become tokens)."),
     ],
@@ -91,7 +91,7 @@ def test_tuners_that_do_not_train_the_embedding_are_refused_before_work(tuner: s
 def test_rows_that_would_stay_frozen_are_refused_before_work() -> None:
     train = {"objective": PRETRAIN["objective"], "tuner": {"kind": "full", "gradual_unfreezing": True}}
     (said,) = pairs.problems(own_params.changed(models__mine__train=train), "mine")
-    assert said.endswith("which tuner.gradual_unfreezing leaves frozen longest; take one of the two out.")
+    assert said.endswith("which tuner.gradual_unfreezing leaves frozen longest; remove one of the two.")
     learns = {**train, "tuner": {"kind": "full", "layer_decay": 0.9}}
     assert not list(pairs.problems(own_params.changed(models__mine__train=learns), "mine"))
 
@@ -111,10 +111,8 @@ def test_a_text_that_is_a_token_already_is_refused_before_work(base: Path) -> No
         return list(tokens.problems(params, "mine"))
 
     assert said(NEW) == []
-    assert said(["red"]) == [
-        Says("models.mine.train.objective.new_tokens names 'red'", "already a token", "take it out")
-    ]
-    assert said([NEW[0]], "older") == [Says(f"new_tokens names {NEW[0]!r}", "older has made", "take it out")]
+    assert said(["red"]) == [Says("models.mine.train.objective.new_tokens names 'red'", "already a token", "remove it")]
+    assert said([NEW[0]], "older") == [Says(f"new_tokens names {NEW[0]!r}", "older has made", "remove it")]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""entity_ece: how far the probabilities of entities are from the share that is right (ece, for entities)."""
+"""entity_ece: how far the probabilities of entities are from the share correct (ece, for entities)."""
 
 from collections.abc import Sequence
 

@@ -84,7 +84,7 @@ def _right_number(row: Prediction, column: str) -> float:
     if value is None:
         raise AnnealError(
             f"evaluate.numbers names `{column}`, and the right answer of a row is {row.right[column]!r}, which is not "
-            "a number: correct the row, or take the column out of evaluate.numbers."
+            "a number: correct the row, or remove the column from evaluate.numbers."
         )
     return value
 

@@ -14,7 +14,7 @@ from tasks.prepare.tools import tools_of
 from tasks.prepare.turns import cell, turns_of
 from tasks.rows import Example, Prepared
 
-summary = "a list of turns; tools and calls of them"
+summary = "a list of turns; tools and tool calls"
 makes: Example = "chat"
 MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat")
 

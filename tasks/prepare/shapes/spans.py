@@ -17,7 +17,7 @@ from tasks.rows import Example, Prepared
 from tasks.span_answer import places
 from tasks.spans import Span
 
-summary = "a question, a context, and the stretch of it that is the answer, or none"
+summary = "a question, a context, and the span of it that is the answer, or none"
 makes: Example = "spans"
 NAMES = {"question": ("question", "query"), "context": ("context", "passage", "paragraph", "document")}
 ANSWER, START = ("answer", "answer_text"), ("start", "answer_start", "start_position", "start_char")

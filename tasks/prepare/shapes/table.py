@@ -13,7 +13,7 @@ from tasks.prepare.params import Prepare, System
 from tasks.prepare.rows import SetAside, Templates
 from tasks.rows import Example, Prepared
 
-summary = "columns of text, and templates that make a question and an answer of them"
+summary = "columns, and templates that make a question and an answer from them"
 makes: Example = "chat"
 
 
