@@ -71,13 +71,13 @@ class House:
 
     def rows(self, table: str = "requests", least: int = 1) -> list[dict]:
         """Rows of the records, once there are `least`."""
-        wanted = database.metadata.tables[table]
-        return wait_for(lambda: self._rows(wanted, least), f"{least} rows of {table}")
+        source = database.metadata.tables[table]
+        return wait_for(lambda: self._rows(source, least), f"{least} rows of {table}")
 
-    def _rows(self, wanted: object, least: int) -> list[dict]:
+    def _rows(self, source: object, least: int) -> list[dict]:
         with self.engine.connect() as connection:
-            found = [dict(row) for row in connection.execute(select(wanted).order_by(wanted.c.at)).mappings()]
-        return found if len(found) >= least else []
+            rows = [dict(row) for row in connection.execute(select(source).order_by(source.c.at)).mappings()]
+        return rows if len(rows) >= least else []
 
     def route(self, table: routes.Table) -> None:
         """Write a routing table and wait until it is followed."""
@@ -85,10 +85,10 @@ class House:
         wait_for(lambda: self.state.follower.table.revision == table.revision, "the new table")
 
 
-def wait_for(found: Callable[[], object], what: str, seconds: float = 5.0) -> object:
-    """What `found()` says once it says something."""
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 5.0) -> object:
+    """What `condition()` says once it says something."""
     end = time.monotonic() + seconds
-    while not (value := found()):
+    while not (value := condition()):
         assert time.monotonic() < end, f"no {what} within {seconds} s"
         time.sleep(0.01)
     return value

@@ -37,9 +37,9 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Hous
 def test_both_are_asked_and_answer_whole_and_the_records_say_so(both: tuple[House, Stub]) -> None:
     made, stub = both
     with made.client() as client:
-        said = [client.post("/tasks/triage", json=INPUT).json() for _ in range(24)]
-    assert {answer["version"] for answer in said} == {"1", "2"}
-    assert all(answer["valid"] and answer["result"] == json.loads(ANSWER) for answer in said)
+        answers = [client.post("/tasks/triage", json=INPUT).json() for _ in range(24)]
+    assert {answer["version"] for answer in answers} == {"1", "2"}
+    assert all(answer["valid"] and answer["result"] == json.loads(ANSWER) for answer in answers)
     assert {body["model"]: bool(body.get("continue_final_message")) for body in stub.bodies} == {
         "triage@1": True,
         "triage@2": False,

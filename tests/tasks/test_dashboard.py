@@ -65,7 +65,7 @@ def test_data_json_says_who_answers_and_what_was_decided(engine: Engine) -> None
     assert (triage["canary"], triage["share"], triage["paused"]) == ("share", 0.2, False)
     assert triage["check"]["alarm"] and triage["evidence"][-1]["threshold"] == 4.2
     assert set(triage["traffic"]) == {"1", "2", "3", "4"} and triage["agreement"]["3"]
-    assert [one["times"] for one in triage["decisions"] if one["verdict"] == "no"] == [5]
+    assert [entry["times"] for entry in triage["decisions"] if entry["verdict"] == "no"] == [5]
     assert "bins" not in str(triage["traffic"])
     assert value["tasks"]["refunds"]["check"] is None
     assert client(engine, seed.table(NOW)).get("/dashboard/data.json?window=1y").status_code == 422
@@ -141,7 +141,7 @@ def test_what_is_kept_and_what_is_read_anew_are_the_whole(
                 )
         clock[0] += 200
         kept, anew = (
-            one.page(empty, table, settings, curves.WINDOWS[window])["tasks"] for one in (reader, data.Reader())
+            each.page(empty, table, settings, curves.WINDOWS[window])["tasks"] for each in (reader, data.Reader())
         )
         assert (
             kept["triage"]["traffic"] == anew["triage"]["traffic"]

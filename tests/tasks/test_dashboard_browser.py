@@ -95,10 +95,10 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNa
 
 def until(holds: Callable[[], Any], seconds: float = 10) -> Any:
     end = time.monotonic() + seconds
-    while not (found := holds()):
+    while not (value := holds()):
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.05)
-    return found
+    return value
 
 
 def text(browser: Any, css: str) -> str:
@@ -224,12 +224,12 @@ def test_a_button_asks_then_acts_then_says_what_came_of_it(browser: Any, served:
     assert "Promote version 4 of triage?" in text(browser, "#confirm")
     click(browser, "#confirm [data-cancel]")
     assert served.sent == []
-    for key, said in (("a-wrong-key", "no admin key"), (ADMIN, "version 4 was promoted")):
+    for key, message in (("a-wrong-key", "no admin key"), (ADMIN, "version 4 was promoted")):
         click(browser, "[data-task=triage] [data-action=promote]")
         click(browser, "#confirm-yes")
         until(lambda: browser.find_element("id", "key").is_displayed())
         browser.find_element("id", "key").send_keys(key + "\n")
-        until(lambda said=said: said in text(browser, "[data-task=triage] .outcome"))
+        until(lambda message=message: message in text(browser, "[data-task=triage] .outcome"))
     assert served.sent == [{"task": "triage", "action": "promote"}]
     assert browser.execute_script(
         "return [Object.values(sessionStorage), Object.values(localStorage), document.cookie]"

@@ -75,11 +75,11 @@ def test_curves_count_what_the_log_holds(empty: Engine) -> None:
     seed.fill(empty, NOW, 1000)
     with empty.connect() as connection:
         rows = connection.execute(select(database.requests)).all()
-        found = curves.traffic(connection, 0, 3600)
+        curve = curves.traffic(connection, 0, 3600)
     for task, version in {(row.task, row.version) for row in rows}:
         mine = [row for row in rows if (row.task, row.version) == (task, version)]
-        total = curves.totals(found[task][version])
-        assert total["requests"] == len(mine) == sum(point.counts.requests for point in found[task][version])
+        total = curves.totals(curve[task][version])
+        assert total["requests"] == len(mine) == sum(point.counts.requests for point in curve[task][version])
         assert total["failed"] == sum(row.status >= 500 for row in mine)
         assert (total["asked"], total["valid"]) == (
             sum(row.valid is not None for row in mine),
@@ -130,7 +130,7 @@ RIGHT, WRONG = seed.ANSWER, {**seed.ANSWER, "category": "billing"}
 
 
 @pytest.mark.parametrize(
-    ("said", "agreed"),
+    ("judgements", "agreed"),
     [
         ([(-1, None), (1, None)], 1),
         ([(1, None), (-1, None)], 0),
@@ -143,15 +143,15 @@ RIGHT, WRONG = seed.ANSWER, {**seed.ANSWER, "category": "billing"}
         ([(None, WRONG), (None, RIGHT), (None, WRONG), (1, None)], 0),
     ],
 )
-def test_a_correction_counts_and_without_one_the_newest_thumb(empty: Engine, said: list, agreed: int) -> None:
+def test_a_correction_counts_and_without_one_the_newest_thumb(empty: Engine, judgements: list, agreed: int) -> None:
     """As corrections.counted says it, which the canary's evidence follows too."""
     put(empty, database.requests, request(1, output=json.dumps(RIGHT)))
-    words = [{"at": NOW, "request_id": "r1", "thumb": thumb, "correction": given} for thumb, given in said]
+    words = [{"at": NOW, "request_id": "r1", "thumb": thumb, "correction": given} for thumb, given in judgements]
     put(empty, database.feedback, *words)
     contract = Contract(None, "{{ body }}", ("body",), format_of(list(RIGHT)), {"category": frozenset({"shipping"})})
     assert agreement_of(empty, contract) == (agreed, 1)
-    seen = evidence._feedback(empty, "triage", 0)["r1"]
-    assert evidence.is_wrong(json.dumps(RIGHT), seen, lambda: contract, ["category"]) is not bool(agreed)
+    feedback = evidence._feedback(empty, "triage", 0)["r1"]
+    assert evidence.is_wrong(json.dumps(RIGHT), feedback, lambda: contract, ["category"]) is not bool(agreed)
 
 
 def test_the_newest_word_on_a_request_counts(empty: Engine) -> None:

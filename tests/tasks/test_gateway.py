@@ -27,8 +27,8 @@ RESULT = {
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One gateway for the tests that change nothing about it."""
-    with house(tmp_path_factory.mktemp("gateway")) as found:
-        yield found
+    with house(tmp_path_factory.mktemp("gateway")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -100,8 +100,8 @@ def test_tools_and_unknown_fields_pass(home: House, client: openai.OpenAI) -> No
         extra_body={"min_p": 0.1, "made_up": [1, {"a": None}]},
     )
     assert answer.choices[0].message.tool_calls[0].function.name == "look_up"
-    seen = home.stub.bodies[-1]
-    assert (seen["tools"], seen["tool_choice"], seen["min_p"], seen["made_up"]) == (
+    body = home.stub.bodies[-1]
+    assert (body["tools"], body["tool_choice"], body["min_p"], body["made_up"]) == (
         tools,
         "auto",
         0.1,
@@ -185,9 +185,9 @@ def test_an_answer_that_is_none_is_said_to_be(tmp_path: Path) -> None:
     stub = Stub(adapters={"triage@1": ""}, answer=lambda body: WRONG[body["messages"][1]["content"].split()[-1]])
     with house(tmp_path, stub) as home, home.client() as client:
         for name, text in WRONG.items():
-            found = client.post("/tasks/triage", json={"text": name})
-            assert found.status_code == 200
-            assert (found.json()["valid"], found.json()["result"], found.json()["text"]) == (False, None, text)
+            answer = client.post("/tasks/triage", json={"text": name})
+            assert answer.status_code == 200
+            assert (answer.json()["valid"], answer.json()["result"], answer.json()["text"]) == (False, None, text)
         assert [row["valid"] for row in home.rows(least=len(WRONG))] == [False] * len(WRONG)
         assert home.metric("anneal_answers_total", task="triage", version="1", valid="false") == len(WRONG)
 

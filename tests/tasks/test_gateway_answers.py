@@ -60,8 +60,8 @@ def test_an_answer_that_is_not_one_gets_200_and_the_connection_goes_on(home: Hou
             home.stub.answer = lambda body, text=given_answer: text
             answer = client.post("/tasks/triage", json=ASKED)
             assert answer.status_code == 200
-            said = in_utf8(answer)
-            assert (said["valid"], said["result"]) == ((True, RIGHT) if given_answer is ANSWER else (False, None))
+            value = in_utf8(answer)
+            assert (value["valid"], value["result"]) == ((True, RIGHT) if given_answer is ANSWER else (False, None))
         home.stub.answer = lambda body: SPOILED[name]
         assert in_utf8(client.post("/tasks/triage", json=ASKED))["text"] == SPOILED[name].replace(HALF, "\ufffd")
         assert in_utf8(client.post("/v1/chat/completions", json=chat()))["choices"][0]["message"]["content"] == SPOILED[
@@ -112,8 +112,8 @@ def test_whatever_a_model_writes_the_client_can_read(home: House, text: str) -> 
     with home.client(limits=httpx.Limits(max_connections=1)) as client:
         task, whole = client.post("/tasks/triage", json=ASKED), client.post("/v1/chat/completions", json=chat())
         assert (task.status_code, whole.status_code) == (200, 200)
-        said = in_utf8(task)
-        assert said["valid"] == (said["result"] is not None) and in_utf8(whole)["model"] == "triage@1"
+        value = in_utf8(task)
+        assert value["valid"] == (value["result"] is not None) and in_utf8(whole)["model"] == "triage@1"
         assert client.post("/tasks/triage", content="x", headers={"content-type": "text/plain"}).status_code == 200
 
 
@@ -121,8 +121,8 @@ def test_whatever_a_model_writes_the_client_can_read(home: House, text: str) -> 
 def test_a_megabyte_is_an_answer_like_any_other(home: House, piece: str) -> None:
     home.stub.answer = lambda body: piece * (1_000_000 // len(piece))
     with home.client() as client:
-        said = in_utf8(client.post("/tasks/triage", json=ASKED))
-        assert said["valid"] is False and len(said["text"]) == 1_000_000 // len(piece) * len(piece)
+        value = in_utf8(client.post("/tasks/triage", json=ASKED))
+        assert value["valid"] is False and len(value["text"]) == 1_000_000 // len(piece) * len(piece)
         assert in_utf8(client.post("/v1/chat/completions", json=chat()))["model"] == "triage@1"
 
 

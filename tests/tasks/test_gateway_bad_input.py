@@ -17,8 +17,8 @@ PNG = "data:image/png;base64,AAAA"
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One gateway that refuses."""
-    with house(tmp_path_factory.mktemp("gateway"), max_body_kib=64) as found:
-        yield found
+    with house(tmp_path_factory.mktemp("gateway"), max_body_kib=64) as running:
+        yield running
 
 
 def part(**content: object) -> dict:
@@ -65,10 +65,10 @@ BAD_CHATS = {
 
 @pytest.mark.parametrize("name", BAD_CHATS)
 def test_a_chat_that_must_not_reach_vllm(home: House, name: str) -> None:
-    seen = len(home.stub.bodies)
+    before = len(home.stub.bodies)
     with home.client() as client:
         refused(client.post("/v1/chat/completions", json={**chat(), **BAD_CHATS[name]}), 400)
-    assert len(home.stub.bodies) == seen
+    assert len(home.stub.bodies) == before
 
 
 def test_a_good_chat_does(home: House) -> None:

@@ -100,12 +100,12 @@ MALFORMED = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_what_readers_of_json_take_differently_is_refused(home: House, name: str) -> None:
     text, words = MALFORMED[name]
-    raw, seen = text.replace("%s", json.dumps(chat())[1:-1].replace('"model": "triage", ', "")), len(home.stub.bodies)
+    raw, before = text.replace("%s", json.dumps(chat())[1:-1].replace('"model": "triage", ', "")), len(home.stub.bodies)
     with home.client() as client:
         for path in ENDPOINTS:
             error = refused(client.post(path, content=raw.encode(), headers=JSON), 400, "invalid_json")
             assert words in error["message"]
-    assert len(home.stub.bodies) == seen
+    assert len(home.stub.bodies) == before
 
 
 def test_large_numbers_that_fit_go_on_as_they_are(home: House) -> None:

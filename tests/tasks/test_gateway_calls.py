@@ -120,8 +120,8 @@ def test_feedback_on_calls_is_compared_with_them(home: House) -> None:
     row = record(home, "pay", tools=TOOLS)
     right = json.dumps([CALL, CALL], indent=2)
     with home.client() as client:
-        said = {"request_id": row["id"], "correction": {"answer": right}}
-        assert client.post("/feedback", json=said).status_code == 201
+        opinion = {"request_id": row["id"], "correction": {"answer": right}}
+        assert client.post("/feedback", json=opinion).status_code == 201
     given = home.rows("feedback")[-1]["correction"]
     assert json.loads(given["answer"]) == json.loads(KEPT) * 2
     assert contract.load(home.folder / "payer").agrees(row["output"], given, []) is True

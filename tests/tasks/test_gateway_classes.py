@@ -24,10 +24,10 @@ FORM = {"system": None, "user": "{{ text }}", "answer": list(TOLD), "example": "
 def home(tmp_path: Path) -> Iterator[House]:
     stub = Stub(adapters={"triage@1": "", "triage@2": ""}, answer=lambda body: json.dumps(WRITTEN))
     stub.probabilities = lambda body: TOLD
-    with house(tmp_path, stub) as found:
+    with house(tmp_path, stub) as running:
         write_json(tmp_path / "kept" / "format.json", FORM)
-        found.state.follower.contracts.clear()
-        yield found
+        running.state.follower.contracts.clear()
+        yield running
 
 
 def test_a_task_is_answered_with_its_labels_and_how_probable_each_class_is(home: House) -> None:
@@ -108,9 +108,12 @@ def test_no_key_is_no_answer_and_a_model_that_writes_tells_no_classes(home: Hous
     assert "writes and predicts no classes: use /tasks/triage or /v1/chat/completions" in message
 
 
-@pytest.mark.parametrize("told", ["x", {"category": 1}, {"category": {"billing": "0.5"}}, {"category": {"billing": 7}}])
-def test_what_are_no_probabilities_is_no_answer(home: House, told: object) -> None:
-    home.stub.probabilities = lambda body: told
+GARBLED = ["x", {"category": 1}, {"category": {"billing": "0.5"}}, {"category": {"billing": 7}}]
+
+
+@pytest.mark.parametrize("probabilities", GARBLED)
+def test_what_are_no_probabilities_is_no_answer(home: House, probabilities: object) -> None:
+    home.stub.probabilities = lambda body: probabilities
     refused(home.client().post("/tasks/triage", json={"text": "a"}), 502)
     assert home.rows()[0]["error"] == "backend_error"
 
@@ -118,15 +121,16 @@ def test_what_are_no_probabilities_is_no_answer(home: House, told: object) -> No
 def test_what_marks_a_text_says_how_probable_its_entities_are_and_has_routes_of_its_own(
     home: House, tmp_path: Path
 ) -> None:
-    marked, told = [{"label": "LOC", "text": "Rome", "start": 3, "end": 7}], {"3-7": {"LOC": 0.8, "PER": 0.1, "O": 0.1}}
+    marked = [{"label": "LOC", "text": "Rome", "start": 3, "end": 7}]
+    probabilities = {"3-7": {"LOC": 0.8, "PER": 0.1, "O": 0.1}}
     form = {"answer": {"entities": [*marked[0]]}, "example": "tagged", "shape": "tagged"}
     write_json(tmp_path / "kept" / "format.json", {**FORM, **form})
     write_json(tmp_path / "kept" / "reference" / "classes.json", {})
     home.state.follower.contracts.clear()
-    home.stub.answer, home.stub.probabilities = lambda body: json.dumps(marked), lambda body: told
+    home.stub.answer, home.stub.probabilities = lambda body: json.dumps(marked), lambda body: probabilities
     answer = home.client().post("/tasks/triage", json={"text": "in Rome"}).json()
-    assert answer["valid"] and answer["result"] == {"entities": marked} and answer["probabilities"] == told
-    assert home.rows()[0]["probabilities"] == told
+    assert answer["valid"] and answer["result"] == {"entities": marked} and answer["probabilities"] == probabilities
+    assert home.rows()[0]["probabilities"] == probabilities
     home.stub.answer, home.stub.probabilities = lambda body: "[]", lambda body: {}
     answer = home.client().post("/tasks/triage", json={"text": "nowhere"}).json()
     assert answer["valid"] and answer["result"] == {"entities": []} and "probabilities" not in answer

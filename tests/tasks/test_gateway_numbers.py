@@ -20,11 +20,11 @@ FORM = {"system": None, "user": "{{ text }}", "answer": dict.fromkeys(TOLD, "num
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[House]:
     stub = Stub(adapters={"triage@1": "", "triage@2": ""}, answer=lambda body: json.dumps(TOLD))
-    with house(tmp_path, stub) as found:
+    with house(tmp_path, stub) as running:
         write_json(tmp_path / "kept" / "format.json", FORM)
         write_json(tmp_path / "kept" / "reference" / "classes.json", {})
-        found.state.follower.contracts.clear()
-        yield found
+        running.state.follower.contracts.clear()
+        yield running
 
 
 def test_numbers_are_told_as_numbers_and_corrected_by_numbers_or_texts(home: House) -> None:
@@ -32,8 +32,8 @@ def test_numbers_are_told_as_numbers_and_corrected_by_numbers_or_texts(home: Hou
     for correction in ({"stars": 4.5, "weight": 12}, {"stars": "4.50", "weight": "12"}):
         answer = client.post("/tasks/triage", json={"text": "the lamp is off"}).json()
         assert answer["valid"] and answer["result"] == TOLD and "probabilities" not in answer
-        said = client.post("/feedback", json={"request_id": answer["request_id"], "correction": correction})
-        assert said.status_code == 201
+        given = client.post("/feedback", json={"request_id": answer["request_id"], "correction": correction})
+        assert given.status_code == 201
     assert [json.loads(row["output"]) for row in home.rows(least=2)] == [TOLD] * 2
     kept = [row["correction"] for row in home.rows("feedback", least=2)]
     assert kept == [{"stars": "4.5", "weight": "12"}, {"stars": "4.50", "weight": "12"}]

@@ -40,7 +40,7 @@ def test_promotions_under_load_cut_nobody(tmp_path: Path) -> None:
         over = threading.Event()
 
         def ask(number: int) -> set[str]:
-            seen = set()
+            models = set()
             with home.client() as client:
                 while not over.is_set():
                     answer = client.post("/v1/chat/completions", json=chat(stream=number % 2 == 0))
@@ -48,8 +48,8 @@ def test_promotions_under_load_cut_nobody(tmp_path: Path) -> None:
                     named = events(answer.text)[-1]["model"] if number % 2 == 0 else answer.json()["model"]
                     assert named == answer.headers["x-anneal-version"]
                     assert number % 2 or answer.text.endswith("data: [DONE]\n\n")
-                    seen.add(named)
-            return seen
+                    models.add(named)
+            return models
 
         with ThreadPoolExecutor(4) as pool:
             asking = [pool.submit(ask, number) for number in range(4)]
@@ -76,8 +76,8 @@ def test_a_shadow_is_asked_and_its_answer_logged_only(tmp_path: Path) -> None:
     with house(tmp_path) as home, home.client() as client:
         home.route(with_canary(home.state.follower.table, "shadow"))
         for more in ({}, {"stream": True}):
-            found = client.post("/v1/chat/completions", json=chat(**more))
-            assert found.headers["x-anneal-version"] == "triage@1"
+            answer = client.post("/v1/chat/completions", json=chat(**more))
+            assert answer.headers["x-anneal-version"] == "triage@1"
         client.post("/tasks/triage", json={"text": "hi"})
         rows = home.rows(least=6)
         shadows = [row for row in rows if row["role"] == "shadow"]

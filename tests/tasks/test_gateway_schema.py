@@ -137,7 +137,7 @@ def places(schema: dict) -> dict[str, dict]:
 
 @pytest.mark.parametrize("place", places(LEAF))
 def test_a_request_is_refused_wherever_the_schema_stands(home: House, place: str) -> None:
-    seen = len(home.stub.bodies)
+    before = len(home.stub.bodies)
     with home.client() as client:
         error = refused(
             client.post("/v1/chat/completions", json=chat(**places({"$ref": "#"})[place])), 400, "invalid_schema"
@@ -148,7 +148,7 @@ def test_a_request_is_refused_wherever_the_schema_stands(home: House, place: str
             400,
             "invalid_schema",
         )
-        assert len(home.stub.bodies) == seen
+        assert len(home.stub.bodies) == before
         assert client.post("/v1/chat/completions", json=chat(**places(GOOD["used twice"])[place])).status_code == 200
 
 

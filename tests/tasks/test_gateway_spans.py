@@ -41,11 +41,11 @@ def home(tmp_path: Path) -> Iterator[House]:
 
     stub = Stub(adapters={"triage@1": ""}, answer=answer)
     stub.probabilities = lambda body: told(0.75)
-    with house(tmp_path, stub) as found:
+    with house(tmp_path, stub) as running:
         write_json(tmp_path / "kept" / "format.json", FORM)
         (tmp_path / "kept" / "reference" / "classes.json").unlink()
-        found.state.follower.contracts.clear()
-        yield found
+        running.state.follower.contracts.clear()
+        yield running
 
 
 def ask(home: House, question: str, context: str) -> dict:

@@ -29,10 +29,10 @@ def test_rows_come_back_as_they_went_in(engine: Engine) -> None:
     )
     made.stop()
     with engine.connect() as connection:
-        found = connection.execute(select(requests)).mappings().one()
-    assert found["input"] == {"body": "réd 🚨 <EMAIL>  \ufffd"} and found["output"] == "<CARD>"
-    assert (found["latency"], found["valid"], found["prompt_tokens"]) == (0.25, True, None)
-    assert abs(found["at"] - time.time()) < 10
+        kept = connection.execute(select(requests)).mappings().one()
+    assert kept["input"] == {"body": "réd 🚨 <EMAIL>  \ufffd"} and kept["output"] == "<CARD>"
+    assert (kept["latency"], kept["valid"], kept["prompt_tokens"]) == (0.25, True, None)
+    assert abs(kept["at"] - time.time()) < 10
 
 
 def test_many_writers_and_readers_lose_nothing(engine: Engine) -> None:

@@ -131,19 +131,16 @@ def _check_part(part: object, where: str) -> None:
 
 def _count_prompts(prompt: object) -> int:
     """How many prompts: a text, a list of texts, a list of token ids, or a list of such lists."""
-    if isinstance(prompt, str):
+    if isinstance(prompt, str) or _is_ids(prompt):
         return 1
-    if isinstance(prompt, list) and prompt:
-        if all(isinstance(entry, int) and not isinstance(entry, bool) for entry in prompt):
-            return 1
-        if all(isinstance(entry, str) for entry in prompt) or all(_is_ids(entry) for entry in prompt):
-            return len(prompt)
+    if (
+        isinstance(prompt, list)
+        and prompt
+        and (all(isinstance(text, str) for text in prompt) or all(map(_is_ids, prompt)))
+    ):
+        return len(prompt)
     raise bad("`prompt` must be a text, a list of texts, or token ids.", "prompt")
 
 
 def _is_ids(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(entry, int) and not isinstance(entry, bool) for entry in value)
-    )
+    return isinstance(value, list) and bool(value) and all(type(entry) is int for entry in value)
