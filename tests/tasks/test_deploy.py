@@ -193,5 +193,5 @@ def test_a_merge_for_a_server_may_change_the_answers_as_far_as_that_of_the_pipel
 
     monkeypatch.setattr("tasks.merge.write_merged", merge)
     with pytest.raises(AnnealError, match="do not answer"):
-        deploy(world, registry.get(TASK, "2"), serve="merged")
+        deploy(world, version_of("2"), serve="merged")
     assert allowed == [world.params.models[TASK].package.max_divergence]
