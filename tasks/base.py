@@ -120,7 +120,9 @@ def in_package(params: Base) -> Path | None:
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:
-        return Path(distribution(params.package).locate_file(params.file)) if params.package and params.file else None
+        return (
+            Path(str(distribution(params.package).locate_file(params.file))) if params.package and params.file else None
+        )
     except PackageNotFoundError:
         return None
 
@@ -140,12 +142,13 @@ def _locate(params: Base) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError
 
+        hub_id = params.hub_id or ""
         wanted = ["*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model"]
         try:
-            path = Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=wanted))
+            path = Path(snapshot_download(hub_id, revision=params.revision, allow_patterns=wanted))
         except (HfHubHTTPError, OSError) as error:
             raise TransientError(
-                f"base {params.hub_id}@{params.revision[:8]} could not be fetched from the hub "
+                f"base {hub_id}@{(params.revision or '')[:8]} could not be fetched from the hub "
                 f"({type(error).__name__}): check the id, the network and HF_TOKEN."
             ) from None
     if not path.exists():

@@ -1,11 +1,12 @@
 """Renders a model card in the Hugging Face format from the measurements, and checks that it parses back to them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import contestants, heads, labeller, objectives, tuners
 from tasks.errors import AnnealError
-from tasks.files import read_json, write_text
+from tasks.files import write_text
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
@@ -19,10 +20,11 @@ HUB_TASKS: dict[objectives.Head, str] = {
     "spans": "question-answering",
     "numbers": "text-classification",  # transformers' own name of a regression over texts
 }
+Json = Mapping[str, Any]  # a file that another stage wrote
 TEMPLATE = Path("model_cards/template.md.jinja")
 
 
-def write_card(params: Any, source: dict, metrics: dict, intervals: dict, facts: dict, path: Path) -> None:
+def write_card(params: Any, source: Json, metrics: Json, intervals: Json, facts: Json, path: Path) -> None:
     """The card at `path`: metadata (base_model, license, model-index …) and text from the template.
 
     Raises AnnealError when huggingface_hub reads other metadata from the card than was put in.
@@ -71,14 +73,13 @@ def _cascade(folder: Path) -> dict[str, Any]:
     return {"told": columns, "begun": labeller.beginning(labeller.answer(folder), dict.fromkeys(columns, "…"))}
 
 
-def _head(folder: Path) -> dict[str, Any]:
+def _head(folder: Path) -> dict[str, object]:
     """What head.json in `folder` says; nothing where the parent has the head."""
     file = folder / heads.FILE
-    known: dict[str, Any] = read_json(file) if file.exists() else {}
-    return known
+    return {**heads.facts(folder)} if file.exists() else {}
 
 
-def _results(params: Any, metrics: dict, hub_task: str) -> "list[EvalResult]":
+def _results(params: Any, metrics: Json, hub_task: str) -> "list[EvalResult]":
     """Each measure of the tuned model as the model-index wants it."""
     from huggingface_hub import EvalResult
 

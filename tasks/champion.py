@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tasks import answered, contestants, contract, labeller, paths, registry
 from tasks.answer import example_in, format_in
@@ -19,6 +19,7 @@ from tasks.gate import Check, Rivals, Verdict, gate
 from tasks.opponents import opponent
 from tasks.params import Model
 from tasks.predict.params import Predict
+from tasks.rows import Answered, Message
 from tasks.section import suggestion
 
 
@@ -54,7 +55,7 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
 
 def _measures(
     model: Model, spec: Mapping[str, Any], reports: Path
-) -> tuple[dict[str, Measure], Measure, Callable[[list[dict[str, Any]]], Sequence[Prediction]]]:
+) -> tuple[dict[str, Measure], Measure, Callable[[list[Answered]], Sequence[Prediction]]]:
     """The measures of a model of the format `spec`, the one that the gate compares on, and what reads answers."""
     form, example = format_in(spec), example_in(spec)
     table = measures.of(model.evaluate, form, example)
@@ -76,8 +77,8 @@ class Incomparable(Exception):
 
 
 def _champions_answers(
-    champion: registry.Version, tuned: list[dict[str, Any]], params: Predict, weights: Path, adapter: Path, cache: Path
-) -> list[dict[str, Any]]:
+    champion: registry.Version, tuned: list[Answered], params: Predict, weights: Path, adapter: Path, cache: Path
+) -> list[Answered]:
     """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows
     that it has not seen it is asked.
 
@@ -114,7 +115,7 @@ def _champions_answers(
     return in_order
 
 
-def _as_asked(tuned: list[dict[str, Any]], its_adapter: Path, adapter: Path) -> list[dict[str, Any]]:
+def _as_asked(tuned: list[Answered], its_adapter: Path, adapter: Path) -> list[Answered]:
     """The rows of `tuned` in the words of the champion's own templates; Incomparable when its answers are written in
     another way.
     """
@@ -130,21 +131,21 @@ def _as_asked(tuned: list[dict[str, Any]], its_adapter: Path, adapter: Path) -> 
         raise Incomparable(f"its template does not fit these rows ({error})") from None
 
 
-def _in_words(row: dict[str, Any], own: contract.Contract, words: contract.Contract) -> list[dict[str, Any]]:
+def _in_words(row: Answered, own: contract.Contract, words: contract.Contract) -> list[Message]:
     """The messages of a `row` of the template `own`, in `words`; a dialogue, which no template makes, under their
     system message.
     """
-    messages: list[dict[str, Any]] = row["messages"]
+    messages = row["messages"]
     if messages == own.messages(row["row"]):
-        return words.messages(row["row"])
+        return cast("list[Message]", words.messages(row["row"]))
     has_system = bool(messages) and messages[0]["role"] == "system"
     if not messages or (has_system and messages[0]["content"] != own.system):
         return messages  # a text, or a dialogue that brings a system message of its own
-    system = [{"role": "system", "content": words.system}] if words.system else []
+    system: list[Message] = [{"role": "system", "content": words.system}] if words.system else []
     return [*system, *messages[1 if has_system else 0 :]]
 
 
-def _by_question(predictions: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _by_question(predictions: list[Answered]) -> dict[str, Answered]:
     """The same in their order, by what was asked, the right answer, and the part of it whose likelihood is known."""
     key = ("id", "messages", "answer", REST)
     return {json.dumps([row.get(name) for name in key], sort_keys=True): row for row in predictions}

@@ -156,7 +156,7 @@ def answers(model: "Classifier", columns: "Sequence[Tensor]", rows: Sequence[Row
     from tasks import classifier
 
     made: list[Answer] = []
-    for i, (row, told) in enumerate(zip(rows, classifier.named(model, columns), strict=True)):
+    for i, (row, told) in enumerate(zip(rows, classifier.named(model.classes, columns), strict=True)):
         right = labels(row)
         scores = [
             columns[place][i, known.index(right[column])].item() if right.get(column) in known else -LOWEST

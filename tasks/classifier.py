@@ -102,13 +102,13 @@ def of_tokens(model: Classifier, reader: Reader, encoded: Sequence[Sequence[int]
         return [logits.float().log_softmax(-1) for logits in model(**there)]
 
 
-def named(model: Classifier, columns: Sequence[torch.Tensor]) -> list[Told]:
+def named(classes: Mapping[str, Sequence[str]], columns: Sequence[torch.Tensor]) -> list[Told]:
     """The log-probabilities of `columns` as shares of the classes by name, a text each."""
     shares = [told.exp().tolist() for told in columns]
     return [
         {
             column: {name: round(share, DIGITS) for name, share in zip(known, shares[place][i], strict=True)}
-            for place, (column, known) in enumerate(model.classes.items())
+            for place, (column, known) in enumerate(classes.items())
         }
         for i in range(len(columns[0]))
     ]
@@ -126,5 +126,5 @@ def reply(told: Told, read: Sequence[int] = ()) -> Reply:
 
 def tell(model: Classifier, reader: Reader, encoded: Sequence[Sequence[int]]) -> list[Reply]:
     """What texts come to in one forward pass."""
-    told = named(model, of_tokens(model, reader, encoded))
+    told = named(model.classes, of_tokens(model, reader, encoded))
     return [reply(shares, ids) for ids, shares in zip(encoded, told, strict=True)]

@@ -37,4 +37,4 @@ def log_probabilities(model: ImageClassifier, seen: Sequence[Pixels]) -> list[to
 
 def tell(model: ImageClassifier, seen: Sequence[Pixels]) -> list[Reply]:
     """What images come to in one forward pass."""
-    return [classifier.reply(told) for told in classifier.named(model, log_probabilities(model, seen))]
+    return [classifier.reply(told) for told in classifier.named(model.classes, log_probabilities(model, seen))]

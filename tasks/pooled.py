@@ -25,14 +25,14 @@ def write(weights: Path, trained: Path, folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from tasks import tuned
+    from tasks import encoder, tuned
 
     model = tuned.load(weights, trained)
     body = tuners.of_folder(trained).merge(model.body)
     if body.config.model_type == "xlm-roberta":  # vLLM asks for it, and transformers has it no more
         body.config.position_embedding_type = "absolute"
     body.save_pretrained(folder)
-    tuned.tokenizer(weights, trained).tokenizer.save_pretrained(folder)
+    encoder.load_tokenizer(weights).tokenizer.save_pretrained(folder)
     stacked = {
         f"linear.{part}": torch.cat([getattr(head, part) for head in model.heads]).detach().cpu().contiguous()
         for part in ("weight", "bias")

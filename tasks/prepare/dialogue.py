@@ -1,15 +1,16 @@
 """A prepared row of a dialogue: what precedes the answer, the answer, and what a client would send."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Literal
 
 from tasks.clean import is_blank
 from tasks.prepare import tools as tool
 from tasks.prepare import turns as turn
 from tasks.prepare.rows import SetAside
-from tasks.rows import Prepared
+from tasks.rows import Message, Prepared
+from tasks.tools import Tool
 
 TrainOn = Literal["all", "last"]
 QUESTION, ANSWER = "question", "answer"
@@ -17,11 +18,11 @@ QUESTION, ANSWER = "question", "answer"
 
 def prepared(
     identity: str,
-    turns: Sequence[turn.Message],
+    turns: Sequence[Message],
     what: str,
     *,
     system: str | None = None,
-    tools: Sequence[Mapping[str, Any]] = (),
+    tools: Sequence[Tool] = (),
     train_on: TrainOn = "all",
 ) -> Prepared:
     """The row of a dialogue that ends with an answer; SetAside where it is not one, or where no turn is trained on."""
@@ -29,7 +30,7 @@ def prepared(
     last = max((place for place, message in enumerate(turns) if _is_trained(message)), default=None)
     if last is None:
         raise SetAside("malformed", f"no turn of `{what}` is trained on: all have weight 0")
-    before = [_read_only(message) if train_on == "last" else dict(message) for message in turns[:last]]
+    before = [_read_only(message) if train_on == "last" else message.copy() for message in turns[:last]]
     answer = turns[last]
     text = tool.written(answer["tool_calls"]) if answer.get("tool_calls") else answer["content"]
     asked = next(message["content"] for message in reversed(before) if message["role"] == "user")
@@ -44,25 +45,24 @@ def prepared(
     if answer.get("weight", 1) != 1:
         row["weight"] = answer["weight"]
     if tools:
-        row["tools"] = [dict(entry) for entry in tools]
+        row["tools"] = [entry.copy() for entry in tools]
     return row
 
 
-def prompt(turns: Sequence[turn.Message], what: str, system: str | None) -> list[turn.Message]:
+def prompt(turns: Sequence[Message], what: str, system: str | None) -> list[Message]:
     """The messages before an answer, of which the last is not the assistant's."""
     turn.check([*turns, {"role": "assistant", "content": "a"}], what)
-    return [*_system(turns, system), *(dict(message) for message in turns)]
+    return [*_system(turns, system), *(message.copy() for message in turns)]
 
 
-def last_question(messages: Sequence[turn.Message]) -> str:
+def last_question(messages: Sequence[Message]) -> str:
     """What the person said last."""
-    text: str = next(message["content"] for message in reversed(messages) if message["role"] == "user")
-    return text
+    return next(message["content"] for message in reversed(messages) if message["role"] == "user")
 
 
 def as_json(question: str, answer: str) -> str:
     """A dialogue of one question and one answer, which may be tool calls, as a cell of a source."""
-    said: dict[str, Any] = {"role": "assistant", "content": answer}
+    said: Message = {"role": "assistant", "content": answer}
     if answer.startswith("["):
         with suppress(SetAside):
             said = {"role": "assistant", "content": "", "tool_calls": tool.calls_of(answer, ANSWER)}
@@ -76,14 +76,14 @@ def answered(text: str, what: str) -> str:
     return text
 
 
-def _is_trained(message: turn.Message) -> bool:
-    return bool(message["role"] == "assistant" and message.get("weight", 1) != 0)
+def _is_trained(message: Message) -> bool:
+    return message["role"] == "assistant" and message.get("weight", 1) != 0
 
 
-def _read_only(message: turn.Message) -> turn.Message:
-    return {**message, "weight": 0.0} if message["role"] == "assistant" else dict(message)
+def _read_only(message: Message) -> Message:
+    return {**message, "weight": 0.0} if message["role"] == "assistant" else message.copy()
 
 
-def _system(turns: Sequence[turn.Message], system: str | None) -> list[turn.Message]:
+def _system(turns: Sequence[Message], system: str | None) -> list[Message]:
     """The system message of the dataset, for a dialogue that brings none."""
     return [{"role": "system", "content": system}] if system and turns[0]["role"] != "system" else []

@@ -1,15 +1,17 @@
 """Turns a row into messages and an answer: the same templates in training, evaluation and serving."""
 
+from typing import cast
+
 from tasks.answer import AnswerFormat, format_of
 from tasks.errors import AnnealError
 from tasks.prepare.rows import Templates
-from tasks.rows import Prepared
+from tasks.rows import Message, Prepared
 from tasks.template import messages
 
 
 def filled(row: dict[str, str], form: Templates) -> Prepared:
     """`{id, messages, answer, row}`: what the model is asked, what it should say, and the columns it came from."""
-    asked = messages(form["system"], form["user"], row)
+    asked = cast("list[Message]", messages(form["system"], form["user"], row))
     return {"id": row["id"], "messages": asked, "answer": _written(format_of(form["answer"]), row), "row": row}
 
 

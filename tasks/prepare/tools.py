@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tasks.prepare.rows import SetAside
+from tasks.rows import Message
+from tasks.tools import Function, Tool, ToolCall
 
 
-def tools_of(value: object, what: str) -> list[dict[str, Any]]:
+def tools_of(value: object, what: str) -> list[Tool]:
     """The functions that a dialogue may call (a list, or one; bare, or as OpenAI wraps them; as JSON text too)."""
     value = _plain(value, what)
     items = [value] if isinstance(value, Mapping) else value or []
@@ -16,18 +17,19 @@ def tools_of(value: object, what: str) -> list[dict[str, Any]]:
     return [_tool(_plain(item, what), f"tool {number} of `{what}`") for number, item in enumerate(items, 1)]
 
 
-def _tool(item: object, what: str) -> dict[str, Any]:
+def _tool(item: object, what: str) -> Tool:
     function = item.get("function", item) if isinstance(item, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
         raise SetAside("malformed", f"{what} has no name")
     parameters = _plain(function.get("parameters") or {"type": "object", "properties": {}}, what)
     if not isinstance(parameters, Mapping):
         raise SetAside("malformed", f"the parameters of {what} are not a JSON schema")
-    about = {"name": function["name"], "description": str(function.get("description") or ""), "parameters": parameters}
+    description = str(function.get("description") or "")
+    about: Function = {"name": function["name"], "description": description, "parameters": dict(parameters)}
     return {"type": "function", "function": about}
 
 
-def calls_of(value: object, what: str) -> list[dict[str, Any]]:
+def calls_of(value: object, what: str) -> list[ToolCall]:
     """The calls of a turn (a list, or one; bare, or as OpenAI wraps them; arguments as an object or as JSON text)."""
     value = _plain(value, what)
     items = [value] if isinstance(value, Mapping) else value
@@ -36,7 +38,7 @@ def calls_of(value: object, what: str) -> list[dict[str, Any]]:
     return [_call(_plain(item, what), what) for item in items]
 
 
-def _call(item: object, what: str) -> dict[str, Any]:
+def _call(item: object, what: str) -> ToolCall:
     function = item.get("function", item) if isinstance(item, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
         raise SetAside("malformed", f"{what} calls a tool without a name")
@@ -44,7 +46,7 @@ def _call(item: object, what: str) -> dict[str, Any]:
     arguments = {} if arguments in (None, "") else _plain(arguments, what)
     if not isinstance(arguments, Mapping):
         raise SetAside("malformed", f"{what} calls {function['name']}, and its arguments are not an object")
-    call = {"type": "function", "function": {"name": function["name"], "arguments": dict(arguments)}}
+    call: ToolCall = {"type": "function", "function": {"name": function["name"], "arguments": dict(arguments)}}
     identity = identity_of(item.get("id") if isinstance(item, Mapping) else None, what)
     return {"id": identity, **call} if identity else call
 
@@ -75,33 +77,34 @@ def _refuse(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-def unknown_tool(call: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> str:
+def unknown_tool(call: ToolCall, tools: Sequence[Tool]) -> str:
     """Why a call is of none of the `tools`; empty where it is, or where the dialogue names no tools."""
     names = [tool["function"]["name"] for tool in tools]
     name = call["function"]["name"]
     return f"calls `{name}`, which is not one of its tools ({', '.join(names)})" if names and name not in names else ""
 
 
-def unknown_call(result: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> str:
+def unknown_call(result: Message, calls: Sequence[ToolCall]) -> str:
     """Why a tool's `result` is of none of the `calls` before it; empty where it is, or where it names none."""
     for key, names in (
         ("tool_call_id", [call["id"] for call in calls if "id" in call]),
         ("name", [call["function"]["name"] for call in calls]),
     ):
-        if key in result and result[key] not in names:
+        said = result.get(key)
+        if said is not None and said not in names:
             known = ", ".join(names) or "the calls have none"
-            return f"is the result of `{result[key]}`, which is not the {key} of an earlier call ({known})"
+            return f"is the result of `{said}`, which is not the {key} of an earlier call ({known})"
     return ""
 
 
-def repeated_id(calls: Sequence[Mapping[str, Any]]) -> str:
+def repeated_id(calls: Sequence[ToolCall]) -> str:
     """Why results could not be told apart by the ids of `calls`; empty where they can."""
     ids = [call["id"] for call in calls if "id" in call]
     twice = next((identity for identity in ids if ids.count(identity) > 1), None)
     return f"gives the id `{twice}` to two calls" if twice else ""
 
 
-def written(calls: Sequence[Mapping[str, Any]]) -> str:
+def written(calls: Sequence[ToolCall]) -> str:
     """The calls as the one text that an answer is: `[{"name": …, "arguments": {…}}]`."""
     functions = [call["function"] for call in calls]
     pairs = [{"name": function["name"], "arguments": function["arguments"]} for function in functions]

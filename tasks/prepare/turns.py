@@ -3,13 +3,12 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tasks.clean import clean, is_blank
 from tasks.prepare.rows import SetAside
 from tasks.prepare.tools import calls_of, identity_of, repeated_id, unknown_call, unknown_tool
-
-Message = dict[str, Any]
+from tasks.rows import Message
+from tasks.tools import Tool, ToolCall
 
 ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
@@ -107,24 +106,29 @@ def _turn(item: object, what: str, roles: Mapping[str, str]) -> Message:
         raise SetAside("malformed", f"{what} has the role {_short(said)}; known are {known}")
     content = _text(next((item[key] for key in TEXT_KEYS if key in item), None), what)
     if role == "calls":
-        called = {"tool_calls": calls_of(_decoded(content, what), what)}
-        return {"role": "assistant", "content": "", **called, **_weighed(item, what)}
+        calls = calls_of(_decoded(content, what), what)
+        return _weighed({"role": "assistant", "content": "", "tool_calls": calls}, item, what)
     turn: Message = {"role": role, "content": content}
     if role == "assistant":
-        calls = item.get("tool_calls") or item.get("function_call")
-        called = {"tool_calls": calls_of(calls, what)} if calls else {}
-        return {**turn, **called, **_weighed(item, what)}
-    return {**turn, **_result_of(item, what)} if role == "tool" else turn
+        if called := item.get("tool_calls") or item.get("function_call"):
+            turn["tool_calls"] = calls_of(called, what)
+        return _weighed(turn, item, what)
+    return _result(turn, item, what) if role == "tool" else turn
 
 
-def _weighed(item: Mapping[str, Any], what: str) -> Message:
-    return {"weight": _weight(item["weight"], what)} if item.get("weight") is not None else {}
+def _weighed(turn: Message, item: Mapping[str, object], what: str) -> Message:
+    if item.get("weight") is not None:
+        turn["weight"] = _weight(item["weight"], what)
+    return turn
 
 
-def _result_of(item: Mapping[str, Any], what: str) -> Message:
-    """Which call a tool's turn is the result of, as far as it says so: the call's id, the tool's name."""
-    names = {key: identity_of(item.get(key), what) for key in ("tool_call_id", "name")}
-    return {key: name for key, name in names.items() if name}
+def _result(turn: Message, item: Mapping[str, object], what: str) -> Message:
+    """A tool's turn with which call it is the result of, as far as it says so: the call's id, the tool's name."""
+    if call := identity_of(item.get("tool_call_id"), what):
+        turn["tool_call_id"] = call
+    if name := identity_of(item.get("name"), what):
+        turn["name"] = name
+    return turn
 
 
 def _text(value: object, what: str) -> str:
@@ -159,9 +163,10 @@ def _decoded(text: str, what: str) -> object:
         raise SetAside("malformed", f"{what} calls a tool, and its call is not JSON ({_short(text)})") from None
 
 
-def check(turns: Sequence[Message], what: str, tools: Sequence[Mapping[str, Any]] = ()) -> None:
+def check(turns: Sequence[Message], what: str, tools: Sequence[Tool] = ()) -> None:
     """SetAside unless `turns` are in order, end with the assistant, and none is blank."""
-    state, calls = None, tuple[Mapping[str, Any], ...]()
+    state: str | None = None
+    calls: Sequence[ToolCall] = ()
     for number, turn in enumerate(turns, 1):
         role, where = turn["role"], f"turn {number} of `{what}`"
         if role not in FOLLOWERS[state]:

@@ -10,8 +10,8 @@ from tasks.prepare import blank, dialogue
 from tasks.prepare.guess import Row, first_of, is_text, keys, named
 from tasks.prepare.params import Prepare, System
 from tasks.prepare.rows import SetAside, Templates
-from tasks.prepare.turns import Message, cell
-from tasks.rows import Example, Prepared
+from tasks.prepare.turns import cell
+from tasks.rows import Example, Message, Prepared
 from tasks.template import render
 
 summary = "an instruction, an input, an output"
@@ -44,7 +44,10 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     if problem := blank.problem(row, templates(params)):
         raise SetAside("blank", problem)
     row = {"id": clean(raw["id"]), **{name: clean(text) for name, text in row.items()}}
-    last = [{"role": "user", "content": render(USER, row)}, {"role": "assistant", "content": row["output"]}]
+    last: list[Message] = [
+        {"role": "user", "content": render(USER, row)},
+        {"role": "assistant", "content": row["output"]},
+    ]
     system = clean(raw.get(params.system_column, "")) or params.system
     made = dialogue.prepared(row["id"], [*_history(raw, params.history), *last], "instruction", system=system)
     return {**made, "row": row}
@@ -52,12 +55,12 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
 
 def _history(raw: Mapping[str, str], column: str) -> list[Message]:
     rounds = cell(raw, column) if raw.get(column) else []
-    turns = []
+    turns: list[Message] = []
     for pair in rounds if isinstance(rounds, list) else [rounds]:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
             raise SetAside("malformed", f"`{column}` is not a list of pairs of a question and an answer")
         question, answer = map(clean, pair)
-        turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        turns += ({"role": "user", "content": question}, {"role": "assistant", "content": answer})
     return turns
 
 

@@ -11,8 +11,8 @@ from tasks.prepare.dialogue import ANSWER, QUESTION
 from tasks.prepare.guess import Row, first_of, holds_turns, is_text, list_columns, named
 from tasks.prepare.params import Prepare, Role, System
 from tasks.prepare.rows import SetAside, Templates
-from tasks.prepare.turns import Message, text_or_turns
-from tasks.rows import Example, Prepared
+from tasks.prepare.turns import text_or_turns
+from tasks.rows import Example, Message, Prepared
 
 summary = "a prompt, a chosen and a rejected answer"
 makes: Example = "preference"

@@ -13,7 +13,7 @@ from tasks.clean import clean, is_blank
 from tasks.prepare.guess import Row, first_of, is_text, keys, value_of
 from tasks.prepare.params import Prepare
 from tasks.prepare.rows import SetAside, Templates
-from tasks.rows import Example, Prepared
+from tasks.rows import Example, Message, Prepared
 from tasks.span_answer import places
 from tasks.spans import Span
 
@@ -70,7 +70,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     first, others = _best(context, known)
     row = {"id": clean(raw["id"]), "question": question, "context": context}
     row["answer"] = context[slice(*first)] if first else ""
-    messages = [{"role": "user", "content": f"{question}\n{context}"}]
+    messages: list[Message] = [{"role": "user", "content": f"{question}\n{context}"}]
     return {"id": row["id"], "messages": messages, "answer": spans.written(context, first, others), "row": row}
 
 

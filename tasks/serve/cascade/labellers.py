@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from tasks import labeller
 from tasks.errors import AnnealError
+from tasks.rows import Message
 from tasks.special import SpecialTexts, of_folder
 
 THREADS = 1  # of torch: the rest of the machine writes
@@ -23,7 +25,7 @@ class Ready:
     def tell(self, messages: Sequence[Mapping[str, str]]) -> str:
         """The beginning of the answer to `messages`, in which the gateway has broken what is special to who writes."""
         original = [{**turn, "content": self.special.original(turn["content"])} for turn in messages]
-        return self.special.neutral(labeller.tell(self.labeller, original))
+        return self.special.neutral(labeller.tell(self.labeller, cast("list[Message]", original)))
 
 
 class Labellers:

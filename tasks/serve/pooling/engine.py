@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks import encoder, heads, objectives
 from tasks.encoder import Reader
+from tasks.rows import Reply
 from tasks.serve.transformers.reading import Reads
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def of_text(reader: Reader, text: str) -> list[int]:
     return reader.encode(text)
 
 
-def tell(model: Pooled, reader: Reader, encoded: Sequence[list[int]]) -> list[dict[str, Any]]:
-    """What texts come to: `token_ids`, the written answer as `text`, and `probabilities`."""
+def tell(model: Pooled, reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
+    """What texts come to."""
     import torch
 
     from tasks import classifier
@@ -73,8 +74,5 @@ def tell(model: Pooled, reader: Reader, encoded: Sequence[list[int]]) -> list[di
     outputs = model.llm.encode(prompts, model.asked, use_tqdm=False, pooling_task="embed")
     logits: Tensor = torch.stack([output.outputs.data for output in outputs]).float()
     edges = pairwise(accumulate(map(len, model.classes.values()), initial=0))
-    told = classifier.named(model, [logits[:, start:end].log_softmax(-1) for start, end in edges])
-    return [
-        {"token_ids": tuple(ids), "text": classifier.written(shares), "probabilities": shares}
-        for ids, shares in zip(encoded, told, strict=True)
-    ]
+    told = classifier.named(model.classes, [logits[:, start:end].log_softmax(-1) for start, end in edges])
+    return [classifier.reply(shares, ids) for ids, shares in zip(encoded, told, strict=True)]
