@@ -2,13 +2,15 @@
 Prefect where a server runs. It is told over HTTP, since Prefect's own client takes seconds to import.
 """
 
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flows import prefect_server
 from flows.up_to_date import UpToDate
 from tasks.errors import NotPromoted
 from tasks.serve.params import Servers
+
+if TYPE_CHECKING:
+    from httpx import Client
 
 CACHED = {"type": "COMPLETED", "name": "Cached", "message": "nothing it depends on has changed"}
 TIMEOUT = 5.0  # seconds
@@ -36,19 +38,21 @@ def tell(url: str, model: str, stages: tuple[str, ...]) -> None:
 
     try:
         with httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT) as client:
-            _tell(partial(_post, client), model, stages)
+            _record(client, model, stages)
     except (httpx.HTTPError, ValueError, KeyError) as error:
         print(f"Prefect at {url} was not told of this run ({type(error).__name__})", flush=True)
 
 
-def _tell(post: Any, model: str, stages: tuple[str, ...]) -> None:
-    flow = post("/flows/", name="pipeline")["id"]
+def _record(client: "Client", model: str, stages: tuple[str, ...]) -> None:
+    flow = _post(client, "/flows/", name="pipeline")
     about = {"name": f"pipeline {model}", "parameters": {"model": model}, "tags": [prefect_server.checkout_tag()]}
-    run = post("/flow_runs/", flow_id=flow, **about, state={"type": "RUNNING"})["id"]
+    run = _post(client, "/flow_runs/", flow_id=flow, **about, state={"type": "RUNNING"})
     for name in stages:  # one by one: the server's SQLite takes no two at once
-        post("/task_runs/", flow_run_id=run, name=name, task_key=name, dynamic_key=name, state=CACHED)
-    post(f"/flow_runs/{run}/set_state", state={"type": "COMPLETED", "message": "nothing to do"})
+        _post(client, "/task_runs/", flow_run_id=run, name=name, task_key=name, dynamic_key=name, state=CACHED)
+    done = {"state": {"type": "COMPLETED", "message": "nothing to do"}}
+    client.post(f"/flow_runs/{run}/set_state", json=done).raise_for_status()
 
 
-def _post(client: Any, path: str, **body: Any) -> Any:
-    return client.post(path, json=body).raise_for_status().json()
+def _post(client: "Client", path: str, **body: object) -> str:
+    """The id of what the server has made."""
+    return str(client.post(path, json=body).raise_for_status().json()["id"])

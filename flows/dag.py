@@ -1,18 +1,24 @@
 """Reads the DAG from DVC and runs one stage of it; nothing else in Anneal calls DVC."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flows.stage_failed import UNKEPT, StageFailed, not_kept, of_exit
 from tasks.errors import AnnealError
 from tasks.files import write_text
+
+if TYPE_CHECKING:
+    from dvc.output import Output
+    from dvc.repo import Repo
+    from dvc.stage import Stage
 
 LOCK = Path("dvc.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")
@@ -24,7 +30,7 @@ def stages(target: str) -> list[str]:
         return [stage.addressing for stage in _in_order(repo, target)]
 
 
-def _in_order(repo: Any, target: str) -> list[Any]:
+def _in_order(repo: "Repo", target: str) -> "list[Stage]":
     import networkx
 
     place = {stage: i for i, stage in enumerate(repo.index.stages)}  # of dvc.yaml, where the DAG leaves a choice
@@ -41,9 +47,7 @@ def is_up_to_date(stage: str) -> bool:
 
 
 def first_change(target: str) -> str | None:
-    """What is another thing than in dvc.lock of the first stage that `target` needs and DVC would run, in a clause;
-    None when it would run none.
-    """
+    """What has changed in the first stage that `target` needs and DVC would run, in a clause; None when none would."""
     with _repo() as repo, repo.lock:
         for node in _in_order(repo, target):
             if node.changed():
@@ -62,7 +66,7 @@ def pending(target: str) -> list[str]:
     return [name for name in stages(target) if name in names]
 
 
-def _described(changes: list[Any]) -> str:
+def _described(changes: Sequence[object]) -> str:
     """The first of what DVC lists as changed: `tasks/chat.py is modified`, `changed command`."""
     for change in changes:
         for what in change.values() if isinstance(change, dict) else ():
@@ -101,9 +105,8 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
                 elif not line.startswith(NOISE):
                     say(line)
         except BaseException as error:
-            if not isinstance(
-                error, KeyboardInterrupt
-            ):  # Ctrl-C reaches the stage by itself; SIGTERM reaches only the flow
+            # Ctrl-C reaches the stage by itself; SIGTERM reaches only the flow.
+            if not isinstance(error, KeyboardInterrupt):
                 process.terminate()
             process.wait()  # for its last words
             raise
@@ -144,8 +147,6 @@ def check_lock() -> None:
     """Raise AnnealError when dvc.lock is torn or holds a merge conflict; mend DVC's own lock file when a killed DVC
     tore it.
     """
-    import json
-
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -197,7 +198,7 @@ def _verify_cache(stage: str) -> None:
                         )
 
 
-def _cached_files(out: Any) -> Iterable[tuple[str, str, Path]]:
+def _cached_files(out: "Output") -> Iterable[tuple[str, str, Path]]:
     """(name, md5, path in the cache) of each file of an output."""
     if not out.hash_info.isdir:
         yield str(out), out.hash_info.value, Path(out.cache.oid_to_path(out.hash_info.value))
@@ -206,8 +207,6 @@ def _cached_files(out: Any) -> Iterable[tuple[str, str, Path]]:
     yield str(out), out.hash_info.value.removesuffix(".dir"), listing
     if not listing.exists() or _md5(listing) != out.hash_info.value.removesuffix(".dir"):
         return
-    import json
-
     for entry in json.loads(listing.read_text()):
         yield f"{out}/{entry['relpath']}", entry["md5"], Path(out.cache.oid_to_path(entry["md5"]))
 
@@ -217,7 +216,7 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def _repo() -> Any:  # DVC has no types
+def _repo() -> "Repo":
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from flows import dag
 
@@ -71,19 +70,14 @@ def _files() -> list[str]:
 
 
 def _write_params() -> None:
-    """params.yaml with CHANGES and other ports."""
-    yaml, params = _params(Path("params.yaml"))
+    """params.yaml, otherwise as it was, with CHANGES and other ports."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    params = yaml.load(Path("params.yaml").read_text(encoding="utf-8"))
     for section, values in CHANGES.items():
         params[section].update(values)
     for section, port in SHIFTED_PORTS:
         params[section][port] += PORTS
     with (HOME / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
-
-
-def _params(path: Path) -> tuple[Any, Any]:
-    """(what writes YAML as it was, the rows of a params.yaml)."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    return yaml, yaml.load(path.read_text(encoding="utf-8"))

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from typing import Any
 
 from flows.monitor import monitor_flow
 from flows.prefect_server import silence_tracebacks
@@ -14,7 +13,7 @@ from flows.retrain import retrain_flow
 from tasks import environment
 
 
-def end_with_parent(*_: Any) -> None:
+def end_with_parent(*_: object) -> None:
     """Let a run end with the process that serves it, so that `make down` leaves nothing behind; what stays open is
     closed by the next one.
     """

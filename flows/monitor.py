@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flows import prefect_server
 from tasks import database
@@ -14,8 +14,11 @@ from tasks.monitor.check import check
 from tasks.monitor.checks_table import Check
 from tasks.serve import routes
 
+if TYPE_CHECKING:
+    from prefect import Flow
 
-def monitor_flow() -> Any:
+
+def monitor_flow() -> "Flow[[str | None], None]":
     """The Prefect flow `monitor(task=None)`: one task run per model task; all that are served when none is named."""
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE

@@ -4,7 +4,7 @@ report, as Prefect shows them.
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flows import dag, prefect_server
 from flows.screen import Screen, logged
@@ -13,6 +13,10 @@ from flows.steps import Steps
 from tasks.engine.held import Keeper, keeping
 from tasks.errors import NotPromoted, TransientError
 
+if TYPE_CHECKING:
+    from prefect.states import State
+
+Run = Callable[[str], object]  # a task run by the name of its stage or step
 ANSWERS = ("baseline", "few_shot", "predict")  # stages, whose process of vLLM the gate may ask too (tasks/engine)
 ALONE = ("train", "deploy")  # which may want the whole GPU
 STEPS = ("gate", "register", "deploy", "release", "report")
@@ -44,7 +48,7 @@ def run(steps: Steps, screen: Screen) -> None:
         pipeline(model)
 
 
-def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Any, Any]:
+def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Run, Run]:
     """(stage, step): the two kinds of task run, each named for what it does, retried where a server or a hub did not
     answer.
     """
@@ -55,7 +59,7 @@ def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Any, Any]:
 
     retried = _retried()
 
-    def finished(name: str, ran: bool, started: float) -> Any:
+    def finished(name: str, ran: bool, started: float) -> "State":
         steps.note(name, ran, time.monotonic() - started)
         screen.end(_full(name, steps.name), ran)
         return Completed(
@@ -63,7 +67,7 @@ def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Any, Any]:
         )
 
     @retried
-    def stage(name: str) -> Any:
+    def stage(name: str) -> "State":
         started = time.monotonic()
         screen.begin(name)
         hold(keeper, name.partition("@")[0])
@@ -72,7 +76,7 @@ def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Any, Any]:
         return finished(name, ran, started)
 
     @retried
-    def step(name: str) -> Any:
+    def step(name: str) -> "State":
         started = time.monotonic()
         screen.begin(_full(name, steps.name))
         hold(keeper, name)
@@ -111,15 +115,15 @@ def _ran(stage: str, screen: Screen, in_prefect: Callable[[str], None]) -> bool:
         raise
 
 
-def _retried() -> Any:
+def _retried() -> "Callable[[Callable[[str], State]], Run]":
     """The decorator of task runs: named for what they do, never cached, tried again after a TransientError."""
     from prefect import task
     from prefect.cache_policies import NO_CACHE
 
-    def may_pass(_task: object, _run: object, state: Any) -> bool:
+    def may_pass(_task: object, _run: object, state: "State") -> bool:
         return isinstance(state.result(raise_on_failure=False), TransientError)
 
-    return task(
+    retried: Callable[[Callable[[str], State]], Run] = task(
         task_run_name="{name}",
         cache_policy=NO_CACHE,
         persist_result=False,
@@ -127,3 +131,4 @@ def _retried() -> Any:
         retry_delay_seconds=5,
         retry_condition_fn=may_pass,
     )
+    return retried

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
@@ -23,6 +23,9 @@ from tasks.retrain.decide import should_retrain
 from tasks.retrain.facts import RetrainOutcome
 from tasks.retrain.harvest import harvest
 from tasks.serve import routes
+
+if TYPE_CHECKING:
+    from prefect import Flow
 
 LOCK, ALIVE = Path(".anneal/retrain.lock"), Path(".anneal/retrain.alive")
 PATIENCE = 10.0  # seconds for a decision that another process is just making
@@ -58,7 +61,7 @@ def ask_by_hand(params: settings.Params, task: str | None) -> None:
     engine.dispose()
 
 
-def retrain_flow() -> Any:
+def retrain_flow() -> "Flow[[str | None], dict[str, RetrainOutcome]]":
     """The Prefect flow of one decision about one task, or about each that is served."""
     from prefect import flow, get_run_logger
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
@@ -17,6 +17,10 @@ from tasks import database
 from tasks import params as settings
 from tasks import stage as edge
 from tasks.errors import AnnealError, TransientError
+
+if TYPE_CHECKING:
+    from prefect.automations import Automation, EventTrigger
+    from prefect.deployments.runner import RunnerDeployment
 
 NAME = "every"  # of both deployments
 LIMIT = 4  # runs at once; a retraining takes hours, and decisions and checks go on beside it
@@ -71,7 +75,9 @@ def paused(flow: str) -> tuple[bool, set[str]]:
     return known.paused, {schedule.slug for schedule in known.schedules if not schedule.active}
 
 
-def deployment(params: settings.Params, flow: str, is_paused: bool = False, off: Collection[str] = ()) -> Any:
+def deployment(
+    params: settings.Params, flow: str, is_paused: bool = False, off: Collection[str] = ()
+) -> "RunnerDeployment":
     """The deployment `flow/every` with its schedules, of which those in `off` are paused."""
     from prefect.deployments.runner import RunnerDeployment
     from prefect.schedules import Cron, Interval
@@ -109,7 +115,7 @@ def forget_late_runs() -> int:
     return len(late)
 
 
-def automations(deployments: list[str]) -> list[Any]:
+def automations(deployments: list[str]) -> "list[Automation]":
     """What Prefect's server does about runs of these deployments that come to no end, and about those that crash."""
     from prefect.automations import Automation, ChangeFlowRunState, RunDeployment
 
@@ -131,7 +137,7 @@ def automations(deployments: list[str]) -> list[Any]:
     ]
 
 
-def _silence(deployments: list[str]) -> Any:
+def _silence(deployments: list[str]) -> "EventTrigger":
     """Neither a heartbeat nor an end within SILENCE of a run's last heartbeat."""
     from prefect.automations import EventTrigger, Posture
 
@@ -148,7 +154,7 @@ def _silence(deployments: list[str]) -> Any:
     )
 
 
-def _crash(deployments: list[str]) -> Any:
+def _crash(deployments: list[str]) -> "EventTrigger":
     """A crashed run, once for each deployment within AGAIN_WITHIN."""
     from prefect.automations import EventTrigger, Posture
 

@@ -4,12 +4,15 @@ import difflib
 import re
 from collections.abc import Iterable
 from types import UnionType
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from tasks.errors import ParamsError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 S = TypeVar("S", bound="Section")
 
@@ -53,7 +56,7 @@ def sentence(section: type[Section], error: ValidationError, key: str, value: ob
     errors = error.errors()
     # A misspelt key that must be there is also a missing one: the misspelling says more.
     first = next((each for each in errors if each["type"] in UNKNOWN_KEY), errors[0])
-    path, _ = _place(section, first, value)
+    path, _ = _place(section, first["loc"], first["type"], value)
     where = f"params.yaml: {'.'.join(filter(None, [key, *map(str, path)]))}"
     if first["type"] in UNKNOWN_KEY:
         return f"{where} is not a known key{suggestion(str(path[-1]), _keys_beside(section, first['loc'], value))}"
@@ -73,7 +76,10 @@ def sentence(section: type[Section], error: ValidationError, key: str, value: ob
     if first["type"] == "value_error":  # a rule over several keys: its words name them
         return f"{where}: {_words(first, [])}."
     # Under a name that does not fit, what its row lacks is not said.
-    places = [(*_place(section, each, value), each) for each in ([first] if first["loc"][-1] == "[key]" else errors)]
+    places = [
+        (*_place(section, each["loc"], each["type"], value), each)
+        for each in ([first] if first["loc"][-1] == "[key]" else errors)
+    ]
     beneath = [place for place in places if place[0][: len(path)] == path]  # the branches of `a | b` fail one by one
     path, _, deepest = max(beneath, key=lambda place: len(place[0]))
     allowed = dict.fromkeys(_words(each, spots) for at, spots, each in beneath if at == path)
@@ -115,7 +121,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _words(error: Any, spots: list[Spot]) -> str:
+def _words(error: "ErrorDetails", spots: list[Spot]) -> str:
     """What is allowed, without its subject: `be greater than 0 and less than 1`."""
     kind = error["type"]
     if kind in ("model_type", "dict_type"):
@@ -135,19 +141,20 @@ def _words(error: Any, spots: list[Spot]) -> str:
     return f"{words}, {' and '.join(limits)}" if limits else words
 
 
-def _place(section: type[BaseModel], error: Any, value: object = None) -> tuple[list[str | int], list[Spot]]:
+def _place(
+    section: type[BaseModel], location: tuple[str | int, ...], kind: str, value: object
+) -> tuple[list[str | int], list[Spot]]:
     """The keys down to the value that is wrong, and what may stand there; pydantic's names for the branches of `a |
     b` are left out.
     """
     path: list[str | int] = []
-    location = error["loc"]
     spots = before = unfold(section)
     for depth, part in enumerate(location):
         spots = [other for spot in spots for other in _of_kind(spot, value)]
         if part == "[key]":  # the key itself is wrong, not its value
             return path, [spot for owner in before for spot in unfold(get_args(owner.annotation)[0])]
         below = [inner for spot in spots for inner in _step(spot, part)]
-        if below or len(spots) < 2 or (depth == len(location) - 1 and error["type"] in UNKNOWN_KEY):
+        if below or len(spots) < 2 or (depth == len(location) - 1 and kind in UNKNOWN_KEY):
             path.append(part)
             before, spots = spots, below
             value = _inside(value, part)
@@ -169,7 +176,7 @@ def _inside(value: object, part: str | int) -> object:
 
 def _keys_beside(section: type[BaseModel], location: tuple[str | int, ...], value: object) -> list[str]:
     """The keys that are known where the last key of `location` is not."""
-    _, spots = _place(section, {"loc": location[:-1], "type": None}, value)
+    _, spots = _place(section, location[:-1], "", value)
     return [
         field.alias or name
         for spot in spots

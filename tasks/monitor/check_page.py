@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.database_rows import Input
 from tasks.files import write_text
@@ -14,6 +14,9 @@ from tasks.monitor import alarm, evidently_page
 from tasks.monitor.checks_table import Check, Evidence
 from tasks.monitor.scores import Scores
 from tasks.report.drawing import BAD, MUTED, PARENT, TUNED, picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 KEPT = 50  # pages of a task
 TOP = 12.0  # of the plot: beyond, how much evidence there is does not matter
@@ -94,7 +97,7 @@ def shown(name: str, figures: Mapping[str, float]) -> str:
 
 def plot(checks: Sequence[Evidence], threshold: float) -> str:
     """The SVG of each group's evidence over the checks, the line drawn in, the three strongest groups named."""
-    times = [datetime.fromtimestamp(check.at, UTC) for check in checks]
+    times: Any = [datetime.fromtimestamp(check.at, UTC) for check in checks]  # matplotlib's types know no dates
     last = checks[-1].of
     strong = sorted((group for group in last if group != alarm.ALL), key=lambda group: -last[group])[:3]
     others = [group for group in last if group not in strong and group != alarm.ALL]
@@ -102,7 +105,7 @@ def plot(checks: Sequence[Evidence], threshold: float) -> str:
     def curve(group: str) -> list[float]:
         return [min(TOP, max(-2.0, check.of.get(group, 0.0))) for check in checks]
 
-    def draw(figure: Any) -> None:
+    def draw(figure: "Figure") -> None:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
         axes = figure.add_subplot(ylabel="evidence: powers of ten")

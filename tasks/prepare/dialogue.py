@@ -62,11 +62,11 @@ def last_question(messages: Sequence[Message]) -> str:
 
 def as_json(question: str, answer: str) -> str:
     """A dialogue of one question and one answer, which may be tool calls, as a cell of a source."""
-    said: Message = {"role": "assistant", "content": answer}
+    reply: Message = {"role": "assistant", "content": answer}
     if answer.startswith("["):
         with suppress(SetAside):
-            said = {"role": "assistant", "content": "", "tool_calls": tool.calls_of(answer, ANSWER)}
-    return json.dumps([{"role": "user", "content": question}, said], ensure_ascii=False)
+            reply = {"role": "assistant", "content": "", "tool_calls": tool.calls_of(answer, ANSWER)}
+    return json.dumps([{"role": "user", "content": question}, reply], ensure_ascii=False)
 
 
 def answered(text: str, what: str) -> str:

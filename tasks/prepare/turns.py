@@ -99,11 +99,11 @@ def _spoken(text: str) -> list[Message]:
 def _turn(item: object, what: str, roles: Mapping[str, str]) -> Message:
     if not isinstance(item, Mapping):
         raise SetAside("malformed", f"{what} is not an object with a role and a text ({_short(item)})")
-    said = next((item[key] for key in ROLE_KEYS if key in item), None)
-    role = roles.get(str(said), ROLES.get(str(said).lower()))
+    role_name = next((item[key] for key in ROLE_KEYS if key in item), None)
+    role = roles.get(str(role_name), ROLES.get(str(role_name).lower()))
     if role is None:
         known = ", ".join(sorted({*ROLES, *roles}))
-        raise SetAside("malformed", f"{what} has the role {_short(said)}; known are {known}")
+        raise SetAside("malformed", f"{what} has the role {_short(role_name)}; known are {known}")
     content = _text(next((item[key] for key in TEXT_KEYS if key in item), None), what)
     if role == "calls":
         calls = calls_of(_decoded(content, what), what)

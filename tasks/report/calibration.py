@@ -1,8 +1,8 @@
 """Draws how often a model was right at each level of confidence, and lists its most confident errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +15,17 @@ from tasks.labels import likeliest
 from tasks.report import thumbnails
 from tasks.report.drawing import CARD, GRID, INK, MUTED, TUNED, picture
 from tasks.report.plots import DASHED, Plot, shorten
+from tasks.rows import Answered
 from tasks.span_answer import SpanAnswer
 from tasks.spans import probability_in
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BINS = 10  # of equal width; measures have 15, of which a picture would show many that hold a row or two
 WORST = 12  # rows
 LONGEST = 240  # characters of a text
-Rows = Sequence[Mapping[str, Any]]  # of a predictions.jsonl
+Rows = Sequence[Answered]
 Sure = list[tuple[float, bool]]  # how sure an answer was, and whether it was right
 
 
@@ -96,7 +100,7 @@ def _plot(name: str, sure: Sure, what: str, confidence: float) -> Plot:
     )
 
 
-def _draw(figure: Any, sure: Sure, what: str, confidence: float) -> None:
+def _draw(figure: "Figure", sure: Sure, what: str, confidence: float) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=DASHED)
     edges, counts = np.linspace(0, 1, BINS + 1), []

@@ -1,10 +1,14 @@
 """Draws the confusion matrices of the report, each with a sentence that says the same."""
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tasks.report.drawing import GRID, INK, MUTED, ON_HEAT, RIGHT, WRONG, picture
 from tasks.report.plots import MOST_CLASSES, WIDE, Plot, shorten, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NO_CLASS = "(none)"  # what evaluate calls an answer that is not valid or names no known class
 OTHER = "(other)"
@@ -64,7 +68,7 @@ def _fewer(counts: Pairs, classes: list[str]) -> tuple[Pairs, list[str]]:
     return fewer, [*(name for name in classes if name in kept), OTHER]
 
 
-def _matrix(figure: Any, counts: Pairs, classes: list[str], groups: dict[str, str]) -> None:
+def _matrix(figure: "Figure", counts: Pairs, classes: list[str], groups: dict[str, str]) -> None:
     from matplotlib.patches import Rectangle
 
     sums = Counter[str]()
@@ -93,7 +97,7 @@ def _matrix(figure: Any, counts: Pairs, classes: list[str], groups: dict[str, st
     axes.set(xlabel="answer of the tuned model", ylabel="right class")
 
 
-def _cells(axes: Any, height: int, width: int, rows: list[str], classes: list[str], groups: dict[str, str]) -> None:
+def _cells(axes: "Axes", height: int, width: int, rows: list[str], classes: list[str], groups: dict[str, str]) -> None:
     axes.hlines([place - 0.5 for place in range(height + 1)], -0.5, width - 0.5, colors=GRID, linewidth=0.5)
     axes.vlines([place - 0.5 for place in range(width + 1)], -0.5, height - 0.5, colors=GRID, linewidth=0.5)
     for place in range(1, len(rows)):

@@ -3,7 +3,10 @@
 import io
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # matplotlib knows no CSS variables: these colours stand for them, and are exchanged in the SVG.
 INK, MUTED, GRID, CARD = "#000101", "#000102", "#000103", "#000104"
@@ -42,7 +45,7 @@ STYLE = {
 }
 
 
-def picture(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> str:
+def picture(name: str, size: tuple[float, float], draw: "Callable[[Figure], None]") -> str:
     """The SVG of what `draw` puts on a figure of `size` (width, height) inches; `name` keeps its ids apart from
     other figures'.
     """

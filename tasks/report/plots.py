@@ -3,9 +3,12 @@
 import statistics
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.report.drawing import BAD, CARD, INK, MUTED, PARENT, TUNED, WRONG, picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_CLASSES = 40  # more would not be legible; those with the most errors are kept
 WIDE = 10.9  # inches
@@ -79,7 +82,7 @@ def loss_curves(rows: list[dict[str, str]]) -> Plot | None:
     return Plot("loss", picture("loss", (WIDE, 3.6), lambda figure: _losses(figure, curves, best)), caption, True)
 
 
-def _losses(figure: Any, curves: dict[str, list[Point]], best: Point | None) -> None:
+def _losses(figure: "Figure", curves: dict[str, list[Point]], best: Point | None) -> None:
     axes = figure.add_subplot(xlabel="step", ylabel="loss (nats)")
     axes.grid(axis="y")
     if curves["loss"]:
@@ -89,8 +92,17 @@ def _losses(figure: Any, curves: dict[str, list[Point]], best: Point | None) -> 
         axes.plot(steps, losses, color=TUNED, linewidth=2, marker="o", markersize=4, label="validation")
     if best:
         axes.axvline(best[0], color=TUNED, linewidth=0.8, linestyle=DASHED)
-        dot = {"marker": "o", "markersize": 9, "markeredgecolor": CARD, "markeredgewidth": 2, "linestyle": "none"}
-        axes.plot(*best, color=TUNED, **dot, label=f"best: {best[1]:.3f} at step {best[0]}")
+        label = f"best: {best[1]:.3f} at step {best[0]}"
+        axes.plot(
+            *best,
+            color=TUNED,
+            marker="o",
+            markersize=9,
+            markeredgecolor=CARD,
+            markeredgewidth=2,
+            linestyle="none",
+            label=label,
+        )
     axes.set_ylim(bottom=0)
     axes.margins(x=0.02)
     axes.legend(loc="upper right")
@@ -105,7 +117,7 @@ def length_histograms(rows: list[dict[str, str]]) -> Plot | None:
     if not lengths:
         return None
 
-    def draw(figure: Any) -> None:
+    def draw(figure: "Figure") -> None:
         for axes, (what, counts) in zip(
             figure.subplots(1, len(lengths), squeeze=False).flat, lengths.items(), strict=True
         ):
@@ -146,7 +158,7 @@ def class_scores(label: str, scores: list[dict[str, str]], pairs: list[dict[str,
     return Plot(label, svg, fell + left_out, wide)
 
 
-def _pairs(figure: Any, scores: list[Score], rows: Counter[str]) -> None:
+def _pairs(figure: "Figure", scores: list[Score], rows: Counter[str]) -> None:
     """A line a class from the parent's F1 to that of the tuned model."""
     axes = figure.add_subplot(xlim=(-0.03, 1.09), ylim=(-0.7, len(scores) - 0.3))
     axes.grid(axis="x")
@@ -154,8 +166,9 @@ def _pairs(figure: Any, scores: list[Score], rows: Counter[str]) -> None:
     parent, tuned = [score.parent for score in scores], [score.tuned for score in scores]
     colours = [WRONG if score.is_worse else TUNED for score in scores]
     axes.hlines(places, parent, tuned, colors=colours, linewidth=2.2, alpha=0.45)
-    ring = {"color": CARD, "markeredgecolor": PARENT, "markeredgewidth": 1.6, "markersize": 6}
-    axes.plot(parent, places, "o", **ring, label="parent")
+    axes.plot(
+        parent, places, "o", color=CARD, markeredgecolor=PARENT, markeredgewidth=1.6, markersize=6, label="parent"
+    )
     axes.plot(tuned, places, "o", color=TUNED, markersize=7, label="tuned")
     for place, score in enumerate(scores):
         axes.annotate(

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tasks.answer import AnswerFormat, agrees, same
 from tasks.chat import opening
@@ -11,16 +10,16 @@ from tasks.entity_answer import EntityAnswer
 from tasks.errors import AnnealError
 from tasks.number_answer import NumberAnswer
 from tasks.report import thumbnails
+from tasks.rows import Answered, Message
 from tasks.span_answer import SpanAnswer
 from tasks.tools import canonical, of_message
 
 SHOWN = 8  # rows
-Row = Mapping[str, Any]  # of a predictions.jsonl
-Rows = Sequence[Row]
+Rows = Sequence[Answered]
 
 
 @dataclass(frozen=True)
-class Said:
+class ShownAnswer:
     """One answer: `fields` of (column, value, state) when it is an answer of several columns, else only its `text`;
     notes say what is odd.
 
@@ -39,9 +38,9 @@ class Sample:
 
     id: str
     prompt: tuple[tuple[str, str], ...]
-    expected: Said
-    parent: Said
-    tuned: Said
+    expected: ShownAnswer
+    parent: ShownAnswer
+    tuned: ShownAnswer
     picture: str | None = None  # of the image that the row is about
 
 
@@ -61,7 +60,8 @@ def choose(tuned: Rows, parent: Rows, form: AnswerFormat, labels: Sequence[str])
 def tally(tuned: Rows, parent: Rows, form: AnswerFormat, labels: Sequence[str]) -> dict[str, int]:
     """How many rows each has right, who alone has them right, and how many there are."""
     pairs = [
-        (judge(row, form, labels).right, judge(before, form, labels).right) for row, before in _paired(tuned, parent)
+        (shown_answer(row, form, labels).right, shown_answer(before, form, labels).right)
+        for row, before in _paired(tuned, parent)
     ]
     return {
         "rows": len(pairs),
@@ -73,7 +73,7 @@ def tally(tuned: Rows, parent: Rows, form: AnswerFormat, labels: Sequence[str]) 
 
 
 def right_means(form: AnswerFormat, labels: Sequence[str]) -> str:
-    """What it takes for an answer to be right, in a clause; see `judge`."""
+    """What it takes for an answer to be right, in a clause; see `shown_answer`."""
     if labels:
         return f"every label ({', '.join(label.replace('_', ' ') for label in labels)}) is right"
     if isinstance(form, NumberAnswer):
@@ -91,7 +91,7 @@ def system_prompt(rows: Rows) -> str | None:
     return prompts.pop() if len(prompts) == 1 else None
 
 
-def judge(row: Row, form: AnswerFormat, labels: Sequence[str]) -> Said:
+def shown_answer(row: Answered, form: AnswerFormat, labels: Sequence[str]) -> ShownAnswer:
     """What the answer of `row` says: right when every label is, or, without labels, when it is the expected answer."""
     answer, right = form.read(row["text"]), form.read(row["answer"])
     notes = [] if row["finished"] else ["cut off at the longest answer allowed"]
@@ -106,11 +106,13 @@ def judge(row: Row, form: AnswerFormat, labels: Sequence[str]) -> Said:
             if form.is_json
             else "not of the answer's form"
         )
-        return Said(is_right or (not labels and same(row["text"], row["answer"])), row["text"], (), (*notes, what))
+        return ShownAnswer(
+            is_right or (not labels and same(row["text"], row["answer"])), row["text"], (), (*notes, what)
+        )
     if not form.is_json and len(form.columns) == 1:
-        return Said(is_right, row["text"], (), tuple(notes))
+        return ShownAnswer(is_right, row["text"], (), tuple(notes))
     fields = tuple((column, value, _state(column, value, right, labels)) for column, value in answer.items())
-    return Said(is_right, row["text"], fields, tuple(notes))
+    return ShownAnswer(is_right, row["text"], fields, tuple(notes))
 
 
 def _state(column: str, value: str, right: Mapping[str, str], labels: Sequence[str]) -> str:
@@ -119,13 +121,13 @@ def _state(column: str, value: str, right: Mapping[str, str], labels: Sequence[s
     return "right" if same(value, right[column]) else "wrong"
 
 
-def _shown(message: Mapping[str, Any]) -> str:
+def _shown(message: Message) -> str:
     """The text of a message, and the tool calls in it as JSON."""
     calls = message.get("tool_calls")
     return "\n".join(part for part in (message["content"], calls and canonical(of_message(calls))) if part)
 
 
-def _paired(tuned: Rows, parent: Rows) -> list[tuple[Row, Row]]:
+def _paired(tuned: Rows, parent: Rows) -> list[tuple[Answered, Answered]]:
     before = {row["id"]: row for row in parent}
     for row in tuned:
         if row["id"] not in before:
@@ -136,8 +138,8 @@ def _paired(tuned: Rows, parent: Rows) -> list[tuple[Row, Row]]:
     return [(row, before[row["id"]]) for row in tuned]
 
 
-def _sample(row: Row, before: Row, form: AnswerFormat, labels: Sequence[str]) -> Sample:
+def _sample(row: Answered, before: Answered, form: AnswerFormat, labels: Sequence[str]) -> Sample:
     turns = row["messages"] or [{"role": "text", "content": opening(row["answer"])}]
     prompt = tuple((message["role"], _shown(message)) for message in turns if message["role"] != "system")
-    expected = judge({**row, "text": row["answer"], "finished": True}, form, labels)
-    return Sample(str(row["id"]), prompt, expected, judge(before, form, labels), judge(row, form, labels))
+    expected = shown_answer({**row, "text": row["answer"], "finished": True}, form, labels)
+    return Sample(str(row["id"]), prompt, expected, shown_answer(before, form, labels), shown_answer(row, form, labels))

@@ -2,17 +2,16 @@
 
 import base64
 import io
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tasks import images, pixels
 from tasks.images import NotAnImageError
+from tasks.rows import Answered
 
 SIDE = 96  # pixels
 
 
-def of_row(row: Mapping[str, Any]) -> str | None:
+def of_row(row: Answered) -> str | None:
     """A `data:` URL of the image of an answered row; None of a row without one, and where it is not there any more."""
     file = row["row"].get("image_file")
     if file is None:

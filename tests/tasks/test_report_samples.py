@@ -4,7 +4,7 @@ import pytest
 
 from tasks.answer import format_of
 from tasks.errors import AnnealError
-from tasks.report.samples import choose, judge, right_means, tally
+from tasks.report.samples import choose, right_means, shown_answer, tally
 from tests.tasks.reported import FORM, answer
 
 
@@ -35,7 +35,7 @@ def test_samples_of_other_rows_than_the_parents_are_refused():
     ],
 )
 def test_an_answer_of_the_wrong_shape_is_wrong_and_says_why(text):
-    said = judge(answer(0, text), FORM, ["category", "intent"])
+    said = shown_answer(answer(0, text), FORM, ["category", "intent"])
     assert not said.right and said.notes and said.text == text
 
 
@@ -68,7 +68,7 @@ def test_an_answer_of_the_wrong_shape_is_wrong_and_says_why(text):
 def test_a_text_answer_is_right_when_its_labels_are_or_it_is_the_expected_one(
     spec, labels, text, expected, right, fields
 ):
-    said = judge({"text": text, "answer": expected, "finished": True}, format_of(spec), labels)
+    said = shown_answer({"text": text, "answer": expected, "finished": True}, format_of(spec), labels)
     assert (said.right, said.fields) == (right, fields)
 
 

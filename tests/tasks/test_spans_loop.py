@@ -22,7 +22,7 @@ from tasks.monitor.params import Monitor
 from tasks.preflight import checks
 from tasks.prepare.shapes import spans
 from tasks.report.calibration import calibrations
-from tasks.report.samples import judge
+from tasks.report.samples import shown_answer
 from tasks.retrain.harvest import harvest
 from tasks.serve.routes import Target
 from tasks.spans import Span, span_of, told, written
@@ -67,7 +67,7 @@ def test_the_report_shows_how_sure_answers_were_and_any_right_one_as_right() -> 
         return {**about, "text": said(CONTEXT, answer), "probabilities": told(probability)}
 
     rows = [row("Bern", 0.9), row("in Bern", 0.7), row("Anna", 0.6), row("", 0.2)]
-    assert [judge(each, FORM, ()).right for each in rows] == [True, True, False, False]
+    assert [shown_answer(each, FORM, ()).right for each in rows] == [True, True, False, False]
     (plot,) = calibrations(rows, FORM, (), 0.95)
     assert plot.name == "answer" and plot.caption.startswith(
         "Of 4 rows 50.0 % are right, and their mean predicted probability"

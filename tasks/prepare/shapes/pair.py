@@ -62,10 +62,10 @@ def columns(params: Params) -> tuple[str, ...]:
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
     """Source and target, in the one object that holds both or in columns of their own."""
-    (column, _, one), (other_column, _, other) = params.source.partition("."), params.target.partition(".")
-    if one and other and column == other_column:
-        return {column: json.dumps({one: row["source"], other: row["target"]}, ensure_ascii=False)}
-    return None if one or other else {column: row["source"], other_column: row["target"]}
+    (column, _, source_key), (target_column, _, target_key) = params.source.partition("."), params.target.partition(".")
+    if source_key and target_key and column == target_column:
+        return {column: json.dumps({source_key: row["source"], target_key: row["target"]}, ensure_ascii=False)}
+    return None if source_key or target_key else {column: row["source"], target_column: row["target"]}
 
 
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:

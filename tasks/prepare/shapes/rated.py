@@ -80,13 +80,13 @@ def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
     label = first_of(rows, LABELS)
     if label is None or not all(_word(row.get(label)) in RATINGS for row in rows):
         return None
-    told: dict[str, object] = {} if label == "label" else {"label": label}
+    label_column: dict[str, object] = {} if label == "label" else {"label": label}
     prompt, answer = first_of(rows, PROMPTS), first_of(rows, ANSWERS)
     prompt = prompt or next((column for column in list_columns(rows, PROMPTS) if column != answer), None)
     if prompt and answer and (is_text(rows, answer) or answer in list_columns(rows, ANSWERS)):
-        return told | {"answer": answer} | ({} if prompt == "prompt" else {"prompt": prompt})
+        return label_column | {"answer": answer} | ({} if prompt == "prompt" else {"prompt": prompt})
     for column in list_columns(rows, DIALOGUES):
-        return told | ({} if column == "messages" else {"messages": column})
+        return label_column | ({} if column == "messages" else {"messages": column})
     return None
 
 
