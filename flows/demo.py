@@ -99,10 +99,11 @@ class Demo:
         """Make a key and wait until the gateway has a champion behind it."""
         from tasks import params as settings
         from tasks.serve.gateway import keys
+        from tasks.serve.reconcile.gateway import address
 
         gateway = settings.load(self.folder / "params.yaml").gateway
         key = keys.create("demo", admin=True, path=self.folder / keys.STORE)
-        url = f"http://127.0.0.1:{gateway.port}"
+        url = address(gateway)
         self.client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=gateway.timeout)
         end = time.monotonic() + 120
         while self.client.get("/ready").status_code != 200:

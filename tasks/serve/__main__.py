@@ -22,12 +22,12 @@ def serve(slot: str) -> None:
     group (the supervisor makes one for each program) is what dies together. A server whose version has been verified
     comes back when it dies; one that is still on trial does not, for whoever tries it waits for its end.
     """
-    wanted = state.read(slot)
-    if wanted is None:
+    asked = state.read(slot)
+    if asked is None:
         raise AnnealError("nothing is deployed yet: run `make pipeline` first.")
-    _wait_for_port(wanted.host, wanted.port)
+    _wait_for_port(asked.host, asked.port)
     server = subprocess.Popen(
-        server_command.command(wanted), env=os.environ | server_command.environment(wanted), preexec_fn=die_with_parent
+        server_command.command(asked), env=os.environ | server_command.environment(asked), preexec_fn=die_with_parent
     )
     stopped: list[int] = []
 

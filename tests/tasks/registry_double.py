@@ -68,19 +68,8 @@ class Double:
         """As MlflowClient's; so are all below."""
         return self._call(lambda: SimpleNamespace(name=name, aliases=dict(self.aliases), tags=dict(self.tags)))
 
-    def get_model_version(self, name: str, version: str) -> SimpleNamespace:
-        return self._call(lambda: self._entry(version))
-
     def search_model_versions(self, query: str) -> list[SimpleNamespace]:
         return self._call(lambda: [self._entry(version) for version in self.versions])
-
-    def get_model_version_by_alias(self, name: str, alias: str) -> SimpleNamespace:
-        def work() -> SimpleNamespace:
-            if alias not in self.aliases:
-                raise self._error("INVALID_PARAMETER_VALUE")
-            return self._entry(self.aliases[alias])
-
-        return self._call(work)
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         self._of(version)

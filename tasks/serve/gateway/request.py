@@ -37,7 +37,7 @@ class ModelRequest:
     @property
     def headers(self) -> dict[str, str]:
         """What the client learns of who answered."""
-        return {"x-request-id": self.id, "x-anneal-version": f"{self.choice.task}@{self.choice.target.version}"}
+        return {"x-request-id": self.id, "x-anneal-version": self.choice.target.model}
 
     @property
     def special(self) -> SpecialTexts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from tasks import contract
 from tasks.contract import Contract
@@ -131,19 +131,7 @@ def _requests(engine: Engine, champion: Version, challenger: Version) -> list[Re
     answered = or_(table.c.status < 400, table.c.status >= 499)  # the rest are the clients' mistakes
     query = select(*columns).where(table.c.task == champion.name, table.c.at >= challenger.canary_since, answered, who)
     with engine.connect() as connection:
-        return [
-            Request(
-                id=row.id,
-                role=row.role,
-                shadow_of=row.shadow_of,
-                status=row.status,
-                error=row.error,
-                latency=row.latency,
-                valid=row.valid,
-                output=row.output,
-            )
-            for row in connection.execute(query)
-        ]
+        return [cast(Request, row._asdict()) for row in connection.execute(query)]
 
 
 def _feedback(engine: Engine, task: str, since: float) -> dict[str, Feedback]:

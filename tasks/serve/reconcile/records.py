@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from sqlalchemy import ColumnElement, Engine
 
@@ -74,19 +74,7 @@ def open_commands(engine: Engine) -> list[Command]:
         listed = connection.execute(
             select(table).where(_unanswered(), table.c.action.in_(("promote", "rollback"))).order_by(table.c.id)
         )
-        return [
-            Command(
-                id=row.id,
-                at=row.at,
-                task=row.task,
-                action=row.action,
-                key_id=row.key_id,
-                done_at=row.done_at,
-                state=row.state,
-                result=row.result,
-            )
-            for row in listed
-        ]
+        return [cast(Command, row._asdict()) for row in listed]
 
 
 def claim(engine: Engine, number: int) -> None:
