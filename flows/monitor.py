@@ -79,7 +79,7 @@ def markdown(outcome: Check) -> str:
     report = f"Report: `{outcome.report}`" if outcome.report else "No report."
     return (
         f"## {outcome.task}, version {outcome.version}: {'alarm' if outcome.alarm else 'no alarm'}\n\n{reasons}\n\n"
-        f"{outcome.requests} requests looked at for the first time. {report}\n\n| what | evidence |\n|---|---|\n"
+        f"{outcome.requests} requests checked for the first time. {report}\n\n| what | evidence |\n|---|---|\n"
         f"{evidence}\n\n| figure | value |\n|---|---|\n{numbers}\n"
     )
 

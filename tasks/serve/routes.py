@@ -66,7 +66,7 @@ class Choice:
 
 
 def resolve(table: Table, name: str, draw: float) -> Choice | None:
-    """The choice for `name` (`triage`, `triage@champion`, `triage@3`), or None when nobody answers to it. `draw`:
+    """The choice for `name` (`triage`, `triage@champion`, `triage@3`), or None when no version answers to it. `draw`:
     uniform in [0, 1).
     """
     task_name, _, which = name.partition("@")

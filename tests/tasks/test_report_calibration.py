@@ -80,10 +80,10 @@ def test_the_page_shows_both_and_none_of_a_model_that_writes(tmp_path: Path) -> 
     write_table(tmp_path / "evaluate/confusion/mood.csv", ["actual", "predicted"], pairs)
     html = rendered(tmp_path, copy.deepcopy(SUMMARY), answer=["mood", "size"])
     text = Page(html).text
-    assert "Is it right as often as it says?" in text and "most surely wrong about" in text
+    assert "Are its probabilities right?" in text and "most confident mistakes" in text
     assert "&lt;b&gt;hot&lt;/b&gt;" in html and "<b>hot" not in html
     small_run(tmp_path / "writes")
-    assert "Is it right as often" not in Page(rendered(tmp_path / "writes", copy.deepcopy(SUMMARY))).text
+    assert "Are its probabilities right" not in Page(rendered(tmp_path / "writes", copy.deepcopy(SUMMARY))).text
 
 
 def test_of_a_model_that_writes_no_answer_the_lengths_of_texts_are_shown_alone() -> None:

@@ -31,7 +31,7 @@ def worth(was: bool | None = True) -> dict:
     return {
         "was": was,
         "sentence": f"{VERDICTS[was]}: over all labels, the tuned model reaches 73.4 %.",
-        "assumption": "0.04 dollars for an hour of a core",
+        "assumption": "0.04 dollars per core hour",
         "contests": [
             contest("all labels", "labels_right", standing(TUNED, 0.734), standing("probe", 0.5, 0.234, [0.1, 0.3])),
             contest(
@@ -91,11 +91,11 @@ def test_the_page_leads_in_the_order_of_what_a_person_wants(summary: dict, tmp_p
         text.index(words)
         for words in (
             "✓ triage is good enough to serve, and tuning was worth it",
-            "triage_labels tells category, intent, and triage writes the rest",
+            "triage_labels predicts category, intent, and triage writes the rest",
             "http://127.0.0.1:8000/v1 serves triage",
             "On the same 12 held-out rows",
             "★ 73.4 %",
-            "The cost assumes 0.04 dollars for an hour of a core",
+            "The cost assumes 0.04 dollars per core hour",
             "Answers, side by side",
             "The gate: passed",
             "The other measures, on the same 12 held-out rows",

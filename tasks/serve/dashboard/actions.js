@@ -53,12 +53,12 @@ export async function act(task, action, name, question, say) {
     if (sent.status === 401 || sent.status === 403) {
       sessionStorage.removeItem(KEY);
       showForget();
-      return say("bad", `${name}: refused, this is no admin key. Make one with “make key NAME=… ADMIN=1” and try again.`);
+      return say("bad", `${name}: refused: this is not an admin key. Make one with “make key NAME=… ADMIN=1” and try again.`);
     }
     if (sent.status >= 400) return say("bad", `${name}: refused, ${sent.words}`);
     await follow(sent.value.id, key, name, say);
   } catch {
-    say("bad", `${name}: the gateway did not answer; nothing is known of what came of it.`);
+    say("bad", `${name}: the gateway did not answer; the outcome is unknown.`);
   }
 }
 
@@ -69,7 +69,7 @@ async function follow(id, key, name, say) {
     if (status >= 400) return say("bad", `${name}: ${words}`);
     if (value.done_at && value.state !== "claimed") return say(value.state === "refused" ? "bad" : "good", `${name}: ${value.result || "done"}`);
     const waited = Date.now() - started;
-    say("", waited < PATIENCE ? `${name}: asked for, not done yet …` : `${name}: nobody has taken it up for two minutes. It is kept; look with “make ui” whether everything runs.`);
+    say("", waited < PATIENCE ? `${name}: requested, not done yet …` : `${name}: not started after two minutes. It is queued; check with “make ui” whether everything is running.`);
     if (waited > PATIENCE) return;
     await sleep(Math.min(3000, 500 + waited / 10));
   }

@@ -18,7 +18,7 @@ async function refresh() {
     const data = await answer.json();
     if (mine === asked) show((last = data));
   } catch (error) {
-    if (mine === asked) header([["bad", `The gateway does not answer (${error.message}).`, last ? `What is shown is from ${when(last.at)}.` : "This page fills when it does."]]);
+    if (mine === asked) header([["bad", `The gateway does not answer (${error.message}).`, last ? `This page shows the state at ${when(last.at)}.` : "This page will fill when it does."]]);
   }
   if (mine === asked) timer = setTimeout(refresh, document.hidden ? 60000 : EVERY[window_]);
 }
@@ -27,7 +27,7 @@ function header(found) {
   const worst = ["bad", "wait"].find((one) => found.some(([kind]) => kind === one)) ?? "good";
   byId("top").className = worst;
   byId("mark").textContent = { good: "✓", wait: "○", bad: "✗" }[worst];
-  byId("headline").textContent = { good: "All is well", wait: "Something is under way", bad: "Something needs you" }[worst];
+  byId("headline").textContent = { good: "All is well", wait: "Something is in progress", bad: "Something needs attention" }[worst];
   document.title = `${{ good: "✓", wait: "○", bad: "✗" }[worst]} Anneal`;
   update(byId("notices"), found, () => found.map(([kind, what, why]) => make("li", { className: kind }, make("b", {}, what), ` ${why}`)));
 }
@@ -36,7 +36,7 @@ function show(data) {
   header(notices(data));
   const names = Object.keys(data.tasks);
   byId("nothing").hidden = names.length > 0;
-  byId("nothing").textContent = "Nothing is served yet: “make pipeline” trains, registers and deploys a first version, “make up” starts all that serves and watches it.";
+  byId("nothing").textContent = "Nothing is served yet: “make pipeline” trains, registers and deploys a first version, “make up” starts everything that serves and monitors it.";
   update(byId("where"), [data.servers, Math.round(data.at)], () => [
     `Updated ${when(data.at, true)} · routes revision ${data.revision} · `, make("a", { href: data.servers.mlflow }, "MLflow"), " · ", make("a", { href: data.servers.prefect }, "Prefect"), " · ", make("a", { href: "/metrics" }, "metrics"),
     ...(data.gateway.dropped != null ? [` · records dropped: ${data.gateway.dropped}`] : []), ...(data.gateway.waiting != null ? [` · requests waiting: ${data.gateway.waiting}`] : []),
@@ -74,13 +74,13 @@ function task(owner, name, value, data) {
   part(".lead").textContent = sentence(value, champion, challenger);
   const share = value.canary === "share" ? value.share : 0;
   const parts = [[champion, 1 - share], [challenger, share]].filter(([version, size]) => version && size > 0);
-  part(".split").setAttribute("aria-label", parts.map(([version, size]) => `version ${version} gets ${percent(size)} of the requests`).join(", ") || "nobody answers");
+  part(".split").setAttribute("aria-label", parts.map(([version, size]) => `version ${version} gets ${percent(size)} of the requests`).join(", ") || "no version answers");
   update(part(".split"), [parts, tones], () => parts.map(([version]) => make("i", { className: `tone${tones[version]}` })));
   [...part(".split").children].forEach((one, i) => one.style.setProperty("flex-grow", parts[i][1]));
   update(part(".versions"), [value.targets, Object.keys(value.traffic ?? {}), tones], () => versions(value, tones));
   for (const [action, words, off] of [
     ["promote", challenger ? `Promote version ${challenger}\u00a0…` : "Promote\u00a0…", !challenger && "There is no @challenger."],
-    ["rollback", isOpen(value) ? `Take back version ${challenger}\u00a0…` : previous ? `Roll back to version ${previous}\u00a0…` : "Roll back\u00a0…", !previous && !isOpen(value) && "There is no @previous."],
+    ["rollback", isOpen(value) ? `Withdraw version ${challenger}\u00a0…` : previous ? `Roll back to version ${previous}\u00a0…` : "Roll back\u00a0…", !previous && !isOpen(value) && "There is no @previous."],
   ]) Object.assign(part(`[data-action=${action}]`), { textContent: words, disabled: !!off || owner.busy === action, title: off || "" });
   const pause = part("[data-action=pause],[data-action=resume]");
   Object.assign(pause, { textContent: value.paused ? "Resume retraining" : "Pause retraining" }).dataset.action = value.paused ? "resume" : "pause";
@@ -93,7 +93,7 @@ function task(owner, name, value, data) {
   part(".plots").hidden = part(".pair").hidden = !!data.problem;
   if (data.problem) return;
   charts(owner, value, data, tones);
-  update(part(".decisions"), value.decisions, () => entries(value.decisions, decision, `Nothing has been decided yet: the gate, the canary and retraining write here what they decide, and why. “make retrain MODEL=${name}” asks now.`));
+  update(part(".decisions"), value.decisions, () => entries(value.decisions, decision, `Nothing has been decided yet: the gate, the canary and retraining record here what they decide, and why. “make retrain MODEL=${name}” decides now.`));
   update(part(".retrainings"), value.retrainings, () => entries(value.retrainings, retraining, "None yet: drift, new labelled feedback or “Retrain now” starts one."));
   part(".asked").hidden = !value.commands.length;
   update(part(".commands"), value.commands, () => value.commands.map(command));
@@ -121,7 +121,7 @@ function alarm(owner, value) {
   const check = value.check;
   owner.hidden = !alarms(value);
   if (alarms(value)) update(owner, [check.at, check.reasons], () => [
-    make("b", {}, `The monitor alarms: the traffic of version ${check.version ?? "?"} is no longer what it was trained for.`),
+    make("b", {}, `The monitor alarms: the traffic of version ${check.version ?? "?"} no longer matches its training.`),
     make("ul", {}, ...check.reasons.map((reason) => make("li", {}, reason))),
     ...(check.report ? [reportLink(check)] : []),
   ]);
@@ -154,7 +154,7 @@ function retraining({ started_at, ended_at, outcome, reasons }) {
   return make("li", {}, make("b", {}, outcome || (ended_at ? "ended" : "running")), time(started_at), make("small", {}, ` · ${took}`), ...[reasons].flat().map((reason) => make("p", {}, String(reason))));
 }
 
-const command = ({ action, at, done_at, state, result }) => make("li", {}, make("span", { className: "chip" }, action), time(at), make("p", {}, done_at || state ? outcome(state, result) : "not taken up yet"));
+const command = ({ action, at, done_at, state, result }) => make("li", {}, make("span", { className: "chip" }, action), time(at), make("p", {}, done_at || state ? outcome(state, result) : "not started yet"));
 const outcome = (state, result) => (state === "refused" ? `not done: ${result}` : result || "done");
 
 function press(owner, name, button) {
@@ -163,7 +163,7 @@ function press(owner, name, button) {
   const questions = {
     promote: { title: `Promote version ${challenger} of ${name}?`, text: `Version ${challenger} answers every request from now on, version ${champion ?? "none"} becomes @previous.${isOpen(value) ? " Its canary ends without a verdict." : ""}`, yes: `Promote version ${challenger}` },
     rollback: isOpen(value) ? {
-      title: `Take back the canary of ${name}?`, text: `Version ${challenger} gets no more requests; version ${champion} answers all of them.`, yes: `Take back version ${challenger}`,
+      title: `Withdraw the canary of ${name}?`, text: `Version ${challenger} gets no more requests; version ${champion} answers all of them.`, yes: `Withdraw version ${challenger}`,
     } : { title: `Roll ${name} back to version ${previous}?`, text: `Version ${previous} answers every request from now on; version ${champion ?? "none"} gets none.`, yes: `Roll back to version ${previous}` },
   };
   const say = (kind, text) => Object.assign(owner.querySelector(".outcome"), { hidden: false, className: `outcome ${kind}`, textContent: text });

@@ -43,7 +43,7 @@ def bad(message: str, param: str | None = None, code: str = "invalid_value") -> 
 
 
 def model_not_found() -> Refusal:
-    """404: nobody answers to this name."""
+    """404: no version answers to this name."""
     return Refusal(404, "model_not_found", "There is no such model here; GET /v1/models lists the models.", "model")
 
 
