@@ -42,7 +42,7 @@ class Servers(Section):
 
 
 class Gateway(Section):
-    """The door in front of vLLM: who may ask, how much, how long."""
+    """The gateway in front of vLLM: who may ask, how much, how long."""
 
     host: str = Field(default="127.0.0.1", description="address the gateway listens on")
     port: Port = 8080

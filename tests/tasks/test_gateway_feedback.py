@@ -1,5 +1,5 @@
 """Feedback and commands: whose requests, what a correction must be, who may ask for what; keys, contracts and the
-parts of the door by themselves.
+parts of the gateway by themselves.
 """
 
 import asyncio
