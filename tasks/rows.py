@@ -70,6 +70,8 @@ class Answer(Text, Score):
 class Answered(Row, Answer):
     """A row of a predictions.jsonl."""
 
+    image: NotRequired[str]  # a data: URL of the image that it is about, of the first ones (tasks/images.py)
+
 
 class Reply(TypedDict):
     """What a model that tells says to what is read; probabilities of those that have some."""

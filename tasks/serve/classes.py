@@ -5,9 +5,9 @@ answer if there are none or they concern the answer as a whole.
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from tasks.errors import AnnealError
+from tasks.rows import Answered
 from tasks.serve import probe
 from tasks.serve.loopback import client
 from tasks.spans import probability_in
@@ -19,7 +19,7 @@ Told = Mapping[str, Mapping[str, float]]  # {column: {class: its probability}}
 
 
 def check_parity(
-    url: str, model: str, special: SpecialTexts, predictions: Sequence[Mapping[str, Any]]
+    url: str, model: str, special: SpecialTexts, predictions: Sequence[Answered]
 ) -> tuple[probe.Parity, list[str]]:
     """(the parity of the server at `url` with `predictions`, the ids of those that are too long for it).
 
@@ -39,11 +39,11 @@ def check_parity(
     return probe.Parity(len(asked), 1.0, 1.0, len(asked), greatest), too_long
 
 
-def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) -> tuple[str, Told] | None:
+def _ask(url: str, model: str, special: SpecialTexts, row: Answered) -> tuple[str, Told] | None:
     """(the answer of the server to a row, its probabilities, if any); None where the row is too long for the server."""
     import httpx
 
-    route, body = probe.question(special, dict(row))
+    route, body = probe.question(special, row)
     try:
         answer = client().post(f"{url}/{route}", json={"model": model, **body}, timeout=probe.PATIENCE)
     except httpx.HTTPError as error:
@@ -62,7 +62,7 @@ def _ask(url: str, model: str, special: SpecialTexts, row: Mapping[str, Any]) ->
     return str(choice["message"]["content"]), told
 
 
-def _distance(model: str, row: Mapping[str, Any], text: str) -> float:
+def _distance(model: str, row: Answered, text: str) -> float:
     """The greatest difference of a number of a row, in standard deviations; AnnealError where it is too great."""
     expected, answer = json.loads(row["text"]), _object(text)
     if answer.keys() != expected.keys():
@@ -91,7 +91,7 @@ def _object(text: str) -> dict[str, float]:
     return value if is_of_numbers else {}
 
 
-def _difference(model: str, row: Mapping[str, Any], text: str, told: Told) -> float:
+def _difference(model: str, row: Answered, text: str, told: Told) -> float:
     """The greatest difference of a probability of a row; AnnealError where it is too great, or the classes differ, or
     the answer does where its probabilities are of none, or of the answer as a whole.
     """
@@ -107,7 +107,7 @@ def _difference(model: str, row: Mapping[str, Any], text: str, told: Told) -> fl
     return 0.0 if expected is None else _greatest(model, row, expected, told)
 
 
-def _greatest(model: str, row: Mapping[str, Any], expected: Told, told: Told) -> float:
+def _greatest(model: str, row: Answered, expected: Told, told: Told) -> float:
     if {column: set(shares) for column, shares in expected.items()} != {
         column: set(shares) for column, shares in told.items()
     }:

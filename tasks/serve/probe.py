@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import images, objectives
 from tasks.chat import encode_question, load_tokenizer, opening, special_texts
 from tasks.errors import AnnealError
-from tasks.rows import Answered
+from tasks.rows import Answered, Text
 from tasks.serve import supervisor
 from tasks.serve.cascade.parity import refuse_other_labels
 from tasks.serve.loopback import client
@@ -22,9 +22,17 @@ from tasks.tools import rendered, sent
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+Body = Mapping[str, object]  # of a request
+Rows = Sequence[Answered]
 PATIENCE = 120.0  # seconds for one answer
 SLACK = 16  # tokens that an answer may be longer than the longest of transformers
 ENDED = -1  # where vLLM ended its turn and the answer goes on
+
+
+class Served(Text):
+    """One answer of a server."""
+
+    prompt_token_ids: list[int]
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def is_healthy(url: str) -> bool:
     import httpx
 
     try:
-        return client().get(url.removesuffix("/v1") + "/health", timeout=2).status_code == 200
+        return bool(client().get(url.removesuffix("/v1") + "/health", timeout=2).status_code == 200)
     except httpx.HTTPError:
         return False
 
@@ -76,7 +84,7 @@ def wait_until_healthy(url: str, program: str, timeout: float) -> None:
         time.sleep(0.5)
 
 
-def question(special: SpecialTexts, row: Mapping[str, Any]) -> tuple[str, dict]:
+def question(special: SpecialTexts, row: Answered) -> tuple[str, Body]:
     """(route, body) of what a server is asked by a prediction: a chat of its messages, or to go on from the opening of
     its text.
     """
@@ -88,7 +96,7 @@ def question(special: SpecialTexts, row: Mapping[str, Any]) -> tuple[str, dict]:
     return "completions", {"prompt": special.neutral(opening(row["answer"]))}
 
 
-def line_to_try(url: str, body: dict, example: dict) -> str:
+def line_to_try(url: str, body: Body, example: Answered) -> str:
     """A line for a shell that asks `body` about a prediction; an image is read from its file, and not in the line."""
     given, ask = json.dumps(body, ensure_ascii=False), f"curl -s {url} -H 'Content-Type: application/json' -d"
     if "image" not in example:
@@ -98,14 +106,11 @@ def line_to_try(url: str, body: dict, example: dict) -> str:
     return f"(printf %s {before}; base64 -w0 {file}; printf %s {after}) | {ask} @-"
 
 
-def ask(url: str, model: str, asked: tuple[str, dict], max_tokens: int) -> dict:
-    """One greedy answer to a `question`: `{prompt_token_ids, token_ids, text, finished}`; AnnealError when vLLM
-    refuses.
-    """
+def ask(url: str, model: str, asked: tuple[str, Body], max_tokens: int) -> Served:
+    """One greedy answer to a `question`; AnnealError when vLLM refuses."""
     route, body = asked
-    value = _post(
-        url, route, {"model": model, **body, "temperature": 0, "max_tokens": max_tokens, "return_token_ids": True}
-    )
+    greedy = {"temperature": 0, "max_tokens": max_tokens, "return_token_ids": True}
+    value = _post(url, route, {"model": model, **body, **greedy})
     choice = value["choices"][0]
     is_chat = "message" in choice
     return {
@@ -116,7 +121,7 @@ def ask(url: str, model: str, asked: tuple[str, dict], max_tokens: int) -> dict:
     }
 
 
-def _post(url: str, path: str, body: dict) -> dict:
+def _post(url: str, path: str, body: Body) -> Any:  # JSON of vLLM's
     import httpx
 
     try:
@@ -139,13 +144,11 @@ def next_tokens(url: str, model: str, prompt: list[int], answer: list[int], has_
     """
     chosen: list[int] = []
     while len(chosen) < len(answer):
-        rest = answer[len(chosen) :]
-        begun = answer[: len(chosen)]
+        begun, rest = answer[: len(chosen)], answer[len(chosen) :]
         asked = {"prompt": prompt, "decoder_prompt": begun} if has_encoder else {"prompt": prompt + begun}
         tokens = _complete(url, model, asked, len(rest))
-        same = next(
-            (i for i, (x, y) in enumerate(zip(tokens, rest, strict=False)) if x != y), min(len(tokens), len(rest))
-        )
+        pairs = enumerate(zip(tokens, rest, strict=False))
+        same = next((i for i, (own, right) in pairs if own != right), min(len(tokens), len(rest)))
         chosen += rest[:same]
         if same < len(rest):
             chosen.append(tokens[same] if same < len(tokens) else ENDED)
@@ -154,11 +157,12 @@ def next_tokens(url: str, model: str, prompt: list[int], answer: list[int], has_
 
 def _complete(url: str, model: str, asked: dict[str, list[int]], max_tokens: int) -> list[int]:
     greedy = {"max_tokens": max_tokens, "temperature": 0, "return_token_ids": True}
-    return _post(url, "completions", {"model": model, **asked, **greedy})["choices"][0]["token_ids"]
+    value: list[int] = _post(url, "completions", {"model": model, **asked, **greedy})["choices"][0]["token_ids"]
+    return value
 
 
 def answerable(
-    tokenizer_folder: Path, predictions: Sequence[Answered], count: int, max_model_len: int
+    tokenizer_folder: Path, predictions: Rows, count: int, max_model_len: int
 ) -> tuple[list[Answered], list[str]]:
     """(the first `count` of `predictions` that a server of `max_model_len` tokens can answer again, the ids of those
     passed over).
@@ -179,7 +183,7 @@ def answerable(
 
 
 def check_parity(
-    url: str, model: str, folder: Path, predictions: Sequence[Answered], max_model_len: int, min_agreement: float
+    url: str, model: str, folder: Path, predictions: Rows, max_model_len: int, min_agreement: float
 ) -> Parity:
     """Compare vLLM's greedy answers with those that transformers gave in `predictions`, each of which is `answerable`.
 
@@ -195,9 +199,7 @@ def check_parity(
     has_encoder = objectives.head_of(folder) == "seq2seq"
     with ThreadPoolExecutor(len(predictions)) as pool:
         answers = list(pool.map(lambda asked, room: ask(url, model, asked, room), questions, rooms))
-        forced = list(
-            pool.map(lambda pair: next_tokens(url, model, *pair, has_encoder), zip(prompts, ours, strict=True))
-        )
+        forced = list(pool.map(lambda prompt, own: next_tokens(url, model, prompt, own, has_encoder), prompts, ours))
     refuse_other_labels(special_texts(tokenizer), model, predictions, answers)
     _refuse_other_prompts(tokenizer, predictions, prompts, answers)
     _refuse_endless(predictions, answers)
@@ -212,22 +214,20 @@ def check_parity(
 
 
 def _refuse_other_prompts(
-    tokenizer: "PreTrainedTokenizerBase", predictions: list[dict], prompts: list[list[int]], answers: list[dict]
+    tokenizer: "PreTrainedTokenizerBase", predictions: Rows, prompts: list[list[int]], answers: Sequence[Served]
 ) -> None:
     for row, prompt, reply in zip(predictions, prompts, answers, strict=True):
         if reply["prompt_token_ids"] != prompt:
             raise AnnealError(
                 f"template mismatch: vLLM reads row {row['id']} as "
-                f"{tokenizer.decode(reply['prompt_token_ids'])[:80]!r}, training read it differently; the deployment "
-                "is "
-                "refused."
+                f"{tokenizer.decode(reply['prompt_token_ids'])[:80]!r}, training read it differently; "
+                "the deployment is refused."
             )
 
 
-def _refuse_endless(predictions: list[dict], answers: list[dict]) -> None:
-    endless = [
-        row["id"] for row, reply in zip(predictions, answers, strict=True) if row["finished"] and not reply["finished"]
-    ]
+def _refuse_endless(predictions: Rows, answers: Sequence[Served]) -> None:
+    pairs = zip(predictions, answers, strict=True)
+    endless = [row["id"] for row, reply in pairs if row["finished"] and not reply["finished"]]
     if len(endless) > len(predictions) / 8:
         raise AnnealError(
             f"EOS mismatch: {len(endless)} of {len(predictions)} answers end with transformers and not with vLLM "
