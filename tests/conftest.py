@@ -19,10 +19,12 @@ from tests.examples import FULL
 from tests.garbage import Freezer
 
 # The files that take longest, in the order in which they begin: one that runs for minutes at the end would leave the
-# other process idle. Those that need the project of tests/flows/conftest.py are not beside test_serving.py, which
+# other processes idle. Those that wait for the project of tests/flows/conftest.py are not beside test_serving.py, which
 # makes it.
 LONGEST = """
-test_serving test_weights test_resume test_matrix test_end_to_end test_recipes test_new_kinds test_text_answers
+test_serving test_own_data test_matrix test_serving_readers test_serving_bases test_serving_transformers
+test_serving_two test_serving_cascade test_engine_vllm test_pretraining test_cascade_vllm test_tools_learnt
+test_weights test_resume test_end_to_end test_recipes test_new_kinds test_text_answers
 test_promotion test_reconcile test_release_step
 """.split()
 # A test that uses one of these trains, serves, or keeps a registry.

@@ -1,14 +1,20 @@
 """What a served project says and answers, the traffic on it, and the processes behind it."""
 
 import json
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
+import pytest
+
+from tasks import params
+from tasks.serve import supervisor
+from tests.flows import project
 
 
 def summary(folder: Path, model: str = "things") -> dict:
@@ -63,6 +69,54 @@ def traffic(folder: Path) -> Iterator[list[str]]:
         for thread in threads:
             thread.join()
     assert len(count) > 4
+
+
+def start(folder: Path, *programs: str) -> None:
+    """Let the project's supervisor start these of the servers that `make up` starts; return when they run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in os.environ.keys() - project.environment().keys():
+            patch.delenv(name)
+        supervisor.ensure(params.load().servers)
+        for program in programs:
+            supervisor.start(program)
+        end = time.monotonic() + 120
+        while not all(supervisor.status(program) == "RUNNING" for program in programs):
+            assert time.monotonic() < end, f"{programs} do not run after 120 s"
+            time.sleep(0.2)
+    while "prefect" in programs and not answers(f"http://127.0.0.1:{project.ports(folder).prefect}/api/health"):
+        assert time.monotonic() < end, "no Prefect server after 120 s"
+        time.sleep(0.2)
+
+
+def client_of(folder: Path) -> httpx.Client:
+    """A client of the project's gateway, with a key of its own, once the gateway answers with its models."""
+    key = project.run(folder, "tasks.serve.gateway.keys", "me").split()[-1]
+    url, end = f"http://127.0.0.1:{project.ports(folder).gateway}", time.monotonic() + 60
+    while not answers(f"{url}/ready"):
+        assert time.monotonic() < end, "no gateway after 60 s"
+        time.sleep(0.2)
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers there, and says that all is well."""
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def promoted(
+    folder: Path, ask: Callable[[], set[str]], model: str = "things", before: str = "1", seconds: float = 240
+) -> None:
+    """Ask until what is tried beside version `before` takes over; `ask` tells which versions answered. Both did."""
+    end, versions = time.monotonic() + seconds, set()
+    while targets(folder, model)["champion"]["version"] == before:
+        assert time.monotonic() < end, project.run(folder, "tasks.retrain.book", model)
+        versions |= ask()
+    assert versions >= {before, targets(folder, model)["champion"]["version"]}
+    assert targets(folder, model)["previous"]["version"] == before
 
 
 def listeners(port: int) -> set[int]:

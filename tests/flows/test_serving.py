@@ -19,7 +19,19 @@ from openai import OpenAI
 from tasks.report.summary import lasting
 from tests import tiny
 from tests.flows import project
-from tests.flows.served import answer, ask, correct, engines, listeners, sort, summary, targets, traffic
+from tests.flows.served import (
+    answer,
+    ask,
+    client_of,
+    correct,
+    engines,
+    listeners,
+    promoted,
+    sort,
+    summary,
+    targets,
+    traffic,
+)
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
@@ -188,12 +200,7 @@ def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and
     """
     project.run(served, "tasks.serve.local", "up")
     check_prefect(served)
-    key = project.run(served, "tasks.serve.gateway.keys", "me").split()[-1]
-    client = httpx.Client(
-        base_url=f"http://127.0.0.1:{project.ports(served).gateway}",
-        headers={"Authorization": f"Bearer {key}"},
-        timeout=120,
-    )
+    client = client_of(served)
     rows = [
         {**row, "thing": f"a {row['colour']} {word}"}
         for word in ("sofa", "violin", "ladder", "bucket", "carpet")
@@ -205,17 +212,11 @@ def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and
     said = project.run(served, "flows.retrain", "things")
     assert "things: 20 harvested" in said and "things: canary: version" in said
     assert targets(served)["champion"]["version"] == before
-    end, versions = time.monotonic() + 120, set()
-    while targets(served)["champion"]["version"] == before:
-        assert time.monotonic() < end, project.run(served, "tasks.retrain.book", "things")
-        versions |= {sort(client, row)["version"] for row in rows}
-    assert (
-        versions >= {before, targets(served)["champion"]["version"]}
-        and targets(served)["previous"]["version"] == before
-    )
+    promoted(served, lambda: {sort(client, row)["version"] for row in rows}, before=before, seconds=120)
     assert "promoted" in project.run(served, "tasks.retrain.book", "things")
     project.run(served, "tasks.release", "rollback", "things")
     assert sort(client, rows[0])["version"] == before
+    key = client.headers["Authorization"].split()[-1]
     openai = OpenAI(base_url=f"{client.base_url}/v1", api_key=key)
     assert "things" in [model.id for model in openai.models.list()]
     client.close()

@@ -1,5 +1,5 @@
-"""The real vLLM with a cascade: deployed by the pipeline as merged weights, asked through the gateway, watched, and
-served as an adapter.
+"""A cascade by the real DVC and vLLM: the classifier first, then the rows behind its labels, then the model, which is
+deployed as merged weights, asked through the gateway, watched, and served as an adapter.
 """
 
 import json
@@ -10,41 +10,55 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from tasks.files import read_jsonl
+from tasks.chat import GIVEN
+from tasks.files import read_jsonl, write_jsonl
 from tests import tiny
 from tests.flows import project, told
-from tests.flows.served import ask, correct, summary
+from tests.flows.served import ask, client_of, correct, start, summary
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains two models and starts vLLM twice
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The project with its first version in production, and all of `make up`."""
-    folder = project.copy(told.make(tmp_path_factory.mktemp("making")), tmp_path_factory.mktemp("told") / "project")
-    told.write_out(folder)
-    try:
-        project.run(folder, "flows.pipeline", "things")
-        project.run(folder, "tasks.serve.local", "up")
-        yield folder
-    finally:
-        project.run(folder, "tasks.serve.local", "down")
+def toys(tmp_path_factory: pytest.TempPathFactory, warmed: None) -> Path:
+    """The project of tests/flows/told.py."""
+    made = told.make(tmp_path_factory.mktemp("making"))
+    return project.copy(made, tmp_path_factory.mktemp("told") / "project")
 
 
 @pytest.fixture(scope="module")
-def key(served: Path) -> str:
-    return project.run(served, "tasks.serve.gateway.keys", "me").split()[-1]
+def served(toys: Path) -> Iterator[Path]:
+    """The project with its first version in production, behind the gateway."""
+    told.write_out(toys)
+    try:
+        start(toys, "prefect")  # one for all runs
+        project.run(toys, "flows.pipeline", "things")
+        start(toys, "gateway", "reconciler")
+        yield toys
+    finally:
+        project.run(toys, "tasks.serve.local", "down")
 
 
-@pytest.fixture
-def client(served: Path, key: str) -> Iterator[httpx.Client]:
-    url = f"http://127.0.0.1:{project.ports(served).gateway}"
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as made:
+@pytest.fixture(scope="module")
+def client(served: Path) -> Iterator[httpx.Client]:
+    with client_of(served) as made:
         yield made
 
 
 def predicted(folder: Path) -> list[dict]:
     return read_jsonl(folder / "reports/things/predict/predictions.jsonl")
+
+
+def test_what_is_left_out_is_named_and_then_dvc_makes_both(toys: Path) -> None:
+    assert "`trained_on: labels` in cascades.told" in project.run(toys, "tasks.preflight", status=2)
+    told.write_out(toys)
+    project.run(toys, "tasks.preflight")
+    printed = project.run(toys, "dvc", "repro", "package@things")
+    order = [printed.index(f"Running stage '{stage}'") for stage in ("package@teller", "cascade@told", "train@things")]
+    assert order == sorted(order)
+    assert predicted(toys) and all(row["text"].startswith(row[GIVEN]) for row in predicted(toys))
+    assert (toys / "models/things/adapter/labeller/labeller.json").is_file()
+    assert "Running stage" not in project.run(toys, "dvc", "repro", "package@things")
 
 
 def test_the_endpoint_says_the_labels_of_the_classifier_and_one_json(served: Path, client: httpx.Client) -> None:
@@ -62,8 +76,9 @@ def test_the_endpoint_says_the_labels_of_the_classifier_and_one_json(served: Pat
         assert said["result"]["reply"]
 
 
-def test_openai_gets_a_stream_that_begins_with_the_labels(served: Path, client: httpx.Client, key: str) -> None:
+def test_openai_gets_a_stream_that_begins_with_the_labels(served: Path, client: httpx.Client) -> None:
     row = predicted(served)[0]
+    key = client.headers["Authorization"].split()[-1]
     openai = OpenAI(base_url=f"{client.base_url}/v1", api_key=key)
     stream = openai.chat.completions.create(model="things", messages=row["messages"], temperature=0, stream=True)
     pieces = [event.choices[0].delta.content or "" for event in stream if event.choices]
@@ -83,3 +98,9 @@ def test_under_deploy_serve_adapter_it_moves_and_keeps_its_labels(served: Path) 
     row = json.loads((served / "data/prepared/told/test.jsonl").read_text().splitlines()[0])
     said = ask(served).raise_for_status().json()["choices"][0]["message"]["content"]
     assert said.startswith(row["given"]) and json.loads(said).keys() == {"colour", "mood", "reply"}
+
+
+def test_a_row_that_is_added_is_new_to_both(served: Path) -> None:
+    write_jsonl(served / "data/seed/things/harvested-0001.jsonl", tiny.things(200, 2))
+    changed = project.run(served, "dvc", "status", "package@things", "--with-deps")
+    assert "ingest@toys" in changed and "ingest@labels" in changed

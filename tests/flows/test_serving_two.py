@@ -1,29 +1,32 @@
-"""The real vLLM with two models on one base under `deploy.serve: auto`: the first is served merged, and becomes an
-adapter beside the second, while it answers.
+"""The real vLLM with two models on one base under `deploy.serve: auto`: it writes what the first is measured by, serves
+it merged, and then as an adapter beside the second, while it answers.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from tasks.files import read_json
+from tests import tiny
 from tests.flows import project
 from tests.flows.served import answer, listeners, targets, traffic
 
-pytestmark = pytest.mark.slow  # trains, and starts vLLM twice
+pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # trains, and starts vLLM three times
 
 
-@pytest.fixture
-def alone(untouched: Path) -> Path:
-    """The toy with its one model served as `auto` serves it, and a second model in params.yaml, trained."""
+@pytest.fixture(scope="module")
+def alone(untouched: Path) -> Iterator[Path]:
+    """The toy with its one model, measured by what vLLM writes, and served as `auto` serves it."""
     try:
-        model = json.loads((untouched / "params.yaml").read_text())["models"]["things"]
-        project.change(untouched, deploy__serve="auto")
-        project.run(untouched, "flows.pipeline", "things")
-        other = {**model, "train": {**model["train"], "seed": 7}}
-        project.change(untouched, models__others=other)
-        project.run(untouched, "dvc", "repro")  # before the traffic begins: both would want the processor
+        asked = {"models__things__predict": {**tiny.PREDICT, "engine": "vllm"}}
+        project.change(untouched, deploy__serve="auto", **asked)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(project, "PYTHON", project.OWN)  # what starts vLLM is started as a person starts it
+            project.run(untouched, "flows.pipeline", "things")
         yield untouched
     finally:
         project.run(untouched, "tasks.serve.local", "down")
@@ -34,9 +37,22 @@ def slots(folder: Path) -> dict[str, dict]:
     return {file.stem: json.loads(file.read_text()) for file in sorted((folder / ".anneal/serving").glob("?.json"))}
 
 
-@pytest.mark.minutes
+def test_a_run_asks_one_process_of_vllm_and_leaves_none(alone: Path) -> None:
+    stages = ("baseline", "few_shot", "predict")
+    timings = {name: read_json(alone / "reports/things" / name / "timing.json") for name in stages}
+    assert {name: timing["engine"] for name, timing in timings.items()} == dict.fromkeys(stages, "vllm")
+    log = (alone / ".anneal/logs/engine.log").read_text(encoding="utf-8")
+    assert log.count(" answers written") == len(stages)
+    processes = psutil.process_iter(["cmdline", "cwd"])
+    commands = [process.info["cmdline"] or () for process in processes if process.info["cwd"] == str(alone)]
+    assert commands and not any("tasks.engine.server" in words for words in commands)
+
+
 def test_the_first_of_two_models_moves_from_merged_weights_to_an_adapter_without_an_outage(alone: Path) -> None:
-    ports = project.ports(alone)
+    ports, first = project.ports(alone), json.loads((alone / "params.yaml").read_text())["models"]["things"]
+    other = {**first, "predict": tiny.PREDICT, "train": {**first["train"], "seed": 7}}
+    project.change(alone, models__others=other)
+    project.run(alone, "dvc", "repro")  # before the traffic begins: both would want the processor
     assert [*slots(alone)] == ["a"] and [*slots(alone)["a"]["merged"]] == ["things@1"]
     assert targets(alone)["champion"]["url"] == f"http://127.0.0.1:{ports.deploy}/v1"
     said = answer(alone)
