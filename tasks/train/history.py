@@ -130,7 +130,6 @@ class History(TrainerCallback):  # type: ignore[misc]
     def finish(self, artifact: str, summary: dict[str, float]) -> None:
         """Close the MLflow run, tagged with the hash of what it made, so that the registry finds it again."""
         self._tell(lambda client: client.set_tag(self.run_id, "adapter_sha256", artifact))
-
         self._send({f"final_{name}": value for name, value in summary.items()}, 0)
         self._tell(lambda client: client.set_terminated(self.run_id))
 

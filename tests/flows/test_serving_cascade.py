@@ -14,7 +14,7 @@ from tasks.chat import GIVEN
 from tasks.files import read_jsonl, write_jsonl
 from tests import tiny
 from tests.flows import project, told
-from tests.flows.served import ask, client_of, correct, start, summary
+from tests.flows.served import ask, client_of, correct, start, summary, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains two models and starts vLLM twice
 
@@ -77,6 +77,9 @@ def test_the_endpoint_says_the_labels_of_the_classifier_and_one_json(served: Pat
 
 
 def test_openai_gets_a_stream_that_begins_with_the_labels(served: Path, client: httpx.Client) -> None:
+    target = targets(served)["champion"]
+    base, adapter = served / "models/tiny/weights", served / "models/things/adapter"
+    told.check(target["url"], target["model"], base, adapter, predicted(served)[:8])
     row = predicted(served)[0]
     key = client.headers["Authorization"].split()[-1]
     openai = OpenAI(base_url=f"{client.base_url}/v1", api_key=key)

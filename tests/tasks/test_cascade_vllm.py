@@ -1,6 +1,5 @@
-"""Real vLLM behind a real labeller: an adapter that comes at run time, the same after a kill, and merged weights."""
+"""Real vLLM behind a real labeller: an adapter that comes at run time, and the same after a kill."""
 
-import json
 import os
 import shutil
 import signal
@@ -14,28 +13,25 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from openai import OpenAI
-from openai.types.chat import ChatCompletionChunk
 
 from tasks import labeller
 from tasks.cascade import Cascade, cascade
-from tasks.chat import load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl
-from tasks.merge import write_merged
 from tasks.serve import probe, server_command, slots, state
 from tasks.tuned import answer
 from tests import encoders, tellers, tiny
+from tests.flows import told
 
-pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains, and starts vLLM three times
+pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains, and starts vLLM twice
 
-NAME, ANSWER, SECONDS = "things@1", tuple(tiny.PREPARE.answer), 180
+NAME, SECONDS = "things@1", 180
 OPTIONS = {"max_model_len": 512, "max_lora_rank": 16, "kv_cache_gib": 1}
 
 
 @pytest.fixture(scope="module")
 def made(base: Path, tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> SimpleNamespace:
-    """`base`, `adapter` with its labeller, `merged`, `predictions`; what is told is noise."""
+    """`base`, `adapter` with its labeller, `predictions`; what is told is noise."""
     place = tmp_path_factory.mktemp("cascade")
     plain = tiny.write_prepared(place / "toys", 64)
     learnt, encoder = tellers.write_learnt(place / "labels", plain), encoders.make_base(place / "encoder")
@@ -45,14 +41,10 @@ def made(base: Path, tmp_path_factory: pytest.TempPathFactory, _empty_store: Pat
     test = read_jsonl(prepared / "test.jsonl")[:8]
     adapter = tiny.train_in(place, base, prepared, num_train_epochs=3).adapter
     predictions = answer(base, adapter, test, 8, 40, "tuned").predictions
-    merged = place / "merged"
-    merged.mkdir()
-    write_merged(base, adapter, test, 0.1, merged)
-    for folder in (merged, adapter):
-        shutil.copytree(prepared / labeller.FOLDER, folder / labeller.FOLDER)
-        for file in (*base.glob("*token*"), base / "chat_template.jinja"):
-            shutil.copy(file, folder / file.name)
-    return SimpleNamespace(base=base, adapter=adapter, merged=merged, predictions=predictions)
+    shutil.copytree(prepared / labeller.FOLDER, adapter / labeller.FOLDER)
+    for file in (*base.glob("*token*"), base / "chat_template.jinja"):
+        shutil.copy(file, adapter / file.name)
+    return SimpleNamespace(base=base, adapter=adapter, predictions=predictions)
 
 
 @contextmanager
@@ -82,33 +74,6 @@ def served(folder: Path) -> dict[str, state.Served]:
     return {NAME: state.Served("1", "x", str(folder))}
 
 
-def check(url: str, made: SimpleNamespace) -> None:
-    """Whole, in a stream and in several choices, the answer is the labels that were told and what was written."""
-    parity = probe.check_parity(url, NAME, made.adapter, made.predictions, 512, 0.9)
-    assert parity.prompts == 8
-    row, client = made.predictions[0], OpenAI(base_url=url, api_key="none", max_retries=0)
-    asked = {"model": NAME, "messages": row["messages"], "temperature": 0, "max_tokens": 40}
-    whole = client.chat.completions.create(**asked)
-    text, usage = whole.choices[0].message.content, whole.usage
-    assert text.startswith(row["given"]) and json.loads(text).keys() == set(ANSWER)
-    assert usage.prompt_tokens == len(probe.ask(url, NAME, ("chat/completions", asked), 1)["prompt_token_ids"])
-    assert usage.completion_tokens < len(load_tokenizer(made.base)(text)["input_ids"])  # what was told is not written
-    (streamed,) = written(client.chat.completions.create(**asked, stream=True), 1)
-    assert "".join(streamed) == text and streamed[0] == row["given"]
-    asked["temperature"] = 2.0
-    for pieces in written(client.chat.completions.create(**asked, n=2, stream=True), 2):
-        assert pieces[0] == row["given"] and len(pieces) > 2
-    hot = client.chat.completions.create(**{**asked, "max_tokens": 200}, n=8, response_format={"type": "json_object"})
-    finished = [choice.message.content for choice in hot.choices if choice.finish_reason == "stop"]
-    assert finished and all(json.loads(text).keys() == set(ANSWER) for text in finished)
-
-
-def written(stream: Iterator[ChatCompletionChunk], count: int) -> list[list[str]]:
-    """The pieces of each of `count` choices."""
-    choices = [choice for event in stream for choice in event.choices]
-    return [[choice.delta.content or "" for choice in choices if choice.index == index] for index in range(count)]
-
-
 def test_an_adapter_that_comes_at_run_time_is_labelled_also_after_a_kill(made: SimpleNamespace, tmp_path: Path) -> None:
     empty = wanted(made.base)
     with vllm(empty, tmp_path / "log") as program:
@@ -119,19 +84,13 @@ def test_an_adapter_that_comes_at_run_time_is_labelled_also_after_a_kill(made: S
         assert probe.served_names(empty.url) == ["base"]
         slots.load(empty.url, NAME, str(made.adapter))
         slots.load(empty.url, NAME, str(made.adapter))
-        check(empty.url, made)
+        told.check(empty.url, NAME, made.base, made.adapter, made.predictions)
         os.kill(program.pid, signal.SIGKILL)
         program.wait(30)
     asked = wanted(made.base, adapters=served(made.adapter))
     with vllm(asked, tmp_path / "log"):
-        check(asked.url, made)
+        told.check(asked.url, NAME, made.base, made.adapter, made.predictions)
         slots.load(asked.url, NAME, str(made.adapter))
         slots.unload(asked.url, NAME)
         gone = httpx.post(f"{asked.url}/chat/completions", json={"model": NAME, "messages": []})
         assert gone.status_code == 404
-
-
-def test_merged_weights_are_labelled(made: SimpleNamespace, tmp_path: Path) -> None:
-    asked = wanted(made.merged, merged=served(made.merged))
-    with vllm(asked, tmp_path / "log"):
-        check(asked.url, made)
