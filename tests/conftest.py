@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 from tasks import environment, tracking
-from tests import effects, tiny
+from tests import effects, encoders, tiny
 from tests.examples import FULL
 from tests.garbage import Freezer
 
@@ -28,7 +28,7 @@ test_weights test_resume test_end_to_end test_recipes test_new_kinds test_text_a
 test_promotion test_reconcile test_release_step
 """.split()
 # A test that uses one of these trains, serves, or keeps a registry.
-SLOW_FIXTURES = {"base", "tokenizer", "trained", "evaluated", "packaged", "made", "served", "store"}
+SLOW_FIXTURES = {"base", "encoder", "tokenizer", "trained", "evaluated", "packaged", "made", "served", "store"}
 WATCH = effects.install()
 FREEZER = Freezer()
 
@@ -158,6 +158,12 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(tiny_root: Path, _empty_store: Path) -> Path:
     """The weights of the tiny base; who trains it writes to the store."""
     return tiny.make_base(tiny_root / "models" / "tiny" / "weights")
+
+
+@pytest.fixture(scope="session")
+def encoder(tiny_root: Path, _empty_store: Path) -> Path:
+    """The weights of the tiny encoder."""
+    return encoders.make_base(tiny_root / "models" / "encoder" / "weights")
 
 
 @pytest.fixture(scope="session")

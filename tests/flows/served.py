@@ -1,18 +1,15 @@
 """What a served project says and answers, the traffic on it, and the processes behind it."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 
-from tasks import params
 from tasks.serve import supervisor
 from tests.flows import project
 
@@ -72,21 +69,14 @@ def traffic(folder: Path) -> Iterator[list[str]]:
 
 
 def start(folder: Path, *programs: str) -> None:
-    """Let the project's supervisor start these of the servers that `make up` starts; return when they run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name in os.environ.keys() - project.environment().keys():
-            patch.delenv(name)
-        supervisor.ensure(params.load().servers)
+    """Let the supervisor that the pipeline has left start these of the servers of `make up`; return when they run."""
+    with chdir(folder):
         for program in programs:
             supervisor.start(program)
         end = time.monotonic() + 120
         while not all(supervisor.status(program) == "RUNNING" for program in programs):
             assert time.monotonic() < end, f"{programs} do not run after 120 s"
             time.sleep(0.2)
-    while "prefect" in programs and not answers(f"http://127.0.0.1:{project.ports(folder).prefect}/api/health"):
-        assert time.monotonic() < end, "no Prefect server after 120 s"
-        time.sleep(0.2)
 
 
 def client_of(folder: Path) -> httpx.Client:

@@ -72,7 +72,6 @@ def served(untouched: Path) -> Iterator[Path]:
             models__sorter={"parent": "vit", "dataset": "photos", "train": PHOTOS, **sections, "gate": gate},
             deploy__serve="auto",
         )
-        start(untouched, "prefect")  # one for all runs
         project.run(untouched, "flows.pipeline", "things")
         start(untouched, "gateway", "reconciler")
         project.run(untouched, "flows.pipeline", "sorter")

@@ -31,7 +31,6 @@ def served(toys: Path) -> Iterator[Path]:
     """The project with its first version in production, behind the gateway."""
     told.write_out(toys)
     try:
-        start(toys, "prefect")  # one for all runs
         project.run(toys, "flows.pipeline", "things")
         start(toys, "gateway", "reconciler")
         yield toys

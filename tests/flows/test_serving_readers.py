@@ -29,7 +29,6 @@ def served(untouched: Path) -> Iterator[Path]:
     """The toy as a classifier of two columns on vLLM, behind the gateway."""
     readers.make(untouched)
     try:
-        start(untouched, "prefect")  # one for all runs
         project.run(untouched, "flows.pipeline", "things")
         start(untouched, "gateway", "reconciler")
         yield untouched
@@ -117,7 +116,7 @@ def test_every_route_of_the_gateway_answers(client: httpx.Client) -> None:
     stream = client.post("/v1/chat/completions", json={**body, "stream": True}).text
     assert stream.endswith("data: [DONE]\n\n")
     refused = client.post("/v1/completions", json={"model": "things", "prompt": "big a blue boat"})
-    assert refused.status_code == 400 and "does not write" in refused.json()["error"]["message"]
+    assert refused.status_code == 400 and "does not generate text" in refused.json()["error"]["message"]
 
 
 def test_killed_in_the_middle_it_comes_back_and_says_the_same(served: Path, client: httpx.Client) -> None:

@@ -33,7 +33,6 @@ def served(untouched: Path) -> Iterator[Path]:
             models__things__train__num_train_epochs=30,  # a prompt is learnt slowly
             models__things__gate=gate,
         )
-        start(untouched, "prefect")  # one for all runs
         project.run(untouched, "flows.pipeline", "things")
         start(untouched, "gateway", "reconciler")
         yield untouched

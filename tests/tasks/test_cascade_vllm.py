@@ -3,11 +3,6 @@
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,15 +13,15 @@ from tasks import labeller
 from tasks.cascade import Cascade, cascade
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl
-from tasks.serve import probe, server_command, slots, state
+from tasks.serve import probe, slots, state
 from tasks.tuned import answer
 from tests import encoders, tellers, tiny
 from tests.flows import told
+from tests.real_vllm import state_of, vllm
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains, and starts vLLM twice
 
-NAME, SECONDS = "things@1", 180
-OPTIONS = {"max_model_len": 512, "max_lora_rank": 16, "kv_cache_gib": 1}
+NAME = "things@1"
 
 
 @pytest.fixture(scope="module")
@@ -47,35 +42,12 @@ def made(base: Path, tmp_path_factory: pytest.TempPathFactory, _empty_store: Pat
     return SimpleNamespace(base=base, adapter=adapter, predictions=predictions)
 
 
-@contextmanager
-def vllm(asked: state.State, log: Path) -> Iterator[subprocess.Popen]:
-    with log.open("w") as file:
-        environment = {**os.environ, **server_command.environment(asked)}
-        program = subprocess.Popen(
-            server_command.command(asked), stdout=file, stderr=file, env=environment, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + SECONDS
-        while not probe.is_healthy(asked.url):
-            assert program.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
-            time.sleep(0.5)
-        yield program
-    finally:
-        os.killpg(program.pid, signal.SIGKILL)
-        program.wait(30)
-
-
-def wanted(weights: Path, **served: dict[str, state.Served]) -> state.State:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return state.State(str(weights), "127.0.0.1", free.getsockname()[1], OPTIONS, **served)
-
-
 def served(folder: Path) -> dict[str, state.Served]:
     return {NAME: state.Served("1", "x", str(folder))}
 
 
 def test_an_adapter_that_comes_at_run_time_is_labelled_also_after_a_kill(made: SimpleNamespace, tmp_path: Path) -> None:
-    empty = wanted(made.base)
+    empty = state_of(made.base, 512)
     with vllm(empty, tmp_path / "log") as program:
         damaged = shutil.copytree(made.adapter, tmp_path / "damaged")
         (damaged / labeller.FOLDER / "head.safetensors").write_bytes(b"no")
@@ -87,7 +59,7 @@ def test_an_adapter_that_comes_at_run_time_is_labelled_also_after_a_kill(made: S
         told.check(empty.url, NAME, made.base, made.adapter, made.predictions)
         os.kill(program.pid, signal.SIGKILL)
         program.wait(30)
-    asked = wanted(made.base, adapters=served(made.adapter))
+    asked = state_of(made.base, 512, adapters=served(made.adapter))
     with vllm(asked, tmp_path / "log"):
         told.check(asked.url, NAME, made.base, made.adapter, made.predictions)
         slots.load(asked.url, NAME, str(made.adapter))

@@ -17,11 +17,6 @@ WORDS = "embeddings.word_embeddings.weight"
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights")
-
-
-@pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rows of validation hold a word that no row of training does, and so does the vocabulary."""
     folder = encoders.write_prepared(tmp_path_factory.mktemp("prepared"), 48)

@@ -39,11 +39,6 @@ FORM = format_of({"answer": ["answer", "start", "end"]})
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory) -> Path:
-    return encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights")
-
-
-@pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     return encoders.write_spans(tmp_path_factory.mktemp("prepared"), 192)
 

@@ -29,11 +29,6 @@ def test_the_rate_of_a_head_is_twenty_times_its_bodys_and_what_suits_a_linear_la
     assert layer_groups.head_rate(settings, body) == pytest.approx(rate)
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights")
-
-
 def rates(encoder: Path, place: Path, tuner: dict[str, object]) -> dict[str, float]:
     """{weight: the rate that its optimizer begins with, before any warm-up}; every weight that learns is there once."""
     train = {**tiny.TRAIN, "objective": {"kind": "classify"}, "tuner": tuner, "learning_rate": 1.0e-4}

@@ -32,11 +32,6 @@ TRAIN = {
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory) -> Path:
-    return encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights")
-
-
-@pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     return encoders.write_scored(tmp_path_factory.mktemp("prepared"), 96)
 

@@ -38,11 +38,6 @@ FORM = format_of({"entities": list(entities.FIELDS)})
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory) -> Path:
-    return encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights")
-
-
-@pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     return encoders.write_tagged(tmp_path_factory.mktemp("prepared"), 96)
 

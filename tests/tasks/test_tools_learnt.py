@@ -3,11 +3,6 @@ vLLM as it was trained.
 """
 
 import json
-import os
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,8 +18,9 @@ from tasks.evaluate import measures
 from tasks.evaluate.params import Evaluate
 from tasks.evaluate.predictions import read
 from tasks.files import write_json, write_jsonl
-from tasks.serve import probe, server_command, state
+from tasks.serve import probe, state
 from tests import tiny
+from tests.real_vllm import state_of, vllm
 from tests.tasks.test_serve_transformers import serving
 
 pytestmark = pytest.mark.slow  # a model is trained
@@ -100,28 +96,6 @@ def test_it_calls_where_it_was_taught_to_call_and_answers_where_it_was_told(lear
     assert all(answer["finished"] for answer in learnt.answers)
 
 
-@pytest.fixture
-def server(learnt: SimpleNamespace, tmp_path: Path) -> Iterator[str]:
-    """The address of vLLM with the merged weights as `shelves@1`."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = {"max_model_len": 1024, "max_lora_rank": 16, "kv_cache_gib": 1}
-    served = {"shelves@1": state.Served("1", "x", str(learnt.merged))}
-    asked = state.State(str(learnt.merged), "127.0.0.1", port, options, merged=served)
-    with (tmp_path / "log").open("w") as log:
-        environment = {**os.environ, **server_command.environment(asked)}
-        program = subprocess.Popen(server_command.command(asked), stdout=log, stderr=log, env=environment)
-    try:
-        deadline = time.monotonic() + SECONDS
-        while not probe.is_healthy(asked.url):
-            assert program.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
-            time.sleep(0.5)
-        yield asked.url
-    finally:
-        program.terminate()
-        program.wait(30)
-
-
 def check(url: str, model: str, learnt: SimpleNamespace, tokenizer: object) -> None:
     """A server reads the prompts of training, and gives calls back as calls, streamed or not."""
     parity = probe.check_parity(url, model, learnt.adapter, learnt.answers[:8], 1024, 0.95)
@@ -149,5 +123,7 @@ def test_the_server_on_transformers_gives_calls_back_as_calls(learnt: SimpleName
 
 
 @pytest.mark.minutes
-def test_vllm_gives_calls_back_as_calls(learnt: SimpleNamespace, server: str, tokenizer: object) -> None:
-    check(server, "shelves@1", learnt, tokenizer)
+def test_vllm_gives_calls_back_as_calls(learnt: SimpleNamespace, tokenizer: object, tmp_path: Path) -> None:
+    asked = state_of(learnt.merged, 1024, merged={"shelves@1": state.Served("1", "x", str(learnt.merged))})
+    with vllm(asked, tmp_path / "log", SECONDS):
+        check(asked.url, "shelves@1", learnt, tokenizer)
