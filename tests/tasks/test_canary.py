@@ -181,7 +181,7 @@ def test_a_rollback_during_a_canary_ends_the_canary(world: World, reconciler: Re
     assert (
         version_of("2").tags["canary"] == "rolled_back"
         and registry.read(TASK).aliases["champion"] == "1"
-        and "taken back by key ann" in results()[0]
+        and "rolled back by key ann" in results()[0]
     )
 
 

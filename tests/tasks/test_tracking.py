@@ -84,6 +84,19 @@ def test_a_server_that_is_not_this_mlflow_says_so(monkeypatch, status, body, wor
     assert "s3cret" not in str(raised.value)
 
 
+@pytest.mark.slow
+def test_a_server_that_goes_down_while_a_process_has_its_client_says_so_too(monkeypatch):
+    import mlflow
+
+    made = object()
+    monkeypatch.setattr(tracking, "_open", lambda *_: made)
+    with server(200, mlflow.__version__.encode()) as place:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{place}")
+        assert tracking.client() is made
+    with pytest.raises(TransientError, match="does not answer"):
+        tracking.client()
+
+
 def test_a_store_of_another_version_says_so(store, monkeypatch, tmp_path):
     import sqlite3
 
