@@ -88,6 +88,20 @@ def test_a_shadow_is_asked_and_its_answer_logged_only(tmp_path: Path) -> None:
         assert home.state.metrics._running == {}
 
 
+def test_a_shadow_that_cannot_be_asked_takes_no_answer_from_a_client(tmp_path: Path) -> None:
+    """Its template needs a subject that is not empty, the champion's does not."""
+    with house(tmp_path) as home, home.client() as client:
+        task = home.state.follower.table.tasks["triage"]
+        url = task.targets["champion"].url
+        strict = target(url, write_folder(tmp_path / "strict", context="body"), "2")
+        targets = {**task.targets, "challenger": strict}
+        home.route(routes.Table(2, {"triage": routes.Task(targets, "shadow")}))
+        answer = client.post("/tasks/triage", json={"input": {"subject": "", "body": "hi"}})
+        assert answer.status_code == 200 and answer.json()["valid"]
+        assert home.metric("anneal_refused_total", reason="shadow_dropped") == 1
+        assert [row["role"] for row in home.rows()] == ["champion"]
+
+
 def test_readiness_is_the_champions(tmp_path: Path) -> None:
     with house(tmp_path) as home, home.client() as client:
         wait_for(lambda: client.get("/ready").status_code == 200, "readiness")

@@ -14,6 +14,7 @@ from tasks.serve.gateway.state import GatewayState
 from tasks.serve.routes import Choice
 
 MOST = 8  # shadows at once
+DROPPED = "shadow_dropped"  # reason in the metrics
 
 
 def start(gateway: GatewayState, original: ModelRequest, body: Body) -> None:
@@ -25,7 +26,7 @@ def start(gateway: GatewayState, original: ModelRequest, body: Body) -> None:
     if target is None or task is None or target not in task.targets.values():
         return  # there is none, or the client's answer took longer than the canary
     if len(gateway.shadows) >= MOST or not gateway.backend.queue.is_idle():
-        gateway.metrics.refused.labels("shadow_dropped").inc()
+        gateway.metrics.refused.labels(DROPPED).inc()
         return
     copy = replace(
         original,

@@ -83,13 +83,18 @@ def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict[st
 
 
 def _shadow(gateway: GatewayState, model_request: ModelRequest, given: object) -> None:
-    """The shadow gets the same text in the words of its own template."""
+    """The shadow gets the same text in the words of its own template; it is dropped where that cannot be filled in."""
     contract = gateway.follower.contract(model_request.choice.shadow) if model_request.choice.shadow else None
     if contract is None or isinstance(given, bytes) != pictures.sees(contract):
         return
     if not pictures.sees(contract) and set(contract.inputs) != set(model_request.input):
         return
-    shadow.start(gateway, model_request, _filled(contract, given, gateway.settings.max_tokens)[1])
+    try:
+        _, body = _filled(contract, given, gateway.settings.max_tokens)
+    except Refusal:
+        gateway.metrics.refused.labels(shadow.DROPPED).inc()
+    else:
+        shadow.start(gateway, model_request, body)
 
 
 def _result(model_request: ModelRequest, contract: Contract, answered: Answered, given: object) -> dict[str, object]:
