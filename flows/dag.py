@@ -144,7 +144,7 @@ def lock_hash() -> str:
 
 
 def check_lock() -> None:
-    """Raise AnnealError when dvc.lock is torn or holds a merge conflict; mend DVC's own lock file when a killed DVC
+    """Raise AnnealError when dvc.lock is damaged or holds a merge conflict; mend DVC's own lock file when a killed DVC
     tore it.
     """
     from ruamel.yaml import YAML

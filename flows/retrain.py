@@ -33,7 +33,7 @@ BEAT = 20.0  # seconds between signs of life: what a killed retraining has used 
 
 
 def run(task: str | None = None, now: bool = False) -> None:
-    """Decide about `task`, or about all that are served, and retrain where the answer is yes; `now` asks by hand."""
+    """Decide about `task`, or about all that are served, and retrain where the answer is yes; `now`: a person asked."""
     params = settings.load()
     if task is not None:
         settings.model_of(params, task)

@@ -39,7 +39,7 @@ def of_exit(stage: str, status: int, sentence: str, last: str) -> StageFailed:
         return kind(f"{stage}: {sentence}")
     if code in (9, 137, 15, 143) or status < 0:
         return StageFailed(
-            f"{stage} was killed (signal {code % 128 if code > 128 else code}): by hand, or because memory ran out; "
+            f"{stage} was killed (signal {code % 128 if code > 128 else code}): by someone, or because memory ran out; "
             "run again, it goes on where it stopped."
         )
     return StageBroke(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.")

@@ -137,7 +137,7 @@ def merge(model: "nn.Module") -> "nn.Module":
 
 
 def problem(params: LowRank, model: "nn.Module") -> str | None:
-    """A target that is no layer for an adapter, a pattern that fits no target, or a rank above a layer's own."""
+    """A target that cannot take an adapter, a pattern that matches no target, or a rank above a layer's own."""
     from tasks import targets
 
     if not isinstance(params.target_modules, str) and (words := targets.problem(model, params.target_modules)):

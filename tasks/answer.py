@@ -80,7 +80,7 @@ class JsonAnswer:
 
 @dataclass(frozen=True)
 class TextAnswer:
-    """A text that a template makes of columns."""
+    """A text that a template makes from columns."""
 
     template: str
     is_json = False
@@ -115,7 +115,7 @@ class TextAnswer:
 
 @dataclass(frozen=True)
 class Continuation:
-    """How a text goes on: any text that is not blank is one, and none is the right one."""
+    """The continuation of a text: any non-blank text is valid, and none is the correct one."""
 
     columns: tuple[str, ...] = (TEXT,)
     is_json = False

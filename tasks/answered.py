@@ -17,7 +17,7 @@ def asked(row: Row) -> Row:
 
 
 def by(row: Row, answer: Answer) -> Answered:
-    """`row` with what a model said to it."""
+    """`row` with a model's reply to it."""
     return cast(Answered, {**asked(row), **answer})
 
 

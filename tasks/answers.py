@@ -57,7 +57,7 @@ class Writer(Protocol):
         """What it is called in timing.json."""
 
     def can(self, model: "nn.Module", prompts: Prompts) -> bool:
-        """Whether it will; says why not."""
+        """Whether it can answer; reports why not."""
 
     def write(self, model: "nn.Module", prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
         """(tokens without the end, whether that came) of each, and the seconds; `model` may be changed by it."""

@@ -94,7 +94,7 @@ def _frame(params: Base, source: str, name: str, folder: Path) -> None:
 
 
 def _give_template(params: Base, source: str, name: str, folder: Path) -> None:
-    """Put the template that `params` name into `folder`; AnnealError when there is none, or none that can be trained
+    """Put the template that `params` name into `folder`; AnnealError if there is none, or none that can be trained
     with.
     """
     from transformers import AutoTokenizer
@@ -116,7 +116,9 @@ def _give_template(params: Base, source: str, name: str, folder: Path) -> None:
 
 
 def in_package(params: Base) -> Path | None:
-    """Where the file or folder of a base from a package lies; None of another base, and where that is not installed."""
+    """The path of a base's file or folder inside its package; None for another base, and if the package is not
+    installed.
+    """
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:

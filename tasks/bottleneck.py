@@ -71,7 +71,7 @@ def missing(model: nn.Module, placement: str) -> str | None:
 
 
 def places(model: nn.Module, placement: str) -> list[nn.Module]:
-    """The modules of `model` that adapters stand on."""
+    """The modules of `model` that adapters are attached to."""
     return (_of_bert(model) if placement == "houlsby" else []) or blocks(model, PLACEMENTS[placement])
 
 
@@ -90,7 +90,7 @@ def _of_bert(model: nn.Module) -> list[nn.Module]:
 
 
 def blocks(model: nn.Module, wanted: tuple[tuple[str, ...], ...]) -> list[nn.Module]:
-    """The modules that go by one of the `wanted` names and lie in no other such module."""
+    """The modules with one of the `wanted` names that are not inside another such module."""
     names = {name for kind in wanted for name in kind}
     known = [block for name, block in model.named_modules() if name.rpartition(".")[2] in names]
     inside = {id(part) for block in known for part in block.modules() if part is not block}
@@ -136,7 +136,7 @@ def _after(adapter: Bottleneck) -> Callable[..., Output]:
 
 
 def _beside(adapter: Bottleneck) -> Callable[..., Output]:
-    """A hook that adds what the adapter makes of the block's input to what the block returns."""
+    """A hook that adds the adapter's output for the block's input to the block's output."""
 
     def hook(_: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor], output: Output) -> Output:
         if not adapter.enabled:

@@ -74,7 +74,7 @@ def _cascade(folder: Path) -> dict[str, Any]:
 
 
 def _head(folder: Path) -> dict[str, object]:
-    """What head.json in `folder` says; nothing where the parent has the head."""
+    """The content of head.json in `folder`; empty where the parent has the head."""
     file = folder / heads.FILE
     return {**heads.facts(folder)} if file.exists() else {}
 

@@ -42,7 +42,7 @@ def load_tokenizer(weights: Path) -> "Tokenizer":
 
 
 def special_texts(tokenizer: "Tokenizer") -> special.SpecialTexts:
-    """What means more than itself to `tokenizer` as it is now."""
+    """The texts that are special tokens to `tokenizer` as it is now."""
     return _special_texts(tokenizer, str(tokenizer.chat_template), tuple(tokenizer.all_special_tokens))
 
 

@@ -87,7 +87,7 @@ class Classes(Generic[R]):
         return {column: {name: i for i, name in enumerate(known)} for column, known in self.counts.items()}
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of `tokens`, or what stands for an image."""
+        """The text of `tokens`, or the placeholder of an image."""
         return self.reader.decode(tokens)
 
     def labels(self, row: Prepared) -> list[int]:

@@ -54,7 +54,7 @@ def balanced(counts: Sequence[int], model: nn.Module) -> torch.Tensor:
 
 
 def with_rare_again(rows: Sequence[L], counts: Sequence[Sequence[int]], share: float, most: int, seed: int) -> list[L]:
-    """`rows`, those of a class again that has less than `share` of the commonest one's, each `most`
+    """`rows`, those of a class again that has less than `share` of the most common one's, each `most`
     times at most; `counts` of each column's classes.
 
     Repeat factors as of Gupta et al. 2019 (arXiv:1908.03195): of a row with several labels that of its rarest. Which

@@ -40,8 +40,8 @@ def folded(text: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether `text` shows nothing: only white space, controls, invisible characters, or marks that stand on no
-    letter.
+    """Whether `text` is visually empty: only white space, control characters, invisible characters, or combining marks
+    without a letter.
     """
     return VISIBLE.search(folded(text)) is None
 
@@ -54,7 +54,7 @@ def encodable(text: str) -> str:
 
 
 def joined(text: str) -> str:
-    """`text` with each two halves of a character that stand side by side as the character that they are."""
+    """`text` with adjacent surrogate halves joined into the character that they form."""
     return HALVES.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
 
 

@@ -48,7 +48,7 @@ class Contract:
         return columns and {name: clean(value) if name in self.classes else value for name, value in columns.items()}
 
     def result(self, columns: Mapping[str, str]) -> Mapping[str, object]:
-        """What `check` has read as a client is told it: numbers as numbers, entities as a list."""
+        """What `check` has read, as a client receives it: numbers as numbers, entities as a list."""
         if isinstance(self.form, EntityAnswer):
             return {column: json.loads(text) for column, text in columns.items()}
         return told(columns) if isinstance(self.form, NumberAnswer) else columns

@@ -8,7 +8,7 @@ Probabilities = Mapping[str, Mapping[str, float]]  # {column: {class: its probab
 
 
 class LoggedAnswer(TypedDict):
-    """What of a request tells of which kind it is, and its answer."""
+    """The part of a request that shows its kind, and its answer."""
 
     id: str | int  # of the request, or of the feedback on it
     input: Input | None
@@ -27,6 +27,6 @@ class LoggedRequest(LoggedAnswer):
 
 
 class CorrectedRequest(LoggedAnswer):
-    """A request with what a person says that its answer should have been."""
+    """A request with a person's correction of its answer."""
 
     correction: dict[str, str]

@@ -68,7 +68,7 @@ def of_command(task: str, number: int) -> Decision | None:
 
 
 def note(decision: Decision) -> None:
-    """Write a decision that is only told of; one that cannot be written is said, for what it tells of is done."""
+    """Write a decision that only reports; failing to write it is reported too, since the deed is done."""
     try:
         write(decision)
     except TransientError as error:

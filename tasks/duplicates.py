@@ -131,7 +131,7 @@ def leaders(texts: Sequence[str], threshold: float) -> list[Pair]:
 
 
 def first_like(texts: Sequence[str], others: Sequence[str], threshold: float) -> list[Pair | None]:
-    """For each text one of `others` that is at least that like it; None where there is none."""
+    """For each text the first of `others` that is at least that similar; None if there is none."""
     index = Index(threshold)
     for other in others:
         index.add(sign(other))
@@ -148,7 +148,7 @@ def similar_pairs(texts: Sequence[str], others: Sequence[str], threshold: float)
 
 
 def _watched(texts: Sequence[str], what: str) -> Iterator[str]:
-    """`texts`, with a line on stderr every few seconds that says how far it is."""
+    """`texts`, with a progress line on stderr every few seconds."""
     last = time.monotonic()
     for count, text in enumerate(texts):
         if time.monotonic() - last > EVERY:

@@ -21,7 +21,7 @@ class Encoded(TypedDict):
 
 @final
 class Completion(Encoded):
-    """A prompt and what is trained on behind it."""
+    """A prompt, and the tokens after it that are trained on."""
 
     prompt_length: int  # tokens that are only read
     weights: NotRequired[list[float]]  # of each token behind those in the loss, where they are not all 1
@@ -29,7 +29,7 @@ class Completion(Encoded):
 
 @final
 class Packed(Encoded):
-    """Several examples one behind the other, of which none sees another (tasks/packing.py)."""
+    """Several examples in a row, without attention between them (tasks/packing.py)."""
 
     examples: list[Completion]
 

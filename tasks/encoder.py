@@ -103,7 +103,7 @@ def question(row: Row) -> str:
 
 
 def of_text(reader: Reader, text: str) -> list[int]:
-    """`text` as it is read, cut to the positions that there are."""
+    """`text` as it is read, truncated to the available positions."""
     return reader.encode(text)
 
 

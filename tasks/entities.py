@@ -47,7 +47,7 @@ def words(text: str) -> list[tuple[int, int]]:
 
 
 def problem(text: str, entities: Iterable[Entity]) -> str | None:
-    """Why `entities` cannot be told by a tag for each word of `text`, in one clause; None when they can."""
+    """Why `entities` cannot be expressed by a tag for each word of `text`, in one clause; None if they can."""
     last = 0
     for start, end, label in sorted(entities):
         if not 0 <= start < end <= len(text):
@@ -101,7 +101,7 @@ def spans(answer: str) -> list[Entity]:
 
 
 def key(start: int, end: int) -> str:
-    """How a stretch of a text is named where probabilities are told."""
+    """The name of a span in reported probabilities."""
     return f"{start}-{end}"
 
 

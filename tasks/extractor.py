@@ -92,7 +92,7 @@ def of_text(reader: Reader, text: str) -> Question:
 
 
 def frame(reader: Reader) -> Frame:
-    """The tokens before, between and behind two texts."""
+    """The tokens before, between and after two texts."""
     read = reader.tokenizer("a", "a", return_special_tokens_mask=True)
     ids, mask = list(read["input_ids"]), list(read["special_tokens_mask"])
     own, first = [place for place, special in enumerate(mask) if not special], len(tokens_of(reader, "a")[0])
@@ -177,7 +177,7 @@ def likeliest(model: Extractor, each: Question, shares: torch.Tensor) -> tuple[S
 
 
 def surprise(model: Extractor, each: Question, shares: torch.Tensor, right: Span | None) -> float:
-    """How little the `right` answer was expected, in nats; infinite for one that cannot be told."""
+    """The surprisal of the `right` answer in nats; infinite for one that cannot be predicted."""
     told, place = of_spans(shares, model.most_tokens), place_of(each, right)
     if right is None:
         return -float(told[-1])

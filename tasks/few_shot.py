@@ -45,7 +45,7 @@ def few_shot(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
 
 
 def _why_none(parent: Path, spec: Mapping[str, object]) -> str:
-    """Why there are no examples to be shown; empty where there are."""
+    """Why there are no examples to show; empty if there are."""
     if (example := example_in(spec)) != "chat":
         return f"a parent cannot be shown examples of rows that are {example}"
     if spec.get("tools"):
@@ -85,7 +85,7 @@ def said(examples: Sequence[Prepared]) -> list[Message]:
 
 
 def shown(examples: Sequence[Prepared], row: Prepared) -> Prepared:
-    """`row` behind the turns of `examples`."""
+    """`row` with the turns of `examples` in front."""
     return {**row, "messages": behind(said(examples), row["messages"])}
 
 

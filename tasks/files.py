@@ -84,7 +84,7 @@ PART = ".part"  # the ending of a directory that is being written
 
 @contextmanager
 def _directory_beside(path: Path) -> Iterator[Path]:
-    """A new directory beside `path`, gone at the end unless it was renamed; locked for as long as its process lives."""
+    """A new directory next to `path`, removed at the end unless it was renamed; locked while its process lives."""
     while True:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
         try:
@@ -118,7 +118,7 @@ def _locked(folder: Path) -> int | None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove the directories that processes which were killed left beside `path`."""
+    """Remove the directories that killed processes left next to `path`."""
     for folder in path.parent.glob(f".{glob.escape(path.name)}.????????{PART}"):
         try:
             handle = _locked(folder)

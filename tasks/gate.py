@@ -43,7 +43,7 @@ class Gate(Section):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that the gate looked at: whether it held, and the sentence that says so."""
+    """One check of the gate: whether it held, and the sentence that says so."""
 
     held: bool
     words: str

@@ -15,7 +15,7 @@ NGRAMS = "ngrams.safetensors"  # where a linear classifier tells beside the head
 
 
 class Facts(TypedDict, total=False):
-    """What head.json says."""
+    """The content of head.json."""
 
     kind: Required[str]  # of the objective
     pooling: Literal["mean", "first", "last"]
@@ -50,7 +50,7 @@ def save(layers: "nn.ModuleList", facts: Facts, folder: Path) -> None:
 
 
 def facts(trained: Path) -> Facts:
-    """What head.json in `trained/` says."""
+    """The content of head.json in `trained/`."""
     known: Facts = read_json(trained / FILE)
     return known
 

@@ -42,7 +42,7 @@ def content(path: Path) -> bytes:
 
 
 def kind_of(raw: bytes) -> str | None:
-    """The media type of what servers are sent, told from its first bytes; None of anything else."""
+    """The media type of an image, from its first bytes; None for anything else."""
     kind = next((kind for kind, starts in SENT.items() if raw.startswith(starts)), None)
     return None if kind == "image/webp" and raw[8:12] != b"WEBP" else kind
 

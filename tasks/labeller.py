@@ -57,7 +57,7 @@ def answer(folder: Path) -> tuple[str, ...]:
 
 
 def columns(folder: Path) -> list[str]:
-    """Those that it tells, in the order of the answer."""
+    """The columns that it predicts, in the order of the answer."""
     known = heads.facts(folder)["classes"]
     return [column for column in answer(folder) if column in known]
 
@@ -103,7 +103,7 @@ def parted(folder: Path, rows: Sequence[Answered]) -> list[Answered]:
 
 
 def begun(folder: Path, rows: Sequence[Row]) -> list[Row]:
-    """`rows` behind what the classifier in `folder` tells of them."""
+    """`rows` with the predictions of the classifier in `folder`."""
     labeller = load(folder)
     return [{**row, "given": tell(labeller, row["messages"])} for row in rows]
 

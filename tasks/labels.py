@@ -14,5 +14,5 @@ def is_label(values: Sequence[str]) -> bool:
 
 
 def likeliest(shares: Mapping[str, float]) -> str:
-    """The class that is told where each has this probability: the likeliest, of several the first by name."""
+    """The class with the highest probability; of several the first by name."""
     return min(shares, key=lambda name: (-shares[name], name))

@@ -171,7 +171,7 @@ def _is_layer(module: "nn.Module") -> bool:
 
 
 def _body(model: "nn.Module") -> "nn.Module":
-    """The model without its heads, as far as transformers tells them apart."""
+    """The model without its heads, as far as transformers separates them."""
     body: nn.Module = getattr(model, "base_model", model)
     return body
 

@@ -75,7 +75,7 @@ def _text_of_part(part: object) -> str | None:
 
 
 def last_text(messages: Sequence[object]) -> str:
-    """What the user said last; empty where that is not a text."""
+    """The user's last message; empty if it is not a text."""
     contents = [
         entry.get("content") for entry in messages if isinstance(entry, Mapping) and entry.get("role") == "user"
     ]

@@ -1,5 +1,5 @@
 """Adds training rows of other datasets to those of a dataset, by weight: general rows against forgetting, or several
-tasks in one model.
+tasks in one model. To later stages a mix is a dataset, and so may be mixed again.
 
 DVC knows of two parts a mix, so more are mixed in rows that build on each other: `share: all` puts two together whole,
 and the last row says with `shares` how much each of them all is to count.
@@ -66,7 +66,7 @@ class Mix(Section):
 
 
 class Part(NamedTuple):
-    """Rows of one dataset, and what stands before their ids."""
+    """Rows of one dataset, and the prefix of their ids."""
 
     name: str
     prefix: str

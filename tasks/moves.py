@@ -74,11 +74,11 @@ class Held:
     client: MlflowClient
     task: str
     models: dict[str, Model]  # `task` and those asked for beside it, where they are registered
-    finished: tuple[Move, ...] = ()  # moves of others, cut short, that were finished on the way here
+    finished: tuple[Move, ...] = ()  # moves of others, interrupted, that were finished on the way here
 
     @property
     def model(self) -> Model:
-        """What the registry says of `task`."""
+        """The registry's state of `task`."""
         return self.models.get(self.task) or Model(self.task, is_registered=False)
 
 
@@ -103,7 +103,7 @@ def decode(text: str) -> Move:
 
 @contextmanager
 def held(task: str, beside: Iterable[str] = ()) -> Iterator[Held]:
-    """The model `task` under the lock, every move that was cut short finished first, and the models `beside` it."""
+    """The model `task` under the lock, with every interrupted move finished first, and the models `beside` it."""
     with locked():
         client = tracking.client()
         model = registry.read(task, client)
@@ -116,7 +116,7 @@ def held(task: str, beside: Iterable[str] = ()) -> Iterator[Held]:
 
 
 def unfinished(model: Model) -> list[str]:
-    """The keys of moves that were cut short, oldest first."""
+    """The keys of moves that were interrupted, oldest first."""
     return sorted(key for key in model.tags if key.startswith(PREFIX))
 
 
@@ -130,7 +130,7 @@ def carry_out(now: Held, move: Move) -> None:
 
 
 def after(model: Model, move: Move) -> Model:
-    """What the registry says of `model` once `move` is done. Pure."""
+    """The registry's state of `model` once `move` is done. Pure."""
     aliases = {**model.aliases, **dict(move.aliases)}
     versions = dict(model.versions)
     if version := versions.get(move.version):
@@ -142,7 +142,7 @@ def after(model: Model, move: Move) -> Model:
 
 
 def _finish(client: MlflowClient, model: Model, move: Move) -> Move | None:
-    """Finish a move that was cut short: `move`, or None when it was only owed its decision or was taken back."""
+    """Finish a move that was interrupted: `move`, or None when it was only owed its decision or was taken back."""
     waits = move.gated and not move.is_applied and model.aliases.get("champion") != move.version
     if waits and model.version(move.version).tags.get("gate") != "passed":
         _take_back(client, move)

@@ -125,7 +125,7 @@ def save(model: NGrams, folder: Path) -> None:
 
 
 def load(folder: Path, sizes: Sequence[int]) -> NGrams | None:
-    """What save() wrote into `folder`; None where nothing tells beside the heads."""
+    """What save() wrote into `folder`; None if there is no n-gram classifier beside the heads."""
     from safetensors.torch import load_file
 
     return NGrams(load_file(folder / heads.NGRAMS), sizes) if (folder / heads.NGRAMS).exists() else None

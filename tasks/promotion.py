@@ -58,7 +58,7 @@ def register(
     whose canary is open.
     """
     number = registry.register(name, adapter, evaluate, metrics, reference)
-    # A refusal comes before all other tags and a pass after them: a call that is cut short leaves no version passed
+    # A refusal comes before all other tags and a pass after them: a call that is interrupted leaves no version passed
     # that is not.
     ordered = sorted(tags.items(), key=lambda entry: (entry[0] == "gate") * (-1 if entry[1] == "refused" else 1))
     with moves.held(name) as now:

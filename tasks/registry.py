@@ -110,7 +110,7 @@ def read(name: str, client: MlflowClient | None = None) -> Model:
     """What the registry says of the model `name` now, in two questions.
 
     It is not registered only when the registry says so; AnnealError whenever it says anything else: a registry that
-    stumbles must not look like one without a champion. A version whose upload was cut short has no artifact tag and
+    stumbles must not look like one without a champion. A version whose upload was interrupted has no artifact tag and
     does not count.
     """
     from mlflow.exceptions import MlflowException
@@ -163,7 +163,7 @@ def tag(version: Version, **values: str | None) -> None:
 
 
 def put_tags(client: MlflowClient, version: Version, values: Mapping[str, str | None]) -> None:
-    """As `tag`, in the order of `values`. Each may be put twice, so a call that was cut short can be made again."""
+    """As `tag`, in the order of `values`. Each may be put twice, so a call that was interrupted can be made again."""
     with tracking.asking():
         for key, value in values.items():
             if value is None:

@@ -1,4 +1,4 @@
-"""Special tokens that stand in a text are text: they are broken before the model reads them and mended after it wrote.
+"""Special tokens that stand in a text are text: they are broken before the model reads them and fixed after it wrote.
 
 A tokenizer takes `<|im_end|>` for the end of a turn wherever it stands, also in a customer's message. So one invisible
 character, U+2060 WORD JOINER, goes behind the first character of each special text in a content: training, evaluation

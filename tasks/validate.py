@@ -84,7 +84,7 @@ def separate(rows: Rows, broken: list[Broken]) -> tuple[Rows, list[dict[str, obj
 
 
 def examples(rows: Rows, rule: Broken) -> str:
-    """Up to three rows as `id: value`, cut short, for a message."""
+    """Up to three rows as `id: value`, truncated, for a message."""
     columns = [column for column in rule.column.split(", ") if rows and column in rows[0]]
     shown = [
         f"{row['id']}: {json.dumps([row[column] for column in columns] or list(row.values()), ensure_ascii=False)[:80]}"

@@ -28,7 +28,7 @@ def of_parent(engine: str, parent: Path) -> "Vllm | None":
 
 
 def is_asked(engine: str, why: Callable[[], str]) -> bool:
-    """Whether vLLM is to answer, by predict.engine; `why` it cannot is told, or an AnnealError where it is to."""
+    """Whether vLLM answers, by predict.engine; reports `why` it cannot, or raises AnnealError if it must."""
     if engine == "transformers" or (engine == "auto" and device() != "cuda"):
         return False
     if reason := why():

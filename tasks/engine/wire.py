@@ -13,7 +13,7 @@ SOCKET = FOLDER / "socket"  # a relative path: an absolute one may be too long f
 
 @dataclass(frozen=True)
 class Settings:
-    """What needs another process when it changes. `key` tells weights apart that lie in the same place."""
+    """Settings whose change needs another process. `key` distinguishes different weights at the same path."""
 
     weights: str
     key: str

@@ -19,7 +19,7 @@ from tasks.prepared import rows_of
 
 
 def evaluate(params: Evaluate, prepared: Path, reports: Path, out: Path) -> None:
-    """Write to `out/` what `contest` does, of the contestants whose answers lie in `reports`."""
+    """Write to `out/` what `contest` does, for the contestants whose answers are in `reports`."""
     contest(params, prepared, contestants.folders(reports), out)
 
 

@@ -26,7 +26,7 @@ ALL_LABELS = "all labels"
 
 class Rival(TypedDict):
     """A contestant's value, and by how much the tuned model leads, with the interval of the paired difference; `p` is
-    that of a comparison made by hand.
+    that of a comparison made manually.
     """
 
     value: float
@@ -37,7 +37,7 @@ class Rival(TypedDict):
 
 
 class Contest(TypedDict):
-    """The tuned model beside its rivals, on one label or over all."""
+    """The tuned model against its rivals, on one label or over all."""
 
     what: str
     measure: str
@@ -85,7 +85,7 @@ def compared(what: str, measure: Measure, tuned: Sequence[Prediction], theirs: S
 
 
 def labels_told(labels: Sequence[str], predictions: Sequence[Prediction]) -> list[str]:
-    """Those of `labels` that the predictions tell."""
+    """Those of `labels` that the predictions contain."""
     told = predictions[0].told
     return [label for label in labels if told is None or label in told]
 
@@ -101,7 +101,7 @@ def over_all(pairs: Sequence[Compared]) -> Compared:
 def leads(
     predictions: Mapping[str, Sequence[Prediction]], params: Evaluate, table: Mapping[str, Measure], example: str
 ) -> list[Contest]:
-    """Who won: over all labels and on each, or on the measure that the gate compares on where there are none."""
+    """The standings: over all labels and on each, or on the gate's measure if there are no labels."""
     others = {who: told for who, told in predictions.items() if who != "tuned"}
     ours = predictions["tuned"]
     if params.labels:

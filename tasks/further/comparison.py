@@ -25,7 +25,7 @@ FILES = (answered.FILE, answered.TIMING)
 
 
 class Comparison(Leads):
-    """What comparison.json holds, beside the hashes of what it was made of."""
+    """The content of comparison.json, without the hashes of its inputs."""
 
     sentence: str
     rows: int
@@ -111,7 +111,7 @@ def _p(
     labels: Sequence[str],
     table: Mapping[str, Measure],
 ) -> float:
-    """One-sided, by the paired test of the measure's kind: that the tuned model is no better."""
+    """The one-sided p of the measure's paired test that the tuned model is no better."""
     if what == ALL_LABELS:
         pair = over_all([compared(label, accuracy(label), ours, theirs) for label in labels])
     else:

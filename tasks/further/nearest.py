@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 
 def why_none(place: Place) -> str:
-    """Why neighbours tell nothing; empty where they do: as the probe."""
+    """Why neighbours predict nothing, as for the probe; empty if they do."""
     return place.why_none("probe")
 
 
@@ -51,7 +51,7 @@ def answer(place: Place, out: Path) -> None:
 def _prediction(
     row: Row, near: Mapping[str, Sequence[str]], classes: Mapping[str, Sequence[str]], form: AnswerFormat
 ) -> dict[str, Any]:
-    """The probe's prediction `row` with what the neighbours tell in its place."""
+    """The probe's prediction `row`, with the neighbours' labels instead."""
     shares = {column: vote(labels) for column, labels in near.items()}
     right = right_answer(form, row)
     nll = -sum(math.log(max(LEAST, of.get(right[column], 0.0))) for column, of in shares.items())

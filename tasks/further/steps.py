@@ -10,7 +10,7 @@ from tasks.further.place import Place, keep
 
 @dataclass(frozen=True)
 class Step:
-    """`run` does it unless it is done, and says whether it did anything."""
+    """`run` performs the step unless it is done, and returns whether it did anything."""
 
     name: str
     run: Callable[[], bool]

@@ -77,7 +77,7 @@ def _shape(kind: "pa.DataType") -> Shape:
 
 
 def _short_float(value: object) -> object:
-    """A float of 32 or 16 bits as it is shown: 0.1, not the nearest number of 64 bits."""
+    """A float of 32 or 16 bits as it is displayed: 0.1, not the nearest number of 64 bits."""
     from numpy import float32
 
     return Number(str(float32(value))) if isinstance(value, float) and isfinite(value) else value

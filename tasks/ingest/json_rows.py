@@ -59,7 +59,7 @@ def _row(value: dict[str, object], where: str) -> dict[str, object]:
 
 
 def _values(text: str, position: int, path: Path) -> Iterator[tuple[int, object]]:
-    """The values that stand one after the other."""
+    """The values that follow each other."""
     line, counted = 1, 0
     while position < len(text):
         line, counted = line + _line_ends(text, counted, position), position

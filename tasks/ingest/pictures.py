@@ -14,7 +14,7 @@ KEPT = "images"  # beside rows.jsonl
 
 
 class Kept(TypedDict):
-    """What the manifest says of the images: how many different ones, their bytes, and how many rows name none."""
+    """What the manifest records about images: how many distinct ones, their bytes, and how many rows name none."""
 
     count: int
     bytes: int
@@ -27,8 +27,8 @@ def column(path: Path, params: Ingest) -> str | None:
 
 
 def place(cell: object, file: Path, where: str) -> str:
-    """Where the image lies that a cell of `file` names; AnnealError for one outside of the source, whose changes
-    nobody would see.
+    """The path of the image that a cell of `file` names; AnnealError for one outside of the source, whose changes would
+    go unnoticed.
     """
     name = str(cell).strip()
     parts = PurePosixPath(name.replace("\\", "/"))

@@ -24,7 +24,7 @@ ID = "id"
 
 
 class FileRead(TypedDict):
-    """What the manifest says of a file."""
+    """What the manifest records about a file."""
 
     name: str
     sha256: str

@@ -219,7 +219,7 @@ def _unreferenced(subject: Subject) -> Check:
 
 @contextmanager
 def _locked(home: Path, task: str) -> Iterator[None]:
-    """One check of a task at a time: by schedule and by hand they would both count the same requests."""
+    """One check of a task at a time: a scheduled and a manual one would both count the same requests."""
     from filelock import FileLock
 
     home.mkdir(parents=True, exist_ok=True)

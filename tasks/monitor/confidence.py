@@ -31,7 +31,7 @@ def is_whole(probabilities: Probabilities | None, label: str) -> bool:
 
 
 def streams_of(label: str) -> list[Stream]:
-    """How sure the answers are, and how probable the right class was where a person said it."""
+    """The confidence of the answers, and the probability of the right class where a person gave it."""
     return [
         Stream(f"{label} confidence", f"confidence in {label}", "both", "answer"),
         Stream(f"{label} entropy", f"confidence in {label}", "both", "answer"),
@@ -70,9 +70,7 @@ def entropy(probabilities: Probabilities | None, label: str) -> float | None:
 
 
 def of_right(probabilities: Probabilities | None, right: Mapping[str, str], label: str) -> float | None:
-    """The probability of the class that a person says is right; None where there are no probabilities or nobody says
-    it.
-    """
+    """The probability of the class that a person gave as right; None without probabilities, or if nobody did."""
     shares, name = (probabilities or {}).get(label), right.get(label)
     if not shares or not isinstance(name, str):
         return None

@@ -79,6 +79,6 @@ def novelty(points: Floats, known: Floats, leave_out_self: bool = False) -> Floa
 
 
 def nearest(points: Floats, known: Floats) -> Ints:
-    """(points,): which of `known` lies nearest, all unit vectors."""
+    """(points,): which of `known` is nearest, all unit vectors."""
     places: Ints = (points @ known.T).argmax(axis=1)
     return places

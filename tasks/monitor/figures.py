@@ -113,7 +113,7 @@ def of_calibration(scores: Scores, pairs: Sequence[tuple[Probabilities | None, M
 
 
 def _of_marks(scores: Scores, pairs: Sequence[tuple[Probabilities | None, Mapping[str, str]]]) -> dict[str, float]:
-    """Over the entities that were marked where a person says what is right."""
+    """Over the marked entities, where a person gave the right ones."""
     figures: dict[str, float] = {}
     for column in scores.marks:
         known = [

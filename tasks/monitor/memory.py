@@ -66,7 +66,7 @@ def begin(scores: Scores, checks: int, now: float, fresh: bool) -> Memory:
 
 
 def load(folder: Path, scores: Scores) -> Memory | None:
-    """The state in `folder`; None when there is none, or one of other streams, which an older Anneal wrote."""
+    """The state in `folder`; None if there is none, or one of other streams, written by an older version of Anneal."""
     file = folder / "state.json"
     if not file.exists():
         return None

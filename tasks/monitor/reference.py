@@ -53,7 +53,7 @@ class Reference:
 
     @cached_property
     def labels(self) -> dict[str, list[str]]:
-        """Classes of each label that an answer says."""
+        """The classes that an answer gives for each label."""
         return {label: classes for label, classes in self.classes.items() if label in self.form.columns}
 
 

@@ -58,7 +58,7 @@ def figures(counts: Mapping[str, int], total: int) -> dict[str, float]:
 
 
 def sentence(counts: Mapping[str, int], total: int) -> str:
-    """What a person reads of the requests that are not judged; empty when there are none."""
+    """The sentence about the requests that are not judged; empty if there are none."""
     if not counts:
         return ""
     kinds = ", ".join(f"{kind} {number}" for kind, number in counts.items())

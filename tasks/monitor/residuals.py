@@ -18,7 +18,7 @@ def columns_of(form: AnswerFormat) -> tuple[str, ...]:
 
 
 def streams_of(column: str) -> list[Stream]:
-    """How great the answers are, and how far off they were where a person said what is right."""
+    """The predicted numbers, and their errors where a person gave the right ones."""
     return [
         Stream(_value(column), f"numbers of {column}", "both", "answer"),
         Stream(_error(column), f"error of {column}", "high", "label"),
@@ -26,13 +26,13 @@ def streams_of(column: str) -> list[Stream]:
 
 
 def values(form: AnswerFormat, answers: Sequence[str]) -> dict[str, list[float | None]]:
-    """Stream: the number of each answer; None where it is none."""
+    """Stream: the number of each answer; None if it is not a number."""
     read = [form.read(text) or {} for text in answers]
     return {_value(column): [number(row.get(column, "")) for row in read] for column in columns_of(form)}
 
 
 def errors(form: AnswerFormat, pairs: Pairs) -> dict[str, list[float | None]]:
-    """Stream: how far each answer is from the right one, whichever way; None where nobody says what is right."""
+    """Stream: the absolute error of each answer; None where nobody gave the right one."""
     return {
         _error(column): [None if value is None else abs(value) for value in _residuals(form, column, pairs)]
         for column in columns_of(form)

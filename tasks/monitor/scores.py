@@ -209,8 +209,8 @@ class Scores:
         ]
 
     def wrong(self, pairs: Pairs, label: str | None = None) -> list[bool | None]:
-        """Whether each (answer, right answer by column) is wrong, in its `label` or as a whole; None where nothing
-        says what is right.
+        """Whether each (answer, right answer by column) is wrong, in its `label` or as a whole; None where the right
+        answer is unknown.
         """
         compared = (label,) if label else self.form.columns
         marks: list[bool | None] = []

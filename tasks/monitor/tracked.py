@@ -37,7 +37,7 @@ def log(check: "Check") -> bool:
 
 
 def _run_id(client: "MlflowClient", check: "Check") -> str:
-    """The run of the version that was checked, made when there is none."""
+    """The run of the checked version, created if there is none."""
     experiment = tracking.experiment_id(client)
     runs = client.search_runs(
         [experiment],

@@ -193,7 +193,7 @@ def _table(text: str, name: str) -> Mapping[object, object]:
     return table if isinstance(table, dict) else {}
 
 
-@lru_cache(maxsize=2)  # a file as it stands and as it is mended: each is asked for several tables
+@lru_cache(maxsize=2)  # a file as it stands and as it is fixed: each is asked for several tables
 def _values(text: str) -> Mapping[object, object]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError

@@ -13,7 +13,7 @@ FEW, WHOLE = 12, re.compile(r"[-+]?\d{1,9}(\.0*)?")  # numbers, as of a scale fr
 
 
 def named(params: Section, *keys: str) -> tuple[str, ...]:
-    """The columns under those of the optional `keys` that are set by hand."""
+    """The columns under those of the optional `keys` that are set manually."""
     return tuple(str(getattr(params, key)) for key in keys if key in params.model_fields_set and getattr(params, key))
 
 

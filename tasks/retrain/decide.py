@@ -26,7 +26,7 @@ def should_retrain(params: Retrain, facts: Facts, now: float) -> RetrainDecision
     """The decision about a task at `now` (seconds since the epoch). Pure: the same values, the same decision.
 
     A trigger asks; pause, a running retraining, an open canary, the budget and the cool-down hold back. What is asked
-    by hand passes the cool-down, and needs nothing new since the last time; nothing passes the rest.
+    manually passes the cool-down, and needs nothing new since the last time; nothing passes the rest.
     """
     asks, quiet = list[tuple[str, str]](), list[tuple[str, str]]()
     for name, look in TRIGGERS.items():

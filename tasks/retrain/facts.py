@@ -50,7 +50,7 @@ class Facts:
 
     task: str
     champion: str | None = None  # its version
-    asked_by: str | None = None  # the key that asked by hand; "" for the command line
+    asked_by: str | None = None  # the key that asked manually; "" for the command line
     paused: bool = False
     running: bool = False  # another retraining holds the lock
     canary: str = "off"

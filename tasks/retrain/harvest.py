@@ -59,7 +59,7 @@ HEAPS = ("taken", "quarantined", "waiting", "skipped")
 def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     """Write what people have corrected of `task` since the last harvest as a new file of its dataset.
 
-    The data file is written before the lineage, and its ids name the requests: a harvest that is cut short between the
+    The data file is written before the lineage, and its ids name the requests: a harvest interrupted between the
     two is not taken twice.
     """
     name = params.main_dataset(task)

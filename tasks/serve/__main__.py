@@ -55,7 +55,7 @@ def _wait_for_port(host: str, port: int) -> None:
 
 
 def _end_group() -> None:
-    """End every other process of this process's group; never that of a shell which runs this by hand."""
+    """End every other process of this process's group; never that of a shell which runs this manually."""
     import psutil
 
     if os.getpgrp() != os.getpid():

@@ -14,7 +14,7 @@ NO_CLASS = -1  # no answer, or one of a class that no row is of: models may err 
 
 
 def said(row: Prediction, column: str) -> str:
-    """What the answer says in `column`; an answer that is not one says nothing."""
+    """The answer's value in `column`; an invalid answer has none."""
     return (row.parsed or {}).get(column, "")
 
 

@@ -41,7 +41,7 @@ def endings() -> dict[str, str]:
 
 
 def format_of(path: Path) -> str | None:
-    """The format that the ending of a file says, compression aside; None when it says none."""
+    """The format that a file's extension implies, compression aside; None if it implies none."""
     name = Path(path.name.lower())
     return endings().get(Path(name.stem).suffix if name.suffix in COMPRESSED else name.suffix)
 

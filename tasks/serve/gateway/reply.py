@@ -114,7 +114,7 @@ class ReplyReader:
 
     def _mended(self, text: str) -> str:
         """What came, but for two things: halves of a character that came in two pieces are put together, and special
-        texts are mended.
+        texts are fixed.
         """
         return self._special.original(joined(text))
 
