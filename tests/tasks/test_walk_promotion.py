@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from flows.steps import Steps
-from tasks import decisions, release, tracking
+from tasks import decisions, paths, release, tracking
+from tasks import deploy as deploying
 from tasks import params as settings
-from tasks.serve import routes, supervisor
+from tasks.errors import AnnealError
+from tasks.files import write_json
+from tasks.serve import probe, routes, supervisor
 from tasks.serve.reconcile.step import once
 from tests.tasks import serving
 from tests.tasks.promoting import version_of
@@ -49,6 +52,23 @@ def test_make_promote_passes_few_functions_and_asks_three_times(world: World) ->
         release.promote(TASK, force=False)
     assert champion() == "2" and is_short(walk), [*walk.functions]
     assert walk.questions == ["get_experiment_by_name", *QUESTIONS]
+
+
+def test_a_challenger_that_no_server_has_is_deployed_first_unless_the_gate_refused_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[str] = []
+    parity = probe.Parity(4, 0.99, 0.98, 3)
+    monkeypatch.setattr(deploying, "_verify", lambda url, version, _: verified.append(version.version) or parity)
+    write_json(paths.weights(world.params.models[TASK].parent) / "source.json", {"weights_sha256": serving.BASE})
+    world.version("three", parity=False, gate="refused")
+    with pytest.raises(AnnealError, match="things version 3 was refused by the gate"):
+        release.promote(TASK, force=False)
+    assert champion() == "1" and verified == []
+    release.promote(TASK, force=True)
+    assert champion() == "3" and verified == ["3"]
+    with pytest.raises(AnnealError, match="things has no @challenger to promote"):
+        release.promote(TASK, force=True)
 
 
 @pytest.mark.parametrize("canary", ["off", "share"])
