@@ -36,7 +36,7 @@ def test_a_decoder_that_is_not_there_is_not_begun_as_noise(tmp_path):
     file = source / "model.safetensors"
     kept = {name: value for name, value in load_file(file).items() if not name.startswith("decoder.block")}
     save_file(kept, file, metadata={"format": "pt"})
-    assert "lacks weights of its decoder" in refused(tmp_path, "begin as noise", **tiny.base_row(source))
+    assert "lacks weights of its decoder" in refused(tmp_path, "start as noise", **tiny.base_row(source))
 
 
 def test_a_template_for_dialogues_is_refused_for_an_encoder(tmp_path):

@@ -224,7 +224,7 @@ def test_a_button_asks_then_acts_then_says_what_came_of_it(browser: Any, served:
     assert "Promote version 4 of triage?" in text(browser, "#confirm")
     click(browser, "#confirm [data-cancel]")
     assert served.sent == []
-    for key, message in (("a-wrong-key", "no admin key"), (ADMIN, "version 4 was promoted")):
+    for key, message in (("a-wrong-key", "not an admin key"), (ADMIN, "version 4 was promoted")):
         click(browser, "[data-task=triage] [data-action=promote]")
         click(browser, "#confirm-yes")
         until(lambda: browser.find_element("id", "key").is_displayed())

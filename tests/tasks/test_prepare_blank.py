@@ -44,7 +44,7 @@ NOTHING = [
 @pytest.mark.parametrize("text", NOTHING)
 @pytest.mark.parametrize("column", ["subject", "body", "category", "reply"])
 def test_a_column_that_shows_nothing_is_a_problem(text, column):
-    assert blank.problem({**ROW, column: text}, FORM) == Says(f"`{column}` shows nothing", "invisible")
+    assert blank.problem({**ROW, column: text}, FORM) == Says(f"`{column}` is empty", "invisible")
 
 
 def test_a_column_that_is_not_used_may_hold_anything():
@@ -92,7 +92,7 @@ def prepared(folder: Path, blanks: int, allowed: float, quarantined: int = 0) ->
 def test_blank_rows_are_dropped_as_they_were_with_the_reason(tmp_path):
     dropped = prepared(tmp_path, 4, 0.1)
     assert [(row["id"], row["body"], row["reason"]) for row in dropped] == [
-        (f"r{number:02}", NOTHING[number], Says("`body` shows nothing")) for number in range(4)
+        (f"r{number:02}", NOTHING[number], Says("`body` is empty")) for number in range(4)
     ]
 
 
@@ -101,7 +101,7 @@ def test_more_blank_rows_than_allowed_stop(tmp_path):
         AnnealError,
         match=r"6\.7% of 60 rows are blank, not of their shape or break a rule "
         r"\(validate\.max_quarantined_share allows 5\.0%\), 4 of "
-        r"them seen by prepare, for example r00: `body` shows",
+        r"them seen by prepare, for example r00: `body` is empty",
     ):
         prepared(tmp_path, 4, 0.05)
     assert not (tmp_path / "out").exists()

@@ -91,7 +91,7 @@ def test_a_retraining_is_not_decided_on_a_registry_that_stumbles(made, monkeypat
         raise MlflowException("locked")
 
     monkeypatch.setattr(MlflowClient, "get_registered_model", stumble)
-    with pytest.raises(TransientError, match="the registry cannot be asked"):
+    with pytest.raises(TransientError, match="the registry cannot be queried"):
         champion_of(NAME, routes.Task())
 
 
@@ -118,7 +118,7 @@ def test_only_an_alias_or_a_model_that_is_not_there_reads_as_none(made, monkeypa
         ("get_registered_model", INVALID_PARAMETER_VALUE),
         ("search_model_versions", RESOURCE_DOES_NOT_EXIST),
     ):
-        with refusing(call, code), pytest.raises(AnnealError, match="the registry cannot be asked"):
+        with refusing(call, code), pytest.raises(AnnealError, match="the registry cannot be queried"):
             registry.read(NAME)
 
 
