@@ -12,7 +12,7 @@ from tasks.predict.params import Predict
 MADE_OF = "made_of.json"
 ANSWERS = (  # what is rewritten here may answer otherwise
     *(f"further/{name}.py" for name in ("nearest", "neighbours", "retrieved")),
-    *("answer_schema.py", "answers.py", "chat.py", "decoding.py", "encoded.py", "encoder.py", "engine"),
+    *("answer_schema.py", "answered.py", "answers.py", "chat.py", "decoding.py", "encoded.py", "encoder.py", "engine"),
     *(
         "few_shot.py",
         "likelihood.py",
