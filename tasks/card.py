@@ -11,6 +11,8 @@ from tasks.files import write_text
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
+    from tasks.package import Package
+
 # What the hub calls a model that answers so.
 HUB_TASKS: dict[objectives.Head, str] = {
     "lm": "text-generation",
@@ -24,7 +26,7 @@ Json = Mapping[str, Any]  # a file that another stage wrote
 TEMPLATE = Path("model_cards/template.md.jinja")
 
 
-def write_card(params: Any, source: Json, metrics: Json, intervals: Json, facts: Json, path: Path) -> None:
+def write_card(params: "Package", source: Json, metrics: Json, intervals: Json, facts: Json, path: Path) -> None:
     """The card at `path`: metadata (base_model, license, model-index …) and text from the template.
 
     Raises AnnealError when huggingface_hub reads other metadata from the card than was put in.
@@ -79,7 +81,7 @@ def _head(folder: Path) -> dict[str, object]:
     return {**heads.facts(folder)} if file.exists() else {}
 
 
-def _results(params: Any, metrics: Json, hub_task: str) -> "list[EvalResult]":
+def _results(params: "Package", metrics: Json, hub_task: str) -> "list[EvalResult]":
     """Each measure of the tuned model as the model-index wants it."""
     from huggingface_hub import EvalResult
 

@@ -82,6 +82,6 @@ def can_be_asked(prediction: Mapping[str, Any]) -> bool:
     return "image_file" not in prediction["row"] or "image" in prediction
 
 
-def asked(url: str) -> list[dict[str, Any]]:
+def asked(url: str) -> list[dict[str, object]]:
     """The messages of a chat about the image in a `data:` URL."""
     return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]

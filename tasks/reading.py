@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
@@ -39,7 +38,7 @@ class Written:
 class Reader:
     """A model, with the keys and values of the tokens that each prompt begins with."""
 
-    def __init__(self, model: Any, prefix: Sequence[int], in_parts: bool, pad: int) -> None:
+    def __init__(self, model: torch.nn.Module, prefix: Sequence[int], in_parts: bool, pad: int) -> None:
         self.model, self.in_parts, self.pad, self.prefix = model, in_parts, pad, len(prefix)
         self.layers = shared_cache.count_layers(model)
         self.shared: SharedCache | None = None
@@ -58,7 +57,12 @@ class Reader:
         return shared_cache.causal(starts, columns, self.model.dtype, self.model.device)
 
     def pass_over(
-        self, ids: torch.Tensor, places: torch.Tensor, mask: torch.Tensor, cache: SharedCache, kept: Any = 1
+        self,
+        ids: torch.Tensor,
+        places: torch.Tensor,
+        mask: torch.Tensor,
+        cache: SharedCache,
+        kept: torch.Tensor | int = 1,
     ) -> torch.Tensor:
         """(rows, kept, vocabulary): logits of the last tokens of `ids`, or of those at the columns `kept`; the tokens
         stand at the positions `places`.

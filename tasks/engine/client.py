@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tasks import shared_cache
 from tasks.answers import Prompts
@@ -18,6 +18,9 @@ from tasks.device import compute_dtype, device
 from tasks.engine import held, server
 from tasks.engine.wire import SOCKET, Question, Settings, key, receive, send
 from tasks.errors import AnnealError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LOG = Path(".anneal/logs/engine.log")
 STARTS = 900.0  # seconds until it must answer
@@ -49,10 +52,10 @@ class Vllm:
     tokenizer: Path
     must: bool
     adapter: Adapter | None = None
-    weights: Callable[[Any], AbstractContextManager[Path]] | None = None
+    weights: "Callable[[nn.Module], AbstractContextManager[Path]] | None" = None
     name: str = "vllm"
 
-    def can(self, model: Any, prompts: Prompts) -> bool:
+    def can(self, model: "nn.Module", prompts: Prompts) -> bool:
         """Whether prompts fit into the context and the engine beside the model into the device; says why not."""
         if reason := self._why_not(model, prompts):
             if self.must:
@@ -60,7 +63,7 @@ class Vllm:
             print(f"answered by transformers: {reason}", file=sys.stderr, flush=True)
         return not reason
 
-    def _why_not(self, model: Any, prompts: Prompts) -> str:
+    def _why_not(self, model: "nn.Module", prompts: Prompts) -> str:
         needed, room = _longest(prompts), _context(model)
         if needed > room:
             return f"the longest row and its answer take {needed} tokens, and the parent reads {room}"
@@ -72,7 +75,7 @@ class Vllm:
         cache = _cache(model, _length(model, prompts))
         return no_room(weights, cache, torch.cuda.mem_get_info()[0], _running())
 
-    def write(self, model: Any, prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
+    def write(self, model: "nn.Module", prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
         """(tokens without the end, whether that came) of each prompt, and the seconds without a start of the engine."""
         question = Question(
             prompts=prompts.tokens,
@@ -87,7 +90,7 @@ class Vllm:
         with held.held(), own as weights, _connected(self._settings(weights, model, length)) as connection:
             return _asked(connection, question, prompts)
 
-    def _settings(self, weights: Path, model: Any, length: int) -> Settings:
+    def _settings(self, weights: Path, model: "nn.Module", length: int) -> Settings:
         """A parent without an adapter is loaded so that one may come: the next to ask is what was tuned."""
         rank = self.adapter.rank if self.adapter else 1
         return Settings(
@@ -129,17 +132,17 @@ def _longest(prompts: Prompts) -> int:
     return max(map(len, prompts.tokens), default=0) + prompts.max_new_tokens
 
 
-def _context(model: Any) -> int:
+def _context(model: "nn.Module") -> int:
     """Tokens that the model reads at most."""
     config = model.config.get_text_config()
     return int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 2**31)
 
 
-def _length(model: Any, prompts: Prompts) -> int:
+def _length(model: "nn.Module", prompts: Prompts) -> int:
     return min(_context(model), max(LENGTH, 1 << (_longest(prompts) - 1).bit_length()))
 
 
-def _cache(model: Any, length: int) -> int:
+def _cache(model: "nn.Module", length: int) -> int:
     """Bytes of keys and values: of as many whole rows as write at once, at most CACHE, at least of two."""
     row = length * shared_cache.bytes_a_token(model)
     return max(min(server.ROWS * row, CACHE), 2 * row)

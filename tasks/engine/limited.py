@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.structured import Schema, Structure
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+    from transformers import PreTrainedTokenizerBase as Tokenizer
     from vllm import SamplingParams
+    from vllm.config import VllmConfig
 
 SCHEMA = "anneal_schema"  # in a request's extra_args, as JSON
 Hold = Callable[[list[int], "Tensor"], "Tensor"]  # (tokens so far, logits of one row) → the same, masked
@@ -21,7 +24,7 @@ Hold = Callable[[list[int], "Tensor"], "Tensor"]  # (tokens so far, logits of on
 class Requests:
     """Holds each request that brings a schema to it as tasks/structured.py does."""
 
-    def __init__(self, tokenizer: Any, width: int) -> None:
+    def __init__(self, tokenizer: "Tokenizer", width: int) -> None:
         self.tokenizer, self.width, self.places = tokenizer, width, count()
         self.structure = lru_cache(1)(self._structure)
 
@@ -55,7 +58,7 @@ def processor() -> type:
     from tasks.chat import load_tokenizer
 
     class Limited(AdapterLogitsProcessor):  # type: ignore[misc]
-        def __init__(self, vllm_config: Any, device: Any, is_pin_memory: bool) -> None:
+        def __init__(self, vllm_config: "VllmConfig", device: "torch.device", is_pin_memory: bool) -> None:
             super().__init__(vllm_config, device, is_pin_memory)
             config = vllm_config.model_config
             self.requests = Requests(load_tokenizer(config.tokenizer), config.get_vocab_size())

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Listener
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from tasks import environment
 from tasks.device import device
@@ -56,7 +56,7 @@ def _load(settings: Settings) -> "LLM":
 
     from tasks.engine.limited import processor
 
-    more: dict[str, Any] = {}
+    more: dict[str, object] = {}
     if settings.max_lora_rank:
         more = {"enable_lora": True, "max_lora_rank": settings.max_lora_rank, "max_loras": 1}
     return LLM(
@@ -121,7 +121,7 @@ def _how(question: Question) -> "SamplingParams":
     from tasks.engine.limited import SCHEMA
     from tasks.structured import Schema, without_length
 
-    more: dict[str, Any] = {}
+    more: dict[str, object] = {}
     if question.schema is not None:
         more = {
             "structured_outputs": StructuredOutputsParams(json=without_length(cast(Schema, question.schema))),

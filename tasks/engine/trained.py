@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks import objectives, tuned, tuners
 from tasks.engine import held
@@ -18,6 +18,8 @@ from tasks.errors import AnnealError
 from tasks.section import Section
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tasks.engine.client import Vllm
 
 MERGED = "merged-"  # and the process that made it: a folder of held.FOLDER
@@ -40,7 +42,7 @@ def of_trained(engine: str, parent: Path, trained: Path) -> "Vllm | None":
         adapter = Adapter(trained, _name(trained), getattr(settings, "saved_rank", 0))
         return Vllm(parent, reader, engine == "vllm", adapter)
 
-    def weights(model: Any) -> AbstractContextManager[Path]:
+    def weights(model: "nn.Module") -> AbstractContextManager[Path]:
         whole = (trained / "config.json").exists()
         return nullcontext(trained) if whole else _merged(model, parent, trained)
 
@@ -67,12 +69,12 @@ def _name(adapter: Path) -> str:
 
 
 @contextmanager
-def _merged(model: Any, parent: Path, trained: Path) -> Iterator[Path]:
+def _merged(model: "nn.Module", parent: Path, trained: Path) -> Iterator[Path]:
     """A folder with the weights of the `model` that was loaded, merged, while they are asked."""
     import psutil
 
     try:
-        merged: Any = tuners.of_folder(trained).merge(model)
+        merged: nn.Module = tuners.of_folder(trained).merge(model)
     except ValueError as error:  # a weight that is not finite
         raise AnnealError(f"{trained} cannot be merged into {parent} ({error}): train again.") from None
     for left in held.FOLDER.glob(f"{MERGED}*"):  # by those that were killed

@@ -54,7 +54,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
         )
 
 
-def _problems_of_new_tokens(name: str, train: Train, tuner: Any) -> Iterator[str]:
+def _problems_of_new_tokens(name: str, train: Train, tuner: tuners.Tuner) -> Iterator[str]:
     """One sentence where new tokens are asked for and the rows of the embedding that they need would not learn."""
     if not vocabulary.of(train.objective):
         return

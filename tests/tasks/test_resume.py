@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_adapter
     assert not (tmp_path / "trained").exists()
     capfd.readouterr()
     made = run(tmp_path, base, prepared)
-    assert "going on from checkpoint-" in capfd.readouterr().out
+    assert "continuing from checkpoint-" in capfd.readouterr().out
     assert sha256(made.adapter) == sha256(trained.adapter)
     assert read_json(made.report / "metrics.json") == read_json(trained.report / "metrics.json")
     assert evaluations(made.report) == evaluations(trained.report)
