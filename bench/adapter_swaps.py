@@ -70,7 +70,7 @@ def swap(count: int) -> list[float]:
         started = time.monotonic()
         _promote(str(i % (VERSIONS - 1) + 1))
         outcome = once(params, reader.read)
-        while (seen := gateway.look(params.gateway)) is None or seen.revision < outcome.table.revision:
+        while (seen := gateway.followed(params.gateway)) is None or seen.revision < outcome.table.revision:
             time.sleep(0.01)
         seconds.append(time.monotonic() - started)
         while once(params, reader.read).pending:
@@ -128,7 +128,7 @@ def _until_routed_to(version: str) -> None:
 
     params, end = settings.load(), time.monotonic() + 120
     while time.monotonic() < end:
-        table, seen = routes.read(), gateway.look(params.gateway)
+        table, seen = routes.read(), gateway.followed(params.gateway)
         if table.tasks[TASK].targets["champion"].version == version and seen and seen.revision >= table.revision:
             return
         time.sleep(0.02)

@@ -17,14 +17,14 @@ from tasks.serve.reconcile.step import route
 
 
 @dataclass(frozen=True)
-class Move:
+class Regrouping:
     """What became of a champion that was to be moved: whether it was, and the sentence that says so."""
 
     done: bool
     words: str
 
 
-def regroup(params: Params, models: Mapping[str, Model]) -> list[Move]:
+def regroup(params: Params, models: Mapping[str, Model]) -> list[Regrouping]:
     """Deploy each champion of `models` that `deploy.serve: auto` serves otherwise than it would now, and route to it.
 
     The old server answers until the new one is verified and routed to, and then ends its requests. A champion that
@@ -42,7 +42,7 @@ def due(params: Params, models: Mapping[str, Model]) -> list[tuple[Version, Serv
     return [(version, served, moves[served.row]) for version, served in champions if served.row in moves]
 
 
-def _move(version: Version, served: Served, form: Form, params: Params, models: Mapping[str, Model]) -> Move:
+def _move(version: Version, served: Served, form: Form, params: Params, models: Mapping[str, Model]) -> Regrouping:
     what = f"version {version.version} from {served.now} to {form}"
     facts = {"version": version.version, "from": served.now, "to": form}
     try:
@@ -53,10 +53,10 @@ def _move(version: Version, served: Served, form: Form, params: Params, models: 
         route(params, served.row)
     except AnnealError as error:
         decisions.note(Decision(served.row, "serve", "held", (f"{what}: {error}",), facts))
-        return Move(False, f"{served.row} is not moved, {what}: {str(error).rstrip('.')}")
+        return Regrouping(False, f"{served.row} is not moved, {what}: {str(error).rstrip('.')}")
     reason = f"{what}: others are served on the same base now; vLLM and transformers agree on {parity.share:.1%}"
     decisions.note(Decision(served.row, "serve", "moved", (reason,), facts))
-    return Move(True, f"{served.row}: {reason}")
+    return Regrouping(True, f"{served.row}: {reason}")
 
 
 def _refuse_open_canary(model: Model) -> None:

@@ -47,7 +47,7 @@ def _undeployed(now: Held, params: Params, force: bool) -> Version | None:
     return None if is_available(challenger, params.deploy, now.models) else challenger
 
 
-def _promoted(now: Held, params: Params, force: bool) -> step.Outcome:
+def _promoted(now: Held, params: Params, force: bool) -> step.StepResult:
     """Promote @challenger, and take a step by the same reading of the registry."""
     _done(promotion.promote_challenger(now, "by hand", force))
     return step.once(params, lambda names: now.models)
@@ -72,7 +72,7 @@ def _done(outcome: Outcome) -> None:
         raise AnnealError(outcome.words)
 
 
-def _tell(params: Params, model: Model, outcome: step.Outcome, began: float) -> None:
+def _tell(params: Params, model: Model, outcome: step.StepResult, began: float) -> None:
     """Wait until the champion of the registry answers, and say who does."""
     target = step.await_champion(params, model, outcome).targets["champion"]
     print(f"{model.name} is answered by version {target.version} ({time.monotonic() - began:.1f} s)")

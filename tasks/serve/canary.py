@@ -1,5 +1,5 @@
-"""Decides about an open canary: continue, promote, roll back or abandon. Pure: counts in, a verdict with its reasons
-out.
+"""Decides about an open canary: continue, promote, roll back or abandon. Pure: counts in, an assessment with
+its reasons out.
 
 The gateway gives each request to the challenger by a coin of known share s, whatever the request says. So if the
 versions were equal, each *failure* would be on the challenger with probability s, whatever the traffic, the hour, the
@@ -42,7 +42,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Assessment:
     """What to do: continue, promote, roll_back or call_off; why, in sentences; and the figures it was decided on."""
 
     what: str
@@ -67,8 +67,10 @@ def wealth(challenger: Any, failures: Any, share: float) -> Any:
     return np.exp(np.minimum(log, 700.0))
 
 
-def judge(counts: Counts, mode: str, share: float, alpha: float, enough: int, hours: float, patience: float) -> Verdict:
-    """The verdict on `counts` after `hours`. `share` is the coin's; `enough` answers without an alarm promote,
+def assess(
+    counts: Counts, mode: str, share: float, alpha: float, enough: int, hours: float, patience: float
+) -> Assessment:
+    """The assessment of `counts` after `hours`. `share` is the coin's; `enough` answers without an alarm promote,
     `patience` hours without them call off.
     """
     coin = 0.5 if mode == "shadow" else share
@@ -86,12 +88,12 @@ def judge(counts: Counts, mode: str, share: float, alpha: float, enough: int, ho
     }
     if mean >= 1 / alpha:
         worst = sorted((name for name in wealths if wealths[name] > 1), key=lambda name: -wealths[name])
-        return Verdict("roll_back", tuple(_worse(name, counts, mode, coin) for name in worst), facts)
+        return Assessment("roll_back", tuple(_worse(name, counts, mode, coin) for name in worst), facts)
     evidence = f"evidence {mean:.2g}, the threshold is {1 / alpha:.0f}"
     if counts.answers >= enough:
-        return Verdict("promote", (f"{counts.answers} answers, not shown to be worse: {evidence}",), facts)
+        return Assessment("promote", (f"{counts.answers} answers, not shown to be worse: {evidence}",), facts)
     if hours >= patience:
-        return Verdict(
+        return Assessment(
             "call_off",
             (
                 f"only {counts.answers} of {enough} answers in {hours:.0f} hours: too little traffic to tell; the "
@@ -99,7 +101,7 @@ def judge(counts: Counts, mode: str, share: float, alpha: float, enough: int, ho
             ),
             facts,
         )
-    return Verdict("continue", (f"{counts.answers} of {enough} answers; {evidence}",), facts)
+    return Assessment("continue", (f"{counts.answers} of {enough} answers; {evidence}",), facts)
 
 
 def _worse(name: str, counts: Counts, mode: str, coin: float) -> str:

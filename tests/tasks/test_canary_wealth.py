@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import binom
 
-from tasks.serve.canary import Counts, judge, wealth
+from tasks.serve.canary import Counts, assess, wealth
 
 
 def decide(failures: dict[str, tuple[int, int]], answers: int = 100, hours: float = 1.0, mode: str = "share") -> str:
-    return judge(Counts(answers, 4 * answers, failures), mode, 0.2, 0.05, 500, hours, 72).what
+    return assess(Counts(answers, 4 * answers, failures), mode, 0.2, 0.05, 500, hours, 72).what
 
 
 @pytest.mark.parametrize(("x", "n", "share"), [(0, 0, 0.2), (3, 3, 0.2), (2, 9, 0.2), (5, 8, 0.5), (0, 30, 0.01)])
@@ -58,7 +58,7 @@ def test_verdicts() -> None:
 
 
 def test_the_reasons_say_what_was_counted() -> None:
-    found = judge(Counts(100, 400, {"invalid": (9, 12), "slow": (1, 5)}), "share", 0.2, 0.05, 500, 1, 72)
+    found = assess(Counts(100, 400, {"invalid": (9, 12), "slow": (1, 5)}), "share", 0.2, 0.05, 500, 1, 72)
     assert found.reasons == (
         "more answers that are not valid: 9 of 100 on the challenger, 3 of 400 on the champion; of 12, 2 would be "
         "expected"

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow  # each test listens on a socket
 
 
 def look(home: House) -> Followed | None:
-    return gateway.look(Gateway(port=urlsplit(home.url).port))
+    return gateway.followed(Gateway(port=urlsplit(home.url).port))
 
 
 def test_the_revision_and_the_requests_in_flight_are_read_back_as_they_are(tmp_path: Path) -> None:
@@ -43,6 +43,6 @@ def test_a_gateway_that_does_not_say_is_unknown_and_never_none(followed: dict[st
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with serving.gateway(port, followed):
-        assert gateway.look(Gateway(port=port)) == gateway.UNKNOWN
+        assert gateway.followed(Gateway(port=port)) == gateway.UNKNOWN
         assert gateway.presence(Gateway(port=port)) is gateway.Presence.ANSWERS
-    assert gateway.look(Gateway(port=port)) is None
+    assert gateway.followed(Gateway(port=port)) is None

@@ -12,7 +12,7 @@ import pytest
 from tasks import database, decisions, promotion, registry
 from tasks.errors import TransientError
 from tasks.promotion import Done, Refused, Why
-from tasks.serve.canary import Verdict
+from tasks.serve.canary import Assessment
 from tasks.serve.reconcile import canaries
 from tests.tasks import serving
 from tests.tasks.promoting import finish, promote, under_lock, version_of
@@ -98,7 +98,7 @@ def test_a_version_that_was_never_verified_is_refused_even_by_force(two: World) 
 def test_a_canary_whose_version_the_gate_refuses_since_is_closed_and_the_champion_stays(two: World) -> None:
     under_lock(canaries.open_canary, "2", two.params.release)
     registry.tag(version_of("2"), gate="refused")
-    under_lock(canaries.close_canary, "2", Verdict("promote", ("500 answers",), {}))
+    under_lock(canaries.close_canary, "2", Assessment("promote", ("500 answers",), {}))
     assert aliases() == {"champion": "1", "challenger": "2"} and version_of("2").tags["canary"] == "undecided"
     assert rows()[-1][:2] == ("canary", "undecided")
 

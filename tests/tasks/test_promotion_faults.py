@@ -16,7 +16,7 @@ from tasks import decisions, moves, promotion, tracking
 from tasks.decisions import Decision
 from tasks.errors import AnnealError, TransientError
 from tasks.promotion import Done, Why
-from tasks.serve.canary import Verdict
+from tasks.serve.canary import Assessment
 from tasks.serve.params import Release
 from tasks.serve.reconcile import canaries
 from tasks.serve.reconcile.gateway import Presence
@@ -125,7 +125,9 @@ class Promotions(RuleBasedStateMachine):
 
     @rule(number=version, what=st.sampled_from([*canaries.CLOSED]), schedule=faults, away=away)
     def close_canary(self, number: str, what: str, schedule: list[Fault], away: bool) -> None:
-        self.do(lambda: under_lock(canaries.close_canary, number, Verdict(what, ("it is time",), {})), schedule, away)
+        self.do(
+            lambda: under_lock(canaries.close_canary, number, Assessment(what, ("it is time",), {})), schedule, away
+        )
 
     @rule(number=version, gate=st.sampled_from(["passed", "refused"]))
     def judge(self, number: str, gate: str) -> None:

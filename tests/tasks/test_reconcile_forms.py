@@ -9,7 +9,7 @@ from tasks import deploy as deploying
 from tasks import promotion
 from tasks.files import write_json
 from tasks.serve import probe, routes, server_command, state
-from tasks.serve.canary import Verdict
+from tasks.serve.canary import Assessment
 from tasks.serve.reconcile import canaries
 from tasks.serve.reconcile.step import once
 from tests.tasks import serving
@@ -99,7 +99,7 @@ def test_what_transformers_serve_is_retrained_tried_promoted_and_rolled_back_on_
         once(world.params)
         task = routes.read().tasks[TASK]
         assert (task.canary, versions()["champion"], versions()["challenger"]) == ("share", before, str(number))
-        under_lock(canaries.close_canary, version.version, Verdict("promote", ("500 answers, none worse",)))
+        under_lock(canaries.close_canary, version.version, Assessment("promote", ("500 answers, none worse",)))
         once(world.params)
         assert versions()["champion"] == str(number) and versions()["previous"] == before
         assert {target.url for target in routes.read().tasks[TASK].targets.values()} == {url}

@@ -10,7 +10,7 @@ from tasks import deploy as deploying
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json, write_jsonl
 from tasks.params import Params
-from tasks.regroup import Move, regroup
+from tasks.regroup import Regrouping, regroup
 from tasks.serve import probe, routes, state
 from tasks.serve.reconcile.step import once
 from tests.stub_vllm import Stub, running
@@ -64,7 +64,7 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield made
 
 
-def regrouped(params: Params) -> list[Move]:
+def regrouped(params: Params) -> list[Regrouping]:
     return regroup(params, registry.read_all(params.models))
 
 

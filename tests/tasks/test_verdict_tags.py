@@ -95,7 +95,7 @@ def test_a_comparison_with_the_champion_of_now_lets_it_through(three: World) -> 
 
 def test_a_canary_that_outlives_its_champion_is_closed_undecided(three: World) -> None:
     registry.tag(version_of("3"), canary="open")
-    under_lock(canaries.close_canary, "3", canary.Verdict("promote", ("500 answers",), {}))
+    under_lock(canaries.close_canary, "3", canary.Assessment("promote", ("500 answers",), {}))
     assert registry.read(TASK).aliases["champion"] == "2" and version_of("3").tags["canary"] == "undecided"
 
 

@@ -10,7 +10,7 @@ from tasks.decisions import Decision
 from tasks.moves import Held, Move
 from tasks.promotion import Done, Outcome, Refused, Why
 from tasks.registry import Model
-from tasks.serve.canary import Verdict
+from tasks.serve.canary import Assessment
 from tasks.serve.params import Release
 from tasks.serve.reconcile.gateway import Presence
 
@@ -76,20 +76,20 @@ def open_canary(now: Held, number: str, params: Release) -> Outcome:
     return Done(number, words)
 
 
-def close_canary(now: Held, number: str, verdict: Verdict) -> Outcome:
-    """Do what `verdict` says about the open canary of version `number`; a promotion that is refused leaves the champion
-    and closes it undecided.
+def close_canary(now: Held, number: str, assessment: Assessment) -> Outcome:
+    """Do what `assessment` says about the open canary of version `number`; a promotion that is refused leaves the
+    champion and closes it undecided.
     """
     if not now.model.version(number).canary:
         return Done(number, "its canary was closed by someone else", changed=False)
-    word, reasons = CLOSED[verdict.what], tuple(verdict.reasons)
-    facts = {"version": number, **verdict.facts}
-    if verdict.what == "promote":
+    word, reasons = CLOSED[assessment.what], tuple(assessment.reasons)
+    facts = {"version": number, **assessment.facts}
+    if assessment.what == "promote":
         outcome = promotion.promote(now, number, Why("canary", reasons, facts))
         if isinstance(outcome, Done):
             return outcome
         word, reasons = "undecided", (outcome.words,)
-    tags = {"rolled_back": "true"} if verdict.what == "roll_back" else {}
+    tags = {"rolled_back": "true"} if assessment.what == "roll_back" else {}
     # `canary` last: a reader in between still sees it open, and nothing else is decided of it.
     tags |= {"canary_reasons": "; ".join(reasons), "canary": word}
     decision = Decision(now.task, "canary", word, reasons, facts)

@@ -30,7 +30,7 @@ def address(params: Gateway) -> str:
     return f"http://{'127.0.0.1' if params.host == '0.0.0.0' else params.host}:{params.port}"
 
 
-def look(params: Gateway) -> Followed | None:
+def followed(params: Gateway) -> Followed | None:
     """What the gateway follows now; UNKNOWN where something does not say, None only where nobody listens."""
     import httpx
     from pydantic import TypeAdapter, ValidationError
@@ -46,7 +46,7 @@ def look(params: Gateway) -> Followed | None:
 
 def presence(params: Gateway) -> Presence:
     """Whether there is a gateway. A closed port alone says nothing: the supervisor may be starting it this moment."""
-    if look(params) is not None:
+    if followed(params) is not None:
         return Presence.ANSWERS
     if supervisor.is_external():
         return Presence.ELSEWHERE

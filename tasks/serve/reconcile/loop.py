@@ -17,7 +17,7 @@ from tasks.database import CommandState
 from tasks.errors import AnnealError, TransientError
 from tasks.promotion import Done, Outcome, Refused
 from tasks.registry import Model, Version
-from tasks.serve.canary import Verdict, judge
+from tasks.serve.canary import Assessment, assess
 from tasks.serve.reconcile import canaries, evidence, records, step
 from tasks.serve.reconcile.reader import Reader, superseded
 from tasks.serve.reconcile.records import Command
@@ -103,16 +103,16 @@ class Reconciler:
             with moves.held(model.name):
                 pass  # whoever takes the lock finishes it
         for version in superseded(model):
-            _close(version, Verdict("supersede", ("a newer challenger took its place",)))
+            _close(version, Assessment("supersede", ("a newer challenger took its place",)))
         champion, challenger = model.aliased.get("champion"), model.aliased.get("challenger")
         if challenger is None or not challenger.canary:
             return
         if champion is None:
-            _close(challenger, Verdict("promote", ("there is no champion to compare with",)))
+            _close(challenger, Assessment("promote", ("there is no champion to compare with",)))
             return
         counts = evidence.count(engine, champion, challenger, self.params.models[model.name].evaluate.labels)
         release = self.params.release
-        verdict = judge(
+        assessment = assess(
             counts,
             challenger.canary,
             challenger.canary_share,
@@ -121,8 +121,8 @@ class Reconciler:
             (time.time() - challenger.canary_since) / 3600,
             release.canary_patience,
         )
-        if verdict.what != "continue":
-            _close(challenger, verdict)
+        if assessment.what != "continue":
+            _close(challenger, assessment)
 
     def _part(self, name: str, work: Callable[[], object]) -> None:
         """Do `work`; a failure is said when it is news, and so is its end."""
@@ -143,7 +143,7 @@ class Reconciler:
             if self.complaints.pop(name, None):
                 log.info("%s: recovered", name)
 
-    def _report(self, outcome: step.Outcome) -> None:
+    def _report(self, outcome: step.StepResult) -> None:
         for words in outcome.did:
             log.info("%s", words)
         waiting = "; ".join(outcome.pending)
@@ -152,9 +152,9 @@ class Reconciler:
         self.waiting = waiting
 
 
-def _close(version: Version, verdict: Verdict) -> None:
+def _close(version: Version, assessment: Assessment) -> None:
     with moves.held(version.name) as now:
-        canaries.close_canary(now, version.version, verdict)
+        canaries.close_canary(now, version.version, assessment)
 
 
 def run() -> None:

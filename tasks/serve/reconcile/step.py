@@ -22,7 +22,7 @@ DRAIN = 4.0  # seconds that a command waits for what is left to unload
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepResult:
     """The table after a step, what the step did, and what is still to be done by later ones."""
 
     table: routes.Table
@@ -30,7 +30,7 @@ class Outcome:
     pending: tuple[str, ...] = ()
 
 
-def once(params: Params, read: Callable[[Sequence[str]], Mapping[str, Model]] = registry.read_all) -> Outcome:
+def once(params: Params, read: Callable[[Sequence[str]], Mapping[str, Model]] = registry.read_all) -> StepResult:
     """Make the servers and the table agree with the registry as far as that goes now. `read` tells what the registry
     says of models; it is called under the lock.
     """
@@ -57,7 +57,7 @@ def once(params: Params, read: Callable[[Sequence[str]], Mapping[str, Model]] = 
         pending += [f"{version.served_name} waits for a server" for version in planned.unplaced]
         pending += [f"{version.served_name} is waiting for its server to answer" for _, version in planned.awaited]
         gone, draining = _retire(table, models, planned, taken, params)
-        return Outcome(table, tuple(did + gone), tuple(pending + draining))
+        return StepResult(table, tuple(did + gone), tuple(pending + draining))
 
 
 def route(params: Params, name: str) -> routes.Task:
@@ -67,7 +67,7 @@ def route(params: Params, name: str) -> routes.Task:
     return await_champion(params, model, outcome)
 
 
-def await_champion(params: Params, model: Model, outcome: Outcome) -> routes.Task:
+def await_champion(params: Params, model: Model, outcome: StepResult) -> routes.Task:
     """The routes of `model` once its champion answers, after the step that came to `outcome` and as many more as that
     takes; AnnealError when it does not come about in time. What is left to unload is waited for a little.
     """
@@ -135,7 +135,7 @@ def _retire(
     to_unload, to_stop = unreferenced(table, models, taken), idle_slots(table, planned, taken)
     if not to_unload and not to_stop:
         return [], []
-    followed = gateway.look(params.gateway)
+    followed = gateway.followed(params.gateway)
     age = time.time() - (routes.TABLE.stat().st_mtime if routes.TABLE.exists() else 0.0)
     gone, draining = [], []
     for slot, name in to_unload:
