@@ -227,15 +227,15 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
 
 
 def agrees(
-    said: Mapping[str, str] | None, right: Mapping[str, str], labels: Sequence[str], form: AnswerFormat | None = None
+    answer: Mapping[str, str] | None, right: Mapping[str, str], labels: Sequence[str], form: AnswerFormat | None = None
 ) -> bool:
     """Whether an answer as read (None: it was not one) is the right one: in the `labels` that `right` names, in all
     its columns where there are none; where `form` tells numbers, in the digits that the right ones have.
     """
     if isinstance(form, NumberAnswer):
-        return form.agrees(said, right)
+        return form.agrees(answer, right)
     compared = [label for label in labels if label in right] or list(right)
-    return said is not None and all(column in said and same(said[column], right[column]) for column in compared)
+    return answer is not None and all(column in answer and same(answer[column], right[column]) for column in compared)
 
 
 def as_read(form: AnswerFormat, answer: Mapping[str, str]) -> Mapping[str, str]:
@@ -245,6 +245,6 @@ def as_read(form: AnswerFormat, answer: Mapping[str, str]) -> Mapping[str, str]:
     return (form.read(form.write(answer)) if whole else None) or answer
 
 
-def same(said: str, right: str) -> bool:
+def same(text: str, right: str) -> bool:
     """Whether two values are the same text, as data are cleaned; case counts."""
-    return clean(said) == clean(right)
+    return clean(text) == clean(right)

@@ -145,9 +145,9 @@ def _locate(params: Base) -> Path:
         from huggingface_hub.errors import HfHubHTTPError
 
         hub_id = params.hub_id or ""
-        wanted = ["*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model"]
+        patterns = ["*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model"]
         try:
-            path = Path(snapshot_download(hub_id, revision=params.revision, allow_patterns=wanted))
+            path = Path(snapshot_download(hub_id, revision=params.revision, allow_patterns=patterns))
         except (HfHubHTTPError, OSError) as error:
             raise TransientError(
                 f"base {hub_id}@{(params.revision or '')[:8]} could not be fetched from the hub "
@@ -166,16 +166,16 @@ def _locate(params: Base) -> Path:
 def _verify(params: Base, source: Path) -> None:
     if params.sha256 is None and params.hub_id:
         return  # a hub revision is itself a hash
-    found = sha256(source) if source.is_file() else _sha256_of_weights(source)
+    actual = sha256(source) if source.is_file() else _sha256_of_weights(source)
     if params.sha256 is None:
         raise AnnealError(
-            f"params.yaml: the base has no sha256; its weights have {found}: add it if you trust {source.name}."
+            f"params.yaml: the base has no sha256; its weights have {actual}: add it if you trust {source.name}."
         )
-    if found != params.sha256:
+    if actual != params.sha256:
         raise AnnealError(
             f"base {source.name} does not match: params.yaml expects sha256 {params.sha256[:12]}…, the file has "
-            f"{found[:12]}…; "
-            f"reinstall it, or correct sha256 if you trust this file ({found})."
+            f"{actual[:12]}…; "
+            f"reinstall it, or correct sha256 if you trust this file ({actual})."
         )
 
 

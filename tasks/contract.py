@@ -13,7 +13,7 @@ from tasks.clean import clean, is_blank
 from tasks.entity_answer import EntityAnswer
 from tasks.errors import AnnealError
 from tasks.files import read_json
-from tasks.number_answer import NumberAnswer, told
+from tasks.number_answer import NumberAnswer, as_numbers
 from tasks.numbers import written
 from tasks.special import USUAL, SpecialTexts, of_folder
 
@@ -51,7 +51,7 @@ class Contract:
         """What `check` has read, as a client receives it: numbers as numbers, entities as a list."""
         if isinstance(self.form, EntityAnswer):
             return {column: json.loads(text) for column, text in columns.items()}
-        return told(columns) if isinstance(self.form, NumberAnswer) else columns
+        return as_numbers(columns) if isinstance(self.form, NumberAnswer) else columns
 
     def as_texts(self, correction: Mapping[str, object]) -> Mapping[str, object]:
         """A correction in texts: of numbers where this version tells numbers, of lists where it marks a text or calls

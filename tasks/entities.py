@@ -105,18 +105,20 @@ def key(start: int, end: int) -> str:
     return f"{start}-{end}"
 
 
-def likeliest(told: Mapping[str, Mapping[str, float]]) -> dict[str, tuple[str, float]]:
+def likeliest(probabilities: Mapping[str, Mapping[str, float]]) -> dict[str, tuple[str, float]]:
     """Of each stretch its likeliest label, and how likely that is."""
-    labels = {name: {label: p for label, p in shares.items() if label != OUTSIDE} for name, shares in told.items()}
+    labels = {
+        name: {label: p for label, p in shares.items() if label != OUTSIDE} for name, shares in probabilities.items()
+    }
     return {name: max(known.items(), key=lambda item: item[1]) for name, known in labels.items() if known}
 
 
-def hits(told: Mapping[str, Mapping[str, float]], right: str) -> list[tuple[float, bool]]:
+def hits(probabilities: Mapping[str, Mapping[str, float]], right: str) -> list[tuple[float, bool]]:
     """Of each stretch that was told of how likely its likeliest label was, and whether the right answer has exactly
     that entity.
     """
     known = {(key(entity.start, entity.end), entity.label) for entity in spans(right)}
-    return [(p, (name, label) in known) for name, (label, p) in likeliest(told).items()]
+    return [(p, (name, label) in known) for name, (label, p) in likeliest(probabilities).items()]
 
 
 def of_tags(tags: Sequence[str]) -> list[Entity]:

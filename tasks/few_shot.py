@@ -33,7 +33,7 @@ def few_shot(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     predictions: list[Answered] = []
     timing: dict[str, object] = {"seconds_per_answer": 0.0}
     if examples:
-        answers, facts = ask(params, parent, prepared, rows, "few-shot", said(examples))
+        answers, facts = ask(params, parent, prepared, rows, "few-shot", dialogue_of(examples))
         predictions = answers.predictions
         timing = {
             "seconds_per_answer": answers.seconds / len(rows),
@@ -60,9 +60,9 @@ def choose(rows: Sequence[Prepared], form: AnswerFormat) -> list[Prepared]:
 
     They follow from the rows alone. Where no column is a label, they are rows of all lengths up to the middle one.
     """
-    told: list[dict[str, str]] = [form.read(row["answer"]) or {} for row in rows]
-    label = next((name for name in form.columns if is_label([clean(row.get(name, "")) for row in told])), None)
-    kinds = [row.get(label, "") if label else "" for row in told]
+    answers: list[dict[str, str]] = [form.read(row["answer"]) or {} for row in rows]
+    label = next((name for name in form.columns if is_label([clean(row.get(name, "")) for row in answers])), None)
+    kinds = [row.get(label, "") if label else "" for row in answers]
     common = [kind for kind, _ in sorted(Counter(kinds).items(), key=lambda pair: (-pair[1], pair[0]))]
     by_length = sorted(range(len(rows)), key=lambda place: (_length(rows[place]), str(rows[place]["id"])))
     of_kind = {kind: [place for place in by_length if kinds[place] == kind] for kind in common[:MOST]}
@@ -78,7 +78,7 @@ def _length(row: Prepared) -> int:
     return sum(len(message["content"]) for message in row["messages"]) + len(row["answer"])
 
 
-def said(examples: Sequence[Prepared]) -> list[Message]:
+def dialogue_of(examples: Sequence[Prepared]) -> list[Message]:
     """The examples as turns: what a person said, and what is right; the system's turn is each row's own."""
     own = [[turn for turn in row["messages"] if turn["role"] != "system"] + [last_turn(row)] for row in examples]
     return [without_weight(turn) for of_row in own for turn in of_row]
@@ -86,7 +86,7 @@ def said(examples: Sequence[Prepared]) -> list[Message]:
 
 def shown(examples: Sequence[Prepared], row: Prepared) -> Prepared:
     """`row` with the turns of `examples` in front."""
-    return {**row, "messages": behind(said(examples), row["messages"])}
+    return {**row, "messages": behind(dialogue_of(examples), row["messages"])}
 
 
 def fitting(

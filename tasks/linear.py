@@ -45,11 +45,11 @@ def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
             return pooled
 
     pooled = several_at_once(read, passes) if device() == "cpu" else [read(places) for places in passes]
-    told = np.zeros((len(texts), body.config.hidden_size), np.float32)
+    vectors = np.zeros((len(texts), body.config.hidden_size), np.float32)
     for places, rows in zip(passes, pooled, strict=True):
-        told[places] = rows
-    norms = np.linalg.norm(told, axis=1, keepdims=True).clip(1e-12)
-    unit: NDArray[np.float32] = (told / norms).astype(np.float32)
+        vectors[places] = rows
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+    unit: NDArray[np.float32] = (vectors / norms).astype(np.float32)
     return unit
 
 
@@ -81,8 +81,8 @@ def chances(classifier: "LogisticRegression", rows: Matrix) -> list[dict[str, fl
     """{class: its probability} of each of `rows`, to six places, which two machines agree on."""
     names = [str(name) for name in classifier.classes_]
     return [
-        {name: round(float(p), 6) for name, p in zip(names, told, strict=True)}
-        for told in classifier.predict_proba(rows)
+        {name: round(float(p), 6) for name, p in zip(names, shares, strict=True)}
+        for shares in classifier.predict_proba(rows)
     ]
 
 

@@ -51,18 +51,18 @@ class NGrams(nn.Module):  # type: ignore[misc]
         values = torch.tensor([value for row in held for value in row.values()], dtype=self.weight.dtype)
         starts = [0, *accumulate(len(row) for row in held)][: len(held)]
         there = self.weight.device
-        told = nn.functional.embedding_bag(
+        scores = nn.functional.embedding_bag(
             torch.tensor(places, dtype=torch.long, device=there),
             self.weight,
             torch.tensor(starts, dtype=torch.long, device=there),
             mode="sum",
             per_sample_weights=values.to(there),
         )
-        return [part.log_softmax(-1) for part in (told + self.bias).split(self.sizes, dim=1)]
+        return [part.log_softmax(-1) for part in (scores + self.bias).split(self.sizes, dim=1)]
 
     def beside(self, logits: Sequence[torch.Tensor], rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """The geometric mean of what `logits` and the n-grams of `rows` say, as logits."""
-        return [(own.log_softmax(-1) + told) / 2 for own, told in zip(logits, self(rows), strict=True)]
+        return [(own.log_softmax(-1) + fitted) / 2 for own, fitted in zip(logits, self(rows), strict=True)]
 
     def _values(self, row: Sequence[int]) -> dict[int, float]:
         counts = Counter(place for gram in grams(row, self.longest) if (place := self.places.get(gram)) is not None)
@@ -86,12 +86,12 @@ def fit(rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], sizes: S
     words = TfidfVectorizer(analyzer=lambda row: grams(row, longest), sublinear_tf=True, max_features=FEATURES)
     values = words.fit_transform([rows[place] for place in read])
     known = sorted(words.vocabulary_, key=words.vocabulary_.__getitem__)
-    told = [_weights(logistic.fit(values, [labels[place][column] for place in read])) for column in range(len(sizes))]
+    fitted = [_weights(logistic.fit(values, [labels[place][column] for place in read])) for column in range(len(sizes))]
     tensors = {
         "grams": torch.tensor([[*gram, *[-1] * (longest - len(gram))] for gram in known], dtype=torch.int32),
         "idf": torch.tensor(words.idf_, dtype=torch.float32),
-        "weight": torch.cat([weight for weight, _ in told], 1),
-        "bias": torch.cat([bias for _, bias in told]),
+        "weight": torch.cat([weight for weight, _ in fitted], 1),
+        "bias": torch.cat([bias for _, bias in fitted]),
     }
     return NGrams(tensors, sizes)
 

@@ -40,12 +40,12 @@ class NumberAnswer:
         problems = ((column, numbers.problem(answer[column])) for column in self.columns)
         return next((f"`{column}` is {words}" for column, words in problems if words), None)
 
-    def agrees(self, said: Mapping[str, str] | None, right: Mapping[str, str]) -> bool:
+    def agrees(self, answer: Mapping[str, str] | None, right: Mapping[str, str]) -> bool:
         """Whether each number of `right` is the one that was said, in as many decimals as are written there."""
-        return said is not None and all(numbers.rounds_to(said.get(column, ""), right[column]) for column in right)
+        return answer is not None and all(numbers.rounds_to(answer.get(column, ""), right[column]) for column in right)
 
 
-def told(answer: Mapping[str, str]) -> dict[str, float]:
+def as_numbers(answer: Mapping[str, str]) -> dict[str, float]:
     """An answer as it was read, in numbers: what a client is told."""
     return {column: json.loads(numbers.written(numbers.number(text) or 0.0)) for column, text in answer.items()}
 

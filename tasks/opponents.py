@@ -37,7 +37,7 @@ def opponent(
     if "unstructured" in facts:  # it may have failed at the form alone
         words += ", asked without structured outputs,"
     ours, theirs = readable(tuned), readable(rows)
-    columns = theirs[0].told
+    columns = theirs[0].columns
     if labels:
         pairs = tuple(compared(label, accuracy(label), ours, theirs) for label in labels_told(labels, theirs))
         return Opponent(words, pairs, "it predicts none of the measured labels", is_excused=not pairs)

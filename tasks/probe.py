@@ -47,8 +47,8 @@ def probe(params: Probe, encoder: Path, prepared: Path, out: Path, commonest: Pa
     _write(commonest, common, {"seconds_per_answer": 0.0}, reason)
     if classes and example_in(spec) == "image":
         classes, reason = {}, "images have no words"
-    told, timing = _told(encoder, known, rows, classes) if classes else ([], {"seconds_per_answer": 0.0})
-    answers = [_prediction(row, of, form, is_whole) for row, of in zip(rows, told, strict=True)] if told else []
+    chances, timing = _probabilities(encoder, known, rows, classes) if classes else ([], {"seconds_per_answer": 0.0})
+    answers = [_prediction(row, of, form, is_whole) for row, of in zip(rows, chances, strict=True)] if chances else []
     _write(out, answers, timing, reason)
 
 
@@ -67,7 +67,9 @@ def _classes(
     columns = [column for column in form.columns if all(column in answer for answer in right)]
     values = {column: [answer[column] for answer in right] for column in columns}
     is_told = "classes" in spec
-    labels = {name: told for name, told in values.items() if is_told or is_label([clean(value) for value in told])}
+    labels = {
+        name: entries for name, entries in values.items() if is_told or is_label([clean(value) for value in entries])
+    }
     return labels, "" if labels else "no column of the answers holds labels"
 
 
@@ -75,7 +77,7 @@ def _shares(values: Sequence[str]) -> dict[str, float]:
     return {name: count / len(values) for name, count in sorted(Counter(values).items())}
 
 
-def _told(
+def _probabilities(
     encoder: Path, known: Sequence[Prepared], rows: Sequence[Prepared], classes: Mapping[str, Sequence[str]]
 ) -> tuple[list[Probabilities], dict[str, float]]:
     """(the probabilities of each of `rows`, how long that and its learning took)."""
@@ -95,11 +97,11 @@ def _told(
         started = time.monotonic()
         columns[column] = linear.chances(classifier, theirs)
         seconds += time.monotonic() - started
-    told: list[Probabilities] = [
+    shares: list[Probabilities] = [
         {column: chances[place] for column, chances in columns.items()} for place in range(len(rows))
     ]
     fitting = time.monotonic() - began - seconds
-    return told, {"seconds_per_answer": seconds / len(rows), "seconds_to_fit": fitting}
+    return shares, {"seconds_per_answer": seconds / len(rows), "seconds_to_fit": fitting}
 
 
 def question(row: Prepared) -> str:
@@ -112,7 +114,7 @@ def _prediction(row: Prepared, chances: Probabilities, form: AnswerFormat, is_wh
     answer = {column: likeliest(known) for column, known in chances.items()}
     right = right_answer(form, row)
     nll = -sum(math.log(max(LEAST, known.get(right[column], 0.0))) for column, known in chances.items())
-    said: Answer = {
+    answer_row: Answer = {
         "text": json.dumps(answer, ensure_ascii=False),
         "token_ids": [],
         "finished": True,
@@ -121,8 +123,8 @@ def _prediction(row: Prepared, chances: Probabilities, form: AnswerFormat, is_wh
         "tokens": len(chances) if is_whole else 0,
     }
     if not is_whole:
-        said["told"] = list(answer)
-    return answered.by(row, said)
+        answer_row["told"] = list(answer)
+    return answered.by(row, answer_row)
 
 
 if __name__ == "__main__":

@@ -86,8 +86,8 @@ def compared(what: str, measure: Measure, tuned: Sequence[Prediction], theirs: S
 
 def labels_told(labels: Sequence[str], predictions: Sequence[Prediction]) -> list[str]:
     """Those of `labels` that the predictions contain."""
-    told = predictions[0].told
-    return [label for label in labels if told is None or label in told]
+    columns = predictions[0].columns
+    return [label for label in labels if columns is None or label in columns]
 
 
 def over_all(pairs: Sequence[Compared]) -> Compared:
@@ -102,26 +102,26 @@ def leads(
     predictions: Mapping[str, Sequence[Prediction]], params: Evaluate, table: Mapping[str, Measure], example: str
 ) -> list[Contest]:
     """The standings: over all labels and on each, or on the gate's measure if there are no labels."""
-    others = {who: told for who, told in predictions.items() if who != "tuned"}
+    others = {who: theirs for who, theirs in predictions.items() if who != "tuned"}
     ours = predictions["tuned"]
     if params.labels:
         of = {
-            who: [compared(label, accuracy(label), ours, told) for label in labels_told(params.labels, told)]
-            for who, told in others.items()
+            who: [compared(label, accuracy(label), ours, theirs) for label in labels_told(params.labels, theirs)]
+            for who, theirs in others.items()
         }
         whats = [*([ALL_LABELS] if len(params.labels) > 1 else []), *params.labels]
     else:
         measure = table[measures.compared_on(params, example)]
-        fitting = {who: told for who, told in others.items() if _are_measurable(measure, ours, told)}
-        of = {who: [compared(measure.name, measure, ours, told)] for who, told in fitting.items()}
+        fitting = {who: theirs for who, theirs in others.items() if _are_measurable(measure, ours, theirs)}
+        of = {who: [compared(measure.name, measure, ours, theirs)] for who, theirs in fitting.items()}
         whats = [measure.name]
     every = {who: [*([over_all(pairs)] if _is_whole(pairs, params) else []), *pairs] for who, pairs in of.items()}
     met = [what for what in whats if any(_of(what, pairs) for pairs in every.values())]
     return [_contest(what, every, others, params) for what in met]
 
 
-def _are_measurable(measure: Measure, ours: Sequence[Prediction], told: Sequence[Prediction]) -> bool:
-    return told[0].told is None and measure.is_measurable(ours) and measure.is_measurable(told)
+def _are_measurable(measure: Measure, ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> bool:
+    return theirs[0].columns is None and measure.is_measurable(ours) and measure.is_measurable(theirs)
 
 
 def _is_whole(pairs: Sequence[Compared], params: Evaluate) -> bool:
@@ -145,7 +145,7 @@ def _contest(
             value=pair.measure.value(pair.theirs),
             lead=pair.lead,
             interval=pair.interval(params),
-            tells_all=others[who][0].told is None,
+            tells_all=others[who][0].columns is None,
         )
         for who, pair in pairs.items()
     }

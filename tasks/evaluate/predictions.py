@@ -30,7 +30,7 @@ class Prediction:
     should_call: bool = False  # the right answer calls tools
     others: tuple[str, ...] = ()  # texts that are as right, of an answer that stands in a text
     probabilities: Probabilities | None = None  # of all classes, as data are cleaned; None of a model that writes
-    told: tuple[str, ...] | None = None  # the columns that it tells, of one that cannot tell all
+    columns: tuple[str, ...] | None = None  # the columns that it tells, of one that cannot tell all
 
 
 def read(rows: Iterable[Answered], form: AnswerFormat, classes: Classes) -> list[Prediction]:
@@ -49,8 +49,8 @@ def known_classes(rows: Iterable[Prepared], form: AnswerFormat, labels: Iterable
 
 
 def _prediction(row: Answered, form: AnswerFormat, classes: Classes) -> Prediction:
-    told = tuple(row["told"]) if "told" in row else None
-    parsed = form.read(row["text"]) if told is None else JsonAnswer(told).read(row["text"])
+    columns = tuple(row["told"]) if "told" in row else None
+    parsed = form.read(row["text"]) if columns is None else JsonAnswer(columns).read(row["text"])
     return Prediction(
         text=row["text"],
         answer=row["answer"],
@@ -62,7 +62,7 @@ def _prediction(row: Answered, form: AnswerFormat, classes: Classes) -> Predicti
         should_call="calls" in row,
         others=form.others(row["answer"]) if isinstance(form, SpanAnswer) else (),
         probabilities=_probabilities(row),
-        told=told,
+        columns=columns,
     )
 
 

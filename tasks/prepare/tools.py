@@ -90,10 +90,10 @@ def unknown_call(result: Message, calls: Sequence[ToolCall]) -> str:
         ("tool_call_id", [call["id"] for call in calls if "id" in call]),
         ("name", [call["function"]["name"] for call in calls]),
     ):
-        said = result.get(key)
-        if said is not None and said not in names:
+        value = result.get(key)
+        if value is not None and value not in names:
             known = ", ".join(names) or "the calls have none"
-            return f"is the result of `{said}`, which is not the {key} of an earlier call ({known})"
+            return f"is the result of `{value}`, which is not the {key} of an earlier call ({known})"
     return ""
 
 

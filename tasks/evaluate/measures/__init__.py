@@ -106,8 +106,8 @@ def rows(table: Mapping[str, Measure], answers: Sequence[Prediction]) -> dict[st
     """The rows of each measure that the answers have any for; none of one of probabilities where they have none, nor
     of columns that they do not tell.
     """
-    told = answers[0].told if answers else None
-    known = table.keys() if told is None else table.keys() & _of_labels(told)
+    columns = answers[0].columns if answers else None
+    known = table.keys() if columns is None else table.keys() & _of_labels(columns)
     every = {
         name: measure.rows(answers)
         for name, measure in table.items()
