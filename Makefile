@@ -1,7 +1,7 @@
 # Every command. `make help` lists them.
 PY := .venv/bin/python
-# With ANNEAL_ALL_TESTS=1 three at once: tests that take minutes wait for servers half of their time.
-PYTEST = $(PY) -m pytest -q -n $(if $(filter 1,$(ANNEAL_ALL_TESTS)),3,2) --dist loadfile --no-loadscope-reorder $(if $(filter tests/%,$(ONLY)),$(ONLY),$(if $(ONLY),-k "$(ONLY)"))
+# Three at once, since tests wait for servers and programs; those of `check` wait for nothing.
+PYTEST = $(PY) -m pytest -q -n $(if $(filter check,$@),2,3) --dist loadfile --no-loadscope-reorder $(if $(filter tests/%,$(ONLY)),$(ONLY),$(if $(ONLY),-k "$(ONLY)"))
 
 # A shell that forbids bytecode makes every start several seconds slower.
 unexport PYTHONDONTWRITEBYTECODE

@@ -38,6 +38,7 @@ def test_metrics_and_plots_are_shown_as_dvc_users_expect(made: Path) -> None:
     assert "index.html" in project.run(made, "dvc", "plots", "show")
 
 
+@pytest.mark.minutes  # no process that has loaded the libraries helps
 def test_another_clone_makes_the_same_bytes_in_processes_of_its_own(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_another_models_change_is_none(store: MlflowClient) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.minutes  # MLflow's server starts
 def test_a_server_tells_of_each_change_and_of_the_same_aliases(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     each_change_is_read(MlflowClient(server, server))
@@ -77,6 +78,7 @@ def test_a_server_tells_of_each_change_and_of_the_same_aliases(server: str, monk
 
 
 @pytest.mark.slow
+@pytest.mark.minutes  # MLflow's server starts
 def test_more_versions_than_one_answer_holds_are_all_read(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     monkeypatch.setattr(registry_reading, "PAGE", 2)
