@@ -8,7 +8,7 @@ MEASURES = {  # endings of names, the longer ones first where one ends as anothe
     "labels_right": ("% of labels", "share of all labels that are right"),
     "tool_call_exact_match": (
         "share of turns",
-        "tool calls that are exactly as expected, where one is expected expected expected",
+        "tool calls that are exactly as expected, where one is expected expected expected expected",
     ),
     "exact_match": ("share of rows", "answers that are the expected text"),
     "accuracy": ("share of rows", "how many rows it has right"),

@@ -93,7 +93,16 @@ def unknown_settings(text: str, known: set[str]) -> set[str]:
         bare = tuple("<name>" if place and parts[place - 1] in TABLES else part for place, part in enumerate(parts))
         if parts[0] in heads and bare not in ends and not (bare[-2] in free and bare[:-1] in ends):
             found.add(name)
-    return found
+    return found - functions()
+
+
+def functions() -> set[str]:
+    """`module.name` of each function and class at the top of a module; some modules are called as sections are."""
+    files = [file for package in ("tasks", "flows") for file in modules(ROOT, package).values()]
+    kinds_of_node = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {
+        f"{file.stem}.{node.name}" for file in files for node in parse(file).body if isinstance(node, kinds_of_node)
+    }
 
 
 TABLES = ("bases", "datasets", "mixes", "cascades", "models")
