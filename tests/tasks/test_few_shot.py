@@ -34,7 +34,7 @@ def test_few_rows_and_rows_without_labels_give_examples_too():
 
 def test_an_example_is_a_question_and_its_answer_without_the_systems_turn():
     row = tiny.prepared_rows(0, 1)[0]
-    question, answer = stage.said([row])
+    question, answer = stage.dialogue_of([row])
     assert question == row["messages"][-1] and answer == {"role": "assistant", "content": row["answer"]}
 
 
@@ -65,7 +65,7 @@ def test_the_parent_is_asked_behind_the_examples_and_its_rows_are_told_without_t
     assert len(timing["examples"]) == 4 and timing["structured"] is True and "reason" not in timing
     known = {row["id"]: row for row in read_jsonl(prepared / "train.jsonl")}
     assert set(timing["examples"]) <= set(known)
-    turns = stage.said([known[name] for name in timing["examples"]])
+    turns = stage.dialogue_of([known[name] for name in timing["examples"]])
     asked = encode_question(load_tokenizer(base), {**rows[0], "messages": stage.behind(turns, rows[0]["messages"])})
     text = load_tokenizer(base).decode(asked)
     assert text.count("assistant") == 5 and all(known[name]["answer"] in text for name in timing["examples"])
@@ -77,7 +77,7 @@ def test_examples_that_do_not_fit_into_the_context_are_left_out_and_that_is_said
     tokenizer, examples = load_tokenizer(base), rows[4:]
     lengths = [
         max(
-            len(encode_question(tokenizer, {**row, "messages": stage.behind(stage.said(part), row["messages"])}))
+            len(encode_question(tokenizer, {**row, "messages": stage.behind(stage.dialogue_of(part), row["messages"])}))
             for row in rows[:4]
         )
         for part in (examples[:2], examples[:1], [])
