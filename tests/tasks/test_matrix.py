@@ -68,7 +68,7 @@ def trains_resumes_and_is_packaged(train, base, rows, tmp_path, capfd):
     matrix.killed(tmp_path / "killed", base, rows[objective], train, KILLED_AT)
     capfd.readouterr()
     again = matrix.run(tmp_path / "killed", base, rows[objective], train)
-    assert f"going on from {LAST_CHECKPOINT}" in capfd.readouterr().out
+    assert f"continuing from {LAST_CHECKPOINT}" in capfd.readouterr().out
     assert sha256(again.adapter) == sha256(whole.adapter)
 
     package(base, whole.adapter, rows[objective], tmp_path)
