@@ -136,7 +136,7 @@ def test_a_stage_that_fails_without_a_sentence_shows_what_it_said_last() -> None
 
 
 def test_of_what_a_stage_says_its_own_sentences_are_for_people() -> None:
-    for line in ("prepare: left out 3 rows", "error: no.", "going on from checkpoint-5"):
+    for line in ("prepare: left out 3 rows", "error: no.", "continuing from checkpoint-5"):
         assert is_for_people(line, "prepare@a")
     for line in ("> python -m tasks.prepare", "Running stage 'prepare@a':", "UserWarning: x", "train: y"):
         assert not is_for_people(line, "prepare@a")

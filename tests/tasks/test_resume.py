@@ -89,7 +89,7 @@ def test_a_checkpoint_torn_by_a_kill_is_passed_over(unbroken, base, few, tmp_pat
             (torn / "trainer_state.json").write_text(state)
     capsys.readouterr()
     assert sha256(run(tmp_path, base, few, **CHANGES).adapter) == sha256(unbroken.adapter)
-    assert f"going on from {last.name}" in capsys.readouterr().out
+    assert f"continuing from {last.name}" in capsys.readouterr().out
 
 
 def test_a_run_killed_between_its_last_step_and_its_adapter_trains_no_more(unbroken, base, few, tmp_path, monkeypatch):
