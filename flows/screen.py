@@ -21,7 +21,7 @@ TICK = 1.0  # seconds, on a terminal
 PLAIN_EVERY = 20.0  # seconds between lines where nothing can be written over
 PROGRESS = re.compile(r" left$|^[\w ()]+: \d+/\d+ answers| is starting: ")
 BAR = re.compile(r"[█·]{5,}\s*|\s*,? *(?:[\d:]+|\d+ s) left$|\s+[\d,]+ tokens/s")
-OWN = ("continuing from ", "another ", "MLflow stopped answering", "error: ")  # what stages say without their name before
+OWN = ("continuing from ", "another ", "MLflow stopped answering", "error: ")  # what stages say without their name
 SHORT = 5.0  # seconds of a step that are not worth a line
 KEPT = 60  # lines of a stage, shown where it fails without a sentence
 
