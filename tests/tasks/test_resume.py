@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from flows.screen import is_for_people
 from tasks.files import read_json, sha256
 from tests import tiny
 from tests.tasks.stopping import Stopped, broken, whole_checkpoints
@@ -89,7 +90,8 @@ def test_a_checkpoint_torn_by_a_kill_is_passed_over(unbroken, base, few, tmp_pat
             (torn / "trainer_state.json").write_text(state)
     capsys.readouterr()
     assert sha256(run(tmp_path, base, few, **CHANGES).adapter) == sha256(unbroken.adapter)
-    assert f"continuing from {last.name}" in capsys.readouterr().out
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.endswith(f"from {last.name}")]
+    assert is_for_people(line, "train@things")  # the screen of a run shows it
 
 
 def test_a_run_killed_between_its_last_step_and_its_adapter_trains_no_more(unbroken, base, few, tmp_path, monkeypatch):
