@@ -162,8 +162,12 @@ def test_it_trains_and_is_measured(
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("train.tsv", sst(), "write ingest: {header: false, columns: [text, label]}, whatever"),
-        ("news.csv", news(), "write ingest: {header: false, columns: [label, text_1, text_2]}, whatever"),
+        ("train.tsv", sst(), "write ingest: {header: false, columns: [text, label]}, with names for your columns"),
+        (
+            "news.csv",
+            news(),
+            "write ingest: {header: false, columns: [label, text_1, text_2]}, with names for your columns",
+        ),
         (
             "stars.csv",
             "stars,text\n" + "".join(f'{1 + i % 5},"{text}"\n' for i, (text, _) in enumerate(sentences(60))),

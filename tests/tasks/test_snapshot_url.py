@@ -104,7 +104,7 @@ def test_the_same_content_leaves_every_byte_and_another_does_not(server):
 def test_what_breaks_off_leaves_the_last_snapshot(server):
     assert refresh(f"{server}/rows.csv")
     before = stored()
-    with pytest.raises(TransientError, match="rows.csv broke off .*; nothing was written, run again"):
+    with pytest.raises(TransientError, match="rows.csv was interrupted .*; nothing was written, run again"):
         refresh(f"{server}/half/rows.csv")
     with pytest.raises(AnnealError, match=r"http://\S+/torn.csv: torn.csv, line 2: has a different number of cells"):
         refresh(f"{server}/torn.csv")
