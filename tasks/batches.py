@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+# Tokens of a pass that reads, padding included: on a CPU so few that what is between the products stays in its cache.
+READ_AT_ONCE, READ_ON_A_CPU = 4096, 768
 AT_ONCE = 16_384  # tokens of the prompts of a batch, padding included: of longer prompts fewer rows are asked at once
 
 
@@ -17,3 +19,8 @@ def batches(order: Sequence[int], lengths: Sequence[int], rows: int, tokens: int
 def longest_first(lengths: Sequence[int]) -> list[int]:
     """The places of `lengths`, so that memory trouble shows at once."""
     return sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
+
+
+def tokens_of_a_pass(device: str) -> int:
+    """Tokens that a model on a `device` (cpu, cuda, mps) reads in one pass."""
+    return min(READ_AT_ONCE, READ_ON_A_CPU) if device == "cpu" else READ_AT_ONCE

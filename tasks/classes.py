@@ -42,8 +42,7 @@ class Weighed(Headed):
         if self.oversample is not None and self.class_weights != "none":
             raise ValueError(
                 f"class_weights is {self.class_weights} and oversample {self.oversample:g}, so rare classes would be "
-                "weighted twice;"
-                " remove one of them"
+                "weighted twice; remove one of them"
             )
         return self
 
@@ -102,8 +101,7 @@ def check(processor: Classes[R], rows: Splits) -> None:
         if len(known) < 2:
             raise AnnealError(
                 f"all training rows have the class {next(iter(known))!r} in `{column}`: there is nothing to "
-                "distinguish; add"
-                " rows of another class, or leave the column out of prepare.labels."
+                "distinguish; add rows of another class, or leave the column out of prepare.labels."
             )
 
 

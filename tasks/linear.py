@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.batches import batches, longest_first
+from tasks.batches import batches, longest_first, tokens_of_a_pass
 from tasks.threads import several_at_once
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ Matrix: TypeAlias = NDArray[np.float64]
 FEW = 2000  # rows for which a square matrix is small
 WIDTH = 500  # columns that words and characters of more rows are reduced to
 NGRAMS = 100_000  # words, or pieces of words, that count: the commonest
-TOKENS, ON_A_CPU = 4096, 768  # of a pass, padding included; as in tasks/writing.py
 
 
 def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -34,7 +33,7 @@ def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
     body = encoder.parent(weights, settings).to(device()).eval()
     encoded = [reader.encode(text) for text in texts]
     lengths = list(map(len, encoded))
-    passes = list(batches(longest_first(lengths), lengths, len(texts), ON_A_CPU if device() == "cpu" else TOKENS))
+    passes = list(batches(longest_first(lengths), lengths, len(texts), tokens_of_a_pass(device())))
 
     def read(places: list[int]) -> NDArray[np.float32]:
         with torch.inference_mode():  # of a thread
@@ -44,7 +43,7 @@ def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
             pooled: NDArray[np.float32] = encoder.pool(hidden, there["attention_mask"], "mean").cpu().numpy()
             return pooled
 
-    pooled = several_at_once(read, passes) if device() == "cpu" else [read(places) for places in passes]
+    pooled = several_at_once(read, passes, device())
     vectors = np.zeros((len(texts), body.config.hidden_size), np.float32)
     for places, rows in zip(passes, pooled, strict=True):
         vectors[places] = rows

@@ -70,7 +70,7 @@ def places(section: type[Section] = Params, path: str = "") -> Iterator[Place]:
 
 def settings(section: type[Section]) -> list[Setting]:
     """The keys of one section, but for those that hold sections of their own."""
-    found = []
+    rows = []
     for name, field in section.model_fields.items():
         spots = unfold(field.annotation, field)
         if any(_is_section(spot) for spot in spots):
@@ -78,18 +78,18 @@ def settings(section: type[Section]) -> list[Setting]:
         allowed = " or ".join(dict.fromkeys(map(_allowed, spots)))
         notes = dict.fromkeys(spot.description for spot in spots if spot.description)
         default = _default(field.get_default(call_default_factory=True))
-        found.append(Setting(field.alias or name, allowed, default, "; ".join(notes)))
-    return found
+        rows.append(Setting(field.alias or name, allowed, default, "; ".join(notes)))
+    return rows
 
 
 def settings_of_kinds(place: KindIn) -> dict[Setting, list[str]]:
     """Each setting of any kind: the kinds that have it in this form."""
-    found: dict[Setting, list[str]] = {}
+    kinds_of: dict[Setting, list[str]] = {}
     for kind, module in methods.modules(place.package).items():
         for setting in settings(module.Params):
             if setting.key != place.key:
-                found.setdefault(setting, []).append(kind)
-    return found
+                kinds_of.setdefault(setting, []).append(kind)
+    return kinds_of
 
 
 def commands(makefile: str) -> list[tuple[str, str]]:

@@ -15,12 +15,10 @@ import torch
 from torch import nn
 
 from tasks import shared_cache
-from tasks.batches import batches, longest_first
+from tasks.batches import batches, longest_first, tokens_of_a_pass
 from tasks.reading import Asked, Group, Reader, Written
 from tasks.threads import several_at_once
 
-# Tokens of a pass that reads, padding included: on a CPU so few that what is between the products stays in its cache.
-READ_AT_ONCE, READ_ON_A_CPU = 4096, 768
 HELD_AT_ONCE = 2**30  # bytes of keys and values of a group
 LEAVING = 0.9  # rows that have ended are left out as soon as the others are fewer than this share
 
@@ -67,7 +65,7 @@ def write(model: nn.Module, asked: Sequence[Asked], prefix: Sequence[int], how: 
                 return _write_group(reader, asked, places, made, how, done)
 
         began = time.monotonic()
-        seconds = several_at_once(work, groups) if model.device.type == "cpu" else [work(places) for places in groups]
+        seconds = several_at_once(work, groups, model.device.type)
     whole = time.monotonic() - began
     return made, whole * sum(answering for answering, _ in seconds) / max(sum(both for _, both in seconds), 1e-9)
 
@@ -88,11 +86,10 @@ def _write_group(
     reader: Reader, asked: Sequence[Asked], places: Sequence[int], made: Sequence[Written], how: How, done: Progress
 ) -> tuple[float, float]:
     """Read and answer the rows at `places`; the seconds that their answers took, and those of all of it."""
-    at_once = min(READ_AT_ONCE, READ_ON_A_CPU) if reader.model.device.type == "cpu" else READ_AT_ONCE
     own = [made[place] for place in places]
     group = Group(reader, [asked[place] for place in places], how.max_new_tokens)
     seconds, started = 0.0, time.monotonic()
-    for part in batches(range(len(places)), group.lengths, len(places), at_once):
+    for part in batches(range(len(places)), group.lengths, len(places), tokens_of_a_pass(reader.model.device.type)):
         seconds += group.read(part, [own[row] for row in part])
         done.note(places[0], 0.5 * (part[-1] + 1))
     began = time.monotonic()

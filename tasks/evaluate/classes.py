@@ -13,8 +13,8 @@ def pairs(predictions: Sequence[Prediction], label: str, classes: Classes) -> tu
     """(actual, predicted) classes of `label`."""
     actual = [clean(row.right[label]) for row in predictions]
     known = classes[label]
-    said = (clean((row.parsed or {}).get(label, "")) for row in predictions)
-    return actual, [value if value in known else NO_CLASS for value in said]
+    answered = (clean((row.parsed or {}).get(label, "")) for row in predictions)
+    return actual, [value if value in known else NO_CLASS for value in answered]
 
 
 def per_class_f1(actual: list[str], predicted: list[str]) -> dict[str, float]:

@@ -49,8 +49,8 @@ class Ingest(Section):
     image_column: str | None = Field(
         default=None,
         min_length=1,
-        description="for a table in a folder of images: column of their paths, relative to the table; not"
-        " needed with a folder per class",
+        description="for a table in a folder of images: column of their paths, relative to the table; not "
+        "needed with a folder per class",
     )
     optional_columns: list[str] = Field(
         default=[], description="columns that may be null or missing, read as empty text"

@@ -80,8 +80,7 @@ def _problems_of_classifier(params: Params, cascade: str) -> Iterator[str]:
     elif not tuners.of(train.tuner).mergeable:
         yield (
             f"cascades.{cascade}.model is {name}, and what its tuner, {train.tuner.kind}, learns cannot be merged, "
-            "so it cannot run on its own; train it"
-            " with full or lora."
+            "so it cannot run on its own; train it with full or lora."
         )
 
 

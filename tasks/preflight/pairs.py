@@ -3,6 +3,7 @@ declare.
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 from tasks import architecture, kinds, objectives, tuners, vocabulary
@@ -12,6 +13,7 @@ from tasks.params import Params, lineage
 from tasks.preflight import heads
 from tasks.preflight.serving import config_folder
 from tasks.section import Section
+from tasks.train import dropout
 from tasks.train.params import Train
 
 
@@ -78,6 +80,8 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
     objective, folder = train.objective, config_folder(base, params.bases[base])
     if folder and train.fp16 and (kind := read_json(folder / "config.json").get("model_type")) in OVERFLOWS:
         yield f"models.{name}.train.fp16 is true, and {base} is a {kind}, which overflows in float16; leave it out."
+    if folder and (words := _of_dropout(train.dropout, folder)):
+        yield f"models.{name}.train.{words}"
     if folder is None or architecture.of_folder(folder) in objectives.of(objective).architectures:
         return
     is_, needed = architecture.of_folder(folder), objectives.of(objective).architectures
@@ -87,6 +91,16 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
         f"models.{name}.train.objective.kind is {objective.kind}, and {base} {IS[is_]} (its config.json says so); "
         f"{way or f'use {_objectives(objective, is_)}'}, or use a base that {does}."
     )
+
+
+def _of_dropout(share: float | None, folder: Path) -> str | None:
+    """Why the base cannot drop `share`; None where it can, or is of a type that transformers does not know, which the
+    stage `base` refuses.
+    """
+    try:
+        return dropout.problem(share, folder)
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _objectives(objective: Section, base: Architecture) -> str:

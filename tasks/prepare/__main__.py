@@ -142,8 +142,7 @@ def _checked(kept: Sequence[Placed], suite: Path, docs: Path) -> tuple[list[Plac
         if not rule.is_row_rule:
             raise AnnealError(
                 f"prepared rows break {rule.reason()}: observed {rule.observed!r}; see {docs / 'index.html'}, fix "
-                "the data"
-                f" or {suite}."
+                f"the data or {suite}."
             )
         for index in rule.rows:
             reasons.setdefault(index, []).append(rule.reason())

@@ -29,8 +29,7 @@ def check(kept: Sequence[Placed], labels: Sequence[str]) -> None:
         if len(counts) == 1:
             raise AnnealError(
                 f"prepare: all {len(rows)} training rows have the class {next(iter(counts))!r} in `{label}`, so "
-                "there is nothing to distinguish; add"
-                " rows of another class, or leave the column out of prepare.labels."
+                "there is nothing to distinguish; add rows of another class, or leave the column out of prepare.labels."
             )
         if len(counts) > max(2, len(rows) / 2):
             are_numbers = all(number(name) is not None for name in counts)

@@ -94,8 +94,7 @@ def _refuse_other_base(kind: str, fitting: Collection[architecture.Architecture]
     if base not in fitting:
         raise ParamsError(
             f"params.yaml: train.objective.kind is {kind}, and its parent {architecture.IS[base]} (its config.json "
-            "says so); use an objective"
-            " for such a base (`make methods` lists them), or another parent."
+            "says so); use an objective for such a base (`make methods` lists them), or another parent."
         )
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from tasks.errors import ParamsError
-from tasks.files import read_json
 
 # What the configurations of transformers call it, layer by layer and in attention.
 NAMES = (
@@ -28,9 +27,21 @@ def settings(share: float | None, weights: Path) -> dict[str, float]:
 
     Raises ParamsError where its configuration names no dropout.
     """
-    if share is None:
-        return {}
-    names = [name for name in NAMES if name in read_json(weights / "config.json")]
-    if not names:
-        raise ParamsError("params.yaml: train.dropout has no effect, since this base has no dropout; leave it out.")
-    return dict.fromkeys(names, share)
+    if words := problem(share, weights):
+        raise ParamsError(f"params.yaml: train.{words}")
+    return {} if share is None else dict.fromkeys(_named(weights), share)
+
+
+def problem(share: float | None, weights: Path) -> str | None:
+    """Why the base in `weights/` cannot drop `share`, in a sentence that begins with the key; None where it can."""
+    if share is None or _named(weights):
+        return None
+    return "dropout has no effect, since this base has no dropout; leave it out."
+
+
+def _named(weights: Path) -> list[str]:
+    """What the base's configuration calls it, whether its file says so or leaves it at transformers' default."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(weights, trust_remote_code=False)
+    return [name for name in NAMES if hasattr(config, name)]

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from filelock import FileLock
 
 from tasks import environment
 from tests.flows import project, warm
+from tests.flows.served import client_of
 
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
@@ -72,3 +74,10 @@ def served(made: Path) -> Iterator[Path]:
             yield made
         finally:
             project.run(made, "tasks.serve.local", "down")
+
+
+@pytest.fixture(scope="module")
+def client(served: Path) -> Iterator[httpx.Client]:
+    """A client of the gateway of what a file serves."""
+    with client_of(served) as made:
+        yield made

@@ -13,10 +13,10 @@ from tasks import images
 from tasks.files import read_json, read_jsonl, write_jsonl
 from tests import pictures, sequences, tiny
 from tests.flows import project
-from tests.flows.served import client_of, promoted, start, summary, targets
+from tests.flows.served import promoted, start, summary, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # a project is made, and its models trained and served
-PAIRS = {**sequences.TRAIN, "learning_rate": 1.0e-2, "num_train_epochs": 20}
+PAIRS = {**sequences.TRAIN, "learning_rate": 1.0e-2, "num_train_epochs": 60}  # so that two runs on other rows end alike
 PHOTOS = {
     "objective": {"kind": "classify_images", "augment": False},
     "tuner": {"kind": "full"},
@@ -68,8 +68,7 @@ def served(untouched: Path) -> Iterator[Path]:
             models__things__parent="t5",
             models__things__train=PAIRS,
             models__things__evaluate={"bootstrap_resamples": 100},
-            # Whether 20 rows more make it better is chance: their ids, and so their order, are others in every run.
-            models__things__gate={"compare_on": "perplexity", "max_drop": 0.2},
+            models__things__gate={"compare_on": "perplexity"},
             models__sorter={"parent": "vit", "dataset": "photos", "train": PHOTOS, **sections, "gate": gate},
             deploy__serve="auto",
         )
@@ -79,12 +78,6 @@ def served(untouched: Path) -> Iterator[Path]:
         yield untouched
     finally:
         project.run(untouched, "tasks.serve.local", "down")
-
-
-@pytest.fixture(scope="module")
-def client(served: Path) -> Iterator[httpx.Client]:
-    with client_of(served) as made:
-        yield made
 
 
 def sort(client: httpx.Client, source: str) -> dict:

@@ -14,7 +14,7 @@ from tasks.chat import GIVEN
 from tasks.files import read_jsonl, write_jsonl
 from tests import tiny
 from tests.flows import project, told
-from tests.flows.served import ask, client_of, correct, start, summary, targets
+from tests.flows.served import ask, correct, start, summary, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains two models and starts vLLM twice
 
@@ -36,12 +36,6 @@ def served(toys: Path) -> Iterator[Path]:
         yield toys
     finally:
         project.run(toys, "tasks.serve.local", "down")
-
-
-@pytest.fixture(scope="module")
-def client(served: Path) -> Iterator[httpx.Client]:
-    with client_of(served) as made:
-        yield made
 
 
 def predicted(folder: Path) -> list[dict]:

@@ -18,7 +18,7 @@ from tasks.files import read_json
 from tests import tiny
 from tests.flows import project, readers
 from tests.flows.readers import CLASSES, NUMBERS, SPANS, engine, evaluated
-from tests.flows.served import client_of, listeners, promoted, start, summary, targets
+from tests.flows.served import listeners, promoted, start, summary, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # a project is made, and its models trained and served
 READERS = (CLASSES, NUMBERS, SPANS)
@@ -34,12 +34,6 @@ def served(untouched: Path) -> Iterator[Path]:
         yield untouched
     finally:
         project.run(untouched, "tasks.serve.local", "down")
-
-
-@pytest.fixture(scope="module")
-def client(served: Path) -> Iterator[httpx.Client]:
-    with client_of(served) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 from tasks.files import read_jsonl
 from tests import tiny
 from tests.flows import project
-from tests.flows.served import client_of, correct, listeners, promoted, start, summary, targets
+from tests.flows.served import correct, listeners, promoted, start, summary, targets
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
@@ -38,12 +38,6 @@ def served(untouched: Path) -> Iterator[Path]:
         yield untouched
     finally:
         project.run(untouched, "tasks.serve.local", "down")
-
-
-@pytest.fixture(scope="module")
-def client(served: Path) -> Iterator[httpx.Client]:
-    with client_of(served) as made:
-        yield made
 
 
 def sort(client: httpx.Client, row: dict[str, str] | None = None) -> httpx.Response:

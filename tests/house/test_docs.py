@@ -113,7 +113,7 @@ def unknown_keys(text: str, known: set[str]) -> set[str]:
     names = {part for key in known for part in key.split(".")} | KEYS_OF_ROWS
     flows = [_parsed(flow.replace("…", "x")) for piece in code(text) for flow in FLOW.findall(piece)]
     ours = [flow for flow in flows if isinstance(flow, dict) and flow.keys() & names]
-    values = [*map(_parsed, YAML.findall(text)), *ours]
+    values = [*map(yaml.safe_load, YAML.findall(text)), *ours]
     return {strange for value in values for strange in _strange(value, names)}
 
 

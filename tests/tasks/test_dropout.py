@@ -60,7 +60,7 @@ def test_a_training_drops_what_its_base_drops_unless_it_says_another_share(share
 
 
 def test_a_base_without_dropout_refuses_a_share(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "plain", "hidden_size": 8}')
+    (tmp_path / "config.json").write_text('{"model_type": "resnet"}')
     assert dropout.settings(None, tmp_path) == {}
     with pytest.raises(ParamsError, match=r"train\.dropout has no effect.*leave it out"):
         dropout.settings(0.1, tmp_path)

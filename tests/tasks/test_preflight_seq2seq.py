@@ -13,6 +13,7 @@ from tasks.preflight import checks, sections
 pytestmark = pytest.mark.slow  # transformers, which knows the types, loads torch
 T5 = {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True}
 LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+UNKNOWN = {"model_type": "nonsense"}
 BERT = {"model_type": "bert", "architectures": ["BertModel"]}
 LINES = [{"source": f"Where is thing {n}?", "target": f"On shelf {n}."} for n in range(8)]
 
@@ -61,6 +62,14 @@ def test_what_names_no_objective_gets_the_one_of_its_base(tmp_path: Path, config
 def test_an_objective_of_another_base_is_refused(tmp_path: Path, config: dict, kind: str, words: str) -> None:
     said = refusal(tmp_path, config=config, train=f"objective: {{kind: {kind}}}")
     assert f"models.m.train.objective.kind is {kind}, and {words}" in said
+
+
+@pytest.mark.parametrize(
+    ("config", "is_refused"), [({"model_type": "resnet"}, True), (BERT, False), (LLAMA, False), (UNKNOWN, False)]
+)
+def test_dropout_of_a_base_that_has_none_is_refused(tmp_path: Path, config: dict, is_refused: bool) -> None:
+    said = refusal(tmp_path, config=config, train="objective: {kind: seq2seq}, dropout: 0.1")
+    assert ("models.m.train.dropout has no effect, since this base has no dropout; leave it out." in said) == is_refused
 
 
 def test_an_encoder_is_told_no_system_message(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import answers, shared_cache, writing
+from tasks import answers, batches, shared_cache
 from tasks.answers import Answers, answer
 from tasks.chat import encode, encode_question, load_tokenizer
 from tasks.decoding import make_greedy
@@ -63,7 +63,7 @@ def check(model: Any, tokenizer: Any, rows: list[dict], answered: Answers, limit
 def test_each_row_is_answered_as_alone_whatever_the_lengths_and_batches(tuned, tokenizer, lengths, size, read):
     rows = rows_of(lengths)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writing, "READ_AT_ONCE", read)
+        patch.setattr(batches, "READ_AT_ONCE", read)
         assert answers.reads_once(tuned, rows)
         check(tuned, tokenizer, rows, answer(tuned, tokenizer, rows, size, LIMIT, "tuned"))
 
