@@ -35,9 +35,9 @@ def pairs(first: int, count: int) -> list[dict]:
 
 
 def violets() -> list[dict]:
-    """Pairs of a colour that the model was never trained on: a version that learns them is better beyond chance."""
+    """Pairs of a colour that the first version was never trained on: one that learns it is better beyond chance."""
     return [
-        {**row, "source": f"a violet {row['source'].split(' ', 2)[2]}", "target": "violet is calm"}
+        {**row, "source": f"a violet {row['source'].split(' ', 2)[2]}", "target": "blue is cold"}
         for row in pairs(200, 24)
     ]
 
