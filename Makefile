@@ -62,10 +62,10 @@ drift-demo: setup ## play the whole loop once, in a copy of the project
 	@$(PY) -m flows.demo
 
 promote: setup ## make @challenger the @champion and serve it (MODEL=triage; FORCE=1 overrules the gate)
-	@$(PY) -m tasks.release promote $(MODEL) $(if $(FORCE),force)
+	@$(PY) -m tasks.steps.release promote $(MODEL) $(if $(FORCE),force)
 
 rollback: setup ## make @previous the @champion again and serve it (MODEL=triage)
-	@$(PY) -m tasks.release rollback $(MODEL)
+	@$(PY) -m tasks.steps.release rollback $(MODEL)
 
 gpu: setup ## check training on this machine's GPU: precisions, optimizers, resuming, speed, memory (MINUTES=10)
 	@$(PY) bench/gpu.py --minutes $(or $(MINUTES),10)

@@ -81,7 +81,7 @@ def swap(count: int) -> list[float]:
 
 
 def _promote(number: str) -> None:
-    from tasks import moves, promotion
+    from tasks.versions import moves, promotion
 
     with moves.held(TASK) as now:
         promotion.promote(now, number, promotion.Why("promote", ("the bench swaps",)))
@@ -93,7 +93,7 @@ def rollbacks(key: str) -> dict[str, float]:
 
     The next answer comes as long after that as one takes.
     """
-    from tasks import database
+    from tasks.records import database
 
     seconds = {}
     for how in ("dashboard", "command line"):
@@ -111,7 +111,7 @@ def rollbacks(key: str) -> dict[str, float]:
                 engine.dispose()
             else:
                 subprocess.Popen(
-                    [sys.executable, "-m", "tasks.release", "rollback", TASK],
+                    [sys.executable, "-m", "tasks.steps.release", "rollback", TASK],
                     env=os.environ | {"PYTHONPATH": str(ROOT)},
                     stdout=subprocess.DEVNULL,
                 )

@@ -13,10 +13,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tasks import answers, environment, tuned
-from tasks.chat import encode, encode_question, load_tokenizer
+from tasks import environment
+from tasks.dialogues.chat import encode, encode_question, load_tokenizer
 from tasks.files import read_jsonl
+from tasks.inference import answers
 from tasks.params import load
+from tasks.weights import tuned
 
 PARENT, PREPARED = Path("models/smollm2/weights"), Path("data/prepared/support_tickets")
 

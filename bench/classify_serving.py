@@ -101,7 +101,7 @@ def arguments() -> argparse.Namespace:
 
 def pooled_in(weights: Path, trained: Path) -> str:
     """A folder with the same classifier as vLLM's pooling takes it."""
-    from tasks import pooled
+    from tasks.models import pooled
 
     folder = Path(tempfile.mkdtemp())
     pooled.write(weights, trained, folder)

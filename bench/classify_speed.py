@@ -33,7 +33,7 @@ from bench.classify_ways import Speed, Task
 from tasks import environment
 from tasks.files import read_jsonl
 from tasks.params import load
-from tasks.prepare.shapes import labelled
+from tasks.stages.prepare.shapes import labelled
 
 TICKETS = Path("data/seed/support_tickets/tickets.jsonl")
 BATCHES, HELD_OUT = (8, 16, 32), 128
@@ -65,7 +65,7 @@ def arguments() -> argparse.Namespace:
 
 def make_task(options: argparse.Namespace, folder: Path) -> Task:
     """Rows as `prepare` writes them, in a fixed random order, and the encoder of params.yaml."""
-    from tasks.base import base
+    from tasks.stages.base import base
 
     weights = Path("models/minilm/weights")
     if not weights.exists():

@@ -28,7 +28,7 @@ class Task:
 
     def section(self, batch_size: int, seed: int, bf16: bool = True) -> Any:
         """`train` of a row of params.yaml that tunes an encoder whole for an epoch; the rest is left at its default."""
-        from tasks.train.params import Train
+        from tasks.stages.train.params import Train
 
         return Train.model_validate(
             {
@@ -87,9 +87,9 @@ def encoded(task: Task, params: Any) -> tuple[Any, dict[str, list[dict[str, Any]
 
 
 def ours(task: Task, batch_size: int, seed: int) -> tuple[Speed, float]:
-    """(speed, held-out loss) of the trainer that `python -m tasks.train` makes."""
+    """(speed, held-out loss) of the trainer that `python -m tasks.stages.train` makes."""
     from tasks.device import seed_everything
-    from tasks.train import fit
+    from tasks.stages.train import fit
 
     params = task.section(batch_size, seed)
     seed_everything(params.seed)
@@ -172,9 +172,10 @@ def plain(task: Task, batch_size: int, seed: int) -> float:
     import torch
     from transformers import PrinterCallback, Trainer
 
-    from tasks import layer_groups, objectives
+    from tasks import objectives
     from tasks.device import seed_everything
-    from tasks.train import fit
+    from tasks.stages.train import fit
+    from tasks.weights import layer_groups
 
     params = task.section(batch_size, seed, bf16=False)
     seed_everything(params.seed)

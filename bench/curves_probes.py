@@ -72,7 +72,7 @@ def _embeddings() -> dict[str, Any]:
     """{text: its embedding of length 1}, of all prepared rows."""
     import torch
 
-    from tasks import encoder
+    from tasks.models import encoder
 
     weights = Path("models") / PARENT / "weights"
     reader, body = encoder.load_tokenizer(weights), encoder.load_body(weights).eval()

@@ -49,8 +49,8 @@ def make(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     """The project in `options.out`: params.yaml, the encoder, rows prepared and drawn; what is there is kept."""
     from ruamel.yaml import YAML
 
-    from tasks.base import base
     from tasks.params import load
+    from tasks.stages.base import base
 
     bases = load(ROOT / "params.yaml").bases
     row = bases[options.base].model_dump(exclude_none=True)
@@ -115,13 +115,13 @@ def sections(options: argparse.Namespace, run: Run) -> dict[str, Any]:
 def prepare(options: argparse.Namespace) -> None:
     """ingest, validate and prepare, as `make pipeline` does it; then the test rows of `options.test` in place."""
     from tasks.files import read_jsonl, write_jsonl
-    from tasks.ingest.__main__ import ingest
-    from tasks.ingest.source import take
     from tasks.params import load
     from tasks.preflight import suites
-    from tasks.prepare import __main__ as stage
-    from tasks.prepare.shapes import labelled
-    from tasks.validate import validate
+    from tasks.stages.ingest.__main__ import ingest
+    from tasks.stages.ingest.source import take
+    from tasks.stages.prepare import __main__ as stage
+    from tasks.stages.prepare.shapes import labelled
+    from tasks.stages.validate import validate
 
     out = Path("data/prepared") / DATASET
     if out.exists():
@@ -148,8 +148,8 @@ def prepare(options: argparse.Namespace) -> None:
 def draw(run: Run) -> None:
     """The rows of a run: one of each class, so that none is unknown, and the others by chance."""
     from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
-    from tasks.prepare.assign import Placed
-    from tasks.prepare.classes import shares
+    from tasks.stages.prepare.assign import Placed
+    from tasks.stages.prepare.classes import shares
 
     if run.prepared.exists():
         return
@@ -177,12 +177,12 @@ def draw(run: Run) -> None:
 
 def tuned(run: Run) -> dict[str, float]:
     """train, baseline, predict, evaluate; what the last one found. Nothing is done again."""
-    from tasks.baseline import baseline
-    from tasks.evaluate.__main__ import evaluate
     from tasks.files import read_json
     from tasks.params import load
-    from tasks.predict.__main__ import predict
-    from tasks.train.__main__ import train
+    from tasks.stages.baseline import baseline
+    from tasks.stages.evaluate.__main__ import evaluate
+    from tasks.stages.predict.__main__ import predict
+    from tasks.stages.train.__main__ import train
 
     row, parent = load().models[run.name], Path("models") / PARENT / "weights"
     trained, reports = Path("models") / run.name / "trained", run.reports

@@ -48,7 +48,7 @@ def prepare(folder: Path, url: str) -> str:
 
 def serve(folder: Path, port: int, running: int, waiting: int) -> None:
     """The gateway as `python -m tasks.serve.gateway` runs it, on the files in `folder`."""
-    from tasks import database
+    from tasks.records import database
     from tasks.serve.gateway.__main__ import serve as run
     from tasks.serve.gateway.app import create_app
     from tasks.serve.params import Gateway, Records

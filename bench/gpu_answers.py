@@ -45,7 +45,7 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     environment.apply()
     from tasks.device import device
-    from tasks.engine.held import keeping
+    from tasks.inference.engine.held import keeping
 
     if options.device == "gpu" and device() != "cuda":
         print("there is no NVIDIA GPU here that torch can use; --device cpu tries the script itself", file=sys.stderr)
@@ -114,11 +114,11 @@ def _checks(place: Place) -> Iterator[Row]:
 
 def _asked(place: Place, stage: str, engine: str) -> tuple[list[dict], float]:
     """(predictions, seconds for them) of a stage; they are what the stage itself would write."""
-    from tasks.baseline import baseline
-    from tasks.few_shot import few_shot
     from tasks.files import read_json, read_jsonl
-    from tasks.predict.__main__ import predict
-    from tasks.predict.params import Predict
+    from tasks.stages.baseline import baseline
+    from tasks.stages.few_shot import few_shot
+    from tasks.stages.predict.__main__ import predict
+    from tasks.stages.predict.params import Predict
 
     params, out = Predict(max_new_tokens=64, per_device_eval_batch_size=144, engine=engine), Path(engine) / stage
     ways: dict[str, Callable[[], None]] = {
@@ -143,7 +143,7 @@ def _agreement(told: dict[str, list[dict]]) -> dict[str, Any]:
 
 def _problem(stage: str, told: dict[str, list[dict]], numbers: dict[str, Any]) -> str:
     """What is not as it should be; empty where all is."""
-    from tasks.answer import JsonAnswer
+    from tasks.formats.answer import JsonAnswer
     from tests import tiny
 
     ours, theirs = (told[engine] for engine in ENGINES)
@@ -164,7 +164,7 @@ def _left(keeper: Any) -> Row:
     waited = time.monotonic() - began
     processes = psutil.process_iter(["cmdline", "cwd"])
     mine = [each for each in processes if each.info["cwd"] == str(Path.cwd())]
-    good = not any("tasks.engine.server" in (each.info["cmdline"] or ()) for each in mine)
+    good = not any("tasks.inference.engine.server" in (each.info["cmdline"] or ()) for each in mine)
     words = f"ended after {waited:.1f} s" if good else f"still there after {waited:.1f} s"
     return Row("nothing is left", "ok" if good else "FAILED", words, round(waited, 1))
 

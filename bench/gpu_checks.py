@@ -1,4 +1,4 @@
-"""The checks of bench/gpu.py that something is right: small models, trained through tasks.train on this machine."""
+"""The checks of bench/gpu.py that something is right: small models, trained by tasks.stages.train on this machine."""
 
 import os
 import signal
@@ -110,8 +110,9 @@ def _objective(objective: str, tuner: str, place: Place, numbers: dict[str, Any]
     """Training with another objective than sft; all but what goes on with a text is asked afterwards, on the best
     device.
     """
-    from tasks import kinds, tuned
+    from tasks import kinds
     from tasks.files import read_jsonl
+    from tasks.weights import tuned
 
     kind = kinds.load("tasks.objectives", objective)
     base = place.base_of(objective)
@@ -139,7 +140,7 @@ def resumed() -> Iterator[Check]:
 
 def _killed(folder: str, chosen: dict[str, Any], place: Place, numbers: dict[str, Any]) -> str:
     """A run of which nothing is left but its checkpoints; this process ends with it."""
-    from tasks.train.history import History
+    from tasks.stages.train.history import History
 
     def kill(self: object, args: object, state: Any, control: object, **_: object) -> None:
         if state.global_step == KILLED_AT:
@@ -161,7 +162,7 @@ def _goes_on(folder: str, chosen: dict[str, Any], place: Place, numbers: dict[st
 
 def optimizers() -> Iterator[Check]:
     """Each that params.yaml may name, where all weights learn: bitsandbytes keeps small ones in 32 bits."""
-    from tasks.train.params import OPTIMIZERS
+    from tasks.stages.train.params import OPTIMIZERS
 
     for name in OPTIMIZERS:
         rate = RATES.get(name, 3.0e-4 if "lion" in name else 1.0e-3)

@@ -105,12 +105,12 @@ def packed(precision: dict[str, Any], tolerance: float, place: Place, numbers: d
     """The likelihoods of a text behind another are those of it alone, whatever the other is."""
     import torch
 
-    from tasks import packing
-    from tasks.chat import load_tokenizer
+    from tasks.dataset import packing
     from tasks.device import device
+    from tasks.dialogues.chat import load_tokenizer
     from tasks.objectives import pretrain
-    from tasks.train.fit import make_model
-    from tasks.train.params import Train
+    from tasks.stages.train.fit import make_model
+    from tasks.stages.train.params import Train
     from tests import texts, tiny
 
     params = Train(**{**tiny.TRAIN, **settings("lora", "pretrain", **precision)})
@@ -138,7 +138,7 @@ def packed(precision: dict[str, Any], tolerance: float, place: Place, numbers: d
 def merged(tuner: str, changes: dict[str, Any], allowed: float, place: Place, numbers: dict[str, Any]) -> str:
     """The answers' distributions with the adapter beside the parent, and folded into it."""
     from tasks.files import read_jsonl
-    from tasks.merge import merged_model
+    from tasks.weights.merge import merged_model
 
     made = train(place.new(), place.base, place.rows(), settings(tuner, **changes))
     rows = read_jsonl(place.rows() / "test.jsonl")
@@ -152,16 +152,19 @@ def answers(tuner: str, place: Place, numbers: dict[str, Any]) -> str:
     """
     import torch
 
-    from tasks import tuned
     from tasks.device import compute_dtype, device
     from tasks.files import read_jsonl
+    from tasks.weights import tuned
 
     rows_folder = place.rows("sft", 128)
     made = train(place.new(), place.base, rows_folder, settings(tuner, num_train_epochs=8))
     rows = read_jsonl(rows_folder / "test.jsonl")[:16]
 
     def asked(on: str, dtype: torch.dtype) -> list[dict[str, Any]]:
-        with mock.patch("tasks.answers.device", lambda: on), mock.patch("tasks.answers.compute_dtype", lambda: dtype):
+        with (
+            mock.patch("tasks.inference.answers.device", lambda: on),
+            mock.patch("tasks.inference.answers.compute_dtype", lambda: dtype),
+        ):
             return tuned.answer(place.base, made.adapter, rows, 8, 40, f"{on} {dtype}").predictions
 
     cpu, here, fast = (

@@ -1,4 +1,4 @@
-"""What the checks of bench/gpu.py share: a place with tiny bases and rows, and a training in it through tasks.train."""
+"""What the checks of bench/gpu.py share: a place with tiny bases and rows, and a training in it."""
 
 import csv
 import gc
@@ -197,9 +197,9 @@ def trainer_of(place: Path, base: Path, rows: Path, changes: dict[str, Any]) -> 
 
     from tasks import objectives
     from tasks.files import read_jsonl
-    from tasks.train.__main__ import _trainable
-    from tasks.train.fit import make_trainer
-    from tasks.train.params import Train
+    from tasks.stages.train.__main__ import _trainable
+    from tasks.stages.train.fit import make_trainer
+    from tasks.stages.train.params import Train
     from tests import tiny
 
     params = Train(**{**tiny.TRAIN, **changes})
@@ -224,7 +224,7 @@ def near(one: float, other: float, tolerance: float, words: str) -> str:
 
 def alone() -> None:
     """Train without MLflow, which need not be installed: the curves are on disk."""
-    from tasks.train.history import History
+    from tasks.stages.train.history import History
 
     def nothing(*_: Any) -> None:
         return None

@@ -173,8 +173,8 @@ def _model(vocabulary: int, width: int, inner: int, layers: int, heads: int, pai
 def _trainer(weights: Path, changes: dict[str, Any], length: int, run: Path) -> Any:
     """A Trainer of fifteen steps, four rows of `length` tokens each, that neither evaluates nor saves."""
     from tasks import objectives
-    from tasks.train.fit import make_trainer
-    from tasks.train.params import Train
+    from tasks.stages.train.fit import make_trainer
+    from tasks.stages.train.params import Train
 
     changes = {"objective": {"kind": "pretrain"}, **changes}
     is_packed = changes["objective"]["kind"] == "pretrain"

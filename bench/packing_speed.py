@@ -23,9 +23,9 @@ LENGTH, BATCH = 512, 4  # tokens of a packed row; rows of a batch, of which a pa
 
 def seconds(weights: Path, rows: list[dict[str, Any]], packing: bool, shares: bool) -> dict[str, float]:
     """Seconds of the fastest pass, and mean loss, over `rows`, gradients included."""
-    from tasks.chat import load_tokenizer
-    from tasks.train import fit
-    from tasks.train.params import Train
+    from tasks.dialogues.chat import load_tokenizer
+    from tasks.stages.train import fit
+    from tasks.stages.train.params import Train
 
     params = Train(
         objective={"kind": "sft", "packing": packing},

@@ -3,7 +3,7 @@
 `.venv/bin/python bench/redaction_recall.py [times] [revision]`; the last line is JSON. The lines come from
 bench/redaction_corpus.py and bench/innocent_corpus.py, `times` of each form (deterministic). Taken: no four characters
 of the secret in a row are left. Exact: the text is the original but for the placeholder. With a revision (one whose
-tasks/redaction.py is a single file), that code is measured beside it.
+tasks/texts/redaction.py is a single file), that code is measured beside it.
 """
 
 import importlib.util
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.innocent_corpus import innocent
 from bench.redaction_corpus import Line, personal
-from tasks.redaction import redact
+from tasks.texts.redaction import redact
 
 ROOT = Path(__file__).parent.parent
 Redact = Callable[[str], str]
@@ -74,7 +74,7 @@ def touched(redact: Redact, times: int) -> dict[str, float]:
 def before(revision: str) -> Redact:
     """`redact` as it was."""
     code = subprocess.run(
-        ["git", "show", f"{revision}:tasks/redaction.py"], cwd=ROOT, capture_output=True, check=True
+        ["git", "show", f"{revision}:tasks/texts/redaction.py"], cwd=ROOT, capture_output=True, check=True
     ).stdout
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "redaction_before.py"

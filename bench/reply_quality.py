@@ -18,9 +18,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tasks import chat, environment, tuned
-from tasks.encoded import left_padded
+from tasks import environment
+from tasks.dataset.encoded import left_padded
+from tasks.dialogues import chat
 from tasks.files import read_jsonl
+from tasks.weights import tuned
 
 SAMPLES = 9999
 

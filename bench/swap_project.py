@@ -42,8 +42,8 @@ def make_project(folder: Path, real: bool) -> None:
 
 def _register(folder: Path, number: int, real: bool) -> None:
     """A version of its own hash, from the adapter of `make pipeline` or one that a stub takes."""
-    from tasks import promotion, verdict_tags
     from tasks.files import write_json, write_jsonl
+    from tasks.versions import promotion, verdict_tags
 
     adapter, evaluate = folder / "adapter", folder / "evaluate"
     if real:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.turns import WARM_UP, Contestant, Turns, clocks, take_turns, tell
 from tasks import environment
-from tasks.chat import encode, load_tokenizer
+from tasks.dialogues.chat import encode, load_tokenizer
 from tasks.files import read_jsonl
 from tasks.params import load
 
@@ -29,8 +29,8 @@ FIRST_TRY = 2  # counted steps, after which the slower batch sizes are dropped
 
 
 def our_trainer(tuner: dict[str, object] | None, run: str) -> Any:
-    """The trainer of `tasks.train` for the shipped row, with another `tuner` where one is given."""
-    from tasks.train import fit
+    """The trainer of `tasks.stages.train` for the shipped row, with another `tuner` where one is given."""
+    from tasks.stages.train import fit
 
     params = load().models["triage"].train
     if tuner:

@@ -1,8 +1,9 @@
 """What a step shows in the Prefect UI: tables and markdown made from the reports on disk."""
 
-from tasks import contestants, paths
+from tasks import paths
+from tasks.comparison import contestants
 from tasks.files import read_json
-from tasks.gate import Verdict
+from tasks.steps.gate import Verdict
 
 
 def publish(stage: str) -> None:

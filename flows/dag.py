@@ -67,7 +67,7 @@ def pending(target: str) -> list[str]:
 
 
 def _described(changes: Sequence[object]) -> str:
-    """The first of what DVC lists as changed: `tasks/chat.py is modified`, `changed command`."""
+    """The first of what DVC lists as changed: `tasks/dialogues/chat.py is modified`, `changed command`."""
     for change in changes:
         for what in change.values() if isinstance(change, dict) else ():
             if not isinstance(what, dict):

@@ -189,7 +189,7 @@ class Demo:
         """All rows of a table of the records, oldest first."""
         from sqlalchemy import select
 
-        from tasks import database
+        from tasks.records import database
 
         engine = database.connect(f"sqlite:///{self.folder / database.STORE}")
         with engine.connect() as connection:

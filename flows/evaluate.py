@@ -12,16 +12,17 @@ from flows.pipeline_flow import hold
 from flows.screen import Screen
 from flows.stage_failed import StageBroke
 from flows.summary_table import WIDE
-from tasks import contestants, paths
+from tasks import paths
 from tasks import stage as edge
-from tasks.engine.held import Keeper, keeping
-from tasks.evaluate.paired import Rival
-from tasks.further import comparison, steps
-from tasks.further.comparison import Comparison
-from tasks.further.place import Place
-from tasks.paces import teller
+from tasks.comparison import contestants
+from tasks.comparison.further import comparison, steps
+from tasks.comparison.further.comparison import Comparison
+from tasks.comparison.further.place import Place
+from tasks.comparison.paces import teller
+from tasks.comparison.worth import NAMES, figure, margin
+from tasks.inference.engine.held import Keeper, keeping
 from tasks.params import Params
-from tasks.worth import NAMES, figure, margin
+from tasks.stages.evaluate.paired import Rival
 
 if TYPE_CHECKING:
     from rich.table import Table

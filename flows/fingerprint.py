@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows import dag
-from tasks import paths, registry_reading, tracking
-from tasks.report import summary
+from tasks import paths
 from tasks.serve import routes, slots, state
 from tasks.serve.params import Gateway
 from tasks.serve.reconcile import gateway
+from tasks.steps.report import summary
+from tasks.versions import registry_reading, tracking
 
 CODE = ("flows", "tasks", "infra/local", "infra/requirements", "model_cards/template.md.jinja")
 

@@ -8,20 +8,21 @@ from flows import dag, fingerprint, pipeline_flow, prefect_server, up_to_date
 from flows.fingerprint import Asked
 from flows.screen import Screen
 from flows.steps import Steps
-from tasks import moves, promotion, registry, snapshot, tracking
-from tasks.deploy import is_available
 from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_json
 from tasks.params import Params
 from tasks.preflight import checks
-from tasks.promotion import Why
-from tasks.registry import Model, Version
-from tasks.registry_reading import Unreadable
-from tasks.regroup import due
-from tasks.report import summary
 from tasks.serve import routes, slots, supervisor
 from tasks.serve.reconcile import gateway
 from tasks.serve.reconcile.gateway import Presence
+from tasks.steps import snapshot
+from tasks.steps.deploy import is_available
+from tasks.steps.regroup import due
+from tasks.steps.report import summary
+from tasks.versions import moves, promotion, registry, tracking
+from tasks.versions.promotion import Why
+from tasks.versions.registry import Model, Version
+from tasks.versions.registry_reading import Unreadable
 
 
 def checked(model: str, say: Callable[[str], None]) -> Params:

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from flows import prefect_server
-from tasks import database
 from tasks import params as settings
 from tasks import stage as edge
 from tasks.errors import AnnealError
 from tasks.monitor.check import check
 from tasks.monitor.checks_table import Check
+from tasks.records import database
 from tasks.serve import routes
 
 if TYPE_CHECKING:

@@ -10,14 +10,18 @@ from flows import dag, prefect_server
 from flows.screen import Screen, logged
 from flows.stage_failed import StageBroke
 from flows.steps import Steps
-from tasks.engine.held import Keeper, keeping
 from tasks.errors import NotPromoted, TransientError
+from tasks.inference.engine.held import Keeper, keeping
 
 if TYPE_CHECKING:
     from prefect.states import State
 
 Run = Callable[[str], object]  # a task run by the name of its stage or step
-ANSWERS = ("baseline", "few_shot", "predict")  # stages, whose process of vLLM the gate may ask too (tasks/engine)
+ANSWERS = (
+    "baseline",
+    "few_shot",
+    "predict",
+)  # stages, whose process of vLLM the gate may ask too (tasks/inference/engine)
 ALONE = ("train", "deploy")  # which may want the whole GPU
 STEPS = ("gate", "register", "deploy", "release", "report")
 

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from flows import pipeline, prefect_server
-from tasks import database, tracking
 from tasks import params as settings
 from tasks import stage as edge
-from tasks.database import CommandState, RetrainingState
 from tasks.errors import AnnealError, NotPromoted
-from tasks.report import summary
+from tasks.records import database
+from tasks.records.database import CommandState, RetrainingState
 from tasks.retrain import book, gather, store
 from tasks.retrain.decide import should_retrain
 from tasks.retrain.facts import RetrainOutcome
 from tasks.retrain.harvest import harvest
 from tasks.serve import routes
+from tasks.steps.report import summary
+from tasks.versions import tracking
 
 if TYPE_CHECKING:
     from prefect import Flow

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from flows import prefect_server
-from tasks import database
 from tasks import params as settings
 from tasks import stage as edge
 from tasks.errors import AnnealError, TransientError
+from tasks.records import database
 
 if TYPE_CHECKING:
     from prefect.automations import Automation, EventTrigger

@@ -5,11 +5,11 @@ import sys
 
 from flows import dag
 from tasks import params as settings
-from tasks import snapshot
 from tasks import stage as edge
 from tasks.errors import ParamsError
 from tasks.preflight import sections
 from tasks.section import suggestion
+from tasks.steps import snapshot
 
 
 def run(dataset: str | None) -> None:

@@ -9,22 +9,26 @@ from pathlib import Path
 
 from flows import dag, fingerprint
 from flows.summary import Progress, summarise
-from tasks import answered, contestants, decisions, moves, paths, promotion, registry, verdict_tags
-from tasks.answer import format_in
-from tasks.champion import judge
-from tasks.decisions import Decision
-from tasks.deploy import deploy, is_available
+from tasks import paths
+from tasks.comparison import contestants
+from tasks.dataset import answered
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json
-from tasks.gate import Check, Verdict
+from tasks.formats.answer import format_in
 from tasks.params import Params
-from tasks.promotion import Refused
-from tasks.registry import Version
-from tasks.regroup import regroup
-from tasks.report import summary
-from tasks.report.summary import StageRun, Summary
+from tasks.records import decisions
+from tasks.records.decisions import Decision
 from tasks.serve.reconcile import canaries, gateway, step
 from tasks.serve.reconcile.gateway import Presence
+from tasks.steps.champion import judge
+from tasks.steps.deploy import deploy, is_available
+from tasks.steps.gate import Check, Verdict
+from tasks.steps.regroup import regroup
+from tasks.steps.report import summary
+from tasks.steps.report.summary import StageRun, Summary
+from tasks.versions import moves, promotion, registry, verdict_tags
+from tasks.versions.promotion import Refused
+from tasks.versions.registry import Version
 
 
 class Steps:
@@ -152,7 +156,7 @@ class Steps:
 
     def report(self) -> bool:
         """Write reports/<model>/summary.json, and index.html when it would say something else."""
-        from tasks.report.page import write_report
+        from tasks.steps.report.page import write_report
 
         kept, page = paths.summary(self.name), paths.page(self.name)
         self.summary = self.summarise()

@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import cast
 
 from flows import fingerprint
-from tasks import answered, contestants, labeller, paths, registry, tracking
-from tasks.deploy import parity_file
-from tasks.evaluate.paired import Leads
+from tasks import paths
+from tasks.comparison import contestants
+from tasks.comparison.paces import paces, teller
+from tasks.comparison.worth import Worth, worth
+from tasks.dataset import answered
+from tasks.dialogues.special import USUAL
 from tasks.files import read_json
-from tasks.gate import Verdict
-from tasks.paces import paces, teller
+from tasks.models import labeller
 from tasks.params import Params
-from tasks.registry import Model, Version
-from tasks.report.summary import (
+from tasks.serve import routes, verify
+from tasks.serve.reconcile import gateway
+from tasks.stages.evaluate.paired import Leads
+from tasks.steps.deploy import parity_file
+from tasks.steps.gate import Verdict
+from tasks.steps.report.summary import (
     CascadeFacts,
     Endpoint,
     Evaluation,
@@ -29,10 +35,8 @@ from tasks.report.summary import (
     StageRun,
     Summary,
 )
-from tasks.serve import probe, routes
-from tasks.serve.reconcile import gateway
-from tasks.special import USUAL
-from tasks.worth import Worth, worth
+from tasks.versions import registry, tracking
+from tasks.versions.registry import Model, Version
 
 
 @dataclass(frozen=True)
@@ -138,9 +142,9 @@ def _endpoint(name: str, version: str) -> Endpoint | None:
     answers = contestants.folders(paths.reports(name))[contestants.TUNED]
     with (answers / answered.FILE).open(encoding="utf-8") as rows:
         example = json.loads(rows.readline())
-    route, question = probe.question(USUAL, example)
+    route, question = verify.question(USUAL, example)
     body = {"model": target.model, "temperature": 0, "max_tokens": 128, **question}
-    curl = probe.line_to_try(f"{target.url}/{route}", body, example)
+    curl = verify.line_to_try(f"{target.url}/{route}", body, example)
     parity = _parity(parity_file(target.artifact))
     return Endpoint(url=target.url, model=target.model, version=target.version, curl=curl, parity=parity)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import contestants
-from tasks.report.plots import words
-from tasks.report.summary import (
+from tasks.comparison import contestants
+from tasks.steps.report.plots import words
+from tasks.steps.report.summary import (
     Evaluation,
     GateResult,
     ParityFacts,

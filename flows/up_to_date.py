@@ -14,10 +14,10 @@ from flows.fingerprint import Asked
 from tasks import paths
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
-from tasks.registry_reading import Unreadable
-from tasks.report import summary
-from tasks.report.summary import StageRun, Summary
 from tasks.serve import supervisor
+from tasks.steps.report import summary
+from tasks.steps.report.summary import StageRun, Summary
+from tasks.versions.registry_reading import Unreadable
 
 FOLDER = Path(".anneal/unchanged")
 FORM = 1  # of the file: another one is not read

@@ -5,10 +5,10 @@ from types import ModuleType
 from typing import get_args
 
 from tasks import kinds
-from tasks.architecture import BASES
-from tasks.train.params import Train
+from tasks.models.architecture import BASES
+from tasks.stages.train.params import Train
 
-SHAPES, OBJECTIVES, TUNERS = "tasks.prepare.shapes", "tasks.objectives", "tasks.tuners"
+SHAPES, OBJECTIVES, TUNERS = "tasks.stages.prepare.shapes", "tasks.objectives", "tasks.tuners"
 
 
 def modules(package: str) -> dict[str, ModuleType]:

@@ -8,25 +8,25 @@ from typing import Annotated
 from pydantic import Field
 
 from tasks import sources, stage
-from tasks.base import Base
-from tasks.cascade import Cascade
 from tasks.errors import ParamsError
-from tasks.evaluate.params import Evaluate
-from tasks.gate import Gate
-from tasks.ingest.params import Ingest
 from tasks.kinds import KindIn
-from tasks.mix import Mix
 from tasks.monitor.params import Monitor
-from tasks.package import Package
-from tasks.predict.params import Predict
-from tasks.prepare import shapes
-from tasks.prepare.rows import Templates
-from tasks.probe import Probe
 from tasks.retrain.params import Retrain
 from tasks.section import Section, parse, suggestion
 from tasks.serve.params import Deploy, Gateway, Records, Release, Servers
-from tasks.train.params import Train
-from tasks.validate import Validate
+from tasks.stages.base import Base
+from tasks.stages.cascade import Cascade
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.ingest.params import Ingest
+from tasks.stages.mix import Mix
+from tasks.stages.package import Package
+from tasks.stages.predict.params import Predict
+from tasks.stages.prepare import shapes
+from tasks.stages.prepare.rows import Templates
+from tasks.stages.probe import Probe
+from tasks.stages.train.params import Train
+from tasks.stages.validate import Validate
+from tasks.steps.gate import Gate
 
 Name = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100, description="lower-case letters, digits, _ and -")
@@ -39,7 +39,7 @@ class Dataset(Section):
     snapshot: Annotated[Section, KindIn(sources.PACKAGE)] | None = None
     ingest: Ingest
     validate_: Validate = Field(alias="validate")
-    prepare: Annotated[Section, KindIn("tasks.prepare.shapes", "shape")]
+    prepare: Annotated[Section, KindIn("tasks.stages.prepare.shapes", "shape")]
 
     @property
     def templates(self) -> Templates:

@@ -9,13 +9,13 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic_core import PydanticUndefined
 
 from tasks import environment, kinds, methods
-from tasks.evaluate import measures
 from tasks.files import write_text
-from tasks.ingest.params import FORMATS
 from tasks.kinds import KindIn
 from tasks.params import Params
 from tasks.section import Section, Spot, unfold
 from tasks.sources import PACKAGE as SOURCES
+from tasks.stages.evaluate import measures
+from tasks.stages.ingest.params import FORMATS
 
 PAGE = Path("docs/reference.md")
 COMMAND = re.compile(r"^([a-z-]+):.*?## (.+)$", re.MULTILINE)

@@ -1,5 +1,5 @@
-"""The edge of every stage: `python -m tasks.<stage> <row> --name path …` becomes one function call on paths and a
-section. `dvc repro` says which row it runs by DVC_STAGE, as in `train@triage`.
+"""The edge of every stage: `python -m tasks.stages.<stage> <row> --name path …` becomes one function call on paths and
+a section. `dvc repro` says which row it runs by DVC_STAGE, as in `train@triage`.
 """
 
 import argparse

@@ -13,7 +13,8 @@ import jinja2
 import pytest
 from hypothesis import settings
 
-from tasks import environment, tracking
+from tasks import environment
+from tasks.versions import tracking
 from tests import effects, encoders, tiny
 from tests.examples import FULL
 from tests.garbage import Freezer
@@ -169,7 +170,7 @@ def encoder(tiny_root: Path, _empty_store: Path) -> Path:
 @pytest.fixture(scope="session")
 def tokenizer(base: Path) -> object:
     """The tiny base's tokenizer."""
-    from tasks.chat import load_tokenizer
+    from tasks.dialogues.chat import load_tokenizer
 
     return load_tokenizer(base)
 
@@ -195,11 +196,11 @@ def trained(tiny_root: Path, base: Path, prepared: Path, _empty_store: Path) -> 
 @pytest.fixture(scope="session")
 def evaluated(tiny_root: Path, base: Path, prepared: Path, trained: SimpleNamespace) -> Path:
     """The reports folder with `baseline/`, `predict/` and `evaluate/` of the trained adapter."""
-    from tasks.baseline import baseline
-    from tasks.evaluate.__main__ import evaluate
-    from tasks.evaluate.params import Evaluate
-    from tasks.predict.__main__ import predict
-    from tasks.predict.params import Predict
+    from tasks.stages.baseline import baseline
+    from tasks.stages.evaluate.__main__ import evaluate
+    from tasks.stages.evaluate.params import Evaluate
+    from tasks.stages.predict.__main__ import predict
+    from tasks.stages.predict.params import Predict
 
     reports, params = tiny_root / "reports" / "things", Predict(**tiny.PREDICT)
     baseline(params, base, prepared, reports / "baseline")
@@ -211,7 +212,7 @@ def evaluated(tiny_root: Path, base: Path, prepared: Path, trained: SimpleNamesp
 @pytest.fixture(scope="session")
 def packaged(tiny_root: Path, base: Path, prepared: Path, trained: SimpleNamespace, evaluated: Path) -> SimpleNamespace:
     """`adapter`, `weights` and `card` of the trained adapter."""
-    from tasks.package import Package, package
+    from tasks.stages.package import Package, package
 
     models = tiny_root / "models" / "things"
     made = SimpleNamespace(

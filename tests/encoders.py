@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from tasks.files import sha256, write_json, write_jsonl
-from tasks.prepare.assign import Placed
-from tasks.prepare.classes import shares
-from tasks.prepare.numbers import scales
-from tasks.prepare.shapes import scored, spans, tagged
+from tasks.stages.prepare.assign import Placed
+from tasks.stages.prepare.classes import shares
+from tasks.stages.prepare.numbers import scales
+from tasks.stages.prepare.shapes import scored, spans, tagged
 from tests import tiny
 
 LABELS = tiny.LABELS
@@ -15,7 +15,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def make_base(folder: Path) -> Path:
-    """Write `folder/` as tasks/base.py would: safetensors in fp32, tokenizer, source.json; returns it."""
+    """Write `folder/` as tasks/stages/base.py would: safetensors in fp32, tokenizer, source.json; returns it."""
     import torch
     from transformers import BertConfig, BertModel
 

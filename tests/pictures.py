@@ -7,11 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import answered, pixels
+from tasks.dataset import answered
 from tasks.files import sha256, write_json, write_jsonl
-from tasks.prepare.assign import Placed
-from tasks.prepare.classes import shares
-from tasks.prepare.shapes import image as shape
+from tasks.stages.prepare.assign import Placed
+from tasks.stages.prepare.classes import shares
+from tasks.stages.prepare.shapes import image as shape
+from tasks.texts import pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,7 +24,7 @@ PARAMS = shape.Params(shape="image", labels=LABELS)
 
 
 def make_base(folder: Path) -> Path:
-    """Write `folder/` as tasks/base.py would: safetensors in fp32, image processor, source.json; returns it."""
+    """Write `folder/` as tasks/stages/base.py would: safetensors in fp32, image processor, source.json; returns it."""
     import torch
     from transformers import ViTConfig, ViTModel
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.serve import probe, server_command, state
+from tasks.serve import server_command, state, verify
 
 
 def state_of(weights: Path, max_model_len: int, **served: dict[str, state.Served]) -> state.State:
@@ -29,7 +29,7 @@ def vllm(asked: state.State, log: Path, seconds: float = 180) -> Iterator[subpro
         )
     try:
         deadline = time.monotonic() + seconds
-        while not probe.is_healthy(asked.url):
+        while not verify.is_healthy(asked.url):
             assert program.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
             time.sleep(0.5)
         yield program

@@ -4,9 +4,9 @@ import string
 from pathlib import Path
 from typing import Any, Literal
 
+from tasks.dialogues.templates import frame
 from tasks.files import sha256, write_json, write_jsonl
-from tasks.prepare.shapes import pair
-from tasks.templates import frame
+from tasks.stages.prepare.shapes import pair
 from tests import tiny
 
 END = "</s>"
@@ -25,7 +25,7 @@ TRAIN = {
 
 
 def make_base(folder: Path, kind: Literal["t5", "bart"] = "t5") -> Path:
-    """Write `folder/` as tasks/base.py would: safetensors in fp32, tokenizer, template, source.json; returns it."""
+    """Write `folder/` as the stage `base` would: safetensors in fp32, tokenizer, template, source.json; returns it."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)

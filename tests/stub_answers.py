@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 
-from tasks import tools
+from tasks.formats import tools
 
 
 def whole(body: dict, text: str, chat: bool) -> dict:

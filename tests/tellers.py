@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.files import read_jsonl, write_json, write_jsonl
-from tasks.prepare.assign import Placed
-from tasks.prepare.classes import shares
+from tasks.stages.prepare.assign import Placed
+from tasks.stages.prepare.classes import shares
 from tests import tiny
 
 LABELS = tiny.LABELS
@@ -70,8 +70,8 @@ def write_heads(folder: Path, encoder: Path, learnt: Path) -> Path:
     """Write heads of noise for the classes in `learnt/` to `folder`: what they tell follows from the seed alone."""
     import torch
 
-    from tasks import classes, classifier
-    from tasks.encoder import load_body
+    from tasks.models import classes, classifier
+    from tasks.models.encoder import load_body
 
     folder.mkdir(parents=True)
     with torch.random.fork_rng():

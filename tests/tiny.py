@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from tasks.files import sha256, write_json, write_jsonl
-from tasks.prepare.shapes.table import Params as Prepare
-from tasks.prepare.shapes.table import format_row
+from tasks.stages.prepare.shapes.table import Params as Prepare
+from tasks.stages.prepare.shapes.table import format_row
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -48,8 +48,8 @@ EVALUATE = {"labels": LABELS, "texts": TEXTS, "bootstrap_resamples": 100}
 
 
 def make_base(folder: Path) -> Path:
-    """Write `folder/` as tasks/base.py would: bf16 safetensors, tokenizer, chat_template.jinja, source.json; returns
-    it.
+    """Write `folder/` as the stage `base` would: bf16 safetensors, tokenizer, chat_template.jinja, source.json;
+    returns it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer()
@@ -108,8 +108,8 @@ def train_in(place: Path, base: Path, prepared: Path, **changes: object) -> Simp
     """Train with TRAIN and `changes`: `place/trained`, `place/report` and `place/checkpoints/things`, as adapter,
     report, checkpoints.
     """
-    from tasks.train.__main__ import train
-    from tasks.train.params import Train
+    from tasks.stages.train.__main__ import train
+    from tasks.stages.train.params import Train
 
     made = SimpleNamespace(
         adapter=place / "trained", report=place / "report", checkpoints=place / "checkpoints" / "things"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from tasks.evaluate.measures.measure import named
+from tasks.stages.evaluate.measures.measure import named
 
 SAID = {  # group: what its sentence quotes
     "length of requests": (

@@ -10,8 +10,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from tasks import paths
-from tasks.database_rows import CorrectedRequest, Input, LoggedAnswer, LoggedRequest
-from tasks.messages import Kind
+from tasks.dialogues.messages import Kind
 from tasks.monitor import alarm, checks_table, figures, logged_requests, memory, request_kinds
 from tasks.monitor.check_page import PageContent, write_page
 from tasks.monitor.checks_table import Check
@@ -20,6 +19,7 @@ from tasks.monitor.martingale import Floats, Ints
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import digest, read_reference
 from tasks.monitor.scores import Scores
+from tasks.records.database_rows import CorrectedRequest, Input, LoggedAnswer, LoggedRequest
 from tasks.serve.routes import Target
 
 

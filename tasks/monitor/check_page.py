@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.database_rows import Input
 from tasks.files import write_text
 from tasks.monitor import alarm, evidently_page
 from tasks.monitor.checks_table import Check, Evidence
 from tasks.monitor.scores import Scores
-from tasks.report.drawing import BAD, MUTED, PARENT, TUNED, picture
+from tasks.records.database_rows import Input
+from tasks.steps.report.drawing import BAD, MUTED, PARENT, TUNED, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

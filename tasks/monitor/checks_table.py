@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine, insert, select
 
-from tasks.database import checks
+from tasks.records.database import checks
 
 # figure: 1 when the version answers an alarm, so that its own first requests are what is normal
 FRESH = "normal_is_traffic"

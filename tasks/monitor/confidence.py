@@ -1,19 +1,20 @@
 """The confidence of a version that classifies, tags or extracts answers: scores of the probabilities of one answer.
 
-Of an answer in a text only two things are distinguished: the answer that was given, and any other (tasks/spans.py).
+Of an answer in a text only two things are distinguished: the answer that was given, and any other (see
+tasks/formats/spans.py).
 """
 
 import math
 from collections.abc import Mapping, Sequence
 
-from tasks import entities
-from tasks.answer import AnswerFormat
-from tasks.clean import clean
-from tasks.database_rows import Probabilities
-from tasks.entity_answer import EntityAnswer
+from tasks.formats import entities
+from tasks.formats.answer import AnswerFormat
+from tasks.formats.entity_answer import EntityAnswer
+from tasks.formats.spans import GIVEN, OTHER
 from tasks.monitor.reference import TestAnswer
 from tasks.monitor.streams import Stream
-from tasks.spans import GIVEN, OTHER
+from tasks.records.database_rows import Probabilities
+from tasks.texts.clean import clean
 
 LEAST = 1.0e-7  # digits of a probability end there
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.database_rows import Input
 from tasks.monitor.martingale import Floats, Ints
+from tasks.records.database_rows import Input
 
 Embed = Callable[[list[str]], Floats]
 NEAREST = 5

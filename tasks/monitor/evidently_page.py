@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.database_rows import Input
 from tasks.files import write_text
 from tasks.monitor import texts
 from tasks.monitor.scores import Scores
+from tasks.records.database_rows import Input
 
 if TYPE_CHECKING:
     from pandas import DataFrame

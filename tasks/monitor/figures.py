@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tasks import entities
-from tasks.database_rows import Input, LoggedRequest, Probabilities
-from tasks.evaluate.measures.measure import named
+from tasks.formats import entities
 from tasks.monitor import confidence, residuals, texts
 from tasks.monitor.embedding import nearest, novelty
 from tasks.monitor.martingale import Floats
@@ -16,6 +14,8 @@ from tasks.monitor.params import Monitor
 from tasks.monitor.residuals import Pairs
 from tasks.monitor.scores import Scores
 from tasks.monitor.streams import OTHER
+from tasks.records.database_rows import Input, LoggedRequest, Probabilities
+from tasks.stages.evaluate.measures.measure import named
 
 EXACT_MATCH = "exact_match"
 MOST_POINTS = 500  # of each side in the two-sample test

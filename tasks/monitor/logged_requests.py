@@ -7,10 +7,10 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, select
 
-from tasks import corrections
-from tasks.database import feedback, requests
-from tasks.database_rows import CorrectedRequest, LoggedAnswer, LoggedRequest
 from tasks.monitor.reference import digest
+from tasks.records import corrections
+from tasks.records.database import feedback, requests
+from tasks.records.database_rows import CorrectedRequest, LoggedAnswer, LoggedRequest
 
 LATE = 900.0  # seconds that a row may be written after a newer one; later ones are not waited for
 # What tells of which kind a request is, and its answer.

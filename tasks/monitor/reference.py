@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
-from tasks import answered
-from tasks.answer import TEXT, AnswerFormat, format_in, right_answer
-from tasks.chat import opening
-from tasks.database_rows import Input, Probabilities
+from tasks.dataset import answered
+from tasks.dataset.prepared import splits
+from tasks.dialogues.chat import opening
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.prepared import splits
-from tasks.template import columns as template_columns
+from tasks.formats.answer import TEXT, AnswerFormat, format_in, right_answer
+from tasks.records.database_rows import Input, Probabilities
+from tasks.texts.template import columns as template_columns
 
 
 class ReferenceRow(TypedDict):
@@ -90,8 +90,8 @@ def read_reference(folder: Path) -> Reference | None:
     Personal data are taken out of its texts as they are out of the records: the placeholders must not look like new
     words.
     """
-    from tasks.redaction import redact_all
-    from tasks.redaction.answers import redact_text
+    from tasks.texts.redaction import redact_all
+    from tasks.texts.redaction.answers import redact_text
 
     place = folder / "reference"
     if not all((place / name).exists() for name in ("rows.jsonl", answered.FILE, "classes.json")):

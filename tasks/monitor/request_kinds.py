@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from tasks.database_rows import LoggedAnswer
-from tasks.messages import Kind, is_own_answer, kind_of
+from tasks.dialogues.messages import Kind, is_own_answer, kind_of
+from tasks.records.database_rows import LoggedAnswer
 
 APART = "not_judged"  # figure: the share of the latest requests; `not_judged: completions` counts one kind of them
 

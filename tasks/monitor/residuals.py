@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tasks.answer import AnswerFormat
+from tasks.formats.answer import AnswerFormat
+from tasks.formats.number_answer import NumberAnswer
+from tasks.formats.numbers import number
 from tasks.monitor.streams import Stream
-from tasks.number_answer import NumberAnswer
-from tasks.numbers import number
 
 Pairs = Sequence[tuple[str, Mapping[str, str]]]  # answer, right answer by column
 

@@ -12,18 +12,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.answer import ToolAnswer, agrees, as_read, example_in, right_answer, valid
-from tasks.clean import clean
-from tasks.database_rows import Input, Probabilities
+from tasks.formats.answer import ToolAnswer, agrees, as_read, example_in, right_answer, valid
+from tasks.formats.spans import GIVEN
+from tasks.formats.spans import OTHER as ANOTHER
 from tasks.monitor import confidence, residuals, texts
 from tasks.monitor.embedding import Embed, nearest, novelty
 from tasks.monitor.martingale import BINS, Floats, Ints
 from tasks.monitor.reference import Reference
 from tasks.monitor.residuals import Pairs
 from tasks.monitor.streams import FEW, OTHER, WRONG, edges, fit_rows, streams_of
-from tasks.spans import GIVEN
-from tasks.spans import OTHER as ANOTHER
-from tasks.template import columns
+from tasks.records.database_rows import Input, Probabilities
+from tasks.texts.clean import clean
+from tasks.texts.template import columns
 
 
 class Scores:

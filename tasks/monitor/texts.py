@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from tasks.clean import clean
-from tasks.database_rows import Input
-from tasks.messages import last_text, logged_template
-from tasks.template import columns, render
+from tasks.dialogues.messages import last_text, logged_template
+from tasks.records.database_rows import Input
+from tasks.texts.clean import clean
+from tasks.texts.template import columns, render
 
 WORD = re.compile(r"[^\W\d_]+")
 REFUSAL = re.compile(

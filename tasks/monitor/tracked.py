@@ -6,8 +6,8 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from tasks import tracking
 from tasks.errors import AnnealError
+from tasks.versions import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 from tasks import kinds
-from tasks.architecture import Architecture
-from tasks.encoded import Batch, Encoded, Processor
+from tasks.dataset.encoded import Batch, Encoded, Processor
+from tasks.dataset.rows import Answer, Prepared, Reply, Row, Splits
 from tasks.files import read_json
-from tasks.heads import FILE
-from tasks.rows import Answer, Prepared, Reply, Row, Splits
+from tasks.models.architecture import Architecture
+from tasks.models.heads import FILE
 from tasks.section import Section
 
 if TYPE_CHECKING:

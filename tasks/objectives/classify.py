@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import classes, encoder, objectives
-from tasks.architecture import Architecture
-from tasks.classes import Classes, Weighed
-from tasks.encoded import Batch, Labelled
-from tasks.encoder import Reader
-from tasks.rows import Answer, Prepared, Reply, Row
+from tasks import objectives
+from tasks.dataset.encoded import Batch, Labelled
+from tasks.dataset.rows import Answer, Prepared, Reply, Row
+from tasks.models import classes, encoder
+from tasks.models.architecture import Architecture
+from tasks.models.classes import Classes, Weighed
+from tasks.models.encoder import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tasks.ngrams import NGrams
+    from tasks.models.ngrams import NGrams
 
 summary = "which class a text has in each label column"
 eats = frozenset({"labelled"})
@@ -61,7 +62,7 @@ def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Classe
     known = Classes(encoder.load_tokenizer(weights), classes.counts(rows))
     if not params.ngrams or any(len(names) < 2 for names in known.counts.values()):  # which check() refuses
         return known
-    from tasks import ngrams
+    from tasks.models import ngrams
 
     texts, labels = [known.reader.encode(encoder.question(row)) for row in rows], [known.labels(row) for row in rows]
     sizes = [len(names) for names in known.counts.values()]
@@ -90,14 +91,14 @@ def trained_on(encoded: Labelled) -> list[bool]:
 
 
 def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
-    """See tasks/classes.py."""
+    """See tasks/models/classes.py."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     return classes.loss(logits, batch["labels"], model.class_weights, params.label_smoothing, num_items)
 
 
 def with_head(params: Params, body: "nn.Module", processor: Classes[Reader]) -> "nn.Module":
     """`body` under new heads, whose weights follow from the seed."""
-    from tasks.classifier import Classifier
+    from tasks.models.classifier import Classifier
 
     pooling = encoder.usual_pooling(body) if params.pooling == "auto" else params.pooling
     model = Classifier(body, processor.counts, pooling)
@@ -106,15 +107,15 @@ def with_head(params: Params, body: "nn.Module", processor: Classes[Reader]) -> 
 
 
 def save_head(model: "nn.Module", folder: Path) -> None:
-    """head.safetensors and head.json, see tasks/classifier.py."""
-    from tasks import classifier
+    """head.safetensors and head.json, see tasks/models/classifier.py."""
+    from tasks.models import classifier
 
     classifier.save(model, "classify", folder)
 
 
 def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
     """`body` under the heads in `trained/`."""
-    from tasks import classifier
+    from tasks.models import classifier
 
     model: nn.Module = classifier.load(body, trained)
     return model
@@ -122,19 +123,19 @@ def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
 
 def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> "list[Tensor]":
     """Of each column (rows, classes), in nats and fp32."""
-    from tasks import classifier
+    from tasks.models import classifier
 
     columns: list[Tensor] = classifier.log_probabilities(model, reader, [encoder.question(row) for row in rows])
     return columns
 
 
 def tell(model: "nn.Module", reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
-    """What texts that were read come to, see tasks/classifier.py."""
-    from tasks import classifier
+    """What texts that were read come to, see tasks/models/classifier.py."""
+    from tasks.models import classifier
 
     return classifier.tell(model, reader, encoded)
 
 
 def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
-    """What the model says to each of `rows`, see tasks/classes.py."""
+    """What the model says to each of `rows`, see tasks/models/classes.py."""
     return classes.answers(model, log_probabilities(model, reader, rows), rows)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from tasks import classes, encoder, objectives, vision
-from tasks.architecture import Architecture
-from tasks.classes import Classes, Weighed
-from tasks.encoded import Batch, Labelled
-from tasks.rows import Answer, Prepared, Reply, Row
-from tasks.vision import ImageReader, Picture, Pixels
+from tasks import objectives
+from tasks.dataset.encoded import Batch, Labelled
+from tasks.dataset.rows import Answer, Prepared, Reply, Row
+from tasks.models import classes, encoder, vision
+from tasks.models.architecture import Architecture
+from tasks.models.classes import Classes, Weighed
+from tasks.models.vision import ImageReader, Picture, Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -99,30 +100,30 @@ def trained_on(encoded: Shown) -> list[bool]:
 
 
 def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
-    """See tasks/classes.py."""
+    """See tasks/models/classes.py."""
     logits = model(pixel_values=batch["pixel_values"])
     return classes.loss(logits, batch["labels"], model.class_weights, params.label_smoothing, num_items)
 
 
 def with_head(params: Params, body: "nn.Module", processor: Classes[ImageReader]) -> "nn.Module":
     """`body` under new heads, whose weights follow from the seed."""
-    from tasks.image_classifier import ImageClassifier
+    from tasks.models.image_classifier import ImageClassifier
 
     pooling = vision.usual_pooling(body) if params.pooling == "auto" else params.pooling
     return classes.weighed(params, ImageClassifier(body, processor.counts, pooling), processor)
 
 
 def save_head(model: "nn.Module", folder: Path) -> None:
-    """head.safetensors and head.json, see tasks/classifier.py."""
-    from tasks import classifier
+    """head.safetensors and head.json, see tasks/models/classifier.py."""
+    from tasks.models import classifier
 
     classifier.save(model, "classify_images", folder)
 
 
 def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
     """`body` under the heads in `trained/`."""
-    from tasks import classifier
-    from tasks.image_classifier import ImageClassifier
+    from tasks.models import classifier
+    from tasks.models.image_classifier import ImageClassifier
 
     model: nn.Module = classifier.load(body, trained, ImageClassifier)
     return model
@@ -130,7 +131,7 @@ def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
 
 def log_probabilities(model: "nn.Module", reader: ImageReader, rows: Sequence[Row]) -> "list[Tensor]":
     """Of each column (rows, classes), in nats and fp32."""
-    from tasks import image_classifier
+    from tasks.models import image_classifier
 
     seen = [reader.of_bytes(vision.content(row)) for row in rows]
     columns: list[Tensor] = image_classifier.log_probabilities(model, seen)
@@ -138,12 +139,12 @@ def log_probabilities(model: "nn.Module", reader: ImageReader, rows: Sequence[Ro
 
 
 def tell(model: "nn.Module", reader: ImageReader, seen: Sequence[Pixels]) -> list[Reply]:
-    """What images that were read come to, see tasks/image_classifier.py."""
-    from tasks import image_classifier
+    """What images that were read come to, see tasks/models/image_classifier.py."""
+    from tasks.models import image_classifier
 
     return image_classifier.tell(model, seen)
 
 
 def read(model: "nn.Module", reader: ImageReader, rows: Sequence[Row]) -> list[Answer]:
-    """What the model says to each of `rows`, see tasks/classes.py."""
+    """What the model says to each of `rows`, see tasks/models/classes.py."""
     return classes.answers(model, log_probabilities(model, reader, rows), rows)

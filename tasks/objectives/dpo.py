@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import chat, lm, objectives
-from tasks.encoded import Batch, Completion, Encoded, left_padded
-from tasks.rows import Prepared
+from tasks import objectives
+from tasks.dataset.encoded import Batch, Completion, Encoded, left_padded
+from tasks.dataset.rows import Prepared
+from tasks.dialogues import chat
+from tasks.models import lm
 from tasks.section import Section
 
 if TYPE_CHECKING:

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import encoder, objectives, spans, words
-from tasks.architecture import Architecture
-from tasks.encoded import Batch, Encoded
-from tasks.encoder import Reader
+from tasks import objectives
+from tasks.dataset.encoded import Batch, Encoded
+from tasks.dataset.rows import Answer, Prepared, Reply, Row, Splits, as_answer
 from tasks.errors import AnnealError
-from tasks.layer_groups import Headed
-from tasks.rows import Answer, Prepared, Reply, Row, Splits, as_answer
-from tasks.spans import Span
+from tasks.formats import spans
+from tasks.formats.spans import Span
+from tasks.models import encoder, words
+from tasks.models.architecture import Architecture
+from tasks.models.encoder import Reader
+from tasks.weights.layer_groups import Headed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tasks.extractor import Frame, Piece, Question
+    from tasks.models.extractor import Frame, Piece, Question
 
 summary = "to find the answer to a question in a text, or that there is none"
 eats = frozenset({"spans"})
@@ -60,7 +62,7 @@ class Pairs:
     @cached_property
     def around(self) -> "Frame":
         """The tokens before, between and behind a question and its text."""
-        from tasks import extractor
+        from tasks.models import extractor
 
         return extractor.frame(self.reader)
 
@@ -105,7 +107,7 @@ def check(processor: Pairs, rows: Splits) -> None:
 
 def encode(params: Params, processor: Pairs, row: Prepared) -> Asked:
     """The tokens of the question and of the whole text, and where in this the answer stands."""
-    from tasks import extractor
+    from tasks.models import extractor
 
     each, span = of_text(processor.reader, encoder.question(row)), right(row)
     return {
@@ -123,7 +125,7 @@ def arrange(params: Params, encoded: Sequence[Asked], max_length: int) -> tuple[
     """Windows of a text that is longer than what is read at once; one without the whole answer has none. A row is left
     out where its answer is whole in no window.
     """
-    from tasks import extractor
+    from tasks.models import extractor
 
     made, left_out = list[Window](), 0
     for example in encoded:
@@ -154,7 +156,7 @@ def collate(rows: Sequence[Window], pad_token_id: int, prefix_length: int = 0) -
     """
     import torch
 
-    from tasks import extractor
+    from tasks.models import extractor
 
     pieces = [extractor.Piece(row["input_ids"], row["first"], row["last"]) for row in rows]
     batch = extractor.collate(pieces, pad_token_id)
@@ -186,22 +188,22 @@ def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | 
 
 def with_head(params: Params, body: "nn.Module", processor: Pairs) -> "nn.Module":
     """`body` under a new head, whose weights follow from the seed."""
-    from tasks.extractor import Extractor
+    from tasks.models.extractor import Extractor
 
     model: nn.Module = Extractor(body, params.max_answer_tokens)
     return model
 
 
 def save_head(model: "nn.Module", folder: Path) -> None:
-    """head.safetensors and head.json, see tasks/extractor.py."""
-    from tasks import extractor
+    """head.safetensors and head.json, see tasks/models/extractor.py."""
+    from tasks.models import extractor
 
     extractor.save(model, "extract", folder)
 
 
 def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
     """`body` under the head in `trained/`."""
-    from tasks import extractor
+    from tasks.models import extractor
 
     model: nn.Module = extractor.load(body, trained)
     return model
@@ -209,7 +211,7 @@ def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
 
 def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> "list[Tensor]":
     """Of each row (1, spans and no answer), in nats and fp32."""
-    from tasks import extractor
+    from tasks.models import extractor
 
     every = [of_text(reader, encoder.question(row)) for row in rows]
     told = (extractor.of_spans(shares, model.most_tokens) for shares in extractor.scores(model, reader, every))
@@ -218,25 +220,25 @@ def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -
 
 def of_text(reader: Reader, text: str) -> "Question":
     """A question and the text below it as they are read."""
-    from tasks import extractor
+    from tasks.models import extractor
 
     return extractor.of_text(reader, text)
 
 
 def tell(model: "nn.Module", reader: Reader, read: Sequence["Question"]) -> list[Reply]:
     """What questions that were read come to: `token_ids`, the written answer as `text`, and `probabilities`."""
-    from tasks import extractor
+    from tasks.models import extractor
 
     return extractor.tell(model, reader, read)
 
 
 def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
-    """What the model says to each of `rows`, with probabilities as of tasks/spans.py; `nll` is of the right answer, as
-    one token.
+    """What the model says to each of `rows`, with probabilities as of tasks/formats/spans.py; `nll` is of the right
+    answer, as one token.
 
     A right answer that is longer than what is told has no likelihood above zero.
     """
-    from tasks import extractor
+    from tasks.models import extractor
 
     every = [of_text(reader, encoder.question(row)) for row in rows]
     answers: list[Answer] = []

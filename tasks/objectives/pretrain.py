@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tasks import dialogue, lm, objectives, packing, special
-from tasks.chat import cut
-from tasks.encoded import Batch, Completion, Packed
-from tasks.rows import Prepared
+from tasks import objectives
+from tasks.dataset import packing
+from tasks.dataset.encoded import Batch, Completion, Packed
+from tasks.dataset.rows import Prepared
+from tasks.dialogues import dialogue, special
+from tasks.dialogues.chat import cut
+from tasks.models import lm
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def _texts(texts: list[str]) -> list[str]:
 class Params(Section):
     """Loss on every token of a text and on its end. Texts share rows of max_length, and none sees another.
 
-    `new_tokens` become tokens of their own, in the tokenizer that is saved with the model (tasks/vocabulary.py).
+    `new_tokens` become tokens of their own, in the tokenizer that is saved with the model (tasks/models/vocabulary.py).
     """
 
     kind: Literal["pretrain"]
@@ -73,7 +76,7 @@ def _is_text(encoded: Completion) -> bool:
 
 
 def collate(rows: Sequence[Packed], pad_token_id: int, prefix_length: int = 0) -> Batch:
-    """See tasks/packing.py."""
+    """See tasks/dataset/packing.py."""
     return packing.collate(rows, pad_token_id)
 
 

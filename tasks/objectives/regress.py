@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import encoder, objectives
-from tasks.architecture import Architecture
-from tasks.encoded import Batch, Encoded, to_device
-from tasks.encoder import Reader
-from tasks.layer_groups import Headed
-from tasks.rows import Answer, Prepared, Reply, Row, Score, Splits, as_answer
+from tasks import objectives
+from tasks.dataset.encoded import Batch, Encoded, to_device
+from tasks.dataset.rows import Answer, Prepared, Reply, Row, Score, Splits, as_answer
+from tasks.models import encoder
+from tasks.models.architecture import Architecture
+from tasks.models.encoder import Reader
+from tasks.weights.layer_groups import Headed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -158,7 +159,7 @@ def with_head(params: Params, body: "nn.Module", processor: Scales) -> "nn.Modul
 
 def _headed(body: "nn.Module", scales: Mapping[str, Scale], pooling: encoder.Pooling) -> "nn.Module":
     """`body` under a head of a single unit for each column."""
-    from tasks.classifier import Classifier
+    from tasks.models.classifier import Classifier
 
     model: nn.Module = Classifier(body, {column: [column] for column in scales}, pooling)
     model.scales = dict(scales)
@@ -167,14 +168,14 @@ def _headed(body: "nn.Module", scales: Mapping[str, Scale], pooling: encoder.Poo
 
 def save_head(model: "nn.Module", folder: Path) -> None:
     """head.safetensors, and head.json with the pooling and the scales."""
-    from tasks import heads
+    from tasks.models import heads
 
     heads.save(model.heads, {"kind": "regress", "pooling": model.pooling, "scales": model.scales}, folder)
 
 
 def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
     """`body` under the heads in `trained/`, for asking."""
-    from tasks import heads
+    from tasks.models import heads
 
     facts = heads.facts(trained)
     scales = {column: (scale[0], scale[1]) for column, scale in facts["scales"].items()}

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import heads, lm, objectives, seq2seq
-from tasks.architecture import OVERFLOWS, Architecture
-from tasks.encoded import Batch, Completion
+from tasks import objectives
+from tasks.dataset.encoded import Batch, Completion
+from tasks.dataset.rows import Prepared, Splits
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_json
-from tasks.rows import Prepared, Splits
+from tasks.models import heads, lm, seq2seq
+from tasks.models.architecture import OVERFLOWS, Architecture
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Completion:
 
 
 def collate(rows: Sequence[Completion], pad_token_id: int, prefix_length: int = 0) -> Batch:
-    """Source and target padded on the right, see tasks/seq2seq.py."""
+    """Source and target padded on the right, see tasks/models/seq2seq.py."""
     return seq2seq.collate(rows, pad_token_id)
 
 

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import dialogue, lm, objectives, packing
-from tasks.encoded import Batch, Completion, Packed, left_padded
-from tasks.rows import Prepared
+from tasks import objectives
+from tasks.dataset import packing
+from tasks.dataset.encoded import Batch, Completion, Packed, left_padded
+from tasks.dataset.rows import Prepared
+from tasks.dialogues import dialogue
+from tasks.models import lm
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ def arrange(
 
 
 def collate(rows: Sequence[Completion | Packed], pad_token_id: int, prefix_length: int = 0) -> Batch:
-    """Padded on the left, see tasks/encoded.py; packed rows on the right, see tasks/packing.py."""
+    """Padded on the left, see tasks/dataset/encoded.py; packed rows on the right, see tasks/dataset/packing.py."""
     if packed := [row for row in rows if "examples" in row]:
         return packing.collate(packed, pad_token_id)
     return left_padded([row for row in rows if "prompt_length" in row], pad_token_id, prefix_length)

@@ -8,19 +8,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NotRequired
 
-from tasks import architecture, encoder, entities, objectives
-from tasks.architecture import Architecture
-from tasks.encoded import Batch, Encoded
-from tasks.encoder import Reader
-from tasks.entities import Entity
-from tasks.layer_groups import Headed
-from tasks.rows import Answer, Prepared, Reply, Row, Score, Splits, as_answer
-from tasks.words import Words, frame, framed, windows, words
+from tasks import objectives
+from tasks.dataset.encoded import Batch, Encoded
+from tasks.dataset.rows import Answer, Prepared, Reply, Row, Score, Splits, as_answer
+from tasks.formats import entities
+from tasks.formats.entities import Entity
+from tasks.models import architecture, encoder
+from tasks.models.architecture import Architecture
+from tasks.models.encoder import Reader
+from tasks.models.words import Words, frame, framed, windows, words
+from tasks.weights.layer_groups import Headed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tasks.tagger import Tagger
+    from tasks.models.tagger import Tagger
 
 summary = "to mark the entities in a text by tagging each word"
 eats = frozenset({"tagged"})
@@ -60,7 +62,7 @@ class Tags:
     @cached_property
     def numbers(self) -> dict[str, int]:
         """{tag: its number}."""
-        from tasks.tagger import tags_of
+        from tasks.models.tagger import tags_of
 
         return {tag: i for i, tag in enumerate(tags_of(self.labels))}
 
@@ -165,22 +167,22 @@ def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | 
 
 def with_head(params: Params, body: "nn.Module", processor: Tags) -> "nn.Module":
     """`body` under a new head, whose weights follow from the seed."""
-    from tasks.tagger import Tagger
+    from tasks.models.tagger import Tagger
 
     model: nn.Module = Tagger(body, processor.labels, processor.place)
     return model
 
 
 def save_head(model: "nn.Module", folder: Path) -> None:
-    """head.safetensors and head.json, see tasks/tagger.py."""
-    from tasks import tagger
+    """head.safetensors and head.json, see tasks/models/tagger.py."""
+    from tasks.models import tagger
 
     tagger.save(model, "tag", folder)
 
 
 def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
     """`body` under the head in `trained/`."""
-    from tasks import tagger
+    from tasks.models import tagger
 
     model: nn.Module = tagger.load(body, trained)
     return model
@@ -190,7 +192,7 @@ def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -
     """(words of all rows, tags), in nats and fp32."""
     import torch
 
-    from tasks import tagger
+    from tasks.models import tagger
 
     return [torch.cat(tagger.told(model, reader, [of_text(reader, encoder.question(row)) for row in rows]))]
 
@@ -204,14 +206,14 @@ def tell(model: "nn.Module", reader: Reader, read: Sequence[Words]) -> list[Repl
     """What texts that were read come to: `token_ids`, the written answer as `text`, and `probabilities` of the labels
     of each entity in it.
     """
-    from tasks import tagger
+    from tasks.models import tagger
 
     pairs = zip(read, tagger.told(model, reader, read), strict=True)
     return [_reply(model, each, shares) for each, shares in pairs]
 
 
 def _reply(model: "Tagger", read: Words, shares: "Tensor") -> Reply:
-    from tasks import tagger
+    from tasks.models import tagger
 
     tags = tagger.likeliest(model, shares)
     return {
@@ -226,7 +228,7 @@ def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer
 
     A tag that the model does not know, as a champion's may be, has no likelihood above zero.
     """
-    from tasks import tagger
+    from tasks.models import tagger
 
     every = [of_text(reader, encoder.question(row)) for row in rows]
     answers: list[Answer] = []

@@ -7,8 +7,8 @@ from tasks import objectives, tuners
 from tasks.errors import listed
 from tasks.params import Params
 from tasks.preflight.yaml_edit import Change, insertion, key_as_written, value_of
-from tasks.prepare.shapes import labelled, table
 from tasks.serve.forms import Form, possible
+from tasks.stages.prepare.shapes import labelled, table
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode

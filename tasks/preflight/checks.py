@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from tasks import snapshot
 from tasks.errors import ParamsError
 from tasks.params import Params, load, model_of, needed
 from tasks.preflight import (
@@ -22,6 +21,7 @@ from tasks.preflight import (
     training,
     turns,
 )
+from tasks.steps import snapshot
 
 
 def ready(model: str, say: Callable[[str], None]) -> Params:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from tasks import template
 from tasks.errors import AnnealError
 from tasks.params import Dataset
 from tasks.preflight import sources
-from tasks.prepare import shapes
-from tasks.prepare.rows import SetAside
-from tasks.prepare.shapes import table
 from tasks.section import Section, suggestion
+from tasks.stages.prepare import shapes
+from tasks.stages.prepare.rows import SetAside
+from tasks.stages.prepare.shapes import table
+from tasks.texts import template
 
 Row = Mapping[str, str]
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from tasks import architecture, kinds, objectives
-from tasks.base import Base
+from tasks import kinds, objectives
 from tasks.files import read_json
+from tasks.models import architecture
 from tasks.preflight.serving import config_folder
-from tasks.prepare import shapes
+from tasks.stages.base import Base
+from tasks.stages.prepare import shapes
 
 OBJECTIVES = {
     "text": "pretrain",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tasks import kinds, objectives
 from tasks.params import Params
 from tasks.preflight import heads
-from tasks.prepare import shapes
+from tasks.stages.prepare import shapes
 
 ALIKE = {"chat", "text"}  # an objective that eats one of these takes the other in a mix
 

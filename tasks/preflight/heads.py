@@ -3,14 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from tasks import template
-from tasks.clean import clean
 from tasks.errors import AnnealError, listed
-from tasks.labels import is_label
-from tasks.numbers import number
+from tasks.formats.labels import is_label
+from tasks.formats.numbers import number
 from tasks.params import Params
 from tasks.preflight import sources
-from tasks.prepare.shapes import table
+from tasks.stages.prepare.shapes import table
+from tasks.texts import template
+from tasks.texts.clean import clean
 
 
 def way(params: Params, model: str) -> str | None:

@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.answer import format_of
-from tasks.clean import clean
 from tasks.errors import AnnealError
-from tasks.ingest import Ingest
+from tasks.formats.answer import format_of
+from tasks.formats.labels import is_label
 from tasks.kinds import KindIn
-from tasks.labels import is_label
 from tasks.preflight import sources
-from tasks.prepare import shapes
-from tasks.prepare.rows import SetAside
 from tasks.section import Section
+from tasks.stages.ingest import Ingest
+from tasks.stages.prepare import shapes
+from tasks.stages.prepare.rows import SetAside
+from tasks.texts.clean import clean
 
 SECTION: TypeAdapter[Section] = TypeAdapter(Annotated[Section, KindIn(shapes.__name__, "shape")])
 

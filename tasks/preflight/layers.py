@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tasks import layer_groups, objectives, tuners
+from tasks import objectives, tuners
 from tasks.params import Params, lineage
 from tasks.preflight.serving import config_folder
+from tasks.weights import layer_groups
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +49,7 @@ def _base(params: Params, name: str) -> "nn.Module | None":
     folder = config_folder(base, params.bases[base])
     if folder is None:
         return None
-    from tasks.targets import without_weights
+    from tasks.weights.targets import without_weights
 
     try:
         return without_weights(folder)

@@ -4,15 +4,15 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from tasks import answer
 from tasks.errors import AnnealError, listed
-from tasks.evaluate import measures
-from tasks.evaluate.measures.measure import Measure, named, slug
-from tasks.numbers import number
+from tasks.formats import answer
+from tasks.formats.numbers import number
 from tasks.params import Model, Params
 from tasks.preflight import sources
-from tasks.prepare import shapes
 from tasks.section import suggestion
+from tasks.stages.evaluate import measures
+from tasks.stages.evaluate.measures.measure import Measure, named, slug
+from tasks.stages.prepare import shapes
 
 
 def problems(params: Params, name: str) -> Iterator[str]:

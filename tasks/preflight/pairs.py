@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from tasks import architecture, kinds, objectives, tuners, vocabulary
-from tasks.architecture import BASES, IS, OVERFLOWS, Architecture
+from tasks import kinds, objectives, tuners
 from tasks.files import read_json
+from tasks.models import architecture, vocabulary
+from tasks.models.architecture import BASES, IS, OVERFLOWS, Architecture
 from tasks.params import Params, lineage
 from tasks.preflight import heads
 from tasks.preflight.serving import config_folder
 from tasks.section import Section
-from tasks.train import dropout
-from tasks.train.params import Train
+from tasks.stages.train import dropout
+from tasks.stages.train.params import Train
 
 
 def problems(params: Params, name: str) -> Iterator[str]:

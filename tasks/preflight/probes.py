@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
 
-from tasks import architecture
-from tasks.base import Base
+from tasks.models import architecture
 from tasks.params import Params
 from tasks.preflight.serving import config_folder
 from tasks.preflight.yaml_edit import Change, as_written, in_one_line, into, table_of, value_of
 from tasks.section import suggestion
+from tasks.stages.base import Base
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode

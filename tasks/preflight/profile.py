@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict
 
-from tasks.answer import Spec
-from tasks.clean import clean
-from tasks.prepared import SPLITS
-from tasks.rows import Example
+from tasks.dataset.prepared import SPLITS
+from tasks.dataset.rows import Example
+from tasks.formats.answer import Spec
+from tasks.texts.clean import clean
 
 Row = Mapping[str, object]
 MOST_VALUES = 200  # a column with more of them holds text, not classes

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from tasks import kinds
 from tasks.errors import AnnealError, listed, unusable
-from tasks.ingest import Ingest, first_as_read, is_image_folder
 from tasks.params import Dataset
 from tasks.preflight.yaml_edit import in_one_line
-from tasks.prepare import shapes
-from tasks.prepare.shapes import labelled
+from tasks.stages.ingest import Ingest, first_as_read, is_image_folder
+from tasks.stages.prepare import shapes
+from tasks.stages.prepare.shapes import labelled
 
 SPLITS = ("paragraphs", "lines")
 LABEL = re.compile(r"__label__\S+|[A-Z]{2,}:[a-z]+")  # that a line begins with

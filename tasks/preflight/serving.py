@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import objectives, paths, tuners
-from tasks.base import Base, in_package
-from tasks.engine.choice import is_installed
-from tasks.engine.trained import never
 from tasks.files import read_json
+from tasks.inference.engine.choice import is_installed
+from tasks.inference.engine.trained import never
 from tasks.params import Params, lineage
 from tasks.serve.forms import Form, possible
+from tasks.stages.base import Base, in_package
 
 
 def problems(params: Params, name: str) -> Iterator[str]:

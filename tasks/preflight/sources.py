@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import paths, snapshot
+from tasks import paths
 from tasks.errors import AnnealError, unusable
-from tasks.ingest import Ingest, Peek, peek, read
 from tasks.params import Dataset, Params
+from tasks.stages.ingest import Ingest, Peek, peek, read
+from tasks.steps import snapshot
 
 URL = re.compile(r"[A-Za-z][\w+.-]*://")
 

@@ -11,7 +11,7 @@ from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Params
 from tasks.preflight import profile, sources
-from tasks.prepare import shapes
+from tasks.stages.prepare import shapes
 
 STAGES = {"raw": "validate", "prepared": "prepare"}  # suite: the stage that checks rows against it
 

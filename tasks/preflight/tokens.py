@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tasks import vocabulary
+from tasks.models import vocabulary
 from tasks.params import Params, lineage
 from tasks.preflight.serving import config_folder
 

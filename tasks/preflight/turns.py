@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import objectives, paths, templates
-from tasks.base import Base
+from tasks import objectives, paths
+from tasks.dialogues import templates
 from tasks.files import read_json
 from tasks.params import Params, lineage
 from tasks.preflight.serving import config_folder
+from tasks.stages.base import Base
 
 SYSTEM = {"role": "system", "content": "Answer in rhymes"}
 QUESTION = {"role": "user", "content": "a"}
@@ -34,7 +35,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
             )
         return
     if params.datasets[dataset].templates["system"] and not _takes_system(template):
-        from tasks.chat_template import NO_SYSTEM
+        from tasks.dialogues.chat_template import NO_SYSTEM
 
         yield f"datasets.{dataset}.prepare.system is given, and {base}'s {NO_SYSTEM}."
     if _has_tools(dataset) and not _takes_tools(template):
@@ -108,7 +109,7 @@ def _takes_tools(template: str) -> bool:
     """False only where a question is rendered alike with tools and without them."""
     from jinja2 import TemplateError
 
-    from tasks.chat_template import TOOL
+    from tasks.dialogues.chat_template import TOOL
 
     try:
         return _render(template, [QUESTION]) != _render(template, [QUESTION], tools=[TOOL])

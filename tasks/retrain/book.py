@@ -5,9 +5,10 @@ from datetime import datetime
 
 from sqlalchemy import Engine, delete, func, select
 
-from tasks import database, stage
-from tasks.database import decisions
-from tasks.decisions import Decision
+from tasks import stage
+from tasks.records import database
+from tasks.records.database import decisions
+from tasks.records.decisions import Decision
 from tasks.retrain.store import KIND
 
 NEWEST = 30

@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from tasks.clean import folded
-from tasks.prepare.labels import question
-from tasks.span_answer import places
+from tasks.formats.span_answer import places
+from tasks.stages.prepare.labels import question
+from tasks.texts.clean import folded
 
 
 def placed(row: dict[str, str], start: str | None) -> dict[str, str] | str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tasks.database import RetrainingState
+from tasks.records.database import RetrainingState
 
 HOUR, WEEK = 3600.0, 7 * 24 * 3600.0
 VERDICTS = frozenset(RetrainingState) - {RetrainingState.FAILED, RetrainingState.KILLED}

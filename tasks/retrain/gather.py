@@ -6,17 +6,17 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from tasks import paths
-from tasks.answer import format_of
+from tasks.dialogues.messages import Kind, kind_of
 from tasks.files import read_json, sha256
-from tasks.ingest import Ingest, sources, version
-from tasks.messages import Kind, kind_of
+from tasks.formats.answer import format_of
 from tasks.params import Params
-from tasks.prepare.rows import Templates
 from tasks.retrain import lineage, store
 from tasks.retrain.facts import Facts
 from tasks.retrain.invert import no_rows_of
 from tasks.retrain.pause import is_paused
 from tasks.serve import routes
+from tasks.stages.ingest import Ingest, sources, version
+from tasks.stages.prepare.rows import Templates
 
 
 def gather(
@@ -81,7 +81,7 @@ def champion_of(task: str, routed: routes.Task) -> str | None:
     """The version that answers for `task`, or, where nothing is routed, the registry's champion."""
     if "champion" in routed.targets:
         return routed.targets["champion"].version
-    from tasks import registry
+    from tasks.versions import registry
 
     return registry.read(task).aliases.get("champion")
 

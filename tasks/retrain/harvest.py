@@ -15,22 +15,22 @@ from typing import cast
 
 from sqlalchemy import Engine
 
-from tasks.answer import TEXT, AnswerFormat, format_of
-from tasks.clean import clean
 from tasks.errors import AnnealError
 from tasks.files import sha256, write_json, write_jsonl, write_text
-from tasks.ingest import format_for_new_rows, read, resolved
+from tasks.formats.answer import TEXT, AnswerFormat, format_of
+from tasks.formats.span_answer import SpanAnswer
 from tasks.params import Dataset, Params
-from tasks.prepare import shapes
-from tasks.prepare.labels import asked_columns
-from tasks.prepare.params import Prepare
-from tasks.prepare.rows import SetAside, Templates
 from tasks.retrain import contexts, lineage, store
 from tasks.retrain.invert import columns_of_input, no_rows_of, why_not
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
 from tasks.section import Section
-from tasks.span_answer import SpanAnswer
-from tasks.template import columns as columns_of
+from tasks.stages.ingest import format_for_new_rows, read, resolved
+from tasks.stages.prepare import shapes
+from tasks.stages.prepare.labels import asked_columns
+from tasks.stages.prepare.params import Prepare
+from tasks.stages.prepare.rows import SetAside, Templates
+from tasks.texts.clean import clean
+from tasks.texts.template import columns as columns_of
 
 
 @dataclass(frozen=True)

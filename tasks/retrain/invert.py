@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tasks import template
-from tasks.clean import clean
-from tasks.messages import Kind, kind_of, last_text, readings
-from tasks.prepare import shapes
+from tasks.dialogues.messages import Kind, kind_of, last_text, readings
 from tasks.section import Section
+from tasks.stages.prepare import shapes
+from tasks.texts import template
+from tasks.texts.clean import clean
 
 
 def no_rows_of(prepare: Section) -> str:

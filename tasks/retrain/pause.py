@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine, select
 
-from tasks.database import commands
+from tasks.records.database import commands
 
 
 def is_paused(engine: Engine, task: str) -> bool:

@@ -4,12 +4,12 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
-from tasks.answer import same
-from tasks.clean import clean, folded, is_blank
-from tasks.duplicates import similar_pairs
+from tasks.formats.answer import same
+from tasks.texts.clean import clean, folded, is_blank
+from tasks.texts.duplicates import similar_pairs
 
 MANY = 5  # more near-identical texts than this in one harvest look planted; of fewer, prepare keeps one
-PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|IBAN|CARD|IP|SSN|SECRET)>")  # see tasks/redaction/
+PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|IBAN|CARD|IP|SSN|SECRET)>")  # see tasks/texts/redaction/
 LEAST_WORDS, MOST_PLACEHOLDERS = 3, 0.25  # words beside the placeholders; share of the words that may be placeholders
 
 

@@ -7,9 +7,18 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, Select, Update, select, update
 
-from tasks.corrections import is_correction, newest
-from tasks.database import CommandState, RetrainingState, checks, commands, decisions, feedback, requests, retrainings
-from tasks.database_rows import Input
+from tasks.records.corrections import is_correction, newest
+from tasks.records.database import (
+    CommandState,
+    RetrainingState,
+    checks,
+    commands,
+    decisions,
+    feedback,
+    requests,
+    retrainings,
+)
+from tasks.records.database_rows import Input
 from tasks.retrain import facts
 from tasks.retrain.decide import RetrainDecision
 from tasks.retrain.facts import HOUR, WEEK, Facts, Figure, Past, RetrainOutcome

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from tasks.dataset.rows import Answered
+from tasks.dialogues.special import SpecialTexts
 from tasks.errors import AnnealError
-from tasks.rows import Answered
-from tasks.serve import probe
+from tasks.formats.spans import probability_in
+from tasks.serve import verify
 from tasks.serve.loopback import client
-from tasks.spans import probability_in
-from tasks.special import SpecialTexts
 
 TOLERANCE = 1.0e-3  # of a probability, and of a number in standard deviations
 TOO_LONG = "context_length_exceeded"
@@ -20,7 +20,7 @@ Told = Mapping[str, Mapping[str, float]]  # {column: {class: its probability}}
 
 def check_parity(
     url: str, model: str, special: SpecialTexts, predictions: Sequence[Answered]
-) -> tuple[probe.Parity, list[str]]:
+) -> tuple[verify.Parity, list[str]]:
     """(the parity of the server at `url` with `predictions`, the ids of those that are too long for it).
 
     Raises AnnealError for a probability or a number that differs by more than TOLERANCE, for other classes or columns,
@@ -36,16 +36,16 @@ def check_parity(
             "it in params.yaml."
         )
     greatest = max(_difference(model, row, *told) for row, told in asked)
-    return probe.Parity(len(asked), 1.0, 1.0, len(asked), greatest), too_long
+    return verify.Parity(len(asked), 1.0, 1.0, len(asked), greatest), too_long
 
 
 def _ask(url: str, model: str, special: SpecialTexts, row: Answered) -> tuple[str, Told] | None:
     """(the answer of the server to a row, its probabilities, if any); None where the row is too long for the server."""
     import httpx
 
-    route, body = probe.question(special, row)
+    route, body = verify.question(special, row)
     try:
-        answer = client().post(f"{url}/{route}", json={"model": model, **body}, timeout=probe.PATIENCE)
+        answer = client().post(f"{url}/{route}", json={"model": model, **body}, timeout=verify.PATIENCE)
     except httpx.HTTPError as error:
         raise AnnealError(
             f"the server at {url} did not answer a request for {model} ({type(error).__name__}); see its log in "

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 
-from tasks.labels import likeliest
+from tasks.formats.labels import likeliest
 
 
 def entry(probabilities: Mapping[str, Mapping[str, float]]) -> dict[str, object]:

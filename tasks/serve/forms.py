@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tasks import heads, objectives, pooled, tuners
-from tasks.registry import Model, Version
+from tasks import objectives, tuners
+from tasks.models import heads, pooled
 from tasks.section import Section
 from tasks.serve import state
 from tasks.serve.params import Deploy
+from tasks.versions.registry import Model, Version
 
 TAG = "served_as"  # of a version in the registry: the form in which its parity was checked
 

@@ -9,7 +9,7 @@ from functools import partial
 from tasks import params as settings
 from tasks import timings
 from tasks.errors import AnnealError
-from tasks.serve import probe, routes, state, supervisor
+from tasks.serve import routes, state, supervisor, verify
 from tasks.serve.loopback import client
 from tasks.serve.reconcile import gateway
 from tasks.stage import guarded
@@ -66,7 +66,7 @@ def _first(params: settings.Params, deployed: dict[str, state.State]) -> list[Aw
             Awaited(
                 f"{program} ({', '.join([*server.adapters, *server.merged])})",
                 program,
-                partial(probe.is_healthy, server.url),
+                partial(verify.is_healthy, server.url),
                 params.deploy.startup_timeout,
             )
             for program, server in ((state.program(slot), server) for slot, server in deployed.items())

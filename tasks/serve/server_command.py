@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks import tools
+from tasks.formats import tools
 from tasks.serve.cascade import start
 from tasks.serve.state import State
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.errors import AnnealError
-from tasks.registry import Version
-from tasks.serve import probe, state, supervisor
+from tasks.serve import state, supervisor, verify
 from tasks.serve.cascade.start import LABELLED, has_labeller
 from tasks.serve.loopback import client
+from tasks.versions.registry import Version
 
 if TYPE_CHECKING:
     import httpx
@@ -53,10 +53,10 @@ def look() -> list[Slot]:
 def _look(name: str, asked: state.State) -> Slot:
     import httpx
 
-    if not probe.is_healthy(asked.url):
+    if not verify.is_healthy(asked.url):
         return Slot(name, asked, False)
     try:
-        return Slot(name, asked, True, frozenset(probe.served_names(asked.url)))
+        return Slot(name, asked, True, frozenset(verify.served_names(asked.url)))
     except (httpx.HTTPError, ValueError, KeyError):  # it died between the two questions
         return Slot(name, asked, False)
 

@@ -9,8 +9,8 @@ from typing import TypedDict
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
-from tasks.registry import Version
 from tasks.serve.params import Deploy
+from tasks.versions.registry import Version
 
 FOLDER = Path(".anneal/serving")
 # two servers of different kinds (vLLM, transformers), or of two bases, and a successor beside them
@@ -187,7 +187,7 @@ def merged_folder(adapter: Path) -> Path:
 
 
 def pooled_folder(adapter: Path) -> Path:
-    """Where the version kept in `adapter` is as vLLM's pooling takes it (tasks/pooled.py)."""
+    """Where the version kept in `adapter` is as vLLM's pooling takes it (tasks/models/pooled.py)."""
     return adapter.with_name(f"{adapter.name}-pooled")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from tasks import kinds
-from tasks.ingest.params import Ingest
 from tasks.section import Section
+from tasks.stages.ingest.params import Ingest
 
 PACKAGE = "tasks.sources"
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tasks.errors import AnnealError, TransientError
-from tasks.ingest.params import Ingest
 from tasks.section import Section
+from tasks.stages.ingest.params import Ingest
 
 IS_FIXED = True
 SECONDS = 5

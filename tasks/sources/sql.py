@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from tasks.clean import clean
 from tasks.errors import AnnealError, TransientError
 from tasks.files import write_text
-from tasks.ingest.json_rows import value_of
-from tasks.ingest.params import Ingest
-from tasks.ingest.values import as_json, plain
 from tasks.section import Section
 from tasks.sources._address import Address, resolved, shown, without_secrets
+from tasks.stages.ingest.json_rows import value_of
+from tasks.stages.ingest.params import Ingest
+from tasks.stages.ingest.values import as_json, plain
+from tasks.texts.clean import clean
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

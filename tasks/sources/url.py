@@ -7,11 +7,11 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field
 
 from tasks.errors import AnnealError, TransientError
-from tasks.ingest import read
-from tasks.ingest.params import Ingest
-from tasks.ingest.readers import format_of
 from tasks.section import Section
 from tasks.sources._address import Address, resolved, shown, without_secrets
+from tasks.stages.ingest import read
+from tasks.stages.ingest.params import Ingest
+from tasks.stages.ingest.readers import format_of
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -42,7 +42,7 @@ def loading(params: Params) -> dict[str, object]:
 
 def attach(params: Params, model: "nn.Module") -> "nn.Module":
     """The parent, frozen, with adapters in fp32 that begin by adding nothing."""
-    from tasks.bottleneck import put_on
+    from tasks.weights.bottleneck import put_on
 
     adapted: nn.Module = put_on(model, **params.model_dump(exclude={"kind"}))
     return adapted
@@ -50,15 +50,15 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
 
 def save(model: "nn.Module", parent: Path, folder: Path) -> None:
     """The adapters as safetensors; their settings are in tuner.json."""
-    from tasks.bottleneck import save
+    from tasks.weights.bottleneck import save
 
     save(model, folder)
 
 
 def load(model: "nn.Module", folder: Path) -> "nn.Module":
     """The parent with the adapters in `folder`."""
-    from tasks.bottleneck import fill
     from tasks.tuners import settings_of
+    from tasks.weights.bottleneck import fill
 
     adapted = attach(Params(**settings_of(folder).model_dump()), model)
     fill(adapted, folder)
@@ -72,7 +72,7 @@ def merge(model: "nn.Module") -> "nn.Module":
 
 def problem(params: Params, model: "nn.Module") -> str | None:
     """A base whose blocks go by other names, or a network wider than the base."""
-    from tasks.bottleneck import missing
+    from tasks.weights.bottleneck import missing
 
     if words := missing(model, params.placement):
         return f"kind is bottleneck, and the base has no {words} as a module with a known name; use lora."

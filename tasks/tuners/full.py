@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tasks import layer_groups
+from tasks.weights import layer_groups
 
 if TYPE_CHECKING:
     from torch import nn

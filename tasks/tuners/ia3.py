@@ -48,7 +48,7 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
     """The parent, frozen, under vectors of ones in fp32."""
     from peft import IA3Config, get_peft_model
 
-    from tasks.targets import targeted, task_type
+    from tasks.weights.targets import targeted, task_type
 
     targets, feedforward = _targets(params, model)
     names, inputs = ([name for name, _ in targeted(model, ends or [])] for ends in (targets, feedforward))
@@ -61,8 +61,8 @@ def save(model: "nn.Module", parent: Path, folder: Path) -> None:
     """The vectors as safetensors, and a config that names each layer: peft's would not fit its own check."""
     from peft.tuners.ia3.layer import IA3Layer
 
-    from tasks import adapters
     from tasks.files import read_json, write_text
+    from tasks.weights import adapters
 
     adapters.save(model, parent, folder)
     layers = {
@@ -80,21 +80,21 @@ def save(model: "nn.Module", parent: Path, folder: Path) -> None:
 
 def load(model: "nn.Module", folder: Path) -> "nn.Module":
     """The parent under the vectors in `folder`."""
-    from tasks.adapters import load
+    from tasks.weights.adapters import load
 
     return load(model, folder)
 
 
 def merge(model: "nn.Module") -> "nn.Module":
     """The vectors multiplied into the parent's weights."""
-    from tasks.adapters import merge
+    from tasks.weights.adapters import merge
 
     return merge(model)
 
 
 def problem(params: Params, model: "nn.Module") -> str | None:
     """A target that is no layer for a vector, or none named for a base that peft has no targets for."""
-    from tasks.targets import problem, targeted
+    from tasks.weights.targets import problem, targeted
 
     targets, feedforward = _targets(params, model)
     if targets is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import adapters
+from tasks.weights import adapters
 
 if TYPE_CHECKING:
     from torch import nn

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks import soft_prompts
+from tasks.weights import soft_prompts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,7 +46,7 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
     """The parent, frozen, behind virtual tokens that a network in fp32 makes."""
     from peft import PromptEncoderConfig
 
-    from tasks.virtual import before
+    from tasks.weights.virtual import before
 
     adapted: nn.Module = before(model, PromptEncoderConfig, **params.model_dump(exclude={"kind"}))
     return adapted

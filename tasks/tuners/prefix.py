@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks import soft_prompts
+from tasks.weights import soft_prompts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -55,7 +55,7 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
     from peft import PrefixTuningConfig
     from peft.tuners.cartridge.utils import prompt_embeddings_from_past_key_values
 
-    from tasks.virtual import VirtualTokens, starting_ids
+    from tasks.weights.virtual import VirtualTokens, starting_ids
 
     settings = params.model_dump(include={"num_virtual_tokens", "prefix_projection", "encoder_hidden_size"})
     count = params.num_virtual_tokens

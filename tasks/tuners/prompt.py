@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import soft_prompts
+from tasks.weights import soft_prompts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +39,7 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
     import torch
     from peft import PromptTuningConfig
 
-    from tasks.virtual import before, starting_ids
+    from tasks.weights.virtual import before, starting_ids
 
     adapted: nn.Module = before(
         model, PromptTuningConfig, num_virtual_tokens=params.num_virtual_tokens, prompt_tuning_init="RANDOM"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from tasks import adapters
+from tasks.weights import adapters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ def loading(params: Params) -> dict[str, object]:
 
 def attach(params: Params, model: "nn.Module") -> "nn.Module":
     """The quantised parent under adapters in fp32."""
-    from tasks.quantised import keep_trainable, start_from_loss
+    from tasks.weights.quantised import keep_trainable, start_from_loss
 
     keep_trainable(model)
     adapted = adapters.attach(params, model)

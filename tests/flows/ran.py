@@ -9,10 +9,10 @@ import pytest
 
 from flows import fingerprint
 from flows.steps import Steps
-from tasks.evaluate.__main__ import evaluate
-from tasks.evaluate.params import Evaluate
 from tasks.files import write_json, write_jsonl
-from tasks.gate import Gate
+from tasks.stages.evaluate.__main__ import evaluate
+from tasks.stages.evaluate.params import Evaluate
+from tasks.steps.gate import Gate
 from tests import tiny
 from tests.tasks import serving
 from tests.tasks.serving import BASE, TASK, World

@@ -6,8 +6,8 @@ from pathlib import Path
 from sqlalchemy import select
 
 from flows import retrain
-from tasks import database
 from tasks.files import write_json
+from tasks.records import database
 from tasks.retrain import store
 from tasks.serve import routes
 

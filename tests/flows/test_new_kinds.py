@@ -83,8 +83,10 @@ OBJECTIVE = '''"""As sft, but the commonest tokens count less: focal loss (Lin e
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tasks import chat, lm, objectives
-from tasks.encoded import left_padded
+from tasks import objectives
+from tasks.dialogues import chat
+from tasks.models import lm
+from tasks.dataset.encoded import left_padded
 from tasks.section import Section
 
 summary = "to answer as the rows do, where it does not yet"

@@ -10,11 +10,11 @@ import pytest
 
 from flows import full_run
 from flows.steps import Steps
-from tasks import deploy as deploying
-from tasks import registry
 from tasks.files import write_json
-from tasks.serve import probe, routes
+from tasks.serve import routes, verify
 from tasks.serve.reconcile import canaries, step
+from tasks.steps import deploy as deploying
+from tasks.versions import registry
 from tests.flows import ran
 from tests.flows.ran import ARTIFACT, answered, report, run
 from tests.tasks import serving
@@ -29,7 +29,7 @@ SUMMARY = Path(f"reports/{TASK}/summary.json")
 @pytest.fixture
 def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A second version whose canary is open beside the champion, routed to; both are served."""
-    monkeypatch.setattr(deploying, "_verify", lambda url, version, params: probe.Parity(4, 0.99, 0.98, 3))
+    monkeypatch.setattr(deploying, "_verify", lambda url, version, params: verify.Parity(4, 0.99, 0.98, 3))
     with ran.world(tmp_path, monkeypatch, PORT) as made:
         made.serve("a")
         first = run(made)

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tasks.chat import load_tokenizer
+from tasks.dialogues.chat import load_tokenizer
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tests import texts
 from tests.flows import project

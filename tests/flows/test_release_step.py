@@ -15,11 +15,12 @@ from xmlrpc.client import Fault, ProtocolError
 import pytest
 
 from flows.steps import Steps
-from tasks import database, registry
 from tasks.errors import AnnealError, TransientError
+from tasks.records import database
 from tasks.serve import supervisor
 from tasks.serve.reconcile import gateway
 from tasks.serve.reconcile.step import once
+from tasks.versions import registry
 from tests.house.project import ROOT
 from tests.tasks import serving
 from tests.tasks.promoting import promote, version_of

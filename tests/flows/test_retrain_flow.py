@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from flows import pipeline, retrain
-from tasks import database
-from tasks.database import RetrainingState
 from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_jsonl, write_jsonl, write_text
-from tasks.ingest import Ingest
-from tasks.ingest.__main__ import ingest as ingest_data
+from tasks.records import database
+from tasks.records.database import RetrainingState
 from tasks.retrain.facts import RetrainOutcome
+from tasks.stages.ingest import Ingest
+from tasks.stages.ingest.__main__ import ingest as ingest_data
 from tests.flows.project import ROOT
 from tests.flows.retraining import PARAMS, command, decide, finish, label, rows, serve
 

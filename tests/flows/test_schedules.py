@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from flows import prefect_server, schedules
-from tasks import database
 from tasks import params as settings
 from tasks.errors import TransientError
+from tasks.records import database
 from tasks.retrain import store
 from tasks.retrain.params import Retrain
 from tasks.stage import load_yaml

@@ -93,7 +93,7 @@ def test_a_terminal_has_one_line_that_lives_and_lines_that_stay(capsys: pytest.C
         screen.expect(["train@a"], ["gate@a"], cached=3)
         screen.begin("train@a")
         clock.now = 30.0
-        screen.hear("> python -m tasks.train --parent x")
+        screen.hear("> python -m tasks.stages.train --parent x")
         screen.hear("train ████····  50%  step 5/10  loss 0.137  2,495 tokens/s  0:40 left")
         assert screen.status() == "0:30  train@a: train 50%  step 5/10  loss 0.137  · about 40 s left"
         print("a step says something")
@@ -110,7 +110,7 @@ def test_a_terminal_has_one_line_that_lives_and_lines_that_stay(capsys: pytest.C
     ]
     assert timings.read()["train@a"] == 71
     log = Path("logs/run.log").read_text()
-    assert "> python -m tasks.train" in log and "50%" in log and "a step says something" in log
+    assert "> python -m tasks.stages.train" in log and "50%" in log and "a step says something" in log
 
 
 def test_where_nothing_can_be_written_over_there_is_a_line_now_and_then() -> None:
@@ -138,7 +138,7 @@ def test_a_stage_that_fails_without_a_sentence_shows_what_it_said_last() -> None
 def test_of_what_a_stage_says_its_own_sentences_are_for_people() -> None:
     for line in ("prepare: left out 3 rows", "error: no.", "continuing from checkpoint-5"):
         assert is_for_people(line, "prepare@a")
-    for line in ("> python -m tasks.prepare", "Running stage 'prepare@a':", "UserWarning: x", "train: y"):
+    for line in ("> python -m tasks.stages.prepare", "Running stage 'prepare@a':", "UserWarning: x", "train: y"):
         assert not is_for_people(line, "prepare@a")
     assert not is_for_people("anything: at all", "")
 

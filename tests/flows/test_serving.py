@@ -16,7 +16,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from tasks.report.summary import lasting
+from tasks.steps.report.summary import lasting
 from tests import tiny
 from tests.flows import project
 from tests.flows.served import (
@@ -107,7 +107,7 @@ def test_a_better_version_is_swapped_in_and_rolled_back_without_a_restart_and_wi
             "champion": "2",
             "previous": "1",
         }
-        said = project.run(served, "tasks.release", "rollback", "things")
+        said = project.run(served, "tasks.steps.release", "rollback", "things")
     assert wrong == []
     assert "things is answered by version 1" in said and "@champion    things version 1" in said
     assert listeners(port) == {pid}
@@ -148,7 +148,7 @@ def test_a_version_that_disagrees_with_transformers_is_refused_and_who_answers_s
         rows = [json.loads(line) for line in text.splitlines()]
         file.write_text("".join(json.dumps({**row, "token_ids": row["token_ids"][::-1]}) + "\n" for row in rows))
     try:
-        said = project.run(served, "tasks.release", "promote", "things", status=1)
+        said = project.run(served, "tasks.steps.release", "promote", "things", status=1)
     finally:
         for file, text in kept.items():
             file.write_text(text)
@@ -214,7 +214,7 @@ def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and
     assert targets(served)["champion"]["version"] == before
     promoted(served, lambda: {sort(client, row)["version"] for row in rows}, before=before, seconds=120)
     assert "promoted" in project.run(served, "tasks.retrain.book", "things")
-    project.run(served, "tasks.release", "rollback", "things")
+    project.run(served, "tasks.steps.release", "rollback", "things")
     assert sort(client, rows[0])["version"] == before
     key = client.headers["Authorization"].split()[-1]
     openai = OpenAI(base_url=f"{client.base_url}/v1", api_key=key)

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tasks import images
 from tasks.files import read_json, read_jsonl, write_jsonl
+from tasks.texts import images
 from tests import pictures, sequences, tiny
 from tests.flows import project
 from tests.flows.served import promoted, start, summary, targets

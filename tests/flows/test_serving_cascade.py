@@ -10,7 +10,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from tasks.chat import GIVEN
+from tasks.dialogues.chat import GIVEN
 from tasks.files import read_jsonl, write_jsonl
 from tests import tiny
 from tests.flows import project, told

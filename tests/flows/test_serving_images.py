@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tasks import images
 from tasks.files import read_json, read_jsonl
+from tasks.texts import images
 from tests import pictures, tiny
 from tests.flows import project
 from tests.flows.served import summary, targets

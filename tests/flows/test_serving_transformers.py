@@ -106,6 +106,6 @@ def test_what_people_correct_is_learnt_tried_beside_it_promoted_and_rolled_back(
     assert state["engine"] == "transformers" and {*state["adapters"]} == {"things@1", "things@2"}
     book = project.run(served, "tasks.retrain.book", "things")
     assert "promoted" in book and "opened" in book
-    project.run(served, "tasks.release", "rollback", "things")
+    project.run(served, "tasks.steps.release", "rollback", "things")
     assert sort(client).json()["version"] == "1" and listeners(port) == before
     assert not (served / ".anneal/serving/b.json").exists()

@@ -45,7 +45,7 @@ def test_a_run_asks_one_process_of_vllm_and_leaves_none(alone: Path) -> None:
     assert log.count(" answers written") == len(stages)
     processes = psutil.process_iter(["cmdline", "cwd"])
     commands = [process.info["cmdline"] or () for process in processes if process.info["cwd"] == str(alone)]
-    assert commands and not any("tasks.engine.server" in words for words in commands)
+    assert commands and not any("tasks.inference.engine.server" in words for words in commands)
 
 
 def test_the_first_of_two_models_moves_from_merged_weights_to_an_adapter_without_an_outage(alone: Path) -> None:

@@ -9,13 +9,14 @@ import pytest
 
 from flows import full_run
 from flows.steps import Steps
-from tasks import deploy as deploying
-from tasks import images, promotion, registry
-from tasks.answer import ToolAnswer
 from tasks.errors import TransientError
 from tasks.files import read_json, write_json
-from tasks.serve import probe, routes
-from tasks.verdict_tags import COMPARED, NOTHING
+from tasks.formats.answer import ToolAnswer
+from tasks.serve import routes, verify
+from tasks.steps import deploy as deploying
+from tasks.texts import images
+from tasks.versions import promotion, registry
+from tasks.versions.verdict_tags import COMPARED, NOTHING
 from tests import pictures
 from tests.flows import ran
 from tests.flows.ran import ARTIFACT, answered, report, run
@@ -79,8 +80,8 @@ def test_a_gate_that_cannot_ask_for_the_champion_has_no_verdict(world: World, mo
 
 def test_a_version_is_deployed_once_and_challenges(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        deploying, "_verify", lambda url, version, params: probe.Parity(4, 0.99, 0.98, 3)
-    )  # test_probe.py has the real one
+        deploying, "_verify", lambda url, version, params: verify.Parity(4, 0.99, 0.98, 3)
+    )  # test_verify.py has the real one
     made = run(world)
     stub = world.serve("a")
     assert made.deploy() and "things@1" in stub.adapters and version_of("1").tags["parity"] == "0.9900"
@@ -93,7 +94,7 @@ def test_the_line_to_try_reads_an_image_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "a photo's.png"
     file.write_bytes(pictures.content(1))
     url = images.as_url(file.read_bytes())
-    line = probe.line_to_try(
+    line = verify.line_to_try(
         "http://h/v1", {"messages": images.asked(url)}, {"image": url, "row": {"image_file": str(file)}}
     )
     assert url not in line and len(line) < 500
@@ -104,7 +105,7 @@ def test_the_line_to_try_reads_an_image_from_its_file(tmp_path: Path) -> None:
 @pytest.fixture
 def champion(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """A second version that was compared with the first one, is deployed, promoted, routed to and reported."""
-    monkeypatch.setattr(deploying, "_verify", lambda url, version, params: probe.Parity(4, 0.99, 0.98, 3))
+    monkeypatch.setattr(deploying, "_verify", lambda url, version, params: verify.Parity(4, 0.99, 0.98, 3))
     promote(run(world).version)
     write_json(Path(f"models/{TASK}/adapter/artifact.json"), ARTIFACT | {"artifact_sha256": "c" * 64})
     answered("champion", right=True)
@@ -162,5 +163,7 @@ def test_the_page_reads_the_answers_of_a_model_with_tools_as_calls(
     Path(f"reports/{TASK}/index.html").unlink(missing_ok=True)
     spec = read_json(made.adapter / "format.json")
     write_json(made.adapter / "format.json", {**spec, "answer": "{{ reply }}", "tools": True})
-    monkeypatch.setattr("tasks.report.page.write_report", lambda _summary, _reports, form, _page: forms.append(form))
+    monkeypatch.setattr(
+        "tasks.steps.report.page.write_report", lambda _summary, _reports, form, _page: forms.append(form)
+    )
     assert made.report() and forms == [ToolAnswer("reply")]

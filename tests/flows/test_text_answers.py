@@ -19,7 +19,9 @@ OF_REPLY = [f"reply_{name}" for name in ("rouge_l", "token_f1", "exact_match", "
 JUDGE = """
 import json
 from pathlib import Path
-from tasks import champion, params, registry
+from tasks import params
+from tasks.steps import champion
+from tasks.versions import registry
 registry.alias = lambda name, which: None
 model = params.load().models["things"]
 verdict = champion.judge(

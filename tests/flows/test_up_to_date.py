@@ -9,9 +9,9 @@ import pytest
 from flows import dag, fingerprint, up_to_date
 from flows.fingerprint import Asked
 from flows.up_to_date import LastRun, UpToDate, difference
-from tasks import promotion, registry
 from tasks.files import write_json
 from tasks.serve import routes, state
+from tasks.versions import promotion, registry
 from tests.tasks import serving
 from tests.tasks.promoting import promote, under_lock, version_of
 from tests.tasks.serving import TASK, World

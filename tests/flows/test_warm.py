@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow  # starts processes
 
 def test_a_stage_that_fails_says_and_returns_the_same(warmed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_STAGE", "ingest@none")
-    words = ["-m", "tasks.ingest", "--out", "data/raw/{row}"]
+    words = ["-m", "tasks.stages.ingest", "--out", "data/raw/{row}"]
     forked, own = (
         subprocess.run([python, *words], cwd=project.ROOT, capture_output=True, text=True)
         for python in (project.PYTHON / "python", project.OWN / "python")

@@ -9,9 +9,9 @@ from pathlib import Path
 from openai import OpenAI
 from openai.types.chat import ChatCompletionChunk
 
-from tasks.chat import load_tokenizer
+from tasks.dialogues.chat import load_tokenizer
 from tasks.files import write_json
-from tasks.serve import probe
+from tasks.serve import verify
 from tests import encoders, tiny
 from tests.flows import project
 
@@ -58,14 +58,14 @@ def write_out(folder: Path) -> None:
 
 def check(url: str, model: str, base: Path, adapter: Path, predictions: list[dict]) -> None:
     """Whole, in a stream and in several choices, the answer is the labels that were told and what was written."""
-    parity = probe.check_parity(url, model, adapter, predictions, 512, 0.9)
+    parity = verify.check_parity(url, model, adapter, predictions, 512, 0.9)
     assert parity.prompts == len(predictions) == 8
     row, client = predictions[0], OpenAI(base_url=url, api_key="none", max_retries=0)
     asked = {"model": model, "messages": row["messages"], "temperature": 0, "max_tokens": 40}
     whole = client.chat.completions.create(**asked)
     text, usage = whole.choices[0].message.content, whole.usage
     assert text.startswith(row["given"]) and json.loads(text).keys() == set(tiny.PREPARE.answer)
-    assert usage.prompt_tokens == len(probe.ask(url, model, ("chat/completions", asked), 1)["prompt_token_ids"])
+    assert usage.prompt_tokens == len(verify.ask(url, model, ("chat/completions", asked), 1)["prompt_token_ids"])
     assert usage.completion_tokens < len(load_tokenizer(base)(text)["input_ids"])  # what was told is not written
     (streamed,) = written(client.chat.completions.create(**asked, stream=True), 1)
     assert "".join(streamed) == text and streamed[0] == row["given"]

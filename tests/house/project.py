@@ -24,10 +24,12 @@ MADE = (
 # Packages whose modules are kinds, and the key of a row of params.yaml that names the one that is loaded.
 KINDS = {
     "tasks.objectives": "train.objective.kind",
-    "tasks.prepare.shapes": "prepare.shape",
+    "tasks.stages.prepare.shapes": "prepare.shape",
     "tasks.tuners": "train.tuner.kind",
 }
-WHOLE = {"tasks.ingest.readers"}  # packages of kinds of which a stage may load any: a folder may hold several formats
+WHOLE = {
+    "tasks.stages.ingest.readers"
+}  # packages of kinds of which a stage may load any: a folder may hold several formats
 
 
 @dataclass(frozen=True)

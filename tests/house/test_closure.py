@@ -83,12 +83,13 @@ FAKE = {
         "from pathlib import Path\n\ndef go():\n    from tasks import lora\n    from .. import "
         "optim\n    return Path('cards') / 'row.jinja'\n"
     ),
-    "tasks/lora.py": "import json\nfrom tasks.ingest import readers\n",
+    "tasks/lora.py": "import json\nfrom tasks.stages.ingest import readers\n",
     "tasks/optim.py": "import importlib\nlate = importlib.import_module('tasks.late')\n",
     "tasks/late.py": "",
-    "tasks/ingest/__init__.py": "",
-    "tasks/ingest/readers/__init__.py": "",
-    "tasks/ingest/readers/csv.py": "",
+    "tasks/stages/__init__.py": "",
+    "tasks/stages/ingest/__init__.py": "",
+    "tasks/stages/ingest/readers/__init__.py": "",
+    "tasks/stages/ingest/readers/csv.py": "",
     "tasks/other.py": "",
     "README.md": "",
     "cards/card.jinja": "",
@@ -96,9 +97,10 @@ FAKE = {
 }
 DEPS = [
     "tasks/__init__.py",
-    "tasks/ingest/__init__.py",
-    "tasks/ingest/readers/__init__.py",
-    "tasks/ingest/readers/csv.py",
+    "tasks/stages/__init__.py",
+    "tasks/stages/ingest/__init__.py",
+    "tasks/stages/ingest/readers/__init__.py",
+    "tasks/stages/ingest/readers/csv.py",
     "tasks/late.py",
     "tasks/lora.py",
     "tasks/optim.py",

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from tasks import kinds, methods, reference
-from tasks.evaluate import measures
-from tasks.ingest.params import FORMATS
 from tasks.params import Params
+from tasks.stages.evaluate import measures
+from tasks.stages.ingest.params import FORMATS
 from tests.house.project import ROOT, modules, nodes, parse, stages
 
 DOCS = ("README.md", "docs/operations.md", "docs/design.md", "docs/reference.md", "infra/README.md")

@@ -15,42 +15,19 @@ from tests.house.project import ROOT, closure, imported, modules, nodes, parse
 
 ORCHESTRATORS = {"prefect", "dvc"}
 GATEWAY_NEEDS = sorted(
-    [
-        *(
-            f"tasks/{name}.py"
-            for name in (
-                "answer",
-                "clean",
-                "contract",
-                "corrections",  # the one rule which word on a request counts, for the dashboard's curve of agreement
-                "database",
-                "entities",  # a correction of marked entities is checked when it is said
-                "entity_answer",
-                "errors",
-                "files",
-                "images",  # what one is called by, and how it is sent on
-                "labels",  # the class that is told where each has a probability
-                "messages",
-                "number_answer",
-                "numbers",
-                "paths",
-                "span_answer",  # so is a corrected answer in a text
-                "spans",
-                "special",
-                "template",
-                "tools",
-            )
-        ),
-        *("tasks/environment.py", "tasks/section.py", "tasks/stage.py"),  # of the line that makes keys
-        *(
-            "tasks/monitor/params.py",
-            "tasks/retrain/params.py",
-            "tasks/retrain/pause.py",
-            "tasks/serve/classified.py",
-            "tasks/serve/params.py",
-            "tasks/serve/routes.py",
-        ),
-    ]
+    f"tasks/{folder}{name}.py"
+    for folder, names in {
+        "": "environment errors files paths section stage",  # `environment` and `stage` are of the line that makes keys
+        "dialogues/": "messages special",
+        # A correction of entities, or of an answer in a text, is checked when it is said.
+        "formats/": "answer contract entities entity_answer labels number_answer numbers span_answer spans tools",
+        "monitor/": "params",
+        "records/": "corrections database",  # the one rule which correction of a request counts, for the dashboard
+        "retrain/": "params pause",
+        "serve/": "classified params routes",
+        "texts/": "clean images template",  # `images`: what one is called by, and how it is sent on
+    }.items()
+    for name in names.split()
 )
 OPEN_TO_PARAMS = {"tasks", "tasks.section", "tasks.errors", "tasks.kinds", "tasks.kinds.KindIn", "tasks.kinds.Kind"}
 
@@ -107,7 +84,7 @@ def open_params(root: Path) -> list[str]:
     """
     found = []
     for module, file in modules(root, "tasks").items():
-        if re.fullmatch(r"tasks\.\w+\.params", module):
+        if re.fullmatch(r"tasks(\.stages)?\.\w+\.params", module):
             names = {name for name, _ in imported(file, module) if name in modules(root, "tasks", "flows")}
             found += [f"{file.relative_to(root)} imports {name}" for name in sorted(names - OPEN_TO_PARAMS)]
     return found
@@ -122,7 +99,7 @@ def test_contracts_hold() -> None:
 def test_the_gateway_needs_few_of_the_projects_files() -> None:
     """Each that is new here is code that can break serving: it must be needed."""
     needed = {file for file in closure(ROOT, "tasks.serve.gateway.app") if not file.endswith("__init__.py")}
-    own = ("tasks/serve/gateway/", "tasks/serve/dashboard/", "tasks/redaction/")
+    own = ("tasks/serve/gateway/", "tasks/serve/dashboard/", "tasks/texts/redaction/")
     assert sorted(file for file in needed if not file.startswith(own)) == GATEWAY_NEEDS
 
 
@@ -153,9 +130,9 @@ def _planted(folder: Path, **lines: str) -> Path:
 def test_each_contract_catches_a_planted_import(tmp_path: Path) -> None:
     root = _planted(
         tmp_path,
-        tasks__gate="from flows import summary_table",
-        tasks__ingest="from tasks.prepare.split import split",
-        tasks__card="import dvc.repo",
+        tasks__steps__gate="from flows import summary_table",
+        tasks__stages__ingest="from tasks.stages.prepare.split import split",
+        tasks__versions__card="import dvc.repo",
         tasks__serve__routes="import torch",
     )
     done = lint_imports(root)
@@ -165,7 +142,9 @@ def test_each_contract_catches_a_planted_import(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_indirect_import_of_a_stage_is_caught(tmp_path: Path) -> None:
-    done = lint_imports(_planted(tmp_path, tasks__chat="from tasks.evaluate.comparison import compare"))
+    done = lint_imports(
+        _planted(tmp_path, tasks__dialogues__chat="from tasks.stages.evaluate.comparison import compare")
+    )
     assert re.findall(r"^(.+) BROKEN", done.stdout, re.MULTILINE) == [
         "a stage imports no other stage; only its params module, the typed section, is open to others"
     ]
@@ -175,12 +154,12 @@ def test_planted_orchestrators_are_caught(tmp_path: Path) -> None:
     runs, reads = "return ['-m', 'dvc', 'repro']", "open('dvc.lock')"
     root = _planted(
         tmp_path,
-        tasks__lora="import prefect.flow",
+        tasks__weights__lora="import prefect.flow",
         flows__prefect_server="from dvc.repo import Repo",
         flows__summary_table=runs,
         tasks__files=reads,
     )
-    assert [entry.split(":")[0] for entry in importers(root, "tasks", ORCHESTRATORS)] == ["tasks/lora.py"]
+    assert [entry.split(":")[0] for entry in importers(root, "tasks", ORCHESTRATORS)] == ["tasks/weights/lora.py"]
     assert sorted(entry.split(":")[0] for entry in callers_of_dvc(root)) == [
         "flows/prefect_server.py",
         "flows/summary_table.py",
@@ -189,7 +168,7 @@ def test_planted_orchestrators_are_caught(tmp_path: Path) -> None:
 
 
 def test_a_params_module_that_imports_its_stage_is_caught(tmp_path: Path) -> None:
-    assert open_params(_planted(tmp_path, tasks__train__params="from tasks.train import fit")) == [
-        "tasks/train/params.py imports tasks.train",
-        "tasks/train/params.py imports tasks.train.fit",
+    assert open_params(_planted(tmp_path, tasks__stages__train__params="from tasks.stages.train import fit")) == [
+        "tasks/stages/train/params.py imports tasks.stages.train",
+        "tasks/stages/train/params.py imports tasks.stages.train.fit",
     ]

@@ -20,7 +20,7 @@ LIGHT = [
     "tasks.preflight.__main__",
     "tasks.stage",
     "flows.pipeline",
-    "tasks.release",
+    "tasks.steps.release",
     "tasks.serve.local",
     "tasks.serve.gateway.app",
 ]

@@ -1,4 +1,4 @@
-"""One module moves aliases, and one path leads to it: tasks/promotion.py decides, tasks/moves.py carries out."""
+"""One module moves aliases (tasks/versions/moves.py), and one path leads to it (tasks/versions/promotion.py)."""
 
 import ast
 import shutil
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.house.project import ROOT, modules, nodes, parse
 
-CALLS = {"set_registered_model_alias": "tasks.moves", "delete_registered_model_alias": "tasks.moves"}
+CALLS = {"set_registered_model_alias": "tasks.versions.moves", "delete_registered_model_alias": "tasks.versions.moves"}
 PACKAGES = ("tasks", "flows", "bench")
 
 
@@ -32,7 +32,7 @@ def test_a_planted_alias_is_caught(tmp_path: Path) -> None:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     planted = {
         "flows/steps.py": "client.set_registered_model_alias('a', 'champion', '1')",
-        "tasks/registry.py": "getattr(client, 'delete_registered_model_alias')('a', 'previous')",
+        "tasks/versions/registry.py": "getattr(client, 'delete_registered_model_alias')('a', 'previous')",
     }
     for name, line in planted.items():
         file = tmp_path / name

@@ -4,7 +4,8 @@ import ast
 import re
 from pathlib import Path
 
-from tasks import contestants, paths
+from tasks import paths
+from tasks.comparison import contestants
 from tests.house.project import ROOT, modules, nodes, parse, stages
 
 WHERE = {
@@ -63,7 +64,9 @@ def test_no_other_code_spells_the_path_of_an_output() -> None:
 
 
 def test_a_path_that_is_spelled_is_caught(tmp_path: Path) -> None:
-    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/steps").mkdir(parents=True)
     lines = ('A = f"models/{x}/weights"', 'B = Path("reports") / x', 'C = "data/raw/x"', 'D = table["models"]')
-    (tmp_path / "tasks/champion.py").write_text("\n".join(lines))
-    assert [each.split(" ")[0] for each in spelled(tmp_path)] == [f"tasks/champion.py:{line}" for line in (1, 2, 3)]
+    (tmp_path / "tasks/steps/champion.py").write_text("\n".join(lines))
+    assert [each.split(" ")[0] for each in spelled(tmp_path)] == [
+        f"tasks/steps/champion.py:{line}" for line in (1, 2, 3)
+    ]

@@ -38,7 +38,7 @@ def unlike_names(root: Path) -> list[str]:
     for stage in stages(root):
         function, key = entry_of(root, stage)
         section = SECTIONS.get(stage.name, f"{stage.table}.{{row}}.{stage.name}")
-        found += [f"{stage.name}: runs {stage.module}"] if stage.module != f"tasks.{stage.name}" else []
+        found += [f"{stage.name}: runs {stage.module}"] if stage.module != f"tasks.stages.{stage.name}" else []
         found += [f"{stage.name}: the function is {function.name}"] if function.name != stage.name else []
         found += [f"{stage.name}: the section is {key}, not {section}"] if key != section else []
         found += (
@@ -146,16 +146,16 @@ DAG = """stages:
   train:
     foreach: ${models}
     do:
-      cmd: python -m tasks.train --parent 'models/{parent}/weights' --out 'models/{row}/trained'
-      deps: ["models/${item.parent}/weights", tasks/train.py]
+      cmd: python -m tasks.stages.train --parent 'models/{parent}/weights' --out 'models/{row}/trained'
+      deps: ["models/${item.parent}/weights", tasks/stages/train.py]
       params: ["models.${key}.train"]
       outs: ["models/${key}/trained"]
 """
 
 
 def _fake(root: Path, dag: str = DAG, module: str = MODULE) -> Path:
-    (root / "tasks").mkdir()
-    (root / "tasks/train.py").write_text(module.format())
+    (root / "tasks/stages").mkdir(parents=True)
+    (root / "tasks/stages/train.py").write_text(module.format())
     (root / "params.yaml").write_text("models: {small: {parent: tiny, train: {lr: 0.1, seed: 1}}}\n")
     (root / "dvc.yaml").write_text(dag)
     return root
@@ -168,7 +168,7 @@ def test_a_sound_project_passes(tmp_path: Path) -> None:
 
 def test_another_name_is_caught(tmp_path: Path) -> None:
     assert unlike_names(_fake(tmp_path, DAG.replace("  train:\n", "  tune:\n"))) == [
-        "tune: runs tasks.train",
+        "tune: runs tasks.stages.train",
         "tune: the function is train",
         "tune: the section is models.{row}.train, not models.{row}.tune",
     ]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tasks import promotion, registry
 from tasks.files import sha256, write_json, write_jsonl
+from tasks.versions import promotion, registry
 
 NAME = "things"
 

@@ -59,8 +59,8 @@ def _start(initdb: Path, place: Path, port: int) -> subprocess.Popen:
 
 
 def _answers(url: str) -> bool:
-    from tasks import database
     from tasks.errors import TransientError
+    from tasks.records import database
 
     try:
         database.connect(url).dispose()
@@ -72,7 +72,7 @@ def _answers(url: str) -> bool:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An empty database of each kind."""
-    from tasks import database
+    from tasks.records import database
 
     url = f"sqlite:///{tmp_path}/deep/records.db" if request.param == "sqlite" else request.getfixturevalue("postgres")
     made = database.connect(url)

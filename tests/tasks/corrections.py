@@ -2,17 +2,17 @@
 
 import random
 
-from tasks import database
-from tasks.evaluate.params import Evaluate
-from tasks.gate import Gate
-from tasks.ingest import Ingest
-from tasks.package import Package
 from tasks.params import Dataset, Model, Params
-from tasks.predict.params import Predict
-from tasks.prepare.shapes.table import Params as Prepare
+from tasks.records import database
 from tasks.retrain.params import Retrain
-from tasks.train.params import Train
-from tasks.validate import Validate
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.ingest import Ingest
+from tasks.stages.package import Package
+from tasks.stages.predict.params import Predict
+from tasks.stages.prepare.shapes.table import Params as Prepare
+from tasks.stages.train.params import Train
+from tasks.stages.validate import Validate
+from tasks.steps.gate import Gate
 from tests import tiny
 
 WORDS = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from tasks import database
+from tasks.records import database
 from tasks.serve.routes import Table, Target, Task
 
 DAY = 86_400

@@ -13,9 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Engine, func, select
 
-from tasks import database
-from tasks.database import requests
 from tasks.files import write_json
+from tasks.records import database
+from tasks.records.database import requests
 from tasks.serve import routes
 from tasks.serve.gateway import keys
 from tasks.serve.gateway.app import create_app

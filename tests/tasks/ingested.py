@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl
-from tasks.ingest import Ingest
-from tasks.ingest.__main__ import ingest
+from tasks.stages.ingest import Ingest
+from tasks.stages.ingest.__main__ import ingest
 
 TABLE = [("subject", "body"), ("Late", "It is late."), ("Dark", "The lamp, again; it | is dark.")]
 

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import promotion, registry
-from tasks.champion import judge
-from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.gate import Gate, Verdict
-from tasks.package import Package
 from tasks.params import Model
-from tasks.predict.params import Predict
-from tasks.train.params import Train
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.package import Package
+from tasks.stages.predict.params import Predict
+from tasks.stages.train.params import Train
+from tasks.steps.champion import judge
+from tasks.steps.gate import Gate, Verdict
+from tasks.versions import promotion, registry
 from tests import tiny
 from tests.tasks.promoting import promote
 
@@ -68,13 +68,13 @@ def reports(evaluated: Path, adapter: Path, weights: Path, copy: Path) -> Simple
 
 def watch_answers(patch: pytest.MonkeyPatch) -> list[str]:
     """The `what` of each time that a model is loaded and asked, and how many rows; filled as it happens."""
-    import tasks.tuned
+    import tasks.weights.tuned
 
-    real, calls = tasks.tuned.answer, []
+    real, calls = tasks.weights.tuned.answer, []
 
     def answer(*given: object, **settings: object) -> object:
         calls.append(f"{given[-1]}, {len(given[2])} rows")
         return real(*given, **settings)
 
-    patch.setattr(tasks.tuned, "answer", answer)
+    patch.setattr(tasks.weights.tuned, "answer", answer)
     return calls

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from tasks import kinds, objectives
-from tasks.entities import Entity, written
 from tasks.files import read_jsonl, write_json, write_jsonl
+from tasks.formats.entities import Entity, written
 from tasks.preflight import pairs
-from tasks.train.params import Train
+from tasks.stages.train.params import Train
 from tests import encoders, pictures, sequences, tiny
 from tests.tasks import own_params
 
@@ -21,7 +21,7 @@ STEPS = 20
 ROWS = {"train": 32, "validation": 4, "test": 8}
 # Heavy modules are loaded once, in the process that all killed ones are forked from.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["torch", "transformers", "peft", "safetensors.torch", "tasks.train.trainer"])
+PROCESSES.set_forkserver_preload(["torch", "transformers", "peft", "safetensors.torch", "tasks.stages.train.trainer"])
 
 
 def refusals(objective: str, tuner: str) -> list[str]:
@@ -95,7 +95,7 @@ def killed(place: Path, base: Path, rows: Path, train: dict[str, object], step: 
 
 
 def _run_until(place: Path, base: Path, rows: Path, train: dict[str, object], step: int) -> None:
-    from tasks.train.history import History
+    from tasks.stages.train.history import History
 
     def kill(self: object, args: object, state: object, control: object, **_: object) -> None:
         if state.global_step == step:
@@ -112,8 +112,8 @@ def trainer_of(place: Path, base: Path, rows: Path, train: dict[str, object]) ->
     """The Trainer of a run that has not begun, its weights that learn moved off where they start."""
     import torch
 
-    from tasks.train.__main__ import _trainable
-    from tasks.train.fit import make_trainer
+    from tasks.stages.train.__main__ import _trainable
+    from tasks.stages.train.fit import make_trainer
 
     params = Train(**train)
     split = {name: read_jsonl(rows / f"{name}.jsonl") for name in ("train", "validation")}

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Engine, insert
 
-from tasks.database import feedback, requests
 from tasks.files import write_json, write_jsonl
+from tasks.records.database import feedback, requests
 from tasks.serve.routes import Target
 
 KINDS = {

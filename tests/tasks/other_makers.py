@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from tasks.base import Base, base
 from tasks.files import read_json
+from tasks.stages.base import Base, base
 from tests import tiny
 
 ROW = {

@@ -3,12 +3,12 @@
 import random
 from pathlib import Path
 
+from tasks.dataset.prepared import SPLITS
 from tasks.files import read_jsonl, write_json, write_jsonl
-from tasks.prepare.__main__ import prepare
-from tasks.prepare.assign import assign
-from tasks.prepare.shapes.table import Params as Prepare
-from tasks.prepare.split import split
-from tasks.prepared import SPLITS
+from tasks.stages.prepare.__main__ import prepare
+from tasks.stages.prepare.assign import assign
+from tasks.stages.prepare.shapes.table import Params as Prepare
+from tasks.stages.prepare.split import split
 
 PARAMS = Prepare(
     system="Triage.",

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from tasks import moves, promotion, registry
-from tasks.promotion import Done, Outcome, Why
-from tasks.registry import Version
-from tasks.verdict_tags import COMPARED, NOTHING
+from tasks.versions import moves, promotion, registry
+from tasks.versions.promotion import Done, Outcome, Why
+from tasks.versions.registry import Version
+from tasks.versions.verdict_tags import COMPARED, NOTHING
 
 NAME = "things"  # the model of nearly all tests
 T = TypeVar("T")

@@ -5,9 +5,9 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
-from tasks.answer import format_of
 from tasks.files import write_jsonl
-from tasks.report.page import write_report
+from tasks.formats.answer import format_of
+from tasks.steps.report.page import write_report
 
 FORM = format_of(["category", "intent", "reply"])
 INTENTS = {"double_charge": "billing", "plan_change": "billing", "app_crash": "technical", "how_to": "technical"}

@@ -2,11 +2,11 @@
 
 import json
 
-from tasks.answer import format_of
-from tasks.evaluate import measures
-from tasks.evaluate.comparison import interval
-from tasks.evaluate.params import Evaluate
-from tasks.evaluate.predictions import read
+from tasks.formats.answer import format_of
+from tasks.stages.evaluate import measures
+from tasks.stages.evaluate.comparison import interval
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.evaluate.predictions import read
 
 PARAMS = Evaluate(labels=["intent"], texts=["reply"], bootstrap_resamples=100)
 CLASSES = {"intent": frozenset({"refund", "exchange", "delivery"})}

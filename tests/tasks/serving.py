@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tasks import params as settings
-from tasks import promotion, registry, verdict_tags
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.serve import routes, state, supervisor
+from tasks.versions import promotion, registry, verdict_tags
 from tests.house.project import ROOT
 from tests.stub_vllm import Stub, running
 from tests.tasks.promoting import promote

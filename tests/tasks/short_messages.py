@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from tasks.files import write_json, write_jsonl
-from tasks.prepare.__main__ import prepare
-from tasks.prepare.assign import Assignment
-from tasks.prepare.shapes.table import Params as Prepare
-from tasks.prepare.shapes.table import format_row
+from tasks.stages.prepare.__main__ import prepare
+from tasks.stages.prepare.assign import Assignment
+from tasks.stages.prepare.shapes.table import Params as Prepare
+from tasks.stages.prepare.shapes.table import format_row
 
 PARAMS = Prepare(user="{{ subject }}", answer=["category", "reply"], validation_share=0.2, test_share=0.3)
 SUBJECTS = [

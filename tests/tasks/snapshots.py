@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tasks.files import read_jsonl
-from tasks.ingest import Ingest
-from tasks.ingest.__main__ import ingest as stage
+from tasks.stages.ingest import Ingest
+from tasks.stages.ingest.__main__ import ingest as stage
 
 PARAMS = {kind: Ingest(source="s", format=kind, columns=["subject", "body"]) for kind in ("jsonl", "csv")}
 GOOD = {"jsonl": b'{"subject": "a", "body": "b"}\n', "csv": b"subject,body\na,b\n"}

@@ -13,7 +13,7 @@ class Stopped(BaseException):
 
 def broken(place: Path, base: Path, prepared: Path, step: int, **changes: object) -> Path:
     """A run in `place` that is stopped before its step `step` + 1; its last checkpoint."""
-    from tasks.train.history import History
+    from tasks.stages.train.history import History
 
     def stop(self: object, args: object, state: object, control: object, **_: object) -> None:
         if state.global_step == step:

@@ -60,8 +60,8 @@ def trained(
 def test_the_loss_falls_and_what_is_kept_answers_as_what_was_trained(
     trained: SimpleNamespace, base: Path, few: Path
 ) -> None:
-    from tasks.merge import merged_model
-    from tasks.tuned import answer
+    from tasks.weights.merge import merged_model
+    from tasks.weights.tuned import answer
 
     metrics = read_json(trained.report / "metrics.json")
     first = float((trained.report / "loss.csv").read_text().splitlines()[1].split(",")[1])
@@ -152,7 +152,7 @@ def test_a_start_from_the_parent_learns_by_the_gradients_of_peft(base: Path) -> 
     ids=str,
 )
 def test_what_does_not_fit_the_layers_is_a_sentence(base: Path, options: dict[str, Any], words: str | None) -> None:
-    from tasks.targets import without_weights
+    from tasks.weights.targets import without_weights
 
     assert lora.problem(settings(**options), without_weights(base)) == words
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import answer
+from tasks.formats import answer
 
 JSON = answer.format_of(["category", "reply"])
 REPLY = answer.format_of("{{ reply }}")

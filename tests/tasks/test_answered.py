@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tasks import answered
-from tasks.chat import GIVEN, REST
+from tasks.dataset import answered
+from tasks.dialogues.chat import GIVEN, REST
 from tasks.files import write_jsonl
 
 ROW = {"id": "7", "messages": [{"role": "user", "content": "a"}], "answer": "b", "row": {"id": "7", "reply": "b"}}

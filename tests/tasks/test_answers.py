@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.batches import AT_ONCE, batches
-from tasks.chat import encode
+from tasks.dialogues.chat import encode
 from tasks.files import read_jsonl
-from tasks.tuned import answer, load
+from tasks.inference.batches import AT_ONCE, batches
+from tasks.weights.tuned import answer, load
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded

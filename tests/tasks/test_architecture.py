@@ -7,7 +7,7 @@ import pytest
 
 HEAVY = """
 import sys
-from tasks import architecture
+from tasks.models import architecture
 loader = architecture.auto_class("causal")
 loader.from_config
 assert not {"scipy", "sklearn", "pandas"} & set(sys.modules), sorted(sys.modules)

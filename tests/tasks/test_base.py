@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.base import Base, base
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, sha256
 from tasks.section import parse
+from tasks.stages.base import Base, base
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # each test loads a model or a tokenizer
@@ -201,7 +201,7 @@ def test_a_base_without_a_chat_template_is_refused(source, tmp_path):
 def test_a_base_that_fails_leaves_the_one_before_it_whole(source, tmp_path, monkeypatch):
     base(Base(**tiny.base_row(source)), tmp_path / "weights")
     before = sha256(tmp_path / "weights")
-    monkeypatch.setattr("tasks.base.write_json", lambda *_: 1 / 0)
+    monkeypatch.setattr("tasks.stages.base.write_json", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         base(Base(**tiny.base_row(source)), tmp_path / "weights")
     assert sha256(tmp_path / "weights") == before and sorted(path.name for path in tmp_path.iterdir()) == [

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import answers, chat, seq2seq
-from tasks.base import Base, base
+from tasks.dialogues import chat
+from tasks.inference import answers
+from tasks.models import seq2seq
+from tasks.stages.base import Base, base
 from tests import sequences, tiny
 from tests.tasks.test_base import refused
 

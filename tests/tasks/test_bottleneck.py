@@ -6,8 +6,8 @@ from torch import nn
 
 from tasks import tuners
 from tasks.files import sha256
-from tasks.train.fit import make_model
-from tasks.train.params import Train
+from tasks.stages.train.fit import make_model
+from tasks.stages.train.params import Train
 from tests import tiny
 from tests.sentences import Says
 
@@ -161,7 +161,7 @@ def test_blocks_of_other_families_are_known_or_refused(family):
 
 
 def test_a_network_wider_than_the_base_is_refused(base):
-    from tasks.targets import without_weights
+    from tasks.weights.targets import without_weights
 
     params = settings("houlsby", size=65).tuner
     assert tuners.of(params).problem(params, without_weights(base)) == "size is 65, and the base is 64 wide; lower it."

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks import database, registry
 from tasks.errors import AnnealError
 from tasks.files import write_text
+from tasks.records import database
 from tasks.serve import routes
 from tasks.serve.reconcile import canaries
 from tasks.serve.reconcile.loop import Reconciler
 from tasks.serve.reconcile.step import once
+from tasks.versions import registry
 from tests.house.project import ROOT
 from tests.tasks import serving
 from tests.tasks.promoting import under_lock, version_of

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tasks import database
-from tasks.answer import format_of
-from tasks.contract import Contract
 from tasks.errors import AnnealError
 from tasks.files import write_json
-from tasks.registry import Version
+from tasks.formats.answer import format_of
+from tasks.formats.contract import Contract
+from tasks.records import database
 from tasks.serve import state
 from tasks.serve.reconcile import evidence
+from tasks.versions.registry import Version
 
 RIGHT = '{"category": "billing", "intent": "x", "priority": "low", "reply": "r"}'
 FORMATS = (["category", "intent", "priority", "reply"], "{{ reply }}", "{{ category }}")

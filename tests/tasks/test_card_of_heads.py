@@ -10,10 +10,10 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tasks import kinds
-from tasks.card import write_card
 from tasks.files import sha256
 from tasks.objectives import classify
-from tasks.package import Package
+from tasks.stages.package import Package
+from tasks.versions.card import write_card
 from tests import encoders, tiny
 from tests.tasks.test_pooled import COLUMNS, told, trained
 
@@ -64,7 +64,8 @@ def test_the_code_in_a_classifiers_card_says_the_probabilities(
 
 
 def test_the_code_in_a_taggers_card_says_the_likeliest_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks import tagger, tuners
+    from tasks import tuners
+    from tasks.models import tagger
     from tasks.objectives import tag
 
     base = encoders.make_base(tmp_path / "base")
@@ -88,8 +89,9 @@ def test_the_code_in_a_taggers_card_says_the_likeliest_tags(tmp_path: Path, monk
 def test_the_code_in_the_card_of_what_tells_numbers_says_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import json
 
-    from tasks import tuned, tuners
+    from tasks import tuners
     from tasks.objectives import regress
+    from tasks.weights import tuned
 
     base = encoders.make_base(tmp_path / "base")
     settings, params = kinds.load("tasks.tuners", "full").Params(kind="full"), regress.Params(kind="regress")

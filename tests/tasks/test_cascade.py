@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tasks import labeller
-from tasks.cascade import Cascade, cascade
-from tasks.chat import GIVEN, REST
+from tasks.dialogues.chat import GIVEN, REST
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_jsonl
+from tasks.models import labeller
+from tasks.stages.cascade import Cascade, cascade
 from tests import encoders, tellers, tiny
 
 PARAMS = Cascade(dataset="toys", model="teller", trained_on="labels")

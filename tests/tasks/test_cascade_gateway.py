@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import labeller
+from tasks.models import labeller
 from tasks.serve import routes
 from tasks.serve.cascade.middleware import Cascade
 from tasks.serve.cascade.start import LABELLERS

@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
-from tasks import labeller, registry
-from tasks.baseline import baseline
-from tasks.cascade import Cascade, cascade
-from tasks.chat import GIVEN, REST
-from tasks.evaluate.__main__ import evaluate
-from tasks.evaluate.params import Evaluate
+from tasks.dialogues.chat import GIVEN, REST
 from tasks.files import read_json, read_jsonl, sha256
-from tasks.package import Package, package
-from tasks.predict.__main__ import predict
-from tasks.predict.params import Predict
+from tasks.models import labeller
+from tasks.stages.baseline import baseline
+from tasks.stages.cascade import Cascade, cascade
+from tasks.stages.evaluate.__main__ import evaluate
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.package import Package, package
+from tasks.stages.predict.__main__ import predict
+from tasks.stages.predict.params import Predict
+from tasks.versions import registry
 from tests import encoders, tellers, tiny
 from tests.tasks.judged import NAME, enthrone, verdict, watch_answers
 

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks import labeller
 from tasks.errors import AnnealError
+from tasks.models import labeller
 from tasks.serve.cascade.middleware import Cascade
 from tasks.serve.cascade.start import LABELLERS
 from tests.stub_vllm import Stub

@@ -8,14 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import deploy, labeller, registry
-from tasks.chat import encode_answer, encode_question, load_tokenizer
+from tasks.dialogues.chat import encode_answer, encode_question, load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import write_jsonl
-from tasks.serve import probe, server_command, slots, state
+from tasks.models import labeller
+from tasks.serve import server_command, slots, state, verify
 from tasks.serve.cascade.middleware import Cascade
 from tasks.serve.cascade.start import LABELLERS, MIDDLEWARE
 from tasks.serve.params import Deploy
+from tasks.steps import deploy
+from tasks.versions import registry
 from tests import tiny
 from tests.stub_vllm import Stub, running
 
@@ -111,8 +113,8 @@ def test_the_labels_are_told_the_rest_is_compared_and_a_choice_is_the_whole_answ
     server: tuple[str, Stub], predictions: list[dict]
 ) -> None:
     url, _ = server
-    assert deploy._verify(url, VERSION, Deploy()) == probe.Parity(4, 1.0, 1.0, 4)
-    reply = probe.ask(url, NAME, probe.question(deploy.of_folder(Path()), predictions[0]), 99)
+    assert deploy._verify(url, VERSION, Deploy()) == verify.Parity(4, 1.0, 1.0, 4)
+    reply = verify.ask(url, NAME, verify.question(deploy.of_folder(Path()), predictions[0]), 99)
     assert (reply["text"], reply["finished"]) == (predictions[0]["answer"], True)
 
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from tasks import labeller
-from tasks.cascade import Cascade, cascade
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl
-from tasks.serve import probe, slots, state
-from tasks.tuned import answer
+from tasks.models import labeller
+from tasks.serve import slots, state, verify
+from tasks.stages.cascade import Cascade, cascade
+from tasks.weights.tuned import answer
 from tests import encoders, tellers, tiny
 from tests.flows import told
 from tests.real_vllm import state_of, vllm
@@ -53,7 +53,7 @@ def test_an_adapter_that_comes_at_run_time_is_labelled_also_after_a_kill(made: S
         (damaged / labeller.FOLDER / "head.safetensors").write_bytes(b"no")
         with pytest.raises(AnnealError, match="could not load things@2: .*the labeller of things@2"):
             slots.load(empty.url, "things@2", str(damaged))
-        assert probe.served_names(empty.url) == ["base"]
+        assert verify.served_names(empty.url) == ["base"]
         slots.load(empty.url, NAME, str(made.adapter))
         slots.load(empty.url, NAME, str(made.adapter))
         told.check(empty.url, NAME, made.base, made.adapter, made.predictions)

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.errors import AnnealError
-from tasks.evaluate.__main__ import evaluate
-from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, read_jsonl, write_jsonl
-from tasks.gate import Gate
+from tasks.stages.evaluate.__main__ import evaluate
+from tasks.stages.evaluate.params import Evaluate
+from tasks.steps.gate import Gate
 from tests import tiny
 from tests.tasks.judged import enthrone, reports, tuned, verdict, watch_answers, without_answers
 

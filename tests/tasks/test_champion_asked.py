@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import registry
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
+from tasks.versions import registry
 from tests.tasks.judged import enthrone, reports, tuned, verdict, watch_answers, without_answers
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model

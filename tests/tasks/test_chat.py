@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.chat import check_template, encode, encode_prompt, load_tokenizer
-from tasks.encoded import left_padded, shared_prefix
+from tasks.dataset.encoded import left_padded, shared_prefix
+from tasks.dialogues.chat import check_template, encode, encode_prompt, load_tokenizer
 from tasks.errors import AnnealError
 from tests import tiny
 

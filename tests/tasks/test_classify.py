@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import objectives, tuned
+from tasks import objectives
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
+from tasks.weights import tuned
 from tests import encoders, tiny
 
 pytestmark = pytest.mark.slow  # it trains
@@ -53,7 +54,7 @@ def test_it_learns_every_column_and_says_what_it_told_by_the_likeliest_class(pre
 
 
 def test_the_probabilities_of_a_text_are_the_same_alone_and_beside_a_longer_one(made, encoder):
-    from tasks import classifier
+    from tasks.models import classifier
 
     model, reader = tuned.load(encoder, made.adapter), tuned.tokenizer(encoder, made.adapter)
     texts = ["big a red apple", "small a blue boat and a good many more words beside it that are read"]
@@ -65,7 +66,7 @@ def test_the_probabilities_of_a_text_are_the_same_alone_and_beside_a_longer_one(
 
 
 def test_a_special_token_in_a_text_is_text_and_a_text_beyond_the_positions_is_cut(encoder):
-    from tasks.encoder import load_tokenizer
+    from tasks.models.encoder import load_tokenizer
 
     of_base = load_tokenizer(encoder)
     ids = of_base.encode("big [SEP] red")
@@ -75,7 +76,7 @@ def test_a_special_token_in_a_text_is_text_and_a_text_beyond_the_positions_is_cu
 
 @pytest.mark.parametrize("tuner", ["lora", "ia3"])
 def test_adapters_on_an_encoder_learn_and_are_merged_into_what_answers_the_same(tuner, encoder, prepared, tmp_path):
-    from tasks.merge import write_merged
+    from tasks.weights.merge import write_merged
 
     rate = {"lora": 1.0e-2, "ia3": 3.0e-2}[tuner]
     made = tiny.train_in(
@@ -90,8 +91,8 @@ def test_adapters_on_an_encoder_learn_and_are_merged_into_what_answers_the_same(
 
 
 def test_n_grams_tell_beside_the_heads_wherever_the_model_is_asked(made, predictions, encoder, prepared, tmp_path):
-    from tasks import heads, labeller, ngrams
-    from tasks.merge import write_merged
+    from tasks.models import heads, labeller, ngrams
+    from tasks.weights.merge import write_merged
 
     beside = tiny.train_in(
         tmp_path / "beside", encoder, prepared, **{**TRAIN, "objective": {"kind": "classify", "ngrams": 2}}
@@ -124,9 +125,9 @@ def test_a_head_whose_weights_are_no_numbers_is_refused_at_merging_whichever_col
     import torch
 
     from tasks import tuners
-    from tasks.merge import merged_model
-    from tasks.train.fit import make_model
-    from tasks.train.params import Train
+    from tasks.stages.train.fit import make_model
+    from tasks.stages.train.params import Train
+    from tasks.weights.merge import merged_model
 
     params, rows = Train(**{**TRAIN, "tuner": {"kind": "lora"}}), read_jsonl(prepared / "train.jsonl")
     objective = objectives.of(params.objective)
@@ -140,8 +141,8 @@ def test_a_head_whose_weights_are_no_numbers_is_refused_at_merging_whichever_col
 
 
 def test_the_parent_says_the_commonest_class_and_how_common_each_is(encoder, prepared, tmp_path):
-    from tasks.baseline import baseline
-    from tasks.predict.params import Predict
+    from tasks.stages.baseline import baseline
+    from tasks.stages.predict.params import Predict
 
     baseline(Predict(), encoder, prepared, tmp_path / "out")
     shares = read_json(prepared / "format.json")["classes"]
@@ -151,10 +152,10 @@ def test_the_parent_says_the_commonest_class_and_how_common_each_is(encoder, pre
 
 
 def test_its_probabilities_are_measured_and_the_parent_tells_no_class_apart(predictions, encoder, prepared, tmp_path):
-    from tasks.baseline import baseline
-    from tasks.evaluate.__main__ import contest
-    from tasks.evaluate.params import Evaluate
-    from tasks.predict.params import Predict
+    from tasks.stages.baseline import baseline
+    from tasks.stages.evaluate.__main__ import contest
+    from tasks.stages.evaluate.params import Evaluate
+    from tasks.stages.predict.params import Predict
 
     baseline(Predict(), encoder, prepared, tmp_path / "parent")
     write_jsonl(tmp_path / "tuned" / "predictions.jsonl", predictions)
@@ -210,8 +211,8 @@ def test_rows_of_rare_classes_come_again_the_same_ones_each_time_and_no_more_oft
 
 
 def test_only_training_rows_come_again_and_how_many_is_counted(encoder):
-    from tasks.train.__main__ import _trainable
-    from tasks.train.params import Train
+    from tasks.stages.train.__main__ import _trainable
+    from tasks.stages.train.params import Train
 
     params = Train(**{**TRAIN, "objective": {"kind": "classify", "oversample": 1.0}})
     rows = {"train": rare(64), "validation": rare(16)}

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from tasks import tuned, tuners
-from tasks.base import Base, base
+from tasks import tuners
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256
 from tasks.objectives import classify_images
 from tasks.section import parse
-from tasks.train.params import Train
+from tasks.stages.base import Base, base
+from tasks.stages.train.params import Train
+from tasks.weights import tuned
 from tests import pictures
 from tests.tasks import matrix
 

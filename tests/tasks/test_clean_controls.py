@@ -3,7 +3,7 @@
 import sys
 import unicodedata
 
-from tasks.clean import CONTROLS
+from tasks.texts.clean import CONTROLS
 
 
 def test_controls_are_the_categories_cc_and_cs_but_for_the_line_break() -> None:

@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from tasks import database, decisions, promotion, tracking
 from tasks import params as shipped
-from tasks.decisions import Decision
 from tasks.errors import TransientError
+from tasks.records import database, decisions
+from tasks.records.decisions import Decision
 from tasks.serve.reconcile import records, step
 from tasks.serve.reconcile.loop import Reconciler
-from tasks.verdict_tags import COMPARED
+from tasks.versions import promotion, tracking
+from tasks.versions.verdict_tags import COMPARED
 from tests.examples import examples
 from tests.house.project import ROOT
 from tests.tasks.promoting import finish

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluate import comparison
-from tasks.evaluate.comparison import are_comparable, bootstrap, compare, interval, wilson
-from tasks.evaluate.measures.auroc import auroc
-from tasks.evaluate.measures.exact_match import exact_match
-from tasks.evaluate.measures.macro_f1 import macro_f1
-from tasks.evaluate.measures.parts import doubled_ranks
-from tasks.evaluate.measures.perplexity import perplexity
-from tasks.evaluate.measures.rouge import rouge_l
-from tasks.evaluate.params import Evaluate
+from tasks.stages.evaluate import comparison
+from tasks.stages.evaluate.comparison import are_comparable, bootstrap, compare, interval, wilson
+from tasks.stages.evaluate.measures.auroc import auroc
+from tasks.stages.evaluate.measures.exact_match import exact_match
+from tasks.stages.evaluate.measures.macro_f1 import macro_f1
+from tasks.stages.evaluate.measures.parts import doubled_ranks
+from tasks.stages.evaluate.measures.perplexity import perplexity
+from tasks.stages.evaluate.measures.rouge import rouge_l
+from tasks.stages.evaluate.params import Evaluate
 from tests.examples import examples
 
 SHARE, SCORE, RATIO, F1 = exact_match(""), rouge_l("reply"), perplexity(""), macro_f1("label")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import contract
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
+from tasks.formats import contract
 from tests.tasks.gateway import CLASSES, write_folder
 
 RIGHT = {"category": "billing", "intent": "refund", "priority": "high", "reply": "Soon."}

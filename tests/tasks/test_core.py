@@ -7,11 +7,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
-from tasks import lora, objectives
-from tasks.encoded import left_padded
+from tasks import objectives
+from tasks.dataset.encoded import left_padded
 from tasks.objectives import dpo, sft
-from tasks.train import core
-from tasks.train.core import attention, flat, head
+from tasks.stages.train import core
+from tasks.stages.train.core import attention, flat, head
+from tasks.weights import lora
 
 pytestmark = pytest.mark.slow  # torch is loaded
 

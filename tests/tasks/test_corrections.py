@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import corrections, database
 from tasks.monitor import logged_requests as monitored
 from tasks.monitor.logged_requests import Window
+from tasks.records import corrections, database
 from tasks.retrain import gather, harvest, store
 from tasks.serve.reconcile import evidence
 from tests.examples import examples

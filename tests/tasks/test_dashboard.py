@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, create_engine, select
 
-from tasks import database, paths
+from tasks import paths
+from tasks.records import database
 from tasks.serve.dashboard import curves, data, page
 from tasks.serve.dashboard.links import links
 from tasks.serve.dashboard.settings import DashboardSettings

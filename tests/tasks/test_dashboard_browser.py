@@ -17,7 +17,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from tasks import database, paths
+from tasks import paths
+from tasks.records import database
 from tasks.serve.dashboard import page
 from tasks.serve.routes import Table
 from tests.tasks import dashboard_seed as seed

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, literal, select
 from sqlalchemy.dialects import postgresql
 
-from tasks import database
-from tasks.answer import format_of
-from tasks.contract import Contract
+from tasks.formats.answer import format_of
+from tasks.formats.contract import Contract
+from tasks.records import database
 from tasks.serve.dashboard import bins, curves, data, history
 from tasks.serve.reconcile import evidence
 from tasks.serve.routes import Table, Task

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tasks import deploy as deploying
-from tasks import promotion, registry
 from tasks.errors import AnnealError
 from tasks.files import write_json
-from tasks.serve import probe, routes, state
+from tasks.serve import routes, state, verify
 from tasks.serve.reconcile.step import once
+from tasks.steps import deploy as deploying
+from tasks.versions import promotion, registry
 from tests.tasks import serving
 from tests.tasks.promoting import promote, version_of
 from tests.tasks.serving import BASE, TASK, World
@@ -19,7 +19,7 @@ from tests.tasks.serving import BASE, TASK, World
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
 PORT = 19120
-GOOD = probe.Parity(4, 0.99, 0.98, 3)
+GOOD = verify.Parity(4, 0.99, 0.98, 3)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def world(store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def deploy(
     world: World, version: registry.Version, weights: str = "weights", **changes: Any
-) -> tuple[str, probe.Parity]:
+) -> tuple[str, verify.Parity]:
     return deploying.deploy(
         version,
         Path(weights),
@@ -47,7 +47,7 @@ def deploy(
     )
 
 
-def refuse(*_: object) -> probe.Parity:
+def refuse(*_: object) -> verify.Parity:
     raise AnnealError("they disagree; the deployment is refused.")
 
 
@@ -109,7 +109,7 @@ def test_a_new_server_that_fails_is_stopped_and_its_slot_is_free_again(
     def never(*_: object) -> None:
         raise AnnealError("vLLM did not start")
 
-    monkeypatch.setattr(probe, "wait_until_healthy", never)
+    monkeypatch.setattr(verify, "wait_until_healthy", never)
     with pytest.raises(AnnealError, match="did not start"):
         deploy(world, version_of("2"), max_model_len=512)
     assert world.started == ["vllm-b"] and world.stopped == ["vllm-b"] and state.read("b") is None and state.read("a")
@@ -191,7 +191,7 @@ def test_a_merge_for_a_server_may_change_the_answers_as_far_as_that_of_the_pipel
         allowed.append(max_divergence)
         raise AnnealError("the merged weights do not answer as the adapter does.")
 
-    monkeypatch.setattr("tasks.merge.write_merged", merge)
+    monkeypatch.setattr("tasks.weights.merge.write_merged", merge)
     with pytest.raises(AnnealError, match="do not answer"):
         deploy(world, version_of("2"), serve="merged")
     assert allowed == [world.params.models[TASK].package.max_divergence]

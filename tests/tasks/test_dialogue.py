@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tasks import chat, dialogue
-from tasks.chat import check_template, load_tokenizer
-from tasks.encoded import left_padded, shared_prefix
+from tasks.dataset.encoded import left_padded, shared_prefix
+from tasks.dialogues import chat, dialogue
+from tasks.dialogues.chat import check_template, load_tokenizer
 from tasks.errors import AnnealError
 from tests import tiny
 

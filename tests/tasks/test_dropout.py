@@ -7,8 +7,8 @@ import torch
 
 from tasks import objectives
 from tasks.errors import ParamsError
-from tasks.train import dropout, fit
-from tasks.train.params import Train
+from tasks.stages.train import dropout, fit
+from tasks.stages.train.params import Train
 from tests import encoders, tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded

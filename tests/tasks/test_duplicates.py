@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.duplicates import shingles, similar_pairs
+from tasks.texts.duplicates import shingles, similar_pairs
 from tests.examples import examples
 from tests.tasks.preparing import jaccard
 

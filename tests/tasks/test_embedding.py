@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tasks.files import read_jsonl, write_jsonl
-from tasks.train import embedding
+from tasks.stages.train import embedding
 from tests import encoders, tiny
 from tests.tasks.test_classify import TRAIN
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from flows import pipeline_flow
-from tasks.engine import choice, held
-from tasks.engine.choice import is_asked, of_parent
-from tasks.engine.client import RESERVE, no_room
-from tasks.engine.trained import never
-from tasks.engine.wire import Settings, key
 from tasks.errors import AnnealError
+from tasks.inference.engine import choice, held
+from tasks.inference.engine.choice import is_asked, of_parent
+from tasks.inference.engine.client import RESERVE, no_room
+from tasks.inference.engine.trained import never
+from tasks.inference.engine.wire import Settings, key
 from tasks.kinds import load
 from tasks.preflight import checks
 from tests.house.project import ROOT
@@ -27,7 +27,7 @@ SETTINGS = Settings("w", "k", "t", "bfloat16", 2048, 16, 1000)
 LIVES = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from tasks.engine import held
+from tasks.inference.engine import held
 held.end_when_let_go()
 running = held.runs()
 print("lives", flush=True)
@@ -165,7 +165,7 @@ def test_the_process_lives_while_a_stage_or_a_run_holds_it(tmp_path: Path, monke
 
 @pytest.mark.slow
 def test_nobody_holds_it_once_its_holder_was_killed(tmp_path: Path) -> None:
-    holds = "import sys, time; sys.path.insert(0, sys.argv[1])\nfrom tasks.engine import held\n"
+    holds = "import sys, time; sys.path.insert(0, sys.argv[1])\nfrom tasks.inference.engine import held\n"
     holds += "with held.held():\n    print('holds', flush=True)\n    time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", holds, str(ROOT)], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert holder.stdout and holder.stdout.readline() == "holds\n"

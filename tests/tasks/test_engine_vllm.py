@@ -16,18 +16,18 @@ import psutil
 import pytest
 import torch
 
-from tasks import answers
-from tasks.answer import JsonAnswer
-from tasks.baseline import baseline
-from tasks.chat import GIVEN, REST
-from tasks.engine import client, held
-from tasks.engine.trained import MERGED, of_trained
+from tasks.dialogues.chat import GIVEN, REST
 from tasks.errors import AnnealError
-from tasks.few_shot import few_shot
 from tasks.files import read_json, read_jsonl
-from tasks.predict.__main__ import predict
-from tasks.predict.params import Predict
-from tasks.tuned import answer
+from tasks.formats.answer import JsonAnswer
+from tasks.inference import answers
+from tasks.inference.engine import client, held
+from tasks.inference.engine.trained import MERGED, of_trained
+from tasks.stages.baseline import baseline
+from tasks.stages.few_shot import few_shot
+from tasks.stages.predict.__main__ import predict
+from tasks.stages.predict.params import Predict
+from tasks.weights.tuned import answer
 from tests import texts, tiny
 from tests.house.project import ROOT
 
@@ -72,7 +72,7 @@ def alive() -> list[int]:
     return [
         process.pid
         for process in psutil.process_iter(["cmdline", "cwd"])
-        if "tasks.engine.server" in (process.info["cmdline"] or ()) and process.info["cwd"] == str(Path.cwd())
+        if "tasks.inference.engine.server" in (process.info["cmdline"] or ()) and process.info["cwd"] == str(Path.cwd())
     ]
 
 
@@ -162,9 +162,9 @@ def test_what_is_no_adapter_is_asked_as_weights_and_of_a_process_that_ends(
 ASKS = """
 import sys, time
 from pathlib import Path
-from tasks.baseline import baseline
-from tasks.engine import held
-from tasks.predict.params import Predict
+from tasks.stages.baseline import baseline
+from tasks.inference.engine import held
+from tasks.stages.predict.params import Predict
 with held.held():
     baseline(Predict(max_new_tokens=40, engine="vllm"), Path("base"), Path("prepared"), Path("alone"))
     print("asked", flush=True)

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import entities
-from tasks.answer import format_of
-from tasks.entities import Entity
-from tasks.evaluate.measures.entity_ece import entity_ece
-from tasks.evaluate.predictions import read
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
+from tasks.formats import entities
+from tasks.formats.answer import format_of
+from tasks.formats.entities import Entity
 from tasks.monitor import figures
 from tasks.monitor.reference import read_reference
 from tasks.monitor.scores import Scores
+from tasks.stages.evaluate.measures.entity_ece import entity_ece
+from tasks.stages.evaluate.predictions import read
 from tests.tasks.monitored import vectors, version
 from tests.tasks.scored import text_row
 

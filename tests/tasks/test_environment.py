@@ -22,7 +22,7 @@ from tasks.stage import guarded
 
 def work():
     import datasets, mlflow, tqdm
-    from tasks.tuned import answer
+    from tasks.weights.tuned import answer
     from tests import tiny
     base = tiny.make_base(Path("models/tiny/weights"))
     answer(base, None, tiny.prepared_rows(0, 2), 2, 2, "tiny")

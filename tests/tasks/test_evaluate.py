@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.answer import format_of
 from tasks.errors import AnnealError
-from tasks.evaluate.__main__ import contest
-from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, write_json, write_jsonl
+from tasks.formats.answer import format_of
+from tasks.stages.evaluate.__main__ import contest
+from tasks.stages.evaluate.params import Evaluate
 
 LABEL = "Category (L1)"
 KINDS = ("billing", "refund", "shipping")

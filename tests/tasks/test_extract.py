@@ -10,16 +10,17 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from tasks import objectives, tuned
-from tasks.answer import format_of
+from tasks import objectives
+from tasks.dialogues.special import of_folder
 from tasks.errors import AnnealError
-from tasks.evaluate import measures
-from tasks.evaluate.params import Evaluate
-from tasks.evaluate.predictions import read
 from tasks.files import read_json, read_jsonl
+from tasks.formats.answer import format_of
+from tasks.formats.spans import GIVEN, Span, written
 from tasks.serve import classes
-from tasks.spans import GIVEN, Span, written
-from tasks.special import of_folder
+from tasks.stages.evaluate import measures
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.evaluate.predictions import read
+from tasks.weights import tuned
 from tests import encoders, tiny
 from tests.tasks.test_serve_transformers import serving
 
@@ -81,7 +82,7 @@ def test_it_learns_where_answers_stand_and_that_some_are_not_there(answered, pre
 
 
 def test_probabilities_are_of_all_spans_and_none_and_do_not_depend_on_company(model):
-    from tasks import extractor
+    from tasks.models import extractor
 
     rows = [asked("apple?", "big, a red apple! a door."), asked("lamp?", "small, a blue boat! a door. " * 12)]
     told = EXTRACT.log_probabilities(model.net, model.reader, rows)
@@ -112,8 +113,8 @@ def test_question_and_text_are_told_apart_by_segments_and_each_stands_in_its_fra
 def test_a_tokenizer_that_frames_nothing_or_otherwise_is_read_as_it_frames(base, encoder):
     from tokenizers import processors
 
-    from tasks import extractor
-    from tasks.encoder import load_tokenizer
+    from tasks.models import extractor
+    from tasks.models.encoder import load_tokenizer
 
     bare, reader = load_tokenizer(base), load_tokenizer(encoder)
     assert extractor.frame(bare) == ([], [], [])
@@ -164,7 +165,7 @@ def test_the_loss_is_of_both_ends_in_each_window_and_padding_changes_nothing(enc
 
 
 def test_an_adapter_learns_and_is_merged_into_what_answers_the_same(encoder, prepared, tmp_path):
-    from tasks.merge import write_merged
+    from tasks.weights.merge import write_merged
 
     settings = {**TRAIN, "tuner": {"kind": "lora"}, "learning_rate": 1.0e-2, "num_train_epochs": 1}
     made = tiny.train_in(tmp_path, encoder, prepared, **settings)

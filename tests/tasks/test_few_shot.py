@@ -2,12 +2,12 @@
 
 import pytest
 
-from tasks import few_shot as stage
-from tasks.answer import JsonAnswer, format_of
-from tasks.chat import encode_question, load_tokenizer
+from tasks.dialogues.chat import encode_question, load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.predict.params import Predict
+from tasks.formats.answer import JsonAnswer, format_of
+from tasks.stages import few_shot as stage
+from tasks.stages.predict.params import Predict
 from tests import tiny
 from tests.sentences import Says
 

@@ -10,11 +10,11 @@ import pytest
 
 from tasks.errors import ParamsError
 from tasks.files import read_json, read_jsonl
-from tasks.ingest.__main__ import ingest
 from tasks.params import Dataset, Model, Params
 from tasks.preflight import checks
-from tasks.prepare.__main__ import prepare
-from tasks.validate import validate
+from tasks.stages.ingest.__main__ import ingest
+from tasks.stages.prepare.__main__ import prepare
+from tasks.stages.validate import validate
 from tests import encoders, tiny
 
 pytestmark = pytest.mark.slow  # transformers, which says what reads, loads torch
@@ -139,11 +139,11 @@ def test_a_file_is_told_and_prepared(
 def test_it_trains_and_is_measured(
     name: str, content: str, row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.base import base
-    from tasks.baseline import baseline
-    from tasks.evaluate.__main__ import contest
-    from tasks.predict.__main__ import predict
-    from tasks.train.__main__ import train
+    from tasks.stages.base import base
+    from tasks.stages.baseline import baseline
+    from tasks.stages.evaluate.__main__ import contest
+    from tasks.stages.predict.__main__ import predict
+    from tasks.stages.train.__main__ import train
 
     monkeypatch.chdir(tmp_path)
     params, dataset, model = ready(tmp_path, name, content, row)

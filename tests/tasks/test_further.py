@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tasks.chat import encode_question, load_tokenizer
+from tasks.comparison.further import comparison, retrieved, steps
+from tasks.comparison.further.neighbours import vote
+from tasks.comparison.further.place import Place, keep
+from tasks.dialogues.chat import encode_question, load_tokenizer
 from tasks.errors import AnnealError
-from tasks.evaluate.params import Evaluate
-from tasks.few_shot import few_shot
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.further import comparison, retrieved, steps
-from tasks.further.neighbours import vote
-from tasks.further.place import Place, keep
-from tasks.predict.params import Predict
-from tasks.probe import Probe, probe
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.few_shot import few_shot
+from tasks.stages.predict.params import Predict
+from tasks.stages.probe import Probe, probe
 from tests import tiny
 
 COLUMNS = [*tiny.LABELS, *tiny.TEXTS]

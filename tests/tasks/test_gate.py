@@ -9,14 +9,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tasks.evaluate.comparison import compare
-from tasks.evaluate.measures.exact_match import exact_match
-from tasks.evaluate.measures.measure import Measure
-from tasks.evaluate.measures.perplexity import perplexity
-from tasks.evaluate.measures.rmse import rmse
-from tasks.evaluate.measures.rouge import rouge_l
-from tasks.evaluate.measures.valid import valid
-from tasks.gate import Gate, Rivals, Verdict, gate
+from tasks.stages.evaluate.comparison import compare
+from tasks.stages.evaluate.measures.exact_match import exact_match
+from tasks.stages.evaluate.measures.measure import Measure
+from tasks.stages.evaluate.measures.perplexity import perplexity
+from tasks.stages.evaluate.measures.rmse import rmse
+from tasks.stages.evaluate.measures.rouge import rouge_l
+from tasks.stages.evaluate.measures.valid import valid
+from tasks.steps.gate import Gate, Rivals, Verdict, gate
 from tests.examples import examples
 from tests.sentences import Says
 

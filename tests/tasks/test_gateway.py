@@ -8,9 +8,9 @@ import httpx
 import openai
 import pytest
 
-from tasks.prepare.shapes.table import Params as Prepare
-from tasks.prepare.shapes.table import format_row
 from tasks.serve.gateway import keys
+from tasks.stages.prepare.shapes.table import Params as Prepare
+from tasks.stages.prepare.shapes.table import format_row
 from tests.stub_vllm import ANSWER, Stub
 from tests.tasks.gateway import SYSTEM, USER, House, chat, events, house
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.messages import TASKS
+from tasks.dialogues.messages import TASKS
 from tasks.serve.gateway.record import judge, of_answer
 from tasks.serve.gateway.reply import Ending, ReplyReader
 from tasks.serve.gateway.request import ModelRequest

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import contract, tools
-from tasks.redaction.answers import redact_answer, redact_text
+from tasks.formats import contract, tools
 from tasks.serve import routes
 from tasks.serve.gateway.calls import Calls, as_text
+from tasks.texts.redaction.answers import redact_answer, redact_text
 from tests.examples import examples
 from tests.stub_vllm import ANSWER, Stub
 from tests.tasks.gateway import House, house, target, wait_for, write_folder

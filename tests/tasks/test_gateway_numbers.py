@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks import contract
 from tasks.files import write_json
+from tasks.formats import contract
 from tests.stub_vllm import Stub
 from tests.tasks.gateway import House, house, refused
 

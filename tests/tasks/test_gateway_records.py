@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from tasks import database
 from tasks.errors import TransientError
+from tasks.records import database
 from tasks.serve.gateway import writer
 from tests.tasks.gateway import chat, count, house, record, started_writer, wait_for
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.clean import clean
 from tasks.files import write_json
+from tasks.formats.spans import Span, told, written
 from tasks.serve.gateway.spans import as_sent
-from tasks.spans import Span, told, written
+from tasks.texts.clean import clean
 from tests.examples import examples
 from tests.stub_vllm import Stub
 from tests.tasks.gateway import House, house, refused

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.special import JOINER, USUAL
+from tasks.dialogues.special import JOINER, USUAL
 from tests.stub_vllm import ANSWER, Stub
 from tests.tasks.gateway import House, chat, house, target, wait_for, with_canary, write_folder
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from tasks import layer_groups, objectives
+from tasks import objectives
 from tasks.objectives import classify
-from tasks.train.fit import make_trainer
-from tasks.train.params import Train
+from tasks.stages.train.fit import make_trainer
+from tasks.stages.train.params import Train
+from tasks.weights import layer_groups
 from tests import encoders, tiny
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.Image import Image as Picture
 
-from tasks import images, pixels
-from tasks.images import NotAnImageError
+from tasks.texts import images, pixels
+from tasks.texts.images import NotAnImageError
 from tests import pictures
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -133,7 +133,7 @@ def test_a_data_url_gives_back_its_bytes_and_nothing_else_is_fetched() -> None:
 
 
 def test_the_name_of_an_image_is_kept_whole_by_the_records() -> None:
-    from tasks.redaction import redact
+    from tasks.texts.redaction import redact
 
     name = "sha256:5d8f6cce532a7aeb57196be62344095936793400b3aeb3580d248b17d5518a86"  # its digits pass for a card's
     assert redact(name) == name and redact(f"{name}!") != f"{name}!"

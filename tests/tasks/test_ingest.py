@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
-from tasks.ingest import Ingest
-from tasks.ingest.__main__ import ingest as stage
+from tasks.stages.ingest import Ingest
+from tasks.stages.ingest.__main__ import ingest as stage
 from tests.examples import examples
 from tests.tasks.snapshots import GOOD, PARAMS, ingest, taken
 

@@ -7,8 +7,8 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl
-from tasks.ingest import Ingest
-from tasks.ingest.__main__ import ingest
+from tasks.stages.ingest import Ingest
+from tasks.stages.ingest.__main__ import ingest
 
 
 def rows(folder: Path, name: str, content: bytes) -> list[tuple[str, str]]:

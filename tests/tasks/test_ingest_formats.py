@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from tasks import kinds
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl
-from tasks.ingest import Ingest, format_for_new_rows, peek
-from tasks.ingest.__main__ import ingest
-from tasks.ingest.params import FORMATS
-from tasks.ingest.readers import reader
 from tasks.section import parse
+from tasks.stages.ingest import Ingest, format_for_new_rows, peek
+from tasks.stages.ingest.__main__ import ingest
+from tasks.stages.ingest.params import FORMATS
+from tasks.stages.ingest.readers import reader
 from tests.examples import examples
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.errors import AnnealError
-from tasks.ingest import Ingest, format_for_new_rows, read
+from tasks.stages.ingest import Ingest, format_for_new_rows, read
 from tests.sentences import Says
 from tests.tasks.ingested import TABLE, refused, rows, table
 

@@ -8,9 +8,9 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256
-from tasks.ingest import Ingest, peek
-from tasks.ingest.__main__ import ingest
 from tasks.preflight.recognise import recognised
+from tasks.stages.ingest import Ingest, peek
+from tasks.stages.ingest.__main__ import ingest
 from tests import pictures
 
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.clean import clean
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl
-from tasks.ingest import Ingest, peek
-from tasks.ingest.__main__ import ingest
 from tasks.section import parse
+from tasks.stages.ingest import Ingest, peek
+from tasks.stages.ingest.__main__ import ingest
+from tasks.texts.clean import clean
 from tests.examples import examples
 from tests.sentences import Says
 

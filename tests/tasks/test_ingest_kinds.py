@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.files import read_json, read_jsonl
-from tasks.ingest import Ingest, peek
+from tasks.stages.ingest import Ingest, peek
 from tests.examples import examples
 from tests.sentences import Says
 from tests.tasks.ingested import cells, refused, rows, table

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
-from tasks.ingest import Ingest, version
+from tasks.stages.ingest import Ingest, version
 from tests.tasks.snapshots import GOOD, PARAMS, ingest, taken
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl
-from tasks.ingest import Ingest, format_for_new_rows
-from tasks.ingest.__main__ import ingest
+from tasks.stages.ingest import Ingest, format_for_new_rows
+from tasks.stages.ingest.__main__ import ingest
 from tests.sentences import Says
 
 

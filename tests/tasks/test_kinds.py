@@ -4,15 +4,15 @@ import pytest
 
 from tasks import kinds, objectives, tuners
 from tasks.errors import ParamsError
-from tasks.prepare import shapes
 from tasks.section import parse
-from tasks.train.params import Train
+from tasks.stages.prepare import shapes
+from tasks.stages.train.params import Train
 from tests import tiny
 
 KEY = "models.m.train"
 PROTOCOLS = {
     "tasks.objectives": (objectives.Objective, "kind"),
-    "tasks.prepare.shapes": (shapes.Shape, "shape"),
+    "tasks.stages.prepare.shapes": (shapes.Shape, "shape"),
     "tasks.tuners": (tuners.Tuner, "kind"),
 }
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import answers, heads, labeller
-from tasks.chat import GIVEN, REST, check_template, encode, encode_prompt, encode_question, load_tokenizer
-from tasks.dialogue import weigh_columns
+from tasks.dialogues.chat import GIVEN, REST, check_template, encode, encode_prompt, encode_question, load_tokenizer
+from tasks.dialogues.dialogue import weigh_columns
 from tasks.errors import AnnealError
+from tasks.inference import answers
+from tasks.models import heads, labeller
 from tasks.objectives import sft
 from tests import tiny
 

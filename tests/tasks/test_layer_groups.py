@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tasks.errors import ParamsError
-from tasks.layer_groups import Layered, by_depth, groups, problem
 from tasks.section import parse
-from tasks.train.params import Train
+from tasks.stages.train.params import Train
+from tasks.weights.layer_groups import Layered, by_depth, groups, problem
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded

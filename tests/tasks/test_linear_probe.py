@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import linear, logistic
+from tasks.comparison import linear
 from tasks.errors import AnnealError
-from tasks.evaluate.__main__ import evaluate
-from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.probe import Probe, probe
+from tasks.models import logistic
+from tasks.stages.evaluate.__main__ import evaluate
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.probe import Probe, probe
 
 COLOURS = {"red": "warm", "blue": "cold", "green": "mild"}
 WRITES = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}

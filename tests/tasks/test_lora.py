@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from tasks.lora import LoraProduct, speed_up
+from tasks.weights.lora import LoraProduct, speed_up
 
 pytestmark = pytest.mark.slow  # torch is loaded
 
@@ -158,8 +158,8 @@ def test_a_disabled_or_merged_adapter_is_not_added_again():
 def test_a_models_loss_and_gradients_are_unchanged_by_it(base, tokenizer, prepared):
     from transformers import AutoModelForCausalLM
 
-    from tasks.chat import encode
-    from tasks.encoded import left_padded
+    from tasks.dataset.encoded import left_padded
+    from tasks.dialogues.chat import encode
     from tasks.files import read_jsonl
 
     torch.manual_seed(0)

@@ -83,8 +83,8 @@ def trains_resumes_and_is_packaged(train, base, rows, tmp_path, capfd):
 
 
 def package(base: Path, trained: Path, prepared: Path, place: Path) -> None:
-    from tasks.package import Package
-    from tasks.package import package as stage
+    from tasks.stages.package import Package
+    from tasks.stages.package import package as stage
 
     figures = {"rows": 8, "tuned": {"valid": 1.0}, "parent": {"valid": 0.5}}
     shares = {"confidence": 0.95, "tuned": {"valid": [0.9, 1.0]}, "parent": {"valid": [0.4, 0.6]}}

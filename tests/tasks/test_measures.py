@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from tasks.answer import format_of
-from tasks.evaluate import measures
-from tasks.evaluate.classes import NO_CLASS, pairs, per_class_f1
-from tasks.evaluate.measures.measure import slug
-from tasks.evaluate.params import Evaluate
-from tasks.evaluate.predictions import known_classes, read
+from tasks.formats.answer import format_of
+from tasks.stages.evaluate import measures
+from tasks.stages.evaluate.classes import NO_CLASS, pairs, per_class_f1
+from tasks.stages.evaluate.measures.measure import slug
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.evaluate.predictions import known_classes, read
 from tests.tasks.scored import JSON, prediction, right, scores, text_row, values
 
 INVALID = [  # the last but one repeats a key, the last holds half of a character

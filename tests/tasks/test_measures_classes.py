@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answer import format_of
 from tasks.errors import AnnealError
-from tasks.evaluate import measures
-from tasks.evaluate.measures.ece import bin_of
-from tasks.evaluate.measures.parts import NO_CLASS, doubled_ranks
-from tasks.evaluate.params import Evaluate
+from tasks.formats.answer import format_of
+from tasks.stages.evaluate import measures
+from tasks.stages.evaluate.measures.ece import bin_of
+from tasks.stages.evaluate.measures.parts import NO_CLASS, doubled_ranks
+from tasks.stages.evaluate.params import Evaluate
 from tests.examples import examples
 from tests.tasks.scored import classified, judged
 
@@ -163,7 +163,7 @@ def test_what_are_no_probabilities_are_refused(given):
 def test_ranks_of_rows_drawn_again_are_ranks_of_their_values():
     from sklearn.metrics import roc_auc_score
 
-    from tasks.evaluate.measures.auroc import of_ranks
+    from tasks.stages.evaluate.measures.auroc import of_ranks
 
     chance = np.random.default_rng(3)
     actual, p = chance.integers(0, 2, 40), chance.integers(0, 9, 40) / 8
@@ -176,7 +176,7 @@ def test_ranks_of_rows_drawn_again_are_ranks_of_their_values():
 def test_mcc_of_models_that_err_in_different_words_counts_one_class_more():
     from sklearn.metrics import matthews_corrcoef
 
-    from tasks.evaluate.measures.mcc import of_classes
+    from tasks.stages.evaluate.measures.mcc import of_classes
 
     codes = np.array([(0, 0), (1, NO_CLASS), (1, 1), (0, NO_CLASS), (2, 1)], float)
     assert of_classes(codes) == pytest.approx(matthews_corrcoef(*codes.T))

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.answer import format_of
 from tasks.errors import AnnealError
-from tasks.evaluate import comparison, measures
-from tasks.evaluate.__main__ import contest
-from tasks.evaluate.comparison import compare, interval
-from tasks.evaluate.params import Evaluate
-from tasks.evaluate.predictions import Prediction, read
 from tasks.files import read_json, write_json, write_jsonl
+from tasks.formats.answer import format_of
+from tasks.stages.evaluate import comparison, measures
+from tasks.stages.evaluate.__main__ import contest
+from tasks.stages.evaluate.comparison import compare, interval
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.evaluate.predictions import Prediction, read
 from tests.tasks.scored import classified
 
 PARAMS, FORM = Evaluate(labels=["label"], bootstrap_resamples=100), format_of(["label"])

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answer import format_of
 from tasks.errors import AnnealError
-from tasks.evaluate import measures
-from tasks.evaluate.measures.mae import mae
-from tasks.evaluate.measures.measure import Measure
-from tasks.evaluate.measures.pearson import pearson
-from tasks.evaluate.measures.rmse import rmse
-from tasks.evaluate.measures.spearman import spearman
-from tasks.evaluate.params import Evaluate
-from tasks.evaluate.predictions import read
-from tasks.numbers import number, problem, rounds_to, written
+from tasks.formats.answer import format_of
+from tasks.formats.numbers import number, problem, rounds_to, written
+from tasks.stages.evaluate import measures
+from tasks.stages.evaluate.measures.mae import mae
+from tasks.stages.evaluate.measures.measure import Measure
+from tasks.stages.evaluate.measures.pearson import pearson
+from tasks.stages.evaluate.measures.rmse import rmse
+from tasks.stages.evaluate.measures.spearman import spearman
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.evaluate.predictions import read
 from tests.examples import examples
 from tests.tasks.scored import text_row
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answer import format_of
-from tasks.evaluate.measures.bleu import bleu
-from tasks.evaluate.measures.chrf import chrf
-from tasks.evaluate.measures.entity_f1 import entities, entity_f1
-from tasks.evaluate.measures.measure import Measure
-from tasks.evaluate.measures.text_match import is_match
-from tasks.evaluate.measures.token_f1 import score
-from tasks.evaluate.measures.words import squad_tokens
-from tasks.evaluate.predictions import Prediction, read
+from tasks.formats.answer import format_of
+from tasks.stages.evaluate.measures.bleu import bleu
+from tasks.stages.evaluate.measures.chrf import chrf
+from tasks.stages.evaluate.measures.entity_f1 import entities, entity_f1
+from tasks.stages.evaluate.measures.measure import Measure
+from tasks.stages.evaluate.measures.text_match import is_match
+from tasks.stages.evaluate.measures.token_f1 import score
+from tasks.stages.evaluate.measures.words import squad_tokens
+from tasks.stages.evaluate.predictions import Prediction, read
 from tests.examples import examples
 from tests.tasks.scored import text_row
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluate.classes import NO_CLASS, per_class_f1
-from tasks.evaluate.measures.macro_f1 import of_classes
-from tasks.evaluate.params import Evaluate
+from tasks.stages.evaluate.classes import NO_CLASS, per_class_f1
+from tasks.stages.evaluate.measures.macro_f1 import of_classes
+from tasks.stages.evaluate.params import Evaluate
 from tests.examples import examples
 from tests.tasks.scored import PARAMS, prediction, right, text_row, values
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.messages import (
+from tasks.dialogues.messages import (
     CHAT,
     COMPLETIONS,
     TASKS,
@@ -20,8 +20,8 @@ from tasks.messages import (
     text_of,
 )
 from tasks.monitor.texts import Question
-from tasks.redaction import redact_all
 from tasks.retrain.invert import columns_of_input, why_not
+from tasks.texts.redaction import redact_all
 from tests.examples import examples
 
 FORM = {"system": "Sort.", "user": "Subject: {{ subject }}\n\n{{ body }}"}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
-from tasks.mix import Mix, mix, pick, tokens
 from tasks.preflight import eats
+from tasks.stages.mix import Mix, mix, pick, tokens
 from tests import texts, tiny
 from tests.tasks.own_params import changed
 

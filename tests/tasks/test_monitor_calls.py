@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from tasks import database, tools
+from tasks.dialogues.messages import CHAT
 from tasks.files import write_json, write_jsonl
-from tasks.messages import CHAT
+from tasks.formats import tools
 from tasks.monitor import check_page, evidently_page
 from tasks.monitor.check import check
 from tasks.monitor.checks_table import Check
 from tasks.monitor.params import Monitor
+from tasks.records import database
 from tasks.serve.routes import Target
 from tests.tasks.monitored import ARTIFACT, HOUR, START, chat, log, ticket, vectors
 

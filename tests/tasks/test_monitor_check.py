@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from tasks import database
 from tasks.files import read_json
 from tasks.monitor import check_page, checks_table, evidently_page, memory
 from tasks.monitor.check import check
 from tasks.monitor.check_page import plot
 from tasks.monitor.checks_table import Check
 from tasks.monitor.params import Monitor
+from tasks.records import database
 from tasks.serve.routes import Target
 from tests.tasks.monitored import ARTIFACT, HOUR, START, ask, correct, ticket, vectors, version
 
@@ -153,7 +153,7 @@ def test_the_order_of_checks_does_not_matter_to_the_pool(
 KILLED = """
     import os, sys
     from pathlib import Path
-    from tasks import database
+    from tasks.records import database
     from tasks.monitor import check as checking, evidently_page, memory
     from tests.tasks.monitored import START, HOUR, vectors, version
     from tests.tasks.test_monitor_check import PARAMS

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, insert
 
-from tasks import database
-from tasks.database import requests
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.monitor import check_page, confidence, evidently_page
 from tasks.monitor.check import check
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import read_reference
 from tasks.monitor.scores import Scores
+from tasks.records import database
+from tasks.records.database import requests
 from tasks.serve.routes import Target
 from tests.tasks.monitored import ARTIFACT, HOUR, KINDS, START, correct, ticket, vectors, version
 

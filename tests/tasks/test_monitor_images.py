@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from tasks import database
-from tasks.database import requests
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.monitor import check_page, evidently_page, figures
 from tasks.monitor.check import check
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import read_reference
 from tasks.monitor.scores import Scores
+from tasks.records import database
+from tasks.records.database import requests
 from tasks.serve.routes import Target
 from tests.tasks.monitored import ARTIFACT, START, ticket, vectors, version
 from tests.tasks.test_monitor_confidence import told

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tasks import database
-from tasks.messages import CHAT, COMPLETIONS, TASKS, Kind
+from tasks.dialogues.messages import CHAT, COMPLETIONS, TASKS, Kind
 from tasks.monitor import check_page, evidently_page
 from tasks.monitor.check import check
 from tasks.monitor.checks_table import Check
 from tasks.monitor.params import Monitor
+from tasks.records import database
 from tasks.serve.routes import Target
 from tests.sentences import Says
 from tests.tasks.monitored import HOUR, START, answer, ask, chat, correct, log, ticket, vectors, version

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, insert
 
-from tasks import database
-from tasks.database import feedback, requests
 from tasks.files import read_jsonl, write_json, write_jsonl
+from tasks.formats.number_answer import NumberAnswer
 from tasks.monitor import check_page, evidently_page, residuals
 from tasks.monitor.check import check
 from tasks.monitor.checks_table import Check
 from tasks.monitor.params import Monitor
-from tasks.number_answer import NumberAnswer
+from tasks.records import database
+from tasks.records.database import feedback, requests
 from tasks.serve.routes import Target
 from tests.tasks.monitored import ARTIFACT, HOUR, KINDS, START, ticket, vectors, version
 

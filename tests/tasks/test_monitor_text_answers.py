@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, insert
 
-from tasks import database
 from tasks.files import write_json, write_jsonl
 from tasks.monitor import check_page, evidently_page
 from tasks.monitor.check import check
 from tasks.monitor.checks_table import Check
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import read_reference, write_reference
+from tasks.records import database
 from tasks.serve.routes import Target
 from tests.tasks.monitored import ARTIFACT, HOUR, KINDS, START, log, ticket, vectors
 

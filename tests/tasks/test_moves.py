@@ -1,6 +1,7 @@
 """A move of aliases that is kept in the registry is the same when it is read back, and fits there."""
 
-from tasks import decisions, moves
+from tasks.records import decisions
+from tasks.versions import moves
 from tests.tasks.serving import TASK
 
 

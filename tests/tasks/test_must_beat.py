@@ -10,24 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answer import format_of
-from tasks.champion import judge
+from tasks.comparison.opponents import opponent
+from tasks.comparison.worth import worth
 from tasks.errors import AnnealError, ParamsError
-from tasks.evaluate.__main__ import evaluate
-from tasks.evaluate.measures.accuracy import accuracy
-from tasks.evaluate.measures.exact_match import exact_match
-from tasks.evaluate.measures.perplexity import perplexity
-from tasks.evaluate.paired import Compared
-from tasks.evaluate.predictions import read
 from tasks.files import read_json, write_json, write_jsonl
-from tasks.gate import Check, Gate, Opponent, Rivals, gate
-from tasks.opponents import opponent
-from tasks.predict.__main__ import predict
-from tasks.predict.params import Predict
-from tasks.probe import Probe
-from tasks.probe import probe as probe_stage
+from tasks.formats.answer import format_of
 from tasks.section import parse
-from tasks.worth import worth
+from tasks.stages.evaluate.__main__ import evaluate
+from tasks.stages.evaluate.measures.accuracy import accuracy
+from tasks.stages.evaluate.measures.exact_match import exact_match
+from tasks.stages.evaluate.measures.perplexity import perplexity
+from tasks.stages.evaluate.paired import Compared
+from tasks.stages.evaluate.predictions import read
+from tasks.stages.predict.__main__ import predict
+from tasks.stages.predict.params import Predict
+from tasks.stages.probe import Probe
+from tasks.stages.probe import probe as probe_stage
+from tasks.steps.champion import judge
+from tasks.steps.gate import Check, Gate, Opponent, Rivals, gate
 from tests import tiny
 from tests.examples import examples
 from tests.tasks.judged import MODEL, NAME

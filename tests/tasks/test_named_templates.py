@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tasks import chat, dialogue, special, templates, tools
-from tasks.chat import check_template, check_tools, encode, load_tokenizer, special_texts
-from tasks.chat_template import problem, takes_tools
-from tasks.encoded import left_padded
+from tasks.dataset.encoded import left_padded
+from tasks.dialogues import chat, dialogue, special, templates
+from tasks.dialogues.chat import check_template, check_tools, encode, load_tokenizer, special_texts
+from tasks.dialogues.chat_template import problem, takes_tools
 from tasks.errors import AnnealError
+from tasks.formats import tools
 from tests import tiny
 from tests.tasks.test_dialogue import CALL, WEATHER, talk, trained
 
@@ -171,9 +172,9 @@ def test_a_base_without_a_template_gets_one_by_name_and_is_refused_without(
 ) -> None:
     import shutil
 
-    from tasks.base import Base
-    from tasks.base import base as make
     from tasks.files import read_json, sha256
+    from tasks.stages.base import Base
+    from tasks.stages.base import base as make
 
     source = shutil.copytree(base, tmp_path / "source")
     (source / "chat_template.jinja").unlink()

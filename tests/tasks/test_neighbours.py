@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from tasks.further.neighbours import KS, choose, nearest, vote
+from tasks.comparison.further.neighbours import KS, choose, nearest, vote
 
 
 def test_the_nearest_are_by_cosine_and_of_equals_the_earlier_comes_first() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks import logistic, ngrams
-from tasks.classifier import Classifier
+from tasks.models import logistic, ngrams
+from tasks.models.classifier import Classifier
 
 pytestmark = pytest.mark.slow  # torch and scikit-learn are loaded
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.chat import encode, encode_prompt, load_tokenizer
-from tasks.encoded import left_padded
+from tasks.dataset.encoded import left_padded
+from tasks.dialogues.chat import encode, encode_prompt, load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256
-from tasks.tuned import answer
+from tasks.weights.tuned import answer
 from tests import tiny
 from tests.tasks.other_makers import ROW, change, made, published, with_words
 
@@ -105,7 +105,7 @@ def test_a_base_whose_output_is_not_its_embedding_is_packaged_whole(source, stor
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
 
-    from tasks.merge import merged_model
+    from tasks.weights.merge import merged_model
 
     model = AutoModelForCausalLM.from_pretrained(source, tie_word_embeddings=False)
     with torch.no_grad():
@@ -134,7 +134,7 @@ def test_tied_weights_are_written_once(base, packaged):
 def test_the_card_of_a_stacked_model_names_its_own_parent(packaged, prepared, trained, evaluated, tmp_path):
     from huggingface_hub import ModelCard
 
-    from tasks.package import Package, package
+    from tasks.stages.package import Package, package
 
     reports = evaluated / "evaluate"
     parent = shutil.copytree(packaged.weights, tmp_path / "models" / "first" / "weights")

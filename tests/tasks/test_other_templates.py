@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.chat import check_template, encode, encode_prompt, load_tokenizer
+from tasks.dialogues.chat import check_template, encode, encode_prompt, load_tokenizer
 from tasks.errors import AnnealError
 from tests import tiny
 from tests.tasks.other_makers import NO_SYSTEM, PLAIN, ROW, made, published, with_words

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tasks import params
+from tasks.comparison.paces import paces, teller
 from tasks.errors import AnnealError
 from tasks.files import write_json
-from tasks.paces import paces, teller
 from tests import tellers
 
 FOLDERS = {"parent": "baseline", "tuned": "predict", "probe": "probe"}

@@ -10,8 +10,8 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256, write_json
-from tasks.package import Package, package
-from tasks.tuned import answer
+from tasks.stages.package import Package, package
+from tasks.weights.tuned import answer
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
@@ -54,7 +54,7 @@ def test_the_merged_weights_answer_as_the_adapter_on_its_parent(base, prepared, 
 
 
 def test_the_merged_weights_are_a_base_that_can_be_built_on(base, packaged):
-    from tasks.chat import load_tokenizer
+    from tasks.dialogues.chat import load_tokenizer
 
     source = read_json(packaged.weights / "source.json")
     assert (

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256
-from tasks.tuned import answer
+from tasks.weights.tuned import answer
 from tests.tasks import matrix
 from tests.tasks.test_matrix import package
 

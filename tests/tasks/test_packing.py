@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import packing
-from tasks.chat import cut
+from tasks.dataset import packing
+from tasks.dialogues.chat import cut
 from tasks.objectives import pretrain, sft
-from tasks.train.fit import make_model
-from tasks.train.params import Train
+from tasks.stages.train.fit import make_model
+from tasks.stages.train.params import Train
 from tests import texts, tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded

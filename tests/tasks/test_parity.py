@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks import deploy, registry
-from tasks.chat import encode_answer, encode_prompt, load_tokenizer
+from tasks.dialogues.chat import encode_answer, encode_prompt, load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import write_jsonl
-from tasks.serve import probe
+from tasks.serve import verify
 from tasks.serve.params import Deploy
+from tasks.steps import deploy
+from tasks.versions import registry
 from tests import tiny
 from tests.stub_vllm import Stub, running
 
@@ -65,7 +66,7 @@ def server(base: Path, predictions: list[dict]) -> Iterator[tuple[str, Stub]]:
 
 def verified(
     url: str, base: Path, predictions: list[dict], monkeypatch: pytest.MonkeyPatch, folder: Path, **params: object
-) -> probe.Parity:
+) -> verify.Parity:
     write_jsonl(folder / "predictions.jsonl", predictions)
     monkeypatch.setattr(deploy, "folder", lambda version, what: base if what == "adapter" else folder)
     return deploy._verify(url, VERSION, Deploy(**params))
@@ -88,7 +89,7 @@ def test_a_row_that_is_too_long_is_named_and_the_others_are_compared(
     longest = max(length for i, length in enumerate(lengths(base, predictions)) if i != 1)
     stub.max_model_len = longest
     parity = verified(url, base, predictions, monkeypatch, tmp_path, max_model_len=longest)
-    assert parity == probe.Parity(3, 1.0, 1.0, 3)
+    assert parity == verify.Parity(3, 1.0, 1.0, 3)
     assert capsys.readouterr().out == (
         f"things@2: the parity check leaves out 1 of the test rows, longer than deploy.max_model_len, {longest} "
         "tokens, with their answers: thing-0001\n"

@@ -14,13 +14,15 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from tasks import kinds, pooled, tuned, tuners
+from tasks import kinds, tuners
+from tasks.dialogues.special import of_folder
 from tasks.files import read_json, write_json
+from tasks.models import pooled
 from tasks.objectives import classify
-from tasks.serve import classes, probe
+from tasks.serve import classes, verify
 from tasks.serve.pooling import engine
 from tasks.serve.transformers.reading import Reads
-from tasks.special import of_folder
+from tasks.weights import tuned
 from tests import encoders, tiny
 from tests.tasks.gateway import wait_for
 
@@ -40,7 +42,7 @@ def trained(base: Path, folder: Path, tuner: dict) -> Path:
     """A classifier on `base` that nothing was taught: its heads are of chance, and far from equal classes."""
     import torch
 
-    from tasks.classifier import Classifier
+    from tasks.models.classifier import Classifier
 
     settings = kinds.load("tasks.tuners", tuner["kind"]).Params(**tuner)
     torch.manual_seed(1)
@@ -100,7 +102,7 @@ class Double:
     def logits(self, tokens: list[int]) -> object:
         import torch
 
-        from tasks.encoder import pool
+        from tasks.models.encoder import pool
 
         ids = torch.tensor([tokens])
         with torch.inference_mode():
@@ -109,7 +111,7 @@ class Double:
 
 
 def test_the_folder_holds_the_merged_body_its_pooling_and_the_heads_as_one_layer(made: SimpleNamespace) -> None:
-    from tasks.encoder import load_tokenizer
+    from tasks.models.encoder import load_tokenizer
 
     double, reader = Double(made.place), load_tokenizer(made.place)
     assert double.pooling == made.pooling and read_json(made.place / "2_Dense/config.json")["out_features"] == 5
@@ -127,7 +129,7 @@ def test_what_vllm_does_not_pool_is_told_from_the_bases_config(made: SimpleNames
 
 
 def test_the_server_tells_the_evaluations_probabilities_by_every_route(made: SimpleNamespace) -> None:
-    from tasks.encoder import load_tokenizer
+    from tasks.models.encoder import load_tokenizer
     from tasks.serve.transformers.app import create_app
     from tasks.serve.transformers.worker import Worker
 
@@ -160,7 +162,7 @@ def process(folder: Path) -> Iterator[str]:
     started = subprocess.Popen([sys.executable, "-m", "tasks.serve.pooling", *words], cwd=ROOT, env=os.environ | space)
     try:
         url = f"http://127.0.0.1:{port}/v1"
-        wait_for(lambda: started.poll() is not None or probe.is_healthy(url), "server", 400)
+        wait_for(lambda: started.poll() is not None or verify.is_healthy(url), "server", 400)
         assert started.poll() is None, "it ended"
         yield url
     finally:
@@ -173,7 +175,7 @@ def test_vllm_tells_the_evaluations_probabilities_by_every_route(made: SimpleNam
     rows = told(made.base, made.trained)
     fitting = [row for row in rows if len(row["token_ids"]) <= 96]
     with process(made.place) as url:
-        assert probe.served_names(url) == ["things@1"]
+        assert verify.served_names(url) == ["things@1"]
         parity, too_long = classes.check_parity(url, "things@1", of_folder(made.base), rows)
         assert parity.prompts == len(fitting) and parity.difference < 1e-4
         assert too_long == [row["id"] for row in rows if row not in fitting]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import pooled
+from tasks.models import pooled
 from tests import encoders
 from tests.tasks.test_pooled import ROOT, TEXTS, told, trained
 

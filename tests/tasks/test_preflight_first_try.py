@@ -188,7 +188,7 @@ def test_what_no_row_can_fill_and_no_model_reach_is_refused(changes: dict, words
 
 def test_a_column_called_like_a_word_of_the_template_language_can_be_named() -> None:
     write_rows([{**row, "range": "a", "row": "b"} for row in ROWS])
-    from tasks import template
+    from tasks.texts import template
     from tests.tasks.own_params import changed
 
     checks.check(changed(**{f"{PREPARE}__user": "{{ row['range'] }} {{ row['row'] }}"}), ["mine"])

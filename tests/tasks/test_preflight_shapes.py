@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import ParamsError
-from tasks.ingest import Ingest, read
 from tasks.preflight import checks
 from tasks.preflight.recognise import recognised
 from tasks.preflight.sections import complete
 from tasks.stage import parse_yaml
+from tasks.stages.ingest import Ingest, read
 
 TURNS = [{"role": "user", "content": "Tea?"}, {"role": "assistant", "content": "Yes."}]
 SHAREGPT = [{"from": "human", "value": "Tea?"}, {"from": "gpt", "value": "Yes."}]

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.expectations import check
+from tasks.dataset.expectations import check
 from tasks.files import write_json, write_jsonl
 from tasks.preflight import profile, suites
-from tasks.prepare.__main__ import prepare
-from tasks.prepare.shapes import table
-from tasks.prepare.shapes.table import Params as Prepare
-from tasks.validate import Validate, separate, validate
+from tasks.stages.prepare.__main__ import prepare
+from tasks.stages.prepare.shapes import table
+from tasks.stages.prepare.shapes.table import Params as Prepare
+from tasks.stages.validate import Validate, separate, validate
 from tests.examples import examples
 from tests.sentences import Says
 

@@ -8,9 +8,9 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json
-from tasks.prepare.__main__ import SPLITS
-from tasks.prepare.shapes.table import Params as Prepare
-from tasks.prepare.split import split
+from tasks.stages.prepare.__main__ import SPLITS
+from tasks.stages.prepare.shapes.table import Params as Prepare
+from tasks.stages.prepare.split import split
 from tests.tasks.preparing import PARAMS, SUITE, raw, run
 
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.clean import clean, folded, is_blank
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl, write_json, write_jsonl
-from tasks.prepare import blank
-from tasks.prepare.__main__ import prepare
-from tasks.prepare.shapes.table import Params as Prepare
-from tasks.prepare.shapes.table import templates
+from tasks.stages.prepare import blank
+from tasks.stages.prepare.__main__ import prepare
+from tasks.stages.prepare.shapes.table import Params as Prepare
+from tasks.stages.prepare.shapes.table import templates
+from tasks.texts.clean import clean, folded, is_blank
 from tests.examples import examples
 from tests.sentences import Says
 

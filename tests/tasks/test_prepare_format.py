@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.clean import clean
 from tasks.errors import AnnealError
-from tasks.prepare.shapes.table import Params as Prepare
-from tasks.prepare.shapes.table import format_row
-from tasks.template import render
+from tasks.stages.prepare.shapes.table import Params as Prepare
+from tasks.stages.prepare.shapes.table import format_row
+from tasks.texts.clean import clean
+from tasks.texts.template import render
 from tests.examples import examples
 
 any_text = st.text(st.characters(), max_size=40)  # lone surrogates too

@@ -8,8 +8,8 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json
-from tasks.prepare.shapes import labelled
-from tasks.prepare.shapes.labelled import Params
+from tasks.stages.prepare.shapes import labelled
+from tasks.stages.prepare.shapes.labelled import Params
 from tests.tasks.preparing import SPLITS, bodies, run
 
 PARAMS = Params(shape="labelled", user="{{ text }}", labels=["topic"], validation_share=0.2, test_share=0.3, seed=1)

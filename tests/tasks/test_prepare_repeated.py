@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from tasks.duplicates import leaders, similar_pairs
 from tasks.errors import AnnealError
 from tasks.files import read_json
-from tasks.prepare.assign import assign
-from tasks.prepare.labels import asked_columns
-from tasks.prepare.shapes.table import format_row
+from tasks.stages.prepare.assign import assign
+from tasks.stages.prepare.labels import asked_columns
+from tasks.stages.prepare.shapes.table import format_row
+from tasks.texts.duplicates import leaders, similar_pairs
 from tests.tasks.short_messages import PARAMS, SUBJECTS, kinds, prepared, rows
 
 INSTRUCTION = (

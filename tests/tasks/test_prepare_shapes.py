@@ -10,9 +10,9 @@ from tasks import kinds
 from tasks.errors import AnnealError
 from tasks.files import read_json
 from tasks.preflight import profile
-from tasks.prepare import shapes
-from tasks.prepare.assign import assign
-from tasks.prepare.rows import prompt
+from tasks.stages.prepare import shapes
+from tasks.stages.prepare.assign import assign
+from tasks.stages.prepare.rows import prompt
 from tests.tasks.preparing import SPLITS, bodies, run
 
 REPLIES = bodies(60, seed=1)

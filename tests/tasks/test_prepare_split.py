@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.prepare.split import split
+from tasks.stages.prepare.split import split
 
 
 @pytest.mark.parametrize(("validation", "test"), [(0.1, 0.2), (0.0, 0.5), (0.08, 0.18)])

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks import database, decisions, promotion, registry
 from tasks.errors import TransientError
-from tasks.promotion import Done, Refused, Why
+from tasks.records import database, decisions
 from tasks.serve.canary import Assessment
 from tasks.serve.reconcile import canaries
+from tasks.versions import promotion, registry
+from tasks.versions.promotion import Done, Refused, Why
 from tests.tasks import serving
 from tests.tasks.promoting import finish, promote, under_lock, version_of
 from tests.tasks.registry_double import Killed

@@ -12,15 +12,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tasks import decisions, moves, promotion, tracking
-from tasks.decisions import Decision
 from tasks.errors import AnnealError, TransientError
-from tasks.promotion import Done, Why
+from tasks.records import decisions
+from tasks.records.decisions import Decision
 from tasks.serve.canary import Assessment
 from tasks.serve.params import Release
 from tasks.serve.reconcile import canaries
 from tasks.serve.reconcile.gateway import Presence
-from tasks.verdict_tags import COMPARED, NOTHING
+from tasks.versions import moves, promotion, tracking
+from tasks.versions.promotion import Done, Why
+from tasks.versions.verdict_tags import COMPARED, NOTHING
 from tests.examples import examples
 from tests.tasks.promoting import finish, under_lock
 from tests.tasks.registry_double import Double, Fault, Killed

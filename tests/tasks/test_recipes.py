@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from tasks.base import Base
-from tasks.base import base as make_base
-from tasks.cascade import cascade
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.ingest.__main__ import ingest
 from tasks.params import Params, check_rows, load
 from tasks.preflight.sections import complete
-from tasks.prepare.__main__ import prepare
 from tasks.section import parse
 from tasks.stage import parse_yaml
-from tasks.train.__main__ import train
-from tasks.tuned import answer
+from tasks.stages.base import Base
+from tasks.stages.base import base as make_base
+from tasks.stages.cascade import cascade
+from tasks.stages.ingest.__main__ import ingest
+from tasks.stages.prepare.__main__ import prepare
+from tasks.stages.train.__main__ import train
+from tasks.weights.tuned import answer
 from tests import encoders, pictures, sequences, tiny
 from tests.house.project import ROOT
 from tests.tasks import raw_rows

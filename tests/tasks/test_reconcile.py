@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks import promotion, registry
 from tasks.serve import routes, state
 from tasks.serve.reconcile import canaries
 from tasks.serve.reconcile.reader import Reader
 from tasks.serve.reconcile.step import once
+from tasks.versions import promotion, registry
 from tests.tasks import serving
 from tests.tasks.promoting import promote, under_lock, version_of
 from tests.tasks.serving import TASK, World

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks import deploy as deploying
-from tasks import promotion
 from tasks.files import write_json
-from tasks.serve import probe, routes, server_command, state
+from tasks.serve import routes, server_command, state, verify
 from tasks.serve.canary import Assessment
 from tasks.serve.reconcile import canaries
 from tasks.serve.reconcile.step import once
+from tasks.steps import deploy as deploying
+from tasks.versions import promotion
 from tests.tasks import serving
 from tests.tasks.promoting import promote, under_lock
 from tests.tasks.serving import BASE, TASK, World
@@ -84,7 +84,7 @@ def test_what_transformers_serve_is_retrained_tried_promoted_and_rolled_back_on_
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of each kind a new version is deployed beside the champion, gets a canary, takes over, and may be taken back."""
-    monkeypatch.setattr(deploying, "_verify", lambda url, version, params: probe.Parity(4, 1.0, 1.0, 4))
+    monkeypatch.setattr(deploying, "_verify", lambda url, version, params: verify.Parity(4, 1.0, 1.0, 4))
     write_json(Path("weights/source.json"), {"weights_sha256": BASE})
     stub, deploy = world.serve("a", engine="transformers"), world.params.deploy.model_copy(update={"serve": "auto"})
     params = world.params.model_copy(update={"deploy": deploy})

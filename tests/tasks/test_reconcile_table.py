@@ -5,10 +5,10 @@ nothing.
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.registry import Model, Version
 from tasks.serve import routes, state
 from tasks.serve.reconcile.table import plan, table_for
 from tasks.serve.slots import Slot
+from tasks.versions.registry import Model, Version
 from tests.tasks import serving
 from tests.tasks.serving import TASK
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import fields
 
-from tasks.database import requests
+from tasks.records.database import requests
 from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.record import Record, of_refusal
 from tasks.serve.gateway.writer import line_of, row_of

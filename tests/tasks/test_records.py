@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, event, insert, select
 
-from tasks import database
-from tasks.database import checks, feedback, requests
 from tasks.errors import TransientError
+from tasks.records import database
+from tasks.records.database import checks, feedback, requests
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.writer import forget
 from tests.tasks.gateway import count, record, row, started_writer, wait_for

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.redaction import redact, redact_all
-from tasks.redaction.card import is_card
-from tasks.redaction.iban import is_iban
+from tasks.texts.redaction import redact, redact_all
+from tasks.texts.redaction.card import is_card
+from tasks.texts.redaction.iban import is_iban
 from tests.house.project import ROOT
 
 WORDS = st.text(alphabet="abcdefghij ÄÖé\n.,;!?", max_size=40)
@@ -126,7 +126,7 @@ def test_the_tickets_we_ship_go_through_quickly_and_unchanged_but_for_mails() ->
 @pytest.mark.slow
 def test_it_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from tasks.redaction import redact; redact('+49 30 1234567'); print([m for m in ('spacy', "
+        "import sys; from tasks.texts.redaction import redact; redact('+49 30 1234567'); print([m for m in ('spacy', "
         "'torch', 'presidio_analyzer', 'pandas') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"

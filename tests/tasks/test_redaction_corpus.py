@@ -9,7 +9,7 @@ import pytest
 from bench.innocent_corpus import INNOCENT, innocent
 from bench.redaction_corpus import Line, luhn, personal
 from bench.redaction_standards import BBANS, NETWORKS, PHONES
-from tasks.redaction import redact
+from tasks.texts.redaction import redact
 
 LINES = list(personal())
 

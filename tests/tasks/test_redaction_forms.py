@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.redaction import redact, redact_all
 from tasks.serve.gateway.writer import storable
+from tasks.texts.redaction import redact, redact_all
 
 BLANKS = {
     "no-break": "\u00a0",

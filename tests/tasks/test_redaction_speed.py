@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum.iso7064 import mod_97_10
 
-from tasks.redaction import redact
-from tasks.redaction.iban import _fits
-from tasks.redaction.plain import FORMLESS, _form
+from tasks.texts.redaction import redact
+from tasks.texts.redaction.iban import _fits
+from tasks.texts.redaction.plain import FORMLESS, _form
 
 HOSTILE = [
     "1 ",

@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
-from tasks import promotion, registry, tracking
 from tasks.files import sha256
+from tasks.versions import promotion, registry, tracking
 from tests.tasks.artifacts import NAME, register
 from tests.tasks.promoting import promote, under_lock, version_of
 

@@ -13,8 +13,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from tasks import registry_reading
-from tasks.registry_reading import Unreadable, read
+from tasks.versions import registry_reading
+from tasks.versions.registry_reading import Unreadable, read
 from tests.flows.project import free_ports
 
 NAME = "things"

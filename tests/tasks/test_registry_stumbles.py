@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from tasks import registry, tracking
 from tasks.errors import AnnealError, TransientError
+from tasks.versions import registry, tracking
 from tests.tasks.artifacts import NAME, register
 from tests.tasks.promoting import promote
 

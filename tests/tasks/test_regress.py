@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from tasks import objectives, tuned
+from tasks import objectives
+from tasks.dialogues.special import of_folder
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_jsonl
 from tasks.serve import classes
-from tasks.special import of_folder
+from tasks.weights import tuned
 from tests import encoders, tiny
 from tests.tasks.test_serve_transformers import serving
 
@@ -55,10 +56,10 @@ def test_both_columns_are_told_in_their_own_unit(predictions, prepared):
 
 
 def test_they_are_measured_and_the_parent_says_the_mean(predictions, encoder, prepared, tmp_path):
-    from tasks.baseline import baseline
-    from tasks.evaluate.__main__ import contest
-    from tasks.evaluate.params import Evaluate
-    from tasks.predict.params import Predict
+    from tasks.stages.baseline import baseline
+    from tasks.stages.evaluate.__main__ import contest
+    from tasks.stages.evaluate.params import Evaluate
+    from tasks.stages.predict.params import Predict
 
     baseline(Predict(), encoder, prepared, tmp_path / "parent")
     write_jsonl(tmp_path / "tuned" / "predictions.jsonl", predictions)
@@ -110,7 +111,7 @@ def test_the_loss_is_the_mean_over_rows_of_the_error_in_deviations(kind, made, e
 
 
 def test_an_adapter_learns_and_is_merged_into_what_tells_the_same(encoder, prepared, tmp_path):
-    from tasks.merge import write_merged
+    from tasks.weights.merge import write_merged
 
     settings = {**TRAIN, "tuner": {"kind": "lora"}, "learning_rate": 1.0e-2, "num_train_epochs": 2}
     made = tiny.train_in(tmp_path, encoder, prepared, **settings)

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks import database, promotion, registry, verdict_tags
-from tasks import deploy as deploying
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json, write_jsonl
 from tasks.params import Params
-from tasks.regroup import Regrouping, regroup
-from tasks.serve import probe, routes, state
+from tasks.records import database
+from tasks.serve import routes, state, verify
 from tasks.serve.reconcile.step import once
+from tasks.steps import deploy as deploying
+from tasks.steps.regroup import Regrouping, regroup
+from tasks.versions import promotion, registry, verdict_tags
 from tests.stub_vllm import Stub, running
 from tests.tasks import serving
 from tests.tasks.promoting import promote, version_of
@@ -20,7 +21,7 @@ from tests.tasks.serving import BASE, TASK, World
 
 pytestmark = pytest.mark.slow  # each test starts servers and a registry
 PORT, OTHER = 19160, "others"
-GOOD = probe.Parity(4, 0.99, 0.98, 3)
+GOOD = verify.Parity(4, 0.99, 0.98, 3)
 
 
 def params(world: World, serve: str = "auto") -> Params:
@@ -106,7 +107,7 @@ def test_a_merged_champion_becomes_an_adapter_beside_the_second_and_its_server_i
 def test_one_that_disagrees_as_an_adapter_stays_merged_and_it_is_said(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> probe.Parity:
+    def refuse(*_: object) -> verify.Parity:
         raise AnnealError("they disagree; the deployment is refused.")
 
     monkeypatch.setattr(deploying, "_verify", refuse)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.database import CommandState
 from tasks.errors import AnnealError
+from tasks.records.database import CommandState
 from tasks.serve.reconcile import records
 
 
@@ -66,7 +66,7 @@ def test_only_a_fresh_sign_of_life_counts(place: Path) -> None:
 def test_many_may_open_new_records_at_once(place: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    from tasks import database
+    from tasks.records import database
 
     start = threading.Barrier(8)
 
@@ -83,7 +83,7 @@ def test_many_may_open_new_records_at_once(place: Path) -> None:
 def test_records_of_an_earlier_version_get_the_column_that_says_what_became_of_a_command(place: Path) -> None:
     import sqlite3
 
-    from tasks import database
+    from tasks.records import database
 
     database.connect().dispose()
     with sqlite3.connect(database.STORE) as old:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.files import write_jsonl
-from tasks.report.headline import headline, measures
+from tasks.steps.report.headline import headline, measures
 from tests.tasks.reported import SUMMARY, Page, answer, rendered, small_run, write_table
 
 ATTACK = '<script>alert(1)</script><img src=x onerror="alert(2)">'

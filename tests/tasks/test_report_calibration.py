@@ -6,12 +6,12 @@ import copy
 import json
 from pathlib import Path
 
-from tasks import entities
-from tasks.answer import format_of
-from tasks.entities import Entity
 from tasks.files import write_jsonl
-from tasks.report import plots
-from tasks.report.calibration import LONGEST, WORST, calibrations, misses
+from tasks.formats import entities
+from tasks.formats.answer import format_of
+from tasks.formats.entities import Entity
+from tasks.steps.report import plots
+from tasks.steps.report.calibration import LONGEST, WORST, calibrations, misses
 from tests.tasks.reported import SUMMARY, Page, rendered, small_run, write_table
 
 FORM = format_of(["mood", "size"])

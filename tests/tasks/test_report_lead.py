@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contestants import FOLDERS, TUNED
-from tasks.evaluate.measures import TABLE
-from tasks.report import glossary
-from tasks.report.headline import checks, evidence, headline, measures
-from tasks.report.page import dollars
-from tasks.report.standings import measured, standings
-from tasks.worth import VERDICTS
+from tasks.comparison.contestants import FOLDERS, TUNED
+from tasks.comparison.worth import VERDICTS
+from tasks.stages.evaluate.measures import TABLE
+from tasks.steps.report import glossary
+from tasks.steps.report.headline import checks, evidence, headline, measures
+from tasks.steps.report.page import dollars
+from tasks.steps.report.standings import measured, standings
 from tests.tasks.reported import SUMMARY, Page, rendered, small_run
 
 TEST = "40 rows won, 38 lost (McNemar p = 0.4, needs < 0.05)"

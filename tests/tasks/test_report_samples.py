@@ -2,9 +2,9 @@
 
 import pytest
 
-from tasks.answer import format_of
 from tasks.errors import AnnealError
-from tasks.report.samples import choose, right_means, shown_answer, tally
+from tasks.formats.answer import format_of
+from tasks.steps.report.samples import choose, right_means, shown_answer, tally
 from tests.tasks.reported import FORM, answer
 
 

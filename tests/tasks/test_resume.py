@@ -54,7 +54,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_adapter
     command = [
         sys.executable,
         "-m",
-        "tasks.train",
+        "tasks.stages.train",
         "things",
         *(word for name, path in options.items() for word in (f"--{name}", str(path))),
     ]
@@ -132,7 +132,7 @@ def test_checkpoints_of_other_params_are_not_gone_on_from(base, few, tmp_path, c
 
 
 def test_a_run_that_is_gone_on_with_is_one_run_in_mlflow(store, base, few, tmp_path):
-    from tasks import tracking
+    from tasks.versions import tracking
 
     broken(tmp_path, base, few, 3, num_train_epochs=2)
     run(tmp_path, base, few, num_train_epochs=2)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tasks import database
+from tasks.dialogues.messages import CHAT, COMPLETIONS, TASKS
 from tasks.files import read_json, read_jsonl, write_jsonl
-from tasks.messages import CHAT, COMPLETIONS, TASKS
 from tasks.params import Params
+from tasks.records import database
 from tasks.retrain.gather import labelled
 from tasks.retrain.harvest import Harvest, harvest
 from tests.sentences import Says

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import database
+from tasks.records import database
 from tasks.retrain import book
 
 HOUR = 3600.0

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tasks import database
-from tasks.cascade import Cascade
-from tasks.evaluate.params import Evaluate
 from tasks.files import read_jsonl, write_jsonl
 from tasks.params import Params
-from tasks.prepare.shapes.labelled import Params as Labelled
+from tasks.records import database
 from tasks.retrain.harvest import Harvest, harvest
+from tasks.stages.cascade import Cascade
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.prepare.shapes.labelled import Params as Labelled
 from tests.tasks.corrections import NOW, USER, ask, corrected, params, ticket
 
 SOURCE = Path("data/seed/tickets")

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.database import RetrainingState as State
 from tasks.errors import ParamsError
+from tasks.records.database import RetrainingState as State
 from tasks.retrain.decide import should_retrain, upper_bound
 from tasks.retrain.facts import HOUR, Facts, Figure, Past
 from tasks.retrain.params import Retrain

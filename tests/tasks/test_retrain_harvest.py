@@ -8,14 +8,14 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from tasks import database
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
-from tasks.ingest import Ingest, read
 from tasks.params import Params
+from tasks.records import database
 from tasks.retrain import lineage
 from tasks.retrain.harvest import Harvest, harvest
 from tasks.retrain.sift import MANY
+from tasks.stages.ingest import Ingest, read
 from tests.sentences import Says
 from tests.tasks.corrections import NOW, USER, ask, corrected, params, task, ticket
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks import database, kinds
+from tasks import kinds
 from tasks.files import write_jsonl
-from tasks.ingest import Ingest, read, resolved
 from tasks.params import Params
-from tasks.prepare import shapes
+from tasks.records import database
 from tasks.retrain.decide import should_retrain
 from tasks.retrain.gather import gather
 from tasks.retrain.harvest import harvest
+from tasks.stages.ingest import Ingest, read, resolved
+from tasks.stages.prepare import shapes
 from tests.tasks.corrections import NOW, ask, task
 
 TURNS = [{"from": "human", "value": "Where is tea?"}, {"from": "gpt", "value": "On shelf 2."}]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.retrain.invert import columns_of_input
 from tasks.retrain.sift import Candidate, Rules, sift, surplus_of_keys
-from tasks.template import invert
+from tasks.texts.template import invert
 from tests.examples import examples
 
 WORDS = (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.database import RetrainingState as State
+from tasks.records.database import RetrainingState as State
 from tasks.retrain import decide
 from tasks.retrain.decide import RetrainDecision, should_retrain
 from tasks.retrain.facts import HOUR, WEEK, Facts, Figure, Past

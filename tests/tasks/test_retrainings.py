@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Engine, insert, select, text
 
-from tasks import database
-from tasks.database import RetrainingState, requests, retrainings
+from tasks.records import database
+from tasks.records.database import RetrainingState, requests, retrainings
 from tasks.retrain import store
 from tasks.retrain.facts import RetrainOutcome
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.clean import clean
-from tasks.evaluate.measures.rouge import score
-from tasks.evaluate.measures.words import tokens
+from tasks.stages.evaluate.measures.rouge import score
+from tasks.stages.evaluate.measures.words import tokens
+from tasks.texts.clean import clean
 from tests.examples import examples
 
 WORDS = st.lists(st.sampled_from("the cat sat on a mat and then it left".split()), max_size=12).map(" ".join)

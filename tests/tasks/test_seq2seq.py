@@ -5,8 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import answers, architecture, chat, kinds, objectives, seq2seq, tuners
+from tasks import kinds, objectives, tuners
+from tasks.dialogues import chat
 from tasks.errors import AnnealError, ParamsError
+from tasks.inference import answers
+from tasks.models import architecture, seq2seq
 from tasks.objectives import seq2seq as objective
 from tests import sequences, tiny
 

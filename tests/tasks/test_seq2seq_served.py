@@ -9,10 +9,10 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
-from tasks.serve import probe
+from tasks.serve import verify
 from tasks.serve.forms import Form, possible
-from tasks.tuned import answer
 from tasks.tuners.lora import Params as Lora
+from tasks.weights.tuned import answer
 from tests import sequences, tiny
 from tests.tasks.test_matrix import package
 from tests.tasks.test_serve_transformers import serving
@@ -56,14 +56,14 @@ def test_vllm_serves_no_encoder() -> None:
 
 
 def test_it_passes_the_parity_check_token_by_token(url: str, made: SimpleNamespace) -> None:
-    parity = probe.check_parity(url, "things", made.place / "adapter", made.answers, 512, 0.99)
+    parity = verify.check_parity(url, "things", made.place / "adapter", made.answers, 512, 0.99)
     assert parity.prompts == 8 and parity.share >= 0.99
 
 
 def test_parity_is_refused_where_the_answers_are_others(url: str, made: SimpleNamespace) -> None:
     others = [{**row, "token_ids": row["token_ids"][::-1]} for row in made.answers]
     with pytest.raises(AnnealError, match="agree on .* of the tokens"):
-        probe.check_parity(url, "things", made.place / "adapter", others, 512, 0.99)
+        verify.check_parity(url, "things", made.place / "adapter", others, 512, 0.99)
 
 
 def test_a_chat_of_one_turn_is_answered_as_in_evaluation(url: str, made: SimpleNamespace) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tasks.errors import AnnealError
 from tasks.serve import server_command, state, supervisor
 from tasks.serve.params import Deploy
-from tasks.serve.probe import ENDED, agreement
+from tasks.serve.verify import ENDED, agreement
 
 TOKENS = st.lists(st.integers(0, 3), min_size=1, max_size=8)
 SERVED = state.Served("3", "ab" * 32, ".anneal/serving/things-abab")

@@ -7,11 +7,11 @@ import pytest
 
 from tasks import kinds, tuners
 from tasks.files import write_json
-from tasks.registry import Model, Version
 from tasks.section import Section
 from tasks.serve import forms, state
 from tasks.serve.forms import Form
 from tasks.serve.params import Deploy
+from tasks.versions.registry import Model, Version
 
 CANNOT = "transformers"
 BASE = Path("base")

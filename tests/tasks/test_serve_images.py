@@ -14,11 +14,12 @@ import httpx
 import pytest
 from PIL import Image
 
-from tasks import images, tuned
+from tasks.dialogues.special import USUAL
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_json
 from tasks.serve import classes, routes
-from tasks.special import USUAL
+from tasks.texts import images
+from tasks.weights import tuned
 from tests import pictures, tiny
 from tests.tasks.gateway import House, house, refused, target
 from tests.tasks.test_serve_transformers import serving

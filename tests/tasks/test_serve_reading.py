@@ -10,11 +10,11 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from tasks import tuned
+from tasks.dialogues.special import of_folder
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl
-from tasks.serve import classes, probe, slots
-from tasks.special import of_folder
+from tasks.serve import classes, slots, verify
+from tasks.weights import tuned
 from tests import encoders, tiny
 from tests.tasks.test_serve_transformers import serving
 
@@ -109,7 +109,7 @@ def test_special_texts_are_read_the_same_whether_they_were_broken_before_or_not(
 
 
 def test_texts_that_come_at_once_are_read_together(url: str, made: SimpleNamespace, monkeypatch) -> None:
-    from tasks import classifier
+    from tasks.models import classifier
 
     sizes: list[int] = []
     of_tokens = classifier.of_tokens
@@ -177,6 +177,6 @@ def test_texts_of_like_length_share_a_forward_pass_and_a_pass_is_bounded() -> No
 
 def test_versions_are_loaded_beside_one_another(url: str, made: SimpleNamespace) -> None:
     slots.load(url, "things@2", str(made.trained))
-    assert set(probe.served_names(url)) == {"things", "things@2"}
+    assert set(verify.served_names(url)) == {"things", "things@2"}
     assert classify(url, model="things@2", input=text_of(made.rows[0])).status_code == 200
     slots.unload(url, "things@2")

@@ -16,7 +16,7 @@ import uvicorn
 from openai import OpenAI
 
 from tasks.files import read_jsonl
-from tasks.serve import probe, slots
+from tasks.serve import slots, verify
 from tasks.serve.transformers.app import create_app
 from tasks.serve.transformers.worker import Worker
 
@@ -63,7 +63,7 @@ def post(url: str, path: str = "chat/completions", **body: object) -> httpx.Resp
 
 
 def test_it_passes_the_parity_check(url: str, packaged: SimpleNamespace, rows: list[dict]) -> None:
-    parity = probe.check_parity(url, "things", packaged.adapter, rows[:8], 512, 1.0)
+    parity = verify.check_parity(url, "things", packaged.adapter, rows[:8], 512, 1.0)
     assert (parity.prompts, parity.share, parity.unforced, parity.identical) == (8, 1.0, 1.0, 8)
 
 
@@ -196,14 +196,14 @@ def test_a_prompt_of_unknown_tokens_is_refused(url: str) -> None:
 def test_versions_are_loaded_and_unloaded_as_in_vllm(url: str, packaged: SimpleNamespace, rows: list[dict]) -> None:
     slots.load(url, "things@2", str(packaged.adapter))
     slots.load(url, "things@2", str(packaged.adapter))
-    assert set(probe.served_names(url)) == {"things", "things@2"} and probe.is_healthy(url)
+    assert set(verify.served_names(url)) == {"things", "things@2"} and verify.is_healthy(url)
     assert (
         post(url, model="things@2", messages=rows[1]["messages"]).json()["choices"][0]["message"]["content"]
         == rows[1]["text"]
     )
     slots.unload(url, "things@2")
     slots.unload(url, "things@2")
-    assert probe.served_names(url) == ["things"] and slots.is_idle(url)
+    assert verify.served_names(url) == ["things"] and slots.is_idle(url)
 
 
 def test_a_client_that_hangs_up_makes_room(url: str, rows: list[dict]) -> None:

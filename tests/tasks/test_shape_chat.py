@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tasks.prepare.rows import SetAside
+from tasks.stages.prepare.rows import SetAside
 from tests.tasks.test_shapes import example, row
 
 SEARCH = {"name": "search", "description": "", "parameters": {"type": "object", "properties": {}}}

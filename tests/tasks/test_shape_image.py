@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.prepare.__main__ import prepare
-from tasks.prepare.rows import SetAside
-from tasks.prepare.shapes import image
+from tasks.stages.prepare.__main__ import prepare
+from tasks.stages.prepare.rows import SetAside
+from tasks.stages.prepare.shapes import image
 from tests import pictures
 
 PARAMS = image.Params(shape="image", labels=["colour"], validation_share=0.2, test_share=0.3)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.answer import format_of
 from tasks.errors import AnnealError
 from tasks.files import read_json
-from tasks.prepare.rows import SetAside
-from tasks.prepare.shapes import scored
+from tasks.formats.answer import format_of
+from tasks.stages.prepare.rows import SetAside
+from tasks.stages.prepare.shapes import scored
 from tests.sentences import Says
 from tests.tasks.preparing import bodies, run
 from tests.tasks.test_shape_labelled import told

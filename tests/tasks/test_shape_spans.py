@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answer import format_of, problem
-from tasks.clean import clean
-from tasks.ingest import Ingest
-from tasks.ingest import read as ingested
-from tasks.ingest.json_rows import read_json
+from tasks.formats.answer import format_of, problem
+from tasks.formats.span_answer import places
+from tasks.formats.spans import Span, read, span_of, written
 from tasks.preflight.recognise import recognised
-from tasks.prepare.assign import assign
-from tasks.prepare.rows import SetAside
-from tasks.prepare.shapes import spans
-from tasks.span_answer import places
-from tasks.spans import Span, read, span_of, written
+from tasks.stages.ingest import Ingest
+from tasks.stages.ingest import read as ingested
+from tasks.stages.ingest.json_rows import read_json
+from tasks.stages.prepare.assign import assign
+from tasks.stages.prepare.rows import SetAside
+from tasks.stages.prepare.shapes import spans
+from tasks.texts.clean import clean
 from tests.examples import examples
 from tests.tasks.preparing import bodies
 

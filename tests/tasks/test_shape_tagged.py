@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import entities
-from tasks.answer import as_read, format_of, problem
-from tasks.clean import is_blank
-from tasks.entities import Entity
-from tasks.evaluate.measures.entity_f1 import entity_f1
-from tasks.evaluate.predictions import read
 from tasks.files import read_json
+from tasks.formats import entities
+from tasks.formats.answer import as_read, format_of, problem
+from tasks.formats.entities import Entity
 from tasks.preflight.labels import measured
-from tasks.prepare.rows import SetAside
-from tasks.prepare.shapes import tagged
+from tasks.stages.evaluate.measures.entity_f1 import entity_f1
+from tasks.stages.evaluate.predictions import read
+from tasks.stages.prepare.rows import SetAside
+from tasks.stages.prepare.shapes import tagged
+from tasks.texts.clean import is_blank
 from tests.examples import examples
 from tests.tasks.preparing import SPLITS, bodies, run
 from tests.tasks.scored import text_row

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tasks import kinds
-from tasks.prepare import shapes
-from tasks.prepare.rows import SetAside
+from tasks.stages.prepare import shapes
+from tasks.stages.prepare.rows import SetAside
 
 
 def example(shape: str, raw: Mapping[str, object], **params: object) -> dict[str, Any]:

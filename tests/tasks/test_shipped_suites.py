@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.clean import clean
 from tasks.files import read_json, read_jsonl, write_jsonl
 from tasks.params import Params, load
-from tasks.prepare import shapes
-from tasks.prepare.__main__ import prepare
-from tasks.prepare.assign import assign
-from tasks.prepare.shapes.table import format_row
-from tasks.validate import validate
+from tasks.stages.prepare import shapes
+from tasks.stages.prepare.__main__ import prepare
+from tasks.stages.prepare.assign import assign
+from tasks.stages.prepare.shapes.table import format_row
+from tasks.stages.validate import validate
+from tasks.texts.clean import clean
 from tests.house.project import ROOT
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from tasks.errors import ParamsError
 from tasks.files import read_json
-from tasks.ingest import Ingest, read
 from tasks.section import parse
 from tasks.sources import hub
+from tasks.stages.ingest import Ingest, read
 
 CSV = b"text,kind\nThe lamp is dark,fault\nIt is late,wish\n"
 OID = hashlib.sha1(b"blob %d\0" % len(CSV) + CSV).hexdigest()
@@ -24,8 +24,9 @@ REVISION = "a" * 40
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import json, sys
-from tasks import snapshot, stage
-from tasks.ingest import Ingest
+from tasks import stage
+from tasks.steps import snapshot
+from tasks.stages.ingest import Ingest
 from tasks.sources import hub
 params = hub.Params(**json.loads(sys.argv[1]))
 sys.exit(stage.guarded(lambda: print(snapshot.refresh("d", params, Ingest(source="data/snapshots/d")))))

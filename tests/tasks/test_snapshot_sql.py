@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import JSON, Column, Date, Float, Integer, LargeBinary, MetaData, Numeric, Table, Text, create_engine
 
-from tasks import snapshot
 from tasks.errors import AnnealError, ParamsError, TransientError
 from tasks.files import read_json
-from tasks.ingest import Ingest, read
 from tasks.sources import sql
+from tasks.stages.ingest import Ingest, read
+from tasks.steps import snapshot
 
 TICKETS = Table(
     "tickets",

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks import snapshot
 from tasks.errors import AnnealError, ParamsError, TransientError
 from tasks.files import read_json
-from tasks.ingest import Ingest, read
 from tasks.sources import url
+from tasks.stages.ingest import Ingest, read
+from tasks.steps import snapshot
 
 CSV = b"text,kind\nThe lamp is dark,fault\n"
 FILES = {

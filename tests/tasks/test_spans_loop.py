@@ -9,23 +9,24 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, insert
 
-from tasks import database, prior
-from tasks.answer import format_of
+from tasks.comparison import prior
 from tasks.errors import ParamsError
-from tasks.evaluate import measures
-from tasks.evaluate.params import Evaluate
-from tasks.evaluate.predictions import read
 from tasks.files import read_jsonl, write_json, write_jsonl
+from tasks.formats.answer import format_of
+from tasks.formats.spans import Span, span_of, told, written
 from tasks.monitor import check_page, confidence, evidently_page
 from tasks.monitor.check import check
 from tasks.monitor.params import Monitor
 from tasks.preflight import checks
-from tasks.prepare.shapes import spans
-from tasks.report.calibration import calibrations
-from tasks.report.samples import shown_answer
+from tasks.records import database
 from tasks.retrain.harvest import harvest
 from tasks.serve.routes import Target
-from tasks.spans import Span, span_of, told, written
+from tasks.stages.evaluate import measures
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.evaluate.predictions import read
+from tasks.stages.prepare.shapes import spans
+from tasks.steps.report.calibration import calibrations
+from tasks.steps.report.samples import shown_answer
 from tests.tasks.corrections import NOW, ask
 from tests.tasks.monitored import ARTIFACT, HOUR, START, vectors, version
 from tests.tasks.test_retrain_shapes import of_shape

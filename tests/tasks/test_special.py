@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import special
-from tasks.chat import check_template, decode_answer, encode, encode_prompt, load_tokenizer, special_texts
+from tasks.dialogues import special
+from tasks.dialogues.chat import check_template, decode_answer, encode, encode_prompt, load_tokenizer, special_texts
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # real tokenizers are loaded

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.files import read_jsonl, write_jsonl
-from tasks.tuned import answer
+from tasks.weights.tuned import answer
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model

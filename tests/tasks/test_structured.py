@@ -7,17 +7,17 @@ import sys
 import pytest
 import torch
 
-from tasks import answers
-from tasks.answer import JsonAnswer
-from tasks.answer_schema import schema
-from tasks.answers import answer
-from tasks.baseline import baseline
-from tasks.chat import load_tokenizer
-from tasks.decoding import stop_ids
+from tasks.dialogues.chat import load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
-from tasks.predict.params import Predict
-from tasks.structured import Structure
+from tasks.formats.answer import JsonAnswer
+from tasks.formats.answer_schema import schema
+from tasks.inference import answers
+from tasks.inference.answers import answer
+from tasks.inference.decoding import stop_ids
+from tasks.inference.structured import Structure
+from tasks.stages.baseline import baseline
+from tasks.stages.predict.params import Predict
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded

@@ -10,15 +10,17 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from tasks import entities, objectives, tuned
-from tasks.answer import format_of
+from tasks import objectives
+from tasks.dialogues.special import of_folder
 from tasks.errors import AnnealError
-from tasks.evaluate.measures.entity_ece import entity_ece
-from tasks.evaluate.measures.entity_f1 import entity_f1
-from tasks.evaluate.predictions import read
 from tasks.files import read_json, read_jsonl
+from tasks.formats import entities
+from tasks.formats.answer import format_of
 from tasks.serve import classes
-from tasks.special import of_folder
+from tasks.stages.evaluate.measures.entity_ece import entity_ece
+from tasks.stages.evaluate.measures.entity_f1 import entity_f1
+from tasks.stages.evaluate.predictions import read
+from tasks.weights import tuned
 from tests import encoders, tiny
 from tests.tasks.test_serve_transformers import serving
 
@@ -89,8 +91,8 @@ def test_it_learns_and_f1_is_seqevals(made, encoder, prepared):
 def test_an_entity_is_as_likely_as_its_words_begin_it_go_on_and_end(model):
     import torch
 
-    from tasks import tagger
-    from tasks.words import Words
+    from tasks.models import tagger
+    from tasks.models.words import Words
 
     assert model.tagger.tags == ["O", "B-SIZE", "I-SIZE", "B-THING", "I-THING"]
     shares = torch.tensor([[0.1, 0.7, 0.0, 0.2, 0.0], [0.2, 0.0, 0.5, 0.0, 0.3], [0.6, 0.0, 0.25, 0.0, 0.15]]).log()
@@ -151,7 +153,7 @@ def test_a_long_row_is_trained_on_in_windows_each_word_once(encoder):
 
 
 def test_an_adapter_learns_and_is_merged_into_what_answers_the_same(encoder, prepared, tmp_path):
-    from tasks.merge import write_merged
+    from tasks.weights.merge import write_merged
 
     settings = {**TRAIN, "tuner": {"kind": "lora"}, "learning_rate": 1.0e-2, "num_train_epochs": 1}
     made = tiny.train_in(tmp_path, encoder, prepared, **settings)
@@ -162,8 +164,8 @@ def test_an_adapter_learns_and_is_merged_into_what_answers_the_same(encoder, pre
 
 
 def test_the_parent_marks_nothing(encoder, prepared, tmp_path):
-    from tasks.baseline import baseline
-    from tasks.predict.params import Predict
+    from tasks.stages.baseline import baseline
+    from tasks.stages.predict.params import Predict
 
     baseline(Predict(), encoder, prepared, tmp_path / "out")
     rows = read_jsonl(tmp_path / "out" / "predictions.jsonl")

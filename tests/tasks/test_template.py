@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import template
 from tasks.errors import AnnealError
+from tasks.texts import template
 from tests.examples import examples
 
 

@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 import torch
 
-from tasks import answer as answers_of
-from tasks import answers, contract, likelihood, tuned
-from tasks.chat import encode, encode_question, opening
-from tasks.evaluate import measures
-from tasks.evaluate.params import Evaluate
+from tasks.dialogues.chat import encode, encode_question, opening
+from tasks.dialogues.special import USUAL
 from tasks.files import read_jsonl, write_json
-from tasks.merge import merged_model
-from tasks.serve import probe, routes
-from tasks.special import USUAL
+from tasks.formats import answer as answers_of
+from tasks.formats import contract
+from tasks.inference import answers, likelihood
+from tasks.serve import routes, verify
+from tasks.stages.evaluate import measures
+from tasks.stages.evaluate.params import Evaluate
+from tasks.weights import tuned
+from tasks.weights.merge import merged_model
 from tests import texts, tiny
 from tests.stub_vllm import Stub
 from tests.tasks.gateway import House, house, target, write_folder
@@ -40,7 +42,7 @@ def test_a_model_is_given_the_first_half_of_a_text_in_whole_words(text: str, giv
 
 @pytest.fixture(scope="module")
 def asked(base: Path) -> tuple[Any, Any, list[dict]]:
-    from tasks.chat import load_tokenizer
+    from tasks.dialogues.chat import load_tokenizer
 
     long = {**texts.rows(6, 1)[0], "answer": " ".join(row["answer"] for row in texts.rows(6, 16))}
     return answers.load_body(base).float(), load_tokenizer(base), [*texts.rows(0, 3), long]
@@ -85,13 +87,13 @@ def test_a_model_of_texts_is_merged_and_a_server_goes_on_as_evaluation_did(
     for file in (*base.glob("tokenizer*"), base / "chat_template.jinja"):  # as `package` adds them
         shutil.copy(file, made.adapter)
     with serving(base, texts=made.adapter) as url:
-        parity = probe.check_parity(url, "texts", base, predictions, 512, 0.99)
+        parity = verify.check_parity(url, "texts", base, predictions, 512, 0.99)
     assert (parity.prompts, parity.share) == (len(rows), 1.0)
 
 
 def test_a_server_is_asked_to_go_on_from_the_opening(tokenizer: Any) -> None:
     row = {"messages": [], "answer": f"{FORGED} it went on and on and on"}
-    route, body = probe.question(USUAL, row)
+    route, body = verify.question(USUAL, row)
     assert route == "completions" and "<|im_end|>" not in body["prompt"]
     assert tokenizer(body["prompt"])["input_ids"] == encode_question(tokenizer, row)
 

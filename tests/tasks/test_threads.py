@@ -5,9 +5,9 @@ import threading
 import pytest
 import torch
 
-from tasks import threads, writing
-from tasks.answers import answer
-from tasks.tuned import load
+from tasks.inference import threads, writing
+from tasks.inference.answers import answer
+from tasks.weights.tuned import load
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import tools
-from tasks.answer import TextAnswer, ToolAnswer, agrees, format_in
-from tasks.evaluate.params import Evaluate
-from tasks.evaluate.predictions import read
+from tasks.formats import tools
+from tasks.formats.answer import TextAnswer, ToolAnswer, agrees, format_in
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.evaluate.predictions import read
 
 CALL = {"name": "weather", "arguments": {"place": "Ulm", "days": 2}}
 WEATHER = {
@@ -115,7 +115,7 @@ def prediction(text: str, **more: Any) -> dict[str, Any]:
 
 
 def test_valid_and_exact_match_of_calls() -> None:
-    from tasks.evaluate import measures
+    from tasks.stages.evaluate import measures
 
     wind = "<tool_call>" + json.dumps({"name": "wind", "arguments": {}}) + "</tool_call>"
     rows = [prediction(text, tools=[WEATHER], calls=[{}]) for text in (SAID[2], wind, BROKEN[0], "It is warm.")]

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tasks import templates, tools, turns
-from tasks.answer import format_in
-from tasks.answers import Answers
-from tasks.chat import special_texts
-from tasks.evaluate import measures
-from tasks.evaluate.params import Evaluate
-from tasks.evaluate.predictions import read
+from tasks.dialogues import templates, turns
+from tasks.dialogues.chat import special_texts
 from tasks.files import write_json, write_jsonl
-from tasks.serve import probe, state
+from tasks.formats import tools
+from tasks.formats.answer import format_in
+from tasks.inference.answers import Answers
+from tasks.serve import state, verify
+from tasks.stages.evaluate import measures
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.evaluate.predictions import read
 from tests import tiny
 from tests.real_vllm import state_of, vllm
 from tests.tasks.test_serve_transformers import serving
@@ -63,8 +64,8 @@ def learnt(base: Path, tmp_path_factory: pytest.TempPathFactory, _empty_store: P
     """`weights`, `merged`, `answers` of a model that was trained on 96 rows."""
     import shutil
 
-    from tasks.merge import write_merged
-    from tasks.tuned import answer
+    from tasks.weights.merge import write_merged
+    from tasks.weights.tuned import answer
 
     place = tmp_path_factory.mktemp("tools")
     weights = shutil.copytree(base, place / "weights")
@@ -98,7 +99,7 @@ def test_it_calls_where_it_was_taught_to_call_and_answers_where_it_was_told(lear
 
 def check(url: str, model: str, learnt: SimpleNamespace, tokenizer: object) -> None:
     """A server reads the prompts of training, and gives calls back as calls, streamed or not."""
-    parity = probe.check_parity(url, model, learnt.adapter, learnt.answers[:8], 1024, 0.95)
+    parity = verify.check_parity(url, model, learnt.adapter, learnt.answers[:8], 1024, 0.95)
     assert parity.share > 0.95
     asked = next(answer for answer in learnt.answers if "calls" in answer)
     messages = special_texts(tokenizer).neutral_in(asked["messages"])

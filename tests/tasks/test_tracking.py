@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tasks import registry, tracking
 from tasks.errors import AnnealError, TransientError
+from tasks.versions import registry, tracking
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
-from tasks.train.params import Train
+from tasks.stages.train.params import Train
 from tests import tiny
 from tests.tiny import train_in as run
 
@@ -39,7 +39,7 @@ def test_a_run_writes_the_adapter_and_its_report_and_nothing_else_stays(trained)
 
 
 def test_tokens_are_counted_without_padding(trained, tokenizer, prepared):
-    from tasks.chat import encode
+    from tasks.dialogues.chat import encode
 
     rows = [encode(tokenizer, row) for row in read_jsonl(prepared / "train.jsonl")]
     # The shared prefix counts in each row, so that tokens per second can be compared with trainers that read it each
@@ -75,7 +75,7 @@ def test_another_seed_gives_another_adapter(base, few, tmp_path):
 def test_a_loss_that_is_not_a_number_ends_in_a_sentence_and_no_adapter(store, base, few, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    from tasks import tracking
+    from tasks.versions import tracking
 
     sick = shutil.copytree(base, tmp_path / "sick")
     weights = load_file(sick / "model.safetensors")
@@ -89,7 +89,7 @@ def test_a_loss_that_is_not_a_number_ends_in_a_sentence_and_no_adapter(store, ba
 
 
 def test_rows_longer_than_max_length_are_left_out_and_counted(base, few, tokenizer, tmp_path):
-    from tasks.chat import encode
+    from tasks.dialogues.chat import encode
 
     rows = read_jsonl(few / "train.jsonl")
     lengths = sorted(len(encode(tokenizer, row)["input_ids"]) for row in rows)
@@ -120,7 +120,7 @@ FALLS_AND_RISES = {
 
 
 def test_it_goes_to_the_end_and_keeps_that_where_it_is_asked_to(base, few, tokenizer, tmp_path):
-    from tasks.tuned import answer
+    from tasks.weights.tuned import answer
 
     made = run(tmp_path, base, few, load_best_model_at_end=False, **FALLS_AND_RISES)
     losses = [float(point["eval_loss"]) for point in curve(made.report) if point["eval_loss"]]
@@ -131,7 +131,7 @@ def test_it_goes_to_the_end_and_keeps_that_where_it_is_asked_to(base, few, token
 
 
 def test_it_stops_early_and_keeps_the_best_checkpoint(base, few, tokenizer, tmp_path):
-    from tasks.tuned import answer
+    from tasks.weights.tuned import answer
 
     made = run(tmp_path, base, few, **FALLS_AND_RISES)
     points = [(float(point["eval_loss"]), int(point["step"])) for point in curve(made.report) if point["eval_loss"]]
@@ -145,7 +145,7 @@ def test_it_stops_early_and_keeps_the_best_checkpoint(base, few, tokenizer, tmp_
 
 
 def test_mlflow_has_the_runs_params_its_curves_and_the_hash_of_its_adapter(store, base, few, tmp_path):
-    from tasks import tracking
+    from tasks.versions import tracking
 
     made = run(tmp_path, base, few, num_train_epochs=2, eval_steps=0.5)
     (found,) = store.search_runs([tracking.experiment_id(store)])
@@ -175,7 +175,7 @@ def test_a_store_that_fails_at_the_end_costs_no_adapter(store, base, few, tmp_pa
 
 @pytest.mark.parametrize("targets", [["qproj"], ["q_proj", "qproj"]])
 def test_a_layer_that_the_base_lacks_is_refused_where_no_check_could_see_the_base(base, targets):
-    from tasks.train.fit import make_model
+    from tasks.stages.train.fit import make_model
 
     with pytest.raises(
         ParamsError,

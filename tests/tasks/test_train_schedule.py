@@ -10,9 +10,9 @@ from transformers import TrainerCallback
 
 from tasks import objectives
 from tasks.files import read_json, sha256
-from tasks.train.fit import make_trainer
-from tasks.train.params import Train
-from tasks.train.schedule import slanted_triangular
+from tasks.stages.train.fit import make_trainer
+from tasks.stages.train.params import Train
+from tasks.stages.train.schedule import slanted_triangular
 from tests import encoders, tiny
 from tests.tasks.stopping import broken
 

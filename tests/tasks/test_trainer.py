@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from tasks import dialogue, objectives
-from tasks.chat import encode
-from tasks.encoded import left_padded, shared_prefix
-from tasks.train.fit import make_trainer
-from tasks.train.params import Train
-from tasks.train.trainer import EpochOrder
+from tasks import objectives
+from tasks.dataset.encoded import left_padded, shared_prefix
+from tasks.dialogues import dialogue
+from tasks.dialogues.chat import encode
+from tasks.stages.train.fit import make_trainer
+from tasks.stages.train.params import Train
+from tasks.stages.train.trainer import EpochOrder
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded
@@ -21,7 +22,7 @@ LONG = "and this answer is much longer than the others are "
 @pytest.fixture(params=["core", "plain"])
 def trainer(base, tokenizer, tmp_path, request) -> Any:
     """A ObjectiveTrainer in fp32 over rows of different lengths, whose adapters are not zero; by the short way of
-    tasks/train/core, and by transformers'.
+    tasks/stages/train/core, and by transformers'.
     """
     rows = [
         encode(tokenizer, {**row, "answer": row["answer"] + LONG * (i % 3)})

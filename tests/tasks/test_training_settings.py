@@ -5,7 +5,7 @@ import pytest
 from tasks.errors import ParamsError
 from tasks.preflight import training
 from tasks.section import parse
-from tasks.train.params import OPTIMIZERS, Train
+from tasks.stages.train.params import OPTIMIZERS, Train
 from tests import tiny
 from tests.tasks.own_params import changed
 

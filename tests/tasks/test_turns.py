@@ -11,16 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import answered, champion, registry, tools, turns
-from tasks.answer import ToolAnswer, format_in
-from tasks.answers import Answers
+from tasks.dataset import answered
+from tasks.dialogues import turns
 from tasks.errors import AnnealError
-from tasks.evaluate.__main__ import evaluate
-from tasks.evaluate.params import Evaluate
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
-from tasks.predict.params import Predict
-from tasks.prepare.dialogue import prepared
-from tasks.report.samples import choose
+from tasks.formats import tools
+from tasks.formats.answer import ToolAnswer, format_in
+from tasks.inference.answers import Answers
+from tasks.stages.evaluate.__main__ import evaluate
+from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.predict.params import Predict
+from tasks.stages.prepare.dialogue import prepared
+from tasks.steps import champion
+from tasks.steps.report.samples import choose
+from tasks.versions import registry
 
 TOOL = {"type": "function", "function": {"name": "look", "description": "", "parameters": {"type": "object"}}}
 FORM = {"system": "Help.", "user": "{{ question }}", "answer": "{{ answer }}", "tools": True}
@@ -166,7 +170,7 @@ def test_a_champion_is_asked_the_turns_that_are_new_to_it_with_their_tools(
     place: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that was registered when only last turns were asked; its system message is another."""
-    import tasks.tuned
+    import tasks.weights.tuned
 
     folder, asked = place.folder, []
     its = {**FORM, "system": "Help well."}
@@ -184,7 +188,7 @@ def test_a_champion_is_asked_the_turns_that_are_new_to_it_with_their_tools(
         asked.extend(rows)
         return Answers(predictions(rows, {"1#3"}), 1.0)
 
-    monkeypatch.setattr(tasks.tuned, "answer", answer)
+    monkeypatch.setattr(tasks.weights.tuned, "answer", answer)
     version = SimpleNamespace(version="1", artifact="a" * 64)
     where = (folder / "weights", folder / "adapter", folder / "reports")
     answers = champion._champions_answers(version, place.tuned, Predict(), *where)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.expectations import Broken
+from tasks.dataset.expectations import Broken
 from tasks.files import read_json, read_jsonl
-from tasks.validate import separate
+from tasks.stages.validate import separate
 from tests.examples import examples
 from tests.tasks.validating import CLASSES, LENGTH, Run, good
 

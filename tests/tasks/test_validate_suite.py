@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.dataset.expectations import check
 from tasks.errors import AnnealError
-from tasks.expectations import check
 from tasks.files import write_json
 from tests.tasks.validating import CLASSES, LENGTH, good
 

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tasks import database, promotion, registry, release, verdict_tags
 from tasks import params as settings
 from tasks.errors import AnnealError
-from tasks.gate import Check, Verdict
-from tasks.promotion import Done, Refused, Why
-from tasks.registry import Model, Version
+from tasks.records import database
 from tasks.serve import canary
 from tasks.serve.reconcile import canaries
+from tasks.steps import release
+from tasks.steps.gate import Check, Verdict
+from tasks.versions import promotion, registry, verdict_tags
+from tasks.versions.promotion import Done, Refused, Why
+from tasks.versions.registry import Model, Version
 from tests.tasks import serving
 from tests.tasks.promoting import promote, under_lock, version_of
 from tests.tasks.serving import TASK, World

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from tasks import objectives, tuners
-from tasks.answers import _generate
-from tasks.chat import encode
+from tasks.dialogues.chat import encode
 from tasks.errors import ParamsError
-from tasks.likelihood import likelihoods
-from tasks.train.fit import make_model
-from tasks.train.params import Train
+from tasks.inference.answers import _generate
+from tasks.inference.likelihood import likelihoods
+from tasks.stages.train.fit import make_model
+from tasks.stages.train.params import Train
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded
@@ -115,7 +115,7 @@ def test_without_the_virtual_tokens_it_is_the_parent(model, base, tokenizer, row
 def test_what_was_saved_answers_as_what_was_trained_and_is_the_same_bytes_each_time(model, base, tmp_path, rows):
     from transformers import AutoModelForCausalLM
 
-    from tasks.chat import load_tokenizer
+    from tasks.dialogues.chat import load_tokenizer
     from tasks.files import sha256
 
     kind = model.active_peft_config.peft_type.lower().removesuffix("_tuning")
@@ -182,7 +182,7 @@ def test_words_drawn_from_the_vocabulary_follow_from_the_seed(base):
 
 
 def test_more_virtual_tokens_than_positions_are_refused(base):
-    from tasks.targets import without_weights
+    from tasks.weights.targets import without_weights
 
     tuner = settings("prefix").tuner.model_copy(update={"num_virtual_tokens": 2048})
     assert tuners.of(tuner).problem(tuner, without_weights(base)) == (

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from tasks import kinds, tuned, vocabulary
-from tasks.chat import encode, encode_text, load_tokenizer
+from tasks import kinds
+from tasks.dialogues.chat import encode, encode_text, load_tokenizer
 from tasks.errors import ParamsError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
+from tasks.models import vocabulary
 from tasks.preflight import pairs, tokens
 from tasks.section import parse
-from tasks.train.params import Train
+from tasks.stages.train.params import Train
+from tasks.weights import tuned
 from tests import texts, tiny
 from tests.sentences import Says
 from tests.tasks import matrix, own_params

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from flows.steps import Steps
-from tasks import decisions, paths, release, tracking
-from tasks import deploy as deploying
 from tasks import params as settings
+from tasks import paths
 from tasks.errors import AnnealError
 from tasks.files import write_json
-from tasks.serve import probe, routes, supervisor
+from tasks.records import decisions
+from tasks.serve import routes, supervisor, verify
 from tasks.serve.reconcile.step import once
+from tasks.steps import deploy as deploying
+from tasks.steps import release
+from tasks.versions import tracking
 from tests.tasks import serving
 from tests.tasks.promoting import version_of
 from tests.tasks.serving import TASK, World
@@ -58,7 +61,7 @@ def test_a_challenger_that_no_server_has_is_deployed_first_unless_the_gate_refus
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verified: list[str] = []
-    parity = probe.Parity(4, 0.99, 0.98, 3)
+    parity = verify.Parity(4, 0.99, 0.98, 3)
     monkeypatch.setattr(deploying, "_verify", lambda url, version, _: verified.append(version.version) or parity)
     write_json(paths.weights(world.params.models[TASK].parent) / "source.json", {"weights_sha256": serving.BASE})
     world.version("three", parity=False, gate="refused")

@@ -13,7 +13,7 @@ import torch
 
 from tasks import tuners
 from tasks.files import read_json, read_jsonl, sha256
-from tasks.train.params import Train
+from tasks.stages.train.params import Train
 from tests import tiny
 from tests.tasks.stopping import broken
 
@@ -73,8 +73,8 @@ def test_it_learns_and_a_stopped_run_ends_as_an_unbroken_one(
 def test_what_was_learnt_is_kept_for_the_parent_as_it_is_and_merges_into_it(
     name: str, unbroken: Callable[[str], SimpleNamespace], base: Path, few: Path
 ) -> None:
-    from tasks.merge import merged_model
-    from tasks.tuned import answer
+    from tasks.weights.merge import merged_model
+    from tasks.weights.tuned import answer
 
     made = unbroken(name)
     metrics, rows = read_json(made.report / "metrics.json"), read_jsonl(few / "validation.jsonl")
@@ -103,7 +103,7 @@ def test_an_evaluation_amid_training_leaves_loss_and_gradients_as_they_were(name
 
 
 def model_of(base: Path, **changes: object) -> Any:
-    from tasks.train.fit import make_model
+    from tasks.stages.train.fit import make_model
 
     return make_model(Train(**{**tiny.TRAIN, **changes}), base, None)  # type: ignore[arg-type]
 
@@ -173,7 +173,7 @@ def test_weights_that_learn_whole_are_held_in_fp32_and_computed_with_in_the_prec
     base: Path, tmp_path: Path
 ) -> None:
     from tasks.device import compute_dtype
-    from tasks.train.fit import make_arguments
+    from tasks.stages.train.fit import make_arguments
 
     for bf16 in (True, False):
         params = Train(**{**tiny.TRAIN, "tuner": {"kind": "full"}, "bf16": bf16})  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.encoder import Reader, load_tokenizer
-from tasks.words import frame, windows, words
+from tasks.models.encoder import Reader, load_tokenizer
+from tasks.models.words import frame, windows, words
 from tests import encoders
 from tests.examples import examples
 
@@ -63,7 +63,7 @@ def test_each_token_is_told_in_one_window_with_others_around_it(length: int, siz
 def test_the_told_tags_are_the_likeliest_of_those_that_are_well_formed(scores: list[list[float]]) -> None:
     import torch
 
-    from tasks.tagger import likeliest, tags_of
+    from tasks.models.tagger import likeliest, tags_of
 
     tags = tags_of(["A", "B"])
     told = likeliest(SimpleNamespace(tags=tags), torch.tensor(scores).reshape(-1, 5))

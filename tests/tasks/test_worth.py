@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.evaluate.__main__ import contest
-from tasks.evaluate.measures.accuracy import accuracy
-from tasks.evaluate.measures.perplexity import perplexity
-from tasks.evaluate.paired import Compared, over_all
-from tasks.evaluate.params import Evaluate
+from tasks.comparison.worth import PRICE, worth
 from tasks.files import read_json, write_json, write_jsonl
-from tasks.worth import PRICE, worth
+from tasks.stages.evaluate.__main__ import contest
+from tasks.stages.evaluate.measures.accuracy import accuracy
+from tasks.stages.evaluate.measures.perplexity import perplexity
+from tasks.stages.evaluate.paired import Compared, over_all
+from tasks.stages.evaluate.params import Evaluate
 
 LABELS = ["colour", "size"]
 

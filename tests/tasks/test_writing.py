@@ -10,11 +10,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import answers, batches, shared_cache
-from tasks.answers import Answers, answer
-from tasks.chat import encode, encode_question, load_tokenizer
-from tasks.decoding import make_greedy
-from tasks.tuned import load
+from tasks.dialogues.chat import encode, encode_question, load_tokenizer
+from tasks.inference import answers, batches, shared_cache
+from tasks.inference.answers import Answers, answer
+from tasks.inference.decoding import make_greedy
+from tasks.weights.tuned import load
 from tests import tiny
 
 pytestmark = pytest.mark.slow  # torch is loaded
@@ -88,8 +88,8 @@ def test_an_answer_longer_than_a_step_of_the_cache_and_rows_that_leave_on_the_wa
     ids=lambda tuner: "-".join(map(str, tuner.values())),
 )
 def test_whatever_the_tuner(base, tokenizer, tuner):
-    from tasks.train.fit import make_model
-    from tasks.train.params import Train
+    from tasks.stages.train.fit import make_model
+    from tasks.stages.train.params import Train
 
     torch.manual_seed(1)
     model = make_model(Train(**{**tiny.TRAIN, "tuner": tuner, "bf16": False}), base, None).eval()

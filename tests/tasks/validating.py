@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tasks.errors import AnnealError
 from tasks.files import write_json, write_jsonl
-from tasks.validate import Validate, validate
+from tasks.stages.validate import Validate, validate
 
 LENGTH = {"type": "expect_column_value_lengths_to_be_between", "kwargs": {"column": "body", "min_value": 5}}
 CLASSES = {

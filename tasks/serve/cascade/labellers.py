@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from tasks import labeller
+from tasks.dataset.rows import Message
+from tasks.dialogues.special import SpecialTexts, of_folder
 from tasks.errors import AnnealError
-from tasks.rows import Message
-from tasks.special import SpecialTexts, of_folder
+from tasks.models import labeller
 
 THREADS = 1  # of torch: the rest of the machine writes
 

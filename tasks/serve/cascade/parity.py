@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.chat import GIVEN
+from tasks.dialogues.chat import GIVEN
+from tasks.dialogues.special import SpecialTexts
 from tasks.errors import AnnealError
-from tasks.special import SpecialTexts
 
 Row = Mapping[str, Any]
 

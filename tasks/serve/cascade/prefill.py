@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
-from tasks.messages import text_of
+from tasks.dialogues.messages import text_of
 
 Body = dict[str, Any]  # a JSON object
 Message = MutableMapping[str, Any]  # of ASGI

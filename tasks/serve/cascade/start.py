@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.labeller import FOLDER
+from tasks.models.labeller import FOLDER
 
 MIDDLEWARE = "tasks.serve.cascade.middleware.Cascade"
 LABELLERS = "ANNEAL_LABELLERS"  # in the environment: {name of a version: its folder}, of those served from the start

@@ -9,9 +9,9 @@ from typing import NamedTuple, TypedDict, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, cast, func, or_, select
 
-from tasks.contract import Contract
-from tasks.corrections import counted, is_correction
-from tasks.database import feedback, requests
+from tasks.formats.contract import Contract
+from tasks.records.corrections import counted, is_correction
+from tasks.records.database import feedback, requests
 from tasks.serve.dashboard.bins import bucket_of, latency_bin, quantile
 
 ContractOf = Callable[[str, str | None], Contract | None]  # (task, version) → its contract

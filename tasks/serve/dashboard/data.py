@@ -10,10 +10,10 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks import contract
-from tasks.contract import Contract
-from tasks.database import requests
 from tasks.errors import AnnealError
+from tasks.formats import contract
+from tasks.formats.contract import Contract
+from tasks.records.database import requests
 from tasks.retrain.pause import is_paused
 from tasks.serve import routes
 from tasks.serve.dashboard import curves, history

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Table, case, func, select
 
 from tasks import paths
-from tasks.database import checks, commands, decisions, retrainings
+from tasks.records.database import checks, commands, decisions, retrainings
 from tasks.serve.dashboard.bins import bucket_of
 
 Shown = dict[str, object]  # as JSON

@@ -2,8 +2,8 @@
 
 import os
 
-from tasks import tracking
 from tasks.serve.params import Servers
+from tasks.versions import tracking
 
 
 def links(section: Servers) -> dict[str, str]:

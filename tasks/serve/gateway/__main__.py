@@ -6,7 +6,8 @@ import sys
 
 from fastapi import FastAPI
 
-from tasks import database, stage
+from tasks import stage
+from tasks.records import database
 from tasks.serve.dashboard.settings import DashboardSettings
 from tasks.serve.gateway.app import create_app
 

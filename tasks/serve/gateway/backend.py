@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import httpx
 
-from tasks.messages import COMPLETIONS
+from tasks.dialogues.messages import COMPLETIONS
+from tasks.dialogues.special import SpecialTexts
 from tasks.serve.gateway.body import Body
 from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.limits import AdmissionQueue
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.request import ModelRequest
-from tasks.special import SpecialTexts
 
 BROKEN = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
 # Fields that become part of a prompt.

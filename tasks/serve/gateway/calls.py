@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 
-from tasks import tools
+from tasks.formats import tools
 from tasks.serve.gateway.body import is_deep
 
 Output = str | list[tools.Call]  # of a row of the records, before it is redacted

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.types import Receive
 
-from tasks.messages import CLASSIFY, logged
+from tasks.dialogues.messages import CLASSIFY, logged
 from tasks.serve.classified import entry, reply
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import shadow

@@ -9,15 +9,15 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Table, insert, select
 
-from tasks.clean import clean
-from tasks.database import commands, feedback
-from tasks.redaction.answers import redact_text
+from tasks.records.database import commands, feedback
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.follow import Follower
 from tasks.serve.gateway.keys import Caller
 from tasks.serve.gateway.state import GatewayState, authorize, state_of
 from tasks.serve.gateway.writer import TROUBLE, RecordWriter, Row, storable_text
+from tasks.texts.clean import clean
+from tasks.texts.redaction.answers import redact_text
 
 router = APIRouter()
 T = TypeVar("T")

@@ -1,6 +1,6 @@
 """Checks the fields of a body and refuses what must not reach vLLM, or would cost too much there."""
 
-from tasks.messages import TEXT_PARTS
+from tasks.dialogues.messages import TEXT_PARTS
 from tasks.serve.gateway import schema
 from tasks.serve.gateway.body import Body
 from tasks.serve.gateway.errors import bad

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 
-from tasks import contract
-from tasks.contract import Contract
 from tasks.errors import AnnealError
+from tasks.formats import contract
+from tasks.formats.contract import Contract
 from tasks.serve import routes
 from tasks.serve.gateway import log
 from tasks.serve.gateway.changes import Stamp, stamp_of

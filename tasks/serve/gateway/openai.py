@@ -4,7 +4,7 @@ an alias.
 
 from fastapi import APIRouter, Request, Response
 
-from tasks.messages import logged
+from tasks.dialogues.messages import logged
 from tasks.serve import routes
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import fields, shadow

@@ -2,14 +2,14 @@
 records keep the name and size of an image, never the image.
 """
 
-from tasks import images
-from tasks.contract import Contract
-from tasks.images import NotAnImageError
+from tasks.formats.contract import Contract
 from tasks.serve import routes
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway.errors import Refusal, bad
 from tasks.serve.gateway.follow import Follower
 from tasks.serve.params import Gateway
+from tasks.texts import images
+from tasks.texts.images import NotAnImageError
 
 KIB = 1024
 SENT = ", ".join(images.SENT)

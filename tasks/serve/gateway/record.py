@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.contract import Contract
-from tasks.messages import Kind, is_own_answer, kind_of
+from tasks.dialogues.messages import Kind, is_own_answer, kind_of
+from tasks.formats.contract import Contract
 from tasks.serve.gateway.calls import Output, as_text
 from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.reply import Ending, Probabilities, Reply

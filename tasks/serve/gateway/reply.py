@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.clean import encodable, joined
+from tasks.dialogues.special import SpecialTexts
 from tasks.serve.gateway.calls import Calls, Output
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal
-from tasks.special import SpecialTexts
+from tasks.texts.clean import encodable, joined
 
 MOST_TEXT = 1 << 20  # characters of an answer that are kept
 Probabilities = dict[str, dict[str, float]]  # {column: {class: its probability}}, of a version that tells classes

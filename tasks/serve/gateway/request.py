@@ -5,10 +5,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tasks.contract import Contract
+from tasks.dialogues.special import USUAL, SpecialTexts
+from tasks.formats.contract import Contract
 from tasks.serve.gateway.body import Body
 from tasks.serve.routes import Choice
-from tasks.special import USUAL, SpecialTexts
 
 
 def new_id() -> str:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import regex
 
-from tasks import spans
-from tasks.clean import clean
-from tasks.contract import Contract
+from tasks.formats import spans
+from tasks.formats.contract import Contract
+from tasks.texts.clean import clean
 
 CHARACTER = regex.compile(r"\X")  # what a reader takes for one
 

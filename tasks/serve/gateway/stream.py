@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 
-from tasks.clean import encodable, has_half_character
+from tasks.texts.clean import encodable, has_half_character
 
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # as JSON escapes it
 MOST_EVENT = 1 << 20  # bytes of a stream that are held back for the end of an event

@@ -5,16 +5,16 @@ from email.message import Message
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from tasks.contract import Contract
+from tasks.dialogues.messages import TASKS
 from tasks.errors import AnnealError
-from tasks.messages import TASKS
+from tasks.formats.contract import Contract
+from tasks.formats.spans import probability_in
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway import pictures, shadow, spans
 from tasks.serve.gateway.errors import Refusal, bad
 from tasks.serve.gateway.proxy import Answered, answer
 from tasks.serve.gateway.request import ModelRequest
 from tasks.serve.gateway.state import GatewayState, authorize, state_of
-from tasks.spans import probability_in
 
 router = APIRouter()
 

@@ -14,16 +14,16 @@ from typing import NamedTuple
 from sqlalchemy import Engine, delete, insert, select
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
-from tasks.clean import encodable
-from tasks.database import feedback, requests
 from tasks.errors import AnnealError
-from tasks.redaction import redact_all
-from tasks.redaction.answers import redact_answer
-from tasks.redaction.nested import mapped
+from tasks.records.database import feedback, requests
 from tasks.serve.gateway import log
 from tasks.serve.gateway.metrics import Metrics
 from tasks.serve.gateway.record import Record
 from tasks.serve.params import Records
+from tasks.texts.clean import encodable
+from tasks.texts.redaction import redact_all
+from tasks.texts.redaction.answers import redact_answer
+from tasks.texts.redaction.nested import mapped
 
 DAY = 86_400.0
 MOST_QUEUED = 10_000  # records in memory, before the thread and behind it

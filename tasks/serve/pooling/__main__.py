@@ -1,5 +1,5 @@
 """`python -m tasks.serve.pooling --model FOLDER --name NAME --port PORT`: serves the classifier in a folder (see
-tasks/pooled.py) by vLLM until it is told to stop.
+tasks/models/pooled.py) by vLLM until it is told to stop.
 """
 
 import argparse

@@ -10,9 +10,10 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import encoder, heads, objectives
-from tasks.encoder import Reader
-from tasks.rows import Reply
+from tasks import objectives
+from tasks.dataset.rows import Reply
+from tasks.models import encoder, heads
+from tasks.models.encoder import Reader
 from tasks.serve.transformers.reading import Reads
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class Pooled:
 
 
 def load(folder: Path, max_model_len: int) -> Reads:
-    """The classifier in `folder`, see tasks/pooled.py; in fp32, since bf16 moves probabilities by more than parity
-    allows.
+    """The classifier in `folder`, see tasks/models/pooled.py; in fp32, since bf16 moves probabilities by more than
+    parity allows.
     """
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # one process, which dies whole
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; without it vLLM wants a share of all memory
@@ -68,7 +69,7 @@ def tell(model: Pooled, reader: Reader, encoded: Sequence[list[int]]) -> list[Re
     """What texts come to."""
     import torch
 
-    from tasks import classifier
+    from tasks.models import classifier
 
     prompts = [{"prompt_token_ids": ids} for ids in encoded]
     outputs = model.llm.encode(prompts, model.asked, use_tqdm=False, pooling_task="embed")

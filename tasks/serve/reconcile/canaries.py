@@ -1,18 +1,18 @@
 """Opens and closes canaries under the lock, which every `now` stands for; aliases are changed through
-tasks/promotion.py.
+tasks/versions/promotion.py.
 """
 
 import logging
 import time
 
-from tasks import moves, promotion, verdict_tags
-from tasks.decisions import Decision
-from tasks.moves import Held, Move
-from tasks.promotion import Done, Outcome, Refused, Why
-from tasks.registry import Model
+from tasks.records.decisions import Decision
 from tasks.serve.canary import Assessment
 from tasks.serve.params import Release
 from tasks.serve.reconcile.gateway import Presence
+from tasks.versions import moves, promotion, verdict_tags
+from tasks.versions.moves import Held, Move
+from tasks.versions.promotion import Done, Outcome, Refused, Why
+from tasks.versions.registry import Model
 
 log = logging.getLogger("anneal.reconcile")
 CLOSED = {"roll_back": "rolled_back", "call_off": "undecided", "promote": "promoted", "supersede": "superseded"}

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from tasks import contract
-from tasks.contract import Contract
-from tasks.corrections import counted
-from tasks.registry import Version
+from tasks.formats import contract
+from tasks.formats.contract import Contract
+from tasks.records.corrections import counted
 from tasks.serve import state
 from tasks.serve.canary import Counts
+from tasks.versions.registry import Version
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -120,7 +120,7 @@ def _pairs(rows: Sequence[Request], by_id: Mapping[str, set[str]]) -> Counts:
 def _requests(engine: Engine, champion: Version, challenger: Version) -> list[Request]:
     from sqlalchemy import and_, or_, select
 
-    from tasks.database import requests as table
+    from tasks.records.database import requests as table
 
     roles = ("canary", "shadow")
     columns = [table.c[name] for name in Request.__annotations__]
@@ -138,7 +138,7 @@ def _feedback(engine: Engine, task: str, since: float) -> dict[str, Feedback]:
     """Request: the correction of it that counts, or, without one, the newest thumb."""
     from sqlalchemy import select
 
-    from tasks.database import feedback, requests
+    from tasks.records.database import feedback, requests
 
     query = (
         select(feedback.c.request_id, feedback.c.id, feedback.c.thumb, feedback.c.correction)
@@ -158,7 +158,7 @@ def _slow(engine: Engine, champion: Version, challenger: Version) -> float | Non
     """
     from sqlalchemy import select
 
-    from tasks.database import requests as table
+    from tasks.records.database import requests as table
 
     query = select(table.c.latency).where(
         table.c.task == champion.name,

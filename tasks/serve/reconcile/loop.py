@@ -11,16 +11,16 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from tasks import moves, promotion
 from tasks import params as settings
-from tasks.database import CommandState
 from tasks.errors import AnnealError, TransientError
-from tasks.promotion import Done, Outcome, Refused
-from tasks.registry import Model, Version
+from tasks.records.database import CommandState
 from tasks.serve.canary import Assessment, assess
 from tasks.serve.reconcile import canaries, evidence, records, step
 from tasks.serve.reconcile.reader import Reader, superseded
 from tasks.serve.reconcile.records import Command
+from tasks.versions import moves, promotion
+from tasks.versions.promotion import Done, Outcome, Refused
+from tasks.versions.registry import Model, Version
 
 EVERY = 0.5  # seconds
 JUDGE_EVERY = 2.0

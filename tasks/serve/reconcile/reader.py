@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks import registry, tracking
-from tasks.registry import Model
+from tasks.versions import registry, tracking
+from tasks.versions.registry import Model
 
 
 class Reader:

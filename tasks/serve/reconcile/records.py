@@ -7,9 +7,9 @@ from typing import TypedDict, cast
 
 from sqlalchemy import ColumnElement, Engine
 
-from tasks import database
-from tasks.database import CommandState
 from tasks.errors import AnnealError
+from tasks.records import database
+from tasks.records.database import CommandState
 
 ALIVE = Path(".anneal/serving/reconcile.alive")  # touched each turn of the loop; probes look at it too
 FRESH = 5.0  # seconds

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tasks import registry
 from tasks.errors import AnnealError
 from tasks.params import Params
-from tasks.registry import Version
 from tasks.serve import slots, state, supervisor
 from tasks.serve.params import Deploy
+from tasks.versions import registry
+from tasks.versions.registry import Version
 
 
 def start(version: Version, params: Params, taken: Sequence[slots.Slot]) -> str | None:

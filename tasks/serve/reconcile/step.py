@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks import moves, registry
 from tasks.errors import AnnealError
 from tasks.params import Params
-from tasks.registry import Model
 from tasks.serve import routes, slots, state
 from tasks.serve.lock import locked
 from tasks.serve.reconcile import gateway, starting
 from tasks.serve.reconcile.table import Plan, idle_slots, plan, served, table_for, unreferenced
+from tasks.versions import moves, registry
+from tasks.versions.registry import Model
 
 # seconds after a new table in which requests that were routed by the old one may be on their way, where no gateway
 # counts them

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tasks.registry import Model, Version
 from tasks.serve import state
 from tasks.serve.routes import Table, Target, Task, served_name
 from tasks.serve.slots import Slot
+from tasks.versions.registry import Model, Version
 
 Models = Mapping[str, Model]  # what should be served: the registered models by name
 

@@ -13,7 +13,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from tasks.errors import AnnealError
-from tasks.images import NotAnImageError
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal, bad, of_http
 from tasks.serve.transformers import asked as requests
@@ -23,6 +22,7 @@ from tasks.serve.transformers.reading import Reads, Said
 from tasks.serve.transformers.replies import Reply
 from tasks.serve.transformers.worker import Worker
 from tasks.serve.transformers.writing import Answer
+from tasks.texts.images import NotAnImageError
 
 log = logging.getLogger("anneal.serve")
 FAILED = Refusal(500, "internal_error", "The model's server failed; its log says how.")

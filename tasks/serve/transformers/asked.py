@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.messages import SHAPING, text_of
+from tasks.dialogues.messages import SHAPING, text_of
 from tasks.serve.gateway.errors import bad
 
 MOST_CHOICES = 16

@@ -5,14 +5,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks import images, spans
-from tasks.images import NotAnImageError
-from tasks.messages import text_of
+from tasks.dialogues.messages import text_of
+from tasks.formats import spans
 from tasks.objectives import Head
 from tasks.serve import classified
 from tasks.serve.gateway.errors import bad
 from tasks.serve.transformers.asked import Asked, schema
 from tasks.serve.transformers.reading import Said
+from tasks.texts import images
+from tasks.texts.images import NotAnImageError
 
 SEES = "/tasks/{model} with an image, or a chat of one message with one image_url, a data: URL."
 MOST = 1024  # texts of one request

@@ -6,13 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from tasks import chat_template, seq2seq
+from tasks.dialogues import chat_template
 from tasks.errors import AnnealError
+from tasks.formats.tools import Tool, rendered
+from tasks.models import seq2seq
 from tasks.serve.gateway.errors import bad
 from tasks.serve.transformers.asked import Asked, dialogue, prompts
 from tasks.serve.transformers.reading import Reads
 from tasks.serve.transformers.writing import Answer, Writer
-from tasks.tools import Tool, rendered
 
 NO_TOKEN = 2**31 - 1  # no vocabulary has it: an end of turn is seen by the Writer, which may be told to go on
 Emit = Callable[[str, tuple[int, ...]], None]
@@ -29,7 +30,7 @@ class Served:
     @cached_property
     def ends(self) -> frozenset[int]:
         """Tokens that end a turn, as in evaluation."""
-        from tasks.decoding import stop_ids
+        from tasks.inference.decoding import stop_ids
 
         return frozenset(stop_ids(self.tokenizer, self.model))
 
@@ -162,8 +163,8 @@ def _sampling(asked: Asked) -> dict[str, Any]:
 
 def load(weights: Path, trained: Path, max_model_len: int) -> Served | Reads:
     """The version in `trained`, on its parent's `weights`; AnnealError when they cannot be read."""
-    from tasks import tuned
-    from tasks.chat import load_tokenizer
+    from tasks.dialogues.chat import load_tokenizer
+    from tasks.weights import tuned
 
     try:
         if objective := tuned.telling(trained):

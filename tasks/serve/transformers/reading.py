@@ -7,16 +7,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from tasks.rows import Probabilities
+from tasks.dataset.rows import Probabilities
 from tasks.serve.gateway.errors import bad
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from tasks.encoded import Processor
-    from tasks.encoder import Reader
+    from tasks.dataset.encoded import Processor
+    from tasks.models.encoder import Reader
+    from tasks.models.vision import ImageReader
     from tasks.objectives import Telling
-    from tasks.vision import ImageReader
 
 log = logging.getLogger("anneal.serve")
 MOST_TEXTS, MOST_TOKENS = 64, 8192  # of one forward pass; padding counts

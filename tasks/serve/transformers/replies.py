@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from tasks import tools
+from tasks.formats import tools
 from tasks.serve.transformers.asked import Asked
 from tasks.serve.transformers.writing import Answer
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tasks.rows import Probabilities
+from tasks.dataset.rows import Probabilities
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Dialogues: messages, chat templates, special tokens, and which turns are trained on and asked."""

@@ -1,0 +1,31 @@
+"""The answer format of a tagger; see tasks/formats/answer.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tasks.formats import entities
+from tasks.texts.clean import has_half_character
+
+
+@dataclass(frozen=True)
+class EntityAnswer:
+    """A JSON list of entities, `{label, text, start, end}` each; as a column it is the canonical one."""
+
+    column: str
+    is_json = False  # it is no object of columns
+    is_invertible = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The one column."""
+        return (self.column,)
+
+    def write(self, row: Mapping[str, object]) -> str:
+        """The column as it is; KeyError when `row` lacks it."""
+        return str(row[self.column])
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """The entities in their canonical form; None for what is not exactly a list of them."""
+        known = entities.read(text)
+        answer = None if known is None else entities.as_json(known)
+        return None if answer is None or has_half_character(answer) else {self.column: answer}

@@ -1,0 +1,70 @@
+"""The answer format of a model that predicts numbers; see tasks/formats/answer.py."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tasks.formats import numbers
+
+KIND = "number"  # of a column in `answer` of a format.json: {stars: number}
+
+
+@dataclass(frozen=True)
+class NumberAnswer:
+    """One JSON object whose columns are numbers; as texts they are written in as few digits as tell them."""
+
+    columns: tuple[str, ...]
+    is_json = True
+    is_invertible = True
+
+    def write(self, row: Mapping[str, object]) -> str:
+        """`row`'s columns as one JSON object of numbers; KeyError names a column that it lacks, or that is none."""
+        values = {column: numbers.number(str(row[column])) for column in self.columns}
+        if wrong := next((column for column, value in values.items() if value is None), None):
+            raise KeyError(wrong)
+        return json.dumps({column: json.loads(numbers.written(value or 0.0)) for column, value in values.items()})
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """The object's columns as texts; None for what is not exactly one object of numbers."""
+        try:
+            value = json.loads(text, object_pairs_hook=without_repeats)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(value, dict):
+            return None
+        known = {column: _text(value.get(column)) for column in self.columns}
+        return {column: cell for column, cell in known.items() if cell is not None} if all(known.values()) else None
+
+    def problem(self, answer: Mapping[str, str]) -> str | None:
+        """Why `answer` (`{column: text}`) is not one of numbers, in one clause; None when it is."""
+        problems = ((column, numbers.problem(answer[column])) for column in self.columns)
+        return next((f"`{column}` is {words}" for column, words in problems if words), None)
+
+    def agrees(self, answer: Mapping[str, str] | None, right: Mapping[str, str]) -> bool:
+        """Whether each number of `right` is the one that was said, in as many decimals as are written there."""
+        return answer is not None and all(numbers.rounds_to(answer.get(column, ""), right[column]) for column in right)
+
+
+def as_numbers(answer: Mapping[str, str]) -> dict[str, float]:
+    """An answer as it was read, in numbers: what a client is told."""
+    return {column: json.loads(numbers.written(numbers.number(text) or 0.0)) for column, text in answer.items()}
+
+
+def of_spec(spec: Mapping[str, Sequence[str]]) -> NumberAnswer | None:
+    """The format of `answer` in a format.json; None where its columns hold no numbers."""
+    return NumberAnswer(tuple(spec)) if spec and all(kind == KIND for kind in spec.values()) else None
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    known = numbers.number(str(value))
+    return None if known is None else numbers.written(known)
+
+
+def without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object as a dict; ValueError for a repeated key, of which json.loads would silently keep the last."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key is repeated")
+    return value

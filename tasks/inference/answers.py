@@ -1,0 +1,246 @@
+"""A model's greedy answers to prepared rows, and the likelihood it gives to the right ones."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tasks.dataset import answered
+from tasks.dataset.encoded import Completion, left_padded, shared_prefix, to_device
+from tasks.dataset.rows import Answer, Answered, Message, Row, Score
+from tasks.device import attention, compute_dtype, device, seed_everything
+from tasks.dialogues.chat import decode_answer, encode, encode_question
+from tasks.inference.batches import batches, longest_first
+from tasks.inference.decoding import make_greedy, stop_ids
+from tasks.inference.likelihood import likelihoods, log_probabilities
+from tasks.models import architecture, seq2seq
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+    from tasks.inference.writing import Limits
+
+__all__ = ["Answers", "Writer", "answer", "log_probabilities", "progress"]
+TRANSFORMERS = "transformers"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One prediction a row, in the order of the rows, the time it took, and what wrote them."""
+
+    predictions: list[Answered]
+    seconds: float
+    engine: str = TRANSFORMERS
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What is answered greedily, by at most so many tokens until one of `ends`, and how it must look.
+
+    `told` begins to count seconds, and makes what is told of how many rows are done.
+    """
+
+    tokens: list[list[int]]
+    ends: list[int]
+    max_new_tokens: int
+    limits: "Limits | None"
+    told: Callable[[], Callable[[float], None]]
+
+
+class Writer(Protocol):
+    """What writes the answers of a model in its place (tasks/inference/engine)."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in timing.json."""
+
+    def can(self, model: "nn.Module", prompts: Prompts) -> bool:
+        """Whether it can answer; reports why not."""
+
+    def write(self, model: "nn.Module", prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
+        """(tokens without the end, whether that came) of each, and the seconds; `model` may be changed by it."""
+
+
+def load_body(weights: Path) -> "nn.Module":
+    """The model in `weights/`, in this machine's precision on the best device; tuned ones: tasks/weights/tuned.py."""
+    loader = architecture.auto_class(architecture.of_folder(weights))
+    model = loader.from_pretrained(weights, dtype=compute_dtype(), attn_implementation=attention())
+    make_greedy(model)
+    model.get_output_embeddings().register_forward_pre_hook(
+        lambda _, inputs: (inputs[0].contiguous(),)
+    )  # see tasks/stages/train/fit.py
+    return model.to(device()).eval()
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """The rows as they are scored, which begin as they are asked; how they are asked, and who is told."""
+
+    scored: list[Row]
+    batch_size: int
+    max_new_tokens: int
+    limits: "Limits | None"
+    tell: Callable[[float], None]
+    writes: bool = True  # or only scores
+
+
+def answer(
+    model: "nn.Module",
+    tokenizer: "Tokenizer",
+    rows: Sequence[Row],
+    batch_size: int,
+    max_new_tokens: int,
+    what: str,
+    takes_given: bool = True,
+    examples: Sequence[Message] = (),
+    limits: "Limits | None" = None,
+    writer: Writer | None = None,
+) -> Answers:
+    """Greedy answers to `rows`.
+
+    `nll` is the summed negative log-likelihood (nats) of the right answer's `tokens` tokens, end of turn included;
+    `finished` says that the model ended its turn by itself. `what` names the model on the progress line. Where rows
+    give the beginning of their answers, `nll` is of the rest; `takes_given`: and the model is asked with it. Turns of
+    `examples` come before each question; `limits` say what an answer may be. Where `writer` can, it writes the
+    answers, and the model only scores.
+    """
+    seed_everything(0)
+    print(f"{what}: 0/{len(rows)} answers", file=sys.stderr, flush=True)
+    tell, started = _told_of(what, len(rows)), time.monotonic()
+    scored: list[Row] = [{**row, "messages": behind(examples, row["messages"])} for row in rows]
+    asked = scored if takes_given else [_without_beginning(row) for row in scored]
+    asking = _Asking(scored, batch_size, max_new_tokens, limits, tell)
+    prompts = [encode_question(tokenizer, row) for row in asked]
+    given = Prompts(prompts, stop_ids(tokenizer, model), max_new_tokens, limits, lambda: _told_of(what, len(rows)))
+    other = writer if writer and writer.can(model, given) else None
+    read = _together if reads_once(model, rows) else _apart
+    written, seconds = read(model, tokenizer, prompts, replace(asking, writes=other is None))
+    if other:
+        made, seconds = other.write(model, given)
+        written = [_answer(tokenizer, *new, old) for new, old in zip(made, written, strict=True)]
+    taken = seconds if other else time.monotonic() - started
+    print(progress(what, len(rows), len(rows), taken), file=sys.stderr, flush=True)
+    for row, each in zip(asked, written, strict=True):
+        each["text"] = row.get("given", "") + each["text"]
+    return Answers(list(map(answered.by, rows, written)), seconds, other.name if other else TRANSFORMERS)
+
+
+def reads_once(model: "nn.Module", rows: Iterable[Row]) -> bool:
+    """Whether answers and likelihoods come from one reading, and an answer may have limits."""
+    from tasks.inference import shared_cache
+
+    return not seq2seq.is_one(model) and all(row["messages"] for row in rows) and shared_cache.fits(model)
+
+
+def behind(examples: Sequence[Message], messages: Sequence[Message]) -> list[Message]:
+    """`messages` with the turns of `examples` before the first that is not the system's."""
+    first = 1 if messages and messages[0]["role"] == "system" else 0
+    return [*messages[:first], *examples, *messages[first:]]
+
+
+def _without_beginning(row: Row) -> Row:
+    plain = row.copy()
+    plain.pop("given", None)
+    return plain
+
+
+def _together(
+    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], asking: _Asking
+) -> tuple[list[Answer], float]:
+    """Answers and likelihoods from one reading (tasks/inference/writing.py), and the seconds that the answers took."""
+    from tasks.inference import writing
+    from tasks.inference.reading import Asked
+
+    encoded = [encode(tokenizer, row) for row in asking.scored]
+    asked = [
+        Asked(prompt, each["input_ids"][len(prompt) :], each["prompt_length"] - len(prompt))
+        for prompt, each in zip(prompts, encoded, strict=True)
+    ]
+    prefix = shared_prefix(list(map(_unanswered, prompts)))
+    ends, pad = stop_ids(tokenizer, model), tokenizer.pad_token_id
+    how = writing.How(asking.batch_size, asking.max_new_tokens, ends, pad, asking.limits, asking.tell, asking.writes)
+    made, seconds = writing.write(model, asked, prefix, how)
+    scores: list[Score] = [{"nll": each.nll, "tokens": each.count} for each in made]
+    pairs = zip(made, scores, strict=True)
+    return [_answer(tokenizer, each.tokens, each.finished, score) for each, score in pairs], seconds
+
+
+def _apart(
+    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], asking: _Asking
+) -> tuple[list[Answer], float]:
+    """Answers as transformers generates them, without limits, and likelihoods from a reading of their own."""
+    import torch
+
+    lengths = [len(prompt) for prompt in prompts]
+    written: dict[int, Answer] = {}
+    generating = 0.0
+    with torch.inference_mode():
+        for places in batches(longest_first(lengths), lengths, asking.batch_size):
+            began = time.monotonic()
+            own = [prompts[place] for place in places] if asking.writes else []
+            texts = _generate(model, tokenizer, own, asking.max_new_tokens) if own else [([], False)] * len(places)
+            generating += time.monotonic() - began
+            scores = likelihoods(model, tokenizer, [asking.scored[place] for place in places])
+            for place, text, score in zip(places, texts, scores, strict=True):
+                written[place] = _answer(tokenizer, *text, score)
+            asking.tell(len(written))
+    return [written[place] for place in range(len(prompts))], generating
+
+
+def _told_of(what: str, rows: int) -> Callable[[float], None]:
+    """Shows how far it is, at most every ten seconds."""
+    started = last = time.monotonic()
+
+    def tell(done: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 10 and 0 < done < rows:
+            print(progress(what, done, rows, now - started), file=sys.stderr, flush=True)
+            last = now
+
+    return tell
+
+
+def progress(what: str, done: float, rows: int, seconds: float) -> str:
+    """The line that shows how far it is; a row that is half done counts as half."""
+    left = seconds / done * (rows - done)
+    return f"{what}: {int(done)}/{rows} answers, {done / seconds:.1f} per second, {left:.0f} s left"
+
+
+def _generate(
+    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], max_new_tokens: int
+) -> list[tuple[list[int], bool]]:
+    """(tokens without the end, whether that came) of each."""
+    ends = stop_ids(tokenizer, model)
+    writes = seq2seq.generate if seq2seq.is_one(model) else _go_on
+    settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": ends}
+    answers = []
+    for tokens in writes(model, prompts, tokenizer.pad_token_id, **settings):
+        end = next((place for place, token in enumerate(tokens) if token in ends), None)
+        answers.append((tokens[:end], end is not None))
+    return answers
+
+
+def _answer(tokenizer: "Tokenizer", tokens: list[int], finished: bool, score: Score) -> Answer:
+    return {
+        "text": decode_answer(tokenizer, tokens),
+        "token_ids": tokens,
+        "finished": finished,
+        "nll": score["nll"],
+        "tokens": score["tokens"],
+    }
+
+
+def _unanswered(prompt: list[int]) -> Completion:
+    return {"id": "", "input_ids": prompt, "prompt_length": len(prompt)}
+
+
+def _go_on(model: "nn.Module", prompts: Sequence[list[int]], pad_token_id: int, **settings: object) -> list[list[int]]:
+    batch = to_device(left_padded(list(map(_unanswered, prompts)), pad_token_id), model.device)
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    out = model.generate(input_ids=ids, attention_mask=mask, pad_token_id=pad_token_id, **settings)
+    written: list[list[int]] = out[:, ids.shape[1] :].tolist()
+    return written

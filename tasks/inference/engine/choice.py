@@ -1,0 +1,51 @@
+"""Chooses transformers or vLLM to generate a parent's answers in evaluation; for trained models
+tasks/inference/engine/trained.py does so.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.device import device
+from tasks.errors import AnnealError
+from tasks.models import architecture
+
+if TYPE_CHECKING:
+    from tasks.inference.engine.client import Vllm
+
+
+def of_parent(engine: str, parent: Path) -> "Vllm | None":
+    """vLLM with the weights in `parent`, as predict.engine asks; None for transformers. Raises AnnealError where it is
+    asked for and cannot answer.
+    """
+    if not is_asked(engine, lambda: why_not(parent)):
+        return None
+    from tasks.inference.engine.client import Vllm
+
+    return Vllm(parent, parent, engine == "vllm")
+
+
+def is_asked(engine: str, why: Callable[[], str]) -> bool:
+    """Whether vLLM answers, by predict.engine; reports `why` it cannot, or raises AnnealError if it must."""
+    if engine == "transformers" or (engine == "auto" and device() != "cuda"):
+        return False
+    if reason := why():
+        if engine == "vllm":
+            raise AnnealError(f"predict.engine is vllm, and {reason}: set it to auto or transformers in params.yaml.")
+        print(f"answered by transformers: {reason}", file=sys.stderr, flush=True)
+    return not reason
+
+
+def why_not(parent: Path) -> str:
+    """Why vLLM answers nothing here, or not with the weights in `parent`; empty where it does."""
+    if not is_installed():
+        return "vLLM is not installed here"
+    is_ = architecture.of_folder(parent)
+    return "" if is_ == "causal" else f"{parent} {architecture.IS[is_]}"
+
+
+def is_installed() -> bool:
+    """Whether there is a vLLM here."""
+    return find_spec("vllm") is not None

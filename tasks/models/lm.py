@@ -1,0 +1,62 @@
+"""Shared by objectives on models that write: the tokenizer, the parent, and no head but its own."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.models.architecture import Architecture
+from tasks.dialogues.chat import check_template, check_tools, load_tokenizer, uses_tools
+from tasks.dataset.rows import Prepared, Splits
+from tasks.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+CHECKED = 16  # dialogues
+ARCHITECTURES: frozenset[Architecture] = frozenset({"causal"})
+
+
+def processor(params: Section, weights: Path, rows: Sequence[Prepared]) -> "Tokenizer":
+    """The tokenizer of the weights in `weights/`."""
+    return load_tokenizer(weights)
+
+
+def check(processor: "Tokenizer", rows: Splits) -> None:
+    """Raise AnnealError when the chat template does not say what is trained on, or writes no tools and the rows have
+    some.
+    """
+    check_tools(processor, [row for split in rows.values() for row in split])
+    dialogues = [row for row in rows["train"] if row["messages"]]
+    for row in [*dialogues[:CHECKED], *[row for row in dialogues[CHECKED:] if uses_tools(row)][:CHECKED]]:
+        check_template(processor, row)
+
+
+def parent(weights: Path, arguments: Mapping[str, object]) -> "nn.Module":
+    """The model in `weights/`, loaded with `arguments` of from_pretrained."""
+    from transformers import AutoModelForCausalLM
+
+    model: nn.Module = AutoModelForCausalLM.from_pretrained(weights, **arguments)
+    return model
+
+
+def with_head(params: Section, body: "nn.Module", processor: "Tokenizer") -> "nn.Module":
+    """`body`, which has its own head."""
+    # The last tokens of each row are a slice; torch multiplies a slice batch by batch, several times slower.
+    body.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
+    model: nn.Module = body
+    return model
+
+
+def body(model: "nn.Module") -> "nn.Module":
+    """What the tuner has tuned: the whole model."""
+    return model
+
+
+def with_body(model: "nn.Module", body: "nn.Module") -> "nn.Module":
+    """`body` in its place, as where it was merged."""
+    return body
+
+
+def save_head(model: "nn.Module", folder: Path) -> None:
+    """Nothing: the head is part of the parent."""

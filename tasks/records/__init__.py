@@ -1,0 +1,1 @@
+"""The records of serving, and what is read from them."""

@@ -1,0 +1,42 @@
+"""Asks the parent about the held-out rows: what a tuned model has to beat. A separate stage, since it outlives many
+trainings.
+"""
+
+from pathlib import Path
+
+from tasks import stage
+from tasks.comparison import prior
+from tasks.dataset import answered
+from tasks.dataset.rows import Prepared
+from tasks.dialogues import turns
+from tasks.files import read_json, read_jsonl, whole_directory
+from tasks.inference.answers import Answers
+from tasks.inference.parent import Facts, ask
+from tasks.stages.predict.params import Predict
+
+
+def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
+    """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows, held to their
+    form as a server's structured outputs would; where rows are labelled, tagged, scored or ask about a text, which no
+    parent was taught, what one says who knows nothing but how common each answer is (tasks/comparison/prior.py).
+    """
+    held_out: list[Prepared] = read_jsonl(prepared / "test.jsonl")
+    rows = turns.asked(held_out, params.tool_turns)
+    form = read_json(prepared / "format.json")
+    facts: Facts = {}
+    if classes := form.get("classes"):
+        answers = Answers(prior.answers(classes, rows), 0.0)
+    elif scales := form.get("numbers"):
+        answers = Answers(prior.means(scales, rows), 0.0)
+    elif form.get("example") == "tagged":
+        answers = Answers(prior.no_entities(rows), 0.0)
+    elif form.get("example") == "spans":
+        answers = Answers(prior.searched(form["answered"], rows), 0.0)
+    else:
+        answers, facts = ask(params, parent, prepared, rows, "parent")
+    with whole_directory(out) as folder:
+        answered.write(folder, answers.predictions, {"seconds_per_answer": answers.seconds / len(rows), **facts})
+
+
+if __name__ == "__main__":
+    stage.main(baseline, Predict, "models.{row}.predict")

@@ -1,0 +1,33 @@
+"""micro_f1: the F1 of all classes counted together."""
+
+import numpy as np
+
+from tasks.formats.answer import agrees
+from tasks.stages.evaluate.measures.measure import Measure, Rows, named
+from tasks.stages.evaluate.measures.parts import said
+from tasks.texts.clean import clean
+
+
+def micro_f1(label: str) -> Measure:
+    """F1 = 2 TP / (2 TP + FP + FN) over the classes of `label` together; where each row is given a class it is the
+    accuracy.
+
+    A row's parts are whether it is right, and whether any class was named: a wrong one is a FP of the one class and a
+    FN of the other, none is a FN only.
+    """
+    return Measure(
+        named(label, "micro_f1"),
+        "F1",
+        True,
+        "score",
+        lambda rows: np.array(
+            [(agrees(row.parsed, row.right, [label]), bool(clean(said(row, label)))) for row in rows], float
+        ),
+        of_counts,
+    )
+
+
+def of_counts(rows: Rows) -> float:
+    """Micro-F1 of (right, named), shape (rows, 2): TP + FN are the rows, TP + FP the named."""
+    right, named_ = rows.sum(axis=0)
+    return float(2 * right / (len(rows) + named_))

@@ -1,0 +1,33 @@
+"""text_match: whether a short answer equals the right one, as SQuAD compares them (Rajpurkar et al. 2016: exact
+match).
+"""
+
+import numpy as np
+
+from tasks.stages.evaluate.measures.measure import Measure, named
+from tasks.stages.evaluate.measures.parts import rights, said
+from tasks.stages.evaluate.measures.words import squad_tokens
+from tasks.texts.clean import clean
+
+
+def text_match(text: str) -> Measure:
+    """The share of the rows whose `text` has the right words in the right order, without case, punctuation and English
+    articles, or those of another right answer; the `exact_match` of a whole answer counts all of these.
+    """
+    return Measure(
+        named(text, "exact_match"),
+        "share of rows",
+        True,
+        "share",
+        lambda rows: np.array(
+            [any(is_match(said(row, text), each) for each in rights(row, text)) for row in rows], float
+        ),
+    )
+
+
+def is_match(answer: str, expected: str) -> bool:
+    """SQuAD's exact match of two texts; where either has nothing that it counts, they are the same or not."""
+    ours, theirs = squad_tokens(answer), squad_tokens(expected)
+    if not ours or not theirs:
+        return clean(answer).casefold() == clean(expected).casefold()
+    return ours == theirs

@@ -1,0 +1,33 @@
+"""token_f1: the word overlap of a short answer with the right one, as in SQuAD (Rajpurkar et al. 2016)."""
+
+from collections import Counter
+
+import numpy as np
+
+from tasks.stages.evaluate.measures.measure import Measure, named
+from tasks.stages.evaluate.measures.parts import rights, said
+from tasks.stages.evaluate.measures.words import squad_tokens
+from tasks.texts.clean import clean
+
+
+def token_f1(text: str) -> Measure:
+    """The mean F1 of the words of `text`, in any order, without case, punctuation and English articles; the best over
+    the right answers where there are several.
+    """
+    return Measure(
+        named(text, "token_f1"),
+        "F1",
+        True,
+        "score",
+        lambda rows: np.array([max(score(said(row, text), each) for each in rights(row, text)) for row in rows], float),
+    )
+
+
+def score(answer: str, expected: str) -> float:
+    """SQuAD's F1 of two texts. Where either has nothing that it counts (the choice "A" is an article to it), they are
+    the same or not.
+    """
+    ours, theirs = squad_tokens(answer), squad_tokens(expected)
+    if not ours or not theirs:
+        return float(clean(answer).casefold() == clean(expected).casefold())
+    return 2 * (Counter(ours) & Counter(theirs)).total() / (len(ours) + len(theirs))

@@ -1,0 +1,62 @@
+"""The images that rows name: where they are in the source, and how ingest stores their bytes."""
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import TypedDict
+
+from tasks.errors import AnnealError
+from tasks.stages.ingest.params import Ingest
+
+FOLDER_COLUMN = "image"  # of a folder of images
+KEPT = "images"  # beside rows.jsonl
+
+
+class Kept(TypedDict):
+    """What the manifest records about images: how many distinct ones, their bytes, and how many rows name none."""
+
+    count: int
+    bytes: int
+    missing: int
+
+
+def column(path: Path, params: Ingest) -> str | None:
+    """The column of a file of the source that names images; None where none does."""
+    return FOLDER_COLUMN if path.is_dir() else params.image_column
+
+
+def place(cell: object, file: Path, where: str) -> str:
+    """The path of the image that a cell of `file` names; AnnealError for one outside of the source, whose changes would
+    go unnoticed.
+    """
+    name = str(cell).strip()
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if not name or parts.is_absolute() or ".." in parts.parts or "://" in name:
+        raise AnnealError(
+            f"{where}: {name[:80]!r} is not a path below {file if file.is_dir() else file.parent}, the folder that DVC "
+            "watches: put the images there, and write their paths from there on."
+        )
+    return (file if file.is_dir() else file.parent).joinpath(*parts.parts).as_posix()
+
+
+def keep(rows: Iterable[dict[str, str]], name: str, folder: Path, out: Path) -> Kept:
+    """Copy the image that each row names under `name` into `folder`, by the hash of its bytes, and name it there as
+    it will lie in `out`; a file that is not there stays named as it is, and prepare sets its row aside.
+    """
+    kept: Kept = {"count": 0, "bytes": 0, "missing": 0}
+    for row in rows:
+        file = Path(row[name])
+        if not file.is_file():
+            kept["missing"] += 1
+            continue
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        inside = Path(KEPT) / digest[:2] / f"{digest}{file.suffix.lower()}"
+        if not (folder / inside).exists():
+            (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, folder / inside)
+            kept["count"] += 1
+            kept["bytes"] += file.stat().st_size
+        row[name] = (out / inside).as_posix()
+    return kept

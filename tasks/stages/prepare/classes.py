@@ -1,0 +1,144 @@
+"""The classes of labelled rows: their shares in training, suspicious values, and held-out rows whose class (or
+entity label) never occurs in training.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from tasks.errors import AnnealError
+from tasks.formats.entities import spans
+from tasks.formats.numbers import number
+from tasks.stages.prepare.assign import Dropped, Placed
+from tasks.texts.clean import clean, folded
+
+SHOWN, LONGEST = 3, 40  # classes in a sentence, characters of one
+
+
+def shares(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str, float]]:
+    """{label: {class: its share of the training rows}}, by the alphabet."""
+    rows = [placed.row["row"] for placed in kept if placed.split == "train"]
+    counts = {label: Counter(row[label] for row in rows) for label in labels}
+    return {label: {name: count[name] / len(rows) for name in sorted(count)} for label, count in counts.items()}
+
+
+def check(kept: Sequence[Placed], labels: Sequence[str]) -> None:
+    """Raise AnnealError for a label whose training rows are of one class, or of nearly as many classes as rows."""
+    rows = [placed.row["row"] for placed in kept if placed.split == "train"]
+    for label in labels:
+        counts = Counter(row[label] for row in rows)
+        if len(counts) == 1:
+            raise AnnealError(
+                f"prepare: all {len(rows)} training rows have the class {next(iter(counts))!r} in `{label}`, so "
+                "there is nothing to distinguish; add rows of another class, or leave the column out of prepare.labels."
+            )
+        if len(counts) > max(2, len(rows) / 2):
+            are_numbers = all(number(name) is not None for name in counts)
+            way = f"; to learn numbers, write shape: scored and numbers: [{label}]" if are_numbers else ""
+            raise AnnealError(
+                f"prepare: `{label}` has {len(counts)} classes in {len(rows)} training rows ({_shown(sorted(counts))}),"
+                " and a class is learnt from several rows; name a column of fewer classes in prepare.labels, or group "
+                f"its values{way}."
+            )
+
+
+def check_names(rows: Sequence[Mapping[str, str]], names_of: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise AnnealError for a name of a class that no row of the source has."""
+    for label, names in names_of.items():
+        known = {clean(row[label]) for row in rows if label in row}
+        if strange := next((code for code in names if code not in known), None):
+            raise AnnealError(
+                f"prepare: class_names names {strange!r} of `{label}` ({names[strange]!r}), and no row has that "
+                f"({_shown(sorted(known))}); correct it, or remove it."
+            )
+
+
+def figures(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str, int]]:
+    """{label: how many classes it has, how many of a single row, how many that differ from another in case or blanks
+    only}.
+    """
+    every = {label: _counts(kept, label) for label in labels}
+    return {
+        label: {
+            "classes": len(counts),
+            "of_a_single_row": len(_single(counts)),
+            "alike": sum(map(len, _alike(counts))),
+        }
+        for label, counts in every.items()
+    }
+
+
+def remarks(kept: Sequence[Placed], labels: Sequence[str]) -> Iterable[str]:
+    """A sentence for each label with classes of a single row, and for classes that look like one written in two
+    ways.
+    """
+    for label in labels:
+        counts = _counts(kept, label)
+        if single := _single(counts):
+            has = "a class" if len(single) == 1 else f"{len(single)} classes"
+            yield (
+                f"`{label}` has {has} of a single row ({_shown(single)}), which can be in one split only: learnt and "
+                "never measured, or set aside"
+            )
+        if all(map(str.isdecimal, counts)):
+            of_scale = "; for a scale, shape: scored learns the order" if len(counts) > 2 else ""
+            yield (
+                f"`{label}` has the classes {_shown(sorted(counts))}, and answers say these numbers, unless "
+                f"prepare.class_names names them ({{{min(counts)}: …}}){of_scale}"
+            )
+        for names in _alike(counts):
+            rows = ", ".join(f"{name!r} ({counts[name]})" for name in names)
+            yield (
+                f"`{label}` has classes that differ in case or blanks only: {rows}; they are learnt as {len(names)} "
+                "classes, so write them alike where they are one"
+            )
+
+
+def _counts(kept: Sequence[Placed], label: str) -> Counter[str]:
+    return Counter(placed.row["row"][label] for placed in kept)
+
+
+def _single(counts: Counter[str]) -> list[str]:
+    return sorted(name for name, count in counts.items() if count == 1)
+
+
+def _alike(counts: Counter[str]) -> list[list[str]]:
+    """The classes that are one to a reader, together; those that are one class alone are not among them."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(counts):
+        groups[folded(name)].append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _shown(names: Sequence[str]) -> str:
+    """The first names, in quotes."""
+    more = ", …" if len(names) > SHOWN else ""
+    return ", ".join(repr(name[:LONGEST]) for name in names[:SHOWN]) + more
+
+
+def known(kept: Sequence[Placed], labels: Sequence[str]) -> tuple[list[Placed], list[Dropped]]:
+    """(rows whose classes all occur in training, the others with the reason)."""
+    of_training = shares(kept, labels)
+    left, dropped = [], []
+    for placed in kept:
+        row = placed.row["row"]
+        strange = next((label for label in labels if row[label] not in of_training[label]), None)
+        if strange is None:
+            left.append(placed)
+        else:
+            words = f"`{strange}` is {row[strange]!r} in the {placed.split} split and in no row of training"
+            dropped.append(Dropped(row, "unseen_class", words))
+    return left, dropped
+
+
+def marked(kept: Sequence[Placed]) -> tuple[list[Placed], list[Dropped]]:
+    """(rows whose labels of entities all occur in training, the others with the reason)."""
+    every = [{entity.label for entity in spans(placed.row["answer"])} for placed in kept]
+    of_training = set().union(*(labels for labels, placed in zip(every, kept, strict=True) if placed.split == "train"))
+    left, dropped = [], []
+    for placed, labels in zip(kept, every, strict=True):
+        if strange := sorted(labels - of_training):
+            words = f"an entity is {strange[0]!r} in the {placed.split} split and in no row of training"
+            dropped.append(Dropped(placed.row["row"], "unseen_class", words))
+        else:
+            left.append(placed)
+    return left, dropped

@@ -1,0 +1,246 @@
+"""Questions about a context, each with the span of it that is the answer, or without one."""
+
+import ast
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.dataset.rows import Example, Message, Prepared
+from tasks.formats import spans
+from tasks.formats.span_answer import places
+from tasks.formats.spans import Span
+from tasks.stages.prepare.guess import Row, first_of, is_text, keys, value_of
+from tasks.stages.prepare.params import Prepare
+from tasks.stages.prepare.rows import SetAside, Templates
+from tasks.texts.clean import clean, is_blank
+
+summary = "a question, a context, and the span of it that is the answer, or none"
+makes: Example = "spans"
+NAMES = {"question": ("question", "query"), "context": ("context", "passage", "paragraph", "document")}
+ANSWER, START = ("answer", "answer_text"), ("start", "answer_start", "start_position", "start_char")
+NEAR = 40  # characters around a start that is wrong, in which the answer is looked for
+SHOWN = 40  # characters of a text in a sentence
+Given = tuple[str, int | None]  # text, and where it is said to begin
+
+
+class Params(Prepare):
+    """Where question, context and answers are; or one answer a row, where `answer` is named."""
+
+    shape: Literal["spans"]
+    question: str = Field(default="question", min_length=1, description="column of the question")
+    context: str = Field(default="context", min_length=1, description="column of the text that contains the answer")
+    answers: str = Field(
+        default="answers",
+        min_length=1,
+        description="column of answers as in SQuAD: `{text: [...], answer_start: [...]}`, or a list of "
+        "`{text, answer_start}`; empty if there is none",
+    )
+    answer: (
+        Annotated[
+            str,
+            Field(min_length=1, description="column of the answer's text, instead of `answers`; cells may be empty"),
+        ]
+        | None
+    ) = None
+    start: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                description="column of the position, from 0, where `answer` begins; not needed if the answer "
+                "occurs in its context once",
+            ),
+        ]
+        | None
+    ) = None
+
+
+def example(raw: Mapping[str, str], params: Params) -> Prepared:
+    """The question above the context as one message, and the answer; SetAside for a text that is empty, an answer that
+    does not stand where it is said to, and one that stands in several places and is not said to be in any.
+    """
+    question, context = " ".join(clean(raw[params.question]).split()), clean(raw[params.context])
+    for name, text in (("question", question), ("context", context)):
+        if is_blank(text):
+            raise SetAside("blank", f"its {name} is empty")
+    known = [_span(raw[params.context], context, given) for given in _given(raw, params)]
+    first, others = _best(context, known)
+    row = {"id": clean(raw["id"]), "question": question, "context": context}
+    row["answer"] = context[slice(*first)] if first else ""
+    messages: list[Message] = [{"role": "user", "content": f"{question}\n{context}"}]
+    return {"id": row["id"], "messages": messages, "answer": spans.written(context, first, others), "row": row}
+
+
+def _given(raw: Mapping[str, str], params: Params) -> list[Given]:
+    """The answers of a row, as it says them."""
+    if params.answer is None:
+        return _listed(_value(raw[params.answers]), params.answers)
+    text, start = raw[params.answer], raw[params.start].strip() if params.start else ""
+    if start.startswith("["):  # SQuAD's, in columns of their own
+        return _listed({"text": _value(text), "answer_start": _value(start)}, params.answer)
+    if is_blank(text):
+        return []
+    if not start:
+        return [(text, None)]
+    place = _number(start)
+    if place is None:
+        raise SetAside("malformed", f"`{params.start}` is not a place in the context ({start[:SHOWN]!r})")
+    return [(text, place)]
+
+
+def _listed(value: object, column: str) -> list[Given]:
+    """SQuAD's answers: a list of objects, or an object of lists; one object with one text is one answer."""
+    if isinstance(value, Mapping):
+        texts, starts = value.get("text"), value.get("answer_start")
+        texts, starts = (entry if isinstance(entry, list) else [entry] for entry in (texts, starts))
+        value = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=False)]
+        if len(texts) != len(starts):
+            raise SetAside("malformed", f"`{column}` has {len(texts)} texts and {len(starts)} starts")
+    given: list[Given] = []
+    for entry in value if isinstance(value, list) else [None]:
+        text, start = (
+            (entry.get(key) for key in ("text", "answer_start")) if isinstance(entry, Mapping) else (None, None)
+        )
+        place = None if start is None else _number(start)
+        if not isinstance(text, str) or (place is None and start is not None):
+            raise SetAside("malformed", f"`{column}` is not a list of answers, each with text and answer_start")
+        given += [(text, place)] if not is_blank(text) else []
+    return given
+
+
+def _value(text: str) -> object:
+    """A list or an object in a cell: JSON's, or as Python writes it; an empty cell holds no answer."""
+    if is_blank(text) or text.strip() == "null":
+        return []
+    for reads in (json.loads, ast.literal_eval):
+        try:
+            return reads(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return None
+
+
+def _number(value: object) -> int | None:
+    """A place as it is written, also as tables write whole numbers: `12.0`."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() and abs(number) < 1e9 else None
+
+
+def _span(raw: str, context: str, given: Given) -> Span:
+    """Where an answer stands in the cleaned `context`, given where it does in the `raw` one."""
+    text, start = given
+    if start is None:
+        return _only(context, clean(text))
+    if not 0 <= start <= start + len(text) <= len(raw):
+        end = start + len(text)
+        raise SetAside("malformed", f"its answer from {start} to {end} is outside its context of {len(raw)} characters")
+    if raw[start : start + len(text)] != text:
+        raise SetAside("malformed", _moved(raw, text, start))
+    inner = text.strip()
+    start += text.find(inner)
+    first, last = (len(clean(raw[:place] + "!")) - 1 for place in (start, start + len(inner)))
+    if context[first:last] != clean(inner):
+        raise SetAside("malformed", f"its answer {inner[:SHOWN]!r} ends within a character that is several")
+    return Span(first, last)
+
+
+def _only(context: str, text: str) -> Span:
+    """The one place of an answer of which only the text is known."""
+    starts = places(text, context)
+    if not starts:
+        raise SetAside("malformed", f"its answer {text[:SHOWN]!r} does not occur in its context")
+    if len(starts) > 1:
+        raise SetAside(
+            "malformed",
+            f"its answer {text[:SHOWN]!r} occurs {len(starts)} times in its context, and no start says which one is "
+            "meant",
+        )
+    return Span(starts[0], starts[0] + len(text))
+
+
+def _moved(raw: str, text: str, start: int) -> str:
+    """What stands where an answer is said to, and how far it is from there, where it is near."""
+    there = raw[start : start + len(text)]
+    words = f"its answer {text[:SHOWN]!r} is not at {start}, where there is {there[:SHOWN]!r}"
+    low = max(0, start - NEAR)
+    window = raw[low : start + len(text) + NEAR]
+    near = [low + place for place in range(len(window)) if window.startswith(text, place)]
+    if not near:
+        return words
+    place = min(near, key=lambda place: abs(place - start))
+    return f"{words}: it is at {place}, so the start is off by {abs(place - start)}"
+
+
+def _best(context: str, known: Sequence[Span]) -> tuple[Span | None, list[str]]:
+    """(the right answer that most gave, the first of those; the texts of the others, each once)."""
+    if not known:
+        return None, []
+    first = Counter(known).most_common(1)[0][0]
+    texts = dict.fromkeys(context[slice(*span)] for span in known)
+    return first, [text for text in texts if text != context[slice(*first)]]
+
+
+def templates(params: Params) -> Templates:
+    """The question above its context. All questions about a context are in one split: what is learnt of a text from
+    one would help with the others.
+    """
+    user, answer = "{{ question }}\n{{ context }}", {spans.COLUMN: list(spans.FIELDS)}
+    return {"system": None, "user": user, "answer": answer, "context": "context"}
+
+
+def columns(params: Params) -> tuple[str, ...]:
+    """Question, context, and the columns of the way in which answers are given."""
+    given = (params.answers,) if params.answer is None else (params.answer, *([params.start] if params.start else []))
+    return (params.question, params.context, *given)
+
+
+def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
+    """Question, context and the answer in the columns of the source; its start where the correction says it, or the
+    context has the answer once.
+    """
+    text, starts = row["answer"], places(row["answer"], row["context"])
+    start = row.get("start") or (str(starts[0]) if len(starts) == 1 else "")
+    made = {params.question: row["question"], params.context: row["context"]}
+    if params.answer is None:
+        given = (
+            {"text": [text], "answer_start": [int(start) if start else None]}
+            if text
+            else {"text": [], "answer_start": []}
+        )
+        return {**made, params.answers: json.dumps(given, ensure_ascii=False)}
+    return {**made, params.answer: text, **({params.start: start} if params.start else {})}
+
+
+def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
+    """A question and a context by their names, with SQuAD's answers, whole or as columns of their own, or an answer
+    that stands in its context in every row that has one.
+    """
+    named = {key: first_of(rows, names) for key, names in NAMES.items()}
+    question, context = named["question"], named["context"]
+    if not question or not context or not all(is_text(rows, column) for column in (question, context)):
+        return None
+    answers = first_of(rows, ("answers",))
+    if answers and all(_is_squads(row.get(answers)) for row in rows):
+        return {**keys(named), **keys({"answers": answers})}
+    apart = [first_of(rows, (name,)) for name in ("answers.text", "answers.answer_start")]
+    if all(apart):
+        return {**keys(named), "answer": apart[0], "start": apart[1]}
+    answer, start = first_of(rows, ANSWER), first_of(rows, START)
+    texts = [str(row.get(answer) or "") for row in rows] if answer else []
+    if not any(texts) or not all(text in str(row[context]) for text, row in zip(texts, rows, strict=True)):
+        return None
+    return {**keys(named), "answer": answer, **({"start": start} if start else {})}
+
+
+def _is_squads(cell: object) -> bool:
+    try:
+        _listed(_value(cell) if isinstance(cell, str) else value_of(cell), "answers")
+    except SetAside:
+        return False
+    return isinstance(cell, list | Mapping) or (isinstance(cell, str) and cell.strip()[:1] in "[{")

@@ -1,0 +1,159 @@
+"""Builds the transformers Trainer for a section: which weights are trained, in what precision, on what batches."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from tasks import objectives, tuners
+from tasks.dataset.encoded import Completion, Encoded, Processor, shared_prefix
+from tasks.device import attention, compute_dtype, device
+from tasks.errors import ParamsError
+from tasks.models import vocabulary
+from tasks.stages.train import dropout
+from tasks.stages.train.history import History
+from tasks.stages.train.params import Train
+from tasks.stages.train.schedule import SCHEDULES, freeze
+from tasks.weights import layer_groups
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import TrainingArguments
+
+    from tasks.stages.train.trainer import ObjectiveTrainer
+
+
+def make_trainer(
+    params: Train, parent: Path, processor: Processor, rows: Mapping[str, Sequence[Encoded]], run: Path
+) -> "tuple[ObjectiveTrainer, History]":
+    """A Trainer over the encoded `rows` that keeps its checkpoints in `run/`, and the history that it fills."""
+    from transformers import EarlyStoppingCallback, PrinterCallback
+
+    from tasks.stages.train import core
+    from tasks.stages.train.trainer import ObjectiveTrainer
+
+    objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
+    history = History(params, run)
+    shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
+    shares = shares and not params.gradient_checkpointing  # which drops keys and values that are handed in
+    prefix = shared_prefix(cast("list[Completion]", [*rows["train"], *rows["validation"]])) if shares else []
+    model = make_model(params, parent, processor)
+    rate = layer_groups.head_rate(params.objective, params.learning_rate) / params.learning_rate
+    layers = layer_groups.groups(params.tuner, model)
+    groups = layer_groups.with_head(layers, model, objective.body(model), rate)
+    freeze(model, groups, math.ceil(params.num_train_epochs) - 1)  # for good what would begin after the last epoch
+    if "encoder" in objective.architectures:
+        _narrow(params, objective.body(model), rows, processor)
+    schedule = SCHEDULES.get(params.lr_scheduler_type)
+    stopping = [EarlyStoppingCallback(params.early_stopping_patience)] if params.load_best_model_at_end else []
+    trainer = ObjectiveTrainer(
+        objective=objective,
+        settings=params.objective,
+        prefix=prefix,
+        core=None if params.gradient_checkpointing else core.of(model),
+        groups=groups,
+        schedule=partial(schedule, cut_frac=params.warmup_ratio) if schedule else None,
+        model=model,
+        args=make_arguments(params, run),
+        train_dataset=rows["train"],
+        eval_dataset=rows["validation"],
+        data_collator=lambda batch: objective.collate(batch, processor.pad_token_id, len(prefix)),
+        callbacks=[history, *stopping],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer, history
+
+
+def _narrow(params: Train, body: "nn.Module", rows: Mapping[str, Sequence[Encoded]], processor: Processor) -> None:
+    """Leave out of the embedding what is never read, where that is the same training."""
+    from tasks.stages.train import embedding
+
+    if params.weight_decay == 0 and params.optim in embedding.ELEMENTWISE:
+        embedding.narrow(body, [row for split in rows.values() for row in split], processor.pad_token_id)
+
+
+def make_model(params: Train, parent: Path, processor: Processor) -> "nn.Module":
+    """The parent as its tuner trains it, with its head; what is frozen in the precision that is computed in."""
+    objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
+    arguments = {"dtype": precision(params), "attn_implementation": attention()}
+    arguments |= dropout.settings(params.dropout, parent)
+    body = objective.parent(parent, {**arguments, **tuner.loading(params.tuner)})
+    if new := vocabulary.of(params.objective):
+        vocabulary.grow(body, parent, new)
+    if words := tuner.problem(params.tuner, body):
+        raise ParamsError(f"params.yaml: train.tuner.{words}")
+    return objective.with_head(params.objective, tuner.attach(params.tuner, body), processor)
+
+
+def precision(params: Train) -> "torch.dtype":
+    """What a run computes in here; ParamsError where this machine cannot."""
+    import torch
+
+    if params.fp16:
+        if device() != "cuda":
+            raise ParamsError("params.yaml: train.fp16 needs a GPU; leave it out, and bf16 at its default.")
+        return torch.float16
+    return compute_dtype() if params.bf16 else torch.float32
+
+
+def make_arguments(params: Train, run: Path) -> "TrainingArguments":
+    """TrainingArguments of a section; batches hold rows of like length, so that little of them is padding."""
+    from transformers import TrainingArguments
+
+    watched, greater = objectives.of(params.objective).watch
+
+    return TrainingArguments(
+        output_dir=str(run),
+        **_settings_of_steps(params),
+        num_train_epochs=params.num_train_epochs,
+        per_device_train_batch_size=params.per_device_train_batch_size,
+        per_device_eval_batch_size=params.per_device_train_batch_size,
+        gradient_accumulation_steps=params.gradient_accumulation_steps,
+        use_cpu=device() == "cpu",
+        remove_unused_columns=False,
+        prediction_loss_only=True,
+        label_names=["labels"],  # of every objective; transformers looks for them in the forward pass of a model
+        eval_strategy="steps",
+        eval_steps=params.eval_steps,
+        save_strategy="steps",
+        save_steps=params.eval_steps,
+        save_total_limit=2,
+        load_best_model_at_end=params.load_best_model_at_end,
+        metric_for_best_model=watched,
+        greater_is_better=greater,
+        restore_callback_states_from_checkpoint=True,  # the patience that is used up, above all
+        logging_steps=5,
+        logging_first_step=True,  # so that the shortest run has a loss to show
+        logging_nan_inf_filter=False,
+        include_num_input_tokens_seen="non_padding",
+        report_to="none",
+        disable_tqdm=True,
+        seed=params.seed,
+        data_seed=params.seed,
+    )
+
+
+def _settings_of_steps(params: Train) -> dict[str, object]:
+    """How the weights are stepped, and in what precision that is computed."""
+    import torch
+
+    dtype = precision(params)
+    held_in = tuners.of(params.tuner).loading(params.tuner).get("dtype", dtype)
+    return {
+        "learning_rate": params.learning_rate,
+        "warmup_steps": params.warmup_ratio,
+        "lr_scheduler_type": "constant" if params.lr_scheduler_type in SCHEDULES else params.lr_scheduler_type,
+        "max_grad_norm": params.max_grad_norm,
+        "weight_decay": params.weight_decay,
+        "optim": params.optim,
+        "optim_args": params.optim_args,
+        "adam_beta1": params.adam_beta1,
+        "adam_beta2": params.adam_beta2,
+        "adam_epsilon": params.adam_epsilon,
+        "bf16": dtype == torch.bfloat16 != held_in,  # autocast, for weights that learn and are held in fp32
+        "fp16": dtype == torch.float16,
+        "gradient_checkpointing": params.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+    }

@@ -1,0 +1,156 @@
+"""Compares a tuned model with its parent and the champion on the same rows, for the gate."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from tasks import paths
+from tasks.comparison import contestants
+from tasks.comparison.contestants import PARENT, TUNED, check_pairs
+from tasks.comparison.opponents import opponent
+from tasks.dataset import answered
+from tasks.dataset.rows import Answered, Message
+from tasks.dialogues.chat import REST
+from tasks.errors import AnnealError, ParamsError
+from tasks.files import read_json, whole_directory, write_jsonl
+from tasks.formats import contract
+from tasks.formats.answer import example_in, format_in
+from tasks.models import labeller
+from tasks.params import Model
+from tasks.section import suggestion
+from tasks.stages.evaluate import measures
+from tasks.stages.evaluate.measures.measure import Measure
+from tasks.stages.evaluate.predictions import Prediction, read
+from tasks.stages.predict.params import Predict
+from tasks.steps.gate import Check, Rivals, Verdict, gate
+from tasks.versions import registry
+
+
+def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) -> Verdict:
+    """The gate's verdict on the model whose evaluation is in its `reports`, against parent and champion."""
+    tuned, parent = (answered.read(contestants.folders(reports)[who]) for who in (TUNED, PARENT))
+    check_pairs(tuned, parent)
+    table, measure, readable = _measures(model, read_json(adapter / "format.json"), reports)
+    champion = registry.read(name).at("champion")
+    artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
+    rival: Sequence[Prediction] | None = None
+    if champion is not None and champion.artifact != artifact:
+        try:
+            rival = readable(_champions_answers(champion, tuned, model.predict, weights, adapter, reports / "champion"))
+            if not measure.is_measurable(rival):
+                raise Incomparable(f"its answers lack what {measure.name} is computed from")
+        except Incomparable as reason:
+            words = (
+                f"cannot be compared with the champion (version {champion.version}): {reason}; `make promote` "
+                "promotes it manually"
+            )
+            return Verdict(False, (Check(False, words),), champion.version)
+    rivals = Rivals(
+        measure,
+        measure.rows(readable(tuned)),
+        measure.rows(readable(parent)),
+        None if rival is None else measure.rows(rival),
+        tuple(opponent(who, tuned, reports, model.evaluate.labels, measure, readable) for who in model.gate.must_beat),
+    )
+    verdict = gate(model.gate, table, read_json(paths.evaluation(reports) / "metrics.json"), rivals)
+    return replace(verdict, champion=None if champion is None else champion.version)
+
+
+def _measures(
+    model: Model, spec: Mapping[str, Any], reports: Path
+) -> tuple[dict[str, Measure], Measure, Callable[[list[Answered]], Sequence[Prediction]]]:
+    """The measures of a model of the format `spec`, the one that the gate compares on, and what reads answers."""
+    form, example = format_in(spec), example_in(spec)
+    table = measures.of(model.evaluate, form, example)
+    compare_on = model.gate.compare_on or measures.compared_on(model.evaluate, example)
+    if compare_on not in table:
+        raise ParamsError(
+            f"params.yaml: gate.compare_on is '{compare_on}', which is not a measure of this "
+            f"model{suggestion(compare_on, table)}"
+        )
+    measured = read_json(paths.evaluation(reports) / "measures.json")
+    classes = {label: frozenset(known) for label, known in measured["classes"].items()}
+    return table, table[compare_on], lambda answers: read(answers, form, classes)
+
+
+class Incomparable(Exception):
+    """Why the champion cannot be asked what the tuned model was asked, in one clause: a gate that cannot compare
+    refuses.
+    """
+
+
+def _champions_answers(
+    champion: registry.Version, tuned: list[Answered], params: Predict, weights: Path, adapter: Path, cache: Path
+) -> list[Answered]:
+    """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows
+    that it has not seen it is asked.
+
+    It is asked in the words that it was trained on, as when it serves. Raises Incomparable.
+    """
+    its_adapter = registry.folder(champion, "adapter")
+    own = its_adapter / labeller.FOLDER
+    rows = _as_asked(tuned, its_adapter, adapter)
+    rows = labeller.parted(own, rows) if own.exists() else rows
+    known = _by_question(answered.read(registry.folder(champion, "evaluate")))
+    if (cache / champion.artifact).exists():
+        known |= _by_question(answered.read(cache))
+    if missing := [row for question, row in _by_question(rows).items() if question not in known]:
+        if (
+            read_json(its_adapter / "artifact.json")["base_sha256"]
+            != read_json(weights / "source.json")["weights_sha256"]
+        ):
+            raise Incomparable(f"it was trained on other weights than those in {weights}")
+        from tasks.inference.engine.trained import of_trained
+        from tasks.weights.tuned import answer
+
+        asked = [answered.asked(row) for row in missing]
+        asked = labeller.begun(own, asked) if own.exists() else asked
+        what = f"champion (version {champion.version})"
+        size, most = params.per_device_eval_batch_size, params.max_new_tokens
+        engine = of_trained(params.engine, weights, its_adapter)
+        answers = answer(weights, its_adapter, asked, size, most, what, takes_given=own.exists(), writer=engine)
+        known |= _by_question(answers.predictions)
+    in_order = [known[question] for question in _by_question(rows)]
+    if missing:
+        with whole_directory(cache) as folder:
+            write_jsonl(folder / answered.FILE, in_order)
+            (folder / champion.artifact).touch()
+    return in_order
+
+
+def _as_asked(tuned: list[Answered], its_adapter: Path, adapter: Path) -> list[Answered]:
+    """The rows of `tuned` in the words of the champion's own templates; Incomparable when its answers are written in
+    another way.
+    """
+    its, ours = read_json(its_adapter / "format.json"), read_json(adapter / "format.json")
+    if its["answer"] != ours["answer"]:
+        raise Incomparable(f"its answers are {its['answer']!r}, and those of this model {ours['answer']!r}")
+    if its == ours:
+        return tuned
+    words, own = contract.load(its_adapter), contract.load(adapter)
+    try:
+        return [{**row, "messages": _in_words(row, own, words)} for row in tuned]
+    except AnnealError as error:
+        raise Incomparable(f"its template does not fit these rows ({error})") from None
+
+
+def _in_words(row: Answered, own: contract.Contract, words: contract.Contract) -> list[Message]:
+    """The messages of a `row` of the template `own`, in `words`; a dialogue, which no template makes, under their
+    system message.
+    """
+    messages = row["messages"]
+    if messages == own.messages(row["row"]):
+        return cast("list[Message]", words.messages(row["row"]))
+    has_system = bool(messages) and messages[0]["role"] == "system"
+    if not messages or (has_system and messages[0]["content"] != own.system):
+        return messages  # a text, or a dialogue that brings a system message of its own
+    system: list[Message] = [{"role": "system", "content": words.system}] if words.system else []
+    return [*system, *messages[1 if has_system else 0 :]]
+
+
+def _by_question(predictions: list[Answered]) -> dict[str, Answered]:
+    """The same in their order, by what was asked, the right answer, and the part of it whose likelihood is known."""
+    key = ("id", "messages", "answer", REST)
+    return {json.dumps([row.get(name) for name in key], sort_keys=True): row for row in predictions}

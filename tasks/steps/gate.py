@@ -1,0 +1,188 @@
+"""Decides whether a tuned model may be promoted: better than cheaper alternatives, above minimum values, better than
+its parent, no worse than the champion.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.section import Section
+from tasks.stages.evaluate.comparison import are_comparable, compare
+from tasks.stages.evaluate.measures.measure import Measure, Rows
+from tasks.stages.evaluate.paired import Compared, over_all
+
+
+class Gate(Section):
+    """The `gate` section of a model."""
+
+    minimum: dict[str, float] = Field(
+        default={}, description="measure: the lowest acceptable value, or the highest where lower is better"
+    )
+    must_beat: list[Literal["few_shot", "probe", "commonest"]] = Field(
+        default=["few_shot", "probe"],
+        description="contestants it must be significantly better than over all labels, and not "
+        "significantly worse on any; [] for none",
+    )
+    compare_on: str | None = Field(
+        default=None,
+        description="measure of the paired tests; by default that of the first column, or perplexity",
+    )
+    alpha: Annotated[float, Field(gt=0, lt=0.5, description="significance level of the paired tests")] = 0.05
+    max_drop: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="how much worse than the champion is tolerated; a share of the champion's value for "
+            "perplexity, RMSE and MAE",
+        ),
+    ] = 0.02
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of the gate: whether it held, and the sentence that says so."""
+
+    held: bool
+    words: str
+
+    def __str__(self) -> str:
+        return f"{'✓' if self.held else '✗'} {self.words}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model passes, and all that was looked at."""
+
+    passed: bool
+    checks: tuple[Check, ...]
+    champion: str | None = None  # the version that was champion then; without one, None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The checks for display: ✓ or ✗ before the words. Code asks `checks` and never parses these."""
+        return tuple(map(str, self.checks))
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """The words of the checks that did not hold."""
+        return tuple(check.words for check in self.checks if not check.held)
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """A contestant that must be beaten: `words` name it. Where nothing is compared, `reason` says why, in a clause, and
+    it `is_excused` where it has nothing that it could tell.
+    """
+
+    words: str
+    compared: tuple[Compared, ...]
+    reason: str = ""
+    is_excused: bool = False
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What the paired tests compare: the rows of one measure, of the tuned model, its parent and the champion (or
+    None).
+    """
+
+    measure: Measure
+    tuned: Rows
+    parent: Rows
+    champion: Rows | None
+    opponents: tuple[Opponent, ...] = ()
+
+
+def gate(
+    params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, Mapping[str, float]], rivals: Rivals
+) -> Verdict:
+    """The verdict on a tuned model from the `metrics` of `tuned` and `parent` and the rows of its rivals.
+
+    Pure: the same values, the same verdict. ValueError when rows do not pair up.
+    """
+    excused = [_excused(opponent) for opponent in rivals.opponents if opponent.is_excused]
+    asked = [opponent for opponent in rivals.opponents if not opponent.is_excused]
+    checks = [check for opponent in asked for check in _beats(params, opponent)]
+    checks += [*_minimums(params, measures, metrics["tuned"]), _beats_parent(params, rivals, metrics["parent"])]
+    if rivals.champion is None:
+        checks.append(Check(True, "there is no other champion to compare with"))
+    else:
+        checks.append(_not_worse(params, rivals, rivals.champion))
+    checks += excused
+    return Verdict(all(check.held for check in checks), tuple(checks))
+
+
+def _beats(params: Gate, opponent: Opponent) -> Iterator[Check]:
+    """Whether the tuned model is shown to be better over all labels, and on which it is shown to be worse."""
+    who, compared = opponent.words, opponent.compared
+    if not compared:
+        yield Check(False, f"cannot be compared with {who}: {opponent.reason}")
+        return
+    names = ", ".join(pair.what for pair in compared)
+    if not all(are_comparable(pair.measure, pair.tuned, pair.theirs) for pair in compared):
+        yield Check(False, f"cannot be compared with {who}: {names} is counted over other tokens")
+        return
+    over = over_all(compared)
+    result = compare(over.measure, over.tuned, over.theirs)
+    held = result.p < params.alpha
+    figures = f"{result.figures} ({result.test} p = {result.p:.2g}, needs < {params.alpha:g})"
+    all_of = f"over all labels ({names})" if len(compared) > 1 else f"on {names}"
+    words = f"{'' if held else 'not shown '}better than {who} {all_of}: {figures}"
+    yield Check(held, words if held else f"{words}, which gate.must_beat in params.yaml asks for")
+    losses = [(pair.what, compare(pair.measure, pair.theirs, pair.tuned)) for pair in compared]
+    worse = [(what, loss) for what, loss in losses if loss.p < params.alpha]
+    for what, loss in worse:
+        values = next(pair for pair in compared if pair.what == what)
+        shown = " against ".join(f"{values.measure.value(rows):.3f}" for rows in (values.tuned, values.theirs))
+        yield Check(False, f"worse than {who} on {what}: {shown} ({loss.test} p = {loss.p:.2g})")
+    if not worse and len(compared) > 1:
+        yield Check(True, f"not shown worse than {who} on any of {names}")
+
+
+def _excused(opponent: Opponent) -> Check:
+    return Check(True, f"{opponent.words} has nothing to predict: {opponent.reason}")
+
+
+def _minimums(params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, float]) -> list[Check]:
+    checks = []
+    for name, bound in sorted(params.minimum.items()):
+        if name not in metrics or name not in measures:
+            words = f"{name} has a minimum but was not measured; the metrics are {', '.join(sorted(metrics))}"
+            checks.append(Check(False, words))
+        elif measures[name].higher_is_better:
+            checks.append(Check(metrics[name] >= bound, f"{name} is {metrics[name]:.3f}, the minimum is {bound:g}"))
+        else:
+            checks.append(
+                Check(metrics[name] <= bound, f"{name} is {metrics[name]:.3f}, the most allowed is {bound:g}")
+            )
+    return checks
+
+
+def _beats_parent(params: Gate, rivals: Rivals, parent: Mapping[str, float]) -> Check:
+    result = compare(rivals.measure, rivals.tuned, rivals.parent)
+    held = result.p < params.alpha
+    figures = f"{result.figures} ({result.test} p = {result.p:.2g}, needs < {params.alpha:g})"
+    words = f"{'better' if held else 'not shown to be better'} than its parent on {rivals.measure.name}: {figures}"
+    # A perplexity is of the expected answer, whatever the parent would have said itself.
+    says_little = held and parent.get("valid") == 0 and rivals.measure.kind != "ratio"
+    return Check(held, words + ("; the parent gives no valid answer, so this says little" if says_little else ""))
+
+
+def _not_worse(params: Gate, rivals: Rivals, champion: Rows) -> Check:
+    name = rivals.measure.name
+    if not are_comparable(rivals.measure, rivals.tuned, champion):
+        words = (
+            f"{name} is counted over other tokens than the champion's; set gate.compare_on to a measure of the answers"
+        )
+        return Check(False, f"cannot be compared with the champion: {words}")
+    result, loss = compare(rivals.measure, rivals.tuned, champion), compare(rivals.measure, champion, rivals.tuned)
+    allowed = params.max_drop * (abs(rivals.measure.value(champion)) if rivals.measure.has_own_unit else 1)
+    held = -result.difference <= allowed and loss.p >= params.alpha
+    figures = (
+        f"{result.figures} (difference {result.difference:+.3f}, allowed -{allowed:.3g}; {loss.test} p of "
+        f"a loss = {loss.p:.2g})"
+    )
+    return Check(held, f"{'not worse' if held else 'worse'} than the champion on {name}: {figures}")

@@ -1,0 +1,102 @@
+"""Loads a parent with what was learnt on it, and asks it: whatever the tuner and the head are."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from tasks import objectives, tuners
+from tasks.dataset import answered
+from tasks.dataset.encoded import Processor
+from tasks.dataset.rows import Answered, Row
+from tasks.dialogues.chat import encode, load_tokenizer
+from tasks.inference import answers
+from tasks.inference.answers import Answers, Writer, progress
+from tasks.objectives import Telling
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+
+def telling(trained: Path | None) -> Telling | None:
+    """The objective that loads and asks what lies in `trained/`, where that reads; None where it writes, as a parent
+    alone does, and tasks/inference/answers.py asks it.
+    """
+    objective = None if trained is None else objectives.of_folder(trained)
+    return None if objective is None or objective.head in objectives.WRITES else cast(Telling, objective)
+
+
+def load(weights: Path, trained: Path | None) -> "nn.Module":
+    """The model in `weights/` with what was learnt in `trained/`, if that is given, on the best device."""
+    objective = telling(trained)
+    body = (objective or answers).load_body(weights)
+    if trained is None:
+        return body
+    tuned: nn.Module = tuners.of_folder(trained).load(body, trained).to(body.device).eval()
+    return objective.load_head(tuned, trained) if objective else tuned
+
+
+def tokenizer(weights: Path, trained: Path | None) -> Processor:
+    """What turns rows into tokens for what was learnt in `trained/` on `weights/`."""
+    objective = telling(trained)
+    return objective.load_tokenizer(weights) if objective else load_tokenizer(tokenizer_folder(weights, trained))
+
+
+def answer(
+    weights: Path,
+    trained: Path | None,
+    rows: Sequence[Row],
+    batch_size: int,
+    max_new_tokens: int,
+    what: str,
+    takes_given: bool = True,
+    writer: Writer | None = None,
+) -> Answers:
+    """What the model says to each row: greedily written (what `takes_given` and `writer` are:
+    tasks/inference/answers.py), or told.
+    """
+    model = load(weights, trained)
+    if objective := telling(trained):
+        return _read(objective, model, objective.load_tokenizer(weights), rows, batch_size, what)
+    reader = load_tokenizer(tokenizer_folder(weights, trained))
+    written = answers.answer(model, reader, rows, batch_size, max_new_tokens, what, takes_given, writer=writer)
+    return _in_tokens_of(load_tokenizer(weights), reader, rows, written)
+
+
+def _read(
+    objective: Telling, model: "nn.Module", reader: Processor, rows: Sequence[Row], batch_size: int, what: str
+) -> Answers:
+    """The answers of a model that reads and does not write."""
+    order = sorted(range(len(rows)), key=lambda place: (-len(rows[place]["messages"][-1]["content"]), place))
+    predictions: dict[int, Answered] = {}
+    started = time.monotonic()
+    for start in range(0, len(rows), batch_size):
+        places = order[start : start + batch_size]
+        batch = [rows[place] for place in places]
+        for place, row, said in zip(places, batch, objective.read(model, reader, batch), strict=True):
+            predictions[place] = answered.by(row, said)
+    seconds = time.monotonic() - started
+    print(progress(what, len(rows), len(rows), seconds), file=sys.stderr, flush=True)
+    return Answers([predictions[place] for place in range(len(rows))], seconds)
+
+
+def tokenizer_folder(weights: Path, trained: Path | None) -> Path:
+    """The folder of the tokenizer of what was learnt in `trained/`, if that is given: its own, where it has new
+    tokens, else that of the parent in `weights/`.
+    """
+    return trained if trained and (trained / "tokenizer.json").exists() else weights
+
+
+def _in_tokens_of(parents: "Tokenizer", own: "Tokenizer", rows: Sequence[Row], written: Answers) -> Answers:
+    """The same likelihoods, counted over the tokens that the parent's tokenizer takes the same texts to: perplexities
+    of two models are compared, and one with new tokens has fewer to share its nats among.
+    """
+    if len(own) == len(parents):
+        return written
+    encoded = (encode(parents, row) for row in rows)
+    counts = [len(each["input_ids"]) - each["prompt_length"] for each in encoded]
+    pairs = zip(written.predictions, counts, strict=True)
+    return replace(written, predictions=[{**prediction, "tokens": count} for prediction, count in pairs])
