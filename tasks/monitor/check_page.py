@@ -53,7 +53,7 @@ def write_page(content: PageContent, folder: Path) -> Path:
     check, here = content.check, Path(__file__).parent
     page = folder / f"{datetime.fromtimestamp(check.at, UTC):%Y-%m-%dT%H-%M-%S}.html"
     environment = Environment(
-        loader=FileSystemLoader([here, here.parent / "report"]),
+        loader=FileSystemLoader([here, here.parent / "steps/report"]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -21,7 +21,10 @@ from tasks.stages.evaluate.measures.measure import Measure
 from tasks.stages.evaluate.paired import ALL_LABELS, Leads, compared, leads, over_all
 from tasks.stages.evaluate.predictions import Prediction, known_classes, read
 
-COMPARES = ("further", "answered.py", "contestants.py", "evaluate", "paces.py", "worth.py")
+COMPARES = (
+    *("comparison/contestants.py", "comparison/further", "comparison/paces.py", "comparison/worth.py"),
+    *("dataset/answered.py", "stages/evaluate"),
+)
 FILES = (answered.FILE, answered.TIMING)
 
 

@@ -12,19 +12,21 @@ from tasks.stages.predict.params import Predict
 
 MADE_OF = "made_of.json"
 ANSWERS = (  # what is rewritten here may answer otherwise
-    *(f"further/{name}.py" for name in ("nearest", "neighbours", "retrieved")),
-    *("answer_schema.py", "answered.py", "answers.py", "chat.py", "decoding.py", "encoded.py", "encoder.py", "engine"),
+    "inference/engine",
     *(
-        "few_shot.py",
-        "likelihood.py",
-        "linear.py",
-        "logistic.py",
-        "parent.py",
-        "probe.py",
-        "shared_cache.py",
-        "structured.py",
+        f"{folder}/{name}.py"
+        for folder, names in {
+            "comparison": "linear",
+            "comparison/further": "nearest neighbours retrieved",
+            "dataset": "answered encoded",
+            "dialogues": "chat",
+            "formats": "answer_schema",
+            "inference": "answers decoding likelihood parent reading shared_cache structured writing",
+            "models": "encoder logistic",
+            "stages": "few_shot probe",
+        }.items()
+        for name in names.split()
     ),
-    "writing.py",
 )
 
 
