@@ -25,7 +25,10 @@ def publish(stage: str) -> None:
         table = [
             {
                 "measure": name,
-                **{who: figure(metrics[who].get(name), intervals[who].get(name)) for who in contestants.among(metrics)},
+                **{
+                    who: figure(metrics[who].get(name), intervals[who].get(name))
+                    for who in contestants.with_figures(metrics)
+                },
             }
             for name in metrics["tuned"]
         ]

@@ -14,12 +14,12 @@ from flows.stage_failed import StageBroke
 from flows.summary_table import WIDE
 from tasks import paths
 from tasks import stage as edge
-from tasks.comparison import contestants
+from tasks.comparison.contestants import CONTESTANTS, TUNED
 from tasks.comparison.further import comparison, steps
 from tasks.comparison.further.comparison import Comparison
 from tasks.comparison.further.place import Place
 from tasks.comparison.paces import teller
-from tasks.comparison.worth import NAMES, figure, margin
+from tasks.comparison.worth import figure, margin
 from tasks.inference.engine.held import Keeper, keeping
 from tasks.params import Params
 from tasks.stages.evaluate.paired import Rival
@@ -85,9 +85,9 @@ def show(model: str, compared: Comparison) -> None:
     console.print(f"\n{model}: {compared['sentence']}", markup=False)
     console.print(_table(compared))
     for who, how in compared["chosen"].items():
-        console.print(f"{NAMES[who]}: {how}", markup=False)
+        console.print(f"{CONTESTANTS[who].rival}: {how}", markup=False)
     for who, reason in compared["unanswered"].items():
-        console.print(f"{NAMES[who]}: left out, because {reason}", markup=False)
+        console.print(f"{CONTESTANTS[who].rival}: left out, because {reason}", markup=False)
 
 
 def _table(compared: Comparison) -> "Table":
@@ -101,10 +101,10 @@ def _table(compared: Comparison) -> "Table":
         table.add_column(name, justify="right")
     for contest in compared["contests"]:
         measure, others = contest["measure"], contest["others"]
-        values = {contestants.TUNED: contest["tuned"], **{who: rival["value"] for who, rival in others.items()}}
+        values = {TUNED: contest["tuned"], **{who: rival["value"] for who, rival in others.items()}}
         best_first = sorted(values, key=values.__getitem__, reverse=contest["higher_is_better"])
         for number, who in enumerate(best_first):
-            cells = [NAMES[who], figure(values[who], measure), *_lead(others.get(who), measure)]
+            cells = [CONTESTANTS[who].rival, figure(values[who], measure), *_lead(others.get(who), measure)]
             pace = f"{compared['seconds_per_answer'][who]:.3f}"
             table.add_row("" if number else contest["what"], *cells, pace)
         table.add_section()

@@ -91,7 +91,9 @@ class Steps:
         traffic with.
         """
         metrics = read_json(self.evaluation / "metrics.json")
-        flat = {f"{who}_{name}": value for who in contestants.among(metrics) for name, value in metrics[who].items()}
+        flat = {
+            f"{who}_{name}": value for who in contestants.with_figures(metrics) for name, value in metrics[who].items()
+        }
         if known is not None:
             return promotion.register(self.name, self.adapter, self.evaluation, tags, flat)
         from tasks.monitor.reference import write_reference

@@ -77,7 +77,7 @@ def summarise(params: Params, name: str, progress: Progress) -> Summary:
 def _evaluation(params: Params, name: str, reports: Path) -> Evaluation:
     evaluate, folders = paths.evaluation(reports), contestants.folders(reports)
     metrics = read_json(evaluate / "metrics.json")
-    asked = {who: folders[who] for who in contestants.among(metrics)}
+    asked = {who: folders[who] for who in contestants.with_figures(metrics)}
     more = {
         "intervals": read_json(evaluate / "intervals.json"),
         "measures": read_json(evaluate / "measures.json")["measures"],

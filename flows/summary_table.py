@@ -139,7 +139,7 @@ def _figures(evaluation: Evaluation) -> "Table":
     from rich.table import Table
 
     table = Table(title=f"{evaluation['rows']} held-out rows", title_justify="left")
-    others = [who for who in reversed(contestants.among(evaluation)) if who != contestants.TUNED]
+    others = [who for who in reversed(contestants.with_figures(evaluation)) if who != contestants.TUNED]
     table.add_column("measure")
     for who in (*others, contestants.TUNED):
         table.add_column(who.replace("_", "-"), justify="right")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from tasks.comparison.contestants import FOLDERS, WORDS, check_pairs
+from tasks.comparison.contestants import CONTESTANTS, check_pairs, folders
 from tasks.dataset import answered
 from tasks.dataset.rows import Answered
 from tasks.files import read_json
@@ -24,7 +24,7 @@ def opponent(
     who: str, tuned: Rows, reports: Path, labels: Sequence[str], measure: Measure, readable: Reader
 ) -> Opponent:
     """The contestant `who`, whose answers lie in `reports`, beside the answers of the `tuned` model."""
-    folder, words = reports / FOLDERS[who], WORDS[who]
+    folder, words = folders(reports)[who], CONTESTANTS[who].words
     if not (folder / answered.FILE).exists():
         return Opponent(words, (), "it has not answered the held-out rows; run `dvc repro`")
     rows, timing = answered.read(folder), folder / answered.TIMING

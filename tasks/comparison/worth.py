@@ -3,23 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
-from tasks.comparison.contestants import TUNED
+from tasks.comparison.contestants import CONTESTANTS, TUNED
 from tasks.steps.report.plots import words
 
 if TYPE_CHECKING:
     from tasks.stages.evaluate.paired import Contest, Leads
 
 PRICE = 0.04  # dollars for an hour of one core: about what clouds ask for one of a general machine, on demand, in 2026
-NAMES = {
-    "parent": "its parent",
-    "few_shot": "its parent with examples",
-    "probe": "a linear classifier (the probe)",
-    "commonest": "always the most common class",
-    "nearest": "the nearest neighbours' vote",
-    "retrieved": "its parent with retrieved examples",
-    TUNED: "the tuned model",
-}
-
 VERDICTS = {
     True: "Tuning was worth it",
     False: "Tuning was not worth it",
@@ -101,8 +91,8 @@ def _sentence(ranking: Ranking, contest: "Contest", confidence: float) -> tuple[
     alone = "" if rival["tells_all"] else ", which predicts labels and writes no text"
     ours, theirs = (_figure(value, is_share) for value in (contest["tuned"], rival["value"]))
     return was, (
-        f"{VERDICTS[was]}: {over}, the tuned model reaches {ours}, and the best without tuning, {NAMES[best]}{alone}, "
-        f"{theirs} ({margin})."
+        f"{VERDICTS[was]}: {over}, the tuned model reaches {ours}, and the best without tuning, "
+        f"{CONTESTANTS[best].rival}{alone}, {theirs} ({margin})."
     )
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar
 from pydantic import Field, model_validator
 
 from tasks.dataset.encoded import Labelled, Processor
+from tasks.dataset.rows import Answer, Prepared, Row, Splits, as_answer
 from tasks.errors import AnnealError
 from tasks.weights.layer_groups import Headed
-from tasks.dataset.rows import Answer, Prepared, Row, Splits, as_answer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -9,12 +9,12 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from tasks.models import encoder, heads, ngrams
 from tasks.dataset.encoded import Labelled, to_device
-from tasks.models.encoder import Pooling, Reader
-from tasks.formats.labels import likeliest
-from tasks.models.ngrams import NGrams
 from tasks.dataset.rows import Reply
+from tasks.formats.labels import likeliest
+from tasks.models import encoder, heads, ngrams
+from tasks.models.encoder import Pooling, Reader
+from tasks.models.ngrams import NGrams
 
 DIGITS = 7  # of a probability in a file
 Told = dict[str, dict[str, float]]  # {column: {class: its probability}}

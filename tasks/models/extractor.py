@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tasks.formats import spans
-from tasks.models import encoder, heads
 from tasks.dataset.encoded import Batch, to_device
-from tasks.models.encoder import Reader
 from tasks.dataset.rows import Reply
+from tasks.formats import spans
 from tasks.formats.spans import Span
+from tasks.models import encoder, heads
+from tasks.models.encoder import Reader
 from tasks.models.words import Span as Place
 from tasks.models.words import Window, tokens_of, windows
 

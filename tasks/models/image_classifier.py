@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import nn
 
+from tasks.dataset.rows import Reply
 from tasks.models import classifier, vision
 from tasks.models.classifier import Classifier
-from tasks.dataset.rows import Reply
 from tasks.models.vision import Pixels, Pooling
 
 

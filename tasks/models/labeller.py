@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.models import heads
+from tasks.dataset.rows import Answered, Message, Row
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
-from tasks.dataset.rows import Answered, Message, Row
+from tasks.models import heads
 
 if TYPE_CHECKING:
     from tasks.models.classifier import Classifier

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.models.architecture import Architecture
-from tasks.dialogues.chat import check_template, check_tools, load_tokenizer, uses_tools
 from tasks.dataset.rows import Prepared, Splits
+from tasks.dialogues.chat import check_template, check_tools, load_tokenizer, uses_tools
+from tasks.models.architecture import Architecture
 from tasks.section import Section
 
 if TYPE_CHECKING:

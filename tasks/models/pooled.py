@@ -5,8 +5,8 @@ one layer whose outputs are logits; laid out as sentence-transformers' modules.j
 from pathlib import Path
 
 from tasks import tuners
-from tasks.models import heads
 from tasks.files import read_json, write_json
+from tasks.models import heads
 
 POOLINGS = {"mean": "mean_tokens", "first": "cls_token", "last": "lasttoken"}  # ours: sentence-transformers'
 # Of vLLM 0.32, whose bodies answer here as transformers' do (tests/tasks/test_pooled.py); it has more, which are not

@@ -8,9 +8,9 @@ start token, ends included. Both are padded on the right.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tasks.dialogues import chat
 from tasks.dataset.encoded import Batch, Completion, to_device
 from tasks.dataset.rows import Row
+from tasks.dialogues import chat
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tasks.formats import entities
-from tasks.models import encoder, heads
 from tasks.dataset.encoded import to_device
-from tasks.models.encoder import Reader
+from tasks.formats import entities
 from tasks.formats.entities import OUTSIDE, Entity
+from tasks.models import encoder, heads
+from tasks.models.encoder import Reader
 from tasks.models.words import Words, frame, framed, windows
 
 Place = Literal["first", "last"]  # token of a word

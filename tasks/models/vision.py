@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tasks.texts import images, pixels
-from tasks.errors import AnnealError
-from tasks.texts.images import NotAnImageError
 from tasks.dataset.rows import Row
+from tasks.errors import AnnealError
+from tasks.texts import images, pixels
+from tasks.texts.images import NotAnImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

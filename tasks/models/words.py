@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tasks.models.encoder import Reader
 from tasks.formats.entities import is_border
+from tasks.models.encoder import Reader
 
 OVERLAP = 4  # a window shares one in so many of its tokens with the next
 Span = tuple[int, int]

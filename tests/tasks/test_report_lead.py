@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.comparison.contestants import FOLDERS, TUNED
+from tasks.comparison.contestants import CONTESTANTS, NO_MODEL, TUNED
 from tasks.comparison.worth import VERDICTS
 from tasks.stages.evaluate.measures import TABLE
 from tasks.steps.report import glossary
@@ -162,7 +162,7 @@ def test_a_parent_that_reads_nothing_is_not_called_a_model_and_stands_for_the_co
     intent["standings"][0] = standing("commonest", 0.223, 0.511, [-0.1, 0.6])
     intent["winner"] = "probe"
     table = standings(summary["worth"], summary["evaluation"])
-    assert table.heads == ("Tuned", "Parent", "Probe") and dict(table.who)["Parent"] == glossary.UNREAD
+    assert table.heads == ("Tuned", "Parent", "Probe") and dict(table.who)["Parent"] == NO_MODEL
 
 
 def test_the_gate_names_measures_as_people_do(summary: dict) -> None:
@@ -171,7 +171,7 @@ def test_the_gate_names_measures_as_people_do(summary: dict) -> None:
 
 
 def test_each_contestant_and_each_measure_is_explained() -> None:
-    assert set(glossary.HEADS) == set(FOLDERS) == set(glossary.WHO)
+    assert all(each.heading and each.explanation for each in CONTESTANTS.values() if each.folder)
     for name in ["labels_right", *(row.measure("column").name for row in TABLE)]:
         assert glossary.meaning(name) and glossary.unit(name), name
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from tasks.comparison import contestants
+from tasks.comparison.contestants import CONTESTANTS
 from tasks.comparison.further.place import Place, code
 from tasks.comparison.paces import paces
-from tasks.comparison.worth import NAMES, figure, worth
+from tasks.comparison.worth import figure, worth
 from tasks.dataset import answered
 from tasks.dataset.prepared import rows_of
 from tasks.dataset.rows import Answered
@@ -94,11 +95,11 @@ def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, s
 
 
 def _answers(place: Place, folders: Mapping[str, Path]) -> dict[str, list[Answered]]:
-    own = {who: folder for who, folder in folders.items() if who in contestants.FOLDERS}
+    own = contestants.folders(place.reports)
     answers = contestants.answers(own)
     further = {who: answered.read(folders[who]) for who in folders if who not in own}
     for who, rows in further.items():
-        contestants.check_pairs(answers[contestants.TUNED], rows, NAMES[who])
+        contestants.check_pairs(answers[contestants.TUNED], rows, CONTESTANTS[who].words)
     return answers | further
 
 
@@ -130,5 +131,5 @@ def sentence(lead: Leads, seconds: Mapping[str, float]) -> str:
         return "Nothing else can answer these rows, so there is nothing to compare with."
     first = known["contests"][0]
     best = first["standings"][0]["value"]
-    names = " and ".join(NAMES[each["who"]] for each in first["standings"] if each["value"] == best)
+    names = " and ".join(CONTESTANTS[each["who"]].rival for each in first["standings"] if each["value"] == best)
     return f"Best of all, at {figure(best, first['measure'])}: {names}. {known['sentence']}"

@@ -56,7 +56,9 @@ class Place:
         folder = self.answers(who)
         if answered.read(folder):
             return ""
-        return str(read_json(folder / answered.TIMING).get("reason", f"{contestants.WORDS[who]} has no answers"))
+        return str(
+            read_json(folder / answered.TIMING).get("reason", f"{contestants.CONTESTANTS[who].words} has no answers")
+        )
 
 
 def keep(folder: Path, made_of: Mapping[str, object], make: Callable[[Path], None]) -> bool:

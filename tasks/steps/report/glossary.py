@@ -1,4 +1,4 @@
-"""Explains each measure and each contestant in plain words, for the reader of a report."""
+"""Explains each measure in plain words, for the reader of a report."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ MEASURES = {  # endings of names, the longer ones first where one ends as anothe
     "labels_right": ("% of labels", "share of all labels that are right"),
     "tool_call_exact_match": (
         "share of turns",
-        "tool calls that are exactly as expected, where one is expected expected expected expected",
+        "tool calls that are exactly as expected, where one is expected",
     ),
     "exact_match": ("share of rows", "answers that are the expected text"),
     "accuracy": ("share of rows", "how many rows it has right"),
@@ -40,28 +40,6 @@ MEASURES = {  # endings of names, the longer ones first where one ends as anothe
     "valid": ("share of rows", "answers in the required form"),
 }
 SHARES = ("valid", "accuracy", "exact_match", "labels_right")
-
-HEADS = {  # of the columns of a table
-    "tuned": "Tuned",
-    "parent": "Parent",
-    "few_shot": "Parent with examples",
-    "probe": "Probe",
-    "commonest": "Commonest class",
-}
-WHO = {
-    "tuned": "this model",
-    "parent": "the model it was tuned from, asked the same; if answers are JSON, it is constrained to that form",
-    "few_shot": "the parent, shown a few answered rows of the training data before each question",
-    "probe": "a linear classifier (logistic regression on words, and on an encoder’s embeddings if there is one), "
-    "trained in seconds on the same rows"
-    "",
-    "commonest": "always the class that was most common in the training data",
-}
-UNREAD = (
-    "what can be predicted without a model: the most common answer of the training data, the mean of its numbers, no "
-    "entity, or what a search for the words of the question finds"
-    ""
-)
 
 
 def unit(name: str) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.comparison.contestants import FOLDERS, TUNED
+from tasks.comparison.contestants import CONTESTANTS, NO_MODEL, PARENT, TUNED
 from tasks.comparison.worth import Ranking, Worth
-from tasks.steps.report.glossary import HEADS, UNREAD, WHO, is_share, meaning
+from tasks.steps.report.glossary import is_share, meaning
 from tasks.steps.report.headline import figure
 from tasks.steps.report.summary import Evaluation, intervals_of
 
@@ -24,7 +24,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """What is told, what its figures are, and a cell for each contestant."""
+    """A label, or all of them: what its figures mean, and a cell for each contestant."""
 
     what: str
     unit: str
@@ -46,20 +46,20 @@ class Standings:
 
 
 def standings(worth: Worth | None, evaluation: Evaluation) -> Standings | None:
-    """The table of `worth`, of summary.json; None where the tuned model met nobody."""
+    """The table of `worth`, as summary.json holds it; None where the tuned model had no opponent."""
     if not worth:
         return None
-    met = {each["who"]: each for ranking in worth["contests"] for each in ranking["standings"]}
-    reads_nothing = not evaluation["seconds_per_answer"].get("parent")
-    twice = {"commonest"} if reads_nothing and _are_equal(worth["contests"], "parent", "commonest") else set()
-    order = [TUNED, *(who for who in FOLDERS if who in met.keys() - twice - {TUNED})]
-    words = {**WHO, **({"parent": UNREAD} if reads_nothing else {})}
+    ranked = {row["who"]: row for ranking in worth["contests"] for row in ranking["standings"]}
+    reads_nothing = not evaluation["seconds_per_answer"].get(PARENT)
+    duplicate = {"commonest"} if reads_nothing and _are_equal(worth["contests"], PARENT, "commonest") else set()
+    order = [TUNED, *(who for who in CONTESTANTS if who in ranked.keys() - duplicate - {TUNED})]
+    explanations = {who: CONTESTANTS[who].explanation for who in order} | ({PARENT: NO_MODEL} if reads_nothing else {})
     return Standings(
-        tuple(HEADS[who] for who in order),
+        tuple(CONTESTANTS[who].heading for who in order),
         tuple(_line(contest, order, evaluation) for contest in worth["contests"]),
-        tuple(met[who]["seconds_per_answer"] for who in order),
-        tuple(met[who]["cost"] for who in order),
-        tuple((HEADS[who], words[who]) for who in order if who != TUNED),
+        tuple(ranked[who]["seconds_per_answer"] for who in order),
+        tuple(ranked[who]["cost"] for who in order),
+        tuple((CONTESTANTS[who].heading, explanations[who]) for who in order if who != TUNED),
         all(is_share(contest["measure"]) for contest in worth["contests"]),
     )
 
@@ -67,34 +67,36 @@ def standings(worth: Worth | None, evaluation: Evaluation) -> Standings | None:
 def measured(worth: Worth | None) -> set[str]:
     """The measures that the table of `worth` shows of the parent and of the tuned model."""
     contests = worth["contests"] if worth else ()
-    return {of["measure"] for of in contests if {TUNED, "parent"} <= {each["who"] for each in of["standings"]}}
+    return {
+        ranking["measure"] for ranking in contests if {TUNED, PARENT} <= {row["who"] for row in ranking["standings"]}
+    }
 
 
 def _are_equal(contests: Sequence[Ranking], *pair: str) -> bool:
-    """Whether two contestants stand alike in all of `contests`."""
+    """Whether two contestants have equal values in all of `contests`."""
     first, second = (
-        [each["value"] for of in contests for each in of["standings"] if each["who"] == who] for who in pair
+        [row["value"] for ranking in contests for row in ranking["standings"] if row["who"] == who] for who in pair
     )
     return first == second
 
 
 def _line(contest: Ranking, order: list[str], evaluation: Evaluation) -> Line:
     name = contest["measure"]
-    share, known = is_share(name), {each["who"]: each for each in contest["standings"]}
-    own = intervals_of(evaluation, TUNED).get(name)
+    share, standings = is_share(name), {row["who"]: row for row in contest["standings"]}
+    interval = intervals_of(evaluation, TUNED).get(name)
 
     def cell(who: str) -> Cell:
-        if who not in known:
+        if who not in standings:
             return Cell("–")
-        each = known[who]
-        best = who == contest["winner"]
-        if each["lead"] is None or each["interval"] is None:  # the tuned model's own
-            note = f"{_figure(own[0], share)} to {_figure(own[1], share)}" if own else ""
-            return Cell(_figure(each["value"], share), note, "", best)
-        low, high = each["interval"]
+        row = standings[who]
+        is_best = who == contest["winner"]
+        if row["lead"] is None or row["interval"] is None:  # the tuned model
+            note = f"{_figure(interval[0], share)} to {_figure(interval[1], share)}" if interval else ""
+            return Cell(_figure(row["value"], share), note, "", is_best)
+        low, high = row["interval"]
         state = "ahead" if low > 0 else "behind" if high < 0 else ""
-        lead = f"{_signed(each['lead'], share)} ({_signed(low, share)} to {_signed(high, share)})"
-        return Cell(_figure(each["value"], share), lead, state, best)
+        lead = f"{_signed(row['lead'], share)} ({_signed(low, share)} to {_signed(high, share)})"
+        return Cell(_figure(row["value"], share), lead, state, is_best)
 
     lower = name in evaluation["measures"] and not evaluation["measures"][name]["higher_is_better"]
     return Line(contest["what"], meaning(name) + (", lower is better" if lower else ""), tuple(map(cell, order)))
