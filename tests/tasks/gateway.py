@@ -41,8 +41,8 @@ def write_folder(folder: Path, **form: object) -> Path:
 
 
 @dataclass
-class House:
-    """A running gateway and what is around it."""
+class RunningGateway:
+    """A gateway with the stub and the records behind it."""
 
     url: str
     app: FastAPI
@@ -53,7 +53,7 @@ class House:
 
     @property
     def state(self) -> GatewayState:
-        """What the gateway holds."""
+        """The state of the application."""
         return self.app.state.gateway
 
     @property
@@ -62,7 +62,7 @@ class House:
         return self.state.backend.queue
 
     def client(self, **more: object) -> httpx.Client:
-        """A client with the house's key."""
+        """A client that sends the gateway's key."""
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=10, **more)
 
     def metric(self, name: str, **labels: str) -> float | None:
@@ -125,13 +125,13 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def house(
+def running_gateway(
     folder: Path,
     stub: Stub | None = None,
     factory: Callable[[], Engine] | None = None,
     records: Records | None = None,
     **gateway: object,
-) -> Iterator[House]:
+) -> Iterator[RunningGateway]:
     """A gateway with triage@1 as champion and triage@2 as challenger without traffic; `gateway` are fields of its
     section.
     """
@@ -148,7 +148,7 @@ def house(
         keys_path = folder / "keys.json"
         app = create_app(settings, records or Records(), factory or (lambda: engine), folder / "routes.json", keys_path)
         with serving(app) as address:
-            yield House(address, app, stub, folder, key, engine)
+            yield RunningGateway(address, app, stub, folder, key, engine)
     engine.dispose()
 
 

@@ -15,7 +15,7 @@ from tasks.serve.gateway.reply import Ending, ReplyReader
 from tasks.serve.gateway.request import ModelRequest
 from tests.examples import examples
 from tests.stub_vllm import ANSWER, Stub
-from tests.tasks.gateway import House, chat, events, house, wait_for
+from tests.tasks.gateway import RunningGateway, chat, events, running_gateway, wait_for
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
@@ -25,9 +25,11 @@ ASKED = {"text": "Hub off"}
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """One gateway whose model answers what a test says."""
-    with house(tmp_path_factory.mktemp("gateway"), Stub(adapters={"triage@1": "", "triage@2": ""})) as running:
+    with running_gateway(
+        tmp_path_factory.mktemp("gateway"), Stub(adapters={"triage@1": "", "triage@2": ""})
+    ) as running:
         yield running
 
 
@@ -54,40 +56,40 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("name", SPOILED)
-def test_an_answer_that_is_not_one_gets_200_and_the_connection_goes_on(home: House, name: str) -> None:
-    with home.client(limits=httpx.Limits(max_connections=1)) as client:
+def test_an_answer_that_is_not_one_gets_200_and_the_connection_goes_on(gateway: RunningGateway, name: str) -> None:
+    with gateway.client(limits=httpx.Limits(max_connections=1)) as client:
         for given_answer in (SPOILED[name], ANSWER):
-            home.stub.answer = lambda body, text=given_answer: text
+            gateway.stub.answer = lambda body, text=given_answer: text
             answer = client.post("/tasks/triage", json=ASKED)
             assert answer.status_code == 200
             value = in_utf8(answer)
             assert (value["valid"], value["result"]) == ((True, RIGHT) if given_answer is ANSWER else (False, None))
-        home.stub.answer = lambda body: SPOILED[name]
+        gateway.stub.answer = lambda body: SPOILED[name]
         assert in_utf8(client.post("/tasks/triage", json=ASKED))["text"] == SPOILED[name].replace(HALF, "\ufffd")
         assert in_utf8(client.post("/v1/chat/completions", json=chat()))["choices"][0]["message"]["content"] == SPOILED[
             name
         ].replace(HALF, "\ufffd")
 
 
-def test_the_records_keep_what_json_and_databases_can_write(home: House) -> None:
-    home.stub.answer = lambda body: f"On its way {HALF}\0!"
-    with home.client() as client:
+def test_the_records_keep_what_json_and_databases_can_write(gateway: RunningGateway) -> None:
+    gateway.stub.answer = lambda body: f"On its way {HALF}\0!"
+    with gateway.client() as client:
         request_id = client.post("/tasks/triage", json=ASKED).json()["request_id"]
-    [row] = wait_for(lambda: [row for row in home.rows() if row["id"] == request_id], "the record")
+    [row] = wait_for(lambda: [row for row in gateway.rows() if row["id"] == request_id], "the record")
     assert (row["status"], row["valid"], row["output"]) == (200, False, "On its way \ufffd!")
 
 
-def test_a_stream_is_readable_too(home: House) -> None:
-    home.stub.answer = lambda body: f"On its {HALF} way"
-    with home.client() as client:
+def test_a_stream_is_readable_too(gateway: RunningGateway) -> None:
+    gateway.stub.answer = lambda body: f"On its {HALF} way"
+    with gateway.client() as client:
         answer = client.post("/v1/chat/completions", json=chat(stream=True))
         pieces = [event["choices"][0]["delta"]["content"] for event in events(answer.text)]
         assert "".join(pieces) == "On its \ufffd way" and answer.text.endswith("data: [DONE]\n\n")
 
 
-def test_a_character_that_comes_in_two_pieces_is_one(home: House) -> None:
+def test_a_character_that_comes_in_two_pieces_is_one(gateway: RunningGateway) -> None:
     """The pieces of a stream go on as they come, unless one cannot be read by itself; the record has the character."""
-    choice, contract = home.state.follower.choose("triage")
+    choice, contract = gateway.state.follower.choose("triage")
     reader = ReplyReader(contract.special)
     for piece in (ANSWER[:-2], "\ud83d", "\ude00", '"}'):
         reader.read(json.dumps({"choices": [{"delta": {"content": piece}}]}).encode())
@@ -107,9 +109,9 @@ WRITTEN = st.one_of(
 
 @settings(examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(WRITTEN)
-def test_whatever_a_model_writes_the_client_can_read(home: House, text: str) -> None:
-    home.stub.answer = lambda body: text
-    with home.client(limits=httpx.Limits(max_connections=1)) as client:
+def test_whatever_a_model_writes_the_client_can_read(gateway: RunningGateway, text: str) -> None:
+    gateway.stub.answer = lambda body: text
+    with gateway.client(limits=httpx.Limits(max_connections=1)) as client:
         task, whole = client.post("/tasks/triage", json=ASKED), client.post("/v1/chat/completions", json=chat())
         assert (task.status_code, whole.status_code) == (200, 200)
         value = in_utf8(task)
@@ -118,22 +120,22 @@ def test_whatever_a_model_writes_the_client_can_read(home: House, text: str) -> 
 
 
 @pytest.mark.parametrize("piece", [HALF, "x", "\0", "{", '"', "\\ud83d", "\u00e9", "\ufeff"])
-def test_a_megabyte_is_an_answer_like_any_other(home: House, piece: str) -> None:
-    home.stub.answer = lambda body: piece * (1_000_000 // len(piece))
-    with home.client() as client:
+def test_a_megabyte_is_an_answer_like_any_other(gateway: RunningGateway, piece: str) -> None:
+    gateway.stub.answer = lambda body: piece * (1_000_000 // len(piece))
+    with gateway.client() as client:
         value = in_utf8(client.post("/tasks/triage", json=ASKED))
         assert value["valid"] is False and len(value["text"]) == 1_000_000 // len(piece) * len(piece)
         assert in_utf8(client.post("/v1/chat/completions", json=chat()))["model"] == "triage@1"
 
 
-def test_the_same_connection_takes_the_next_request(home: House) -> None:
+def test_the_same_connection_takes_the_next_request(gateway: RunningGateway) -> None:
     """Of a client that keeps one, whatever was answered on it before."""
-    connection = http.client.HTTPConnection(home.url.removeprefix("http://"), timeout=10)
-    headers = {"authorization": f"Bearer {home.key}", "content-type": "application/json"}
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=10)
+    headers = {"authorization": f"Bearer {gateway.key}", "content-type": "application/json"}
     connection.connect()
     socket = connection.sock
     for text in (*SPOILED.values(), ANSWER):
-        home.stub.answer = lambda body, text=text: text
+        gateway.stub.answer = lambda body, text=text: text
         for path, body in (("/tasks/triage", ASKED), ("/v1/chat/completions", chat())):
             connection.request("POST", path, json.dumps(body), headers)
             answer = connection.getresponse()

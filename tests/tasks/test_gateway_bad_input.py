@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.tasks.gateway import House, chat, house, refused
+from tests.tasks.gateway import RunningGateway, chat, refused, running_gateway
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
@@ -15,9 +15,9 @@ PNG = "data:image/png;base64,AAAA"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """One gateway that refuses."""
-    with house(tmp_path_factory.mktemp("gateway"), max_body_kib=64) as running:
+    with running_gateway(tmp_path_factory.mktemp("gateway"), max_body_kib=64) as running:
         yield running
 
 
@@ -64,14 +64,14 @@ BAD_CHATS = {
 
 
 @pytest.mark.parametrize("name", BAD_CHATS)
-def test_a_chat_that_must_not_reach_vllm(home: House, name: str) -> None:
-    before = len(home.stub.bodies)
-    with home.client() as client:
+def test_a_chat_that_must_not_reach_vllm(gateway: RunningGateway, name: str) -> None:
+    before = len(gateway.stub.bodies)
+    with gateway.client() as client:
         refused(client.post("/v1/chat/completions", json={**chat(), **BAD_CHATS[name]}), 400)
-    assert len(home.stub.bodies) == before
+    assert len(gateway.stub.bodies) == before
 
 
-def test_a_good_chat_does(home: House) -> None:
+def test_a_good_chat_does(gateway: RunningGateway) -> None:
     """The guard of the guards: each of them lets its harmless neighbour pass."""
     good = [
         {"n": 2, "max_tokens": 512},
@@ -81,14 +81,14 @@ def test_a_good_chat_does(home: House) -> None:
         part(type="text", text="more"),
         {"stream": None},
     ]
-    with home.client() as client:
+    with gateway.client() as client:
         assert [client.post("/v1/chat/completions", json={**chat(), **more}).status_code for more in good] == [
             200
         ] * len(good)
 
 
-def test_echo_is_refused_in_a_chat_and_says_why(home: House) -> None:
-    with home.client() as client:
+def test_echo_is_refused_in_a_chat_and_says_why(gateway: RunningGateway) -> None:
+    with gateway.client() as client:
         refusal = client.post("/v1/chat/completions", json={**chat(), "echo": True})
         error = refusal.json()["error"]
         assert (refusal.status_code, error["param"], error["code"]) == (400, "echo", "unsupported_parameter")
@@ -108,8 +108,8 @@ BAD_PROMPTS = [3, [], ["a", 3], ["a"] * 2000, [[1], []], None]
         {"prompt": "a", "prompt_embeds": "AAAA"},
     ],
 )
-def test_a_completion_that_must_not_reach_vllm(home: House, body: dict) -> None:
-    with home.client() as client:
+def test_a_completion_that_must_not_reach_vllm(gateway: RunningGateway, body: dict) -> None:
+    with gateway.client() as client:
         refused(client.post("/v1/completions", json={"model": "triage", **body}), 400)
 
 
@@ -128,8 +128,8 @@ def test_a_completion_that_must_not_reach_vllm(home: House, body: dict) -> None:
     ],
     ids=range(9),
 )
-def test_a_body_that_is_no_json_object(home: House, raw: bytes) -> None:
-    with home.client() as client:
+def test_a_body_that_is_no_json_object(gateway: RunningGateway, raw: bytes) -> None:
+    with gateway.client() as client:
         for path in ("/v1/chat/completions", "/tasks/triage", "/feedback", "/admin/commands"):
             refused(client.post(path, content=raw, headers={"content-type": "application/json"}), 400)
 
@@ -146,8 +146,8 @@ BAD_TASKS = [
 
 
 @pytest.mark.parametrize("body", BAD_TASKS)
-def test_a_task_that_is_asked_wrongly(home: House, body: dict) -> None:
-    with home.client() as client:
+def test_a_task_that_is_asked_wrongly(gateway: RunningGateway, body: dict) -> None:
+    with gateway.client() as client:
         refused(client.post("/tasks/triage", json=body), 400)
         refused(
             client.post("/tasks/triage", content=b"\xff\xfe", headers={"content-type": "text/plain"}),
@@ -157,9 +157,9 @@ def test_a_task_that_is_asked_wrongly(home: House, body: dict) -> None:
         refused(client.post("/tasks/triage", data={"text": "x"}), 415)
 
 
-def test_a_body_that_is_too_large(home: House) -> None:
+def test_a_body_that_is_too_large(gateway: RunningGateway) -> None:
     """By its header, before a byte is read; and by what comes, when the header says nothing."""
-    with home.client() as client:
+    with gateway.client() as client:
         refused(client.post("/v1/chat/completions", json=chat("x" * 70_000)), 413)
         refused(
             client.post(
@@ -177,14 +177,14 @@ CLOSED = (
 
 
 @pytest.mark.parametrize("path", [*CLOSED, "/v1/chat/completions/", "/v1/../pause", "//pause"])
-def test_no_other_way_leads_to_vllm(home: House, path: str) -> None:
-    with home.client() as client:
+def test_no_other_way_leads_to_vllm(gateway: RunningGateway, path: str) -> None:
+    with gateway.client() as client:
         for method in ("GET", "POST"):
             refused(client.request(method, path), 404)
 
 
-def test_a_wrong_method(home: House) -> None:
-    with home.client() as client:
+def test_a_wrong_method(gateway: RunningGateway) -> None:
+    with gateway.client() as client:
         refused(client.get("/v1/chat/completions"), 405)
         refused(client.delete("/v1/models"), 405)
 
@@ -193,8 +193,8 @@ def test_a_wrong_method(home: House) -> None:
     "header",
     [None, "", "Bearer", "Bearer x", "Basic {key}", "Bearer {key}x", "{key}", "Bearer anneal-00000000-" + "x" * 43],
 )
-def test_no_key_no_answer(home: House, header: str | None) -> None:
-    headers = {} if header is None else {"Authorization": header.format(key=home.key)}
+def test_no_key_no_answer(gateway: RunningGateway, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header.format(key=gateway.key)}
     for method, path in (
         ("POST", "/v1/chat/completions"),
         ("GET", "/v1/models"),
@@ -203,26 +203,26 @@ def test_no_key_no_answer(home: House, header: str | None) -> None:
         ("POST", "/admin/commands"),
         ("GET", "/admin/commands/1"),
     ):
-        error = refused(httpx.request(method, home.url + path, headers=headers), 401, "invalid_api_key")
-        assert home.key not in error["message"]
+        error = refused(httpx.request(method, gateway.url + path, headers=headers), 401, "invalid_api_key")
+        assert gateway.key not in error["message"]
 
 
-def test_unknown_names(home: House) -> None:
-    with home.client() as client:
+def test_unknown_names(gateway: RunningGateway) -> None:
+    with gateway.client() as client:
         for name in ("nobody", "triage@9", "../etc", "x" * 5000):
             refused(client.post("/v1/chat/completions", json=chat() | {"model": name}), 404, "model_not_found")
         refused(client.post("/tasks/nobody", json={"text": "hi"}), 404, "model_not_found")
 
 
-def test_a_request_in_pieces_that_stops(home: House) -> None:
+def test_a_request_in_pieces_that_stops(gateway: RunningGateway) -> None:
     """Half a request and then nothing, or garbage: the others do not notice."""
-    host, port = home.url.removeprefix("http://").split(":")
+    host, port = gateway.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as half, socket.create_connection((host, int(port))) as garbage:
         half.sendall(
-            f"POST /tasks/triage HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {home.key}\r\nContent-Length: 100\r\n"
+            f"POST /tasks/triage HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.key}\r\nContent-Length: 100\r\n"
             "\r\nhalf".encode()
         )
         garbage.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
         assert b"400" in garbage.recv(1000).split(b"\r\n")[0]
-        with home.client() as client:
+        with gateway.client() as client:
             assert client.post("/tasks/triage", json={"text": "hi"}).status_code == 200

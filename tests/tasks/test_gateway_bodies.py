@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway.errors import Refusal
-from tests.tasks.gateway import House, chat, house, refused, wait_for, write_folder
+from tests.tasks.gateway import RunningGateway, chat, refused, running_gateway, wait_for, write_folder
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
@@ -21,9 +21,9 @@ ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/tasks/triage", "/feedb
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """One gateway."""
-    with house(tmp_path_factory.mktemp("gateway")) as running:
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as running:
         yield running
 
 
@@ -38,32 +38,32 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     ],
     ids=range(5),
 )
-def test_the_mark_of_a_file_is_taken_off(home: House, raw: bytes, kind: dict) -> None:
-    with home.client() as client:
+def test_the_mark_of_a_file_is_taken_off(gateway: RunningGateway, raw: bytes, kind: dict) -> None:
+    with gateway.client() as client:
         assert client.post("/tasks/triage", content=raw, headers=kind).status_code == 200
-        assert home.stub.bodies[-1]["messages"][-1]["content"] == "Subject: Hub off\n\nIt is red."
+        assert gateway.stub.bodies[-1]["messages"][-1]["content"] == "Subject: Hub off\n\nIt is red."
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "us-ascii", "ISO-8859-1", "windows-1252", "utf-16"])
-def test_a_text_is_read_in_the_charset_that_it_names(home: House, charset: str) -> None:
+def test_a_text_is_read_in_the_charset_that_it_names(gateway: RunningGateway, charset: str) -> None:
     name = charset.strip('"').lower()
     text = "Where is my hub?" if name == "us-ascii" else "Où est mon hub?"
     kind = {"content-type": f"text/plain; format=flowed; charset={charset}"}
-    with home.client() as client:
+    with gateway.client() as client:
         assert client.post("/tasks/triage", content=text.encode(name), headers=kind).status_code == 200
-        assert home.stub.bodies[-1]["messages"][-1]["content"] == f"Subject: {text}\n\n{text}"
+        assert gateway.stub.bodies[-1]["messages"][-1]["content"] == f"Subject: {text}\n\n{text}"
 
 
 @pytest.mark.parametrize("kind", ["application", "text", "multipart/form-data", "text/html", "text/plain,text/plain"])
-def test_another_kind_of_body_is_refused(home: House, kind: str) -> None:
-    with home.client() as client:
+def test_another_kind_of_body_is_refused(gateway: RunningGateway, kind: str) -> None:
+    with gateway.client() as client:
         refused(
             client.post("/tasks/triage", content=b"x", headers={"content-type": kind}), 415, "unsupported_media_type"
         )
 
 
-def test_a_text_in_another_charset_than_it_names_is_refused(home: House) -> None:
-    with home.client() as client:
+def test_a_text_in_another_charset_than_it_names_is_refused(gateway: RunningGateway) -> None:
+    with gateway.client() as client:
         for charset in ("koi8-r", "utf-7", "idna", "rot13", "base64", "unicode_escape", "none"):
             kind = {"content-type": f"text/plain; charset={charset}"}
             refused(client.post("/tasks/triage", content=b"x", headers=kind), 415, "unsupported_charset")
@@ -72,8 +72,8 @@ def test_a_text_in_another_charset_than_it_names_is_refused(home: House) -> None
             refused(client.post("/tasks/triage", content=raw, headers=kind), 400, "invalid_utf8")
 
 
-def test_the_mark_of_a_file_is_taken_off_a_chat(home: House) -> None:
-    with home.client() as client:
+def test_the_mark_of_a_file_is_taken_off_a_chat(gateway: RunningGateway) -> None:
+    with gateway.client() as client:
         assert (
             client.post("/v1/chat/completions", content=BOM + json.dumps(chat()).encode(), headers=JSON).status_code
             == 200
@@ -98,18 +98,21 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_readers_of_json_take_differently_is_refused(home: House, name: str) -> None:
+def test_what_readers_of_json_take_differently_is_refused(gateway: RunningGateway, name: str) -> None:
     text, words = MALFORMED[name]
-    raw, before = text.replace("%s", json.dumps(chat())[1:-1].replace('"model": "triage", ', "")), len(home.stub.bodies)
-    with home.client() as client:
+    raw, before = (
+        text.replace("%s", json.dumps(chat())[1:-1].replace('"model": "triage", ', "")),
+        len(gateway.stub.bodies),
+    )
+    with gateway.client() as client:
         for path in ENDPOINTS:
             error = refused(client.post(path, content=raw.encode(), headers=JSON), 400, "invalid_json")
             assert words in error["message"]
-    assert len(home.stub.bodies) == before
+    assert len(gateway.stub.bodies) == before
 
 
-def test_large_numbers_that_fit_go_on_as_they_are(home: House) -> None:
-    with home.client() as client:
+def test_large_numbers_that_fit_go_on_as_they_are(gateway: RunningGateway) -> None:
+    with gateway.client() as client:
         more = {
             "seed": 2**63 - 1,
             "maximum": 2**64 - 1,
@@ -119,7 +122,7 @@ def test_large_numbers_that_fit_go_on_as_they_are(home: House) -> None:
             "deep": json.loads("[" * 90 + "]" * 90),
         }
         assert client.post("/v1/chat/completions", json=chat(**more)).status_code == 200
-        assert {name: home.stub.bodies[-1][name] for name in more} == more
+        assert {name: gateway.stub.bodies[-1][name] for name in more} == more
 
 
 VALUES = st.recursive(
@@ -160,66 +163,66 @@ def test_whatever_comes_is_read_or_refused(raw: bytes) -> None:
 
 def test_columns_may_have_any_name(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("gateway")
-    with house(folder) as home, home.client() as client:
+    with running_gateway(folder) as gateway, gateway.client() as client:
         write_folder(folder / "kept", user="{{ row['Ticket Text'] }} / {{ größe }} / {{ row['a-b'] }}")
-        home.state.follower.contracts.clear()
+        gateway.state.follower.contracts.clear()
         sent = {"a-b": "3", "größe": "2", "Ticket Text": "Hub off"}
         assert client.post("/tasks/triage", json={"input": sent}).json()["valid"]
-        assert home.stub.bodies[-1]["messages"][-1]["content"] == "Hub off / 2 / 3"
+        assert gateway.stub.bodies[-1]["messages"][-1]["content"] == "Hub off / 2 / 3"
         client.post("/tasks/triage", json={"text": "first\nrest\nof it"})
-        assert home.stub.bodies[-1]["messages"][-1]["content"] == "first /  / rest\nof it"
+        assert gateway.stub.bodies[-1]["messages"][-1]["content"] == "first /  / rest\nof it"
         error = refused(client.post("/tasks/triage", json={"input": {"Ticket Text": "x"}}), 400)
         assert error["message"] == "`input` lacks `größe` (it needs Ticket Text, größe, a-b)."
-        assert home.rows()[0]["input"] == sent
+        assert gateway.rows()[0]["input"] == sent
 
 
 def test_a_task_without_a_system_message_is_asked_without_one(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("gateway")
-    with house(folder) as home, home.client() as client:
+    with running_gateway(folder) as gateway, gateway.client() as client:
         write_folder(folder / "kept", system=None, answer="{{ category }}")
-        home.state.follower.contracts.clear()
-        home.stub.answer = lambda body: " billing\n"
+        gateway.state.follower.contracts.clear()
+        gateway.stub.answer = lambda body: " billing\n"
         assert client.post("/tasks/triage", json={"text": "x"}).json()["result"] == {"category": "billing"}
-        assert home.stub.bodies[-1]["messages"] == [{"role": "user", "content": "Subject: x\n\nx"}]
-        home.stub.answer = lambda body: "cooking"
+        assert gateway.stub.bodies[-1]["messages"] == [{"role": "user", "content": "Subject: x\n\nx"}]
+        gateway.stub.answer = lambda body: "cooking"
         wrong = client.post("/tasks/triage", json={"text": "x"}).json()
         assert (wrong["valid"], wrong["result"], wrong["text"]) == (False, None, "cooking")
 
 
 def test_a_template_that_does_not_fit_is_the_inputs_and_not_a_crash(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("gateway")
-    with house(folder) as home, home.client() as client:
+    with running_gateway(folder) as gateway, gateway.client() as client:
         write_folder(folder / "kept", user="{{ subject.split(':')[1] }} {{ body }}")
-        home.state.follower.contracts.clear()
+        gateway.state.follower.contracts.clear()
         error = refused(client.post("/tasks/triage", json={"input": {"subject": "no colon", "body": "x"}}), 400)
         assert error["message"] == "The task's template cannot be filled in with this input."
         assert client.post("/tasks/triage", json={"input": {"subject": "a:b", "body": "x"}}).status_code == 200
 
 
-def test_content_in_parts_is_asked_and_kept_as_it_came(home: House) -> None:
+def test_content_in_parts_is_asked_and_kept_as_it_came(gateway: RunningGateway) -> None:
     parts = [{"type": "text", "text": "Subject: Late"}, {"type": "text", "text": "It is late."}]
     messages = [{"role": "user", "content": parts}]
-    with home.client() as client:
+    with gateway.client() as client:
         request_id = client.post("/v1/chat/completions", json={"model": "triage", "messages": messages}).headers[
             "x-request-id"
         ]
-    assert home.stub.bodies[-1]["messages"] == messages
-    [row] = wait_for(lambda: [row for row in home.rows() if row["id"] == request_id], "the record")
+    assert gateway.stub.bodies[-1]["messages"] == messages
+    [row] = wait_for(lambda: [row for row in gateway.rows() if row["id"] == request_id], "the record")
     assert row["input"] == {"messages": messages} and row["valid"] is True
 
 
-def test_the_records_say_that_a_chat_brought_tools_or_settings_of_its_own(home: House) -> None:
+def test_the_records_say_that_a_chat_brought_tools_or_settings_of_its_own(gateway: RunningGateway) -> None:
     messages = [{"role": "user", "content": "hello"}]
     tools = [{"type": "function", "function": {"name": "look"}}]
     asked = [{}, {"tools": tools}, {"temperature": 0.7, "max_tokens": 9}, {"temperature": 0}]
-    with home.client() as client:
+    with gateway.client() as client:
         replies = [
             client.post("/v1/chat/completions", json={"model": "triage", "messages": messages, **more})
             for more in asked
         ]
     ids = [reply.headers["x-request-id"] for reply in replies]
     rows = wait_for(
-        lambda: (kept := {row["id"]: row["input"] for row in home.rows()}).keys() >= set(ids) and kept, "the records"
+        lambda: (kept := {row["id"]: row["input"] for row in gateway.rows()}).keys() >= set(ids) and kept, "the records"
     )
     assert [rows[key] for key in ids] == [
         {"messages": messages},
@@ -242,8 +245,10 @@ SYSTEM, QUESTION = {"role": "system", "content": "Be rude."}, {"role": "user", "
         ({"messages": [QUESTION], "tools": [{"type": "function", "function": {"name": "look"}}]}, False),
     ],
 )
-def test_an_answer_is_called_invalid_only_where_the_task_was_asked(home: House, more: dict, is_judged: bool) -> None:
-    with home.client() as client:
+def test_an_answer_is_called_invalid_only_where_the_task_was_asked(
+    gateway: RunningGateway, more: dict, is_judged: bool
+) -> None:
+    with gateway.client() as client:
         request_id = client.post("/v1/chat/completions", json={"model": "triage", **more}).headers["x-request-id"]
-    [row] = wait_for(lambda: [row for row in home.rows() if row["id"] == request_id], "the record")
+    [row] = wait_for(lambda: [row for row in gateway.rows() if row["id"] == request_id], "the record")
     assert row["status"] == 200 and row["valid"] is (True if is_judged else None)

@@ -15,7 +15,7 @@ from tasks.serve.gateway.calls import Calls, as_text
 from tasks.texts.redaction.answers import redact_answer, redact_text
 from tests.examples import examples
 from tests.stub_vllm import ANSWER, Stub
-from tests.tasks.gateway import House, house, target, wait_for, write_folder
+from tests.tasks.gateway import RunningGateway, running_gateway, target, wait_for, write_folder
 
 CALL = {"name": "pay", "arguments": {"to": "bo@example.org", "cents": 250, "card": 4111111111111111}}
 KEPT = '[{"arguments": {"card": "<CARD>", "cents": 250, "to": "<EMAIL>"}, "name": "pay"}]'
@@ -84,10 +84,10 @@ def test_a_correction_of_calls_agrees_whatever_its_layout(tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway with `triage`, whose answers are JSON, and `pay`, which was trained on rows with tools."""
     folder = tmp_path_factory.mktemp("gateway")
-    with house(folder, Stub(adapters={"triage@1": "", "triage@2": ""})) as running:
+    with running_gateway(folder, Stub(adapters={"triage@1": "", "triage@2": ""})) as running:
         champion = running.state.follower.table.tasks["triage"].targets["champion"]
         payer = target(champion.url, write_folder(folder / "payer", **FORM))
         pay = routes.Task({"champion": payer})
@@ -96,32 +96,32 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield running
 
 
-def record(home: House, model: str, **more: Any) -> dict:
+def record(gateway: RunningGateway, model: str, **more: Any) -> dict:
     """What the records keep of a chat with `model`."""
-    with home.client() as client:
+    with gateway.client() as client:
         asked = {"model": model, "messages": ASKED, **more}
         request_id = client.post("/v1/chat/completions", json=asked).headers["x-request-id"]
-    [row] = wait_for(lambda: [row for row in home.rows() if row["id"] == request_id], "the record")
+    [row] = wait_for(lambda: [row for row in gateway.rows() if row["id"] == request_id], "the record")
     return row
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_that_calls_tools_is_kept_as_its_calls(home: House, stream: bool) -> None:
-    row = record(home, "pay", tools=TOOLS, stream=stream)
+def test_an_answer_that_calls_tools_is_kept_as_its_calls(gateway: RunningGateway, stream: bool) -> None:
+    row = record(gateway, "pay", tools=TOOLS, stream=stream)
     assert json.loads(row["output"]) == json.loads(KEPT) * 2
     assert (row["finish_reason"], row["error"], row["valid"]) == ("tool_calls", None, True)
-    other = record(home, "triage", tools=TOOLS, stream=stream)  # to which tools are another kind of request
+    other = record(gateway, "triage", tools=TOOLS, stream=stream)  # to which tools are another kind of request
     assert (other["output"], other["valid"]) == (row["output"], None)
 
 
 @pytest.mark.slow
-def test_feedback_on_calls_is_compared_with_them(home: House) -> None:
-    row = record(home, "pay", tools=TOOLS)
+def test_feedback_on_calls_is_compared_with_them(gateway: RunningGateway) -> None:
+    row = record(gateway, "pay", tools=TOOLS)
     right = json.dumps([CALL, CALL], indent=2)
-    with home.client() as client:
+    with gateway.client() as client:
         opinion = {"request_id": row["id"], "correction": {"answer": right}}
         assert client.post("/feedback", json=opinion).status_code == 201
-    given = home.rows("feedback")[-1]["correction"]
+    given = gateway.rows("feedback")[-1]["correction"]
     assert json.loads(given["answer"]) == json.loads(KEPT) * 2
-    assert contract.load(home.folder / "payer").agrees(row["output"], given, []) is True
+    assert contract.load(gateway.folder / "payer").agrees(row["output"], given, []) is True

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from tests.tasks.gateway import House, house, wait_for
+from tests.tasks.gateway import RunningGateway, running_gateway, wait_for
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
@@ -48,25 +48,25 @@ CHAT = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """One gateway, in front of a model that answers in words whatever it is asked."""
-    with house(tmp_path_factory.mktemp("gateway")) as running:
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as running:
         yield running
 
 
 @settings(examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(CHAT)
-def test_a_chat_is_answered_or_refused(home: House, body: dict) -> None:
-    with home.client() as client:
+def test_a_chat_is_answered_or_refused(gateway: RunningGateway, body: dict) -> None:
+    with gateway.client() as client:
         if body.get("tools"):  # the stub calls the first of them
             body["tools"] = [{"type": "function", "function": {"name": "f", "parameters": body["tools"]}}]
         answer = client.post("/v1/chat/completions", json={"model": "triage", **body})
         assert answer.status_code in (200, 400), answer.text
         assert answer.json().keys() >= ({"choices"} if answer.status_code == 200 else {"error"})
-    assert home.state.metrics._running == {}
+    assert gateway.state.metrics._running == {}
 
 
-def test_the_deepest_chat_that_is_let_in_is_kept_too(home: House) -> None:
+def test_the_deepest_chat_that_is_let_in_is_kept_too(gateway: RunningGateway) -> None:
     """The thread that writes the books walks through all of it, and lives."""
     calls, answers = [], []
     for levels in (40, 90, 200):
@@ -74,11 +74,11 @@ def test_the_deepest_chat_that_is_let_in_is_kept_too(home: House) -> None:
         for _ in range(levels):
             deep = [deep]
         calls.append([{"id": "1", "function": {"name": "f", "arguments": deep}}])
-    with home.client() as client:
+    with gateway.client() as client:
         for call in calls:
             messages = [{"role": "assistant", "content": "x", "tool_calls": call}, {"role": "user", "content": "y"}]
             answers.append(client.post("/v1/chat/completions", json={"model": "triage", "messages": messages}))
     assert [answer.status_code for answer in answers] == [200, 200, 400]
     ids = {answer.headers["x-request-id"] for answer in answers[:2]}
-    wait_for(lambda: ids <= {row["id"] for row in home.rows()}, "the records of both")
-    assert home.state.writer.thread.is_alive()
+    wait_for(lambda: ids <= {row["id"] for row in gateway.rows()}, "the records of both")
+    assert gateway.state.writer.thread.is_alive()

@@ -18,7 +18,7 @@ from tasks.serve.gateway.errors import Refusal
 from tasks.serve.gateway.limits import AdmissionQueue
 from tasks.serve.gateway.stream import events
 from tasks.serve.params import Records
-from tests.tasks.gateway import House, house
+from tests.tasks.gateway import RunningGateway, running_gateway
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
@@ -26,18 +26,18 @@ RIGHT = {"category": "billing", "intent": "refund", "priority": "high", "reply":
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """One gateway for all."""
-    with house(tmp_path_factory.mktemp("gateway")) as running:
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as running:
         yield running
 
 
 @pytest.fixture
-def stranger(home: House) -> Iterator[httpx.Client]:
+def stranger(gateway: RunningGateway) -> Iterator[httpx.Client]:
     """A client with a key of its own, which is no admin's."""
     with httpx.Client(
-        base_url=home.url,
-        headers={"Authorization": f"Bearer {keys.create('stranger', path=home.folder / 'keys.json')}"},
+        base_url=gateway.url,
+        headers={"Authorization": f"Bearer {keys.create('stranger', path=gateway.folder / 'keys.json')}"},
     ) as client:
         yield client
 
@@ -47,9 +47,9 @@ def asked(client: httpx.Client) -> str:
     return client.post("/tasks/triage", json={"text": "hi"}).json()["request_id"]
 
 
-def test_feedback_is_kept_as_soon_as_the_answer_is_there(home: House) -> None:
+def test_feedback_is_kept_as_soon_as_the_answer_is_there(gateway: RunningGateway) -> None:
     """Also while the request's own record is still on its way to the database."""
-    with home.client() as client:
+    with gateway.client() as client:
         for _ in range(20):
             assert client.post("/feedback", json={"request_id": asked(client), "thumb": "down"}).status_code == 201
         request_id = asked(client)
@@ -57,8 +57,8 @@ def test_feedback_is_kept_as_soon_as_the_answer_is_there(home: House) -> None:
             client.post("/feedback", json={"request_id": request_id, "thumb": "up", "correction": RIGHT}).status_code
             == 201
         )
-    kept = home.rows("feedback", 21)[-1]
-    assert (kept["request_id"], kept["thumb"], kept["key_id"]) == (request_id, 1, home.key.split("-")[1])
+    kept = gateway.rows("feedback", 21)[-1]
+    assert (kept["request_id"], kept["thumb"], kept["key_id"]) == (request_id, 1, gateway.key.split("-")[1])
     assert kept["correction"] == {**RIGHT, "reply": "Mail me at <EMAIL>."}
 
 
@@ -74,21 +74,21 @@ WRONG = [
 
 
 @pytest.mark.parametrize("correction", WRONG, ids=range(len(WRONG)))
-def test_a_correction_is_a_whole_answer_or_none(home: House, correction: object) -> None:
-    with home.client() as client:
+def test_a_correction_is_a_whole_answer_or_none(gateway: RunningGateway, correction: object) -> None:
+    with gateway.client() as client:
         answer = client.post("/feedback", json={"request_id": asked(client), "correction": correction})
     assert answer.status_code == 422 and answer.json()["error"]["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize("more", [{}, {"thumb": "sideways"}, {"thumb": "up", "stars": 5}, {"thumb": 1}])
-def test_feedback_says_something(home: House, more: dict) -> None:
-    with home.client() as client:
+def test_feedback_says_something(gateway: RunningGateway, more: dict) -> None:
+    with gateway.client() as client:
         assert client.post("/feedback", json={"request_id": asked(client), **more}).status_code == 422
 
 
-def test_a_key_speaks_about_its_own_requests(home: House, stranger: httpx.Client) -> None:
+def test_a_key_speaks_about_its_own_requests(gateway: RunningGateway, stranger: httpx.Client) -> None:
     """Somebody else's is as unknown as one that never was; an admin may speak about any."""
-    with home.client() as admin:
+    with gateway.client() as admin:
         theirs, own = asked(stranger), asked(admin)
         others = stranger.post("/feedback", json={"request_id": own, "thumb": "down"})
         never = stranger.post("/feedback", json={"request_id": "req-never", "thumb": "down"})
@@ -98,14 +98,14 @@ def test_a_key_speaks_about_its_own_requests(home: House, stranger: httpx.Client
 
 
 def test_what_was_not_kept_gets_no_feedback(tmp_path: Path) -> None:
-    with house(tmp_path, records=Records(sample=0)) as home, home.client() as client:
+    with running_gateway(tmp_path, records=Records(sample=0)) as gateway, gateway.client() as client:
         assert client.post("/feedback", json={"request_id": asked(client), "thumb": "up"}).status_code == 404
 
 
-def test_a_command_is_an_admins(home: House, stranger: httpx.Client) -> None:
+def test_a_command_is_an_admins(gateway: RunningGateway, stranger: httpx.Client) -> None:
     body = {"task": "triage", "action": "rollback"}
     assert stranger.post("/admin/commands", json=body).status_code == 403
-    with home.client() as admin:
+    with gateway.client() as admin:
         made = admin.post("/admin/commands", json=body)
         assert made.status_code == 202
         command = admin.get(f"/admin/commands/{made.json()['id']}").json()
@@ -165,15 +165,15 @@ def test_a_torn_key_file_changes_nothing(tmp_path: Path) -> None:
     assert store.find(key) is None
 
 
-def test_a_label_of_a_correction_is_compared_and_kept_cleaned(home: House) -> None:
+def test_a_label_of_a_correction_is_compared_and_kept_cleaned(gateway: RunningGateway) -> None:
     """`billing ` is billing, in data as in corrections."""
-    with home.client() as client:
+    with gateway.client() as client:
         request_id = asked(client)
         correction = {**RIGHT, "category": "billing \r\n", "priority": "\ufeffhigh"}
         assert client.post("/feedback", json={"request_id": request_id, "correction": correction}).status_code == 201
         wrong = client.post("/feedback", json={"request_id": request_id, "correction": {**RIGHT, "x" * 9000: ""}})
     assert wrong.status_code == 422 and len(wrong.json()["error"]["message"]) < 500
-    kept = next(row["correction"] for row in home.rows("feedback") if row["request_id"] == request_id)
+    kept = next(row["correction"] for row in gateway.rows("feedback") if row["request_id"] == request_id)
     assert (kept["category"], kept["priority"]) == ("billing", "high")
 
 

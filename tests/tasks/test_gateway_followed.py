@@ -13,29 +13,29 @@ from tasks.serve.reconcile import gateway
 from tasks.serve.routes import FOLLOWED, Followed
 from tests.stub_vllm import Stub
 from tests.tasks import serving
-from tests.tasks.gateway import House, chat, house, wait_for
+from tests.tasks.gateway import RunningGateway, chat, running_gateway, wait_for
 
 pytestmark = pytest.mark.slow  # each test listens on a socket
 
 
-def look(home: House) -> Followed | None:
-    return gateway.followed(Gateway(port=urlsplit(home.url).port))
+def look(running: RunningGateway) -> Followed | None:
+    return gateway.followed(Gateway(port=urlsplit(running.url).port))
 
 
 def test_the_revision_and_the_requests_in_flight_are_read_back_as_they_are(tmp_path: Path) -> None:
-    with house(tmp_path, Stub(delay=1.0, adapters={"triage@1": ""}), max_running=1) as home:
-        assert look(home) == Followed(1)
-        with home.client() as client:
+    with running_gateway(tmp_path, Stub(delay=1.0, adapters={"triage@1": ""}), max_running=1) as running:
+        assert look(running) == Followed(1)
+        with running.client() as client:
             threads = [
                 threading.Thread(target=client.post, args=("/v1/chat/completions",), kwargs={"json": chat()})
                 for _ in range(2)
             ]
             for thread in threads:
                 thread.start()
-            wait_for(lambda: look(home) == Followed(1, 1, {"triage@1": 2}), "request that waits")
+            wait_for(lambda: look(running) == Followed(1, 1, {"triage@1": 2}), "request that waits")
             for thread in threads:
                 thread.join()
-        assert look(home) == Followed(1) and httpx.get(home.url + FOLLOWED).json()["in_flight"] == {}
+        assert look(running) == Followed(1) and httpx.get(running.url + FOLLOWED).json()["in_flight"] == {}
 
 
 @pytest.mark.parametrize("followed", [None, {}, {"revision": "seven"}, {"revision": 1, "in_flight": [1]}])

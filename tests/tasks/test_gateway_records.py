@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from tasks.errors import TransientError
 from tasks.records import database
 from tasks.serve.gateway import writer
-from tests.tasks.gateway import chat, count, house, record, started_writer, wait_for
+from tests.tasks.gateway import chat, count, record, running_gateway, started_writer, wait_for
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
@@ -87,7 +87,7 @@ def test_a_dead_database_stops_no_answer(tmp_path: Path) -> None:
     def dead() -> Engine:
         raise TransientError("planted.")
 
-    with house(tmp_path, factory=dead) as home, home.client() as client:
+    with running_gateway(tmp_path, factory=dead) as gateway, gateway.client() as client:
         for _ in range(10):
             answer = client.post("/tasks/triage", json={"text": "hi"})
             assert answer.status_code == 200 and answer.elapsed.total_seconds() < 1
@@ -97,20 +97,20 @@ def test_a_dead_database_stops_no_answer(tmp_path: Path) -> None:
             and refused.json()["error"]["code"] == "records_unavailable"
             and "planted" not in refused.text
         )
-        wait_for(lambda: home.metric("anneal_records_queue") == 10, "queue of records")
+        wait_for(lambda: gateway.metric("anneal_records_queue") == 10, "queue of records")
         assert client.get("/health").status_code == 200
-    assert home.metric("anneal_records_dropped_total") == 10
+    assert gateway.metric("anneal_records_dropped_total") == 10
 
 
 def test_the_log_on_stdout_has_no_texts_and_no_keys(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    with house(tmp_path) as home, home.client() as client:
+    with running_gateway(tmp_path) as gateway, gateway.client() as client:
         client.post("/v1/chat/completions", json=chat("unmistakable prompt"))
         client.get("/unmistakable/path?key=unmistakable")
         client.post("/v1/chat/completions", json=chat() | {"model": "unmistakable"})
-        home.rows()
+        gateway.rows()
     out = capfd.readouterr()
-    assert out.out.count('"status"') == 3 and home.key.split("-")[1] in out.out
-    for secret in ("unmistakable", home.key, "restart the hub"):
+    assert out.out.count('"status"') == 3 and gateway.key.split("-")[1] in out.out
+    for secret in ("unmistakable", gateway.key, "restart the hub"):
         assert secret not in out.out + out.err
 
 

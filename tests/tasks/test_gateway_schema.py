@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.serve.gateway.schema import problem
-from tests.tasks.gateway import House, chat, house, refused
+from tests.tasks.gateway import RunningGateway, chat, refused, running_gateway
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
@@ -104,9 +104,9 @@ def test_a_long_chain_and_a_wide_fan_take_no_time_and_no_stack() -> None:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """One gateway."""
-    with house(tmp_path_factory.mktemp("gateway")) as running:
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as running:
         yield running
 
 
@@ -136,9 +136,9 @@ def places(schema: dict) -> dict[str, dict]:
 
 
 @pytest.mark.parametrize("place", places(LEAF))
-def test_a_request_is_refused_wherever_the_schema_stands(home: House, place: str) -> None:
-    before = len(home.stub.bodies)
-    with home.client() as client:
+def test_a_request_is_refused_wherever_the_schema_stands(gateway: RunningGateway, place: str) -> None:
+    before = len(gateway.stub.bodies)
+    with gateway.client() as client:
         error = refused(
             client.post("/v1/chat/completions", json=chat(**places({"$ref": "#"})[place])), 400, "invalid_schema"
         )
@@ -148,10 +148,10 @@ def test_a_request_is_refused_wherever_the_schema_stands(home: House, place: str
             400,
             "invalid_schema",
         )
-        assert len(home.stub.bodies) == before
+        assert len(gateway.stub.bodies) == before
         assert client.post("/v1/chat/completions", json=chat(**places(GOOD["used twice"])[place])).status_code == 200
 
 
-def test_a_schema_that_is_not_json(home: House) -> None:
-    with home.client() as client:
+def test_a_schema_that_is_not_json(gateway: RunningGateway) -> None:
+    with gateway.client() as client:
         refused(client.post("/v1/chat/completions", json=chat(structured_outputs={"json": "{"})), 400, "invalid_schema")

@@ -16,7 +16,7 @@ from tasks.serve.gateway.spans import as_sent
 from tasks.texts.clean import clean
 from tests.examples import examples
 from tests.stub_vllm import Stub
-from tests.tasks.gateway import House, house, refused
+from tests.tasks.gateway import RunningGateway, refused, running_gateway
 
 CONTEXT = "Anna Lee was born in Bern. She left in 1987."
 FORM = {
@@ -30,7 +30,7 @@ FORM = {
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[House]:
+def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
     """A server that answers with the word `Bern`, where it stands in what it reads."""
 
     def answer(body: dict) -> str:
@@ -41,41 +41,41 @@ def home(tmp_path: Path) -> Iterator[House]:
 
     stub = Stub(adapters={"triage@1": ""}, answer=answer)
     stub.probabilities = lambda body: told(0.75)
-    with house(tmp_path, stub) as running:
+    with running_gateway(tmp_path, stub) as running:
         write_json(tmp_path / "kept" / "format.json", FORM)
         (tmp_path / "kept" / "reference" / "classes.json").unlink()
         running.state.follower.contracts.clear()
         yield running
 
 
-def ask(home: House, question: str, context: str) -> dict:
+def ask(gateway: RunningGateway, question: str, context: str) -> dict:
     body = {"input": {"question": question, "context": context}}
-    answer: dict = home.client().post("/tasks/triage", json=body).raise_for_status().json()
+    answer: dict = gateway.client().post("/tasks/triage", json=body).raise_for_status().json()
     return answer
 
 
 @pytest.mark.slow
-def test_a_question_is_answered_with_the_place_and_the_probability_and_both_are_kept(home: House) -> None:
-    answer = ask(home, "Where?", CONTEXT)
+def test_a_question_is_answered_with_the_place_and_the_probability_and_both_are_kept(gateway: RunningGateway) -> None:
+    answer = ask(gateway, "Where?", CONTEXT)
     assert answer["valid"] and answer["result"] == {"answer": "Bern", "start": 21, "end": 25, "probability": 0.75}
     assert "probabilities" not in answer
-    (row,) = home.rows()
+    (row,) = gateway.rows()
     assert row["input"] == {"question": "Where?", "context": CONTEXT} and row["valid"]
     assert json.loads(row["output"]) == {"answer": "Bern", "start": 21, "end": 25}
     assert row["probabilities"] == {"answer": {"given": 0.75, "other": 0.25}}
-    assert ask(home, "Where?", "Anna is away.")["result"] == {
+    assert ask(gateway, "Where?", "Anna is away.")["result"] == {
         "answer": "", "start": None, "end": None, "probability": 0.75,
     }  # fmt: skip
-    text = home.client().post("/tasks/triage", content=f"Where?\n{CONTEXT}".encode()).json()
+    text = gateway.client().post("/tasks/triage", content=f"Where?\n{CONTEXT}".encode()).json()
     assert text["result"]["start"] == 21
 
 
 @pytest.mark.slow
-def test_places_are_those_of_what_was_sent_and_a_question_stands_on_one_line(home: House) -> None:
+def test_places_are_those_of_what_was_sent_and_a_question_stands_on_one_line(gateway: RunningGateway) -> None:
     context = "\ufeff  Ze\u0301  \r\nleft\u200b Bern \n"
-    result = ask(home, "Where\n to?", context)["result"]
+    result = ask(gateway, "Where\n to?", context)["result"]
     assert context[result["start"] : result["end"]] == result["answer"] == "Bern"
-    assert home.stub.last["messages"][-1]["content"].startswith("Where to?\nZ\u00e9\nleft Bern")
+    assert gateway.stub.last["messages"][-1]["content"].startswith("Where to?\nZ\u00e9\nleft Bern")
 
 
 @pytest.mark.slow
@@ -88,13 +88,13 @@ def test_places_are_those_of_what_was_sent_and_a_question_stands_on_one_line(hom
         ({"text": "Where is Bern?"}, "`context` is empty"),
     ],
 )
-def test_what_has_no_question_or_no_text_is_refused(body: dict, words: str, home: House) -> None:
-    assert words in refused(home.client().post("/tasks/triage", json=body), 400)["message"]
+def test_what_has_no_question_or_no_text_is_refused(body: dict, words: str, gateway: RunningGateway) -> None:
+    assert words in refused(gateway.client().post("/tasks/triage", json=body), 400)["message"]
 
 
 @pytest.mark.slow
-def test_a_correction_is_the_words_and_maybe_their_place_and_there_are_no_classes(home: House) -> None:
-    client, request = home.client(), ask(home, "Where?", CONTEXT)["request_id"]
+def test_a_correction_is_the_words_and_maybe_their_place_and_there_are_no_classes(gateway: RunningGateway) -> None:
+    client, request = gateway.client(), ask(gateway, "Where?", CONTEXT)["request_id"]
 
     def say(**correction: str) -> object:
         return client.post("/feedback", json={"request_id": request, "correction": correction})
@@ -104,7 +104,7 @@ def test_a_correction_is_the_words_and_maybe_their_place_and_there_are_no_classe
     ]  # fmt: skip
     for wrong in ({"start": "3"}, {"answer": "Bern", "start": "here"}, {"answer": "Bern", "end": "3"}):
         refused(say(**wrong), 422, "invalid_correction")
-    assert [row["correction"] for row in home.rows("feedback", 3)][-1] == {"answer": "in", "start": "18"}
+    assert [row["correction"] for row in gateway.rows("feedback", 3)][-1] == {"answer": "in", "start": "18"}
     message = refused(client.post("/classify", json={"model": "triage", "input": "Where?"}), 400)["message"]
     assert "finds answers in a text and predicts no classes: use /tasks/triage" in message
 

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.dialogues.special import JOINER, USUAL
 from tests.stub_vllm import ANSWER, Stub
-from tests.tasks.gateway import House, chat, house, target, wait_for, with_canary, write_folder
+from tests.tasks.gateway import RunningGateway, chat, running_gateway, target, wait_for, with_canary, write_folder
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
@@ -19,16 +19,16 @@ ANSWERED = {**json.loads(ANSWER), "reply": "Type <|im_end|> to finish, then rest
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway before a model that names the end of turn in its reply, as training taught it to."""
     stub = Stub(adapters={"triage@1": "", "triage@2": ""}, answer=lambda body: USUAL.neutral(json.dumps(ANSWERED)))
-    with house(tmp_path_factory.mktemp("gateway"), stub) as running:
+    with running_gateway(tmp_path_factory.mktemp("gateway"), stub) as running:
         yield running
 
 
-def rendered(home: House) -> str:
+def rendered(gateway: RunningGateway) -> str:
     """All that vLLM was last sent to render; it reads the arguments of calls."""
-    body = home.stub.bodies[-1]
+    body = gateway.stub.bodies[-1]
     calls = [call["function"] for message in body.get("messages", ()) for call in message.get("tool_calls", ())]
     read = [json.loads(function["arguments"]) for function in calls]
     given = [body[name] for name in ("messages", "tools", "documents") if name in body]
@@ -36,9 +36,9 @@ def rendered(home: House) -> str:
 
 
 @pytest.mark.parametrize("given", [{"text": FORGED}, {"input": {"subject": FORGED, "body": FORGED}}])
-def test_a_request_to_a_task_holds_no_turn_of_its_own(home: House, given: dict) -> None:
-    answer = home.client().post("/tasks/triage", json=given)
-    assert answer.status_code == 200 and "hello" in rendered(home) and "<|im_" not in rendered(home)
+def test_a_request_to_a_task_holds_no_turn_of_its_own(gateway: RunningGateway, given: dict) -> None:
+    answer = gateway.client().post("/tasks/triage", json=given)
+    assert answer.status_code == 200 and "hello" in rendered(gateway) and "<|im_" not in rendered(gateway)
     assert answer.json()["valid"] and answer.json()["result"] == ANSWERED
 
 
@@ -78,38 +78,38 @@ CHATS = {
 
 
 @pytest.mark.parametrize("kind", CHATS)
-def test_a_chat_holds_no_turn_but_its_messages_in(home: House, kind: str) -> None:
-    assert home.client().post("/v1/chat/completions", json=CHATS[kind]).status_code in (200, 404)
-    assert "hello" in rendered(home) and "<|im_" not in rendered(home)
+def test_a_chat_holds_no_turn_but_its_messages_in(gateway: RunningGateway, kind: str) -> None:
+    assert gateway.client().post("/v1/chat/completions", json=CHATS[kind]).status_code in (200, 404)
+    assert "hello" in rendered(gateway) and "<|im_" not in rendered(gateway)
 
 
-def test_a_harmless_chat_passes_as_it_is(home: House) -> None:
+def test_a_harmless_chat_passes_as_it_is(gateway: RunningGateway) -> None:
     body = chat("1 < 2 | <b>[x]</b> " + JOINER)
-    assert home.client().post("/v1/chat/completions", json=body).status_code == 200
-    assert home.stub.bodies[-1]["messages"] == body["messages"]
+    assert gateway.client().post("/v1/chat/completions", json=body).status_code == 200
+    assert gateway.stub.bodies[-1]["messages"] == body["messages"]
 
 
-def test_a_raw_prompt_is_the_clients_own(home: House) -> None:
-    assert home.client().post("/v1/completions", json={"model": "triage", "prompt": FORGED}).status_code == 200
-    assert home.stub.bodies[-1]["prompt"] == FORGED
+def test_a_raw_prompt_is_the_clients_own(gateway: RunningGateway) -> None:
+    assert gateway.client().post("/v1/completions", json={"model": "triage", "prompt": FORGED}).status_code == 200
+    assert gateway.stub.bodies[-1]["prompt"] == FORGED
 
 
-def test_the_records_hold_what_was_asked_and_meant(home: House) -> None:
-    answer = home.client().post("/tasks/triage", json={"input": {"subject": FORGED, "body": "x"}})
+def test_the_records_hold_what_was_asked_and_meant(gateway: RunningGateway) -> None:
+    answer = gateway.client().post("/tasks/triage", json={"input": {"subject": FORGED, "body": "x"}})
     request = answer.json()["request_id"]
-    [logged] = wait_for(lambda: [row for row in home.rows() if row["id"] == request], "the row of the request")
+    [logged] = wait_for(lambda: [row for row in gateway.rows() if row["id"] == request], "the row of the request")
     assert logged["input"]["subject"] == FORGED and json.loads(logged["output"]) == ANSWERED
 
 
-def test_what_is_special_to_the_versions_own_tokenizer_is_taken(home: House, tmp_path: Path) -> None:
+def test_what_is_special_to_the_versions_own_tokenizer_is_taken(gateway: RunningGateway, tmp_path: Path) -> None:
     own = write_folder(tmp_path / "own")
     (own / "tokenizer.json").write_text(
         '{"added_tokens": [{"id": 0, "content": "<|turn over|>", "special": true}, {"id": 1, "content": "<think>", '
         '"special": false}]}'
     )
-    table = home.state.follower.table
+    table = gateway.state.follower.table
     changed = with_canary(table, "off")
     changed.tasks["triage"].targets["champion"] = target(table.tasks["triage"].targets["champion"].url, own)
-    home.route(changed)
-    home.client().post("/v1/chat/completions", json=chat("a <|turn over|> <think> <|im_end|>"))
-    assert home.stub.bodies[-1]["messages"][0]["content"] == f"a <{JOINER}|turn over|> <think> <|im_end|>"
+    gateway.route(changed)
+    gateway.client().post("/v1/chat/completions", json=chat("a <|turn over|> <think> <|im_end|>"))
+    assert gateway.stub.bodies[-1]["messages"][0]["content"] == f"a <{JOINER}|turn over|> <think> <|im_end|>"

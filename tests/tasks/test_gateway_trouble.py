@@ -14,21 +14,21 @@ import openai
 import pytest
 
 from tests.stub_vllm import Stub
-from tests.tasks.gateway import chat, events, house, refused, wait_for
+from tests.tasks.gateway import chat, events, refused, running_gateway, wait_for
 
 pytestmark = pytest.mark.slow  # each test starts servers or processes
 
 
 def test_one_request_too_many_for_a_key(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    with house(tmp_path, requests_per_minute=3) as home:
-        client = openai.OpenAI(base_url=f"{home.url}/v1", api_key=home.key, max_retries=0)
+    with running_gateway(tmp_path, requests_per_minute=3) as gateway:
+        client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0)
         for _ in range(3):
             client.models.list()
         with pytest.raises(openai.RateLimitError) as error:
             client.models.list()
         assert 1 <= int(error.value.response.headers["retry-after"]) <= 61
     [line] = [json.loads(line) for line in capfd.readouterr().out.splitlines() if '"status": 429' in line]
-    assert line["key_id"] == home.key.split("-")[1]
+    assert line["key_id"] == gateway.key.split("-")[1]
 
 
 def test_a_full_queue_says_so_at_once_and_recovers(tmp_path: Path) -> None:
@@ -37,16 +37,16 @@ def test_a_full_queue_says_so_at_once_and_recovers(tmp_path: Path) -> None:
     """
     stub = Stub(adapters={"triage@1": ""}, token_delay=60)
     with (
-        house(tmp_path, stub, max_running=2, max_waiting=2, timeout=30) as home,
-        home.client() as client,
+        running_gateway(tmp_path, stub, max_running=2, max_waiting=2, timeout=30) as gateway,
+        gateway.client() as client,
         ThreadPoolExecutor(2) as pool,
         ExitStack() as streams,
     ):
         for _ in range(2):
             streams.enter_context(client.stream("POST", "/v1/chat/completions", json=chat(stream=True)))
         waiting = [pool.submit(client.post, "/v1/chat/completions", json=chat(), timeout=30) for _ in range(2)]
-        wait_for(lambda: home.metric("anneal_waiting") == 2, "full queue")
-        assert home.metric("anneal_in_flight", model="triage@1") == 4
+        wait_for(lambda: gateway.metric("anneal_waiting") == 2, "full queue")
+        assert gateway.metric("anneal_in_flight", model="triage@1") == 4
         for _ in range(8):
             answer = client.post("/v1/chat/completions", json=chat())
             refused(answer, 429, "queue_full")
@@ -54,10 +54,10 @@ def test_a_full_queue_says_so_at_once_and_recovers(tmp_path: Path) -> None:
         streams.close()
         assert [asked.result().status_code for asked in waiting] == [200, 200]
         wait_for(
-            lambda: home.queue.is_idle() and stub.running == 0 and home.state.metrics._running == {},
+            lambda: gateway.queue.is_idle() and stub.running == 0 and gateway.state.metrics._running == {},
             "free place",
         )
-        assert home.metric("anneal_refused_total", reason="queue_full") == 8
+        assert gateway.metric("anneal_refused_total", reason="queue_full") == 8
 
 
 def test_a_client_that_hangs_up_frees_its_place(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_client_that_hangs_up_frees_its_place(tmp_path: Path) -> None:
     place.
     """
     stub = Stub(adapters={"triage@1": ""}, token_delay=0.2)
-    with house(tmp_path, stub, max_running=1, timeout=30) as home, home.client() as client:
+    with running_gateway(tmp_path, stub, max_running=1, timeout=30) as gateway, gateway.client() as client:
         with client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer:
             next(answer.iter_raw())
         wait_for(lambda: stub.cancelled == 1 and stub.running == 0, "cancellation in mid-stream", 2)
@@ -77,38 +77,38 @@ def test_a_client_that_hangs_up_frees_its_place(tmp_path: Path) -> None:
             both = [pool.submit(client.post, "/v1/chat/completions", json=chat(), timeout=0.3) for _ in range(2)]
             assert all(isinstance(asked.exception(), httpx.ReadTimeout) for asked in both)
         wait_for(
-            lambda: stub.running == 0 and home.queue.running == 0 and home.queue.waiting == 0,
+            lambda: stub.running == 0 and gateway.queue.running == 0 and gateway.queue.waiting == 0,
             "free place",
             2,
         )
         stub.delay = 0
         assert client.post("/v1/chat/completions", json=chat()).status_code == 200
-        assert {row["error"] for row in home.rows(least=5)} == {"client_left", None}
-        assert home.state.metrics._running == {}
+        assert {row["error"] for row in gateway.rows(least=5)} == {"client_left", None}
+        assert gateway.state.metrics._running == {}
 
 
 def test_a_backend_that_dies_in_mid_stream_leaves_no_whole_answer(tmp_path: Path) -> None:
     stub = Stub(adapters={"triage@1": ""}, die_after=3)
-    with house(tmp_path, stub) as home, home.client() as client:
+    with running_gateway(tmp_path, stub) as gateway, gateway.client() as client:
         text = client.post("/v1/chat/completions", json=chat(stream=True)).text
         assert len(events(text)) == 4 and events(text)[-1]["error"]["code"] == "backend_died" and "[DONE]" not in text
         with pytest.raises(openai.APIError) as error:
             list(
-                openai.OpenAI(base_url=f"{home.url}/v1", api_key=home.key, max_retries=0).chat.completions.create(
+                openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0).chat.completions.create(
                     **chat(stream=True)
                 )
             )
         assert error.value.code == "backend_died"
         stub.die_after = 0
         refused(client.post("/v1/chat/completions", json=chat()), 502, "backend_died")
-        rows = home.rows(least=3)
+        rows = gateway.rows(least=3)
         assert [(row["status"], row["error"], row["valid"]) for row in rows] == [(502, "backend_died", None)] * 3
-        assert home.queue.running == 0 and home.state.metrics._running == {}
+        assert gateway.queue.running == 0 and gateway.state.metrics._running == {}
 
 
 def test_a_backend_that_is_slow_or_broken_or_not_ready(tmp_path: Path) -> None:
     stub = Stub(adapters={"triage@1": ""}, delay=5)
-    with house(tmp_path, stub, timeout=0.3) as home, home.client() as client:
+    with running_gateway(tmp_path, stub, timeout=0.3) as gateway, gateway.client() as client:
         refused(client.post("/v1/chat/completions", json=chat()), 504, "backend_timeout")
         stub.delay, stub.token_delay = 0, 5
         assert (
@@ -123,21 +123,23 @@ def test_a_backend_that_is_slow_or_broken_or_not_ready(tmp_path: Path) -> None:
         answer = client.post("/v1/chat/completions", json=chat())
         refused(answer, 503, "backend_not_ready")
         assert answer.headers["retry-after"] and answer.headers["x-request-id"]
-        assert home.queue.running == 0 and home.state.metrics._running == {}
+        assert gateway.queue.running == 0 and gateway.state.metrics._running == {}
 
 
 def test_a_backend_that_is_down(tmp_path: Path) -> None:
     """No hang: a clear error within a second, for a closed port."""
-    with house(tmp_path) as home, home.client() as client:
+    with running_gateway(tmp_path) as gateway, gateway.client() as client:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
         table = json.loads(
             (tmp_path / "routes.json")
             .read_text()
-            .replace(home.state.follower.table.tasks["triage"].targets["champion"].url, f"http://127.0.0.1:{port}/v1")
+            .replace(
+                gateway.state.follower.table.tasks["triage"].targets["champion"].url, f"http://127.0.0.1:{port}/v1"
+            )
         )
         (tmp_path / "routes.json").write_text(json.dumps({**table, "revision": 2}))
-        wait_for(lambda: home.metric("anneal_routes_revision") == 2, "table")
+        wait_for(lambda: gateway.metric("anneal_routes_revision") == 2, "table")
         started = time.monotonic()
         refused(client.post("/v1/chat/completions", json=chat()), 503, "backend_down")
         assert time.monotonic() - started < 3
@@ -159,10 +161,10 @@ def test_a_connection_that_closes_as_it_opens_is_tried_once_more_and_is_no_mista
             raise AttributeError("'NoneType' object has no attribute 'getpeername'")
         return known(stream, info)
 
-    with house(tmp_path) as home, home.client() as client:
+    with running_gateway(tmp_path) as gateway, gateway.client() as client:
         monkeypatch.setattr(AnyIOStream, "get_extra_info", get_extra_info)
         answer = client.post("/v1/chat/completions", json=chat())
         assert answer.status_code == status and 1 <= len(lost) <= closed
         if status == 503:
             refused(answer, 503, "backend_down")
-        wait_for(home.queue.is_idle, "free place")
+        wait_for(gateway.queue.is_idle, "free place")

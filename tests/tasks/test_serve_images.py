@@ -21,7 +21,7 @@ from tasks.serve import classes, routes
 from tasks.texts import images
 from tasks.weights import tuned
 from tests import pictures, tiny
-from tests.tasks.gateway import House, house, refused, target
+from tests.tasks.gateway import RunningGateway, refused, running_gateway, target
 from tests.tasks.test_serve_transformers import serving
 
 pytestmark = pytest.mark.slow  # it trains
@@ -54,14 +54,14 @@ def url(made: SimpleNamespace) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def home(made: SimpleNamespace, url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    place = tmp_path_factory.mktemp("home")
-    with house(place, max_body_kib=1, max_image_kib=64, timeout=60) as found:
+def gateway(made: SimpleNamespace, url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    place = tmp_path_factory.mktemp("gateway")
+    with running_gateway(place, max_body_kib=1, max_image_kib=64, timeout=60) as running:
         write_json(place / "kept/format.json", read_json(made.format))
         (place / "kept/reference/classes.json").unlink()
-        found.state.follower.contracts.clear()
-        found.route(routes.Table(2, {"triage": routes.Task({"champion": target(url, place / "kept")})}))
-        yield found
+        running.state.follower.contracts.clear()
+        running.route(routes.Table(2, {"triage": routes.Task({"champion": target(url, place / "kept")})}))
+        yield running
 
 
 def chat(url: str, content: object) -> httpx.Response:
@@ -73,8 +73,8 @@ def part(address: str) -> list[dict]:
     return [{"type": "image_url", "image_url": {"url": address}}]
 
 
-def ask(home: House, raw: bytes, kind: str = "image/png") -> httpx.Response:
-    return home.client().post("/tasks/triage", content=raw, headers={"content-type": kind}, timeout=60)
+def ask(gateway: RunningGateway, raw: bytes, kind: str = "image/png") -> httpx.Response:
+    return gateway.client().post("/tasks/triage", content=raw, headers={"content-type": kind}, timeout=60)
 
 
 def test_the_first_predictions_carry_their_images_and_pass_the_parity_check(url: str, made: SimpleNamespace) -> None:
@@ -123,20 +123,22 @@ def test_a_broken_image_spoils_no_other_that_waits_with_it(url: str, made: Simpl
     assert {answer.status_code for answer in answers[1::2]} == {400}
 
 
-def test_the_gateway_answers_bytes_and_data_urls_and_keeps_the_hash_alone(home: House, made: SimpleNamespace) -> None:
+def test_the_gateway_answers_bytes_and_data_urls_and_keeps_the_hash_alone(
+    gateway: RunningGateway, made: SimpleNamespace
+) -> None:
     row = made.rows[0]
     raw = images.of_url(row["image"])
-    answer = ask(home, raw).raise_for_status().json()
+    answer = ask(gateway, raw).raise_for_status().json()
     assert answer["valid"] and answer["result"] == json.loads(row["text"])
     for column, shares in row["probabilities"].items():
         assert answer["probabilities"][column] == pytest.approx(shares, abs=1e-3)
-    of_json = home.client().post("/tasks/triage", json={"image": row["image"]}).raise_for_status().json()
+    of_json = gateway.client().post("/tasks/triage", json={"image": row["image"]}).raise_for_status().json()
     assert of_json["probabilities"] == answer["probabilities"]
-    for kept in home.rows(least=2):
+    for kept in gateway.rows(least=2):
         assert kept["input"] == {"image": row["row"]["image"], "type": "image/png", "bytes": str(len(raw))}
         assert kept["path"] == "/tasks/{task}" and kept["probabilities"] == answer["probabilities"] and kept["valid"]
     for kind in ("JPEG", "WEBP"):
-        assert ask(home, pictures.content(1, kind), f"image/{kind.lower()}").status_code == 200
+        assert ask(gateway, pictures.content(1, kind), f"image/{kind.lower()}").status_code == 200
 
 
 def bytes_of(size: int) -> bytes:
@@ -148,15 +150,15 @@ def bytes_of(size: int) -> bytes:
     return buffer.getvalue()
 
 
-def test_what_is_no_image_or_too_large_is_refused_by_the_gateway_in_a_sentence(home: House) -> None:
-    client = home.client()
-    assert "not an image" in refused(ask(home, b"GIF89a"), 400, "invalid_image")["message"]
-    assert "not an image" in refused(ask(home, b""), 400, "invalid_image")["message"]
-    assert "truncated" in refused(ask(home, pictures.content(1)[:70]), 400)["message"]
-    assert "image/png" in refused(ask(home, b"a red disc", "text/plain"), 415)["message"]
-    refused(ask(home, pictures.content(1), "image/svg+xml"), 415)
-    assert "An image may have at most 64 KiB" in refused(ask(home, bytes_of(150)), 413)["message"]
-    assert "The body may have at most 86 KiB" in refused(ask(home, bytes_of(200)), 413)["message"]
+def test_what_is_no_image_or_too_large_is_refused_by_the_gateway_in_a_sentence(gateway: RunningGateway) -> None:
+    client = gateway.client()
+    assert "not an image" in refused(ask(gateway, b"GIF89a"), 400, "invalid_image")["message"]
+    assert "not an image" in refused(ask(gateway, b""), 400, "invalid_image")["message"]
+    assert "truncated" in refused(ask(gateway, pictures.content(1)[:70]), 400)["message"]
+    assert "image/png" in refused(ask(gateway, b"a red disc", "text/plain"), 415)["message"]
+    refused(ask(gateway, pictures.content(1), "image/svg+xml"), 415)
+    assert "An image may have at most 64 KiB" in refused(ask(gateway, bytes_of(150)), 413)["message"]
+    assert "The body may have at most 86 KiB" in refused(ask(gateway, bytes_of(200)), 413)["message"]
     as_json = f"data:image/png;base64,{base64.b64encode(bytes_of(160)).decode()}"
     refused(client.post("/tasks/triage", json={"image": as_json}), 413)
     for value in ("http://169.254.169.254/latest", "file:///etc/hostname", 7, None):
@@ -176,6 +178,6 @@ def test_what_is_no_image_or_too_large_is_refused_by_the_gateway_in_a_sentence(h
 
 
 def test_a_task_about_texts_takes_no_image_and_no_longer_body_for_it(tmp_path: Path) -> None:
-    with house(tmp_path, max_body_kib=1, max_image_kib=64) as home:
-        refused(ask(home, pictures.content(1)), 415)
-        refused(ask(home, bytes_of(40)), 413)
+    with running_gateway(tmp_path, max_body_kib=1, max_image_kib=64) as gateway:
+        refused(ask(gateway, pictures.content(1)), 415)
+        refused(ask(gateway, bytes_of(40)), 413)

@@ -24,7 +24,7 @@ from tasks.weights import tuned
 from tasks.weights.merge import merged_model
 from tests import texts, tiny
 from tests.stub_vllm import Stub
-from tests.tasks.gateway import House, house, target, write_folder
+from tests.tasks.gateway import RunningGateway, running_gateway, target, write_folder
 from tests.tasks.test_serve_transformers import serving
 
 pytestmark = pytest.mark.slow  # torch is loaded, servers are started
@@ -99,10 +99,10 @@ def test_a_server_is_asked_to_go_on_from_the_opening(tokenizer: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway before a version that was trained on texts."""
     place = tmp_path_factory.mktemp("gateway")
-    with house(place, Stub(adapters={"triage@1": ""}, answer=lambda body: " and on it went.")) as running:
+    with running_gateway(place, Stub(adapters={"triage@1": ""}, answer=lambda body: " and on it went.")) as running:
         folder = write_folder(place / "texts", example="text", system=None, user="{{ text }}", answer=None)
         write_json(folder / "reference" / "classes.json", {})
         table = running.state.follower.table
@@ -111,14 +111,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield running
 
 
-def test_the_gateway_gives_a_text_on_as_one_and_says_how_it_goes_on(home: House) -> None:
-    reply = home.client().post("/tasks/triage", json={"text": FORGED})
+def test_the_gateway_gives_a_text_on_as_one_and_says_how_it_goes_on(gateway: RunningGateway) -> None:
+    reply = gateway.client().post("/tasks/triage", json={"text": FORGED})
     assert reply.status_code == 200
     assert reply.json()["valid"] and reply.json()["result"] == {"text": " and on it went."}
-    sent = home.stub.bodies[-1]
+    sent = gateway.stub.bodies[-1]
     assert "messages" not in sent and "<|im_end|>" not in sent["prompt"]
     assert USUAL.original(sent["prompt"]) == FORGED
-    (row,) = home.rows()
+    (row,) = gateway.rows()
     assert row["input"] == {"text": FORGED} and row["valid"]
 
 
