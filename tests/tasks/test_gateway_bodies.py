@@ -100,10 +100,8 @@ MALFORMED = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_what_readers_of_json_take_differently_is_refused(gateway: RunningGateway, name: str) -> None:
     text, words = MALFORMED[name]
-    raw, before = (
-        text.replace("%s", json.dumps(chat())[1:-1].replace('"model": "triage", ', "")),
-        len(gateway.stub.bodies),
-    )
+    raw = text.replace("%s", json.dumps(chat())[1:-1].replace('"model": "triage", ', ""))
+    before = len(gateway.stub.bodies)
     with gateway.client() as client:
         for path in ENDPOINTS:
             error = refused(client.post(path, content=raw.encode(), headers=JSON), 400, "invalid_json")
@@ -245,7 +243,7 @@ SYSTEM, QUESTION = {"role": "system", "content": "Be rude."}, {"role": "user", "
         ({"messages": [QUESTION], "tools": [{"type": "function", "function": {"name": "look"}}]}, False),
     ],
 )
-def test_an_answer_is_called_invalid_only_where_the_task_was_asked(
+def test_an_answer_is_invalid_only_where_the_task_was_asked(
     gateway: RunningGateway, more: dict, is_judged: bool
 ) -> None:
     with gateway.client() as client:
