@@ -36,12 +36,12 @@ def run_or_tell(model: str) -> None:
         screen.begin("checking what has changed")
         result = _check(model)
         if not isinstance(result, UpToDate):
-            return _run(model, screen, f"something to do: {result}" if result else "another run is at it")
+            return _run(model, screen, f"something to do: {result}" if result else "another run is in progress")
     cached_run.show(result)
 
 
 def _check(model: str) -> UpToDate | str | None:
-    """What up_to_date.check says; None while another run is at it."""
+    """What up_to_date.check says; None while another run is in progress."""
     from filelock import FileLock, Timeout
 
     PIPELINE_LOCK.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +62,7 @@ def _run(model: str, screen: Screen, why: str = "") -> None:
     steps = full_run.ready(model, screen.say)
     if why:  # not before a refusal, whose sentence stands alone
         screen.say(why)
+    screen.begin("waiting for the other run")  # shown only while there is one
     with only_one():
         try:
             full_run.run(steps, screen)
