@@ -56,7 +56,7 @@ retrain: setup ## decide now whether to retrain, and retrain if so (MODEL=triage
 	@$(PY) -m flows.retrain $(MODEL) $(if $(NOW),--now)
 
 decisions: setup ## show what was decided, and why (MODEL=triage; all by default)
-	@$(PY) -m tasks.retrain.book $(MODEL)
+	@$(PY) -m tasks.retrain.show_decisions $(MODEL)
 
 drift-demo: setup ## play the whole loop once, in a copy of the project
 	@$(PY) -m flows.demo

@@ -81,9 +81,9 @@ def swap(count: int) -> list[float]:
 
 
 def _promote(number: str) -> None:
-    from tasks.versions import moves, promotion
+    from tasks.versions import alias_moves, promotion
 
-    with moves.held(TASK) as now:
+    with alias_moves.held(TASK) as now:
         promotion.promote(now, number, promotion.Why("promote", ("the bench swaps",)))
 
 

@@ -148,8 +148,8 @@ def prepare(options: argparse.Namespace) -> None:
 def draw(run: Run) -> None:
     """The rows of a run: one of each class, so that none is unknown, and the others by chance."""
     from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
-    from tasks.stages.prepare.assign import Placed
     from tasks.stages.prepare.classes import shares
+    from tasks.stages.prepare.split_or_drop import Placed
 
     if run.prepared.exists():
         return

@@ -45,7 +45,7 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     environment.apply()
     from tasks.device import device
-    from tasks.inference.engine.held import keeping
+    from tasks.inference.engine.lifetime import keeping
 
     if options.device == "gpu" and device() != "cuda":
         print("there is no NVIDIA GPU here that torch can use; --device cpu tries the script itself", file=sys.stderr)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tasks.stages.prepare.assign import assign
 from tasks.stages.prepare.shapes.table import Params as Prepare
 from tasks.stages.prepare.shapes.table import format_row
+from tasks.stages.prepare.split_or_drop import assign
 
 PARAMS = Prepare(system="Sort.", user="{{ text }}", answer=["label"])
 WORDS = [

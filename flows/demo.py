@@ -49,7 +49,7 @@ def run() -> None:
     demo.python("retraining", "flows.retrain", TASK)
     demo.canary(current[SHIFTED:], held_out)
     demo.check(expect_alarm=False)
-    demo.python("decisions", "tasks.retrain.book", TASK)
+    demo.python("decisions", "tasks.retrain.show_decisions", TASK)
     demo.say("done", f"in {(time.monotonic() - started) / 60:.0f} minutes; the servers stay up until `make down`")
     demo.python("where to look", "tasks.serve.local", "ui")
 

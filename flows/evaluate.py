@@ -20,7 +20,7 @@ from tasks.comparison.further.comparison import Comparison
 from tasks.comparison.further.place import Place
 from tasks.comparison.paces import teller
 from tasks.comparison.worth import figure, margin
-from tasks.inference.engine.held import Keeper, keeping
+from tasks.inference.engine.lifetime import Keeper, keeping
 from tasks.params import Params
 from tasks.stages.evaluate.paired import Rival
 

@@ -12,14 +12,14 @@ from tasks.errors import AnnealError, NotPromoted
 from tasks.files import read_json
 from tasks.params import Params
 from tasks.preflight import checks
-from tasks.serve import routes, slots, supervisor
+from tasks.serve import ports, routes, slots
 from tasks.serve.reconcile import gateway
 from tasks.serve.reconcile.gateway import Presence
 from tasks.steps import snapshot
+from tasks.steps.change_form import due
 from tasks.steps.deploy import is_available
-from tasks.steps.regroup import due
 from tasks.steps.report import summary
-from tasks.versions import moves, promotion, registry, tracking
+from tasks.versions import alias_moves, promotion, registry, tracking
 from tasks.versions.promotion import Why
 from tasks.versions.registry import Model, Version
 from tasks.versions.registry_reading import Unreadable
@@ -39,7 +39,7 @@ def checked(model: str, say: Callable[[str], None]) -> Params:
 def ready(model: str, say: Callable[[str], None]) -> Steps:
     """What comes before any work of a whole run: `checked`, and the port of the server is not another program's."""
     params = checked(model, say)
-    supervisor.refuse_taken_port(params.deploy.port, "vllm-a", "deploy.port")
+    ports.refuse_taken_port(params.deploy.port, "vllm-a", "deploy.port")
     return Steps(params, model)
 
 
@@ -74,8 +74,8 @@ def _remember(steps: Steps, screen: Screen) -> None:
             return
         if fingerprint.read(asked) == before:
             stages = tuple(entry["name"] for entry in steps.done)
-            ports = params.deploy.port, params.servers.prefect_port
-            up_to_date.remember(up_to_date.LastRun(asked, before, stages, tuple(remarks), *ports))
+            listening = params.deploy.port, params.servers.prefect_port
+            up_to_date.remember(up_to_date.LastRun(asked, before, stages, tuple(remarks), *listening))
     except (AnnealError, Unreadable, OSError) as error:
         print(f"the next run looks for itself whether there is something to do ({error})", flush=True)
 
@@ -91,7 +91,7 @@ def is_done(steps: Steps) -> bool:
     models = registry.read_all(steps.params.models)
     model = models.get(steps.name, Model(steps.name))
     version = model.of_artifact(artifact)
-    if version is None or moves.unfinished(model):
+    if version is None or alias_moves.unfinished(model):
         return False
     is_champion = model.aliases.get("champion") == version.version
     steps.version, steps.held_back = version, steps.verdict.passed and "rolled_back" in version.tags

@@ -11,7 +11,7 @@ from flows.screen import Screen, logged
 from flows.stage_failed import StageBroke
 from flows.steps import Steps
 from tasks.errors import NotPromoted, TransientError
-from tasks.inference.engine.held import Keeper, keeping
+from tasks.inference.engine.lifetime import Keeper, keeping
 
 if TYPE_CHECKING:
     from prefect.states import State

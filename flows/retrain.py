@@ -17,7 +17,7 @@ from tasks import stage as edge
 from tasks.errors import AnnealError, NotPromoted
 from tasks.records import database
 from tasks.records.database import CommandState, RetrainingState
-from tasks.retrain import book, gather, store
+from tasks.retrain import gather, show_decisions, store
 from tasks.retrain.decide import should_retrain
 from tasks.retrain.facts import RetrainOutcome
 from tasks.retrain.harvest import harvest
@@ -101,7 +101,7 @@ def decide(
                 killed := store.close_killed(engine, ALIVE.stat().st_mtime if ALIVE.exists() else 0.0, time.time())
             ):
                 say(f"{killed} retraining(s) had been killed")
-            book.prune(engine, params.records.retention_days, time.time())
+            show_decisions.prune(engine, params.records.retention_days, time.time())
             return {name: consider(engine, params, name, mine, say, show) for name in served(params, task)}
     finally:
         engine.dispose()
@@ -217,7 +217,9 @@ def publish(engine: Engine, task: str) -> None:
     from prefect.artifacts import create_markdown_artifact
 
     key = f"decisions-{task}".replace("_", "-")
-    create_markdown_artifact(book.markdown(book.newest(engine, task)), key=key, description=f"decisions about {task}")
+    create_markdown_artifact(
+        show_decisions.markdown(show_decisions.newest(engine, task)), key=key, description=f"decisions about {task}"
+    )
 
 
 def main() -> None:

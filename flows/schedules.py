@@ -92,7 +92,7 @@ def deployment(
     }[flow]
     # By module, not by file: by file its folder would come first on the path.
     more = {"description": words, "tags": ["anneal"], "paused": is_paused, "enforce_parameter_schema": False}
-    return RunnerDeployment.from_entrypoint(f"flows.deployed.{flow}", NAME, schedules=schedules, **more)
+    return RunnerDeployment.from_entrypoint(f"flows.scheduled_flows.{flow}", NAME, schedules=schedules, **more)
 
 
 def forget_late_runs() -> int:

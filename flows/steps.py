@@ -21,12 +21,12 @@ from tasks.records.decisions import Decision
 from tasks.serve.reconcile import canaries, gateway, step
 from tasks.serve.reconcile.gateway import Presence
 from tasks.steps.champion import judge
+from tasks.steps.change_form import regroup
 from tasks.steps.deploy import deploy, is_available
 from tasks.steps.gate import Check, Verdict
-from tasks.steps.regroup import regroup
 from tasks.steps.report import summary
 from tasks.steps.report.summary import StageRun, Summary
-from tasks.versions import moves, promotion, registry, verdict_tags
+from tasks.versions import alias_moves, promotion, registry, verdict_tags
 from tasks.versions.promotion import Refused
 from tasks.versions.registry import Version
 
@@ -121,7 +121,7 @@ class Steps:
         if is_available(version, params.deploy, models):
             return False
         self._regroup(models)  # a canary compares versions that are served alike
-        with moves.held(self.name, params.models) as now:
+        with alias_moves.held(self.name, params.models) as now:
             promotion.challenge(now, version.version)
         deploy(version, self.weights, params, now.models)
         return True
@@ -137,7 +137,7 @@ class Steps:
     def _released(self) -> bool | None:
         """Whether anything was done; None where it depends on a gateway that is starting, or does not start."""
         version, release, presence = self.registered, self.params.release, None
-        with moves.held(self.name, self.params.models) as now:
+        with alias_moves.held(self.name, self.params.models) as now:
             if canaries.needs_traffic(now.model, version.version, release):
                 presence = gateway.presence(self.params.gateway)
                 if presence in (Presence.STARTING, Presence.FAILED):

@@ -14,7 +14,7 @@ from flows.fingerprint import Asked
 from tasks import paths
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
-from tasks.serve import supervisor
+from tasks.serve import ports
 from tasks.steps.report import summary
 from tasks.steps.report.summary import StageRun, Summary
 from tasks.versions.registry_reading import Unreadable
@@ -51,7 +51,7 @@ def check(model: str) -> UpToDate | str:
             return before
         if change := difference(before.read, fingerprint.read(before.asked)) or dag.first_change(f"package@{model}"):
             return change
-        supervisor.refuse_taken_port(before.deploy_port, "vllm-a", "deploy.port")
+        ports.refuse_taken_port(before.deploy_port, "vllm-a", "deploy.port")
         return UpToDate(_summary(model, before), before)
     except (AnnealError, Unreadable, OSError, ValueError) as error:
         return f"it cannot be told at once whether there is something to do ({error})"

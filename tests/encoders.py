@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from tasks.files import sha256, write_json, write_jsonl
-from tasks.stages.prepare.assign import Placed
 from tasks.stages.prepare.classes import shares
 from tasks.stages.prepare.numbers import scales
 from tasks.stages.prepare.shapes import scored, spans, tagged
+from tasks.stages.prepare.split_or_drop import Placed
 from tests import tiny
 
 LABELS = tiny.LABELS

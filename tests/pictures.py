@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from tasks.dataset import answered
 from tasks.files import sha256, write_json, write_jsonl
-from tasks.stages.prepare.assign import Placed
 from tasks.stages.prepare.classes import shares
 from tasks.stages.prepare.shapes import image as shape
+from tasks.stages.prepare.split_or_drop import Placed
 from tasks.texts import pixels
 
 if TYPE_CHECKING:

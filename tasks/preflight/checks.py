@@ -8,9 +8,9 @@ from tasks.params import Params, load, model_of, needed
 from tasks.preflight import (
     cascades,
     columns,
-    eats,
     layers,
     measures,
+    objective_fits,
     pairs,
     probes,
     sections,
@@ -99,7 +99,7 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
         yield from sources.problems(name, params.datasets[name])
     for name in data:
         yield from columns.problems(name, params.datasets[name])
-    yield from _each(params, rows, eats.problems, cascades.problems, measures.problems, probes.problems)
+    yield from _each(params, rows, objective_fits.problems, cascades.problems, measures.problems, probes.problems)
     yield from measures.problems_of_quality(params)
     yield from _each(params, rows, pairs.problems_of_base, serving.problems_of_base)
     yield from _each(params, rows, turns.problems, tokens.problems, layers.problems)

@@ -114,14 +114,14 @@ def ui() -> None:
 
 
 def _refuse_taken_ports(params: settings.Params) -> None:
-    ports = {
+    settings_of = {
         "prefect": (params.servers.prefect_port, "servers.prefect_port"),
         "mlflow": (params.servers.mlflow_port, "servers.mlflow_port"),
         "gateway": (params.gateway.port, "gateway.port"),
         **{state.program(slot): (state.port(slot, params.deploy), "deploy.port") for slot in state.SLOTS},
     }
-    for program, (port, setting) in ports.items():
-        supervisor.refuse_taken_port(port, program, setting)
+    for program, (port, setting) in settings_of.items():
+        ports.refuse_taken_port(port, program, setting)
 
 
 def _answers(address: str) -> bool:

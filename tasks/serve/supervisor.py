@@ -218,30 +218,6 @@ def last_words(program: str) -> str:
     return telling[-1].strip()[-200:] if telling else "it said nothing"
 
 
-def refuse_taken_port(port: int, program: str, setting: str) -> None:
-    """Raise AnnealError when something other than our `program` listens on `port`."""
-    import psutil
-
-    for connection in psutil.net_connections("tcp"):
-        if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
-            continue
-        ours = pid(program)
-        family = (
-            [ours, *(child.pid for child in psutil.Process(ours).children(recursive=True))]
-            if ours and psutil.pid_exists(ours)
-            else []
-        )
-        if connection.pid not in family or not connection.pid:
-            who = (
-                f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-                if connection.pid and psutil.pid_exists(connection.pid)
-                else "another program"
-            )
-            raise AnnealError(
-                f"port {port} is in use by {who}: stop it, or set {setting} in params.yaml to a free port."
-            )
-
-
 def _wait(done: Callable[[], bool], seconds: float, otherwise: str) -> None:
     end = time.monotonic() + seconds
     while not done():

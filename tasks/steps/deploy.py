@@ -15,7 +15,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, whole_directory, write_json
 from tasks.models import labeller, pooled
 from tasks.params import Params
-from tasks.serve import classes, forms, slots, state, supervisor, verify
+from tasks.serve import forms, ports, reading_parity, slots, state, supervisor, verify
 from tasks.serve.cascade.parity import given_to
 from tasks.serve.forms import Form
 from tasks.serve.lock import locked
@@ -126,7 +126,7 @@ def _place(asked: state.State, params: Deploy) -> tuple[str, bool]:
                 "and run again."
             )
         port = state.port(free, params)
-        supervisor.refuse_taken_port(port, state.program(free), "deploy.port")
+        ports.refuse_taken_port(port, state.program(free), "deploy.port")
         slots.start(free, replace(asked, port=port, adapters={}, since=state.now()))
         return free, True
 
@@ -193,7 +193,7 @@ def _verify(url: str, version: Version, params: Deploy) -> verify.Parity:
     adapter, predictions = folder(version, "adapter"), answered.read(folder(version, "evaluate"))
     if objectives.head_of(adapter) not in objectives.WRITES:
         asked = list(filter(images.can_be_asked, predictions))[: params.parity_prompts]
-        parity, too_long = classes.check_parity(url, version.served_name, of_folder(adapter), asked)
+        parity, too_long = reading_parity.check_parity(url, version.served_name, of_folder(adapter), asked)
         _say_too_long(version, too_long, f"longer than deploy.max_model_len, {params.max_model_len} tokens")
         return parity
     kept, too_long = verify.answerable(adapter, predictions, params.parity_prompts, params.max_model_len)

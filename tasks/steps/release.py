@@ -10,10 +10,10 @@ from tasks.errors import AnnealError
 from tasks.params import Params
 from tasks.serve.reconcile import records, step
 from tasks.stage import guarded
+from tasks.steps.change_form import regroup
 from tasks.steps.deploy import deploy, is_available
-from tasks.steps.regroup import regroup
-from tasks.versions import moves, promotion, verdict_tags
-from tasks.versions.moves import Held
+from tasks.versions import alias_moves, promotion, verdict_tags
+from tasks.versions.alias_moves import Held
 from tasks.versions.promotion import Outcome, Refused
 from tasks.versions.registry import Model, Version
 
@@ -26,14 +26,14 @@ def promote(name: str, force: bool) -> None:
     """
     params, began = settings.load(), time.monotonic()
     model = settings.model_of(params, name)
-    with moves.held(name, params.models) as now:
+    with alias_moves.held(name, params.models) as now:
         undeployed = _undeployed(now, params, force)
         outcome = None if undeployed else _promoted(now, params, force)
     if undeployed:  # without the lock, which nobody should hold for so long
         deploy(undeployed, paths.weights(model.parent), params, now.models)
         began = time.monotonic()
     if outcome is None:
-        with moves.held(name, params.models) as now:
+        with alias_moves.held(name, params.models) as now:
             outcome = _promoted(now, params, force)
     _tell(params, now.model, outcome, began)
     for move in regroup(params, now.models):
@@ -61,7 +61,7 @@ def rollback(name: str) -> None:
     if records.is_watched():
         print(records.ask(name, "rollback", PATIENCE))
         return
-    with moves.held(name, params.models) as now:
+    with alias_moves.held(name, params.models) as now:
         _done(promotion.roll_back(now, "by hand"))
         outcome = step.once(params, lambda names: now.models)
     _tell(params, now.model, outcome, began)

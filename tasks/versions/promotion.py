@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tasks.records import decisions
 from tasks.records.decisions import Decision
-from tasks.versions import moves, registry, verdict_tags
-from tasks.versions.moves import Held, Move
+from tasks.versions import alias_moves, registry, verdict_tags
+from tasks.versions.alias_moves import Held, Move
 from tasks.versions.registry import Model, Version
 
 log = logging.getLogger("anneal.reconcile")
@@ -62,20 +62,20 @@ def register(
     # A refusal comes before all other tags and a pass after them: a call that is interrupted leaves no version passed
     # that is not.
     ordered = sorted(tags.items(), key=lambda entry: (entry[0] == "gate") * (-1 if entry[1] == "refused" else 1))
-    with moves.held(name) as now:
+    with alias_moves.held(name) as now:
         version = now.model.versions[number]
         registry.put_tags(now.client, version, {key: text for key, text in ordered if version.tags.get(key) != text})
         if number == next(iter(now.model.versions)) and number not in now.model.aliases.values():
             rival = now.model.at("challenger")
             if tags.get("gate") != "refused" or rival is None or not rival.canary:
-                moves.carry_out(now, Move(name, number, (("challenger", number),)))
+                alias_moves.carry_out(now, Move(name, number, (("challenger", number),)))
         return replace(version, tags={**version.tags, **tags})
 
 
 def challenge(now: Held, number: str) -> None:
     """Make version `number` the @challenger unless it is that or the champion already."""
     if number not in (now.model.aliases.get("champion"), now.model.aliases.get("challenger")):
-        moves.carry_out(now, Move(now.task, number, (("challenger", number),)))
+        alias_moves.carry_out(now, Move(now.task, number, (("challenger", number),)))
 
 
 def promote(now: Held, number: str, why: Why, force: bool = False) -> Outcome:
@@ -89,7 +89,7 @@ def promote(now: Held, number: str, why: Why, force: bool = False) -> Outcome:
         return planned
     if planned is None:
         return Done(number, f"version {number} is the champion", changed=bool(now.finished))
-    moves.carry_out(now, planned)
+    alias_moves.carry_out(now, planned)
     words = "; ".join(why.words)
     log.info("%s: version %s promoted: %s", now.task, number, words)
     return Done(number, words)
@@ -149,7 +149,7 @@ def roll_back(now: Held, who: str, facts: Mapping[str, object] | None = None) ->
     planned = plan_rollback(now.model, who, facts or {})
     if isinstance(planned, Refused):
         return planned
-    moves.carry_out(now, planned)
+    alias_moves.carry_out(now, planned)
     words = "; ".join(planned.decision.reasons) if planned.decision else ""
     log.info("%s: %s", now.task, words)
     return Done(planned.version, words)
@@ -187,7 +187,7 @@ def outcome_of_command(now: Held, facts: Mapping[str, object] | None) -> Done | 
     number = (facts or {}).get("command")
     if not isinstance(number, int):
         return None
-    owed = [moves.decode(now.model.tags[key]).decision for key in moves.unfinished(now.model)]
+    owed = [alias_moves.decode(now.model.tags[key]).decision for key in alias_moves.unfinished(now.model)]
     of_command = [decision for decision in owed if decision is not None and decision.facts.get("command") == number]
     decision = of_command[0] if of_command else decisions.of_command(now.task, number)
     return None if decision is None else Done(str(decision.facts["version"]), "; ".join(decision.reasons), False)

@@ -1,5 +1,5 @@
-"""Keeps models in the MLflow registry, one version per distinct artifact, and reads them; aliases are moved by
-tasks/versions/promotion.py.
+"""Keeps models in the MLflow registry, one version per distinct artifact, and reads them. Aliases are moved in
+tasks/versions/alias_moves.py, as tasks/versions/promotion.py decides.
 """
 
 from __future__ import annotations

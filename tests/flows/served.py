@@ -103,7 +103,7 @@ def promoted(
     """Ask until what is tried beside version `before` takes over; `ask` tells which versions answered. Both did."""
     end, versions = time.monotonic() + seconds, set()
     while targets(folder, model)["champion"]["version"] == before:
-        assert time.monotonic() < end, project.run(folder, "tasks.retrain.book", model)
+        assert time.monotonic() < end, project.run(folder, "tasks.retrain.show_decisions", model)
         versions |= ask()
     assert versions >= {before, targets(folder, model)["champion"]["version"]}
     assert targets(folder, model)["previous"]["version"] == before

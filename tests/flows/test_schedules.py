@@ -36,8 +36,8 @@ def test_both_flows_are_served_at_the_intervals_of_params(params, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = {flow: schedules.deployment(params, flow) for flow in ("monitor", "retrain")}
     assert [(one.flow_name, one.name, one.entrypoint) for one in found.values()] == [
-        ("monitor", "every", "flows.deployed.monitor"),
-        ("retrain", "every", "flows.deployed.retrain"),
+        ("monitor", "every", "flows.scheduled_flows.monitor"),
+        ("retrain", "every", "flows.scheduled_flows.retrain"),
     ]
     assert {
         flow: [one.schedule.interval.total_seconds() / 60 for one in kept.schedules] for flow, kept in found.items()
@@ -138,10 +138,10 @@ def test_it_waits_for_the_prefect_server_and_says_so_once(params, monkeypatch, c
 
 RUN = """
 import os, subprocess, sys, time
-from flows import deployed
-assert [deployed.monitor.name, deployed.retrain.name] == ["monitor", "retrain"]
+from flows import scheduled_flows
+assert [scheduled_flows.monitor.name, scheduled_flows.retrain.name] == ["monitor", "retrain"]
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-deployed.end_with_parent()
+scheduled_flows.end_with_parent()
 print(os.getpid(), child.pid, flush=True)
 time.sleep(60)
 """
@@ -224,7 +224,7 @@ def test_the_pools_deployments_are_what_prefect_takes(params):
     [
         {"entry": "x"},
         {"entrypoint": "flows/none.py:retrain"},
-        {"entrypoint": "flows/deployed.py:train"},
+        {"entrypoint": "flows/scheduled_flows.py:train"},
         {"schedules": [{"interval": 60}]},
         {"pull": None},
         {"work_pool": {"name": "training", "image": "x"}},

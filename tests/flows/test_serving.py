@@ -213,7 +213,7 @@ def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and
     assert "things: 20 harvested" in said and "things: canary: version" in said
     assert targets(served)["champion"]["version"] == before
     promoted(served, lambda: {sort(client, row)["version"] for row in rows}, before=before, seconds=120)
-    assert "promoted" in project.run(served, "tasks.retrain.book", "things")
+    assert "promoted" in project.run(served, "tasks.retrain.show_decisions", "things")
     project.run(served, "tasks.steps.release", "rollback", "things")
     assert sort(client, rows[0])["version"] == before
     key = client.headers["Authorization"].split()[-1]

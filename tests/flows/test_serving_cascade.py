@@ -13,7 +13,7 @@ from openai import OpenAI
 from tasks.dialogues.chat import GIVEN
 from tasks.files import read_jsonl, write_jsonl
 from tests import tiny
-from tests.flows import project, told
+from tests.flows import project, toy_cascade
 from tests.flows.served import ask, correct, start, summary, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains two models and starts vLLM twice
@@ -21,15 +21,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains two models and
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory, warmed: None) -> Path:
-    """The project of tests/flows/told.py."""
-    made = told.make(tmp_path_factory.mktemp("making"))
+    """The project of tests/flows/toy_cascade.py."""
+    made = toy_cascade.make(tmp_path_factory.mktemp("making"))
     return project.copy(made, tmp_path_factory.mktemp("told") / "project")
 
 
 @pytest.fixture(scope="module")
 def served(toys: Path) -> Iterator[Path]:
     """The project with its first version in production, behind the gateway."""
-    told.write_out(toys)
+    toy_cascade.write_out(toys)
     try:
         project.run(toys, "flows.pipeline", "things")
         start(toys, "gateway", "reconciler")
@@ -44,7 +44,7 @@ def predicted(folder: Path) -> list[dict]:
 
 def test_what_is_left_out_is_named_and_then_dvc_makes_both(toys: Path) -> None:
     assert "`trained_on: labels` in cascades.told" in project.run(toys, "tasks.preflight", status=2)
-    told.write_out(toys)
+    toy_cascade.write_out(toys)
     project.run(toys, "tasks.preflight")
     printed = project.run(toys, "dvc", "repro", "package@things")
     order = [printed.index(f"Running stage '{stage}'") for stage in ("package@teller", "cascade@told", "train@things")]
@@ -72,7 +72,7 @@ def test_the_endpoint_says_the_labels_of_the_classifier_and_one_json(served: Pat
 def test_openai_gets_a_stream_that_begins_with_the_labels(served: Path, client: httpx.Client) -> None:
     target = targets(served)["champion"]
     base, adapter = served / "models/tiny/weights", served / "models/things/adapter"
-    told.check(target["url"], target["model"], base, adapter, predicted(served)[:8])
+    toy_cascade.check(target["url"], target["model"], base, adapter, predicted(served)[:8])
     row = predicted(served)[0]
     key = client.headers["Authorization"].split()[-1]
     openai = OpenAI(base_url=f"{client.base_url}/v1", api_key=key)

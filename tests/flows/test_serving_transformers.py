@@ -104,7 +104,7 @@ def test_what_people_correct_is_learnt_tried_beside_it_promoted_and_rolled_back(
     promoted(served, lambda: {sort(client).raise_for_status().json()["version"] for _ in rows})
     state = json.loads((served / ".anneal/serving/a.json").read_text())
     assert state["engine"] == "transformers" and {*state["adapters"]} == {"things@1", "things@2"}
-    book = project.run(served, "tasks.retrain.book", "things")
+    book = project.run(served, "tasks.retrain.show_decisions", "things")
     assert "promoted" in book and "opened" in book
     project.run(served, "tasks.steps.release", "rollback", "things")
     assert sort(client).json()["version"] == "1" and listeners(port) == before

@@ -66,7 +66,7 @@ def test_the_first_of_two_models_moves_from_merged_weights_to_an_adapter_without
     assert answer(alone).keys() == said.keys()
     names = {entry["id"] for entry in httpx.get(f"http://127.0.0.1:{ports.second}/v1/models").json()["data"]}
     assert names == {"base", "things@1", "others@1"}
-    assert "moved" in project.run(alone, "tasks.retrain.book", "things")
+    assert "moved" in project.run(alone, "tasks.retrain.show_decisions", "things")
     before, table = listeners(ports.second), (alone / ".anneal/serving/routes.json").read_text()
     project.run(alone, "flows.pipeline", "things")  # finds itself served as it should be
     assert listeners(ports.second) == before and (alone / ".anneal/serving/routes.json").read_text() == table

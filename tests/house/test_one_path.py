@@ -1,4 +1,4 @@
-"""One module moves aliases (tasks/versions/moves.py), and one path leads to it (tasks/versions/promotion.py)."""
+"""One module moves aliases (tasks/versions/alias_moves.py), and one path leads to it (tasks/versions/promotion.py)."""
 
 import ast
 import shutil
@@ -6,7 +6,10 @@ from pathlib import Path
 
 from tests.house.project import ROOT, modules, nodes, parse
 
-CALLS = {"set_registered_model_alias": "tasks.versions.moves", "delete_registered_model_alias": "tasks.versions.moves"}
+CALLS = {
+    "set_registered_model_alias": "tasks.versions.alias_moves",
+    "delete_registered_model_alias": "tasks.versions.alias_moves",
+}
 PACKAGES = ("tasks", "flows", "bench")
 
 

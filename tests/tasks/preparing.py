@@ -6,9 +6,9 @@ from pathlib import Path
 from tasks.dataset.prepared import SPLITS
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.stages.prepare.__main__ import prepare
-from tasks.stages.prepare.assign import assign
 from tasks.stages.prepare.shapes.table import Params as Prepare
 from tasks.stages.prepare.split import split
+from tasks.stages.prepare.split_or_drop import assign
 
 PARAMS = Prepare(
     system="Triage.",

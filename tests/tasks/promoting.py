@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from tasks.versions import moves, promotion, registry
+from tasks.versions import alias_moves, promotion, registry
 from tasks.versions.promotion import Done, Outcome, Why
 from tasks.versions.registry import Version
 from tasks.versions.verdict_tags import COMPARED, NOTHING
@@ -15,7 +15,7 @@ WHY = Why("promote", ("a test wants it",))
 
 def under_lock(act: Callable[..., T], *given: object, **more: object) -> T:
     """What `act` comes to on what the registry holds of the tests' model."""
-    with moves.held(NAME) as now:
+    with alias_moves.held(NAME) as now:
         return act(now, *given, **more)
 
 
@@ -26,7 +26,7 @@ def version_of(number: str) -> Version:
 
 def finish() -> None:
     """Finish what others were cut short in, as whoever takes the lock does."""
-    with moves.held(NAME):
+    with alias_moves.held(NAME):
         pass
 
 
@@ -36,7 +36,7 @@ def promote(version: Version) -> Outcome:
         if name not in version.tags:
             registry.tag(version, **{name: value})
     registry.tag(version, **{COMPARED: registry.read(version.name).aliases.get("champion", NOTHING)})
-    with moves.held(version.name) as now:
+    with alias_moves.held(version.name) as now:
         outcome = promotion.promote(now, version.version, WHY)
     assert isinstance(outcome, Done), outcome
     return outcome

@@ -16,7 +16,7 @@ import pytest
 
 from tasks import params as settings
 from tasks.files import sha256, write_json, write_jsonl
-from tasks.serve import routes, state, supervisor
+from tasks.serve import ports, routes, state, supervisor
 from tasks.versions import promotion, registry, verdict_tags
 from tests.house.project import ROOT
 from tests.stub_vllm import Stub, running
@@ -113,7 +113,7 @@ def world(folder: Path, patch: pytest.MonkeyPatch, port: int) -> Iterator[World]
         patch.setattr(supervisor, "start", made.started.append)
         patch.setattr(supervisor, "stop", made.stopped.append)
         patch.setattr(supervisor, "status", lambda program: "RUNNING")
-        patch.setattr(supervisor, "refuse_taken_port", lambda *_: None)
+        patch.setattr(ports, "refuse_taken_port", lambda *_: None)
         yield made
 
 

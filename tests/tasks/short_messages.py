@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tasks.files import write_json, write_jsonl
 from tasks.stages.prepare.__main__ import prepare
-from tasks.stages.prepare.assign import Assignment
 from tasks.stages.prepare.shapes.table import Params as Prepare
 from tasks.stages.prepare.shapes.table import format_row
+from tasks.stages.prepare.split_or_drop import Assignment
 
 PARAMS = Prepare(user="{{ subject }}", answer=["category", "reply"], validation_share=0.2, test_share=0.3)
 SUBJECTS = [

@@ -14,7 +14,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_jsonl
 from tasks.models import labeller
 from tasks.stages.cascade import Cascade, cascade
-from tests import encoders, tellers, tiny
+from tests import encoders, tiny, tiny_classifier
 
 PARAMS = Cascade(dataset="toys", model="teller", trained_on="labels")
 
@@ -24,10 +24,13 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A dataset, its labels alone, and a classifier that has learnt nothing."""
     place = tmp_path_factory.mktemp("parts")
     prepared = tiny.write_prepared(place / "toys", 16)
-    learnt = tellers.write_learnt(place / "labels", prepared)
+    learnt = tiny_classifier.write_learnt(place / "labels", prepared)
     weights = encoders.make_base(place / "weights")
     return SimpleNamespace(
-        prepared=prepared, learnt=learnt, weights=weights, adapter=tellers.write_heads(place / "heads", weights, learnt)
+        prepared=prepared,
+        learnt=learnt,
+        weights=weights,
+        adapter=tiny_classifier.write_heads(place / "heads", weights, learnt),
     )
 
 
@@ -86,7 +89,7 @@ def test_it_reads_what_training_read_and_not_the_system_message(parts: SimpleNam
 def planted(folder: Path, parts: SimpleNamespace, split: str, rows: list[dict[str, Any]]) -> Path:
     """The dataset of the classifier with `rows` in a split more."""
     for name in ("train", "validation"):
-        more = [{**tellers.labelled(row), "id": f"other-{row['id']}"} for row in rows if name == split]
+        more = [{**tiny_classifier.labelled(row), "id": f"other-{row['id']}"} for row in rows if name == split]
         write_jsonl(folder / f"{name}.jsonl", [*read_jsonl(parts.learnt / f"{name}.jsonl"), *more])
     return folder
 

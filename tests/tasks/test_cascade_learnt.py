@@ -22,7 +22,7 @@ from tasks.stages.package import Package, package
 from tasks.stages.predict.__main__ import predict
 from tasks.stages.predict.params import Predict
 from tasks.versions import registry
-from tests import encoders, tellers, tiny
+from tests import encoders, tiny, tiny_classifier
 from tests.tasks.judged import NAME, enthrone, verdict, watch_answers
 
 pytestmark = pytest.mark.slow  # two models are trained
@@ -57,7 +57,7 @@ def measured(place: Path, parent: Path, trained: Path, prepared: Path, params: E
 def made(base: Path, prepared: Path, _empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The classifier of the toy rows, the cascade of both, and the model that writes behind it."""
     place = tmp_path_factory.mktemp("cascade")
-    learnt, encoder = tellers.write_learnt(place / "labels", prepared), encoders.make_base(place / "encoder")
+    learnt, encoder = tiny_classifier.write_learnt(place / "labels", prepared), encoders.make_base(place / "encoder")
     told = tiny.train_in(place / "teller", encoder, learnt, **TELLER).adapter
     figures = measured(place / "teller", encoder, told, learnt, Evaluate(labels=tiny.LABELS, bootstrap_resamples=100))
     teller = packaged(place / "teller", encoder, told, learnt, figures)

@@ -15,8 +15,8 @@ from tasks.models import labeller
 from tasks.serve import slots, state, verify
 from tasks.stages.cascade import Cascade, cascade
 from tasks.weights.tuned import answer
-from tests import encoders, tellers, tiny
-from tests.flows import told
+from tests import encoders, tiny, tiny_classifier
+from tests.flows import toy_cascade
 from tests.real_vllm import state_of, vllm
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains, and starts vLLM twice
@@ -29,8 +29,8 @@ def made(base: Path, tmp_path_factory: pytest.TempPathFactory, _empty_store: Pat
     """`base`, `adapter` with its labeller, `predictions`; what is told is noise."""
     place = tmp_path_factory.mktemp("cascade")
     plain = tiny.write_prepared(place / "toys", 64)
-    learnt, encoder = tellers.write_learnt(place / "labels", plain), encoders.make_base(place / "encoder")
-    heads, prepared = tellers.write_heads(place / "heads", encoder, learnt), place / "prepared"
+    learnt, encoder = tiny_classifier.write_learnt(place / "labels", plain), encoders.make_base(place / "encoder")
+    heads, prepared = tiny_classifier.write_heads(place / "heads", encoder, learnt), place / "prepared"
     params = Cascade(dataset="toys", model="teller", trained_on="labels")
     cascade(params, plain, learnt, encoder, heads, prepared, place / "report")
     test = read_jsonl(prepared / "test.jsonl")[:8]
@@ -56,12 +56,12 @@ def test_an_adapter_that_comes_at_run_time_is_labelled_also_after_a_kill(made: S
         assert verify.served_names(empty.url) == ["base"]
         slots.load(empty.url, NAME, str(made.adapter))
         slots.load(empty.url, NAME, str(made.adapter))
-        told.check(empty.url, NAME, made.base, made.adapter, made.predictions)
+        toy_cascade.check(empty.url, NAME, made.base, made.adapter, made.predictions)
         os.kill(program.pid, signal.SIGKILL)
         program.wait(30)
     asked = state_of(made.base, 512, adapters=served(made.adapter))
     with vllm(asked, tmp_path / "log"):
-        told.check(asked.url, NAME, made.base, made.adapter, made.predictions)
+        toy_cascade.check(asked.url, NAME, made.base, made.adapter, made.predictions)
         slots.load(asked.url, NAME, str(made.adapter))
         slots.unload(asked.url, NAME)
         gone = httpx.post(f"{asked.url}/chat/completions", json={"model": NAME, "messages": []})

@@ -13,7 +13,7 @@ import pytest
 
 from flows import pipeline_flow
 from tasks.errors import AnnealError
-from tasks.inference.engine import choice, held
+from tasks.inference.engine import choice, lifetime
 from tasks.inference.engine.choice import is_asked, of_parent
 from tasks.inference.engine.client import RESERVE, no_room
 from tasks.inference.engine.trained import never
@@ -27,9 +27,9 @@ SETTINGS = Settings("w", "k", "t", "bfloat16", 2048, 16, 1000)
 LIVES = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from tasks.inference.engine import held
-held.end_when_let_go()
-running = held.runs()
+from tasks.inference.engine import lifetime
+lifetime.end_when_let_go()
+running = lifetime.runs()
 print("lives", flush=True)
 time.sleep(60)
 """
@@ -152,11 +152,11 @@ def process(folder: Path) -> subprocess.Popen:
 @pytest.mark.slow
 def test_the_process_lives_while_a_stage_or_a_run_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    keeper = held.Keeper()
+    keeper = lifetime.Keeper()
     keeper.hold()
-    with held.held():
+    with lifetime.held():
         lives = process(tmp_path)
-    time.sleep(3 * held.EVERY)
+    time.sleep(3 * lifetime.EVERY)
     assert lives.poll() is None, "the stage has ended, and the run holds it"
     keeper.hold()
     keeper.let_go()
@@ -165,8 +165,8 @@ def test_the_process_lives_while_a_stage_or_a_run_holds_it(tmp_path: Path, monke
 
 @pytest.mark.slow
 def test_nobody_holds_it_once_its_holder_was_killed(tmp_path: Path) -> None:
-    holds = "import sys, time; sys.path.insert(0, sys.argv[1])\nfrom tasks.inference.engine import held\n"
-    holds += "with held.held():\n    print('holds', flush=True)\n    time.sleep(60)"
+    holds = "import sys, time; sys.path.insert(0, sys.argv[1])\nfrom tasks.inference.engine import lifetime\n"
+    holds += "with lifetime.held():\n    print('holds', flush=True)\n    time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", holds, str(ROOT)], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert holder.stdout and holder.stdout.readline() == "holds\n"
     lives = process(tmp_path)
@@ -179,7 +179,7 @@ def test_a_run_holds_it_from_the_first_stage_that_asks_to_what_wants_the_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    keeper, told = held.Keeper(), {}
+    keeper, told = lifetime.Keeper(), {}
     for name in ("prepare", "train", "baseline", "few_shot", "predict", "evaluate", "package", "gate", "deploy"):
         pipeline_flow.hold(keeper, name)
         told[name] = is_held()
@@ -194,9 +194,9 @@ def test_a_run_holds_it_from_the_first_stage_that_asks_to_what_wants_the_device(
 
 
 def is_held() -> bool:
-    if not (held.FOLDER / held.HELD).exists():
+    if not (lifetime.FOLDER / lifetime.HELD).exists():
         return False
-    with (held.FOLDER / held.HELD).open("w") as file:
+    with (lifetime.FOLDER / lifetime.HELD).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -21,7 +21,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.formats.answer import JsonAnswer
 from tasks.inference import answers
-from tasks.inference.engine import client, held
+from tasks.inference.engine import client, lifetime
 from tasks.inference.engine.trained import MERGED, of_trained
 from tasks.stages.baseline import baseline
 from tasks.stages.few_shot import few_shot
@@ -54,14 +54,14 @@ def inside(made: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
         monkeypatch.setattr(module, "compute_dtype", lambda: torch.float32)  # where no two tokens are as likely
     monkeypatch.chdir(made.place)
     yield made
-    held.wait_for_end()
+    lifetime.wait_for_end()
     assert not alive()
 
 
 @pytest.fixture
 def kept(inside: SimpleNamespace) -> Iterator[SimpleNamespace]:
     """What is started goes on until the test ends."""
-    keeper = held.Keeper()
+    keeper = lifetime.Keeper()
     keeper.hold()
     yield inside
     keeper.let_go()
@@ -155,17 +155,17 @@ def test_what_is_no_adapter_is_asked_as_weights_and_of_a_process_that_ends(
         place, inside.base, inside.prepared, tuner=tuner, learning_rate=rate, num_train_epochs=2
     ).adapter
     assert both(inside, trained, tiny.prepared_rows(90, 6)) >= ALIKE
-    held.wait_for_end()
-    assert not alive() and not list(held.FOLDER.glob(f"{MERGED}*"))
+    lifetime.wait_for_end()
+    assert not alive() and not list(lifetime.FOLDER.glob(f"{MERGED}*"))
 
 
 ASKS = """
 import sys, time
 from pathlib import Path
 from tasks.stages.baseline import baseline
-from tasks.inference.engine import held
+from tasks.inference.engine import lifetime
 from tasks.stages.predict.params import Predict
-with held.held():
+with lifetime.held():
     baseline(Predict(max_new_tokens=40, engine="vllm"), Path("base"), Path("prepared"), Path("alone"))
     print("asked", flush=True)
     time.sleep(600)

@@ -16,7 +16,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.formats.answer import format_of
 from tasks.formats.spans import GIVEN, Span, written
-from tasks.serve import classes
+from tasks.serve import reading_parity
 from tasks.stages.evaluate import measures
 from tasks.stages.evaluate.params import Evaluate
 from tasks.stages.evaluate.predictions import read
@@ -186,15 +186,15 @@ def test_rows_without_an_answer_are_refused_and_one_that_is_too_long_is_not_like
 
 def test_it_is_served_as_it_was_evaluated(made, encoder, answered):
     with serving(encoder, things=made.adapter) as url:
-        parity, too_long = classes.check_parity(url, "things", of_folder(encoder), answered)
+        parity, too_long = reading_parity.check_parity(url, "things", of_folder(encoder), answered)
         assert (parity.prompts, too_long) == (len(answered), []) and parity.difference < 1e-5
         row = next(row for row in answered if json.loads(row["text"])["answer"])
         with pytest.raises(AnnealError, match=f"things answers row {row['id']} differently than in the evaluation"):
-            classes.check_parity(url, "things", of_folder(encoder), [{**row, "text": written("", None)}])
+            reading_parity.check_parity(url, "things", of_folder(encoder), [{**row, "text": written("", None)}])
         given = row["probabilities"]["answer"][GIVEN] - 0.002
         other = {**row, "probabilities": {"answer": {"given": given, "other": 1 - given}}}
         with pytest.raises(AnnealError, match="says answer = given of row"):
-            classes.check_parity(url, "things", of_folder(encoder), [other])
+            reading_parity.check_parity(url, "things", of_folder(encoder), [other])
         root, text = url.removesuffix("/v1"), row["messages"][-1]["content"]
         refused = httpx.post(f"{root}/classify", json={"model": "things", "input": text})
         assert refused.status_code == 400 and "finds answers in a text and predicts no classes" in refused.text

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl, sha256, write_jsonl
-from tasks.preflight import eats
+from tasks.preflight import objective_fits
 from tasks.stages.mix import Mix, mix, pick, tokens
 from tests import texts, tiny
 from tests.tasks.own_params import changed
@@ -223,6 +223,6 @@ def test_a_third_data_set_whose_shape_does_not_fit_is_refused_before_work() -> N
     shares = {"tickets": 0.5, "general": 0.3, "more": 0.2}
     mixes = {**POOL, "all": {"dataset": "pool", "other": "more", "shares": shares}}
     params = changed(**MIXED, datasets__more=pairs, mixes=mixes)
-    assert next(eats.problems(params, "mine")).startswith(
+    assert next(objective_fits.problems(params, "mine")).startswith(
         "models.mine.train.objective.kind is sft, which does not learn from rows of the shape preference (datasets.more"
     )

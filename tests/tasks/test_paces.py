@@ -8,7 +8,7 @@ from tasks import params
 from tasks.comparison.paces import paces, teller
 from tasks.errors import AnnealError
 from tasks.files import write_json
-from tests import tellers
+from tests import tiny_classifier
 
 FOLDERS = {"parent": "baseline", "tuned": "predict", "probe": "probe"}
 
@@ -30,7 +30,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> params.Params:
         ("teller/baseline", 0.0),
     ):
         write_json(Path(f"reports/{folder}/timing.json"), {"seconds_per_answer": seconds})
-    return params.Params.model_validate(tellers.tables())
+    return params.Params.model_validate(tiny_classifier.tables())
 
 
 def test_labels_are_told_before_the_rest_is_written(settings: params.Params) -> None:

@@ -19,7 +19,7 @@ from tasks.dialogues.special import of_folder
 from tasks.files import read_json, write_json
 from tasks.models import pooled
 from tasks.objectives import classify
-from tasks.serve import classes, verify
+from tasks.serve import reading_parity, verify
 from tasks.serve.pooling import engine
 from tasks.serve.transformers.reading import Reads
 from tasks.weights import tuned
@@ -176,7 +176,7 @@ def test_vllm_tells_the_evaluations_probabilities_by_every_route(made: SimpleNam
     fitting = [row for row in rows if len(row["token_ids"]) <= 96]
     with process(made.place) as url:
         assert verify.served_names(url) == ["things@1"]
-        parity, too_long = classes.check_parity(url, "things@1", of_folder(made.base), rows)
+        parity, too_long = reading_parity.check_parity(url, "things@1", of_folder(made.base), rows)
         assert parity.prompts == len(fitting) and parity.difference < 1e-4
         assert too_long == [row["id"] for row in rows if row not in fitting]
         body = {"model": "things@1", "input": [row["messages"][0]["content"] for row in fitting] * 20}

@@ -14,7 +14,7 @@ from tasks.preflight import cascades
 from tasks.preflight.checks import datasets_of
 from tasks.preflight.sections import complete
 from tasks.section import parse
-from tests.tellers import tables
+from tests.tiny_classifier import tables
 
 
 def params(**changes: object) -> Params:

@@ -3,9 +3,9 @@
 import pytest
 
 from tasks.files import read_json, read_jsonl
-from tasks.stages.prepare.assign import assign
 from tasks.stages.prepare.labels import label_columns
 from tasks.stages.prepare.shapes.table import Params as Prepare
+from tasks.stages.prepare.split_or_drop import assign
 from tests.tasks.short_messages import PARAMS, SUBJECTS, kinds, prepared, rows
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json
-from tasks.stages.prepare.assign import assign
 from tasks.stages.prepare.labels import asked_columns
 from tasks.stages.prepare.shapes.table import format_row
+from tasks.stages.prepare.split_or_drop import assign
 from tasks.texts.duplicates import leaders, similar_pairs
 from tests.tasks.short_messages import PARAMS, SUBJECTS, kinds, prepared, rows
 

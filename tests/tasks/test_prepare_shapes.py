@@ -11,8 +11,8 @@ from tasks.errors import AnnealError
 from tasks.files import read_json
 from tasks.preflight import profile
 from tasks.stages.prepare import shapes
-from tasks.stages.prepare.assign import assign
 from tasks.stages.prepare.rows import prompt
+from tasks.stages.prepare.split_or_drop import assign
 from tests.tasks.preparing import SPLITS, bodies, run
 
 REPLIES = bodies(60, seed=1)

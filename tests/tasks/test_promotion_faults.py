@@ -19,7 +19,7 @@ from tasks.serve.canary import Assessment
 from tasks.serve.params import Release
 from tasks.serve.reconcile import canaries
 from tasks.serve.reconcile.gateway import Presence
-from tasks.versions import moves, promotion, tracking
+from tasks.versions import alias_moves, promotion, tracking
 from tasks.versions.promotion import Done, Why
 from tasks.versions.verdict_tags import COMPARED, NOTHING
 from tests.examples import examples
@@ -68,7 +68,7 @@ class Promotions(RuleBasedStateMachine):
         """Each change of the aliases at the moment when it is made."""
         old, new = before.get("champion"), double.aliases.get("champion")
         back = before.get("previous")
-        written = [moves.decode(text) for key, text in double.tags.items() if key.startswith(moves.PREFIX)]
+        written = [alias_moves.decode(text) for key, text in double.tags.items() if key.startswith(alias_moves.PREFIX)]
         pending = [move for move in written if not move.is_applied]
         is_rollback = any(move.decision and move.decision.kind == "rollback" for move in pending)
         if new != old:
@@ -152,7 +152,7 @@ class Promotions(RuleBasedStateMachine):
     @rule()
     def the_next_finishes_it(self) -> None:
         finish()
-        assert not [key for key in self.double.tags if key.startswith(moves.PREFIX)]
+        assert not [key for key in self.double.tags if key.startswith(alias_moves.PREFIX)]
         aliases = self.double.aliases
         assert "previous" not in aliases or aliases["previous"] != aliases["champion"]
         told = [row for row in self.rows.values() if row.verdict == "promoted"]

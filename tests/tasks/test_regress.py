@@ -13,7 +13,7 @@ from tasks import objectives
 from tasks.dialogues.special import of_folder
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_jsonl
-from tasks.serve import classes
+from tasks.serve import reading_parity
 from tasks.weights import tuned
 from tests import encoders, tiny
 from tests.tasks.test_serve_transformers import serving
@@ -130,7 +130,7 @@ def test_one_number_in_all_rows_is_refused_before_training(encoder):
 
 def test_it_is_served_as_it_was_evaluated_and_tells_no_classes(made, encoder, predictions):
     with serving(encoder, things=made.adapter) as url:
-        parity, too_long = classes.check_parity(url, "things", of_folder(encoder), predictions)
+        parity, too_long = reading_parity.check_parity(url, "things", of_folder(encoder), predictions)
         assert parity.prompts == len(predictions) and parity.difference < 1e-3 and too_long == []
         told = json.loads(predictions[0]["text"])
         for wrong, words in (
@@ -139,7 +139,7 @@ def test_it_is_served_as_it_was_evaluated_and_tells_no_classes(made, encoder, pr
         ):
             row = {**predictions[0], "text": json.dumps(wrong)}
             with pytest.raises(AnnealError, match=words):
-                classes.check_parity(url, "things", of_folder(encoder), [row])
+                reading_parity.check_parity(url, "things", of_folder(encoder), [row])
         body = {"model": "things", "messages": [{"role": "user", "content": "big a red [SEP] apple"}]}
         choice = httpx.post(f"{url}/chat/completions", json=body, timeout=60).json()["choices"][0]
         assert json.loads(choice["message"]["content"]).keys() == {"weight", "warmth"}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import AnnealError
-from tasks.serve import server_command, state, supervisor
+from tasks.serve import ports, server_command, state, supervisor
 from tasks.serve.params import Deploy
 from tasks.serve.verify import ENDED, agreement
 
@@ -98,8 +98,8 @@ def test_a_taken_port_names_who_holds_it_and_the_setting(tmp_path: Path, monkeyp
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(AnnealError, match=rf"port {port} is in use by .*\(pid \d+\).*deploy\.port"):
-            supervisor.refuse_taken_port(port, "vllm-a", "deploy.port")
-    supervisor.refuse_taken_port(port, "vllm-a", "deploy.port")
+            ports.refuse_taken_port(port, "vllm-a", "deploy.port")
+    ports.refuse_taken_port(port, "vllm-a", "deploy.port")
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from PIL import Image
 from tasks.dialogues.special import USUAL
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_json
-from tasks.serve import classes, routes
+from tasks.serve import reading_parity, routes
 from tasks.texts import images
 from tasks.weights import tuned
 from tests import pictures, tiny
@@ -81,10 +81,10 @@ def test_the_first_predictions_carry_their_images_and_pass_the_parity_check(url:
     able = list(filter(images.can_be_asked, made.rows))
     assert len(able) == images.CARRIED < len(made.rows)
     assert all(images.digest(images.of_url(row["image"])) == row["row"]["image"] for row in able)
-    parity, too_long = classes.check_parity(url, "triage@1", USUAL, able)
+    parity, too_long = reading_parity.check_parity(url, "triage@1", USUAL, able)
     assert (parity.prompts, too_long) == (16, []) and parity.difference < 1e-5
     with pytest.raises(AnnealError, match="of row .* with a probability of"):
-        classes.check_parity(url, "triage@1", USUAL, [{**able[0], "image": able[1]["image"]}])
+        reading_parity.check_parity(url, "triage@1", USUAL, [{**able[0], "image": able[1]["image"]}])
 
 
 def test_images_that_come_at_once_are_seen_together_and_told_the_same(url: str, made: SimpleNamespace) -> None:

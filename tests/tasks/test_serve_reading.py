@@ -13,7 +13,7 @@ from openai import OpenAI
 from tasks.dialogues.special import of_folder
 from tasks.errors import AnnealError
 from tasks.files import read_jsonl
-from tasks.serve import classes, slots, verify
+from tasks.serve import reading_parity, slots, verify
 from tasks.weights import tuned
 from tests import encoders, tiny
 from tests.tasks.test_serve_transformers import serving
@@ -59,16 +59,16 @@ def classify(url: str, **body: object) -> httpx.Response:
 
 def test_it_passes_the_parity_check_and_another_model_does_not(url: str, made: SimpleNamespace) -> None:
     special = of_folder(made.base)
-    parity, too_long = classes.check_parity(url, "things", special, made.rows)
+    parity, too_long = reading_parity.check_parity(url, "things", special, made.rows)
     assert (parity.prompts, parity.share, too_long) == (len(made.rows), 1.0, []) and parity.difference < 1e-5
     row = made.rows[0]
     column, shares = next(iter(row["probabilities"].items()))
     (first, share), *rest = shares.items()
     other = {**row, "probabilities": {**row["probabilities"], column: {first: share + 0.002, **dict(rest)}}}
     with pytest.raises(AnnealError, match=f"says {column} = {first} of row {row['id']} with a probability of"):
-        classes.check_parity(url, "things", special, [other])
+        reading_parity.check_parity(url, "things", special, [other])
     with pytest.raises(AnnealError, match="predicts other classes"):
-        classes.check_parity(url, "things", special, [{**row, "probabilities": {column: shares}}])
+        reading_parity.check_parity(url, "things", special, [{**row, "probabilities": {column: shares}}])
 
 
 def test_classify_answers_in_vllms_form_with_the_labels_of_every_column(url: str, made: SimpleNamespace) -> None:

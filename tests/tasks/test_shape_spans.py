@@ -17,9 +17,9 @@ from tasks.preflight.recognise import recognised
 from tasks.stages.ingest import Ingest
 from tasks.stages.ingest import read as ingested
 from tasks.stages.ingest.json_rows import read_json
-from tasks.stages.prepare.assign import assign
 from tasks.stages.prepare.rows import SetAside
 from tasks.stages.prepare.shapes import spans
+from tasks.stages.prepare.split_or_drop import assign
 from tasks.texts.clean import clean
 from tests.examples import examples
 from tests.tasks.preparing import bodies

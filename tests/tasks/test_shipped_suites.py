@@ -11,8 +11,8 @@ from tasks.files import read_json, read_jsonl, write_jsonl
 from tasks.params import Params, load
 from tasks.stages.prepare import shapes
 from tasks.stages.prepare.__main__ import prepare
-from tasks.stages.prepare.assign import assign
 from tasks.stages.prepare.shapes.table import format_row
+from tasks.stages.prepare.split_or_drop import assign
 from tasks.stages.validate import validate
 from tasks.texts.clean import clean
 from tests.house.project import ROOT

@@ -16,7 +16,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.formats import entities
 from tasks.formats.answer import format_of
-from tasks.serve import classes
+from tasks.serve import reading_parity
 from tasks.stages.evaluate.measures.entity_ece import entity_ece
 from tasks.stages.evaluate.measures.entity_f1 import entity_f1
 from tasks.stages.evaluate.predictions import read
@@ -185,14 +185,14 @@ def test_rows_without_an_entity_are_refused_and_a_label_that_is_not_known_is_not
 def test_it_is_served_as_it_was_evaluated_in_text_of_any_length_and_tells_no_classes(made, encoder, prepared):
     rows = tuned.answer(encoder, made.adapter, read_jsonl(prepared / "test.jsonl"), 5, 8, "tuned").predictions
     with serving(encoder, things=made.adapter) as url:
-        parity, too_long = classes.check_parity(url, "things", of_folder(encoder), rows)
+        parity, too_long = reading_parity.check_parity(url, "things", of_folder(encoder), rows)
         assert (parity.prompts, too_long) == (len(rows), []) and parity.difference < 1e-5
         old = {name: value for name, value in rows[0].items() if name != "probabilities"}  # of an earlier evaluation
-        assert classes.check_parity(url, "things", of_folder(encoder), [old])[0].difference == 0.0
+        assert reading_parity.check_parity(url, "things", of_folder(encoder), [old])[0].difference == 0.0
         with pytest.raises(AnnealError, match=f"things marks row {rows[0]['id']} differently than in the evaluation"):
-            classes.check_parity(url, "things", of_folder(encoder), [{**old, "text": "[]"}])
+            reading_parity.check_parity(url, "things", of_folder(encoder), [{**old, "text": "[]"}])
         with pytest.raises(AnnealError, match=f"things predicts other classes for row {rows[0]['id']}"):
-            classes.check_parity(url, "things", of_folder(encoder), [{**rows[0], "probabilities": {}}])
+            reading_parity.check_parity(url, "things", of_folder(encoder), [{**rows[0], "probabilities": {}}])
         text = "big, a red [SEP] apple! " + "small, a blue boat! " * 50
         body = {"model": "things", "messages": [{"role": "user", "content": text}]}
         choice = httpx.post(f"{url}/chat/completions", json=body, timeout=60).json()["choices"][0]

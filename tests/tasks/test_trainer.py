@@ -82,7 +82,11 @@ def test_whole_rows_give_the_mean_over_answer_tokens_that_a_plain_forward_pass_g
 
 
 def test_a_prefix_that_carried_no_gradient_or_stood_elsewhere_would_be_seen(trainer, monkeypatch):
-    rows, prefix, trainer.core = trainer.train_dataset, trainer.prefix, None  # tests/tasks/test_core.py has the other
+    rows, prefix, trainer.core = (
+        trainer.train_dataset,
+        trainer.prefix,
+        None,
+    )  # tests/tasks/test_fast_lora.py has the other
     wanted, gradient = outcome(trainer, rows, [])
     places = left_padded(rows, 2, len(prefix))["position_ids"] - len(prefix)
     assert outcome(trainer, rows, prefix, position_ids=places.clamp(min=0))[0] != pytest.approx(wanted, rel=1e-4)

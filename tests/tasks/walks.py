@@ -18,7 +18,7 @@ WRITES = ("set_", "delete_")
 class Walk:
     """What led to the effects, in the order of the first visit, and what the registry was asked and told."""
 
-    functions: dict[str, None] = field(default_factory=dict)  # `tasks/versions/moves.py held`
+    functions: dict[str, None] = field(default_factory=dict)  # `tasks/versions/alias_moves.py held`
     calls: list[str] = field(default_factory=list)  # of MLflow's client
 
     @property

@@ -16,7 +16,7 @@ from tasks.device import compute_dtype, device
 from tasks.errors import AnnealError
 from tasks.inference import shared_cache
 from tasks.inference.answers import Prompts
-from tasks.inference.engine import held, server
+from tasks.inference.engine import lifetime, server
 from tasks.inference.engine.wire import SOCKET, Question, Settings, key, receive, send
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Vllm:
         )
         own = self.weights(model) if self.weights else nullcontext(self.parent)
         length = _length(model, prompts)
-        with held.held(), own as weights, _connected(self._settings(weights, model, length)) as connection:
+        with lifetime.held(), own as weights, _connected(self._settings(weights, model, length)) as connection:
             return _asked(connection, question, prompts)
 
     def _settings(self, weights: Path, model: "nn.Module", length: int) -> Settings:
@@ -151,13 +151,13 @@ def _cache(model: "nn.Module", length: int) -> int:
 @contextmanager
 def _connected(settings: Settings) -> Iterator[Connection]:
     """A process that serves `settings`: the one that runs, or one that is started; another one is ended before."""
-    with held.locked(held.STARTS):
+    with lifetime.locked(lifetime.STARTS):
         connection = _found()
         if connection and not _serves(connection, settings):
             connection.close()
             connection = None
         if connection is None:
-            held.wait_for_end()
+            lifetime.wait_for_end()
             connection = _started(settings)
             receive(connection)
     with connection:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from tasks import environment
 from tasks.device import device
-from tasks.inference.engine import held
+from tasks.inference.engine import lifetime
 from tasks.inference.engine.wire import SOCKET, Question, Settings, receive, send
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def main() -> int:
     """Load what the command line names, and answer."""
     settings = Settings(**json.loads(sys.argv[1]))
     os.umask(0o077)
-    held.end_when_let_go()
-    running = held.runs()
+    lifetime.end_when_let_go()
+    running = lifetime.runs()
     environment.apply()
     os.environ.update(ENVIRONMENT)
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tasks import objectives, tuners
 from tasks.errors import AnnealError
-from tasks.inference.engine import held
+from tasks.inference.engine import lifetime
 from tasks.inference.engine.choice import is_asked, why_not
 from tasks.inference.engine.wire import key
 from tasks.section import Section
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tasks.inference.engine.client import Vllm
 
-MERGED = "merged-"  # and the process that made it: a folder of held.FOLDER
+MERGED = "merged-"  # and the process that made it: a folder of lifetime.FOLDER
 
 
 def of_trained(engine: str, parent: Path, trained: Path) -> "Vllm | None":
@@ -78,10 +78,10 @@ def _merged(model: "nn.Module", parent: Path, trained: Path) -> Iterator[Path]:
         merged: nn.Module = tuners.of_folder(trained).merge(model)
     except ValueError as error:  # a weight that is not finite
         raise AnnealError(f"{trained} cannot be merged into {parent} ({error}): train again.") from None
-    for left in held.FOLDER.glob(f"{MERGED}*"):  # by those that were killed
+    for left in lifetime.FOLDER.glob(f"{MERGED}*"):  # by those that were killed
         if not psutil.pid_exists(int(left.name.removeprefix(MERGED))):
             shutil.rmtree(left, ignore_errors=True)
-    folder = held.FOLDER / f"{MERGED}{os.getpid()}"
+    folder = lifetime.FOLDER / f"{MERGED}{os.getpid()}"
     try:
         merged.save_pretrained(folder)
         yield folder

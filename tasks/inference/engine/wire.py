@@ -6,7 +6,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tasks.inference.engine.held import FOLDER
+from tasks.inference.engine.lifetime import FOLDER
 
 SOCKET = FOLDER / "socket"  # a relative path: an absolute one may be too long for a socket
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from tasks.dialogues.messages import logged
 from tasks.serve import routes
 from tasks.serve.gateway import body as bodies
-from tasks.serve.gateway import fields, shadow
+from tasks.serve.gateway import body_fields, shadow
 from tasks.serve.gateway.errors import model_not_found
 from tasks.serve.gateway.proxy import answer
 from tasks.serve.gateway.request import ModelRequest
@@ -34,7 +34,7 @@ async def _complete(request: Request, is_chat: bool) -> Response:
     gateway = state_of(request)
     caller = authorize(request, gateway.keys, gateway.rate)
     sent = bodies.parse(await bodies.read(request, gateway.settings.max_body_kib * 1024))
-    body = fields.check(sent, is_chat, gateway.settings.max_tokens)
+    body = body_fields.check(sent, is_chat, gateway.settings.max_tokens)
     kept = logged(sent) if is_chat else {"prompt": sent["prompt"]}
     choice, contract = gateway.follower.choose(str(body["model"]))
     model_request = ModelRequest(choice, contract, request.url.path, caller.id, kept, body, is_judged=is_chat)

@@ -9,8 +9,8 @@ from tasks.records.decisions import Decision
 from tasks.serve.canary import Assessment
 from tasks.serve.params import Release
 from tasks.serve.reconcile.gateway import Presence
-from tasks.versions import moves, promotion, verdict_tags
-from tasks.versions.moves import Held, Move
+from tasks.versions import alias_moves, promotion, verdict_tags
+from tasks.versions.alias_moves import Held, Move
 from tasks.versions.promotion import Done, Outcome, Refused, Why
 from tasks.versions.registry import Model
 
@@ -72,7 +72,7 @@ def open_canary(now: Held, number: str, params: Release) -> Outcome:
     aliases = () if challenges else (("challenger", number),)
     facts = {"version": number, "mode": params.canary, "share": share}
     decision = Decision(now.task, "canary", "opened", (words,), facts)
-    moves.carry_out(now, Move(now.task, number, aliases, tags, decision, now.model.aliases))
+    alias_moves.carry_out(now, Move(now.task, number, aliases, tags, decision, now.model.aliases))
     return Done(number, words)
 
 
@@ -93,6 +93,6 @@ def close_canary(now: Held, number: str, assessment: Assessment) -> Outcome:
     # `canary` last: a reader in between still sees it open, and nothing else is decided of it.
     tags |= {"canary_reasons": "; ".join(reasons), "canary": word}
     decision = Decision(now.task, "canary", word, reasons, facts)
-    moves.carry_out(now, Move(now.task, number, (), tags, decision, now.model.aliases))
+    alias_moves.carry_out(now, Move(now.task, number, (), tags, decision, now.model.aliases))
     log.info("%s: canary of version %s %s: %s", now.task, number, word, "; ".join(reasons))
     return Done(number, "; ".join(reasons))

@@ -18,7 +18,7 @@ from tasks.serve.canary import Assessment, assess
 from tasks.serve.reconcile import canaries, evidence, records, step
 from tasks.serve.reconcile.reader import Reader, superseded
 from tasks.serve.reconcile.records import Command
-from tasks.versions import moves, promotion
+from tasks.versions import alias_moves, promotion
 from tasks.versions.promotion import Done, Outcome, Refused
 from tasks.versions.registry import Model, Version
 
@@ -85,7 +85,7 @@ class Reconciler:
     def _outcome(self, command: Command) -> Outcome:
         task, who = command["task"], f"by key {command['key_id']}"
         if command["done_at"] is not None:
-            with moves.held(task) as now:
+            with alias_moves.held(task) as now:
                 return promotion.outcome_of_command(now, {"command": command["id"]}) or Refused(
                     f"the {command['action']} was interrupted before anything had changed, in an earlier version of "
                     "Anneal: ask again if it is still wanted."
@@ -93,14 +93,14 @@ class Reconciler:
         if task not in self.params.models:
             return Refused(f"params.yaml has no model {task}.")
         facts = {"key": command["key_id"], "command": command["id"]}
-        with moves.held(task) as now:
+        with alias_moves.held(task) as now:
             if command["action"] == "promote":
                 return promotion.promote_challenger(now, who, facts=facts)
             return promotion.roll_back(now, who, facts)
 
     def _judge(self, engine: Engine, model: Model) -> None:
-        if moves.unfinished(model):
-            with moves.held(model.name):
+        if alias_moves.unfinished(model):
+            with alias_moves.held(model.name):
                 pass  # whoever takes the lock finishes it
         for version in superseded(model):
             _close(version, Assessment("supersede", ("a newer challenger took its place",)))
@@ -153,7 +153,7 @@ class Reconciler:
 
 
 def _close(version: Version, assessment: Assessment) -> None:
-    with moves.held(version.name) as now:
+    with alias_moves.held(version.name) as now:
         canaries.close_canary(now, version.version, assessment)
 
 

@@ -12,7 +12,7 @@ from tasks.serve import routes, slots, state
 from tasks.serve.lock import locked
 from tasks.serve.reconcile import gateway, starting
 from tasks.serve.reconcile.table import Plan, idle_slots, plan, served, table_for, unreferenced
-from tasks.versions import moves, registry
+from tasks.versions import alias_moves, registry
 from tasks.versions.registry import Model
 
 # seconds after a new table in which requests that were routed by the old one may be on their way, where no gateway
@@ -62,7 +62,7 @@ def once(params: Params, read: Callable[[Sequence[str]], Mapping[str, Model]] = 
 
 def route(params: Params, name: str) -> routes.Task:
     """As `await_champion`, for one who does not hold the lock."""
-    with moves.held(name, params.models) as now:
+    with alias_moves.held(name, params.models) as now:
         model, outcome = now.model, once(params, lambda names: now.models)
     return await_champion(params, model, outcome)
 

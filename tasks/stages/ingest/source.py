@@ -16,7 +16,7 @@ from tasks.stages.ingest.json_rows import value_of
 from tasks.stages.ingest.listing import Listing, list_files
 from tasks.stages.ingest.params import Ingest
 from tasks.stages.ingest.readers import name_of, reader
-from tasks.stages.ingest.tables import UNNAMED
+from tasks.stages.ingest.separated_values import UNNAMED
 from tasks.stages.ingest.values import Number, Time, as_json, as_text
 from tasks.texts.clean import clean, has_half_character
 

@@ -16,10 +16,10 @@ from tasks.files import read_json, read_jsonl, whole_directory, write_json, writ
 from tasks.formats.spans import span_of
 from tasks.kinds import KindIn
 from tasks.stages.prepare import classes, numbers, shapes
-from tasks.stages.prepare.assign import Dropped, Placed, assign
 from tasks.stages.prepare.figures import figures, sentences, too_few
 from tasks.stages.prepare.params import Prepare
 from tasks.stages.prepare.rows import SetAside, Templates, table
+from tasks.stages.prepare.split_or_drop import Dropped, Placed, assign
 
 SECTION: Any = Annotated[Prepare, KindIn(shapes.__name__, "shape")]
 

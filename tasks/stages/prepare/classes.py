@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tasks.errors import AnnealError
 from tasks.formats.entities import spans
 from tasks.formats.numbers import number
-from tasks.stages.prepare.assign import Dropped, Placed
+from tasks.stages.prepare.split_or_drop import Dropped, Placed
 from tasks.texts.clean import clean, folded
 
 SHOWN, LONGEST = 3, 40  # classes in a sentence, characters of one

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tasks.dataset.prepared import SPLITS
-from tasks.stages.prepare.assign import Dropped, Kind, Placed
 from tasks.stages.prepare.params import Prepare
+from tasks.stages.prepare.split_or_drop import Dropped, Kind, Placed
 
 WORDS: dict[Kind, str] = {
     "blank": "blank rows",

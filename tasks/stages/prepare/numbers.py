@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, pstdev
 
 from tasks.errors import AnnealError
-from tasks.stages.prepare.assign import Placed
 from tasks.stages.prepare.guess import FEW
+from tasks.stages.prepare.split_or_drop import Placed
 
 Scales = dict[str, dict[str, float]]  # {column: {mean, deviation}}
 

@@ -31,7 +31,7 @@ def make_trainer(
     """A Trainer over the encoded `rows` that keeps its checkpoints in `run/`, and the history that it fills."""
     from transformers import EarlyStoppingCallback, PrinterCallback
 
-    from tasks.stages.train import core
+    from tasks.stages.train import fast_lora
     from tasks.stages.train.trainer import ObjectiveTrainer
 
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
@@ -52,7 +52,7 @@ def make_trainer(
         objective=objective,
         settings=params.objective,
         prefix=prefix,
-        core=None if params.gradient_checkpointing else core.of(model),
+        core=None if params.gradient_checkpointing else fast_lora.of(model),
         groups=groups,
         schedule=partial(schedule, cut_frac=params.warmup_ratio) if schedule else None,
         model=model,

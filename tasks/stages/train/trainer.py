@@ -16,7 +16,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 from tasks.dataset.encoded import Batch, Encoded
 from tasks.objectives import Objective
 from tasks.section import Section
-from tasks.stages.train.core import Core
+from tasks.stages.train.fast_lora import Core
 from tasks.stages.train.schedule import Unfreezing, split
 from tasks.weights.layer_groups import Group
 

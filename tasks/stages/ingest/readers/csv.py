@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.stages.ingest.encoding import text_of
 from tasks.stages.ingest.params import Ingest
 from tasks.stages.ingest.readers import format_of
-from tasks.stages.ingest.tables import read_table
+from tasks.stages.ingest.separated_values import read_table
 
 ENDINGS = (".csv",)
 UNIT = "line"

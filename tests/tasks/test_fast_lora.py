@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2
 from tasks import objectives
 from tasks.dataset.encoded import left_padded
 from tasks.objectives import dpo, sft
-from tasks.stages.train import core
-from tasks.stages.train.core import attention, flat, head
+from tasks.stages.train import fast_lora
+from tasks.stages.train.fast_lora import attention, flat, head
 from tasks.weights import lora
 
 pytestmark = pytest.mark.slow  # torch is loaded
@@ -65,7 +65,7 @@ def both(model: Any, objective: Any = sft, params: Any = None, prefix: list[int]
     params = params or objective.Params(kind=objective.__name__.rpartition(".")[2])
     whole, short = objective.collate(encoded, 2), objective.collate(encoded, 2, len(prefix))
     wanted = outcome(model, objective.loss(params, model, {**whole, "use_cache": False}, made.get("items")))
-    way = core.of(model)
+    way = fast_lora.of(model)
     assert way is not None
     return wanted, outcome(model, objective.loss(params, way, {**short, "prefix": prefix}, made.get("items")))
 
@@ -173,7 +173,7 @@ def test_twice_the_same_bytes():
 def test_its_weights_are_the_models_own_and_an_adapter_that_is_off_is_left_out():
     model = model_of()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    way = core.of(model)
+    way = fast_lora.of(model)
     assert way and all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     batch = {**left_padded(rows(), 2, len(PREFIX)), "prefix": PREFIX}
     with model.disable_adapter(), torch.no_grad():
@@ -199,7 +199,7 @@ UNKNOWN: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", UNKNOWN)
 def test_a_model_is_left_to_transformers_with(kind):
-    assert core.of(UNKNOWN[kind]()) is None
+    assert fast_lora.of(UNKNOWN[kind]()) is None
 
 
 def test_packed_rows_are_left_to_transformers():
@@ -207,7 +207,7 @@ def test_packed_rows_are_left_to_transformers():
     params = sft.Params(kind="sft", packing=True)
     packed, _ = objectives.of(params).arrange(params, [{**row, "id": "1"} for row in rows()], 128)
     batch = sft.collate(packed, 2)
-    way = core.of(model)
+    way = fast_lora.of(model)
     assert way is not None
     wanted = outcome(model, sft.loss(params, model, dict(batch), None))
     assert_same(wanted, outcome(model, sft.loss(params, way, {**batch, "prefix": []}, None)))

@@ -12,7 +12,7 @@ from tasks.records import database
 from tasks.serve import routes, state, verify
 from tasks.serve.reconcile.step import once
 from tasks.steps import deploy as deploying
-from tasks.steps.regroup import Regrouping, regroup
+from tasks.steps.change_form import Regrouping, regroup
 from tasks.versions import promotion, registry, verdict_tags
 from tests.stub_vllm import Stub, running
 from tests.tasks import serving

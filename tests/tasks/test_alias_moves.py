@@ -1,7 +1,7 @@
 """A move of aliases that is kept in the registry is the same when it is read back, and fits there."""
 
 from tasks.records import decisions
-from tasks.versions import moves
+from tasks.versions import alias_moves
 from tests.tasks.serving import TASK
 
 
@@ -9,7 +9,7 @@ def test_a_move_is_the_same_when_it_is_read_back() -> None:
     decision = decisions.Decision(
         TASK, "canary", "promoted", ("a — ü", "b"), {"n": 1.5, "version": "2"}, 1700000000.123456
     )
-    move = moves.Move(
+    move = alias_moves.Move(
         TASK,
         "2",
         (("previous", "1"), ("challenger", None)),
@@ -19,12 +19,12 @@ def test_a_move_is_the_same_when_it_is_read_back() -> None:
         True,
         1.5,
     )
-    assert moves.decode(moves.encode(move)) == move
-    long = moves.Move(
+    assert alias_moves.decode(alias_moves.encode(move)) == move
+    long = alias_moves.Move(
         TASK,
         "2",
         (),
         {"canary_reasons": "w" * 9000},
         decisions.Decision(TASK, "canary", "promoted", ("w" * 9000,) * 4, {}),
     )
-    assert len(moves.encode(long)) < 5000  # what PostgreSQL keeps of a registered model's tag
+    assert len(alias_moves.encode(long)) < 5000  # what PostgreSQL keeps of a registered model's tag

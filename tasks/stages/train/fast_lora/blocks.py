@@ -9,8 +9,8 @@ from typing import cast
 import torch
 from torch.autograd.function import FunctionCtx
 
-from tasks.stages.train.core import attention, norm, products
-from tasks.stages.train.core.flat import Span
+from tasks.stages.train.fast_lora import attention, norm, products
+from tasks.stages.train.fast_lora.flat import Span
 
 
 @dataclass(frozen=True)

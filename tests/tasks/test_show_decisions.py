@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.records import database
-from tasks.retrain import book
+from tasks.retrain import show_decisions
 
 HOUR = 3600.0
 
@@ -25,13 +25,13 @@ def test_an_old_no_is_forgotten_and_a_yes_and_the_first_are_not(home):
                     at=day * 24 * HOUR, task="sort", kind="retrain", verdict=verdict, reasons=[f"{day}"], facts={}
                 )
             )
-    assert book.prune(engine, 1.5, 5 * 24 * HOUR) == 2
-    assert [row.reasons for row in book.newest(engine)] == [["4"], ["2"], ["0"]]
+    assert show_decisions.prune(engine, 1.5, 5 * 24 * HOUR) == 2
+    assert [row.reasons for row in show_decisions.newest(engine)] == [["4"], ["2"], ["0"]]
     engine.dispose()
 
 
 def test_the_book_shows_decisions_of_every_kind(home, capsys):
-    book.show()
+    show_decisions.show()
     assert "nothing has been decided yet" in capsys.readouterr().out
     engine = database.connect()
     with engine.begin() as connection:
@@ -41,8 +41,8 @@ def test_the_book_shows_decisions_of_every_kind(home, capsys):
                     at=0.0, task="sort", kind=kind, verdict=verdict, reasons=["a [b] | c"], facts={}
                 )
             )
-    book.show("sort")
+    show_decisions.show("sort")
     shown = capsys.readouterr().out
     assert shown.index("rolled_back") < shown.index(" no ") and "a [b] | c" in shown
-    assert book.markdown(book.newest(engine)).count("a [b] \\| c") == 2
+    assert show_decisions.markdown(show_decisions.newest(engine)).count("a [b] \\| c") == 2
     engine.dispose()

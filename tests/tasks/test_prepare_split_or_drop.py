@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.stages.prepare.assign import assign
+from tasks.stages.prepare.split_or_drop import assign
 from tasks.texts.duplicates import shingles
 from tests.examples import examples
 from tests.tasks.preparing import PARAMS, WORDS, assigned, bodies, jaccard, of_split, row

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tasks.dataset.encoded import Batch
-from tasks.stages.train.core import blocks, flat, head, products
+from tasks.stages.train.fast_lora import blocks, flat, head, products
 from tasks.weights import lora
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.files import read_jsonl, write_json, write_jsonl
-from tasks.stages.prepare.assign import Placed
 from tasks.stages.prepare.classes import shares
+from tasks.stages.prepare.split_or_drop import Placed
 from tests import tiny
 
 LABELS = tiny.LABELS

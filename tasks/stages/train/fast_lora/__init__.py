@@ -2,6 +2,6 @@
 and gradients, without padding, with what all rows begin with read once, and in fewer passes over memory.
 """
 
-from tasks.stages.train.core.model import Core, of
+from tasks.stages.train.fast_lora.model import Core, of
 
 __all__ = ["Core", "of"]

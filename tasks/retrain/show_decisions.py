@@ -1,4 +1,4 @@
-"""The log of decisions: `python -m tasks.retrain.book [MODEL]` shows the newest, with their reasons."""
+"""The log of decisions: `python -m tasks.retrain.show_decisions [MODEL]` shows the newest, with their reasons."""
 
 import sys
 from datetime import datetime
