@@ -9,7 +9,7 @@ from functools import partial
 from tasks import params as settings
 from tasks import timings
 from tasks.errors import AnnealError
-from tasks.serve import routes, state, supervisor, verify
+from tasks.serve import ports, routes, state, supervisor, verify
 from tasks.serve.loopback import client
 from tasks.serve.reconcile import gateway
 from tasks.stage import guarded

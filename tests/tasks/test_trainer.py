@@ -22,7 +22,7 @@ LONG = "and this answer is much longer than the others are "
 @pytest.fixture(params=["core", "plain"])
 def trainer(base, tokenizer, tmp_path, request) -> Any:
     """A ObjectiveTrainer in fp32 over rows of different lengths, whose adapters are not zero; by the short way of
-    tasks/stages/train/core, and by transformers'.
+    tasks/stages/train/fast_lora, and by transformers'.
     """
     rows = [
         encode(tokenizer, {**row, "answer": row["answer"] + LONG * (i % 3)})
@@ -82,11 +82,7 @@ def test_whole_rows_give_the_mean_over_answer_tokens_that_a_plain_forward_pass_g
 
 
 def test_a_prefix_that_carried_no_gradient_or_stood_elsewhere_would_be_seen(trainer, monkeypatch):
-    rows, prefix, trainer.core = (
-        trainer.train_dataset,
-        trainer.prefix,
-        None,
-    )  # tests/tasks/test_fast_lora.py has the other
+    rows, prefix, trainer.core = trainer.train_dataset, trainer.prefix, None  # test_fast_lora.py has the other
     wanted, gradient = outcome(trainer, rows, [])
     places = left_padded(rows, 2, len(prefix))["position_ids"] - len(prefix)
     assert outcome(trainer, rows, prefix, position_ids=places.clamp(min=0))[0] != pytest.approx(wanted, rel=1e-4)
