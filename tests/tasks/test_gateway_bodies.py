@@ -1,6 +1,4 @@
-"""Bodies as clients write them: marks of byte order, numbers without bounds, keys twice, columns of any name,
-content in parts.
-"""
+"""Bodies as clients write them: byte order marks, unbounded numbers, repeated keys, any column names, parts."""
 
 import json
 from collections.abc import Iterator
