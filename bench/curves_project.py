@@ -116,6 +116,7 @@ def prepare(options: argparse.Namespace) -> None:
     """ingest, validate and prepare, as `make pipeline` does it; then the test rows of `options.test` in place."""
     from tasks.files import read_jsonl, write_jsonl
     from tasks.params import load
+    from tasks import paths
     from tasks.preflight import suites
     from tasks.stages.ingest.__main__ import ingest
     from tasks.stages.ingest.source import take
@@ -129,7 +130,7 @@ def prepare(options: argparse.Namespace) -> None:
     params = load()
     row, raw, good = params.datasets[DATASET], Path("data/raw"), Path("data/validated")
     suites.write_missing(params, [DATASET])
-    rules = suites.FOLDER / DATASET
+    rules = paths.suites(DATASET)
     ingest(row.ingest, raw)
     validate(row.validate_, raw, rules / "raw.json", good, Path("reports/raw"), Path("reports/validate.json"))
     made = Path("data/made")

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench.shifts import TYPO, shifts, typos
 from tasks import environment
 from tasks.files import read_jsonl
-from tasks.monitor import alarm, memory
+from tasks.monitor import alarm, state
 from tasks.monitor.check import checks_of_a_year, events
 from tasks.monitor.embedding import embed
 from tasks.monitor.params import Monitor
@@ -100,7 +100,7 @@ def scores_of(rows: list[dict], classes: dict[str, list[str]], dice: random.Rand
 
 def needed(
     scores: Scores,
-    start: memory.Memory,
+    start: state.MonitorState,
     asked: list[dict],
     classes: dict[str, list[str]],
     dice: random.Random,
@@ -112,11 +112,11 @@ def needed(
         | {"probabilities": None}
         for i, row in enumerate(asked)
     ]
-    threshold = alarm.line(len(memory.evidence(start, scores.streams)), Monitor().false_alarms_per_year)
+    threshold = alarm.alarm_threshold(len(state.evidence(start, scores.streams)), Monitor().false_alarms_per_year)
     for end in range(EVERY, len(rows) + 1, EVERY):
         bins, draws = events(scores, rows[end - EVERY : end], [], "bench")
-        start = memory.advance(start, scores.streams, bins, draws, 0.0)
-        if alarm.is_drifted(memory.evidence(start, scores.streams), threshold, {}, {}).alarm:
+        start = state.advance(start, scores.streams, bins, draws, 0.0)
+        if alarm.find_drift(state.evidence(start, scores.streams), threshold, {}, {}).alarm:
             return end - BEFORE
     return None
 
@@ -132,7 +132,7 @@ def measure(rows: list[dict], runs: int, requests: int) -> dict[str, list[int | 
         ]
         half = len(every) // 2
         scores = scores_of(every[:half], classes, dice)
-        start = memory.begin(scores, checks_of_a_year(Monitor()), 0.0, False)
+        start = state.begin(scores, checks_of_a_year(Monitor()), 0.0, False)
         before = every[half : half + BEFORE]
         for name, source in shifts(every[half + BEFORE :], dice).items():
             counts.setdefault(name, []).append(

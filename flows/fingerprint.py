@@ -23,7 +23,7 @@ CODE = ("flows", "tasks", "infra/local", "infra/requirements", "model_cards/temp
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunScope:
     """What must be known to read all that decides: a run that came to its end knew it from params.yaml."""
 
     model: str
@@ -32,7 +32,7 @@ class Asked:
     gateway_port: int
 
 
-def read(asked: Asked) -> dict[str, str]:
+def read(asked: RunScope) -> dict[str, str]:
     """Name: digest of its content, for each thing that decides what a run of `asked.model` does.
 
     Raises Unreadable, OSError or AnnealError where it cannot be told; then there is no short way.
@@ -65,7 +65,7 @@ def _settings() -> dict[str, str]:
     }
 
 
-def _of_model(asked: Asked) -> dict[str, str]:
+def _of_model(asked: RunScope) -> dict[str, str]:
     """What the registry, the routing table, the gateway and the report say."""
     table = {name: asdict(task) for name, task in routes.read().tasks.items()}
     kept = [name for name in _names(state.FOLDER, "*") if (state.FOLDER / name).is_dir()]

@@ -5,7 +5,7 @@ to do.
 from collections.abc import Callable, Mapping
 
 from flows import dag, fingerprint, pipeline_flow, prefect_server, up_to_date
-from flows.fingerprint import Asked
+from flows.fingerprint import RunScope
 from flows.screen import Screen
 from flows.steps import Steps
 from tasks.errors import AnnealError, NotPromoted
@@ -66,7 +66,7 @@ def _remember(steps: Steps, screen: Screen) -> None:
     screen.begin("looking whether anything is left to do")
     if any(params.datasets[name].snapshot for name in checks.datasets_of(params, model)):
         return  # its source is asked by every run
-    asked = Asked(model, tuple(params.models), params.gateway.host, params.gateway.port)
+    asked = RunScope(model, tuple(params.models), params.gateway.host, params.gateway.port)
     remarks: list[str] = []
     try:
         before = fingerprint.read(asked)

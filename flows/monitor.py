@@ -10,7 +10,7 @@ from tasks import params as settings
 from tasks import stage as edge
 from tasks.errors import AnnealError
 from tasks.monitor.check import check
-from tasks.monitor.checks_table import Check
+from tasks.monitor.checks_table import MonitorCheck
 from tasks.records import database
 from tasks.serve import routes
 
@@ -24,7 +24,7 @@ def monitor_flow() -> "Flow[[str | None], None]":
     from prefect.cache_policies import NO_CACHE
 
     @task(name="check", task_run_name="check {name}", cache_policy=NO_CACHE, persist_result=False)
-    def check_version(name: str, target: routes.Target, params: settings.Params) -> Check:
+    def check_version(name: str, target: routes.Target, params: settings.Params) -> MonitorCheck:
         from tasks.monitor.tracked import log
 
         engine = database.connect()
@@ -58,7 +58,7 @@ def champions(table: routes.Table, task: str | None) -> dict[str, routes.Target]
     return {task: served[task]}
 
 
-def publish(outcome: Check) -> None:
+def publish(outcome: MonitorCheck) -> None:
     """The artifact `monitor-<task>`: verdict, reasons, figures and the report's path."""
     from prefect.artifacts import create_markdown_artifact
 
@@ -69,7 +69,7 @@ def publish(outcome: Check) -> None:
     )
 
 
-def markdown(outcome: Check) -> str:
+def markdown(outcome: MonitorCheck) -> str:
     """A check as a person reads it in the UI."""
     reasons = "\n".join(f"- {reason}" for reason in outcome.reasons) or "- nothing has changed"
     evidence = "\n".join(
@@ -84,7 +84,7 @@ def markdown(outcome: Check) -> str:
     )
 
 
-def show(outcome: Check) -> None:
+def show(outcome: MonitorCheck) -> None:
     """Print what was found in a few lines."""
     print(
         f"{outcome.task}, version {outcome.version}: {'ALARM' if outcome.alarm else 'no alarm'} "

@@ -146,10 +146,10 @@ def runs() -> Iterator[None]:
 def silence_tracebacks() -> None:
     """Let Prefect print a user's mistake as its sentence."""
     for name in ("prefect", "prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
-        logging.getLogger(name).addFilter(Plain())
+        logging.getLogger(name).addFilter(UserErrorFilter())
 
 
-class Plain(logging.Filter):
+class UserErrorFilter(logging.Filter):
     """Leaves the sentence of a user's mistake as the last thing that is said: no traceback with it, no farewell of
     the server after it.
     """

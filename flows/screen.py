@@ -169,7 +169,7 @@ def is_for_people(line: str, running: str) -> bool:
     return line.startswith(OWN) or bool(family and line.startswith(f"{family}: "))
 
 
-class Heard(logging.Handler):
+class LogFileHandler(logging.Handler):
     """Sends log records to the screen's log file; that Prefect tries something again is said."""
 
     def __init__(self, screen: Screen) -> None:
@@ -190,7 +190,7 @@ def logged(screen: Screen) -> Iterator[None]:
     """In the block, what Prefect and other libraries log goes to the log file instead of the terminal."""
     from prefect.logging.handlers import PrefectConsoleHandler
 
-    heard, taken = Heard(screen), list[tuple[logging.Logger, logging.Handler]]()
+    heard, taken = LogFileHandler(screen), list[tuple[logging.Logger, logging.Handler]]()
     for logger in (logging.getLogger(), *map(logging.getLogger, ("uvicorn", "fastapi"))):
         taken += [(logger, handler) for handler in logger.handlers if isinstance(handler, PrefectConsoleHandler)]
     for logger, handler in taken:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows import dag, fingerprint
-from flows.fingerprint import Asked
+from flows.fingerprint import RunScope
 from tasks import paths
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
@@ -27,7 +27,7 @@ FORM = 1  # of the file: another one is not read
 class LastRun:
     """What a run read when it had nothing left to do, its stages and steps, and what it remarked on params.yaml."""
 
-    asked: Asked
+    asked: RunScope
     read: Mapping[str, str]
     stages: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -89,7 +89,7 @@ def _last_run(model: str) -> LastRun | str:
     try:
         if value.pop("form") != FORM:
             return "the last run was of another version of Anneal"
-        asked = Asked(**{**value["asked"], "models": tuple(value["asked"]["models"])})
+        asked = RunScope(**{**value["asked"], "models": tuple(value["asked"]["models"])})
         return LastRun(
             **{**value, "asked": asked, "stages": tuple(value["stages"]), "remarks": tuple(value["remarks"])}
         )

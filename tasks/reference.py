@@ -45,7 +45,7 @@ class Setting(NamedTuple):
     meaning: str
 
 
-class Place(NamedTuple):
+class SectionPath(NamedTuple):
     """A section of params.yaml, where it stands, and, of one that comes in kinds, how its type follows from a key."""
 
     path: str
@@ -53,19 +53,19 @@ class Place(NamedTuple):
     kind: KindIn | None = None
 
 
-def places(section: type[Section] = Params, path: str = "") -> Iterator[Place]:
+def section_paths(section: type[Section] = Params, path: str = "") -> Iterator[SectionPath]:
     """Every section of params.yaml, from the outside in."""
     if path:
-        yield Place(path, section)
+        yield SectionPath(path, section)
     for name, field in section.model_fields.items():
         for spot in unfold(field.annotation, field):
             inner, below = spot.annotation, ".".join(filter(None, [path, field.alias or name]))
             if get_origin(inner) is dict:
                 inner, below = get_args(inner)[-1], f"{below}.<name>"
             if kind := next((rule for rule in spot.rules if isinstance(rule, KindIn)), None):
-                yield Place(below, Section, kind)
+                yield SectionPath(below, Section, kind)
             elif inspect.isclass(inner) and issubclass(inner, Section):
-                yield from places(inner, below)
+                yield from section_paths(inner, below)
 
 
 def settings(section: type[Section]) -> list[Setting]:
@@ -82,12 +82,12 @@ def settings(section: type[Section]) -> list[Setting]:
     return rows
 
 
-def settings_of_kinds(place: KindIn) -> dict[Setting, list[str]]:
+def settings_of_kinds(section_path: KindIn) -> dict[Setting, list[str]]:
     """Each setting of any kind: the kinds that have it in this form."""
     kinds_of: dict[Setting, list[str]] = {}
-    for kind, module in methods.modules(place.package).items():
+    for kind, module in methods.modules(section_path.package).items():
         for setting in settings(module.Params):
-            if setting.key != place.key:
+            if setting.key != section_path.key:
                 kinds_of.setdefault(setting, []).append(kind)
     return kinds_of
 
@@ -106,7 +106,7 @@ def page(makefile: str) -> str:
         _table([("command", "what it does"), *((f"`make {target}`", words) for target, words in commands(makefile))]),
         "## Settings",
         "All are in params.yaml. `make pipeline` writes the sections of a dataset or model that are left out.",
-        *(part for place in places() for part in _settings(place)),
+        *(part for section_path in section_paths() for part in _settings(section_path)),
         "## Kinds",
         *(part for title, lines in _kinds() for part in (f"### {title}", _table(lines))),
         "## Measures",
@@ -120,20 +120,20 @@ def page(makefile: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _settings(place: Place) -> Iterator[str]:
+def _settings(section_path: SectionPath) -> Iterator[str]:
     head = ("key", "allowed", "default", "meaning")
-    if place.kind is None:
-        if rows := settings(place.section):
-            yield f"### `{place.path}`"
+    if section_path.kind is None:
+        if rows := settings(section_path.section):
+            yield f"### `{section_path.path}`"
             yield _table([head, *((f"`{row.key}`", *row[1:]) for row in rows)])
         return
-    every = kinds.names(place.kind.package)
-    yield f"### `{place.path}`"
-    yield f"`{place.kind.key}` is one of {', '.join(f'`{name}`' for name in every)}."
-    rows_of_kinds = settings_of_kinds(place.kind).items()
+    every = kinds.names(section_path.kind.package)
+    yield f"### `{section_path.path}`"
+    yield f"`{section_path.kind.key}` is one of {', '.join(f'`{name}`' for name in every)}."
+    rows_of_kinds = settings_of_kinds(section_path.kind).items()
     yield _table(
         [
-            (place.kind.key, *head),
+            (section_path.kind.key, *head),
             *(
                 ("all" if names == every else ", ".join(names), f"`{row.key}`", *row[1:])
                 for row, names in sorted(rows_of_kinds, key=lambda pair: pair[1] != every)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tasks.stages.evaluate.measures.measure import named
 
-SAID = {  # group: what its sentence quotes
+QUOTES = {  # group: the figure that its sentence quotes, and the words
     "length of requests": (
         "length_median",
         "half of the requests have more than {:.0f} characters, half of the reference more than {:.0f}",
@@ -25,7 +25,7 @@ SAID = {  # group: what its sentence quotes
     "refusals": ("refusals", "{:.0%} of the answers decline, {:.0%} in the evaluation"),
     "validity of answers": ("valid", "{:.1%} of the answers are valid, {:.1%} in the evaluation"),
 }
-OF_LABEL = {  # beginning of a group: what its sentence quotes of the label that follows
+LABEL_QUOTES = {  # prefix of a group: figure that its sentence quotes, for the label after the prefix
     "confidence in ": (
         "{}_confidence",
         "the likeliest {} has a probability of {:.2f} on average, {:.2f} in the evaluation",
@@ -52,32 +52,33 @@ class Finding:
     reasons: tuple[str, ...]
 
 
-def line(groups: int, false_alarms_per_year: float) -> float:
-    """log10 of the wealth at which a group raises the alarm by itself: its share of the chance is that of all,
-    divided by their number.
+def alarm_threshold(groups: int, false_alarms_per_year: float) -> float:
+    """Return log10 of the wealth at which a single group raises the alarm: the allowed false-alarm probability is
+    shared equally among the groups.
     """
     return math.log10(groups / false_alarms_per_year)
 
 
-def together(evidence: dict[str, float]) -> float:
-    """log10 of the sum of the groups' wealth, which may cross the same line: their mean is a martingale too."""
+def total_evidence(evidence: dict[str, float]) -> float:
+    """Return log10 of the sum of the groups' wealth, held against the same threshold: their mean is a martingale
+    too.
+    """
     return math.log10(sum(10**value for value in evidence.values()))
 
 
-def is_drifted(
+def find_drift(
     evidence: dict[str, float], threshold: float, now: dict[str, float], reference: dict[str, float]
 ) -> Finding:
-    """An alarm when all groups together are at `threshold` or above it; the sentences name the groups that are, or the
-    strongest.
+    """Raise an alarm if the total evidence reaches `threshold`; the sentences name the groups that reach it alone, or
+    the strongest one.
 
     `evidence`: log10 of the wealth of each group; `now` and `reference`: the figures that the sentences quote.
     """
-    if together(evidence) < threshold:
+    if total_evidence(evidence) < threshold:
         return Finding(False, ())
-    over = sorted(
-        (group for group in evidence if evidence[group] >= threshold), key=lambda group: -evidence[group]
-    ) or [max(evidence, key=evidence.__getitem__)]
-    return Finding(True, tuple(_sentence(group, evidence[group], threshold, now, reference) for group in over))
+    by_strength = sorted(evidence, key=lambda group: -evidence[group])
+    groups = [group for group in by_strength if evidence[group] >= threshold] or by_strength[:1]
+    return Finding(True, tuple(_sentence(group, evidence[group], threshold, now, reference) for group in groups))
 
 
 def _sentence(group: str, evidence: float, threshold: float, now: dict[str, float], reference: dict[str, float]) -> str:
@@ -89,8 +90,8 @@ def _sentence(group: str, evidence: float, threshold: float, now: dict[str, floa
 
 
 def _quote(group: str, now: dict[str, float], reference: dict[str, float]) -> str:
-    if group in SAID:
-        name, words = SAID[group]
+    if group in QUOTES:
+        name, words = QUOTES[group]
         return words.format(now[name], reference[name]) if name in now and name in reference else ""
     if group == "exact match of answers":
         name = "exact_match"
@@ -109,11 +110,12 @@ def _quote(group: str, now: dict[str, float], reference: dict[str, float]) -> st
             if name in now and name in reference
             else ""
         )
-    for prefix, (name, words) in OF_LABEL.items():
+    for prefix, (pattern, words) in LABEL_QUOTES.items():
         if group.startswith(prefix):
-            name, label = name.format(group.removeprefix(prefix)), group.removeprefix(prefix)
-            known = name in now and name in reference
-            return words.format(label, now[name], reference[name]) if known else ""
+            label = group.removeprefix(prefix)
+            name = pattern.format(label)
+            is_measured = name in now and name in reference
+            return words.format(label, now[name], reference[name]) if is_measured else ""
     words = (
         "{:.0%} of the requests are most like {}, {:.0%} of the reference"
         if group == "subjects of requests"
@@ -123,5 +125,5 @@ def _quote(group: str, now: dict[str, float], reference: dict[str, float]) -> st
     names = [name for name in now if name.startswith(f"{label}=")]
     if not names:
         return ""
-    most = max(names, key=lambda name: abs(now[name] - reference.get(name, 0)))
-    return words.format(now[most], most.partition("=")[2], reference.get(most, 0))
+    largest = max(names, key=lambda name: abs(now[name] - reference.get(name, 0)))
+    return words.format(now[largest], largest.partition("=")[2], reference.get(largest, 0))

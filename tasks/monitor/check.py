@@ -1,4 +1,6 @@
-"""One check of a version in production: new records, the evidence so far, an alarm or none, a report and a row."""
+"""Checks a version in production: reads new records, updates the evidence, decides on an alarm, and writes a report
+and a row.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,10 +13,10 @@ from sqlalchemy import Engine
 
 from tasks import paths
 from tasks.dialogues.messages import Kind
-from tasks.monitor import alarm, checks_table, figures, logged_requests, memory, request_kinds
+from tasks.monitor import alarm, checks_table, figures, logged_requests, request_kinds, state
 from tasks.monitor.check_page import PageContent, write_page
-from tasks.monitor.checks_table import Check
-from tasks.monitor.embedding import Embed, embed, remembering
+from tasks.monitor.checks_table import MonitorCheck
+from tasks.monitor.embedding import Embed, cached_embed, embed
 from tasks.monitor.martingale import Floats, Ints
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import digest, read_reference
@@ -25,7 +27,7 @@ from tasks.serve.routes import Target
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: the version `target` of `task`, by its records up to `now`."""
+    """The version `target` of `task` that is checked, by its records up to `now`."""
 
     engine: Engine
     task: str
@@ -36,12 +38,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class Latest:
-    """The latest requests as people read about them: inputs and answers of those that are judged, and all figures."""
+    """The latest requests for the report: inputs and answers of the judged ones, and all figures."""
 
     inputs: list[Input]
     answers: list[str]
     figures: dict[str, float]
-    apart: str  # a sentence about requests that are not judged
+    unjudged: str  # a sentence about requests that are not judged
 
 
 def check(
@@ -50,24 +52,24 @@ def check(
     target: Target,
     params: Monitor,
     now: float,
-    make: Embed = embed,
-    home: Path = memory.HOME,
+    embed_texts: Embed = embed,
+    home: Path = state.HOME,
     reports: Path = paths.CHECKS,
-) -> Check:
-    """Look at what the version `target` of `task` was asked up to `now` (seconds since the epoch), and write it down.
+) -> MonitorCheck:
+    """Check the records of the version `target` of `task` up to `now` (seconds since the epoch), and write the result.
 
-    Each request and correction counts once, also when this process is killed: the state with the row goes to disk
-    first, the row into the records next, and a row that is missing there is written by the next check.
+    Each request and correction counts once, even if this process is killed: the state is written to disk with the row
+    first, the row to the records next, and the next check writes a row that is missing there.
     """
     subject = Subject(engine, task, target, params, now)
     with _locked(home, task):
         reference = read_reference(Path(target.folder))
         if reference is None:
             return _unreferenced(subject)
-        folder = memory.place(home, task, target.artifact)
+        folder = state.state_folder(home, task, target.artifact)
         inputs = [row["input"] for row in reference.rows]
-        scores = Scores(reference, remembering(make, inputs, reference.template["user"], folder / "vectors"))
-        known = memory.load(folder, scores) or memory.begin(
+        scores = Scores(reference, cached_embed(embed_texts, inputs, reference.template["user"], folder / "vectors"))
+        known = state.load(folder, scores) or state.begin(
             scores, checks_of_a_year(params), now, checks_table.answers_an_alarm(engine, task, target.artifact)
         )
         if known.row is not None:
@@ -75,75 +77,81 @@ def check(
         after, count, note = _after_new_requests(subject, scores, known)
         after, content = _judged(subject, scores, after, count, note)
         outcome = replace(content.check, report=str(write_page(content, reports / task)))
-        memory.save(folder, replace(after, row=outcome))
+        state.save(folder, replace(after, row=outcome))
         checks_table.write(engine, outcome)
         return outcome
 
 
 def checks_of_a_year(params: Monitor) -> int:
-    """How many checks there are in a year."""
-    return max(1, round(memory.YEAR / 60 / params.check_every))
+    """Return the number of checks in a year."""
+    return max(1, round(state.YEAR / 60 / params.check_every))
 
 
 def events(
     scores: Scores, rows: Sequence[LoggedRequest], labels: Sequence[CorrectedRequest], artifact: str
 ) -> tuple[Ints, Floats]:
-    """(bins, draws), (events, streams) each: the requests, then the corrections. A draw depends on the event and the
-    version only.
+    """Return (bins, draws), each (events, streams): the requests, then the corrections. A draw depends only on the
+    event and the version.
 
-    Requests of a kind that is not judged, and what is said about them, are in no stream.
+    Requests of a kind that is not judged, and corrections of them, are in no stream.
     """
-    asked = [i for i, row in enumerate(rows) if request_kinds.of(row, scores.template) is Kind.TASK]
-    answered = [i for i in asked if request_kinds.answered([rows[i]])]
-    corrected = request_kinds.answered(request_kinds.judged(labels, scores.template))
+    task_rows = [i for i, row in enumerate(rows) if request_kinds.kind_of_request(row, scores.template) is Kind.TASK]
+    answer_rows = [i for i in task_rows if request_kinds.judged_answers([rows[i]])]
+    corrected = request_kinds.judged_answers(request_kinds.judged_requests(labels, scores.template))
     bins: Ints = np.full((len(rows), len(scores.streams)), -1)
-    if asked:
-        inputs = _inputs([rows[i] for i in asked])
-        bins[asked] = scores.of_inputs(inputs, scores.embed(scores.asked(inputs)))
-    if answered:
-        bins[answered] = np.maximum(bins[answered], scores.of_answers(_outputs([rows[i] for i in answered])))
-        probabilities = scores.of_probabilities([rows[i]["probabilities"] for i in answered])
-        bins[answered] = np.maximum(bins[answered], probabilities)
-    late = scores.of_labels(_pairs(corrected), [row["probabilities"] for row in corrected])
+    if task_rows:
+        inputs = _inputs([rows[i] for i in task_rows])
+        bins[task_rows] = scores.of_inputs(inputs, scores.embed(scores.request_texts(inputs)))
+    if answer_rows:
+        bins[answer_rows] = np.maximum(bins[answer_rows], scores.of_answers(_outputs([rows[i] for i in answer_rows])))
+        probabilities = scores.of_probabilities([rows[i]["probabilities"] for i in answer_rows])
+        bins[answer_rows] = np.maximum(bins[answer_rows], probabilities)
+    corrections_bins = scores.of_labels(_pairs(corrected), [row["probabilities"] for row in corrected])
     keys = [*(f"{artifact} {row['id']}" for row in rows), *(f"{artifact} label {row['id']}" for row in corrected)]
     draws = [np.random.default_rng(digest(key)).random(len(scores.streams)) for key in keys]
-    return np.concatenate([bins, late]), np.array(draws).reshape(len(keys), len(scores.streams))
+    return np.concatenate([bins, corrections_bins]), np.array(draws).reshape(len(keys), len(scores.streams))
 
 
-def _after_new_requests(subject: Subject, scores: Scores, known: memory.Memory) -> tuple[memory.Memory, int, str]:
-    """The state after what is new in the records, how many requests that was, and a note on kinds seen first."""
+def _after_new_requests(
+    subject: Subject, scores: Scores, before: state.MonitorState
+) -> tuple[state.MonitorState, int, str]:
+    """Return the state after the new records, the number of new requests, and a note on kinds seen for the first
+    time.
+    """
     engine, task, artifact, now = subject.engine, subject.task, subject.target.artifact, subject.now
-    asked = logged_requests.new_requests(engine, task, artifact, known.requests, now)
-    labels = logged_requests.new_labels(engine, task, artifact, known.labels, now)
-    bins, draws = events(scores, asked.rows, labels.rows, artifact)
-    after = memory.advance(known, scores.streams, bins, draws, now)
-    apart = request_kinds.count(asked.rows, scores.template)
-    note = request_kinds.new(apart, known.kinds, len(asked.rows))
-    kinds = sorted({*known.kinds, *apart})
-    return replace(after, requests=asked.window, labels=labels.window, kinds=kinds), asked.count, note
+    requests = logged_requests.new_requests(engine, task, artifact, before.requests, now)
+    labels = logged_requests.new_labels(engine, task, artifact, before.labels, now)
+    bins, draws = events(scores, requests.rows, labels.rows, artifact)
+    after = state.advance(before, scores.streams, bins, draws, now)
+    unjudged = request_kinds.count_unjudged(requests.rows, scores.template)
+    note = request_kinds.new_kinds_sentence(unjudged, before.kinds, len(requests.rows))
+    kinds = sorted({*before.kinds, *unjudged})
+    return replace(after, requests=requests.window, labels=labels.window, kinds=kinds), requests.count, note
 
 
 def _judged(
-    subject: Subject, scores: Scores, after: memory.Memory, count: int, note: str
-) -> tuple[memory.Memory, PageContent]:
-    """The state with its alarm, and what the page says of the check; `note` is a reason in either case."""
+    subject: Subject, scores: Scores, after: state.MonitorState, count: int, note: str
+) -> tuple[state.MonitorState, PageContent]:
+    """Return the state with its alarm, and the content of the page; `note` is added to the reasons in any case."""
     task, target, now = subject.task, subject.target, subject.now
-    evidence = memory.evidence(after, scores.streams)
-    threshold = alarm.line(len(evidence), subject.params.false_alarms_per_year)
+    evidence = state.evidence(after, scores.streams)
+    threshold = alarm.alarm_threshold(len(evidence), subject.params.false_alarms_per_year)
     latest, reference = _latest(subject, scores), figures.of_reference(scores)
-    outcome = alarm.is_drifted(evidence, threshold, latest.figures, reference)
-    raised = memory.Alarm(at=now, reasons=list(outcome.reasons)) if outcome.alarm else None
+    outcome = alarm.find_drift(evidence, threshold, latest.figures, reference)
+    raised = state.Alarm(at=now, reasons=list(outcome.reasons)) if outcome.alarm else None
     standing = after.alarm or raised
     reasons = [] if standing is None else list(outcome.reasons or standing["reasons"])
     if after.alarm:
-        reasons.append(f"this alarm was raised on {moment(after.alarm['at'])} and stands until another version serves")
+        reasons.append(
+            f"this alarm was raised on {format_time(after.alarm['at'])} and stands until another version serves"
+        )
     measured = {
         **{name: value for name, value in latest.figures.items() if not scores.is_of_many_classes(name)},
         "threshold": threshold,
         "latest": float(len(latest.inputs)),
         checks_table.FRESH: float(after.fresh),
     }
-    check = Check(
+    check = MonitorCheck(
         now,
         task,
         target.version,
@@ -151,35 +159,37 @@ def _judged(
         count,
         standing is not None,
         (*reasons, note) if note else tuple(reasons),
-        {**evidence, alarm.ALL: alarm.together(evidence)},
+        {**evidence, alarm.ALL: alarm.total_evidence(evidence)},
         measured,
         None,
     )
     earlier = checks_table.history(subject.engine, task, target.artifact)
-    content = PageContent(check, reference, earlier, scores, latest.inputs, latest.answers, latest.apart)
+    content = PageContent(check, reference, earlier, scores, latest.inputs, latest.answers, latest.unjudged)
     return replace(after, alarm=standing), content
 
 
 def _latest(subject: Subject, scores: Scores) -> Latest:
-    asked = (subject.engine, subject.task, subject.target.artifact, subject.now, subject.params.report_rows)
-    rows = logged_requests.latest(*asked)
-    judged, apart = request_kinds.judged(rows, scores.template), request_kinds.count(rows, scores.template)
-    inputs, answered = _inputs(judged), request_kinds.answered(judged)
+    query = (subject.engine, subject.task, subject.target.artifact, subject.now, subject.params.report_rows)
+    rows = logged_requests.latest(*query)
+    judged = request_kinds.judged_requests(rows, scores.template)
+    unjudged = request_kinds.count_unjudged(rows, scores.template)
+    inputs, answered = _inputs(judged), request_kinds.judged_answers(judged)
     answers = _outputs(answered)
-    vectors = scores.embed(scores.asked(inputs))
-    corrected = request_kinds.answered(request_kinds.judged(logged_requests.labelled(*asked), scores.template))
+    vectors = scores.embed(scores.request_texts(inputs))
+    labelled = request_kinds.judged_requests(logged_requests.labelled(*query), scores.template)
+    corrected = request_kinds.judged_answers(labelled)
     pairs, probabilities = _pairs(corrected), [row["probabilities"] for row in corrected]
     values = (
         figures.of_inputs(scores, inputs, vectors)
         | figures.of_answers(scores, answers)
         | figures.of_labels(scores, pairs)
         | figures.of_confidence(scores, [row["probabilities"] for row in answered])
-        | figures.of_calibration(scores, list(zip(probabilities, scores.rights(pairs), strict=True)))
+        | figures.of_calibration(scores, list(zip(probabilities, scores.right_answers(pairs), strict=True)))
         | figures.of_service(rows)
         | figures.distance(scores, vectors, subject.params)
-        | request_kinds.figures(apart, len(rows))
+        | request_kinds.figures(unjudged, len(rows))
     )
-    return Latest(inputs, answers, values, request_kinds.sentence(apart, len(rows)))
+    return Latest(inputs, answers, values, request_kinds.sentence(unjudged, len(rows)))
 
 
 def _inputs(judged: Sequence[LoggedAnswer]) -> list[Input]:
@@ -191,19 +201,19 @@ def _outputs(answered: Sequence[LoggedAnswer]) -> list[str]:
 
 
 def _pairs(corrected: Sequence[CorrectedRequest]) -> list[tuple[str, dict[str, str]]]:
-    """(answer, right answer by column) of each."""
+    """Return (answer, right answer by column) for each request."""
     return [(row["output"] or "", row["correction"]) for row in corrected]
 
 
-def moment(at: float) -> str:
+def format_time(seconds: float) -> str:
     """`24 November 2026, 07:00 UTC`."""
-    when = datetime.fromtimestamp(at, UTC)
+    when = datetime.fromtimestamp(seconds, UTC)
     return f"{when.day} {when:%B %Y, %H:%M} UTC"
 
 
-def _unreferenced(subject: Subject) -> Check:
-    """A check of a version that was registered before versions kept their reference: its service, and why there is
-    no more.
+def _unreferenced(subject: Subject) -> MonitorCheck:
+    """Write a check of a version that was registered without a reference: its error rate and latency, and the reason
+    why there are no other figures.
     """
     task, target, now = subject.task, subject.target, subject.now
     rows = logged_requests.latest(subject.engine, task, target.artifact, now, subject.params.report_rows)
@@ -212,14 +222,14 @@ def _unreferenced(subject: Subject) -> Check:
         "version will have one (`make pipeline`)"
     )
     service = figures.of_service(rows)
-    outcome = Check(now, task, target.version, target.artifact, 0, False, (words,), {}, service, None)
+    outcome = MonitorCheck(now, task, target.version, target.artifact, 0, False, (words,), {}, service, None)
     checks_table.write(subject.engine, outcome)
     return outcome
 
 
 @contextmanager
 def _locked(home: Path, task: str) -> Iterator[None]:
-    """One check of a task at a time: a scheduled and a manual one would both count the same requests."""
+    """Allow one check of a task at a time: a scheduled and a manual one would both count the same requests."""
     from filelock import FileLock
 
     home.mkdir(parents=True, exist_ok=True)

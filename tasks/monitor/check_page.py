@@ -1,5 +1,5 @@
-"""Writes the page of a check: the verdict, the evidence over time with its threshold, figures against the reference,
-and Evidently's page.
+"""Writes the page of a check: the verdict, the evidence over time, the figures beside the reference, and Evidently's
+page.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.files import write_text
 from tasks.monitor import alarm, evidently_page
-from tasks.monitor.checks_table import Check, Evidence
+from tasks.monitor.checks_table import Evidence, MonitorCheck
 from tasks.monitor.scores import Scores
 from tasks.records.database_rows import Input
 from tasks.steps.report.drawing import BAD, MUTED, PARENT, TUNED, picture
@@ -18,8 +18,8 @@ from tasks.steps.report.drawing import BAD, MUTED, PARENT, TUNED, picture
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KEPT = 50  # pages of a task
-TOP = 12.0  # of the plot: beyond, how much evidence there is does not matter
+MAX_PAGES = 50  # of a task
+TOP = 12.0  # of the plot, in powers of ten; beyond it, the amount of evidence does not matter
 PERCENT = (
     "new_words",
     "other_language",
@@ -35,25 +35,27 @@ HIDDEN = ("threshold", "normal_is_traffic", "latest")
 
 @dataclass(frozen=True)
 class PageContent:
-    """What a page is made of: the check, the reference's figures, earlier checks, and the latest texts."""
+    """The content of a page: the check, the reference's figures, earlier checks, and the latest texts."""
 
-    check: Check
+    check: MonitorCheck
     reference: dict[str, float]
     history: Sequence[Evidence]
     scores: Scores
     inputs: Sequence[Input]
     answers: list[str]
-    apart: str = ""  # a sentence about requests that are not judged
+    unjudged: str = ""  # a sentence about requests that are not judged
 
 
 def write_page(content: PageContent, folder: Path) -> Path:
-    """Put the page at `folder/<time>.html` and `folder/latest.html`; the oldest pages beyond KEPT go. Its path."""
+    """Put the page at `folder/<time>.html` and `folder/latest.html`; pages beyond MAX_PAGES are deleted. Return its
+    path.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    check, here = content.check, Path(__file__).parent
+    check, folder_of_code = content.check, Path(__file__).parent
     page = folder / f"{datetime.fromtimestamp(check.at, UTC):%Y-%m-%dT%H-%M-%S}.html"
     environment = Environment(
-        loader=FileSystemLoader([here, here.parent / "steps/report"]),
+        loader=FileSystemLoader([folder_of_code, folder_of_code.parent / "steps/report"]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -70,23 +72,27 @@ def write_page(content: PageContent, folder: Path) -> Path:
         plot=plot([*content.history, Evidence(check.at, check.evidence)], threshold),
         checks=len(content.history) + 1,
         figures=[
-            (name, shown(name, check.figures), shown(name, content.reference) if name in content.reference else "–")
+            (
+                name,
+                format_figure(name, check.figures),
+                format_figure(name, content.reference) if name in content.reference else "–",
+            )
             for name in check.figures
             if name not in HIDDEN and not name.endswith("_n")
         ],
         evidently=evidently_page.write(content.scores, content.inputs, content.answers, folder / "evidently.html"),
-        apart=content.apart,
+        unjudged=content.unjudged,
         fresh=check.figures["normal_is_traffic"] == 1,
     )
     write_text(page, text)
     write_text(folder / "latest.html", text)
-    for old in sorted(folder.glob("20*.html"))[:-KEPT]:
+    for old in sorted(folder.glob("20*.html"))[:-MAX_PAGES]:
         old.unlink(missing_ok=True)
     return page
 
 
-def shown(name: str, figures: Mapping[str, float]) -> str:
-    """A figure as a person reads it, with the number of answers that it rests on where that is known."""
+def format_figure(name: str, figures: Mapping[str, float]) -> str:
+    """Return a figure as text, with the number of answers that it is measured on, if known."""
     value, of = figures[name], f" of {figures[f'{name}_n']:.0f}" if f"{name}_n" in figures else ""
     if name in PERCENT or "=" in name or name.endswith("_accuracy"):
         return f"{value:.1%}{of}"
@@ -96,14 +102,16 @@ def shown(name: str, figures: Mapping[str, float]) -> str:
 
 
 def plot(checks: Sequence[Evidence], threshold: float) -> str:
-    """The SVG of each group's evidence over the checks, the line drawn in, the three strongest groups named."""
+    """Return an SVG of each group's evidence over the checks, with the threshold; the three strongest groups are
+    named.
+    """
     times: Any = [datetime.fromtimestamp(check.at, UTC) for check in checks]  # matplotlib's types know no dates
-    last = checks[-1].of
+    last = checks[-1].by_group
     strong = sorted((group for group in last if group != alarm.ALL), key=lambda group: -last[group])[:3]
     others = [group for group in last if group not in strong and group != alarm.ALL]
 
     def curve(group: str) -> list[float]:
-        return [min(TOP, max(-2.0, check.of.get(group, 0.0))) for check in checks]
+        return [min(TOP, max(-2.0, check.by_group.get(group, 0.0))) for check in checks]
 
     def draw(figure: "Figure") -> None:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter

@@ -1,4 +1,4 @@
-"""The table of checks: earlier ones are read from it, and each is written to it once."""
+"""Reads earlier checks from the table of checks, and writes each new one once."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,13 +7,13 @@ from sqlalchemy import Engine, insert, select
 
 from tasks.records.database import checks
 
-# figure: 1 when the version answers an alarm, so that its own first requests are what is normal
+# figure: 1 if the version answers an alarm, so that its own first requests are the reference
 FRESH = "normal_is_traffic"
 
 
 @dataclass(frozen=True)
-class Check:
-    """A row of `checks`: what a check came to, and where a person reads it."""
+class MonitorCheck:
+    """A row of `checks`: the result of a check, and the path of its report."""
 
     at: float
     task: str
@@ -32,11 +32,11 @@ class Evidence:
     """The evidence of a check: log10 of the wealth of each group."""
 
     at: float
-    of: Mapping[str, float]
+    by_group: Mapping[str, float]
 
 
 def history(engine: Engine, task: str, artifact: str) -> list[Evidence]:
-    """The evidence of the earlier checks of a version, oldest first."""
+    """Return the evidence of the earlier checks of a version, oldest first."""
     query = (
         select(checks.c.at, checks.c.evidence)
         .where(checks.c.task == task, checks.c.artifact == artifact)
@@ -47,7 +47,7 @@ def history(engine: Engine, task: str, artifact: str) -> list[Evidence]:
 
 
 def answers_an_alarm(engine: Engine, task: str, artifact: str) -> bool:
-    """True when the version before this one was in alarm, or itself took its traffic for what is normal."""
+    """True if the version before this one was in alarm, or was itself FRESH."""
     query = (
         select(checks.c.alarm, checks.c.figures)
         .where(checks.c.task == task, checks.c.artifact != artifact)
@@ -59,8 +59,8 @@ def answers_an_alarm(engine: Engine, task: str, artifact: str) -> bool:
     return before is not None and (before.alarm or before.figures.get(FRESH) == 1)
 
 
-def write(engine: Engine, check: Check) -> None:
-    """Put `check` into the records unless it is there."""
+def write(engine: Engine, check: MonitorCheck) -> None:
+    """Write `check` to the records unless it is there already."""
     with engine.begin() as connection:
         same = select(checks.c.id).where(
             checks.c.task == check.task, checks.c.artifact == check.artifact, checks.c.at == check.at

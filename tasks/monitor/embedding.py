@@ -1,4 +1,4 @@
-"""Texts as points (all-MiniLM-L6-v2 from the local package), and the distance of a point from known ones."""
+"""Embeds texts (all-MiniLM-L6-v2 from the local package), and measures the distance of a vector from known ones."""
 
 from collections.abc import Callable
 from functools import cache
@@ -15,7 +15,7 @@ NEAREST = 5
 
 
 def embed(texts: list[str]) -> Floats:
-    """(texts, 384) unit vectors; nothing is asked of any hub."""
+    """Return (texts, 384) unit vectors; no hub is contacted."""
     if not texts:
         return np.zeros((0, 384), np.float32)
     vectors: Floats = _encoder().encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
@@ -32,43 +32,43 @@ def _encoder() -> Any:  # sentence-transformers has no types
     return SentenceTransformer(str(get_model_path()), local_files_only=True, device="cpu")
 
 
-def remembering(make: Embed, rows: list[Input], template: str, place: Path) -> Embed:
-    """`make`, but a text is asked for once; the vectors of the reference `rows` are kept in the folder `place` for
-    the next check.
+def cached_embed(embed_texts: Embed, rows: list[Input], template: str, folder: Path) -> Embed:
+    """Return `embed_texts` with a cache: each text is embedded once, and the vectors of the reference `rows` are kept
+    in `folder` for the next check.
     """
     from tasks.monitor import texts
 
     question = texts.Question(template)
     reference = [question.text(row) for row in rows]
-    known = dict(zip(reference, _kept(reference, make, place), strict=True))
+    known = dict(zip(reference, _reference_vectors(reference, embed_texts, folder), strict=True))
 
-    def ask(requested: list[str]) -> Floats:
+    def embed_missing(requested: list[str]) -> Floats:
         missing = [text for text in dict.fromkeys(requested) if text not in known]
-        known.update(zip(missing, make(missing), strict=True) if missing else ())
-        return np.array([known[text] for text in requested], np.float32) if requested else make([])
+        known.update(zip(missing, embed_texts(missing), strict=True) if missing else ())
+        return np.array([known[text] for text in requested], np.float32) if requested else embed_texts([])
 
-    return ask
+    return embed_missing
 
 
-def _kept(texts: list[str], make: Embed, place: Path) -> Floats:
+def _reference_vectors(texts: list[str], embed_texts: Embed, folder: Path) -> Floats:
     from safetensors.numpy import load_file, save
 
     from tasks.files import whole_directory
     from tasks.monitor.reference import digest
 
     name = f"{digest(chr(0).join(texts)):016x}.safetensors"
-    if (place / name).exists():
-        kept: Floats = load_file(place / name)["vectors"]
-        return kept
-    made = np.ascontiguousarray(make(texts), dtype=np.float32)
-    with whole_directory(place) as folder:
-        (folder / name).write_bytes(save({"vectors": made}))
-    return made
+    if (folder / name).exists():
+        cached: Floats = load_file(folder / name)["vectors"]
+        return cached
+    vectors = np.ascontiguousarray(embed_texts(texts), dtype=np.float32)
+    with whole_directory(folder) as temporary:
+        (temporary / name).write_bytes(save({"vectors": vectors}))
+    return vectors
 
 
 def novelty(points: Floats, known: Floats, leave_out_self: bool = False) -> Floats:
-    """(points,): mean cosine distance to the nearest of `known`, all unit vectors; without itself where `points` is
-    `known`.
+    """Return (points,): the mean cosine distance of each point to its nearest ones in `known`, all unit vectors;
+    `leave_out_self` if `points` is `known`.
     """
     near = points @ known.T
     if leave_out_self:
@@ -79,6 +79,6 @@ def novelty(points: Floats, known: Floats, leave_out_self: bool = False) -> Floa
 
 
 def nearest(points: Floats, known: Floats) -> Ints:
-    """(points,): which of `known` is nearest, all unit vectors."""
-    places: Ints = (points @ known.T).argmax(axis=1)
-    return places
+    """Return (points,): the index of the nearest of `known`, all unit vectors."""
+    indices: Ints = (points @ known.T).argmax(axis=1)
+    return indices

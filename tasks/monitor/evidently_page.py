@@ -14,16 +14,16 @@ from tasks.records.database_rows import Input
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-LEAST = 20  # requests for which its tests mean anything
+MIN_REQUESTS = 20  # below it, its tests mean nothing
 
 
 def write(scores: Scores, inputs: Sequence[Input], answers: Sequence[str], out: Path) -> str | None:
-    """Put Evidently's data drift report at `out`, which needs nothing else; its name, or None when there are too few
+    """Write Evidently's self-contained data drift report to `out`; return its name, or None if there are too few
     requests.
 
-    Beside the reference's held-out rows and the evaluation's answers; no data leave this machine.
+    It compares with the reference's held-out rows and the evaluation's answers; no data leave this machine.
     """
-    if min(len(inputs), len(answers)) < LEAST:
+    if min(len(inputs), len(answers)) < MIN_REQUESTS:
         return None
     _mend_pandas()
     import numpy as np
@@ -32,19 +32,18 @@ def write(scores: Scores, inputs: Sequence[Input], answers: Sequence[str], out: 
 
     parts = []
     tests = [row["text"] for row in scores.reference.predictions]
-    for now, before in (
+    for current, reference in (
         (_inputs(scores, inputs), _inputs(scores, scores.held_out())),
         (_answers(scores, answers), _answers(scores, tests)),
     ):
-        numbers = [name for name in now if now[name].dtype.kind == "f"]
-        known = DataDefinition(
-            numerical_columns=numbers, categorical_columns=[name for name in now if name not in numbers]
+        numbers = [name for name in current if current[name].dtype.kind == "f"]
+        definition = DataDefinition(
+            numerical_columns=numbers, categorical_columns=[name for name in current if name not in numbers]
         )
-        with np.errstate(
-            divide="ignore"
-        ):  # a language that the reference does not have makes its chi-squared infinite, which is what is meant
+        # A language that the reference does not have makes its chi-squared infinite, as it should.
+        with np.errstate(divide="ignore"):
             snapshot = Report([DataDriftPreset()]).run(
-                Dataset.from_pandas(now, known), Dataset.from_pandas(before, known)
+                Dataset.from_pandas(current, definition), Dataset.from_pandas(reference, definition)
             )
         parts.append(snapshot.get_html_str(as_iframe=False))
     write_text(out, parts[0])
@@ -55,13 +54,13 @@ def write(scores: Scores, inputs: Sequence[Input], answers: Sequence[str], out: 
 def _inputs(scores: Scores, inputs: Sequence[Input]) -> "DataFrame":
     import pandas as pd
 
-    asked = scores.asked(inputs)
+    request_texts = scores.request_texts(inputs)
     return pd.DataFrame(
         {
-            "characters": [float(len(text)) for text in asked],
-            "share of new words": [float(texts.new_words(text, scores.vocabulary) or 0) for text in asked],
-            "letter surprise (bits)": [float(scores.spelling.surprise(text) or 0) for text in asked],
-            "language": [texts.language(text) for text in asked],
+            "characters": [float(len(text)) for text in request_texts],
+            "share of new words": [float(texts.new_words(text, scores.vocabulary) or 0) for text in request_texts],
+            "letter surprise (bits)": [float(scores.spelling.surprise(text) or 0) for text in request_texts],
+            "language": [texts.language(text) for text in request_texts],
         }
     )
 

@@ -1,4 +1,4 @@
-"""The figures of a check: the latest requests of a version against its reference."""
+"""The figures of a check: the latest requests of a version beside its reference."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,28 +22,28 @@ MOST_POINTS = 500  # of each side in the two-sample test
 
 
 def of_inputs(scores: Scores, inputs: Sequence[Input], vectors: Floats) -> dict[str, float]:
-    """Medians and shares of some requests; nothing for none, and of images."""
-    if not inputs or scores.sees:
+    """Return medians and shares of requests; nothing without requests, or for images."""
+    if not inputs or scores.reads_images:
         return {}
-    asked = scores.asked(inputs)
-    new = [share for text in asked if (share := texts.new_words(text, scores.vocabulary)) is not None]
-    surprise = [bits for text in asked if (bits := scores.spelling.surprise(text)) is not None]
+    request_texts = scores.request_texts(inputs)
+    new_words = [share for text in request_texts if (share := texts.new_words(text, scores.vocabulary)) is not None]
+    surprises = [bits for text in request_texts if (bits := scores.spelling.surprise(text)) is not None]
     incomplete = [mark for request in inputs if (mark := texts.is_incomplete(request, scores.columns)) is not None]
     figures = {
-        "length_median": float(np.median([len(text) for text in asked])),
-        "new_words": _mean(new),
-        "letter_surprise": _mean(surprise),
-        "other_language": _mean([texts.language(text) != scores.language for text in asked]),
+        "length_median": float(np.median([len(text) for text in request_texts])),
+        "new_words": _mean(new_words),
+        "letter_surprise": _mean(surprises),
+        "other_language": _mean([texts.language(text) != scores.language for text in request_texts]),
         "missing_fields": _mean(incomplete),
         "novelty": float(novelty(vectors, scores.vectors).mean()),
     }
-    about = Counter(scores.subjects[nearest(vectors, scores.vectors)].tolist())
-    figures |= {f"subject={name}": about[name] / len(inputs) for name in sorted(set(scores.subjects.tolist()))}
+    subjects = Counter(scores.subjects[nearest(vectors, scores.vectors)].tolist())
+    figures |= {f"subject={name}": subjects[name] / len(inputs) for name in sorted(set(scores.subjects.tolist()))}
     return {name: value for name, value in figures.items() if value is not None}
 
 
 def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
-    """Class shares, length, refusals and validity of some answers; nothing for none."""
+    """Return class shares, length, refusals and validity of answers; nothing without answers."""
     if not answers:
         return {}
     read = [scores.form.read(text) for text in answers]
@@ -61,8 +61,8 @@ def of_answers(scores: Scores, answers: list[str]) -> dict[str, float]:
 
 
 def of_labels(scores: Scores, pairs: Pairs) -> dict[str, float]:
-    """`{label}_accuracy` over (answer, right answer by column), `exact_match` where answers have no labels; each
-    with its `_n`; of numbers their errors.
+    """Return `{label}_accuracy` over (answer, right answer by column), or `exact_match` if answers have no labels, each
+    with its `_n`; for numbers, their errors.
     """
     if residuals.columns_of(scores.form):
         return residuals.figures_of_labels(scores.form, pairs)
@@ -77,45 +77,47 @@ def of_labels(scores: Scores, pairs: Pairs) -> dict[str, float]:
 
 
 def of_confidence(scores: Scores, probabilities: Sequence[Probabilities | None]) -> dict[str, float]:
-    """Of each label with probabilities the mean of the likeliest class's, and the mean entropy in nats; of entities
-    the mean of the one that is marked least surely.
+    """Return, for each label with probabilities, the mean measure the highest one and the mean entropy in nats; for
+    entities, the mean measure the lowest probability measure a marked one.
     """
-    measured = {
-        f"{label}_{name}": _mean([value for row in probabilities if (value := of(row, label)) is not None])
+    means = {
+        f"{label}_{name}": _mean([value for row in probabilities if (value := measure(row, label)) is not None])
         for label in scores.probability_labels
-        for name, of in (("confidence", confidence.top), ("entropy", confidence.entropy))
+        for name, measure in (("confidence", confidence.top_probability), ("entropy", confidence.entropy))
     }
-    for column in scores.marks:
-        measured[f"{column}_confidence"] = _mean(
-            [value for row in probabilities if (value := confidence.least(row)) is not None]
+    for column in scores.entity_columns:
+        means[f"{column}_confidence"] = _mean(
+            [value for row in probabilities if (value := confidence.least_sure(row)) is not None]
         )
-    return {name: value for name, value in measured.items() if value is not None}
+    return {name: value for name, value in means.items() if value is not None}
 
 
 def of_calibration(scores: Scores, pairs: Sequence[tuple[Probabilities | None, Mapping[str, str]]]) -> dict[str, float]:
-    """Over (probabilities, right answer by column): the mean probability of the right class, with its `_n`, and how
-    much surer the answers were than right; corrected answers are no random sample.
+    """Return, over (probabilities, right answer by column), the mean probability of the right class, with its `_n`, and
+    mean confidence minus accuracy; corrected answers are not a random sample.
     """
     figures: dict[str, float] = {}
     for label in scores.probability_labels:
         known = [
             (probabilities, right, share)
             for probabilities, right in pairs
-            if (share := confidence.of_right(probabilities, right, label)) is not None
+            if (share := confidence.right_probability(probabilities, right, label)) is not None
         ]
         if known:
-            tops = [confidence.top(probabilities, label) or 0.0 for probabilities, _, _ in known]
-            right = [confidence.is_right(probabilities, right, label) for probabilities, right, _ in known]
+            tops = [confidence.top_probability(probabilities, label) or 0.0 for probabilities, _, _ in known]
+            right = [confidence.is_top_right(probabilities, right, label) for probabilities, right, _ in known]
             figures[f"{label}_right_probability"] = float(np.mean([share for _, _, share in known]))
             figures[f"{label}_right_probability_n"] = float(len(known))
             figures[f"{label}_overconfidence"] = float(np.mean(tops) - np.mean(right))
-    return figures | _of_marks(scores, pairs)
+    return figures | _entity_calibration(scores, pairs)
 
 
-def _of_marks(scores: Scores, pairs: Sequence[tuple[Probabilities | None, Mapping[str, str]]]) -> dict[str, float]:
-    """Over the marked entities, where a person gave the right ones."""
+def _entity_calibration(
+    scores: Scores, pairs: Sequence[tuple[Probabilities | None, Mapping[str, str]]]
+) -> dict[str, float]:
+    """Return the same over the marked entities, where a person gave the right ones."""
     figures: dict[str, float] = {}
-    for column in scores.marks:
+    for column in scores.entity_columns:
         known = [
             hit
             for probabilities, right in pairs
@@ -129,7 +131,7 @@ def _of_marks(scores: Scores, pairs: Sequence[tuple[Probabilities | None, Mappin
 
 
 def of_service(rows: Sequence[LoggedRequest]) -> dict[str, float]:
-    """Error rate and latency of some requests; what to do about them is Prometheus' business."""
+    """Return error rate and latency of requests; Prometheus raises the alarms on them."""
     seconds = [row["latency"] for row in rows if row["latency"] is not None]
     figures = {"error_rate": float(np.mean([row["status"] >= 500 for row in rows]))} if rows else {}
     return figures | (
@@ -140,23 +142,25 @@ def of_service(rows: Sequence[LoggedRequest]) -> dict[str, float]:
 
 
 def of_reference(scores: Scores) -> dict[str, float]:
-    """The same figures of the reference: rows that the scores were not fitted on, and the evaluation's answers."""
+    """Return the same figures of the reference: rows that the scores were not fitted on, and the evaluation's
+    answers.
+    """
     inputs, tests = scores.held_out(), scores.reference.predictions
-    asked = of_inputs(scores, inputs, scores.embed(scores.asked(inputs)))
-    probabilities, marked = scores.test_probabilities(), scores.test_pairs()
-    sure = of_confidence(scores, probabilities) | of_calibration(
-        scores, list(zip(probabilities, scores.rights(marked), strict=True))
+    requests = of_inputs(scores, inputs, scores.embed(scores.request_texts(inputs)))
+    probabilities, pairs = scores.test_probabilities(), scores.test_pairs()
+    confidences = of_confidence(scores, probabilities) | of_calibration(
+        scores, list(zip(probabilities, scores.right_answers(pairs), strict=True))
     )
-    return asked | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, marked) | sure
+    return requests | of_answers(scores, [row["text"] for row in tests]) | of_labels(scores, pairs) | confidences
 
 
 def distance(scores: Scores, vectors: Floats, params: Monitor) -> dict[str, float]:
-    """`mmd` and `mmd_p` between the latest requests and the reference; nothing for fewer than 20 requests, and of
-    images.
+    """Return `mmd` and `mmd_p` between the latest requests and the reference; nothing for fewer than 20 requests, or
+    for images.
     """
-    if len(vectors) < 20 or scores.sees:
+    if len(vectors) < 20 or scores.reads_images:
         return {}
-    known = scores.embed(scores.asked(scores.held_out()))[:MOST_POINTS]
+    known = scores.embed(scores.request_texts(scores.held_out()))[:MOST_POINTS]
     value, p = mmd(known, vectors[-MOST_POINTS:], params.permutations)
     return {"mmd": value, "mmd_p": p}
 

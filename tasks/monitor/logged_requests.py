@@ -13,9 +13,15 @@ from tasks.records.database import feedback, requests
 from tasks.records.database_rows import CorrectedRequest, LoggedAnswer, LoggedRequest
 
 LATE = 900.0  # seconds that a row may be written after a newer one; later ones are not waited for
-# What tells of which kind a request is, and its answer.
-ASKED = (requests.c.input, requests.c.path, requests.c.finish_reason, requests.c.output, requests.c.probabilities)
-# requests scored in one check; of more, these many by the hash of their ids, which knows nothing of what they say
+# The columns that determine the kind of a request, and its answer.
+REQUEST_COLUMNS = (
+    requests.c.input,
+    requests.c.path,
+    requests.c.finish_reason,
+    requests.c.output,
+    requests.c.probabilities,
+)
+# requests scored in one check; of more, those with the smallest hashes of their ids, whatever they say
 MOST = 5000
 
 Id = TypeVar("Id", str, int)
@@ -24,18 +30,18 @@ Row = TypeVar("Row", bound=LoggedAnswer)
 
 @dataclass(frozen=True)
 class Window:
-    """Up to when rows have been taken, and which of the last LATE seconds."""
+    """The time up to which rows have been read, and the ids read of the last LATE seconds."""
 
     newest: float = 0.0
     seen: dict[str, float] = field(default_factory=dict)  # id: time
 
     @property
     def since(self) -> float:
-        """Rows up to this moment have been taken, all of them."""
+        """The time up to which all rows have been read."""
         return self.newest - LATE
 
     def fresh(self, rows: Iterable[tuple[Id, float]]) -> list[Id]:
-        """The ids among `rows` (id, at) that have not been taken, oldest first."""
+        """Return the ids among `rows` (id, at) that have not been read, oldest first."""
         return [
             key
             for key, at in sorted(rows, key=lambda row: (row[1], str(row[0])))
@@ -43,22 +49,22 @@ class Window:
         ]
 
     def take(self, rows: Iterable[tuple[str | int, float]]) -> "Window":
-        """The window after all of `rows` (id, at) have been taken."""
-        taken = self.seen | {str(key): at for key, at in rows}
-        newest = max([self.newest, *taken.values()])
-        return Window(newest, {key: at for key, at in taken.items() if at > newest - LATE})
+        """Return the window after all of `rows` (id, at) have been read."""
+        seen = self.seen | {str(key): at for key, at in rows}
+        newest = max([self.newest, *seen.values()])
+        return Window(newest, {key: at for key, at in seen.items() if at > newest - LATE})
 
 
 @dataclass(frozen=True)
 class NewRows(Generic[Row]):
-    """New rows, oldest first, and the window that has them taken. `count` may be more than the rows: see MOST."""
+    """New rows, oldest first, and the window after them. `count` may be more than the rows: see MOST."""
 
     rows: list[Row]
     count: int
     window: Window
 
 
-def _of(task: str, artifact: str) -> ColumnElement[bool]:
+def _answered_by(task: str, artifact: str) -> ColumnElement[bool]:
     return and_(
         requests.c.task == task,
         requests.c.artifact == artifact,
@@ -68,9 +74,11 @@ def _of(task: str, artifact: str) -> ColumnElement[bool]:
 
 
 def new_requests(engine: Engine, task: str, artifact: str, window: Window, now: float) -> NewRows[LoggedRequest]:
-    """Requests that the version `artifact` answered itself (no copies) up to `now` and that `window` has not taken."""
+    """Return the requests up to `now` that the version `artifact` answered itself (no copies) and `window` has not
+    read.
+    """
     query = select(requests.c.id, requests.c.at).where(
-        _of(task, artifact), requests.c.at > window.since, requests.c.at <= now
+        _answered_by(task, artifact), requests.c.at > window.since, requests.c.at <= now
     )
     with engine.connect() as connection:
         listed = [(str(key), float(at)) for key, at in connection.execute(query)]
@@ -90,7 +98,7 @@ def _read(connection: Connection, ids: list[str]) -> list[LoggedRequest]:
 
 
 def _plain(row: RowMapping) -> Any:  # of the columns that its query names: SQLAlchemy knows no type of them
-    """A row whose input is a mapping, whatever was logged."""
+    """Return a row whose input is a mapping or None, whatever was logged."""
     logged = row["input"]
     if isinstance(logged, str):
         try:
@@ -101,15 +109,14 @@ def _plain(row: RowMapping) -> Any:  # of the columns that its query names: SQLA
 
 
 def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: float) -> NewRows[CorrectedRequest]:
-    """Corrections {id, at, correction, *ASKED} of the version's answers up to `now` that `window` has not taken.
-
-    A request is bet on once: corrections.first.
+    """Return corrections {id, at, correction, *REQUEST_COLUMNS} of the version's answers up to `now` that `window` has
+    not read. Each request counts once, by its first correction.
     """
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
-    query = select(feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, *ASKED).select_from(
-        joined
-    )
-    query = query.where(_of(task, artifact), feedback.c.at > window.since, feedback.c.at <= now)
+    query = select(
+        feedback.c.id, feedback.c.at, feedback.c.request_id, feedback.c.correction, *REQUEST_COLUMNS
+    ).select_from(joined)
+    query = query.where(_answered_by(task, artifact), feedback.c.at > window.since, feedback.c.at <= now)
     with engine.connect() as connection:
         listed = [row._mapping for row in connection.execute(query)]
         fresh = set(window.fresh((int(row["id"]), float(row["at"])) for row in listed))
@@ -118,10 +125,12 @@ def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: fl
             for row in listed
             if row["id"] in fresh and corrections.is_correction(row["correction"]) and row["output"] is not None
         ]
-        asked = select(feedback.c.request_id, feedback.c.id, feedback.c.correction).where(
+        corrections_of_requests = select(feedback.c.request_id, feedback.c.id, feedback.c.correction).where(
             feedback.c.request_id.in_({row["request_id"] for row in corrected})
         )
-        first = corrections.first((request, key, value) for request, key, value in connection.execute(asked))
+        first = corrections.first(
+            (request, key, value) for request, key, value in connection.execute(corrections_of_requests)
+        )
     rows = [
         _plain(row)
         for row in sorted(corrected, key=lambda row: (row["at"], row["id"]))
@@ -131,10 +140,10 @@ def new_labels(engine: Engine, task: str, artifact: str, window: Window, now: fl
 
 
 def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[LoggedRequest]:
-    """The version's newest `limit` requests, oldest first."""
+    """Return the version's newest `limit` requests, oldest first."""
     query = (
         select(requests)
-        .where(_of(task, artifact), requests.c.at <= now)
+        .where(_answered_by(task, artifact), requests.c.at <= now)
         .order_by(requests.c.at.desc(), requests.c.id)
         .limit(limit)
     )
@@ -143,12 +152,14 @@ def latest(engine: Engine, task: str, artifact: str, now: float, limit: int) -> 
 
 
 def labelled(engine: Engine, task: str, artifact: str, now: float, limit: int) -> list[CorrectedRequest]:
-    """{id, correction, *ASKED} of the newest `limit` corrected requests of the version, by corrections.newest."""
+    """Return {id, correction, *REQUEST_COLUMNS} of the newest `limit` corrected requests, by their newest
+    correction.
+    """
     joined = feedback.join(requests, feedback.c.request_id == requests.c.id)
     query = (
-        select(requests.c.id, feedback.c.id.label("number"), feedback.c.correction, *ASKED)
+        select(requests.c.id, feedback.c.id.label("number"), feedback.c.correction, *REQUEST_COLUMNS)
         .select_from(joined)
-        .where(_of(task, artifact), feedback.c.at <= now)
+        .where(_answered_by(task, artifact), feedback.c.at <= now)
     )
     with engine.connect() as connection:
         rows = [row._mapping for row in connection.execute(query.order_by(feedback.c.id.desc()).limit(4 * limit))]

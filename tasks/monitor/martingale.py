@@ -18,15 +18,15 @@ LINEAR = (0.5, 1.0, 1.9)  # slopes of 1 ± ε(p - ½); 2 would bet everything on
 POWER = (0.3, 0.6)  # exponents of κ·p^(κ-1), for the rare and strange
 ODDS = (3.0, 1 / 3)  # how much likelier than it was a class may have become
 JUMP = 0.001  # share of the wealth that changes its bet with each request: the simple jumper
-MOST = 1e60  # where wealth stops to count; far beyond any line, and products stay finite
+MAX_WEALTH = 1e60  # far beyond any threshold, and products stay finite
 SIDE = len(LINEAR) + len(POWER)
 STEPS = 2 * len(ODDS)
 BETS = 2 * SIDE + 1 + STEPS + 1
 
 
 def factors(p: Floats, cuts: Floats) -> Floats:
-    """(..., BETS) by which each bet multiplies its wealth at `p` (...): on small p, on large p, on both ends, on either
-    side of a cut, and none.
+    """Return (..., BETS): the factor by which each bet multiplies its wealth at `p` (...): on small p, on large p,
+    on both ends, on either side of a cut, and no bet.
 
     Each has mean 1 over p in [0, 1]. `cuts` (...) are fixed beforehand, from other data than pool and requests: where p
     falls below a cut as often as a class has occurred, odds that change are bet on directly.
@@ -41,7 +41,7 @@ def factors(p: Floats, cuts: Floats) -> Floats:
 
 
 def prior(sides: list[str]) -> Floats:
-    """(streams, BETS): how each stream spreads what it starts with.
+    """Return (streams, BETS): how each stream spreads its initial wealth.
 
     `high` bets on strange scores (small p) only, `both` on any change, `class` at the cut, `rare` on more of what is
     strange and seldom.
@@ -62,8 +62,8 @@ def prior(sides: list[str]) -> Floats:
 
 
 def p_values(counts: Ints, bins: Ints, draws: Floats) -> Floats:
-    """The smoothed rank (...) of a score in bin `bins` (...) among the pool `counts` (..., BINS) and itself; `draws`
-    (...) in [0, 1) break ties.
+    """Return the smoothed rank (...) of a score in bin `bins` (...) among the pool `counts` (..., BINS) and itself;
+    `draws` (...) in [0, 1) break ties.
 
     While pool and score are exchangeable, these are independent and uniform, however small the pool is.
     """
@@ -75,15 +75,15 @@ def p_values(counts: Ints, bins: Ints, draws: Floats) -> Floats:
 
 
 def begin(wealth: Floats, spread: Floats, check: int, checks: int) -> Floats:
-    """`wealth` (..., BETS) and the bets that begin with check number `check` of a year of `checks`."""
+    """Return `wealth` (..., BETS) with the bets that begin with check number `check` of a year of `checks`."""
     return wealth + spread * share(check, checks)
 
 
 def share(check: int, checks: int) -> float:
-    """The share of a year's money that begins with check number `check`: 1 over the year.
+    """Return the share of a year's wealth that begins with check number `check`; the shares of a year sum to 1.
 
     Half of it evenly, so that a long quiet past costs a logarithm; half falling like 1/check, so that a change soon
-    after the start is seen soon. What has not begun is cash, which neither grows nor shrinks.
+    after the start is seen soon. The rest is cash, which neither grows nor shrinks.
     """
     if not 1 <= check <= checks:
         return 0.0
@@ -91,39 +91,38 @@ def share(check: int, checks: int) -> float:
 
 
 def harmonic(n: int) -> float:
-    """1 + 1/2 + … + 1/n, to ten digits (Euler-Maclaurin beyond 100)."""
+    """Return 1 + 1/2 + … + 1/n, to ten digits (Euler-Maclaurin beyond 100)."""
     if n <= 100:
         return sum(1 / k for k in range(1, n + 1))
     return float(np.log(n) + np.euler_gamma + 1 / (2 * n) - 1 / (12 * n * n))
 
 
 def cash(check: int, checks: int) -> float:
-    """What has not begun after check number `check`."""
+    """Return the share of the wealth that has not begun after check number `check`."""
     if check >= checks:
         return 0.0
     return 1 - 0.5 * check / checks - (0.5 * harmonic(check) / harmonic(checks) if check else 0.0)
 
 
 def bet(wealth: Floats, spread: Floats, p: Floats, cuts: Floats) -> Floats:
-    """`wealth` (..., BETS) after one p-value (...) each; `spread` (..., BETS) is where jumpers land, `cuts` (...)
-    where steps are.
+    """Return `wealth` (..., BETS) after one p-value (...) each; `spread` (..., BETS) is where jumpers land, `cuts`
+    (...) are where steps lie.
     """
     wealth = (1 - JUMP) * wealth + JUMP * spread * wealth.sum(axis=-1, keepdims=True)
-    return np.minimum(wealth * factors(p, cuts), MOST)
+    return np.minimum(wealth * factors(p, cuts), MAX_WEALTH)
 
 
 def follow(
     counts: Ints, wealth: Floats, spread: Floats, cuts: Floats, bins: Ints, draws: Floats
 ) -> tuple[Ints, Floats]:
-    """(counts, wealth) after the requests `bins`, `draws` (requests, streams), one after the other; a bin of -1 is
-    no score.
+    """Return (counts, wealth) after the requests `bins`, `draws` (requests, streams), one after the other; a bin of -1
+    is no score.
     """
     counts, wealth = counts.copy(), wealth.copy()
     for row, draw in zip(bins, draws, strict=True):
         present = np.flatnonzero(row >= 0)
-        at = row[present]
-        wealth[present] = bet(
-            wealth[present], spread[present], p_values(counts[present], at, draw[present]), cuts[present]
-        )
-        counts[present, at] += 1
+        occupied = row[present]
+        p = p_values(counts[present], occupied, draw[present])
+        wealth[present] = bet(wealth[present], spread[present], p, cuts[present])
+        counts[present, occupied] += 1
     return counts, wealth

@@ -1,6 +1,4 @@
-"""Do two samples of points come from one source: maximum mean discrepancy with a permutation test (Gretton et al.
-2012, JMLR 13).
-"""
+"""Two-sample test: maximum mean discrepancy with a permutation test (Gretton et al. 2012, JMLR 13)."""
 
 import numpy as np
 
@@ -8,8 +6,8 @@ from tasks.monitor.martingale import Floats
 
 
 def mmd(x: Floats, y: Floats, permutations: int, seed: int = 0) -> tuple[float, float]:
-    """(MMD² with a Gaussian kernel of the median distance, p-value) of `x` (n, d) and `y` (m, d); exact in level: (1
-    + as large) / (1 + permutations).
+    """Return (MMD² with a Gaussian kernel of the median distance, p-value) of `x` (n, d) and `y` (m, d). The p-value is
+    exact in level: (1 + number as large) / (1 + permutations).
     """
     from scipy.spatial.distance import pdist, squareform
 
@@ -18,8 +16,8 @@ def mmd(x: Floats, y: Floats, permutations: int, seed: int = 0) -> tuple[float, 
     middle = float(np.median(distances[distances > 0])) if (distances > 0).any() else 1.0
     kernel = np.exp(-squareform(distances) / middle)
     weights = np.concatenate([np.full(len(x), 1 / len(x)), np.full(len(y), -1 / len(y))])
-    chance = np.random.default_rng(seed)
-    shuffled = chance.permuted(np.tile(weights, (permutations, 1)), axis=1)  # (permutations, n + m)
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permuted(np.tile(weights, (permutations, 1)), axis=1)  # (permutations, n + m)
     shuffles = np.einsum("pi,pi->p", shuffled @ kernel, shuffled)
     value = float(weights @ kernel @ weights)
     return value, float((1 + (shuffles >= value - 1e-12).sum()) / (1 + permutations))

@@ -8,7 +8,7 @@ from tasks.section import Section
 
 
 class Monitor(Section):
-    """How often each task is checked, and how seldom a check may be wrong."""
+    """How often each task is checked, and how rarely an alarm may be false."""
 
     check_every: Annotated[float, Field(gt=0, le=10_080, description="minutes")] = 60
     false_alarms_per_year: Annotated[

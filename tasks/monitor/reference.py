@@ -1,4 +1,4 @@
-"""The reference of a version: its training and evaluation rows and its answers to the latter, reduced to what the
+"""The reference of a version: its training and evaluation rows and its answers in the evaluation, reduced to what the
 monitor compares.
 """
 
@@ -19,7 +19,7 @@ from tasks.texts.template import columns as template_columns
 
 
 class ReferenceRow(TypedDict):
-    """A row that the version was trained or evaluated on: what was asked and what is right, by column."""
+    """A row that the version was trained or evaluated on: its input and its right answer, by column."""
 
     id: str
     split: str
@@ -28,7 +28,7 @@ class ReferenceRow(TypedDict):
 
 
 class TestAnswer(TypedDict):
-    """An answer of the evaluation; probabilities of a version that tells classes."""
+    """An answer of the evaluation, with probabilities if the version predicts classes."""
 
     id: str
     text: str
@@ -39,7 +39,7 @@ class TestAnswer(TypedDict):
 
 @dataclass(frozen=True)
 class Reference:
-    """What `write_reference` wrote, and the template of the version: `format.json`."""
+    """The reference as `write_reference` wrote it, and the template of the version: `format.json`."""
 
     rows: list[ReferenceRow]
     predictions: list[TestAnswer]
@@ -48,17 +48,17 @@ class Reference:
 
     @cached_property
     def form(self) -> AnswerFormat:
-        """How the version's answers are read."""
+        """The format of the version's answers."""
         return format_in(self.template)
 
     @cached_property
     def labels(self) -> dict[str, list[str]]:
-        """The classes that an answer gives for each label."""
+        """The classes of each label in the answers."""
         return {label: classes for label, classes in self.classes.items() if label in self.form.columns}
 
 
 def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: int, out: Path) -> None:
-    """Write `out/rows.jsonl`, `out/predictions.jsonl` and `out/classes.json`: at most `limit` rows each, picked by the
+    """Write `out/rows.jsonl`, `out/predictions.jsonl` and `out/classes.json`: at most `limit` rows each, chosen by the
     hash of their ids.
 
     `prepared` and `evaluate` are the folders of those stages, `labels` the columns whose classes are known.
@@ -69,9 +69,9 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
     rows: list[ReferenceRow] = []
     for place in sample([row["id"] for _, row in every], limit):
         split, row = every[place]
-        given = row["row"] if row["messages"] else {TEXT: opening(row["answer"])}
-        asked = {column: given.get(column, "") for column in columns}
-        rows.append({"id": row["id"], "split": split, "input": asked, "answer": right_answer(form, row)})
+        cells = row["row"] if row["messages"] else {TEXT: opening(row["answer"])}
+        request = {column: cells.get(column, "") for column in columns}
+        rows.append({"id": row["id"], "split": split, "input": request, "answer": right_answer(form, row)})
     write_jsonl(out / "rows.jsonl", rows)
     answers = answered.read(evaluate)
     places = sample([row["id"] for row in answers], limit)
@@ -85,10 +85,9 @@ def write_reference(prepared: Path, evaluate: Path, labels: list[str], limit: in
 
 
 def read_reference(folder: Path) -> Reference | None:
-    """The reference of the version whose kept copy is `folder`, or None where it was registered without one.
+    """Return the reference of the version whose served copy is `folder`; None if it was registered without one.
 
-    Personal data are taken out of its texts as they are out of the records: the placeholders must not look like new
-    words.
+    Personal data are redacted as in the records: the placeholders must not look like new words.
     """
     from tasks.texts.redaction import redact_all
     from tasks.texts.redaction.answers import redact_text
@@ -108,8 +107,8 @@ def read_reference(folder: Path) -> Reference | None:
 
 
 def sample(ids: Sequence[str], limit: int) -> Sequence[int]:
-    """The places of at most `limit` rows in their order: those whose `ids` have the smallest hashes, so that a row more
-    moves at most one.
+    """Return the indices of at most `limit` rows, in order: those whose `ids` have the smallest hashes, so that one
+    more row changes at most one.
     """
     if len(ids) <= limit:
         return range(len(ids))
@@ -117,5 +116,5 @@ def sample(ids: Sequence[str], limit: int) -> Sequence[int]:
 
 
 def digest(text: object) -> int:
-    """64 bits that look random and depend on `text` only."""
+    """Return 64 pseudo-random bits that depend only on `text`."""
     return int.from_bytes(hashlib.sha256(str(text).encode()).digest()[:8], "big")

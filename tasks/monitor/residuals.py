@@ -1,4 +1,4 @@
-"""The numbers that a version predicts, and their distance from people's corrections."""
+"""Scores of the numbers that a version predicts, and of their errors against people's corrections."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,12 +13,12 @@ Pairs = Sequence[tuple[str, Mapping[str, str]]]  # answer, right answer by colum
 
 
 def columns_of(form: AnswerFormat) -> tuple[str, ...]:
-    """The columns of numbers of a version's answers."""
+    """Return the columns of numbers in a version's answers."""
     return form.columns if isinstance(form, NumberAnswer) else ()
 
 
 def streams_of(column: str) -> list[Stream]:
-    """The predicted numbers, and their errors where a person gave the right ones."""
+    """Return the streams of a column: the predicted numbers, and their errors where a person gave the right ones."""
     return [
         Stream(_value(column), f"numbers of {column}", "both", "answer"),
         Stream(_error(column), f"error of {column}", "high", "label"),
@@ -26,13 +26,13 @@ def streams_of(column: str) -> list[Stream]:
 
 
 def values(form: AnswerFormat, answers: Sequence[str]) -> dict[str, list[float | None]]:
-    """Stream: the number of each answer; None if it is not a number."""
+    """Return, by stream, the number of each answer; None if it is not a number."""
     read = [form.read(text) or {} for text in answers]
     return {_value(column): [number(row.get(column, "")) for row in read] for column in columns_of(form)}
 
 
 def errors(form: AnswerFormat, pairs: Pairs) -> dict[str, list[float | None]]:
-    """Stream: the absolute error of each answer; None where nobody gave the right one."""
+    """Return, by stream, the absolute error of each answer; None if nobody gave the right one."""
     return {
         _error(column): [None if value is None else abs(value) for value in _residuals(form, column, pairs)]
         for column in columns_of(form)
@@ -40,17 +40,19 @@ def errors(form: AnswerFormat, pairs: Pairs) -> dict[str, list[float | None]]:
 
 
 def figures_of_answers(form: AnswerFormat, answers: Sequence[str]) -> dict[str, float]:
-    """The mean and the standard deviation of each column; nothing for none."""
-    known = {name: [value for value in of if value is not None] for name, of in values(form, answers).items()}
-    measured = {column: known[_value(column)] for column in columns_of(form) if known[_value(column)]}
-    return {f"{column}_mean": float(np.mean(of)) for column, of in measured.items()} | {
-        f"{column}_deviation": float(np.std(of)) for column, of in measured.items()
-    }
+    """Return the mean and the standard deviation of each column; nothing without answers."""
+    by_stream = values(form, answers)
+    figures: dict[str, float] = {}
+    for column in columns_of(form):
+        if numbers := [value for value in by_stream[_value(column)] if value is not None]:
+            figures[f"{column}_mean"] = float(np.mean(numbers))
+            figures[f"{column}_deviation"] = float(np.std(numbers))
+    return figures
 
 
 def figures_of_labels(form: AnswerFormat, pairs: Pairs) -> dict[str, float]:
-    """Of each column the root of the mean squared error, with its `_n`, and how much greater the answers are than what
-    is right; corrected answers are no random sample.
+    """Return the RMSE of each column, with its `_n`, and the bias (mean of answer minus right answer); corrected
+    answers are not a random sample.
     """
     figures: dict[str, float] = {}
     for column in columns_of(form):
@@ -62,7 +64,7 @@ def figures_of_labels(form: AnswerFormat, pairs: Pairs) -> dict[str, float]:
 
 
 def _residuals(form: AnswerFormat, column: str, pairs: Pairs) -> list[float | None]:
-    """Answer less right answer."""
+    """Return answer minus right answer; None if either is not a number."""
     residuals: list[float | None] = []
     for text, right in pairs:
         answered, expected = number((form.read(text) or {}).get(column, "")), number(right.get(column, ""))

@@ -1,4 +1,4 @@
-"""The monitored properties of requests and answers: texts in, scores out."""
+"""Scores of the texts of requests and answers."""
 
 import math
 import re
@@ -20,35 +20,34 @@ REFUSAL = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """The words of `text` in lower case, without figures."""
+    """Return the words of `text` in lower case, without digits."""
     return WORD.findall(text.lower())
 
 
 def vocabulary(known: Iterable[str]) -> frozenset[str]:
-    """All words of some texts."""
+    """Return all words of `known` texts."""
     return frozenset(word for text in known for word in words(text))
 
 
 class Question:
-    """The text of a request: its columns in the user template of the version, or the last message of a chat."""
+    """Reads the text of a request: its columns in the user template of the version, or the last message of a chat."""
 
     def __init__(self, template: str) -> None:
-        """Columns that a request does not have read as nothing: that one is missing is a score of its own.
+        """Take the template as the records keep a chat. A missing column is empty: it has a score of its own.
 
-        The template's words are taken as the records keep those of a chat, and texts are cleaned, so that the same
-        words score the same, whoever filled them in.
+        Texts are cleaned, so that the same words score the same whether the gateway or the client filled the template.
         """
         self.template, self.columns = logged_template(template), columns(template)
 
     def text(self, request: Input) -> str:
-        """What was asked."""
+        """Return the text of a request."""
         if isinstance(request.get("messages"), list):
             return clean(last_text(request["messages"]))
         return clean(render(self.template, {column: _plain(request.get(column)) for column in self.columns}))
 
 
 def is_incomplete(request: Input, columns: Sequence[str]) -> bool | None:
-    """True when a column of the template is missing or blank; None for a chat, which has no columns."""
+    """True if a column of the template is missing or blank; None for a chat, which has no columns."""
     if isinstance(request.get("messages"), list):
         return None
     return any(not _plain(request.get(column)).strip() for column in columns)
@@ -60,14 +59,14 @@ def _plain(value: object) -> str:
 
 @lru_cache(maxsize=2000)  # a check asks several times for each text of the reference
 def language(text: str) -> str:
-    """The language of `text` as ISO 639-1."""
+    """Return the language of `text` as ISO 639-1."""
     import py3langid
 
     return str(py3langid.classify(text)[0])
 
 
 def new_words(text: str, vocabulary: frozenset[str]) -> float | None:
-    """The share of the words that are not in `vocabulary`; None for a text without words."""
+    """Return the share of words that are not in `vocabulary`; None for a text without words."""
     tokens = words(text)
     return sum(word not in vocabulary for word in tokens) / len(tokens) if tokens else None
 
@@ -82,8 +81,8 @@ class Spelling:
         self.pairs = Counter(run[i : i + 2] for run in runs for i in range(len(run) - 2))
 
     def surprise(self, text: str) -> float | None:
-        """Mean -log2 P(letter | the two before), with 1/20 of a count added to each of 40 letters; None for a text
-        without letters.
+        """Return the mean of -log2 P(letter | the two before), with 1/20 of a count added to each of 40 letters; None
+        for a text without letters.
         """
         run = self._letters(text)
         bits = [

@@ -1,6 +1,4 @@
-"""The figures of checks as metrics in MLflow, one run per version; if the tracking server is down, the metrics are
-lost, never the check.
-"""
+"""Logs the figures of checks to MLflow, one run per version; if its server is down, only the metrics are lost."""
 
 import re
 import sys
@@ -13,12 +11,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    from tasks.monitor.checks_table import Check
+    from tasks.monitor.checks_table import MonitorCheck
 
 
-def log(check: "Check") -> bool:
-    """Add the figures and evidence of a check to the run `monitor <task>@<version>`; False, with a line on stderr,
-    when MLflow does not take them.
+def log(check: "MonitorCheck") -> bool:
+    """Log the figures and evidence of a check to the run `monitor <task>@<version>`; False, with a line on stderr, if
+    MLflow fails.
     """
     try:
         client = tracking.client()
@@ -36,8 +34,8 @@ def log(check: "Check") -> bool:
     return True
 
 
-def _run_id(client: "MlflowClient", check: "Check") -> str:
-    """The run of the checked version, created if there is none."""
+def _run_id(client: "MlflowClient", check: "MonitorCheck") -> str:
+    """Return the id of the checked version's run, created if it does not exist."""
     experiment = tracking.experiment_id(client)
     runs = client.search_runs(
         [experiment],
@@ -47,11 +45,11 @@ def _run_id(client: "MlflowClient", check: "Check") -> str:
     if runs:
         return str(runs[0].info.run_id)
     tags = {"monitored_task": check.task, "monitored_artifact": check.artifact}
-    made = client.create_run(experiment, run_name=f"monitor {check.task}@{check.version}", tags=tags)
-    return str(made.info.run_id)
+    run = client.create_run(experiment, run_name=f"monitor {check.task}@{check.version}", tags=tags)
+    return str(run.info.run_id)
 
 
-def _metrics(check: "Check") -> "list[Metric]":
+def _metrics(check: "MonitorCheck") -> "list[Metric]":
     from mlflow.entities import Metric
 
     values = {

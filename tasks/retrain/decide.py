@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tasks.retrain.facts import HOUR, WEEK, Facts, Figure
+from tasks.retrain.facts import HOUR, WEEK, Figure, RetrainFacts
 from tasks.retrain.params import Retrain
 
 BY_HAND, CRON, DRIFT, QUALITY, LABELS, DATA = "by hand", "cron", "drift", "quality", "labels", "data"
@@ -22,7 +22,7 @@ class RetrainDecision:
     triggers: tuple[str, ...] = ()
 
 
-def should_retrain(params: Retrain, facts: Facts, now: float) -> RetrainDecision:
+def should_retrain(params: Retrain, facts: RetrainFacts, now: float) -> RetrainDecision:
     """The decision about a task at `now` (seconds since the epoch). Pure: the same values, the same decision.
 
     A trigger asks; pause, a running retraining, an open canary, the budget and the cool-down hold back. What is asked
@@ -42,13 +42,13 @@ def should_retrain(params: Retrain, facts: Facts, now: float) -> RetrainDecision
     return RetrainDecision(not holds, tuple(reasons), triggers)
 
 
-def _by_hand(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
+def _by_hand(params: Retrain, facts: RetrainFacts, now: float) -> tuple[bool, str]:
     if facts.asked_by is None:
         return False, ""
     return True, f"requested manually ({f'key {facts.asked_by}' if facts.asked_by else 'command line'})"
 
 
-def _cron(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
+def _cron(params: Retrain, facts: RetrainFacts, now: float) -> tuple[bool, str]:
     if params.cron is None:
         return False, ""
     from cronsim import CronSim
@@ -60,7 +60,7 @@ def _cron(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
     return False, f"the schedule '{params.cron}' is not due"
 
 
-def _drift(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
+def _drift(params: Retrain, facts: RetrainFacts, now: float) -> tuple[bool, str]:
     if facts.alarm is None:
         return (
             False,
@@ -76,7 +76,7 @@ def _drift(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
     return _with_labels(params, facts, why)
 
 
-def _quality(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
+def _quality(params: Retrain, facts: RetrainFacts, now: float) -> tuple[bool, str]:
     low, measured = list[str](), list[str]()
     for name, least in sorted(params.min_quality.items()):
         figure = facts.figures.get(name)
@@ -91,14 +91,14 @@ def _quality(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
     return _with_labels(params, facts, f"quality is too low: {'; '.join(low)}")
 
 
-def _labels(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
+def _labels(params: Retrain, facts: RetrainFacts, now: float) -> tuple[bool, str]:
     if facts.labelled >= params.min_labelled:
         return True, f"there are {facts.labelled} new labelled rows"
     unused = f"; {facts.useless} corrected answers are not learnt from: {facts.why_useless}" if facts.useless else ""
     return False, f"{facts.labelled} new labelled rows, {params.min_labelled} would start one{unused}"
 
 
-def _data(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
+def _data(params: Retrain, facts: RetrainFacts, now: float) -> tuple[bool, str]:
     known = {facts.data_known, *(past.data for past in facts.past[:1] if past.is_judged)} - {None}
     if facts.data is None or not known:
         return False, "no version of the data is known to compare with"
@@ -107,7 +107,7 @@ def _data(params: Retrain, facts: Facts, now: float) -> tuple[bool, str]:
     return True, f"the data is a new version ({facts.data[:12]})"
 
 
-def _with_labels(params: Retrain, facts: Facts, why: str) -> tuple[bool, str]:
+def _with_labels(params: Retrain, facts: RetrainFacts, why: str) -> tuple[bool, str]:
     """Drift and low quality need something to learn from: on the rows that made the champion, training would make it
     again.
     """
@@ -122,7 +122,7 @@ def _with_labels(params: Retrain, facts: Facts, why: str) -> tuple[bool, str]:
 TRIGGERS = {BY_HAND: _by_hand, CRON: _cron, DRIFT: _drift, QUALITY: _quality, LABELS: _labels, DATA: _data}
 
 
-def _nothing_new(trigger: str, params: Retrain, facts: Facts) -> str:
+def _nothing_new(trigger: str, params: Retrain, facts: RetrainFacts) -> str:
     """Why a trigger that fires has nothing new to say since it last caused a retraining; empty when it has.
 
     A schedule's next date and another version of the data are new by themselves, and a person needs no reason.
@@ -143,7 +143,7 @@ def _nothing_new(trigger: str, params: Retrain, facts: Facts) -> str:
     )
 
 
-def _holds(params: Retrain, facts: Facts, now: float, by_hand: bool) -> Iterator[str]:
+def _holds(params: Retrain, facts: RetrainFacts, now: float, by_hand: bool) -> Iterator[str]:
     if facts.paused:
         yield "retraining is paused"
     if facts.running or any(past.ended_at is None for past in facts.past):

@@ -19,7 +19,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Past:
+class PastRetraining:
     """An earlier retraining of the task, and what was known when it started."""
 
     started_at: float
@@ -43,7 +43,7 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Facts:
+class RetrainFacts:
     """The state of one task. `labelled` counts corrected requests that have never been harvested, `labelled_since`
     those of them corrected after the last start, `useless` those that make no rows of such data, and why.
     """
@@ -63,7 +63,7 @@ class Facts:
     data: str | None = None  # hash of the source as it is
     data_known: str | None = None  # hash of the source as it was last trained on to a verdict, or last ingested
     watched_since: float = 0.0  # the first decision about this task; schedules count from there
-    past: tuple[Past, ...] = ()  # newest first
+    past: tuple[PastRetraining, ...] = ()  # newest first
     hours_elsewhere: float = 0.0  # of other tasks' retrainings within a week
 
     def plain(self) -> dict[str, Any]:
@@ -79,9 +79,9 @@ class RetrainOutcome:
     words: str
 
 
-def past(started_at: float, ended_at: float | None, state: str | None, decided_on: Mapping[str, Any]) -> Past:
-    """The Past of a retraining, by its row and the facts of the decision that started it."""
-    return Past(
+def past(started_at: float, ended_at: float | None, state: str | None, decided_on: Mapping[str, Any]) -> PastRetraining:
+    """Return a past retraining, from its row and the facts of the decision that started it."""
+    return PastRetraining(
         started_at,
         ended_at,
         next((known for known in RetrainingState if known.value == state), None),

@@ -11,7 +11,7 @@ from tasks.files import read_json, sha256
 from tasks.formats.answer import format_of
 from tasks.params import Params
 from tasks.retrain import lineage, store
-from tasks.retrain.facts import Facts
+from tasks.retrain.facts import RetrainFacts
 from tasks.retrain.invert import no_rows_of
 from tasks.retrain.pause import is_paused
 from tasks.serve import routes
@@ -21,14 +21,14 @@ from tasks.stages.prepare.rows import Templates
 
 def gather(
     engine: Engine, params: Params, task: str, now: float, asked_by: str | None = None, running: bool = False
-) -> Facts:
-    """The Facts about `task`, a row of models, at `now`."""
+) -> RetrainFacts:
+    """Return the facts about `task`, a row of models, at `now`."""
     dataset = params.main_dataset(task)
     ingest = params.datasets[dataset].ingest
     routed = routes.read().tasks.get(task, routes.Task())
     champion = champion_of(task, routed)
     past = store.past(engine, task)
-    known = Facts(
+    known = RetrainFacts(
         task,
         champion,
         asked_by,

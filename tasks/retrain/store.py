@@ -21,7 +21,7 @@ from tasks.records.database import (
 from tasks.records.database_rows import Input
 from tasks.retrain import facts
 from tasks.retrain.decide import RetrainDecision
-from tasks.retrain.facts import HOUR, WEEK, Facts, Figure, Past, RetrainOutcome
+from tasks.retrain.facts import HOUR, WEEK, Figure, PastRetraining, RetrainFacts, RetrainOutcome
 
 KIND = "retrain"
 ACTIONS = ("retrain", "pause", "resume")
@@ -140,7 +140,7 @@ def _checks(task: str, version: str) -> "Select[tuple[list[str], dict[str, float
     )
 
 
-def past(engine: Engine, task: str) -> tuple[Past, ...]:
+def past(engine: Engine, task: str) -> tuple[PastRetraining, ...]:
     """The task's retrainings, newest first."""
     decided = select(decisions.c.at, decisions.c.facts).where(
         decisions.c.task == task, decisions.c.kind == KIND, decisions.c.verdict == "yes"
@@ -171,7 +171,7 @@ def watched_since(engine: Engine, task: str) -> float:
         return float(connection.execute(query).scalar() or 0.0)
 
 
-def write(engine: Engine, decision: RetrainDecision, known: Facts, now: float) -> int | None:
+def write(engine: Engine, decision: RetrainDecision, known: RetrainFacts, now: float) -> int | None:
     """Write the decision down; the id of the retraining that a `yes` opens, in the same breath."""
     verdict = "yes" if decision.retrain else "no"
     recorded = {**known.plain(), "triggers": list(decision.triggers)}

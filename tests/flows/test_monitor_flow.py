@@ -6,12 +6,12 @@ import pytest
 
 from flows import monitor
 from tasks.errors import AnnealError
-from tasks.monitor.checks_table import Check
+from tasks.monitor.checks_table import MonitorCheck
 from tasks.serve.routes import Table, Target, Task
 
 FIRST = Target("3", "ab" * 32, "sort@3", "http://127.0.0.1:1/v1", "kept")
 TABLE = Table(1, {"sort": Task({"champion": FIRST, "previous": FIRST}), "waiting": Task({"challenger": FIRST})})
-FOUND = Check(
+FOUND = MonitorCheck(
     0.0,
     "sort",
     "3",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.screen import Heard, Screen, is_for_people
+from flows.screen import LogFileHandler, Screen, is_for_people
 from tasks import timings
 from tasks.timings import Ahead, exactly, left_in, roughly
 
@@ -147,7 +147,7 @@ def test_libraries_logs_go_to_the_log_and_that_something_is_tried_again_is_said(
     stream = io.StringIO()
     with Screen(stream, Clock()) as screen:
         screen.keep_log(Path("run.log"))
-        handler = Heard(screen)
+        handler = LogFileHandler(screen)
         for level, words in ((logging.INFO, "Beginning flow run"), (logging.ERROR, "failed - Retry 1/2 will start")):
             handler.handle(logging.LogRecord("prefect.flow_runs", level, "", 1, words, None, None))
     assert stream.getvalue() == "failed - Retry 1/2 will start\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows import dag, fingerprint, up_to_date
-from flows.fingerprint import Asked
+from flows.fingerprint import RunScope
 from flows.up_to_date import LastRun, UpToDate, difference
 from tasks.files import write_json
 from tasks.serve import routes, state
@@ -42,7 +42,7 @@ def remember(world: World) -> None:
     (state.adapter_folder(TASK, "hash-of-one")).mkdir(exist_ok=True)
     target = routes.Target("1", "hash-of-one", f"{TASK}@1", f"http://127.0.0.1:{PORT}/v1", "folder")
     routes.write(routes.Table(3, {TASK: routes.Task({"champion": target})}))
-    asked = Asked(TASK, (TASK, "others"), "127.0.0.1", world.params.gateway.port)
+    asked = RunScope(TASK, (TASK, "others"), "127.0.0.1", world.params.gateway.port)
     up_to_date.remember(LastRun(asked, fingerprint.read(asked), ("train@things", "gate"), ("mind",), PORT, PORT + 9))
 
 

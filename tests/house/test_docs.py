@@ -49,10 +49,10 @@ def commands() -> set[str]:
 def keys(params: type[Params] = Params) -> set[str]:
     """The dotted path of every section and setting of params.yaml."""
     found = set()
-    for place in reference.places(params):
-        rows = reference.settings_of_kinds(place.kind) if place.kind else reference.settings(place.section)
-        found |= {place.path, *(f"{place.path}.{row.key}" for row in rows)}
-        found |= {f"{place.path}.{place.kind.key}"} if place.kind else set()
+    for section in reference.section_paths(params):
+        rows = reference.settings_of_kinds(section.kind) if section.kind else reference.settings(section.section)
+        found |= {section.path, *(f"{section.path}.{row.key}" for row in rows)}
+        found |= {f"{section.path}.{section.kind.key}"} if section.kind else set()
     return found
 
 

@@ -79,7 +79,7 @@ def scores(tmp_path: Path) -> Scores:
 
 
 def test_the_monitor_follows_the_entity_that_is_marked_least_surely(scores: Scores) -> None:
-    assert scores.marks == ["entities"] and "entities confidence" in scores.names
+    assert scores.entity_columns == ["entities"] and "entities confidence" in scores.names
     place = scores.names.index("entities confidence")
     unsure, nothing = told((ANNA, 0.4), (BERLIN, 0.99)), {}
     bins = scores.of_probabilities([told((ANNA, 0.95)), unsure, nothing, None])[:, place]

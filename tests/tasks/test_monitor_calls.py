@@ -14,7 +14,7 @@ from tasks.files import write_json, write_jsonl
 from tasks.formats import tools
 from tasks.monitor import check_page, evidently_page
 from tasks.monitor.check import check
-from tasks.monitor.checks_table import Check
+from tasks.monitor.checks_table import MonitorCheck
 from tasks.monitor.params import Monitor
 from tasks.records import database
 from tasks.serve.routes import Target
@@ -58,7 +58,7 @@ def test_calls_are_judged_and_look_like_those_of_the_evaluation(
     engine, target = database.connect(f"sqlite:///{tmp_path}/records.db"), version(tmp_path / "kept")
     dice = random.Random(5)
 
-    def look(hour: int, is_right: bool) -> tuple[Check, float]:
+    def look(hour: int, is_right: bool) -> tuple[MonitorCheck, float]:
         """A check after 100 requests, all of them corrected to what is right, and the share that was right."""
         rows = [ticket(dice) for _ in range(100)]
         said = [call(row if is_right and i % 10 else ticket(dice)) for i, row in enumerate(rows)]

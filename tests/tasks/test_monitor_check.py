@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import Engine, select
 
 from tasks.files import read_json
-from tasks.monitor import check_page, checks_table, evidently_page, memory
+from tasks.monitor import check_page, checks_table, evidently_page, state
 from tasks.monitor.check import check
 from tasks.monitor.check_page import plot
-from tasks.monitor.checks_table import Check
+from tasks.monitor.checks_table import MonitorCheck
 from tasks.monitor.params import Monitor
 from tasks.records import database
 from tasks.serve.routes import Target
@@ -40,7 +40,7 @@ def target(tmp_path: Path) -> Target:
 
 
 @pytest.fixture
-def look(engine: Engine, target: Target, tmp_path: Path) -> Callable[..., Check]:
+def look(engine: Engine, target: Target, tmp_path: Path) -> Callable[..., MonitorCheck]:
     """A check so many hours after the start."""
     return lambda hours, of=None: check(
         engine, "sort", of or target, PARAMS, START + hours * HOUR, vectors, tmp_path / "monitor", tmp_path / "reports"
@@ -59,7 +59,7 @@ def rows(engine: Engine) -> list:
         return connection.execute(select(database.checks).order_by(database.checks.c.id)).all()
 
 
-def test_traffic_like_the_reference_raises_no_alarm(engine: Engine, look: Callable[..., Check]) -> None:
+def test_traffic_like_the_reference_raises_no_alarm(engine: Engine, look: Callable[..., MonitorCheck]) -> None:
     for hour in range(6):
         ids = ask(engine, tickets(50, hour), START + hour * HOUR, f"h{hour}-")
         correct(engine, ids[:10], tickets(50, hour)[:10], START + hour * HOUR + 100)
@@ -71,7 +71,7 @@ def test_traffic_like_the_reference_raises_no_alarm(engine: Engine, look: Callab
 
 
 def test_new_words_raise_an_alarm_that_stands_and_says_why(
-    engine: Engine, look: Callable[..., Check], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, look: Callable[..., MonitorCheck], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_page, "plot", plot)
     ask(engine, tickets(60, "before"), START, "a")
@@ -96,7 +96,7 @@ def test_new_words_raise_an_alarm_that_stands_and_says_why(
     ],
 )
 def test_each_kind_of_shift_is_named(
-    engine: Engine, look: Callable[..., Check], how: dict, changes: dict, group: str
+    engine: Engine, look: Callable[..., MonitorCheck], how: dict, changes: dict, group: str
 ) -> None:
     ask(engine, tickets(150, "shift", **how), START, "s", **changes)
     found = look(1)
@@ -104,7 +104,7 @@ def test_each_kind_of_shift_is_named(
 
 
 def test_late_corrections_show_that_answers_have_become_wrong(
-    engine: Engine, look: Callable[..., Check], tmp_path: Path
+    engine: Engine, look: Callable[..., MonitorCheck], tmp_path: Path
 ) -> None:
     large = version(
         tmp_path / "large", rows=650
@@ -120,14 +120,14 @@ def test_late_corrections_show_that_answers_have_become_wrong(
     )
 
 
-def test_each_request_counts_once_also_a_late_one(engine: Engine, look: Callable[..., Check]) -> None:
+def test_each_request_counts_once_also_a_late_one(engine: Engine, look: Callable[..., MonitorCheck]) -> None:
     ask(engine, tickets(30, 1), START + 100, "a")
     assert [look(1).requests, look(1.1).requests] == [30, 0]
     ask(engine, tickets(3, 2), START + 110, "late")  # written after newer ones were seen
     assert [look(2).requests, look(2.1).requests] == [3, 0]
 
 
-def test_copies_other_versions_and_other_tasks_do_not_count(engine: Engine, look: Callable[..., Check]) -> None:
+def test_copies_other_versions_and_other_tasks_do_not_count(engine: Engine, look: Callable[..., MonitorCheck]) -> None:
     for prefix, changes in (
         ("a", {"role": "shadow"}),
         ("b", {"shadow_of": "x"}),
@@ -141,28 +141,28 @@ def test_copies_other_versions_and_other_tasks_do_not_count(engine: Engine, look
 
 
 def test_the_order_of_checks_does_not_matter_to_the_pool(
-    engine: Engine, look: Callable[..., Check], target: Target, tmp_path: Path
+    engine: Engine, look: Callable[..., MonitorCheck], target: Target, tmp_path: Path
 ) -> None:
     ask(engine, tickets(40, 1), START, "a")
     look(0.001), look(0.006), look(1)
-    many = read_json(memory.place(tmp_path / "monitor", "sort", ARTIFACT) / "state.json")["counts"]
+    many = read_json(state.state_folder(tmp_path / "monitor", "sort", ARTIFACT) / "state.json")["counts"]
     check(engine, "sort", target, PARAMS, START + HOUR, vectors, tmp_path / "again", tmp_path / "reports")
-    assert read_json(memory.place(tmp_path / "again", "sort", ARTIFACT) / "state.json")["counts"] == many
+    assert read_json(state.state_folder(tmp_path / "again", "sort", ARTIFACT) / "state.json")["counts"] == many
 
 
 KILLED = """
     import os, sys
     from pathlib import Path
     from tasks.records import database
-    from tasks.monitor import check as checking, evidently_page, memory
+    from tasks.monitor import check as checking, evidently_page, state
     from tests.tasks.monitored import START, HOUR, vectors, version
     from tests.tasks.test_monitor_check import PARAMS
     folder, where = Path(sys.argv[1]), sys.argv[2]
     evidently_page.write = lambda *_: None
-    save = memory.save
+    save = state.save
     def killed_before(*_): os.kill(os.getpid(), 9)
     def killed_after(*values): save(*values); os.kill(os.getpid(), 9)
-    memory.save = {"before": killed_before, "after": killed_after}[where]
+    state.save = {"before": killed_before, "after": killed_after}[where]
     engine = database.connect(f"sqlite:///{folder}/records.db")
     checking.check(
         engine, "sort", version(folder / "kept"), PARAMS, START + HOUR, vectors, folder / "monitor", folder / "reports"
@@ -173,7 +173,7 @@ KILLED = """
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.slow
 def test_a_check_killed_around_its_state_loses_and_doubles_nothing(
-    engine: Engine, look: Callable[..., Check], tmp_path: Path, where: str
+    engine: Engine, look: Callable[..., MonitorCheck], tmp_path: Path, where: str
 ) -> None:
     ask(engine, tickets(40, 1), START, "a")
     done = subprocess.run(
@@ -184,7 +184,7 @@ def test_a_check_killed_around_its_state_loses_and_doubles_nothing(
     assert [row.requests for row in rows(engine)] == ([40] if where == "before" else [40, 0]) and found.requests == (
         40 if where == "before" else 0
     )
-    counts = read_json(memory.place(tmp_path / "monitor", "sort", ARTIFACT) / "state.json")["counts"]
+    counts = read_json(state.state_folder(tmp_path / "monitor", "sort", ARTIFACT) / "state.json")["counts"]
     untouched = check(
         engine,
         "sort",
@@ -197,12 +197,12 @@ def test_a_check_killed_around_its_state_loses_and_doubles_nothing(
     )
     assert (
         untouched.requests == 40
-        and read_json(memory.place(tmp_path / "unbroken", "sort", ARTIFACT) / "state.json")["counts"] == counts
+        and read_json(state.state_folder(tmp_path / "unbroken", "sort", ARTIFACT) / "state.json")["counts"] == counts
     )
 
 
 def test_a_version_that_answers_an_alarm_takes_its_own_traffic_for_normal(
-    engine: Engine, look: Callable[..., Check], tmp_path: Path
+    engine: Engine, look: Callable[..., MonitorCheck], tmp_path: Path
 ) -> None:
     ask(engine, tickets(100, "new", new=0.4), START, "a")
     assert look(1).alarm
@@ -216,13 +216,15 @@ def test_a_version_that_answers_an_alarm_takes_its_own_traffic_for_normal(
     assert look(6, third).figures[checks_table.FRESH] == 1
 
 
-def test_a_version_without_a_reference_says_so(engine: Engine, look: Callable[..., Check], target: Target) -> None:
+def test_a_version_without_a_reference_says_so(
+    engine: Engine, look: Callable[..., MonitorCheck], target: Target
+) -> None:
     (Path(target.folder) / "reference/rows.jsonl").unlink()
     found = look(1)
     assert not found.alarm and "registered without its reference" in found.reasons[0] and len(rows(engine)) == 1
 
 
-def test_odd_rows_stop_nothing(engine: Engine, look: Callable[..., Check]) -> None:
+def test_odd_rows_stop_nothing(engine: Engine, look: Callable[..., MonitorCheck]) -> None:
     dialogue = {"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "where is my lamp"}]}
     for prefix, changes in (
         ("a", {"input": None}),

@@ -100,10 +100,10 @@ def test_what_people_correct_tells_of_calibration(engine: Engine, target: Target
 
 
 def test_what_is_not_known_is_no_score(target: Target) -> None:
-    assert confidence.top(None, "kind") is confidence.entropy({}, "kind") is None
-    assert confidence.of_right({"kind": {"lamp": 0.7}}, {}, "kind") is None
-    assert confidence.of_right({"kind": {"lamp": 0.7}}, {"kind": "Lamp "}, "kind") == 0.0
-    assert confidence.of_right({"kind": {"lamp": 0.7}}, {"kind": "lamp "}, "kind") == 0.7
+    assert confidence.top_probability(None, "kind") is confidence.entropy({}, "kind") is None
+    assert confidence.right_probability({"kind": {"lamp": 0.7}}, {}, "kind") is None
+    assert confidence.right_probability({"kind": {"lamp": 0.7}}, {"kind": "Lamp "}, "kind") == 0.0
+    assert confidence.right_probability({"kind": {"lamp": 0.7}}, {"kind": "lamp "}, "kind") == 0.7
     assert confidence.entropy({"kind": {"a": 0.5, "b": 0.5, "c": 0.0}}, "kind") == pytest.approx(np.log(2))
     assert confidence.surprise({"kind": {"a": 1.0, "b": 0.0}}, {"kind": "b"}, "kind") == pytest.approx(16.1, abs=0.1)
     scores = Scores(read_reference(Path(target.folder)), vectors)

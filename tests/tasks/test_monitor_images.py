@@ -51,8 +51,8 @@ def test_nothing_is_followed_of_what_images_are_called(target: Target) -> None:
     scores = Scores(reference, vectors)
     assert {stream.kind for stream in scores.streams} == {"answer", "quality", "label"}
     inputs = scores.held_out()
-    assert figures.of_inputs(scores, inputs, scores.embed(scores.asked(inputs))) == {}
-    assert figures.distance(scores, scores.embed(scores.asked(inputs)), Monitor()) == {}
+    assert figures.of_inputs(scores, inputs, scores.embed(scores.request_texts(inputs))) == {}
+    assert figures.distance(scores, scores.embed(scores.request_texts(inputs)), Monitor()) == {}
 
 
 @pytest.mark.parametrize(("sure", "is_drift"), [(0.9, False), (0.55, True)])

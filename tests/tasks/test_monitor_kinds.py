@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from tasks.dialogues.messages import CHAT, COMPLETIONS, TASKS, Kind
 from tasks.monitor import check_page, evidently_page
 from tasks.monitor.check import check
-from tasks.monitor.checks_table import Check
+from tasks.monitor.checks_table import MonitorCheck
 from tasks.monitor.params import Monitor
 from tasks.records import database
 from tasks.serve.routes import Target
@@ -32,7 +32,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 @pytest.fixture
-def look(engine: Engine, tmp_path: Path) -> Callable[..., Check]:
+def look(engine: Engine, tmp_path: Path) -> Callable[..., MonitorCheck]:
     """A check so many hours after the start, of a version whose template has words of its own."""
     target: Target = version(tmp_path / "kept", user=FRAME)
     return lambda hours: check(
@@ -59,7 +59,7 @@ def parts(text: str) -> list:
 
 @pytest.mark.parametrize("share", [0.1, 1.0])
 def test_the_same_text_in_parts_raises_no_alarm_and_scores_the_same(
-    engine: Engine, look: Callable[..., Check], share: float
+    engine: Engine, look: Callable[..., MonitorCheck], share: float
 ) -> None:
     ask(engine, tickets(100, "usual"), START, "usual")
     assert not look(1).alarm
@@ -72,7 +72,9 @@ def test_the_same_text_in_parts_raises_no_alarm_and_scores_the_same(
     assert found.figures["latest"] == 200
 
 
-def test_the_evidence_does_not_depend_on_the_form(engine: Engine, look: Callable[..., Check], tmp_path: Path) -> None:
+def test_the_evidence_does_not_depend_on_the_form(
+    engine: Engine, look: Callable[..., MonitorCheck], tmp_path: Path
+) -> None:
     rows, evidence = tickets(60, "same"), []
     for place, form in enumerate((lambda text: text, parts, lambda text: [text])):
         other = database.connect(f"sqlite:///{tmp_path}/{place}.db")
@@ -103,7 +105,7 @@ OTHER_KINDS = {
 
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 def test_a_new_kind_of_client_raises_no_alarm_and_is_said(
-    engine: Engine, look: Callable[..., Check], kind: Kind
+    engine: Engine, look: Callable[..., MonitorCheck], kind: Kind
 ) -> None:
     ask(engine, tickets(100, "usual"), START, "usual", path=TASKS)
     assert look(1).reasons == ()
@@ -127,7 +129,7 @@ def test_a_new_kind_of_client_raises_no_alarm_and_is_said(
 
 @pytest.mark.parametrize("form", [str, parts])
 def test_drift_in_chats_of_the_tasks_form_is_seen_among_other_kinds(
-    engine: Engine, look: Callable[..., Check], form: Callable[[str], object]
+    engine: Engine, look: Callable[..., MonitorCheck], form: Callable[[str], object]
 ) -> None:
     given, changes = OTHER_KINDS[Kind.COMPLETION]
     log(engine, [given] * 50, ["x"] * 50, START, "other", **changes)
@@ -139,7 +141,7 @@ def test_drift_in_chats_of_the_tasks_form_is_seen_among_other_kinds(
 
 
 def test_an_answer_under_a_clients_own_settings_is_not_judged_but_what_was_asked_is(
-    engine: Engine, look: Callable[..., Check]
+    engine: Engine, look: Callable[..., MonitorCheck]
 ) -> None:
     rows = tickets(100, "usual")
     ask(engine, rows, START, "usual", path=TASKS)

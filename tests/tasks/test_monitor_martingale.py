@@ -135,4 +135,4 @@ def test_wealth_stays_finite_under_a_shift_without_end() -> None:
     wealth = spread = m.prior(["both"])
     for _ in range(300):
         wealth = m.bet(wealth, spread, np.array([1e-9]), ONE)
-    assert np.isfinite(wealth).all() and wealth.sum() >= m.MOST
+    assert np.isfinite(wealth).all() and wealth.sum() >= m.MAX_WEALTH

@@ -11,7 +11,7 @@ from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.formats.number_answer import NumberAnswer
 from tasks.monitor import check_page, evidently_page, residuals
 from tasks.monitor.check import check
-from tasks.monitor.checks_table import Check
+from tasks.monitor.checks_table import MonitorCheck
 from tasks.monitor.params import Monitor
 from tasks.records import database
 from tasks.records.database import feedback, requests
@@ -51,7 +51,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     return database.connect(f"sqlite:///{tmp_path / 'records.db'}")
 
 
-def asked(engine: Engine, target: Target, tmp_path: Path, shift: float = 0.0, off: float = 0.0) -> Check:
+def asked(engine: Engine, target: Target, tmp_path: Path, shift: float = 0.0, off: float = 0.0) -> MonitorCheck:
     """A check after 400 answers that are `shift` too great; 80 are corrected to what is `off` the right number."""
     dice = random.Random(7)
     rows = [ticket(dice) for _ in range(400)]

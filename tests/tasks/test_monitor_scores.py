@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tasks.monitor import texts
-from tasks.monitor.embedding import novelty, remembering
+from tasks.monitor.embedding import cached_embed, novelty
 from tasks.monitor.martingale import BINS
 from tasks.monitor.mmd import mmd
 from tasks.monitor.reference import read_reference
@@ -50,7 +50,7 @@ def test_labels_of_the_pool_do_not_move_the_scores(tmp_path: Path) -> None:
 def test_pool_and_new_requests_of_one_source_are_alike(scores: Scores) -> None:
     dice = random.Random(9)
     inputs = [{"text": ticket(dice)["text"]} for _ in range(400)]
-    bins, pool = scores.of_inputs(inputs, vectors(scores.asked(inputs))), scores.pool()
+    bins, pool = scores.of_inputs(inputs, vectors(scores.request_texts(inputs))), scores.pool()
     for name in ("length", "spelling", "novelty"):
         place = scores.names.index(name)
         new = np.bincount(bins[:, place], minlength=BINS).cumsum() / 400
@@ -103,7 +103,7 @@ def test_a_text_is_embedded_once_and_the_reference_once_for_all_checks(tmp_path:
         return vectors(wanted)
 
     for _ in range(2):
-        remembering(counting, [{"text": "a b"}, {"text": "c"}], "{{ text }}", tmp_path / "vectors")(
+        cached_embed(counting, [{"text": "a b"}, {"text": "c"}], "{{ text }}", tmp_path / "vectors")(
             ["a b", "new", "new"]
         )
     assert asked == ["a b", "c", "new", "new"]

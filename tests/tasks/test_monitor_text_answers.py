@@ -12,7 +12,7 @@ from sqlalchemy import Engine, insert
 from tasks.files import write_json, write_jsonl
 from tasks.monitor import check_page, evidently_page
 from tasks.monitor.check import check
-from tasks.monitor.checks_table import Check
+from tasks.monitor.checks_table import MonitorCheck
 from tasks.monitor.params import Monitor
 from tasks.monitor.reference import read_reference, write_reference
 from tasks.records import database
@@ -60,7 +60,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 @pytest.fixture
-def look(engine: Engine, tmp_path: Path) -> Callable[[Target, float], Check]:
+def look(engine: Engine, tmp_path: Path) -> Callable[[Target, float], MonitorCheck]:
     """A check of a version so many hours after the start."""
     return lambda target, hours: check(
         engine, "sort", target, PARAMS, START + hours * HOUR, vectors, tmp_path / "monitor", tmp_path / "reports"
@@ -92,7 +92,7 @@ def label(row: dict) -> str:
     return f"Kind: {row['kind']}"
 
 
-def test_a_label_in_a_text_is_watched(engine: Engine, look: Callable[..., Check], tmp_path: Path) -> None:
+def test_a_label_in_a_text_is_watched(engine: Engine, look: Callable[..., MonitorCheck], tmp_path: Path) -> None:
     target = version(tmp_path, "Kind: {{ kind }}", ["kind"], label)
     served(engine, 100, 0, label, right=lambda row: {"kind": f"{row['kind']} "})
     found = look(target, 1)
@@ -111,7 +111,7 @@ def test_a_label_in_a_text_is_watched(engine: Engine, look: Callable[..., Check]
 
 @pytest.mark.parametrize("output", ["bill", "", "kind: bill"])
 def test_a_text_that_the_template_does_not_make_is_not_valid(
-    engine: Engine, look: Callable[..., Check], tmp_path: Path, output: str
+    engine: Engine, look: Callable[..., MonitorCheck], tmp_path: Path, output: str
 ) -> None:
     target = version(tmp_path, "Kind: {{ kind }}", ["kind"], label)
     served(engine, 150, 0, lambda _: output, slip=False)
@@ -129,7 +129,7 @@ def test_a_text_that_the_template_does_not_make_is_not_valid(
 )
 def test_answers_without_labels_are_right_or_wrong_as_a_whole(
     engine: Engine,
-    look: Callable[..., Check],
+    look: Callable[..., MonitorCheck],
     tmp_path: Path,
     answer: object,
     say: Callable[[dict], str],

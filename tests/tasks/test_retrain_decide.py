@@ -8,20 +8,22 @@ import pytest
 from tasks.errors import ParamsError
 from tasks.records.database import RetrainingState as State
 from tasks.retrain.decide import should_retrain, upper_bound
-from tasks.retrain.facts import HOUR, Facts, Figure, Past
+from tasks.retrain.facts import HOUR, Figure, PastRetraining, RetrainFacts
 from tasks.retrain.params import Retrain
 from tasks.section import parse
 
 NOW = datetime(2026, 11, 23, 16, tzinfo=UTC).timestamp()  # a Monday
 DAY = 24 * HOUR
 PARAMS = Retrain(min_quality={"valid": 0.95})
-CALM = Facts("triage", champion="3", data="aa", data_known="aa", watched_since=NOW - 60 * DAY)
+CALM = RetrainFacts("triage", champion="3", data="aa", data_known="aa", watched_since=NOW - 60 * DAY)
 DRIFT = replace(CALM, alarm=("the category mix changed",), labelled=30, labelled_since=30)
 
 
-def ended(hours_ago: float, hours: float = 1.0, **more: object) -> Past:
+def ended(hours_ago: float, hours: float = 1.0, **more: object) -> PastRetraining:
     start = NOW - hours_ago * HOUR
-    return Past(start, start + hours * HOUR, **{"state": State.PROMOTED, "champion": "2", "data": "aa", **more})
+    return PastRetraining(
+        start, start + hours * HOUR, **{"state": State.PROMOTED, "champion": "2", "data": "aa", **more}
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_an_alarm_starts_nothing_when_it_may_not():
 HELD = [
     ({"paused": True}, "retraining is paused", True),
     ({"running": True}, "one is already running", True),
-    ({"past": (Past(NOW - 30 * HOUR, None),)}, "one is already running", True),
+    ({"past": (PastRetraining(NOW - 30 * HOUR, None),)}, "one is already running", True),
     ({"canary": "share"}, "a canary is open (share)", True),
     ({"past": (ended(3),)}, "the cool-down of 24 hours ends in 21.0 hours", False),
     ({"past": (ended(30), ended(60), ended(90))}, "the week's budget of 3 runs is used up", True),

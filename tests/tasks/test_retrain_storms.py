@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tasks.records.database import RetrainingState as State
 from tasks.retrain import decide
 from tasks.retrain.decide import RetrainDecision, should_retrain
-from tasks.retrain.facts import HOUR, WEEK, Facts, Figure, Past
+from tasks.retrain.facts import HOUR, WEEK, Figure, PastRetraining, RetrainFacts
 from tasks.retrain.params import Retrain
 from tests.examples import examples
 
@@ -45,14 +45,14 @@ knobs = st.builds(
 )
 
 
-def play(params: Retrain, world: list[dict], judge=should_retrain) -> list[Past]:
+def play(params: Retrain, world: list[dict], judge=should_retrain) -> list[PastRetraining]:
     """The retrainings of a world, oldest first; asked at each of its steps."""
     now, past, champion, labels, since, known = NOW, (), 1, 0, 0, 0
     for step in world:
         now += step["hours"] * HOUR
         labels, since = labels + step["forged"], since + step["forged"]
         running = bool(past) and now < past[0].ended_at
-        facts = Facts(
+        facts = RetrainFacts(
             "t",
             str(champion),
             None,
@@ -73,7 +73,9 @@ def play(params: Retrain, world: list[dict], judge=should_retrain) -> list[Past]
         if first.retrain:
             assert not step["paused"] and step["canary"] == "off"
             past = (
-                Past(now, now + step["takes"] * HOUR, step["state"], first.triggers, str(champion), str(step["data"])),
+                PastRetraining(
+                    now, now + step["takes"] * HOUR, step["state"], first.triggers, str(champion), str(step["data"])
+                ),
                 *past,
             )
             champion += step["state"] is State.PROMOTED
@@ -81,7 +83,7 @@ def play(params: Retrain, world: list[dict], judge=should_retrain) -> list[Past]
     return list(past[::-1])
 
 
-def storms(params: Retrain, runs: list[Past]) -> list[str]:
+def storms(params: Retrain, runs: list[PastRetraining]) -> list[str]:
     """What a series of retrainings must never do."""
     found = []
     for i, run in enumerate(runs):
@@ -154,7 +156,7 @@ def test_an_alarm_that_goes_on_is_answered_once(world):
         for i, step in enumerate(world)
     ]
 
-    def frozen(params: Retrain, facts: Facts, now: float) -> RetrainDecision:
+    def frozen(params: Retrain, facts: RetrainFacts, now: float) -> RetrainDecision:
         return should_retrain(params, replace(facts, labelled=100, labelled_since=0 if facts.past else 100), now)
 
     assert (

@@ -155,8 +155,10 @@ def test_the_monitor_follows_how_sure_answers_are_and_how_often_people_correct_t
 
 def test_a_probability_below_a_half_is_no_other_answers() -> None:
     sure = told(0.3)
-    assert confidence.top(sure, "answer") == 0.3 and not confidence.is_right(sure, {"answer": "other"}, "answer")
-    assert confidence.is_right(sure, {"answer": "given"}, "answer")
+    assert confidence.top_probability(sure, "answer") == 0.3 and not confidence.is_top_right(
+        sure, {"answer": "other"}, "answer"
+    )
+    assert confidence.is_top_right(sure, {"answer": "given"}, "answer")
     assert confidence.labels_of({}, [{"probabilities": sure}]) == ["answer"]
     assert confidence.labels_of({}, [{"probabilities": sure}, {}]) == []
 

@@ -1,4 +1,4 @@
-"""What the monitor remembers of a version between two checks: pools, wealth, what it has seen. One file, written
+"""The state of a version between two checks: pools, wealth, and which records were read. One file, written
 atomically.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.files import read_json, write_json
 from tasks.monitor import martingale
-from tasks.monitor.checks_table import Check
+from tasks.monitor.checks_table import MonitorCheck
 from tasks.monitor.logged_requests import Window
 from tasks.monitor.martingale import Floats, Ints
 from tasks.monitor.scores import Scores
@@ -29,7 +29,7 @@ class Alarm(TypedDict):
 
 
 @dataclass(frozen=True)
-class Memory:
+class MonitorState:
     """`counts` (streams, BINS) and `wealth` (streams, BETS) as lists; `check` of `checks` in the year that began at
     `year`.
     """
@@ -44,29 +44,31 @@ class Memory:
     requests: Window = field(default_factory=Window)
     labels: Window = field(default_factory=Window)
     kinds: list[str] = field(default_factory=list)  # of requests that are not judged, seen so far
-    alarm: Alarm | None = None  # that stands
-    row: Check | None = None  # of the last check, as it is or soon will be in the records
+    alarm: Alarm | None = None  # the one that stands
+    row: MonitorCheck | None = None  # of the last check, as it is or soon will be in the records
 
 
-def place(home: Path, task: str, artifact: str) -> Path:
-    """The folder of one version's state."""
+def state_folder(home: Path, task: str, artifact: str) -> Path:
+    """Return the folder of one version's state."""
     return home / f"{task}-{artifact[:12]}"
 
 
-def begin(scores: Scores, checks: int, now: float, fresh: bool) -> Memory:
-    """The state before the first check. `fresh`: the version answers an alarm, so that what it is asked from now on
-    is what is normal.
+def begin(scores: Scores, checks: int, now: float, fresh: bool) -> MonitorState:
+    """Return the state before the first check. `fresh`: the version answers an alarm, so its own traffic becomes the
+    reference for requests.
     """
     counts = scores.pool()
     if fresh:
         counts[[stream.kind not in QUALITY for stream in scores.streams]] = 0
-    return Memory(
+    return MonitorState(
         scores.names, counts.tolist(), np.zeros((len(scores.names), martingale.BETS)).tolist(), 0, checks, now, fresh
     )
 
 
-def load(folder: Path, scores: Scores) -> Memory | None:
-    """The state in `folder`; None if there is none, or one of other streams, written by an older version of Anneal."""
+def load(folder: Path, scores: Scores) -> MonitorState | None:
+    """Return the state in `folder`; None if there is none, or if its streams are those of an older version of
+    Anneal.
+    """
     file = folder / "state.json"
     if not file.exists():
         return None
@@ -75,18 +77,18 @@ def load(folder: Path, scores: Scores) -> Memory | None:
         return None
     windows = {name: Window(**value[name]) for name in ("requests", "labels")}
     row = value.get("row")
-    check = Check(**{**row, "reasons": tuple(row["reasons"])}) if row else None
-    return Memory(**{**value, **windows, "row": check})
+    check = MonitorCheck(**{**row, "reasons": tuple(row["reasons"])}) if row else None
+    return MonitorState(**{**value, **windows, "row": check})
 
 
-def save(folder: Path, state: Memory) -> None:
-    """Put `state` into `folder`, whole."""
+def save(folder: Path, state: MonitorState) -> None:
+    """Write `state` to `folder`, atomically."""
     write_json(folder / "state.json", asdict(state))
 
 
-def advance(state: Memory, streams: list[Stream], bins: Ints, draws: Floats, now: float) -> Memory:
-    """The state after one more check that saw `bins` and `draws` (events, streams); a new year begins with new
-    money.
+def advance(state: MonitorState, streams: list[Stream], bins: Ints, draws: Floats, now: float) -> MonitorState:
+    """Return the state after one more check with `bins` and `draws` (events, streams); a new year begins with new
+    wealth.
     """
     wealth, check, year = np.array(state.wealth), state.check, state.year
     if now - year >= YEAR:
@@ -99,8 +101,8 @@ def advance(state: Memory, streams: list[Stream], bins: Ints, draws: Floats, now
     return replace(state, counts=counts.tolist(), wealth=wealth.tolist(), check=check + 1, year=year)
 
 
-def evidence(state: Memory, streams: list[Stream]) -> dict[str, float]:
-    """log10 of each group's wealth: the mean of its streams', cash included."""
+def evidence(state: MonitorState, streams: list[Stream]) -> dict[str, float]:
+    """Return log10 of each group's wealth: the mean over its streams, cash included."""
     totals = np.array(state.wealth).sum(axis=1) + martingale.cash(state.check, state.checks)
     groups = dict.fromkeys(stream.group for stream in streams)
     return {
