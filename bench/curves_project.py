@@ -114,9 +114,9 @@ def sections(options: argparse.Namespace, run: Run) -> dict[str, Any]:
 
 def prepare(options: argparse.Namespace) -> None:
     """ingest, validate and prepare, as `make pipeline` does it; then the test rows of `options.test` in place."""
+    from tasks import paths
     from tasks.files import read_jsonl, write_jsonl
     from tasks.params import load
-    from tasks import paths
     from tasks.preflight import suites
     from tasks.stages.ingest.__main__ import ingest
     from tasks.stages.ingest.source import take
