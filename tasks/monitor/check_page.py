@@ -2,7 +2,7 @@
 page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,15 +71,7 @@ def write_page(content: PageContent, folder: Path) -> Path:
         together=check.evidence[alarm.ALL],
         plot=plot([*content.history, Evidence(check.at, check.evidence)], threshold),
         checks=len(content.history) + 1,
-        figures=[
-            (
-                name,
-                format_figure(name, check.figures),
-                format_figure(name, content.reference) if name in content.reference else "–",
-            )
-            for name in check.figures
-            if name not in HIDDEN and not name.endswith("_n")
-        ],
+        figures=list(_figure_rows(check.figures, content.reference)),
         evidently=evidently_page.write(content.scores, content.inputs, content.answers, folder / "evidently.html"),
         unjudged=content.unjudged,
         fresh=check.figures["normal_is_traffic"] == 1,
@@ -89,6 +81,14 @@ def write_page(content: PageContent, folder: Path) -> Path:
     for old in sorted(folder.glob("20*.html"))[:-MAX_PAGES]:
         old.unlink(missing_ok=True)
     return page
+
+
+def _figure_rows(figures: Mapping[str, float], reference: Mapping[str, float]) -> Iterator[tuple[str, str, str]]:
+    """Yield (name, figure, figure of the reference) as text."""
+    for name in figures:
+        if name not in HIDDEN and not name.endswith("_n"):
+            known = format_figure(name, reference) if name in reference else "–"
+            yield name, format_figure(name, figures), known
 
 
 def format_figure(name: str, figures: Mapping[str, float]) -> str:
@@ -102,9 +102,7 @@ def format_figure(name: str, figures: Mapping[str, float]) -> str:
 
 
 def plot(checks: Sequence[Evidence], threshold: float) -> str:
-    """Return an SVG of each group's evidence over the checks, with the threshold; the three strongest groups are
-    named.
-    """
+    """Return an SVG of each group's evidence over the checks; the three strongest groups are named."""
     times: Any = [datetime.fromtimestamp(check.at, UTC) for check in checks]  # matplotlib's types know no dates
     last = checks[-1].by_group
     strong = sorted((group for group in last if group != alarm.ALL), key=lambda group: -last[group])[:3]
