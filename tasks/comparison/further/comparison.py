@@ -1,7 +1,7 @@
 """Compares a model with everything that answered its held-out rows: the stages' contestants and the further ones."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +17,9 @@ from tasks.files import read_json, sha256, write_json
 from tasks.formats.answer import example_in, format_in
 from tasks.stages.evaluate import measures
 from tasks.stages.evaluate.comparison import compare
-from tasks.stages.evaluate.measures.accuracy import accuracy
-from tasks.stages.evaluate.measures.measure import Measure
-from tasks.stages.evaluate.paired import ALL_LABELS, Leads, compared, leads, over_all
-from tasks.stages.evaluate.predictions import Prediction, known_classes, read
+from tasks.stages.evaluate.measures.measure import Measure, Rows
+from tasks.stages.evaluate.paired import ALL_LABELS, Compared, Leads, contested, leads, over_all
+from tasks.stages.evaluate.predictions import known_classes, read
 
 COMPARES = (
     *("comparison/contestants.py", "comparison/further", "comparison/paces.py", "comparison/worth.py"),
@@ -76,11 +75,13 @@ def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, s
     form, example = format_in(spec), example_in(spec)
     classes = known_classes(rows_of(place.prepared), form, params.labels)
     predictions = {who: read(rows, form, classes) for who, rows in _answers(place, folders).items()}
-    table = measures.of(params, form, example)
-    won = leads(predictions, params, table, example)
+    on = contested(params, measures.of(params, form, example), example)
+    table = {measure.name: measure for measure in on.values()}
+    rows = {who: measures.rows(table, given) for who, given in predictions.items()}
+    won = leads(predictions, rows, params, on)
     for contest in won:
         for who, rival in contest["others"].items():
-            rival["p"] = _p(contest["what"], predictions[contestants.TUNED], predictions[who], params.labels, table)
+            rival["p"] = _p(contest["what"], rows[contestants.TUNED], rows[who], on)
     timings = {who: read_json(folders[who] / answered.TIMING) for who in predictions}
     seconds = paces({who: folders[who] for who in predictions}, place.teller)
     lead = Leads(confidence=params.confidence, contests=won)
@@ -109,18 +110,10 @@ def _chosen(timing: Mapping[str, Any]) -> str:
     return f"{timing['k']} per row, chosen on {timing['tried_on']} (labels right by {shares or 'none'})"
 
 
-def _p(
-    what: str,
-    ours: Sequence[Prediction],
-    theirs: Sequence[Prediction],
-    labels: Sequence[str],
-    table: Mapping[str, Measure],
-) -> float:
+def _p(what: str, ours: Mapping[str, Rows], theirs: Mapping[str, Rows], on: Mapping[str, Measure]) -> float:
     """The one-sided p of the measure's paired test that the tuned model is no better."""
-    if what == ALL_LABELS:
-        pair = over_all([compared(label, accuracy(label), ours, theirs) for label in labels])
-    else:
-        pair = compared(what, accuracy(what) if labels else table[what], ours, theirs)
+    every = on if what == ALL_LABELS else {what: on[what]}
+    pair = over_all([Compared(name, of, ours[of.name], theirs[of.name]) for name, of in every.items()])
     return compare(pair.measure, pair.tuned, pair.theirs).p
 
 

@@ -14,7 +14,7 @@ from tasks.stages.evaluate import measures
 from tasks.stages.evaluate.classes import pairs, per_class_f1
 from tasks.stages.evaluate.comparison import interval
 from tasks.stages.evaluate.measures.measure import slug
-from tasks.stages.evaluate.paired import leads
+from tasks.stages.evaluate.paired import contested, leads
 from tasks.stages.evaluate.params import Evaluate
 from tasks.stages.evaluate.predictions import Prediction, known_classes, read
 
@@ -46,7 +46,7 @@ def contest(params: Evaluate, prepared: Path, folders: Mapping[str, Path], out: 
         for name, measure in table.items()
         if any(name in figures for figures in metrics.values())
     }
-    won = leads(predictions, params, table, example)
+    won = leads(predictions, rows, params, contested(params, table, example))
     with whole_directory(out) as folder:
         write_json(folder / "leads.json", {"confidence": params.confidence, "contests": won})
         write_json(folder / "metrics.json", {"rows": len(predictions["tuned"]), **metrics})

@@ -7,8 +7,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 
 from tasks.stages.evaluate import measures
-from tasks.stages.evaluate.measures.accuracy import accuracy
-from tasks.stages.evaluate.measures.measure import Measure, Rows
+from tasks.stages.evaluate.measures.measure import Measure, Rows, named
 from tasks.stages.evaluate.params import Evaluate
 from tasks.stages.evaluate.predictions import Prediction
 
@@ -98,30 +97,33 @@ def over_all(pairs: Sequence[Compared]) -> Compared:
     return Compared(ALL_LABELS, RIGHT, tuned, theirs)
 
 
-def leads(
-    predictions: Mapping[str, Sequence[Prediction]], params: Evaluate, table: Mapping[str, Measure], example: str
-) -> list[Contest]:
-    """The standings: over all labels and on each, or on the gate's measure if there are no labels."""
-    others = {who: theirs for who, theirs in predictions.items() if who != "tuned"}
-    ours = predictions["tuned"]
+def contested(params: Evaluate, table: Mapping[str, Measure], example: str) -> dict[str, Measure]:
+    """What the standings are on: the accuracy of each label, or the gate's measure if there are no labels."""
     if params.labels:
-        of = {
-            who: [compared(label, accuracy(label), ours, theirs) for label in labels_told(params.labels, theirs)]
-            for who, theirs in others.items()
-        }
-        whats = [*([ALL_LABELS] if len(params.labels) > 1 else []), *params.labels]
-    else:
-        measure = table[measures.compared_on(params, example)]
-        fitting = {who: theirs for who, theirs in others.items() if _are_measurable(measure, ours, theirs)}
-        of = {who: [compared(measure.name, measure, ours, theirs)] for who, theirs in fitting.items()}
-        whats = [measure.name]
+        return {label: table[named(label, "accuracy")] for label in params.labels}
+    name = measures.compared_on(params, example)
+    return {name: table[name]}
+
+
+def leads(
+    predictions: Mapping[str, Sequence[Prediction]],
+    rows: Mapping[str, Mapping[str, Rows]],
+    params: Evaluate,
+    on: Mapping[str, Measure],
+) -> list[Contest]:
+    """The standings on each of `contested`, and over all labels. `rows` are those of each contestant's measures."""
+    ours, others = rows["tuned"], {who: theirs for who, theirs in predictions.items() if who != "tuned"}
+    of = {
+        who: [
+            Compared(what, measure, ours[measure.name], rows[who][measure.name])
+            for what, measure in on.items()
+            if measure.name in ours.keys() & rows[who].keys()
+        ]
+        for who in others
+    }
     every = {who: [*([over_all(pairs)] if _is_whole(pairs, params) else []), *pairs] for who, pairs in of.items()}
-    met = [what for what in whats if any(_of(what, pairs) for pairs in every.values())]
+    met = [what for what in (ALL_LABELS, *on) if any(_of(what, pairs) for pairs in every.values())]
     return [_contest(what, every, others, params) for what in met]
-
-
-def _are_measurable(measure: Measure, ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> bool:
-    return theirs[0].columns is None and measure.is_measurable(ours) and measure.is_measurable(theirs)
 
 
 def _is_whole(pairs: Sequence[Compared], params: Evaluate) -> bool:
