@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.comparison import contestants
-from tasks.steps.report.plots import words
+from tasks.comparison.measure_names import words
 from tasks.steps.report.summary import (
     Evaluation,
     GateResult,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from tasks.comparison.contestants import CONTESTANTS, TUNED
-from tasks.steps.report.plots import words
+from tasks.comparison.measure_names import words
 
 if TYPE_CHECKING:
     from tasks.stages.evaluate.paired import Contest, Leads

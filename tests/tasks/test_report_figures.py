@@ -4,10 +4,11 @@ import copy
 
 import pytest
 
+from tasks.comparison.measure_names import words
 from tasks.steps.report.confusion import coarser, confusion
 from tasks.steps.report.headline import figure, measures
 from tasks.steps.report.page import day, duration
-from tasks.steps.report.plots import MOST_CLASSES, loss_curves, words
+from tasks.steps.report.plots import MOST_CLASSES, loss_curves
 from tests.tasks.reported import INTENTS, SUMMARY
 
 

@@ -22,8 +22,8 @@ from tasks.stages.evaluate.paired import ALL_LABELS, Compared, Leads, contested,
 from tasks.stages.evaluate.predictions import known_classes, read
 
 COMPARES = (
-    *("comparison/contestants.py", "comparison/further", "comparison/paces.py", "comparison/worth.py"),
-    *("dataset/answered.py", "stages/evaluate"),
+    *("comparison/contestants.py", "comparison/further", "comparison/measure_names.py", "comparison/paces.py"),
+    *("comparison/worth.py", "dataset/answered.py", "stages/evaluate"),
 )
 FILES = (answered.FILE, answered.TIMING)
 

@@ -3,8 +3,9 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tasks.comparison.measure_names import words
 from tasks.steps.report.drawing import GRID, INK, MUTED, ON_HEAT, RIGHT, WRONG, picture
-from tasks.steps.report.plots import MOST_CLASSES, WIDE, Plot, shorten, words
+from tasks.steps.report.plots import MOST_CLASSES, WIDE, Plot, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

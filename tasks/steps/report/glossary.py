@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tasks.steps.report.plots import words
+from tasks.comparison.measure_names import words
 
 MEASURES = {  # endings of names, the longer ones first where one ends as another does
     "labels_right": ("% of labels", "share of all labels that are right"),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tasks.comparison.contestants import PARENT, TUNED
+from tasks.comparison.measure_names import words
 from tasks.comparison.worth import VERDICTS
-from tasks.steps.report.plots import words
 from tasks.steps.report.summary import Evaluation, Interval, Summary, intervals_of
 
 NOTHING = "–"

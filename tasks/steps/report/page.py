@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tasks import paths
 from tasks.comparison import contestants
 from tasks.comparison.contestants import PARENT, TUNED
+from tasks.comparison.measure_names import words
 from tasks.dataset import answered
 from tasks.files import write_text
 from tasks.formats.answer import AnswerFormat, Continuation
@@ -67,7 +68,7 @@ def _template() -> "Template":
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "words": plots.words,
+        "words": words,
         "duration": duration,
         "day": day,
         "dollars": dollars,

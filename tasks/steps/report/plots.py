@@ -12,23 +12,6 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 40  # more would not be legible; those with the most errors are kept
 WIDE = 10.9  # inches
-ACRONYMS = {  # of measures, as papers write them
-    "_rouge_l": " ROUGE-L",
-    "_macro_f1": " macro F1",
-    "_micro_f1": " micro F1",
-    "_token_f1": " token F1",
-    "_entity_f1": " entity F1",
-    "_f1": " F1",
-    "_mcc": " MCC",
-    "_auroc": " AUROC",
-    "_entity_ece": " entity ECE",
-    "_ece": " ECE",
-    "_brier": " Brier",
-    "_rmse": " RMSE",
-    "_spearman": " Spearman",
-    "_bleu": " BLEU",
-    "_chrf": " chrF",
-}
 DASHED = (0, (3, 3))
 Point = tuple[int, float]  # step, loss
 
@@ -55,14 +38,6 @@ class Score(NamedTuple):
     def is_worse(self) -> bool:
         """True when tuning has lowered it."""
         return self.tuned < self.parent
-
-
-def words(name: str) -> str:
-    """A name from a file as a person writes it: `reply_rouge_l` is `reply ROUGE-L`."""
-    column, written = next(
-        ((name.removesuffix(ending), of) for ending, of in ACRONYMS.items() if name.endswith(ending)), (name, "")
-    )
-    return column.replace("json", "JSON").replace("_", " ") + written
 
 
 def loss_curves(rows: list[dict[str, str]]) -> Plot | None:
