@@ -19,6 +19,7 @@ from tasks.locks import held
 
 PIPELINE_LOCK = Path(".anneal/pipeline.lock")
 LOGS = Path(".anneal/logs")
+RUNNING = "another run is in progress"
 GRACE = 5.0  # seconds after Ctrl-C
 
 
@@ -36,7 +37,7 @@ def run_or_tell(model: str) -> None:
         screen.begin("checking what has changed")
         result = _check(model)
         if not isinstance(result, UpToDate):
-            return _run(model, screen, f"something to do: {result}" if result else "another run is in progress")
+            return _run(model, screen, f"something to do: {result}" if result else RUNNING)
     cached_run.show(result)
 
 
@@ -62,7 +63,8 @@ def _run(model: str, screen: Screen, why: str = "") -> None:
     steps = full_run.ready(model, screen.say)
     if why:  # not before a refusal, whose sentence stands alone
         screen.say(why)
-    screen.begin("waiting for the other run")  # shown only while there is one
+    if why == RUNNING:
+        screen.begin("waiting for the other run")
     with only_one():
         try:
             full_run.run(steps, screen)

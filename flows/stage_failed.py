@@ -42,4 +42,8 @@ def of_exit(stage: str, status: int, sentence: str, last: str) -> StageFailed:
             f"{stage} was killed (signal {code % 128 if code > 128 else code}): by someone, or because memory ran out; "
             "run again, it goes on where it stopped."
         )
+    if "No space left on device" in last:  # DVC's own, as it hashes what the stage wrote
+        return StageFailed(
+            f"{stage}: no space left on the disk: free some (`dvc gc -w` clears the cache) and run again."
+        )
     return StageBroke(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.")

@@ -10,6 +10,7 @@ import pytest
 from dvc.repo import Repo
 
 from flows import dag
+from flows.stage_failed import StageBroke, of_exit
 from tasks.errors import AnnealError, TransientError
 from tests.sentences import Says
 
@@ -211,3 +212,10 @@ def test_a_copy_of_the_project_finds_what_this_one_has_computed(
     monkeypatch.chdir(copy)
     assert not dag.run("first", print)
     assert (copy / "b").read_text() == "one"
+
+
+def test_a_disk_that_dvc_finds_full_is_one_sentence() -> None:
+    last = "ERROR: failed to reproduce 'base@small': [Errno 28] No space left on device"
+    error = of_exit("base@small", 255, "", last)
+    assert not isinstance(error, StageBroke)
+    assert str(error) == Says("base@small: no space left on the disk", "`dvc gc -w`", "run again")
