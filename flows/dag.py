@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows import dag_lock
 from flows.stage_failed import UNKEPT, StageFailed, not_kept, of_exit
 from tasks.errors import AnnealError
 from tasks.files import write_text
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from dvc.output import Output
     from dvc.repo import Repo
     from dvc.stage import Stage
-
-LOCK = Path("dvc.lock")
-RWLOCK = Path(".dvc/tmp/rwlock")
 
 
 def stages(target: str) -> list[str]:
@@ -84,6 +82,7 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
     `say` gets each line as it is printed. Raises StageFailed with the stage's own sentence.
     """
     _verify_cache(stage)
+    dag_lock.keep()
     words = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     ran, sentence, last, unkept = False, "", "", []
     with subprocess.Popen(
@@ -111,6 +110,7 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
             process.wait()  # for its last words
             raise
     if process.returncode:
+        dag_lock.restore_if_torn()
         raise of_exit(stage, process.returncode, sentence, last)
     if unkept:
         raise StageFailed(not_kept(stage, unkept))
@@ -138,38 +138,6 @@ def keep(folder: Path) -> None:
             raise AnnealError(f"DVC does not keep {folder}: {' '.join(done.stderr.split())[-240:]}")
 
 
-def lock_hash() -> str:
-    """The SHA-256 of dvc.lock."""
-    return hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.exists() else ""
-
-
-def check_lock() -> None:
-    """Raise AnnealError when dvc.lock is damaged or holds a merge conflict; mend DVC's own lock file when a killed DVC
-    tore it.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        lock = YAML(typ="safe", pure=True).load(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {"stages": {}}
-        if not isinstance(lock, dict) or not isinstance(lock.get("stages"), dict | None):
-            raise ValueError("it holds no stages")
-        for name, entry in (lock.get("stages") or {}).items():
-            if not isinstance(entry, dict) or "cmd" not in entry:
-                raise ValueError(f"stage {name} has no cmd")
-    except (YAMLError, ValueError) as error:
-        words = " ".join(str(getattr(error, "problem", None) or error).split())[:120]
-        raise AnnealError(
-            f"dvc.lock is damaged ({words}): restore it with `git checkout dvc.lock`, or delete it (what is in DVC's "
-            "run cache is not computed again)."
-        ) from None
-    if RWLOCK.exists():
-        try:
-            json.loads(RWLOCK.read_text())
-        except ValueError:
-            RWLOCK.unlink()  # torn by a kill; it only lists processes that hold files, and a torn list holds none
-
-
 def share_results(copy: Path) -> None:
     """Let the copy of the project in the folder `copy` find what this checkout has computed: the same lock file, the
     same cache.
@@ -178,8 +146,8 @@ def share_results(copy: Path) -> None:
         cache = repo.cache.local_cache_dir
     (copy / ".dvc").mkdir(exist_ok=True)
     write_text(copy / ".dvc/config.local", f"[cache]\n    dir = {cache}\n")
-    if LOCK.exists():
-        shutil.copy(LOCK, copy / LOCK)
+    if dag_lock.LOCK.exists():
+        shutil.copy(dag_lock.LOCK, copy / dag_lock.LOCK)
 
 
 def _verify_cache(stage: str) -> None:

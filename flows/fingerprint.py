@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flows import dag
+from flows import dag_lock
 from tasks import paths
 from tasks.serve import routes, slots, state
 from tasks.serve.params import Gateway
@@ -58,7 +58,7 @@ def _settings() -> dict[str, str]:
     return {
         "the folder of this checkout": str(Path.cwd()),
         "the commit": commit(),
-        "the lock file of the stages": dag.lock_hash(),
+        "the lock file of the stages": dag_lock.digest(),
         "the environment in .venv": json.dumps([sys.version, *_names(Path(sys.prefix), ".anneal-*")]),
         "a variable of the environment": json.dumps(variables),
         "the address of the registry": tracking.tracking_uri(),

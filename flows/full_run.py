@@ -4,7 +4,7 @@ to do.
 
 from collections.abc import Callable, Mapping
 
-from flows import dag, fingerprint, pipeline_flow, prefect_server, up_to_date
+from flows import dag, dag_lock, fingerprint, pipeline_flow, prefect_server, up_to_date
 from flows.fingerprint import RunScope
 from flows.screen import Screen
 from flows.steps import Steps
@@ -28,7 +28,7 @@ from tasks.versions.registry_reading import Unreadable
 def checked(model: str, say: Callable[[str], None]) -> Params:
     """What comes before any stage: all that can be refused is, and what is left out in params.yaml is written there."""
     params = checks.ready(model, say)
-    dag.check_lock()
+    dag_lock.check()
     for name in checks.datasets_of(params, model):
         if params.datasets[name].snapshot:
             dag.keep(snapshot.place(name))

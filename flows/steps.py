@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from flows import dag, fingerprint
+from flows import dag_lock, fingerprint
 from flows.summary import Progress, summarise
 from tasks import paths
 from tasks.comparison import contestants
@@ -78,7 +78,7 @@ class Steps:
         artifact = read_json(self.adapter / "artifact.json")
         return {
             "git_commit": fingerprint.commit(),
-            "dvc_lock_sha256": dag.lock_hash(),
+            "dvc_lock_sha256": dag_lock.digest(),
             "data_sha256": sha256(paths.prepared(self.model.dataset)),
             "params_sha256": sha256(Path("params.yaml")),
             "base_sha256": artifact["base_sha256"],

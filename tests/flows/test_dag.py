@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from flows import dag
+from flows import dag, dag_lock
 from flows.stage_failed import StageBroke, of_exit
 from tasks.errors import AnnealError, TransientError
 from tests.sentences import Says
@@ -88,7 +88,7 @@ CHANGED = {
     "first: b is deleted": lambda: Path("b").unlink(),
     "last: c is deleted": lambda: Path("c").unlink(),
     "last: changed command": lambda: Path("dvc.yaml").write_text(DAG.replace("open('c','w')", "open('c', 'w')")),
-    "first: dvc.lock": lambda: dag.LOCK.unlink(),
+    "first: dvc.lock": lambda: dag_lock.LOCK.unlink(),
 }
 
 
@@ -169,21 +169,38 @@ def test_a_flow_that_is_ended_ends_its_stage(project: Path) -> None:
     "content", ["<<<<<<< HEAD\nschema: '2.0'\n", "stages: [", "stages:\n  first: 3\n", "- 1\n", "\x00"]
 )
 def test_a_damaged_lock_file_is_found_before_use_and_the_remedy_named(project: Path, content: str) -> None:
-    dag.LOCK.write_text(content)
+    dag_lock.LOCK.write_text(content)
     with pytest.raises(AnnealError, match=r"^dvc\.lock is damaged .*git checkout dvc\.lock"):
-        dag.check_lock()
+        dag_lock.check()
 
 
 def test_a_sound_lock_file_passes(project: Path) -> None:
-    dag.check_lock()
+    dag_lock.check()
     dag.run("first", print)
-    dag.check_lock()
+    dag_lock.check()
+
+
+@pytest.mark.parametrize("length", [0, 10, 60, -1])
+def test_a_lock_file_that_was_cut_off_is_restored_and_done_stages_stay_done(project: Path, length: int) -> None:
+    dag.run("first", print)
+    dag.run("last", print)  # before it, what `first` had left was kept
+    dag_lock.LOCK.write_bytes(dag_lock.LOCK.read_bytes()[:length] + (b"cm: [" if length < 0 else b""))
+    dag_lock.check()
+    assert dag.is_up_to_date("first") and not dag.run("last", print)
+
+
+def test_a_merge_conflict_in_the_lock_file_is_left_to_a_person(project: Path) -> None:
+    dag.run("first", print)
+    dag.run("last", print)
+    dag_lock.LOCK.write_text(f"<<<<<<< HEAD\n{dag_lock.LOCK.read_text()}")
+    with pytest.raises(AnnealError, match=r"^dvc\.lock is damaged"):
+        dag_lock.check()
 
 
 def test_dvcs_own_torn_lock_does_not_block(project: Path) -> None:
-    dag.RWLOCK.parent.mkdir(parents=True, exist_ok=True)
-    dag.RWLOCK.write_text('{"read": {"')
-    dag.check_lock()
+    dag_lock.RWLOCK.parent.mkdir(parents=True, exist_ok=True)
+    dag_lock.RWLOCK.write_text('{"read": {"')
+    dag_lock.check()
     assert dag.run("first", print)
 
 
