@@ -58,7 +58,7 @@ def ask_by_hand(params: settings.Params, task: str | None) -> None:
     """Write down that the command line asks for a retraining."""
     engine = database.connect()
     for name in served(params, task):
-        store.ask(engine, name, "retrain", None, time.time())
+        store.add_command(engine, name, "retrain", None, time.time())
     engine.dispose()
 
 
@@ -141,7 +141,7 @@ def consider(
     by_hand = [command for command in asked if command.action == "retrain"]
     known = gather.gather(engine, params, task, now, (by_hand[-1].key_id or "") if by_hand else None, not mine)
     decision = should_retrain(params.retrain, known, now)
-    number = store.write(engine, decision, known, now)
+    number = store.write_decision(engine, decision, known, now)
     started = (CommandState.DONE, "started") if number else (CommandState.REFUSED, "; ".join(decision.reasons))
     answers = {"pause": (CommandState.DONE, "paused"), "resume": (CommandState.DONE, "resumed"), "retrain": started}
     for action, (state, result) in answers.items():
@@ -174,7 +174,7 @@ def carry_out(
         outcome = RetrainOutcome(RetrainingState.FAILED, f"failed: {type(error).__name__}")
         raise
     finally:
-        store.close(engine, number, outcome, time.time())
+        store.close_retraining(engine, number, outcome, time.time())
     return outcome
 
 

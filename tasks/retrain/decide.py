@@ -1,4 +1,4 @@
-"""Decides whether a model is trained again: what calls for it, and what holds it back, each in a sentence."""
+"""Decides whether a model is retrained: which triggers fire and what holds it back, each in a sentence."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from tasks.retrain.facts import HOUR, WEEK, Figure, RetrainFacts
 from tasks.retrain.params import Retrain
 
 BY_HAND, CRON, DRIFT, QUALITY, LABELS, DATA = "by hand", "cron", "drift", "quality", "labels", "data"
-# The bound is looked at in every check: in a year of hourly ones, quality that is good enough is called too low with a
-# chance of 1 %.
+# The bound is tested at every check: with hourly ones, sufficient quality is called too low within a year with a
+# probability of 1 %.
 ALPHA = 1e-6
 
 
 @dataclass(frozen=True)
 class RetrainDecision:
-    """Whether to retrain, one sentence for each thing that was looked at, and which triggers fired."""
+    """Whether to retrain, one sentence for each trigger or obstacle, and which triggers fired."""
 
     retrain: bool
     reasons: tuple[str, ...]
@@ -23,22 +23,23 @@ class RetrainDecision:
 
 
 def should_retrain(params: Retrain, facts: RetrainFacts, now: float) -> RetrainDecision:
-    """The decision about a task at `now` (seconds since the epoch). Pure: the same values, the same decision.
+    """Decide about a task at `now` (seconds since the epoch). Pure: the same values give the same decision.
 
-    A trigger asks; pause, a running retraining, an open canary, the budget and the cool-down hold back. What is asked
-    manually passes the cool-down, and needs nothing new since the last time; nothing passes the rest.
+    Triggers call for a retraining; a pause, a running retraining, an open canary, the budget and the cool-down hold it
+    back. A manual request overrides the cool-down and needs nothing new since the last retraining, but overrides
+    nothing else.
     """
-    asks, quiet = list[tuple[str, str]](), list[tuple[str, str]]()
-    for name, look in TRIGGERS.items():
-        fired, words = look(params, facts, now)
+    fired_triggers, quiet = list[tuple[str, str]](), list[tuple[str, str]]()
+    for name, trigger in TRIGGERS.items():
+        fired, words = trigger(params, facts, now)
         if fired and (stale := _nothing_new(name, params, facts)):
             fired, words = False, f"{words}, but {stale}"
-        (asks if fired else quiet).append((name, words))
-    triggers = tuple(name for name, _ in asks)
-    if not asks:
+        (fired_triggers if fired else quiet).append((name, words))
+    triggers = tuple(name for name, _ in fired_triggers)
+    if not triggers:
         return RetrainDecision(False, tuple(f"✗ {words}" for _, words in quiet if words))
     holds = list(_holds(params, facts, now, BY_HAND in triggers))
-    reasons = [f"✓ {words}" for _, words in asks] + [f"✗ held back: {words}" for words in holds]
+    reasons = [f"✓ {words}" for _, words in fired_triggers] + [f"✗ held back: {words}" for words in holds]
     return RetrainDecision(not holds, tuple(reasons), triggers)
 
 
@@ -108,8 +109,8 @@ def _data(params: Retrain, facts: RetrainFacts, now: float) -> tuple[bool, str]:
 
 
 def _with_labels(params: Retrain, facts: RetrainFacts, why: str) -> tuple[bool, str]:
-    """Drift and low quality need something to learn from: on the rows that made the champion, training would make it
-    again.
+    """Return whether drift or low quality has new rows to learn from: on the champion's own rows, training would only
+    reproduce it.
     """
     if facts.labelled < params.min_labelled_for_drift:
         return (
@@ -123,9 +124,9 @@ TRIGGERS = {BY_HAND: _by_hand, CRON: _cron, DRIFT: _drift, QUALITY: _quality, LA
 
 
 def _nothing_new(trigger: str, params: Retrain, facts: RetrainFacts) -> str:
-    """Why a trigger that fires has nothing new to say since it last caused a retraining; empty when it has.
+    """Return why a trigger has nothing new since it last caused a retraining; empty if it has.
 
-    A schedule's next date and another version of the data are new by themselves, and a person needs no reason.
+    A schedule's next date and another version of the data are new by themselves, and a manual request needs no reason.
     """
     least = {
         DRIFT: max(1, params.min_labelled_for_drift),
@@ -165,8 +166,8 @@ def _holds(params: Retrain, facts: RetrainFacts, now: float, by_hand: bool) -> I
 
 
 def upper_bound(figure: Figure) -> float:
-    """The largest share that would still give a figure this low with a chance of ALPHA (Clopper and Pearson 1934,
-    one-sided).
+    """Return the largest share that would still give a figure this low with probability ALPHA (Clopper and Pearson
+    1934, one-sided).
     """
     from scipy.stats import beta
 

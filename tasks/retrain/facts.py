@@ -20,11 +20,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class PastRetraining:
-    """An earlier retraining of the task, and what was known when it started."""
+    """An earlier retraining of the task, and the facts known when it started."""
 
     started_at: float
     ended_at: float | None = None
-    state: RetrainingState | None = None  # None while it runs, and where nobody knows what it came to
+    state: RetrainingState | None = None  # None while it runs, or if the outcome is unknown
     triggers: tuple[str, ...] = ()
     champion: str | None = None
     data: str | None = None
@@ -32,20 +32,18 @@ class PastRetraining:
 
     @property
     def is_judged(self) -> bool:
-        """True when it is known to have run to a verdict; one that was killed or failed has answered nothing, and its
-        trigger may ask again.
-        """
+        """True if it ran to a verdict. One that was killed or failed did not, and its trigger may fire again."""
         return self.ended_at is not None and self.state in VERDICTS
 
     def hours(self, now: float) -> float:
-        """How long it has run, up to `now`."""
+        """Return how long it has run, up to `now`."""
         return max(0.0, (self.ended_at if self.ended_at is not None else now) - self.started_at) / HOUR
 
 
 @dataclass(frozen=True)
 class RetrainFacts:
-    """The state of one task. `labelled` counts corrected requests that have never been harvested, `labelled_since`
-    those of them corrected after the last start, `useless` those that make no rows of such data, and why.
+    """The state of one task. `labelled` counts the corrected requests that no harvest has seen, `labelled_since` those
+    of them corrected after the last start, `useless` those that cannot become rows of the dataset.
     """
 
     task: str
@@ -67,19 +65,21 @@ class RetrainFacts:
     hours_elsewhere: float = 0.0  # of other tasks' retrainings within a week
 
     def plain(self) -> dict[str, Any]:
-        """As JSON; of the past only the newest."""
+        """Return the facts as JSON values; of the past only the newest."""
         return asdict(self) | {"past": [asdict(past) for past in self.past[:1]]}
 
 
 @dataclass(frozen=True)
 class RetrainOutcome:
-    """What a retraining came to, and the same as a sentence for people; without a state there was none."""
+    """The outcome of a retraining, and a sentence about it; no state if there was no retraining."""
 
     state: RetrainingState | None
     words: str
 
 
-def past(started_at: float, ended_at: float | None, state: str | None, decided_on: Mapping[str, Any]) -> PastRetraining:
+def past_retraining(
+    started_at: float, ended_at: float | None, state: str | None, decided_on: Mapping[str, Any]
+) -> PastRetraining:
     """Return a past retraining, from its row and the facts of the decision that started it."""
     return PastRetraining(
         started_at,

@@ -1,4 +1,4 @@
-"""Gathers the facts about a model: records, routing table, registry, harvested rows, the data on disk."""
+"""Gathers the facts about a model from records, routing table, registry, harvested rows and the data on disk."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +27,8 @@ def gather(
     ingest = params.datasets[dataset].ingest
     routed = routes.read().tasks.get(task, routes.Task())
     champion = champion_of(task, routed)
-    past = store.past(engine, task)
-    known = RetrainFacts(
+    past = store.past_retrainings(engine, task)
+    facts = RetrainFacts(
         task,
         champion,
         asked_by,
@@ -39,15 +39,15 @@ def gather(
     )
     if champion is not None:
         alarm, figures = store.newest_alarm(engine, task, champion), store.newest_figures(engine, task, champion)
-        known = replace(known, alarm=alarm, figures=figures)
+        facts = replace(facts, alarm=alarm, figures=figures)
     row = params.datasets[dataset]
     why_useless = no_rows_of(row.prepare)
-    useless = unseen(engine, task, dataset) if why_useless else {}
+    useless = unharvested(engine, task, dataset) if why_useless else {}
     new = {} if why_useless else labelled(engine, task, dataset, row.templates)
     since = sum(at > past[0].started_at for at in new.values()) if past else len(new)
     unjudged = past and not past[0].is_judged
     return replace(
-        known,
+        facts,
         canary=routed.canary if "challenger" in routed.targets else "off",
         labelled=len(new),
         labelled_since=since,
@@ -60,25 +60,25 @@ def gather(
 
 
 def labelled(engine: Engine, task: str, dataset: str, form: Templates) -> dict[str, float]:
-    """Request: time of its newest correction, of those that no harvest has seen and that a row might be made of."""
+    """Return, by request, the time of its newest correction, if no harvest has seen it and it may become a row."""
     if not format_of(form["answer"]).is_invertible:
         return {}
     return {
         request: correction.at
-        for request, correction in unseen(engine, task, dataset).items()
+        for request, correction in unharvested(engine, task, dataset).items()
         if kind_of(correction.input, form, correction.path, correction.finish_reason) is Kind.TASK
     }
 
 
-def unseen(engine: Engine, task: str, dataset: str) -> dict[str, store.Correction]:
-    """Request: its newest correction, of those that no harvest has seen."""
-    done = lineage.consumed(dataset)
-    counted = store.counted(store.corrections(engine, task))
-    return {request: correction for request, correction in counted.items() if request not in done}
+def unharvested(engine: Engine, task: str, dataset: str) -> dict[str, store.Correction]:
+    """Return, by request, its newest correction, if no harvest has seen it."""
+    done = lineage.harvested_requests(dataset)
+    newest = store.newest_by_request(store.corrections(engine, task))
+    return {request: correction for request, correction in newest.items() if request not in done}
 
 
 def champion_of(task: str, routed: routes.Task) -> str | None:
-    """The version that answers for `task`, or, where nothing is routed, the registry's champion."""
+    """Return the version that answers for `task`, or the registry's champion if nothing is routed."""
     if "champion" in routed.targets:
         return routed.targets["champion"].version
     from tasks.versions import registry
@@ -87,12 +87,12 @@ def champion_of(task: str, routed: routes.Task) -> str | None:
 
 
 def data_version(params: Ingest) -> str:
-    """The version of the data as it lies in the source."""
+    """Return the version of the data as it is in the source now."""
     source = Path(params.source)
     return version([{"sha256": sha256(file)} for file in sources(params, source)])
 
 
 def last_ingested(dataset: str) -> str | None:
-    """The version of the data that was ingested last, or None before that."""
+    """Return the version of the data that was ingested last; None if there is none."""
     manifest = paths.raw(dataset) / "manifest.json"
     return read_json(manifest)["sha256"] if manifest.exists() else None

@@ -1,4 +1,4 @@
-"""Harvests corrected answers into another file in the dataset's folder, with its lineage and a quarantine beside the
+"""Harvests corrected answers into a new file in the dataset's folder, with its lineage and a quarantine beside the
 records.
 """
 
@@ -21,7 +21,7 @@ from tasks.formats.answer import TEXT, AnswerFormat, format_of
 from tasks.formats.span_answer import SpanAnswer
 from tasks.params import Dataset, Params
 from tasks.retrain import contexts, lineage, store
-from tasks.retrain.invert import columns_of_input, no_rows_of, why_not
+from tasks.retrain.invert import columns_of_input, no_rows_of, why_no_columns
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
 from tasks.section import Section
 from tasks.stages.ingest import format_for_new_rows, read, resolved
@@ -35,47 +35,46 @@ from tasks.texts.template import columns as columns_of
 
 @dataclass(frozen=True)
 class Harvest:
-    """What became of the corrected answers that no earlier harvest had seen; all numbers are rows."""
+    """The result of a harvest, in rows, over the corrected answers that no earlier one had seen."""
 
     file: str | None
     taken: int = 0
     quarantined: int = 0
     waiting: int = 0
     skipped: int = 0
-    why: str = ""  # the commonest reason to skip one
+    why: str = ""  # the most common reason to skip a row
 
     def words(self) -> str:
-        """One clause for a person."""
+        """Return the result as one clause."""
         numbers = (self.taken, self.quarantined, self.waiting, self.skipped)
-        parts = dict(zip(("harvested", *HEAPS[1:]), numbers, strict=True))
+        parts = dict(zip(("harvested", *GROUPS[1:]), numbers, strict=True))
         counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "harvested")
         return f"{counts} (most often: {self.why})" if self.why else counts
 
 
 Rows = list[dict[str, str]]
-HEAPS = ("taken", "quarantined", "waiting", "skipped")
+GROUPS = ("taken", "quarantined", "waiting", "skipped")
 
 
 def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
-    """Write what people have corrected of `task` since the last harvest as a new file of its dataset.
+    """Write the corrections of `task` since the last harvest as a new file of its dataset.
 
-    The data file is written before the lineage, and its ids name the requests: a harvest interrupted between the
-    two is not taken twice.
+    The data file is written before the lineage, and its ids name the requests, so that a harvest interrupted between
+    the two takes no correction twice.
     """
     name = params.main_dataset(task)
     dataset = params.datasets[name]
     source = Path(dataset.ingest.source)
-    done = lineage.consumed(name)
+    done = lineage.harvested_requests(name)
     new = [correction for correction in store.corrections(engine, task) if correction.request_id not in done]
     if not new:
         return Harvest(None)
-    if why := no_rows_of(dataset.prepare):  # not written down as done: what learns from them may come
-        return Harvest(None, skipped=len(store.counted(new)), why=why)
+    if why := no_rows_of(dataset.prepare):  # not recorded as done: the shape may change
+        return Harvest(None, skipped=len(store.newest_by_request(new)), why=why)
     if not source.is_dir():
         raise AnnealError(
             f"params.yaml: datasets.{name}.ingest.source is {source}, a file: name a folder that holds it, so that "
             "harvested rows can be added beside it."
-            ""
         )
     dataset = dataset.model_copy(update={"ingest": resolved(dataset.ingest, source)})
     rows, _ = read(dataset.ingest, source)
@@ -83,13 +82,13 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     rules = _rules(dataset, params.models[task].evaluate.labels, rows, params.retrain.max_share_of_key)
     candidates, skipped = _candidates(new, dataset, rules, rows)
     known = [Candidate(row["id"], None, 0.0, row, "") for row in rows]
-    heaps = sift(*_with_questions(candidates, known, dataset.templates), rules)
-    heaps.skipped += skipped
-    return _write(heaps, dataset, name, task, source, now)
+    sifted = sift(*_with_questions(candidates, known, dataset.templates), rules)
+    sifted.skipped += skipped
+    return _write(sifted, dataset, name, task, source, now)
 
 
 def _as_corrected(rows: Rows, dataset: Dataset) -> Rows:
-    """The source's rows in the columns that templates name: as they are, or as their shape reads them."""
+    """Return the source's rows in the columns that the templates name: as they are, or as their shape reads them."""
     form = dataset.templates
     named = {*columns_of(form["user"]), *format_of(form["answer"]).columns}
     if all(named <= row.keys() for row in rows) and not getattr(dataset.prepare, "names_of", {}):
@@ -102,10 +101,10 @@ def _as_corrected(rows: Rows, dataset: Dataset) -> Rows:
 
 
 def _rules(dataset: Dataset, labels: list[str], rows: Rows, max_share: float) -> Rules:
-    """What the dataset asks of a row; `rows` are its own, cleaned."""
+    """Return the dataset's requirements of a row; `rows` are its own, cleaned."""
     columns = tuple(column for column in (rows[0] if rows else ()) if column != "id")
-    asked, form = columns_of(dataset.templates["user"]), format_of(dataset.templates["answer"])
-    answer = tuple(column for column in columns if column in form.columns and column not in asked)
+    inputs, form = columns_of(dataset.templates["user"]), format_of(dataset.templates["answer"])
+    answer = tuple(column for column in columns if column in form.columns and column not in inputs)
     kinds = tuple(label for label in labels if label in answer)
     classes = {label: frozenset(row[label] for row in rows) for label in kinds}
     similarity = cast(Prepare, dataset.prepare).near_duplicate_similarity
@@ -117,22 +116,22 @@ def _rules(dataset: Dataset, labels: list[str], rows: Rows, max_share: float) ->
 def _candidates(
     new: list[store.Correction], dataset: Dataset, rules: Rules, rows: Rows
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """(candidates, requests that no row can be made of), one for each request, by its newest correction."""
+    """Return (candidates, skipped ones that make no row), one for each request, by its newest correction."""
     by_request = defaultdict[str, list[store.Correction]](list)
-    candidates, skipped, counted = list[Candidate](), list[Candidate](), store.counted(new)
+    candidates, skipped, newest = list[Candidate](), list[Candidate](), store.newest_by_request(new)
     for correction in new:
         by_request[correction.request_id].append(correction)
-    asked = columns_of(dataset.templates["user"])
-    one_line = [column for column in asked if column in rules.columns and not any("\n" in row[column] for row in rows)]
+    inputs = columns_of(dataset.templates["user"])
+    one_line = [column for column in inputs if column in rules.columns and not any("\n" in row[column] for row in rows)]
     ids = {row["id"] for row in rows}
     for request, corrections in by_request.items():
-        last = counted[request]
+        last = newest[request]
         is_known = f"feedback-{request}" in ids
-        row = "the dataset has it already" if is_known else _row(last, dataset, rules, asked, one_line)
+        row = "the dataset has it already" if is_known else _row(last, dataset, rules, inputs, one_line)
         if isinstance(row, str):
             skipped.append(_candidate(last, {}, row))
             continue
-        # One person may think again; two who differ leave nobody to believe.
+        # One person may change their mind; of two who differ, neither is believed.
         answers = {
             correction.key_id: tuple(clean(str(correction.correction.get(label))) for label in rules.labels)
             for correction in corrections
@@ -143,31 +142,31 @@ def _candidates(
 
 
 def _candidate(correction: store.Correction, row: dict[str, str], *reasons: str) -> Candidate:
-    """A correction as `row`; its text is added later."""
+    """Return a candidate from a correction and its `row`; its text is added later."""
     about = (correction.version, correction.template_sha256, correction.requested_at)
     return Candidate(correction.request_id, correction.key_id, correction.at, row, "", *about, reasons)
 
 
 def _row(
-    correction: store.Correction, dataset: Dataset, rules: Rules, asked: Sequence[str], one_line: list[str]
+    correction: store.Correction, dataset: Dataset, rules: Rules, inputs: Sequence[str], one_line: list[str]
 ) -> dict[str, str] | str:
-    """The row that a correction makes, or why it makes none, in one clause."""
+    """Return the row that a correction makes, or why it makes none, in one clause."""
     prepare, form = dataset.templates, format_of(dataset.templates["answer"])
     if not form.is_invertible:
         return "prepare.answer computes something, so an answer cannot be read back into the columns of a row"
     logged = (correction.input, prepare, correction.path, correction.finish_reason)
-    given = columns_of_input(correction.input, prepare, asked, one_line, correction.path, correction.finish_reason)
-    if given is None:
-        return why_not(*logged)
+    cells = columns_of_input(correction.input, prepare, inputs, one_line, correction.path, correction.finish_reason)
+    if cells is None:
+        return why_no_columns(*logged)
     answer = _by_column(correction.correction, form)
     if answer is None:
         return "its text is not of the form of prepare.answer"
-    row = given | {column: clean(text) for column, text in answer.items() if column in rules.answer}
-    return contexts.placed(row, answer.get("start")) if isinstance(form, SpanAnswer) else row
+    row = cells | {column: clean(text) for column, text in answer.items() if column in rules.answer}
+    return contexts.with_start(row, answer.get("start")) if isinstance(form, SpanAnswer) else row
 
 
 def _by_column(correction: Mapping[str, object], form: AnswerFormat) -> dict[str, str] | None:
-    """A correction by column; one of a text answer was kept as its whole text by older versions."""
+    """Return a correction by column; older versions kept that of a text answer as its whole text."""
     text = correction.get(TEXT)
     if set(correction) == {TEXT} and TEXT not in form.columns and isinstance(text, str):
         return form.read(text)
@@ -177,45 +176,45 @@ def _by_column(correction: Mapping[str, object], form: AnswerFormat) -> dict[str
 def _with_questions(
     candidates: list[Candidate], known: list[Candidate], form: Templates
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """Both with what the person wrote as their text: judged with the template around it, short messages under a long
-    instruction would all look alike. So would questions about one context, for which a short hash of it stands.
+    """Set the text of both to what the person wrote: with the template around it, short messages under a long
+    instruction would all look alike. So would questions about one context, which a short hash replaces.
     """
     columns = asked_columns([candidate.row for candidate in (*known, *candidates)], form["user"])
-    asked = partial(contexts.asked, columns=columns, context=form.get("context"))
+    text_of = partial(contexts.question_text, columns=columns, context=form.get("context"))
     first, second = (
-        [replace(candidate, text=asked(candidate.row)) for candidate in some] for some in (candidates, known)
+        [replace(candidate, text=text_of(candidate.row)) for candidate in group] for group in (candidates, known)
     )
     return first, second
 
 
-def _write(heaps: Sifted, dataset: Dataset, name: str, task: str, source: Path, now: float) -> Harvest:
-    """Quarantine first, then the data, lineage last."""
+def _write(sifted: Sifted, dataset: Dataset, name: str, task: str, source: Path, now: float) -> Harvest:
+    """Write the quarantine first, then the data, and the lineage last."""
     number = f"{lineage.next_number(name, source):04}"
     home = lineage.folder(name)
     aside = [
         {"request": candidate.request, "key": candidate.key, "reasons": list(candidate.reasons), **candidate.row}
-        for candidate in (*heaps.quarantined, *heaps.waiting)
+        for candidate in (*sifted.quarantined, *sifted.waiting)
     ]
     if aside:
         write_jsonl(home / f"quarantine-{number}.jsonl", aside)
-    file = source / f"harvested-{number}.{format_for_new_rows(dataset.ingest, source)}" if heaps.taken else None
+    file = source / f"harvested-{number}.{format_for_new_rows(dataset.ingest, source)}" if sifted.taken else None
     if file:
         columns = [column for column in dataset.ingest.columns or () if column != "id"]
         of_json = dataset.ingest.json_columns if file.suffix in (".json", ".jsonl") else []
-        write_rows(file, [_stored(candidate, columns, of_json, dataset.prepare) for candidate in heaps.taken])
-    kept = {kind: [_without_texts(candidate) for candidate in getattr(heaps, kind)] for kind in HEAPS}
-    made = {"file": str(file) if file else None, "sha256": sha256(file) if file else None}
+        write_rows(file, [_stored(candidate, columns, of_json, dataset.prepare) for candidate in sifted.taken])
+    kept = {kind: [_without_texts(candidate) for candidate in getattr(sifted, kind)] for kind in GROUPS}
+    written = {"file": str(file) if file else None, "sha256": sha256(file) if file else None}
     if any(kept[kind] for kind in lineage.DONE):
-        about = {"task": task, "dataset": name, "at": now, **made}
+        about = {"task": task, "dataset": name, "at": now, **written}
         write_json(home / f"harvested-{number}.json", about | kept)
-    reasons = Counter(reason for candidate in heaps.skipped for reason in candidate.reasons[:1])
+    reasons = Counter(reason for candidate in sifted.skipped for reason in candidate.reasons[:1])
     why = reasons.most_common(1)[0][0] if reasons else ""
-    taken, quarantined, waiting, skipped = (len(kept[kind]) for kind in HEAPS)
-    return Harvest(made["file"], taken, quarantined, waiting, skipped, why)
+    taken, quarantined, waiting, skipped = (len(kept[kind]) for kind in GROUPS)
+    return Harvest(written["file"], taken, quarantined, waiting, skipped, why)
 
 
 def _without_texts(candidate: Candidate) -> dict[str, object]:
-    """Where a row came from, without its texts."""
+    """Return where a row came from, without its texts."""
     about = {
         "request": candidate.request,
         "key": candidate.key,
@@ -230,15 +229,15 @@ def _without_texts(candidate: Candidate) -> dict[str, object]:
 def _stored(
     candidate: Candidate, columns: Sequence[str], of_json: Sequence[str], prepare: Section
 ) -> dict[str, object]:
-    """A row as it lies in a file of the source, where JSON holds the values that the cells of `of_json` write out."""
-    made = shapes.of(prepare).source_row(candidate.row, prepare) or {}
-    cells = {column: made.get(column, "") for column in columns}
+    """Return a row as a file of the source stores it; the columns `of_json` are parsed JSON."""
+    source_row = shapes.of(prepare).source_row(candidate.row, prepare) or {}
+    cells = {column: source_row.get(column, "") for column in columns}
     values = {column: json.loads(cells[column] or "null") for column in of_json}
     return {"id": f"feedback-{candidate.request}", **cells, **values}
 
 
 def write_rows(file: Path, rows: Sequence[dict[str, object]]) -> None:
-    """Put rows with equal columns at `file`, as JSON lines or, where its name says so, as a table of commas or tabs."""
+    """Write rows with equal columns to `file`: as CSV or TSV by its name, else as JSON lines."""
     if file.suffix not in (".csv", ".tsv"):
         return write_jsonl(file, rows)
     table = io.StringIO(newline="")

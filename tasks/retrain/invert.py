@@ -1,4 +1,4 @@
-"""Recovers the columns from a client's request, if there is only one way to do so."""
+"""Recovers the columns of a row from a client's request, if there is only one way to do so."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,31 +10,30 @@ from tasks.texts.clean import clean
 
 
 def no_rows_of(prepare: Section) -> str:
-    """Why no corrected answer becomes a row of a dataset that is prepared so, in one clause; empty where they do."""
+    """Return why no corrected answer can become a row of the dataset, in one clause; empty if they can."""
     if shapes.of(prepare).makes in ("chat", "labelled", "tagged", "spans", "scored"):
         return ""
     return f"corrected answers make no rows of the shape {shapes.name_of(prepare)}"
 
 
 def columns_of_input(
-    given: object,
+    logged: object,
     form: Mapping[str, object],
     columns: Sequence[str],
     one_line: Iterable[str],
     path: str | None = None,
     finish_reason: str | None = None,
 ) -> dict[str, str] | None:
-    """The cleaned `columns` of a logged input, or None where they cannot be told.
+    """Return the cleaned `columns` of a logged input, or None if they cannot be recovered.
 
-    `given` is `{column: text}` or `{"messages": […]}`; `form` holds the task's `system` and `user`; `one_line` names
-    the columns that never hold a line break. Another instruction is another task, and a dialogue is not what was
-    trained.
+    `logged` is `{column: text}` or `{"messages": […]}`; `form` holds the task's `system` and `user`; `one_line` names
+    the columns that never contain a line break. A request with another instruction, or a dialogue, has no columns.
     """
-    if not isinstance(given, Mapping) or kind_of(given, form, path, finish_reason) is not Kind.TASK:
+    if not isinstance(logged, Mapping) or kind_of(logged, form, path, finish_reason) is not Kind.TASK:
         return None
-    messages = given.get("messages")
+    messages = logged.get("messages")
     row = (
-        dict(given)
+        dict(logged)
         if not isinstance(messages, list)
         else _read(last_text(messages), str(form["user"]), tuple(one_line))
     )
@@ -44,19 +43,19 @@ def columns_of_input(
 
 
 def _read(text: str, user: str, one_line: tuple[str, ...]) -> dict[str, str] | None:
-    """The columns of `text`, by the first reading that has them."""
+    """Return the columns of `text`, by the first reading that yields them."""
     rows = (template.invert(words, form, one_line) for words, form in readings(text, user))
     return next((row for row in rows if row is not None), None)
 
 
-def why_not(
-    given: object, form: Mapping[str, object], path: str | None = None, finish_reason: str | None = None
+def why_no_columns(
+    logged: object, form: Mapping[str, object], path: str | None = None, finish_reason: str | None = None
 ) -> str:
-    """Why `columns_of_input` says nothing of an input, in one clause."""
-    kind = kind_of(given, form, path, finish_reason)
+    """Return why `columns_of_input` finds no columns, in one clause."""
+    kind = kind_of(logged, form, path, finish_reason)
     if kind is not Kind.TASK:
         return f"it did not follow the model's template ({kind})"
-    if not isinstance(given, Mapping) or not isinstance(given.get("messages"), list):
+    if not isinstance(logged, Mapping) or not isinstance(logged.get("messages"), list):
         return "its columns are not those of the question"
     if template.parts(str(form["user"])) is None:
         return "prepare.user computes something, so the columns of a chat's text cannot be told"

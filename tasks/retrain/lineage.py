@@ -1,4 +1,4 @@
-"""Where harvested rows came from: one file per harvest, which says what was done with each correction."""
+"""The lineage of harvested rows: one file per harvest, which records what became of each correction."""
 
 from functools import cache
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 from tasks.files import read_json
 
 HOME = Path(".anneal/harvest")
-DONE = ("taken", "quarantined", "skipped")  # what is `waiting` comes up again
+DONE = ("taken", "quarantined", "skipped")  # `waiting` ones are considered again
 
 
 def folder(dataset: str) -> Path:
-    """The folder of a dataset's lineage and quarantine."""
+    """Return the folder of a dataset's lineage and quarantine."""
     return HOME / dataset
 
 
-def consumed(dataset: str) -> set[str]:
-    """Ids of the requests that an earlier harvest took, set aside or skipped."""
+def harvested_requests(dataset: str) -> set[str]:
+    """Return the ids of the requests that an earlier harvest took, quarantined or skipped."""
     return {
         request
         for file in sorted(folder(dataset).glob("harvested-*.json"))
@@ -30,7 +30,7 @@ def _done(file: Path, _changed: int) -> frozenset[str]:
 
 
 def next_number(dataset: str, source: Path) -> int:
-    """The number of the next harvest: one more than any file of an earlier one has."""
+    """Return the number of the next harvest: one more than that of any earlier file."""
     names = [*folder(dataset).glob("harvested-*.json"), *source.glob("harvested-*")]
     return 1 + max(
         (int(name.stem.rpartition("-")[2]) for name in names if name.stem.rpartition("-")[2].isdigit()), default=0

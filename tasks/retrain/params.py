@@ -12,7 +12,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Retrain(Section):
-    """What starts a retraining, and what holds it back."""
+    """When a retraining starts, and what prevents it."""
 
     consider_every: Annotated[float, Field(gt=0, le=10_080, description="minutes")] = 15
     cron: str | None = Field(

@@ -6,8 +6,8 @@ from tasks.records.database import commands
 
 
 def is_paused(engine: Engine, task: str) -> bool:
-    """True when the newest of `pause` and `resume` is a pause."""
-    asked = (commands.c.task == task, commands.c.action.in_(("pause", "resume")))
-    newest = select(commands.c.action).where(*asked).order_by(commands.c.id.desc()).limit(1)
+    """True if the newest `pause` or `resume` command is a pause."""
+    pauses = (commands.c.task == task, commands.c.action.in_(("pause", "resume")))
+    newest = select(commands.c.action).where(*pauses).order_by(commands.c.id.desc()).limit(1)
     with engine.connect() as connection:
         return connection.execute(newest).scalar() == "pause"

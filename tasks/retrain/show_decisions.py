@@ -1,4 +1,4 @@
-"""The log of decisions: `python -m tasks.retrain.show_decisions [MODEL]` shows the newest, with their reasons."""
+"""The log of decisions: `python -m tasks.retrain.show_decisions [MODEL]` shows the newest ones with their reasons."""
 
 import sys
 from datetime import datetime
@@ -16,7 +16,7 @@ DAY = 24 * 3600.0
 
 
 def newest(engine: Engine, task: str | None = None, limit: int = NEWEST) -> list[Decision]:
-    """The newest decisions of all kinds, newest first."""
+    """Return the newest decisions of all kinds, newest first."""
     columns = decisions.c
     query = select(columns.task, columns.kind, columns.verdict, columns.reasons, columns.facts, columns.at)
     query = query.order_by(columns.id.desc()).limit(limit)
@@ -27,8 +27,8 @@ def newest(engine: Engine, task: str | None = None, limit: int = NEWEST) -> list
 
 
 def prune(engine: Engine, retention_days: float, now: float) -> int:
-    """Forget each `no` about retraining that is older than `retention_days`; what was done is kept for good. Returns
-    their number.
+    """Delete each `no` about retraining that is older than `retention_days`; other decisions are kept for good. Return
+    the number of deleted rows.
     """
     old = delete(decisions).where(
         decisions.c.kind == KIND, decisions.c.verdict == "no", decisions.c.at < now - retention_days * DAY
@@ -39,7 +39,7 @@ def prune(engine: Engine, retention_days: float, now: float) -> int:
 
 
 def markdown(newest: list[Decision]) -> str:
-    """Decisions as a table in markdown."""
+    """Return decisions as a table in markdown."""
     lines = ["| time | task | kind | verdict | reasons |", "|---|---|---|---|---|"]
     for decision in newest:
         reasons = "<br>".join(str(reason).replace("|", "\\|").replace("\n", " ") for reason in decision.reasons)
@@ -48,7 +48,7 @@ def markdown(newest: list[Decision]) -> str:
 
 
 def show(task: str | None = None) -> None:
-    """Print the newest decisions, oldest first, so that the newest stands beside the prompt."""
+    """Print the newest decisions, oldest first, so that the newest stands next to the prompt."""
     from rich.console import Console
     from rich.table import Table
 

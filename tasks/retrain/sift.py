@@ -1,4 +1,4 @@
-"""Sorts corrected answers: which become rows of the dataset, and which are set aside as suspicious or unusable."""
+"""Sorts corrected answers into rows of the dataset and suspicious or unusable ones."""
 
 import re
 from collections import Counter, defaultdict
@@ -8,14 +8,14 @@ from tasks.formats.answer import same
 from tasks.texts.clean import clean, folded, is_blank
 from tasks.texts.duplicates import similar_pairs
 
-MANY = 5  # more near-identical texts than this in one harvest look planted; of fewer, prepare keeps one
+MAX_ALIKE = 5  # near-identical texts in one harvest; more look planted, and of fewer prepare keeps one
 PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|IBAN|CARD|IP|SSN|SECRET)>")  # see tasks/texts/redaction/
 LEAST_WORDS, MOST_PLACEHOLDERS = 3, 0.25  # words beside the placeholders; share of the words that may be placeholders
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A corrected answer as a row of the dataset; `text` is what the model was asked, `reasons` say why it is set
+    """A corrected answer as a row of the dataset; `text` is what the person wrote, `reasons` say why it is set
     aside.
     """
 
@@ -32,11 +32,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Rules:
-    """What rows are held against."""
+    """The dataset's requirements of a row."""
 
     columns: tuple[str, ...]
     labels: tuple[str, ...]  # columns that are classes
-    answer: tuple[str, ...]  # columns that a person wrote
+    answer: tuple[str, ...]  # columns of the answer, which a person wrote
     classes: dict[str, frozenset[str]]  # label: known values
     similarity: float
     max_share_of_key: float
@@ -45,7 +45,7 @@ class Rules:
 
 @dataclass
 class Sifted:
-    """Every candidate in one of four heaps; `waiting` ones come up again in the next harvest."""
+    """All candidates in four groups; the next harvest considers `waiting` ones again."""
 
     taken: list[Candidate] = field(default_factory=list)
     quarantined: list[Candidate] = field(default_factory=list)
@@ -54,28 +54,26 @@ class Sifted:
 
 
 def sift(candidates: list[Candidate], known: list[Candidate], rules: Rules) -> Sifted:
-    """`candidates` in heaps; `known` are the rows that the dataset has. The same values in any order, the same
-    heaps.
-    """
-    heaps = Sifted()
+    """Sort `candidates`; `known` are the rows that the dataset has. The result does not depend on their order."""
+    sifted = Sifted()
     order = sorted(candidates, key=lambda candidate: (candidate.requested_at, candidate.request))
     checked = [replace(candidate, reasons=(*candidate.reasons, *_unusable(candidate, rules))) for candidate in order]
-    heaps.quarantined += [candidate for candidate in checked if candidate.reasons]
+    sifted.quarantined += [candidate for candidate in checked if candidate.reasons]
     left = [candidate for candidate in checked if not candidate.reasons]
     crowded = _crowded(left, rules)
-    heaps.quarantined += [
+    sifted.quarantined += [
         replace(candidate, reasons=(crowded[candidate.request],)) for candidate in left if candidate.request in crowded
     ]
     left = [candidate for candidate in left if candidate.request not in crowded]
     for candidate, words, is_same in _repeated(left, known, rules):
-        (heaps.skipped if is_same else heaps.quarantined).append(replace(candidate, reasons=(words,)))
-    gone = {candidate.request for heap in (heaps.quarantined, heaps.skipped) for candidate in heap}
-    left = [candidate for candidate in left if candidate.request not in gone]
+        (sifted.skipped if is_same else sifted.quarantined).append(replace(candidate, reasons=(words,)))
+    decided = {candidate.request for group in (sifted.quarantined, sifted.skipped) for candidate in group}
+    left = [candidate for candidate in left if candidate.request not in decided]
     surplus = surplus_of_keys(left, rules.max_share_of_key)
     words = f"its key brings more than {rules.max_share_of_key:.0%} of the rows; it waits for rows from others"
-    heaps.waiting = [replace(candidate, reasons=(words,)) for candidate in left if candidate.request in surplus]
-    heaps.taken = [candidate for candidate in left if candidate.request not in surplus]
-    return heaps
+    sifted.waiting = [replace(candidate, reasons=(words,)) for candidate in left if candidate.request in surplus]
+    sifted.taken = [candidate for candidate in left if candidate.request not in surplus]
+    return sifted
 
 
 def _unusable(candidate: Candidate, rules: Rules) -> list[str]:
@@ -107,13 +105,13 @@ def _unusable(candidate: Candidate, rules: Rules) -> list[str]:
 
 
 def labels_of(candidate: Candidate, rules: Rules) -> tuple[str, ...]:
-    """The classes of a row."""
+    """Return the classes of a row."""
     return tuple(clean(candidate.row.get(label, "")) for label in rules.labels)
 
 
 def _differ(candidate: Candidate, other: Candidate, rules: Rules) -> bool:
-    """Whether two rows of (nearly) the same text say different things: other labels, or, without labels, the same
-    text exactly and another answer.
+    """True if two rows of (nearly) the same text contradict each other: other labels, or, without labels, exactly the
+    same text and another answer.
     """
     if rules.labels:
         return labels_of(candidate, rules) != labels_of(other, rules)
@@ -123,10 +121,10 @@ def _differ(candidate: Candidate, other: Candidate, rules: Rules) -> bool:
 
 
 def _crowded(left: list[Candidate], rules: Rules) -> dict[str, str]:
-    """Request: reason, for groups of near-identical texts that contradict one another or are too many."""
-    first: dict[str, int] = {}  # folded text: where it stands first; equal ones, however many, are compared once
+    """Return {request: reason} for groups of near-identical texts that contradict one another or are too many."""
+    first: dict[str, int] = {}  # folded text: its first index; equal texts are compared once
     group = [first.setdefault(folded(candidate.text), i) for i, candidate in enumerate(left)]
-    texts, places = list(first), list(first.values())
+    texts, indices = list(first), list(first.values())
 
     def root(i: int) -> int:
         while group[i] != i:
@@ -134,28 +132,28 @@ def _crowded(left: list[Candidate], rules: Rules) -> dict[str, str]:
         return i
 
     for i, j in similar_pairs(texts, texts, rules.similarity):
-        ends = root(places[i]), root(places[j])
-        group[max(ends)] = min(ends)
+        roots = root(indices[i]), root(indices[j])
+        group[max(roots)] = min(roots)
     members = defaultdict[int, list[Candidate]](list)
     for i, candidate in enumerate(left):
         members[root(i)].append(candidate)
     reasons: dict[str, str] = {}
-    for together in members.values():
-        if len({labels_of(candidate, rules) for candidate in together}) > 1:
+    for alike in members.values():
+        if len({labels_of(candidate, rules) for candidate in alike}) > 1:
             reasons |= {
                 candidate.request: (
                     "corrections of (nearly) the same text contradict each other: "
-                    f"{', '.join(other.request for other in together[:3])}"
+                    f"{', '.join(other.request for other in alike[:3])}"
                 )
-                for candidate in together
+                for candidate in alike
             }
-        elif len(together) > MANY:
-            reasons |= {candidate.request: f"one of {len(together)} near-identical texts" for candidate in together}
+        elif len(alike) > MAX_ALIKE:
+            reasons |= {candidate.request: f"one of {len(alike)} near-identical texts" for candidate in alike}
     return reasons
 
 
 def _repeated(left: list[Candidate], known: list[Candidate], rules: Rules) -> list[tuple[Candidate, str, bool]]:
-    """(candidate, reason, whether they say the same too) for texts that the dataset has already."""
+    """Return (candidate, reason, whether the answer is the same too) for texts that the dataset has already."""
     pairs = defaultdict[int, list[Candidate]](list)
     for i, j in similar_pairs(
         [candidate.text for candidate in left], [candidate.text for candidate in known], rules.similarity
@@ -175,8 +173,8 @@ def _repeated(left: list[Candidate], known: list[Candidate], rules: Rules) -> li
 
 
 def surplus_of_keys(left: list[Candidate], max_share: float) -> set[str]:
-    """The newest rows of keys that bring more than `max_share` of all rows that stay, or than an equal share where
-    there are too few keys for that.
+    """Return the newest requests of keys that bring more than `max_share` of all remaining rows, or more than an equal
+    share if there are too few keys for that.
     """
     counts = Counter(candidate.key for candidate in left)
     share = max(max_share, 1 / len(counts)) if counts else 1.0

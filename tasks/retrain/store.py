@@ -1,6 +1,4 @@
-"""Retraining's rows in the records: decisions and retrainings written, commands consumed, checks and corrections
-read.
-"""
+"""Retraining's rows in the records: writes decisions and retrainings, closes commands, reads checks and corrections."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,19 +17,18 @@ from tasks.records.database import (
     retrainings,
 )
 from tasks.records.database_rows import Input
-from tasks.retrain import facts
 from tasks.retrain.decide import RetrainDecision
-from tasks.retrain.facts import HOUR, WEEK, Figure, PastRetraining, RetrainFacts, RetrainOutcome
+from tasks.retrain.facts import HOUR, WEEK, Figure, PastRetraining, RetrainFacts, RetrainOutcome, past_retraining
 
 KIND = "retrain"
 ACTIONS = ("retrain", "pause", "resume")
 KILLED = RetrainOutcome(RetrainingState.KILLED, "killed: its process was gone")
-MOST = 400  # characters of an outcome or a result
+MAX_RESULT = 400  # characters of a command's result
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What a person said that an answer should have been, with the request it belongs to."""
+    """The right answer that a person gave, with the request it belongs to."""
 
     request_id: str
     feedback_id: int
@@ -47,7 +44,7 @@ class Correction:
 
 
 def corrections(engine: Engine, task: str) -> list[Correction]:
-    """All corrections of the task's answers, oldest first. Thumbs, and what the model itself said, are not
+    """Return all corrections of the task's answers, oldest first. Thumbs and the model's own answers are not
     corrections.
     """
     query = select(
@@ -65,16 +62,16 @@ def corrections(engine: Engine, task: str) -> list[Correction]:
     return [Correction(*row) for row in rows if is_correction(row[4])]
 
 
-def counted(corrections: Iterable[Correction]) -> dict[str, Correction]:
-    """Request: the correction that counts."""
-    given = {each.feedback_id: each for each in corrections}
-    numbers = newest((each.request_id, each.feedback_id, each.correction) for each in given.values())
-    return {request: given[number] for request, number in numbers.items()}
+def newest_by_request(corrections: Iterable[Correction]) -> dict[str, Correction]:
+    """Return, by request, the newest correction, which is the one that counts."""
+    by_id = {row.feedback_id: row for row in corrections}
+    ids = newest((row.request_id, row.feedback_id, row.correction) for row in by_id.values())
+    return {request: by_id[number] for request, number in ids.items()}
 
 
 @dataclass(frozen=True)
 class Command:
-    """What a person asked for on the dashboard."""
+    """A command that a person gave on the dashboard or the command line."""
 
     id: int
     task: str
@@ -83,7 +80,7 @@ class Command:
 
 
 def open_commands(engine: Engine, task: str | None = None) -> list[Command]:
-    """Commands of retraining that nobody has carried out, oldest first."""
+    """Return the commands of retraining that are not carried out yet, oldest first."""
     query = select(commands.c.id, commands.c.task, commands.c.action, commands.c.key_id)
     query = query.where(commands.c.done_at.is_(None), commands.c.action.in_(ACTIONS)).order_by(commands.c.id)
     with engine.connect() as connection:
@@ -91,22 +88,24 @@ def open_commands(engine: Engine, task: str | None = None) -> list[Command]:
         return [Command(*row) for row in rows]
 
 
-def ask(engine: Engine, task: str, action: str, key_id: str | None, now: float) -> None:
-    """Write down what a person asks for."""
+def add_command(engine: Engine, task: str, action: str, key_id: str | None, now: float) -> None:
+    """Write a person's command to the records."""
     with engine.begin() as connection:
         connection.execute(commands.insert().values(at=now, task=task, action=action, key_id=key_id))
 
 
 def close_commands(engine: Engine, ids: list[int], state: CommandState, result: str, now: float) -> None:
-    """Mark commands as answered, with what came of them."""
+    """Mark commands as done, with their result."""
     with engine.begin() as connection:
         connection.execute(
-            update(commands).where(commands.c.id.in_(ids)).values(done_at=now, state=state.value, result=result[:MOST])
+            update(commands)
+            .where(commands.c.id.in_(ids))
+            .values(done_at=now, state=state.value, result=result[:MAX_RESULT])
         )
 
 
 def newest_alarm(engine: Engine, task: str, version: str) -> tuple[str, ...] | None:
-    """Why the newest check of a version with an alarm raised it; None where none did."""
+    """Return the reasons of a version's newest alarm; None if no check raised one."""
     query = _checks(task, version).where(checks.c.alarm)
     with engine.connect() as connection:
         row = connection.execute(query).first()
@@ -114,24 +113,24 @@ def newest_alarm(engine: Engine, task: str, version: str) -> tuple[str, ...] | N
 
 
 def newest_figures(engine: Engine, task: str, version: str) -> dict[str, Figure]:
-    """The shares of the newest check of a version with the number of answers each was measured on: its own `…_n`, else
-    the requests that were new to the check.
+    """Return the shares of a version's newest check, each with the number of answers it was measured on: its own `…_n`,
+    else the number of requests that were new to the check.
     """
     with engine.connect() as connection:
         row = connection.execute(_checks(task, version)).first()
     if row is None:
         return {}
-    measured = row.figures
+    figures = row.figures
     shares = {
         name: value
-        for name, value in measured.items()
+        for name, value in figures.items()
         if isinstance(value, int | float) and 0 <= value <= 1 and not name.endswith("_n")
     }
-    return {name: Figure(float(value), int(measured.get(f"{name}_n", row.requests))) for name, value in shares.items()}
+    return {name: Figure(float(value), int(figures.get(f"{name}_n", row.requests))) for name, value in shares.items()}
 
 
 def _checks(task: str, version: str) -> "Select[tuple[list[str], dict[str, float], int]]":
-    """The newest check of a version."""
+    """Return the query of a version's newest check."""
     return (
         select(checks.c.reasons, checks.c.figures, checks.c.requests)
         .where(checks.c.task == task, checks.c.version == version)
@@ -140,8 +139,8 @@ def _checks(task: str, version: str) -> "Select[tuple[list[str], dict[str, float
     )
 
 
-def past(engine: Engine, task: str) -> tuple[PastRetraining, ...]:
-    """The task's retrainings, newest first."""
+def past_retrainings(engine: Engine, task: str) -> tuple[PastRetraining, ...]:
+    """Return the task's retrainings, newest first."""
     decided = select(decisions.c.at, decisions.c.facts).where(
         decisions.c.task == task, decisions.c.kind == KIND, decisions.c.verdict == "yes"
     )
@@ -150,11 +149,11 @@ def past(engine: Engine, task: str) -> tuple[PastRetraining, ...]:
     with engine.connect() as connection:
         decided_on = {row.at: row.facts for row in connection.execute(decided)}
         rows = connection.execute(query).all()
-    return tuple(facts.past(started, ended, state, decided_on.get(started, {})) for started, ended, state in rows)
+    return tuple(past_retraining(started, ended, state, decided_on.get(started, {})) for started, ended, state in rows)
 
 
 def hours_elsewhere(engine: Engine, task: str, now: float) -> float:
-    """Hours that other tasks' retrainings of the last week have taken."""
+    """Return the hours of the last week's retrainings of other tasks."""
     query = select(retrainings.c.started_at, retrainings.c.ended_at).where(
         retrainings.c.task != task, retrainings.c.started_at > now - WEEK
     )
@@ -164,32 +163,32 @@ def hours_elsewhere(engine: Engine, task: str, now: float) -> float:
 
 
 def watched_since(engine: Engine, task: str) -> float:
-    """The time of the first decision about the task; 0 before it."""
+    """Return the time of the first decision about the task; 0 if there is none."""
     of_task = (decisions.c.task == task, decisions.c.kind == KIND)
     query = select(decisions.c.at).where(*of_task).order_by(decisions.c.id).limit(1)
     with engine.connect() as connection:
         return float(connection.execute(query).scalar() or 0.0)
 
 
-def write(engine: Engine, decision: RetrainDecision, known: RetrainFacts, now: float) -> int | None:
-    """Write the decision down; the id of the retraining that a `yes` opens, in the same breath."""
+def write_decision(engine: Engine, decision: RetrainDecision, facts: RetrainFacts, now: float) -> int | None:
+    """Write the decision and, for a `yes`, open the retraining in the same transaction; return the retraining's id."""
     verdict = "yes" if decision.retrain else "no"
-    recorded = {**known.plain(), "triggers": list(decision.triggers)}
+    recorded = {**facts.plain(), "triggers": list(decision.triggers)}
     with engine.begin() as connection:
         connection.execute(
             decisions.insert().values(
-                at=now, task=known.task, kind=KIND, verdict=verdict, reasons=list(decision.reasons), facts=recorded
+                at=now, task=facts.task, kind=KIND, verdict=verdict, reasons=list(decision.reasons), facts=recorded
             )
         )
         if not decision.retrain:
             return None
-        opened = retrainings.insert().values(task=known.task, started_at=now, reasons=list(decision.reasons))
+        opened = retrainings.insert().values(task=facts.task, started_at=now, reasons=list(decision.reasons))
         key = connection.execute(opened).inserted_primary_key
         return int(key[0]) if key else None
 
 
-def close(engine: Engine, retraining: int, outcome: RetrainOutcome, now: float) -> None:
-    """End a retraining with what came of it."""
+def close_retraining(engine: Engine, retraining: int, outcome: RetrainOutcome, now: float) -> None:
+    """Close a retraining with its outcome."""
     with engine.begin() as connection:
         connection.execute(_ended(retraining, outcome, now))
 
@@ -200,8 +199,8 @@ def _ended(retraining: int, outcome: RetrainOutcome, at: float) -> Update:
 
 
 def close_killed(engine: Engine, last_seen: float, now: float) -> int:
-    """End retrainings that are open though nothing runs them (the lock is ours) at the moment when one was last seen
-    alive; their number.
+    """Close retrainings that are open though nothing runs them (the caller holds the lock), at the time when one was
+    last seen alive. Return their number.
     """
     with engine.begin() as connection:
         open_ones = connection.execute(

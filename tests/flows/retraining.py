@@ -79,7 +79,7 @@ def rows(table: str) -> list[dict]:
 def command(action: str) -> None:
     """Somebody asks for `action`."""
     engine = database.connect()
-    store.ask(engine, "sort", action, "admin", time.time())
+    store.add_command(engine, "sort", action, "admin", time.time())
     engine.dispose()
 
 

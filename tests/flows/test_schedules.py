@@ -94,10 +94,10 @@ def test_what_people_ask_for_starts_one_run_for_each_task_once(tmp_path, monkeyp
     )
     engine, seen = database.connect(), set()
     for task, action in (("a", "retrain"), ("b", "pause"), ("a", "retrain"), ("a", "promote")):
-        store.ask(engine, task, action, "k", time.time())
+        store.add_command(engine, task, action, "k", time.time())
     assert schedules.start_asked(engine, seen) == ["a", "b"]
     assert schedules.start_asked(engine, seen) == []
-    store.ask(engine, "b", "resume", "k", time.time())
+    store.add_command(engine, "b", "resume", "k", time.time())
     assert schedules.start_asked(engine, seen) == ["b"]
     assert started == [("retrain/every", "a"), ("retrain/every", "b"), ("retrain/every", "b")]
     engine.dispose()
@@ -110,7 +110,7 @@ def test_a_server_that_is_away_is_asked_again_for_commands_that_it_missed(tmp_pa
         raise OSError("no server")
 
     engine, seen = database.connect(), set()
-    store.ask(engine, "a", "retrain", "k", time.time())
+    store.add_command(engine, "a", "retrain", "k", time.time())
     monkeypatch.setattr("prefect.deployments.run_deployment", away)
     with pytest.raises(OSError):
         schedules.start_asked(engine, seen)

@@ -20,7 +20,7 @@ from tasks.dialogues.messages import (
     text_of,
 )
 from tasks.monitor.texts import Question
-from tasks.retrain.invert import columns_of_input, why_not
+from tasks.retrain.invert import columns_of_input, why_no_columns
 from tasks.texts.redaction import redact_all
 from tests.examples import examples
 
@@ -194,4 +194,4 @@ def test_whatever_was_logged_has_a_kind_and_stops_nothing(logged_input: object, 
     if kind is Kind.TASK:
         assert isinstance(Question(FORM["user"]).text(dict(logged_input)), str)
     if columns is None:
-        assert why_not(logged_input, FORM, path)
+        assert why_no_columns(logged_input, FORM, path)

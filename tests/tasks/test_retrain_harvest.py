@@ -14,7 +14,7 @@ from tasks.params import Params
 from tasks.records import database
 from tasks.retrain import lineage
 from tasks.retrain.harvest import Harvest, harvest
-from tasks.retrain.sift import MANY
+from tasks.retrain.sift import MAX_ALIKE
 from tasks.stages.ingest import Ingest, read
 from tests.sentences import Says
 from tests.tasks.corrections import NOW, USER, ask, corrected, params, task, ticket
@@ -137,13 +137,13 @@ def test_a_special_token_in_a_correction_is_text_that_is_learnt_as_it_is(engine)
 
 
 def test_many_near_identical_texts_are_set_aside_and_a_few_left_to_prepare(engine):
-    for i in range(MANY + 1):
+    for i in range(MAX_ALIKE + 1):
         corrected(engine, f"flood{i}", 100, body=ticket(100)["body"] + f" {i}")
-    for i in range(MANY):
+    for i in range(MAX_ALIKE):
         corrected(engine, f"few{i}", 103, body=ticket(103)["body"] + f" {i}")
     found = take(engine)
-    assert (found.taken, found.quarantined) == (MANY, MANY + 1)
-    assert aside()["flood0"] == f"one of {MANY + 1} near-identical texts"
+    assert (found.taken, found.quarantined) == (MAX_ALIKE, MAX_ALIKE + 1)
+    assert aside()["flood0"] == f"one of {MAX_ALIKE + 1} near-identical texts"
 
 
 def test_corrections_that_contradict_each_other_are_set_aside(engine):

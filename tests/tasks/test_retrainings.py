@@ -48,7 +48,7 @@ def connect_again(engine: Engine) -> None:
 def test_an_earlier_versions_sentences_become_states_once_and_others_stay_unknown(engine: Engine) -> None:
     make_old(engine, [*OF_SENTENCES])
     connect_again(engine)
-    running, *ended = store.past(engine, "sort")
+    running, *ended = store.past_retrainings(engine, "sort")
     assert running.state is None and running.ended_at is None
     assert [past.state for past in ended] == [*OF_SENTENCES.values()][::-1]
     verdicts = {past.state for past in ended if past.is_judged}
@@ -56,25 +56,25 @@ def test_an_earlier_versions_sentences_become_states_once_and_others_stay_unknow
     with engine.begin() as connection:  # what is unknown is read from no sentence a second time
         connection.execute(text("UPDATE retrainings SET outcome = 'promoted: version 9', state = NULL"))
     connect_again(engine)
-    assert {past.state for past in store.past(engine, "sort")} == {None}
+    assert {past.state for past in store.past_retrainings(engine, "sort")} == {None}
 
 
 def test_programs_that_start_at_once_add_the_column_together(engine: Engine) -> None:
     make_old(engine, [*OF_SENTENCES])
     with ThreadPoolExecutor(6) as programs:
         list(programs.map(connect_again, [engine] * 6))
-    assert [past.state for past in store.past(engine, "sort")][1:] == [*OF_SENTENCES.values()][::-1]
+    assert [past.state for past in store.past_retrainings(engine, "sort")][1:] == [*OF_SENTENCES.values()][::-1]
 
 
 def test_a_state_is_kept_whatever_the_sentence_says_and_an_unknown_one_is_no_verdict(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(retrainings.insert().values(id=1, task="sort", started_at=1.0, reasons=[]))
-    store.close(engine, 1, RetrainOutcome(RetrainingState.REFUSED, "promoted: no, " + "long " * 99), 2.0)
-    (past,) = store.past(engine, "sort")
+    store.close_retraining(engine, 1, RetrainOutcome(RetrainingState.REFUSED, "promoted: no, " + "long " * 99), 2.0)
+    (past,) = store.past_retrainings(engine, "sort")
     assert past.state is RetrainingState.REFUSED and past.is_judged
     with engine.begin() as connection:
         connection.execute(retrainings.update().values(state="of later"))
-    (past,) = store.past(engine, "sort")
+    (past,) = store.past_retrainings(engine, "sort")
     assert past.state is None and not past.is_judged
 
 
@@ -82,7 +82,7 @@ def test_a_killed_one_is_closed_as_killed(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(retrainings.insert().values(id=1, task="sort", started_at=1.0, reasons=[]))
     assert store.close_killed(engine, 5.0, 9.0) == 1
-    (past,) = store.past(engine, "sort")
+    (past,) = store.past_retrainings(engine, "sort")
     assert (past.state, past.ended_at, past.is_judged) == (RetrainingState.KILLED, 5.0, False)
 
 
