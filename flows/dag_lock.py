@@ -22,9 +22,9 @@ def digest() -> str:
 
 
 def keep() -> None:
-    """Copy a sound dvc.lock to where `restore_if_torn` finds it."""
-    if LOCK.exists() and not _problem():
-        write_text(COPY, LOCK.read_text(encoding="utf-8"))
+    """Copy a sound dvc.lock to where `restore_if_torn` finds it; an empty copy says that there was none."""
+    if not _problem():
+        write_text(COPY, LOCK.read_text(encoding="utf-8") if LOCK.exists() else "")
 
 
 def restore_if_torn() -> None:
@@ -34,7 +34,10 @@ def restore_if_torn() -> None:
     if not COPY.exists() or not _problem() or CONFLICT in LOCK.read_text(encoding="utf-8", errors="replace"):
         return
     with contextlib.suppress(OSError):  # the disk is still full: the next run restores it
-        write_text(LOCK, COPY.read_text(encoding="utf-8"))
+        if text := COPY.read_text(encoding="utf-8"):
+            write_text(LOCK, text)
+        else:
+            LOCK.unlink()
 
 
 def check() -> None:

@@ -189,6 +189,13 @@ def test_a_lock_file_that_was_cut_off_is_restored_and_done_stages_stay_done(proj
     assert dag.is_up_to_date("first") and not dag.run("last", print)
 
 
+def test_a_first_lock_file_that_was_cut_off_is_made_again(project: Path) -> None:
+    dag.run("first", print)
+    dag_lock.LOCK.write_text("")
+    dag_lock.check()
+    assert dag.run("last", print) and dag.run("first", print) is False
+
+
 def test_a_merge_conflict_in_the_lock_file_is_left_to_a_person(project: Path) -> None:
     dag.run("first", print)
     dag.run("last", print)
