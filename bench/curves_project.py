@@ -119,7 +119,7 @@ def prepare(options: argparse.Namespace) -> None:
     from tasks.params import load
     from tasks.preflight import suites
     from tasks.stages.ingest.__main__ import ingest
-    from tasks.stages.ingest.source import take
+    from tasks.stages.ingest.source import take_snapshot
     from tasks.stages.prepare import __main__ as stage
     from tasks.stages.prepare.shapes import labelled
     from tasks.stages.validate import validate
@@ -139,7 +139,7 @@ def prepare(options: argparse.Namespace) -> None:
     )
     if options.test:
         source = row.ingest.model_copy(update={"source": str(options.test)})
-        held_out = [dict(labelled.example(line, row.prepare)) for line in take(source, options.test).rows]
+        held_out = [dict(labelled.example(line, row.prepare)) for line in take_snapshot(source, options.test).rows]
         known = {line["answer"] for line in read_jsonl(made / "train.jsonl")}
         write_jsonl(made / "test.jsonl", [line for line in held_out if line["answer"] in known])
     out.parent.mkdir(parents=True, exist_ok=True)

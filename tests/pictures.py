@@ -109,7 +109,7 @@ def write_prepared(folder: Path, counts: Mapping[str, int]) -> Path:
 def prediction_of(row: dict) -> dict:
     """The row as it was asked, answered rightly."""
     known = {column: {label: 1.0} for column, label in json.loads(row["answer"]).items()}
-    return {**answered.asked(row), "text": row["answer"], "finished": True, "token_ids": [], "probabilities": known}
+    return {**answered.row_of(row), "text": row["answer"], "finished": True, "token_ids": [], "probabilities": known}
 
 
 def content(number: int, kind: str = "PNG") -> bytes:
@@ -119,5 +119,5 @@ def content(number: int, kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
     drawn(number)[0].save(buffer, kind)
     raw = buffer.getvalue()
-    pixels.opened(raw)
+    pixels.decode(raw)
     return raw

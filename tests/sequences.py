@@ -4,7 +4,7 @@ import string
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.dialogues.templates import frame
+from tasks.dialogues.templates import single_text_template
 from tasks.files import sha256, write_json, write_jsonl
 from tasks.stages.prepare.shapes import pair
 from tests import tiny
@@ -35,7 +35,7 @@ def make_base(folder: Path, kind: Literal["t5", "bart"] = "t5") -> Path:
         model = (_t5 if kind == "t5" else _bart)(len(tokenizer))
     model.generation_config.forced_bos_token_id = 3 if kind == "bart" else None
     model.save_pretrained(folder)
-    tokenizer.chat_template = frame(tokenizer)
+    tokenizer.chat_template = single_text_template(tokenizer)
     tokenizer.save_pretrained(folder)
     source = {"folder": "tests/sequences", "license": "apache-2.0", "card_name": f"anneal/tiny-{kind}"}
     weights = sha256(folder / "model.safetensors")

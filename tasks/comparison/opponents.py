@@ -12,7 +12,7 @@ from tasks.dataset.rows import Answered
 from tasks.files import read_json
 from tasks.stages.evaluate.measures.accuracy import accuracy
 from tasks.stages.evaluate.measures.measure import Measure
-from tasks.stages.evaluate.paired import compared, labels_told
+from tasks.stages.evaluate.paired import paired_rows, predicted_labels
 from tasks.stages.evaluate.predictions import Prediction
 from tasks.steps.gate import Opponent
 
@@ -39,10 +39,10 @@ def opponent(
     ours, theirs = readable(tuned), readable(rows)
     columns = theirs[0].columns
     if labels:
-        pairs = tuple(compared(label, accuracy(label), ours, theirs) for label in labels_told(labels, theirs))
+        pairs = tuple(paired_rows(label, accuracy(label), ours, theirs) for label in predicted_labels(labels, theirs))
         return Opponent(words, pairs, "it predicts none of the measured labels", is_excused=not pairs)
     if columns is not None:
         return Opponent(words, (), "none of the columns that it predicts is measured as a label", is_excused=True)
     if not measure.is_measurable(theirs):
         return Opponent(words, (), f"its answers lack what {measure.name} is computed from")
-    return Opponent(words, (compared(measure.name, measure, ours, theirs),))
+    return Opponent(words, (paired_rows(measure.name, measure, ours, theirs),))

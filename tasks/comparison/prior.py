@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from tasks.dataset import answered
 from tasks.dataset.rows import Answered, Prepared, Probabilities
 from tasks.formats.labels import likeliest
-from tasks.formats.spans import Span, written
+from tasks.formats.spans import Span, to_json
 
 WORD = re.compile(r"\w+")
 SENTENCE = re.compile(r"\S.*?(?:[.!?](?=\s)|[\u3002\uff01\uff1f]|$)", re.MULTILINE)
@@ -51,7 +51,7 @@ def searched(answered: float, rows: Sequence[Prepared]) -> list[Answered]:
     of these; that it has no answer where that is right of most rows (`answered`: the share that have one).
     """
     spans = [sentence(row["row"]["question"], row["row"]["context"]) if answered >= 0.5 else None for row in rows]
-    texts = [written(row["row"]["context"], span) for row, span in zip(rows, spans, strict=True)]
+    texts = [to_json(row["row"]["context"], span) for row, span in zip(rows, spans, strict=True)]
     return [_said(row, text) for row, text in zip(rows, texts, strict=True)]
 
 
@@ -64,4 +64,4 @@ def sentence(question: str, context: str) -> Span | None:
 
 
 def _said(row: Prepared, text: str, nll: float = 0.0, tokens: int = 0) -> Answered:
-    return answered.by(row, {"text": text, "token_ids": [], "finished": True, "nll": nll, "tokens": tokens})
+    return answered.with_answer(row, {"text": text, "token_ids": [], "finished": True, "nll": nll, "tokens": tokens})

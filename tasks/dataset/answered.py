@@ -11,14 +11,14 @@ FILE = "predictions.jsonl"  # of a folder of answers, and of what the registry k
 TIMING = "timing.json"  # beside it: `seconds_per_answer`, and facts about how they were made
 
 
-def asked(row: Row) -> Row:
+def row_of(row: Row) -> Row:
     """What an answered row keeps of the prepared one; whoever answers it again needs no more."""
     return cast(Row, {name: row.get(name) for name in Row.__annotations__ if name in row})
 
 
-def by(row: Row, answer: Answer) -> Answered:
+def with_answer(row: Row, answer: Answer) -> Answered:
     """`row` with a model's reply to it."""
-    return cast(Answered, {**asked(row), **answer})
+    return cast(Answered, {**row_of(row), **answer})
 
 
 def write(folder: Path, rows: Iterable[Mapping[str, object]], timing: Mapping[str, object]) -> None:

@@ -13,7 +13,7 @@ from tasks.dataset.rows import Message, Row
 from tasks.dialogues import special
 from tasks.dialogues.chat_template import NO_CALLS, NO_SYSTEM, NO_TOOLS, has_date, render, takes_tools, text
 from tasks.errors import AnnealError
-from tasks.formats.tools import Tool, rendered
+from tasks.formats.tools import Tool, template_tools
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -66,7 +66,7 @@ def without_weight(turn: Message) -> Message:
 
 def neutral_tools(tokenizer: "Tokenizer", tools: Sequence[Tool] | None) -> dict[str, list[Tool]]:
     """The argument `tools` of a template, where a dialogue has some."""
-    return {"tools": special_texts(tokenizer).neutral_in(rendered(tools))} if tools else {}
+    return {"tools": special_texts(tokenizer).neutral_in(template_tools(tools))} if tools else {}
 
 
 def last_turn(row: Row) -> Message:

@@ -6,7 +6,7 @@ from tasks.dataset.rows import Message, Prepared
 from tasks.formats import tools
 
 
-def asked(rows: Sequence[Prepared], most: int) -> list[Prepared]:
+def with_tool_turns(rows: Sequence[Prepared], most: int) -> list[Prepared]:
     """`rows`, and before each of them a row for each of its earlier turns that calls tools and is trained on, with all
     that was said before that turn.
 

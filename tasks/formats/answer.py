@@ -194,7 +194,7 @@ def right_answer(form: AnswerFormat, row: Mapping[str, Any]) -> dict[str, str]:
     return form.read(row["answer"]) or {column: own[column] for column in form.columns if column in own}
 
 
-def valid(form: AnswerFormat, text: str, classes: Classes) -> dict[str, str] | None:
+def read_valid(form: AnswerFormat, text: str, classes: Classes) -> dict[str, str] | None:
     """`{column: text}` of a written answer whose labels are of known classes; None when it is not one."""
     answer = form.read(text)
     return None if answer is None or problem(form, answer, classes) else answer
@@ -235,16 +235,18 @@ def agrees(
     if isinstance(form, NumberAnswer):
         return form.agrees(answer, right)
     compared = [label for label in labels if label in right] or list(right)
-    return answer is not None and all(column in answer and same(answer[column], right[column]) for column in compared)
+    return answer is not None and all(
+        column in answer and is_same_text(answer[column], right[column]) for column in compared
+    )
 
 
-def as_read(form: AnswerFormat, answer: Mapping[str, str]) -> Mapping[str, str]:
+def canonical_answer(form: AnswerFormat, answer: Mapping[str, str]) -> Mapping[str, str]:
     """`{column: text}` that a person wrote as `form` would read it: tool calls and entities in their canonical
     form."""
     whole = isinstance(form, ToolAnswer | EntityAnswer) and form.column in answer
     return (form.read(form.write(answer)) if whole else None) or answer
 
 
-def same(text: str, right: str) -> bool:
+def is_same_text(text: str, right: str) -> bool:
     """Whether two values are the same text, as data are cleaned; case counts."""
     return clean(text) == clean(right)

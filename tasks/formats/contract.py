@@ -14,7 +14,7 @@ from tasks.formats import answer
 from tasks.formats.answer import AnswerFormat, Classes, ToolAnswer
 from tasks.formats.entity_answer import EntityAnswer
 from tasks.formats.number_answer import NumberAnswer, as_numbers
-from tasks.formats.numbers import written
+from tasks.formats.numbers import format_number
 from tasks.texts import template
 from tasks.texts.clean import clean, is_blank
 
@@ -45,7 +45,7 @@ class Contract:
 
         None when it is not a whole answer with labels of known classes.
         """
-        columns = answer.valid(self.form, text, self.classes)
+        columns = answer.read_valid(self.form, text, self.classes)
         return columns and {name: clean(value) if name in self.classes else value for name, value in columns.items()}
 
     def result(self, columns: Mapping[str, str]) -> Mapping[str, object]:
@@ -65,7 +65,7 @@ class Contract:
             }
         if isinstance(self.form, NumberAnswer):
             return {
-                name: written(float(entry)) if isinstance(entry, int | float) else entry
+                name: format_number(float(entry)) if isinstance(entry, int | float) else entry
                 for name, entry in correction.items()
             }
         return correction
@@ -82,7 +82,7 @@ class Contract:
         changed since.
         """
         right = {column: text for column, text in correction.items() if column in self.form.columns}
-        right = dict(answer.as_read(self.form, right))
+        right = dict(answer.canonical_answer(self.form, right))
         return answer.agrees(self.form.read(output or ""), right, labels, self.form) if right else None
 
     def row(self, given: object) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 FIELDS = ("label", "text", "start", "end")
 BEGINS, ENDS = ("B", "S", "U"), ("E", "S", "L")  # prefixes of IOB2, IOBES and BILOU; I goes on, or begins after O
 OUTSIDE = "O"
-Told = dict[str, dict[str, float]]  # {stretch of a marked entity: {label: its probability}}, OUTSIDE for no label
+SpanProbabilities = dict[str, dict[str, float]]  # {span of a marked entity: {label: probability}}; OUTSIDE: no label
 
 
 class Entity(NamedTuple):
@@ -62,12 +62,12 @@ def problem(text: str, entities: Iterable[Entity]) -> str | None:
     return None
 
 
-def written(text: str, entities: Iterable[Entity]) -> str:
+def to_json(text: str, entities: Iterable[Entity]) -> str:
     """The canonical JSON of `entities` of `text`."""
-    return as_json((entity, text[entity.start : entity.end]) for entity in sorted(entities))
+    return pairs_to_json((entity, text[entity.start : entity.end]) for entity in sorted(entities))
 
 
-def as_json(known: Iterable[tuple[Entity, str]]) -> str:
+def pairs_to_json(known: Iterable[tuple[Entity, str]]) -> str:
     """Entities with their texts as canonical JSON."""
     every = ((entity.label, text, entity.start, entity.end) for entity, text in known)
     return json.dumps([dict(zip(FIELDS, values, strict=True)) for values in every], ensure_ascii=False)
@@ -113,7 +113,7 @@ def likeliest(probabilities: Mapping[str, Mapping[str, float]]) -> dict[str, tup
     return {name: max(known.items(), key=lambda item: item[1]) for name, known in labels.items() if known}
 
 
-def hits(probabilities: Mapping[str, Mapping[str, float]], right: str) -> list[tuple[float, bool]]:
+def calibration_pairs(probabilities: Mapping[str, Mapping[str, float]], right: str) -> list[tuple[float, bool]]:
     """Of each stretch that was told of how likely its likeliest label was, and whether the right answer has exactly
     that entity.
     """
@@ -121,7 +121,7 @@ def hits(probabilities: Mapping[str, Mapping[str, float]], right: str) -> list[t
     return [(p, (name, label) in known) for name, (label, p) in likeliest(probabilities).items()]
 
 
-def of_tags(tags: Sequence[str]) -> list[Entity]:
+def from_tags(tags: Sequence[str]) -> list[Entity]:
     """The entities of `tags`, by places of words, read as seqeval does: IOB1, IOB2, IOBES or BILOU; a tag without a
     prefix goes on, or begins.
     """
@@ -145,7 +145,7 @@ def _parts(tag: str) -> tuple[str, str]:
     return "I", "" if tag == OUTSIDE else tag
 
 
-def as_tags(entities: Iterable[Entity], of_words: Sequence[tuple[int, int]]) -> list[str]:
+def to_tags(entities: Iterable[Entity], of_words: Sequence[tuple[int, int]]) -> list[str]:
     """A tag of IOB2 for each word (start, end): a word that an entity reaches into belongs to it."""
     tags = [OUTSIDE] * len(of_words)
     for start, end, label in sorted(entities):

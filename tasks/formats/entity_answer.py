@@ -27,5 +27,5 @@ class EntityAnswer:
     def read(self, text: str) -> dict[str, str] | None:
         """The entities in their canonical form; None for what is not exactly a list of them."""
         known = entities.read(text)
-        answer = None if known is None else entities.as_json(known)
+        answer = None if known is None else entities.pairs_to_json(known)
         return None if answer is None or has_half_character(answer) else {self.column: answer}

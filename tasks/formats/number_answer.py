@@ -22,7 +22,7 @@ class NumberAnswer:
         values = {column: numbers.number(str(row[column])) for column in self.columns}
         if wrong := next((column for column, value in values.items() if value is None), None):
             raise KeyError(wrong)
-        return json.dumps({column: json.loads(numbers.written(value or 0.0)) for column, value in values.items()})
+        return json.dumps({column: json.loads(numbers.format_number(value or 0.0)) for column, value in values.items()})
 
     def read(self, text: str) -> dict[str, str] | None:
         """The object's columns as texts; None for what is not exactly one object of numbers."""
@@ -47,7 +47,7 @@ class NumberAnswer:
 
 def as_numbers(answer: Mapping[str, str]) -> dict[str, float]:
     """An answer as it was read, in numbers: what a client is told."""
-    return {column: json.loads(numbers.written(numbers.number(text) or 0.0)) for column, text in answer.items()}
+    return {column: json.loads(numbers.format_number(numbers.number(text) or 0.0)) for column, text in answer.items()}
 
 
 def of_spec(spec: Mapping[str, Sequence[str]]) -> NumberAnswer | None:
@@ -59,7 +59,7 @@ def _text(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     known = numbers.number(str(value))
-    return None if known is None else numbers.written(known)
+    return None if known is None else numbers.format_number(known)
 
 
 def without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:

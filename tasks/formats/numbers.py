@@ -19,7 +19,7 @@ def number(text: str) -> float | None:
     return value if "_" not in text and math.isfinite(value) and abs(value) <= LARGEST else None
 
 
-def written(value: float) -> str:
+def format_number(value: float) -> str:
     """A number in as few digits as tell it: `4.5`, `4`."""
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 

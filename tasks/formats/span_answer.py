@@ -36,7 +36,7 @@ class SpanAnswer:
         """The answer to `row`, where its words stand first in its `context`; KeyError when it lacks one of these."""
         answer, context = str(row[self.column]), str(row["context"])
         start = next(iter(places(answer, context)), 0)
-        return spans.written(context, Span(start, start + len(answer)) if answer else None)
+        return spans.to_json(context, Span(start, start + len(answer)) if answer else None)
 
     def read(self, text: str) -> dict[str, str] | None:
         """The words of an answer, empty where it is that there is none; None for what is not exactly an answer."""

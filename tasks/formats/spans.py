@@ -21,13 +21,13 @@ class Span(NamedTuple):
     end: int  # the first place behind it
 
 
-def asked(text: str) -> tuple[str, str]:
+def split_question(text: str) -> tuple[str, str]:
     """(question, text below it) of what a model reads: the question is the first line."""
     question, _, context = text.partition("\n")
     return question, context
 
 
-def written(context: str, span: Span | None, others: Sequence[str] = ()) -> str:
+def to_json(context: str, span: Span | None, others: Sequence[str] = ()) -> str:
     """The answer that is the `span` of `context` (None: there is none) as JSON."""
     start, end = span or (None, None)
     answer = {"answer": context[slice(*span)] if span else "", "start": start, "end": end}
@@ -59,11 +59,11 @@ def span_of(text: str) -> Span | None:
     return None if value is None or value["start"] is None else Span(value["start"], value["end"])
 
 
-def told(probability: float) -> dict[str, dict[str, float]]:
+def as_probabilities(probability: float) -> dict[str, dict[str, float]]:
     """How probable an answer is, as probabilities of a column are told."""
     return {COLUMN: {GIVEN: probability, OTHER: round(1 - probability, DIGITS)}}
 
 
-def probability_in(told: Mapping[str, Mapping[str, float]] | None) -> float | None:
+def probability_in(as_probabilities: Mapping[str, Mapping[str, float]] | None) -> float | None:
     """The probability of an answer of this kind; None of another kind."""
-    return (told or {}).get(COLUMN, {}).get(GIVEN)
+    return (as_probabilities or {}).get(COLUMN, {}).get(GIVEN)

@@ -109,7 +109,7 @@ def _misfit(arguments: Mapping[str, object], schema: Mapping[str, object]) -> st
     return None
 
 
-def rendered(tools: Iterable[Tool]) -> list[Tool]:
+def template_tools(tools: Iterable[Tool]) -> list[Tool]:
     """`tools` as vLLM gives them to a template, whatever else the data or a client say of them."""
     return [{"type": "function", "function": _rendered(tool["function"])} for tool in tools]
 
@@ -119,7 +119,7 @@ def _rendered(function: Function) -> Function:
     return {"name": function.get("name"), "description": description, "parameters": parameters}
 
 
-def sent(messages: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+def openai_messages(messages: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     """`messages` as OpenAI's API takes them: calls have ids (their own, or numbers), arguments are JSON in a text.
 
     A result that names no call is that of the next one, in the order in which they were called.

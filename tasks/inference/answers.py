@@ -125,7 +125,7 @@ def answer(
     print(progress(what, len(rows), len(rows), taken), file=sys.stderr, flush=True)
     for row, each in zip(asked, written, strict=True):
         each["text"] = row.get("given", "") + each["text"]
-    return Answers(list(map(answered.by, rows, written)), seconds, other.name if other else TRANSFORMERS)
+    return Answers(list(map(answered.with_answer, rows, written)), seconds, other.name if other else TRANSFORMERS)
 
 
 def reads_once(model: "nn.Module", rows: Iterable[Row]) -> bool:

@@ -88,7 +88,7 @@ def load(body: nn.Module, trained: Path) -> Extractor:
 
 def of_text(reader: Reader, text: str) -> Question:
     """A question on the first line, and the text below it, as they are read."""
-    question, context = spans.asked(text)
+    question, context = spans.split_question(text)
     return Question(context, tokens_of(reader, question)[0], *tokens_of(reader, context))
 
 
@@ -197,6 +197,6 @@ def reply(model: Extractor, each: Question, shares: torch.Tensor) -> Reply:
     span, probability = likeliest(model, each, shares)
     return {
         "token_ids": (*each.asked, *each.ids),
-        "text": spans.written(each.context, span),
-        "probabilities": spans.told(probability),
+        "text": spans.to_json(each.context, span),
+        "probabilities": spans.as_probabilities(probability),
     }

@@ -108,14 +108,14 @@ def _follows(tags: Sequence[str]) -> NDArray[np.float64]:
     return np.where(allowed, 0.0, -np.inf)
 
 
-def probabilities(model: Tagger, read: Words, tags: Sequence[str], shares: torch.Tensor) -> entities.Told:
+def probabilities(model: Tagger, read: Words, tags: Sequence[str], shares: torch.Tensor) -> entities.SpanProbabilities:
     """Of each entity that `tags` mark in a text that was read how likely each label is of exactly this stretch, and
     OUTSIDE none of them; `shares`: (words, tags) log-probabilities, taken as independent of each other.
 
     p(label) = p(B) of the first word, times p(I) of the others, times 1 - p(I) of the word behind.
     """
     told = {}
-    for known in entities.of_tags(tags):
+    for known in entities.from_tags(tags):
         of_labels = {label: _of_stretch(model, shares, known.start, known.end, label) for label in model.labels}
         rest = max(0.0, 1 - sum(of_labels.values()))
         key = entities.key(read.spans[known.start][0], read.spans[known.end - 1][1])
@@ -134,6 +134,6 @@ def written(read: Words, tags: Sequence[str]) -> str:
     """The entities of a text that was read as an answer, see tasks/formats/entities.py."""
     marked = [
         Entity(read.spans[known.start][0], read.spans[known.end - 1][1], known.label)
-        for known in entities.of_tags(tags)
+        for known in entities.from_tags(tags)
     ]
-    return entities.written(read.text, marked)
+    return entities.to_json(read.text, marked)

@@ -50,7 +50,7 @@ class ImageReader:
 
     def of_bytes(self, raw: bytes) -> Pixels:
         """The image in `raw`; NotAnImageError where there is none."""
-        return self.pixels(pixels.opened(raw))
+        return self.pixels(pixels.decode(raw))
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Picture:
 
     def pixels(self, alter: "random.Random | None" = None) -> "Tensor":
         """(channels, height, width); cropped and mirrored by what `alter` draws."""
-        image = pixels.opened(content(self.row))
+        image = pixels.decode(content(self.row))
         return self.reader.pixels(altered(image, alter) if alter else image).values
 
 

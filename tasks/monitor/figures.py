@@ -122,7 +122,7 @@ def _entity_calibration(
             hit
             for probabilities, right in pairs
             if column in right
-            for hit in entities.hits(probabilities or {}, right[column])
+            for hit in entities.calibration_pairs(probabilities or {}, right[column])
         ]
         if known:
             figures[f"{column}_right_n"] = float(len(known))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.formats.answer import ToolAnswer, agrees, as_read, example_in, right_answer, valid
+from tasks.formats.answer import ToolAnswer, agrees, canonical_answer, example_in, read_valid, right_answer
 from tasks.formats.spans import GIVEN
 from tasks.formats.spans import OTHER as ANOTHER
 from tasks.monitor import confidence, residuals, texts
@@ -156,10 +156,10 @@ class Scores:
         return bins
 
     def is_valid(self, text: str) -> bool:
-        """True if an answer has the version's format, with labels of known classes: the measure `valid` of the
+        """True if an answer has the version's format, with labels of known classes: the measure `read_valid` of the
         evaluation.
         """
-        return valid(self.form, text, self.classes) is not None
+        return read_valid(self.form, text, self.classes) is not None
 
     def of_probabilities(self, probabilities: Sequence[Probabilities | None]) -> Ints:
         """Return (answers, streams): the bins of how sure the answers are, -1 in the other streams."""
@@ -213,7 +213,7 @@ class Scores:
         marks: list[bool | None] = []
         for text, right in pairs:
             known = {column: right[column] for column in compared if isinstance(right.get(column), str)}
-            marks.append(not agrees(self.form.read(text), as_read(self.form, known), ()) if known else None)
+            marks.append(not agrees(self.form.read(text), canonical_answer(self.form, known), ()) if known else None)
         return marks
 
     def as_logged(self, text: str) -> str:

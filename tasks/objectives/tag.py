@@ -108,7 +108,7 @@ def encode(params: Params, processor: Tags, row: Prepared) -> Tagged:
     """The whole text, and the number of its tag where a word's token stands."""
     read = words(processor.reader, encoder.question(row))
     labels = [UNTOLD] * len(read.ids)
-    for tokens, tag in zip(read.tokens, entities.as_tags(marked(row), read.spans), strict=True):
+    for tokens, tag in zip(read.tokens, entities.to_tags(marked(row), read.spans), strict=True):
         labels[tokens[0 if processor.place == "first" else 1]] = processor.numbers[tag]
     return {
         "id": row["id"],
@@ -233,7 +233,7 @@ def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer
     every = [of_text(reader, encoder.question(row)) for row in rows]
     answers: list[Answer] = []
     for row, known, shares in zip(rows, every, tagger.told(model, reader, every), strict=True):
-        right = entities.as_tags(marked(row), known.spans)
+        right = entities.to_tags(marked(row), known.spans)
         scores = [
             shares[word, model.tags.index(tag)].item() if tag in model.tags else -LOWEST
             for word, tag in enumerate(right)

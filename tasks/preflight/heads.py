@@ -22,7 +22,7 @@ def way(params: Params, model: str) -> str | None:
     if not isinstance(prepare, table.Params):
         return None
     try:
-        columns = template.named(prepare.answer)
+        columns = template.columns_of_all(prepare.answer)
         rows = sources.rows(params.datasets[name].ingest)
     except AnnealError:
         return None

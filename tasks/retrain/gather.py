@@ -15,7 +15,7 @@ from tasks.retrain.facts import RetrainFacts
 from tasks.retrain.invert import no_rows_of
 from tasks.retrain.pause import is_paused
 from tasks.serve import routes
-from tasks.stages.ingest import Ingest, sources, version
+from tasks.stages.ingest import Ingest, source_files, version
 from tasks.stages.prepare.rows import Templates
 
 
@@ -89,7 +89,7 @@ def champion_of(task: str, routed: routes.Task) -> str | None:
 def data_version(params: Ingest) -> str:
     """Return the version of the data as it is in the source now."""
     source = Path(params.source)
-    return version([{"sha256": sha256(file)} for file in sources(params, source)])
+    return version([{"sha256": sha256(file)} for file in source_files(params, source)])
 
 
 def last_ingested(dataset: str) -> str | None:

@@ -24,7 +24,7 @@ from tasks.retrain import contexts, lineage, store
 from tasks.retrain.invert import columns_of_input, no_rows_of, why_no_columns
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
 from tasks.section import Section
-from tasks.stages.ingest import format_for_new_rows, read, resolved
+from tasks.stages.ingest import format_for_new_rows, read, with_columns
 from tasks.stages.prepare import shapes
 from tasks.stages.prepare.labels import asked_columns
 from tasks.stages.prepare.params import Prepare
@@ -76,7 +76,7 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
             f"params.yaml: datasets.{name}.ingest.source is {source}, a file: name a folder that holds it, so that "
             "harvested rows can be added beside it."
         )
-    dataset = dataset.model_copy(update={"ingest": resolved(dataset.ingest, source)})
+    dataset = dataset.model_copy(update={"ingest": with_columns(dataset.ingest, source)})
     rows, _ = read(dataset.ingest, source)
     rows = _as_corrected(rows, dataset)
     rules = _rules(dataset, params.models[task].evaluate.labels, rows, params.retrain.max_share_of_key)

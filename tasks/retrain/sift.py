@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
-from tasks.formats.answer import same
+from tasks.formats.answer import is_same_text
 from tasks.texts.clean import clean, folded, is_blank
 from tasks.texts.duplicates import similar_pairs
 
@@ -115,8 +115,8 @@ def _differ(candidate: Candidate, other: Candidate, rules: Rules) -> bool:
     """
     if rules.labels:
         return labels_of(candidate, rules) != labels_of(other, rules)
-    return same(candidate.text, other.text) and not all(
-        same(candidate.row.get(column, ""), other.row.get(column, "")) for column in rules.answer
+    return is_same_text(candidate.text, other.text) and not all(
+        is_same_text(candidate.row.get(column, ""), other.row.get(column, "")) for column in rules.answer
     )
 
 

@@ -14,7 +14,7 @@ from tasks.dataset.rows import Answered, Text
 from tasks.dialogues.chat import encode_question, load_tokenizer, opening, special_texts
 from tasks.dialogues.special import SpecialTexts
 from tasks.errors import AnnealError
-from tasks.formats.tools import rendered, sent
+from tasks.formats.tools import openai_messages, template_tools
 from tasks.serve import supervisor
 from tasks.serve.cascade.parity import refuse_other_labels
 from tasks.serve.loopback import client
@@ -89,10 +89,14 @@ def question(special: SpecialTexts, row: Answered) -> tuple[str, Body]:
     its text.
     """
     if "image" in row:
-        return "chat/completions", {"messages": images.asked(row["image"])}
+        return "chat/completions", {"messages": images.chat_messages(row["image"])}
     if row["messages"]:
-        given = {"tools": special.neutral_in(rendered(row["tools"])), "tool_choice": "none"} if row.get("tools") else {}
-        return "chat/completions", {"messages": sent(special.neutral_in(row["messages"])), **given}
+        given = (
+            {"tools": special.neutral_in(template_tools(row["tools"])), "tool_choice": "none"}
+            if row.get("tools")
+            else {}
+        )
+        return "chat/completions", {"messages": openai_messages(special.neutral_in(row["messages"])), **given}
     return "completions", {"prompt": special.neutral(opening(row["answer"]))}
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from tasks import stage
-from tasks.dialogues.templates import Name, frame, template
+from tasks.dialogues.templates import Name, single_text_template, template
 from tasks.errors import AnnealError, TransientError
 from tasks.files import sha256, whole_directory, write_json, write_text
 from tasks.inference.decoding import make_greedy
@@ -86,7 +86,7 @@ def _frame(params: Base, source: str, name: str, folder: Path) -> None:
             f"bases.{name}.chat_template is {params.chat_template}, and base {source} has an encoder, which reads a "
             "text as it is; leave chat_template out."
         )
-    made = frame(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+    made = single_text_template(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
     if made is None:
         raise AnnealError(
             f"base {source}: its tokenizer adds tokens to a text that a template cannot write; use another base."

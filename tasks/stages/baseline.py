@@ -21,7 +21,7 @@ def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     parent was taught, what one says who knows nothing but how common each answer is (tasks/comparison/prior.py).
     """
     held_out: list[Prepared] = read_jsonl(prepared / "test.jsonl")
-    rows = turns.asked(held_out, params.tool_turns)
+    rows = turns.with_tool_turns(held_out, params.tool_turns)
     form = read_json(prepared / "format.json")
     facts: Facts = {}
     if classes := form.get("classes"):

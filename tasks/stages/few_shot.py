@@ -19,7 +19,7 @@ from tasks.models import architecture
 from tasks.stages.predict.params import Predict
 from tasks.texts.clean import clean
 
-MOST = 4  # examples
+MAX_EXAMPLES = 4  # examples
 
 
 def few_shot(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
@@ -27,16 +27,16 @@ def few_shot(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     the same examples from the training rows; no rows where there can be no examples, and why.
     """
     held_out: list[Prepared] = read_jsonl(prepared / "test.jsonl")
-    rows = turns.asked(held_out, params.tool_turns)
+    rows = turns.with_tool_turns(held_out, params.tool_turns)
     spec = read_json(prepared / "format.json")
     examples, reason = [], _why_none(parent, spec)
     if not reason:
         examples = choose(read_jsonl(prepared / "train.jsonl"), format_in(spec))
-        examples, reason = fitting(params, parent, rows, examples)
+        examples, reason = fit_in_context(params, parent, rows, examples)
     predictions: list[Answered] = []
     timing: dict[str, object] = {"seconds_per_answer": 0.0}
     if examples:
-        answers, facts = ask(params, parent, prepared, rows, "few-shot", dialogue_of(examples))
+        answers, facts = ask(params, parent, prepared, rows, "few-shot", as_turns(examples))
         predictions = answers.predictions
         timing = {
             "seconds_per_answer": answers.seconds / len(rows),
@@ -68,9 +68,9 @@ def choose(rows: Sequence[Prepared], form: AnswerFormat) -> list[Prepared]:
     kinds = [row.get(label, "") if label else "" for row in answers]
     common = [kind for kind, _ in sorted(Counter(kinds).items(), key=lambda pair: (-pair[1], pair[0]))]
     by_length = sorted(range(len(rows)), key=lambda place: (_length(rows[place]), str(rows[place]["id"])))
-    of_kind = {kind: [place for place in by_length if kinds[place] == kind] for kind in common[:MOST]}
+    of_kind = {kind: [place for place in by_length if kinds[place] == kind] for kind in common[:MAX_EXAMPLES]}
     taken: list[int] = []
-    for number in range(MOST):
+    for number in range(MAX_EXAMPLES):
         places = of_kind[common[number % len(of_kind)]] if of_kind else []
         left = [place for place in places if place not in taken]
         taken += left[len(left) // 4 : len(left) // 4 + 1]
@@ -81,26 +81,26 @@ def _length(row: Prepared) -> int:
     return sum(len(message["content"]) for message in row["messages"]) + len(row["answer"])
 
 
-def dialogue_of(examples: Sequence[Prepared]) -> list[Message]:
+def as_turns(examples: Sequence[Prepared]) -> list[Message]:
     """The examples as turns: what a person said, and what is right; the system's turn is each row's own."""
     own = [[turn for turn in row["messages"] if turn["role"] != "system"] + [last_turn(row)] for row in examples]
     return [without_weight(turn) for of_row in own for turn in of_row]
 
 
-def shown(examples: Sequence[Prepared], row: Prepared) -> Prepared:
+def with_examples(examples: Sequence[Prepared], row: Prepared) -> Prepared:
     """`row` with the turns of `examples` in front."""
-    return {**row, "messages": behind(dialogue_of(examples), row["messages"])}
+    return {**row, "messages": behind(as_turns(examples), row["messages"])}
 
 
-def fitting(
+def fit_in_context(
     params: Predict, parent: Path, rows: Sequence[Prepared], examples: Sequence[Prepared]
 ) -> tuple[list[Prepared], str]:
     """As many of `examples` as the parent's context holds beside each row and its answer; of fewer it is said why."""
-    tokenizer, room = load_tokenizer(parent), context(parent)
+    tokenizer, room = load_tokenizer(parent), context_length(parent)
     taken = list(examples)
     while taken:
         try:
-            longest = max(len(encode_question(tokenizer, shown(taken, row))) for row in rows)
+            longest = max(len(encode_question(tokenizer, with_examples(taken, row))) for row in rows)
         except AnnealError as error:
             return [], f"the parent's chat template does not take the examples: {error}"
         if longest + params.max_new_tokens <= room:
@@ -111,7 +111,7 @@ def fitting(
     return taken, (reason if few else "" if taken else "there are no training rows")
 
 
-def context(parent: Path) -> int:
+def context_length(parent: Path) -> int:
     """Tokens that the parent reads at most."""
     config = read_json(parent / "config.json")
     known = config.get("text_config", config).get("max_position_embeddings") or config.get("n_positions")

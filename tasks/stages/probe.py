@@ -22,7 +22,7 @@ from tasks.models import architecture, logistic
 from tasks.section import Section
 from tasks.texts.clean import clean
 
-LEAST = 1e-6  # of a class that is thought impossible
+MIN_PROBABILITY = 1e-6  # of a class that is thought impossible
 
 
 class Probe(Section):
@@ -86,7 +86,7 @@ def _probabilities(
     """(the probabilities of each of `rows`, how long that and its learning took)."""
     began = time.monotonic()
     step = max(1, -(-len(known) // logistic.MOST))
-    texts, asked = [question(row) for row in known[::step]], [question(row) for row in rows]
+    texts, asked = [user_text(row) for row in known[::step]], [user_text(row) for row in rows]
     embedded, seconds = None, 0.0
     if architecture.of_folder(encoder) == "encoder":
         ours = linear.embeddings(encoder, texts)
@@ -107,7 +107,7 @@ def _probabilities(
     return shares, {"seconds_per_answer": seconds / len(rows), "seconds_to_fit": fitting}
 
 
-def question(row: Prepared) -> str:
+def user_text(row: Prepared) -> str:
     """All that the person said."""
     return "\n".join(message["content"] for message in row["messages"] if message["role"] == "user")
 
@@ -116,7 +116,7 @@ def _prediction(row: Prepared, chances: Probabilities, form: AnswerFormat, is_wh
     """Of a row whose answer is written and not told, `told` names the columns that are."""
     answer = {column: likeliest(known) for column, known in chances.items()}
     right = right_answer(form, row)
-    nll = -sum(math.log(max(LEAST, known.get(right[column], 0.0))) for column, known in chances.items())
+    nll = -sum(math.log(max(MIN_PROBABILITY, known.get(right[column], 0.0))) for column, known in chances.items())
     answer_row: Answer = {
         "text": json.dumps(answer, ensure_ascii=False),
         "token_ids": [],
@@ -127,7 +127,7 @@ def _prediction(row: Prepared, chances: Probabilities, form: AnswerFormat, is_wh
     }
     if not is_whole:
         answer_row["told"] = list(answer)
-    return answered.by(row, answer_row)
+    return answered.with_answer(row, answer_row)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def _champions_answers(
         from tasks.inference.engine.trained import of_trained
         from tasks.weights.tuned import answer
 
-        asked = [answered.asked(row) for row in missing]
+        asked = [answered.row_of(row) for row in missing]
         asked = labeller.begun(own, asked) if own.exists() else asked
         what = f"champion (version {champion.version})"
         size, most = params.per_device_eval_batch_size, params.max_new_tokens

@@ -11,7 +11,7 @@ from pydantic import Field
 from tasks.section import Section
 from tasks.stages.evaluate.comparison import are_comparable, compare
 from tasks.stages.evaluate.measures.measure import Measure, Rows
-from tasks.stages.evaluate.paired import Compared, over_all
+from tasks.stages.evaluate.paired import PairedRows, over_all
 
 
 class Gate(Section):
@@ -78,7 +78,7 @@ class Opponent:
     """
 
     words: str
-    compared: tuple[Compared, ...]
+    compared: tuple[PairedRows, ...]
     reason: str = ""
     is_excused: bool = False
 

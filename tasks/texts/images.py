@@ -65,7 +65,7 @@ def of_url(url: str) -> bytes:
         raise NotAnImageError("is not complete base64") from None
 
 
-def carrying(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def with_images(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """`predictions`, the first of those about images with these as `image`, a `data:` URL: a server is asked them again
     wherever the version is deployed. The others are as they are.
     """
@@ -82,6 +82,6 @@ def can_be_asked(prediction: Mapping[str, Any]) -> bool:
     return "image_file" not in prediction["row"] or "image" in prediction
 
 
-def asked(url: str) -> list[dict[str, object]]:
+def chat_messages(url: str) -> list[dict[str, object]]:
     """The messages of a chat about the image in a `data:` URL."""
     return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]

@@ -17,7 +17,7 @@ BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticEr
 WHITE = (255, 255, 255)
 
 
-def opened(raw: bytes) -> "Image":
+def decode(raw: bytes) -> "Image":
     """The image in `raw` as RGB of 8 bits, upright, what is transparent on white; NotAnImageError for what is none."""
     from PIL import Image, ImageOps
 

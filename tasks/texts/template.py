@@ -58,11 +58,11 @@ def columns(template: str) -> tuple[str, ...]:
     from jinja2 import nodes
 
     tree, free = _parsed(template)
-    named = (_column_of(node, free) for node in tree.find_all((nodes.Name, nodes.Getitem, nodes.Getattr)))
-    return tuple(dict.fromkeys(name for name in named if name is not None))
+    columns_of_all = (_column_of(node, free) for node in tree.find_all((nodes.Name, nodes.Getitem, nodes.Getattr)))
+    return tuple(dict.fromkeys(name for name in columns_of_all if name is not None))
 
 
-def named(*specs: str | Iterable[str]) -> tuple[str, ...]:
+def columns_of_all(*specs: str | Iterable[str]) -> tuple[str, ...]:
     """The columns that templates name, and those that are listed, in their order, each once."""
     every = (columns(spec) if isinstance(spec, str) else spec for spec in specs)
     return tuple(dict.fromkeys(column for each in every for column in each))

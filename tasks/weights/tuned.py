@@ -77,7 +77,7 @@ def _read(
         places = order[start : start + batch_size]
         batch = [rows[place] for place in places]
         for place, row, said in zip(places, batch, objective.read(model, reader, batch), strict=True):
-            predictions[place] = answered.by(row, said)
+            predictions[place] = answered.with_answer(row, said)
     seconds = time.monotonic() - started
     print(progress(what, len(rows), len(rows), seconds), file=sys.stderr, flush=True)
     return Answers([predictions[place] for place in range(len(rows))], seconds)

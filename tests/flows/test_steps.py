@@ -95,11 +95,11 @@ def test_the_line_to_try_reads_an_image_from_its_file(tmp_path: Path) -> None:
     file.write_bytes(pictures.content(1))
     url = images.as_url(file.read_bytes())
     line = verify.line_to_try(
-        "http://h/v1", {"messages": images.asked(url)}, {"image": url, "row": {"image_file": str(file)}}
+        "http://h/v1", {"messages": images.chat_messages(url)}, {"image": url, "row": {"image_file": str(file)}}
     )
     assert url not in line and len(line) < 500
     said = subprocess.run(["bash", "-c", line.partition(" | ")[0]], capture_output=True, text=True, check=True).stdout
-    assert json.loads(said) == {"messages": images.asked(url)}
+    assert json.loads(said) == {"messages": images.chat_messages(url)}
 
 
 @pytest.fixture

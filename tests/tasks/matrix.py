@@ -11,7 +11,7 @@ import pytest
 
 from tasks import kinds, objectives
 from tasks.files import read_jsonl, write_json, write_jsonl
-from tasks.formats.entities import Entity, written
+from tasks.formats.entities import Entity, to_json
 from tasks.preflight import pairs
 from tasks.stages.train.params import Train
 from tests import encoders, pictures, sequences, tiny
@@ -73,7 +73,7 @@ def _row(eats: str, row: dict) -> dict:
     if eats == "tagged":
         text, thing = row["messages"][-1]["content"], row["row"]["thing"].removeprefix("a ")
         start = text.index(thing)
-        return {**row, "answer": written(text, [Entity(start, start + len(thing), "THING")])}
+        return {**row, "answer": to_json(text, [Entity(start, start + len(thing), "THING")])}
     if eats == "spans":
         return encoders.span_row(row["row"])
     more = {"preference": {"rejected": "none of these"}, "rated": {"rating": row["id"][-1] in "02468"}}

@@ -60,12 +60,15 @@ def test_a_blank_or_broken_text_is_not_an_answer(text: str) -> None:
 
 
 def test_an_unknown_class_is_not_valid() -> None:
-    assert answer.valid(JSON, '{"category": "billing", "reply": "x"}', CLASSES) == {"category": "billing", "reply": "x"}
-    assert answer.valid(JSON, '{"category": "refund", "reply": "x"}', CLASSES) is None
+    assert answer.read_valid(JSON, '{"category": "billing", "reply": "x"}', CLASSES) == {
+        "category": "billing",
+        "reply": "x",
+    }
+    assert answer.read_valid(JSON, '{"category": "refund", "reply": "x"}', CLASSES) is None
     label = answer.format_of("{{ category }}")
     assert (
-        answer.valid(label, "billing\n", CLASSES) == {"category": "billing"}
-        and answer.valid(label, "refund", CLASSES) is None
+        answer.read_valid(label, "billing\n", CLASSES) == {"category": "billing"}
+        and answer.read_valid(label, "refund", CLASSES) is None
     )
 
 

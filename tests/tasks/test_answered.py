@@ -11,8 +11,8 @@ PARTS = {GIVEN: "", REST: "b", "tools": [], "calls": []}
 
 
 def test_all_is_kept_that_asking_again_takes() -> None:
-    assert answered.asked({**ROW, **PARTS, "text": "c", "nll": 1.0}) == {**ROW, **PARTS}
-    assert answered.asked(ROW) == ROW
+    assert answered.row_of({**ROW, **PARTS, "text": "c", "nll": 1.0}) == {**ROW, **PARTS}
+    assert answered.row_of(ROW) == ROW
 
 
 def test_the_right_answer_of_older_files_is_read_under_todays_name(tmp_path: Path) -> None:

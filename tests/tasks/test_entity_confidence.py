@@ -35,8 +35,8 @@ def told(*marked: tuple[Entity, float]) -> dict[str, dict[str, float]]:
 def row(marked: dict[str, dict[str, float]], right: list[Entity]) -> dict:
     """A prediction that tells of these stretches."""
     said = [Entity(*map(int, name.split("-")), label) for name, (label, _) in entities.likeliest(marked).items()]
-    right_answer = entities.written(TEXT, right)
-    return text_row(entities.written(TEXT, said), right_answer, entities=right_answer) | {"probabilities": marked}
+    right_answer = entities.to_json(TEXT, right)
+    return text_row(entities.to_json(TEXT, said), right_answer, entities=right_answer) | {"probabilities": marked}
 
 
 def test_calibration_of_entities_is_that_computed_by_hand() -> None:
@@ -56,7 +56,8 @@ def test_calibration_of_entities_is_that_computed_by_hand() -> None:
 
 def test_the_likeliest_label_of_a_stretch_is_never_none_of_them() -> None:
     assert (
-        entities.likeliest({"0-4": {"PER": 0.3, "O": 0.7}}) == {"0-4": ("PER", 0.3)} and entities.hits({}, "[]") == []
+        entities.likeliest({"0-4": {"PER": 0.3, "O": 0.7}}) == {"0-4": ("PER", 0.3)}
+        and entities.calibration_pairs({}, "[]") == []
     )
 
 
@@ -87,7 +88,7 @@ def test_the_monitor_follows_the_entity_that_is_marked_least_surely(scores: Scor
     assert figures.of_confidence(scores, [unsure, nothing, told((ANNA, 0.8))]) == {
         "entities_confidence": pytest.approx(0.6)
     }
-    corrected = {"entities": entities.written(TEXT, [BERLIN])}
+    corrected = {"entities": entities.to_json(TEXT, [BERLIN])}
     assert figures.of_calibration(scores, [(unsure, corrected), (None, corrected)]) == {
         "entities_right_n": 2.0,
         "entities_overconfidence": pytest.approx((0.4 + 0.99 - 1) / 2),

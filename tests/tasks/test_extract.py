@@ -15,7 +15,7 @@ from tasks.dialogues.special import of_folder
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.formats.answer import format_of
-from tasks.formats.spans import GIVEN, Span, written
+from tasks.formats.spans import GIVEN, Span, to_json
 from tasks.serve import reading_parity
 from tasks.stages.evaluate import measures
 from tasks.stages.evaluate.params import Evaluate
@@ -65,7 +65,7 @@ def asked(question: str, context: str, answer: str = "") -> dict:
     start = context.find(answer)
     span = Span(start, start + len(answer)) if answer else None
     content = f"{question}\n{context}"
-    return {"id": "1", "messages": [{"role": "user", "content": content}], "answer": written(context, span)}
+    return {"id": "1", "messages": [{"role": "user", "content": content}], "answer": to_json(context, span)}
 
 
 def test_it_learns_where_answers_stand_and_that_some_are_not_there(answered, prepared):
@@ -190,7 +190,7 @@ def test_it_is_served_as_it_was_evaluated(made, encoder, answered):
         assert (parity.prompts, too_long) == (len(answered), []) and parity.difference < 1e-5
         row = next(row for row in answered if json.loads(row["text"])["answer"])
         with pytest.raises(AnnealError, match=f"things answers row {row['id']} differently than in the evaluation"):
-            reading_parity.check_parity(url, "things", of_folder(encoder), [{**row, "text": written("", None)}])
+            reading_parity.check_parity(url, "things", of_folder(encoder), [{**row, "text": to_json("", None)}])
         given = row["probabilities"]["answer"][GIVEN] - 0.002
         other = {**row, "probabilities": {"answer": {"given": given, "other": 1 - given}}}
         with pytest.raises(AnnealError, match="says answer = given of row"):

@@ -34,7 +34,7 @@ def test_few_rows_and_rows_without_labels_give_examples_too():
 
 def test_an_example_is_a_question_and_its_answer_without_the_systems_turn():
     row = tiny.prepared_rows(0, 1)[0]
-    question, answer = stage.dialogue_of([row])
+    question, answer = stage.as_turns([row])
     assert question == row["messages"][-1] and answer == {"role": "assistant", "content": row["answer"]}
 
 
@@ -65,7 +65,7 @@ def test_the_parent_is_asked_behind_the_examples_and_its_rows_are_told_without_t
     assert len(timing["examples"]) == 4 and timing["structured"] is True and "reason" not in timing
     known = {row["id"]: row for row in read_jsonl(prepared / "train.jsonl")}
     assert set(timing["examples"]) <= set(known)
-    turns = stage.dialogue_of([known[name] for name in timing["examples"]])
+    turns = stage.as_turns([known[name] for name in timing["examples"]])
     asked = encode_question(load_tokenizer(base), {**rows[0], "messages": stage.behind(turns, rows[0]["messages"])})
     text = load_tokenizer(base).decode(asked)
     assert text.count("assistant") == 5 and all(known[name]["answer"] in text for name in timing["examples"])
@@ -77,18 +77,21 @@ def test_examples_that_do_not_fit_into_the_context_are_left_out_and_that_is_said
     tokenizer, examples = load_tokenizer(base), rows[4:]
     lengths = [
         max(
-            len(encode_question(tokenizer, {**row, "messages": stage.behind(stage.dialogue_of(part), row["messages"])}))
+            len(encode_question(tokenizer, {**row, "messages": stage.behind(stage.as_turns(part), row["messages"])}))
             for row in rows[:4]
         )
         for part in (examples[:2], examples[:1], [])
     ]
     for room, count in ((lengths[0] + 5, 2), (lengths[0] + 4, 1), (lengths[1] + 4, 0)):
-        monkeypatch.setattr(stage, "context", lambda parent, room=room: room)
-        taken, reason = stage.fitting(Predict(max_new_tokens=5), base, rows[:4], examples)
+        monkeypatch.setattr(stage, "context_length", lambda parent, room=room: room)
+        taken, reason = stage.fit_in_context(Predict(max_new_tokens=5), base, rows[:4], examples)
         assert taken == examples[:count]
         assert reason == Says(f"{count} of 4 examples fit", f"{room} tokens")
     monkeypatch.undo()
-    assert stage.fitting(Predict(), base, rows[:4], examples) == (examples, "") and stage.context(base) == 2048
+    assert (
+        stage.fit_in_context(Predict(), base, rows[:4], examples) == (examples, "")
+        and stage.context_length(base) == 2048
+    )
 
 
 @pytest.mark.slow  # a tokenizer is loaded
@@ -98,7 +101,7 @@ def test_a_template_that_takes_no_examples_is_said(base, monkeypatch):
 
     monkeypatch.setattr(stage, "encode_question", refuse)
     rows = tiny.prepared_rows(0, 2)
-    assert stage.fitting(Predict(), base, rows, rows) == (
+    assert stage.fit_in_context(Predict(), base, rows, rows) == (
         [],
         Says("chat template", "one turn alone"),
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.files import write_json
-from tasks.formats.spans import Span, told, written
+from tasks.formats.spans import Span, as_probabilities, to_json
 from tasks.serve.gateway.spans import as_sent
 from tasks.texts.clean import clean
 from tests.examples import examples
@@ -37,10 +37,10 @@ def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
         stub.last = body
         context = body["messages"][-1]["content"].partition("\n")[2]
         start = context.find("Bern")
-        return written(context, Span(start, start + 4) if start >= 0 else None)
+        return to_json(context, Span(start, start + 4) if start >= 0 else None)
 
     stub = Stub(adapters={"triage@1": ""}, answer=answer)
-    stub.probabilities = lambda body: told(0.75)
+    stub.probabilities = lambda body: as_probabilities(0.75)
     with running_gateway(tmp_path, stub) as running:
         write_json(tmp_path / "kept" / "format.json", FORM)
         (tmp_path / "kept" / "reference" / "classes.json").unlink()

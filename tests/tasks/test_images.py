@@ -37,35 +37,35 @@ def near(pixel: tuple[int, ...], colour: tuple[int, int, int], by: int = 12) -> 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
 def test_each_format_gives_the_same_pixels(kind: str) -> None:
-    image = pixels.opened(saved(two_coloured(), kind))
+    image = pixels.decode(saved(two_coloured(), kind))
     assert image.mode == "RGB" and near(image.getpixel((2, 8)), RED, 40) and near(image.getpixel((29, 8)), BLUE, 40)
 
 
 def test_a_photo_that_lies_on_its_side_is_turned_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    image = pixels.opened(saved(two_coloured(), "JPEG", exif=exif, quality=95))
+    image = pixels.decode(saved(two_coloured(), "JPEG", exif=exif, quality=95))
     assert image.size == (16, 32) and near(image.getpixel((8, 2)), RED, 40)
 
 
 def test_cmyk_and_palettes_and_grey_become_rgb() -> None:
-    assert near(pixels.opened(saved(two_coloured().convert("CMYK"), "JPEG", quality=95)).getpixel((2, 8)), RED, 40)
-    assert near(pixels.opened(saved(two_coloured().convert("P"), "PNG")).getpixel((2, 8)), RED)
-    assert pixels.opened(saved(Image.new("L", (4, 4), 77), "PNG")).getpixel((0, 0)) == (77, 77, 77)
-    assert pixels.opened(saved(Image.new("1", (4, 4), 1), "PNG")).getpixel((0, 0)) == (255, 255, 255)
+    assert near(pixels.decode(saved(two_coloured().convert("CMYK"), "JPEG", quality=95)).getpixel((2, 8)), RED, 40)
+    assert near(pixels.decode(saved(two_coloured().convert("P"), "PNG")).getpixel((2, 8)), RED)
+    assert pixels.decode(saved(Image.new("L", (4, 4), 77), "PNG")).getpixel((0, 0)) == (77, 77, 77)
+    assert pixels.decode(saved(Image.new("1", (4, 4), 1), "PNG")).getpixel((0, 0)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_are_scaled_and_not_cut_off(kind: str) -> None:
     ramp = Image.fromarray(np.array([[0, 25_700, 51_400, 65_535]], dtype=np.uint16))
-    read = pixels.opened(saved(ramp, kind))
+    read = pixels.decode(saved(ramp, kind))
     assert [read.getpixel((x, 0))[0] for x in range(4)] == [0, 100, 200, 255]
 
 
 def test_what_is_transparent_is_white_and_not_what_lies_under_it() -> None:
     hidden = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
-    assert pixels.opened(saved(hidden, "PNG")).getpixel((0, 0)) == (255, 255, 255)
-    half = pixels.opened(saved(Image.new("RGBA", (4, 4), (255, 0, 0, 128)), "WEBP", lossless=True))
+    assert pixels.decode(saved(hidden, "PNG")).getpixel((0, 0)) == (255, 255, 255)
+    half = pixels.decode(saved(Image.new("RGBA", (4, 4), (255, 0, 0, 128)), "WEBP", lossless=True))
     assert near(half.getpixel((0, 0)), (255, 127, 127))
 
 
@@ -74,12 +74,12 @@ def test_more_pictures_than_one_are_refused_and_counted() -> None:
     for kind in ("GIF", "WEBP", "TIFF", "PNG"):
         raw = saved(two_coloured(), kind, save_all=True, append_images=[second])
         with pytest.raises(NotAnImageError, match="holds 2 pictures"):
-            pixels.opened(raw)
+            pixels.decode(raw)
 
 
 def test_the_first_picture_of_a_phones_photo_is_read() -> None:
     raw = saved(two_coloured(), "MPO", save_all=True, append_images=[two_coloured(8, 4)])
-    assert pixels.opened(raw).size == (32, 16)
+    assert pixels.decode(raw).size == (32, 16)
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -96,7 +96,7 @@ def bomb(width: int, height: int) -> bytes:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(side: int) -> None:
     with pytest.raises(NotAnImageError, match="pixels, and 50 million are allowed at most"):
-        pixels.opened(bomb(side, side))
+        pixels.decode(bomb(side, side))
 
 
 def test_what_breaks_off_is_never_half_an_image() -> None:
@@ -104,7 +104,7 @@ def test_what_breaks_off_is_never_half_an_image() -> None:
     for raw in whole:
         for share in (0.3, 0.6, 0.9):
             with pytest.raises(NotAnImageError):
-                pixels.opened(raw[: int(share * len(raw))])
+                pixels.decode(raw[: int(share * len(raw))])
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_what_breaks_off_is_never_half_an_image() -> None:
 )
 def test_what_is_no_image_is_said_to_be_none(raw: bytes) -> None:
     with pytest.raises(NotAnImageError, match="is empty|is not a PNG|is damaged"):
-        pixels.opened(raw)
+        pixels.decode(raw)
 
 
 def test_numbers_without_a_scale_are_no_pixels() -> None:
     with pytest.raises(NotAnImageError, match="without a scale"):
-        pixels.opened(saved(Image.new("F", (4, 4), 0.5), "TIFF"))
+        pixels.decode(saved(Image.new("F", (4, 4), 0.5), "TIFF"))
 
 
 def test_a_data_url_gives_back_its_bytes_and_nothing_else_is_fetched() -> None:
@@ -154,6 +154,6 @@ def test_whatever_is_changed_in_a_file_it_is_an_image_or_said_to_be_none(
         raw[place % len(raw)] = value
     for given_bytes in (bytes(raw), bytes(raw[: cut % len(raw)])):
         try:
-            assert pixels.opened(given_bytes).mode == "RGB"
+            assert pixels.decode(given_bytes).mode == "RGB"
         except NotAnImageError as why:
             assert str(why)

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
-from tasks.stages.ingest import Ingest, format_for_new_rows, peek, sources
+from tasks.stages.ingest import Ingest, format_for_new_rows, peek, source_files
 from tasks.stages.ingest.__main__ import ingest
 from tests.sentences import Says
 
@@ -47,7 +47,7 @@ def test_endings_in_capitals_and_compressed_files_are_read(tmp_path, kind):
         d__JSONL__GZ=compressed,
     )
     assert taken(source, format=kind) == ["1", "2", "3", "4", "4"]
-    assert [file.name for file in sources(Ingest(source="s", format=kind), source)] == [
+    assert [file.name for file in source_files(Ingest(source="s", format=kind), source)] == [
         "A.Jsonl",
         "B.JSONL",
         "a.jsonl",

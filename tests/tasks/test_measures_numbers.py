@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.errors import AnnealError
 from tasks.formats.answer import format_of
-from tasks.formats.numbers import number, problem, rounds_to, written
+from tasks.formats.numbers import format_number, number, problem, rounds_to
 from tasks.stages.evaluate import measures
 from tasks.stages.evaluate.measures.mae import mae
 from tasks.stages.evaluate.measures.measure import Measure
@@ -83,7 +83,12 @@ def test_what_is_said_of_a_text_that_is_no_number(text: str, words: str | None):
 
 
 def test_a_number_is_written_in_one_way_and_agrees_in_the_digits_that_a_person_wrote():
-    assert [written(value) for value in (4.0, -0.5, 1e20, 0.1 + 0.2)] == ["4", "-0.5", "1e+20", "0.30000000000000004"]
+    assert [format_number(value) for value in (4.0, -0.5, 1e20, 0.1 + 0.2)] == [
+        "4",
+        "-0.5",
+        "1e+20",
+        "0.30000000000000004",
+    ]
     assert rounds_to("4.4718", "4.5") and rounds_to("4.4718", "4") and rounds_to("1e3", "1000")
     assert not rounds_to("4.4718", "4.4") and not rounds_to("4.4718", "4.50") and not rounds_to("nan", "4")
 

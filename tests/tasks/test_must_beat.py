@@ -20,7 +20,7 @@ from tasks.stages.evaluate.__main__ import evaluate
 from tasks.stages.evaluate.measures.accuracy import accuracy
 from tasks.stages.evaluate.measures.exact_match import exact_match
 from tasks.stages.evaluate.measures.perplexity import perplexity
-from tasks.stages.evaluate.paired import Compared
+from tasks.stages.evaluate.paired import PairedRows
 from tasks.stages.evaluate.predictions import read
 from tasks.stages.predict.__main__ import predict
 from tasks.stages.predict.params import Predict
@@ -36,11 +36,11 @@ ROWS = 60
 EXACT = exact_match("")
 
 
-def label(name: str, tuned: int, theirs: int) -> Compared:
+def label(name: str, tuned: int, theirs: int) -> PairedRows:
     """A label of which the first `tuned` and the last `theirs` of all rows are right."""
     place = np.arange(ROWS)
     rows = (place < tuned).astype(float), (place >= ROWS - theirs).astype(float)
-    return Compared(name, accuracy(name), *rows)
+    return PairedRows(name, accuracy(name), *rows)
 
 
 def checks(*opponents: Opponent, alpha: float = 0.05) -> tuple[Check, ...]:
@@ -51,7 +51,7 @@ def checks(*opponents: Opponent, alpha: float = 0.05) -> tuple[Check, ...]:
     return verdict.checks
 
 
-def probe(*compared: Compared) -> Opponent:
+def probe(*compared: PairedRows) -> Opponent:
     return Opponent("the probe", compared)
 
 
@@ -91,7 +91,7 @@ def test_each_opponent_is_looked_at_in_its_order_and_what_has_nothing_to_tell_co
 def test_what_cannot_be_compared_is_refused():
     held = [check.held for check in checks(Opponent("the probe", (), "it has not answered the held-out rows"))]
     assert held == [False, True, True]
-    other = Compared("perplexity", perplexity(""), np.ones((ROWS, 2)), np.full((ROWS, 2), 2.0))
+    other = PairedRows("perplexity", perplexity(""), np.ones((ROWS, 2)), np.full((ROWS, 2), 2.0))
     assert checks(probe(other))[0] == Check(
         False, "cannot be compared with the probe: perplexity is counted over other tokens"
     )

@@ -65,7 +65,7 @@ def test_the_picture_of_each_label_says_in_words_how_sure_and_how_right_it_is() 
 
 def test_of_a_tagger_each_entity_counts() -> None:
     form = format_of({"entities": list(entities.FIELDS)})
-    right = entities.written("a b c", [Entity(0, 1, "X"), Entity(4, 5, "X")])
+    right = entities.to_json("a b c", [Entity(0, 1, "X"), Entity(4, 5, "X")])
     told = {"0-1": {"X": 0.9, "O": 0.1}, "2-3": {"X": 0.7, "O": 0.3}}
     asked = {"id": "1", "messages": [], "answer": right, "text": "[]", "probabilities": told}
     (plot,) = calibrations([asked], form, [], 0.95)

@@ -12,7 +12,7 @@ from tasks.records import database
 from tasks.retrain.decide import should_retrain
 from tasks.retrain.gather import gather
 from tasks.retrain.harvest import harvest
-from tasks.stages.ingest import Ingest, read, resolved
+from tasks.stages.ingest import Ingest, read, with_columns
 from tasks.stages.prepare import shapes
 from tests.tasks.corrections import NOW, ask, task
 
@@ -69,7 +69,7 @@ def test_a_correction_becomes_a_row_of_the_shape(
     assert harvest(engine, params, "triage", NOW + 10).words() == "1 harvested"
     dataset = params.datasets["tickets"]
     source = Path("data/seed/rows")
-    rows, _ = read(resolved(dataset.ingest, source), source)
+    rows, _ = read(with_columns(dataset.ingest, source), source)
     made = shapes.of(dataset.prepare).example(rows[-1], dataset.prepare)
     assert made["id"] == "feedback-q1" and made["row"] == {"id": "feedback-q1", **asked, **corrected}
     if corrected.get("answer") == CALLS:

@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     prepared = pictures.write_prepared(root / "prepared", {"train": 48, "validation": 8, "test": 20})
     trained = tiny.train_in(root / "made", base, prepared, **TRAIN).adapter
     rows = tuned.answer(base, trained, read_jsonl(prepared / "test.jsonl"), 6, 8, "tuned").predictions
-    return SimpleNamespace(base=base, trained=trained, rows=images.carrying(rows), format=prepared / "format.json")
+    return SimpleNamespace(base=base, trained=trained, rows=images.with_images(rows), format=prepared / "format.json")
 
 
 @pytest.fixture(scope="module")

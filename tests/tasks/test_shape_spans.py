@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.formats.answer import format_of, problem
 from tasks.formats.span_answer import places
-from tasks.formats.spans import Span, read, span_of, written
+from tasks.formats.spans import Span, read, span_of, to_json
 from tasks.preflight.recognise import recognised
 from tasks.stages.ingest import Ingest
 from tasks.stages.ingest import read as ingested
@@ -119,7 +119,7 @@ def test_an_answer_reads_back_and_so_does_what_a_correction_makes(text: str, sta
     answer = context[start : start + length]
     if not answer.strip() or answer != answer.strip():
         return
-    said = written(context, Span(start, start + len(answer)))
+    said = to_json(context, Span(start, start + len(answer)))
     assert span_of(said) == (start, start + len(answer))
     assert all(context.startswith(answer, place) for place in places(answer, context))
     for keys in ({}, {"answer": "a", "start": "s"}):

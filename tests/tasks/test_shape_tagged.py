@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.files import read_json
 from tasks.formats import entities
-from tasks.formats.answer import as_read, format_of, problem
+from tasks.formats.answer import canonical_answer, format_of, problem
 from tasks.formats.entities import Entity
 from tasks.preflight.labels import measured
 from tasks.stages.evaluate.measures.entity_f1 import entity_f1
@@ -112,11 +112,11 @@ tags = st.lists(st.sampled_from("O B-PER I-PER B-LOC I-LOC E-LOC S-PER PER".spli
 def test_tags_read_as_seqeval_reads_them_and_come_back_as_one_scheme(tags: list[str]) -> None:
     from seqeval.metrics.sequence_labeling import get_entities
 
-    known = entities.of_tags(tags)
+    known = entities.from_tags(tags)
     theirs = get_entities([f"I-{tag}" if tag == "PER" else tag for tag in tags])
     assert [(one.label, one.start, one.end - 1) for one in known] == theirs
     words = [(place, place + 1) for place in range(len(tags))]
-    assert entities.of_tags(entities.as_tags(known, words)) == known
+    assert entities.from_tags(entities.to_tags(known, words)) == known
 
 
 @examples(60)
@@ -126,7 +126,7 @@ def test_words_are_all_that_is_not_blank_and_what_a_correction_makes_reads_back(
     assert "".join(text[start:end] for start, end in words).split() == ["".join(text.split())] * bool(text.split())
     marked = [Entity(*words[0], "X")] if words else []
     assert entities.problem(text, marked) is None
-    row = {"text": text.strip(), "entities": entities.written(text.strip(), [])}
+    row = {"text": text.strip(), "entities": entities.to_json(text.strip(), [])}
     for keys in ({}, {"conll": "lines"}, {"spans": "spans"}):
         params = tagged.Params(shape="tagged", **keys)
         source = tagged.source_row(row, params)
@@ -138,7 +138,7 @@ def test_an_answer_is_canonical_and_what_is_none_is_said_why() -> None:
     loose = (
         '[{"start": 18,"end":24, "text":"Berlin","label":"LOC"},{"label":"PER","text":"Anna Lee","start":0,"end":8}]'
     )
-    assert FORM.read(loose) == {"entities": ANSWER} == as_read(FORM, {"entities": loose})
+    assert FORM.read(loose) == {"entities": ANSWER} == canonical_answer(FORM, {"entities": loose})
     assert problem(FORM, {"entities": loose}, {}) is None and FORM.read("[]") == {"entities": "[]"}
     for wrong in ("", "{}", "[1]", ANSWER.replace("24", "25"), ANSWER.replace('"PER"', '""'), "[" * 9999,
                   ANSWER.replace("18", "4").replace("24", "10")):  # fmt: skip

@@ -13,7 +13,7 @@ from tasks.comparison import prior
 from tasks.errors import ParamsError
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.formats.answer import format_of
-from tasks.formats.spans import Span, span_of, told, written
+from tasks.formats.spans import Span, as_probabilities, span_of, to_json
 from tasks.monitor import check_page, confidence, evidently_page
 from tasks.monitor.check import check
 from tasks.monitor.params import Monitor
@@ -37,7 +37,7 @@ FORM = format_of({"answer": ["answer", "start", "end"]})
 
 def said(context: str, answer: str, others: tuple[str, ...] = ()) -> str:
     start = context.find(answer)
-    return written(context, Span(start, start + len(answer)) if answer else None, others)
+    return to_json(context, Span(start, start + len(answer)) if answer else None, others)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_report_shows_how_sure_answers_were_and_any_right_one_as_right() -> 
     def row(answer: str, probability: float) -> dict:
         right = said(CONTEXT, "Bern", ("in Bern",))
         about = {"id": "1", "messages": [], "answer": right, "row": {}, "finished": True}
-        return {**about, "text": said(CONTEXT, answer), "probabilities": told(probability)}
+        return {**about, "text": said(CONTEXT, answer), "probabilities": as_probabilities(probability)}
 
     rows = [row("Bern", 0.9), row("in Bern", 0.7), row("Anna", 0.6), row("", 0.2)]
     assert [shown_answer(each, FORM, ()).right for each in rows] == [True, True, False, False]
@@ -95,8 +95,8 @@ def answered(row: dict, dice: random.Random, sure: float) -> dict:
     context = row["text"]
     start = dice.randrange(len(context) - 3)
     return {
-        "text": written(context, Span(start, start + 3)),
-        "probabilities": told(min(0.99, max(0.05, dice.gauss(sure, 0.05)))),
+        "text": to_json(context, Span(start, start + 3)),
+        "probabilities": as_probabilities(min(0.99, max(0.05, dice.gauss(sure, 0.05)))),
     }
 
 
@@ -110,7 +110,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     tests = read_jsonl(folder / "reference/predictions.jsonl")
     for number, row in enumerate(tests):
         row |= answered(row["row"], dice, 0.9)
-        row["answer"] = row["text"] if number % 10 else written("", None)
+        row["answer"] = row["text"] if number % 10 else to_json("", None)
     write_jsonl(folder / "reference/predictions.jsonl", tests)
     write_json(folder / "reference/classes.json", {})
     answer = {"answer": ["answer", "start", "end"]}
@@ -154,7 +154,7 @@ def test_the_monitor_follows_how_sure_answers_are_and_how_often_people_correct_t
 
 
 def test_a_probability_below_a_half_is_no_other_answers() -> None:
-    sure = told(0.3)
+    sure = as_probabilities(0.3)
     assert confidence.top_probability(sure, "answer") == 0.3 and not confidence.is_top_right(
         sure, {"answer": "other"}, "answer"
     )
@@ -180,9 +180,9 @@ def test_corrections_become_rows_where_their_place_is_known_and_questions_about_
     made = harvest(engine, params, "triage", NOW + 10)
     assert (made.taken, made.skipped, made.quarantined) == (5, 3, 0)
     assert "its answer occurs 2 times in its context, and no start says which one is meant" in made.why
-    told = {row["id"]: row["answers"] for row in read_jsonl(Path(str(made.file)))}
-    assert told["feedback-q1"] == {"text": ["Bern"], "answer_start": [36]}
-    assert told["feedback-q3"] == {"text": [], "answer_start": []}
+    as_probabilities = {row["id"]: row["answers"] for row in read_jsonl(Path(str(made.file)))}
+    assert as_probabilities["feedback-q1"] == {"text": ["Bern"], "answer_start": [36]}
+    assert as_probabilities["feedback-q3"] == {"text": [], "answer_start": []}
     section = params.datasets["tickets"].prepare
     for harvested in read_jsonl(Path(str(made.file))):
         cells = {**harvested, "answers": json.dumps(harvested["answers"])}

@@ -71,7 +71,7 @@ def test_it_learns_and_f1_is_seqevals(made, encoder, prepared):
     assert all(row["tokens"] == 6 and row["nll"] >= 0 and FORM.read(row["text"]) for row in predictions)
     words = [entities.words(row["messages"][-1]["content"]) for row in rows]
     right, told = (
-        [entities.as_tags(entities.spans(row[key]), of_row) for row, of_row in zip(predictions, words, strict=True)]
+        [entities.to_tags(entities.spans(row[key]), of_row) for row, of_row in zip(predictions, words, strict=True)]
         for key in ("answer", "text")
     )
     with warnings.catch_warnings():
@@ -129,7 +129,7 @@ def test_a_text_beyond_the_positions_is_marked_to_its_end(model):
 
 def test_the_loss_is_of_words_not_of_padding_special_or_further_tokens(encoder, model):
     row = {**encoders.tagged_rows(0, 1)[0], "messages": [{"role": "user", "content": "small a zzqx apple"}]}
-    row["answer"] = entities.written("small a zzqx apple", [entities.Entity(8, 18, "THING")])
+    row["answer"] = entities.to_json("small a zzqx apple", [entities.Entity(8, 18, "THING")])
     tags = TAG.processor(PARAMS, encoder, encoders.tagged_rows(0, 8))
     encoded = [TAG.encode(PARAMS, tags, each) for each in (row, encoders.tagged_rows(1, 1)[0])]
     pieces, left_out = TAG.arrange(PARAMS, encoded, 64)
@@ -178,7 +178,7 @@ def test_rows_without_an_entity_are_refused_and_a_label_that_is_not_known_is_not
     rows = [{**row, "answer": "[]"} for row in encoders.tagged_rows(0, 4)]
     with pytest.raises(AnnealError, match="no training row marks an entity"):
         TAG.check(TAG.processor(PARAMS, encoder, rows), {"train": rows})
-    strange = {**rows[0], "answer": entities.written("small , a red apple !", [entities.Entity(0, 5, "COLOUR")])}
+    strange = {**rows[0], "answer": entities.to_json("small , a red apple !", [entities.Entity(0, 5, "COLOUR")])}
     assert TAG.read(model.tagger, model.reader, [strange])[0]["nll"] >= TAG.LOWEST
 
 

@@ -139,7 +139,7 @@ def test_messages_are_sent_as_openais_api_takes_them() -> None:
         {"role": "tool", "content": "r"},
         {"role": "tool", "content": "s"},
     ]
-    made = tools.sent(turns)
+    made = tools.openai_messages(turns)
     assert [entry["id"] for entry in made[1]["tool_calls"]] == [entry["tool_call_id"] for entry in made[2:]]
     assert made[1]["tool_calls"][0]["function"]["arguments"] == '{"place": "Köln"}' and "weight" not in made[1]
     assert "id" not in call and made[0] == turns[0]
@@ -149,13 +149,13 @@ def test_a_call_is_sent_by_its_own_id_and_a_result_that_names_none_is_the_next_o
     call = {"type": "function", "function": {"name": "weather", "arguments": {}}}
     called = {"role": "assistant", "content": "", "tool_calls": [{"id": "abc", **call}, {"id": "def", **call}]}
     result = {"role": "tool", "content": "r"}
-    made = tools.sent([called, {**result, "tool_call_id": "def"}, {**result, "tool_call_id": "abc"}])
+    made = tools.openai_messages([called, {**result, "tool_call_id": "def"}, {**result, "tool_call_id": "abc"}])
     assert [entry["id"] for entry in made[0]["tool_calls"]] == ["abc", "def"]
     assert [entry["tool_call_id"] for entry in made[1:]] == ["def", "abc"]
-    assert [entry["tool_call_id"] for entry in tools.sent([called, result, result])[1:]] == ["abc", "def"]
+    assert [entry["tool_call_id"] for entry in tools.openai_messages([called, result, result])[1:]] == ["abc", "def"]
 
 
 def test_tools_are_rendered_as_vllm_renders_them() -> None:
     given = {"type": "function", "strict": True, "function": {"parameters": {"b": 1, "a": 2}, "x": 1, "name": "f"}}
-    made = tools.rendered([given])
+    made = tools.template_tools([given])
     assert json.dumps(made[0]["function"]) == '{"name": "f", "description": null, "parameters": {"b": 1, "a": 2}}'

@@ -75,7 +75,7 @@ def learnt(base: Path, tmp_path_factory: pytest.TempPathFactory, _empty_store: P
         write_jsonl(place / "prepared" / f"{name}.jsonl", part)
     write_json(place / "prepared" / "format.json", {"answer": "{{ answer }}", "tools": True})
     made = tiny.train_in(place, weights, place / "prepared", max_length=1024, num_train_epochs=6)
-    answers: Answers = answer(weights, made.adapter, turns.asked(rows[104:], 4), 12, 60, "tuned")
+    answers: Answers = answer(weights, made.adapter, turns.with_tool_turns(rows[104:], 4), 12, 60, "tuned")
     merged = place / "merged"
     merged.mkdir()
     write_merged(weights, made.adapter, rows[104:], 0.1, merged)
@@ -114,7 +114,7 @@ def check(url: str, model: str, learnt: SimpleNamespace, tokenizer: object) -> N
     assert "".join(function.arguments or "" for function in functions) == said.function.arguments
     assert pieces[-1].finish_reason == "tool_calls" and not any(piece.delta.content for piece in pieces)
     told = next(answer for answer in learnt.answers if "calls" not in answer)
-    given["messages"] = tools.sent(told["messages"])
+    given["messages"] = tools.openai_messages(told["messages"])
     assert client.chat.completions.create(**given, max_tokens=60).choices[0].message.content == told["text"]
 
 

@@ -21,7 +21,7 @@ from tasks.inference.answers import Answers
 from tasks.stages.evaluate.__main__ import evaluate
 from tasks.stages.evaluate.params import Evaluate
 from tasks.stages.predict.params import Predict
-from tasks.stages.prepare.dialogue import prepared
+from tasks.stages.prepare.dialogue import prepared_row
 from tasks.steps import champion
 from tasks.steps.report.samples import choose
 from tasks.versions import registry
@@ -47,12 +47,12 @@ def dialogue(identity: str, calls: int, **weights: float) -> dict[str, Any]:
             {"role": "assistant", "content": f"answer {number}"},
         ]
     said = said or [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
-    return dict(prepared(identity, said, "messages", system="Help.", tools=[TOOL]))
+    return dict(prepared_row(identity, said, "messages", system="Help.", tools=[TOOL]))
 
 
 def test_each_earlier_turn_that_calls_is_a_row_with_all_that_was_said_before() -> None:
     row = dialogue("7", 2)
-    first, second, last = turns.asked([row], 4)
+    first, second, last = turns.with_tool_turns([row], 4)
     assert last is row and [first["id"], second["id"]] == ["7#3", "7#7"]
     assert first["messages"] == row["messages"][:2] and second["messages"] == row["messages"][:6]
     assert [first["calls"], second["calls"]] == [[call(0)], [call(1)]] and second["tools"] == [TOOL]
@@ -63,8 +63,8 @@ def test_each_earlier_turn_that_calls_is_a_row_with_all_that_was_said_before() -
 def test_such_a_row_is_the_one_that_prepare_makes_of_the_dialogue_cut_there() -> None:
     row = dialogue("7", 2)
     cut = [*row["messages"][1:6], row["messages"][6]]
-    alone = dict(prepared("7#7", cut, "messages", system="Help.", tools=[TOOL]))
-    made = turns.asked([row], 4)[1]
+    alone = dict(prepared_row("7#7", cut, "messages", system="Help.", tools=[TOOL]))
+    made = turns.with_tool_turns([row], 4)[1]
     form = format_in(FORM)
     assert form.read(made["answer"]) == form.read(alone["answer"])
     assert {name: made[name] for name in COLUMNS if name != "row"} == {name: alone[name] for name in COLUMNS[:2]} | {
@@ -73,17 +73,23 @@ def test_such_a_row_is_the_one_that_prepare_makes_of_the_dialogue_cut_there() ->
 
 
 def test_a_turn_that_is_only_read_is_not_asked() -> None:
-    assert [row["id"] for row in turns.asked([dialogue("7", 3, of_0=0, of_1=0.5)], 4)] == ["7#7", "7#11", "7"]
+    assert [row["id"] for row in turns.with_tool_turns([dialogue("7", 3, of_0=0, of_1=0.5)], 4)] == ["7#7", "7#11", "7"]
 
 
 @pytest.mark.parametrize(("most", "ids"), [(0, []), (1, ["7#3"]), (2, ["7#3", "7#11"]), (5, None), (9, None)])
 def test_of_many_turns_so_many_are_asked_spread_over_the_dialogue(most: int, ids: list[str] | None) -> None:
     every = [f"7#{3 + 4 * number}" for number in range(5)]
-    assert [row["id"] for row in turns.asked([dialogue("7", 5)], most)][:-1] == (every if ids is None else ids)
+    assert [row["id"] for row in turns.with_tool_turns([dialogue("7", 5)], most)][:-1] == (
+        every if ids is None else ids
+    )
 
 
 def test_no_two_rows_have_one_id() -> None:
-    assert [row["id"] for row in turns.asked([dialogue("7#3", 0), dialogue("7", 1)], 4)] == ["7#3", "7#3#", "7"]
+    assert [row["id"] for row in turns.with_tool_turns([dialogue("7#3", 0), dialogue("7", 1)], 4)] == [
+        "7#3",
+        "7#3#",
+        "7",
+    ]
 
 
 ROWS = st.lists(st.tuples(st.text(max_size=4), st.sampled_from([[], [{"role": "user", "content": "x"}]])), max_size=5)
@@ -92,7 +98,7 @@ ROWS = st.lists(st.tuples(st.text(max_size=4), st.sampled_from([[], [{"role": "u
 @given(ROWS, st.integers(0, 9))
 def test_rows_of_one_turn_stay_as_they_are(given_rows: list, most: int) -> None:
     rows = [{"id": name, "messages": messages, "answer": "a", "row": {}} for name, messages in given_rows]
-    made = turns.asked(rows, most)
+    made = turns.with_tool_turns(rows, most)
     assert len(made) == len(rows) and all(one is other for one, other in zip(made, rows, strict=True))
 
 
@@ -104,7 +110,7 @@ def predictions(rows: list[dict[str, Any]], right: set[str]) -> list[dict[str, A
         hermes = "".join(f"<tool_call>\n{json.dumps(entry)}\n</tool_call>" for entry in calls or ())
         text = (hermes or row["answer"]) if row["id"] in right else wrong
         about = {"token_ids": [], "finished": True, "nll": 2.0, "tokens": 2}
-        said.append({**answered.asked(row), "text": text, **about})
+        said.append({**answered.row_of(row), "text": text, **about})
     return said
 
 
@@ -112,7 +118,7 @@ def predictions(rows: list[dict[str, Any]], right: set[str]) -> list[dict[str, A
 def place(tmp_path: Path) -> SimpleNamespace:
     """Prepared dialogues and the answers of a parent that is right in one call, and a tuned model in two of three."""
     rows = [dialogue("1", 1), dialogue("2", 2), dialogue("3", 0)]
-    asked = turns.asked(rows, 4)
+    asked = turns.with_tool_turns(rows, 4)
     for split in ("train", "test"):
         write_jsonl(tmp_path / f"prepared/{split}.jsonl", rows)
     write_json(tmp_path / "prepared/format.json", FORM)

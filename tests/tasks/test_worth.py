@@ -11,7 +11,7 @@ from tasks.files import read_json, write_json, write_jsonl
 from tasks.stages.evaluate.__main__ import contest
 from tasks.stages.evaluate.measures.accuracy import accuracy
 from tasks.stages.evaluate.measures.perplexity import perplexity
-from tasks.stages.evaluate.paired import Compared, over_all
+from tasks.stages.evaluate.paired import PairedRows, over_all
 from tasks.stages.evaluate.params import Evaluate
 
 LABELS = ["colour", "size"]
@@ -123,8 +123,8 @@ def test_nobody_to_compare_with_is_no_verdict() -> None:
 
 def test_a_lead_is_positive_where_less_is_better() -> None:
     tuned, theirs = np.array([[1.0, 4.0]] * 9), np.array([[2.0, 4.0]] * 9)
-    pair = Compared("perplexity", perplexity(""), tuned, theirs)
+    pair = PairedRows("perplexity", perplexity(""), tuned, theirs)
     assert pair.lead > 0 and over_all([pair]) is pair
     rows = np.array([1.0, 0.0])
-    both = over_all([Compared(name, accuracy(name), rows, 1 - rows) for name in LABELS])
+    both = over_all([PairedRows(name, accuracy(name), rows, 1 - rows) for name in LABELS])
     assert both.lead == 0 and both.tuned.tolist() == [1, 0]

@@ -18,7 +18,7 @@ from tasks.formats.answer import example_in, format_in
 from tasks.stages.evaluate import measures
 from tasks.stages.evaluate.comparison import compare
 from tasks.stages.evaluate.measures.measure import Measure, Rows
-from tasks.stages.evaluate.paired import ALL_LABELS, Compared, Leads, contested, leads, over_all
+from tasks.stages.evaluate.paired import ALL_LABELS, Leads, PairedRows, contested, leads, over_all
 from tasks.stages.evaluate.predictions import known_classes, read
 
 COMPARES = (
@@ -113,7 +113,7 @@ def _chosen(timing: Mapping[str, Any]) -> str:
 def _p(what: str, ours: Mapping[str, Rows], theirs: Mapping[str, Rows], on: Mapping[str, Measure]) -> float:
     """The one-sided p of the measure's paired test that the tuned model is no better."""
     every = on if what == ALL_LABELS else {what: on[what]}
-    pair = over_all([Compared(name, of, ours[of.name], theirs[of.name]) for name, of in every.items()])
+    pair = over_all([PairedRows(name, of, ours[of.name], theirs[of.name]) for name, of in every.items()])
     return compare(pair.measure, pair.tuned, pair.theirs).p
 
 

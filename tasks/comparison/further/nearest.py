@@ -11,7 +11,7 @@ from tasks.comparison.further.place import Place
 from tasks.dataset import answered
 from tasks.files import read_json, sha256
 from tasks.formats.answer import AnswerFormat, format_in, right_answer
-from tasks.stages.probe import LEAST
+from tasks.stages.probe import MIN_PROBABILITY
 
 NAME = "nearest"
 Row = Mapping[str, Any]
@@ -54,7 +54,7 @@ def _prediction(
     """The probe's prediction `row`, with the neighbours' labels instead."""
     shares = {column: vote(labels) for column, labels in near.items()}
     right = right_answer(form, row)
-    nll = -sum(math.log(max(LEAST, of.get(right[column], 0.0))) for column, of in shares.items())
+    nll = -sum(math.log(max(MIN_PROBABILITY, of.get(right[column], 0.0))) for column, of in shares.items())
     none = {column: dict.fromkeys(sorted(set(values)), 0.0) for column, values in classes.items()}
     return {
         **row,

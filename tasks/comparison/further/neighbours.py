@@ -15,7 +15,7 @@ from tasks.dataset import answered
 from tasks.dataset.rows import Prepared
 from tasks.files import read_jsonl, sha256, write_json
 from tasks.models import architecture, logistic
-from tasks.stages.probe import question
+from tasks.stages.probe import user_text
 
 FOLDER = "neighbours"
 KS = (1, 3, 5, 9, 15)  # of which leave-one-out chooses
@@ -91,7 +91,7 @@ def find(place: Place, out: Path) -> None:
     """
     known, tried = known_rows(place), tried_rows(place)
     test: list[Prepared] = read_jsonl(place.prepared / "test.jsonl")
-    ours, asked = [question(row) for row in known], [question(row) for row in [*test, *tried]]
+    ours, asked = [user_text(row) for row in known], [user_text(row) for row in [*test, *tried]]
     if architecture.of_folder(place.encoder) == "encoder":
         features: Features = linear.embeddings(place.encoder, ours)
         began = time.monotonic()

@@ -14,7 +14,7 @@ from tasks.formats.answer import format_in
 from tasks.inference.parent import ask
 from tasks.stages.evaluate.measures.accuracy import accuracy
 from tasks.stages.evaluate.predictions import known_classes, read
-from tasks.stages.few_shot import context, shown
+from tasks.stages.few_shot import context_length, with_examples
 
 NAME = "retrieved"
 TRIED = "tried_with"  # and k: a folder
@@ -86,12 +86,12 @@ def fitting(place: Place, rows: Rows, examples: Sequence[Rows]) -> tuple[Rows, i
     """(each row behind so many of its examples as the parent's context holds, the farthest left out first; how many
     were left out).
     """
-    tokenizer, room = load_tokenizer(place.parent), context(place.parent) - place.predict.max_new_tokens
+    tokenizer, room = load_tokenizer(place.parent), context_length(place.parent) - place.predict.max_new_tokens
     asked, left_out = [], 0
     for row, own in zip(rows, examples, strict=True):
         taken = list(own)
-        while len(encode_question(tokenizer, with_examples := shown(taken, row))) > room and taken:
+        while len(encode_question(tokenizer, shown := with_examples(taken, row))) > room and taken:
             taken.pop(0)
             left_out += 1
-        asked.append(with_examples)
+        asked.append(shown)
     return asked, left_out

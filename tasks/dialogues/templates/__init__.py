@@ -25,7 +25,7 @@ def template(name: str, begins_with_bos: bool) -> str:
     return (BOS if begins_with_bos else "") + text
 
 
-def frame(tokenizer: Any) -> str | None:
+def single_text_template(tokenizer: Any) -> str | None:
     """A chat template that frames one text as `tokenizer` does; None where it reads other tokens then."""
     inside, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
     places = range(len(whole) - len(inside) + 1)

@@ -69,4 +69,4 @@ def row(raw: bytes) -> dict[str, str]:
 
 def body(raw: bytes) -> dict[str, object]:
     """What a server is asked about an image."""
-    return {"messages": images.asked(images.as_url(raw)), "temperature": 0, "max_tokens": 1}
+    return {"messages": images.chat_messages(images.as_url(raw)), "temperature": 0, "max_tokens": 1}

@@ -93,7 +93,7 @@ def text_of_chat(asked: Asked, head: Head) -> str:
     text = text_of(asked.messages[0].get("content"))
     if not text:
         raise bad("messages[0] must have a text as its content.", "messages[0]")
-    if head == "spans" and not all(map(str.strip, spans.asked(text))):
+    if head == "spans" and not all(map(str.strip, spans.split_question(text))):
         raise bad(
             "This model answers from a text: send the question on one line, and the text below it.", "messages[0]"
         )

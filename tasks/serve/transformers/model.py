@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from tasks.dialogues import chat_template
 from tasks.errors import AnnealError
-from tasks.formats.tools import Tool, rendered
+from tasks.formats.tools import Tool, template_tools
 from tasks.models import seq2seq
 from tasks.serve.gateway.errors import bad
 from tasks.serve.transformers.asked import Asked, dialogue, prompts
@@ -40,7 +40,7 @@ class Served:
             given = prompts(asked.prompt or [])
             return [self.tokenizer(text)["input_ids"] if isinstance(text, str) else text for text in given]
         try:
-            more = {"tools": rendered(cast("list[Tool]", asked.tools))} if asked.tools else {}
+            more = {"tools": template_tools(cast("list[Tool]", asked.tools))} if asked.tools else {}
         except (KeyError, TypeError, AttributeError):
             raise bad("`tools` must be a list of functions, each with a name.", "tools") from None
         messages = dialogue(asked.messages)

@@ -2,7 +2,16 @@
 
 from tasks.stages.ingest.added import format_for_new_rows
 from tasks.stages.ingest.params import Ingest
-from tasks.stages.ingest.source import Peek, first_as_read, is_image_folder, peek, read, resolved, sources, version
+from tasks.stages.ingest.source import (
+    Peek,
+    first_as_read,
+    is_image_folder,
+    peek,
+    read,
+    source_files,
+    version,
+    with_columns,
+)
 
 __all__ = [
     "Ingest",
@@ -12,7 +21,7 @@ __all__ = [
     "is_image_folder",
     "peek",
     "read",
-    "resolved",
-    "sources",
+    "source_files",
     "version",
+    "with_columns",
 ]

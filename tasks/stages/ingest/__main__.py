@@ -10,7 +10,7 @@ from tasks.errors import AnnealError
 from tasks.files import whole_directory, write_json, write_jsonl
 from tasks.stages.ingest import pictures
 from tasks.stages.ingest.params import Ingest
-from tasks.stages.ingest.source import Snapshot, take, version
+from tasks.stages.ingest.source import Snapshot, take_snapshot, version
 
 
 def ingest(params: Ingest, out: Path) -> None:
@@ -20,12 +20,12 @@ def ingest(params: Ingest, out: Path) -> None:
     Raises AnnealError naming file and line for a row that is broken, not Unicode, or lacks a column.
     """
     source = Path(params.source).expanduser()
-    snapshot = take(params, source)
+    snapshot = take_snapshot(params, source)
     if not snapshot.rows:
         raise AnnealError(f"{source} has no rows.")
     of_images = pictures.column(snapshot.listing.files[0], params)
     with whole_directory(out) as folder:
-        kept = pictures.keep(snapshot.rows, of_images, folder, out) if of_images else None
+        kept = pictures.store_images(snapshot.rows, of_images, folder, out) if of_images else None
         write_jsonl(folder / "rows.jsonl", snapshot.rows)
         more = {} if kept is None else {"images": kept}
         write_json(folder / "manifest.json", {**manifest(params, snapshot, source), **more})

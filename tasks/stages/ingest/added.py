@@ -6,14 +6,14 @@ from tasks.errors import AnnealError
 from tasks.stages.ingest.params import Ingest
 from tasks.stages.ingest.readers import name_of, reader
 from tasks.stages.ingest.saved import files_of_saved
-from tasks.stages.ingest.source import sources
+from tasks.stages.ingest.source import source_files
 
 
 def format_for_new_rows(params: Ingest, source: Path) -> str:
     """The format in which rows can be added to the folder: the one that is set, that of its first file, or JSON lines
     beside files that nobody adds to; AnnealError where these would not be read.
     """
-    first = name_of(sources(params, source)[0], params)
+    first = name_of(source_files(params, source)[0], params)
     is_headless = params.header is False and reader(first).HAS_HEADER  # there is no place for an id
     if reader(first).IS_ADDED_TO and not is_headless:
         return first

@@ -20,7 +20,7 @@ Shape = Callable[[object], object]
 
 
 @contextmanager
-def opened(path: Path, what: str) -> "Iterator[pa.NativeFile]":
+def open_file(path: Path, what: str) -> "Iterator[pa.NativeFile]":
     """The file for reading, decompressed; AnnealError for one that is not, or no longer, `what`."""
     import pyarrow as pa
 

@@ -26,7 +26,7 @@ def column(path: Path, params: Ingest) -> str | None:
     return FOLDER_COLUMN if path.is_dir() else params.image_column
 
 
-def place(cell: object, file: Path, where: str) -> str:
+def image_path(cell: object, file: Path, where: str) -> str:
     """The path of the image that a cell of `file` names; AnnealError for one outside of the source, whose changes would
     go unnoticed.
     """
@@ -40,7 +40,7 @@ def place(cell: object, file: Path, where: str) -> str:
     return (file if file.is_dir() else file.parent).joinpath(*parts.parts).as_posix()
 
 
-def keep(rows: Iterable[dict[str, str]], name: str, folder: Path, out: Path) -> Kept:
+def store_images(rows: Iterable[dict[str, str]], name: str, folder: Path, out: Path) -> Kept:
     """Copy the image that each row names under `name` into `folder`, by the hash of its bytes, and name it there as
     it will lie in `out`; a file that is not there stays named as it is, and prepare sets its row aside.
     """

@@ -55,7 +55,7 @@ class Snapshot:
     )  # column that has no name and is left out for that: cells that hold something
 
 
-def take(params: Ingest, source: Path) -> Snapshot:
+def take_snapshot(params: Ingest, source: Path) -> Snapshot:
     """The whole of `source`; AnnealError names file and line of the first row that is not well-formed."""
     snapshot = Snapshot(_listed(params, source.expanduser()))
     places: dict[str, tuple[dict[str, str], str]] = {}
@@ -100,12 +100,12 @@ def is_image_folder(params: Ingest) -> bool:
 
 def read(params: Ingest, source: Path) -> tuple[list[dict[str, str]], list[FileRead]]:
     """(rows with their ids, what was read of each file) of `source`."""
-    snapshot = take(params, source)
+    snapshot = take_snapshot(params, source)
     return snapshot.rows, snapshot.files
 
 
 def peek(params: Ingest, source: Path | None = None, count: int = 5) -> Peek:
-    """The columns and the first `count` rows, without reading the rest; AnnealError as in `take`, for what is seen."""
+    """The columns and the first `count` rows, without reading the rest; AnnealError as in `take_snapshot`."""
     listing = _listed(params, (source or Path(params.source)).expanduser())
     rows: list[dict[str, str]] = []
     columns: tuple[str, ...] | None = None
@@ -124,7 +124,7 @@ def first_as_read(params: Ingest, count: int = 1000) -> list[Mapping[str, object
     return [row for _, row in islice(chain.from_iterable(_rows(path, params) for path in files), count)]
 
 
-def resolved(params: Ingest, source: Path) -> Ingest:
+def with_columns(params: Ingest, source: Path) -> Ingest:
     """`params` with the columns that the source has, where they are not given; AnnealError when it does not tell."""
     if params.columns is not None:
         return params
@@ -134,7 +134,7 @@ def resolved(params: Ingest, source: Path) -> Ingest:
     return params.model_copy(update={"columns": list(seen.columns)})
 
 
-def sources(params: Ingest, source: Path) -> list[Path]:
+def source_files(params: Ingest, source: Path) -> list[Path]:
     """The files of `source`, in the order in which they are read."""
     return list(list_files(params, source.expanduser()).files)
 
@@ -168,7 +168,7 @@ def _rows(path: Path, params: Ingest) -> Iterator[tuple[str, Mapping[str, object
     for number, row in kind.read(path, params):
         where = f"{path}, {kind.UNIT} {number}"
         if of_images and of_images in row:
-            row = {**row, of_images: pictures.place(row[of_images], path, where)}
+            row = {**row, of_images: pictures.image_path(row[of_images], path, where)}
         texts = [name for name in json_texts if isinstance(row.get(name), str)]
         yield (
             where,

@@ -16,13 +16,13 @@ from tasks.weights.tuned import answer
 
 def predict(params: Predict, parent: Path, trained: Path, prepared: Path, out: Path) -> None:
     """Write `out/predictions.jsonl` and `out/timing.json`: the tuned model's greedy answers to the test rows."""
-    rows = turns.asked(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
+    rows = turns.with_tool_turns(read_jsonl(prepared / "test.jsonl"), params.tool_turns)
     size, most = params.per_device_eval_batch_size, params.max_new_tokens
     engine = of_trained(params.engine, parent, trained)
     answers = answer(parent, trained, rows, size, most, "tuned", writer=engine)
     with whole_directory(out) as folder:
         timing = {"seconds_per_answer": answers.seconds / len(rows), "engine": answers.engine}
-        answered.write(folder, images.carrying(answers.predictions), timing)
+        answered.write(folder, images.with_images(answers.predictions), timing)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,11 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     labels, scored = getattr(params, "labels", ()), getattr(params, "numbers", ())  # of a shape whose rows have some
     classes.check(kept, labels)
     of_labels, remarks = classes.figures(kept, labels), [*classes.remarks(kept, labels), *numbers.remarks(kept, scored)]
-    kept, unseen = classes.marked(kept) if shape.makes == "tagged" else classes.known(kept, labels)
+    kept, unseen = (
+        classes.drop_unseen_entity_labels(kept)
+        if shape.makes == "tagged"
+        else classes.drop_unseen_classes(kept, labels)
+    )
     dropped += [*broken, *unseen]
     _refuse_too_many([*aside, *broken], validated)
     _refuse_empty_split(kept, dropped, params)

@@ -13,7 +13,7 @@ def problem(row: Mapping[str, str], form: Templates) -> str | None:
     A column may be left empty, since the question or answer may have others. One that holds only blanks or invisible
     characters looks filled and is not, so its row is set aside; so is a row whose whole question or answer is empty.
     """
-    answer = template.named(form["answer"] or ())
+    answer = template.columns_of_all(form["answer"] or ())
     for side, columns in (("question", template.columns(form["user"])), ("answer", answer)):
         values = {column: row[column] for column in columns if column in row}
         for column, text in values.items():

@@ -16,7 +16,7 @@ TrainOn = Literal["all", "last"]
 QUESTION, ANSWER = "question", "answer"
 
 
-def prepared(
+def prepared_row(
     identity: str,
     turns: Sequence[Message],
     what: str,
@@ -32,7 +32,7 @@ def prepared(
         raise SetAside("malformed", f"no turn of `{what}` is trained on: all have weight 0")
     before = [_read_only(message) if train_on == "last" else message.copy() for message in turns[:last]]
     answer = turns[last]
-    text = tool.written(answer["tool_calls"]) if answer.get("tool_calls") else answer["content"]
+    text = tool.to_json(answer["tool_calls"]) if answer.get("tool_calls") else answer["content"]
     asked = next(message["content"] for message in reversed(before) if message["role"] == "user")
     row: Prepared = {
         "id": identity,
@@ -69,7 +69,7 @@ def as_json(question: str, answer: str) -> str:
     return json.dumps([{"role": "user", "content": question}, reply], ensure_ascii=False)
 
 
-def answered(text: str, what: str) -> str:
+def require_text(text: str, what: str) -> str:
     """An answer that shows something; SetAside for one that does not."""
     if is_blank(text):
         raise SetAside("blank", f"`{what}` is empty")

@@ -9,7 +9,7 @@ from tasks.stages.prepare.rows import Templates
 from tasks.texts.template import messages
 
 
-def filled(row: dict[str, str], form: Templates) -> Prepared:
+def fill_templates(row: dict[str, str], form: Templates) -> Prepared:
     """`{id, messages, answer, row}`: what the model is asked, what it should say, and the columns it came from."""
     asked = cast("list[Message]", messages(form["system"], form["user"], row))
     return {"id": row["id"], "messages": asked, "answer": _written(format_of(form["answer"]), row), "row": row}

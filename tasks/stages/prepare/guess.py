@@ -12,7 +12,7 @@ Row = Mapping[str, object]
 FEW, WHOLE = 12, re.compile(r"[-+]?\d{1,9}(\.0*)?")  # numbers, as of a scale from 0 to 10
 
 
-def named(params: Section, *keys: str) -> tuple[str, ...]:
+def columns_set(params: Section, *keys: str) -> tuple[str, ...]:
     """The columns under those of the optional `keys` that are set manually."""
     return tuple(str(getattr(params, key)) for key in keys if key in params.model_fields_set and getattr(params, key))
 

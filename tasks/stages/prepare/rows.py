@@ -33,13 +33,13 @@ def prompt(row: Prepared) -> str:
     return "\n".join(turns) if turns else row["answer"]
 
 
-def asked_of(row: Prepared, columns: Sequence[str]) -> str:
+def user_text(row: Prepared, columns: Sequence[str]) -> str:
     """What the person wrote: earlier turns, then the `columns` of the template without its own words."""
     turns = [message["content"] for message in row["messages"] if message["role"] == "user"][:-1]
     return "\n".join([*turns, *(row["row"][column] for column in columns if column in row["row"])]) or prompt(row)
 
 
-def judged(row: Prepared, question: str) -> str:
+def duplicate_key(row: Prepared, question: str) -> str:
     """The folded text by which a row with this (folded) question repeats another: rated and preferred answers belong to
     it.
     """

@@ -9,7 +9,7 @@ from tasks.dataset.rows import Prepared
 from tasks.stages.prepare import shapes
 from tasks.stages.prepare.labels import answers, asked_columns, label_columns
 from tasks.stages.prepare.params import Prepare
-from tasks.stages.prepare.rows import Fault, Templates, asked_of, judged, prompt
+from tasks.stages.prepare.rows import Fault, Templates, duplicate_key, prompt, user_text
 from tasks.stages.prepare.split import split
 from tasks.texts import template
 from tasks.texts.clean import clean, folded
@@ -57,7 +57,7 @@ def assign(rows: Sequence[Prepared], params: Prepare) -> Assignment:
     form = shapes.of(params).templates(params)
     columns = asked_columns([row["row"] for row in rows], form["user"])
     shared = form.get("context")  # rows of one text are in one split, or it would be known there
-    asked = [folded(row["row"][shared] if shared else asked_of(row, columns)) for row in rows]
+    asked = [folded(row["row"][shared] if shared else user_text(row, columns)) for row in rows]
     dropped = _repeated(rows, asked, params, form)
     texts = [row["row"][shared] if shared else prompt(row) for row in rows]
     splits = [split(text, params.seed, params.validation_share, params.test_share) for text in texts]
@@ -76,7 +76,7 @@ def assign(rows: Sequence[Prepared], params: Prepare) -> Assignment:
 def _repeated(rows: Sequence[Prepared], asked: list[str], params: Prepare, form: Templates) -> dict[int, Dropped]:
     """Position: why, of the rows that ask what another asks."""
     given = [answers(row, form) for row in rows]
-    repeated = [judged(row, question) for row, question in zip(rows, asked, strict=True)]
+    repeated = [duplicate_key(row, question) for row, question in zip(rows, asked, strict=True)]
     is_of_places = shapes.of(params).makes in ("tagged", "spans", "scored")
     labels = tuple(given[0]) if is_of_places and given else label_columns(repeated, given)
     groups: dict[int, list[tuple[int, Pair]]] = defaultdict(list)

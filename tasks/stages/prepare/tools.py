@@ -104,7 +104,7 @@ def repeated_id(calls: Sequence[ToolCall]) -> str:
     return f"gives the id `{twice}` to two calls" if twice else ""
 
 
-def written(calls: Sequence[ToolCall]) -> str:
+def to_json(calls: Sequence[ToolCall]) -> str:
     """The calls as the one text that an answer is: `[{"name": …, "arguments": {…}}]`."""
     functions = [call["function"] for call in calls]
     pairs = [{"name": function["name"], "arguments": function["arguments"]} for function in functions]

@@ -27,7 +27,7 @@ def slanted_triangular(step: int, steps: int, cut_frac: float) -> float:
 SCHEDULES = {"slanted_triangular": slanted_triangular}  # the names are values of train.lr_scheduler_type
 
 
-def split(optimizer: torch.optim.Optimizer, model: torch.nn.Module, groups: Sequence[Group]) -> None:
+def split_parameter_groups(optimizer: torch.optim.Optimizer, model: torch.nn.Module, groups: Sequence[Group]) -> None:
     """Part each parameter group of an optimizer that has not stepped yet by `groups`, each with its share of the rate;
     the first is the group with the highest.
     """

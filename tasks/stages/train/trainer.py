@@ -17,7 +17,7 @@ from tasks.dataset.encoded import Batch, Encoded
 from tasks.objectives import Objective
 from tasks.section import Section
 from tasks.stages.train.fast_lora import Core
-from tasks.stages.train.schedule import Unfreezing, split
+from tasks.stages.train.schedule import Unfreezing, split_parameter_groups
 from tasks.weights.layer_groups import Group
 
 LEARNT = "model.safetensors"  # in a checkpoint; transformers looks for a file of this name
@@ -91,7 +91,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         is_new = self.optimizer is None
         super().create_optimizer(model)
         if self.groups and is_new:
-            split(self.optimizer, self.model, self.groups)
+            split_parameter_groups(self.optimizer, self.model, self.groups)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer = None) -> LRScheduler:

@@ -48,7 +48,9 @@ def calibrations(rows: Rows, form: AnswerFormat, labels: Sequence[str], confiden
     and of answers that stand in a text. `confidence` is that of the bars.
     """
     if isinstance(form, EntityAnswer):
-        hits = [hit for row in rows for hit in entities.hits(row.get("probabilities") or {}, row["answer"])]
+        hits = [
+            hit for row in rows for hit in entities.calibration_pairs(row.get("probabilities") or {}, row["answer"])
+        ]
         return [_plot(form.column, hits, form.column, confidence)] if hits else []
     if isinstance(form, SpanAnswer):
         known = [(row, probability_in(row.get("probabilities"))) for row in rows]

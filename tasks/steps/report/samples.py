@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tasks.dataset.rows import Answered, Message
 from tasks.dialogues.chat import opening
 from tasks.errors import AnnealError
-from tasks.formats.answer import AnswerFormat, agrees, same
+from tasks.formats.answer import AnswerFormat, agrees, is_same_text
 from tasks.formats.entity_answer import EntityAnswer
 from tasks.formats.number_answer import NumberAnswer
 from tasks.formats.span_answer import SpanAnswer
@@ -107,7 +107,7 @@ def shown_answer(row: Answered, form: AnswerFormat, labels: Sequence[str]) -> Sh
             else "not of the answer's form"
         )
         return ShownAnswer(
-            is_right or (not labels and same(row["text"], row["answer"])), row["text"], (), (*notes, what)
+            is_right or (not labels and is_same_text(row["text"], row["answer"])), row["text"], (), (*notes, what)
         )
     if not form.is_json and len(form.columns) == 1:
         return ShownAnswer(is_right, row["text"], (), tuple(notes))
@@ -118,7 +118,7 @@ def shown_answer(row: Answered, form: AnswerFormat, labels: Sequence[str]) -> Sh
 def _state(column: str, value: str, right: Mapping[str, str], labels: Sequence[str]) -> str:
     if column not in labels:
         return "free"
-    return "right" if same(value, right[column]) else "wrong"
+    return "right" if is_same_text(value, right[column]) else "wrong"
 
 
 def _shown(message: Message) -> str:

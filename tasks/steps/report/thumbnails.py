@@ -20,7 +20,7 @@ def of_row(row: Answered) -> str | None:
         raw = images.content(Path(file))
         if images.digest(raw) != row["row"]["image"]:
             return None
-        image = pixels.opened(raw)
+        image = pixels.decode(raw)
     except NotAnImageError:
         return None
     image.thumbnail((SIDE, SIDE))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tasks.stages.evaluate.measures.measure import Measure, Rows, named
-from tasks.stages.evaluate.measures.parts import said
+from tasks.stages.evaluate.measures.parts import answer_text
 from tasks.stages.evaluate.predictions import Prediction
 
 Metric = Any  # sacrebleu's, which is not typed
@@ -34,5 +34,5 @@ def value(metric: Metric, counts: Rows) -> float:
 
 def _counts(rows: Sequence[Prediction], text: str, metric: Callable[[Sequence[str]], Metric]) -> Rows:
     right = [row.right[text] for row in rows]
-    answers = [said(row, text) for row in rows]
+    answers = [answer_text(row, text) for row in rows]
     return np.array(metric(right)._extract_corpus_statistics(answers, [right]), float)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.formats.entities import hits
+from tasks.formats.entities import calibration_pairs
 from tasks.stages.evaluate.measures.ece import BINS, bin_of
 from tasks.stages.evaluate.measures.measure import Measure, Rows, named
 from tasks.stages.evaluate.predictions import Prediction
@@ -32,7 +32,7 @@ def of_bins(rows: Rows) -> float:
 
 
 def _bins(row: Prediction, column: str) -> list[float]:
-    known: Sequence[tuple[float, bool]] = hits(row.probabilities or {}, row.right[column])
+    known: Sequence[tuple[float, bool]] = calibration_pairs(row.probabilities or {}, row.right[column])
     sums = [0.0] * BINS
     for p, is_right in known:
         sums[bin_of(p)] += is_right - p

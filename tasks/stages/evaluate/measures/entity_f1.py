@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.formats.entities import read, spans
 from tasks.stages.evaluate.measures.measure import Measure, Rows, named
-from tasks.stages.evaluate.measures.parts import said
+from tasks.stages.evaluate.measures.parts import answer_text
 from tasks.stages.evaluate.predictions import Prediction
 
 PREFIXES = ("B", "I", "E", "S")
@@ -47,7 +47,7 @@ def _prefixed(tag: str) -> str:
 
 
 def _counts(row: Prediction, column: str) -> tuple[int, int, int]:
-    ours, theirs = _entities(said(row, column)), _entities(row.right[column])
+    ours, theirs = _entities(answer_text(row, column)), _entities(row.right[column])
     return len(ours & theirs), len(ours - theirs), len(theirs - ours)
 
 

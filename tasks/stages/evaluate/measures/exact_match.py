@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.formats.answer import agrees, same
+from tasks.formats.answer import agrees, is_same_text
 from tasks.stages.evaluate.measures.measure import Measure
 
 
@@ -13,5 +13,7 @@ def exact_match(_: str) -> Measure:
         "share of rows",
         True,
         "share",
-        lambda rows: np.array([same(row.text, row.answer) or agrees(row.parsed, row.right, ()) for row in rows], float),
+        lambda rows: np.array(
+            [is_same_text(row.text, row.answer) or agrees(row.parsed, row.right, ()) for row in rows], float
+        ),
     )

@@ -4,7 +4,7 @@ import numpy as np
 
 from tasks.formats.answer import agrees
 from tasks.stages.evaluate.measures.measure import Measure, Rows, named
-from tasks.stages.evaluate.measures.parts import said
+from tasks.stages.evaluate.measures.parts import answer_text
 from tasks.texts.clean import clean
 
 
@@ -21,7 +21,7 @@ def micro_f1(label: str) -> Measure:
         True,
         "score",
         lambda rows: np.array(
-            [(agrees(row.parsed, row.right, [label]), bool(clean(said(row, label)))) for row in rows], float
+            [(agrees(row.parsed, row.right, [label]), bool(clean(answer_text(row, label)))) for row in rows], float
         ),
         of_counts,
     )

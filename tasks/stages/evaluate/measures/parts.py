@@ -13,12 +13,12 @@ from tasks.texts.clean import clean
 NO_CLASS = -1  # no answer, or one of a class that no row is of: models may err in different words, and mix in a test
 
 
-def said(row: Prediction, column: str) -> str:
+def answer_text(row: Prediction, column: str) -> str:
     """The answer's value in `column`; an invalid answer has none."""
     return (row.parsed or {}).get(column, "")
 
 
-def rights(row: Prediction, column: str) -> list[str]:
+def right_texts(row: Prediction, column: str) -> list[str]:
     """The texts that are right in `column`; several where the row has several."""
     return [row.right[column], *row.others]
 
@@ -26,7 +26,7 @@ def rights(row: Prediction, column: str) -> list[str]:
 def class_numbers(rows: Sequence[Prediction], label: str) -> Rows:
     """(actual, predicted) of each row, shape (rows, 2): classes by their place among those that occur."""
     number = {name: i for i, name in enumerate(_classes(rows, label))}
-    pairs = [(number[clean(row.right[label])], number.get(clean(said(row, label)), NO_CLASS)) for row in rows]
+    pairs = [(number[clean(row.right[label])], number.get(clean(answer_text(row, label)), NO_CLASS)) for row in rows]
     return np.array(pairs, float)
 
 
@@ -75,7 +75,7 @@ def numbers(rows: Sequence[Prediction], column: str) -> tuple[Rows, Rows]:
     if ends[0] == ends[1]:
         ends += [0, 1]  # all rows are alike: some distance there must be
     farthest = np.where(right - ends[0] > ends[1] - right, ends[0], ends[1])
-    answers = [number(said(row, column)) for row in rows]
+    answers = [number(answer_text(row, column)) for row in rows]
     return right, np.array([far if value is None else value for value, far in zip(answers, farthest, strict=True)])
 
 

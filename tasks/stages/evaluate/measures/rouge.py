@@ -3,7 +3,7 @@
 import numpy as np
 
 from tasks.stages.evaluate.measures.measure import Measure, named
-from tasks.stages.evaluate.measures.parts import said
+from tasks.stages.evaluate.measures.parts import answer_text
 from tasks.stages.evaluate.measures.words import tokens
 from tasks.texts.clean import clean
 
@@ -15,7 +15,7 @@ def rouge_l(text: str) -> Measure:
         "F-measure",
         True,
         "score",
-        lambda rows: np.array([score(said(row, text), row.right[text]) for row in rows], float),
+        lambda rows: np.array([score(answer_text(row, text), row.right[text]) for row in rows], float),
     )
 
 

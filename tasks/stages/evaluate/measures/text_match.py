@@ -5,7 +5,7 @@ match).
 import numpy as np
 
 from tasks.stages.evaluate.measures.measure import Measure, named
-from tasks.stages.evaluate.measures.parts import rights, said
+from tasks.stages.evaluate.measures.parts import answer_text, right_texts
 from tasks.stages.evaluate.measures.words import squad_tokens
 from tasks.texts.clean import clean
 
@@ -20,7 +20,7 @@ def text_match(text: str) -> Measure:
         True,
         "share",
         lambda rows: np.array(
-            [any(is_match(said(row, text), each) for each in rights(row, text)) for row in rows], float
+            [any(is_match(answer_text(row, text), each) for each in right_texts(row, text)) for row in rows], float
         ),
     )
 

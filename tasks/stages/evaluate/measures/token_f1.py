@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from tasks.stages.evaluate.measures.measure import Measure, named
-from tasks.stages.evaluate.measures.parts import rights, said
+from tasks.stages.evaluate.measures.parts import answer_text, right_texts
 from tasks.stages.evaluate.measures.words import squad_tokens
 from tasks.texts.clean import clean
 
@@ -19,7 +19,9 @@ def token_f1(text: str) -> Measure:
         "F1",
         True,
         "score",
-        lambda rows: np.array([max(score(said(row, text), each) for each in rights(row, text)) for row in rows], float),
+        lambda rows: np.array(
+            [max(score(answer_text(row, text), each) for each in right_texts(row, text)) for row in rows], float
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tasks.stages.ingest.arrow_rows import opened, rows_of
+from tasks.stages.ingest.arrow_rows import open_file, rows_of
 from tasks.stages.ingest.params import Ingest
 
 ENDINGS = (".arrow", ".feather", ".ipc")
@@ -17,7 +17,7 @@ def read(path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]
     """(number, row) of each row, a batch in memory at a time."""
     from pyarrow import ipc
 
-    with opened(path, "Arrow or Feather") as source:
+    with open_file(path, "Arrow or Feather") as source:
         is_file = source.read(len(FILE)) == FILE
         source.seek(0)
         if is_file:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tasks.dataset.rows import Example, Message, Prepared
 from tasks.stages.prepare import blank, dialogue
-from tasks.stages.prepare.guess import Row, first_of, is_text, keys, named
+from tasks.stages.prepare.guess import Row, columns_set, first_of, is_text, keys
 from tasks.stages.prepare.params import Prepare, System
 from tasks.stages.prepare.rows import SetAside, Templates
 from tasks.stages.prepare.turns import cell
@@ -49,7 +49,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
         {"role": "assistant", "content": row["output"]},
     ]
     system = clean(raw.get(params.system_column, "")) or params.system
-    made = dialogue.prepared(row["id"], [*_history(raw, params.history), *last], "instruction", system=system)
+    made = dialogue.prepared_row(row["id"], [*_history(raw, params.history), *last], "instruction", system=system)
     return {**made, "row": row}
 
 
@@ -71,7 +71,7 @@ def templates(params: Params) -> Templates:
 
 def columns(params: Params) -> tuple[str, ...]:
     """Instruction and output, and what is named besides."""
-    return (params.instruction, params.output, *named(params, "input", "history", "system_column"))
+    return (params.instruction, params.output, *columns_set(params, "input", "history", "system_column"))
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:

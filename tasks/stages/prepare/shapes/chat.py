@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tasks.dataset.rows import Example, Prepared
 from tasks.stages.prepare import dialogue
-from tasks.stages.prepare.guess import list_columns, named
+from tasks.stages.prepare.guess import columns_set, list_columns
 from tasks.stages.prepare.params import Prepare, Role, System
 from tasks.stages.prepare.rows import Templates
 from tasks.stages.prepare.tools import tools_of
@@ -39,7 +39,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     turns = turns_of(cell(raw, params.messages), params.messages, params.roles)
     tools = tools_of(raw.get(params.tools, ""), params.tools)
     system = clean(raw.get(params.system_column, "")) or params.system
-    return dialogue.prepared(
+    return dialogue.prepared_row(
         clean(raw["id"]), turns, params.messages, system=system, tools=tools, train_on=params.train_on
     )
 
@@ -51,7 +51,7 @@ def templates(params: Params) -> Templates:
 
 def columns(params: Params) -> tuple[str, ...]:
     """The turns, and what is named besides."""
-    return (params.messages, *named(params, "tools", "system_column"))
+    return (params.messages, *columns_set(params, "tools", "system_column"))
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.dataset.rows import Example, Prepared
-from tasks.stages.prepare.format import filled
+from tasks.stages.prepare.format import fill_templates
 from tasks.stages.prepare.guess import Row
 from tasks.stages.prepare.params import Prepare
 from tasks.stages.prepare.rows import SetAside, Templates
@@ -45,7 +45,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     """
     try:
         content = images.content(Path(raw[params.image]))
-        pixels.opened(content)
+        pixels.decode(content)
     except NotAnImageError as why:
         raise SetAside("malformed", f"its image {Path(raw[params.image]).name[-60:]} {why}") from None
     labels = {label: clean(raw[label]) for label in params.labels}
@@ -53,7 +53,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
         if is_blank(value):
             raise SetAside("blank", f"`{label}` is empty")
     own = {"image": images.digest(content), "image_file": raw[params.image]}
-    return filled({"id": clean(raw["id"]), **own, **labels}, templates(params))
+    return fill_templates({"id": clean(raw["id"]), **own, **labels}, templates(params))
 
 
 def templates(params: Params) -> Templates:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from tasks.dataset.rows import Example, Prepared
 from tasks.errors import AnnealError
 from tasks.stages.prepare import blank
-from tasks.stages.prepare.format import filled
+from tasks.stages.prepare.format import fill_templates
 from tasks.stages.prepare.guess import Row, are_few_and_whole, is_prose, references
 from tasks.stages.prepare.params import Prepare
 from tasks.stages.prepare.rows import SetAside, Templates
@@ -98,7 +98,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
             raise SetAside("blank", f"`{label}` is empty")
         if names := params.names_of.get(label):
             row[label] = _named(row[label], names, f"row {row['id']}: `{label}`")
-    return filled(row, templates(params))
+    return fill_templates(row, templates(params))
 
 
 def _named(code: str, names: Mapping[str, str], where: str) -> str:
@@ -118,7 +118,7 @@ def templates(params: Params) -> Templates:
 
 def columns(params: Params) -> tuple[str, ...]:
     """The columns that the template names, but the id, and the labels."""
-    return tuple(column for column in template.named(params.user, params.labels) if column != "id")
+    return tuple(column for column in template.columns_of_all(params.user, params.labels) if column != "id")
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tasks.dataset.rows import Example, Prepared
 from tasks.stages.prepare import blank
-from tasks.stages.prepare.format import filled
+from tasks.stages.prepare.format import fill_templates
 from tasks.stages.prepare.guess import Row, first_of, is_text, keys, value_of
 from tasks.stages.prepare.params import Prepare, System
 from tasks.stages.prepare.rows import SetAside, Templates
@@ -36,7 +36,9 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     row = {"source": _text(raw, params.source), "target": _text(raw, params.target)}
     if problem := blank.problem(row, templates(params)):
         raise SetAside("blank", problem)
-    return filled({"id": clean(raw["id"]), **{name: clean(text) for name, text in row.items()}}, templates(params))
+    return fill_templates(
+        {"id": clean(raw["id"]), **{name: clean(text) for name, text in row.items()}}, templates(params)
+    )
 
 
 def _text(raw: Mapping[str, str], place: str) -> str:

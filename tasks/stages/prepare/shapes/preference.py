@@ -8,7 +8,7 @@ from pydantic import Field
 from tasks.dataset.rows import Example, Message, Prepared
 from tasks.stages.prepare import dialogue
 from tasks.stages.prepare.dialogue import ANSWER, QUESTION
-from tasks.stages.prepare.guess import Row, first_of, holds_turns, is_text, list_columns, named
+from tasks.stages.prepare.guess import Row, columns_set, first_of, holds_turns, is_text, list_columns
 from tasks.stages.prepare.params import Prepare, Role, System
 from tasks.stages.prepare.rows import SetAside, Templates
 from tasks.stages.prepare.turns import text_or_turns
@@ -44,7 +44,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
         raise SetAside("malformed", "its two dialogues differ in more than their last turn")
     messages = dialogue.prompt(before[0], params.prompt if asked else params.chosen, system)
     best, other = (turns[-1]["content"] for turns in (chosen, rejected))
-    best, other = dialogue.answered(best, params.chosen), dialogue.answered(other, params.rejected)
+    best, other = dialogue.require_text(best, params.chosen), dialogue.require_text(other, params.rejected)
     if folded(best) == folded(other):
         raise SetAside("no_preference", f"`{params.chosen}` and `{params.rejected}` say the same")
     identity = clean(raw["id"])
@@ -73,7 +73,7 @@ def templates(params: Params) -> Templates:
 
 def columns(params: Params) -> tuple[str, ...]:
     """Both answers, and what is named besides."""
-    return (*_sides(params), *named(params, "prompt", "system_column"))
+    return (*_sides(params), *columns_set(params, "prompt", "system_column"))
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ from pydantic import Field
 from tasks.dataset.rows import Example, Prepared
 from tasks.stages.prepare import dialogue
 from tasks.stages.prepare.dialogue import ANSWER, QUESTION
-from tasks.stages.prepare.guess import Row, first_of, is_text, list_columns, named
+from tasks.stages.prepare.guess import Row, columns_set, first_of, is_text, list_columns
 from tasks.stages.prepare.params import Prepare, Role, System
 from tasks.stages.prepare.rows import SetAside, Templates
 from tasks.stages.prepare.turns import text_or_turns
@@ -54,7 +54,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
         raise SetAside("malformed", f"the last turn of `{what}` is not of the assistant")
     system = clean(raw.get(params.system_column, "")) or params.system
     messages = dialogue.prompt(asked[:-1], what, system)
-    answer, identity = dialogue.answered(asked[-1]["content"], what), clean(raw["id"])
+    answer, identity = dialogue.require_text(asked[-1]["content"], what), clean(raw["id"])
     row = {"id": identity, QUESTION: dialogue.last_question(messages), ANSWER: answer}
     return {"id": identity, "messages": messages, "answer": answer, "row": row, "rating": RATINGS[word]}
 
@@ -67,7 +67,7 @@ def templates(params: Params) -> Templates:
 def columns(params: Params) -> tuple[str, ...]:
     """The dialogue, or prompt and answer; the label, and what is named besides."""
     turns = (params.messages,) if params.answer is None else (params.prompt, params.answer)
-    return (*turns, params.label, *named(params, "system_column"))
+    return (*turns, params.label, *columns_set(params, "system_column"))
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:

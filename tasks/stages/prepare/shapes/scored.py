@@ -9,7 +9,7 @@ from tasks.dataset.rows import Example, Prepared
 from tasks.formats import numbers
 from tasks.formats.number_answer import KIND
 from tasks.stages.prepare import blank
-from tasks.stages.prepare.format import filled
+from tasks.stages.prepare.format import fill_templates
 from tasks.stages.prepare.guess import Row, are_few_and_whole, is_prose, references
 from tasks.stages.prepare.params import Prepare
 from tasks.stages.prepare.rows import SetAside, Templates
@@ -50,8 +50,8 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
         value = numbers.number(row[column])
         if value is None:
             raise SetAside("malformed", f"`{column}` is {numbers.problem(row[column])}")
-        row[column] = numbers.written(value)
-    return filled(row, templates(params))
+        row[column] = numbers.format_number(value)
+    return fill_templates(row, templates(params))
 
 
 def templates(params: Params) -> Templates:
@@ -61,7 +61,7 @@ def templates(params: Params) -> Templates:
 
 def columns(params: Params) -> tuple[str, ...]:
     """The columns that the template names, but the id, and the numbers."""
-    return tuple(column for column in template.named(params.user, params.numbers) if column != "id")
+    return tuple(column for column in template.columns_of_all(params.user, params.numbers) if column != "id")
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:

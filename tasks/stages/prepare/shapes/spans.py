@@ -71,7 +71,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     row = {"id": clean(raw["id"]), "question": question, "context": context}
     row["answer"] = context[slice(*first)] if first else ""
     messages: list[Message] = [{"role": "user", "content": f"{question}\n{context}"}]
-    return {"id": row["id"], "messages": messages, "answer": spans.written(context, first, others), "row": row}
+    return {"id": row["id"], "messages": messages, "answer": spans.to_json(context, first, others), "row": row}
 
 
 def _given(raw: Mapping[str, str], params: Params) -> list[Given]:

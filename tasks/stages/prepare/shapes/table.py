@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tasks.dataset.rows import Example, Prepared
 from tasks.stages.prepare import blank
-from tasks.stages.prepare.format import filled
+from tasks.stages.prepare.format import fill_templates
 from tasks.stages.prepare.params import Prepare, System
 from tasks.stages.prepare.rows import SetAside, Templates
 from tasks.texts import template
@@ -37,7 +37,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
 
 def format_row(row: dict[str, str], params: Params) -> Prepared:
     """A cleaned row: what the model is asked, what it should say, and the columns it came from."""
-    return filled(row, templates(params))
+    return fill_templates(row, templates(params))
 
 
 def templates(params: Params) -> Templates:
@@ -47,7 +47,7 @@ def templates(params: Params) -> Templates:
 
 def columns(params: Params) -> tuple[str, ...]:
     """The columns that the templates name, but the id."""
-    return tuple(column for column in template.named(params.user, params.answer) if column != "id")
+    return tuple(column for column in template.columns_of_all(params.user, params.answer) if column != "id")
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:

@@ -11,7 +11,7 @@ from pydantic import Field
 from tasks.dataset.rows import Example, Prepared
 from tasks.formats import entities
 from tasks.formats.entities import Entity
-from tasks.stages.prepare.format import filled
+from tasks.stages.prepare.format import fill_templates
 from tasks.stages.prepare.guess import Row, first_of, is_text, keys, value_of
 from tasks.stages.prepare.params import Prepare
 from tasks.stages.prepare.rows import SetAside, Templates
@@ -59,8 +59,8 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
         raise SetAside("blank", "its text is empty")
     if words := entities.problem(text, marked):
         raise SetAside("malformed", words)
-    row = {"id": clean(raw["id"]), "text": text, "entities": entities.written(text, marked)}
-    return filled(row, templates(params))
+    row = {"id": clean(raw["id"]), "text": text, "entities": entities.to_json(text, marked)}
+    return fill_templates(row, templates(params))
 
 
 def _of_tokens(tokens: Sequence[str], tags: Sequence[str]) -> tuple[str, list[Entity]]:
@@ -74,7 +74,7 @@ def _of_tokens(tokens: Sequence[str], tags: Sequence[str]) -> tuple[str, list[En
         starts.append(starts[-1] + len(token) + 1)
     marked = [
         Entity(starts[entity.start], starts[entity.end] - 1, entity.label)
-        for entity in entities.of_tags([tag for _, tag in kept])
+        for entity in entities.from_tags([tag for _, tag in kept])
     ]
     return " ".join(token for token, _ in kept), marked
 
@@ -165,7 +165,7 @@ def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
         marks = [entity._asdict() for entity in known]
         return {params.text: text, params.spans: json.dumps(marks, ensure_ascii=False)}
     places = entities.words(text)
-    tokens, tags = [text[start:end] for start, end in places], entities.as_tags(known, places)
+    tokens, tags = [text[start:end] for start, end in places], entities.to_tags(known, places)
     if params.conll:
         return {params.conll: "\n".join(f"{token} {tag}" for token, tag in zip(tokens, tags, strict=True))}
     return {
