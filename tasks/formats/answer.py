@@ -3,8 +3,8 @@
 An answer is a mapping of columns to texts, whatever the model writes: a JSON object (`answer: [category, reply]`), or a
 text that a template makes of columns (`answer: "{{ reply }}"`). A template of plain words and columns is read
 backwards, so a text answer has the same columns as the rows; one that computes something reads as the single column
-`text`. Where a model may call tools, a text may be calls: they read as one text, the same for all that are equal. So do
-the entities of a text. An answer that stands in a text reads as its words.
+`text`. Tool calls and entities read as canonical JSON, so that equal ones are equal texts. An answer extracted from a
+text reads as its words.
 """
 
 import json
@@ -30,7 +30,7 @@ class AnswerFormat(Protocol):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What an answer holds, in the order in which it is written."""
+        """The columns of an answer, in the order in which they are written."""
         ...
 
     @property
@@ -40,7 +40,7 @@ class AnswerFormat(Protocol):
 
     @property
     def is_invertible(self) -> bool:
-        """Whether its columns are those of the rows that it was made of."""
+        """Whether its columns are those of the rows that it was made from."""
         ...
 
     def write(self, row: Mapping[str, object]) -> str:
@@ -48,7 +48,7 @@ class AnswerFormat(Protocol):
         ...
 
     def read(self, text: str) -> dict[str, str] | None:
-        """`{column: text}` of a written answer; None when it is not one."""
+        """`{column: text}` of a written answer; None for any other text."""
         ...
 
 
@@ -61,13 +61,11 @@ class JsonAnswer:
     is_invertible = True
 
     def write(self, row: Mapping[str, object]) -> str:
-        """`row`'s columns as one JSON object; KeyError names a column that it lacks."""
+        """The row's columns as one JSON object; KeyError names a column that it lacks."""
         return json.dumps({column: row[column] for column in self.columns}, ensure_ascii=False)
 
     def read(self, text: str) -> dict[str, str] | None:
-        """The object's columns; None for what is not exactly one object, repeats a key, lacks a column, or holds
-        half a character.
-        """
+        """The object's columns; None for anything but one object, a repeated key, a missing column or half a character."""
         try:
             value = json.loads(text, object_pairs_hook=without_repeats)
         except (ValueError, RecursionError):  # a model that repeats itself writes a thousand brackets
@@ -87,25 +85,21 @@ class TextAnswer:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The template's columns; `text` alone where it cannot be read backwards."""
+        """The template's columns; only `text` if it cannot be read backwards."""
         return template.columns(self.template) if self.is_invertible else (TEXT,)
 
     @property
     def is_invertible(self) -> bool:
-        """Whether the template is of plain words and columns."""
+        """Whether the template consists of plain words and columns."""
         pieces = template.parts(self.template)
         return pieces is not None and any(piece.kind == "column" for piece in pieces)
 
     def write(self, row: Mapping[str, object]) -> str:
-        """The template filled from `row`; AnnealError for a column that it lacks. An answer that was read as `text`
-        is written as it was.
-        """
+        """The template filled from `row`; AnnealError for a column that it lacks. An answer read as `text` is unchanged."""
         return str(row[TEXT]) if not self.is_invertible and set(row) == {TEXT} else template.render(self.template, row)
 
     def read(self, text: str) -> dict[str, str] | None:
-        """The template's columns; None for a blank text, and for one that the template does not make in exactly one
-        way.
-        """
+        """The template's columns; None for a blank text, and unless the template makes the text in exactly one way."""
         text = text.strip()
         if not text or has_half_character(text):
             return None
@@ -115,26 +109,24 @@ class TextAnswer:
 
 @dataclass(frozen=True)
 class Continuation:
-    """The continuation of a text: any non-blank text is valid, and none is the correct one."""
+    """The continuation of a text: any text that is not blank is valid, and none is the correct one."""
 
     columns: tuple[str, ...] = (TEXT,)
     is_json = False
     is_invertible = False
 
     def write(self, row: Mapping[str, object]) -> str:
-        """The text itself; KeyError where `row` has none."""
+        """The text itself; KeyError if `row` has none."""
         return str(row[TEXT])
 
     def read(self, text: str) -> dict[str, str] | None:
-        """`{text: …}`; None for a blank one."""
+        """`{text: …}`; None for a blank text."""
         return {TEXT: text} if text.strip() and not has_half_character(text) else None
 
 
 @dataclass(frozen=True)
 class ToolAnswer:
-    """A text, or tool calls: these are one column that holds their canonical JSON, so equal calls are equal
-    texts.
-    """
+    """A text, or tool calls as canonical JSON in one column, so that equal calls are equal texts."""
 
     column: str
     is_json = False
@@ -146,11 +138,11 @@ class ToolAnswer:
         return (self.column,)
 
     def write(self, row: Mapping[str, object]) -> str:
-        """The column as it is; KeyError when `row` lacks it."""
+        """The column unchanged; KeyError if `row` lacks it."""
         return str(row[self.column])
 
     def read(self, text: str) -> dict[str, str] | None:
-        """Calls as canonical JSON, anything else as it is; None for a blank text and for a call that is not whole."""
+        """Calls as canonical JSON, other texts unchanged; None for a blank text and for an incomplete call."""
         text = text.strip()
         if not text or has_half_character(text):
             return None
@@ -163,8 +155,8 @@ class ToolAnswer:
 
 
 def format_of(spec: Spec, calls_tools: bool = False) -> AnswerFormat:
-    """The format that `answer` of a version's format.json describes; of a text that goes on, it is null, of
-    entities and of a span of a text `{column: their fields}`, of numbers `{column: number}`.
+    """The format that `answer` of a version's format.json describes: null for continued texts, `{column: fields}` for
+    entities and for spans of a text, `{column: number}` for numbers.
     """
     if spec is None:
         return Continuation()
@@ -184,18 +176,18 @@ def format_in(spec: Mapping[str, Any]) -> AnswerFormat:
 
 
 def example_in(spec: Mapping[str, Any]) -> str:
-    """What the rows of a format.json are; older ones, which do not say it, are of chats."""
+    """The kind of examples in a format.json; chats in older ones, which do not name it."""
     return str(spec.get("example", "chat"))
 
 
 def right_answer(form: AnswerFormat, row: Mapping[str, Any]) -> dict[str, str]:
-    """The right answer to a prepared row by column: as it reads, or, where it reads in several ways, from the row."""
-    own = row["row"]
-    return form.read(row["answer"]) or {column: own[column] for column in form.columns if column in own}
+    """The right answer to a prepared row by column: as it reads, or from the row if it reads in several ways."""
+    source = row["row"]
+    return form.read(row["answer"]) or {column: source[column] for column in form.columns if column in source}
 
 
 def read_valid(form: AnswerFormat, text: str, classes: Classes) -> dict[str, str] | None:
-    """`{column: text}` of a written answer whose labels are of known classes; None when it is not one."""
+    """`{column: text}` of a written answer whose labels are of known classes; None for any other text."""
     answer = form.read(text)
     return None if answer is None or problem(form, answer, classes) else answer
 
@@ -207,8 +199,8 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
         return f"it must be an object of texts: {names}"
     if missing := [column for column in form.columns if column not in answer]:
         return f"it lacks `{missing[0]}` (it needs {names})"
-    beside = ("start",) if isinstance(form, SpanAnswer) else ()
-    if unknown := [column for column in answer if column not in (*form.columns, *beside)]:
+    optional = ("start",) if isinstance(form, SpanAnswer) else ()
+    if unknown := [column for column in answer if column not in (*form.columns, *optional)]:
         return f"`{unknown[0]}` is not a column of the answer ({names})"
     if halves := [column for column, value in answer.items() if has_half_character(value)]:
         return f"`{halves[0]}` contains a lone surrogate (half a character)"
@@ -216,7 +208,7 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
         return (
             f"`{form.column}` must be a JSON list of entities that do not overlap, each of label, text, start and end"
         )
-    if not answer.get("start", "0").isdecimal() and "start" in beside:
+    if not answer.get("start", "0").isdecimal() and "start" in optional:
         return "`start` must be the position of the answer in its text, counted in characters from 0"
     if isinstance(form, NumberAnswer) and (wrong := form.problem(answer)):
         return wrong
@@ -229,22 +221,21 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
 def agrees(
     answer: Mapping[str, str] | None, right: Mapping[str, str], labels: Sequence[str], form: AnswerFormat | None = None
 ) -> bool:
-    """Whether an answer as read (None: it was not one) is the right one: in the `labels` that `right` names, in all
-    its columns where there are none; where `form` tells numbers, in the digits that the right ones have.
+    """Whether an answer as read (None: invalid) equals the right one in the `labels` that `right` has, or in all columns
+    if it has none of them. Where `form` is of numbers, they are compared in as many digits as the right ones have.
     """
     if isinstance(form, NumberAnswer):
         return form.agrees(answer, right)
+    if answer is None:
+        return False
     compared = [label for label in labels if label in right] or list(right)
-    return answer is not None and all(
-        column in answer and is_same_text(answer[column], right[column]) for column in compared
-    )
+    return all(column in answer and is_same_text(answer[column], right[column]) for column in compared)
 
 
 def canonical_answer(form: AnswerFormat, answer: Mapping[str, str]) -> Mapping[str, str]:
-    """`{column: text}` that a person wrote as `form` would read it: tool calls and entities in their canonical
-    form."""
-    whole = isinstance(form, ToolAnswer | EntityAnswer) and form.column in answer
-    return (form.read(form.write(answer)) if whole else None) or answer
+    """`{column: text}` that a person wrote, with tool calls and entities in their canonical form."""
+    is_parsed = isinstance(form, ToolAnswer | EntityAnswer) and form.column in answer
+    return (form.read(form.write(answer)) if is_parsed else None) or answer
 
 
 def is_same_text(text: str, right: str) -> bool:

@@ -91,11 +91,8 @@ def question(special: SpecialTexts, row: Answered) -> tuple[str, Body]:
     if "image" in row:
         return "chat/completions", {"messages": images.chat_messages(row["image"])}
     if row["messages"]:
-        given = (
-            {"tools": special.neutral_in(template_tools(row["tools"])), "tool_choice": "none"}
-            if row.get("tools")
-            else {}
-        )
+        tools = row.get("tools")
+        given = {"tools": special.neutral_in(template_tools(tools)), "tool_choice": "none"} if tools else {}
         return "chat/completions", {"messages": openai_messages(special.neutral_in(row["messages"])), **given}
     return "completions", {"prompt": special.neutral(opening(row["answer"]))}
 
