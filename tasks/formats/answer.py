@@ -65,7 +65,7 @@ class JsonAnswer:
         return json.dumps({column: row[column] for column in self.columns}, ensure_ascii=False)
 
     def read(self, text: str) -> dict[str, str] | None:
-        """The object's columns; None for anything but one object, a repeated key, a missing column or half a character."""
+        """The object's columns; None for other texts, a repeated key, a missing column or half a character."""
         try:
             value = json.loads(text, object_pairs_hook=without_repeats)
         except (ValueError, RecursionError):  # a model that repeats itself writes a thousand brackets
@@ -95,7 +95,7 @@ class TextAnswer:
         return pieces is not None and any(piece.kind == "column" for piece in pieces)
 
     def write(self, row: Mapping[str, object]) -> str:
-        """The template filled from `row`; AnnealError for a column that it lacks. An answer read as `text` is unchanged."""
+        """The template filled from `row`; AnnealError if it lacks a column. An answer read as `text` is unchanged."""
         return str(row[TEXT]) if not self.is_invertible and set(row) == {TEXT} else template.render(self.template, row)
 
     def read(self, text: str) -> dict[str, str] | None:
@@ -221,8 +221,8 @@ def problem(form: AnswerFormat, answer: object, classes: Classes) -> str | None:
 def agrees(
     answer: Mapping[str, str] | None, right: Mapping[str, str], labels: Sequence[str], form: AnswerFormat | None = None
 ) -> bool:
-    """Whether an answer as read (None: invalid) equals the right one in the `labels` that `right` has, or in all columns
-    if it has none of them. Where `form` is of numbers, they are compared in as many digits as the right ones have.
+    """Whether an answer as read (None: invalid) equals the right one in the `labels` that `right` has, or in all
+    columns if it has none of them. Where `form` is of numbers, they agree in as many digits as the right ones have.
     """
     if isinstance(form, NumberAnswer):
         return form.agrees(answer, right)

@@ -85,9 +85,7 @@ def wait_until_healthy(url: str, program: str, timeout: float) -> None:
 
 
 def question(special: SpecialTexts, row: Answered) -> tuple[str, Body]:
-    """(route, body) of what a server is asked by a prediction: a chat of its messages, or to go on from the opening of
-    its text.
-    """
+    """(route, body) of the request for a prediction: a chat of its messages, or the opening of its text to continue."""
     if "image" in row:
         return "chat/completions", {"messages": images.chat_messages(row["image"])}
     if row["messages"]:
