@@ -2,6 +2,7 @@
 from_pretrained loads.
 """
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
@@ -48,21 +49,21 @@ class Base(Section):
 
 
 def base(params: Base, weights: Path) -> None:
-    """Verify the source's SHA-256 and write `weights/`: safetensors, tokenizer, source.json; of a base that only
-    writes in bf16, of one with an encoder in the precision that it came in; of all that write with a chat template.
+    """Verify the source's SHA-256 and write `weights/`: safetensors, tokenizer, source.json, and a chat template for
+    bases that write. Decoder-only bases are stored in bf16, others in the precision that they came in.
 
-    Raises AnnealError when the source is missing, its hash differs, or one that writes has no chat template that can be
-    trained with.
+    Raises AnnealError if the source is missing, its hash differs, or a base that writes has no chat template that it
+    can be trained with.
     """
     source = _locate(params)
     _verify(params, source)
     with whole_directory(weights) as folder:
         kind = _convert(params, source, weights.parent.name, folder)
         if kind == "encoder_decoder":
-            _frame(params, source.name, weights.parent.name, folder)
+            _write_single_text_template(params, source.name, weights.parent.name, folder)
         if kind in architecture.WRITERS:
-            _give_template(params, source.name, weights.parent.name, folder)
-        template = folder / "chat_template.jinja"
+            _write_chat_template(params, source.name, weights.parent.name, folder)
+        chat_template = folder / "chat_template.jinja"
         write_json(
             folder / "source.json",
             {
@@ -70,14 +71,14 @@ def base(params: Base, weights: Path) -> None:
                 "weights_sha256": sha256(folder / "model.safetensors")
                 if (folder / "model.safetensors").exists()
                 else sha256(folder),
-                **({"template_sha256": sha256(template)} if template.exists() else {}),
+                **({"template_sha256": sha256(chat_template)} if chat_template.exists() else {}),
             },
         )
 
 
-def _frame(params: Base, source: str, name: str, folder: Path) -> None:
-    """Put a template into `folder` that frames the one text which an encoder reads; AnnealError where none can, or
-    `params` name one for dialogues.
+def _write_single_text_template(params: Base, source: str, name: str, folder: Path) -> None:
+    """Write a template to `folder` that encodes one text as the tokenizer does; AnnealError if none can, or if `params`
+    name one for dialogues.
     """
     from transformers import AutoTokenizer
 
@@ -86,18 +87,16 @@ def _frame(params: Base, source: str, name: str, folder: Path) -> None:
             f"bases.{name}.chat_template is {params.chat_template}, and base {source} has an encoder, which reads a "
             "text as it is; leave chat_template out."
         )
-    made = single_text_template(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
-    if made is None:
+    text = single_text_template(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+    if text is None:
         raise AnnealError(
             f"base {source}: its tokenizer adds tokens to a text that a template cannot write; use another base."
         )
-    write_text(folder / "chat_template.jinja", made)
+    write_text(folder / "chat_template.jinja", text)
 
 
-def _give_template(params: Base, source: str, name: str, folder: Path) -> None:
-    """Put the template that `params` name into `folder`; AnnealError if there is none, or none that can be trained
-    with.
-    """
+def _write_chat_template(params: Base, source: str, name: str, folder: Path) -> None:
+    """Write the template that `params` name to `folder`; AnnealError if the base has no trainable one."""
     from transformers import AutoTokenizer
 
     from tasks.dialogues.chat_template import problem
@@ -105,40 +104,37 @@ def _give_template(params: Base, source: str, name: str, folder: Path) -> None:
     file = folder / "chat_template.jinja"
     if params.chat_template != "own":
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        begins = tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
-        write_text(file, template(params.chat_template, begins))
+        has_bos = tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
+        write_text(file, template(params.chat_template, has_bos))
     if not file.exists():
         raise AnnealError(
             f"base {source}: its tokenizer has no chat template; set bases.{name}.chat_template to chatml or alpaca in "
             "params.yaml, use an instruction-tuned base, or add chat_template.jinja to the folder."
         )
-    if words := problem(AutoTokenizer.from_pretrained(folder, trust_remote_code=False)):
-        raise AnnealError(f"base {source}: {words}.")
+    if reason := problem(AutoTokenizer.from_pretrained(folder, trust_remote_code=False)):
+        raise AnnealError(f"base {source}: {reason}.")
 
 
 def in_package(params: Base) -> Path | None:
-    """The path of a base's file or folder inside its package; None for another base, and if the package is not
-    installed.
-    """
+    """The path of a base's file or folder inside its package; None for other bases, and if it is not installed."""
     from importlib.metadata import PackageNotFoundError, distribution
 
+    if not (params.package and params.file):
+        return None
     try:
-        return (
-            Path(str(distribution(params.package).locate_file(params.file))) if params.package and params.file else None
-        )
+        return Path(str(distribution(params.package).locate_file(params.file)))
     except PackageNotFoundError:
         return None
 
 
 def _locate(params: Base) -> Path:
     if params.package:
-        inside = in_package(params)
-        if inside is None:
+        path = in_package(params)
+        if path is None:
             raise AnnealError(
                 f"params.yaml: the base's package `{params.package}` is not installed: run `make setup`, or install "
                 "it in .venv."
             )
-        path = inside
     elif params.folder:
         path = Path(params.folder).expanduser()
     else:
@@ -175,8 +171,7 @@ def _verify(params: Base, source: Path) -> None:
     if actual != params.sha256:
         raise AnnealError(
             f"base {source.name} does not match: params.yaml expects sha256 {params.sha256[:12]}…, the file has "
-            f"{actual[:12]}…; "
-            f"reinstall it, or correct sha256 if you trust this file ({actual})."
+            f"{actual[:12]}…; reinstall it, or correct sha256 if you trust this file ({actual})."
         )
 
 
@@ -188,38 +183,35 @@ def _sha256_of_weights(folder: Path) -> str:
         )
     if len(files) == 1:
         return sha256(files[0])
-    import hashlib
-
     return hashlib.sha256("".join(f"{file.name} {sha256(file)}\n" for file in files).encode()).hexdigest()
 
 
 def _convert(params: Base, source: Path, name: str, folder: Path) -> Architecture:
-    """Write weights, and the tokenizer or image processor, as from_pretrained loads them; what kind of model it is."""
+    """Write weights and the tokenizer or image processor as from_pretrained loads them; return the kind of model."""
     import torch
     from safetensors import SafetensorError
     from transformers import GgufConfig
 
     gguf = {"gguf_file": source.name} if source.suffix == ".gguf" else {}
-    place = source.parent if source.is_file() else source
+    location = source.parent if source.is_file() else source
     # Without dequantize the GGUF weights stay packed and cannot be saved.
     packed = {"quantization_config": GgufConfig(dequantize=True)} if gguf else {"use_safetensors": True}
     try:
-        kind: Architecture = "causal" if gguf else architecture.of_folder(place)
+        kind: Architecture = "causal" if gguf else architecture.of_folder(location)
         dtype = torch.bfloat16 if kind == "causal" else "auto"
         # Not the default, which asks the person at the terminal whether to run code that came with the weights.
         model, loaded = architecture.auto_class(kind).from_pretrained(
-            place, dtype=dtype, trust_remote_code=False, output_loading_info=True, **gguf, **packed
+            location, dtype=dtype, trust_remote_code=False, output_loading_info=True, **gguf, **packed
         )
-        spoken = languages.arguments(params.src_lang, params.tgt_lang)
-        processor = architecture.load_processor(place, **gguf, **spoken)
+        codes = languages.arguments(params.src_lang, params.tgt_lang)
+        processor = architecture.load_processor(location, **gguf, **codes)
     except (OSError, ValueError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
             raise  # the machine's trouble, not the files'
-        words = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise AnnealError(
-            f"base {source.name} cannot be loaded ({words}): use one with intact files and an architecture that "
-            "transformers supports"
-            "."
+            f"base {source.name} cannot be loaded ({reason}): use one with intact files and an architecture that "
+            "transformers supports."
         ) from None
     _refuse_missing(kind, source, loaded["missing_keys"])
     if kind in architecture.WRITERS:
@@ -234,14 +226,13 @@ def _convert(params: Base, source: Path, name: str, folder: Path) -> Architectur
 
 
 def _refuse_missing(kind: Architecture, source: Path, keys: Iterable[str]) -> None:
-    """Raise AnnealError for weights that the source lacks, of a model that is whole only with them."""
+    """Raise AnnealError if a model that needs all of its weights lacks some."""
     missing = sorted(key for key in keys if not (kind == "vision" and key.startswith("pooler.")))
     if kind in ("encoder_decoder", "vision") and missing:
         which = "of its decoder " if kind == "encoder_decoder" else ""
         raise AnnealError(
             f"base {source.name} lacks weights {which}({', '.join(missing[:3])} …), which would start as noise; use "
-            "a complete one"
-            "."
+            "a complete one."
         )
 
 

@@ -16,22 +16,22 @@ from tasks.stages.predict.params import Predict
 
 
 def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
-    """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows, held to their
-    form as a server's structured outputs would; where rows are labelled, tagged, scored or ask about a text, which no
-    parent was taught, what one says who knows nothing but how common each answer is (tasks/comparison/prior.py).
+    """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows, constrained to
+    their form as by a server's structured outputs. For labelled, tagged, scored and extractive rows, which no parent
+    can answer untrained, the answers are those of a prior over the training rows (tasks/comparison/prior.py).
     """
     held_out: list[Prepared] = read_jsonl(prepared / "test.jsonl")
     rows = turns.with_tool_turns(held_out, params.tool_turns)
-    form = read_json(prepared / "format.json")
+    spec = read_json(prepared / "format.json")
     facts: Facts = {}
-    if classes := form.get("classes"):
+    if classes := spec.get("classes"):
         answers = Answers(prior.answers(classes, rows), 0.0)
-    elif scales := form.get("numbers"):
+    elif scales := spec.get("numbers"):
         answers = Answers(prior.means(scales, rows), 0.0)
-    elif form.get("example") == "tagged":
+    elif spec.get("example") == "tagged":
         answers = Answers(prior.no_entities(rows), 0.0)
-    elif form.get("example") == "spans":
-        answers = Answers(prior.searched(form["answered"], rows), 0.0)
+    elif spec.get("example") == "spans":
+        answers = Answers(prior.searched(spec["answered"], rows), 0.0)
     else:
         answers, facts = ask(params, parent, prepared, rows, "parent")
     with whole_directory(out) as folder:

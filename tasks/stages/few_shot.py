@@ -24,12 +24,12 @@ MAX_EXAMPLES = 4  # examples
 
 def few_shot(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     """Write `out/predictions.jsonl` and `out/timing.json`: the parent's greedy answers to the test rows, each behind
-    the same examples from the training rows; no rows where there can be no examples, and why.
+    the same examples from the training rows. If there can be no examples, no predictions and the reason.
     """
     held_out: list[Prepared] = read_jsonl(prepared / "test.jsonl")
     rows = turns.with_tool_turns(held_out, params.tool_turns)
     spec = read_json(prepared / "format.json")
-    examples, reason = [], _why_none(parent, spec)
+    examples, reason = [], _reason_for_none(parent, spec)
     if not reason:
         examples = choose(read_jsonl(prepared / "train.jsonl"), format_in(spec))
         examples, reason = fit_in_context(params, parent, rows, examples)
@@ -47,8 +47,8 @@ def few_shot(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
         answered.write(folder, predictions, timing | ({"reason": reason} if reason else {}))
 
 
-def _why_none(parent: Path, spec: Mapping[str, object]) -> str:
-    """Why there are no examples to show; empty if there are."""
+def _reason_for_none(parent: Path, spec: Mapping[str, object]) -> str:
+    """Why no examples can be shown; empty if they can."""
     if (example := example_in(spec)) != "chat":
         return f"a parent cannot be shown examples of rows that are {example}"
     if spec.get("tools"):
@@ -59,22 +59,22 @@ def _why_none(parent: Path, spec: Mapping[str, object]) -> str:
 
 
 def choose(rows: Sequence[Prepared], form: AnswerFormat) -> list[Prepared]:
-    """At most MOST of the training `rows`: of the most common classes of the first label, shorter ones than most.
+    """At most MAX_EXAMPLES of the training `rows`: of the most common classes of the first label, shorter than most.
 
-    They follow from the rows alone. Where no column is a label, they are rows of all lengths up to the middle one.
+    They depend on the rows alone. If no column is a label, they are rows of all lengths up to the median.
     """
     answers: list[dict[str, str]] = [form.read(row["answer"]) or {} for row in rows]
     label = next((name for name in form.columns if is_label([clean(row.get(name, "")) for row in answers])), None)
-    kinds = [row.get(label, "") if label else "" for row in answers]
-    common = [kind for kind, _ in sorted(Counter(kinds).items(), key=lambda pair: (-pair[1], pair[0]))]
-    by_length = sorted(range(len(rows)), key=lambda place: (_length(rows[place]), str(rows[place]["id"])))
-    of_kind = {kind: [place for place in by_length if kinds[place] == kind] for kind in common[:MAX_EXAMPLES]}
-    taken: list[int] = []
+    classes = [row.get(label, "") if label else "" for row in answers]
+    common = [name for name, _ in sorted(Counter(classes).items(), key=lambda pair: (-pair[1], pair[0]))]
+    by_length = sorted(range(len(rows)), key=lambda i: (_length(rows[i]), str(rows[i]["id"])))
+    by_class = {name: [i for i in by_length if classes[i] == name] for name in common[:MAX_EXAMPLES]}
+    chosen: list[int] = []
     for number in range(MAX_EXAMPLES):
-        places = of_kind[common[number % len(of_kind)]] if of_kind else []
-        left = [place for place in places if place not in taken]
-        taken += left[len(left) // 4 : len(left) // 4 + 1]
-    return [rows[place] for place in taken]
+        candidates = by_class[common[number % len(by_class)]] if by_class else []
+        left = [i for i in candidates if i not in chosen]
+        chosen += left[len(left) // 4 : len(left) // 4 + 1]
+    return [rows[i] for i in chosen]
 
 
 def _length(row: Prepared) -> int:
@@ -82,9 +82,9 @@ def _length(row: Prepared) -> int:
 
 
 def as_turns(examples: Sequence[Prepared]) -> list[Message]:
-    """The examples as turns: what a person said, and what is right; the system's turn is each row's own."""
-    own = [[turn for turn in row["messages"] if turn["role"] != "system"] + [last_turn(row)] for row in examples]
-    return [without_weight(turn) for of_row in own for turn in of_row]
+    """The examples as turns, each with its right answer; without system messages, since each row has its own."""
+    dialogues = [[*(turn for turn in row["messages"] if turn["role"] != "system"), last_turn(row)] for row in examples]
+    return [without_weight(turn) for dialogue in dialogues for turn in dialogue]
 
 
 def with_examples(examples: Sequence[Prepared], row: Prepared) -> Prepared:
@@ -95,27 +95,26 @@ def with_examples(examples: Sequence[Prepared], row: Prepared) -> Prepared:
 def fit_in_context(
     params: Predict, parent: Path, rows: Sequence[Prepared], examples: Sequence[Prepared]
 ) -> tuple[list[Prepared], str]:
-    """As many of `examples` as the parent's context holds beside each row and its answer; of fewer it is said why."""
-    tokenizer, room = load_tokenizer(parent), context_length(parent)
-    taken = list(examples)
-    while taken:
+    """(as many of `examples` as fit into the parent's context beside every row and answer, the reason if not all)."""
+    tokenizer, limit = load_tokenizer(parent), context_length(parent)
+    kept = list(examples)
+    while kept:
         try:
-            longest = max(len(encode_question(tokenizer, with_examples(taken, row))) for row in rows)
+            longest = max(len(encode_question(tokenizer, with_examples(kept, row))) for row in rows)
         except AnnealError as error:
             return [], f"the parent's chat template does not take the examples: {error}"
-        if longest + params.max_new_tokens <= room:
+        if longest + params.max_new_tokens <= limit:
             break
-        taken.pop()
-    few = len(taken) < len(examples)
-    reason = f"{len(taken)} of {len(examples)} examples fit beside the longest row into the parent's {room} tokens"
-    return taken, (reason if few else "" if taken else "there are no training rows")
+        kept.pop()
+    reason = f"{len(kept)} of {len(examples)} examples fit beside the longest row into the parent's {limit} tokens"
+    return kept, (reason if len(kept) < len(examples) else "" if kept else "there are no training rows")
 
 
 def context_length(parent: Path) -> int:
-    """Tokens that the parent reads at most."""
+    """The most tokens that the parent reads."""
     config = read_json(parent / "config.json")
-    known = config.get("text_config", config).get("max_position_embeddings") or config.get("n_positions")
-    return int(known) if known else 2**31
+    length = config.get("text_config", config).get("max_position_embeddings") or config.get("n_positions")
+    return int(length) if length else 2**31
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Adds training rows of other datasets to those of a dataset, by weight: general rows against forgetting, or several
 tasks in one model. To later stages a mix is a dataset, and so may be mixed again.
 
-DVC knows of two parts a mix, so more are mixed in rows that build on each other: `share: all` puts two together whole,
-and the last row says with `shares` how much each of them all is to count.
+DVC knows two parts per mix, so more are mixed in rows that build on each other: `share: all` concatenates two datasets,
+and the last row gives the share of each dataset in `shares`.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from tasks.section import Section
 from tasks.texts import template
 from tasks.texts.duplicates import first_like
 
-KEPT = ("validation.jsonl", "test.jsonl", "dropped.jsonl", "format.json")  # of the dataset that is mixed into
+COPIED = ("validation.jsonl", "test.jsonl", "dropped.jsonl", "format.json")  # from the dataset that is mixed into
 WORD = re.compile(r"\w+|[^\w\s]")
 Share = Annotated[float, Field(gt=0, lt=1, description="share of the training rows")]
 
 
 class Mix(Section):
-    """A row of `mixes`: what is mixed into what."""
+    """A row of `mixes`: a dataset, and the one whose training rows are added to it."""
 
     dataset: Annotated[
         str, Field(description="row of datasets or mixes that keeps its rows and provides validation and test rows")
@@ -62,7 +62,7 @@ class Mix(Section):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all rows of both are put together."""
+        """Whether all rows of both datasets are kept."""
         return self.share == "all" and not self.shares
 
 
@@ -77,25 +77,25 @@ class Part(NamedTuple):
 def mix(params: Mix, prepared: Path, other: Path, out: Path, report: Path) -> None:
     """Write `out/` like a prepared dataset, and counts to `report`.
 
-    Its training rows are those of `prepared/` and, behind them, rows of `other/`; all else is `prepared/`'s. All rows
-    of the dataset that is measured stay; of each other, rows are picked by the hash of seed and id. Raises AnnealError
-    when no row of `other/` is left to add.
+    Its training rows are those of `prepared/` followed by rows of `other/`; everything else is copied from `prepared/`.
+    The rows of the first dataset all stay; those of others are picked by the hash of seed and id. Raises AnnealError if
+    no row of `other/` is left to add.
     """
     rows, others = read_jsonl(prepared / "train.jsonl"), read_jsonl(other / "train.jsonl")
     held_out = [row for name in ("validation", "test") for row in read_jsonl(prepared / f"{name}.jsonl")]
-    asked = _questions(others, read_json(other / "format.json"))
-    near = first_like(asked, _questions(held_out, read_json(prepared / "format.json")), params.contamination_similarity)
-    clean = [row for row, pair in zip(others, near, strict=True) if pair is None]
+    questions = _questions(others, read_json(other / "format.json"))
+    held_out_questions = _questions(held_out, read_json(prepared / "format.json"))
+    similar = first_like(questions, held_out_questions, params.contamination_similarity)
+    clean = [row for row, pair in zip(others, similar, strict=True) if pair is None]
     if not clean:
         raise AnnealError(
             f"mix: all {len(others)} training rows of {params.other} are too similar to held-out rows of "
-            f"{params.dataset}; "
-            "mix in another dataset."
+            f"{params.dataset}; mix in another dataset."
         )
     first, parts = _parts(params, rows, clean)
-    picked = [part._replace(rows=_picked(params, first, part, parts)) for part in parts]
+    picked = [part._replace(rows=_pick_for_share(params, first, part, parts)) for part in parts]
     with whole_directory(out) as folder:
-        for name in KEPT:
+        for name in COPIED:
             shutil.copy(prepared / name, folder / name)
         added = [{**row, "id": f"{part.prefix}{row['id']}"} for part in picked for row in part.rows]
         write_jsonl(folder / "train.jsonl", [*first, *added])
@@ -103,17 +103,19 @@ def mix(params: Mix, prepared: Path, other: Path, out: Path, report: Path) -> No
 
 
 def _parts(params: Mix, rows: list[Prepared], added: list[Prepared]) -> tuple[list[Prepared], list[Part]]:
-    """(the rows that all stay, what others are picked from)."""
+    """(the rows of the first dataset, which all stay; the datasets that others are picked from)."""
     prefix = f"{params.other}:"
     if params.is_whole:
-        return _of(params.dataset, rows), [Part(params.other, prefix, _of(params.other, added))]
+        added_part = Part(params.other, prefix, _with_origin(params.other, added))
+        return _with_origin(params.dataset, rows), [added_part]
     if not params.shares:
-        return [_plain(row) for row in rows], [Part(params.other, prefix, [_plain(row) for row in added])]
+        added_part = Part(params.other, prefix, [_without_origin(row) for row in added])
+        return [_without_origin(row) for row in rows], [added_part]
     parts: dict[str, Part] = {}
-    for name, before, side in ((params.dataset, "", rows), (params.other, prefix, added)):
-        for row in side:
-            part = parts.setdefault(row.get("of", name), Part(row.get("of", name), before, []))
-            part.rows.append(_plain(row))
+    for dataset, id_prefix, dataset_rows in ((params.dataset, "", rows), (params.other, prefix, added)):
+        for row in dataset_rows:
+            origin = row.get("of", dataset)
+            parts.setdefault(origin, Part(origin, id_prefix, [])).rows.append(_without_origin(row))
     for name in params.shares:
         if name not in parts:
             raise AnnealError(f"mix: no training row of {name} is left to add; mix in another dataset.")
@@ -121,16 +123,16 @@ def _parts(params: Mix, rows: list[Prepared], added: list[Prepared]) -> tuple[li
     return first.rows, [parts[name] for name in sorted(params.shares) if name != first.name]  # DVC knows no order
 
 
-def _picked(params: Mix, first: list[Prepared], part: Part, parts: Sequence[Part]) -> list[Prepared]:
-    """What is added of a part to the rows that all stay; one that has too little gives all, and that is said."""
+def _pick_for_share(params: Mix, first: list[Prepared], part: Part, parts: Sequence[Part]) -> list[Prepared]:
+    """The rows of `part` that give it its share beside the `first` rows; all of them, with a warning, if too few."""
     if params.is_whole:
         return part.rows
     shares = params.shares or {part.name: float(params.share)}
     left = 1 - sum(shares[other.name] for other in parts)
     target = max(1, round(_size(params, first) * shares[part.name] / left))
-    if (there := _size(params, part.rows)) < target:
+    if (available := _size(params, part.rows)) < target:
         print(
-            f"mix: {part.name} has {there} {params.by} to add, {target} would be needed for a share of "
+            f"mix: {part.name} has {available} {params.by} to add, {target} would be needed for a share of "
             f"{shares[part.name]:g}",
             file=sys.stderr,
         )
@@ -138,9 +140,9 @@ def _picked(params: Mix, first: list[Prepared], part: Part, parts: Sequence[Part
 
 
 def _figures(params: Mix, first: list[Prepared], picked: Sequence[Part]) -> dict[str, object]:
-    """How many rows were there and how many were added, and the share that this is; of several by their names."""
-    whole = _size(params, first) + sum(_size(params, part.rows) for part in picked)
-    shares = {part.name: _size(params, part.rows) / whole for part in picked}
+    """The rows of the first dataset, the rows added, and their share; with `shares`, also the share of each dataset."""
+    total = _size(params, first) + sum(_size(params, part.rows) for part in picked)
+    shares = {part.name: _size(params, part.rows) / total for part in picked}
     counts: dict[str, object] = {
         "rows": len(first),
         "added": sum(len(part.rows) for part in picked),
@@ -149,12 +151,12 @@ def _figures(params: Mix, first: list[Prepared], picked: Sequence[Part]) -> dict
     return {**counts, "shares": shares} if params.shares else counts
 
 
-def _of(name: str, rows: Sequence[Prepared]) -> list[Prepared]:
-    """Rows of the dataset `name`, or of those that they are of already."""
+def _with_origin(name: str, rows: Sequence[Prepared]) -> list[Prepared]:
+    """Rows marked as being of the dataset `name`, unless they are marked already."""
     return [{"of": name, **row} for row in rows]
 
 
-def _plain(row: Prepared) -> Prepared:
+def _without_origin(row: Prepared) -> Prepared:
     plain = row.copy()
     plain.pop("of", None)
     return plain
@@ -165,36 +167,32 @@ def _size(params: Mix, rows: Iterable[Prepared]) -> int:
 
 
 def tokens(row: Prepared) -> int:
-    """The words and marks of a row, those that are only read included: about its tokens, whatever the tokenizer."""
+    """The number of words and punctuation marks of a row, prompt included: about its tokens with any tokenizer."""
     return len(WORD.findall("\n".join([*(turn["content"] for turn in row["messages"]), row["answer"]])))
 
 
 SIZES: Mapping[str, Callable[[Prepared], int]] = {"rows": lambda _: 1, "tokens": tokens}
 
 
-def pick(rows: Sequence[Prepared], wanted: int, seed: int, by: str = "rows") -> list[Prepared]:
-    """At most `wanted` of `rows` (of tokens, as near as may be), in their order: those whose hash of `seed` and id is
-    smallest, so that a row more in the source changes at most one, or few.
+def pick(rows: Sequence[Prepared], target: int, seed: int, by: str = "rows") -> list[Prepared]:
+    """At most `target` of `rows` (as close to `target` tokens as possible), in their order: those with the smallest
+    hash of `seed` and id, so that one more row in the source changes at most one, or few.
     """
-    order = sorted(range(len(rows)), key=lambda place: _digest(f"{seed} {rows[place]['id']}"))
-    sums = list(accumulate(SIZES[by](rows[place]) for place in order))
-    count = min(range(len(sums)), key=lambda place: abs(sums[place] - wanted), default=-1) + 1
-    return [rows[place] for place in sorted(order[:count])]
+    order = sorted(range(len(rows)), key=lambda i: hashlib.sha256(f"{seed} {rows[i]['id']}".encode()).digest())
+    sums = list(accumulate(SIZES[by](rows[i]) for i in order))
+    count = min(range(len(sums)), key=lambda i: abs(sums[i] - target), default=-1) + 1
+    return [rows[i] for i in sorted(order[:count])]
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
-
-
-def _questions(rows: Sequence[Prepared], form: Mapping[str, object]) -> list[str]:
-    """What each row asks, without the words of its template; of one of another shape what is said to the model, of a
-    text all of it.
+def _questions(rows: Sequence[Prepared], spec: Mapping[str, object]) -> list[str]:
+    """The question of each row without the words of its template; if the template has no columns of the row, all user
+    messages, or the text.
     """
-    columns = template.columns(form["user"])
-    return ["\n".join(row["row"][name] for name in columns if name in row["row"]) or _said(row) for row in rows]
+    columns = template.columns(spec["user"])
+    return ["\n".join(row["row"][name] for name in columns if name in row["row"]) or _prompt(row) for row in rows]
 
 
-def _said(row: Prepared) -> str:
+def _prompt(row: Prepared) -> str:
     return "\n".join(turn["content"] for turn in row["messages"] if turn["role"] == "user") or str(row["answer"])
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Package(Section):
-    """What goes on the card, and how far merging may change the answers."""
+    """The model card's contents, and how far merging may change the answers."""
 
     title: (
         Annotated[str, Field(min_length=1, description="title of the model card; by default the model's name")] | None
@@ -49,26 +49,26 @@ def package(
     """Write `adapter/`, `weights/` (merged) and the model card `card`; `adapter/artifact.json` holds the hash of each
     part.
 
-    What cannot be merged leaves nothing in `weights/` but a source.json that says so. Raises AnnealError when the
-    merged weights diverge from adapter-on-parent.
+    If the tuner cannot be merged, `weights/` holds only a source.json that says so. Raises AnnealError if the merged
+    weights diverge from the adapter on its parent.
     """
     from tasks.models.architecture import load_processor
 
     params = params.model_copy(update={"title": params.title or card.stem})
     source = read_json(parent / "source.json")
-    tokenizer = load_processor(tokenizer_folder(parent, trained))  # as it came, not as it pads in a batch
+    tokenizer = load_processor(tokenizer_folder(parent, trained))  # unchanged, without the padding set for batches
     divergence = _write_weights(params, tokenizer, parent, trained, read_jsonl(prepared / "test.jsonl"), weights)
     with whole_directory(adapter) as folder:
         shutil.copytree(trained, folder, dirs_exist_ok=True)
         _add_tokenizer(tokenizer, parent, folder)
         shutil.copy(prepared / "format.json", folder / "format.json")
-        if (beside := prepared / labeller.FOLDER).exists():  # of a cascade: whoever serves the one asks the other first
-            shutil.copytree(beside, folder / labeller.FOLDER)
+        if (classifier := prepared / labeller.FOLDER).exists():  # of a cascade: it is served with the model
+            shutil.copytree(classifier, folder / labeller.FOLDER)
         facts = _artifact(source, divergence, folder)
         write_json(folder / "artifact.json", facts)
-        # A model of ours, not the base far below it.
-        stands_on = {**source, "card_name": parent.parent.name} if "parent" in source else source
-        write_card(params, stands_on, read_json(metrics), read_json(intervals), facts, folder / "README.md")
+        # The card names the direct parent, not the base that this was tuned from in turn.
+        card_source = {**source, "card_name": parent.parent.name} if "parent" in source else source
+        write_card(params, card_source, read_json(metrics), read_json(intervals), facts, folder / "README.md")
         card.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / "README.md", card)
 
@@ -81,7 +81,7 @@ def _write_weights(
     rows: list[Prepared],
     weights: Path,
 ) -> float | None:
-    """Write `weights/`; how far merging moved the answers, None where nothing can be merged."""
+    """Write `weights/`; return the divergence of the merged weights, None if the tuner cannot be merged."""
     tuner, divergence = tuners.settings_of(trained), None
     with whole_directory(weights) as folder:
         if tuners.of(tuner).mergeable:
@@ -97,12 +97,12 @@ def _write_weights(
 
 def _add_tokenizer(tokenizer: "PreTrainedTokenizerBase", parent: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
-    if (template := parent / "chat_template.jinja").exists():  # a base that reads has none
+    if (template := parent / "chat_template.jinja").exists():  # encoders have none
         shutil.copy(template, folder / template.name)
 
 
 def _merged_source(source: Mapping[str, object], parent: Path, folder: Path) -> dict[str, object]:
-    """What the merged weights in `folder` stand on; the hash is that of the one file, of all when they are sharded."""
+    """The source.json of the merged weights in `folder`; the hash is of the one file, or of the folder if sharded."""
     weights = folder / "model.safetensors"
     return {
         **source,
@@ -112,20 +112,20 @@ def _merged_source(source: Mapping[str, object], parent: Path, folder: Path) -> 
 
 
 def _artifact(source: Mapping[str, object], divergence: float | None, folder: Path) -> dict[str, object]:
-    """The hashes of what was learnt, in `folder`, and of what it stands on; how it was tuned."""
+    """The hashes of the adapter in `folder` and of its base, and how it was tuned."""
     return {
         "artifact_sha256": sha256(folder),
         "parts": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         "base_sha256": source["weights_sha256"],
         "template_sha256": source.get("template_sha256"),
         "tuner": tuners.settings_of(folder).model_dump(),
-        "divergence": divergence,  # None: it cannot be merged
+        "divergence": divergence,  # None if it cannot be merged
         **_tools(folder),
     }
 
 
 def _tools(folder: Path) -> dict[str, str | None]:
-    """The parser that reads back what is called, where answers may call tools; None where it has no name."""
+    """The name of vLLM's tool parser, where answers may call tools; None if no parser is known."""
     if not read_json(folder / "format.json").get("tools"):
         return {}
     return {"tool_parser": tools.parser((folder / "chat_template.jinja").read_text(encoding="utf-8"))}

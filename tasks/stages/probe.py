@@ -22,7 +22,7 @@ from tasks.models import architecture, logistic
 from tasks.section import Section
 from tasks.texts.clean import clean
 
-MIN_PROBABILITY = 1e-6  # of a class that is thought impossible
+MIN_PROBABILITY = 1e-6  # of a class that never occurs
 
 
 class Probe(Section):
@@ -36,23 +36,25 @@ class Probe(Section):
 
 def probe(params: Probe, encoder: Path, prepared: Path, out: Path, commonest: Path) -> None:
     """Write predictions.jsonl and timing.json to `out/` and `commonest/`: the labels of the test rows as predicted by
-    a linear classifier on the training rows, and the most common class of each; where there is nothing to predict, no
+    a linear classifier on the training rows, and the most common class of each. If there is nothing to predict, no
     rows and the reason.
     """
     spec = read_json(prepared / "format.json")
     form = format_in(spec)
-    known: list[Prepared] = read_jsonl(prepared / "train.jsonl")
+    training_rows: list[Prepared] = read_jsonl(prepared / "train.jsonl")
     rows: list[Prepared] = read_jsonl(prepared / "test.jsonl")
-    classes, reason = _classes(spec, form, known)
+    classes, reason = _classes(spec, form, training_rows)
     is_whole = "classes" in spec  # the answers are labels and nothing else
     shares = {column: _shares(values) for column, values in classes.items()}
     common = [_prediction(row, shares, form, is_whole) for row in rows] if shares else []
     _write(commonest, common, {"seconds_per_answer": 0.0}, reason)
     if classes and example_in(spec) == "image":
         classes, reason = {}, "images have no words"
-    chances, timing = _probabilities(encoder, known, rows, classes) if classes else ([], {"seconds_per_answer": 0.0})
-    answers = [_prediction(row, of, form, is_whole) for row, of in zip(rows, chances, strict=True)] if chances else []
-    _write(out, answers, timing, reason)
+    if not classes:
+        return _write(out, [], {"seconds_per_answer": 0.0}, reason)
+    probabilities, timing = _probabilities(encoder, training_rows, rows, classes)
+    predicted = zip(rows, probabilities, strict=True)
+    _write(out, [_prediction(row, shares, form, is_whole) for row, shares in predicted], timing, reason)
 
 
 def _write(out: Path, predictions: list[Answered], timing: Mapping[str, float], reason: str) -> None:
@@ -63,15 +65,15 @@ def _write(out: Path, predictions: list[Answered], timing: Mapping[str, float], 
 def _classes(
     spec: Mapping[str, object], form: AnswerFormat, rows: Sequence[Prepared]
 ) -> tuple[dict[str, list[str]], str]:
-    """(column: the class of each training row, of the columns of the answer that hold labels; why there are none)."""
+    """({label column of the answer: class of each training row}, the reason if there are none)."""
     if spec.get("tools") or example_in(spec) not in ("chat", "labelled", "image"):
         return {}, "the answers are not labels"
-    right = [right_answer(form, row) for row in rows]
-    columns = [column for column in form.columns if all(column in answer for answer in right)]
-    values = {column: [answer[column] for answer in right] for column in columns}
-    is_told = "classes" in spec
+    answers = [right_answer(form, row) for row in rows]
+    columns = [column for column in form.columns if all(column in answer for answer in answers)]
+    values = {column: [answer[column] for answer in answers] for column in columns}
+    are_labels = "classes" in spec
     labels = {
-        name: entries for name, entries in values.items() if is_told or is_label([clean(value) for value in entries])
+        name: entries for name, entries in values.items() if are_labels or is_label([clean(value) for value in entries])
     }
     return labels, "" if labels else "no column of the answers holds labels"
 
@@ -81,53 +83,54 @@ def _shares(values: Sequence[str]) -> dict[str, float]:
 
 
 def _probabilities(
-    encoder: Path, known: Sequence[Prepared], rows: Sequence[Prepared], classes: Mapping[str, Sequence[str]]
+    encoder: Path, training_rows: Sequence[Prepared], rows: Sequence[Prepared], classes: Mapping[str, Sequence[str]]
 ) -> tuple[list[Probabilities], dict[str, float]]:
-    """(the probabilities of each of `rows`, how long that and its learning took)."""
+    """(probabilities of each of `rows`, seconds to predict and to fit)."""
     began = time.monotonic()
-    step = max(1, -(-len(known) // logistic.MOST))
-    texts, asked = [user_text(row) for row in known[::step]], [user_text(row) for row in rows]
+    step = max(1, -(-len(training_rows) // logistic.MOST))
+    training_texts, texts = [user_text(row) for row in training_rows[::step]], [user_text(row) for row in rows]
     embedded, seconds = None, 0.0
     if architecture.of_folder(encoder) == "encoder":
-        ours = linear.embeddings(encoder, texts)
+        training_embeddings = linear.embeddings(encoder, training_texts)
         started = time.monotonic()
-        embedded = (ours, linear.embeddings(encoder, asked))
+        embedded = (training_embeddings, linear.embeddings(encoder, texts))
         seconds = time.monotonic() - started
-    features, theirs = linear.features(texts, asked, embedded)
+    training_features, features = linear.features(training_texts, texts, embedded)
     columns = {}
     for column, values in classes.items():
-        classifier = logistic.fit(features, values[::step])
+        classifier = logistic.fit(training_features, values[::step])
         started = time.monotonic()
-        columns[column] = linear.chances(classifier, theirs)
+        columns[column] = linear.chances(classifier, features)
         seconds += time.monotonic() - started
-    shares: list[Probabilities] = [
-        {column: chances[place] for column, chances in columns.items()} for place in range(len(rows))
+    probabilities: list[Probabilities] = [
+        {column: of_rows[i] for column, of_rows in columns.items()} for i in range(len(rows))
     ]
     fitting = time.monotonic() - began - seconds
-    return shares, {"seconds_per_answer": seconds / len(rows), "seconds_to_fit": fitting}
+    return probabilities, {"seconds_per_answer": seconds / len(rows), "seconds_to_fit": fitting}
 
 
 def user_text(row: Prepared) -> str:
-    """All that the person said."""
+    """The contents of all user messages."""
     return "\n".join(message["content"] for message in row["messages"] if message["role"] == "user")
 
 
-def _prediction(row: Prepared, chances: Probabilities, form: AnswerFormat, is_whole: bool) -> Answered:
-    """Of a row whose answer is written and not told, `told` names the columns that are."""
-    answer = {column: likeliest(known) for column, known in chances.items()}
+def _prediction(row: Prepared, probabilities: Probabilities, form: AnswerFormat, is_whole: bool) -> Answered:
+    """`row` with the likeliest class of each column. `told` names these columns if the answer has others."""
+    labels = {column: likeliest(shares) for column, shares in probabilities.items()}
     right = right_answer(form, row)
-    nll = -sum(math.log(max(MIN_PROBABILITY, known.get(right[column], 0.0))) for column, known in chances.items())
-    answer_row: Answer = {
-        "text": json.dumps(answer, ensure_ascii=False),
+    right_shares = [shares.get(right[column], 0.0) for column, shares in probabilities.items()]
+    nll = -sum(math.log(max(MIN_PROBABILITY, share)) for share in right_shares)
+    answer: Answer = {
+        "text": json.dumps(labels, ensure_ascii=False),
         "token_ids": [],
         "finished": True,
-        "probabilities": chances,
+        "probabilities": probabilities,
         "nll": nll if is_whole else 0.0,
-        "tokens": len(chances) if is_whole else 0,
+        "tokens": len(probabilities) if is_whole else 0,
     }
     if not is_whole:
-        answer_row["told"] = list(answer)
-    return answered.with_answer(row, answer_row)
+        answer["told"] = list(labels)
+    return answered.with_answer(row, answer)
 
 
 if __name__ == "__main__":

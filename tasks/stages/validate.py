@@ -17,7 +17,7 @@ Rows = list[dict[str, str]]
 
 
 class Validate(Section):
-    """How much may be set aside before the pipeline stops."""
+    """The share of rows that may be set aside before the pipeline stops."""
 
     max_quarantined_share: Annotated[float, Field(ge=0, le=1, description="share of rows")] = 0.02
 
@@ -26,11 +26,11 @@ def validate(params: Validate, raw: Path, suite: Path, out: Path, docs: Path, re
     """Write `out/rows.jsonl`, `out/quarantine.jsonl` (the row and its reasons) and `out/limits.json`, Data Docs in
     `docs/`, figures in `report`.
 
-    Raises AnnealError when more than the allowed share of rows breaks row rules (the message names the expectation, the
-    column, the share and three example rows), or when a table rule does not hold for the rows that are left.
+    Raises AnnealError if more than the allowed share of rows breaks row rules (the message names the expectation, the
+    column, the share and three example rows), or if a table rule does not hold for the rows that are left.
     """
     rows = read_jsonl(raw / "rows.jsonl")
-    # Judged as they will be trained on: blanks at the end make no text long enough.
+    # Rows are checked as they will be trained on: trailing blanks do not make a text long enough.
     broken = check([{name: clean(text) for name, text in row.items()} for row in rows], suite, docs, "raw")
     kept, quarantined = separate(rows, broken)
     where = f"see {docs / 'index.html'}; fix the data, or the rule in {suite}"
@@ -40,33 +40,33 @@ def validate(params: Validate, raw: Path, suite: Path, out: Path, docs: Path, re
     with whole_directory(out) as folder:
         write_jsonl(folder / "rows.jsonl", kept)
         write_jsonl(folder / "quarantine.jsonl", quarantined)
-        # prepare counts on from here
+        # prepare continues these counts
         write_json(folder / "limits.json", {**counts, "max_quarantined_share": params.max_quarantined_share})
     share, rules = len(quarantined) / len(rows), sorted(rule.reason() for rule in broken)
     write_json(report, {**counts, "kept": len(kept), "quarantined_share": share, "broken_rules": rules})
 
 
 def _refuse_many(rows: Rows, kept: Rows, broken: list[Broken], allowed: float, where: str) -> None:
-    """AnnealError when more than the share `allowed` of the rows, or all, break row rules."""
+    """Raise AnnealError if more than the share `allowed` of the rows, or all, break row rules."""
     share = (len(rows) - len(kept)) / len(rows)
     if not share or (share <= allowed and kept):
         return
     worst = max(broken, key=lambda rule: len(rule.rows))
-    broke = [rows[index] for index in worst.rows]
+    failing = [rows[index] for index in worst.rows]
     raise AnnealError(
         f"{share:.1%} of {len(rows)} rows break row rules (validate.max_quarantined_share allows {allowed:.1%}); "
-        f"most often {worst.reason()}, {len(broke) / len(rows):.1%}, for example {examples(broke[:3], worst)}; "
+        f"most often {worst.reason()}, {len(failing) / len(rows):.1%}, for example {examples(failing[:3], worst)}; "
         f"{where}."
     )
 
 
 def _refuse_table(kept: int, quarantined: int, broken: list[Broken], where: str) -> None:
-    """AnnealError when a table rule does not hold for the rows that are kept."""
+    """Raise AnnealError if a table rule does not hold for the rows that are kept."""
     for rule in broken:
         if not rule.is_row_rule:
-            beside = f", without the {quarantined} that are set aside" if quarantined else ""
+            without = f", without the {quarantined} that are set aside" if quarantined else ""
             raise AnnealError(
-                f"table rule {rule.reason()} does not hold for {kept} rows{beside}: observed {rule.observed!r}; "
+                f"table rule {rule.reason()} does not hold for {kept} rows{without}: observed {rule.observed!r}; "
                 f"{where}."
             )
 

@@ -43,11 +43,7 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     labels, scored = getattr(params, "labels", ()), getattr(params, "numbers", ())  # of a shape whose rows have some
     classes.check(kept, labels)
     of_labels, remarks = classes.figures(kept, labels), [*classes.remarks(kept, labels), *numbers.remarks(kept, scored)]
-    kept, unseen = (
-        classes.drop_unseen_entity_labels(kept)
-        if shape.makes == "tagged"
-        else classes.drop_unseen_classes(kept, labels)
-    )
+    kept, unseen = classes.drop_unseen_entities(kept) if shape.makes == "tagged" else classes.drop_unseen(kept, labels)
     dropped += [*broken, *unseen]
     _refuse_too_many([*aside, *broken], validated)
     _refuse_empty_split(kept, dropped, params)

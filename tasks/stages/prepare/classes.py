@@ -44,11 +44,11 @@ def check(kept: Sequence[Placed], labels: Sequence[str]) -> None:
 def check_names(rows: Sequence[Mapping[str, str]], names_of: Mapping[str, Mapping[str, str]]) -> None:
     """Raise AnnealError for a name of a class that no row of the source has."""
     for label, names in names_of.items():
-        drop_unseen_classes = {clean(row[label]) for row in rows if label in row}
-        if strange := next((code for code in names if code not in drop_unseen_classes), None):
+        drop_unseen = {clean(row[label]) for row in rows if label in row}
+        if strange := next((code for code in names if code not in drop_unseen), None):
             raise AnnealError(
                 f"prepare: class_names names {strange!r} of `{label}` ({names[strange]!r}), and no row has that "
-                f"({_shown(sorted(drop_unseen_classes))}); correct it, or remove it."
+                f"({_shown(sorted(drop_unseen))}); correct it, or remove it."
             )
 
 
@@ -115,7 +115,7 @@ def _shown(names: Sequence[str]) -> str:
     return ", ".join(repr(name[:LONGEST]) for name in names[:SHOWN]) + more
 
 
-def drop_unseen_classes(kept: Sequence[Placed], labels: Sequence[str]) -> tuple[list[Placed], list[Dropped]]:
+def drop_unseen(kept: Sequence[Placed], labels: Sequence[str]) -> tuple[list[Placed], list[Dropped]]:
     """(rows whose classes all occur in training, the others with the reason)."""
     of_training = shares(kept, labels)
     left, dropped = [], []
@@ -130,7 +130,7 @@ def drop_unseen_classes(kept: Sequence[Placed], labels: Sequence[str]) -> tuple[
     return left, dropped
 
 
-def drop_unseen_entity_labels(kept: Sequence[Placed]) -> tuple[list[Placed], list[Dropped]]:
+def drop_unseen_entities(kept: Sequence[Placed]) -> tuple[list[Placed], list[Dropped]]:
     """(rows whose labels of entities all occur in training, the others with the reason)."""
     every = [{entity.label for entity in spans(placed.row["answer"])} for placed in kept]
     of_training = set().union(*(labels for labels, placed in zip(every, kept, strict=True) if placed.split == "train"))
