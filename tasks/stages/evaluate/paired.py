@@ -53,7 +53,7 @@ class Leads(TypedDict):
 
 
 @dataclass(frozen=True)
-class Compared:
+class PairedRows:
     """Two models' rows of one measure; `what` it is of, a label, as a person knows it."""
 
     what: str
@@ -78,23 +78,23 @@ class Compared:
         return float(gain if self.measure.higher_is_better else -gain)
 
 
-def compared(what: str, measure: Measure, tuned: Sequence[Prediction], theirs: Sequence[Prediction]) -> Compared:
+def paired_rows(what: str, measure: Measure, tuned: Sequence[Prediction], theirs: Sequence[Prediction]) -> PairedRows:
     """The rows of one measure of both."""
-    return Compared(what, measure, measure.rows(tuned), measure.rows(theirs))
+    return PairedRows(what, measure, measure.rows(tuned), measure.rows(theirs))
 
 
-def labels_told(labels: Sequence[str], predictions: Sequence[Prediction]) -> list[str]:
+def predicted_labels(labels: Sequence[str], predictions: Sequence[Prediction]) -> list[str]:
     """Those of `labels` that the predictions contain."""
     columns = predictions[0].columns
     return [label for label in labels if columns is None or label in columns]
 
 
-def over_all(pairs: Sequence[Compared]) -> Compared:
+def over_all(pairs: Sequence[PairedRows]) -> PairedRows:
     """The mean of several labels of each row: the share of its labels that is right. Of one measure, itself."""
     if len(pairs) == 1:
         return pairs[0]
     tuned, theirs = (np.mean([getattr(pair, who) for pair in pairs], axis=0) for who in ("tuned", "theirs"))
-    return Compared(ALL_LABELS, RIGHT, tuned, theirs)
+    return PairedRows(ALL_LABELS, RIGHT, tuned, theirs)
 
 
 def contested(params: Evaluate, table: Mapping[str, Measure], example: str) -> dict[str, Measure]:
@@ -115,7 +115,7 @@ def leads(
     ours, others = rows["tuned"], {who: theirs for who, theirs in predictions.items() if who != "tuned"}
     of = {
         who: [
-            Compared(what, measure, ours[measure.name], rows[who][measure.name])
+            PairedRows(what, measure, ours[measure.name], rows[who][measure.name])
             for what, measure in on.items()
             if measure.name in ours.keys() & rows[who].keys()
         ]
@@ -126,17 +126,17 @@ def leads(
     return [_contest(what, every, others, params) for what in met]
 
 
-def _is_whole(pairs: Sequence[Compared], params: Evaluate) -> bool:
+def _is_whole(pairs: Sequence[PairedRows], params: Evaluate) -> bool:
     return 1 < len(pairs) == len(params.labels)
 
 
-def _of(what: str, pairs: Sequence[Compared]) -> Compared | None:
+def _of(what: str, pairs: Sequence[PairedRows]) -> PairedRows | None:
     return next((pair for pair in pairs if pair.what == what), None)
 
 
 def _contest(
     what: str,
-    every: Mapping[str, Sequence[Compared]],
+    every: Mapping[str, Sequence[PairedRows]],
     others: Mapping[str, Sequence[Prediction]],
     params: Evaluate,
 ) -> Contest:
