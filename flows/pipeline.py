@@ -15,7 +15,7 @@ from flows import cached_run, up_to_date
 from flows.screen import Screen
 from flows.up_to_date import UpToDate
 from tasks import stage as edge
-from tasks.locks import held
+from tasks.locks import hold_lock
 
 PIPELINE_LOCK = Path(".anneal/pipeline.lock")
 LOGS = Path(".anneal/logs")
@@ -76,7 +76,7 @@ def _run(model: str, screen: Screen, why: str = "") -> None:
 def only_one() -> AbstractContextManager[None]:
     """Holds the lock; a second run waits for it and says so."""
     words = "another `make pipeline` is running in this checkout; waiting for it to end, then using what it made"
-    return held(PIPELINE_LOCK, words)
+    return hold_lock(PIPELINE_LOCK, words)
 
 
 def _leave_soon(*_: object) -> None:

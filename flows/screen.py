@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TextIO
 
 from tasks import timings
-from tasks.timings import Ahead
+from tasks.timings import RemainingWork
 
 TICK = 1.0  # seconds, on a terminal
 PLAIN_EVERY = 20.0  # seconds between lines where nothing can be written over
@@ -32,7 +32,7 @@ class Screen:
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream, self.clock = stream or sys.stdout, clock
         self.lives = self.stream.isatty()
-        self.ahead, self.running, self.detail = Ahead(), "", ""
+        self.ahead, self.running, self.detail = RemainingWork(), "", ""
         self.own_estimate: float | None = None
         self.began = self.begun = self.estimated_at = self.shown_at = clock()
         self.heard: list[str] = []
@@ -91,7 +91,7 @@ class Screen:
 
     def expect(self, stages: Sequence[str], steps: Sequence[str], cached: int) -> None:
         """These are to be done, in this order; `cached` stages are as they were."""
-        self.ahead = Ahead((*stages, *steps), timings.read(), tuple(stages))
+        self.ahead = RemainingWork((*stages, *steps), timings.read(), tuple(stages))
         if cached:
             self.say(f"{cached} of {cached + len(stages)} stages are as they were")
 
@@ -110,7 +110,7 @@ class Screen:
         if ran:
             timings.keep(name, taken)
         if ran and (is_stage or taken >= SHORT):
-            self.say(f"✓ {name:<28} {timings.exactly(taken)}")
+            self.say(f"✓ {name:<28} {timings.measured_duration(taken)}")
 
     def fail(self) -> None:
         """Show the last that a stage said before it failed without a sentence."""

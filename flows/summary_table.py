@@ -18,7 +18,7 @@ from tasks.steps.report.summary import (
     figures_of,
     intervals_of,
 )
-from tasks.timings import exactly
+from tasks.timings import measured_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -122,7 +122,7 @@ def _stages(done: Sequence[StageRun]) -> "Table | str":
     table.add_column("time", justify="right")
     for entry in done:
         if entry["state"] != "cached":
-            table.add_row(entry["name"], exactly(entry["seconds"]))
+            table.add_row(entry["name"], measured_duration(entry["seconds"]))
     return table if table.row_count else f"stages and steps: {share}"
 
 

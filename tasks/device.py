@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def device() -> str:
-    """`cuda`, `mps` or `cpu`: the best that torch finds here."""
+    """Return `cuda`, `mps` or `cpu`: the best device that torch finds."""
     import torch
 
     if torch.cuda.is_available():
@@ -16,21 +16,22 @@ def device() -> str:
 
 
 def compute_dtype() -> "torch.dtype":
-    """bfloat16 where the machine multiplies it in hardware, float32 elsewhere: a CPU that emulates it is four times
+    """Return bfloat16 if the device multiplies it in hardware, else float32: a CPU that emulates it is four times
     slower (docs/log.md).
     """
     import torch
 
-    found = device()
-    if found == "cpu":
-        fast = any(has is True and "bf16" in name for name, has in torch.cpu.get_capabilities().items())
+    name = device()
+    if name == "cpu":
+        capabilities = torch.cpu.get_capabilities().items()
+        is_native = any(has is True and "bf16" in capability for capability, has in capabilities)
     else:
-        fast = found == "mps" or torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if fast else torch.float32
+        is_native = name == "mps" or torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if is_native else torch.float32
 
 
 def attention() -> str:
-    """The attn_implementation that is fastest here: plain products on a CPU, the fused kernel elsewhere.
+    """Return the fastest attn_implementation: plain products on a CPU, the fused kernel elsewhere.
 
     For rows of a few hundred tokens the CPU's fused kernel is slower in its backward pass and, with a mask and one
     query token a row, more than twice as slow in decoding (docs/log.md).
@@ -41,8 +42,8 @@ def attention() -> str:
 def seed_everything(seed: int) -> None:
     """Fix the seeds of Python, NumPy and torch, and ask torch for deterministic kernels.
 
-    Those make torch fill all memory that it hands out, lest it be read before it is written: a fifth of a step of a
-    small encoder, and nothing here reads such memory.
+    The latter also make torch fill all memory that it allocates, a fifth of a step of a small encoder. That is turned
+    off: nothing here reads memory before writing it.
     """
     import torch
     from transformers import set_seed

@@ -16,11 +16,11 @@ DEFAULTS = {
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",  # it tells of each table that it makes
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # at INFO it logs each table that it creates
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
-    # Without it a product on a GPU may come out otherwise the second time (docs.pytorch.org, Reproducibility).
+    # Without it, a product on a GPU may differ from run to run (docs.pytorch.org, Reproducibility).
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     # GNU's OpenMP lets threads spin 300,000 turns before they sleep, on cores that they wait for themselves as soon as
     # another program has one: beside other work an encoder read 66 texts a second with this and 10 without, alone 276
@@ -36,19 +36,19 @@ DEFAULTS = {
 
 
 def apply() -> None:
-    """Set what the user has not set; called once at the edge of each program, never at import."""
+    """Set what the user has not set. Called once at the start of each program, never at import."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_of_use)
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:
-    """False for the advice to install a kernel that a hub would have to be asked for; transformers imports
-    bitsandbytes whether anything is quantised or not.
+    """False for the advice to install a kernel from a hub; transformers imports bitsandbytes even if nothing is
+    quantised.
     """
     return "Failed to load CPU gemm_4bit_forward" not in record.getMessage()
 
 
 def prefect_home() -> str:
-    """Where Prefect keeps its database: what the user has set, else this checkout's own folder."""
+    """Return the folder of Prefect's database: what the user has set, else this checkout's own."""
     return os.environ.get("PREFECT_HOME", str(PREFECT_HOME.resolve()))

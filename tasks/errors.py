@@ -4,12 +4,12 @@ import errno
 import os
 from collections.abc import Iterable
 
-# What the machine refuses because of how a file is called, where it lies, or whose it is; all else is a bug.
+# Errors caused by a file's name, place or owner; all others are bugs.
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
 
 
 class AnnealError(Exception):
-    """Ends the program with its one sentence and `exit_status`; never shown as a traceback."""
+    """Ends the program with one sentence and `exit_status`; never shown as a traceback."""
 
     exit_status = 1
 
@@ -21,13 +21,13 @@ class ParamsError(AnnealError):
 
 
 class TransientError(AnnealError):
-    """A hub or a server did not answer: the same call may go through later."""
+    """A hub or a server did not answer: the same call may succeed later."""
 
     exit_status = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class NotPromoted(AnnealError):
-    """The gate refused `model`; `reasons` are the words of the checks that did not hold."""
+    """The gate refused `model`; `reasons` are the sentences of the checks that failed."""
 
     def __init__(self, model: str, reasons: tuple[str, ...]) -> None:
         super().__init__(model, reasons)
@@ -38,16 +38,16 @@ class NotPromoted(AnnealError):
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as sentences show them."""
+    """Return names for a sentence: `a`, `b`."""
     return ", ".join(f"`{name}`" for name in names)
 
 
 def unusable(error: OSError) -> str:
-    """The sentence for a file that cannot be read or written."""
+    """Return the sentence for a file that cannot be read or written."""
     name = os.fspath(error.filename) if isinstance(error.filename, (str, os.PathLike)) else "a file"
-    way = (
+    advice = (
         "correct the path"
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
         else "allow it (`chmod`, `chown`), or use another place"
     )
-    return f"{name if len(name) <= 120 else name[:117] + '...'} cannot be read or written ({error.strerror}): {way}."
+    return f"{name if len(name) <= 120 else name[:117] + '...'} cannot be read or written ({error.strerror}): {advice}."

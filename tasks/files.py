@@ -16,8 +16,8 @@ from tasks.errors import AnnealError
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Put `text` at `path` as UTF-8: a temporary file beside it, open to none but its owner until it has `mode`,
-    fsync, rename.
+    """Write `text` to `path` as UTF-8, atomically: a temporary file beside it, which only its owner can read until
+    it has `mode`, fsync, rename.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -34,17 +34,19 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Put `value` at `path` as JSON with sorted keys, so that equal values are equal bytes."""
+    """Write `value` to `path` as JSON with sorted keys, so that equal values are equal bytes."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Put `rows` at `path`, one JSON object a line, keys in the order given."""
+    """Write `rows` to `path`, one JSON object per line, keys in the order given."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_json(path: Path) -> Any:
-    """What the JSON at `path` holds, of the type that its reader declares; AnnealError when it is missing or torn."""
+    """Return the JSON value at `path`, of the type that the caller declares; AnnealError if it is missing or
+    invalid.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -54,8 +56,8 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path) -> list[Any]:
-    """The rows of a JSON-lines file that the pipeline itself wrote, of the type that their reader declares; ingest
-    reads what others wrote.
+    """Return the rows of a JSON-lines file that the pipeline itself wrote, of the type that the caller declares; ingest
+    reads files from elsewhere.
     """
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
@@ -63,8 +65,8 @@ def read_jsonl(path: Path) -> list[Any]:
 
 @contextmanager
 def whole_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty directory that replaces `path` when the block ends well, and vanishes when it does not. What a
-    killed process left of one goes first.
+    """Yield an empty directory that replaces `path` if the block succeeds, and is removed if it fails. Leftovers of
+    killed processes are removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
@@ -79,20 +81,20 @@ def whole_directory(path: Path) -> Iterator[Path]:
         _exchange(temporary, path)
 
 
-PART = ".part"  # the ending of a directory that is being written
+PART = ".part"  # the suffix of a directory that is being written
 
 
 @contextmanager
 def _directory_beside(path: Path) -> Iterator[Path]:
-    """A new directory next to `path`, removed at the end unless it was renamed; locked while its process lives."""
+    """Yield a new directory next to `path`, removed at the end unless renamed; locked while its process lives."""
     while True:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
         try:
             handle = _locked(temporary)
         except FileNotFoundError:
-            continue  # taken for a leftover before it was locked
+            continue  # another process removed it as a leftover before it was locked
         except OSError:
-            handle = os.open(temporary, os.O_RDONLY)  # a file system without locks: leftovers stay there
+            handle = os.open(temporary, os.O_RDONLY)  # a file system without locks: leftovers are not removed
         if handle is not None and temporary.exists():
             break
     try:
@@ -103,8 +105,8 @@ def _directory_beside(path: Path) -> Iterator[Path]:
 
 
 def _locked(folder: Path) -> int | None:
-    """An open handle that locks `folder` until it is closed or its process ends; None when another has the lock.
-    OSError where that cannot be known.
+    """Return an open handle that locks `folder` until it is closed or its process ends; None if another process has the
+    lock, OSError if that cannot be determined.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -123,15 +125,15 @@ def _remove_leftovers(path: Path) -> None:
         try:
             handle = _locked(folder)
         except OSError:
-            continue  # no directory, another's, or on a file system without locks
+            continue  # not a directory, another user's, or on a file system without locks
         if handle is not None:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(handle)
 
 
 def _exchange(new: Path, path: Path) -> None:
-    """Put the directory `new` at `path`; what was there goes aside first and is removed last, so that it is never
-    half removed.
+    """Move the directory `new` to `path`. The old one is moved aside first and removed last, so that it is never half
+    removed.
     """
     with _directory_beside(path) as old:
         if path.exists():
@@ -145,7 +147,7 @@ def _exchange(new: Path, path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, or of a directory: of the relative names and hashes of its files, sorted."""
+    """Return the SHA-256 of a file, or of a directory: of the sorted relative names and hashes of its files."""
     if path.is_dir():
         lines = [
             f"{file.relative_to(path).as_posix()} {sha256(file)}\n"

@@ -16,25 +16,25 @@ from tasks.section import Section, suggestion
 
 
 def names(package: str) -> list[str]:
-    """The kinds of `package`, in the order of the alphabet; no module of a kind is imported."""
+    """Return the kinds of `package` in alphabetical order, without importing their modules."""
     folders = importlib.import_module(package).__path__
     return sorted(entry.name for entry in pkgutil.iter_modules(folders) if not entry.name.startswith("_"))
 
 
 def load(package: str, kind: str) -> ModuleType:
-    """The module of `kind`; KeyError when `package` has none of that name."""
+    """Return the module of `kind`; KeyError if `package` has none of that name."""
     if kind not in names(package):
         raise KeyError(kind)
     return importlib.import_module(f"{package}.{kind}")
 
 
 def of(section: Section, package: str, key: str = "kind") -> ModuleType:
-    """The module that a typed `section` of `package` belongs to."""
+    """Return the module of `package` that a typed `section` belongs to."""
     return load(package, getattr(section, key))
 
 
 class Kind(Section):
-    """What a section of any kind has; its own settings are known to its module."""
+    """The key that a section of any kind has; its module knows its own settings."""
 
     kind: str
 
@@ -47,13 +47,13 @@ class KindIn:
     key: str = "kind"
 
     def params(self, value: object) -> type[Section] | None:
-        """The section that `value` is to be read as; None when it names no kind that there is."""
+        """Return the section type of `value`; None if it names no existing kind."""
         kind = value.get(self.key) if isinstance(value, Mapping) else None
         known = isinstance(kind, str) and kind in names(self.package)
         return load(self.package, str(kind)).Params if known else None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Validated as the kind's own section, and written as that."""
+        """Validate and serialise as the kind's own section."""
         return core_schema.no_info_plain_validator_function(
             self._read,
             serialization=core_schema.plain_serializer_function_ser_schema(lambda section: section.model_dump()),

@@ -1,4 +1,4 @@
-"""Waits for the holder of a lock, and says so."""
+"""Waits for a file lock, and prints that it waits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 @contextmanager
-def held(file: Path, words: str, patience: float = 0.0) -> Iterator[None]:
-    """Hold the lock in `file`; `words` are said where another process holds it for longer than `patience` seconds. The
-    kernel lets go of it when its holder dies; a process may take it twice.
+def hold_lock(file: Path, words: str, patience: float = 0.0) -> Iterator[None]:
+    """Hold the lock in `file`; print `words` if another process holds it for longer than `patience` seconds. The kernel
+    releases it when its holder dies; a process may take it twice.
     """
     from filelock import FileLock, Timeout
 

@@ -12,21 +12,21 @@ SHAPES, OBJECTIVES, TUNERS = "tasks.stages.prepare.shapes", "tasks.objectives", 
 
 
 def modules(package: str) -> dict[str, ModuleType]:
-    """Each kind of `package`."""
+    """Return the module of each kind of `package`."""
     return {kind: kinds.load(package, kind) for kind in kinds.names(package)}
 
 
 def shapes() -> list[list[str]]:
-    """A line a shape: what it is called, what it makes, what a row of it holds, which objectives eat it."""
+    """Return a header and a line per shape: name, kind of example, content of a row, objectives that accept it."""
     lines = [["shape", "makes", "a row holds", "for"]]
     for kind, shape in modules(SHAPES).items():
-        eaters = [name for name, objective in modules(OBJECTIVES).items() if shape.makes in objective.eats]
-        lines.append([kind, shape.makes, shape.summary, ", ".join(eaters)])
+        accepting = [name for name, objective in modules(OBJECTIVES).items() if shape.makes in objective.eats]
+        lines.append([kind, shape.makes, shape.summary, ", ".join(accepting)])
     return lines
 
 
 def objectives() -> list[list[str]]:
-    """A line an objective: what it eats, on which bases, what is learnt."""
+    """Return a header and a line per objective: kinds of example, bases, what is learnt."""
     lines = [["objective", "eats", "a base that", "learns"]]
     for kind, objective in modules(OBJECTIVES).items():
         bases = " or ".join(BASES[name] for name in BASES if name in objective.architectures)
@@ -35,7 +35,9 @@ def objectives() -> list[list[str]]:
 
 
 def tuners() -> list[list[str]]:
-    """A line a tuner: what it trains, whether it merges, how it is served, which learning rates are sensible …"""
+    """Return a header and a line per tuner: what it trains, whether it merges, how it is served, its learning rates
+    …
+    """
     lines = [["tuner", "trains", "merges", "served by", "shared prefix, packing", "new tokens", "learning rate"]]
     for kind, tuner in modules(TUNERS).items():
         low, high = tuner.learning_rates
@@ -48,27 +50,27 @@ def tuners() -> list[list[str]]:
 
 
 def served_by(tuner: ModuleType) -> str:
-    """The servers that can serve what a tuner makes with its usual settings."""
-    usual = tuner.Params(kind=tuner.__name__.rpartition(".")[2])
-    if tuner.hot(usual):
+    """Return the servers that can serve a tuner's result with its default settings."""
+    defaults = tuner.Params(kind=tuner.__name__.rpartition(".")[2])
+    if tuner.hot(defaults):
         return "vLLM, as an adapter or merged"
     return "vLLM, merged" if tuner.mergeable else "transformers"
 
 
 def table(lines: Sequence[Sequence[str]]) -> str:
-    """`lines` in columns, the first underlined."""
+    """Return `lines` aligned in columns, the first one underlined."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([rows[0], "  ".join("─" * width for width in widths), *rows[1:]])
 
 
 def sources() -> Iterable[str]:
-    """Where each tuner's learning rates are known from."""
+    """Return the source of each tuner's learning rates."""
     return (f"{kind}: {tuner.source}" for kind, tuner in modules(TUNERS).items())
 
 
 def schedules() -> tuple[str, ...]:
-    """What train.lr_scheduler_type may be."""
+    """Return the values that train.lr_scheduler_type may have."""
     names: tuple[str, ...] = get_args(Train.model_fields["lr_scheduler_type"].annotation)
     return names
 

@@ -43,13 +43,13 @@ class Dataset(Section):
 
     @property
     def templates(self) -> Templates:
-        """What makes a prompt and an answer of a row's columns."""
+        """The templates that make a prompt and an answer from a row's columns."""
         templates: Templates = shapes.of(self.prepare).templates(self.prepare)
         return templates
 
 
 class Model(Section):
-    """A row of `models`: a parent (a base or another model), a dataset, and a section a stage."""
+    """A row of `models`: a parent (a base or another model), a dataset, and a section per stage."""
 
     parent: str
     dataset: str
@@ -78,38 +78,36 @@ class Params(Section):
     servers: Servers = Servers()
 
     def sources(self, data: str) -> list[str]:
-        """The rows of `datasets` that `data`, one of them, a mix or a cascade, is made of; the first is that whose rows
-        are held out.
+        """Return the rows of `datasets` that `data` (one of them, a mix or a cascade) is made of; the rows of the first
+        one are held out.
         """
         if data in self.cascades:
             return self.sources(self.cascades[data].dataset)
         if data not in self.mixes:
             return [data]
-        mixed = self.mixes[data]
-        return list(dict.fromkeys([*self.sources(mixed.dataset), *self.sources(mixed.other)]))
+        mix = self.mixes[data]
+        return list(dict.fromkeys([*self.sources(mix.dataset), *self.sources(mix.other)]))
 
     def main_dataset(self, model: str) -> str:
-        """The row of `datasets` that `model` is measured on, and that its templates are of."""
+        """Return the row of `datasets` that `model` is measured on and takes its templates from."""
         return self.sources(self.models[model].dataset)[0]
 
     def labeller(self, model: str) -> str | None:
-        """The row of `models` that tells the beginning of the answers of `model`; None where nothing is told."""
-        behind = self.cascades.get(self.models[model].dataset)
-        return behind.model if behind else None
+        """Return the row of `models` that predicts the beginning of the answers of `model`; None if none does."""
+        cascade = self.cascades.get(self.models[model].dataset)
+        return cascade.model if cascade else None
 
 
 def load(path: Path = Path("params.yaml"), text: str | None = None) -> Params:
-    """The whole of params.yaml (of `text`, where that will stand there); ParamsError for the first thing that is
-    wrong.
-    """
+    """Return params.yaml (or `text`, its future content), typed and checked; ParamsError for the first mistake."""
     params = parse(Params, stage.parse_yaml(text, path) if text else stage.load_yaml(path), "")
     check_rows(params)
     return params
 
 
 def check_rows(params: Params) -> None:
-    """Raise ParamsError for a name used twice, a parent or dataset that does not exist, or rows that build on each
-    other in a ring.
+    """Raise ParamsError for a name used twice, a parent or dataset that does not exist, or a cycle of rows that
+    build on each other.
     """
     for name in params.models.keys() & params.bases.keys():
         raise ParamsError(f"params.yaml: `{name}` is both a base and a model; give one of them another name.")
@@ -127,17 +125,17 @@ def check_rows(params: Params) -> None:
                 f"models{suggestion(model.parent, parents)}"
             )
         _check_data(params, f"models.{name}.dataset", model.dataset, params.cascades)
-        ring = lineage(params, name)
-        if ring[-1] in params.models:
+        chain = lineage(params, name)
+        if chain[-1] in params.models:
             raise ParamsError(
-                f"params.yaml: these models build on each other in a cycle: {' → '.join(ring)}; give one of them a "
+                f"params.yaml: these models build on each other in a cycle: {' → '.join(chain)}; give one of them a "
                 "base as parent."
             )
-    _check_ring(params)
+    _check_cycles(params)
 
 
-def _check_data(params: Params, key: str, name: str, more: Iterable[str] = ()) -> None:
-    known = [*params.datasets, *params.mixes, *more]
+def _check_data(params: Params, key: str, name: str, cascades: Iterable[str] = ()) -> None:
+    known = [*params.datasets, *params.mixes, *cascades]
     if name in params.cascades and name not in known:
         raise ParamsError(
             f"params.yaml: {key} is '{name}', a cascade, on which only models can build; cascade this row instead."
@@ -147,21 +145,21 @@ def _check_data(params: Params, key: str, name: str, more: Iterable[str] = ()) -
 
 
 def _check_mixes(params: Params) -> None:
-    for name, mixed in params.mixes.items():
+    for name, mix in params.mixes.items():
         if name in {*params.datasets, *params.models, *params.bases}:
             raise ParamsError(f"params.yaml: `{name}` is both a mix and another row; give one of them another name.")
-        for key, part in (("dataset", mixed.dataset), ("other", mixed.other)):
+        for key, part in (("dataset", mix.dataset), ("other", mix.other)):
             _check_data(params, f"mixes.{name}.{key}", part)
-        if mixed.dataset == mixed.other:
-            raise ParamsError(f"params.yaml: mixes.{name} mixes {mixed.other} into itself; name another dataset.")
-    graph = {name: [mixed.dataset, mixed.other] for name, mixed in params.mixes.items()}
+        if mix.dataset == mix.other:
+            raise ParamsError(f"params.yaml: mixes.{name} mixes {mix.other} into itself; name another dataset.")
+    graph = {name: [mix.dataset, mix.other] for name, mix in params.mixes.items()}
     try:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
         ring = " → ".join(error.args[1])
         raise ParamsError(f"params.yaml: these mixes are made of each other in a cycle: {ring}; break it.") from None
-    for name, mixed in params.mixes.items():
-        if mixed.shares and (words := _misfit_of_shares(params, name, mixed)):
+    for name, mix in params.mixes.items():
+        if mix.shares and (words := _problem_of_shares(params, name, mix)):
             raise ParamsError(f"params.yaml: mixes.{name}.shares {words}")
 
 
@@ -184,8 +182,8 @@ def _check_cascades(params: Params) -> None:
             )
 
 
-def _check_ring(params: Params) -> None:
-    """Of what is left of rings, each goes through a cascade."""
+def _check_cycles(params: Params) -> None:
+    """Raise ParamsError for a cycle through a cascade; all others are refused before."""
     graph = {
         **{name: [model.parent, model.dataset] for name, model in params.models.items()},
         **{name: [row.dataset, row.model] for name, row in params.cascades.items()},
@@ -200,15 +198,15 @@ def _check_ring(params: Params) -> None:
         ) from None
 
 
-def _misfit_of_shares(params: Params, name: str, mixed: Mix) -> str:
-    """Why `shares` are not those of what a mix is made of, in the words after its key; empty where they are."""
+def _problem_of_shares(params: Params, name: str, mix: Mix) -> str:
+    """Return why `shares` do not fit the parts of a mix, as the words after its key; empty if they do."""
     below = _mixes_below(params, name)
-    sides = [side for each in (name, *below) for side in (params.mixes[each].dataset, params.mixes[each].other)]
+    sides = [side for row in (name, *below) for side in (params.mixes[row].dataset, params.mixes[row].other)]
     parts = [side for side in sides if side not in params.mixes]
-    for part in mixed.shares:
+    for part in mix.shares:
         if part not in parts:
             return f"names `{part}`, which is not one of the datasets that it is made of{suggestion(part, parts)}"
-    if missing := [part for part in parts if part not in mixed.shares]:
+    if missing := [part for part in parts if part not in mix.shares]:
         return f"leaves out {missing[0]}, which is part of the mix; give it a share, or remove it from the mix."
     if twice := [part for part in parts if parts.count(part) > 1]:
         return f"says how much {twice[0]} counts, which is included twice; remove it from one of its mixes."
@@ -218,13 +216,13 @@ def _misfit_of_shares(params: Params, name: str, mixed: Mix) -> str:
 
 
 def _mixes_below(params: Params, name: str) -> list[str]:
-    """The mixes that the mix `name` is made of, and those that they are made of."""
+    """Return the mixes that the mix `name` is made of, directly or through others."""
     sides = [side for side in (params.mixes[name].dataset, params.mixes[name].other) if side in params.mixes]
     return [below for side in sides for below in (side, *_mixes_below(params, side))]
 
 
 def lineage(params: Params, name: str) -> list[str]:
-    """`name`, its parent, its parent's parent … down to a base, or to the first name met twice."""
+    """Return `name`, its parent, its parent's parent … down to a base, or to the first repeated name."""
     names = [name]
     while names[-1] in params.models and names[-1] not in names[:-1]:
         names.append(params.models[names[-1]].parent)
@@ -232,19 +230,19 @@ def lineage(params: Params, name: str) -> list[str]:
 
 
 def needed(params: Params, models: Iterable[str]) -> list[str]:
-    """`models` and all that must be made before them: the models that they build on, and those that tell the beginning
-    of their answers; each after what it needs.
+    """Return `models` and those needed first: their parents, and the models that predict the beginning of their
+    answers; each after those it needs.
     """
     rows = dict[str, None]()
     for name in models:
         for row in reversed(lineage(params, name)[:-1]):  # the last one is a base
-            teller = params.labeller(row)
-            rows |= dict.fromkeys([*(needed(params, [teller]) if teller else []), row])
+            labeller = params.labeller(row)
+            rows |= dict.fromkeys([*(needed(params, [labeller]) if labeller else []), row])
     return list(rows)
 
 
 def model_of(params: Params, name: str) -> Model:
-    """The row `name` of models; ParamsError when there is none."""
+    """Return the row `name` of models; ParamsError if there is none."""
     if name not in params.models:
         raise ParamsError(f"MODEL={name}: params.yaml has no such model{suggestion(name, params.models)}")
     return params.models[name]

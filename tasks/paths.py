@@ -1,6 +1,4 @@
-"""Paths of the DAG's outputs for code outside of stages; tests/house/test_paths.py verifies that dvc.yaml has the
-same.
-"""
+"""Paths of the DAG's outputs for code outside of stages; tests/house/test_paths.py compares them with dvc.yaml."""
 
 from pathlib import Path
 
@@ -9,12 +7,12 @@ CHECKS = REPORTS / "monitor"  # of production; the DAG writes nothing there
 
 
 def weights(row: str) -> Path:
-    """Of a base; of a model, merged."""
+    """The weights of a base, or the merged weights of a model."""
     return MODELS / row / "weights"
 
 
 def adapter(model: str) -> Path:
-    """What a model has learnt, with all that serving it takes."""
+    """The adapter of a model, with all files that serving needs."""
     return MODELS / model / "adapter"
 
 
@@ -24,7 +22,7 @@ def card(model: str) -> Path:
 
 
 def raw(dataset: str) -> Path:
-    """The rows as `ingest` took them."""
+    """The rows as `ingest` wrote them."""
     return DATA / "raw" / dataset
 
 
@@ -39,30 +37,30 @@ def prepared(dataset: str) -> Path:
 
 
 def suites(dataset: str) -> Path:
-    """What rows are checked against; a person's, and no output."""
+    """The suites that rows are checked against; edited by people, not an output."""
     return DATA / "expectations" / dataset
 
 
 def of_dataset(dataset: str) -> tuple[Path, ...]:
-    """The folders that are a dataset's own."""
+    """The folders that belong to a dataset."""
     return (*(folder(dataset) for folder in (raw, validated, prepared, suites)), reports(dataset))
 
 
 def reports(row: str) -> Path:
-    """What is said of a row of any table."""
+    """The reports on a row of any table."""
     return REPORTS / row
 
 
 def evaluation(reports: Path) -> Path:
-    """In the reports of a model, what `evaluate` measured."""
+    """The results of `evaluate` in the reports of a model."""
     return reports / "evaluate"
 
 
 def summary(model: str) -> Path:
-    """What the last run of a model came to."""
+    """The summary of a model's last run, as JSON."""
     return reports(model) / "summary.json"
 
 
 def page(model: str) -> Path:
-    """The same for a person to read."""
+    """The report page of a model's last run."""
     return reports(model) / "index.html"

@@ -37,7 +37,7 @@ TITLES = {
 
 
 class Setting(NamedTuple):
-    """A key of params.yaml: what may stand there, its default (empty where there is none), and what it means."""
+    """A key of params.yaml: the allowed values, the default (empty if there is none), and the meaning."""
 
     key: str
     allowed: str
@@ -46,7 +46,7 @@ class Setting(NamedTuple):
 
 
 class SectionPath(NamedTuple):
-    """A section of params.yaml, where it stands, and, of one that comes in kinds, how its type follows from a key."""
+    """A section of params.yaml, its path, and, if it comes in kinds, how a key determines its type."""
 
     path: str
     section: type[Section]
@@ -54,7 +54,7 @@ class SectionPath(NamedTuple):
 
 
 def section_paths(section: type[Section] = Params, path: str = "") -> Iterator[SectionPath]:
-    """Every section of params.yaml, from the outside in."""
+    """Yield every section of params.yaml, from the outside in."""
     if path:
         yield SectionPath(path, section)
     for name, field in section.model_fields.items():
@@ -69,7 +69,7 @@ def section_paths(section: type[Section] = Params, path: str = "") -> Iterator[S
 
 
 def settings(section: type[Section]) -> list[Setting]:
-    """The keys of one section, but for those that hold sections of their own."""
+    """Return the keys of one section, except those that hold sections."""
     rows = []
     for name, field in section.model_fields.items():
         spots = unfold(field.annotation, field)
@@ -82,23 +82,23 @@ def settings(section: type[Section]) -> list[Setting]:
     return rows
 
 
-def settings_of_kinds(section_path: KindIn) -> dict[Setting, list[str]]:
-    """Each setting of any kind: the kinds that have it in this form."""
+def settings_of_kinds(kind_in: KindIn) -> dict[Setting, list[str]]:
+    """Return, for each setting of any kind, the kinds that have it in this form."""
     kinds_of: dict[Setting, list[str]] = {}
-    for kind, module in methods.modules(section_path.package).items():
+    for kind, module in methods.modules(kind_in.package).items():
         for setting in settings(module.Params):
-            if setting.key != section_path.key:
+            if setting.key != kind_in.key:
                 kinds_of.setdefault(setting, []).append(kind)
     return kinds_of
 
 
 def commands(makefile: str) -> list[tuple[str, str]]:
-    """(target, what it does) of each command."""
+    """Return (target, description) of each command in `makefile`."""
     return [(target, words) for target, words in COMMAND.findall(makefile)]
 
 
 def page(makefile: str) -> str:
-    """The whole page."""
+    """Return the text of the page."""
     parts = [
         "# Reference",
         "Written by `make reference` from the code.",
@@ -176,7 +176,7 @@ def _is_section(spot: Spot) -> bool:
 
 
 def _allowed(spot: Spot) -> str:
-    """What one spot takes, in a few words."""
+    """Return what a spot accepts, in a few words."""
     if get_origin(spot.annotation) is Literal:
         return ", ".join(f"`{_value(value)}`" for value in get_args(spot.annotation))
     words = TYPES.get(get_origin(spot.annotation) or spot.annotation, "a value")
@@ -201,7 +201,7 @@ def _default(value: object) -> str:
 
 
 def _table(lines: Iterable[Sequence[str]]) -> str:
-    """`lines` as a table of Markdown, the first as its head."""
+    """Return `lines` as a table in Markdown, the first one as its header."""
     cells = [[" ".join(cell.replace("|", r"\|").split()) for cell in line] for line in lines]
     head, *rows = [f"| {' | '.join(line)} |" for line in cells]
     return "\n".join([head, "|" + "---|" * len(cells[0]), *rows])

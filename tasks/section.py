@@ -22,7 +22,7 @@ BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at m
 
 
 class Section(BaseModel):
-    """A frozen section of params.yaml: unknown keys are refused, every field has bounds and a unit, `true` is no
+    """A frozen section of params.yaml: unknown keys are refused, every field has bounds and a unit, and `true` is not a
     number.
     """
 
@@ -30,7 +30,7 @@ class Section(BaseModel):
 
 
 class Spot(NamedTuple):
-    """One thing that may stand at a place of params.yaml: its type, its constraints, and its description or unit."""
+    """One value type allowed at a place in params.yaml: its type, its constraints, and its description or unit."""
 
     annotation: Any
     rules: tuple[Any, ...]  # of pydantic and annotated_types, of no common type
@@ -38,8 +38,8 @@ class Spot(NamedTuple):
 
 
 def parse(section: type[S], value: object, key: str) -> S:
-    """`value`, found under `key` of params.yaml, as a `section`, or as the one that its kind names; ParamsError names
-    the first thing that is wrong.
+    """Return `value`, which stands under `key` of params.yaml, as a `section`, or as that of its kind; ParamsError
+    names the first mistake.
     """
     try:
         return TypeAdapter(section).validate_python(value)
@@ -49,13 +49,13 @@ def parse(section: type[S], value: object, key: str) -> S:
 
 
 def sentence(section: type[Section], error: ValidationError, key: str, value: object = None) -> str:
-    """One line for a user: the key, what was found, what is allowed, and the key that was probably meant.
+    """Return one line for a user: the key, its value, what is allowed, and the key that was probably meant.
 
-    `value` is what was read: by it the type of a section that comes in kinds is told.
+    `value` is the parsed section, which determines the types of sections that come in kinds.
     """
     errors = error.errors()
-    # A misspelt key that must be there is also a missing one: the misspelling says more.
-    first = next((each for each in errors if each["type"] in UNKNOWN_KEY), errors[0])
+    # A misspelt required key is also reported as missing: the misspelling says more.
+    first = next((detail for detail in errors if detail["type"] in UNKNOWN_KEY), errors[0])
     path, _ = _place(section, first["loc"], first["type"], value)
     where = f"params.yaml: {'.'.join(filter(None, [key, *map(str, path)]))}"
     if first["type"] in UNKNOWN_KEY:
@@ -75,31 +75,30 @@ def sentence(section: type[Section], error: ValidationError, key: str, value: ob
         return f"{where}.{first['msg'].rstrip('.?')}{'?' if first['msg'].endswith('?') else '.'}"
     if first["type"] == "value_error":  # a rule over several keys: its words name them
         return f"{where}: {_words(first, [])}."
-    # Under a name that does not fit, what its row lacks is not said.
+    # If the name of a row is wrong, nothing is said about the row's content.
     places = [
-        (*_place(section, each["loc"], each["type"], value), each)
-        for each in ([first] if first["loc"][-1] == "[key]" else errors)
+        (*_place(section, detail["loc"], detail["type"], value), detail)
+        for detail in ([first] if first["loc"][-1] == "[key]" else errors)
     ]
     beneath = [place for place in places if place[0][: len(path)] == path]  # the branches of `a | b` fail one by one
     path, _, deepest = max(beneath, key=lambda place: len(place[0]))
-    allowed = dict.fromkeys(_words(each, spots) for at, spots, each in beneath if at == path)
-    notes = [spot.description for at, spots, _ in beneath for spot in spots if at == path and spot.description]
+    exact = [(spots, detail) for keys, spots, detail in beneath if keys == path]
+    allowed = dict.fromkeys(_words(detail, spots) for spots, detail in exact)
+    notes = [spot.description for spots, _ in exact for spot in spots if spot.description]
     description = f" ({notes[0]})" if notes else ""
     where = f"params.yaml: {'.'.join(filter(None, [key, *map(str, path)]))}"
     return f"{where} is {_shown(deepest['input'])}; it should {' or '.join(allowed)}{description}."
 
 
 def suggestion(name: str, allowed: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the one that was probably meant, or all that there are."""
+    """Return the end of a sentence about an unknown name: the one that was probably meant, or all that exist."""
     near = difflib.get_close_matches(name, allowed := sorted(allowed), n=1)
     more = f" and {len(allowed) - MOST_NAMES} more" if len(allowed) > MOST_NAMES else ""
     return f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(allowed[:MOST_NAMES])}{more}."
 
 
 def unfold(annotation: Any, *notes: Any) -> list[Spot]:
-    """The branches of an annotation, each with the constraints and the description that `Annotated` and `Field` give
-    it.
-    """
+    """Return the branches of an annotation, each with its constraints and description from `Annotated` and `Field`."""
     if get_origin(annotation) is Annotated:
         return unfold(get_args(annotation)[0], *notes, *get_args(annotation)[1:])
     if get_origin(annotation) in (Union, UnionType):
@@ -122,7 +121,7 @@ def _shown(value: object) -> str:
 
 
 def _words(error: "ErrorDetails", spots: list[Spot]) -> str:
-    """What is allowed, without its subject: `be greater than 0 and less than 1`."""
+    """Return what is allowed, without a subject: `be greater than 0 and less than 1`."""
     kind = error["type"]
     if kind in ("model_type", "dict_type"):
         return "be a table of keys"
@@ -144,8 +143,8 @@ def _words(error: "ErrorDetails", spots: list[Spot]) -> str:
 def _place(
     section: type[BaseModel], location: tuple[str | int, ...], kind: str, value: object
 ) -> tuple[list[str | int], list[Spot]]:
-    """The keys down to the value that is wrong, and what may stand there; pydantic's names for the branches of `a |
-    b` are left out.
+    """Return the keys down to the wrong value, and what may stand there; pydantic's names for the branches of `a | b`
+    are left out.
     """
     path: list[str | int] = []
     spots = before = unfold(section)
@@ -162,7 +161,9 @@ def _place(
 
 
 def _of_kind(spot: Spot, value: object) -> list[Spot]:
-    """The section that stands where one of several kinds may, told by `value`; any other spot as it is."""
+    """Return the section of the kind that `value` names, if the spot takes one of several kinds; else the spot
+    itself.
+    """
     kinds = [rule.params(value) for rule in spot.rules if hasattr(rule, "params")]
     return unfold(kinds[0]) if kinds and kinds[0] else [spot]
 
@@ -175,7 +176,7 @@ def _inside(value: object, part: str | int) -> object:
 
 
 def _keys_beside(section: type[BaseModel], location: tuple[str | int, ...], value: object) -> list[str]:
-    """The keys that are known where the last key of `location` is not."""
+    """Return the known keys beside the last key of `location`, which is unknown."""
     _, spots = _place(section, location[:-1], "", value)
     return [
         field.alias or name

@@ -44,7 +44,7 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     except YAMLError as error:
         words = _first_line(getattr(error, "problem", None) or error)
         raise ParamsError(f"{path}{_line_of(error, text)} is not valid YAML: {words}{_advice(words)}.") from None
-    except (ValueError, RecursionError) as error:  # a date that is none, a number that is none, a thousand brackets
+    except (ValueError, RecursionError) as error:  # an invalid date or number, or a thousand brackets
         raise ParamsError(f"{path} is not valid YAML: {_first_line(error)}.") from None
     if not isinstance(value, dict):
         raise ParamsError(f"{path} does not hold a table of keys.")
@@ -60,7 +60,7 @@ ADVICE = {
 
 
 def _advice(words: str) -> str:
-    """What to do about the commonest mistakes, whose names in YAML tell a person little."""
+    """Return what to do about the most common mistakes, whose YAML messages say little."""
     return next((advice for mistake, advice in ADVICE.items() if mistake in words), "")
 
 
@@ -76,7 +76,7 @@ def _first_line(words: object) -> str:
 
 
 def section_of(params: Mapping[str, Any], key: str, section: type[Section]) -> Section:
-    """The section at a dotted `key` of `params`."""
+    """Return the section at a dotted `key` of `params`; ParamsError if it is missing."""
     value: object = params
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
@@ -114,20 +114,16 @@ def _call(function: Callable[..., None], section: type[Section], key: str) -> No
 
 
 def row_of_dvc(stage: str) -> str:
-    """The row in the name that DVC gives a stage, `train@triage` or `../dvc.yaml:train@triage`; "" where there is
-    none.
-    """
+    """Return the row in DVC's name of a stage, `train@triage` or `../dvc.yaml:train@triage`; "" if it has none."""
     match = re.fullmatch(r"[\w-]+@(.*)|.*?dvc\.yaml:[\w-]+@(.*)", stage, re.DOTALL)
     return (match[1] or match[2] or "") if match else ""
 
 
-def _names(params: Mapping[str, Any], table: str, row: str, own: str) -> dict[str, str]:
-    """What may stand in braces in a path: the row's own name, and the names of rows that it, or its section `own`,
-    builds on.
-    """
+def _names(params: Mapping[str, Any], table: str, row: str, section_key: str) -> dict[str, str]:
+    """Return the names for braces in paths: the row's own, and those of the rows that it, or its section, builds on."""
     rows = params.get(table)
     values = rows.get(row) if isinstance(rows, dict) else None
-    section = values.get(own) if isinstance(values, dict) else None
+    section = values.get(section_key) if isinstance(values, dict) else None
     return {**_texts(section), **_texts(values), "row": row}
 
 
@@ -136,14 +132,12 @@ def _texts(table: object) -> dict[str, str]:
 
 
 def _filled(path: str, names: dict[str, str]) -> Path:
-    """`path` with `{row}`, `{parent}`, `{dataset}` filled in here, so that no name is ever part of a shell's text."""
+    """Return `path` with `{row}`, `{parent}`, `{dataset}` filled in here, so that no shell ever sees a name."""
     return Path(re.sub(r"\{(\w+)\}", lambda match: names.get(match[1], match[0]), path))
 
 
 def guarded(work: Callable[[], object]) -> int:
-    """Do `work`; a user's mistake or a machine's trouble becomes one line on stderr and an exit status, never a
-    traceback.
-    """
+    """Do `work` and return the exit status; an expected error becomes one line on stderr, not a traceback."""
     environment.apply()
     die_with_parent()
     try:
@@ -189,21 +183,17 @@ OUT_OF_MEMORY = (
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """True for torch's out-of-memory errors: CUDA has a class of its own, the CPU allocator a RuntimeError with
-    words.
-    """
+    """True for torch's out-of-memory errors: a class of its own for CUDA, a RuntimeError of the CPU allocator."""
     return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def is_out_of_space(error: Exception) -> bool:
-    """True for a full disk as safetensors and torch report it: not an OSError, only its words; torch.save has only
-    words about its own file.
-    """
+    """True for a full disk as safetensors and torch report it: not as an OSError, but in the message."""
     return any(words in str(error) for words in ("No space left on device", "inline_container.cc", "file write failed"))
 
 
 def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, so that a killed flow leaves no training behind; no-op
+    """Ask Linux to end this process when its parent dies, so that a killed flow leaves no training behind; does nothing
     elsewhere.
     """
     if sys.platform != "linux":

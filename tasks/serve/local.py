@@ -145,10 +145,10 @@ def await_all(servers: Sequence[Awaited]) -> None:
             if server.answers():
                 waiting.remove(server)
                 timings.keep(_key(server), taken)
-                print(f"{server.name} answers after {timings.exactly(taken)}", flush=True)
+                print(f"{server.name} answers after {timings.measured_duration(taken)}", flush=True)
             elif supervisor.status(server.program) in ENDED or taken > server.seconds:
                 raise AnnealError(
-                    f"{server.name} did not start within {timings.exactly(taken)} "
+                    f"{server.name} did not start within {timings.measured_duration(taken)} "
                     f"({supervisor.last_words(server.program)}); see .anneal/logs/{server.program}.log."
                 )
         if waiting and time.monotonic() - shown >= EVERY:
@@ -161,8 +161,10 @@ def _awaiting(waiting: Sequence[Awaited], known: dict[str, float], elapsed: floa
     """What is still awaited, and for how long, where each has been started here before."""
     names = ", ".join(server.name for server in waiting)
     left = [known[_key(server)] - elapsed for server in waiting if _key(server) in known]
-    when = f", about {timings.roughly(max(left))} left" if len(left) == len(waiting) and max(left) > 0 else ""
-    return f"{timings.exactly(elapsed)}: still starting{when}: {names}"
+    when = (
+        f", about {timings.estimated_duration(max(left))} left" if len(left) == len(waiting) and max(left) > 0 else ""
+    )
+    return f"{timings.measured_duration(elapsed)}: still starting{when}: {names}"
 
 
 def _key(server: Awaited) -> str:

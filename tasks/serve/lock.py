@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tasks.locks import held
+from tasks.locks import hold_lock
 
 LOCK = Path(".anneal/serving/reconcile.lock")
 PATIENCE = 5.0  # seconds before a wait is said
@@ -11,4 +11,4 @@ PATIENCE = 5.0  # seconds before a wait is said
 
 def locked() -> AbstractContextManager[None]:
     """Holds the lock; waits for its holder."""
-    return held(LOCK, "another process is changing what is served; waiting for it to end", PATIENCE)
+    return hold_lock(LOCK, "another process is changing what is served; waiting for it to end", PATIENCE)

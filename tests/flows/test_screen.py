@@ -8,7 +8,7 @@ import pytest
 
 from flows.screen import LogFileHandler, Screen, is_for_people
 from tasks import timings
-from tasks.timings import Ahead, exactly, left_in, roughly
+from tasks.timings import RemainingWork, estimated_duration, left_in, measured_duration
 
 
 class Terminal(io.StringIO):
@@ -47,7 +47,7 @@ def test_a_stage_tells_how_long_is_left_of_it(line: str, seconds: float | None) 
 
 
 def test_what_is_left_is_what_it_took_the_last_time_or_what_the_stage_says() -> None:
-    ahead = Ahead(("train@a", "predict@a", "gate@a"), {"train@a": 100.0, "predict@a": 30.0, "gate@a": 2.0})
+    ahead = RemainingWork(("train@a", "predict@a", "gate@a"), {"train@a": 100.0, "predict@a": 30.0, "gate@a": 2.0})
     assert ahead.left(None, 5.0, None) == 132
     assert ahead.left("train@a", 40.0, None) == 92
     assert ahead.left("train@a", 400.0, None) == 32  # it takes longer than the last time
@@ -56,16 +56,16 @@ def test_what_is_left_is_what_it_took_the_last_time_or_what_the_stage_says() -> 
 
 
 def test_what_has_never_run_here_has_no_estimate_but_its_own() -> None:
-    ahead = Ahead(("train@a", "gate@a"), {"gate@a": 2.0})
+    ahead = RemainingWork(("train@a", "gate@a"), {"gate@a": 2.0})
     assert ahead.left("train@a", 40.0, None) is None and ahead.left("train@a", 40.0, 60.0) == 62
     assert ahead.in_words("train@a", 40.0, None) == "train@a has not run here before: no overall estimate yet"
-    first = Ahead(("train@a", "gate@a"))
+    first = RemainingWork(("train@a", "gate@a"))
     assert first.in_words("train@a", 0.0, 130.0) == "about 2 min left of this; first run: no overall estimate yet"
-    assert Ahead().in_words(None, 0.0, None) == ""
+    assert RemainingWork().in_words(None, 0.0, None) == ""
 
 
 def test_durations_are_said_as_a_person_says_them() -> None:
-    assert [roughly(seconds) for seconds in (0, 7, 54, 56, 340, 3599, 4000)] == [
+    assert [estimated_duration(seconds) for seconds in (0, 7, 54, 56, 340, 3599, 4000)] == [
         "5 s",
         "5 s",
         "55 s",
@@ -74,14 +74,19 @@ def test_durations_are_said_as_a_person_says_them() -> None:
         "1 h 0 min",
         "1 h 7 min",
     ]
-    assert [exactly(seconds) for seconds in (0.4, 59.4, 61, 600)] == ["0 s", "59 s", "1 min 1 s", "10 min 0 s"]
+    assert [measured_duration(seconds) for seconds in (0.4, 59.4, 61, 600)] == [
+        "0 s",
+        "59 s",
+        "1 min 1 s",
+        "10 min 0 s",
+    ]
 
 
 def test_what_took_how_long_is_kept_and_damage_is_no_more_than_no_estimate() -> None:
     timings.keep("train@a", 12.34)
     timings.keep("gate@a", 1.0)
     assert timings.read() == {"gate@a": 1.0, "train@a": 12.3}
-    timings.PLACE.write_text("{")
+    timings.FILE.write_text("{")
     assert timings.read() == {}
 
 

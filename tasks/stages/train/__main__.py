@@ -14,7 +14,7 @@ from tasks.dataset.encoded import Encoded, Processor
 from tasks.dataset.rows import Splits
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_jsonl, sha256, whole_directory, write_json
-from tasks.locks import held
+from tasks.locks import hold_lock
 from tasks.models import architecture, vocabulary
 from tasks.stages.train.params import Train
 
@@ -27,7 +27,7 @@ def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: P
     Raises AnnealError for rows without trainable tokens, a template that does not fit, or a loss that is not finite.
     """
     words = f"another training of {checkpoints.name} is running in this checkout; waiting for it to end"
-    with held(checkpoints / ".lock", words):
+    with hold_lock(checkpoints / ".lock", words):
         run = checkpoints / _fingerprint(params, parent, prepared)
         for old in checkpoints.iterdir():
             if old.is_dir() and old != run:
