@@ -3,7 +3,7 @@
 from tasks import paths
 from tasks.comparison import contestants
 from tasks.files import read_json
-from tasks.steps.gate import Verdict
+from tasks.steps.gate import GateVerdict
 
 
 def publish(stage: str) -> None:
@@ -42,7 +42,7 @@ def figure(value: float | None, interval: list[float] | None) -> str:
     return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
-def publish_verdict(model: str, verdict: Verdict) -> None:
+def publish_verdict(model: str, verdict: GateVerdict) -> None:
     """The gate's verdict with its reasons."""
     from prefect.artifacts import create_markdown_artifact
 

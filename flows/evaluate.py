@@ -18,7 +18,7 @@ from tasks.comparison.contestants import CONTESTANTS, TUNED
 from tasks.comparison.further import comparison, steps
 from tasks.comparison.further.comparison import Comparison
 from tasks.comparison.further.place import Place
-from tasks.comparison.paces import teller
+from tasks.comparison.paces import cascade_reports
 from tasks.comparison.worth import figure, margin
 from tasks.inference.engine.lifetime import Keeper, keeping
 from tasks.params import Params
@@ -51,7 +51,7 @@ def place_of(params: Params, model: str) -> Place:
     row = params.models[model]
     parent, encoder = paths.weights(row.parent), paths.weights(row.probe.encoder)
     prepared, reports = paths.prepared(row.dataset), paths.reports(model)
-    return Place(parent, encoder, prepared, reports, row.predict, row.evaluate, teller(params, model))
+    return Place(parent, encoder, prepared, reports, row.predict, row.evaluate, cascade_reports(params, model))
 
 
 def _stages(target: str, screen: Screen, keeper: Keeper) -> None:

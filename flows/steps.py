@@ -20,10 +20,10 @@ from tasks.records import decisions
 from tasks.records.decisions import Decision
 from tasks.serve.reconcile import canaries, gateway, step
 from tasks.serve.reconcile.gateway import Presence
-from tasks.steps.champion import judge
+from tasks.steps.champion import gate_verdict
 from tasks.steps.change_form import regroup
 from tasks.steps.deploy import deploy, is_available
-from tasks.steps.gate import Check, Verdict
+from tasks.steps.gate import GateCheck, GateVerdict
 from tasks.steps.report import summary
 from tasks.steps.report.summary import StageRun, Summary
 from tasks.versions import alias_moves, promotion, registry, verdict_tags
@@ -41,7 +41,7 @@ class Steps:
         self.adapter, self.reports = paths.adapter(model), paths.reports(model)
         self.evaluation = paths.evaluation(self.reports)
         self.done: list[StageRun] = []
-        self.verdict = Verdict(False, (Check(False, "the run ended before the gate"),))
+        self.verdict = GateVerdict(False, (GateCheck(False, "the run ended before the gate"),))
         self.version: Version | None = None
         self.held_back = False
         self.released: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Steps:
 
     def gate(self) -> bool:
         """Compare with parent and champion."""
-        self.verdict = judge(self.name, self.model, self.weights, self.reports, self.adapter)
+        self.verdict = gate_verdict(self.name, self.model, self.weights, self.reports, self.adapter)
         return True
 
     def register(self) -> bool:

@@ -11,7 +11,7 @@ from typing import cast
 from flows import fingerprint
 from tasks import paths
 from tasks.comparison import contestants
-from tasks.comparison.paces import paces, teller
+from tasks.comparison.paces import cascade_reports, paces
 from tasks.comparison.worth import Worth, worth
 from tasks.dataset import answered
 from tasks.dialogues.special import USUAL
@@ -22,13 +22,13 @@ from tasks.serve import routes, verify
 from tasks.serve.reconcile import gateway
 from tasks.stages.evaluate.paired import Leads
 from tasks.steps.deploy import parity_file
-from tasks.steps.gate import Verdict
+from tasks.steps.gate import GateVerdict
 from tasks.steps.report.summary import (
     CascadeFacts,
+    CheckFacts,
     Endpoint,
     Evaluation,
-    GateCheck,
-    GateResult,
+    GateFacts,
     Origin,
     ParityFacts,
     Registered,
@@ -44,7 +44,7 @@ class Progress:
     """How far a run has come: its stages, the gate's verdict, the version and what became of it."""
 
     stages: Sequence[StageRun]
-    verdict: Verdict
+    verdict: GateVerdict
     version: Version | None
     held_back: bool
     released: Sequence[str]
@@ -55,7 +55,7 @@ def summarise(params: Params, name: str, progress: Progress) -> Summary:
     reports, model = paths.reports(name), registry.read(name) if progress.version else Model(name)
     version = model.version(progress.version.version) if progress.version else None
     evaluation = _evaluation(params, name, reports)
-    checks = [GateCheck(held=check.held, words=check.words) for check in progress.verdict.checks]
+    checks = [CheckFacts(held=check.held, words=check.words) for check in progress.verdict.checks]
     return Summary(
         model=name,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -65,7 +65,7 @@ def summarise(params: Params, name: str, progress: Progress) -> Summary:
         stages=list(progress.stages),
         evaluation=evaluation,
         worth=_worth(paths.evaluation(reports) / "leads.json", evaluation),
-        gate=GateResult(passed=progress.verdict.passed, checks=checks, held_back=progress.held_back),
+        gate=GateFacts(passed=progress.verdict.passed, checks=checks, held_back=progress.held_back),
         registry=_registered(model, version) if version else None,
         is_on_trial=version is not None and bool(version.canary),
         release=list(progress.released),
@@ -81,7 +81,7 @@ def _evaluation(params: Params, name: str, reports: Path) -> Evaluation:
     more = {
         "intervals": read_json(evaluate / "intervals.json"),
         "measures": read_json(evaluate / "measures.json")["measures"],
-        "seconds_per_answer": paces(asked, teller(params, name)),
+        "seconds_per_answer": paces(asked, cascade_reports(params, name)),
     }
     return cast(Evaluation, {**metrics, **more})
 

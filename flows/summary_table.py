@@ -10,7 +10,7 @@ from tasks.comparison import contestants
 from tasks.comparison.measure_names import words
 from tasks.steps.report.summary import (
     Evaluation,
-    GateResult,
+    GateFacts,
     ParityFacts,
     StageRun,
     Summary,
@@ -104,7 +104,7 @@ def _figure(name: str, value: float) -> str:
     return f"{100 * value:.1f} %" if is_share else f"{value:.3g}"
 
 
-def _gate(gate: GateResult) -> Iterator[str]:
+def _gate(gate: GateFacts) -> Iterator[str]:
     """What the gate looked at."""
     yield f"gate: {'passed' if gate['passed'] else 'refused'}"
     for check in gate["checks"]:

@@ -10,21 +10,21 @@ from tasks.files import read_json
 from tasks.params import Params
 
 
-def teller(params: Params, name: str) -> Path | None:
-    """The reports of the cascade that the model `name` writes behind; None where it makes its answers alone."""
+def cascade_reports(params: Params, name: str) -> Path | None:
+    """The reports of the cascade that predicts labels for the model `name`; None where there is none."""
     dataset = params.models[name].dataset
     return paths.reports(dataset) if dataset in params.cascades else None
 
 
-def paces(folders: Mapping[str, Path], teller: Path | None) -> dict[str, float]:
+def paces(folders: Mapping[str, Path], cascade: Path | None) -> dict[str, float]:
     """Contestant: seconds per answer, of each of `folders`.
 
-    Behind a `teller` an answer of the tuned model takes as long as both its models: its labels are told first, then the
-    rest is written.
+    `cascade`: see cascade_reports; an answer of the tuned model takes the time of both models then, as its labels are
+    predicted first.
     """
     seconds = {who: _seconds(folder) for who, folder in folders.items()}
-    if teller is not None and TUNED in seconds:
-        seconds[TUNED] += _seconds(teller)
+    if cascade is not None and TUNED in seconds:
+        seconds[TUNED] += _seconds(cascade)
     return seconds
 
 

@@ -16,20 +16,20 @@ WORD = re.compile(r"\w+")
 SENTENCE = re.compile(r"\S.*?(?:[.!?](?=\s)|[\u3002\uff01\uff1f]|$)", re.MULTILINE)
 
 
-def answers(classes: Probabilities, rows: Sequence[Prepared]) -> list[Answered]:
+def commonest_classes(classes: Probabilities, rows: Sequence[Prepared]) -> list[Answered]:
     """What is said to each row; `classes`: {column: {class: its share}}."""
     text = json.dumps({column: likeliest(known) for column, known in classes.items()}, ensure_ascii=False)
-    return [{**_said(row, text, _surprise(classes, row), len(classes)), "probabilities": classes} for row in rows]
+    return [{**_answered(row, text, _surprise(classes, row), len(classes)), "probabilities": classes} for row in rows]
 
 
 def _surprise(classes: Probabilities, row: Prepared) -> float:
     return -sum(math.log(classes[column][label]) for column, label in json.loads(row["answer"]).items())
 
 
-def means(scales: Mapping[str, Mapping[str, float]], rows: Sequence[Prepared]) -> list[Answered]:
+def mean_numbers(scales: Mapping[str, Mapping[str, float]], rows: Sequence[Prepared]) -> list[Answered]:
     """The same of numbers; `scales`: {column: {mean, deviation}} of the training rows."""
     text = json.dumps({column: scale["mean"] for column, scale in scales.items()})
-    return [_said(row, text, _distance(scales, row), len(scales)) for row in rows]
+    return [_answered(row, text, _distance(scales, row), len(scales)) for row in rows]
 
 
 def _distance(scales: Mapping[str, Mapping[str, float]], row: Prepared) -> float:
@@ -43,19 +43,21 @@ def no_entities(rows: Sequence[Prepared]) -> list[Answered]:
     """The same for rows whose entities are marked: most words belong to none. Of what was not thought likely or
     unlikely no token counts.
     """
-    return [_said(row, "[]") for row in rows]
+    return [_answered(row, "[]") for row in rows]
 
 
-def searched(answered: float, rows: Sequence[Prepared]) -> list[Answered]:
+def matching_sentences(answered: float, rows: Sequence[Prepared]) -> list[Answered]:
     """The same for rows that ask about a context: its sentence that has the most of the question's words, the first
     of these; that it has no answer where that is right of most rows (`answered`: the share that have one).
     """
-    spans = [sentence(row["row"]["question"], row["row"]["context"]) if answered >= 0.5 else None for row in rows]
+    spans = [
+        matching_sentence(row["row"]["question"], row["row"]["context"]) if answered >= 0.5 else None for row in rows
+    ]
     texts = [to_json(row["row"]["context"], span) for row, span in zip(rows, spans, strict=True)]
-    return [_said(row, text) for row, text in zip(rows, texts, strict=True)]
+    return [_answered(row, text) for row, text in zip(rows, texts, strict=True)]
 
 
-def sentence(question: str, context: str) -> Span | None:
+def matching_sentence(question: str, context: str) -> Span | None:
     """Where the sentence of `context` is that shares the most words with `question`."""
     asked = set(WORD.findall(question.casefold()))
     places = [Span(*match.span()) for match in SENTENCE.finditer(context)]
@@ -63,5 +65,5 @@ def sentence(question: str, context: str) -> Span | None:
     return places[shared.index(max(shared))] if places else None
 
 
-def _said(row: Prepared, text: str, nll: float = 0.0, tokens: int = 0) -> Answered:
+def _answered(row: Prepared, text: str, nll: float = 0.0, tokens: int = 0) -> Answered:
     return answered.with_answer(row, {"text": text, "token_ids": [], "finished": True, "nll": nll, "tokens": tokens})

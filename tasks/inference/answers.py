@@ -110,13 +110,13 @@ def answer(
     seed_everything(0)
     print(f"{what}: 0/{len(rows)} answers", file=sys.stderr, flush=True)
     tell, started = _told_of(what, len(rows)), time.monotonic()
-    scored: list[Row] = [{**row, "messages": behind(examples, row["messages"])} for row in rows]
+    scored: list[Row] = [{**row, "messages": insert_examples(examples, row["messages"])} for row in rows]
     asked = scored if takes_given else [_without_beginning(row) for row in scored]
     asking = _Asking(scored, batch_size, max_new_tokens, limits, tell)
     prompts = [encode_question(tokenizer, row) for row in asked]
     given = Prompts(prompts, stop_ids(tokenizer, model), max_new_tokens, limits, lambda: _told_of(what, len(rows)))
     other = writer if writer and writer.can(model, given) else None
-    read = _together if reads_once(model, rows) else _apart
+    read = _together if fits_one_pass(model, rows) else _apart
     written, seconds = read(model, tokenizer, prompts, replace(asking, writes=other is None))
     if other:
         made, seconds = other.write(model, given)
@@ -128,14 +128,14 @@ def answer(
     return Answers(list(map(answered.with_answer, rows, written)), seconds, other.name if other else TRANSFORMERS)
 
 
-def reads_once(model: "nn.Module", rows: Iterable[Row]) -> bool:
+def fits_one_pass(model: "nn.Module", rows: Iterable[Row]) -> bool:
     """Whether answers and likelihoods come from one reading, and an answer may have limits."""
     from tasks.inference import shared_cache
 
-    return not seq2seq.is_one(model) and all(row["messages"] for row in rows) and shared_cache.fits(model)
+    return not seq2seq.is_encoder_decoder(model) and all(row["messages"] for row in rows) and shared_cache.fits(model)
 
 
-def behind(examples: Sequence[Message], messages: Sequence[Message]) -> list[Message]:
+def insert_examples(examples: Sequence[Message], messages: Sequence[Message]) -> list[Message]:
     """`messages` with the turns of `examples` before the first that is not the system's."""
     first = 1 if messages and messages[0]["role"] == "system" else 0
     return [*messages[:first], *examples, *messages[first:]]
@@ -152,16 +152,18 @@ def _together(
 ) -> tuple[list[Answer], float]:
     """Answers and likelihoods from one reading (tasks/inference/writing.py), and the seconds that the answers took."""
     from tasks.inference import writing
-    from tasks.inference.reading import Asked
+    from tasks.inference.reading import ScoredPrompt
 
     encoded = [encode(tokenizer, row) for row in asking.scored]
     asked = [
-        Asked(prompt, each["input_ids"][len(prompt) :], each["prompt_length"] - len(prompt))
+        ScoredPrompt(prompt, each["input_ids"][len(prompt) :], each["prompt_length"] - len(prompt))
         for prompt, each in zip(prompts, encoded, strict=True)
     ]
     prefix = shared_prefix(list(map(_unanswered, prompts)))
     ends, pad = stop_ids(tokenizer, model), tokenizer.pad_token_id
-    how = writing.How(asking.batch_size, asking.max_new_tokens, ends, pad, asking.limits, asking.tell, asking.writes)
+    how = writing.Decoding(
+        asking.batch_size, asking.max_new_tokens, ends, pad, asking.limits, asking.tell, asking.writes
+    )
     made, seconds = writing.write(model, asked, prefix, how)
     scores: list[Score] = [{"nll": each.nll, "tokens": each.count} for each in made]
     pairs = zip(made, scores, strict=True)
@@ -215,7 +217,7 @@ def _generate(
 ) -> list[tuple[list[int], bool]]:
     """(tokens without the end, whether that came) of each."""
     ends = stop_ids(tokenizer, model)
-    writes = seq2seq.generate if seq2seq.is_one(model) else _go_on
+    writes = seq2seq.generate if seq2seq.is_encoder_decoder(model) else _go_on
     settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": ends}
     answers = []
     for tokens in writes(model, prompts, tokenizer.pad_token_id, **settings):

@@ -50,16 +50,16 @@ def log_probabilities(model: "nn.Module", tokenizer: "Tokenizer", rows: Sequence
 
 def _told(model: "nn.Module", tokenizer: "Tokenizer", encoded: Sequence[Completion]) -> "tuple[Tensor, Tensor]":
     """((rows, places, vocabulary): logits, (rows, places): the tokens that they are of, -100 where none is scored)."""
-    gather = seq2seq.collate if seq2seq.is_one(model) else left_padded
+    gather = seq2seq.collate if seq2seq.is_encoder_decoder(model) else left_padded
     batch = to_device(gather(encoded, tokenizer.pad_token_id), model.device)
-    if seq2seq.is_one(model):
+    if seq2seq.is_encoder_decoder(model):
         return seq2seq.logits(model, batch), batch["labels"]
     labels = batch.pop("labels")[:, 1:]
     return model(**batch).logits[:, :-1], labels
 
 
 def _encoder(model: "nn.Module") -> Encode:
-    return seq2seq.encode if seq2seq.is_one(model) else encode
+    return seq2seq.encode if seq2seq.is_encoder_decoder(model) else encode
 
 
 def _checked(encode: Encode, tokenizer: "Tokenizer", row: Row) -> Completion:

@@ -11,7 +11,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
 from tasks.formats.answer import JsonAnswer, format_in
 from tasks.formats.answer_schema import schema
-from tasks.inference.answers import Answers, answer, load_body, reads_once
+from tasks.inference.answers import Answers, answer, fits_one_pass, load_body
 from tasks.inference.decoding import stop_ids
 from tasks.inference.engine.choice import of_parent
 from tasks.inference.structured import Structure
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 
-class Facts(TypedDict, total=False):
+class ParentFacts(TypedDict, total=False):
     """How a parent was asked."""
 
     structured: bool  # held to a JSON schema
@@ -32,7 +32,7 @@ class Facts(TypedDict, total=False):
 
 def ask(
     params: Predict, parent: Path, prepared: Path, rows: Sequence[Row], what: str, examples: Sequence[Message] = ()
-) -> tuple[Answers, Facts]:
+) -> tuple[Answers, ParentFacts]:
     """The answers of the model in `parent`, asked behind turns of `examples`, and how it was asked."""
     model, tokenizer = load_body(parent), load_tokenizer(parent)
     limits, facts = _limits(model, tokenizer, prepared, rows, params.max_new_tokens)
@@ -56,11 +56,11 @@ def ask(
 
 def _limits(
     model: "nn.Module", tokenizer: "Tokenizer", prepared: Path, rows: Sequence[Row], max_new_tokens: int
-) -> tuple[Structure | None, Facts]:
+) -> tuple[Structure | None, ParentFacts]:
     form = format_in(read_json(prepared / "format.json"))
     if not isinstance(form, JsonAnswer):
         return None, {"structured": False}  # a text is free
-    if not reads_once(model, rows):
+    if not fits_one_pass(model, rows):
         why = f"a {model.config.model_type} model is asked through transformers' own generation"
         return None, {"structured": False, "unstructured": why}
     width = model.get_output_embeddings().weight.shape[0]

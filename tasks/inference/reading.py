@@ -17,7 +17,7 @@ from tasks.inference.shared_cache import SharedCache
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScoredPrompt:
     """A prompt, the text that is scored behind it, and how many of the text's tokens are only read."""
 
     prompt: list[int]
@@ -85,7 +85,7 @@ class Group:
     still write.
     """
 
-    def __init__(self, reader: Reader, asked: Sequence[Asked], max_new_tokens: int) -> None:
+    def __init__(self, reader: Reader, asked: Sequence[ScoredPrompt], max_new_tokens: int) -> None:
         self.reader, self.asked = reader, asked
         self.lengths = [len(each.prompt) - reader.prefix + len(each.scored) for each in asked]
         self.width = len(asked[0].prompt) - reader.prefix
@@ -146,7 +146,7 @@ class Group:
         self.cache.keep(kept)
 
 
-def _score(logits: torch.Tensor, asked: Asked, skipped: int) -> float:
+def _score(logits: torch.Tensor, asked: ScoredPrompt, skipped: int) -> float:
     """Nats of a text's scored tokens; `logits` begin before the token behind those `skipped`. In fp32, which of one
     row is small.
     """

@@ -16,7 +16,7 @@ from torch import nn
 
 from tasks.inference import shared_cache
 from tasks.inference.batches import batches, longest_first, tokens_of_a_pass
-from tasks.inference.reading import Asked, Group, Reader, Written
+from tasks.inference.reading import Group, Reader, ScoredPrompt, Written
 from tasks.inference.threads import several_at_once
 
 HELD_AT_ONCE = 2**30  # bytes of keys and values of a group
@@ -38,7 +38,7 @@ class Limits(Protocol):
 
 
 @dataclass(frozen=True)
-class How:
+class Decoding:
     """Rows that write at once, tokens of an answer, the tokens that end one, padding, and what an answer may be.
 
     `progress` is told how many rows are done, of each its share. Where it does not write, texts are only scored.
@@ -53,7 +53,9 @@ class How:
     writes: bool = True
 
 
-def write(model: nn.Module, asked: Sequence[Asked], prefix: Sequence[int], how: How) -> tuple[list[Written], float]:
+def write(
+    model: nn.Module, asked: Sequence[ScoredPrompt], prefix: Sequence[int], how: Decoding
+) -> tuple[list[Written], float]:
     """Greedy answers to prompts that all begin with `prefix` and go on, and the seconds that they took."""
     made, done = [Written() for _ in asked], Progress(how.progress)
     groups = list(_groups(model, asked, len(prefix), how))
@@ -83,7 +85,12 @@ class Progress:
 
 
 def _write_group(
-    reader: Reader, asked: Sequence[Asked], places: Sequence[int], made: Sequence[Written], how: How, done: Progress
+    reader: Reader,
+    asked: Sequence[ScoredPrompt],
+    places: Sequence[int],
+    made: Sequence[Written],
+    how: Decoding,
+    done: Progress,
 ) -> tuple[float, float]:
     """Read and answer the rows at `places`; the seconds that their answers took, and those of all of it."""
     own = [made[place] for place in places]
@@ -100,14 +107,14 @@ def _write_group(
     return seconds + ended - began, ended - started
 
 
-def _groups(model: nn.Module, asked: Sequence[Asked], prefix: int, how: How) -> Iterator[list[int]]:
+def _groups(model: nn.Module, asked: Sequence[ScoredPrompt], prefix: int, how: Decoding) -> Iterator[list[int]]:
     """Places of rows that write together, longest first: nearly equally many, at most `rows`, and what memory holds."""
     lengths = [len(each.prompt) - prefix + how.max_new_tokens for each in asked]
     even = math.ceil(len(asked) / math.ceil(len(asked) / how.rows)) if asked else 1
     return batches(longest_first(lengths), lengths, even, HELD_AT_ONCE // shared_cache.bytes_a_token(model))
 
 
-def _go_on(group: Group, places: Sequence[int], made: Sequence[Written], how: How, done: Progress) -> None:
+def _go_on(group: Group, places: Sequence[int], made: Sequence[Written], how: Decoding, done: Progress) -> None:
     """Write the answers of a group that was read."""
     rows = [*range(len(made))]  # that are computed, ended or not
     logits = torch.cat(group.heads)
@@ -128,7 +135,7 @@ def _go_on(group: Group, places: Sequence[int], made: Sequence[Written], how: Ho
         logits = group.step(tokens)
 
 
-def _note(written: Written, token: int, place: int, how: How) -> None:
+def _note(written: Written, token: int, place: int, how: Decoding) -> None:
     if written.finished:
         return
     written.finished = token in how.ends

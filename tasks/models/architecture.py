@@ -1,6 +1,4 @@
-"""The architecture of a base, read from its config.json: it writes, reads, reads one text and writes another, or
-sees.
-"""
+"""The architecture of a base, read from its config.json: causal, encoder, encoder-decoder or vision."""
 
 import sys
 from collections.abc import Mapping
@@ -14,31 +12,31 @@ if TYPE_CHECKING:
     from transformers import BaseImageProcessor, PreTrainedTokenizerBase
 
 Architecture = Literal["causal", "encoder", "encoder_decoder", "vision"]
-BASES: dict[Architecture, str] = {  # what a base of each does
+BASES: dict[Architecture, str] = {  # what such a base does
     "causal": "writes",
     "encoder": "reads",
     "encoder_decoder": "reads a text and writes another",
     "vision": "sees",
 }
-IS: dict[Architecture, str] = {  # why it is not one of another
+IS: dict[Architecture, str] = {  # why it is not of another architecture
     "causal": "writes and has no encoder beside it",
     "encoder": "reads and does not write",
     "encoder_decoder": "reads a text and writes another",
     "vision": "sees and does not read",
 }
 WRITERS: frozenset[Architecture] = frozenset({"causal", "encoder_decoder"})
-# With no body of images alone.
+# Image models that also read text, without a body for images alone.
 ALSO_READ = ("clip", "imagegpt", "metaclip_2", "perceiver", "siglip", "siglip2", "shieldgemma2")
 # Model types whose activations leave the range of float16, which their own training in bfloat16 never met.
 OVERFLOWS = ("t5", "mt5", "umt5", "longt5", "switch_transformers", "pegasus", "pegasus_x", "bigbird_pegasus")
 WRITES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
-ENCODER_ALONE = "EncoderModel"  # T5EncoderModel: a config that speaks of a decoder whose weights are not there
+ENCODER_ALONE = "EncoderModel"  # T5EncoderModel: its config describes a decoder whose weights are missing
 
 
 def of_config(config: Mapping[str, Any]) -> Architecture:
-    """The architecture that a config.json describes; what transformers has no masked language model of, writes.
+    """The architecture that a config.json describes; causal where transformers has no masked language model for it.
 
-    Models that also see end in ForConditionalGeneration as well, but only one with an encoder says so.
+    Multimodal models end in ForConditionalGeneration too, but only encoder-decoders set `is_encoder_decoder`.
     """
     names = config.get("architectures") or []
     if _has_decoder(config) and not any(name.endswith(ENCODER_ALONE) for name in names):
@@ -69,8 +67,8 @@ def of_folder(folder: Path) -> Architecture:
 
 
 def load_processor(folder: Path, **more: object) -> "PreTrainedTokenizerBase | BaseImageProcessor":
-    """What turns rows into what the model in `folder` is given: its tokenizer, loaded with `more` arguments of
-    from_pretrained, or its image processor, by Pillow, so that two machines make the same pixels.
+    """The tokenizer of the model in `folder`, loaded with `more` arguments of from_pretrained, or its image processor,
+    which uses Pillow so that two machines make the same pixels.
     """
     from transformers import AutoImageProcessor, AutoTokenizer
 
@@ -80,16 +78,14 @@ def load_processor(folder: Path, **more: object) -> "PreTrainedTokenizerBase | B
 
 
 def without_pooler(body: "nn.Module") -> "nn.Module":
-    """`body` without the layer behind its last one, which BERT and ViT have for another task: here it would get no
-    gradient.
-    """
+    """`body` without the pooling layer that BERT and ViT have for another task: here it would get no gradient."""
     pooler = getattr(body, "pooler", None)
     if pooler is not None and any(True for _ in pooler.parameters()):
         body.pooler = None
     return body
 
 
-def auto_class(architecture: Architecture) -> Any:  # they share no class that has these methods
+def auto_class(architecture: Architecture) -> Any:  # no common class has these methods
     """transformers' class that loads a base of this architecture."""
     import transformers
 
@@ -100,16 +96,16 @@ def auto_class(architecture: Architecture) -> Any:  # they share no class that h
 
 
 def _leave_out() -> None:
-    """Have transformers find neither scikit-learn nor SciPy, of which it wants a function each, for models that guess
-    for each other and for objects in images: to import them takes longer than to load a small model.
+    """Hide scikit-learn and SciPy from transformers, which needs one function of each, for assisted generation and
+    object detection: importing them takes longer than loading a small model.
     """
     from transformers import utils
 
     for package, is_available in (("scipy", utils.is_scipy_available), ("sklearn", utils.is_sklearn_available)):
         if package not in sys.modules:
             is_available.cache_clear()
-            sys.modules[package] = None  # type: ignore[assignment]  # of what is None, no spec is found
+            sys.modules[package] = None  # type: ignore[assignment]  # no spec is found for None
             try:
-                is_available()  # which remembers
+                is_available()  # caches its result
             finally:
                 del sys.modules[package]

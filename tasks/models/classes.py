@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from tasks.models.classifier import Classifier
 
-LOWEST = 1.0e4  # nats: what a class that is not known counts at most
+LOWEST = 1.0e4  # nats: the loss of a class that the model does not know
 
 
 class Weighed(Headed):
-    """How much classes count that have few rows, and how sure a model is to be of a class."""
+    """How rare classes are weighted, and label smoothing."""
 
     class_weights: Literal["none", "balanced"] = Field(
         default="none", description="balanced: weight each class by its inverse frequency in the training rows"
@@ -58,7 +58,7 @@ def labels(row: Row) -> dict[str, str]:
 
 
 def counts(rows: Sequence[Prepared]) -> dict[str, dict[str, int]]:
-    """{column: {class: how many rows have it}}, both by the alphabet."""
+    """{column: {class: number of rows}}, both sorted."""
     every: dict[str, Counter[str]] = {}
     for row in rows:
         for column, label in labels(row).items():
@@ -68,9 +68,7 @@ def counts(rows: Sequence[Prepared]) -> dict[str, dict[str, int]]:
 
 @dataclass(frozen=True)
 class Classes(Generic[R]):
-    """A reader, of texts or of images, that knows the classes of each label column, by the alphabet, and how many rows
-    each has.
-    """
+    """A reader of texts or images, and the classes of each label column, sorted, with their numbers of rows."""
 
     reader: R
     counts: dict[str, dict[str, int]]
@@ -106,17 +104,17 @@ def check(processor: Classes[R], rows: Splits) -> None:
 
 
 def repeated(params: Weighed, processor: Classes[R], encoded: Sequence[L], seed: int) -> list[L]:
-    """Training rows, with those of rare classes again where that is asked for."""
-    from tasks.models.classifier import with_rare_again
+    """The training rows, with those of rare classes repeated if `params.oversample` says so."""
+    from tasks.models.classifier import oversampled
 
     if params.oversample is None:
         return list(encoded)
-    each = [list(known.values()) for known in processor.counts.values()]
-    return with_rare_again(encoded, each, params.oversample, params.oversample_most, seed)
+    counts = [list(known.values()) for known in processor.counts.values()]
+    return oversampled(encoded, counts, params.oversample, params.oversample_most, seed)
 
 
 def weighed(params: Weighed, model: "Classifier", processor: Classes[R]) -> "nn.Module":
-    """`model` with how much each class counts in the loss of its column; None: all alike."""
+    """`model` with `class_weights`, one tensor a column; None where all classes count alike."""
     from tasks.models.classifier import balanced
 
     counts = [list(known.values()) for known in processor.counts.values()]
@@ -146,19 +144,18 @@ def loss(
 
 
 def answers(model: "Classifier", columns: "Sequence[Tensor]", rows: Sequence[Row]) -> list[Answer]:
-    """What the model says to each of `rows`.
+    """The model's answer to each of `rows`; `columns`: the log-probabilities (rows, classes) of each column.
 
-    `columns`: of each the log-probabilities (rows, classes). A class that the model does not know, as a champion's may
-    be, has no likelihood above zero.
+    A class that the model does not know (a champion may have been trained on others) has a likelihood of zero.
     """
     from tasks.models import classifier
 
-    made: list[Answer] = []
-    for i, (row, told) in enumerate(zip(rows, classifier.named(model.classes, columns), strict=True)):
+    predictions: list[Answer] = []
+    for i, (row, probabilities) in enumerate(zip(rows, classifier.by_class(model.classes, columns), strict=True)):
         right = labels(row)
         scores = [
             columns[place][i, known.index(right[column])].item() if right.get(column) in known else -LOWEST
             for place, (column, known) in enumerate(model.classes.items())
         ]
-        made.append(as_answer(classifier.reply(told), {"nll": -sum(scores), "tokens": len(scores)}))
-    return made
+        predictions.append(as_answer(classifier.reply(probabilities), {"nll": -sum(scores), "tokens": len(scores)}))
+    return predictions

@@ -17,13 +17,13 @@ from tasks.models.encoder import Pooling, Reader
 from tasks.models.ngrams import NGrams
 
 DIGITS = 7  # of a probability in a file
-Told = dict[str, dict[str, float]]  # {column: {class: its probability}}
+Probabilities = dict[str, dict[str, float]]  # {column: {class: its probability}}
 L = TypeVar("L", bound=Labelled)
 
 
 class Classifier(nn.Module):  # type: ignore[misc]
-    """`body` under a linear head in fp32 for each column of `classes` ({column: its classes}); `ngrams`, where there
-    are any, tell with it, and do not learn with it.
+    """`body` under a linear head in fp32 for each column of `classes` ({column: its classes}); `ngrams`, if any, are
+    averaged with its predictions and not trained with it.
     """
 
     def __init__(
@@ -53,35 +53,35 @@ def balanced(counts: Sequence[int], model: nn.Module) -> torch.Tensor:
     return torch.tensor(values, device=next(model.parameters()).device)
 
 
-def with_rare_again(rows: Sequence[L], counts: Sequence[Sequence[int]], share: float, most: int, seed: int) -> list[L]:
-    """`rows`, those of a class again that has less than `share` of the most common one's, each `most`
-    times at most; `counts` of each column's classes.
+def oversampled(rows: Sequence[L], counts: Sequence[Sequence[int]], share: float, most: int, seed: int) -> list[L]:
+    """`rows`, where those of classes with less than `share` of the most common class's rows are repeated, each at most
+    `most` times; `counts` of each column's classes.
 
-    Repeat factors as of Gupta et al. 2019 (arXiv:1908.03195): of a row with several labels that of its rarest. Which
-    rows come once more where a factor is no whole number follows from `seed` and their ids.
+    Repeat factors as in Gupta et al. 2019 (arXiv:1908.03195): a row with several labels has that of its rarest. Where
+    a factor is not a whole number, `seed` and the rows' ids decide which rows are repeated once more.
     """
     factors = [[min(most, max(1.0, share * max(column) / count)) for count in column] for column in counts]
-    again: list[L] = []
+    repeated: list[L] = []
     for row in rows:
         factor = max(factors[place][label] for place, label in enumerate(row["labels"]))
-        again += [row] * (int(factor) + (_place(f"{seed} {row['id']}") < factor % 1))
-    return again
+        repeated += [row] * (int(factor) + (_uniform(f"{seed} {row['id']}") < factor % 1))
+    return repeated
 
 
-def _place(text: str) -> float:
-    """A number in [0, 1) that looks random."""
+def _uniform(text: str) -> float:
+    """A pseudo-random number in [0, 1), from a hash of `text`."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
 def save(model: Classifier, kind: str, folder: Path) -> None:
-    """head.safetensors, head.json with the objective's kind, the pooling and the classes, and n-grams."""
+    """Write head.safetensors, head.json with the objective's kind, the pooling and the classes, and any n-grams."""
     heads.save(model.heads, {"kind": kind, "pooling": model.pooling, "classes": model.classes}, folder)
     if model.ngrams is not None:
         ngrams.save(model.ngrams, folder)
 
 
 def load(body: nn.Module, trained: Path, kind: "type[Classifier]" = Classifier) -> Classifier:
-    """`body` under the heads in `trained/`, for asking; `kind`: of classifier."""
+    """`body` under the heads in `trained/`, for inference; `kind`: the class of the classifier."""
     facts = heads.facts(trained)
     model = kind(body, facts["classes"], facts["pooling"])
     heads.fill(model.heads, trained)
@@ -91,20 +91,20 @@ def load(body: nn.Module, trained: Path, kind: "type[Classifier]" = Classifier) 
 
 
 def log_probabilities(model: Classifier, reader: Reader, texts: Sequence[str]) -> list[torch.Tensor]:
-    """Of each column (texts, classes), in nats and fp32."""
-    return of_tokens(model, reader, [reader.encode(text) for text in texts])
+    """(texts, classes) of each column, in nats and fp32."""
+    return log_probabilities_of_tokens(model, reader, [reader.encode(text) for text in texts])
 
 
-def of_tokens(model: Classifier, reader: Reader, encoded: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-    """The same of texts as token ids, in one forward pass."""
-    there = to_device(encoder.collate(encoded, reader.pad_token_id), model.heads[0].weight.device)
+def log_probabilities_of_tokens(model: Classifier, reader: Reader, encoded: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    """The same for texts as token ids, in one forward pass."""
+    batch = to_device(encoder.collate(encoded, reader.pad_token_id), model.heads[0].weight.device)
     with torch.inference_mode():
-        return [logits.float().log_softmax(-1) for logits in model(**there)]
+        return [logits.float().log_softmax(-1) for logits in model(**batch)]
 
 
-def named(classes: Mapping[str, Sequence[str]], columns: Sequence[torch.Tensor]) -> list[Told]:
-    """The log-probabilities of `columns` as shares of the classes by name, a text each."""
-    shares = [told.exp().tolist() for told in columns]
+def by_class(classes: Mapping[str, Sequence[str]], columns: Sequence[torch.Tensor]) -> list[Probabilities]:
+    """For each text the probabilities of the classes by name, from the log-probabilities of `columns`."""
+    shares = [column.exp().tolist() for column in columns]
     return [
         {
             column: {name: round(share, DIGITS) for name, share in zip(known, shares[place][i], strict=True)}
@@ -114,17 +114,17 @@ def named(classes: Mapping[str, Sequence[str]], columns: Sequence[torch.Tensor])
     ]
 
 
-def written(told: Mapping[str, Mapping[str, float]]) -> str:
+def written(probabilities: Mapping[str, Mapping[str, float]]) -> str:
     """The answer as a JSON object: the likeliest class of each column."""
-    return json.dumps({column: likeliest(shares) for column, shares in told.items()}, ensure_ascii=False)
+    return json.dumps({column: likeliest(shares) for column, shares in probabilities.items()}, ensure_ascii=False)
 
 
-def reply(told: Told, read: Sequence[int] = ()) -> Reply:
-    """What the shares of classes come to, of what was `read` as these tokens."""
-    return {"token_ids": tuple(read), "text": written(told), "probabilities": told}
+def reply(probabilities: Probabilities, token_ids: Sequence[int] = ()) -> Reply:
+    """The reply with these probabilities, to an input of these tokens."""
+    return {"token_ids": tuple(token_ids), "text": written(probabilities), "probabilities": probabilities}
 
 
-def tell(model: Classifier, reader: Reader, encoded: Sequence[Sequence[int]]) -> list[Reply]:
-    """What texts come to in one forward pass."""
-    told = named(model.classes, of_tokens(model, reader, encoded))
-    return [reply(shares, ids) for ids, shares in zip(encoded, told, strict=True)]
+def predict(model: Classifier, reader: Reader, encoded: Sequence[Sequence[int]]) -> list[Reply]:
+    """The reply to each text, as token ids, from one forward pass."""
+    probabilities = by_class(model.classes, log_probabilities_of_tokens(model, reader, encoded))
+    return list(map(reply, probabilities, encoded))

@@ -1,4 +1,4 @@
-"""Shared by objectives on models that read: the body, its tokens, batches, a vector per text."""
+"""Shared by objectives on encoders: the body, its tokens, batches, a vector per text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Pooling = Literal["mean", "first", "last"]
 
 @dataclass(frozen=True)
 class Reader:
-    """A tokenizer, and the length at which it cuts a text: that which the body has positions for."""
+    """A tokenizer, and `positions`, the number of tokens to which it truncates a text."""
 
     tokenizer: "PreTrainedTokenizerBase"
     positions: int
@@ -35,17 +35,17 @@ class Reader:
 
     @cached_property
     def special(self) -> SpecialTexts:
-        """What means more than itself to the tokenizer."""
+        """The texts that the tokenizer reads as special tokens."""
         return of_tokenizer(self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text` with those that frame it; special tokens in it are text."""
+        """Token ids of `text`, special tokens added; special tokens in the text itself are text."""
         neutral = self.special.neutral(text)
         return list(self.tokenizer(neutral, truncation=True, max_length=self.positions)["input_ids"])
 
 
 def load_tokenizer(weights: Path) -> Reader:
-    """The reader of the weights, or of the trained version with its tokenizer, in a folder."""
+    """The reader of the weights, or of a trained version with its tokenizer, in a folder."""
     from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(weights, trust_remote_code=False)
@@ -57,7 +57,7 @@ def load_tokenizer(weights: Path) -> Reader:
 def positions(config: "PretrainedConfig") -> int:
     """How many tokens a body of this config reads at most.
 
-    RoBERTa's positions begin behind the padding token's id, so that many of max_position_embeddings are not there.
+    RoBERTa's positions begin after the padding token's id, so max_position_embeddings counts that many too many.
     """
     most = int(getattr(config, "max_position_embeddings", 0) or 1_000_000)
     is_offset = getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "camembert", "longformer")
@@ -75,20 +75,20 @@ def parent(weights: Path, arguments: Mapping[str, object]) -> "nn.Module":
 
 
 def body(model: "nn.Module") -> "nn.Module":
-    """What the tuner has tuned of a model with a head."""
+    """The tuned body of a model with a head."""
     tuned: nn.Module = model.body
     return tuned
 
 
 def with_body(model: "nn.Module", body: "nn.Module") -> "nn.Module":
-    """The head on another body, as where it was merged."""
+    """The model with another body, for example a merged one."""
     model.body = body
     headed: nn.Module = model
     return headed
 
 
 def load_body(weights: Path) -> "nn.Module":
-    """The body in `weights/` on the best device: in fp32, so that two machines say the same probabilities to 1e-3."""
+    """The body in `weights/` on the best device: in fp32, so that two machines agree on probabilities to 1e-3."""
     import torch
 
     from tasks.device import attention, device
@@ -103,7 +103,7 @@ def question(row: Row) -> str:
 
 
 def of_text(reader: Reader, text: str) -> list[int]:
-    """`text` as it is read, truncated to the available positions."""
+    """Token ids of `text`, truncated to the available positions."""
     return reader.encode(text)
 
 
@@ -121,18 +121,18 @@ def collate(rows: Sequence[Sequence[int]], pad_token_id: int) -> Batch:
 
 
 def usual_pooling(body: "nn.Module") -> Pooling:
-    """mean for a body that reads both ways; last for one of which only the last token has read the whole text."""
+    """mean for a bidirectional body; last for a causal one, where only the last token has read the whole text."""
     from tasks.models.architecture import of_config
 
     return "mean" if of_config(body.config.to_dict()) == "encoder" else "last"
 
 
 def pool(hidden: "Tensor", mask: "Tensor", pooling: Pooling) -> "Tensor":
-    """(batch, time, width), (batch, time) → (batch, width) in fp32, whatever stands in the padding."""
+    """(batch, time, width), (batch, time) → (batch, width) in fp32; padding has no influence."""
     import torch
 
     if pooling == "mean":
         weights = mask.unsqueeze(-1).float()
         return (hidden.float() * weights).sum(1) / weights.sum(1)
-    place = torch.zeros_like(mask[:, 0]) if pooling == "first" else mask.sum(1) - 1
-    return hidden[torch.arange(len(hidden), device=hidden.device), place].float()
+    position = torch.zeros_like(mask[:, 0]) if pooling == "first" else mask.sum(1) - 1
+    return hidden[torch.arange(len(hidden), device=hidden.device), position].float()

@@ -1,10 +1,10 @@
-"""A linear head that tells of each token of a text whether the answer to a question begins or ends there: the module,
-how it is kept, and what it says.
+"""A linear head that scores each token of a text as the beginning or end of the answer to a question: the module,
+saving, loading and prediction.
 
-The first token of a window stands for "no answer here" (Devlin et al. 2018, arXiv:1810.04805, section 4.3). Windows are
-trained each by itself, so what their tokens say is comparable as far as it is said against that token: the score of a
-span is the score of its ends less that of no answer in the window that tells of them. Over a whole text, the
-probability of a span is its share among all spans of at most `most_tokens` and no answer, whose score is 0.
+The first token of a window stands for "no answer here" (Devlin et al. 2018, arXiv:1810.04805, section 4.3). Each window
+is trained by itself, so scores of two windows are comparable only relative to that token: the score of a span is the
+score of its ends minus that of no answer in the same window. Over a whole text, the probability of a span is the
+softmax over all spans of at most `most_tokens` and no answer, whose score is 0.
 """
 
 import math
@@ -21,8 +21,7 @@ from tasks.formats import spans
 from tasks.formats.spans import Span
 from tasks.models import encoder, heads
 from tasks.models.encoder import Reader
-from tasks.models.words import Span as Place
-from tasks.models.words import Window, tokens_of, windows
+from tasks.models.words import Offsets, Window, tokens_of, windows
 
 BATCH = 16  # windows that are read at once
 Frame = tuple[list[int], list[int], list[int]]  # the tokens before, between and behind two texts
@@ -30,16 +29,16 @@ Frame = tuple[list[int], list[int], list[int]]  # the tokens before, between and
 
 @dataclass(frozen=True)
 class Question:
-    """A question and the text below it, as tokens without those that frame them; where each of the text's stands."""
+    """A question and the text below it, as tokens without special ones; `offsets` are of the text's tokens."""
 
     context: str
-    asked: list[int]
+    question_ids: list[int]
     ids: list[int]
-    offsets: list[Place]
+    offsets: list[Offsets]
 
     def __len__(self) -> int:
-        """How many tokens it has."""
-        return len(self.asked) + len(self.ids)
+        """The number of tokens."""
+        return len(self.question_ids) + len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Extractor(nn.Module):  # type: ignore[misc]
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> torch.Tensor:
-        """(batch, time) each → logits (batch, time, 2); a body that tells no segments apart is told of none."""
+        """(batch, time) each → logits (batch, time, 2); a body without segment embeddings gets no segments."""
         segments = {"token_type_ids": token_type_ids} if self.has_segments else {}
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask, **segments).last_hidden_state
         with torch.autocast(input_ids.device.type, enabled=False):
@@ -79,7 +78,7 @@ def save(model: Extractor, kind: str, folder: Path) -> None:
 
 
 def load(body: nn.Module, trained: Path) -> Extractor:
-    """`body` under the head in `trained/`, for asking."""
+    """`body` under the head in `trained/`, for inference."""
     model = Extractor(body, heads.facts(trained)["most_tokens"])
     heads.fill(model.heads, trained)
     loaded: Extractor = model.eval()
@@ -87,7 +86,7 @@ def load(body: nn.Module, trained: Path) -> Extractor:
 
 
 def of_text(reader: Reader, text: str) -> Question:
-    """A question on the first line, and the text below it, as they are read."""
+    """Tokenise a question on the first line and the text below it."""
     question, context = spans.split_question(text)
     return Question(context, tokens_of(reader, question)[0], *tokens_of(reader, context))
 
@@ -100,25 +99,25 @@ def frame(reader: Reader) -> Frame:
     return ids[: own[0]], ids[own[first - 1] + 1 : own[first]], ids[own[-1] + 1 :]
 
 
-def pieces(ids: Sequence[int], asked: Sequence[int], around: Frame, size: int) -> list[tuple[Piece, Window]]:
-    """Windows of at most `size` tokens of a text below its question, of which half that room is read at most; none
-    where nothing but the frame fits.
+def pieces(ids: Sequence[int], question_ids: Sequence[int], around: Frame, size: int) -> list[tuple[Piece, Window]]:
+    """Windows of at most `size` tokens of a text below its question, which may take half of the room; none where only
+    the special tokens fit.
     """
     before, between, behind = around
     room = size - len(before) - len(between) - len(behind)
-    question = asked[: room // 2]
+    question = question_ids[: room // 2]
     if room < 2:
         return []
-    made = []
+    pairs = []
     for window in windows(len(ids), room - len(question)) or [Window(0, 0, 0, 0)]:
         start = [*before, *question, *between]
-        own = ids[window.start : window.end]
-        made.append((Piece([*start, *own, *behind], len(start), len(start) + len(own)), window))
-    return made
+        text = ids[window.start : window.end]
+        pairs.append((Piece([*start, *text, *behind], len(start), len(start) + len(text)), window))
+    return pairs
 
 
 def collate(rows: Sequence[Piece], pad_token_id: int) -> Batch:
-    """input_ids, attention_mask and token_type_ids, 1 of the text and what is behind it."""
+    """input_ids, attention_mask and token_type_ids, which are 1 for the text and what follows it."""
     batch = encoder.collate([piece.input_ids for piece in rows], pad_token_id)
     segments = torch.zeros_like(batch["input_ids"])
     for i, piece in enumerate(rows):
@@ -126,15 +125,15 @@ def collate(rows: Sequence[Piece], pad_token_id: int) -> Batch:
     return {**batch, "token_type_ids": segments}
 
 
-def scores(model: Extractor, reader: Reader, read: Sequence[Question]) -> list[torch.Tensor]:
-    """Of each question (tokens of its text, 2): how much more an answer begins, or ends, at each than there is none."""
+def scores(model: Extractor, reader: Reader, questions: Sequence[Question]) -> list[torch.Tensor]:
+    """For each question (tokens of its text, 2): the logits of begin and end minus those of no answer."""
     around = frame(reader)
     every = [
         (i, piece, window)
-        for i, each in enumerate(read)
-        for piece, window in pieces(each.ids, each.asked, around, reader.positions)
+        for i, question in enumerate(questions)
+        for piece, window in pieces(question.ids, question.question_ids, around, reader.positions)
     ]
-    told = [torch.full((len(each.ids), 2), -torch.inf) for each in read]
+    every_score = [torch.full((len(question.ids), 2), -torch.inf) for question in questions]
     for start in range(0, len(every), BATCH):
         batch = every[start : start + BATCH]
         inputs = collate([piece for _, piece, _ in batch], reader.pad_token_id)
@@ -142,16 +141,16 @@ def scores(model: Extractor, reader: Reader, read: Sequence[Question]) -> list[t
             logits = model(**to_device(inputs, model.heads[0].weight.device)).float().cpu()
         for row, (i, piece, window) in enumerate(batch):
             skipped = piece.first - window.start
-            own = logits[row, window.first + skipped : window.last + skipped]
-            told[i][window.first : window.last] = own - logits[row, 0]
-    for each, shares in zip(read, told, strict=True):  # an answer neither begins nor ends with what shows nothing
-        shares[[start >= end for start, end in each.offsets]] = -torch.inf
-    return told
+            in_window = logits[row, window.first + skipped : window.last + skipped]
+            every_score[i][window.first : window.last] = in_window - logits[row, 0]
+    for question, shares in zip(questions, every_score, strict=True):  # no answer begins or ends with an empty token
+        shares[[start >= end for start, end in question.offsets]] = -torch.inf
+    return every_score
 
 
-def of_spans(shares: torch.Tensor, most_tokens: int) -> torch.Tensor:
-    """(most_tokens, tokens) log-probabilities of the spans that begin at a token and have 1, 2 … tokens, and, last of
-    a row more, of no answer.
+def span_log_probabilities(shares: torch.Tensor, most_tokens: int) -> torch.Tensor:
+    """Flattened (most_tokens, tokens) log-probabilities of the spans of 1, 2 … tokens that begin at each token, followed
+    by that of no answer.
     """
     begins, ends = shares.unbind(-1) if len(shares) else (torch.zeros(0), torch.zeros(0))
     table = torch.full((most_tokens, len(shares)), -torch.inf)
@@ -160,43 +159,44 @@ def of_spans(shares: torch.Tensor, most_tokens: int) -> torch.Tensor:
     return torch.cat([table.flatten(), torch.zeros(1)]).log_softmax(-1)
 
 
-def place_of(each: Question, span: Span | None) -> tuple[int, int] | None:
-    """The first and last token that reach into `span`; None where none do, or there is no answer."""
-    inside = [i for i, (start, end) in enumerate(each.offsets) if span and start < span.end and span.start < end]
+def token_span(question: Question, span: Span | None) -> tuple[int, int] | None:
+    """The first and last token that overlap `span`; None where none do, or there is no answer."""
+    inside = [i for i, (start, end) in enumerate(question.offsets) if span and start < span.end and span.start < end]
     return (inside[0], inside[-1]) if inside else None
 
 
-def likeliest(model: Extractor, each: Question, shares: torch.Tensor) -> tuple[Span | None, float]:
+def likeliest(model: Extractor, question: Question, shares: torch.Tensor) -> tuple[Span | None, float]:
     """(the likeliest answer, its probability)."""
-    told = of_spans(shares, model.most_tokens)
-    best = int(told.argmax())
-    probability = round(float(told[best].exp()), spans.DIGITS)
-    if best == len(told) - 1:
+    log_probabilities = span_log_probabilities(shares, model.most_tokens)
+    best = int(log_probabilities.argmax())
+    probability = round(float(log_probabilities[best].exp()), spans.DIGITS)
+    if best == len(log_probabilities) - 1:
         return None, probability
     length, first = divmod(best, len(shares))
-    return Span(each.offsets[first][0], each.offsets[first + length][1]), probability
+    return Span(question.offsets[first][0], question.offsets[first + length][1]), probability
 
 
-def surprise(model: Extractor, each: Question, shares: torch.Tensor, right: Span | None) -> float:
+def surprisal(model: Extractor, question: Question, shares: torch.Tensor, right: Span | None) -> float:
     """The surprisal of the `right` answer in nats; infinite for one that cannot be predicted."""
-    told, place = of_spans(shares, model.most_tokens), place_of(each, right)
+    log_probabilities, place = span_log_probabilities(shares, model.most_tokens), token_span(question, right)
     if right is None:
-        return -float(told[-1])
+        return -float(log_probabilities[-1])
     if place is None or place[1] - place[0] >= model.most_tokens:
         return math.inf
-    return -float(told[(place[1] - place[0]) * len(shares) + place[0]])
+    return -float(log_probabilities[(place[1] - place[0]) * len(shares) + place[0]])
 
 
-def tell(model: Extractor, reader: Reader, read: Sequence[Question]) -> list[Reply]:
-    """What questions come to."""
-    return [reply(model, each, shares) for each, shares in zip(read, scores(model, reader, read), strict=True)]
+def predict(model: Extractor, reader: Reader, questions: Sequence[Question]) -> list[Reply]:
+    """The reply to each question."""
+    pairs = zip(questions, scores(model, reader, questions), strict=True)
+    return [reply(model, question, shares) for question, shares in pairs]
 
 
-def reply(model: Extractor, each: Question, shares: torch.Tensor) -> Reply:
-    """What the scores `shares` of a question's text come to."""
-    span, probability = likeliest(model, each, shares)
+def reply(model: Extractor, question: Question, shares: torch.Tensor) -> Reply:
+    """The reply that follows from the scores `shares` of a question's text."""
+    span, probability = likeliest(model, question, shares)
     return {
-        "token_ids": (*each.asked, *each.ids),
-        "text": spans.to_json(each.context, span),
+        "token_ids": (*question.question_ids, *question.ids),
+        "text": spans.to_json(question.context, span),
         "probabilities": spans.as_probabilities(probability),
     }

@@ -19,7 +19,7 @@ class ImageClassifier(Classifier):
 
     pooling: Pooling
 
-    def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:  # type: ignore[override] # it sees
+    def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:  # type: ignore[override] # of pixels
         """(batch, channels, height, width) → logits (batch, classes) of each column."""
         dtype = next(weight.dtype for weight in self.body.parameters() if weight.is_floating_point())
         hidden = self.body(pixel_values=pixel_values.to(dtype)).last_hidden_state
@@ -28,13 +28,13 @@ class ImageClassifier(Classifier):
             return [layer(pooled) for layer in self.heads]
 
 
-def log_probabilities(model: ImageClassifier, seen: Sequence[Pixels]) -> list[torch.Tensor]:
-    """Of each column (images, classes), in nats and fp32, in one forward pass."""
-    batch = torch.stack([pixels.values for pixels in seen]).to(model.heads[0].weight.device)
+def log_probabilities(model: ImageClassifier, images: Sequence[Pixels]) -> list[torch.Tensor]:
+    """(images, classes) of each column, in nats and fp32, from one forward pass."""
+    batch = torch.stack([pixels.values for pixels in images]).to(model.heads[0].weight.device)
     with torch.inference_mode():
         return [logits.float().log_softmax(-1) for logits in model(batch)]
 
 
-def tell(model: ImageClassifier, seen: Sequence[Pixels]) -> list[Reply]:
-    """What images come to in one forward pass."""
-    return [classifier.reply(told) for told in classifier.named(model.classes, log_probabilities(model, seen))]
+def predict(model: ImageClassifier, images: Sequence[Pixels]) -> list[Reply]:
+    """The reply to each image, from one forward pass."""
+    return list(map(classifier.reply, classifier.by_class(model.classes, log_probabilities(model, images))))

@@ -1,8 +1,8 @@
 """The classifier of a cascade: it predicts the first columns of a JSON answer, and a language model writes the rest.
 
-Its folder holds all that it takes to ask it alone: the body with its tokenizer, the heads, and LABELLER, which says how
-the answer goes. Whoever asks (the stage that makes rows, the server) asks here, so that a model is served behind labels
-that are told as those were that it was measured behind.
+Its folder is self-contained: the body with its tokenizer, the heads, and LABELLER, which names the columns of the answer.
+The stage that makes rows and the server both call this module, so that labels are predicted in serving exactly as in
+evaluation.
 """
 
 import json
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from tasks.models.classifier import Classifier
     from tasks.models.encoder import Reader
 
-FOLDER = "labeller"  # in what the stage `cascade` makes, and in the adapter of a model that was trained on it
-LABELLER = "labeller.json"  # `answer`: the columns of the whole answer, in the order in which it is written
+FOLDER = "labeller"  # in the output of the stage `cascade`, and in the adapter of a model trained on that
+LABELLER = "labeller.json"  # `answer`: the columns of the whole answer, in order
 
 
 @dataclass(frozen=True)
 class Labeller:
-    """A classifier that is ready to be asked, and the columns of the answer that it begins."""
+    """A loaded classifier, and the columns of the whole answer."""
 
     model: "Classifier"
     reader: "Reader"
@@ -35,10 +35,10 @@ class Labeller:
 
 
 def write(weights: Path, adapter: Path, answer: Sequence[str], folder: Path) -> None:
-    """Make `folder` of what `package` made of a classifier: its merged `weights/` and the heads in its `adapter/`."""
+    """Write `folder` from the output of `package` for a classifier: its merged `weights/` and the heads in `adapter/`."""
     shutil.copytree(weights, folder, dirs_exist_ok=True)
-    beside = (heads.NGRAMS,) if (adapter / heads.NGRAMS).exists() else ()
-    for name in (heads.FILE, heads.WEIGHTS, *beside):
+    optional = (heads.NGRAMS,) if (adapter / heads.NGRAMS).exists() else ()
+    for name in (heads.FILE, heads.WEIGHTS, *optional):
         shutil.copy(adapter / name, folder / name)
     write_json(folder / LABELLER, {"answer": list(answer)})
 
@@ -52,7 +52,7 @@ def load(folder: Path) -> Labeller:
 
 
 def answer(folder: Path) -> tuple[str, ...]:
-    """The columns of the whole answer that the classifier in `folder` begins."""
+    """The columns of the whole answer, of which the classifier in `folder` predicts the first."""
     return tuple(read_json(folder / LABELLER)["answer"])
 
 
@@ -62,57 +62,55 @@ def columns(folder: Path) -> list[str]:
     return [column for column in answer(folder) if column in known]
 
 
-def tell(labeller: Labeller, messages: Sequence[Message]) -> str:
-    """The beginning of the answer to `messages`, of which it reads the last as training did: its `content`, a text.
+def predict_beginning(labeller: Labeller, messages: Sequence[Message]) -> str:
+    """The beginning of the answer to `messages`; as in training, only the text of the last message is read.
 
-    Texts are asked one at a time: in a batch a class as likely as another might be told otherwise than when it is
-    served.
+    One text at a time: in a batch, a near tie between classes could turn out differently than in serving.
     """
     from tasks.models import classifier
 
     tokens = labeller.reader.encode(messages[-1]["content"])
-    (prediction,) = classifier.tell(labeller.model, labeller.reader, [tokens])
+    (prediction,) = classifier.predict(labeller.model, labeller.reader, [tokens])
     return beginning(labeller.answer, json.loads(prediction["text"]))
 
 
 def beginning(answer: Sequence[str], labels: Mapping[str, str]) -> str:
-    """A JSON answer of the columns `answer` from its start to the colon behind the first one that is not in `labels`,
-    which are the columns before it; written as tasks/formats/answer.py writes one.
+    """A JSON answer of the columns `answer`, up to the colon after the first column that is not in `labels`, which has
+    all columns before it; formatted as in tasks/formats/answer.py.
     """
-    begun = json.dumps({column: labels[column] for column in answer[: len(labels)]}, ensure_ascii=False)
-    return f"{begun.removesuffix('}')}, {json.dumps(answer[len(labels)], ensure_ascii=False)}:"
+    first = json.dumps({column: labels[column] for column in answer[: len(labels)]}, ensure_ascii=False)
+    return f"{first.removesuffix('}')}, {json.dumps(answer[len(labels)], ensure_ascii=False)}:"
 
 
 def parts(row: Row, answer: Sequence[str], count: int) -> tuple[str, str]:
-    """The right answer of a row in two: its beginning with the first `count` columns, and the rest; AnnealError where
-    it is not of the columns `answer`.
+    """The right answer of a row in two parts: the first `count` columns, and the rest. Raises AnnealError if it does
+    not begin with these columns of `answer`.
     """
-    whole = row["answer"]
-    right = json.loads(whole)
+    right = json.loads(row["answer"])
     given = beginning(answer, {column: str(right.get(column)) for column in answer[:count]})
-    if not whole.startswith(given):
+    if not row["answer"].startswith(given):
         first = ", ".join(answer[:count])
         raise AnnealError(f"row {row['id']}: its answer does not begin with {first}; prepare again.")
-    return given, whole.removeprefix(given)
+    return given, row["answer"].removeprefix(given)
 
 
-def parted(folder: Path, rows: Sequence[Answered]) -> list[Answered]:
-    """`rows` that were answered, each with the part of its right answer that the classifier in `folder` leaves."""
-    every, count = answer(folder), len(columns(folder))
-    return [{**row, "rest": parts(row, every, count)[1]} for row in rows]
+def with_rests(folder: Path, rows: Sequence[Answered]) -> list[Answered]:
+    """Answered `rows`, each with the part of its right answer that the classifier in `folder` does not predict."""
+    all_columns, count = answer(folder), len(columns(folder))
+    return [{**row, "rest": parts(row, all_columns, count)[1]} for row in rows]
 
 
-def begun(folder: Path, rows: Sequence[Row]) -> list[Row]:
+def with_beginnings(folder: Path, rows: Sequence[Row]) -> list[Row]:
     """`rows` with the predictions of the classifier in `folder`."""
     labeller = load(folder)
-    return [{**row, "given": tell(labeller, row["messages"])} for row in rows]
+    return [{**row, "given": predict_beginning(labeller, row["messages"])} for row in rows]
 
 
-def agreement(rows: Sequence[Row], begun: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
-    """Of each of the `columns` that are told the share of `rows` whose answer says what its beginning in `begun`
-    says.
+def agreement(rows: Sequence[Row], beginnings: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
+    """For each of the predicted `columns`: the share of `rows` whose right answer has the value predicted in
+    `beginnings`.
     """
     right = [json.loads(row["answer"]) for row in rows]
-    labels = [json.loads(f"{given} null}}") for given in begun]
+    labels = [json.loads(f"{given} null}}") for given in beginnings]
     pairs = list(zip(right, labels, strict=True))
     return {column: sum(a[column] == b[column] for a, b in pairs) / len(pairs) for column in columns}

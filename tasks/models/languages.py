@@ -1,5 +1,5 @@
-"""The languages of a multilingual base (mBART, NLLB, M2M-100): its tokenizer frames a text with the code of its
-language, and its decoder starts with one.
+"""The languages of a multilingual base (mBART, NLLB, M2M-100): its tokenizer adds the code of the
+language to a text, and its decoder starts with one.
 """
 
 from typing import TYPE_CHECKING
@@ -17,8 +17,9 @@ def arguments(src_lang: str | None, tgt_lang: str | None) -> dict[str, str]:
 
 
 def begin(model: "nn.Module", tokenizer: "Tokenizer", name: str, src_lang: str | None, tgt_lang: str | None) -> None:
-    """Have the decoder of `model` begin with the language that `tokenizer` writes; AnnealError when the base `name`
-    knows many and none is named, when it knows no such one, or none at all.
+    """Make the decoder of `model` begin with the code of the target language.
+
+    Raises AnnealError if the base `name` is multilingual and no languages are set, or does not know those that are.
     """
     if not hasattr(tokenizer, "src_lang"):
         if src_lang or tgt_lang:
@@ -41,7 +42,7 @@ def begin(model: "nn.Module", tokenizer: "Tokenizer", name: str, src_lang: str |
     target = tokenizer.convert_tokens_to_ids(code)
     if first == target:  # written first, after a start token that all languages share
         model.generation_config.forced_bos_token_id = target
-    elif last == target:  # the last token of a target is moved before it
+    elif last == target:  # the model moves the last token of a target to its start
         model.generation_config.decoder_start_token_id = target
 
 

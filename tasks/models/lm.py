@@ -1,4 +1,4 @@
-"""Shared by objectives on models that write: the tokenizer, the parent, and no head but its own."""
+"""Shared by objectives on causal language models: the tokenizer and the parent, which has its own head."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,9 +23,7 @@ def processor(params: Section, weights: Path, rows: Sequence[Prepared]) -> "Toke
 
 
 def check(processor: "Tokenizer", rows: Splits) -> None:
-    """Raise AnnealError when the chat template does not say what is trained on, or writes no tools and the rows have
-    some.
-    """
+    """Raise AnnealError if the chat template does not fit the rows, or cannot write the tools that rows have."""
     check_tools(processor, [row for split in rows.values() for row in split])
     dialogues = [row for row in rows["train"] if row["messages"]]
     for row in [*dialogues[:CHECKED], *[row for row in dialogues[CHECKED:] if uses_tools(row)][:CHECKED]]:
@@ -49,12 +47,12 @@ def with_head(params: Section, body: "nn.Module", processor: "Tokenizer") -> "nn
 
 
 def body(model: "nn.Module") -> "nn.Module":
-    """What the tuner has tuned: the whole model."""
+    """The tuned body: the whole model."""
     return model
 
 
 def with_body(model: "nn.Module", body: "nn.Module") -> "nn.Module":
-    """`body` in its place, as where it was merged."""
+    """`body`, which has its own head."""
     return body
 
 

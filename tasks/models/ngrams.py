@@ -1,8 +1,8 @@
 """A linear classifier on a text's token n-grams, averaged (geometrically) with a tuned encoder.
 
-Weights are TF-IDF's (term frequencies as 1 + ln, rows of length 1) and the classes a logistic regression's. What one of
-the two gets wrong the other often knows, as of a wide and a deep part (Cheng et al. 2016, arXiv:1606.07792); they learn
-apart here, and count alike.
+Features are TF-IDF (term frequencies as 1 + ln, rows of length 1), the classifier is a logistic regression. Often one of
+the two is right where the other is wrong, as with a wide and a deep part (Cheng et al. 2016, arXiv:1606.07792); here
+they are trained separately and have equal weights.
 """
 
 import math
@@ -20,12 +20,12 @@ from tasks.models import heads, logistic
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
-FEATURES = 50_000  # n-grams that count: the commonest
+FEATURES = 50_000  # the most frequent n-grams
 Gram = tuple[int, ...]
 
 
 class NGrams(nn.Module):  # type: ignore[misc]
-    """The linear classifiers of all columns, of which each has `sizes[i]` classes.
+    """The linear classifiers of all columns; column i has `sizes[i]` classes.
 
     `grams` (n-grams, longest): token ids, -1 behind shorter ones; `idf` (n-grams,); `weight` (n-grams, classes of all
     columns); `bias` (classes of all columns,).
@@ -46,23 +46,23 @@ class NGrams(nn.Module):  # type: ignore[misc]
 
     def forward(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Log-probabilities (rows, classes) of each column; `rows`: of token ids."""
-        held = [self._values(row) for row in rows]
-        places = [place for values in held for place in values]
-        values = torch.tensor([value for row in held for value in row.values()], dtype=self.weight.dtype)
-        starts = [0, *accumulate(len(row) for row in held)][: len(held)]
-        there = self.weight.device
+        features = [self._values(row) for row in rows]
+        places = [place for row in features for place in row]
+        values = torch.tensor([value for row in features for value in row.values()], dtype=self.weight.dtype)
+        starts = [0, *accumulate(len(row) for row in features)][: len(features)]
+        device = self.weight.device
         scores = nn.functional.embedding_bag(
-            torch.tensor(places, dtype=torch.long, device=there),
+            torch.tensor(places, dtype=torch.long, device=device),
             self.weight,
-            torch.tensor(starts, dtype=torch.long, device=there),
+            torch.tensor(starts, dtype=torch.long, device=device),
             mode="sum",
-            per_sample_weights=values.to(there),
+            per_sample_weights=values.to(device),
         )
         return [part.log_softmax(-1) for part in (scores + self.bias).split(self.sizes, dim=1)]
 
     def beside(self, logits: Sequence[torch.Tensor], rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-        """The geometric mean of what `logits` and the n-grams of `rows` say, as logits."""
-        return [(own.log_softmax(-1) + fitted) / 2 for own, fitted in zip(logits, self(rows), strict=True)]
+        """The geometric mean of the probabilities of `logits` and of the n-grams of `rows`, as logits."""
+        return [(neural.log_softmax(-1) + linear) / 2 for neural, linear in zip(logits, self(rows), strict=True)]
 
     def _values(self, row: Sequence[int]) -> dict[int, float]:
         counts = Counter(place for gram in grams(row, self.longest) if (place := self.places.get(gram)) is not None)
@@ -79,16 +79,16 @@ def grams(row: Sequence[int], longest: int) -> Iterator[Gram]:
 
 
 def fit(rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], sizes: Sequence[int], longest: int) -> NGrams:
-    """The classifier of `labels` (rows, columns), numbers below `sizes` of each column, from `rows` of token ids."""
+    """The classifier of `labels` (rows, columns), class numbers below `sizes[column]`, from `rows` of token ids."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    read = _read(labels)
+    used = _used_rows(labels)
     words = TfidfVectorizer(analyzer=lambda row: grams(row, longest), sublinear_tf=True, max_features=FEATURES)
-    values = words.fit_transform([rows[place] for place in read])
-    known = sorted(words.vocabulary_, key=words.vocabulary_.__getitem__)
-    fitted = [_weights(logistic.fit(values, [labels[place][column] for place in read])) for column in range(len(sizes))]
+    values = words.fit_transform([rows[place] for place in used])
+    vocabulary = sorted(words.vocabulary_, key=words.vocabulary_.__getitem__)
+    fitted = [_weights(logistic.fit(values, [labels[place][column] for place in used])) for column in range(len(sizes))]
     tensors = {
-        "grams": torch.tensor([[*gram, *[-1] * (longest - len(gram))] for gram in known], dtype=torch.int32),
+        "grams": torch.tensor([[*gram, *[-1] * (longest - len(gram))] for gram in vocabulary], dtype=torch.int32),
         "idf": torch.tensor(words.idf_, dtype=torch.float32),
         "weight": torch.cat([weight for weight, _ in fitted], 1),
         "bias": torch.cat([bias for _, bias in fitted]),
@@ -96,9 +96,9 @@ def fit(rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], sizes: S
     return NGrams(tensors, sizes)
 
 
-def _read(labels: Sequence[Sequence[int]]) -> list[int]:
-    """The places of rows that are read: of very many a share, and the first one of each class, or it could never be
-    told.
+def _used_rows(labels: Sequence[Sequence[int]]) -> list[int]:
+    """The places of the rows that are used: evenly spaced if there are very many, and the first row of each class, or
+    it could never be predicted.
     """
     step = max(1, -(-len(labels) // logistic.MOST))
     first: dict[tuple[int, int], int] = {}
@@ -111,7 +111,7 @@ def _read(labels: Sequence[Sequence[int]]) -> list[int]:
 def _weights(model: "LogisticRegression") -> tuple[torch.Tensor, torch.Tensor]:
     """(n-grams, classes) and (classes,) of a regression."""
     weight, bias = torch.tensor(model.coef_, dtype=torch.float32), torch.tensor(model.intercept_, dtype=torch.float32)
-    if len(model.classes_) == 2:  # scikit-learn has the second one's alone, against 0
+    if len(model.classes_) == 2:  # scikit-learn has only the second class's, against 0
         weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
     return weight.t().contiguous(), bias
 

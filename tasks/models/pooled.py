@@ -9,14 +9,13 @@ from tasks.files import read_json, write_json
 from tasks.models import heads
 
 POOLINGS = {"mean": "mean_tokens", "first": "cls_token", "last": "lasttoken"}  # ours: sentence-transformers'
-# Of vLLM 0.32, whose bodies answer here as transformers' do (tests/tasks/test_pooled.py); it has more, which are not
-# tried.
+# Those that give transformers' answers in vLLM 0.32 (tests/tasks/test_pooled.py); it has more, which are not tested.
 MODELS = frozenset({"bert", "llama", "modernbert", "qwen2", "qwen3", "roberta", "xlm-roberta"})
 DENSE, POOLING = "2_Dense", "1_Pooling"
 
 
 def knows(base: Path) -> bool:
-    """Whether vLLM pools with bodies like that of the base in a folder; not of one that has no config.json."""
+    """Whether vLLM pools with the body of the base in a folder; False without a config.json."""
     config = base / "config.json"
     return config.is_file() and read_json(config).get("model_type") in MODELS
 
@@ -31,7 +30,7 @@ def write(weights: Path, trained: Path, folder: Path) -> None:
 
     model = tuned.load(weights, trained)
     body = tuners.of_folder(trained).merge(model.body)
-    if body.config.model_type == "xlm-roberta":  # vLLM asks for it, and transformers has it no more
+    if body.config.model_type == "xlm-roberta":  # vLLM reads it, and transformers has dropped it
         body.config.position_embedding_type = "absolute"
     body.save_pretrained(folder)
     encoder.load_tokenizer(weights).tokenizer.save_pretrained(folder)

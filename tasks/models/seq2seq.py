@@ -1,8 +1,8 @@
 """Encoder-decoders (T5, BART, Pegasus …): tokens, batches, logits, answers.
 
-The source is what the encoder reads: a question in the tokenizer's own frame, which a chat template of ours writes, so
-that whoever asks (evaluation, a server) reads the tokens of training. The target is what the decoder writes after its
-start token, ends included. Both are padded on the right.
+The source is what the encoder reads: a question with the tokenizer's special tokens, written by a chat template of ours,
+so that evaluation and servers read the tokens of training. The target is what the decoder writes after its start token,
+the end included. Both are padded on the right.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 
-def is_one(model: "nn.Module") -> bool:
+def is_encoder_decoder(model: "nn.Module") -> bool:
     """Whether `model` has an encoder beside its decoder."""
     return bool(getattr(model.config, "is_encoder_decoder", False))
 
@@ -29,7 +29,7 @@ def encode(tokenizer: "Tokenizer", row: Row) -> Completion:
 
 
 def encode_target(tokenizer: "Tokenizer", text: str) -> list[int]:
-    """Token ids of what the decoder is to write, where special tokens are text, with its end."""
+    """Token ids of the target with its end; special tokens in `text` are text."""
     ids = list(tokenizer(text_target=chat.special_texts(tokenizer).neutral(text))["input_ids"])
     return ids if tokenizer.eos_token_id in ids else [*ids, tokenizer.eos_token_id]
 
@@ -59,21 +59,21 @@ def _padded(sources: "Sequence[Tensor]", pad_token_id: int) -> Batch:
 
 
 def logits(model: "nn.Module", batch: Batch) -> "Tensor":
-    """(batch, target, vocabulary): of each token of the target, given the source and the tokens before it.
+    """(batch, target, vocabulary): for each token of the target, given the source and the tokens before it.
 
     The model shifts its own targets (its start token, a language's place) and scales its own output.
     """
-    given = {name: value for name, value in batch.items() if name != "labels"}
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
     if hasattr(model, "prepare_decoder_input_ids_from_labels"):
-        given["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(batch["labels"])
+        inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(batch["labels"])
     else:
-        given["labels"] = batch["labels"]
-    told: Tensor = model(**given).logits
-    return told
+        inputs["labels"] = batch["labels"]
+    output: Tensor = model(**inputs).logits
+    return output
 
 
-def begun(model: "nn.Module", tokens: Sequence[int]) -> "dict[str, Tensor]":
-    """Arguments of a model's `generate` with which its answer begins with `tokens`; none where there are none."""
+def decoder_start(model: "nn.Module", tokens: Sequence[int]) -> "dict[str, Tensor]":
+    """Arguments of `generate` that make the answer begin with `tokens`; empty for no tokens."""
     import torch
 
     start = model.generation_config.decoder_start_token_id

@@ -1,4 +1,4 @@
-"""A linear head on a token of each word: the module, how it is kept, and what it says."""
+"""A linear head on a token of each word: the module, saving, loading and prediction."""
 
 import math
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ from tasks.models import encoder, heads
 from tasks.models.encoder import Reader
 from tasks.models.words import Words, frame, framed, windows
 
-Place = Literal["first", "last"]  # token of a word
+TokenPlace = Literal["first", "last"]  # token of a word
 DIGITS = 7  # of a probability in a file
 BATCH = 16  # windows that are read at once
 
 
 def tags_of(labels: Sequence[str]) -> list[str]:
-    """The tags of IOB2 for `labels`, by their number."""
+    """The IOB2 tags for `labels`, in the order of their numbers."""
     return [OUTSIDE, *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
 
 
 class Tagger(nn.Module):  # type: ignore[misc]
-    """`body` under a linear head in fp32 that tells a tag of each token; that at `place` in a word speaks for it."""
+    """`body` under a linear head in fp32 that predicts a tag for each token; a word has that of its token at `place`."""
 
-    def __init__(self, body: nn.Module, labels: Sequence[str], place: Place) -> None:
+    def __init__(self, body: nn.Module, labels: Sequence[str], place: TokenPlace) -> None:
         super().__init__()
         self.body, self.config = body, body.config
         self.labels, self.tags, self.place = list(labels), tags_of(labels), place
@@ -50,7 +50,7 @@ def save(model: Tagger, kind: str, folder: Path) -> None:
 
 
 def load(body: nn.Module, trained: Path) -> Tagger:
-    """`body` under the head in `trained/`, for asking."""
+    """`body` under the head in `trained/`, for inference."""
     facts = heads.facts(trained)
     model = Tagger(body, facts["labels"], facts["place"])
     heads.fill(model.heads, trained)
@@ -58,32 +58,32 @@ def load(body: nn.Module, trained: Path) -> Tagger:
     return loaded
 
 
-def told(model: Tagger, reader: Reader, read: Sequence[Words]) -> list[torch.Tensor]:
-    """Of each text that was read the log-probabilities of its words' tags (words, tags), in nats and fp32."""
+def log_probabilities(model: Tagger, reader: Reader, texts: Sequence[Words]) -> list[torch.Tensor]:
+    """For each text the log-probabilities of its words' tags (words, tags), in nats and fp32."""
     around = frame(reader)
     size = reader.positions - sum(map(len, around))
-    pieces = [(i, window) for i, each in enumerate(read) for window in windows(len(each.ids), size)]
-    of_tokens = [torch.zeros(len(each.ids), len(model.tags)) for each in read]
+    pieces = [(i, window) for i, text in enumerate(texts) for window in windows(len(text), size)]
+    of_tokens = [torch.zeros(len(text), len(model.tags)) for text in texts]
     for start in range(0, len(pieces), BATCH):
         batch = pieces[start : start + BATCH]
-        logits = _logits(model, reader, [framed(read[i].ids, window, around) for i, window in batch])
+        logits = _logits(model, reader, [framed(texts[i].ids, window, around) for i, window in batch])
         for row, (i, window) in enumerate(batch):
             skipped = len(around[0]) - window.start
             of_tokens[i][window.first : window.last] = logits[row, window.first + skipped : window.last + skipped]
     side = 0 if model.place == "first" else 1
-    places = [[token[side] for token in each.tokens] for each in read]
-    return [logits[own].log_softmax(-1) for logits, own in zip(of_tokens, places, strict=True)]
+    places = [[token[side] for token in text.tokens] for text in texts]
+    return [logits[of_text].log_softmax(-1) for logits, of_text in zip(of_tokens, places, strict=True)]
 
 
 def _logits(model: Tagger, reader: Reader, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    there = to_device(encoder.collate(rows, reader.pad_token_id), model.heads[0].weight.device)
+    batch = to_device(encoder.collate(rows, reader.pad_token_id), model.heads[0].weight.device)
     with torch.inference_mode():
-        logits: torch.Tensor = model(**there).float().cpu()
+        logits: torch.Tensor = model(**batch).float().cpu()
         return logits
 
 
 def likeliest(model: Tagger, shares: torch.Tensor) -> list[str]:
-    """The likeliest well-formed tags for (words, tags) log-probabilities (Viterbi 1967): an I- goes on with what stands
+    """The likeliest well-formed tags for (words, tags) log-probabilities (Viterbi 1967): an I- continues the entity
     before it.
     """
     if not len(shares):
@@ -108,32 +108,32 @@ def _follows(tags: Sequence[str]) -> NDArray[np.float64]:
     return np.where(allowed, 0.0, -np.inf)
 
 
-def probabilities(model: Tagger, read: Words, tags: Sequence[str], shares: torch.Tensor) -> entities.SpanProbabilities:
-    """Of each entity that `tags` mark in a text that was read how likely each label is of exactly this stretch, and
-    OUTSIDE none of them; `shares`: (words, tags) log-probabilities, taken as independent of each other.
+def probabilities(model: Tagger, text: Words, tags: Sequence[str], shares: torch.Tensor) -> entities.SpanProbabilities:
+    """For each entity that `tags` mark: the probability of each label for exactly its span, and of none (OUTSIDE).
 
-    p(label) = p(B) of the first word, times p(I) of the others, times 1 - p(I) of the word behind.
+    `shares`: (words, tags) log-probabilities, taken as independent of each other. p(label) = p(B) of the first word,
+    times p(I) of the others, times 1 - p(I) of the word that follows.
     """
-    told = {}
-    for known in entities.from_tags(tags):
-        of_labels = {label: _of_stretch(model, shares, known.start, known.end, label) for label in model.labels}
+    by_span = {}
+    for entity in entities.from_tags(tags):
+        of_labels = {label: _of_span(model, shares, entity.start, entity.end, label) for label in model.labels}
         rest = max(0.0, 1 - sum(of_labels.values()))
-        key = entities.key(read.spans[known.start][0], read.spans[known.end - 1][1])
-        told[key] = {name: round(share, DIGITS) for name, share in {**of_labels, OUTSIDE: rest}.items()}
-    return told
+        key = entities.key(text.spans[entity.start][0], text.spans[entity.end - 1][1])
+        by_span[key] = {name: round(share, DIGITS) for name, share in {**of_labels, OUTSIDE: rest}.items()}
+    return by_span
 
 
-def _of_stretch(model: Tagger, shares: torch.Tensor, start: int, end: int, label: str) -> float:
+def _of_span(model: Tagger, shares: torch.Tensor, start: int, end: int, label: str) -> float:
     begins, goes_on = model.tags.index(f"B-{label}"), model.tags.index(f"I-{label}")
     inside = float(shares[start, begins] + shares[start + 1 : end, goes_on].sum())
     behind = float(shares[end, goes_on].exp()) if end < len(shares) else 0.0
     return math.exp(inside) * (1 - behind)
 
 
-def written(read: Words, tags: Sequence[str]) -> str:
-    """The entities of a text that was read as an answer, see tasks/formats/entities.py."""
+def written(text: Words, tags: Sequence[str]) -> str:
+    """The entities of a text as an answer, see tasks/formats/entities.py."""
     marked = [
-        Entity(read.spans[known.start][0], read.spans[known.end - 1][1], known.label)
-        for known in entities.from_tags(tags)
+        Entity(text.spans[entity.start][0], text.spans[entity.end - 1][1], entity.label)
+        for entity in entities.from_tags(tags)
     ]
-    return entities.to_json(read.text, marked)
+    return entities.to_json(text.text, marked)

@@ -1,4 +1,4 @@
-"""What objectives share whose models see: the body, the processor that makes pixels of an image, a vector for each."""
+"""Shared by objectives on images: the body, the image processor, a vector per image."""
 
 import random
 from collections.abc import Sequence
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 Pooling = Literal["mean", "first"]
 LEAST_AREA = 0.6  # of a random crop, as a share of the image
-LONGEST_SIDE = 4 / 3  # of a random crop, as a share of the other
+LONGEST_SIDE = 4 / 3  # of a random crop, relative to the other
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """An image as its processor makes it: (channels, height, width)."""
+    """An image after its processor: (channels, height, width)."""
 
     values: "Tensor"
 
     def __len__(self) -> int:
-        """How much of a batch it takes, in tokens of a usual size: a forward pass reads so many together."""
+        """Its size in tokens of 16 x 16 pixels, by which batches are limited."""
         height, width = self.values.shape[-2:]
         return max(1, int(height * width // 256))
 
 
 @dataclass(frozen=True)
 class ImageReader:
-    """An image processor, by its own settings."""
+    """An image processor with its own settings."""
 
     processor: "BaseImageProcessor"
     pad_token_id = 0  # never read: all images of a batch are of one size
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """What stands for an image where others show tokens."""
+        """A placeholder, where other readers show tokens."""
         return "(image)"
 
     def pixels(self, image: "Image") -> Pixels:
@@ -49,7 +49,7 @@ class ImageReader:
         return Pixels(self.processor(images=image, return_tensors="pt")["pixel_values"][0])
 
     def of_bytes(self, raw: bytes) -> Pixels:
-        """The image in `raw`; NotAnImageError where there is none."""
+        """The image in `raw`; raises NotAnImageError."""
         return self.pixels(pixels.decode(raw))
 
 
@@ -61,13 +61,13 @@ class Picture:
     row: Row
 
     def pixels(self, alter: "random.Random | None" = None) -> "Tensor":
-        """(channels, height, width); cropped and mirrored by what `alter` draws."""
+        """(channels, height, width); cropped and mirrored at random if `alter` is given."""
         image = pixels.decode(content(self.row))
         return self.reader.pixels(altered(image, alter) if alter else image).values
 
 
 def content(row: Row) -> bytes:
-    """The bytes of the image of a prepared row, or of one that was answered; AnnealError where they are others now."""
+    """The bytes of the image of a prepared or answered row; AnnealError if the file is missing or has changed."""
     file, name = Path(row["row"]["image_file"]), row["row"]["image"]
     try:
         raw = images.content(file)
@@ -84,8 +84,9 @@ def content(row: Row) -> bytes:
 
 
 def altered(image: "Image", draw: random.Random) -> "Image":
-    """A part of `image` (LEAST_AREA of it or more), and its mirror image half of the time (as in Szegedy et al. 2014,
-    arXiv:1409.4842, whose parts may be smaller: small datasets have what counts at the edge as well).
+    """A random crop of `image`, at least LEAST_AREA of it, mirrored half of the time.
+
+    As in Szegedy et al. 2014 (arXiv:1409.4842), but with larger crops: in small datasets, edges matter too.
     """
     from PIL import Image as Pil
 
@@ -107,14 +108,13 @@ def load_reader(weights: Path) -> ImageReader:
 
 
 def width(config: "PretrainedConfig") -> int:
-    """The length of the vectors that a body of this config ends in."""
+    """The width of the last layer of a body of this config."""
     sizes = getattr(config, "hidden_sizes", None)
-    known = sizes[-1] if sizes else getattr(config, "hidden_size", None) or config.hidden_dim
-    return int(known)
+    return int(sizes[-1] if sizes else getattr(config, "hidden_size", None) or config.hidden_dim)
 
 
 def usual_pooling(body: "nn.Module") -> Pooling:
-    """first for a body with a token that stands for the whole image, mean for others."""
+    """first for a body with a class token, mean for others."""
     return "first" if any(name.endswith("cls_token") for name, _ in body.named_parameters()) else "mean"
 
 

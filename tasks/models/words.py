@@ -1,9 +1,8 @@
-"""A text as the tokens that a model reads and the words that it tells of: in training and in serving the same, since
-both read the words from the text itself.
+"""The tokens and words of a text: the same in training and in serving, since both find the words in the text itself.
 
-A word begins with a token that begins where a word of the text may (tasks/formats/entities.py). Rows of tokens have become
-texts before, with blanks between the tokens. A text that is longer than the model reads at once is read in windows that
-overlap; of each word that window tells in which most stands around it.
+A word begins with a token that begins at a word border (tasks/formats/entities.py). Rows of tokens were joined with
+blanks before. A text longer than the model's input is read in overlapping windows; each word is predicted in the window
+that has the most context around it.
 """
 
 from collections.abc import Sequence
@@ -13,28 +12,28 @@ from typing import NamedTuple
 from tasks.formats.entities import is_border
 from tasks.models.encoder import Reader
 
-OVERLAP = 4  # a window shares one in so many of its tokens with the next
-Span = tuple[int, int]
+OVERLAP = 4  # a window shares 1 / OVERLAP of its tokens with the next
+Offsets = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Words:
-    """A `text`; its `ids` without those that frame them; of each word the (start, end) in the text, and the first and
-    last token.
+    """A `text`; its token `ids` without special ones; the (start, end) in the text and the (first, last) token of each
+    word.
     """
 
     text: str
     ids: list[int]
-    spans: list[Span]
-    tokens: list[Span]
+    spans: list[Offsets]
+    tokens: list[Offsets]
 
     def __len__(self) -> int:
-        """How many tokens it has."""
+        """The number of tokens."""
         return len(self.ids)
 
 
 class Window(NamedTuple):
-    """Tokens from `start` to `end` are read, those from `first` to `last` told."""
+    """Tokens from `start` to `end` are read, those from `first` to `last` predicted."""
 
     start: int
     end: int
@@ -45,8 +44,8 @@ class Window(NamedTuple):
 def words(reader: Reader, text: str) -> Words:
     """The tokens of `text`, whatever its length, and its words; special tokens in it are text."""
     ids, offsets = tokens_of(reader, text)
-    spans: list[Span] = []
-    tokens: list[Span] = []
+    spans: list[Offsets] = []
+    tokens: list[Offsets] = []
     for token, (start, end) in enumerate(offsets):
         if start >= end:
             continue
@@ -59,19 +58,19 @@ def words(reader: Reader, text: str) -> Words:
     return Words(text, ids, spans, tokens)
 
 
-def tokens_of(reader: Reader, text: str) -> tuple[list[int], list[Span]]:
-    """The tokens of `text`, whatever its length, without those that frame it, and where each stands in it without the
-    blanks at its ends.
+def tokens_of(reader: Reader, text: str) -> tuple[list[int], list[Offsets]]:
+    """The tokens of `text`, whatever its length, without special ones, and the offsets of each, without blanks at its
+    ends.
     """
     neutral = reader.special.neutral(text)
-    read = reader.tokenizer(neutral, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    encoded = reader.tokenizer(neutral, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     places = _places(text, neutral)
-    offsets = [_without_blanks(text, places[from_], places[to]) for from_, to in read["offset_mapping"]]
-    return list(read["input_ids"]), offsets
+    offsets = [_without_blanks(text, places[from_], places[to]) for from_, to in encoded["offset_mapping"]]
+    return list(encoded["input_ids"]), offsets
 
 
 def _places(text: str, neutral: str) -> list[int]:
-    """For each place in `neutral`, which has more characters, the same place in `text`."""
+    """For each position in `neutral`, which may have more characters, the position in `text`."""
     places, place = [], 0
     for character in neutral:
         places.append(place)
@@ -79,7 +78,7 @@ def _places(text: str, neutral: str) -> list[int]:
     return [*places, len(text)]
 
 
-def _without_blanks(text: str, start: int, end: int) -> Span:
+def _without_blanks(text: str, start: int, end: int) -> Offsets:
     while start < end and text[start].isspace():
         start += 1
     while start < end and text[end - 1].isspace():
@@ -96,7 +95,7 @@ def frame(reader: Reader) -> tuple[list[int], list[int]]:
 
 
 def windows(length: int, size: int) -> list[Window]:
-    """Windows of at most `size` tokens over `length`; each token is told in one of them."""
+    """Windows of at most `size` tokens over `length`; each token is predicted in exactly one."""
     if length <= size:
         return [Window(0, length, 0, length)] if length else []
     shared = size // OVERLAP
@@ -106,5 +105,5 @@ def windows(length: int, size: int) -> list[Window]:
 
 
 def framed(ids: Sequence[int], window: Window, around: tuple[Sequence[int], Sequence[int]]) -> list[int]:
-    """The tokens of a window as the model reads them."""
+    """The tokens of a window with the special tokens `around` them."""
     return [*around[0], *ids[window.start : window.end], *around[1]]

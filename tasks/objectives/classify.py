@@ -34,7 +34,7 @@ packs, arrange = objectives.never_packs, objectives.whole_rows
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
 load_body, load_tokenizer, of_text = encoder.load_body, encoder.load_tokenizer, encoder.of_text
 check, repeated = classes.check, classes.repeated
-in_windows = False  # a longer text is cut
+in_windows = False  # a longer text is truncated
 
 
 class Params(Weighed):
@@ -51,22 +51,22 @@ class Params(Weighed):
 
 
 @dataclass(frozen=True)
-class Told(Classes[Reader]):
-    """The tokenizer and the classes, and what the n-grams of the training rows tell of them."""
+class WithNGrams(Classes[Reader]):
+    """The tokenizer and the classes, with the n-gram classifier fitted to the training rows."""
 
     ngrams: "NGrams | None"
 
 
 def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Classes[Reader]:
-    """The tokenizer, the classes of the training `rows`, and what their n-grams tell."""
-    known = Classes(encoder.load_tokenizer(weights), classes.counts(rows))
-    if not params.ngrams or any(len(names) < 2 for names in known.counts.values()):  # which check() refuses
-        return known
+    """The tokenizer, the classes of the training `rows`, and an n-gram classifier if `params` has one."""
+    plain = Classes(encoder.load_tokenizer(weights), classes.counts(rows))
+    if not params.ngrams or any(len(names) < 2 for names in plain.counts.values()):  # which check() refuses
+        return plain
     from tasks.models import ngrams
 
-    texts, labels = [known.reader.encode(encoder.question(row)) for row in rows], [known.labels(row) for row in rows]
-    sizes = [len(names) for names in known.counts.values()]
-    return Told(known.reader, known.counts, ngrams.fit(texts, labels, sizes, params.ngrams))
+    texts, labels = [plain.reader.encode(encoder.question(row)) for row in rows], [plain.labels(row) for row in rows]
+    sizes = [len(names) for names in plain.counts.values()]
+    return WithNGrams(plain.reader, plain.counts, ngrams.fit(texts, labels, sizes, params.ngrams))
 
 
 def encode(params: Params, processor: Classes[Reader], row: Prepared) -> Labelled:
@@ -86,7 +86,7 @@ def collate(rows: Sequence[Labelled], pad_token_id: int, prefix_length: int = 0)
 
 
 def trained_on(encoded: Labelled) -> list[bool]:
-    """No token: all are read, and the class is told of the whole."""
+    """No token: the class is that of the whole text."""
     return [False] * len(encoded["input_ids"])
 
 
@@ -102,7 +102,7 @@ def with_head(params: Params, body: "nn.Module", processor: Classes[Reader]) -> 
 
     pooling = encoder.usual_pooling(body) if params.pooling == "auto" else params.pooling
     model = Classifier(body, processor.counts, pooling)
-    model.ngrams = processor.ngrams if isinstance(processor, Told) else None
+    model.ngrams = processor.ngrams if isinstance(processor, WithNGrams) else None
     return classes.weighed(params, model, processor)
 
 
@@ -122,20 +122,20 @@ def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
 
 
 def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> "list[Tensor]":
-    """Of each column (rows, classes), in nats and fp32."""
+    """(rows, classes) of each column, in nats and fp32."""
     from tasks.models import classifier
 
     columns: list[Tensor] = classifier.log_probabilities(model, reader, [encoder.question(row) for row in rows])
     return columns
 
 
-def tell(model: "nn.Module", reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
-    """What texts that were read come to, see tasks/models/classifier.py."""
+def predict(model: "nn.Module", reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
+    """The reply to each text, see tasks/models/classifier.py."""
     from tasks.models import classifier
 
-    return classifier.tell(model, reader, encoded)
+    return classifier.predict(model, reader, encoded)
 
 
-def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
-    """What the model says to each of `rows`, see tasks/models/classes.py."""
+def answer_rows(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
+    """The model's answer to each of `rows`, see tasks/models/classes.py."""
     return classes.answers(model, log_probabilities(model, reader, rows), rows)

@@ -48,7 +48,7 @@ class Params(Weighed):
 
 
 class Shown(Labelled):
-    """An image, which is read with its batch and counts as one token."""
+    """An image, which is loaded with its batch and counts as one token."""
 
     picture: Picture
     augment: bool  # whether it is altered in training
@@ -71,15 +71,15 @@ def encode(params: Params, processor: Classes[ImageReader], row: Prepared) -> Sh
 
 
 def arrange(params: Params, encoded: Sequence[Shown], max_length: int) -> tuple[list[Shown], int]:
-    """An example is a row; none is too long."""
+    """All rows: none is too long."""
     return list(encoded), 0
 
 
 def collate(rows: Sequence[Shown], pad_token_id: int, prefix_length: int = 0) -> Batch:
     """pixel_values: (batch, channels, height, width); labels: (batch, columns); input_ids, attention_mask: (batch, 1),
-    by which images are counted.
+    which count the images.
 
-    A row that is trained on has its `epoch`: from it and the row's id follows how its image is altered.
+    Training rows have an `epoch`, which with the row's id seeds the augmentation.
     """
     import torch
 
@@ -95,7 +95,7 @@ def _draw(row: Shown) -> random.Random | None:
 
 
 def trained_on(encoded: Shown) -> list[bool]:
-    """No token: the class is told of the whole image."""
+    """No token: the class is that of the whole image."""
     return [False] * len(encoded["input_ids"])
 
 
@@ -130,21 +130,21 @@ def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
 
 
 def log_probabilities(model: "nn.Module", reader: ImageReader, rows: Sequence[Row]) -> "list[Tensor]":
-    """Of each column (rows, classes), in nats and fp32."""
+    """(rows, classes) of each column, in nats and fp32."""
     from tasks.models import image_classifier
 
-    seen = [reader.of_bytes(vision.content(row)) for row in rows]
-    columns: list[Tensor] = image_classifier.log_probabilities(model, seen)
+    images = [reader.of_bytes(vision.content(row)) for row in rows]
+    columns: list[Tensor] = image_classifier.log_probabilities(model, images)
     return columns
 
 
-def tell(model: "nn.Module", reader: ImageReader, seen: Sequence[Pixels]) -> list[Reply]:
-    """What images that were read come to, see tasks/models/image_classifier.py."""
+def predict(model: "nn.Module", reader: ImageReader, images: Sequence[Pixels]) -> list[Reply]:
+    """The reply to each image, see tasks/models/image_classifier.py."""
     from tasks.models import image_classifier
 
-    return image_classifier.tell(model, seen)
+    return image_classifier.predict(model, images)
 
 
-def read(model: "nn.Module", reader: ImageReader, rows: Sequence[Row]) -> list[Answer]:
-    """What the model says to each of `rows`, see tasks/models/classes.py."""
+def answer_rows(model: "nn.Module", reader: ImageReader, rows: Sequence[Row]) -> list[Answer]:
+    """The model's answer to each of `rows`, see tasks/models/classes.py."""
     return classes.answers(model, log_probabilities(model, reader, rows), rows)

@@ -66,14 +66,14 @@ def collate(rows: Sequence[Compared], pad_token_id: int, prefix_length: int = 0)
 
 
 def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
-    """-log sigmoid(beta (own margin - the parent's)), a margin is log p(chosen) - log p(rejected); mean over rows."""
+    """-log sigmoid(beta (tuned margin - parent margin)), margin = log p(chosen) - log p(rejected); mean over rows."""
     import torch
 
     labels = batch.pop("labels")
     with torch.no_grad(), model.disable_adapter():
         chosen, rejected = _log_probabilities(model, batch, labels).chunk(2)
-    own_chosen, own_rejected = _log_probabilities(model, batch, labels).chunk(2)
-    margin = (own_chosen - own_rejected) - (chosen - rejected)
+    tuned_chosen, tuned_rejected = _log_probabilities(model, batch, labels).chunk(2)
+    margin = (tuned_chosen - tuned_rejected) - (chosen - rejected)
     return -torch.nn.functional.logsigmoid(params.beta * margin).mean()
 
 

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 summary = "to find the answer to a question in a text, or that there is none"
 eats = frozenset({"spans"})
 head: objectives.Head = "spans"
-architectures: frozenset[Architecture] = frozenset({"encoder"})  # what writes has not read the text where it begins
+architectures: frozenset[Architecture] = frozenset(
+    {"encoder"}
+)  # a causal model has not read the rest of the text at its beginning
 needs_parent = False
 shares_prefix = False
 rate_share = 0.5  # 1e-4 to 5e-5 for encoders of 22M to 110M
@@ -38,7 +40,7 @@ packs = objectives.never_packs
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
 load_body, load_tokenizer = encoder.load_body, encoder.load_tokenizer
 in_windows = True  # of a text of any length
-LOWEST = 1.0e4  # nats: what an answer that cannot be told counts at most
+LOWEST = 1.0e4  # nats: the loss of an answer that cannot be predicted
 
 
 class Params(Headed):
@@ -71,14 +73,16 @@ class Pairs:
         return self.reader.decode(tokens)
 
 
-class Asked(Encoded):
+class EncodedQuestion(Encoded):
     """A question and the whole text below it, whose tokens are `input_ids`."""
 
-    asked: list[int]  # the tokens of the question
-    place: tuple[int, int] | None  # the first and last token of the answer; None where it has none, or cannot be told
+    question_ids: list[int]
+    place: (
+        tuple[int, int] | None
+    )  # the first and last token of the answer; None where it has none, or it cannot be predicted
     has_answer: bool
     around: "Frame"  # the tokens before, between and behind
-    positions: int  # what is read at once at most
+    positions: int  # the most tokens of a window
 
 
 class Window(Encoded):
@@ -95,50 +99,50 @@ def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Pairs:
 
 
 def right(row: Row) -> Span | None:
-    """The right answer of a prepared row, or of one that was answered."""
+    """The right answer of a prepared or answered row."""
     return spans.span_of(row["answer"])
 
 
 def check(processor: Pairs, rows: Splits) -> None:
-    """Raise AnnealError where no training row has an answer."""
+    """Raise AnnealError if no training row has an answer."""
     if not any(right(row) for row in rows["train"]):
         raise AnnealError("no training row has an answer in its context: there is nothing to learn; add rows that do.")
 
 
-def encode(params: Params, processor: Pairs, row: Prepared) -> Asked:
-    """The tokens of the question and of the whole text, and where in this the answer stands."""
+def encode(params: Params, processor: Pairs, row: Prepared) -> EncodedQuestion:
+    """The tokens of the question and of the whole text, and the place of the answer in the text."""
     from tasks.models import extractor
 
-    each, span = of_text(processor.reader, encoder.question(row)), right(row)
+    question, span = of_text(processor.reader, encoder.question(row)), right(row)
     return {
         "id": row["id"],
-        "input_ids": each.ids,
-        "asked": each.asked,
-        "place": extractor.place_of(each, span),
+        "input_ids": question.ids,
+        "question_ids": question.question_ids,
+        "place": extractor.token_span(question, span),
         "has_answer": span is not None,
         "around": processor.around,
         "positions": processor.reader.positions,
     }
 
 
-def arrange(params: Params, encoded: Sequence[Asked], max_length: int) -> tuple[list[Window], int]:
-    """Windows of a text that is longer than what is read at once; one without the whole answer has none. A row is left
-    out where its answer is whole in no window.
+def arrange(params: Params, encoded: Sequence[EncodedQuestion], max_length: int) -> tuple[list[Window], int]:
+    """Windows of texts; one without the whole answer is labelled as having none. A row is left out if no window has its
+    whole answer.
     """
     from tasks.models import extractor
 
-    made, left_out = list[Window](), 0
+    kept, left_out = list[Window](), 0
     for example in encoded:
         size = min(max_length, example["positions"])
-        windows = extractor.pieces(example["input_ids"], example["asked"], example["around"], size)
+        windows = extractor.pieces(example["input_ids"], example["question_ids"], example["around"], size)
         of_row = [_window(example, piece, window) for piece, window in windows]
-        is_told = not example["has_answer"] or any(each["labels"] != [0, 0] for each in of_row)
-        made += of_row if is_told else []
-        left_out += not (of_row and is_told)
-    return made, left_out
+        is_whole = not example["has_answer"] or any(row["labels"] != [0, 0] for row in of_row)
+        kept += of_row if is_whole else []
+        left_out += not (of_row and is_whole)
+    return kept, left_out
 
 
-def _window(example: Asked, piece: "Piece", window: words.Window) -> Window:
+def _window(example: EncodedQuestion, piece: "Piece", window: words.Window) -> Window:
     place, skipped = example["place"], piece.first - window.start
     is_whole = place is not None and window.start <= place[0] <= place[1] < window.end
     return {
@@ -210,39 +214,41 @@ def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
 
 
 def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> "list[Tensor]":
-    """Of each row (1, spans and no answer), in nats and fp32."""
+    """(1, spans and no answer) of each row, in nats and fp32."""
     from tasks.models import extractor
 
     every = [of_text(reader, encoder.question(row)) for row in rows]
-    told = (extractor.of_spans(shares, model.most_tokens) for shares in extractor.scores(model, reader, every))
+    told = (
+        extractor.span_log_probabilities(shares, model.most_tokens) for shares in extractor.scores(model, reader, every)
+    )
     return [shares[~shares.isneginf()].unsqueeze(0) for shares in told]
 
 
 def of_text(reader: Reader, text: str) -> "Question":
-    """A question and the text below it as they are read."""
+    """A question and the text below it, tokenised."""
     from tasks.models import extractor
 
     return extractor.of_text(reader, text)
 
 
-def tell(model: "nn.Module", reader: Reader, read: Sequence["Question"]) -> list[Reply]:
-    """What questions that were read come to: `token_ids`, the written answer as `text`, and `probabilities`."""
+def predict(model: "nn.Module", reader: Reader, questions: Sequence["Question"]) -> list[Reply]:
+    """The reply to each question: `token_ids`, the written answer as `text`, and `probabilities`."""
     from tasks.models import extractor
 
-    return extractor.tell(model, reader, read)
+    return extractor.predict(model, reader, questions)
 
 
-def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
-    """What the model says to each of `rows`, with probabilities as of tasks/formats/spans.py; `nll` is of the right
-    answer, as one token.
+def answer_rows(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
+    """The model's answer to each of `rows`, with probabilities as in tasks/formats/spans.py; `nll` is that of the
+    right answer, as one token.
 
-    A right answer that is longer than what is told has no likelihood above zero.
+    A right answer longer than the longest that can be predicted has a likelihood of zero.
     """
     from tasks.models import extractor
 
-    every = [of_text(reader, encoder.question(row)) for row in rows]
+    questions = [of_text(reader, encoder.question(row)) for row in rows]
     answers: list[Answer] = []
-    for row, each, shares in zip(rows, every, extractor.scores(model, reader, every), strict=True):
-        nll = extractor.surprise(model, each, shares, right(row))
-        answers.append(as_answer(extractor.reply(model, each, shares), {"nll": min(nll, LOWEST), "tokens": 1}))
+    for row, question, shares in zip(rows, questions, extractor.scores(model, reader, questions), strict=True):
+        nll = extractor.surprisal(model, question, shares, right(row))
+        answers.append(as_answer(extractor.reply(model, question, shares), {"nll": min(nll, LOWEST), "tokens": 1}))
     return answers

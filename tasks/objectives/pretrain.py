@@ -59,19 +59,19 @@ def packs(params: Params) -> bool:
 
 
 def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Completion:
-    """The whole text; of a dialogue among the texts, what sft trains on is trained on."""
+    """The whole text; a dialogue among the texts is encoded as by sft."""
     return dialogue.encode(tokenizer, row)
 
 
 def arrange(params: Params, encoded: Sequence[Completion], max_length: int) -> tuple[list[Packed], int]:
-    """Packed rows. A text that is longer than a row goes on in another; a dialogue that is longer is left out."""
+    """Packed rows. A text longer than a row continues in another; a longer dialogue is left out."""
     kept = [example for example in encoded if _is_text(example) or len(example["input_ids"]) <= max_length]
     pieces = [piece for example in kept for piece in cut(example, max_length)]
     return packing.pack(pieces, max_length), len(encoded) - len(kept)
 
 
 def _is_text(encoded: Completion) -> bool:
-    """Whether nothing but its first token is only read."""
+    """Whether all tokens but the first are trained on."""
     return encoded["prompt_length"] == 1
 
 
@@ -86,5 +86,5 @@ def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | 
 
 
 def trained_on(encoded: Packed) -> Sequence[float]:
-    """All but the first token of each text, which nothing stands before."""
+    """All but the first token of each text, which has no context."""
     return packing.trained_on(encoded)

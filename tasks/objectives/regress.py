@@ -34,8 +34,8 @@ watch = ("eval_loss", False)
 packs, arrange = objectives.never_packs, objectives.whole_rows
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
 load_body, load_tokenizer, of_text = encoder.load_body, encoder.load_tokenizer, encoder.of_text
-in_windows = False  # a longer text is cut
-DIGITS = 5  # of a deviation, behind the point, in what is told
+in_windows = False  # a longer text is truncated
+DIGITS = 5  # decimals of a standard deviation to which predictions are rounded
 Scale = tuple[float, float]  # mean and standard deviation of the training rows
 
 
@@ -54,10 +54,10 @@ class Params(Headed):
 
 @dataclass(frozen=True)
 class Scales:
-    """A reader that knows the scale of each column of numbers, by the alphabet."""
+    """A reader, and the scale of each column of numbers, sorted by name."""
 
     reader: Reader
-    of: dict[str, Scale]
+    scales: dict[str, Scale]
 
     @property
     def pad_token_id(self) -> int:
@@ -81,20 +81,20 @@ def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Scales
     for row in rows:
         for column, value in right(row).items():
             values.setdefault(column, []).append(value)
-    of = {column: (fmean(known), pstdev(known)) for column, known in sorted(values.items())}
-    return Scales(encoder.load_tokenizer(weights), of)
+    scales = {column: (fmean(numbers), pstdev(numbers)) for column, numbers in sorted(values.items())}
+    return Scales(encoder.load_tokenizer(weights), scales)
 
 
 def right(row: Row) -> dict[str, float]:
-    """{column: number} of a prepared row, or of one that was answered."""
+    """{column: number} of a prepared or answered row."""
     return {column: float(value) for column, value in json.loads(row["answer"]).items()}
 
 
 def check(processor: Scales, rows: Splits) -> None:
-    """Raise AnnealError for a column that is the same in all training rows."""
+    """Raise AnnealError if a column has the same number in all training rows."""
     from tasks.errors import AnnealError
 
-    for column, (mean, deviation) in processor.of.items():
+    for column, (mean, deviation) in processor.scales.items():
         if not deviation:
             raise AnnealError(
                 f"`{column}` is {mean:g} in all training rows: there is nothing to learn; add rows of other numbers, "
@@ -108,7 +108,7 @@ def encode(params: Params, processor: Scales, row: Prepared) -> Scored:
     return {
         "id": row["id"],
         "input_ids": processor.reader.encode(encoder.question(row)),
-        "labels": [(values[column] - mean) / deviation for column, (mean, deviation) in processor.of.items()],
+        "labels": [(values[column] - mean) / deviation for column, (mean, deviation) in processor.scales.items()],
     }
 
 
@@ -123,7 +123,7 @@ def collate(rows: Sequence[Scored], pad_token_id: int, prefix_length: int = 0) -
 
 
 def trained_on(encoded: Scored) -> list[bool]:
-    """No token: all are read, and the number is told of the whole."""
+    """No token: the numbers are those of the whole text."""
     return [False] * len(encoded["input_ids"])
 
 
@@ -134,11 +134,11 @@ def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | 
     from torch.nn.functional import huber_loss, mse_loss
 
     targets = batch["labels"]
-    told = _deviations(model, batch)
+    predicted = _deviations(model, batch)
     total: Tensor = (
-        mse_loss(told, targets, reduction="sum")
+        mse_loss(predicted, targets, reduction="sum")
         if params.loss == "mse"
-        else huber_loss(told, targets, reduction="sum", delta=params.huber_delta)
+        else huber_loss(predicted, targets, reduction="sum", delta=params.huber_delta)
     )
     return total / (len(targets) if num_items is None else num_items / targets.shape[1])
 
@@ -154,7 +154,7 @@ def _deviations(model: "nn.Module", batch: Batch) -> "Tensor":
 def with_head(params: Params, body: "nn.Module", processor: Scales) -> "nn.Module":
     """`body` under new heads, whose weights follow from the seed."""
     pooling = encoder.usual_pooling(body) if params.pooling == "auto" else params.pooling
-    return _headed(body, processor.of, pooling)
+    return _headed(body, processor.scales, pooling)
 
 
 def _headed(body: "nn.Module", scales: Mapping[str, Scale], pooling: encoder.Pooling) -> "nn.Module":
@@ -174,7 +174,7 @@ def save_head(model: "nn.Module", folder: Path) -> None:
 
 
 def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
-    """`body` under the heads in `trained/`, for asking."""
+    """`body` under the heads in `trained/`, for inference."""
     from tasks.models import heads
 
     facts = heads.facts(trained)
@@ -185,17 +185,17 @@ def load_head(body: "nn.Module", trained: Path) -> "nn.Module":
 
 
 def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> "list[Tensor]":
-    """Of each column (rows, 2): its deviation as the logit of one of two choices, so that a merge that moves it
+    """(rows, 2) of each column: its deviation as the logit of one of two choices, so that a merge that moves it
     diverges.
     """
     import torch
 
-    asked = _asked(model, reader, [reader.encode(encoder.question(row)) for row in rows])
-    return [torch.stack([column, torch.zeros_like(column)], -1).log_softmax(-1) for column in asked.T]
+    deviations = _predict_deviations(model, reader, [reader.encode(encoder.question(row)) for row in rows])
+    return [torch.stack([column, torch.zeros_like(column)], -1).log_softmax(-1) for column in deviations.T]
 
 
-def _asked(model: "nn.Module", reader: Reader, encoded: Sequence[Sequence[int]]) -> "Tensor":
-    """(texts, columns) deviations of texts as token ids, in one forward pass."""
+def _predict_deviations(model: "nn.Module", reader: Reader, encoded: Sequence[Sequence[int]]) -> "Tensor":
+    """(texts, columns) for texts as token ids, in one forward pass."""
     import torch
 
     batch = to_device(encoder.collate(encoded, reader.pad_token_id), model.heads[0].weight.device)
@@ -203,29 +203,29 @@ def _asked(model: "nn.Module", reader: Reader, encoded: Sequence[Sequence[int]])
         return _deviations(model, batch)
 
 
-def tell(model: "nn.Module", reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
-    """What texts come to in one forward pass: `token_ids`, and the written answer as `text`."""
-    told = _asked(model, reader, encoded).tolist()
+def predict(model: "nn.Module", reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
+    """The reply to each text from one forward pass: `token_ids`, and the written answer as `text`."""
+    deviations = _predict_deviations(model, reader, encoded).tolist()
     return [
         {"token_ids": tuple(ids), "text": json.dumps(_numbers(model.scales, row))}
-        for ids, row in zip(encoded, told, strict=True)
+        for ids, row in zip(encoded, deviations, strict=True)
     ]
 
 
 def _numbers(scales: Mapping[str, Scale], deviations: Sequence[float]) -> dict[str, float]:
-    """{column: the number in its own unit}, in the digits that two machines agree on."""
+    """{column: the number in its own unit}, rounded so that two machines agree."""
     return {
-        column: round(mean + told * deviation, DIGITS - math.floor(math.log10(deviation)))
-        for (column, (mean, deviation)), told in zip(scales.items(), deviations, strict=True)
+        column: round(mean + value * deviation, DIGITS - math.floor(math.log10(deviation)))
+        for (column, (mean, deviation)), value in zip(scales.items(), deviations, strict=True)
     }
 
 
-def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
-    """What the model says to each of `rows`; `nll` is that of a normal distribution of the column's deviation around
-    what is told, but for its constant.
+def answer_rows(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
+    """The model's answer to each of `rows`; `nll` is that of a normal distribution around the prediction, with the
+    column's standard deviation and without the constant.
     """
     scales = {column: deviation for column, (_, deviation) in model.scales.items()}
-    replies = tell(model, reader, [of_text(reader, encoder.question(row)) for row in rows])
+    replies = predict(model, reader, [of_text(reader, encoder.question(row)) for row in rows])
     answers: list[Answer] = []
     for row, reply in zip(rows, replies, strict=True):
         numbers, known = json.loads(reply["text"]), right(row)

@@ -45,8 +45,8 @@ class Params(Section):
 
 
 def check(processor: "Tokenizer", rows: Splits) -> None:
-    """Raise AnnealError for a row that is no single text and its answer, and for targets that the tokenizer has no
-    tokens for.
+    """Raise AnnealError for a row that is not one text and its answer, and for targets that the tokenizer cannot
+    represent.
     """
     for split in rows.values():
         for row in split:
@@ -60,7 +60,7 @@ def check(processor: "Tokenizer", rows: Splits) -> None:
 
 
 def _check_known(tokenizer: "Tokenizer", targets: Sequence[str]) -> None:
-    """T5's vocabulary has no brace: JSON would be learnt, and answered, with a hole for each."""
+    """T5's vocabulary has no braces: JSON would be trained and answered with unknown tokens in their place."""
     unknown = tokenizer.unk_token_id
     holes = [text for text in targets if unknown in tokenizer(text_target=text)["input_ids"]]
     if unknown is None or len(holes) <= MOST_UNKNOWN * len(targets):
@@ -84,14 +84,13 @@ def parent(weights: Path, arguments: Mapping[str, object]) -> "nn.Module":
         raise ParamsError(
             f"params.yaml: train.fp16 is true, and a base of the type {kind} overflows in float16; leave it out, and "
             "bf16 at its default."
-            ""
         )
     model: nn.Module = AutoModelForSeq2SeqLM.from_pretrained(weights, trust_remote_code=False, **arguments)
     return model
 
 
 def save_head(model: "nn.Module", folder: Path) -> None:
-    """What is learnt, for whoever asks it: the head is part of the parent."""
+    """Write the kind only: the head is part of the parent."""
     write_json(folder / heads.FILE, {"kind": "seq2seq"})
 
 
@@ -109,9 +108,9 @@ def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | 
     """The cross-entropy of the target's tokens, in fp32: over `num_items` of them, or their mean."""
     from torch.nn.functional import cross_entropy
 
-    told, labels = seq2seq.logits(model, batch), batch["labels"]
+    logits, labels = seq2seq.logits(model, batch), batch["labels"]
     total: Tensor = cross_entropy(
-        told.float().flatten(0, 1), labels.flatten(), reduction="sum", label_smoothing=params.label_smoothing
+        logits.float().flatten(0, 1), labels.flatten(), reduction="sum", label_smoothing=params.label_smoothing
     )
     return total / (labels.ne(-100).sum() if num_items is None else num_items)
 

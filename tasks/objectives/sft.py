@@ -35,7 +35,7 @@ class Params(Section):
     """Loss on the assistant's turns; `weights` says how much columns of a JSON answer count in it.
 
     Packing is for GPUs and rows of very different lengths: on a CPU it gained nothing over batches of like length
-    (bench/packing_speed.py), and it gives up the beginning of all prompts that is read once.
+    (bench/packing_speed.py), and a beginning that all prompts share is then not read once only.
     """
 
     kind: Literal["sft"]
@@ -46,7 +46,7 @@ class Params(Section):
 
 
 def packs(params: Params) -> bool:
-    """Where it is asked for."""
+    """If `packing` is set."""
     return params.packing
 
 
@@ -59,7 +59,7 @@ def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Completion:
 def arrange(
     params: Params, encoded: Sequence[Completion], max_length: int
 ) -> tuple[list[Completion] | list[Packed], int]:
-    """An example is a row, or a part of one; one that is longer than a row is left out."""
+    """One example a row, or several with packing; longer examples are left out."""
     kept, left_out = objectives.fitting(encoded, max_length)
     return packing.pack(kept, max_length) if params.packing else kept, left_out
 
@@ -85,8 +85,8 @@ def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | 
 def _weighted(model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
     from torch.nn.functional import cross_entropy
 
-    asked = {name: value for name, value in batch.items() if name not in ("labels", "weights")}
-    logits = model(**asked).logits[:, :-1].float()
+    inputs = {name: value for name, value in batch.items() if name not in ("labels", "weights")}
+    logits = model(**inputs).logits[:, :-1].float()
     weights = batch["weights"][:, 1:]
     nll = cross_entropy(logits.transpose(1, 2), batch["labels"][:, 1:], ignore_index=-100, reduction="none")
     return (nll * weights).sum() / (weights.sum() if num_items is None else num_items)

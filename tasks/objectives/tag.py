@@ -1,5 +1,5 @@
 """Tagging: one linear head on the first token of each word (Devlin et al. 2018, arXiv:1810.04805, section 5.3); for
-a base that writes, on the last, the only one that has read the whole word.
+a causal base, on the last, the only one that has read the whole word.
 """
 
 from collections.abc import Sequence
@@ -36,8 +36,8 @@ packs = objectives.never_packs
 parent, body, with_body = encoder.parent, encoder.body, encoder.with_body
 load_body, load_tokenizer = encoder.load_body, encoder.load_tokenizer
 in_windows = True  # of a text of any length
-LOWEST = 1.0e4  # nats: what a tag that is not known counts at most
-UNTOLD = -100  # the label of a token that tells no tag
+LOWEST = 1.0e4  # nats: the loss of a tag that the model does not know
+IGNORED = -100  # the label of a token without a tag
 
 
 class Params(Headed):
@@ -48,7 +48,7 @@ class Params(Headed):
 
 @dataclass(frozen=True)
 class Tags:
-    """A reader that knows the labels of entities, by the alphabet, and which token tells a word's tag."""
+    """A reader, the sorted labels of entities, and the place of the token whose tag is a word's."""
 
     reader: Reader
     labels: tuple[str, ...]
@@ -68,7 +68,7 @@ class Tags:
 
     @cached_property
     def around(self) -> tuple[list[int], list[int]]:
-        """The tokens before and behind those of a text."""
+        """The special tokens before and after a text."""
         return frame(self.reader)
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -79,9 +79,9 @@ class Tags:
 class Tagged(Encoded):
     """A text and the tags of its words: the whole text, then windows of it."""
 
-    labels: list[int]  # of each token the number of its word's tag, UNTOLD where it tells none
-    positions: NotRequired[int]  # of the whole text: what is read at once at most,
-    around: NotRequired[tuple[list[int], list[int]]]  # and the tokens that stand before and behind a window
+    labels: list[int]  # for each token the number of its word's tag, or IGNORED
+    positions: NotRequired[int]  # of the whole text: the most tokens of a window,
+    around: NotRequired[tuple[list[int], list[int]]]  # and the special tokens before and after it
 
 
 def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Tags:
@@ -92,12 +92,12 @@ def processor(params: Params, weights: Path, rows: Sequence[Prepared]) -> Tags:
 
 
 def marked(row: Row) -> list[Entity]:
-    """The right entities of a prepared row, or of one that was answered."""
+    """The right entities of a prepared or answered row."""
     return entities.spans(row["answer"])
 
 
 def check(processor: Tags, rows: Splits) -> None:
-    """Raise AnnealError where no entity is marked; prepare has set aside labels that training never saw."""
+    """Raise AnnealError if no entity is marked; prepare has set aside labels that training never saw."""
     from tasks.errors import AnnealError
 
     if not processor.labels:
@@ -105,14 +105,14 @@ def check(processor: Tags, rows: Splits) -> None:
 
 
 def encode(params: Params, processor: Tags, row: Prepared) -> Tagged:
-    """The whole text, and the number of its tag where a word's token stands."""
-    read = words(processor.reader, encoder.question(row))
-    labels = [UNTOLD] * len(read.ids)
-    for tokens, tag in zip(read.tokens, entities.to_tags(marked(row), read.spans), strict=True):
+    """The whole text, with the number of each word's tag at its token."""
+    text = words(processor.reader, encoder.question(row))
+    labels = [IGNORED] * len(text)
+    for tokens, tag in zip(text.tokens, entities.to_tags(marked(row), text.spans), strict=True):
         labels[tokens[0 if processor.place == "first" else 1]] = processor.numbers[tag]
     return {
         "id": row["id"],
-        "input_ids": read.ids,
+        "input_ids": text.ids,
         "labels": labels,
         "positions": processor.reader.positions,
         "around": processor.around,
@@ -120,19 +120,17 @@ def encode(params: Params, processor: Tags, row: Prepared) -> Tagged:
 
 
 def arrange(params: Params, encoded: Sequence[Tagged], max_length: int) -> tuple[list[Tagged], int]:
-    """Windows of a text that is longer than what is read at once, each word trained on in one; none is left out unless
-    nothing but the frame fits.
-    """
+    """Windows of texts, each word labelled in exactly one; a text is left out only if it has no room."""
     pieces, left_out = list[Tagged](), 0
     for example in encoded:
         before, behind = example["around"]
         size = min(max_length, example["positions"]) - len(before) - len(behind)
         for window in windows(len(example["input_ids"]), size) if size > 0 else ():
             own = [
-                label if window.first <= place < window.last else UNTOLD
+                label if window.first <= place < window.last else IGNORED
                 for place, label in enumerate(example["labels"][window.start : window.end], window.start)
             ]
-            labels = [*[UNTOLD] * len(before), *own, *[UNTOLD] * len(behind)]
+            labels = [*[IGNORED] * len(before), *own, *[IGNORED] * len(behind)]
             ids = framed(example["input_ids"], window, (before, behind))
             pieces.append({"id": example["id"], "input_ids": ids, "labels": labels})
         left_out += size <= 0
@@ -144,15 +142,15 @@ def collate(rows: Sequence[Tagged], pad_token_id: int, prefix_length: int = 0) -
     import torch
 
     batch = encoder.collate([row["input_ids"] for row in rows], pad_token_id)
-    labels = torch.full_like(batch["input_ids"], UNTOLD)
+    labels = torch.full_like(batch["input_ids"], IGNORED)
     for i, row in enumerate(rows):
         labels[i, : len(row["labels"])] = torch.tensor(row["labels"])
     return {**batch, "labels": labels}
 
 
 def trained_on(encoded: Tagged) -> list[bool]:
-    """The token of each word that tells its tag."""
-    return [label != UNTOLD for label in encoded["labels"]]
+    """The token of each word that has its tag."""
+    return [label != IGNORED for label in encoded["labels"]]
 
 
 def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
@@ -161,8 +159,8 @@ def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | 
 
     targets = batch["labels"]
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-    total: Tensor = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=UNTOLD, reduction="sum")
-    return total / (targets.ne(UNTOLD).sum().clamp(min=1) if num_items is None else num_items)
+    total: Tensor = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+    return total / (targets.ne(IGNORED).sum().clamp(min=1) if num_items is None else num_items)
 
 
 def with_head(params: Params, body: "nn.Module", processor: Tags) -> "nn.Module":
@@ -194,50 +192,52 @@ def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -
 
     from tasks.models import tagger
 
-    return [torch.cat(tagger.told(model, reader, [of_text(reader, encoder.question(row)) for row in rows]))]
+    return [
+        torch.cat(tagger.log_probabilities(model, reader, [of_text(reader, encoder.question(row)) for row in rows]))
+    ]
 
 
 def of_text(reader: Reader, text: str) -> Words:
-    """`text` as it is read."""
+    """The tokens and words of `text`."""
     return words(reader, text)
 
 
-def tell(model: "nn.Module", reader: Reader, read: Sequence[Words]) -> list[Reply]:
-    """What texts that were read come to: `token_ids`, the written answer as `text`, and `probabilities` of the labels
-    of each entity in it.
+def predict(model: "nn.Module", reader: Reader, texts: Sequence[Words]) -> list[Reply]:
+    """The reply to each text: `token_ids`, the written answer as `text`, and `probabilities` of the labels of each
+    entity in it.
     """
     from tasks.models import tagger
 
-    pairs = zip(read, tagger.told(model, reader, read), strict=True)
-    return [_reply(model, each, shares) for each, shares in pairs]
+    pairs = zip(texts, tagger.log_probabilities(model, reader, texts), strict=True)
+    return [_reply(model, text, shares) for text, shares in pairs]
 
 
-def _reply(model: "Tagger", read: Words, shares: "Tensor") -> Reply:
+def _reply(model: "Tagger", text: Words, shares: "Tensor") -> Reply:
     from tasks.models import tagger
 
     tags = tagger.likeliest(model, shares)
     return {
-        "token_ids": tuple(read.ids),
-        "text": tagger.written(read, tags),
-        "probabilities": tagger.probabilities(model, read, tags, shares),
+        "token_ids": tuple(text.ids),
+        "text": tagger.written(text, tags),
+        "probabilities": tagger.probabilities(model, text, tags, shares),
     }
 
 
-def read(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
-    """What the model says to each of `rows`, with probabilities as of `tell`; `nll` is of the right tags of its words.
+def answer_rows(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -> list[Answer]:
+    """The model's answer to each of `rows`, with probabilities as in `predict`; `nll` is that of the right tags.
 
-    A tag that the model does not know, as a champion's may be, has no likelihood above zero.
+    A tag that the model does not know (a champion may have been trained on others) has a likelihood of zero.
     """
     from tasks.models import tagger
 
-    every = [of_text(reader, encoder.question(row)) for row in rows]
+    texts = [of_text(reader, encoder.question(row)) for row in rows]
     answers: list[Answer] = []
-    for row, known, shares in zip(rows, every, tagger.told(model, reader, every), strict=True):
-        right = entities.to_tags(marked(row), known.spans)
+    for row, text, shares in zip(rows, texts, tagger.log_probabilities(model, reader, texts), strict=True):
+        right = entities.to_tags(marked(row), text.spans)
         scores = [
             shares[word, model.tags.index(tag)].item() if tag in model.tags else -LOWEST
             for word, tag in enumerate(right)
         ]
         likelihood: Score = {"nll": -sum(scores), "tokens": len(scores)}
-        answers.append(as_answer(_reply(model, known, shares), likelihood))
+        answers.append(as_answer(_reply(model, text, shares), likelihood))
     return answers

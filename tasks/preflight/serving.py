@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks import objectives, paths, tuners
 from tasks.files import read_json
 from tasks.inference.engine.choice import is_installed
-from tasks.inference.engine.trained import never
+from tasks.inference.engine.trained import why_never
 from tasks.params import Params, lineage
 from tasks.serve.forms import Form, possible
 from tasks.stages.base import Base, in_package
@@ -64,7 +64,7 @@ def _problems_of_engine(params: Params, name: str) -> Iterator[str]:
     if model.predict.engine != "vllm":
         return
     head = objectives.of(model.train.objective).head
-    why = never(model.train.tuner, head) or ("" if is_installed() else "vLLM is not installed here")
+    why = why_never(model.train.tuner, head) or ("" if is_installed() else "vLLM is not installed here")
     if why:
         yield f"models.{name}.predict.engine is vllm, and {why}; set it to auto or transformers."
 

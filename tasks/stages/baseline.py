@@ -11,7 +11,7 @@ from tasks.dataset.rows import Prepared
 from tasks.dialogues import turns
 from tasks.files import read_json, read_jsonl, whole_directory
 from tasks.inference.answers import Answers
-from tasks.inference.parent import Facts, ask
+from tasks.inference.parent import ParentFacts, ask
 from tasks.stages.predict.params import Predict
 
 
@@ -23,15 +23,15 @@ def baseline(params: Predict, parent: Path, prepared: Path, out: Path) -> None:
     held_out: list[Prepared] = read_jsonl(prepared / "test.jsonl")
     rows = turns.with_tool_turns(held_out, params.tool_turns)
     spec = read_json(prepared / "format.json")
-    facts: Facts = {}
+    facts: ParentFacts = {}
     if classes := spec.get("classes"):
-        answers = Answers(prior.answers(classes, rows), 0.0)
+        answers = Answers(prior.commonest_classes(classes, rows), 0.0)
     elif scales := spec.get("numbers"):
-        answers = Answers(prior.means(scales, rows), 0.0)
+        answers = Answers(prior.mean_numbers(scales, rows), 0.0)
     elif spec.get("example") == "tagged":
         answers = Answers(prior.no_entities(rows), 0.0)
     elif spec.get("example") == "spans":
-        answers = Answers(prior.searched(spec["answered"], rows), 0.0)
+        answers = Answers(prior.matching_sentences(spec["answered"], rows), 0.0)
     else:
         answers, facts = ask(params, parent, prepared, rows, "parent")
     with whole_directory(out) as folder:

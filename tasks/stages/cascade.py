@@ -53,7 +53,7 @@ def cascade(
         splits_out = {name: [_split_answer(row, columns, count) for row in split] for name, split in rows.items()}
         test = splits_out["test"]
         started = time.perf_counter()
-        predicted = [labeller.tell(classifier, row["messages"]) for row in test]
+        predicted = [labeller.predict_beginning(classifier, row["messages"]) for row in test]
         seconds = time.perf_counter() - started
         figures = labeller.agreement(test, predicted, columns[:count])
         splits_out["test"] = [{**row, "given": given} for row, given in zip(test, predicted, strict=True)]

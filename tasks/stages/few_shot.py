@@ -13,7 +13,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, whole_directory
 from tasks.formats.answer import AnswerFormat, example_in, format_in
 from tasks.formats.labels import is_label
-from tasks.inference.answers import behind
+from tasks.inference.answers import insert_examples
 from tasks.inference.parent import ask
 from tasks.models import architecture
 from tasks.stages.predict.params import Predict
@@ -89,7 +89,7 @@ def as_turns(examples: Sequence[Prepared]) -> list[Message]:
 
 def with_examples(examples: Sequence[Prepared], row: Prepared) -> Prepared:
     """`row` with the turns of `examples` in front."""
-    return {**row, "messages": behind(as_turns(examples), row["messages"])}
+    return {**row, "messages": insert_examples(as_turns(examples), row["messages"])}
 
 
 def fit_in_context(

@@ -24,11 +24,11 @@ from tasks.stages.evaluate import measures
 from tasks.stages.evaluate.measures.measure import Measure
 from tasks.stages.evaluate.predictions import Prediction, read
 from tasks.stages.predict.params import Predict
-from tasks.steps.gate import Check, Rivals, Verdict, gate
+from tasks.steps.gate import GateCheck, GateVerdict, Rivals, gate
 from tasks.versions import registry
 
 
-def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) -> Verdict:
+def gate_verdict(name: str, model: Model, weights: Path, reports: Path, adapter: Path) -> GateVerdict:
     """The gate's verdict on the model whose evaluation is in its `reports`, against parent and champion."""
     tuned, parent = (answered.read(contestants.folders(reports)[who]) for who in (TUNED, PARENT))
     check_pairs(tuned, parent)
@@ -46,7 +46,7 @@ def judge(name: str, model: Model, weights: Path, reports: Path, adapter: Path) 
                 f"cannot be compared with the champion (version {champion.version}): {reason}; `make promote` "
                 "promotes it manually"
             )
-            return Verdict(False, (Check(False, words),), champion.version)
+            return GateVerdict(False, (GateCheck(False, words),), champion.version)
     rivals = Rivals(
         measure,
         measure.rows(readable(tuned)),
@@ -92,7 +92,7 @@ def _champions_answers(
     its_adapter = registry.folder(champion, "adapter")
     own = its_adapter / labeller.FOLDER
     rows = _as_asked(tuned, its_adapter, adapter)
-    rows = labeller.parted(own, rows) if own.exists() else rows
+    rows = labeller.with_rests(own, rows) if own.exists() else rows
     known = _by_question(answered.read(registry.folder(champion, "evaluate")))
     if (cache / champion.artifact).exists():
         known |= _by_question(answered.read(cache))
@@ -106,7 +106,7 @@ def _champions_answers(
         from tasks.weights.tuned import answer
 
         asked = [answered.row_of(row) for row in missing]
-        asked = labeller.begun(own, asked) if own.exists() else asked
+        asked = labeller.with_beginnings(own, asked) if own.exists() else asked
         what = f"champion (version {champion.version})"
         size, most = params.per_device_eval_batch_size, params.max_new_tokens
         engine = of_trained(params.engine, weights, its_adapter)

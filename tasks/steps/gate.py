@@ -42,7 +42,7 @@ class Gate(Section):
 
 
 @dataclass(frozen=True)
-class Check:
+class GateCheck:
     """One check of the gate: whether it held, and the sentence that says so."""
 
     held: bool
@@ -53,11 +53,11 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """Whether the model passes, and all that was looked at."""
 
     passed: bool
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
     champion: str | None = None  # the version that was champion then; without one, None
 
     @property
@@ -98,7 +98,7 @@ class Rivals:
 
 def gate(
     params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, Mapping[str, float]], rivals: Rivals
-) -> Verdict:
+) -> GateVerdict:
     """The verdict on a tuned model from the `metrics` of `tuned` and `parent` and the rows of its rivals.
 
     Pure: the same values, the same verdict. ValueError when rows do not pair up.
@@ -108,22 +108,22 @@ def gate(
     checks = [check for opponent in asked for check in _beats(params, opponent)]
     checks += [*_minimums(params, measures, metrics["tuned"]), _beats_parent(params, rivals, metrics["parent"])]
     if rivals.champion is None:
-        checks.append(Check(True, "there is no other champion to compare with"))
+        checks.append(GateCheck(True, "there is no other champion to compare with"))
     else:
         checks.append(_not_worse(params, rivals, rivals.champion))
     checks += excused
-    return Verdict(all(check.held for check in checks), tuple(checks))
+    return GateVerdict(all(check.held for check in checks), tuple(checks))
 
 
-def _beats(params: Gate, opponent: Opponent) -> Iterator[Check]:
+def _beats(params: Gate, opponent: Opponent) -> Iterator[GateCheck]:
     """Whether the tuned model is shown to be better over all labels, and on which it is shown to be worse."""
     who, compared = opponent.words, opponent.compared
     if not compared:
-        yield Check(False, f"cannot be compared with {who}: {opponent.reason}")
+        yield GateCheck(False, f"cannot be compared with {who}: {opponent.reason}")
         return
     names = ", ".join(pair.what for pair in compared)
     if not all(are_comparable(pair.measure, pair.tuned, pair.theirs) for pair in compared):
-        yield Check(False, f"cannot be compared with {who}: {names} is counted over other tokens")
+        yield GateCheck(False, f"cannot be compared with {who}: {names} is counted over other tokens")
         return
     over = over_all(compared)
     result = compare(over.measure, over.tuned, over.theirs)
@@ -131,53 +131,53 @@ def _beats(params: Gate, opponent: Opponent) -> Iterator[Check]:
     figures = f"{result.figures} ({result.test} p = {result.p:.2g}, needs < {params.alpha:g})"
     all_of = f"over all labels ({names})" if len(compared) > 1 else f"on {names}"
     words = f"{'' if held else 'not shown '}better than {who} {all_of}: {figures}"
-    yield Check(held, words if held else f"{words}, which gate.must_beat in params.yaml asks for")
+    yield GateCheck(held, words if held else f"{words}, which gate.must_beat in params.yaml asks for")
     losses = [(pair.what, compare(pair.measure, pair.theirs, pair.tuned)) for pair in compared]
     worse = [(what, loss) for what, loss in losses if loss.p < params.alpha]
     for what, loss in worse:
         values = next(pair for pair in compared if pair.what == what)
         shown = " against ".join(f"{values.measure.value(rows):.3f}" for rows in (values.tuned, values.theirs))
-        yield Check(False, f"worse than {who} on {what}: {shown} ({loss.test} p = {loss.p:.2g})")
+        yield GateCheck(False, f"worse than {who} on {what}: {shown} ({loss.test} p = {loss.p:.2g})")
     if not worse and len(compared) > 1:
-        yield Check(True, f"not shown worse than {who} on any of {names}")
+        yield GateCheck(True, f"not shown worse than {who} on any of {names}")
 
 
-def _excused(opponent: Opponent) -> Check:
-    return Check(True, f"{opponent.words} has nothing to predict: {opponent.reason}")
+def _excused(opponent: Opponent) -> GateCheck:
+    return GateCheck(True, f"{opponent.words} has nothing to predict: {opponent.reason}")
 
 
-def _minimums(params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, float]) -> list[Check]:
+def _minimums(params: Gate, measures: Mapping[str, Measure], metrics: Mapping[str, float]) -> list[GateCheck]:
     checks = []
     for name, bound in sorted(params.minimum.items()):
         if name not in metrics or name not in measures:
             words = f"{name} has a minimum but was not measured; the metrics are {', '.join(sorted(metrics))}"
-            checks.append(Check(False, words))
+            checks.append(GateCheck(False, words))
         elif measures[name].higher_is_better:
-            checks.append(Check(metrics[name] >= bound, f"{name} is {metrics[name]:.3f}, the minimum is {bound:g}"))
+            checks.append(GateCheck(metrics[name] >= bound, f"{name} is {metrics[name]:.3f}, the minimum is {bound:g}"))
         else:
             checks.append(
-                Check(metrics[name] <= bound, f"{name} is {metrics[name]:.3f}, the most allowed is {bound:g}")
+                GateCheck(metrics[name] <= bound, f"{name} is {metrics[name]:.3f}, the most allowed is {bound:g}")
             )
     return checks
 
 
-def _beats_parent(params: Gate, rivals: Rivals, parent: Mapping[str, float]) -> Check:
+def _beats_parent(params: Gate, rivals: Rivals, parent: Mapping[str, float]) -> GateCheck:
     result = compare(rivals.measure, rivals.tuned, rivals.parent)
     held = result.p < params.alpha
     figures = f"{result.figures} ({result.test} p = {result.p:.2g}, needs < {params.alpha:g})"
     words = f"{'better' if held else 'not shown to be better'} than its parent on {rivals.measure.name}: {figures}"
     # A perplexity is of the expected answer, whatever the parent would have said itself.
     says_little = held and parent.get("valid") == 0 and rivals.measure.kind != "ratio"
-    return Check(held, words + ("; the parent gives no valid answer, so this says little" if says_little else ""))
+    return GateCheck(held, words + ("; the parent gives no valid answer, so this says little" if says_little else ""))
 
 
-def _not_worse(params: Gate, rivals: Rivals, champion: Rows) -> Check:
+def _not_worse(params: Gate, rivals: Rivals, champion: Rows) -> GateCheck:
     name = rivals.measure.name
     if not are_comparable(rivals.measure, rivals.tuned, champion):
         words = (
             f"{name} is counted over other tokens than the champion's; set gate.compare_on to a measure of the answers"
         )
-        return Check(False, f"cannot be compared with the champion: {words}")
+        return GateCheck(False, f"cannot be compared with the champion: {words}")
     result, loss = compare(rivals.measure, rivals.tuned, champion), compare(rivals.measure, champion, rivals.tuned)
     allowed = params.max_drop * (abs(rivals.measure.value(champion)) if rivals.measure.has_own_unit else 1)
     held = -result.difference <= allowed and loss.p >= params.alpha
@@ -185,4 +185,4 @@ def _not_worse(params: Gate, rivals: Rivals, champion: Rows) -> Check:
         f"{result.figures} (difference {result.difference:+.3f}, allowed -{allowed:.3g}; {loss.test} p of "
         f"a loss = {loss.p:.2g})"
     )
-    return Check(held, f"{'not worse' if held else 'worse'} than the champion on {name}: {figures}")
+    return GateCheck(held, f"{'not worse' if held else 'worse'} than the champion on {name}: {figures}")

@@ -1,12 +1,12 @@
 """What the registry keeps of the gate's verdict on a version: written by the pipeline, read before every promotion."""
 
-from tasks.steps.gate import Verdict
+from tasks.steps.gate import GateVerdict
 from tasks.versions.registry import Model, Version
 
 COMPARED, NOTHING = "gate_champion", "none"  # the champion that a version was compared with, or that there was none
 
 
-def of(verdict: Verdict, known: Version | None) -> dict[str, str]:
+def of(verdict: GateVerdict, known: Version | None) -> dict[str, str]:
     """The tags of `verdict`; `known` is the version that the registry has of this artifact.
 
     A champion is not compared with itself: what it was compared with before stays.

@@ -89,4 +89,4 @@ def _log_probabilities(model: "nn.Module", parent: Path, trained: Path, rows: Se
 
     reader = tuned.tokenizer(parent, trained)
     with torch.inference_mode():
-        return (tuned.telling(trained) or likelihood).log_probabilities(model, reader, rows[:CHECKED])
+        return (tuned.predictor(trained) or likelihood).log_probabilities(model, reader, rows[:CHECKED])

@@ -14,24 +14,24 @@ from tasks.dataset.rows import Answered, Row
 from tasks.dialogues.chat import encode, load_tokenizer
 from tasks.inference import answers
 from tasks.inference.answers import Answers, Writer, progress
-from tasks.objectives import Telling
+from tasks.objectives import Predictor
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 
-def telling(trained: Path | None) -> Telling | None:
+def predictor(trained: Path | None) -> Predictor | None:
     """The objective that loads and asks what lies in `trained/`, where that reads; None where it writes, as a parent
     alone does, and tasks/inference/answers.py asks it.
     """
     objective = None if trained is None else objectives.of_folder(trained)
-    return None if objective is None or objective.head in objectives.WRITES else cast(Telling, objective)
+    return None if objective is None or objective.head in objectives.WRITES else cast(Predictor, objective)
 
 
 def load(weights: Path, trained: Path | None) -> "nn.Module":
     """The model in `weights/` with what was learnt in `trained/`, if that is given, on the best device."""
-    objective = telling(trained)
+    objective = predictor(trained)
     body = (objective or answers).load_body(weights)
     if trained is None:
         return body
@@ -41,7 +41,7 @@ def load(weights: Path, trained: Path | None) -> "nn.Module":
 
 def tokenizer(weights: Path, trained: Path | None) -> Processor:
     """What turns rows into tokens for what was learnt in `trained/` on `weights/`."""
-    objective = telling(trained)
+    objective = predictor(trained)
     return objective.load_tokenizer(weights) if objective else load_tokenizer(tokenizer_folder(weights, trained))
 
 
@@ -59,7 +59,7 @@ def answer(
     tasks/inference/answers.py), or told.
     """
     model = load(weights, trained)
-    if objective := telling(trained):
+    if objective := predictor(trained):
         return _read(objective, model, objective.load_tokenizer(weights), rows, batch_size, what)
     reader = load_tokenizer(tokenizer_folder(weights, trained))
     written = answers.answer(model, reader, rows, batch_size, max_new_tokens, what, takes_given, writer=writer)
@@ -67,7 +67,7 @@ def answer(
 
 
 def _read(
-    objective: Telling, model: "nn.Module", reader: Processor, rows: Sequence[Row], batch_size: int, what: str
+    objective: Predictor, model: "nn.Module", reader: Processor, rows: Sequence[Row], batch_size: int, what: str
 ) -> Answers:
     """The answers of a model that reads and does not write."""
     order = sorted(range(len(rows)), key=lambda place: (-len(rows[place]["messages"][-1]["content"]), place))
@@ -76,7 +76,7 @@ def _read(
     for start in range(0, len(rows), batch_size):
         places = order[start : start + batch_size]
         batch = [rows[place] for place in places]
-        for place, row, said in zip(places, batch, objective.read(model, reader, batch), strict=True):
+        for place, row, said in zip(places, batch, objective.answer_rows(model, reader, batch), strict=True):
             predictions[place] = answered.with_answer(row, said)
     seconds = time.monotonic() - started
     print(progress(what, len(rows), len(rows), seconds), file=sys.stderr, flush=True)

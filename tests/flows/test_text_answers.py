@@ -24,7 +24,7 @@ from tasks.steps import champion
 from tasks.versions import registry
 registry.alias = lambda name, which: None
 model = params.load().models["things"]
-verdict = champion.judge(
+verdict = champion.gate_verdict(
     "things", model, Path("models/tiny/weights"), Path("reports/things"), Path("models/things/adapter")
 )
 print(json.dumps([verdict.passed, list(verdict.reasons)]))

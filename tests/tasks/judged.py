@@ -12,8 +12,8 @@ from tasks.stages.evaluate.params import Evaluate
 from tasks.stages.package import Package
 from tasks.stages.predict.params import Predict
 from tasks.stages.train.params import Train
-from tasks.steps.champion import judge
-from tasks.steps.gate import Gate, Verdict
+from tasks.steps.champion import gate_verdict
+from tasks.steps.gate import Gate, GateVerdict
 from tasks.versions import promotion, registry
 from tests import tiny
 from tests.tasks.promoting import promote
@@ -31,10 +31,10 @@ MODEL = Model(
 )
 
 
-def verdict(place: SimpleNamespace, params: Gate = GATE) -> Verdict:
+def verdict(place: SimpleNamespace, params: Gate = GATE) -> GateVerdict:
     """What the gate says of the tuned model beside its parent and the champion."""
     alone = params.model_copy(update={"must_beat": []})  # the toy's labels are told by any method
-    return judge(NAME, MODEL.model_copy(update={"gate": alone}), place.weights, place.reports, place.adapter)
+    return gate_verdict(NAME, MODEL.model_copy(update={"gate": alone}), place.weights, place.reports, place.adapter)
 
 
 def enthrone(place: SimpleNamespace, tmp_path, predictions: list[dict], **facts: str) -> registry.Version:
@@ -62,7 +62,7 @@ def without_answers(predictions: list[dict], right: int) -> list[dict]:
 
 
 def reports(evaluated: Path, adapter: Path, weights: Path, copy: Path) -> SimpleNamespace:
-    """The reports of the tuned model, copied to be written to, and what judge() is given."""
+    """The reports of the tuned model, copied to be written to, and what gate_verdict() is given."""
     return SimpleNamespace(weights=weights, reports=shutil.copytree(evaluated, copy), adapter=adapter)
 
 

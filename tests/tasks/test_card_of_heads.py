@@ -104,6 +104,6 @@ def test_the_code_in_the_card_of_what_tells_numbers_says_them(tmp_path: Path, mo
     card = card_of(folder, base)
     assert card.data.pipeline_tag == "text-classification" and "| weight | 105.25 | " in card.text
     reader = regress.load_tokenizer(base)
-    told_ = regress.tell(tuned.load(base, folder), reader, [reader.encode("big a red apple")])[0]["text"]
+    told_ = regress.predict(tuned.load(base, folder), reader, [reader.encode("big a red apple")])[0]["text"]
     printed = dict(line.split() for line in run(card, folder, monkeypatch))
     assert {column: float(value) for column, value in printed.items()} == pytest.approx(json.loads(told_), rel=1e-4)

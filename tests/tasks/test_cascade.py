@@ -74,7 +74,7 @@ def test_the_folder_of_the_labeller_is_asked_alone_and_says_the_same(out: Path, 
     try:
         alone = labeller.load(tmp_path / "elsewhere")
         rows = read_jsonl(out / "test.jsonl")
-        assert [labeller.tell(alone, row["messages"]) for row in rows] == [row[GIVEN] for row in rows]
+        assert [labeller.predict_beginning(alone, row["messages"]) for row in rows] == [row[GIVEN] for row in rows]
     finally:
         (tmp_path / "elsewhere").rename(out / labeller.FOLDER)
 
@@ -83,7 +83,9 @@ def test_it_reads_what_training_read_and_not_the_system_message(parts: SimpleNam
     teller = labeller.load(out / labeller.FOLDER)
     for ours, its in zip(read_jsonl(out / "test.jsonl"), read_jsonl(parts.learnt / "test.jsonl"), strict=True):
         assert ours["messages"] != its["messages"]
-        assert labeller.tell(teller, ours["messages"]) == labeller.tell(teller, its["messages"])
+        assert labeller.predict_beginning(teller, ours["messages"]) == labeller.predict_beginning(
+            teller, its["messages"]
+        )
 
 
 def planted(folder: Path, parts: SimpleNamespace, split: str, rows: list[dict[str, Any]]) -> Path:

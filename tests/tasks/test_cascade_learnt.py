@@ -112,7 +112,7 @@ def test_the_package_holds_the_labeller_and_its_hash_covers_it(made: SimpleNames
     card = (made.adapter / "README.md").read_text(encoding="utf-8")
     assert 'that tells colour, mood, and the model goes on behind `{"colour": "…", "mood": "…", "reply":`' in card
     row = predictions(made, "predict")[0]
-    assert labeller.tell(labeller.load(own), row["messages"]) == row[GIVEN]
+    assert labeller.predict_beginning(labeller.load(own), row["messages"]) == row[GIVEN]
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 from flows import pipeline_flow
 from tasks.errors import AnnealError
 from tasks.inference.engine import choice, lifetime
-from tasks.inference.engine.choice import is_asked, of_parent
+from tasks.inference.engine.choice import of_parent, uses_vllm
 from tasks.inference.engine.client import RESERVE, no_room
-from tasks.inference.engine.trained import never
+from tasks.inference.engine.trained import why_never
 from tasks.inference.engine.wire import Settings, key
 from tasks.kinds import load
 from tasks.preflight import checks
@@ -41,17 +41,19 @@ def settings(kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["lora", "qlora", "full", "ia3"])
 def test_what_can_be_loaded_or_merged_is_written_by_vllm(kind: str) -> None:
-    assert never(settings(kind), "lm") == ""
+    assert why_never(settings(kind), "lm") == ""
 
 
 @pytest.mark.parametrize("kind", ["prefix", "prompt", "p_tuning"])
 def test_what_can_be_neither_loaded_nor_merged_is_not(kind: str) -> None:
-    assert never(settings(kind), "lm") == f"vLLM does not load what tuner.kind {kind} trains, which cannot be merged"
+    assert (
+        why_never(settings(kind), "lm") == f"vLLM does not load what tuner.kind {kind} trains, which cannot be merged"
+    )
 
 
 def test_what_does_not_write_alone_is_not() -> None:
-    assert never(settings("lora"), "classes") == "the model reads and does not write"
-    assert never(settings("lora"), "seq2seq") == "the model has an encoder beside what writes"
+    assert why_never(settings("lora"), "classes") == "the model reads and does not write"
+    assert why_never(settings("lora"), "seq2seq") == "the model has an encoder beside what writes"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_vllm_is_refused_before_work_where_it_is_not_installed(tmp_path: Path, m
 )
 def test_auto_is_vllm_on_a_gpu(engine: str, device: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "device", lambda: device)
-    assert is_asked(engine, lambda: "") is expected
+    assert uses_vllm(engine, lambda: "") is expected
 
 
 def test_what_vllm_cannot_do_is_said_on_a_gpu_and_an_error_where_it_was_asked_for(

@@ -123,7 +123,7 @@ def test_a_tokenizer_that_frames_nothing_or_otherwise_is_read_as_it_frames(base,
     )
     assert extractor.frame(reader) == ([2], [3, 3], [3])  # RoBERTa's
     each = extractor.of_text(reader, "red apple?\na red apple!")
-    ((piece, _),) = extractor.pieces(each.ids, each.asked, extractor.frame(reader), 64)
+    ((piece, _),) = extractor.pieces(each.ids, each.question_ids, extractor.frame(reader), 64)
     assert piece.input_ids == reader.tokenizer("red apple?", "a red apple!")["input_ids"]
 
 
@@ -145,10 +145,10 @@ def test_a_long_text_is_trained_on_in_windows_and_one_without_the_answer_says_no
 
 def test_an_answer_is_found_beyond_the_positions_and_where_special_texts_stand(model):
     context = "a door. " * 40 + "big, a red [SEP] apple! " + "a door. " * 40
-    (said,) = EXTRACT.read(model.net, model.reader, [asked("apple?", context)])
+    (said,) = EXTRACT.answer_rows(model.net, model.reader, [asked("apple?", context)])
     answer = json.loads(said["text"])
     assert answer["start"] is None or context[answer["start"] : answer["end"]] == answer["answer"]
-    told = EXTRACT.read(model.net, model.reader, [asked("apple?", ""), asked("apple?", " ")])
+    told = EXTRACT.answer_rows(model.net, model.reader, [asked("apple?", ""), asked("apple?", " ")])
     assert [json.loads(each["text"])["answer"] for each in told] == ["", ""]
     assert told[0]["probabilities"]["answer"][GIVEN] == 1.0
 
@@ -181,7 +181,7 @@ def test_rows_without_an_answer_are_refused_and_one_that_is_too_long_is_not_like
         EXTRACT.check(EXTRACT.processor(PARAMS, encoder, rows), {"train": rows})
     context = "a red apple " * 20
     row = asked("apple?", context, context.strip())
-    assert EXTRACT.read(model.net, model.reader, [row])[0]["nll"] == EXTRACT.LOWEST
+    assert EXTRACT.answer_rows(model.net, model.reader, [row])[0]["nll"] == EXTRACT.LOWEST
 
 
 def test_it_is_served_as_it_was_evaluated(made, encoder, answered):

@@ -66,7 +66,9 @@ def test_the_parent_is_asked_behind_the_examples_and_its_rows_are_told_without_t
     known = {row["id"]: row for row in read_jsonl(prepared / "train.jsonl")}
     assert set(timing["examples"]) <= set(known)
     turns = stage.as_turns([known[name] for name in timing["examples"]])
-    asked = encode_question(load_tokenizer(base), {**rows[0], "messages": stage.behind(turns, rows[0]["messages"])})
+    asked = encode_question(
+        load_tokenizer(base), {**rows[0], "messages": stage.insert_examples(turns, rows[0]["messages"])}
+    )
     text = load_tokenizer(base).decode(asked)
     assert text.count("assistant") == 5 and all(known[name]["answer"] in text for name in timing["examples"])
 
@@ -77,7 +79,11 @@ def test_examples_that_do_not_fit_into_the_context_are_left_out_and_that_is_said
     tokenizer, examples = load_tokenizer(base), rows[4:]
     lengths = [
         max(
-            len(encode_question(tokenizer, {**row, "messages": stage.behind(stage.as_turns(part), row["messages"])}))
+            len(
+                encode_question(
+                    tokenizer, {**row, "messages": stage.insert_examples(stage.as_turns(part), row["messages"])}
+                )
+            )
             for row in rows[:4]
         )
         for part in (examples[:2], examples[:1], [])

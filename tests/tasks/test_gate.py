@@ -16,7 +16,7 @@ from tasks.stages.evaluate.measures.perplexity import perplexity
 from tasks.stages.evaluate.measures.rmse import rmse
 from tasks.stages.evaluate.measures.rouge import rouge_l
 from tasks.stages.evaluate.measures.valid import valid
-from tasks.steps.gate import Gate, Rivals, Verdict, gate
+from tasks.steps.gate import Gate, GateVerdict, Rivals, gate
 from tests.examples import examples
 from tests.sentences import Says
 
@@ -37,7 +37,7 @@ def decide(
     champion: list | None,
     on: Measure = EXACT,
     parents: dict | None = None,
-) -> Verdict:
+) -> GateVerdict:
     """The verdict on `metrics` of the tuned model, and on rows of the measure `on`; `parents` are the parent's
     metrics.
     """

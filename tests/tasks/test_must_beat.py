@@ -26,8 +26,8 @@ from tasks.stages.predict.__main__ import predict
 from tasks.stages.predict.params import Predict
 from tasks.stages.probe import Probe
 from tasks.stages.probe import probe as probe_stage
-from tasks.steps.champion import judge
-from tasks.steps.gate import Check, Gate, Opponent, Rivals, gate
+from tasks.steps.champion import gate_verdict
+from tasks.steps.gate import Gate, GateCheck, Opponent, Rivals, gate
 from tests import tiny
 from tests.examples import examples
 from tests.tasks.judged import MODEL, NAME
@@ -43,7 +43,7 @@ def label(name: str, tuned: int, theirs: int) -> PairedRows:
     return PairedRows(name, accuracy(name), *rows)
 
 
-def checks(*opponents: Opponent, alpha: float = 0.05) -> tuple[Check, ...]:
+def checks(*opponents: Opponent, alpha: float = 0.05) -> tuple[GateCheck, ...]:
     """What the gate looked at, of a model that is better than its parent and has no champion."""
     good, bad = np.ones(ROWS), np.zeros(ROWS)
     verdict = gate(Gate(alpha=alpha), {}, {"tuned": {}, "parent": {}}, Rivals(EXACT, good, bad, None, opponents))
@@ -70,7 +70,7 @@ def test_a_model_that_is_better_over_all_labels_and_worse_on_none_passes():
     assert over.held and over.words.startswith(
         "better than the probe over all labels (category, intent): 0.900 against"
     )
-    assert each == Check(True, "not shown worse than the probe on any of category, intent")
+    assert each == GateCheck(True, "not shown worse than the probe on any of category, intent")
 
 
 def test_a_model_that_is_better_over_all_and_worse_on_one_is_refused_by_the_name_of_that_one():
@@ -92,7 +92,7 @@ def test_what_cannot_be_compared_is_refused():
     held = [check.held for check in checks(Opponent("the probe", (), "it has not answered the held-out rows"))]
     assert held == [False, True, True]
     other = PairedRows("perplexity", perplexity(""), np.ones((ROWS, 2)), np.full((ROWS, 2), 2.0))
-    assert checks(probe(other))[0] == Check(
+    assert checks(probe(other))[0] == GateCheck(
         False, "cannot be compared with the probe: perplexity is counted over other tokens"
     )
 
@@ -172,7 +172,7 @@ def test_a_model_that_learnt_next_to_nothing_is_refused_in_one_sentence(
     shutil.copytree(evaluated / "baseline", reports / "baseline")
     evaluate(MODEL.evaluate, prepared, reports, reports / "evaluate")
     model = MODEL.model_copy(update={"gate": Gate(must_beat=["probe"])})
-    verdict = judge(NAME, model, base, reports, packaged.adapter)
+    verdict = gate_verdict(NAME, model, base, reports, packaged.adapter)
     assert not verdict.passed
     assert verdict.failures[0].startswith("not shown better than the probe o") and "\n" not in verdict.failures[0]
     assert any(words.startswith("worse than the probe on colour: 0.000 against") for words in verdict.failures)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks import params
-from tasks.comparison.paces import paces, teller
+from tasks.comparison.paces import cascade_reports, paces
 from tasks.errors import AnnealError
 from tasks.files import write_json
 from tests import tiny_classifier
@@ -14,7 +14,7 @@ FOLDERS = {"parent": "baseline", "tuned": "predict", "probe": "probe"}
 
 
 def seconds(settings: params.Params, name: str, *who: str) -> dict[str, float]:
-    return paces({each: Path(f"reports/{name}/{FOLDERS[each]}") for each in who}, teller(settings, name))
+    return paces({each: Path(f"reports/{name}/{FOLDERS[each]}") for each in who}, cascade_reports(settings, name))
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def told(base: Path, folder: Path) -> list[dict]:
     rows = [{"id": str(i), "messages": [{"role": "user", "content": text}]} for i, text in enumerate(TEXTS)]
     model, reader = tuned.load(base, folder), tuned.tokenizer(base, folder)
     encoded = [classify.of_text(reader, text) for text in TEXTS]
-    return [{**row, **classify.tell(model, reader, [ids])[0]} for row, ids in zip(rows, encoded, strict=True)]
+    return [{**row, **classify.predict(model, reader, [ids])[0]} for row, ids in zip(rows, encoded, strict=True)]
 
 
 @pytest.fixture(scope="module", params=["encoder", "causal"])

@@ -81,9 +81,9 @@ def test_a_number_is_the_same_alone_and_beside_a_longer_text(made, encoder):
         REGRESS.of_text(reader, text)
         for text in ("big a red apple", "small a blue boat and a good many more words beside it that are read")
     ]
-    together = REGRESS.tell(model, reader, read)
+    together = REGRESS.predict(model, reader, read)
     for tokens, said in zip(read, together, strict=True):
-        (alone,) = REGRESS.tell(model, reader, [tokens])
+        (alone,) = REGRESS.predict(model, reader, [tokens])
         assert json.loads(alone["text"]) == pytest.approx(json.loads(said["text"]), rel=1e-4)
 
 
@@ -100,11 +100,11 @@ def test_the_loss_is_the_mean_over_rows_of_the_error_in_deviations(kind, made, e
     whole = REGRESS.loss(params, model, batch, None).item()
     parts = [REGRESS.loss(params, model, REGRESS.collate([row], 0), torch.tensor(6)).item() for row in encoded]
     assert sum(parts) == pytest.approx(whole, rel=1e-4)
-    told = [json.loads(row["text"]) for row in REGRESS.read(model, scales.reader, rows)]
+    told = [json.loads(row["text"]) for row in REGRESS.answer_rows(model, scales.reader, rows)]
     errors = [
         abs(json.loads(row["answer"])[column] - said[column]) / deviation
         for row, said in zip(rows, told, strict=True)
-        for column, (_, deviation) in scales.of.items()
+        for column, (_, deviation) in scales.scales.items()
     ]
     by_hand = [e * e if kind == "mse" else e * e / 2 if e <= 0.01 else 0.01 * (e - 0.005) for e in errors]
     assert whole == pytest.approx(sum(by_hand) / 3, rel=0.02)

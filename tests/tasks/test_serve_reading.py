@@ -112,7 +112,7 @@ def test_texts_that_come_at_once_are_read_together(url: str, made: SimpleNamespa
     from tasks.models import classifier
 
     sizes: list[int] = []
-    of_tokens = classifier.of_tokens
+    of_tokens = classifier.log_probabilities_of_tokens
 
     def counted(model: object, reader: object, encoded: list) -> object:
         sizes.append(len(encoded))

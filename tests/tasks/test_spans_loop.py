@@ -80,7 +80,7 @@ def test_the_report_shows_how_sure_answers_were_and_any_right_one_as_right() -> 
 def test_without_learning_the_sentence_with_the_most_words_of_the_question_is_the_answer() -> None:
     def answers(question: str, answered: float, context: str = CONTEXT) -> str:
         row = {"id": "1", "messages": [], "answer": "", "row": {"question": question, "context": context}}
-        (prediction,) = prior.searched(answered, [row])
+        (prediction,) = prior.matching_sentences(answered, [row])
         span = span_of(prediction["text"])
         assert (prediction["nll"], prediction["tokens"], prediction["finished"]) == (0.0, 0, True)
         return context[slice(*span)] if span else ""

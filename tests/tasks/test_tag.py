@@ -57,7 +57,7 @@ def model(made, encoder) -> SimpleNamespace:
 def asked(model: SimpleNamespace, *texts: str) -> list[list[tuple[str, str]]]:
     """(label, text) of the entities that are told of each text."""
     rows = [{"messages": [{"role": "user", "content": text}], "answer": "[]"} for text in texts]
-    answers = [json.loads(said["text"]) for said in TAG.read(model.tagger, model.reader, rows)]
+    answers = [json.loads(said["text"]) for said in TAG.answer_rows(model.tagger, model.reader, rows)]
     return [[(entity["label"], entity["text"]) for entity in answer] for answer in answers]
 
 
@@ -179,7 +179,7 @@ def test_rows_without_an_entity_are_refused_and_a_label_that_is_not_known_is_not
     with pytest.raises(AnnealError, match="no training row marks an entity"):
         TAG.check(TAG.processor(PARAMS, encoder, rows), {"train": rows})
     strange = {**rows[0], "answer": entities.to_json("small , a red apple !", [entities.Entity(0, 5, "COLOUR")])}
-    assert TAG.read(model.tagger, model.reader, [strange])[0]["nll"] >= TAG.LOWEST
+    assert TAG.answer_rows(model.tagger, model.reader, [strange])[0]["nll"] >= TAG.LOWEST
 
 
 def test_it_is_served_as_it_was_evaluated_in_text_of_any_length_and_tells_no_classes(made, encoder, prepared):

@@ -11,7 +11,7 @@ from tasks.records import database
 from tasks.serve import canary
 from tasks.serve.reconcile import canaries
 from tasks.steps import release
-from tasks.steps.gate import Check, Verdict
+from tasks.steps.gate import GateCheck, GateVerdict
 from tasks.versions import promotion, registry, verdict_tags
 from tasks.versions.promotion import Done, Refused, Why
 from tasks.versions.registry import Model, Version
@@ -51,10 +51,10 @@ def test_what_the_gate_has_against_a_version(champion: str | None, tags: dict[st
 
 
 def test_a_champion_keeps_what_it_was_compared_with() -> None:
-    verdict = Verdict(True, (Check(True, "good"),), "3")
+    verdict = GateVerdict(True, (GateCheck(True, "good"),), "3")
     assert verdict_tags.of(verdict, version()) == {"gate": "passed", "gate_reasons": "✓ good"}
     assert verdict_tags.of(verdict, None)["gate_champion"] == "3"
-    assert verdict_tags.of(Verdict(False, ()), version())["gate_champion"] == "none"
+    assert verdict_tags.of(GateVerdict(False, ()), version())["gate_champion"] == "none"
 
 
 def _second_promoted(world: World) -> None:

@@ -64,7 +64,7 @@ def test_each_row_is_answered_as_alone_whatever_the_lengths_and_batches(tuned, t
     rows = rows_of(lengths)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "READ_AT_ONCE", read)
-        assert answers.reads_once(tuned, rows)
+        assert answers.fits_one_pass(tuned, rows)
         check(tuned, tokenizer, rows, answer(tuned, tokenizer, rows, size, LIMIT, "tuned"))
 
 
@@ -98,7 +98,7 @@ def test_whatever_the_tuner(base, tokenizer, tuner):
             if weight.requires_grad:
                 weight.add_(0.05 * torch.randn_like(weight))
     rows = rows_of([0, 2, 1])
-    assert answers.reads_once(model, rows)
+    assert answers.fits_one_pass(model, rows)
     check(model, tokenizer, rows, answer(model, tokenizer, rows, 4, LIMIT, "tuned"))
 
 
@@ -126,7 +126,7 @@ def test_whatever_the_model(base, tokenizer, kind):
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     make_greedy(model)
     rows = rows_of([0, 2, 1])
-    assert answers.reads_once(model, rows)
+    assert answers.fits_one_pass(model, rows)
     check(model, tokenizer, rows, answer(model, tokenizer, rows, 4, LIMIT, kind))
     assert model.config._attn_implementation == "eager"
 

@@ -59,7 +59,7 @@ def bring(place: Place, reasons: Mapping[str, str]) -> bool:
     made_of = {
         "answers": {str(path.relative_to(place.reports)): sha256(path) for path in files if path.exists()},
         "prepared": sha256(place.prepared),
-        **({"teller": sha256(place.teller / answered.TIMING)} if place.teller else {}),
+        **({"teller": sha256(place.cascade_reports / answered.TIMING)} if place.cascade_reports else {}),
         "evaluate": place.evaluate.model_dump(mode="json"),
         "code": code(COMPARES),
         "cores": os.cpu_count() or 1,
@@ -83,7 +83,7 @@ def _compared(place: Place, folders: Mapping[str, Path], reasons: Mapping[str, s
         for who, rival in contest["others"].items():
             rival["p"] = _p(contest["what"], rows[contestants.TUNED], rows[who], on)
     timings = {who: read_json(folders[who] / answered.TIMING) for who in predictions}
-    seconds = paces({who: folders[who] for who in predictions}, place.teller)
+    seconds = paces({who: folders[who] for who in predictions}, place.cascade_reports)
     lead = Leads(confidence=params.confidence, contests=won)
     return {
         "sentence": sentence(lead, seconds),

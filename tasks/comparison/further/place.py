@@ -40,7 +40,7 @@ class Place:
     reports: Path
     predict: Predict
     evaluate: Evaluate
-    teller: Path | None = None  # the reports of the cascade that it writes behind
+    cascade_reports: Path | None = None  # of the cascade that predicts its labels
 
     @property
     def further(self) -> Path:

@@ -20,14 +20,14 @@ def of_parent(engine: str, parent: Path) -> "Vllm | None":
     """vLLM with the weights in `parent`, as predict.engine asks; None for transformers. Raises AnnealError where it is
     asked for and cannot answer.
     """
-    if not is_asked(engine, lambda: why_not(parent)):
+    if not uses_vllm(engine, lambda: why_not(parent)):
         return None
     from tasks.inference.engine.client import Vllm
 
     return Vllm(parent, parent, engine == "vllm")
 
 
-def is_asked(engine: str, why: Callable[[], str]) -> bool:
+def uses_vllm(engine: str, why: Callable[[], str]) -> bool:
     """Whether vLLM answers, by predict.engine; reports `why` it cannot, or raises AnnealError if it must."""
     if engine == "transformers" or (engine == "auto" and device() != "cuda"):
         return False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tasks import objectives, tuners
 from tasks.errors import AnnealError
 from tasks.inference.engine import lifetime
-from tasks.inference.engine.choice import is_asked, why_not
+from tasks.inference.engine.choice import uses_vllm, why_not
 from tasks.inference.engine.wire import key
 from tasks.section import Section
 from tasks.weights import tuned
@@ -34,7 +34,7 @@ def of_trained(engine: str, parent: Path, trained: Path) -> "Vllm | None":
     settings, head = tuners.settings_of(trained), objectives.head_of(trained)
     if engine != "vllm" and head not in objectives.WRITES:
         return None
-    if not is_asked(engine, lambda: never(settings, head) or why_not(parent)):
+    if not uses_vllm(engine, lambda: why_never(settings, head) or why_not(parent)):
         return None
     from tasks.inference.engine.client import Adapter, Vllm
 
@@ -50,7 +50,7 @@ def of_trained(engine: str, parent: Path, trained: Path) -> "Vllm | None":
     return Vllm(parent, reader, engine == "vllm", weights=weights)
 
 
-def never(settings: Section, head: objectives.Head) -> str:
+def why_never(settings: Section, head: objectives.Head) -> str:
     """Why vLLM never writes for what these settings of a tuner train under such a head, in a clause; empty where it
     does.
     """

@@ -25,7 +25,7 @@ class Ready:
     def tell(self, messages: Sequence[Mapping[str, str]]) -> str:
         """The beginning of the answer to `messages`, in which the gateway has broken what is special to who writes."""
         original = [{**turn, "content": self.special.original(turn["content"])} for turn in messages]
-        return self.special.neutral(labeller.tell(self.labeller, cast("list[Message]", original)))
+        return self.special.neutral(labeller.predict_beginning(self.labeller, cast("list[Message]", original)))
 
 
 class Labellers:

@@ -75,5 +75,5 @@ def tell(model: Pooled, reader: Reader, encoded: Sequence[list[int]]) -> list[Re
     outputs = model.llm.encode(prompts, model.asked, use_tqdm=False, pooling_task="embed")
     logits: Tensor = torch.stack([output.outputs.data for output in outputs]).float()
     edges = pairwise(accumulate(map(len, model.classes.values()), initial=0))
-    told = classifier.named(model.classes, [logits[:, start:end].log_softmax(-1) for start, end in edges])
+    told = classifier.by_class(model.classes, [logits[:, start:end].log_softmax(-1) for start, end in edges])
     return [classifier.reply(shares, ids) for ids, shares in zip(encoded, told, strict=True)]

@@ -44,7 +44,7 @@ class Served:
         except (KeyError, TypeError, AttributeError):
             raise bad("`tools` must be a list of functions, each with a name.", "tools") from None
         messages = dialogue(asked.messages)
-        if seq2seq.is_one(self.model) and [message["role"] for message in messages] != ["user"]:
+        if seq2seq.is_encoder_decoder(self.model) and [message["role"] for message in messages] != ["user"]:
             raise bad("This model reads one text: send one message, by the user.", "messages")
         try:
             extra = asked.chat_template_kwargs or {}
@@ -57,7 +57,7 @@ class Served:
         400 when nothing is.
         """
         begun = asked.decoder_prompt or []
-        if begun and not seq2seq.is_one(self.model):
+        if begun and not seq2seq.is_encoder_decoder(self.model):
             raise bad("`decoder_prompt` is for models with an encoder: put it behind `prompt`.", "decoder_prompt")
         left = self.max_model_len - len(prompt) - len(begun)
         vocabulary = self.model.config.get_text_config().vocab_size
@@ -110,7 +110,7 @@ class Served:
             self.model.generate(
                 input_ids=inputs,
                 attention_mask=torch.ones_like(inputs),
-                **seq2seq.begun(self.model, asked.decoder_prompt or []),
+                **seq2seq.decoder_start(self.model, asked.decoder_prompt or []),
                 max_new_tokens=room,
                 eos_token_id=[NO_TOKEN],
                 pad_token_id=self.tokenizer.pad_token_id,
@@ -167,7 +167,7 @@ def load(weights: Path, trained: Path, max_model_len: int) -> Served | Reads:
     from tasks.weights import tuned
 
     try:
-        if objective := tuned.telling(trained):
+        if objective := tuned.predictor(trained):
             return Reads(objective, tuned.load(weights, trained), objective.load_tokenizer(weights), max_model_len)
         return Served(tuned.load(weights, trained), load_tokenizer(trained), max_model_len)
     except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.dataset.encoded import Processor
     from tasks.models.encoder import Reader
     from tasks.models.vision import ImageReader
-    from tasks.objectives import Telling
+    from tasks.objectives import Predictor
 
 log = logging.getLogger("anneal.serve")
 MOST_TEXTS, MOST_TOKENS = 64, 8192  # of one forward pass; padding counts
@@ -35,7 +35,7 @@ class Said:
 class Reads:
     """A version that can be asked about texts; `waiting`: texts, and who is told."""
 
-    objective: "Telling"
+    objective: "Predictor"
     model: "nn.Module"
     reader: "Processor"
     max_model_len: int
@@ -82,7 +82,7 @@ class Reads:
 
     def said(self, read: Sequence[Sized]) -> list[Said]:
         """What texts of these tokens come to, in one forward pass."""
-        return [Said(**told) for told in self.objective.tell(self.model, self.reader, read)]
+        return [Said(**told) for told in self.objective.predict(self.model, self.reader, read)]
 
     def _refused(self, tokens: Sized, future: "Future[Said]") -> bool:
         if self.objective.in_windows or len(tokens) <= self.max_model_len:

@@ -47,18 +47,18 @@ class Evaluation(TypedDict):
     seconds_per_answer: Mapping[str, float]
 
 
-class GateCheck(TypedDict):
+class CheckFacts(TypedDict):
     """A check of the gate: whether it passed, and the sentence that says so."""
 
     held: bool
     words: str
 
 
-class GateResult(TypedDict):
+class GateFacts(TypedDict):
     """The gate's verdict; a version is held back if it was rolled back before."""
 
     passed: bool
-    checks: Sequence[GateCheck]
+    checks: Sequence[CheckFacts]
     held_back: bool
 
 
@@ -116,7 +116,7 @@ class Summary(TypedDict):
     stages: Sequence[StageRun]
     evaluation: Evaluation
     worth: "Worth | None"
-    gate: GateResult
+    gate: GateFacts
     registry: Registered | None
     is_on_trial: bool
     release: Sequence[str]
