@@ -26,7 +26,7 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Runn
     (tmp_path / "one" / labeller.FOLDER).mkdir(parents=True)
     monkeypatch.setenv(LABELLERS, json.dumps({"triage@1": str(tmp_path / "one")}))
     monkeypatch.setattr(labeller, "load", lambda folder: SimpleNamespace(answer=COLUMNS))
-    monkeypatch.setattr(labeller, "tell", lambda *_: GIVEN)
+    monkeypatch.setattr(labeller, "predict_beginning", lambda *_: GIVEN)
     stub = Stub(adapters={"triage@1": "", "triage@2": ""})
     stub.answer = lambda body: REST if body.get("continue_final_message") else ANSWER
     with running_gateway(tmp_path / "gateway", Cascade(stub), timeout=60) as gateway:
@@ -70,7 +70,7 @@ def test_trouble_of_the_labeller_is_the_servers_and_no_answer(
     def fail(*_: object) -> str:
         raise RuntimeError("planted")
 
-    monkeypatch.setattr(labeller, "tell", fail)
+    monkeypatch.setattr(labeller, "predict_beginning", fail)
     with gateway.client() as client:
         refused = client.post("/v1/chat/completions", json={**chat(), "model": "triage@1"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (502, "backend_error")

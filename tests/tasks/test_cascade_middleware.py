@@ -44,7 +44,7 @@ def classifier(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return GIVEN
 
     monkeypatch.setattr(labeller, "load", load)
-    monkeypatch.setattr(labeller, "tell", tell)
+    monkeypatch.setattr(labeller, "predict_beginning", tell)
     monkeypatch.setenv(LABELLERS, "{}")
     return asked
 
@@ -183,7 +183,7 @@ def test_the_labeller_reads_a_special_text_as_it_was_written_and_who_writes_read
 ) -> None:
     monkeypatch.setenv(LABELLERS, json.dumps({"base": version(tmp_path / "kept")}))
     monkeypatch.setattr(
-        labeller, "tell", lambda _, messages: classifier.append(messages[-1]["content"]) or "<s>" + GIVEN
+        labeller, "predict_beginning", lambda _, messages: classifier.append(messages[-1]["content"]) or "<s>" + GIVEN
     )
     monkeypatch.setattr("tasks.serve.cascade.prefill.begun", lambda body, given, _: {**body, "given": given})
     monkeypatch.setattr("tasks.serve.cascade.middleware.begun", lambda body, given, _: {**body, "given": given})

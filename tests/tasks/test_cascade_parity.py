@@ -77,7 +77,7 @@ def predictions(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         rows.append({**row, "text": row["answer"], **more})
     known = {row["messages"][-1]["content"]: row["given"] for row in rows}
     monkeypatch.setattr(labeller, "load", lambda folder: SimpleNamespace(answer=("colour", "mood", "reply")))
-    monkeypatch.setattr(labeller, "tell", lambda _, messages: known[messages[-1]["content"]])
+    monkeypatch.setattr(labeller, "predict_beginning", lambda _, messages: known[messages[-1]["content"]])
     write_jsonl(tmp_path / "predictions.jsonl", rows)
     monkeypatch.setattr(deploy, "folder", lambda version, what: base if what == "adapter" else tmp_path)
     return rows
@@ -124,7 +124,7 @@ def test_other_labels_than_in_the_evaluation_are_refused(
 ) -> None:
     url, stub = server
     stub.tokens, stub.answer = lambda body: ([], [1, 2]), lambda body: ' "x"}'
-    monkeypatch.setattr(labeller, "tell", lambda *_: '{"colour": "mauve", "mood": "warm", "reply":')
+    monkeypatch.setattr(labeller, "predict_beginning", lambda *_: '{"colour": "mauve", "mood": "warm", "reply":')
     with pytest.raises(AnnealError, match=r"begins its answer to row thing-0000 .*mauve.*predicts something else"):
         deploy._verify(url, VERSION, Deploy())
 

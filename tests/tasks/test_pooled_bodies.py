@@ -29,7 +29,7 @@ from tasks.serve.pooling import engine
 
 reads = engine.load(Path(sys.argv[1]), 64)
 texts = [engine.of_text(reads.reader, text) for text in json.loads(sys.argv[2])]
-print("told", json.dumps([told["probabilities"] for told in engine.tell(reads.model, reads.reader, texts)]))
+print("told", json.dumps([told["probabilities"] for told in engine.predict(reads.model, reads.reader, texts)]))
 """
 
 

@@ -65,7 +65,7 @@ def of_text(reader: Reader, text: str) -> list[int]:
     return reader.encode(text)
 
 
-def tell(model: Pooled, reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
+def predict(model: Pooled, reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
     """What texts come to."""
     import torch
 
