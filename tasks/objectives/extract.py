@@ -77,9 +77,7 @@ class EncodedQuestion(Encoded):
     """A question and the whole text below it, whose tokens are `input_ids`."""
 
     question_ids: list[int]
-    place: (
-        tuple[int, int] | None
-    )  # the first and last token of the answer; None where it has none, or it cannot be predicted
+    place: tuple[int, int] | None  # the first and last token of the answer; None where none can be predicted
     has_answer: bool
     around: "Frame"  # the tokens before, between and behind
     positions: int  # the most tokens of a window
@@ -177,9 +175,7 @@ def trained_on(encoded: Window) -> list[bool]:
 
 
 def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
-    """The mean cross-entropy of where an answer begins and of where it ends (`num_items`: both of all windows of a
-    step).
-    """
+    """The mean cross-entropy of the answer's begin and end (`num_items`: both of all windows of a step)."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -217,11 +213,9 @@ def log_probabilities(model: "nn.Module", reader: Reader, rows: Sequence[Row]) -
     """(1, spans and no answer) of each row, in nats and fp32."""
     from tasks.models import extractor
 
-    every = [of_text(reader, encoder.question(row)) for row in rows]
-    told = (
-        extractor.span_log_probabilities(shares, model.most_tokens) for shares in extractor.scores(model, reader, every)
-    )
-    return [shares[~shares.isneginf()].unsqueeze(0) for shares in told]
+    scores = extractor.scores(model, reader, [of_text(reader, encoder.question(row)) for row in rows])
+    every_span = (extractor.span_log_probabilities(shares, model.most_tokens) for shares in scores)
+    return [shares[~shares.isneginf()].unsqueeze(0) for shares in every_span]
 
 
 def of_text(reader: Reader, text: str) -> "Question":
