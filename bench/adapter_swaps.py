@@ -84,7 +84,7 @@ def _promote(number: str) -> None:
     from tasks.versions import alias_moves, promotion
 
     with alias_moves.held(TASK) as now:
-        promotion.promote(now, number, promotion.Why("promote", ("the bench swaps",)))
+        promotion.promote(now, number, promotion.Reason("promote", ("the bench swaps",)))
 
 
 def rollbacks(key: str) -> dict[str, float]:

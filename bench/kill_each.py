@@ -103,7 +103,7 @@ def is_well(params: settings.Params, program: str, task: str, key: str) -> bool:
         return False
     address = gateway.address(params.gateway)
     if program == "reconciler":
-        return records.is_watched()
+        return records.is_reconciler_running()
     if program == "schedules":
         return True
     addresses = {

@@ -20,7 +20,7 @@ from tasks.steps.change_form import due
 from tasks.steps.deploy import is_available
 from tasks.steps.report import summary
 from tasks.versions import alias_moves, promotion, registry, tracking
-from tasks.versions.promotion import Why
+from tasks.versions.promotion import Reason
 from tasks.versions.registry import Model, Version
 from tasks.versions.registry_reading import Unreadable
 
@@ -110,7 +110,7 @@ def _is_served(steps: Steps, models: Mapping[str, Model], champion: Version) -> 
     """Whether deploy and release have nothing to do for the champion."""
     target = routes.read().tasks.get(steps.name, routes.Task()).targets.get("champion")
     return (
-        promotion.plan(models[steps.name], champion, Why("promote", ())) is None
+        promotion.plan(models[steps.name], champion, Reason("promote", ())) is None
         and is_available(champion, steps.params.deploy, models)
         and not due(steps.params, models)
         and target is not None

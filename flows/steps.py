@@ -83,7 +83,7 @@ class Steps:
             "params_sha256": sha256(Path("params.yaml")),
             "base_sha256": artifact["base_sha256"],
             "template_sha256": artifact["template_sha256"],
-            **verdict_tags.of(self.verdict, known),
+            **verdict_tags.tags_of(self.verdict, known),
         }
 
     def _registered(self, tags: dict[str, str], known: Version | None) -> Version:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-Feedback = tuple[str, int, object]  # request, number of the feedback, and its correction or what stands in its place
+Feedback = tuple[str, int, object]  # request, number of the feedback, its correction or null
 
 
 def is_correction(value: object) -> bool:
@@ -11,22 +11,21 @@ def is_correction(value: object) -> bool:
 
 
 def newest(feedback: Iterable[Feedback]) -> dict[str, int]:
-    """Request: the feedback whose correction counts, the newest: a person may think again.
+    """{request: the feedback with its newest correction}, which is the one that counts: people change their minds.
 
-    The rule of figures, of the canary's evidence and of the rows that are harvested. A thumb, however late, takes no
-    correction back.
+    The rule of figures, of the canary's evidence and of harvested rows. A later thumb does not undo a correction.
     """
     return {request: number for request, number, value in sorted(feedback, key=_number) if is_correction(value)}
 
 
 def counted(feedback: Iterable[Feedback]) -> dict[str, int]:
-    """Request: the feedback that counts where thumbs do too: its newest correction, or without one the newest word."""
+    """{request: the feedback that counts}: its newest correction, or its newest thumb if it has none."""
     feedback = sorted(feedback, key=_number)
     return {request: number for request, number, _ in feedback} | newest(feedback)
 
 
 def first(feedback: Iterable[Feedback]) -> dict[str, int]:
-    """Request: the feedback that is bet on, its first correction.
+    """{request: the feedback with its first correction}, the one that is bet on.
 
     The rule of the monitor's martingale alone. A bet that was settled must never change: if a later correction could
     take its place, or be bet on again, the wealth would no longer be one that a fair game keeps at its stake, and the

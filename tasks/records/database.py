@@ -66,11 +66,11 @@ requests = Table(
     Column("output", Text),  # the text of the answer, or the tool calls in it as their canonical JSON
     Column(
         "probabilities", JSON(none_as_null=True)
-    ),  # {column: {class: share}} where the model tells classes, else null
+    ),  # {column: {class: share}} if the model predicts classes, else null
     Index("requests_by_task", "task", "at"),
     Index(
         "requests_over_time", "at", "task", "version", "role", "status", "error", "valid", "latency"
-    ),  # all that the dashboard adds up
+    ),  # covers the sums of the dashboard
 )
 feedback = Table(
     "feedback",
@@ -116,14 +116,14 @@ decisions = Table(
 
 
 class CommandState(StrEnum):
-    """What has become of a command; null in the table while nobody has taken it up."""
+    """The state of a command; null in the table until it is claimed."""
 
     CLAIMED = "claimed"
     DONE = "done"
     REFUSED = "refused"
 
 
-commands = Table(  # what a person asked for on the dashboard; the process whose business it is carries it out
+commands = Table(  # asked for on the dashboard; carried out by the reconciler or the retraining flow
     "commands",
     metadata,
     Column("id", Key, primary_key=True, autoincrement=True),
@@ -138,7 +138,7 @@ commands = Table(  # what a person asked for on the dashboard; the process whose
 
 
 class RetrainingState(StrEnum):
-    """What a retraining came to; null in the table while it runs, and where nobody knows."""
+    """The outcome of a retraining; null in the table while it runs, or if it is unknown."""
 
     PROMOTED = "promoted"
     CANARY = "canary"  # a canary is open
@@ -176,14 +176,14 @@ def connect(address: str | None = None) -> Engine:
         address = address.replace("postgresql://", "postgresql+psycopg://", 1)
     local = address.startswith("sqlite")
     if local:
-        place = Path(address.partition("///")[2])
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch(mode=0o600)  # what customers wrote is nobody else's to read
+        path = Path(address.partition("///")[2])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # it holds what customers wrote
     engine = create_engine(
         address, connect_args={"timeout": 5} if local else {"connect_timeout": 5}, pool_pre_ping=not local
     )
     if local:
-        event.listen(engine, "connect", _sqlite)
+        event.listen(engine, "connect", _set_pragmas)
     try:
         _make_tables(engine)
     except SQLAlchemyError as error:
@@ -196,21 +196,21 @@ def connect(address: str | None = None) -> Engine:
 
 
 def _make_tables(engine: Engine) -> None:
-    """Make the tables that are not there; `make up` starts several programs that all do so in the same moment."""
-    for left in (3, 2, 1, 0):
+    """Make the missing tables; `make up` starts several programs that do so at the same moment."""
+    for retries in (3, 2, 1, 0):
         try:
             metadata.create_all(engine)
             return _add_columns(engine)
         except SQLAlchemyError as error:
-            if not left or not any(words in str(error) for words in ("already exists", "duplicate")):
+            if not retries or not any(words in str(error) for words in ("already exists", "duplicate")):
                 raise
 
 
 def _add_columns(engine: Engine) -> None:
-    """Give tables of an earlier version of Anneal the columns that came since; all of them may be null."""
+    """Add the columns that tables of an earlier version of Anneal lack; all of them may be null."""
     for column in (commands.c.state, retrainings.c.state, requests.c.probabilities):
         table = column.table
-        if column.name in {known["name"] for known in inspect(engine).get_columns(table.name)}:
+        if column.name in {existing["name"] for existing in inspect(engine).get_columns(table.name)}:
             continue
         kind = column.type.compile(engine.dialect)
         with engine.begin() as connection:
@@ -222,7 +222,7 @@ def _add_columns(engine: Engine) -> None:
 
 
 def _states_of_sentences() -> Update:
-    """Fills in the states of retrainings that were kept as sentences only; one that says none of these stays null."""
+    """Fill in the states of retrainings that were kept as sentences only; of an unknown sentence it stays null."""
     first_words = {
         "promoted: version": RetrainingState.PROMOTED,
         "canary: version": RetrainingState.CANARY,
@@ -236,7 +236,7 @@ def _states_of_sentences() -> Update:
     return update(retrainings).where(retrainings.c.ended_at.is_not(None)).values(state=states)
 
 
-def _sqlite(connection: Any, _: object) -> None:
+def _set_pragmas(connection: Any, _: object) -> None:
     """Readers and a writer at once, and no torn file after kill -9 (sqlite.org/wal.html)."""
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {pragma}")

@@ -9,9 +9,7 @@ from tasks.errors import TransientError
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision about `task`. The time it was taken tells it from every other of its kind, so it can be written
-    again safely.
-    """
+    """One decision about `task`. Its kind and time identify it, so it can be written again safely."""
 
     task: str
     kind: str  # retrain, canary, promote, rollback, gate, pause, serve
@@ -55,11 +53,11 @@ def of_command(task: str, number: int) -> Decision | None:
     from tasks.records import database
 
     table = database.decisions
-    of = table.select().where(table.c.task == task, table.c.facts["command"].as_integer() == number)
+    query = table.select().where(table.c.task == task, table.c.facts["command"].as_integer() == number)
     engine = database.connect()
     try:
         with engine.connect() as connection:
-            row = connection.execute(of.order_by(table.c.id)).first()
+            row = connection.execute(query.order_by(table.c.id)).first()
     except SQLAlchemyError as error:
         raise TransientError(f"the records cannot be read ({type(error).__name__}).") from None
     finally:
@@ -68,7 +66,7 @@ def of_command(task: str, number: int) -> Decision | None:
 
 
 def note(decision: Decision) -> None:
-    """Write a decision that only reports; failing to write it is reported too, since the deed is done."""
+    """Write a decision that only reports; a failure to write it is printed, since what it reports has happened."""
     try:
         write(decision)
     except TransientError as error:

@@ -20,14 +20,16 @@ def serve(slot: str) -> None:
 
     An API server that is killed cannot stop its engine, which would go on holding gigabytes and its port's model: the
     group (the supervisor makes one for each program) is what dies together. A server whose version has been verified
-    comes back when it dies; one that is still on trial does not, for whoever tries it waits for its end.
+    is restarted when it dies; one on trial is not, since its deployment waits for it to end.
     """
-    asked = state.read(slot)
-    if asked is None:
+    desired = state.read(slot)
+    if desired is None:
         raise AnnealError("nothing is deployed yet: run `make pipeline` first.")
-    _wait_for_port(asked.host, asked.port)
+    _wait_for_port(desired.host, desired.port)
     server = subprocess.Popen(
-        server_command.command(asked), env=os.environ | server_command.environment(asked), preexec_fn=die_with_parent
+        server_command.command(desired),
+        env=os.environ | server_command.environment(desired),
+        preexec_fn=die_with_parent,
     )
     stopped: list[int] = []
 

@@ -32,7 +32,7 @@ INDICATORS = {
 
 @dataclass(frozen=True)
 class Counts:
-    """What has been seen since the canary was opened."""
+    """Answers and failures since the canary was opened."""
 
     answers: int  # good and bad ones of the challenger
     champion_answers: int
@@ -43,9 +43,9 @@ class Counts:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What to do: continue, promote, roll_back or call_off; why, in sentences; and the figures it was decided on."""
+    """The action (continue, promote, roll_back or call_off), its reasons as sentences, and the figures behind it."""
 
-    what: str
+    action: str
     reasons: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
 

@@ -27,8 +27,8 @@ class Form(StrEnum):
 
 
 def possible(settings: Section, head: objectives.Head = "lm", base: Path | None = None) -> tuple[Form, ...]:
-    """The forms in which what these settings of a tuner train under such a head can be served; there is always one.
-    `base`: the folder with config.json of a base, where there is one.
+    """The forms that can serve what a tuner with these `settings` trains under `head`; there is always one.
+    `base`: the folder with the config.json of a base, if there is one.
 
     vLLM serves causal models, and pools for classifiers: none with another head of ours, and none with an encoder.
     """
@@ -41,7 +41,7 @@ def possible(settings: Section, head: objectives.Head = "lm", base: Path | None 
     return tuple(forms) or (Form.TRANSFORMERS,)
 
 
-def settled(serve: str, forms: tuple[Form, ...], has_company: bool, now: Form | Callable[[], bool]) -> Form:
+def preferred(serve: str, forms: tuple[Form, ...], has_company: bool, now: Form | Callable[[], bool]) -> Form:
     """The form for a version that can be served in `forms`. `now` is the one in which it is served, or, of a new one,
     tells whether this is a CPU: a library is asked for it, which takes seconds, only where that decides.
 
@@ -65,20 +65,18 @@ def choose(version: Version, kept: Path, base: Path, params: Deploy, models: Map
     """The form for `version`, whose trained folder is `kept`, trained on `base`, and which is new, beside the champions
     of the other `models`.
     """
-    return settled(params.serve, _possible(kept, base, params), has_company(version, params, models), _is_cpu)
+    return preferred(params.serve, _possible(kept, base, params), has_company(version, params, models), _is_cpu)
 
 
-def is_as_asked(form: Form, version: Version, kept: Path, params: Deploy, models: Mapping[str, Model]) -> bool:
-    """Whether `version`, served as `form`, may stay so."""
-    forms = _possible(kept, _body(kept, version.base), params)
-    return form is settled(params.serve, forms, has_company(version, params, models), form)
+def is_as_configured(form: Form, version: Version, kept: Path, params: Deploy, models: Mapping[str, Model]) -> bool:
+    """True if `version`, served as `form`, may stay so."""
+    forms = _possible(kept, _config_folder(kept, version.base), params)
+    return form is preferred(params.serve, forms, has_company(version, params, models), form)
 
 
 @dataclass(frozen=True)
-class Served:
-    """The champion of a row: the base it was trained on, the forms in which it can be served, and the one in which it
-    is.
-    """
+class ServedChampion:
+    """The champion of a row: the base it was trained on, the forms it can be served in, and its form now."""
 
     row: str
     base: str
@@ -86,23 +84,23 @@ class Served:
     now: Form
 
 
-def moved(champions: Sequence[Served], serve: str) -> dict[str, Form]:
-    """Row: the form that its champion is to be moved to, now that these are served together."""
+def planned_moves(champions: Sequence[ServedChampion], serve: str) -> dict[str, Form]:
+    """{row: the form its champion is to be moved to}, now that these `champions` are served together."""
     moves = {}
     for champion in champions:
         company = any(_is_company(other, champion) for other in champions)
-        form = settled(serve, champion.forms, company, champion.now)
+        form = preferred(serve, champion.forms, company, champion.now)
         if form is not champion.now:
             moves[champion.row] = form
     return moves
 
 
-def _is_company(other: Served, champion: Served) -> bool:
+def _is_company(other: ServedChampion, champion: ServedChampion) -> bool:
     return other.row != champion.row and other.base == champion.base and Form.ADAPTER in other.forms
 
 
-def champions(params: Deploy, models: Mapping[str, Model]) -> list[tuple[Version, Served]]:
-    """The verified champions of `models` whose server was asked for, and how they are served."""
+def champions(params: Deploy, models: Mapping[str, Model]) -> list[tuple[Version, ServedChampion]]:
+    """The verified champions of `models` that have a server, and how they are served."""
     running = [server for server in state.read_all().values() if server.verified]
     served = []
     for row, model in models.items():
@@ -111,8 +109,9 @@ def champions(params: Deploy, models: Mapping[str, Model]) -> list[tuple[Version
         if version is not None and version.is_verified and servers:
             newest = max(servers, key=lambda server: server.since)
             kept = state.adapter_folder(row, version.artifact)
-            possible_forms = _possible(kept, _body(kept, version.base), params)
-            served.append((version, Served(row, version.base, possible_forms, Form(version.form or newest.form))))
+            possible_forms = _possible(kept, _config_folder(kept, version.base), params)
+            form = Form(version.form or newest.form)
+            served.append((version, ServedChampion(row, version.base, possible_forms, form)))
     return served
 
 
@@ -127,26 +126,26 @@ def _serves(server: state.State, version: Version) -> bool:
     return served is not None and served.artifact == version.artifact
 
 
-def _body(kept: Path, base_sha256: str) -> Path:
-    """Where the config of the body of what lies in `kept` is, once that was deployed."""
+def _config_folder(kept: Path, base_sha256: str) -> Path:
+    """The folder with the config.json of the deployed version in `kept`."""
     pooling = state.pooled_folder(kept)
     return pooling if pooling.exists() else state.base_folder(base_sha256)
 
 
 def _possible(kept: Path, base: Path, params: Deploy) -> tuple[Form, ...]:
-    """The forms for what lies in `kept`, trained on `base`, on servers of these settings: an adapter of a higher rank
-    than they take is merged.
+    """The forms for the version in `kept`, trained on `base`, on servers with these `params`: an adapter of a higher
+    rank than they take is merged.
     """
     settings = tuners.settings_of(kept)
     forms = possible(settings, objectives.head_of(kept), base)
-    if (kept / heads.NGRAMS).exists():  # which vLLM's pooling has no place for
+    if (kept / heads.NGRAMS).exists():  # which vLLM's pooling does not support
         forms = (Form.TRANSFORMERS,)
     is_too_wide = getattr(settings, "saved_rank", 0) > params.max_lora_rank
     return (Form.MERGED,) if is_too_wide and Form.MERGED in forms else forms
 
 
 def has_company(version: Version, params: Deploy, models: Mapping[str, Model]) -> bool:
-    """Whether the champion of another model could be served by the same server as an adapter."""
+    """True if the champion of another model could be served by the same server as an adapter."""
     return any(_shares(model.at("champion"), version, params) for name, model in models.items() if name != version.name)
 
 
@@ -154,4 +153,4 @@ def _shares(champion: Version | None, version: Version, params: Deploy) -> bool:
     if champion is None or not champion.is_verified or champion.base != version.base:
         return False
     kept = state.adapter_folder(champion.name, champion.artifact)
-    return not kept.exists() or Form.ADAPTER in _possible(kept, _body(kept, version.base), params)
+    return not kept.exists() or Form.ADAPTER in _possible(kept, _config_folder(kept, version.base), params)

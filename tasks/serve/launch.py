@@ -12,15 +12,15 @@ from tasks.stage import guarded
 NICENESS = 5
 
 
-def launch(words: list[str]) -> None:
-    """Replace this process by `words`; the program is looked for beside this Python first. What a killed predecessor
-    left behind ends before.
+def launch(command: list[str]) -> None:
+    """Replace this process by `command`, after ending what a killed predecessor left behind; the program is looked for
+    beside this Python first.
     """
     if "SUPERVISOR_PROCESS_NAME" in os.environ:
         supervisor.end_left_behind(os.environ["SUPERVISOR_PROCESS_NAME"])
-    os.nice(NICENESS)  # what people look at must not hold up what answers clients
-    beside = Path(sys.executable).parent / words[0]
-    os.execvp(str(beside) if beside.exists() else words[0], words)
+    os.nice(NICENESS)  # pages for people must not slow down what answers clients
+    beside = Path(sys.executable).parent / command[0]
+    os.execvp(str(beside) if beside.exists() else command[0], command)
 
 
 if __name__ == "__main__":

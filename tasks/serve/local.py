@@ -18,13 +18,12 @@ ANSWER = ("gateway", "reconciler")  # they and the models are started first: cli
 SHOW = ("prefect", "mlflow")  # at a low priority (tasks/serve/launch.py), for people to look at
 SECONDS = 180  # until a server must answer; 2 cores that start everything at once are slow
 EVERY = 10.0  # seconds between lines about what is still awaited
-ENDED = ("FATAL", "EXITED", "STOPPED")
 
 
 @dataclass(frozen=True)
 class Awaited:
-    """A server that was started: what it is called, the supervisor's `program`, how it is told that it answers, and
-    how long that may take.
+    """A server that was started: its name for people, the supervisor's `program`, a check whether it answers, and how
+    long that may take.
     """
 
     name: str
@@ -38,7 +37,7 @@ def up() -> None:
     params = settings.load()
     state.OLD.unlink(missing_ok=True)
     deployed = state.read_all()
-    if not supervisor.is_up():  # one that was killed has left some that would hold the ports
+    if not supervisor.is_up():  # a killed one leaves servers that hold the ports
         supervisor.end_left_behind()
     _refuse_taken_ports(params)
     supervisor.ensure(params.servers)
@@ -46,7 +45,7 @@ def up() -> None:
     for program in (*models, *ANSWER, *SHOW):
         supervisor.start(program)
     await_all(_first(params, deployed))
-    supervisor.start("schedules")  # it is Prefect's client, and would only ask for a server that is not there yet
+    supervisor.start("schedules")  # after Prefect, whose client it is
     last = [Awaited("schedules", "schedules", lambda: supervisor.status("schedules") == "RUNNING")]
     url = gateway.address(params.gateway)
     ready = (
@@ -57,7 +56,7 @@ def up() -> None:
 
 
 def _first(params: settings.Params, deployed: dict[str, state.State]) -> list[Awaited]:
-    """What is started at once, and how each is told that it answers."""
+    """The servers that are started first."""
     patience = max(SECONDS, params.deploy.startup_timeout)  # of those that start behind the models
     url, loopback = gateway.address(params.gateway), "http://127.0.0.1"
     return [
@@ -134,8 +133,8 @@ def _answers(address: str) -> bool:
 
 
 def await_all(servers: Sequence[Awaited]) -> None:
-    """Return when all `servers` answer, and say when each does and how long the last ones will take; AnnealError with
-    the last words of one that ends, or whose time is up.
+    """Wait until all `servers` answer, printing when each does and how long the rest will take; AnnealError with the
+    last words of one that ends or takes too long.
     """
     started = shown = time.monotonic()
     known, waiting = timings.read(), list(servers)
@@ -146,7 +145,7 @@ def await_all(servers: Sequence[Awaited]) -> None:
                 waiting.remove(server)
                 timings.keep(_key(server), taken)
                 print(f"{server.name} answers after {timings.measured_duration(taken)}", flush=True)
-            elif supervisor.status(server.program) in ENDED or taken > server.seconds:
+            elif supervisor.status(server.program) in supervisor.ENDED or taken > server.seconds:
                 raise AnnealError(
                     f"{server.name} did not start within {timings.measured_duration(taken)} "
                     f"({supervisor.last_words(server.program)}); see .anneal/logs/{server.program}.log."
@@ -158,7 +157,7 @@ def await_all(servers: Sequence[Awaited]) -> None:
 
 
 def _awaiting(waiting: Sequence[Awaited], known: dict[str, float], elapsed: float) -> str:
-    """What is still awaited, and for how long, where each has been started here before."""
+    """The servers still awaited, and for how long if each has been started here before."""
     names = ", ".join(server.name for server in waiting)
     left = [known[_key(server)] - elapsed for server in waiting if _key(server) in known]
     when = (

@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.locks import hold_lock
 
 LOCK = Path(".anneal/serving/reconcile.lock")
-PATIENCE = 5.0  # seconds before a wait is said
+PATIENCE = 5.0  # seconds before a message about waiting
 
 
 def locked() -> AbstractContextManager[None]:

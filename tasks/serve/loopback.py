@@ -13,4 +13,4 @@ def client() -> Any:
 
     return httpx.Client(
         verify=False, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
-    )  # nothing here is asked over TLS
+    )  # TLS is never used here

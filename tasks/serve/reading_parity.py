@@ -1,5 +1,5 @@
-"""Parity of a model that reads: a server must return the probabilities and numbers of the evaluation, or the same
-answer if there are none or they concern the answer as a whole.
+"""Parity of a model that predicts: a server must return the probabilities and numbers of the evaluation, or the same
+answer if it has none or they concern the answer as a whole.
 """
 
 import json
@@ -15,7 +15,7 @@ from tasks.serve.loopback import client
 
 TOLERANCE = 1.0e-3  # of a probability, and of a number in standard deviations
 TOO_LONG = "context_length_exceeded"
-Told = Mapping[str, Mapping[str, float]]  # {column: {class: its probability}}
+Probabilities = Mapping[str, Mapping[str, float]]  # {column: {class: its probability}}
 
 
 def check_parity(
@@ -28,18 +28,19 @@ def check_parity(
     """
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda row: _ask(url, model, special, row), predictions))
-    asked = [(row, told) for row, told in zip(predictions, answers, strict=True) if told is not None]
-    too_long = [row["id"] for row, told in zip(predictions, answers, strict=True) if told is None]
-    if not asked:
+    pairs = list(zip(predictions, answers, strict=True))
+    answered = [(row, answer) for row, answer in pairs if answer is not None]
+    too_long = [row["id"] for row, answer in pairs if answer is None]
+    if not answered:
         raise AnnealError(
             f"{model} cannot be verified: all {len(predictions)} test rows are longer than deploy.max_model_len; raise "
             "it in params.yaml."
         )
-    greatest = max(_difference(model, row, *told) for row, told in asked)
-    return verify.Parity(len(asked), 1.0, 1.0, len(asked), greatest), too_long
+    greatest = max(_difference(model, row, *answer) for row, answer in answered)
+    return verify.Parity(len(answered), 1.0, 1.0, len(answered), greatest), too_long
 
 
-def _ask(url: str, model: str, special: SpecialTexts, row: Answered) -> tuple[str, Told] | None:
+def _ask(url: str, model: str, special: SpecialTexts, row: Answered) -> tuple[str, Probabilities] | None:
     """(the answer of the server to a row, its probabilities, if any); None where the row is too long for the server."""
     import httpx
 
@@ -56,10 +57,10 @@ def _ask(url: str, model: str, special: SpecialTexts, row: Answered) -> tuple[st
     if answer.status_code != 200:
         raise AnnealError(f"the server at {url} refused a request for {model}: {answer.text[:200]}")
     choice = answer.json()["choices"][0]
-    told: Told = choice.get("probabilities") or {}
-    if not told and row.get("probabilities"):
+    probabilities: Probabilities = choice.get("probabilities") or {}
+    if not probabilities and row.get("probabilities"):
         raise AnnealError(f"the server at {url} returns no probabilities for {model}; the deployment is refused.")
-    return str(choice["message"]["content"]), told
+    return str(choice["message"]["content"]), probabilities
 
 
 def _distance(model: str, row: Answered, text: str) -> float:
@@ -82,7 +83,7 @@ def _distance(model: str, row: Answered, text: str) -> float:
 
 
 def _object(text: str) -> dict[str, float]:
-    """The numbers in a written answer; none where it is not an object of them."""
+    """The numbers in an answer; empty if it is not an object of numbers."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -91,25 +92,25 @@ def _object(text: str) -> dict[str, float]:
     return value if is_of_numbers else {}
 
 
-def _difference(model: str, row: Answered, text: str, told: Told) -> float:
-    """The greatest difference of a probability of a row; AnnealError where it is too great, or the classes differ, or
-    the answer does where its probabilities are of none, or of the answer as a whole.
+def _difference(model: str, row: Answered, text: str, probabilities: Probabilities) -> float:
+    """The greatest difference of a probability of a row; AnnealError if it is too great, or the classes differ, or the
+    answer differs and has no probabilities, or one for the answer as a whole.
     """
     if "scales" in row:
         return _distance(model, row, text)
-    expected: Told | None = row.get("probabilities")
+    expected: Probabilities | None = row.get("probabilities")
     if (expected is None or probability_in(expected) is not None) and text != row["text"]:
         does = "answers" if expected else "marks"
         raise AnnealError(
             f"{model} {does} row {row['id']} differently than in the evaluation ({text[:80]}); the deployment is "
             "refused."
         )
-    return 0.0 if expected is None else _greatest(model, row, expected, told)
+    return 0.0 if expected is None else _greatest(model, row, expected, probabilities)
 
 
-def _greatest(model: str, row: Answered, expected: Told, told: Told) -> float:
+def _greatest(model: str, row: Answered, expected: Probabilities, probabilities: Probabilities) -> float:
     if {column: set(shares) for column, shares in expected.items()} != {
-        column: set(shares) for column, shares in told.items()
+        column: set(shares) for column, shares in probabilities.items()
     }:
         raise AnnealError(
             f"{model} predicts other classes for row {row['id']} than in the evaluation; the deployment is refused."
@@ -117,11 +118,11 @@ def _greatest(model: str, row: Answered, expected: Told, told: Told) -> float:
     greatest = 0.0
     for column, shares in expected.items():
         for name, share in shares.items():
-            difference = abs(told[column][name] - share)
+            difference = abs(probabilities[column][name] - share)
             if not difference <= TOLERANCE:  # NaN too
                 raise AnnealError(
                     f"{model} says {column} = {name[:40]} of row {row['id']} with a probability of "
-                    f"{told[column][name]:.4f}, {share:.4f} in the evaluation; the deployment is refused."
+                    f"{probabilities[column][name]:.4f}, {share:.4f} in the evaluation; the deployment is refused."
                 )
             greatest = max(greatest, difference)
     return greatest

@@ -44,9 +44,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Followed:
-    """What a gateway says of the table that it routes by: its revision, the requests that wait for a place, and those
-    that have chosen a model and are not done with it, by model.
-    """
+    """A gateway's state: the revision of its table, the requests that wait for a slot, and those in flight by model."""
 
     revision: int
     waiting: int = 0
@@ -66,16 +64,16 @@ class Choice:
 
 
 def resolve(table: Table, name: str, draw: float) -> Choice | None:
-    """The choice for `name` (`triage`, `triage@champion`, `triage@3`), or None when no version answers to it. `draw`:
-    uniform in [0, 1).
+    """The choice for `name` (`triage`, `triage@champion`, `triage@3`), or None if no version has it. `draw`: uniform
+    in [0, 1).
     """
-    task_name, _, which = name.partition("@")
+    task_name, _, suffix = name.partition("@")
     task = table.tasks.get(task_name)
     if task is None:
         return None
-    if which:
-        at_version = (target for target in task.targets.values() if target.version == which)
-        pinned = task.targets.get(which) or next(at_version, None)
+    if suffix:
+        at_version = (target for target in task.targets.values() if target.version == suffix)
+        pinned = task.targets.get(suffix) or next(at_version, None)
         return Choice(task_name, "pinned", pinned) if pinned else None
     champion, challenger = task.targets.get("champion"), task.targets.get("challenger")
     if champion is None:
@@ -91,7 +89,7 @@ def served_name(task: str, version: str) -> str:
 
 
 def names(table: Table) -> list[str]:
-    """Every name that is answered to, tasks first."""
+    """Every name that can be requested, tasks first."""
     return [*table.tasks, *(f"{name}@{alias}" for name, task in table.tasks.items() for alias in task.targets)]
 
 

@@ -13,7 +13,7 @@ def command(state: State) -> list[str]:
     """The command line of the server for `state` (the `vllm` script of the CPU wheel looks for a package of another
     name).
     """
-    where = {
+    common = {
         "--model": state.weights,
         "--host": state.host,
         "--port": state.port,
@@ -21,13 +21,13 @@ def command(state: State) -> list[str]:
     }
     if state.engine == "transformers":
         adapters = [word for entry in _adapters(state) for word in ("--adapter", entry)]
-        return [sys.executable, "-m", "tasks.serve.transformers", *_words(where), *adapters]
+        return [sys.executable, "-m", "tasks.serve.transformers", *_options(common), *adapters]
     if state.engine == "pooling":
-        return [sys.executable, "-m", "tasks.serve.pooling", *_words(where), "--name", *state.merged]
+        return [sys.executable, "-m", "tasks.serve.pooling", *_options(common), "--name", *state.merged]
     from tasks.device import compute_dtype, device
 
     arguments = {
-        **where,
+        **common,
         "--dtype": str(compute_dtype()).removeprefix("torch."),
         "--generation-config": "vllm",
     }
@@ -35,10 +35,10 @@ def command(state: State) -> list[str]:
         sys.executable,
         "-m",
         "vllm.entrypoints.openai.api_server",
-        *_words(arguments),
+        *_options(arguments),
         *_names(state),
         *_calls(state),
-        *start.words(*_folders(state)),
+        *start.options(*_folders(state)),
     ]
     # vLLM's 128 on a CPU is longer than what a task's prompts have in common, so that nothing of them would be kept; 32
     # is the least its kernels like.
@@ -46,28 +46,28 @@ def command(state: State) -> list[str]:
 
 
 def _calls(state: State) -> list[str]:
-    """The part of the command line that makes tool calls, where the template writes them, be read back."""
+    """The options that parse tool calls, if the template can write them."""
     template = Path(state.weights) / "chat_template.jinja"
     name = tools.parser(template.read_text(encoding="utf-8")) if template.is_file() else None
     return ["--enable-auto-tool-choice", "--tool-call-parser", name] if name else []
 
 
-def _words(arguments: Mapping[str, object]) -> list[str]:
+def _options(arguments: Mapping[str, object]) -> list[str]:
     return [word for name, value in arguments.items() for word in (name, str(value))]
 
 
 def _names(state: State) -> list[str]:
-    """The part of the command line that says which versions are served under which names."""
+    """The options that name the served versions."""
     if state.merged:
         return ["--served-model-name", *state.merged]
     slots = {"--max-lora-rank": state.options["max_lora_rank"], "--max-loras": 4, "--max-cpu-loras": 16}
     modules = _adapters(state)
-    words = ["--served-model-name", "base", "--enable-lora", *_words(slots)]
+    words = ["--served-model-name", "base", "--enable-lora", *_options(slots)]
     return [*words, "--lora-modules", *modules] if modules else words
 
 
 def _adapters(state: State) -> list[str]:
-    """`name=folder` of each; one whose folder is gone must not keep the others away."""
+    """`name=folder` of each adapter whose folder exists: a missing one must not keep the others from being served."""
     return [f"{name}={served.path}" for name, served in state.adapters.items() if Path(served.path).exists()]
 
 
@@ -81,5 +81,5 @@ def environment(state: State) -> dict[str, str]:
 
 
 def _folders(state: State) -> tuple[dict[str, str], bool]:
-    """(folder by name of what is served from the start, whether these are whole weights)."""
+    """(folders by name of the versions served from the start, whether these are whole weights)."""
     return {name: entry.path for name, entry in (state.merged or state.adapters).items()}, bool(state.merged)

@@ -14,13 +14,12 @@ from tasks.versions.registry import Version
 if TYPE_CHECKING:
     import httpx
 
-RUNNING = ("RUNNING", "STARTING", "BACKOFF")
 BUSY = re.compile(r"^(?:vllm|anneal):num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A slot that is not free: what it should serve, whether it answers, and the names that it answers to."""
+    """A slot that is not free: what it should serve, whether it answers, and its models."""
 
     name: str
     state: state.State
@@ -46,24 +45,24 @@ class Slot:
 
 def look() -> list[Slot]:
     """The slots that are not free, newest server first."""
-    slots = [_look(name, asked) for name, asked in state.read_all().items()]
+    slots = [_look(name, desired) for name, desired in state.read_all().items()]
     return sorted(slots, key=lambda slot: -slot.state.since)
 
 
-def _look(name: str, asked: state.State) -> Slot:
+def _look(name: str, desired: state.State) -> Slot:
     import httpx
 
-    if not verify.is_healthy(asked.url):
-        return Slot(name, asked, False)
+    if not verify.is_healthy(desired.url):
+        return Slot(name, desired, False)
     try:
-        return Slot(name, asked, True, frozenset(verify.served_names(asked.url)))
+        return Slot(name, desired, True, frozenset(verify.served_names(desired.url)))
     except (httpx.HTTPError, ValueError, KeyError):  # it died between the two questions
-        return Slot(name, asked, False)
+        return Slot(name, desired, False)
 
 
 def load(url: str, model: str, path: str) -> None:
     """Load the adapter in the folder `path` under the name `model`; nothing happens when that name is loaded
-    already. AnnealError when it has a labeller and the server does not ask it.
+    already. AnnealError if it has a labeller and the server does not use it.
     """
     headers = _adapter(url, "load", {"lora_name": model, "lora_path": path}, "already been loaded")
     if has_labeller(path) and LABELLED not in headers:
@@ -78,19 +77,19 @@ def unload(url: str, model: str) -> None:
     _adapter(url, "unload", {"lora_name": model}, "cannot be found")
 
 
-def _adapter(url: str, what: str, body: dict[str, str], done: str) -> "httpx.Headers":
+def _adapter(url: str, action: str, body: dict[str, str], done: str) -> "httpx.Headers":
     """The headers of the answer."""
     import httpx
 
     try:
-        answer = client().post(f"{url}/{what}_lora_adapter", json=body, timeout=60)
+        answer = client().post(f"{url}/{action}_lora_adapter", json=body, timeout=60)
     except httpx.HTTPError as error:
         raise AnnealError(
-            f"vLLM at {url} did not answer when told to {what} {body['lora_name']} ({type(error).__name__}); see "
+            f"vLLM at {url} did not answer when told to {action} {body['lora_name']} ({type(error).__name__}); see "
             ".anneal/logs/."
         ) from None
     if answer.status_code != 200 and done not in answer.text:
-        raise AnnealError(f"vLLM at {url} could not {what} {body['lora_name']}: {answer.text[:200]}")
+        raise AnnealError(f"vLLM at {url} could not {action} {body['lora_name']}: {answer.text[:200]}")
     headers: httpx.Headers = answer.headers
     return headers
 
@@ -106,9 +105,9 @@ def is_idle(url: str) -> bool:
     return all(float(count) == 0 for count in BUSY.findall(text))
 
 
-def start(slot: str, asked: state.State) -> None:
-    """Start the server of `slot` as `asked` says; returns at once."""
-    state.write(slot, asked)
+def start(slot: str, desired: state.State) -> None:
+    """Start the server of `slot` as `desired` says; returns at once."""
+    state.write(slot, desired)
     supervisor.start(state.program(slot))
 
 
@@ -120,7 +119,7 @@ def stop(slot: str) -> None:
 
 def is_running(slot: str) -> bool:
     """True when the supervisor keeps a server on `slot`."""
-    return supervisor.status(state.program(slot)) in RUNNING
+    return supervisor.status(state.program(slot)) in supervisor.RUNNING
 
 
 def remember(slot: Slot, names: Iterable[str], known: Mapping[str, state.Served]) -> None:

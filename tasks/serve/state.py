@@ -15,7 +15,7 @@ from tasks.versions.registry import Version
 FOLDER = Path(".anneal/serving")
 # two servers of different kinds (vLLM, transformers), or of two bases, and a successor beside them
 SLOTS = ("a", "b", "c")
-OLD = FOLDER / "current.json"  # of the time when there was one server and it was changed in place
+OLD = FOLDER / "current.json"  # of an earlier version of Anneal, with a single server
 
 
 class Options(TypedDict):
@@ -101,7 +101,7 @@ def options(params: Deploy) -> Options:
 
 
 def served(version: Version, folder: Path | None = None) -> Served:
-    """`version` as a server has it: from `folder`, or from where its adapter is kept."""
+    """`version` served from `folder`, or from where its adapter is kept."""
     return Served(version.version, version.artifact, str(folder or adapter_folder(version.name, version.artifact)))
 
 
@@ -159,16 +159,16 @@ def now() -> float:
     return time.time()
 
 
-def keep(source: Path, kept: Path) -> Path:
-    """`kept`, made when it is new: a copy of the folder `source` that lives as long as it is served, whatever DVC does
-    to the workspace; hard links where possible.
+def keep(source: Path, copy: Path) -> Path:
+    """Copy the folder `source` to `copy` unless it exists, and return `copy`: it stays whatever DVC does to the
+    workspace. Hard links where possible.
     """
-    if not kept.exists():
-        making = kept.with_name(f".{kept.name}.{os.getpid()}")
-        shutil.rmtree(making, ignore_errors=True)
-        shutil.copytree(source, making, copy_function=_link_or_copy)
-        os.replace(making, kept)
-    return kept
+    if not copy.exists():
+        temporary = copy.with_name(f".{copy.name}.{os.getpid()}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(source, temporary, copy_function=_link_or_copy)
+        os.replace(temporary, copy)
+    return copy
 
 
 def base_folder(base_sha256: str) -> Path:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CONFIG = Path("infra/local/supervisord.conf")
 LOGS = Path(".anneal/logs")
+RUNNING, ENDED = ("RUNNING", "STARTING", "BACKOFF"), ("FATAL", "EXITED", "STOPPED")  # supervisord's states
 
 
 def run_folder() -> Path:
@@ -48,16 +49,14 @@ def is_up() -> bool:
 
 
 def is_external() -> bool:
-    """True where another keeps the servers by their state files (ANNEAL_SLOTS=external: in containers,
+    """True if another program runs the servers from their state files (ANNEAL_SLOTS=external: in containers,
     infra/images/slots.py).
     """
     return os.environ.get("ANNEAL_SLOTS") == "external"
 
 
 def ensure(servers: Servers) -> None:
-    """Start supervisord for this checkout; one that runs already takes in what has changed in its configuration
-    since.
-    """
+    """Start supervisord for this checkout; one that runs already reads the changes to its configuration."""
     if is_external():
         return
     if is_up():
@@ -103,13 +102,13 @@ def _follow_configuration() -> None:
 
 def start(program: str) -> None:
     """Start `program` unless it runs."""
-    if status(program) not in ("RUNNING", "STARTING", "BACKOFF"):
+    if status(program) not in RUNNING:
         _proxy().startProcess(program, False)
 
 
 def stop(program: str) -> None:
     """Stop `program` and wait until it is gone; nothing happens when it does not run."""
-    if is_up() and status(program) in ("RUNNING", "STARTING", "BACKOFF"):
+    if is_up() and status(program) in RUNNING:
         _proxy().stopProcess(program, True)
 
 
@@ -121,9 +120,9 @@ def status(program: str) -> str:
 
 
 def is_surely_stopped(program: str) -> bool:
-    """Whether `program` is known not to run: its supervisor says so or has never heard of it, or there is none.
+    """Whether `program` is known not to run: its supervisor says so or does not know it, or there is none.
 
-    False for one that is shutting down or gives no answer: then nobody knows, and `status` says STOPPED all the same.
+    False if the supervisor is shutting down or gives no answer: `status` is STOPPED then too, but may be wrong.
     """
     from supervisor.xmlrpc import Faults
 
@@ -143,14 +142,14 @@ def pid(program: str) -> int:
 
 
 class _Info(TypedDict):
-    """Of what supervisord says of a program, what is read here."""
+    """The fields of supervisord's process info that are read here."""
 
     statename: str
     pid: int
 
 
 def _info(program: str) -> _Info:
-    """What supervisord knows of `program`; one that it has never heard of (its configuration is older) does not run."""
+    """supervisord's info on `program`; one that it does not know (its configuration is older) does not run."""
     if is_external():
         return _Info(statename="RUNNING", pid=0)
     try:
@@ -209,13 +208,13 @@ def _has_ended(process: "Process") -> bool:
 
 
 def last_words(program: str) -> str:
-    """The last telling line of the log of `program`, for a message."""
+    """The last error in the log of `program`, or its last line, for a message."""
     log = LOGS / f"{program}.log"
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    telling = [line for line in lines[-200:] if "Error" in line or "error:" in line] or [
+    errors = [line for line in lines[-200:] if "Error" in line or "error:" in line] or [
         line for line in lines if line.strip()
     ]
-    return telling[-1].strip()[-200:] if telling else "it said nothing"
+    return errors[-1].strip()[-200:] if errors else "it said nothing"
 
 
 def _wait(done: Callable[[], bool], seconds: float, otherwise: str) -> None:

@@ -30,7 +30,7 @@ SLACK = 16  # tokens that an answer may be longer than the longest of transforme
 ENDED = -1  # where vLLM ended its turn and the answer goes on
 
 
-class Served(Text):
+class ServedAnswer(Text):
     """One answer of a server."""
 
     prompt_token_ids: list[int]
@@ -71,7 +71,7 @@ def wait_until_healthy(url: str, program: str, timeout: float) -> None:
     started = shown = time.monotonic()
     while not is_healthy(url):
         now = time.monotonic()
-        if supervisor.status(program) in ("FATAL", "EXITED", "STOPPED"):
+        if supervisor.status(program) in supervisor.ENDED:
             raise AnnealError(f"vLLM did not start ({supervisor.last_words(program)}); see .anneal/logs/{program}.log.")
         if now - started > timeout:
             supervisor.stop(program)
@@ -90,24 +90,24 @@ def question(special: SpecialTexts, row: Answered) -> tuple[str, Body]:
         return "chat/completions", {"messages": images.chat_messages(row["image"])}
     if row["messages"]:
         tools = row.get("tools")
-        given = {"tools": special.neutral_in(template_tools(tools)), "tool_choice": "none"} if tools else {}
-        return "chat/completions", {"messages": openai_messages(special.neutral_in(row["messages"])), **given}
+        fields = {"tools": special.neutral_in(template_tools(tools)), "tool_choice": "none"} if tools else {}
+        return "chat/completions", {"messages": openai_messages(special.neutral_in(row["messages"])), **fields}
     return "completions", {"prompt": special.neutral(opening(row["answer"]))}
 
 
 def line_to_try(url: str, body: Body, example: Answered) -> str:
-    """A line for a shell that asks `body` about a prediction; an image is read from its file, and not in the line."""
-    given, ask = json.dumps(body, ensure_ascii=False), f"curl -s {url} -H 'Content-Type: application/json' -d"
+    """A shell command that sends `body`, the request behind `example`; an image is read from its file."""
+    text, curl = json.dumps(body, ensure_ascii=False), f"curl -s {url} -H 'Content-Type: application/json' -d"
     if "image" not in example:
-        return f"{ask} {shlex.quote(given)}"
-    before, after = map(shlex.quote, given.split(example["image"].partition(",")[2]))
+        return f"{curl} {shlex.quote(text)}"
+    before, after = map(shlex.quote, text.split(example["image"].partition(",")[2]))
     file = shlex.quote(example["row"]["image_file"])
-    return f"(printf %s {before}; base64 -w0 {file}; printf %s {after}) | {ask} @-"
+    return f"(printf %s {before}; base64 -w0 {file}; printf %s {after}) | {curl} @-"
 
 
-def ask(url: str, model: str, asked: tuple[str, Body], max_tokens: int) -> Served:
+def ask(url: str, model: str, request: tuple[str, Body], max_tokens: int) -> ServedAnswer:
     """One greedy answer to a `question`; AnnealError when vLLM refuses."""
-    route, body = asked
+    route, body = request
     greedy = {"temperature": 0, "max_tokens": max_tokens, "return_token_ids": True}
     value = _post(url, route, {"model": model, **body, **greedy})
     choice = value["choices"][0]
@@ -135,28 +135,28 @@ def _post(url: str, path: str, body: Body) -> Any:  # JSON of vLLM's
 
 
 def next_tokens(url: str, model: str, prompt: list[int], answer: list[int], has_encoder: bool = False) -> list[int]:
-    """For each token of `answer`, the one that the server chooses after `prompt` and the answer's tokens before it; a
-    model that has an encoder reads the two apart.
+    """For each token of `answer`, the one that the server chooses after `prompt` and the answer's tokens before it,
+    which a model with an encoder gets separately.
 
-    vLLM goes on greedily, and is put back on the answer's track after each difference. (Asking for prompt_logprobs
+    vLLM continues greedily, and is put back on the answer after each difference. (Asking for prompt_logprobs
     would be one request, but with LoRA on a CPU that kills vLLM 0.32.)
     """
     chosen: list[int] = []
     while len(chosen) < len(answer):
-        begun, rest = answer[: len(chosen)], answer[len(chosen) :]
-        asked = {"prompt": prompt, "decoder_prompt": begun} if has_encoder else {"prompt": prompt + begun}
-        tokens = _complete(url, model, asked, len(rest))
+        prefix, rest = answer[: len(chosen)], answer[len(chosen) :]
+        body = {"prompt": prompt, "decoder_prompt": prefix} if has_encoder else {"prompt": prompt + prefix}
+        tokens = _complete(url, model, body, len(rest))
         pairs = enumerate(zip(tokens, rest, strict=False))
-        same = next((i for i, (own, right) in pairs if own != right), min(len(tokens), len(rest)))
+        same = next((i for i, (token, expected) in pairs if token != expected), min(len(tokens), len(rest)))
         chosen += rest[:same]
         if same < len(rest):
             chosen.append(tokens[same] if same < len(tokens) else ENDED)
     return chosen
 
 
-def _complete(url: str, model: str, asked: dict[str, list[int]], max_tokens: int) -> list[int]:
+def _complete(url: str, model: str, body: dict[str, list[int]], max_tokens: int) -> list[int]:
     greedy = {"max_tokens": max_tokens, "temperature": 0, "return_token_ids": True}
-    value: list[int] = _post(url, "completions", {"model": model, **asked, **greedy})["choices"][0]["token_ids"]
+    value: list[int] = _post(url, "completions", {"model": model, **body, **greedy})["choices"][0]["token_ids"]
     return value
 
 
@@ -197,8 +197,8 @@ def check_parity(
     questions = [question(special_texts(tokenizer), row) for row in predictions]
     has_encoder = objectives.head_of(folder) == "seq2seq"
     with ThreadPoolExecutor(len(predictions)) as pool:
-        answers = list(pool.map(lambda asked, room: ask(url, model, asked, room), questions, rooms))
-        forced = list(pool.map(lambda prompt, own: next_tokens(url, model, prompt, own, has_encoder), prompts, ours))
+        answers = list(pool.map(lambda request, room: ask(url, model, request, room), questions, rooms))
+        forced = list(pool.map(lambda prompt, ids: next_tokens(url, model, prompt, ids, has_encoder), prompts, ours))
     refuse_other_labels(special_texts(tokenizer), model, predictions, answers)
     _refuse_other_prompts(tokenizer, predictions, prompts, answers)
     _refuse_endless(predictions, answers)
@@ -213,7 +213,7 @@ def check_parity(
 
 
 def _refuse_other_prompts(
-    tokenizer: "PreTrainedTokenizerBase", predictions: Rows, prompts: list[list[int]], answers: Sequence[Served]
+    tokenizer: "PreTrainedTokenizerBase", predictions: Rows, prompts: list[list[int]], answers: Sequence[ServedAnswer]
 ) -> None:
     for row, prompt, reply in zip(predictions, prompts, answers, strict=True):
         if reply["prompt_token_ids"] != prompt:
@@ -224,7 +224,7 @@ def _refuse_other_prompts(
             )
 
 
-def _refuse_endless(predictions: Rows, answers: Sequence[Served]) -> None:
+def _refuse_endless(predictions: Rows, answers: Sequence[ServedAnswer]) -> None:
     pairs = zip(predictions, answers, strict=True)
     endless = [row["id"] for row, reply in pairs if row["finished"] and not reply["finished"]]
     if len(endless) > len(predictions) / 8:

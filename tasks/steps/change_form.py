@@ -11,7 +11,7 @@ from tasks.params import Params
 from tasks.records import decisions
 from tasks.records.decisions import Decision
 from tasks.serve import forms, state
-from tasks.serve.forms import Form, Served
+from tasks.serve.forms import Form, ServedChampion
 from tasks.serve.reconcile.step import route
 from tasks.steps.deploy import deploy
 from tasks.versions import registry
@@ -35,16 +35,18 @@ def regroup(params: Params, models: Mapping[str, Model]) -> list[Regrouping]:
     return [_move(version, served, form, params, models) for version, served, form in due(params, models)]
 
 
-def due(params: Params, models: Mapping[str, Model]) -> list[tuple[Version, Served, Form]]:
+def due(params: Params, models: Mapping[str, Model]) -> list[tuple[Version, ServedChampion, Form]]:
     """The champions that `deploy.serve: auto` serves otherwise than it would now, and the form that it would."""
     if params.deploy.serve != "auto":
         return []
     champions = forms.champions(params.deploy, models)
-    moves = forms.moved([served for _, served in champions], params.deploy.serve)
+    moves = forms.planned_moves([served for _, served in champions], params.deploy.serve)
     return [(version, served, moves[served.row]) for version, served in champions if served.row in moves]
 
 
-def _move(version: Version, served: Served, form: Form, params: Params, models: Mapping[str, Model]) -> Regrouping:
+def _move(
+    version: Version, served: ServedChampion, form: Form, params: Params, models: Mapping[str, Model]
+) -> Regrouping:
     what = f"version {version.version} from {served.now} to {form}"
     facts = {"version": version.version, "from": served.now, "to": form}
     try:

@@ -16,11 +16,11 @@ from tasks.files import read_json, whole_directory, write_json
 from tasks.models import labeller, pooled
 from tasks.params import Params
 from tasks.serve import forms, ports, reading_parity, slots, state, supervisor, verify
-from tasks.serve.cascade.parity import given_to
+from tasks.serve.cascade.parity import beginning_of
 from tasks.serve.forms import Form
 from tasks.serve.lock import locked
 from tasks.serve.params import Deploy
-from tasks.serve.reconcile.starting import keep
+from tasks.serve.reconcile.starting import fetch_adapter
 from tasks.texts import images
 from tasks.versions import registry
 from tasks.versions.registry import Model, Version, folder
@@ -50,7 +50,7 @@ def is_available(version: Version, params: Deploy, models: Mapping[str, Model]) 
             and served.artifact == version.artifact
             and version.served_name in slot.names
             and version.tags.get(forms.TAG, slot.state.form) == slot.state.form
-            and forms.is_as_asked(Form(slot.state.form), version, kept, params, models)
+            and forms.is_as_configured(Form(slot.state.form), version, kept, params, models)
         ):
             return version.is_verified
     return False
@@ -144,7 +144,7 @@ def _server(version: Version, weights: Path, settings: Params, models: Mapping[s
     """The server that `version` needs, its files kept where DVC does not touch them; the slot's port is still to be
     put in.
     """
-    adapter = keep(version)
+    adapter = fetch_adapter(version)
     base_hash = read_json(weights / "source.json")["weights_sha256"]
     needed = read_json(adapter / "artifact.json")["base_sha256"]
     if base_hash != needed:
@@ -206,7 +206,7 @@ def _verify(url: str, version: Version, params: Deploy) -> verify.Parity:
     _say_too_long(version, too_long, what)
     special, row = of_folder(adapter), kept[0]
     reply = verify.ask(url, version.served_name, verify.question(special, row), 1 + len(row["token_ids"]))["text"]
-    if not reply.removeprefix(given_to(special, row)):
+    if not reply.removeprefix(beginning_of(special, row)):
         raise AnnealError(f"{version.served_name} returns nothing in a smoke test; the deployment is refused.")
     return verify.check_parity(url, version.served_name, adapter, kept, params.max_model_len, params.min_agreement)
 

@@ -58,7 +58,7 @@ def rollback(name: str) -> None:
     """Close an open canary, or make @previous the champion again."""
     params, began = settings.load(), time.monotonic()
     settings.model_of(params, name)
-    if records.is_watched():
+    if records.is_reconciler_running():
         print(records.ask(name, "rollback", PATIENCE))
         return
     with alias_moves.held(name, params.models) as now:

@@ -55,28 +55,28 @@ class Move:
 
     @property
     def key(self) -> str:
-        """The tag that it is written down in."""
+        """The name of its tag."""
         return f"{PREFIX}{self.at:.6f}"
 
     @property
     def is_one_call(self) -> bool:
-        """True when it is whole by itself, and nothing need be written down."""
+        """True if one call to the registry does it, so that nothing need be written down."""
         return self.decision is None and not self.tags and len(self.aliases) == 1
 
     @property
     def is_applied(self) -> bool:
-        """True when only its decision is owed."""
+        """True if only its decision remains to be written."""
         return not self.aliases and not self.tags
 
 
 @dataclass
 class Held:
-    """The registry while its lock is held: nothing of the model `task` is half done. `carry_out` keeps it true."""
+    """The registry while its lock is held: no move of the model `task` is half done; `carry_out` updates `models`."""
 
     client: MlflowClient
     task: str
-    models: dict[str, Model]  # `task` and those asked for beside it, where they are registered
-    finished: tuple[Move, ...] = ()  # moves of others, interrupted, that were finished on the way here
+    models: dict[str, Model]  # `task` and the models beside it, if registered
+    finished: tuple[Move, ...] = ()  # interrupted moves that were finished first
 
     @property
     def model(self) -> Model:
@@ -99,7 +99,7 @@ def decode(text: str) -> Move:
     decision = value["decision"]
     if decision is not None:
         decision = Decision(**{**decision, "reasons": tuple(decision["reasons"])})
-    aliases = tuple((which, number) for which, number in value["aliases"])
+    aliases = tuple((alias, number) for alias, number in value["aliases"])
     return Move(**{**value, "aliases": aliases, "decision": decision})
 
 
@@ -125,7 +125,7 @@ def unfinished(model: Model) -> list[str]:
 def carry_out(now: Held, move: Move) -> None:
     """Do `move`; AnnealError when the registry stops it, and then the next to take the lock finishes it."""
     if not move.is_one_call:
-        with tracking.asking():
+        with tracking.translated_errors():
             now.client.set_registered_model_tag(move.task, move.key, encode(move))
     _apply(now.client, move)
     now.models[now.task] = after(now.model, move)
@@ -139,12 +139,12 @@ def after(model: Model, move: Move) -> Model:
         tags = {**version.tags, **move.tags}
         changed = {name: text for name, text in tags.items() if text is not None}
         versions[move.version] = replace(version, tags=changed)
-    set_aliases = {which: number for which, number in aliases.items() if number is not None}
+    set_aliases = {alias: number for alias, number in aliases.items() if number is not None}
     return replace(model, aliases=set_aliases, versions=versions)
 
 
 def _finish(client: MlflowClient, model: Model, move: Move) -> Move | None:
-    """Finish a move that was interrupted: `move`, or None when it was only owed its decision or was taken back."""
+    """Finish an interrupted move; returns it, or None if only its decision was missing or it was taken back."""
     waits = move.gated and not move.is_applied and model.aliases.get("champion") != move.version
     if waits and model.version(move.version).tags.get("gate") != "passed":
         _take_back(client, move)
@@ -158,36 +158,36 @@ def _take_back(client: MlflowClient, move: Move) -> None:
         f"the gate refused version {move.version} before its promotion was finished; the aliases are as they were",
     )
     refusal = Decision(move.task, "promote", "refused", words, {"version": move.version}, move.at)
-    as_before = tuple((which, move.before.get(which)) for which, _ in move.aliases)
+    as_before = tuple((alias, move.before.get(alias)) for alias, _ in move.aliases)
     _apply(client, replace(move, aliases=as_before, tags={}, decision=refusal))
 
 
 def _apply(client: MlflowClient, move: Move) -> None:
-    with tracking.asking():
-        for which, number in move.aliases:
+    with tracking.translated_errors():
+        for alias, number in move.aliases:
             if number is None:
-                client.delete_registered_model_alias(move.task, which)
+                client.delete_registered_model_alias(move.task, alias)
             else:
-                client.set_registered_model_alias(move.task, which, number)
+                client.set_registered_model_alias(move.task, alias, number)
         for name, text in move.tags.items():
             if text is None:
                 client.delete_model_version_tag(move.task, move.version, name)
             else:
                 client.set_model_version_tag(move.task, move.version, name, text)
     if not move.is_one_call:
-        _decide(client, move)
+        _record_decision(client, move)
 
 
-def _decide(client: MlflowClient, move: Move) -> None:
-    """Write the decision and let go of the move. Records that are away hold up nobody: the decision is then owed."""
+def _record_decision(client: MlflowClient, move: Move) -> None:
+    """Write the decision and remove the tag. If the records are away, the tag keeps the decision for the next move."""
     try:
         if move.decision is not None:
             decisions.write(move.decision)
     except TransientError as error:
         print(f"the decision is not in the records yet ({error}); the next move of {move.task} writes it", flush=True)
-        with tracking.asking():
+        with tracking.translated_errors():
             owed = replace(move, aliases=(), tags={}, before={}, gated=False)
             client.set_registered_model_tag(move.task, move.key, encode(owed))
         return
-    with tracking.asking():
+    with tracking.translated_errors():
         client.delete_registered_model_tag(move.task, move.key)

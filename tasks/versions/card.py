@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tasks.stages.package import Package
 
-# What the hub calls a model that answers so.
+# The hub's name of the task of a model with this head.
 HUB_TASKS: dict[objectives.Head, str] = {
     "lm": "text-generation",
     "seq2seq": "text2text-generation",
@@ -68,23 +68,23 @@ def write_card(params: "Package", source: Json, metrics: Json, intervals: Json, 
 
 
 def _cascade(folder: Path) -> dict[str, Any]:
-    """`told`, the columns that the classifier in `folder` tells, and `begun`, how an answer looks behind them; nothing
-    where there is none.
+    """`labels`, the columns that the classifier in `folder` predicts, and `prefix`, the beginning of an answer with
+    them; empty without a classifier.
     """
     if not folder.exists():
         return {}
     columns = labeller.columns(folder)
-    return {"told": columns, "begun": labeller.beginning(labeller.answer(folder), dict.fromkeys(columns, "…"))}
+    return {"labels": columns, "prefix": labeller.beginning(labeller.answer(folder), dict.fromkeys(columns, "…"))}
 
 
 def _head(folder: Path) -> dict[str, object]:
-    """The content of head.json in `folder`; empty where the parent has the head."""
+    """The content of head.json in `folder`; empty if the head is the parent's."""
     file = folder / heads.FILE
     return {**heads.facts(folder)} if file.exists() else {}
 
 
 def _results(params: "Package", metrics: Json, hub_task: str) -> "list[EvalResult]":
-    """Each measure of the tuned model as the model-index wants it."""
+    """The measures of the tuned model as entries of the model-index."""
     from huggingface_hub import EvalResult
 
     dataset = params.datasets[0] if params.datasets else "held-out rows"

@@ -18,7 +18,7 @@ log = logging.getLogger("anneal.reconcile")
 
 @dataclass(frozen=True)
 class Done:
-    """What was asked for is so: by this call, or already."""
+    """The request is fulfilled: by this call if `changed`, or already."""
 
     version: str
     words: str
@@ -27,7 +27,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Refused:
-    """Nothing was moved, and why."""
+    """Nothing was moved; `words` say reason."""
 
     words: str
 
@@ -36,8 +36,8 @@ Outcome = Done | Refused
 
 
 @dataclass(frozen=True)
-class Why:
-    """The reason of a promotion, as its decision tells it."""
+class Reason:
+    """The reason of a promotion, for its decision."""
 
     kind: str  # promote, canary
     words: tuple[str, ...]
@@ -78,25 +78,25 @@ def challenge(now: Held, number: str) -> None:
         alias_moves.carry_out(now, Move(now.task, number, (("challenger", number),)))
 
 
-def promote(now: Held, number: str, why: Why, force: bool = False) -> Outcome:
+def promote(now: Held, number: str, reason: Reason, force: bool = False) -> Outcome:
     """Make version `number` the champion and the old champion @previous; nothing changes when it is so already.
 
     Refused for a version that the gate has not passed against the champion of now (`force` does it all the same, and
     the decision says so), and for one that was never compared with transformers.
     """
-    planned = plan(now.model, now.model.version(number), why, force)
+    planned = plan(now.model, now.model.version(number), reason, force)
     if isinstance(planned, Refused):
         return planned
     if planned is None:
         return Done(number, f"version {number} is the champion", changed=bool(now.finished))
     alias_moves.carry_out(now, planned)
-    words = "; ".join(why.words)
+    words = "; ".join(reason.words)
     log.info("%s: version %s promoted: %s", now.task, number, words)
     return Done(number, words)
 
 
-def plan(model: Model, version: Version, why: Why, force: bool = False) -> Move | Refused | None:
-    """The move that makes `version` the champion, why there is none, or None when it is the champion. Pure."""
+def plan(model: Model, version: Version, reason: Reason, force: bool = False) -> Move | Refused | None:
+    """The move that makes `version` the champion, a refusal, or None if it is the champion already. Pure."""
     champion, number = model.aliases.get("champion"), version.version
     tags: dict[str, str | None] = {"rolled_back": None} if "rolled_back" in version.tags else {}
     tags |= {"canary": "promoted"} if version.tags.get("canary", "promoted") != "promoted" else {}
@@ -112,17 +112,17 @@ def plan(model: Model, version: Version, why: Why, force: bool = False) -> Move 
             f"{model.name} version {number} was never loaded and compared with transformers: `make promote "
             f"MODEL={model.name}` does so first."
         )
-    if why.kind == "canary":
-        tags = {"canary_reasons": "; ".join(why.words), **tags}
+    if reason.kind == "canary":
+        tags = {"canary_reasons": "; ".join(reason.words), **tags}
     first: tuple[tuple[str, str | None], ...] = (("previous", champion),) if champion else ()
     aliases = (*first, ("champion", number), *((("challenger", None),) if challenges else ()))
-    facts = {"version": number, "before": champion, "forced": objection is not None, **why.facts}
-    decision = Decision(model.name, why.kind, "promoted", why.words, facts)
+    facts = {"version": number, "before": champion, "forced": objection is not None, **reason.facts}
+    decision = Decision(model.name, reason.kind, "promoted", reason.words, facts)
     return Move(model.name, number, aliases, tags, decision, model.aliases, gated=objection is None)
 
 
-def promote_challenger(now: Held, who: str, force: bool = False, facts: Mapping[str, object] | None = None) -> Outcome:
-    """Make @challenger the champion because `who` asked for it. A `command` of `facts` is carried out once."""
+def promote_challenger(now: Held, by: str, force: bool = False, facts: Mapping[str, object] | None = None) -> Outcome:
+    """Make @challenger the champion; `by` says at whose request. A `command` of `facts` is carried out once."""
     if done := outcome_of_command(now, facts):
         return done
     challenger = now.model.at("challenger")
@@ -133,20 +133,20 @@ def promote_challenger(now: Held, who: str, force: bool = False, facts: Mapping[
                     move.version, f"the promotion of version {move.version}, which was interrupted, is finished"
                 )
         return Refused(f"{now.task} has no @challenger to promote: `make pipeline MODEL={now.task}` makes one.")
-    words = f"version {challenger.version} was promoted {who}"
-    return promote(now, challenger.version, Why("promote", (words,), facts or {}), force)
+    words = f"version {challenger.version} was promoted {by}"
+    return promote(now, challenger.version, Reason("promote", (words,), facts or {}), force)
 
 
-def roll_back(now: Held, who: str, facts: Mapping[str, object] | None = None) -> Outcome:
-    """Close an open canary, or else make @previous the champion again and mark the version that is left, so that no
-    run promotes it by itself. A `command` of `facts` is carried out once.
+def roll_back(now: Held, by: str, facts: Mapping[str, object] | None = None) -> Outcome:
+    """Close an open canary, or else make @previous the champion again and mark the version it replaces, so that
+    no run promotes it by itself. A `command` of `facts` is carried out once.
     """
     if done := outcome_of_command(now, facts):
         return done
     for move in now.finished:
         if move.decision is not None and move.decision.kind == "rollback":
             return Done(move.version, f"{'; '.join(move.decision.reasons)} (it had been interrupted)")
-    planned = plan_rollback(now.model, who, facts or {})
+    planned = plan_rollback(now.model, by, facts or {})
     if isinstance(planned, Refused):
         return planned
     alias_moves.carry_out(now, planned)
@@ -155,7 +155,7 @@ def roll_back(now: Held, who: str, facts: Mapping[str, object] | None = None) ->
     return Done(planned.version, words)
 
 
-def plan_rollback(model: Model, who: str, facts: Mapping[str, object]) -> Move | Refused:
+def plan_rollback(model: Model, by: str, facts: Mapping[str, object]) -> Move | Refused:
     """The move that takes back an open canary, or else the champion. Pure."""
     champion, previous, challenger = (
         model.aliases.get("champion"),
@@ -164,13 +164,13 @@ def plan_rollback(model: Model, who: str, facts: Mapping[str, object]) -> Move |
     )
     if challenger is not None and challenger.canary:
         number = challenger.version
-        words = f"the canary of version {number} was rolled back {who}; the champion stays"
+        words = f"the canary of version {number} was rolled back {by}; the champion stays"
         decision = Decision(model.name, "rollback", "rolled_back", (words,), {"version": number, **facts})
         tags = {"rolled_back": "true", "canary_reasons": words, "canary": "rolled_back"}
         return Move(model.name, number, (), tags, decision, model.aliases)
     if previous is None or previous == champion:
         return Refused(f"{model.name} has no @previous version to roll back to.")
-    words = f"version {champion or '?'} was rolled back to version {previous} {who}"
+    words = f"version {champion or '?'} was rolled back to version {previous} {by}"
     decision = Decision(model.name, "rollback", "rolled_back", (words,), {"version": champion, "to": previous, **facts})
     # @previous goes last: until the rollback is whole, the version to go back to has an alias.
     left = (("challenger", champion),) if champion else ()
@@ -181,8 +181,8 @@ def plan_rollback(model: Model, who: str, facts: Mapping[str, object]) -> Move |
 
 
 def outcome_of_command(now: Held, facts: Mapping[str, object] | None) -> Done | None:
-    """What the command that `facts` name has come to; None when it has moved nothing. Its decision tells, which every
-    move brings: in the records or still owed to them.
+    """The outcome of the command that `facts` name, from the decision of its move, which may not be in the records yet;
+    None if it has moved nothing.
     """
     number = (facts or {}).get("command")
     if not isinstance(number, int):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Version:
-    """A version in the registry, and what its tags say of it."""
+    """A version in the registry, with its tags."""
 
     name: str
     version: str
@@ -41,17 +41,17 @@ class Version:
 
     @property
     def form(self) -> str:
-        """In which form it passed its parity check (tasks/serve/forms.py); empty for older versions."""
+        """The form in which it passed its parity check (tasks/serve/forms.py); empty for older versions."""
         return self.tags.get("served_as", "")
 
     @property
     def is_verified(self) -> bool:
-        """It has passed its parity check."""
+        """True if it has passed its parity check."""
         return "parity" in self.tags
 
     @property
     def is_taken_back(self) -> bool:
-        """A canary or a person took it back: it stays addressable, but no server runs for it alone."""
+        """True if a canary or a person took it back: it stays addressable, but no server runs for it alone."""
         return "rolled_back" in self.tags or self.tags.get("canary") in ("undecided", "rolled_back", "superseded")
 
     @property
@@ -72,8 +72,8 @@ class Version:
 
 @dataclass(frozen=True)
 class Model:
-    """What the registry says of a model: its version numbers by alias, its tags, and its whole versions by number,
-    newest first.
+    """A model in the registry: its version numbers by alias, its tags, and its complete versions by number, newest
+    first.
     """
 
     name: str
@@ -99,7 +99,8 @@ class Model:
     @property
     def aliased(self) -> dict[str, Version]:
         """The versions by alias."""
-        return {alias: self.versions[at] for alias in ALIASES if (at := self.aliases.get(alias, "")) in self.versions}
+        numbers = {alias: self.aliases.get(alias, "") for alias in ALIASES}
+        return {alias: self.versions[number] for alias, number in numbers.items() if number in self.versions}
 
     def of_artifact(self, artifact: str) -> Version | None:
         """The version that holds `artifact`, or None."""
@@ -107,16 +108,16 @@ class Model:
 
 
 def read(name: str, client: MlflowClient | None = None) -> Model:
-    """What the registry says of the model `name` now, in two questions.
+    """The model `name` in the registry, in two requests.
 
-    It is not registered only when the registry says so; AnnealError whenever it says anything else: a registry that
-    stumbles must not look like one without a champion. A version whose upload was interrupted has no artifact tag and
-    does not count.
+    It counts as not registered only if the registry says so; AnnealError for any other error, since a registry that
+    fails must not look like one without a champion. A version whose upload was interrupted has no artifact tag and does
+    not count.
     """
     from mlflow.exceptions import MlflowException
 
     client = client or tracking.client()
-    with tracking.asking():
+    with tracking.translated_errors():
         try:
             entry = client.get_registered_model(name)
         except MlflowException as error:
@@ -137,11 +138,7 @@ def read_all(names: Iterable[str]) -> dict[str, Model]:
 
 
 def register(
-    name: str,
-    adapter: Path,
-    evaluate: Path,
-    metrics: Mapping[str, float],
-    reference: Path | None = None,
+    name: str, adapter: Path, evaluate: Path, metrics: Mapping[str, float], reference: Path | None = None
 ) -> str:
     """The number of the registry's version of the artifact in `adapter/`, made when it is new. No alias moves.
 
@@ -153,7 +150,7 @@ def register(
     if known is not None:
         return known.version
     parts = {"evaluate": evaluate, **({"reference": reference} if reference else {})}
-    with tracking.asking():
+    with tracking.translated_errors():
         return _create(client, name, artifact, {"adapter": adapter, **parts}, metrics)
 
 
@@ -164,7 +161,7 @@ def tag(version: Version, **values: str | None) -> None:
 
 def put_tags(client: MlflowClient, version: Version, values: Mapping[str, str | None]) -> None:
     """As `tag`, in the order of `values`. Each may be put twice, so a call that was interrupted can be made again."""
-    with tracking.asking():
+    with tracking.translated_errors():
         for key, value in values.items():
             if value is None:
                 client.delete_model_version_tag(version.name, version.version, key)
@@ -172,10 +169,10 @@ def put_tags(client: MlflowClient, version: Version, values: Mapping[str, str | 
                 client.set_model_version_tag(version.name, version.version, key, value)
 
 
-def has(version: Version, part: str) -> bool:
-    """True when `version` was registered with files `part`."""
+def has_files(version: Version, part: str) -> bool:
+    """True if `version` was registered with the files `part`."""
     client = tracking.client()
-    with tracking.asking():
+    with tracking.translated_errors():
         return bool(client.list_artifacts(version.run_id, part))
 
 
@@ -186,10 +183,10 @@ def folder(version: Version, part: str) -> Path:
     import mlflow
 
     client = tracking.client()
-    with tracking.asking():
-        place = f"{client.get_run(version.run_id).info.artifact_uri}/{part}"
+    with tracking.translated_errors():
+        uri = f"{client.get_run(version.run_id).info.artifact_uri}/{part}"
         # Asked by address, MLflow gives a local store's own folder; asked by run, a new copy in /tmp each time.
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=place, tracking_uri=tracking.tracking_uri()))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=tracking.tracking_uri()))
 
 
 def _create(
@@ -210,10 +207,10 @@ def _create(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = client.get_run(run_id).info.artifact_uri + "/adapter"
-    made = client.create_model_version(name, source, run_id)
+    created = client.create_model_version(name, source, run_id)
     # last: from here on the version counts
-    client.set_model_version_tag(name, made.version, "artifact_sha256", artifact)
-    return str(made.version)
+    client.set_model_version_tag(name, created.version, "artifact_sha256", artifact)
+    return str(created.version)
 
 
 def _training_run(client: MlflowClient, name: str, adapter: Path) -> str:
@@ -223,12 +220,12 @@ def _training_run(client: MlflowClient, name: str, adapter: Path) -> str:
     runs = client.search_runs([tracking.experiment_id(client)], f"tags.adapter_sha256 = '{trained}'", max_results=1)
     if runs:
         return str(runs[0].info.run_id)
-    made = client.create_run(
+    run = client.create_run(
         tracking.experiment_id(client),
         run_name=f"register {name}",
         tags={"model": name, "stage": "register", "adapter_sha256": trained},
     )
-    return str(made.info.run_id)
+    return str(run.info.run_id)
 
 
 def _version(entry: ModelVersion, name: str) -> Version:

@@ -1,6 +1,6 @@
 """Reads the registry's state in milliseconds, without MLflow's client, which takes seconds to import.
 
-It is only ever compared with an earlier reading: whoever needs to know what it means asks tasks/versions/registry.py.
+It is only compared with an earlier reading; tasks/versions/registry.py reads what it means.
 """
 
 import json
@@ -20,7 +20,7 @@ TIMEOUT = 5.0  # seconds
 PAGE = 200  # versions of one answer of the server
 MOST_PAGES = 50
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-TABLES = {  # of MLflow's SQL store; the columns that stand for what the client tells
+TABLES = {  # of MLflow's SQL store: the columns behind what the client returns
     "model": "SELECT name FROM registered_models WHERE name = ?",
     "aliases": "SELECT alias, version FROM registered_model_aliases WHERE name = ? ORDER BY alias",
     "tags": "SELECT key, value FROM registered_model_tags WHERE name = ? ORDER BY key",
@@ -34,23 +34,23 @@ class Unreadable(Exception):
 
 
 def read(models: Iterable[str]) -> dict[str, str]:
-    """Of each of `models`, and of each of its versions, what the registry says, as text: aliases, tags, versions.
+    """The registry's aliases, tags and versions of each of `models`, as texts.
 
-    Raises Unreadable for a store of another kind, one that does not answer, and one whose answer is not understood.
+    Raises Unreadable for a store of another kind, one that does not answer, or one with an unexpected answer.
     """
     uri = tracking.tracking_uri()
     if uri.startswith("sqlite:///"):
-        return _of_file(Path(uri.removeprefix("sqlite:///")), models)
+        return _read_file(Path(uri.removeprefix("sqlite:///")), models)
     if uri.startswith(("http://", "https://")) and not any(map(os.environ.get, CREDENTIALS)):
-        return _of_server(uri.rstrip("/"), models)
+        return _read_server(uri.rstrip("/"), models)
     raise Unreadable("the registry is of a kind that only MLflow's client reads")
 
 
-def _of_file(place: Path, models: Iterable[str]) -> dict[str, str]:
+def _read_file(path: Path, models: Iterable[str]) -> dict[str, str]:
     try:
-        database = sqlite3.connect(f"file:{quote(str(place))}?mode=ro", uri=True, timeout=TIMEOUT)
+        database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=TIMEOUT)
         try:
-            database.execute("BEGIN")  # one moment of it
+            database.execute("BEGIN")  # a consistent snapshot
             return {
                 f"{part} of {name}": json.dumps(database.execute(query, (name,)).fetchall())
                 for name in models
@@ -59,24 +59,24 @@ def _of_file(place: Path, models: Iterable[str]) -> dict[str, str]:
         finally:
             database.close()
     except sqlite3.Error as error:
-        raise Unreadable(f"the registry at {place} cannot be read ({error})") from None
+        raise Unreadable(f"the registry at {path} cannot be read ({error})") from None
 
 
-def _of_server(uri: str, models: Iterable[str]) -> dict[str, str]:
+def _read_server(uri: str, models: Iterable[str]) -> dict[str, str]:
     import httpx
 
     try:
         with httpx.Client(base_url=uri, timeout=TIMEOUT) as client:
-            read = {"MLflow": client.get("/version").raise_for_status().text}
+            texts = {"MLflow": client.get("/version").raise_for_status().text}
             for name in models:
-                read |= _model(client, name)
-            return read
+                texts |= _read_model(client, name)
+            return texts
     except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unreadable(f"the registry at {tracking.redacted(uri)} does not answer ({type(error).__name__})") from None
 
 
-def _model(client: "httpx.Client", name: str) -> dict[str, str]:
-    """What the server says of one model."""
+def _read_model(client: "httpx.Client", name: str) -> dict[str, str]:
+    """The server's answers about one model."""
     answer = client.get("/api/2.0/mlflow/registered-models/get", params={"name": name})
     if answer.status_code == 404 and answer.json().get("error_code") == "RESOURCE_DOES_NOT_EXIST":
         return {f"model of {name}": "[]"}
@@ -84,18 +84,18 @@ def _model(client: "httpx.Client", name: str) -> dict[str, str]:
     if model["name"] != name:
         raise Unreadable(f"the registry was asked about {name} and answers about {model['name']}")
     aliases = sorted((entry["alias"], str(entry["version"])) for entry in model.get("aliases", []))
-    read = {
+    texts = {
         f"aliases of {name}": json.dumps(aliases),
         f"tags of {name}": json.dumps(_tags(model)),
     }
     for version in _versions(client, name):
         facts = [version["run_id"], version["status"], version["current_stage"], _tags(version)]
-        read[f"version {version['version']} of {name}"] = json.dumps(facts)
-    return read
+        texts[f"version {version['version']} of {name}"] = json.dumps(facts)
+    return texts
 
 
 def _versions(client: "httpx.Client", name: str) -> list[dict[str, Any]]:
-    """All versions of the model, in as many answers as that takes."""
+    """All versions of the model, page by page."""
     versions: list[dict[str, Any]] = []
     query = {"filter": f"name = '{name}'", "max_results": str(PAGE)}
     for _ in range(MOST_PAGES):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "anneal"
 STORE = Path(".anneal/mlflow.db")
 ARTIFACTS = Path(".anneal/mlartifacts")
-RETRIED = (408, 429, 500, 502, 503, 504)  # what MLflow's client asks again about, for minutes
+RETRIED = (408, 429, 500, 502, 503, 504)  # statuses on which MLflow's client retries, for minutes
 PASSING = frozenset(
     {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "ABORTED"}
 )
@@ -40,7 +40,7 @@ def client() -> MlflowClient:
 
 @cache
 def _open(uri: str, store: Path, artifacts: str, is_users: bool) -> MlflowClient:
-    """A client on `uri`, or AnnealError. `is_users`: the address is not the checkout's own."""
+    """A client on `uri`, or AnnealError. `is_users`: the user has set the address."""
     is_server = uri.startswith(("http://", "https://"))
     if not is_server:
         store.parent.mkdir(parents=True, exist_ok=True)
@@ -52,17 +52,17 @@ def _open(uri: str, store: Path, artifacts: str, is_users: bool) -> MlflowClient
         logging.CRITICAL
     )  # it logs a traceback for each error that it raises
     try:
-        made = MlflowClient(uri)  # not `set_tracking_uri`, which changes the environment
-        experiment = made.get_experiment_by_name(EXPERIMENT)
+        client = MlflowClient(uri)  # not `set_tracking_uri`, which changes the environment
+        experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
-            made.create_experiment(EXPERIMENT, artifact_location=None if is_server else artifacts)
+            client.create_experiment(EXPERIMENT, artifact_location=None if is_server else artifacts)
         elif not is_users and experiment.artifact_location != artifacts:
             raise AnnealError(
                 f"the MLflow store {store} was made in another folder and keeps its files there "
                 f"({experiment.artifact_location.removeprefix('file://')}): "
                 "move this checkout back, or delete its .anneal/mlflow.db and start a registry of its own."
             )
-        return made
+        return client
     except (MlflowException, SQLAlchemyError) as error:
         words = (
             f"MLflow at {redacted(uri)} cannot be used ({_words(error)}): start or upgrade it, or unset "
@@ -72,10 +72,8 @@ def _open(uri: str, store: Path, artifacts: str, is_users: bool) -> MlflowClient
 
 
 @contextmanager
-def asking() -> Iterator[None]:
-    """Makes one AnnealError of whatever MLflow and its store raise: not knowing must never look like "there is
-    none".
-    """
+def translated_errors() -> Iterator[None]:
+    """Turn whatever MLflow and its store raise into an AnnealError: an error must never look like "there is none"."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -123,13 +121,13 @@ def _without_password(words: str, uri: str) -> str:
 
 
 def check() -> None:
-    """Raise TransientError or AnnealError when a tracking server is set that does not answer or has another version."""
+    """Raise TransientError or AnnealError if a tracking server is set that does not answer or has another version."""
     if tracking_uri().startswith(("http://", "https://")):
-        _ask(tracking_uri())
+        _check_server(tracking_uri())
 
 
-def _ask(uri: str) -> None:
-    """MLflow's own client retries for minutes; a person wants to know in seconds."""
+def _check_server(uri: str) -> None:
+    """Ask the server for its version, once: MLflow's own client would retry for minutes."""
     import httpx
     import mlflow.version
 

@@ -6,8 +6,8 @@ from tasks.versions.registry import Model, Version
 COMPARED, NOTHING = "gate_champion", "none"  # the champion that a version was compared with, or that there was none
 
 
-def of(verdict: GateVerdict, known: Version | None) -> dict[str, str]:
-    """The tags of `verdict`; `known` is the version that the registry has of this artifact.
+def tags_of(verdict: GateVerdict, known: Version | None) -> dict[str, str]:
+    """The tags of `verdict`; `known` is the registered version of this artifact, if any.
 
     A champion is not compared with itself: what it was compared with before stays.
     """
@@ -18,9 +18,9 @@ def of(verdict: GateVerdict, known: Version | None) -> dict[str, str]:
 
 
 def objection(model: Model, version: Version) -> str | None:
-    """What the gate has against making `version` the champion, in a clause; None when nothing.
+    """The gate's objection to making `version` the champion, as a clause; None if it has none.
 
-    A verdict holds against the champion that it was given against, and where there is none: then it asks for less.
+    A verdict holds against the champion it was given against, and without a champion, since the gate then asks less.
     """
     champion, compared = model.aliases.get("champion"), version.tags.get(COMPARED)
     about = f"{model.name} version {version.version}"

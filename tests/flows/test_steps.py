@@ -42,7 +42,7 @@ def test_a_model_that_passes_is_registered_once_with_its_verdict_as_challenger(w
         BASE,
         "c" * 40,
     )
-    assert registry.read(TASK).aliases == {"challenger": "1"} and registry.has(made.version, "reference")
+    assert registry.read(TASK).aliases == {"challenger": "1"} and registry.has_files(made.version, "reference")
     assert not made.register() and len(registry.read(TASK).versions) == 1
 
 

@@ -58,7 +58,7 @@ CHANGES: dict[str, Callable[[World], object]] = {
     "it cannot be told at once whether": lambda _: Path(f"reports/{TASK}/summary.json").write_text("{"),
     "the summary has changed": lambda _: write_json(Path(f"reports/{TASK}/summary.json"), {"registry": None}),
     "the registry (aliases of things) has changed": lambda _: under_lock(
-        promotion.promote, "2", promotion.Why("promote", ("by hand",)), force=True
+        promotion.promote, "2", promotion.Reason("promote", ("by hand",)), force=True
     ),
     "the registry (version_tags of things) has changed": lambda _: registry.tag(version_of("1"), rolled_back="true"),
     "the registry (aliases of things) has changed ": lambda made: made.version("three"),

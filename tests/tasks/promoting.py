@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tasks.versions import alias_moves, promotion, registry
-from tasks.versions.promotion import Done, Outcome, Why
+from tasks.versions.promotion import Done, Outcome, Reason
 from tasks.versions.registry import Version
 from tasks.versions.verdict_tags import COMPARED, NOTHING
 
 NAME = "things"  # the model of nearly all tests
 T = TypeVar("T")
-WHY = Why("promote", ("a test wants it",))
+WHY = Reason("promote", ("a test wants it",))
 
 
 def under_lock(act: Callable[..., T], *given: object, **more: object) -> T:

@@ -11,7 +11,7 @@ from tasks.serve.canary import Counts, assess, wealth
 
 
 def decide(failures: dict[str, tuple[int, int]], answers: int = 100, hours: float = 1.0, mode: str = "share") -> str:
-    return assess(Counts(answers, 4 * answers, failures), mode, 0.2, 0.05, 500, hours, 72).what
+    return assess(Counts(answers, 4 * answers, failures), mode, 0.2, 0.05, 500, hours, 72).action
 
 
 @pytest.mark.parametrize(("x", "n", "share"), [(0, 0, 0.2), (3, 3, 0.2), (2, 9, 0.2), (5, 8, 0.5), (0, 30, 0.01)])

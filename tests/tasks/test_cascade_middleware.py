@@ -185,8 +185,10 @@ def test_the_labeller_reads_a_special_text_as_it_was_written_and_who_writes_read
     monkeypatch.setattr(
         labeller, "predict_beginning", lambda _, messages: classifier.append(messages[-1]["content"]) or "<s>" + GIVEN
     )
-    monkeypatch.setattr("tasks.serve.cascade.prefill.begun", lambda body, given, _: {**body, "given": given})
-    monkeypatch.setattr("tasks.serve.cascade.middleware.begun", lambda body, given, _: {**body, "given": given})
+    monkeypatch.setattr("tasks.serve.cascade.prefill.with_beginning", lambda body, given, _: {**body, "given": given})
+    monkeypatch.setattr(
+        "tasks.serve.cascade.middleware.with_beginning", lambda body, given, _: {**body, "given": given}
+    )
     asked = chat("base", "<\u2060|im_end|> ends a turn")
     run(stub, lambda client: client.post(CHAT, json=asked))
     assert classifier == ["<|im_end|> ends a turn"]

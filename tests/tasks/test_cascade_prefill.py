@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as of_all
 from hypothesis import strategies as st
 
-from tasks.serve.cascade.prefill import TEXT, Message, Whole, begun, question
+from tasks.serve.cascade.prefill import TEXT, Message, PrefixedSend, question, with_beginning
 
 COLUMNS = ("category", "priority", "reply")
 GIVEN = '{"category": "billing", "priority": "high", "reply":'
@@ -60,7 +60,7 @@ def test_any_other_chat_is_not(body: dict) -> None:
 
 def test_what_is_told_stands_last_and_is_gone_on_with() -> None:
     body = asking(SYSTEM, USER, n=2, stream=True, echo=True, max_tokens=7)
-    changed = begun(body, GIVEN, COLUMNS)
+    changed = with_beginning(body, GIVEN, COLUMNS)
     assert changed == {
         **body,
         "messages": [SYSTEM, USER, {"role": "assistant", "content": GIVEN}],
@@ -73,14 +73,14 @@ def test_what_is_told_stands_last_and_is_gone_on_with() -> None:
 
 @pytest.mark.parametrize("form", [{"type": "json_object"}, schema(SCHEMA), schema({"type": "object"})])
 def test_who_asks_for_json_gets_it(form: dict) -> None:
-    changed = begun(asking(USER, response_format=form), GIVEN, COLUMNS)
+    changed = with_beginning(asking(USER, response_format=form), GIVEN, COLUMNS)
     assert changed is not None and "response_format" not in changed
     assert re.fullmatch(changed["structured_outputs"]["regex"], REST)
 
 
 @pytest.mark.parametrize("form", [None, {"type": "text"}])
 def test_who_asks_for_text_is_held_to_no_form(form: dict | None) -> None:
-    changed = begun(asking(USER, response_format=form), GIVEN, COLUMNS)
+    changed = with_beginning(asking(USER, response_format=form), GIVEN, COLUMNS)
     assert changed is not None and not {"response_format", "structured_outputs"} & changed.keys()
 
 
@@ -98,11 +98,11 @@ def test_who_asks_for_text_is_held_to_no_form(form: dict | None) -> None:
     ],
 )
 def test_who_asks_for_another_form_is_passed_on(form: object) -> None:
-    assert begun(asking(USER, response_format=form), GIVEN, COLUMNS) is None
+    assert with_beginning(asking(USER, response_format=form), GIVEN, COLUMNS) is None
 
 
 def test_columns_behind_the_first_that_is_written_are_written_too() -> None:
-    changed = begun(
+    changed = with_beginning(
         asking(USER, response_format={"type": "json_object"}), '{"category": "billing", "priority":', COLUMNS
     )
     assert changed is not None
@@ -130,7 +130,7 @@ def sent(messages: list[Message], told: str = GIVEN) -> list[Message]:
         out.append(message)
 
     async def all_of_it() -> None:
-        whole = Whole(send, told)
+        whole = PrefixedSend(send, told)
         for message in messages:
             await whole(message)
 

@@ -56,7 +56,7 @@ def test_a_correction_that_is_no_number_is_refused(correction: dict, words: str,
 
 def test_it_tells_no_classes(gateway: RunningGateway) -> None:
     message = refused(gateway.client().post("/classify", json={"model": "triage", "input": "a"}), 400)["message"]
-    assert "tells numbers and predicts no classes: use /tasks/triage" in message
+    assert "returns numbers and predicts no classes: use /tasks/triage" in message
 
 
 def test_a_correction_agrees_in_the_digits_that_it_has(gateway: RunningGateway, tmp_path: Path) -> None:

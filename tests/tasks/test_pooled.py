@@ -21,7 +21,7 @@ from tasks.models import pooled
 from tasks.objectives import classify
 from tasks.serve import reading_parity, verify
 from tasks.serve.pooling import engine
-from tasks.serve.transformers.reading import Reads
+from tasks.serve.transformers.reading import ReadingModel
 from tasks.weights import tuned
 from tests import encoders, tiny
 from tests.tasks.gateway import wait_for
@@ -135,7 +135,7 @@ def test_the_server_tells_the_evaluations_probabilities_by_every_route(made: Sim
 
     worker, rows = Worker(made.place, 96), told(made.base, made.trained)
     model = engine.Pooled(Double(made.place), None, COLUMNS)
-    worker.served["things@1"] = Reads(engine, model, load_tokenizer(made.place), 96)
+    worker.served["things@1"] = ReadingModel(engine, model, load_tokenizer(made.place), 96)
     client = TestClient(create_app(worker))
     fitting = [row for row in rows if len(row["token_ids"]) <= 96]
     texts = [row["messages"][0]["content"] for row in fitting]
@@ -146,7 +146,7 @@ def test_the_server_tells_the_evaluations_probabilities_by_every_route(made: Sim
     chat = client.post("/v1/chat/completions", json={"model": "things@1", "messages": fitting[0]["messages"]}).json()
     assert chat["choices"][0]["message"]["content"] == fitting[0]["text"] and chat["choices"][0]["probabilities"]
     refused = client.post("/v1/completions", json={"model": "things@1", "prompt": "a"})
-    assert refused.status_code == 400 and "tells classes and does not generate text" in refused.text
+    assert refused.status_code == 400 and "predicts classes and does not generate text" in refused.text
     long = client.post("/classify", json={"model": "things@1", "input": "a , " * 400})
     assert long.status_code == (200 if made.pooling == "mean" else 400), "what is cut, and what does not fit"
 

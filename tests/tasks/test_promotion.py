@@ -14,14 +14,14 @@ from tasks.records import database, decisions
 from tasks.serve.canary import Assessment
 from tasks.serve.reconcile import canaries
 from tasks.versions import promotion, registry
-from tasks.versions.promotion import Done, Refused, Why
+from tasks.versions.promotion import Done, Reason, Refused
 from tests.tasks import serving
 from tests.tasks.promoting import finish, promote, under_lock, version_of
 from tests.tasks.registry_double import Killed
 from tests.tasks.serving import TASK, World
 
 PORT = 19660
-BY_HAND = Why("promote", ("by hand",))
+BY_HAND = Reason("promote", ("by hand",))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tasks.serve.params import Release
 from tasks.serve.reconcile import canaries
 from tasks.serve.reconcile.gateway import Presence
 from tasks.versions import alias_moves, promotion, tracking
-from tasks.versions.promotion import Done, Why
+from tasks.versions.promotion import Done, Reason
 from tasks.versions.verdict_tags import COMPARED, NOTHING
 from tests.examples import examples
 from tests.tasks.promoting import finish, under_lock
@@ -100,7 +100,7 @@ class Promotions(RuleBasedStateMachine):
 
     @rule(number=version, force=st.booleans(), schedule=faults, away=away)
     def promote(self, number: str, force: bool, schedule: list[Fault], away: bool) -> None:
-        self.do(lambda: under_lock(promotion.promote, number, Why("promote", ("by hand",)), force), schedule, away)
+        self.do(lambda: under_lock(promotion.promote, number, Reason("promote", ("by hand",)), force), schedule, away)
 
     @rule(force=st.booleans(), schedule=faults, away=away)
     def promote_challenger(self, force: bool, schedule: list[Fault], away: bool) -> None:
@@ -140,7 +140,7 @@ class Promotions(RuleBasedStateMachine):
         if judged and self.double.aliases.get("champion") != number:
             self.judge(number, "passed")
         before = dict(self.double.aliases)
-        outcome = under_lock(promotion.promote, number, Why("promote", ("by hand",)))
+        outcome = under_lock(promotion.promote, number, Reason("promote", ("by hand",)))
         if isinstance(outcome, Done):
             assert self.double.aliases["champion"] == number and self.double.aliases.get("challenger") != number
         else:

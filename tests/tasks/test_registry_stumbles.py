@@ -44,7 +44,7 @@ def test_a_registry_that_stumbles_is_never_one_that_has_nothing(made, monkeypatc
         "read": lambda: registry.read(NAME),
         "read_all": lambda: registry.read_all([NAME]),
         "tag": lambda: registry.tag(version, parity="1.0"),
-        "has": lambda: registry.has(version, "adapter"),
+        "has_files": lambda: registry.has_files(version, "adapter"),
     }
     for question in ask.values():
         with pytest.raises(AnnealError, match="^the registry cannot be queried: .*database is locked") as raised:

@@ -144,4 +144,4 @@ def test_it_is_served_as_it_was_evaluated_and_tells_no_classes(made, encoder, pr
         choice = httpx.post(f"{url}/chat/completions", json=body, timeout=60).json()["choices"][0]
         assert json.loads(choice["message"]["content"]).keys() == {"weight", "warmth"}
         refused = httpx.post(f"{url.removesuffix('/v1')}/classify", json={"model": "things", "input": "a"})
-        assert refused.status_code == 400 and "tells numbers and predicts no classes" in refused.text
+        assert refused.status_code == 400 and "returns numbers and predicts no classes" in refused.text

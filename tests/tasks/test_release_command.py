@@ -56,11 +56,11 @@ def test_a_reconciler_that_does_not_answer_is_named(place: Path) -> None:
 
 
 def test_only_a_fresh_sign_of_life_counts(place: Path) -> None:
-    assert not records.is_watched()
+    assert not records.is_reconciler_running()
     records.ALIVE.touch()
-    assert records.is_watched()
+    assert records.is_reconciler_running()
     os.utime(records.ALIVE, (time.time() - 60, time.time() - 60))
-    assert not records.is_watched()
+    assert not records.is_reconciler_running()
 
 
 def test_many_may_open_new_records_at_once(place: Path) -> None:

@@ -99,8 +99,8 @@ def test_adapters_are_for_rows_that_can_share_a_server(
     trained(row, kind)
     known = {"third": Model("third"), **models(version(row, **tags))}
     assert forms.choose(version(), kept, BASE, Deploy(), known) == form
-    assert forms.is_as_asked(Form.MERGED, version(), kept, Deploy(), known) == (form == "merged")
-    assert forms.is_as_asked(Form.ADAPTER, version(), kept, Deploy(), known)
+    assert forms.is_as_configured(Form.MERGED, version(), kept, Deploy(), known) == (form == "merged")
+    assert forms.is_as_configured(Form.ADAPTER, version(), kept, Deploy(), known)
 
 
 @pytest.mark.parametrize(("kind", "form"), [("full", Form.MERGED), ("prompt", Form.TRANSFORMERS)])
@@ -108,8 +108,8 @@ def test_what_can_be_served_in_one_form_only_is_served_so(kept: Path, kind: str,
     folder = trained("things", kind)
     for serve in ("auto", "adapter", "merged"):
         assert forms.choose(version(), folder, BASE, Deploy(serve=serve), {}) == form
-        assert forms.is_as_asked(form, version(), folder, Deploy(serve=serve), {})
-        assert not forms.is_as_asked(Form.ADAPTER, version(), folder, Deploy(serve=serve), {})
+        assert forms.is_as_configured(form, version(), folder, Deploy(serve=serve), {})
+        assert not forms.is_as_configured(Form.ADAPTER, version(), folder, Deploy(serve=serve), {})
 
 
 def test_an_adapter_of_a_higher_rank_than_the_server_takes_is_merged(
@@ -155,11 +155,11 @@ SETTLED = [  # deploy.serve, possible forms, others on the base, served as (None
 def test_the_form_is_settled_by_who_else_is_served(
     serve: str, possible: tuple[Form, ...], company: bool, now: str | None, on_cpu: bool, form: str
 ) -> None:
-    assert forms.settled(serve, possible, company, Form(now) if now else lambda: on_cpu) == form
+    assert forms.preferred(serve, possible, company, Form(now) if now else lambda: on_cpu) == form
 
 
-def served(row: str, base: str, now: str, possible: tuple[Form, ...] = BOTH) -> forms.Served:
-    return forms.Served(row, base, possible, Form(now))
+def served(row: str, base: str, now: str, possible: tuple[Form, ...] = BOTH) -> forms.ServedChampion:
+    return forms.ServedChampion(row, base, possible, Form(now))
 
 
 @pytest.mark.parametrize(
@@ -178,10 +178,10 @@ def served(row: str, base: str, now: str, possible: tuple[Form, ...] = BOTH) -> 
         ([served("a", "x", "merged", MERGED), served("b", "x", "adapter")], {}),
     ],
 )
-def test_champions_that_can_share_a_server_do(champions: list[forms.Served], moves: dict[str, str]) -> None:
-    assert forms.moved(champions, "auto") == moves
+def test_champions_that_can_share_a_server_do(champions: list[forms.ServedChampion], moves: dict[str, str]) -> None:
+    assert forms.planned_moves(champions, "auto") == moves
     after = [dataclasses.replace(one, now=Form(moves.get(one.row, one.now))) for one in champions]
-    assert forms.moved(after, "auto") == {}, "who was moved stays"
+    assert forms.planned_moves(after, "auto") == {}, "who was moved stays"
 
 
 def test_an_adapter_of_a_higher_rank_than_the_server_takes_is_no_company(
@@ -216,11 +216,11 @@ def test_a_classifier_of_one_body_that_vllm_knows_may_be_pooled_there(
 def test_a_classifier_that_is_pooled_stays_so_while_that_is_asked_for(kept: Path) -> None:
     write_json(kept / "head.json", {"kind": "classify"})
     base, pooling = state.base_folder("b" * 64), Deploy(serve="pooling")
-    assert forms.is_as_asked(Form.TRANSFORMERS, version(), kept, pooling, {}), "nobody knows the base's config"
+    assert forms.is_as_configured(Form.TRANSFORMERS, version(), kept, pooling, {}), "nobody knows the base's config"
     write_json(base / "config.json", {"model_type": "bert"})
     assert forms.choose(version(), kept, base, pooling, {}) is Form.POOLING
-    assert not forms.is_as_asked(Form.TRANSFORMERS, version(), kept, pooling, {})
+    assert not forms.is_as_configured(Form.TRANSFORMERS, version(), kept, pooling, {})
     (base / "config.json").unlink()
     write_json(state.pooled_folder(kept) / "config.json", {"model_type": "bert"})
-    assert forms.is_as_asked(Form.POOLING, version(), kept, pooling, {})
-    assert not forms.is_as_asked(Form.POOLING, version(), kept, Deploy(), {})
+    assert forms.is_as_configured(Form.POOLING, version(), kept, pooling, {})
+    assert not forms.is_as_configured(Form.POOLING, version(), kept, Deploy(), {})

@@ -138,7 +138,7 @@ def test_texts_that_come_at_once_are_read_together(url: str, made: SimpleNamespa
         ("/classify", "`colour` is not valid", {"input": "a", "colour": "red"}),
         (
             "/v1/completions",
-            "tells classes and does not generate text: use /classify, /tasks/things",
+            "predicts classes and does not generate text: use /classify, /tasks/things",
             {"prompt": "a"},
         ),
         ("/v1/chat/completions", "reads one text", {"messages": [{"role": "system", "content": "a"}]}),
@@ -167,12 +167,12 @@ def test_a_text_beyond_the_servers_length_is_refused_alone(made: SimpleNamespace
 
 
 def test_texts_of_like_length_share_a_forward_pass_and_a_pass_is_bounded() -> None:
-    from tasks.serve.transformers.reading import MOST_TOKENS, alike
+    from tasks.serve.transformers.reading import MOST_TOKENS, batches
 
-    assert [sorted(group) for group in alike([5, 100, 6, 90, 4])] == [[1, 3], [0, 2, 4]]
-    groups = list(alike([512] * 40))
+    assert [sorted(group) for group in batches([5, 100, 6, 90, 4])] == [[1, 3], [0, 2, 4]]
+    groups = list(batches([512] * 40))
     assert sum(map(len, groups)) == 40 and max(map(len, groups)) == MOST_TOKENS // 512
-    assert list(alike([])) == [] and list(alike([10**6])) == [[0]]
+    assert list(batches([])) == [] and list(batches([10**6])) == [[0]]
 
 
 def test_versions_are_loaded_beside_one_another(url: str, made: SimpleNamespace) -> None:

@@ -13,14 +13,14 @@ from tasks.serve.reconcile import canaries
 from tasks.steps import release
 from tasks.steps.gate import GateCheck, GateVerdict
 from tasks.versions import promotion, registry, verdict_tags
-from tasks.versions.promotion import Done, Refused, Why
+from tasks.versions.promotion import Done, Reason, Refused
 from tasks.versions.registry import Model, Version
 from tests.tasks import serving
 from tests.tasks.promoting import promote, under_lock, version_of
 from tests.tasks.serving import TASK, World
 
 PORT = 19700
-BY_HAND = Why("promote", ("by hand",))
+BY_HAND = Reason("promote", ("by hand",))
 NEWER = (
     "things version 3 was compared by the gate with version 1, but the champion is version 2 now "
     "(`make pipeline MODEL=things` compares again)"
@@ -52,9 +52,9 @@ def test_what_the_gate_has_against_a_version(champion: str | None, tags: dict[st
 
 def test_a_champion_keeps_what_it_was_compared_with() -> None:
     verdict = GateVerdict(True, (GateCheck(True, "good"),), "3")
-    assert verdict_tags.of(verdict, version()) == {"gate": "passed", "gate_reasons": "✓ good"}
-    assert verdict_tags.of(verdict, None)["gate_champion"] == "3"
-    assert verdict_tags.of(GateVerdict(False, ()), version())["gate_champion"] == "none"
+    assert verdict_tags.tags_of(verdict, version()) == {"gate": "passed", "gate_reasons": "✓ good"}
+    assert verdict_tags.tags_of(verdict, None)["gate_champion"] == "3"
+    assert verdict_tags.tags_of(GateVerdict(False, ()), version())["gate_champion"] == "none"
 
 
 def _second_promoted(world: World) -> None:

@@ -16,24 +16,24 @@ THREADS = 1  # of torch: the rest of the machine writes
 
 
 @dataclass(frozen=True)
-class Ready:
-    """The labeller of one version, and what is special to the tokenizer of who writes behind it."""
+class LoadedLabeller:
+    """The labeller of one version, and the special texts of the model that writes after it."""
 
     labeller: labeller.Labeller
     special: SpecialTexts
 
     def tell(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """The beginning of the answer to `messages`, in which the gateway has broken what is special to who writes."""
+        """The beginning of the answer to `messages`, in which the gateway has broken up the special texts."""
         original = [{**turn, "content": self.special.original(turn["content"])} for turn in messages]
         return self.special.neutral(labeller.predict_beginning(self.labeller, cast("list[Message]", original)))
 
 
 class Labellers:
-    """By the names of their versions. One is loaded when its name comes, and let go with it."""
+    """The labellers by version, each loaded and removed with its version."""
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
-        self._thread = ThreadPoolExecutor(1, "labeller", _begin)
-        self._ready: dict[str, tuple[Path, Future[Ready]]] = {}
+        self._thread = ThreadPoolExecutor(1, "labeller", _limit_threads)
+        self._ready: dict[str, tuple[Path, Future[LoadedLabeller]]] = {}
         for name, folder in folders.items():
             self._add(name, folder)
 
@@ -44,8 +44,8 @@ class Labellers:
         return bool(self._ready)
 
     async def add(self, name: str, folder: Path) -> None:
-        """Take in the version in `folder`; AnnealError when its labeller does not load. A name that was there stays: it
-        may be served, and must not be without its labels.
+        """Add the version in `folder`; AnnealError if its labeller does not load. A known name stays: it may be served,
+        and must not lose its labels.
         """
         is_new = name not in self
         self._add(name, folder)
@@ -57,26 +57,26 @@ class Labellers:
             raise
 
     def remove(self, name: str) -> None:
-        """Let go of a version."""
+        """Remove a version."""
         self._ready.pop(name, None)
 
-    async def ready(self, name: str) -> Ready:
-        """The labeller of `name`, once it is loaded; AnnealError when it is not one."""
+    async def ready(self, name: str) -> LoadedLabeller:
+        """The labeller of `name`, once it is loaded; AnnealError if it does not load."""
         folder, loading = self._ready[name]
         try:
             return await asyncio.shield(asyncio.wrap_future(loading))  # others wait for it too
         except Exception as error:
-            why = str(error) if isinstance(error, AnnealError) else f"{type(error).__name__}: {error}"
-            raise AnnealError(f"the labeller of {name} in {folder} cannot be loaded: {why}") from error
+            reason = str(error) if isinstance(error, AnnealError) else f"{type(error).__name__}: {error}"
+            raise AnnealError(f"the labeller of {name} in {folder} cannot be loaded: {reason}") from error
 
     async def tell(self, name: str, messages: Sequence[Mapping[str, str]]) -> tuple[str, tuple[str, ...]]:
         """(the beginning of the answer of `name` to `messages`, the columns of its answers)."""
         ready = await self.ready(name)
         try:
-            given = await asyncio.wrap_future(self._thread.submit(ready.tell, messages))
+            beginning = await asyncio.wrap_future(self._thread.submit(ready.tell, messages))
         except Exception as error:
             raise AnnealError(f"the labeller of {name} failed: {type(error).__name__}: {error}") from error
-        return given, ready.labeller.answer
+        return beginning, ready.labeller.answer
 
     def _add(self, name: str, folder: Path) -> None:
         known = next(
@@ -85,15 +85,15 @@ class Labellers:
         self._ready[name] = known or (folder, self._thread.submit(_load, folder))
 
 
-def _has_failed(loading: Future[Ready]) -> bool:
+def _has_failed(loading: Future[LoadedLabeller]) -> bool:
     return loading.done() and loading.exception() is not None
 
 
-def _begin() -> None:
+def _limit_threads() -> None:
     import torch
 
     torch.set_num_threads(THREADS)
 
 
-def _load(folder: Path) -> Ready:
-    return Ready(labeller.load(folder / labeller.FOLDER), of_folder(folder))
+def _load(folder: Path) -> LoadedLabeller:
+    return LoadedLabeller(labeller.load(folder / labeller.FOLDER), of_folder(folder))

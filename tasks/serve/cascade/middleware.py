@@ -1,6 +1,6 @@
 """Middleware in front of vLLM's own routes (`--middleware`), for servers whose versions may have a labeller.
 
-It sees the chats, and the adapters that come and go while the server runs. All else passes as it came.
+It sees the chats, and the adapters that come and go while the server runs. Everything else passes unchanged.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from tasks.errors import AnnealError
 from tasks.serve.cascade.labellers import Labellers
-from tasks.serve.cascade.prefill import Body, Message, Send, Whole, begun, question
+from tasks.serve.cascade.prefill import Body, Message, PrefixedSend, Send, question, with_beginning
 from tasks.serve.cascade.start import LABELLED, LABELLERS, has_labeller
 
 CHAT, LOAD, UNLOAD = "/v1/chat/completions", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
@@ -28,7 +28,7 @@ class Cascade:
         self.app, self.labellers = app, Labellers({name: Path(folder) for name, folder in folders.items()})
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Passes a request on, with more in it where a labeller has something to say."""
+        """Pass a request on, with labels if its version has a labeller."""
         route = scope["path"] if scope["type"] == "http" and scope["method"] == "POST" else ""
         routes = {CHAT: self._chat, LOAD: self._load, UNLOAD: self._unload}
         if route not in routes or (route == CHAT and not self.labellers):
@@ -46,13 +46,13 @@ class Cascade:
         name = body.get("model") or ""
         messages = question(body) if isinstance(name, str) and name in self.labellers else None
         if messages is not None:
-            given, columns = await self.labellers.tell(name, messages)
-            if changed := begun(body, given, columns):
-                raw, send = json.dumps(changed).encode(), Whole(send, given)
+            beginning, columns = await self.labellers.tell(name, messages)
+            if changed := with_beginning(body, beginning, columns):
+                raw, send = json.dumps(changed).encode(), PrefixedSend(send, beginning)
         await self.app(_with_length(scope, len(raw)), _again(raw, receive), send)
 
     async def _load(self, raw: bytes, scope: Message, receive: Receive, send: Send) -> None:
-        """A version whose labeller does not load is not loaded either: it would answer without labels."""
+        """Load a version's labeller first: without it the version would answer without labels."""
         body = _parsed(raw)
         name, path = body.get("lora_name"), body.get("lora_path")
         if isinstance(name, str) and isinstance(path, str) and has_labeller(path):
@@ -61,7 +61,7 @@ class Cascade:
         await self.app(scope, _again(raw, receive), send)
 
     async def _unload(self, raw: bytes, scope: Message, receive: Receive, send: Send) -> None:
-        """The labeller goes once vLLM has let the version go, and before anybody hears of it, who may load it anew."""
+        """Remove the labeller once vLLM has unloaded the version, before the client may load it again."""
         name = str(_parsed(raw).get("lora_name"))
 
         async def watched(message: Message) -> None:

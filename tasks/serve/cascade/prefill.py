@@ -1,6 +1,6 @@
-"""How a chat is changed when the beginning of its answer is given: which chats qualify, and reassembling the answer.
+"""Gives a chat the beginning of its answer: which chats qualify, and reassembling the answer.
 
-vLLM goes on with a last message of the assistant (`continue_final_message`) and can put it before the answer (`echo`).
+vLLM continues a last message of the assistant (`continue_final_message`) and can put it before the answer (`echo`).
 But `echo` of a chat makes it work out `prompt_logprobs`, which keeps nothing of a prompt for later ones, and has ended
 vLLM 0.32 with LoRA on a CPU; so the answer is put together here.
 """
@@ -15,14 +15,14 @@ from tasks.dialogues.messages import text_of
 Body = dict[str, Any]  # a JSON object
 Message = MutableMapping[str, Any]  # of ASGI
 Send = Callable[[Message], Awaitable[None]]
-# what asks for an answer in another form, or goes on with one
+# fields that ask for an answer in another form, or continue one
 OTHER_FORMS = ("tools", "functions", "structured_outputs", "continue_final_message", "chat_template")
 TEXT = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"'  # a text as JSON writes it
 
 
 def question(body: Mapping[str, Any]) -> list[dict[str, str]] | None:
-    """The messages of a chat that asks once, their contents as texts; None for any other, which is not labelled: it has
-    tools, images, a form of its own or several turns, or goes on with an answer.
+    """The messages of a chat with one question, their contents as texts; None for any other, which is not labelled: it
+    has tools, images, a form of its own or several turns, or continues an answer.
     """
     messages = body.get("messages")
     if not isinstance(messages, list) or any(body.get(name) for name in OTHER_FORMS):
@@ -38,21 +38,21 @@ def question(body: Mapping[str, Any]) -> list[dict[str, str]] | None:
     return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
 
 
-def begun(body: Mapping[str, Any], given: str, columns: Sequence[str]) -> Body | None:
-    """`body` with the answer's beginning `given`; None where it asks for a form that the answer, an object of
-    `columns`, does not have.
+def with_beginning(body: Mapping[str, Any], beginning: str, columns: Sequence[str]) -> Body | None:
+    """`body` with the `beginning` of its answer; None if it asks for a form that the answer, an object of `columns`,
+    does not have.
 
-    Where it asks for JSON, or for a schema that the answer fits, the rest is held to be the rest of such an object.
+    If it asks for JSON, or for a schema that the answer fits, the rest must complete such an object.
     """
-    form, later = body.get("response_format") or {"type": "text"}, columns[len(json.loads(given + ' ""}')) :]
+    form, later = body.get("response_format") or {"type": "text"}, columns[len(json.loads(beginning + ' ""}')) :]
     is_text = isinstance(form, dict) and form.get("type") == "text"
-    if not is_text and not _fits(form, given, later):
+    if not is_text and not _fits(form, beginning, later):
         return None
-    asked = {name: value for name, value in body.items() if name != "response_format"}
-    held = {} if is_text else {"structured_outputs": {"regex": _rest(later)}}
-    turn = {"role": "assistant", "content": given}
-    goes_on = {"continue_final_message": True, "add_generation_prompt": False, "echo": False}
-    return {**asked, **held, **goes_on, "messages": [*body["messages"], turn]}
+    rest = {name: value for name, value in body.items() if name != "response_format"}
+    constraint = {} if is_text else {"structured_outputs": {"regex": _rest(later)}}
+    turn = {"role": "assistant", "content": beginning}
+    continues = {"continue_final_message": True, "add_generation_prompt": False, "echo": False}
+    return {**rest, **constraint, **continues, "messages": [*body["messages"], turn]}
 
 
 def _rest(columns: Sequence[str]) -> str:
@@ -60,18 +60,18 @@ def _rest(columns: Sequence[str]) -> str:
     return f" {TEXT}" + "".join(f", {re.escape(json.dumps(name))}: {TEXT}" for name in columns) + r"\}"
 
 
-def _fits(form: object, given: str, columns: Sequence[str]) -> bool:
-    """Whether an answer that begins with `given` has the form that a client asks for."""
+def _fits(form: object, beginning: str, columns: Sequence[str]) -> bool:
+    """True if an answer that begins with `beginning` has the `form` that a client asks for."""
     from jsonschema import SchemaError, ValidationError, validate
     from referencing.exceptions import Unresolvable
 
     if not isinstance(form, dict) or form.get("type") == "json_object":
         return isinstance(form, dict)
-    asked = form.get("json_schema")
-    schema = asked.get("schema") if form.get("type") == "json_schema" and isinstance(asked, dict) else None
+    wrapper = form.get("json_schema")
+    schema = wrapper.get("schema") if form.get("type") == "json_schema" and isinstance(wrapper, dict) else None
     if schema is None:
         return False
-    example = json.loads(given + ' "text"' + "".join(f', {json.dumps(name)}: "text"' for name in columns) + "}")
+    example = json.loads(beginning + ' "text"' + "".join(f', {json.dumps(name)}: "text"' for name in columns) + "}")
     try:
         validate(example, schema)
     except (SchemaError, ValidationError, Unresolvable):
@@ -79,11 +79,11 @@ def _fits(form: object, given: str, columns: Sequence[str]) -> bool:
     return True
 
 
-class Whole:
-    """The `send` of an answer that was begun with `given`: puts it before what was written, in each choice."""
+class PrefixedSend:
+    """The `send` of an answer that puts `beginning` before what was written, in each choice."""
 
-    def __init__(self, send: Send, given: str) -> None:
-        self.send, self.given = send, given
+    def __init__(self, send: Send, beginning: str) -> None:
+        self.send, self.beginning = send, beginning
         self._start: Message = {}
         self._is_answer = self._streams = False
         self._kept = b""
@@ -130,5 +130,5 @@ class Whole:
             written = choice.get("message") or choice.get("delta")
             if choice["index"] not in self._begun and isinstance(written, dict):
                 self._begun.add(choice["index"])
-                written["content"] = self.given + (written.get("content") or "")
+                written["content"] = self.beginning + (written.get("content") or "")
         return json.dumps(value).encode()

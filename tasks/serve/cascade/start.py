@@ -12,20 +12,20 @@ LABELLED = "x-anneal-labeller"  # a header of the answer when an adapter with a 
 
 
 def has_labeller(folder: str) -> bool:
-    """Whether the version in `folder` goes on behind labels that a classifier tells."""
+    """True if the version in `folder` writes after labels that a classifier predicts."""
     return (Path(folder) / FOLDER).is_dir()
 
 
-def words(folders: Mapping[str, str], is_alone: bool) -> list[str]:
-    """The part of the command line that has labels told before the versions in `folders`, by name, write; to a server
-    of adapters (not `is_alone`) one with a labeller may come at any time.
+def options(folders: Mapping[str, str], is_alone: bool) -> list[str]:
+    """The options that put labellers in front of the versions in `folders`, by name; on a server of adapters (not
+    `is_alone`) a version with a labeller may be loaded at any time.
     """
     return ["--middleware", MIDDLEWARE] if not is_alone or any(map(has_labeller, folders.values())) else []
 
 
 def environment(folders: Mapping[str, str], is_alone: bool) -> dict[str, str]:
-    """The environment variable that names the versions with a labeller; a request that names no model asks the one
-    which `is_alone`.
+    """The environment variable that names the versions with a labeller; a request without a model goes to the one
+    that `is_alone`.
     """
     named = {name: folder for name, folder in folders.items() if has_labeller(folder)}
     if is_alone and named:

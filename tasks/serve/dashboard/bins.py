@@ -42,7 +42,7 @@ def bin_edges(number: int) -> tuple[float, float]:
 
 
 def quantile(bins: Mapping[int, int], share: float) -> float | None:
-    """The `share`-quantile in seconds of {bin: count}, taken as evenly spread within a bin; None of nothing."""
+    """The `share`-quantile in seconds of {bin: count}, taken as evenly spread within a bin; None if it is empty."""
     rank, passed = share * sum(bins.values()), 0
     for number in sorted(bins):
         if bins[number] and passed + bins[number] >= rank:

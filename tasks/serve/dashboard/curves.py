@@ -15,7 +15,7 @@ from tasks.records.database import feedback, requests
 from tasks.serve.dashboard.bins import bucket_of, latency_bin, quantile
 
 ContractOf = Callable[[str, str | None], Contract | None]  # (task, version) → its contract
-MOST_JUDGED = 20_000  # requests that agreement is taken from, the last that were judged: corrections are compared here
+MOST_JUDGED = 20_000  # the last judged requests, from which agreement is computed
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Window:
     name: str
     length: int
     bucket: int
-    fresh: float  # seconds that its curves may be old: nobody sees a 30-day curve move in two minutes
+    fresh: float  # seconds that its curves may be old: a 30-day curve does not visibly move in two minutes
 
 
 WINDOWS = {
@@ -54,12 +54,12 @@ class Point:
     bins: Mapping[int, int]
 
     def shown(self) -> dict[str, float | None]:
-        """What the page draws."""
+        """The values that the page draws."""
         return {"at": self.at, **totals([self])}
 
 
 class Agreement(TypedDict):
-    """Requests of a bucket that people judged."""
+    """The judged requests of a bucket."""
 
     at: int
     judged: int
@@ -90,7 +90,7 @@ def traffic(connection: Connection, since: float, bucket: int) -> Curves[Point]:
     for task, version, number in sorted(groups):
         group = groups[task, version, number]
         bins = {latency: counts.requests for latency, counts in group.items() if latency is not None}
-        curves[task][version].append(Point(number * bucket, _added(group.values()), bins))
+        curves[task][version].append(Point(number * bucket, _summed(group.values()), bins))
     return curves
 
 
@@ -112,20 +112,20 @@ def totals(points: Iterable[Point]) -> dict[str, float | None]:
     points, bins = list(points), Counter[int]()
     for point in points:
         bins.update(point.bins)
-    counts = _added(point.counts for point in points)
+    counts = _summed(point.counts for point in points)
     return {**counts._asdict(), "p50": quantile(bins, 0.5), "p95": quantile(bins, 0.95)}
 
 
-def _added(counts: Iterable[Counts]) -> Counts:
+def _summed(counts: Iterable[Counts]) -> Counts:
     return Counts(*map(sum, zip(*counts, strict=True)))
 
 
 def agreement(connection: Connection, since: float, bucket: int, contract_of: ContractOf) -> Curves[Agreement]:
-    """How far people agreed with all tasks' answers, a point for each bucket with requests that they judged.
+    """How often people agreed with the answers of all tasks, a point for each bucket with judged requests.
 
-    Of several judgements on a request one counts, by corrections.counted. A correction agrees when it says what the
-    answer did, in the task's labels where it has some, by the contract of the version that answered; without one nobody
-    knows, and the request is not counted.
+    Of several judgements on a request one counts, by corrections.counted. A correction agrees if it equals the
+    answer, in the task's labels if it has some, by the contract of the version that answered; a request without one
+    is not counted.
     """
     counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
     rows = connection.execute(_judged(since, bucket)).all()
@@ -146,9 +146,7 @@ def agreement(connection: Connection, since: float, bucket: int, contract_of: Co
 
 
 def _judged(since: float, bucket: int) -> Select[tuple[object, ...]]:
-    """How people judged requests, each different judgement once, with its newest number: a thousand thumbs are one
-    row.
-    """
+    """People's judgements of requests, each distinct one once with its newest number: a thousand thumbs are one row."""
     judged = (
         select(feedback.c.request_id)
         .where(feedback.c.at >= since)
@@ -182,9 +180,7 @@ def _judged(since: float, bucket: int) -> Select[tuple[object, ...]]:
 
 
 def agrees(output: str | None, correction: dict[str, str], contract: Contract | None) -> bool | None:
-    """Whether `output` says what a person's `correction` says, in the labels or in all of it; None when nobody can
-    know.
-    """
+    """True if `output` equals a person's `correction`, in the labels or as a whole; None without a contract."""
     return contract.agrees(output, correction, [*contract.classes]) if contract else None
 
 

@@ -1,5 +1,5 @@
 """The content of the page, as plain values: the routing table, the curves, the last checks, decisions and
-retrainings. No texts of requests, no keys.
+retrainings, without texts of requests or keys.
 """
 
 import threading
@@ -20,8 +20,7 @@ from tasks.serve.dashboard import curves, history
 from tasks.serve.dashboard.history import Shown
 from tasks.serve.dashboard.settings import DashboardSettings
 
-# seconds after which nothing is added to what is over: the longest answer, and a queue of records behind a slow
-# database
+# seconds after which nothing is added to a past bucket: the longest answer, and records queued behind a slow database
 LATE = 900
 WITHOUT_RECORDS = (
     "The records do not answer ({}), so this page has no curves and no decisions; requests are served "
@@ -31,7 +30,7 @@ WITHOUT_RECORDS = (
 
 @dataclass(frozen=True)
 class KeptCurves:
-    """The curves of all tasks, good until a time; to the traffic before `settled` nothing is added any more."""
+    """The curves of all tasks, valid `until` a time; the traffic before `settled` is final."""
 
     until: float = 0.0
     settled: int = 0
@@ -51,7 +50,7 @@ class Reader:
     def page(
         self, engine: Engine | None, table: routes.Table, settings: DashboardSettings, window: curves.Window
     ) -> Shown:
-        """All that the page shows for `window`; with the sentence under `problem` when the records do not answer."""
+        """All that the page shows for `window`; with a sentence under `problem` if the records do not answer."""
         now = time.time()
         overview: Shown = {
             "at": now,
@@ -85,20 +84,18 @@ class Reader:
         tasks: Shown = {}
         for name in names:
             traffic = kept.traffic.get(name, {})
-            every = [point for points in traffic.values() for point in points]
+            points_of_all = [point for points in traffic.values() for point in points]
             tasks[name] = {
                 **_task(connection, table, settings, name),
                 "evidence": history.evidence(connection, name, now - window.length, window.bucket),
                 "traffic": {version: [point.shown() for point in points] for version, points in traffic.items()},
                 "agreement": kept.agreement.get(name, {}),
-                "totals": curves.totals(every),
+                "totals": curves.totals(points_of_all),
             }
         return tasks
 
     def _curves(self, connection: Connection, table: routes.Table, window: curves.Window, now: float) -> KeptCurves:
-        """Traffic and agreement of all tasks. Traffic that is over is not counted again: of thirty days only the
-        last hours are read anew.
-        """
+        """Traffic and agreement of all tasks. Settled traffic is not counted again: of 30 days only the last hours."""
         key = (str(connection.engine.url), window.name)
         with self._locks[window.name]:
             kept = self._kept.get(key, KeptCurves())
@@ -116,9 +113,7 @@ class Reader:
 
 
 def contracts_of(table: routes.Table) -> curves.ContractOf:
-    """(task, version) → what its answers must be: its own contract where it is routed, else its champion's; None
-    when neither can be read.
-    """
+    """(task, version) → the version's contract if it is routed, else the champion's; None if neither can be read."""
     known = {
         (name, target.version): _contract(target)
         for name, task in table.tasks.items()
@@ -140,7 +135,7 @@ def _contract(target: routes.Target) -> Contract | None:
 
 
 def _routing(table: routes.Table, name: str) -> Shown:
-    """Who answers: aliases, and how the traffic is split."""
+    """The versions by alias, and how the traffic is split."""
     task = table.tasks.get(name, routes.Task())
     targets = {
         alias: {"version": target.version, "artifact": target.artifact[:12], "model": target.model}

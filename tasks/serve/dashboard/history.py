@@ -39,7 +39,7 @@ def evidence(connection: Connection, task: str, since: float, bucket: int) -> li
 
 
 def finite(values: Mapping[str, object] | None) -> dict[str, float]:
-    """The numbers of `values` that JSON can say."""
+    """The finite numbers of `values`, which JSON can hold."""
     return {
         name: value for name, value in (values or {}).items() if isinstance(value, int | float) and math.isfinite(value)
     }
@@ -63,8 +63,8 @@ def newest_check(connection: Connection, task: str) -> Shown | None:
 
 
 def newest_decisions(connection: Connection, task: str) -> list[Shown]:
-    """The newest decisions; of many alike in a row (a `no` every quarter of an hour) the newest, with their number and
-    when the first was made.
+    """The newest decisions; of equal ones in a row (a `no` every quarter of an hour) the newest, with their number and
+    the time of the first.
     """
     columns = [decisions.c[name] for name in ("id", "at", "kind", "verdict", "reasons")]
     query = (
@@ -85,7 +85,7 @@ def newest_retrainings(connection: Connection, task: str) -> list[Shown]:
 
 
 def newest_commands(connection: Connection, task: str) -> list[Shown]:
-    """What people asked for last about `task`."""
+    """The newest commands for `task`."""
     columns = ("id", "at", "action", "done_at", "state", "result")
     return _newest(connection, commands, task, MOST_COMMANDS, columns)
 
@@ -97,5 +97,5 @@ def _newest(connection: Connection, table: Table, task: str, most: int, columns:
 
 
 def decided_tasks(connection: Connection) -> list[str]:
-    """Tasks that something was decided about, whether or not they are served."""
+    """The tasks with decisions, whether or not they are served."""
     return list(connection.execute(select(decisions.c.task).distinct().order_by(decisions.c.task)).scalars())

@@ -7,7 +7,7 @@ from tasks.versions import tracking
 
 
 def links(section: Servers) -> dict[str, str]:
-    """What the environment says, or what `make up` starts; never with a password."""
+    """The URLs from the environment, or those of `make up`; never with a password."""
     prefect = os.environ.get("PREFECT_API_URL", "").rstrip("/").removesuffix("/api")
     return {
         "mlflow": _url(tracking.tracking_uri(), section.mlflow_port),

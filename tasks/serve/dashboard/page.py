@@ -39,7 +39,7 @@ GAUGES = {"dropped": "anneal_records_dropped_total", "waiting": "anneal_waiting"
 
 @dataclass(frozen=True)
 class DashboardState:
-    """What the page reads of its gateway; made when that starts. `engine` says None while the records do not answer."""
+    """What the page reads from its gateway, created at its start. `engine` is None while the records do not answer."""
 
     table: Callable[[], Table]
     engine: Callable[[], Engine | None]
@@ -93,5 +93,5 @@ def report(path: str) -> FileResponse:
 
 
 def gauges(registry: CollectorRegistry) -> dict[str, float | None]:
-    """What the gateway's own metrics say now; None for one that it does not have."""
+    """The current values of the gateway's own metrics; None for one that it does not have."""
     return {name: registry.get_sample_value(metric) for name, metric in GAUGES.items()}

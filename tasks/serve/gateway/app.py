@@ -29,7 +29,7 @@ def create_app(
     keys_path: Path = keys.STORE,
     dashboard: DashboardSettings | None = None,
 ) -> FastAPI:
-    """The application. Only the routes below exist: whatever else vLLM has, nobody gets there from outside."""
+    """The application. Only the routes below exist: vLLM's other routes cannot be reached from outside."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -59,12 +59,12 @@ def create_app(
 
 
 async def health() -> dict[str, str]:
-    """The process lives."""
+    """200 while the process runs."""
     return {"status": "ok"}
 
 
 async def ready(request: Request) -> Response:
-    """200 when a task can be answered, 503 with the reason when none can."""
+    """200 if a task can be answered, else 503 with the reason."""
     trouble = state_of(request).follower.trouble()
     return JSONResponse({"ready": trouble is None, "reason": trouble}, 200 if trouble is None else 503)
 
@@ -77,8 +77,8 @@ async def metrics(request: Request) -> Response:
 
 
 async def followed(request: Request) -> Response:
-    """`routes.Followed`, for the reconciler, which unloads only what nobody asks for any more. Read without a key, as
-    /metrics is: keep both inside. Made in the event loop too.
+    """`routes.Followed`, for the reconciler, which unloads only what is no longer used. Made in the event loop, and
+    readable without a key, like /metrics: keep both internal.
     """
     gateway = state_of(request)
     revision, waiting = gateway.follower.table.revision, gateway.backend.queue.waiting
@@ -86,12 +86,12 @@ async def followed(request: Request) -> Response:
 
 
 async def on_error(request: Request, error: Exception) -> JSONResponse:
-    """Refuse, and record it, where no version was chosen: for our refusals, FastAPI's own, and what should not happen
-    (its traceback goes to the log, and the client learns nothing of it).
+    """Refuse and record a request for which no version was chosen: our refusals, FastAPI's own, and unexpected errors,
+    whose traceback goes to the log and not to the client.
     """
     gateway, request_id = state_of(request), new_id()
     refusal, headers = _refusal_of(error), dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    # The route's path and not the one that was asked for, which may be anything and is not repeated.
+    # The route's path, not the requested one, which may be anything and must not be logged.
     path = getattr(request.scope.get("route"), "path", "(unknown)")
     gateway.metrics.refused.labels(refusal.code).inc()
     gateway.writer.put(record.of_refusal(refusal, request_id, path, getattr(request.state, "key_id", None)))

@@ -21,7 +21,7 @@ RENDERED = ("messages", "tools", "functions", "documents", "chat_template_kwargs
 
 
 class Background:
-    """Tasks that nobody waits for; they are held until they end, since asyncio itself keeps only weak references."""
+    """Tasks that nothing awaits, referenced here until they end: asyncio itself keeps only weak references."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -46,7 +46,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Backend:
-    """What it takes to ask a server. `timeout`: seconds for an answer, or for the next piece of a stream."""
+    """What a call to a server needs. `timeout`: seconds for an answer, or for the next piece of a stream."""
 
     client: httpx.AsyncClient
     queue: AdmissionQueue
@@ -68,10 +68,10 @@ class Call:
         backend.metrics.enter(request.choice.target.model)
 
     async def open(self) -> httpx.Response:
-        """Wait for a place and ask; the head of the answer is there when this returns, its body is not."""
+        """Wait for a slot and send the request; returns once the head of the answer is there, before its body."""
         await self.backend.queue.enter()
         self._has_place = True
-        client, (route, body) = self.backend.client, asked(self.request)
+        client, (route, body) = self.backend.client, server_request(self.request)
         request = client.build_request(
             "POST",
             self.request.choice.target.url + route,
@@ -87,9 +87,7 @@ class Call:
         return self._response
 
     def close(self) -> None:
-        """Give everything back at once: nothing here waits, so that a cancelled request cannot be cut off in the
-        middle of it.
-        """
+        """Release everything. Nothing here waits, so that a cancellation cannot interrupt it."""
         if self._has_place:
             self.backend.queue.leave()
         if self._response is not None:
@@ -107,7 +105,7 @@ async def _head(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Resp
         raise httpx.ConnectError("the connection was closed as it opened", request=request) from error
 
 
-def asked(request: ModelRequest) -> tuple[str, Body]:
+def server_request(request: ModelRequest) -> tuple[str, Body]:
     """(the route, the body) for the server: the version by its own name there, a stream with its usage, since the
     records need the tokens, and a chat with `neutral` texts.
     """
@@ -121,15 +119,16 @@ def asked(request: ModelRequest) -> tuple[str, Body]:
 
 
 def neutral(body: Body, special: SpecialTexts) -> Body:
-    """`body` of a chat with special tokens in whatever the template renders as text: nobody's message opens or ends a
-    turn.
+    """`body` of a chat with the special texts broken up in all that the template renders: no message can open or end
+    a turn.
 
-    That holds for /v1 too: clients own their messages, and say whose turn it is by `role`. A raw prompt
-    (/v1/completions) is all theirs and passes as it is.
+    That holds for /v1 too: clients say whose turn it is by `role`. A raw prompt (/v1/completions) is entirely the
+    client's and passes unchanged.
     """
     messages = body["messages"]
-    given = {**body, "messages": [_unescaped(entry) for entry in messages] if isinstance(messages, list) else messages}
-    return {**given, **{name: special.neutral_in(given[name]) for name in RENDERED if name in given}}
+    if isinstance(messages, list):
+        body = {**body, "messages": [_unescaped(entry) for entry in messages]}
+    return {**body, **{name: special.neutral_in(body[name]) for name in RENDERED if name in body}}
 
 
 def _unescaped(message: object) -> object:
@@ -172,7 +171,7 @@ def refusal_of(error: Exception) -> Refusal:
 
 
 def refusal_of_status(status: int) -> Refusal | None:
-    """For a status of a server that comes with no answer; None for 200, and for 400 and 422, which are about the
+    """The refusal for the status of a server without an answer; None for 200, and for 400 and 422, which concern the
     client's own fields.
     """
     if status in (200, 400, 422):
@@ -183,5 +182,5 @@ def refusal_of_status(status: int) -> Refusal | None:
 
 
 def backend_error(status: int) -> Refusal:
-    """The server failed."""
+    """The refusal for a server that failed."""
     return Refusal(502, "backend_error", f"The model's server failed (status {status}).")

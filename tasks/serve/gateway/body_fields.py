@@ -54,7 +54,7 @@ def _check_echo(body: Body, chat: bool) -> None:
 
 
 def _is_off(value: object) -> bool:
-    """Not asked for. 0 is: for vLLM it is a number of log-probabilities like any other."""
+    """True if a field is not set. 0 counts as set: vLLM takes it for a number of log-probabilities."""
     return value is None or value is False
 
 
@@ -62,21 +62,21 @@ def _limited(body: Body, prompts: int, limit: int) -> Body:
     choices = _count(body, "n") or 1
     if choices > MOST_CHOICES:
         raise bad(f"`n` may be {MOST_CHOICES} at most.", "n")
-    asked = [_count(body, name) for name in ("max_completion_tokens", "max_tokens")]
-    tokens = max((value for value in asked if value is not None), default=None)
+    limits = [_count(body, name) for name in ("max_completion_tokens", "max_tokens")]
+    tokens = max((value for value in limits if value is not None), default=None)
     if tokens is None:
-        each = limit // (choices * prompts)
-        if not each:
+        share = limit // (choices * prompts)
+        if not share:
             raise bad(
                 f"{prompts} prompts with {choices} choices each are too many: {limit} tokens are allowed for all of "
                 "them.",
                 "prompt",
             )
-        return {**body, "max_tokens": each}
+        return {**body, "max_tokens": share}
     if tokens * choices * prompts > limit:
-        what = "`max_tokens` × `n`" if prompts == 1 else "`max_tokens` × `n` × prompts"
+        product = "`max_tokens` × `n`" if prompts == 1 else "`max_tokens` × `n` × prompts"
         raise bad(
-            f"{what} may be {limit} at most; it is {tokens * choices * prompts if tokens < 10**9 else 'far more'}.",
+            f"{product} may be {limit} at most; it is {tokens * choices * prompts if tokens < 10**9 else 'far more'}.",
             "max_tokens",
         )
     return body
@@ -130,7 +130,7 @@ def _check_part(part: object, where: str) -> None:
 
 
 def _count_prompts(prompt: object) -> int:
-    """How many prompts: a text, a list of texts, a list of token ids, or a list of such lists."""
+    """The number of prompts: a text, a list of texts, a list of token ids, or a list of such lists."""
     if isinstance(prompt, str) or _is_ids(prompt):
         return 1
     if (

@@ -10,7 +10,7 @@ Output = str | list[tools.Call]  # of a row of the records, before it is redacte
 
 
 class Calls:
-    """What came of the calls of one answer."""
+    """The calls of one answer, as far as they were received."""
 
     def __init__(self) -> None:
         """None yet."""
@@ -22,8 +22,8 @@ class Calls:
         return bool(self._by_index)
 
     def read(self, entries: object) -> int:
-        """Take in the `tool_calls` of a message or of a piece; how many characters came. TypeError for what is not
-        a call.
+        """Add the `tool_calls` of a message or of a piece; returns their number of characters. TypeError for anything
+        but calls.
         """
         if not isinstance(entries, list):
             raise TypeError("the calls of an answer are not a list")
@@ -41,11 +41,11 @@ class Calls:
                 size += len(piece)
         return size
 
-    def written(self, mended: Callable[[str], str]) -> Output:
-        """The calls in their order, their texts `mended`. Where one is not whole, or nested too deeply to be walked
-        through, the text that a model writes: what is not a call.
+    def written(self, repair: Callable[[str], str]) -> Output:
+        """The calls in their order, their texts passed through `repair`; or the text that the model wrote, if a call is
+        incomplete or nested too deeply.
         """
-        texts = [tuple(mended("".join(pieces)) for pieces in call) for _, call in sorted(self._by_index.items())]
+        texts = [tuple(repair("".join(pieces)) for pieces in call) for _, call in sorted(self._by_index.items())]
         try:
             calls = [tools.call_of({"name": name, "arguments": arguments or "{}"}) for name, arguments in texts]
         except tools.MalformedCallError:

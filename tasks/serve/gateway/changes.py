@@ -6,7 +6,7 @@ Stamp = tuple[int, int, int]  # inode, nanoseconds of the last change, bytes
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """What is another as soon as `path` is written; None when it is not there, or its disk is away."""
+    """A stamp that changes whenever `path` is written; None if the file or its disk is missing."""
     try:
         status = path.stat()
     except OSError:

@@ -21,8 +21,8 @@ from tasks.serve.gateway.state import GatewayState, authorize, state_of
 router = APIRouter()
 Classified = tuple[ModelRequest, Answered]
 MOST = 256  # texts of one request
-# What tells no classes and does not write.
-DOES = {"tagged": "marks a text", "spans": "finds answers in a text", "scored": "tells numbers"}
+# Examples whose versions neither predict classes nor write.
+DOES = {"tagged": "marks a text", "spans": "finds answers in a text", "scored": "returns numbers"}
 
 
 @router.post(CLASSIFY)
@@ -41,9 +41,9 @@ async def classify(request: Request) -> Response:
 
 
 def _read(body: bodies.Body) -> tuple[str, list[str]]:
-    """(model, texts); Refusal 400 for what is neither, and for what else would go unheard."""
-    model, given = body.get("model"), body.get("input")
-    texts = [given] if isinstance(given, str) else given
+    """(model, texts); Refusal 400 for anything else, including fields that would be ignored."""
+    model, texts = body.get("model"), body.get("input")
+    texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(model, str):
         raise bad("`model` must be a text: a task, or a version of one.", "model")
     if not isinstance(texts, list) or not 1 <= len(texts) <= MOST:
@@ -56,8 +56,8 @@ def _read(body: bodies.Body) -> tuple[str, list[str]]:
 
 
 async def _ask(gateway: GatewayState, caller: Caller, model: str, text: str, receive: Receive) -> Classified:
-    """The answer about one text, by whoever answers to `model` now. Texts wait here for their turn, so that long lists
-    fill no queue and are not refused half done.
+    """The answer to one text, by the version that `model` names now. Texts wait here for their turn, so that long lists
+    do not fill the queue and are not refused half done.
     """
     body: bodies.Body = {"messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 1}
     async with gateway.text_slots:
@@ -79,7 +79,7 @@ async def _ask(gateway: GatewayState, caller: Caller, model: str, text: str, rec
 
 
 def _reply(model: str, answers: list[Classified]) -> dict[str, object]:
-    """With what the records call each text by."""
+    """The reply, with the request id and the version of each text."""
     entries = [
         {
             **entry(answered.reply.probabilities or {}),

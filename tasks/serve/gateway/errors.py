@@ -26,7 +26,7 @@ class Refusal(Exception):
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
     def event(self) -> bytes:
-        """The last event of a stream that broke: clients raise it, none takes the answer for a whole one."""
+        """The last event of a stream that broke: clients raise it instead of taking the answer for a complete one."""
         return b"data: " + json.dumps(self.body()).encode() + b"\n\n"
 
     def response(self, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -38,12 +38,12 @@ class Refusal(Exception):
 
 
 def bad(message: str, param: str | None = None, code: str = "invalid_value") -> Refusal:
-    """400: the request is wrong, whoever asks."""
+    """400: the request is invalid."""
     return Refusal(400, code, message, param)
 
 
 def model_not_found() -> Refusal:
-    """404: no version answers to this name."""
+    """404: no version has this name."""
     return Refusal(404, "model_not_found", "There is no such model here; GET /v1/models lists the models.", "model")
 
 

@@ -1,4 +1,4 @@
-"""What people say about answers (/feedback), and what they ask of the loop (/admin/commands)."""
+"""People's feedback on answers (/feedback) and commands to the reconciler and retraining (/admin/commands)."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -43,8 +43,8 @@ class Command(BaseModel):
 
 
 @router.post("/feedback", status_code=201)
-async def give(request: Request) -> dict[str, object]:
-    """Keep a thumb, a corrected answer, or both, about a request of the same key; an admin's key may speak about
+async def give_feedback(request: Request) -> dict[str, object]:
+    """Keep a thumb, a corrected answer, or both, about a request of the same key; an admin's key may do so for
     any.
     """
     gateway = state_of(request)
@@ -57,25 +57,22 @@ async def give(request: Request) -> dict[str, object]:
 
 @router.post("/admin/commands", status_code=202)
 async def command(request: Request) -> dict[str, object]:
-    """Ask for a promotion, a rollback, a retraining, a pause or its end; the process whose business it is carries it
-    out.
+    """Ask for a promotion, a rollback, a retraining, a pause or its end; the reconciler or the retraining flow carries
+    it out.
     """
     gateway = state_of(request)
     caller = authorize(request, gateway.keys, gateway.rate, admin=True)
-    asked = await _body(request, gateway, Command)
-    if asked.task not in gateway.follower.table.tasks:
+    sent = await _body(request, gateway, Command)
+    if sent.task not in gateway.follower.table.tasks:
         raise Refusal(404, "task_not_found", "There is no such task here.", "task")
-    row = {"at": time.time(), "task": asked.task, "action": asked.action, "key_id": caller.id}
-    return {
-        "id": await _stored(lambda: _insert(gateway.writer, commands, row)),
-        "task": asked.task,
-        "action": asked.action,
-    }
+    row = {"at": time.time(), "task": sent.task, "action": sent.action, "key_id": caller.id}
+    number = await _stored(lambda: _insert(gateway.writer, commands, row))
+    return {"id": number, "task": sent.task, "action": sent.action}
 
 
 @router.get("/admin/commands/{number}")
 async def outcome(request: Request, number: int) -> Row:
-    """What has become of it: `done_at` and `result` are null until it has been carried out."""
+    """The state of a command: `done_at` and `result` are null until it has been carried out."""
     gateway = state_of(request)
     authorize(request, gateway.keys, gateway.rate, admin=True)
     row = await _stored(lambda: _read(gateway.writer, number)) if number < 2**63 else None
@@ -90,14 +87,14 @@ async def _body(request: Request, gateway: GatewayState, shape: type[BodyModel])
         return shape.model_validate(value)
     except ValidationError as error:
         mistake = error.errors(include_input=False, include_url=False)[0]
-        # Of a value that may be of several types pydantic's place ends in the type that it tried.
+        # For a value that may have several types, pydantic's location ends in the type that it tried.
         where = ".".join(map(str, mistake["loc"][:2]))[:80]
         raise Refusal(422, "invalid_value", f"`{where}`: {mistake['msg'].lower()}.", where) from None
 
 
 async def _stored(work: Callable[[], T]) -> T:
-    """`work` on the database, in a thread; Refusal 503 when that is away: better no than a label that is
-    lost.
+    """The result of `work` on the database, in a thread; Refusal 503 if that is away, so that no label gets lost
+    unnoticed.
     """
     try:
         return await run_in_threadpool(work)
@@ -109,7 +106,7 @@ async def _stored(work: Callable[[], T]) -> T:
 
 def _keep(writer: RecordWriter, follower: Follower, caller: Caller, opinion: Opinion) -> int:
     asker = writer.find(opinion.request_id)
-    # Somebody else's request is as unknown as one that never was: ids are not to be tried out.
+    # Another key's request is refused like an unknown one, so that ids cannot be probed.
     if asker is None or (asker.key_id != caller.id and not caller.admin):
         raise Refusal(
             404,
@@ -123,7 +120,7 @@ def _keep(writer: RecordWriter, follower: Follower, caller: Caller, opinion: Opi
     return _insert(writer, feedback, {"at": time.time(), **row})
 
 
-def _checked(follower: Follower, task: str, given: Mapping[str, object]) -> dict[str, str]:
+def _checked(follower: Follower, task: str, answer: Mapping[str, object]) -> dict[str, str]:
     """A correction as it is kept: it becomes a label, so it must be a whole answer of the task, with labels of known
     classes.
     """
@@ -136,7 +133,7 @@ def _checked(follower: Follower, task: str, given: Mapping[str, object]) -> dict
             "The task has no champion yet, so corrections cannot be checked; try again later.",
             wait=10,
         )
-    correction = contract.as_texts(given)
+    correction = contract.as_texts(answer)
     if problem := contract.problem(correction):
         raise Refusal(
             422, "invalid_correction", f"The correction is not an answer of this task: {problem[:400]}.", "correction"

@@ -48,13 +48,13 @@ class Follower:
         self.metrics.revision.set(self.table.revision)
 
     async def follow(self) -> None:
-        """Look, for ever."""
+        """Call `look` for ever, every EVERY seconds."""
         while True:
             await asyncio.sleep(EVERY)
             self.look()
 
     async def probe(self, client: httpx.AsyncClient) -> None:
-        """Ask the backends how they are, for ever."""
+        """Check the health of the backends, for ever."""
         while True:
             urls = list(self.up)
             answers = await asyncio.gather(*(_is_up(client, url) for url in urls))
@@ -63,10 +63,10 @@ class Follower:
             await asyncio.sleep(PROBE_EVERY)
 
     def choose(self, name: str) -> tuple[routes.Choice, Contract | None]:
-        """Who answers to `name` this time, and its contract; Refusal 404 for a name that nobody has, 503 for a task
+        """The version for one request to `name`, and its contract; Refusal 404 for an unknown name, 503 for a task
         without a champion.
 
-        A version that was rolled back answers nothing that is asked after the table says so.
+        A version that was rolled back gets no request once the table says so.
         """
         self.look()
         choice = routes.resolve(self.table, name, random.random())
@@ -77,13 +77,13 @@ class Follower:
         raise model_not_found()
 
     def contract(self, target: routes.Target) -> Contract | None:
-        """What `target` is asked and answers; None when its folder can't be read."""
+        """The contract of `target`; None if its folder cannot be read."""
         if target.folder not in self.contracts:
             self.contracts[target.folder] = _contract(target)
         return self.contracts[target.folder]
 
     def trouble(self) -> str | None:
-        """Why no task can be answered now; None when one can."""
+        """Why no task can be answered now; None if one can."""
         champions = [task.targets["champion"] for task in self.table.tasks.values() if "champion" in task.targets]
         if not champions:
             return "no task has a champion yet"

@@ -42,7 +42,7 @@ Entries = dict[str, Entry]  # by the key's id
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose key it is."""
+    """The owner of a key."""
 
     id: str
     name: str
@@ -58,7 +58,7 @@ class KeyStore:
         self.entries: Entries = {}
 
     def find(self, key: str) -> Caller | None:
-        """Whose `key` it is, or None. Takes the same time for a wrong secret as for the right one."""
+        """The owner of `key`, or None. Takes the same time for a wrong secret as for the right one."""
         self._follow()
         form = FORM.fullmatch(key)
         entry = self.entries.get(form[1]) if form else None
@@ -72,7 +72,7 @@ class KeyStore:
         elif stamp != self.stamp:
             try:
                 self.entries = read_json(self.path)
-            except (AnnealError, OSError) as error:  # unreadable keys open nothing, and close nothing that was open
+            except (AnnealError, OSError) as error:  # the last readable keys stay valid
                 reason = type(error).__name__
                 log.error("keys", f"{self.path} cannot be read ({reason}); the previous keys stay valid")
         self.stamp = stamp
@@ -95,7 +95,7 @@ def create(name: str, admin: bool = False, path: Path = STORE) -> str:
 
 
 def revoke(key_id: str, path: Path = STORE) -> None:
-    """Forget a key; AnnealError when there is none with this id."""
+    """Delete a key; AnnealError if none has this id."""
     with _changing(path) as entries:
         if entries.pop(key_id, None) is None:
             raise AnnealError(f"{path} has no key {key_id}: `python -m tasks.serve.gateway.keys --list` shows them.")

@@ -29,7 +29,7 @@ class RateLimit:
 
 
 class AdmissionQueue:
-    """`running` places at the servers and `waiting` seats before them, first come, first served."""
+    """`running` slots at the servers and `waiting` places in the queue before them, first come, first served."""
 
     def __init__(self, running: int, waiting: int, patience: float) -> None:
         self.most_waiting, self.patience = waiting, patience
@@ -37,9 +37,7 @@ class AdmissionQueue:
         self.waiting = self.running = 0
 
     async def enter(self) -> None:
-        """Take a place, or wait for one; Refusal 429 at once when every seat is taken too, 503 when no place comes free
-        in time.
-        """
+        """Take a slot, or wait for one; Refusal 429 at once if the queue is full, 503 if none is free in time."""
         if self.free.locked() and self.waiting >= self.most_waiting:
             raise Refusal(429, "queue_full", "Too many requests are already waiting; try again in a moment.", wait=1)
         self.waiting += 1
@@ -55,10 +53,10 @@ class AdmissionQueue:
         self.running += 1
 
     def leave(self) -> None:
-        """Give the place to whoever waits longest."""
+        """Give the slot to the request that waits longest."""
         self.running -= 1
         self.free.release()
 
     def is_idle(self) -> bool:
-        """A place is free and nobody waits: room for a shadow."""
+        """True if a slot is free and nothing waits: room for a shadow."""
         return not self.free.locked() and not self.waiting

@@ -46,7 +46,7 @@ class Metrics:
         self.in_flight.labels(model).set(self._running[model])
 
     def leave(self, model: str) -> None:
-        """One less. A model that nobody uses is no longer shown, so that versions that are gone take no memory."""
+        """One request less. A model without requests is removed, so that old versions take no memory."""
         self._running[model] -= 1
         if self._running[model]:
             self.in_flight.labels(model).set(self._running[model])
@@ -59,7 +59,7 @@ class Metrics:
         return dict(self._running)
 
     def observe(self, record: Record) -> None:
-        """Count a request that a version answered, or should have."""
+        """Count a request for which a version was chosen."""
         version = (record.task, record.version)
         self.requests.labels(*version, record.role, str(record.status)).inc()
         if record.latency is not None:
@@ -72,7 +72,7 @@ class Metrics:
             self.answers.labels(*version, "true" if record.valid else "false").inc()
 
     def text(self) -> bytes:
-        """The page."""
+        """The page for Prometheus."""
         return generate_latest(self.registry)
 
     def read_checks(self, engine: Engine) -> None:

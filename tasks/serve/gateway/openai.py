@@ -18,15 +18,13 @@ router = APIRouter(prefix="/v1")
 
 @router.post("/chat/completions")
 async def chat(request: Request) -> Response:
-    """Messages in, a message out, by whoever answers to `model` now."""
+    """Messages in, a message out, by the version that `model` names now."""
     return await _complete(request, is_chat=True)
 
 
 @router.post("/completions")
 async def completions(request: Request) -> Response:
-    """A prompt in, its continuation out. What a prompt is made of is the client's business, so the answer is not
-    judged.
-    """
+    """A prompt in, its continuation out. A raw prompt need not ask the task, so the answer is not judged."""
     return await _complete(request, is_chat=False)
 
 
@@ -45,7 +43,7 @@ async def _complete(request: Request, is_chat: bool) -> Response:
 
 @router.get("/models")
 async def models(request: Request) -> dict[str, object]:
-    """Who can be asked: tasks, and their versions by alias."""
+    """The models: tasks, and their versions by alias."""
     gateway = state_of(request)
     authorize(request, gateway.keys, gateway.rate)
     return {"object": "list", "data": [_model(name) for name in routes.names(gateway.follower.table)]}
@@ -53,7 +51,7 @@ async def models(request: Request) -> dict[str, object]:
 
 @router.get("/models/{name}")
 async def model(request: Request, name: str) -> dict[str, object]:
-    """One of them."""
+    """One model."""
     gateway = state_of(request)
     authorize(request, gateway.keys, gateway.rate)
     if routes.resolve(gateway.follower.table, name, 1.0) is None:

@@ -16,29 +16,29 @@ SENT = ", ".join(images.SENT)
 EXAMPLE = '{"image": "data:image/png;base64,…"}'
 
 
-def is_asked(follower: Follower, task: str) -> bool:
-    """Whether whoever answers to `task` sees images; nobody is chosen yet."""
+def task_takes_images(follower: Follower, task: str) -> bool:
+    """True if the champion of `task` takes images; no version is chosen yet."""
     follower.look()
     choice = routes.resolve(follower.table, task, 1.0)
     contract = follower.contract(choice.target) if choice else None
-    return contract is not None and sees(contract)
+    return contract is not None and takes_images(contract)
 
 
 def limit(settings: Gateway, is_image: bool) -> int:
-    """How many bytes the body of a request may have: an image may have more than a text, and in JSON three bytes of it
-    are four characters.
+    """The bytes that the body of a request may have: more for an image than for a text, and in JSON three bytes of an
+    image are four characters.
     """
     if not is_image:
         return settings.max_body_kib * KIB
     return settings.max_image_kib * KIB * 4 // 3 + KIB
 
 
-def sees(contract: Contract) -> bool:
-    """Whether a version is asked about images."""
+def takes_images(contract: Contract) -> bool:
+    """True if a version with this contract takes images."""
     return contract.example == "image"
 
 
-def given(kind: str, raw: bytes, most_kib: int) -> bytes:
+def image_in(kind: str, raw: bytes, most_kib: int) -> bytes:
     """The image in a body of the media type `kind`; Refusal 400, 413 or 415, in one sentence, for what is not one."""
     kind = kind.partition(";")[0].strip().lower()
     if kind == "application/json":
@@ -58,15 +58,15 @@ def _of_json(value: bodies.Body) -> bytes:
         raise bad(f"The body must be {EXAMPLE}, and nothing else.", "image")
     try:
         return images.of_url(url)
-    except NotAnImageError as why:
-        raise bad(f"`image` {why}.", "image", "invalid_image") from None
+    except NotAnImageError as error:
+        raise bad(f"`image` {error}.", "image", "invalid_image") from None
 
 
 def row(raw: bytes) -> dict[str, str]:
-    """What the records have of an image."""
+    """The columns of an image in the records."""
     return {"image": images.digest(raw), "type": str(images.kind_of(raw)), "bytes": str(len(raw))}
 
 
 def body(raw: bytes) -> dict[str, object]:
-    """What a server is asked about an image."""
+    """The body for the server of a request with an image."""
     return {"messages": images.chat_messages(images.as_url(raw)), "temperature": 0, "max_tokens": 1}

@@ -19,7 +19,7 @@ from tasks.serve.gateway.state import GatewayState
 from tasks.serve.gateway.stream import events, is_usage_alone, readable, readable_event
 
 END = {"type": "http.response.body", "body": b"", "more_body": False}
-Then = Callable[[], None]  # what follows an answer with status 200
+OnSuccess = Callable[[], None]  # called after an answer with status 200
 
 
 class ClientLeft(Exception):
@@ -28,16 +28,16 @@ class ClientLeft(Exception):
 
 @dataclass(frozen=True)
 class Answered:
-    """What the client of /v1 gets; and of an answer that came whole, what was read in it."""
+    """The response to a client of /v1, and what was read in an answer that came whole."""
 
     response: Response
     reply: Reply = NOTHING
     judgement: Judgement = NOT_JUDGED
 
 
-async def answer(gateway: GatewayState, request: ModelRequest, receive: Receive, then: Then = lambda: None) -> Answered:
-    """Ask, and record what came of it, then do what follows an answer. A stream is still to come, and its Relay does
-    both at its end.
+async def answer(gateway: GatewayState, request: ModelRequest, receive: Receive, on_success: OnSuccess) -> Answered:
+    """Ask the server, record the outcome, and call `on_success` after an answer. For a stream, the Relay does both at
+    its end.
     """
     call, ending, content, is_relayed = Call(gateway.backend, request), CRASHED, b"", False
     try:
@@ -48,7 +48,7 @@ async def answer(gateway: GatewayState, request: ModelRequest, receive: Receive,
                 raise refusal
             if request.streams and response.status_code == 200:
                 is_relayed = True
-                return Answered(Relay(gateway, call, response, then))
+                return Answered(Relay(gateway, call, response, on_success))
             async with asyncio.timeout(gateway.backend.timeout):
                 content = await response.aread()
         ending = read(response.status_code, content, request)
@@ -62,13 +62,13 @@ async def answer(gateway: GatewayState, request: ModelRequest, receive: Receive,
     if ending.refusal is not None:
         return Answered(ending.refusal.response(request.headers))
     if ending.status == 200:
-        then()
+        on_success()
     headers = {**request.headers, "content-type": "application/json"}
     return Answered(Response(readable(content), ending.status, headers), ending.reply, judgement)
 
 
 def read(status: int, content: bytes, request: ModelRequest) -> Ending:
-    """How a request ends to which a server sent `content` whole, with a status that is not a refusal."""
+    """The ending of a request for which a server sent the whole `content`, with a status that is not a refusal."""
     if status != 200:
         return Ending(status, "backend_refused")
     reader = ReplyReader(request.special)
@@ -78,7 +78,7 @@ def read(status: int, content: bytes, request: ModelRequest) -> Ending:
 
 
 def settle(gateway: GatewayState, call: Call, ending: Ending) -> Judgement:
-    """Give back what the call holds, then judge the answer, measure and record it."""
+    """Release the call, then judge, measure and record the answer."""
     latency = time.monotonic() - call.request.started
     call.close()  # first: nothing that follows may keep a server from draining
     judgement = judge(call.request, ending)
@@ -91,14 +91,14 @@ def settle(gateway: GatewayState, call: Call, ending: Ending) -> Judgement:
 
 
 class Relay(Response):
-    """A stream passed on, byte for byte and as it comes; one that breaks ends with an error event, never as if it
-    were whole.
+    """A stream passed on, byte for byte as it comes; one that breaks ends with an error event, never like a complete
+    one.
     """
 
-    def __init__(self, gateway: GatewayState, call: Call, answer: httpx.Response, then: Then) -> None:
+    def __init__(self, gateway: GatewayState, call: Call, answer: httpx.Response, on_success: OnSuccess) -> None:
         kind = answer.headers.get("content-type", "text/event-stream")
         super().__init__(b"", 200, {**call.request.headers, "cache-control": "no-cache"}, kind)
-        self.gateway, self.call, self.answer, self.then = gateway, call, answer, then
+        self.gateway, self.call, self.answer, self.on_success = gateway, call, answer, on_success
         self.reader = ReplyReader(call.request.special)
         self.first_token: float | None = None
 
@@ -116,7 +116,7 @@ class Relay(Response):
         finally:
             settle(self.gateway, self.call, replace(ending, reply=self.reader.reply(), first_token=self.first_token))
             if ending.status == 200:
-                self.then()
+                self.on_success()
 
     async def _pass_on(self, send: Send) -> Ending:
         patience, is_whole = self.gateway.backend.timeout, False
@@ -137,7 +137,7 @@ class Relay(Response):
         return refused(refusal)
 
     def _take(self, event: bytes) -> bool:
-        """Read an event; True for the one that has the usage and no choices, which only who asks for it is shown."""
+        """Read an event; True for the one with the usage and no choices, which only clients that ask for it get."""
         data = event.removeprefix(b"data: ").strip()
         if not event.startswith(b"data: ") or data == b"[DONE]":
             return False
@@ -146,7 +146,7 @@ class Relay(Response):
 
 
 async def _send(send: Send, event: bytes, patience: float) -> None:
-    """One event to the client. One who does not read for so long has gone: its place is somebody else's."""
+    """Send one event to the client; one that does not read it in time has left, and frees its slot."""
     try:
         async with asyncio.timeout(patience):
             await send({"type": "http.response.body", "body": event, "more_body": True})

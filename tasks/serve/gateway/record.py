@@ -14,7 +14,7 @@ from tasks.serve.gateway.request import ModelRequest
 
 @dataclass(frozen=True)
 class Judgement:
-    """`valid` is None for a request that is not the task's, and for one without an answer."""
+    """`valid` is None for a request that does not ask the task, and for one without an answer."""
 
     valid: bool | None = None
     result: dict[str, str] | None = None  # {column: text} of a valid answer
@@ -24,9 +24,9 @@ NOT_JUDGED = Judgement()
 
 
 def judge(request: ModelRequest, ending: Ending) -> Judgement:
-    """Hold the answer against the contract of who gave it.
+    """Check the answer against the contract of its version.
 
-    A chat in other words than the template's is judged; the monitor, which compares questions, leaves those out too.
+    A chat that does not follow the template is judged too; the monitor, which compares questions, leaves it out.
     """
     is_answer = ending.status == 200 and not (ending.error or ending.reply.error)
     contract = request.contract
@@ -46,8 +46,8 @@ def _asks_the_task(request: ModelRequest, contract: Contract, reply: Reply) -> b
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A row of database.requests, its texts as yet unredacted. Without a task it is a request that was refused before
-    a version was chosen: a line of the log, which the database does not keep.
+    """A row of database.requests before redaction. Without a task it is a request that was refused before a version was
+    chosen: a line of the log that the database does not keep.
     """
 
     id: str
@@ -74,7 +74,7 @@ class Record:
 
 
 def of_answer(request: ModelRequest, ending: Ending, judgement: Judgement, latency: float) -> Record:
-    """The record of a request that a version answered, or should have."""
+    """The record of a request for which a version was chosen."""
     choice, reply = request.choice, ending.reply
     return Record(
         id=request.id,

@@ -10,14 +10,14 @@ from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal
 from tasks.texts.clean import encodable, joined
 
 MOST_TEXT = 1 << 20  # characters of an answer that are kept
-Probabilities = dict[str, dict[str, float]]  # {column: {class: its probability}}, of a version that tells classes
+Probabilities = dict[str, dict[str, float]]  # {column: {class: its probability}}, of a version that predicts classes
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The first choice of an answer, as far as it came."""
+    """The first choice of an answer, as far as it was received."""
 
-    output: Output = ""  # as the records have it: the tool calls where it has any, else its text
+    output: Output = ""  # for the records: the tool calls if it has any, else its text
     text: str = ""  # in characters that JSON and databases can write
     has_calls: bool = False
     prompt_tokens: int | None = None
@@ -32,7 +32,7 @@ NOTHING = Reply()
 
 @dataclass(frozen=True)
 class Ending:
-    """How a request ended: the status of its answer, why it is not a good one, and what the server replied."""
+    """How a request ended: the status of its answer, its error if any, and the server's reply."""
 
     status: int
     error: str | None
@@ -51,7 +51,7 @@ def refused(refusal: Refusal, reply: Reply = NOTHING) -> Ending:
 
 
 class ReplyReader:
-    """Puts a reply together from what comes of it. `special`: what is special to the tokenizer of who answers."""
+    """Assembles a reply from its parts. `special`: the special texts of the version's tokenizer."""
 
     def __init__(self, special: SpecialTexts) -> None:
         self._special, self._calls, self._size = special, Calls(), 0
@@ -72,10 +72,10 @@ class ReplyReader:
             self._error = "backend_garbled"
 
     def reply(self) -> Reply:
-        """What has come so far."""
-        text = self._mended("".join(self._texts))
+        """The reply so far."""
+        text = self._repaired("".join(self._texts))
         return Reply(
-            self._calls.written(self._mended) if self._calls else text,
+            self._calls.written(self._repaired) if self._calls else text,
             encodable(text),
             bool(self._calls),
             _count(self._usage, "prompt_tokens"),
@@ -112,10 +112,8 @@ class ReplyReader:
         if message.get("tool_calls") and self._size < MOST_TEXT:
             self._size += self._calls.read(message["tool_calls"])
 
-    def _mended(self, text: str) -> str:
-        """What came, but for two things: halves of a character that came in two pieces are put together, and special
-        texts are fixed.
-        """
+    def _repaired(self, text: str) -> str:
+        """`text` with characters that came in two pieces joined, and special texts restored."""
         return self._special.original(joined(text))
 
 

@@ -28,7 +28,7 @@ class ModelRequest:
     key_id: str
     input: Mapping[str, object]  # as the records keep it
     body: Body  # for the version's server
-    is_judged: bool = True  # its answer should be what the task's answers must be
+    is_judged: bool = True  # its answer is checked against the contract
     shadow_of: str | None = None  # the request of a client that this one is a copy of
     id: str = field(default_factory=new_id)
     at: float = field(default_factory=time.time)
@@ -36,21 +36,21 @@ class ModelRequest:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the client learns of who answered."""
+        """The response headers that name the request and the version."""
         return {"x-request-id": self.id, "x-anneal-version": self.choice.target.model}
 
     @property
     def special(self) -> SpecialTexts:
-        """What is special to the tokenizer of who answers."""
+        """The special texts of the version's tokenizer."""
         return self.contract.special if self.contract else USUAL
 
     @property
     def streams(self) -> bool:
-        """Whether the answer is to come piece by piece."""
+        """True if the answer is to be streamed."""
         return bool(self.body.get("stream"))
 
     @property
     def asks_for_usage(self) -> bool:
-        """Whether the client of a stream asks for the event that has its tokens."""
+        """True if the client of a stream asks for the event with its usage."""
         options = self.body.get("stream_options")
         return isinstance(options, Mapping) and bool(options.get("include_usage"))

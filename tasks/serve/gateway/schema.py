@@ -18,7 +18,7 @@ BY_NAME = (
     "dependentSchemas",
     "dependencies",
 )  # {name: schema}
-DATA = ("const", "enum", "default", "example", "examples")  # what stands there is a value, whatever it looks like
+DATA = ("const", "enum", "default", "example", "examples")  # their content is a value, not a schema
 
 
 def check(body: Mapping[str, object]) -> None:

@@ -18,8 +18,8 @@ DROPPED = "shadow_dropped"  # reason in the metrics
 
 
 def start(gateway: GatewayState, original: ModelRequest, body: Body) -> None:
-    """Ask the shadow of `original` for `body` when there is room beside the clients and the version is still there;
-    else it is dropped and counted.
+    """Send `body` to the shadow of `original` if the clients leave room and the version is still routed; else drop and
+    count it.
     """
     name, target = original.choice.task, original.choice.shadow
     task = gateway.follower.table.tasks.get(name)
@@ -58,5 +58,5 @@ async def _ask(gateway: GatewayState, call: Call) -> None:
 
 
 def _ending(refusal: Refusal) -> Ending:
-    """Nobody is refused anything here, so none is counted as a refusal."""
+    """The ending without its refusal, which no client gets and which is not counted as one."""
     return Ending(refusal.status, refusal.code)

@@ -8,13 +8,13 @@ from tasks.formats import spans
 from tasks.formats.contract import Contract
 from tasks.texts.clean import clean
 
-CHARACTER = regex.compile(r"\X")  # what a reader takes for one
+CHARACTER = regex.compile(r"\X")  # as a reader counts them
 
 
-def result(contract: Contract, given: object, text: str, probability: float) -> dict[str, object]:
+def result(contract: Contract, content: object, text: str, probability: float) -> dict[str, object]:
     """`{answer, start, end, probability}` of a valid answer; the places are None where it is empty."""
     span = spans.span_of(text)
-    context = given.get(contract.context) if isinstance(given, Mapping) else None
+    context = content.get(contract.context) if isinstance(content, Mapping) else None
     if span is not None and isinstance(context, str):
         span = as_sent(context, span)
     start, end = span or (None, None)
@@ -23,20 +23,18 @@ def result(contract: Contract, given: object, text: str, probability: float) -> 
 
 
 def as_sent(raw: str, span: spans.Span) -> spans.Span:
-    """Where a `span` of the cleaned text stands in the `raw` one: cleaning takes out characters and blanks, and puts
-    others together.
-    """
+    """A `span` of the cleaned text as one of the `raw` text: cleaning removes and joins characters."""
     cleaned, starts, ends = clean(raw), list[int](), list[int]()
     for match in CHARACTER.finditer(raw):
-        is_whole = cleaned.startswith(_made(match.group()), len(starts))
+        is_whole = cleaned.startswith(_cleaned(match.group()), len(starts))
         for start, end in [match.span()] if is_whole else ((i, i + 1) for i in range(*match.span())):
-            made = _made(raw[start:end])
-            if cleaned.startswith(made, len(starts)):  # what is not there was a blank at an end
-                starts += [start] * len(made)
-                ends += [end] * len(made)
+            part = _cleaned(raw[start:end])
+            if cleaned.startswith(part, len(starts)):  # else it was a blank at an end
+                starts += [start] * len(part)
+                ends += [end] * len(part)
     return spans.Span(starts[span.start], ends[span.end - 1]) if span.end <= len(starts) else span
 
 
-def _made(part: str) -> str:
-    """What cleaning makes of a part of a text that does not end there."""
+def _cleaned(part: str) -> str:
+    """The cleaned `part`, taken from inside a text."""
     return clean(f"x{part}x")[1:-1]

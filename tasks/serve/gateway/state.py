@@ -1,4 +1,4 @@
-"""What a running gateway holds, and who may ask it."""
+"""The state of a running gateway, and the check of a caller's key."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ from tasks.serve.params import Gateway, Records
 
 @dataclass(frozen=True)
 class GatewayState:
-    """Made once, when the gateway starts; what changes while it runs is inside of its parts."""
+    """Created once, when the gateway starts; what changes later is inside its parts."""
 
     settings: Gateway
     keys: KeyStore
@@ -42,8 +42,8 @@ def state_of(request: Request) -> GatewayState:
 
 
 def authorize(request: Request, keys: KeyStore, rate: RateLimit, admin: bool = False) -> Caller:
-    """Whose request it is, counted against the key's rate; Refusal 401 without a good key, 403 where an admin's is
-    needed, 429.
+    """The caller, with the request counted against the key's rate; Refusal 401 without a valid key, 403 if an admin's
+    is needed, 429 above the rate.
     """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     caller = keys.find(key.strip()) if scheme.lower() == "bearer" else None

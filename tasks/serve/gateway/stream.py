@@ -18,7 +18,7 @@ def readable(content: bytes) -> bytes:
         return content
     try:
         text = json.dumps(json.loads(content), ensure_ascii=False)
-    except (ValueError, RecursionError):  # not JSON: not ours to mend
+    except (ValueError, RecursionError):  # not JSON: leave it
         return content
     return encodable(text).encode() if has_half_character(text) else content
 
@@ -30,7 +30,7 @@ def readable_event(event: bytes) -> bytes:
 
 
 async def events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The bytes of a stream again, cut after each event; what follows the last whole event comes last, as it is."""
+    """The bytes of a stream, cut after each event; what follows the last complete event comes last, unchanged."""
     rest = b""
     async for piece in pieces:
         *complete, rest = (rest + piece).split(b"\n\n")

@@ -21,29 +21,29 @@ router = APIRouter()
 
 @router.post(TASKS)
 async def ask(request: Request, task: str) -> Response:
-    """`{task, version, request_id, valid, result}`, and `probabilities` of a version that tells classes; of one that
-    finds answers in a text, `result` is `{answer, start, end, probability}`. When the model's answer is not what it
-    must be, `valid` is false and `text` has it as it is.
+    """`{task, version, request_id, valid, result}`, and `probabilities` of a version that predicts classes; of one that
+    finds answers in a text, `result` is `{answer, start, end, probability}`. If the model's answer does not fit
+    the task, `valid` is false and `text` is the answer.
     """
     gateway = state_of(request)
     caller = authorize(request, gateway.keys, gateway.rate)
-    is_image, kind = pictures.is_asked(gateway.follower, task), request.headers.get("content-type", "")
+    is_image, kind = pictures.task_takes_images(gateway.follower, task), request.headers.get("content-type", "")
     raw = await bodies.read(request, pictures.limit(gateway.settings, is_image))
-    given = pictures.given(kind, raw, gateway.settings.max_image_kib) if is_image else _given(kind, raw)
+    content = pictures.image_in(kind, raw, gateway.settings.max_image_kib) if is_image else _parsed_input(kind, raw)
     choice, contract = gateway.follower.choose(task)
     if contract is None:
         reason = f"The folder of {choice.target.model} cannot be read; the gateway's log says why."
         raise Refusal(503, "not_ready", reason, wait=10)
-    row, body = _filled(contract, given, gateway.settings.max_tokens)
+    row, body = _filled(contract, content, gateway.settings.max_tokens)
     model_request = ModelRequest(choice, contract, TASKS, caller.id, row, body)
-    answered = await answer(gateway, model_request, request.receive, lambda: _shadow(gateway, model_request, given))
+    answered = await answer(gateway, model_request, request.receive, lambda: _shadow(gateway, model_request, content))
     if answered.response.status_code != 200:
         return answered.response
-    return JSONResponse(_result(model_request, contract, answered, given), headers=model_request.headers)
+    return JSONResponse(_result(model_request, contract, answered, content), headers=model_request.headers)
 
 
-def _given(kind: str, raw: bytes) -> object:
-    """The text, or the columns, of the body."""
+def _parsed_input(kind: str, raw: bytes) -> object:
+    """The text, or the columns, in the body."""
     header = Message()
     header["content-type"] = kind
     kind = kind.partition(";")[0].strip().lower()
@@ -65,39 +65,39 @@ def _given(kind: str, raw: bytes) -> object:
     return value.get("text", value.get("input"))
 
 
-def _filled(contract: Contract, given: object, max_tokens: int) -> tuple[dict[str, str], bodies.Body]:
-    """(the columns, the body for the server) as a version takes them."""
-    if isinstance(given, bytes) != pictures.sees(contract):
+def _filled(contract: Contract, content: object, max_tokens: int) -> tuple[dict[str, str], bodies.Body]:
+    """(the columns, the body for the server) for a version with this contract."""
+    if isinstance(content, bytes) != pictures.takes_images(contract):
         raise bad("This version takes another kind of input: some versions read texts, others images.", "input")
-    if isinstance(given, bytes):
-        return pictures.row(given), pictures.body(given)
+    if isinstance(content, bytes):
+        return pictures.row(content), pictures.body(content)
     try:
-        row = contract.row(given)
+        row = contract.row(content)
     except AnnealError as error:
         raise bad(str(error), "input") from None
     try:
         question = contract.question(row)
-    except AnnealError:  # the sentence has the template in it, which is not the client's
+    except AnnealError:  # its message quotes the template, which clients must not see
         raise bad("The task's template cannot be filled in with this input.", "input") from None
     return row, {**question, "temperature": 0, "max_tokens": max_tokens}
 
 
-def _shadow(gateway: GatewayState, model_request: ModelRequest, given: object) -> None:
-    """The shadow gets the same text in the words of its own template; it is dropped where that cannot be filled in."""
+def _shadow(gateway: GatewayState, model_request: ModelRequest, content: object) -> None:
+    """Ask the shadow about the same input with its own template; dropped if that cannot be filled in."""
     contract = gateway.follower.contract(model_request.choice.shadow) if model_request.choice.shadow else None
-    if contract is None or isinstance(given, bytes) != pictures.sees(contract):
+    if contract is None or isinstance(content, bytes) != pictures.takes_images(contract):
         return
-    if not pictures.sees(contract) and set(contract.inputs) != set(model_request.input):
+    if not pictures.takes_images(contract) and set(contract.inputs) != set(model_request.input):
         return
     try:
-        _, body = _filled(contract, given, gateway.settings.max_tokens)
+        _, body = _filled(contract, content, gateway.settings.max_tokens)
     except Refusal:
         gateway.metrics.refused.labels(shadow.DROPPED).inc()
     else:
         shadow.start(gateway, model_request, body)
 
 
-def _result(model_request: ModelRequest, contract: Contract, answered: Answered, given: object) -> dict[str, object]:
+def _result(model_request: ModelRequest, contract: Contract, answered: Answered, content: object) -> dict[str, object]:
     judgement, reply = answered.judgement, answered.reply
     valid, probability = bool(judgement.valid), probability_in(reply.probabilities)
     result: dict[str, object] = {
@@ -110,5 +110,5 @@ def _result(model_request: ModelRequest, contract: Contract, answered: Answered,
     if probability is None:
         result |= {} if reply.probabilities is None else {"probabilities": reply.probabilities}
     elif valid:
-        result["result"] = spans.result(contract, given, reply.text, probability)
+        result["result"] = spans.result(contract, content, reply.text, probability)
     return result if valid else {**result, "text": reply.text}

@@ -36,21 +36,21 @@ Row = dict[str, object]  # of database.requests
 
 
 class Asker(NamedTuple):
-    """Which task was asked, and with whose key."""
+    """The task and the key of a request."""
 
     task: str
     key_id: str | None
 
 
 class Queued(NamedTuple):
-    """A record on its way, and whether the database gets it."""
+    """A record to be written, and whether the database gets it."""
 
     record: Record
     is_kept: bool
 
 
 class RecordWriter:
-    """The thread. `put` never blocks and never fails; what finds no room is counted as dropped."""
+    """The thread. `put` never blocks and never fails; a record that finds no room is counted as dropped."""
 
     def __init__(self, params: Records, engine_factory: Callable[[], Engine], metrics: Metrics) -> None:
         self.params, self.factory, self.metrics = params, engine_factory, metrics
@@ -95,7 +95,7 @@ class RecordWriter:
             return self.connected
 
     def find(self, request_id: str) -> Asker | None:
-        """Who asked in a request that was kept; raises one of TROUBLE when the database is away."""
+        """The task and key of a request that was kept; raises one of TROUBLE if the database is away."""
         if known := self.recent.get(request_id):
             return known
         with self.engine().connect() as connection:
@@ -118,7 +118,7 @@ class RecordWriter:
             self._chores()
 
     def _take(self) -> list[Queued | None]:
-        """What has come, after a short wait for more: rows are cheaper in batches."""
+        """The next records, at most BATCH, after a short wait for the first: rows are cheaper in batches."""
         try:
             taken = [self.queue.get(timeout=0.2)]
         except queue.Empty:
@@ -134,7 +134,7 @@ class RecordWriter:
         """Write the line of the log, and queue the redacted row when it is to be kept."""
         try:
             print(line_of(entry.record), flush=True)
-        except (OSError, ValueError):  # stdout is full or closed: the log is the lesser thing
+        except (OSError, ValueError):  # stdout is full or closed: the database matters more
             self.metrics.dropped.inc()
         if not entry.is_kept:
             return
@@ -164,7 +164,7 @@ class RecordWriter:
                 self.recent.pop(str(row["id"]), None)
 
     def _insert(self, rows: list[Row]) -> None:
-        """One transaction; when the database finds a row impossible, one for each row, and that row is dropped."""
+        """Insert in one transaction; if the database rejects a row, in one for each row, and that row is dropped."""
         try:
             with self.engine().begin() as connection:
                 connection.execute(insert(requests), rows)
@@ -201,13 +201,13 @@ class RecordWriter:
 
 
 def line_of(record: Record) -> str:
-    """The line of the log: all that is known of a request but for its texts."""
+    """The line of the log: the record without its texts."""
     shown = {name: value for name, value in vars(record).items() if name not in UNLOGGED and value is not None}
     return json.dumps({name: round(value, 6) if isinstance(value, float) else value for name, value in shown.items()})
 
 
 def row_of(record: Record) -> Row:
-    """The row of the database: the record without personal data, and without what no database takes."""
+    """The row of the database: the record without personal data and characters that databases refuse."""
     return {
         **vars(record),
         "input": storable(redact_all(record.input)),
@@ -233,7 +233,7 @@ def forget(engine: Engine, before: float, batch: int = 500, most: int = 100) -> 
 
 
 def storable(value: object) -> object:
-    """`value` without what no database takes: NUL, and halves of characters."""
+    """`value` without what databases refuse: NUL, and halves of characters."""
     return mapped(value, lambda leaf: storable_text(leaf) if isinstance(leaf, str) else leaf, storable_text)
 
 

@@ -1,4 +1,4 @@
-"""vLLM in this process, which pools and applies the heads; same interface as a model that reads (see
+"""vLLM in this process, which pools and applies the heads; same interface as an objective that predicts (see
 tasks/serve/transformers/reading.py).
 """
 
@@ -14,7 +14,7 @@ from tasks import objectives
 from tasks.dataset.rows import Reply
 from tasks.models import encoder, heads
 from tasks.models.encoder import Reader
-from tasks.serve.transformers.reading import Reads
+from tasks.serve.transformers.reading import ReadingModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,16 +27,14 @@ in_windows = False  # a longer text is cut
 
 @dataclass(frozen=True)
 class Pooled:
-    """The engine and how it is asked (logits, and no activation), and the classes of each column in the order of its
-    logits.
-    """
+    """The engine, its parameters (logits, no activation), and the classes of each column in the order of the logits."""
 
     llm: "LLM"
-    asked: "PoolingParams"
+    params: "PoolingParams"
     classes: Mapping[str, Sequence[str]]
 
 
-def load(folder: Path, max_model_len: int) -> Reads:
+def load(folder: Path, max_model_len: int) -> ReadingModel:
     """The classifier in `folder`, see tasks/models/pooled.py; in fp32, since bf16 moves probabilities by more than
     parity allows.
     """
@@ -55,25 +53,25 @@ def load(folder: Path, max_model_len: int) -> Reads:
         seed=0,
     )
     facts = heads.facts(folder)
-    return Reads(
+    return ReadingModel(
         sys.modules[__name__], Pooled(llm, PoolingParams(use_activation=False), facts["classes"]), reader, max_model_len
     )
 
 
 def of_text(reader: Reader, text: str) -> list[int]:
-    """`text` as it is read, cut to the positions that there are."""
+    """The tokens of `text`, cut to the model's positions."""
     return reader.encode(text)
 
 
 def predict(model: Pooled, reader: Reader, encoded: Sequence[list[int]]) -> list[Reply]:
-    """What texts come to."""
+    """A reply to each text."""
     import torch
 
     from tasks.models import classifier
 
     prompts = [{"prompt_token_ids": ids} for ids in encoded]
-    outputs = model.llm.encode(prompts, model.asked, use_tqdm=False, pooling_task="embed")
+    outputs = model.llm.encode(prompts, model.params, use_tqdm=False, pooling_task="embed")
     logits: Tensor = torch.stack([output.outputs.data for output in outputs]).float()
     edges = pairwise(accumulate(map(len, model.classes.values()), initial=0))
-    told = classifier.by_class(model.classes, [logits[:, start:end].log_softmax(-1) for start, end in edges])
-    return [classifier.reply(shares, ids) for ids, shares in zip(encoded, told, strict=True)]
+    probabilities = classifier.by_class(model.classes, [logits[:, start:end].log_softmax(-1) for start, end in edges])
+    return [classifier.reply(shares, ids) for ids, shares in zip(encoded, probabilities, strict=True)]

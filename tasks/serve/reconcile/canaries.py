@@ -11,7 +11,7 @@ from tasks.serve.params import Release
 from tasks.serve.reconcile.gateway import Presence
 from tasks.versions import alias_moves, promotion, verdict_tags
 from tasks.versions.alias_moves import Held, Move
-from tasks.versions.promotion import Done, Outcome, Refused, Why
+from tasks.versions.promotion import Done, Outcome, Reason, Refused
 from tasks.versions.registry import Model
 
 log = logging.getLogger("anneal.reconcile")
@@ -19,7 +19,7 @@ CLOSED = {"roll_back": "rolled_back", "call_off": "undecided", "promote": "promo
 
 
 def needs_traffic(model: Model, number: str, params: Release) -> bool:
-    """Whether version `number` is to be compared with another champion, on what a gateway brings."""
+    """True if version `number` is to be compared with another champion, on the traffic of a gateway."""
     return params.canary != "off" and model.aliases.get("champion") not in (None, number)
 
 
@@ -27,20 +27,20 @@ def release(now: Held, number: str, params: Release, gateway: Presence | None) -
     """Open a canary of version `number` beside the champion, or promote it at once where there is nothing to compare
     with or no traffic.
 
-    `gateway` is None where nobody has asked after it: then there is traffic, for all that we know.
+    `gateway` is None if it was not checked: then there may be traffic.
     """
     version = now.model.version(number)
     if now.model.aliases.get("champion") == number:
-        return promotion.promote(now, number, Why("promote", ()))
+        return promotion.promote(now, number, Reason("promote", ()))
     if version.canary:
         return Done(number, "its canary is open; the reconciler promotes or rolls back", changed=False)
-    why = _at_once(now.model, params, gateway)
-    if why is None:
+    reason = _reason_to_skip(now.model, params, gateway)
+    if reason is None:
         return open_canary(now, number, params)
-    return promotion.promote(now, number, Why("promote", (f"promoted at once: {why}",)))
+    return promotion.promote(now, number, Reason("promote", (f"promoted at once: {reason}",)))
 
 
-def _at_once(model: Model, params: Release, gateway: Presence | None) -> str | None:
+def _reason_to_skip(model: Model, params: Release, gateway: Presence | None) -> str | None:
     """Why there is to be no canary, or None."""
     if "champion" not in model.aliases:
         return "there is no champion to compare with"
@@ -56,9 +56,9 @@ def open_canary(now: Held, number: str, params: Release) -> Outcome:
     version, share = now.model.version(number), params.canary_share if params.canary == "share" else 0.0
     if objection := verdict_tags.objection(now.model, version):
         return Refused(f"{objection}, so it gets no canary.")
-    what = f"{share:.0%} of the traffic" if params.canary == "share" else "a copy of the traffic"
+    traffic = f"{share:.0%} of the traffic" if params.canary == "share" else "a copy of the traffic"
     words = (
-        f"canary open: version {number} gets {what} until {params.canary_requests} answers; the reconciler "
+        f"canary open: version {number} gets {traffic} until {params.canary_requests} answers; the reconciler "
         "promotes or rolls back"
     )
     tags: dict[str, str | None] = {
@@ -82,15 +82,15 @@ def close_canary(now: Held, number: str, assessment: Assessment) -> Outcome:
     """
     if not now.model.version(number).canary:
         return Done(number, "its canary was closed by someone else", changed=False)
-    word, reasons = CLOSED[assessment.what], tuple(assessment.reasons)
+    word, reasons = CLOSED[assessment.action], tuple(assessment.reasons)
     facts = {"version": number, **assessment.facts}
-    if assessment.what == "promote":
-        outcome = promotion.promote(now, number, Why("canary", reasons, facts))
+    if assessment.action == "promote":
+        outcome = promotion.promote(now, number, Reason("canary", reasons, facts))
         if isinstance(outcome, Done):
             return outcome
         word, reasons = "undecided", (outcome.words,)
-    tags = {"rolled_back": "true"} if assessment.what == "roll_back" else {}
-    # `canary` last: a reader in between still sees it open, and nothing else is decided of it.
+    tags = {"rolled_back": "true"} if assessment.action == "roll_back" else {}
+    # `canary` last: until then a reader still sees it open, and decides nothing else about it.
     tags |= {"canary_reasons": "; ".join(reasons), "canary": word}
     decision = Decision(now.task, "canary", word, reasons, facts)
     alias_moves.carry_out(now, Move(now.task, number, (), tags, decision, now.model.aliases))

@@ -24,7 +24,7 @@ SLOWER = 1.5
 
 
 class Request(TypedDict):
-    """What is counted of a request of the records."""
+    """The columns of a request that are counted."""
 
     id: str
     role: str
@@ -37,17 +37,17 @@ class Request(TypedDict):
 
 
 class Feedback(TypedDict):
-    """What a person said of a request."""
+    """A person's feedback on a request."""
 
     thumb: int | None
     correction: Mapping[str, Any] | None  # JSON, which an answer's format reads
 
 
 def count(engine: Engine, champion: Version, challenger: Version, labels: Sequence[str]) -> Counts:
-    """What has been seen of both since the canary of `challenger` was opened."""
+    """Counts for both versions since the canary of `challenger` was opened."""
     rows = _requests(engine, champion, challenger)
     feedback = _feedback(engine, champion.name, challenger.canary_since)
-    slow = _slow(engine, champion, challenger) if challenger.canary == "share" else None
+    slow = _slow_latency(engine, champion, challenger) if challenger.canary == "share" else None
     contracts = {"champion": _contract(champion)}
     challengers = _contract(challenger)  # as the canary, or in the shadow
     by_id = {
@@ -62,14 +62,18 @@ def count(engine: Engine, champion: Version, challenger: Version, labels: Sequen
 
 
 def _contract(version: Version) -> Callable[[], Contract]:
-    """Reads what `version` is asked and answers, when that is first needed."""
+    """A function that loads the contract of `version` on its first call."""
     return cache(lambda: contract.load(state.adapter_folder(version.name, version.artifact)))
 
 
 def failures(
-    row: Request, feedback: Feedback | None, of: Callable[[], Contract], labels: Sequence[str], slow: float | None
+    row: Request,
+    feedback: Feedback | None,
+    load: Callable[[], Contract],
+    labels: Sequence[str],
+    slow: float | None,
 ) -> set[str]:
-    """The indicators by which the request `row` failed; `of` reads the contract of the version that answered it.
+    """The indicators by which the request `row` failed; `load` reads that of the version that answered it.
 
     A copy in shadow mode is not called slow: it runs beside its original and after it.
     """
@@ -81,18 +85,18 @@ def failures(
         failed.add("invalid")
     if slow is not None and row["latency"] is not None and row["latency"] > slow:
         failed.add("slow")
-    if feedback is not None and is_wrong(row["output"], feedback, of, labels):
+    if feedback is not None and is_wrong(row["output"], feedback, load, labels):
         failed.add("wrong")
     return failed
 
 
-def is_wrong(output: str | None, feedback: Feedback, of: Callable[[], Contract], labels: Sequence[str]) -> bool:
+def is_wrong(output: str | None, feedback: Feedback, load: Callable[[], Contract], labels: Sequence[str]) -> bool:
     """True when a person marked the answer down, or corrected it in one of the `labels` (without any: in anything).
 
-    Raises AnnealError when there is a correction and the version's format cannot be read: then nobody knows.
+    Raises AnnealError if there is a correction and the version's format cannot be read.
     """
     correction = feedback["correction"]
-    return feedback["thumb"] == -1 if correction is None else of().agrees(output, correction, labels) is False
+    return feedback["thumb"] == -1 if correction is None else load().agrees(output, correction, labels) is False
 
 
 def _failed(by_id: Mapping[str, set[str]], canary: set[str], name: str) -> tuple[int, int]:
@@ -124,18 +128,20 @@ def _requests(engine: Engine, champion: Version, challenger: Version) -> list[Re
 
     roles = ("canary", "shadow")
     columns = [table.c[name] for name in Request.__annotations__]
-    who = or_(
+    by_version = or_(
         and_(table.c.role == "champion", table.c.artifact == champion.artifact),
         and_(table.c.role.in_(roles), table.c.artifact == challenger.artifact),
     )
     answered = or_(table.c.status < 400, table.c.status >= 499)  # the rest are the clients' mistakes
-    query = select(*columns).where(table.c.task == champion.name, table.c.at >= challenger.canary_since, answered, who)
+    query = select(*columns).where(
+        table.c.task == champion.name, table.c.at >= challenger.canary_since, answered, by_version
+    )
     with engine.connect() as connection:
         return [cast(Request, row._asdict()) for row in connection.execute(query)]
 
 
 def _feedback(engine: Engine, task: str, since: float) -> dict[str, Feedback]:
-    """Request: the correction of it that counts, or, without one, the newest thumb."""
+    """{request: the correction that counts, or the newest thumb if it has none}."""
     from sqlalchemy import select
 
     from tasks.records.database import feedback, requests
@@ -152,7 +158,7 @@ def _feedback(engine: Engine, task: str, since: float) -> dict[str, Feedback]:
     return {row.request_id: Feedback(thumb=row.thumb, correction=row.correction) for row in rows if row.id in counting}
 
 
-def _slow(engine: Engine, champion: Version, challenger: Version) -> float | None:
+def _slow_latency(engine: Engine, champion: Version, challenger: Version) -> float | None:
     """Seconds above which an answer is slow, from the champion's requests before the canary; None when there were
     too few.
     """

@@ -9,7 +9,7 @@ from tasks.serve.loopback import client
 from tasks.serve.params import Gateway
 from tasks.serve.routes import FOLLOWED, Followed
 
-# Of a gateway that is too busy to say, older than the route, or not ours: it follows no table that we know of.
+# For a gateway that is too busy to answer, too old for the route, or not ours: its table is unknown.
 UNKNOWN = Followed(-1)
 PROGRAM = "gateway"
 PATIENCE = 30.0  # seconds for a gateway that is starting; it needs about three
@@ -31,7 +31,7 @@ def address(params: Gateway) -> str:
 
 
 def followed(params: Gateway) -> Followed | None:
-    """What the gateway follows now; UNKNOWN where something does not say, None only where nobody listens."""
+    """What the gateway follows now; UNKNOWN if it does not say, None only if nothing listens."""
     import httpx
     from pydantic import TypeAdapter, ValidationError
 
@@ -45,7 +45,7 @@ def followed(params: Gateway) -> Followed | None:
 
 
 def presence(params: Gateway) -> Presence:
-    """Whether there is a gateway. A closed port alone says nothing: the supervisor may be starting it this moment."""
+    """Whether there is a gateway. A closed port alone proves nothing: the supervisor may be starting it right now."""
     if followed(params) is not None:
         return Presence.ANSWERS
     if supervisor.is_external():
@@ -57,7 +57,7 @@ def presence(params: Gateway) -> Presence:
 
 
 def await_presence(params: Gateway) -> Presence:
-    """ANSWERS, ABSENT or ELSEWHERE: one that starts is waited for; AnnealError when it does not come about."""
+    """ANSWERS, ABSENT or ELSEWHERE: waits for a gateway that is starting; AnnealError if it fails to start."""
     end = time.monotonic() + PATIENCE
     while (now := presence(params)) is Presence.STARTING and time.monotonic() < end:
         time.sleep(0.2)

@@ -28,30 +28,26 @@ log = logging.getLogger("anneal.reconcile")
 
 
 class Reconciler:
-    """What lives from one turn of the loop to the next: params.yaml as last read, the engine, and what has been
-    complained of.
-    """
+    """The state between turns of the loop: params.yaml as last read, the engine, and the errors already logged."""
 
     def __init__(self, path: Path = Path("params.yaml")) -> None:
-        self.path, self.mark, self.params = path, 0, settings.load(path)
+        self.path, self.mtime, self.params = path, 0, settings.load(path)
         self.reader, self.judged = Reader(), 0.0
         self.engine: Engine | None = None
         self.complaints: dict[str, str] = {}  # by part: the kind of error that was logged
         self.waiting = ""  # what was last said to be pending
 
     def turn(self) -> None:
-        """One turn. Each part fails for itself: without the records there are no canaries and no commands, but
-        tables.
-        """
+        """One turn. The parts fail independently: without the records there are no canaries or commands, but tables."""
         self._part("params.yaml", self._reread)
         self._part("records", self._records)
         self._part("registry", lambda: self._report(step.once(self.params, self.reader.read)))
 
     def _reread(self) -> None:
-        mark = self.path.stat().st_mtime_ns
-        if mark != self.mark:
+        mtime = self.path.stat().st_mtime_ns
+        if mtime != self.mtime:
             self.params = settings.load(self.path)
-            self.mark = mark
+            self.mtime = mtime
 
     def _records(self) -> None:
         self.engine = self.engine or records.connect()
@@ -66,7 +62,7 @@ class Reconciler:
                 self._part(f"canary of {task}", partial(self._judge, self.engine, model))
 
     def _carry_out(self, engine: Engine, commands: Sequence[Command]) -> None:
-        """Carry out the commands of one task in their order; where the registry or the records stumble, that command
+        """Carry out the commands of one task in their order; if the registry or the records fail, that command
         stays open and the later ones wait.
         """
         for command in commands:
@@ -83,7 +79,7 @@ class Reconciler:
             records.close_command(engine, command["id"], state, outcome.words)
 
     def _outcome(self, command: Command) -> Outcome:
-        task, who = command["task"], f"by key {command['key_id']}"
+        task, by = command["task"], f"by key {command['key_id']}"
         if command["done_at"] is not None:
             with alias_moves.held(task) as now:
                 return promotion.outcome_of_command(now, {"command": command["id"]}) or Refused(
@@ -95,13 +91,13 @@ class Reconciler:
         facts = {"key": command["key_id"], "command": command["id"]}
         with alias_moves.held(task) as now:
             if command["action"] == "promote":
-                return promotion.promote_challenger(now, who, facts=facts)
-            return promotion.roll_back(now, who, facts)
+                return promotion.promote_challenger(now, by, facts=facts)
+            return promotion.roll_back(now, by, facts)
 
     def _judge(self, engine: Engine, model: Model) -> None:
         if alias_moves.unfinished(model):
             with alias_moves.held(model.name):
-                pass  # whoever takes the lock finishes it
+                pass  # taking the lock finishes it
         for version in superseded(model):
             _close(version, Assessment("supersede", ("a newer challenger took its place",)))
         champion, challenger = model.aliased.get("champion"), model.aliased.get("challenger")
@@ -121,14 +117,14 @@ class Reconciler:
             (time.time() - challenger.canary_since) / 3600,
             release.canary_patience,
         )
-        if assessment.what != "continue":
+        if assessment.action != "continue":
             _close(challenger, assessment)
 
     def _part(self, name: str, work: Callable[[], object]) -> None:
-        """Do `work`; a failure is said when it is news, and so is its end."""
+        """Do `work`; log a new kind of failure once, and its end."""
         try:
             work()
-        except Exception as error:  # a supervisor's restart would cost seconds and mend nothing
+        except Exception as error:  # a restart would cost seconds and fix nothing
             words = str(error).splitlines()[0] if str(error) else type(error).__name__
             kind = f"{type(error).__name__}"
             if self.complaints.get(name) != kind:
@@ -160,7 +156,7 @@ def _close(version: Version, assessment: Assessment) -> None:
 def run() -> None:
     """Reconcile until SIGTERM."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    log.setLevel(logging.INFO)  # of other libraries only what is wrong
+    log.setLevel(logging.INFO)  # warnings only from other libraries
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     reconciler = Reconciler()

@@ -8,7 +8,7 @@ from tasks.versions.registry import Model
 
 
 class Reader:
-    """Reads the registry again only when it may have changed: a local store says so by its files' times."""
+    """Reads the registry again only when it may have changed: a local store shows it by the times of its files."""
 
     def __init__(self) -> None:
         self._mark: object = None
@@ -28,16 +28,16 @@ def _files(uri: str) -> tuple[tuple[str, int, int], ...] | None:
     """Times and sizes of the files of a SQLite store; None for any other store, which has to be asked."""
     if not uri.startswith("sqlite:///"):
         return None
-    place = Path(uri.removeprefix("sqlite:///"))
+    path = Path(uri.removeprefix("sqlite:///"))
     files = [
         file
-        for file in (place, place.with_name(f"{place.name}-wal"), place.with_name(f"{place.name}-journal"))
+        for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-journal"))
         if file.exists()
     ]
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 def superseded(model: Model) -> list[registry.Version]:
-    """The versions whose canary is open though they are no challenger any more."""
-    now = (model.aliases.get("challenger"), model.aliases.get("champion"))
-    return [version for version in model.versions.values() if version.canary and version.version not in now]
+    """The versions with an open canary that are no longer the challenger."""
+    current = (model.aliases.get("challenger"), model.aliases.get("champion"))
+    return [version for version in model.versions.values() if version.canary and version.version not in current]

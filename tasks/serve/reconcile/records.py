@@ -16,7 +16,7 @@ FRESH = 5.0  # seconds
 
 
 class Command(TypedDict):
-    """A promotion or rollback that somebody asked for."""
+    """A promotion or rollback that somebody has requested."""
 
     id: int
     at: float
@@ -33,15 +33,13 @@ def connect() -> Engine:
     return database.connect()
 
 
-def is_watched() -> bool:
-    """True while a reconciler runs: it has everything at hand, and does in a second what a command of its own needs
-    ten to load for.
-    """
+def is_reconciler_running() -> bool:
+    """True while a reconciler runs: it does in a second what another process needs ten seconds of imports for."""
     return ALIVE.exists() and time.time() - ALIVE.stat().st_mtime < FRESH
 
 
 def ask(task: str, action: str, patience: float) -> str:
-    """Let the reconciler carry out `action`; what came of it, or AnnealError with why not."""
+    """Let the reconciler carry out `action`; returns the result, or raises AnnealError with the reason of a refusal."""
     engine, end = connect(), time.monotonic() + patience
     table = database.commands
     with engine.begin() as connection:
@@ -64,8 +62,8 @@ def ask(task: str, action: str, patience: float) -> str:
 
 
 def open_commands(engine: Engine) -> list[Command]:
-    """The promotions and rollbacks that people asked for and that have no answer yet, oldest first; those that are
-    claimed too, for a reconciler that was killed leaves them so.
+    """The requested promotions and rollbacks without an answer, oldest first; claimed ones too, since a killed
+    reconciler leaves them so.
     """
     from sqlalchemy import select
 
@@ -83,7 +81,7 @@ def claim(engine: Engine, number: int) -> None:
 
 
 def close_command(engine: Engine, number: int, state: CommandState, result: str) -> None:
-    """Answer the command `number` with what came of it; the first answer stays."""
+    """Answer the command `number` with its result; the first answer stays."""
     _update(engine, number, {"done_at": time.time(), "state": state.value, "result": result[:400]})
 
 

@@ -31,8 +31,8 @@ class StepResult:
 
 
 def once(params: Params, read: Callable[[Sequence[str]], Mapping[str, Model]] = registry.read_all) -> StepResult:
-    """Make the servers and the table agree with the registry as far as that goes now. `read` tells what the registry
-    says of models; it is called under the lock.
+    """Make the servers and the table agree with the registry as far as possible now. `read` reads models from the
+    registry; it is called under the lock.
     """
     with locked():
         state.OLD.unlink(missing_ok=True)
@@ -61,15 +61,15 @@ def once(params: Params, read: Callable[[Sequence[str]], Mapping[str, Model]] = 
 
 
 def route(params: Params, name: str) -> routes.Task:
-    """As `await_champion`, for one who does not hold the lock."""
+    """As `await_champion`, for a caller that does not hold the lock."""
     with alias_moves.held(name, params.models) as now:
         model, outcome = now.model, once(params, lambda names: now.models)
     return await_champion(params, model, outcome)
 
 
 def await_champion(params: Params, model: Model, outcome: StepResult) -> routes.Task:
-    """The routes of `model` once its champion answers, after the step that came to `outcome` and as many more as that
-    takes; AnnealError when it does not come about in time. What is left to unload is waited for a little.
+    """The routes of `model` once its champion answers, after the step with the result `outcome` and as many more as it
+    takes; AnnealError if it does not in time. Then waits a little for what is left to unload.
     """
     champion, end = model.aliases.get("champion"), time.monotonic() + params.deploy.startup_timeout
     while not _is_routed(outcome.table, model.name, champion):
@@ -97,8 +97,9 @@ def describe(table: routes.Table) -> str:
     """The table in one line for a log."""
     parts = []
     for name, task in table.tasks.items():
-        at = ", ".join(f"{alias} {target.version}" for alias, target in task.targets.items())
-        parts.append(f"{name}: {at}" + (f" (canary: {task.canary} {task.share:.0%})" if task.canary != "off" else ""))
+        versions = ", ".join(f"{alias} {target.version}" for alias, target in task.targets.items())
+        canary = f" (canary: {task.canary} {task.share:.0%})" if task.canary != "off" else ""
+        parts.append(f"{name}: {versions}{canary}")
     return "; ".join(parts) or "nothing is routed"
 
 
@@ -111,7 +112,7 @@ def _load(planned: Plan) -> tuple[list[str], list[str]]:
     did, failed = [], []
     for slot, version in planned.loads:
         try:
-            slots.load(slot.url, version.served_name, str(starting.kept(version)))
+            slots.load(slot.url, version.served_name, str(starting.ensure_adapter(version)))
             did.append(f"loaded {version.served_name} at {slot.url}")
         except AnnealError as error:
             did.append(str(error))

@@ -13,12 +13,12 @@ Models = Mapping[str, Model]  # what should be served: the registered models by 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do before the table can be made: adapters to load, and versions that no server can serve as yet."""
+    """What to do before the table can be made: adapters to load, and versions that no server can serve yet."""
 
     hosts: dict[str, Slot]  # the name of a version: the slot that serves it, or will once its adapter is loaded
     loads: tuple[tuple[Slot, Version], ...]
     unplaced: tuple[Version, ...]
-    awaited: tuple[tuple[Slot, Version], ...]  # servers that are starting, and for whom
+    awaited: tuple[tuple[Slot, Version], ...]  # servers that are starting, and the version each is for
 
 
 def plan(models: Models, slots: Iterable[Slot], old: Table) -> Plan:
@@ -69,13 +69,13 @@ def table_for(
     that is not loaded yet leaves the traffic with the old one; a task about which the registry says nothing keeps what
     it had.
     """
-    made = {}
+    routed = {}
     for name in tasks:
-        was = old.tasks.get(name, Task())
-        kept = {alias: target for alias, target in was.targets.items() if (target.model, target.url) in alive}
+        before = old.tasks.get(name, Task())
+        kept = {alias: target for alias, target in before.targets.items() if (target.model, target.url) in alive}
         if name not in models:
             if kept:
-                made[name] = Task(kept, was.canary, was.share, was.since) if kept == was.targets else Task(kept)
+                routed[name] = before if kept == before.targets else Task(kept)
             continue
         aliased = models[name].aliased
         targets = {
@@ -86,9 +86,9 @@ def table_for(
         if "champion" in aliased and "champion" not in targets and "champion" in kept:
             targets["champion"] = kept["champion"]
         if targets:
-            made[name] = _with_canary(targets, aliased)
-    made = _on_needed_servers(made, models)
-    return old if made == old.tasks else Table(old.revision + 1, made)
+            routed[name] = _with_canary(targets, aliased)
+    routed = _on_needed_servers(routed, models)
+    return old if routed == old.tasks else Table(old.revision + 1, routed)
 
 
 def _target(version: Version, url: str) -> Target:
@@ -131,7 +131,7 @@ def _on_needed_servers(tasks: Mapping[str, Task], models: Models) -> dict[str, T
 
 
 def idle_slots(table: Table, planned: Plan, slots: Iterable[Slot]) -> list[Slot]:
-    """Verified servers to which the table routes nothing, and whom no version waits for."""
+    """Verified servers that the table routes nothing to and no version waits for."""
     urls = {target.url for task in table.tasks.values() for target in task.targets.values()} | {
         slot.url for slot, _ in planned.awaited
     }
@@ -139,7 +139,7 @@ def idle_slots(table: Table, planned: Plan, slots: Iterable[Slot]) -> list[Slot]
 
 
 def unreferenced(table: Table, models: Models, slots: Iterable[Slot]) -> list[tuple[Slot, str]]:
-    """Adapters on servers that are used which no alias and no route names any more."""
+    """Adapters on running servers that no alias and no route names any more."""
     named = {version.served_name for model in models.values() for version in model.aliased.values()} | {
         target.model for task in table.tasks.values() for target in task.targets.values()
     }
@@ -149,11 +149,6 @@ def unreferenced(table: Table, models: Models, slots: Iterable[Slot]) -> list[tu
 
 
 def served(models: Models) -> dict[str, state.Served]:
-    """Every aliased version as a slot remembers it."""
-    return {
-        version.served_name: state.Served(
-            version.version, version.artifact, str(state.adapter_folder(version.name, version.artifact))
-        )
-        for model in models.values()
-        for version in model.aliased.values()
-    }
+    """Every aliased version by its served name, as slot states keep it."""
+    versions = [version for model in models.values() for version in model.aliased.values()]
+    return {version.served_name: state.served(version) for version in versions}

@@ -1,3 +1,3 @@
-"""A small server of OpenAI's API on transformers, for what vLLM cannot serve: one request at a time, whatever the
+"""A small server of OpenAI's API on transformers, for versions that vLLM cannot serve: one request at a time, with any
 tuner.
 """

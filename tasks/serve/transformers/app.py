@@ -15,10 +15,10 @@ from starlette.exceptions import HTTPException
 from tasks.errors import AnnealError
 from tasks.serve.gateway import body as bodies
 from tasks.serve.gateway.errors import CLIENT_LEFT, Refusal, bad, of_http
-from tasks.serve.transformers import asked as requests
-from tasks.serve.transformers import labelling
-from tasks.serve.transformers.model import Served
-from tasks.serve.transformers.reading import Reads, Said
+from tasks.serve.transformers import completion_request, labelling
+from tasks.serve.transformers.completion_request import CompletionRequest
+from tasks.serve.transformers.model import WritingModel
+from tasks.serve.transformers.reading import Prediction, ReadingModel
 from tasks.serve.transformers.replies import Reply
 from tasks.serve.transformers.worker import Worker
 from tasks.serve.transformers.writing import Answer
@@ -32,7 +32,7 @@ MOST_BYTES = 64 << 20  # of a body; the gateway's limit is for clients, this one
 
 
 def create_app(worker: Worker) -> FastAPI:
-    """The application on `worker`; for this machine only: versions are loaded for whoever asks, as in vLLM."""
+    """The application on `worker`; for this machine only: anyone may load versions, as in vLLM."""
     app = FastAPI(title="Anneal on transformers", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.worker, app.state.decoding = worker, asyncio.Semaphore(DECODERS)
     for path, handler in {"/health": health, "/metrics": metrics, "/v1/models": models}.items():
@@ -57,7 +57,7 @@ async def health(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """How many requests run and wait, for Prometheus and for whoever wants to stop this server."""
+    """How many requests run and wait, for Prometheus and for the reconciler, which stops idle servers."""
     worker = _worker(request)
     return PlainTextResponse(
         f"anneal:num_requests_running {worker.running}\nanneal:num_requests_waiting {worker.waiting}\n"
@@ -65,14 +65,14 @@ async def metrics(request: Request) -> Response:
 
 
 async def models(request: Request) -> dict[str, Any]:
-    """The versions that can be asked."""
+    """The loaded versions."""
     worker = _worker(request)
-    more = {"object": "model", "created": 0, "owned_by": "anneal", "max_model_len": worker.max_model_len}
-    return {"object": "list", "data": [{"id": name, **more} for name in list(worker.served)]}
+    fields = {"object": "model", "created": 0, "owned_by": "anneal", "max_model_len": worker.max_model_len}
+    return {"object": "list", "data": [{"id": name, **fields} for name in list(worker.served)]}
 
 
 async def load(request: Request) -> Response:
-    """Load what was trained, from a folder of this machine, under a name; vLLM's words for a name that is taken."""
+    """Load a version from a folder of this machine under a name; if the name is taken, answer in vLLM's words."""
     body, worker = await _body(request), _worker(request)
     name, folder = str(body.get("lora_name", "")), Path(str(body.get("lora_path", "")))
     if name in worker.served:
@@ -87,7 +87,7 @@ async def load(request: Request) -> Response:
 
 
 async def unload(request: Request) -> Response:
-    """Forget a version; requests for it that came before are answered."""
+    """Unload a version; requests for it that came earlier are still answered."""
     name = str((await _body(request)).get("lora_name", ""))
     if _worker(request).served.pop(name, None) is None:
         raise Refusal(404, "model_not_found", f"{name} cannot be found.", "lora_name")
@@ -106,47 +106,56 @@ async def completions(request: Request) -> Response:
 
 async def classify(request: Request) -> Response:
     """Texts in, the class of each and how probable each class is, as in vLLM."""
-    asked, worker = labelling.read(await _body(request)), _worker(request)
-    served = _served(worker, asked.model)
-    if not isinstance(served, Reads):
+    body, worker = labelling.read(await _body(request)), _worker(request)
+    served = _served(worker, body.model)
+    if not isinstance(served, ReadingModel):
         raise bad("This model writes and predicts no classes: use /v1/chat/completions.", "model")
     if served.sees:
-        raise bad(f"This model takes images, not text: use {labelling.SEES}", "model")
+        raise bad(f"This model takes images, not text: use {labelling.IMAGE_USAGE}", "model")
     if served.objective.head != "classes":
         does = labelling.DOES[served.objective.head]
         raise bad(f"This model {does} and predicts no classes: use /v1/chat/completions.", "model")
-    said = await _told(request, worker, served, asked.texts)
-    return Response(status_code=CLIENT_LEFT) if said is None else JSONResponse(labelling.reply(asked, said))
+    predictions = await _predictions(request, worker, served, body.texts)
+    if predictions is None:
+        return Response(status_code=CLIENT_LEFT)
+    return JSONResponse(labelling.reply(body.model, predictions))
 
 
-async def _told(request: Request, worker: Worker, served: Reads, texts: Sequence[str | Sized]) -> list[Said] | None:
-    """What `texts` come to; None when the client hung up before."""
-    said = asyncio.gather(*map(asyncio.wrap_future, worker.read(served, texts)))
-    if await _waits(request, said, threading.Event()):
-        return said.result()
-    said.cancel()
+async def _predictions(
+    request: Request, worker: Worker, served: ReadingModel, texts: Sequence[str | Sized]
+) -> list[Prediction] | None:
+    """A prediction for each of `texts`; None if the client hung up first."""
+    predictions = asyncio.gather(*map(asyncio.wrap_future, worker.read(served, texts)))
+    if await _waits(request, predictions, threading.Event()):
+        return predictions.result()
+    predictions.cancel()
     return None
 
 
-async def _seen(request: Request, served: Reads, asked: requests.Asked) -> Sized:
-    """The image that a chat asks about; Refusal 400 where there is none. Few are decoded at once: one may be large."""
-    raw = labelling.image_of_chat(asked)
+async def _image(request: Request, served: ReadingModel, completion: CompletionRequest) -> Sized:
+    """The image in a chat; Refusal 400 if there is none. Few are decoded at once: one may be large."""
+    raw = labelling.image_of_chat(completion)
     async with request.app.state.decoding:
         try:
-            return await asyncio.to_thread(served.seen, raw)
-        except NotAnImageError as why:
-            raise bad(f"The image {why}.", "image", "invalid_image") from None
+            return await asyncio.to_thread(served.decode, raw)
+        except NotAnImageError as error:
+            raise bad(f"The image {error}.", "image", "invalid_image") from None
 
 
-async def _label(request: Request, worker: Worker, served: Reads, asked: requests.Asked) -> Response:
-    """The answer to a chat by a model that reads: its labels as JSON, and how probable each class is."""
-    about = await _seen(request, served, asked) if served.sees else labelling.text_of_chat(asked, served.objective.head)
-    said = await _told(request, worker, served, [about])
-    if said is None:
+async def _label(request: Request, worker: Worker, served: ReadingModel, completion: CompletionRequest) -> Response:
+    """The answer to a chat by a model that predicts: its labels as JSON, and the probability of each class."""
+    example: str | Sized
+    if served.sees:
+        example = await _image(request, served, completion)
+    else:
+        example = labelling.text_of_chat(completion, served.objective.head)
+    predictions = await _predictions(request, worker, served, [example])
+    if predictions is None:
         return Response(status_code=CLIENT_LEFT)
-    reply = Reply(asked, [list(said[0].token_ids)])
-    answers = [Answer((), said[0].text, "stop", said[0].probabilities)] * asked.choices
-    if not asked.stream:
+    [prediction] = predictions
+    reply = Reply(completion, [list(prediction.token_ids)])
+    answers = [Answer((), prediction.text, "stop", prediction.probabilities)] * completion.choices
+    if not completion.stream:
         return JSONResponse(reply.whole(answers))
     done: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
     done.set_result(answers)
@@ -156,7 +165,7 @@ async def _label(request: Request, worker: Worker, served: Reads, asked: request
     return StreamingResponse(_stream(reply, events, done, threading.Event()), media_type="text/event-stream")
 
 
-def _served(worker: Worker, name: str) -> Served | Reads:
+def _served(worker: Worker, name: str) -> WritingModel | ReadingModel:
     served = worker.served.get(name)
     if served is None:
         raise Refusal(404, "model_not_found", f"The model `{name[:80]}` does not exist.", "model")
@@ -164,24 +173,25 @@ def _served(worker: Worker, name: str) -> Served | Reads:
 
 
 async def _complete(request: Request, is_chat: bool) -> Response:
-    asked, worker = requests.read(await _body(request), is_chat), _worker(request)
-    served = _served(worker, asked.model)
-    if isinstance(served, Reads):
-        return await _label(request, worker, served, asked)
-    grammar = await asyncio.to_thread(served.grammar, requests.schema(asked))
-    prompts = served.prompts(asked)
-    rooms = [served.room(asked, prompt, None if is_chat else requests.COMPLETION_TOKENS) for prompt in prompts]
+    completion, worker = completion_request.read(await _body(request), is_chat), _worker(request)
+    served = _served(worker, completion.model)
+    if isinstance(served, ReadingModel):
+        return await _label(request, worker, served, completion)
+    grammar = await asyncio.to_thread(served.grammar, completion_request.schema(completion))
+    prompts = served.prompts(completion)
+    default = None if is_chat else completion_request.COMPLETION_TOKENS
+    rooms = [served.room(completion, prompt, default) for prompt in prompts]
     events: asyncio.Queue[Event | None] = asyncio.Queue()
     loop, gone = asyncio.get_running_loop(), threading.Event()
 
     def emit(*piece: Any) -> None:
-        if asked.stream and not asked.may_call:
+        if completion.stream and not completion.may_call:
             loop.call_soon_threadsafe(events.put_nowait, piece)
 
-    future = worker.answer(served, asked, list(zip(prompts, rooms, strict=True)), grammar, emit, gone)
+    future = worker.answer(served, completion, list(zip(prompts, rooms, strict=True)), grammar, emit, gone)
     answers = asyncio.wrap_future(future)
-    reply = Reply(asked, prompts)
-    if asked.stream:
+    reply = Reply(completion, prompts)
+    if completion.stream:
         answers.add_done_callback(lambda _: events.put_nowait(None))
         return StreamingResponse(_stream(reply, events, answers, gone), media_type="text/event-stream")
     if not await _waits(request, answers, gone):
@@ -190,7 +200,7 @@ async def _complete(request: Request, is_chat: bool) -> Response:
 
 
 async def _waits(request: Request, answers: "asyncio.Future[Any]", gone: threading.Event) -> bool:
-    """True once `answers` are there; False when the client hung up before."""
+    """True once `answers` are there; False if the client hung up first."""
     left = asyncio.ensure_future(request.receive())
     waited: set[asyncio.Future[Any]] = {answers, left}
     try:
@@ -205,20 +215,20 @@ async def _stream(
     reply: Reply, events: asyncio.Queue[Event | None], answers: "asyncio.Future[list[Answer]]", gone: threading.Event
 ) -> AsyncIterator[bytes]:
     """The events of a stream; one that fails ends with an error event, never as if it were whole."""
-    told: dict[int, int] = {}
+    sent: dict[int, int] = {}  # tokens by choice
     try:
         while (event := await events.get()) is not None:
             place, text, tokens = event
-            if place not in told and reply.is_chat:
+            if place not in sent and reply.is_chat:
                 yield _event(reply.opening(place))
-            yield _event(reply.piece(place, text, tokens, place not in told))
-            told[place] = told.get(place, 0) + len(tokens)
-        for place, answer in enumerate(found := await answers):
-            for told_whole in reply.held_back(place, answer):
-                yield _event(told_whole)
-            yield _event(reply.ending(place, answer, told.get(place, 0)))
-        if reply.asked.stream_options and reply.asked.stream_options.include_usage:
-            yield _event(reply.closing(found))
+            yield _event(reply.piece(place, text, tokens, place not in sent))
+            sent[place] = sent.get(place, 0) + len(tokens)
+        for place, answer in enumerate(complete := await answers):
+            for held_back in reply.held_back(place, answer):
+                yield _event(held_back)
+            yield _event(reply.ending(place, answer, sent.get(place, 0)))
+        if reply.request.stream_options and reply.request.stream_options.include_usage:
+            yield _event(reply.closing(complete))
         yield b"data: [DONE]\n\n"
     except Exception:
         log.exception("a stream broke")

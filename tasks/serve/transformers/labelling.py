@@ -1,4 +1,4 @@
-"""Requests to a model that reads, by /classify or as a chat, and the answer in vLLM's form."""
+"""Requests to a model that predicts, by /classify or as a chat, and the reply in vLLM's form."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -10,18 +10,18 @@ from tasks.formats import spans
 from tasks.objectives import Head
 from tasks.serve import classified
 from tasks.serve.gateway.errors import bad
-from tasks.serve.transformers.asked import Asked, schema
-from tasks.serve.transformers.reading import Said
+from tasks.serve.transformers.completion_request import CompletionRequest, schema
+from tasks.serve.transformers.reading import Prediction
 from tasks.texts import images
 from tasks.texts.images import NotAnImageError
 
-SEES = "/tasks/{model} with an image, or a chat of one message with one image_url, a data: URL."
+IMAGE_USAGE = "/tasks/{model} with an image, or a chat of one message with one image_url, a data: URL."
 MOST = 1024  # texts of one request
 DOES: dict[Head, str] = {
-    "classes": "tells classes",
+    "classes": "predicts classes",
     "tags": "marks a text",
     "spans": "finds answers in a text",
-    "numbers": "tells numbers",
+    "numbers": "returns numbers",
 }
 
 
@@ -55,42 +55,42 @@ def read(body: dict[str, object]) -> Texts:
         raise bad(f"`{where}` is not valid: {first['msg'][:120]}.", where) from None
 
 
-def reply(asked: Texts, said: Sequence[Said]) -> dict[str, Any]:
-    """vLLM's answer, see tasks/serve/classified.py."""
-    tokens = sum(len(told.token_ids) for told in said)
-    return classified.reply(asked.model, [classified.entry(told.probabilities or {}) for told in said], tokens)
+def reply(model: str, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """The reply to /classify, see tasks/serve/classified.py."""
+    entries = [classified.entry(prediction.probabilities or {}) for prediction in predictions]
+    return classified.reply(model, entries, sum(len(prediction.token_ids) for prediction in predictions))
 
 
-def image_of_chat(asked: Asked) -> bytes:
-    """The bytes of the image that a chat asks about; Refusal 400 for anything else, and for an address."""
-    if asked.messages is None or schema(asked) not in (None, True):
-        where = "prompt" if asked.messages is None else "response_format"
-        raise bad(f"This model takes images, and answers with its labels as JSON: use {SEES}", where)
-    content = asked.messages[0].get("content")
-    parts = content if isinstance(content, list) and len(asked.messages) == 1 else []
+def image_of_chat(request: CompletionRequest) -> bytes:
+    """The bytes of the image in a chat; Refusal 400 for anything else, and for an address."""
+    if request.messages is None or schema(request) not in (None, True):
+        where = "prompt" if request.messages is None else "response_format"
+        raise bad(f"This model takes images, and answers with its labels as JSON: use {IMAGE_USAGE}", where)
+    content = request.messages[0].get("content")
+    parts = content if isinstance(content, list) and len(request.messages) == 1 else []
     url = parts[0].get("image_url") if len(parts) == 1 and isinstance(parts[0], dict) else None
     url = url.get("url") if isinstance(url, dict) else url
     if not isinstance(url, str):
-        raise bad(f"This model takes one image and no text: use {SEES}", "messages")
+        raise bad(f"This model takes one image and no text: use {IMAGE_USAGE}", "messages")
     try:
         return images.of_url(url)
-    except NotAnImageError as why:
-        raise bad(f"The image {why}.", "messages", "invalid_image") from None
+    except NotAnImageError as error:
+        raise bad(f"The image {error}.", "messages", "invalid_image") from None
 
 
-def text_of_chat(asked: Asked, head: Head) -> str:
-    """The text that a chat asks a model under such a head about; Refusal 400 for more than one message, and for a
-    schema of the client's own.
+def text_of_chat(request: CompletionRequest, head: Head) -> str:
+    """The text in a chat with a model under `head`; Refusal 400 for more than one message, and for a schema of the
+    client's own.
     """
-    if asked.messages is None:
+    if request.messages is None:
         does, route = DOES[head], "/classify, " if head == "classes" else ""
-        ways = f"{route}/tasks/{asked.model.partition('@')[0]}, or send a chat of one message"
+        ways = f"{route}/tasks/{request.model.partition('@')[0]}, or send a chat of one message"
         raise bad(f"This model {does} and does not generate text: use {ways}.", "prompt")
-    if schema(asked) not in (None, True):
+    if schema(request) not in (None, True):
         raise bad("This model answers with its predictions as JSON, and supports no other schema.", "response_format")
-    if len(asked.messages) != 1 or asked.messages[0].get("role") != "user":
+    if len(request.messages) != 1 or request.messages[0].get("role") != "user":
         raise bad("This model reads one text: send one message, by the user.", "messages")
-    text = text_of(asked.messages[0].get("content"))
+    text = text_of(request.messages[0].get("content"))
     if not text:
         raise bad("messages[0] must have a text as its content.", "messages[0]")
     if head == "spans" and not all(map(str.strip, spans.split_question(text))):

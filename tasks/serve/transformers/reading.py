@@ -1,4 +1,4 @@
-"""A trained version that reads: its predictions for texts, for as many at once as are waiting."""
+"""A trained version that predicts instead of writing: it reads as many waiting texts at once as fit."""
 
 import logging
 from collections import deque
@@ -23,68 +23,69 @@ MOST_TEXTS, MOST_TOKENS = 64, 8192  # of one forward pass; padding counts
 
 
 @dataclass(frozen=True)
-class Said:
-    """What was read and what it came to; `text` is the written answer."""
+class Prediction:
+    """The tokens that were read, and the answer to them as `text`."""
 
     token_ids: tuple[int, ...]
     text: str
-    probabilities: Probabilities | None = None  # of a version that tells classes
+    probabilities: Probabilities | None = None  # of a version that predicts classes
 
 
 @dataclass(frozen=True)
-class Reads:
-    """A version that can be asked about texts; `waiting`: texts, and who is told."""
+class ReadingModel:
+    """A version that predicts; `waiting`: texts, or images, with the futures of their predictions."""
 
     objective: "Predictor"
     model: "nn.Module"
     reader: "Processor"
     max_model_len: int
-    waiting: "deque[tuple[str | Sized, Future[Said]]]" = field(default_factory=deque)
+    waiting: "deque[tuple[str | Sized, Future[Prediction]]]" = field(default_factory=deque)
 
     @property
     def sees(self) -> bool:
-        """Whether it is asked about images."""
+        """True if it takes images."""
         return "image" in self.objective.eats
 
-    def seen(self, raw: bytes) -> Sized:
-        """The image in `raw` as evaluation saw it, ready to wait; NotAnImageError where there is none."""
+    def decode(self, raw: bytes) -> Sized:
+        """The image in `raw`, decoded as for evaluation; NotAnImageError if it is none."""
         return cast("ImageReader", self.reader).of_bytes(raw)
 
-    def put(self, texts: Sequence[str | Sized]) -> "list[Future[Said]]":
-        """Let `texts` wait."""
-        futures: list[Future[Said]] = [Future() for _ in texts]
+    def put(self, texts: Sequence[str | Sized]) -> "list[Future[Prediction]]":
+        """Queue `texts`."""
+        futures: list[Future[Prediction]] = [Future() for _ in texts]
         self.waiting.extend(zip(texts, futures, strict=True))
         return futures
 
     def work(self) -> None:
-        """Tell what the texts come to that wait longest, in one forward pass for those of like length."""
+        """Predict for the texts that wait longest, with one forward pass for those of similar length."""
         taken = [self.waiting.popleft() for _ in range(min(MOST_TEXTS, len(self.waiting)))]
-        waited_for = [entry for entry in taken if entry[1].set_running_or_notify_cancel()]
+        wanted = [entry for entry in taken if entry[1].set_running_or_notify_cancel()]
         try:
-            read = [(self.tokens(text), future) for text, future in waited_for]
+            read = [(self.tokens(text), future) for text, future in wanted]
             short = [(tokens, future) for tokens, future in read if not self._refused(tokens, future)]
-            for group in alike([len(tokens) for tokens, _ in short]):
-                for place, said in zip(group, self.said([short[place][0] for place in group]), strict=True):
-                    short[place][1].set_result(said)
+            for group in batches([len(tokens) for tokens, _ in short]):
+                predictions = self.predict([short[place][0] for place in group])
+                for place, prediction in zip(group, predictions, strict=True):
+                    short[place][1].set_result(prediction)
         except Exception as error:
             log.exception("texts could not be read")
-            for _, future in waited_for:
+            for _, future in wanted:
                 if not future.done():
                     future.set_exception(error)
 
     def tokens(self, text: str | Sized) -> Sized:
-        """`text` as evaluation read it, as long as its tokens; whether its special texts were broken before or not. An
-        image has been seen already.
+        """`text` encoded as in evaluation, its special texts restored if they were broken up; its length is that of its
+        tokens. An image has been decoded already.
         """
         if not isinstance(text, str):
             return text
         return self.objective.of_text(self.reader, cast("Reader", self.reader).special.original(text))
 
-    def said(self, read: Sequence[Sized]) -> list[Said]:
-        """What texts of these tokens come to, in one forward pass."""
-        return [Said(**told) for told in self.objective.predict(self.model, self.reader, read)]
+    def predict(self, encoded: Sequence[Sized]) -> list[Prediction]:
+        """Predictions for encoded texts, in one forward pass."""
+        return [Prediction(**reply) for reply in self.objective.predict(self.model, self.reader, encoded)]
 
-    def _refused(self, tokens: Sized, future: "Future[Said]") -> bool:
+    def _refused(self, tokens: Sized, future: "Future[Prediction]") -> bool:
         if self.objective.in_windows or len(tokens) <= self.max_model_len:
             return False
         words = f"This model's maximum context length is {self.max_model_len} tokens, and the text has {len(tokens)}."
@@ -92,9 +93,9 @@ class Reads:
         return True
 
 
-def alike(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """The places of `lengths` in groups for one forward pass each: hardly half of one is padding, MOST_TOKENS the most
-    that it reads.
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices into `lengths` in groups for one forward pass each: at most about half of a group is padding, and none
+    has more than MOST_TOKENS with its padding.
     """
     group: list[int] = []
     for place in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import AnnealError
-from tasks.serve.transformers.asked import Asked
-from tasks.serve.transformers.model import Served, load
-from tasks.serve.transformers.reading import Reads, Said
+from tasks.serve.transformers.completion_request import CompletionRequest
+from tasks.serve.transformers.model import WritingModel, load
+from tasks.serve.transformers.reading import Prediction, ReadingModel
 from tasks.serve.transformers.writing import Answer
 
 log = logging.getLogger("anneal.serve")
@@ -23,11 +23,11 @@ Piece = Callable[[int, str, tuple[int, ...]], None]  # (choice, text, tokens)
 
 
 class Worker:
-    """What is served by name, and the thread. A request keeps its version until it is answered, loaded or not."""
+    """The versions by name, and the thread. A request keeps its version until it is answered, even if unloaded."""
 
     def __init__(self, weights: Path, max_model_len: int) -> None:
         self.weights, self.max_model_len = weights, max_model_len
-        self.served: dict[str, Served | Reads] = {}
+        self.served: dict[str, WritingModel | ReadingModel] = {}
         self.running = 0
         self._numbers = itertools.count()
         self._queue: queue.PriorityQueue[tuple[int, int, Callable[[], object], Future[Any]]] = queue.PriorityQueue()
@@ -36,7 +36,7 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for their turn."""
+        """Requests in the queue."""
         return self._queue.qsize()
 
     @property
@@ -53,36 +53,42 @@ class Worker:
         return self._do(LOAD, work)
 
     def answer(
-        self, served: Served, asked: Asked, prompts: list[tuple[list[int], int]], grammar: Any, emit: Piece, gone: Any
+        self,
+        served: WritingModel,
+        request: CompletionRequest,
+        prompts: list[tuple[list[int], int]],
+        grammar: Any,
+        emit: Piece,
+        gone: Any,
     ) -> "Future[list[Answer]]":
-        """The answers to each of `prompts` (token ids, room), `asked.choices` of them; pieces go to `emit` as they
-        come, from the worker's thread. `gone`: an Event that says that nobody waits for them.
+        """The answers to each of `prompts` (token ids, room), `request.choices` for each; pieces go to `emit` as
+        they come, from the worker's thread. `gone`: an Event that is set once nobody waits for them.
         """
 
         def work() -> list[Answer]:
             import torch
 
-            if asked.seed is not None:
-                torch.manual_seed(asked.seed)
+            if request.seed is not None:
+                torch.manual_seed(request.seed)
             answers: list[Answer] = []
             for prompt, room in prompts:
-                for _ in range(asked.choices):
+                for _ in range(request.choices):
                     if gone.is_set():
                         return answers
                     place = len(answers)
                     pieces = lambda text, tokens, place=place: emit(place, text, tokens)  # noqa: E731
-                    answers.append(served.answer(asked, prompt, room, grammar, pieces, gone.is_set))
+                    answers.append(served.answer(request, prompt, room, grammar, pieces, gone.is_set))
             return answers
 
         return self._do(ANSWER, work)
 
-    def read(self, served: Reads, texts: Sequence[str | Sized]) -> "list[Future[Said]]":
-        """What each of `texts` comes to; they are read together with all that wait for the same version."""
+    def read(self, served: ReadingModel, texts: Sequence[str | Sized]) -> "list[Future[Prediction]]":
+        """A prediction for each of `texts`, which are read together with all that wait for the same version."""
         futures = served.put(texts)
         self._do(ANSWER, lambda: self._read(served))
         return futures
 
-    def _read(self, served: Reads) -> None:
+    def _read(self, served: ReadingModel) -> None:
         served.work()
         if served.waiting:  # others get their turn first
             self._do(ANSWER, lambda: self._read(served))

@@ -11,8 +11,7 @@ from tasks.dataset.rows import Probabilities
 class Answer:
     """A whole answer; `token_ids` has the end of turn, `text` has neither that nor the stop text.
 
-    `probabilities`: {column: {class: share}} where the model reads and does not write; of one that marks a text,
-    {stretch: {label: share}}.
+    `probabilities`: {column: {class: share}} if the model predicts; {span: {label: share}} if it is a tagger.
     """
 
     token_ids: tuple[int, ...]
@@ -22,9 +21,9 @@ class Answer:
 
 
 class Writer:
-    """Takes tokens and gives pieces of text to `emit`, with the tokens that came since the last piece.
+    """Takes tokens and passes pieces of text to `emit`, with the tokens since the last piece.
 
-    A text that may be the beginning of one of `stops` is held back until it is known not to be. `ends`: tokens that
+    Text that may begin one of `stops` is held back until it is known not to. `ends`: tokens that
     end the turn.
     """
 

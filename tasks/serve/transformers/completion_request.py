@@ -1,4 +1,4 @@
-"""What a request to the server asks for: validated, and refused with a sentence if this server does not support it."""
+"""The body of a chat or a completion, validated; refused with a sentence if this server does not support it."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -23,12 +23,12 @@ Ids = list[Annotated[int, Field(ge=0)]]
 
 
 class StreamOptions(BaseModel):
-    """What a stream tells beyond its pieces."""
+    """What a stream sends besides its pieces."""
 
     include_usage: bool | None = None
 
 
-class Asked(BaseModel):
+class CompletionRequest(BaseModel):
     """The body of a request; names, limits and defaults are vLLM's."""
 
     model_config = ConfigDict(extra="allow")
@@ -36,7 +36,7 @@ class Asked(BaseModel):
     model: str
     messages: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     prompt: str | Ids | list[str] | list[Ids] | None = None
-    decoder_prompt: Ids | None = None  # of a model with an encoder: what its answer is to begin with
+    decoder_prompt: Ids | None = None  # for a model with an encoder: how its answer is to begin
     tools: list[dict[str, Any]] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -60,8 +60,8 @@ class Asked(BaseModel):
     @property
     def limit(self) -> int | None:
         """Tokens of an answer; None where the request names no limit."""
-        given = [value for value in (self.max_completion_tokens, self.max_tokens) if value is not None]
-        return max(given, default=None)
+        limits = [value for value in (self.max_completion_tokens, self.max_tokens) if value is not None]
+        return max(limits, default=None)
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -79,46 +79,46 @@ class Asked(BaseModel):
         return self.n or 1
 
 
-def read(body: dict[str, object], is_chat: bool) -> Asked:
-    """The request in `body`; Refusal 400 for a value that does not fit, and for what only vLLM does."""
+def read(body: dict[str, object], is_chat: bool) -> CompletionRequest:
+    """The request in `body`; Refusal 400 for a value that does not fit, or a field that only vLLM supports."""
     try:
-        asked = Asked.model_validate(body)
+        request = CompletionRequest.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = str(first["loc"][0])
         raise bad(f"`{where}` is not valid: {first['msg'][:120]}.", where) from None
     needed = "messages" if is_chat else "prompt"
-    if not getattr(asked, needed):
+    if not getattr(request, needed):
         raise bad(f"`{needed}` is missing or empty.", needed)
-    for name, value in (asked.model_extra or {}).items():
+    for name, value in (request.model_extra or {}).items():
         if name not in IGNORED and not any(_is_same(value, off) for off in (*OFF, *NEUTRAL.get(name, ()))):
             raise bad(
                 f"`{name[:40]}` is not supported: this model is served by transformers, not by vLLM.",
                 name[:40],
                 "unsupported_parameter",
             )
-    return asked
+    return request
 
 
 def _is_same(value: object, other: object) -> bool:
     return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
-def schema(asked: Asked) -> str | Literal[True] | None:
+def schema(request: CompletionRequest) -> str | Literal[True] | None:
     """The JSON schema that the answer must follow, as text; True for any JSON, None for any text."""
-    given = asked.response_format or {}
-    kind = given.get("type", "text")
+    form = request.response_format or {}
+    kind = form.get("type", "text")
     if kind == "json_object":
         return True
     if kind == "json_schema":
-        return _as_text((given.get("json_schema") or {}).get("schema"), "response_format")
+        return _as_text((form.get("json_schema") or {}).get("schema"), "response_format")
     if kind != "text":
         raise bad(
             f"`response_format` may be text, json_object or json_schema, not {str(kind)[:40]}.", "response_format"
         )
-    if asked.guided_json is not None:
-        return _as_text(asked.guided_json, "guided_json")
-    structured = {key: value for key, value in (asked.structured_outputs or {}).items() if value is not None}
+    if request.guided_json is not None:
+        return _as_text(request.guided_json, "guided_json")
+    structured = {key: value for key, value in (request.structured_outputs or {}).items() if value is not None}
     if structured and set(structured) != {"json"}:
         raise bad(
             "`structured_outputs` may have `json` only: this model is served by transformers.", "structured_outputs"
@@ -144,10 +144,10 @@ def _message(message: dict[str, Any], where: str) -> dict[str, Any]:
     text = None if content is None else text_of(content)
     if not isinstance(message.get("role"), str) or (content is not None and text is None):
         raise bad(f"{where} must have a role, and texts only as its content.", where)
-    made = {**message, "content": text}
+    parsed = {**message, "content": text}
     if calls := message.get("tool_calls"):
-        made["tool_calls"] = [_call(call, where) for call in calls]
-    return made
+        parsed["tool_calls"] = [_call(call, where) for call in calls]
+    return parsed
 
 
 def _call(call: Any, where: str) -> dict[str, Any]:
