@@ -1,4 +1,6 @@
-"""Whether a classifier can predict the beginning of a dataset's answers, and which dataset it was trained on."""
+"""Checks that a classifier can predict the beginning of a dataset's answers, and writes which dataset it learnt
+from.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -13,12 +15,12 @@ from tasks.stages.prepare.shapes import labelled, table
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode
 
-ALIKE = ("seed", "validation_share", "test_share", "user")  # by which a row is dealt to its split
+SPLIT_KEYS = ("seed", "validation_share", "test_share", "user")  # that decide the split of a row
 
 
 def left_out(text: str) -> Iterator[Change]:
-    """`trained_on` of the rows of `cascades` in a params.yaml that leave it out; one whose model there is not is left
-    to the check.
+    """Yield `trained_on` for the rows of `cascades` in a params.yaml that leave it out; a row whose model does not
+    exist is left to the check.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -27,7 +29,7 @@ def left_out(text: str) -> Iterator[Change]:
     try:
         root = YAML(typ="safe", pure=True).compose(text)
     except (YAMLError, ValueError, RecursionError):
-        return  # who reads the file says so
+        return  # reported when the file is loaded
     cascades, models = (value_of(root, name) if root else None for name in ("cascades", "models"))
     if not isinstance(cascades, MappingNode) or not isinstance(models, MappingNode):
         return
@@ -45,8 +47,8 @@ def _change(text: str, name: str, row: "MappingNode", dataset: str) -> Change:
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """One sentence for each reason why the model `name`, if it is trained on a cascade, cannot go on behind its
-    classifier.
+    """Yield a sentence for each reason why the model `name`, if it is trained on a cascade, cannot continue its
+    classifier's answers.
     """
     cascade = params.models[name].dataset
     if cascade not in params.cascades:
@@ -98,53 +100,55 @@ def _problems_of_answer(params: Params, cascade: str) -> Iterator[str]:
             "that are a list of columns; write them as one (answer: [label, reply])."
         )
     for other in params.sources(cascade)[1:]:
-        if (its := params.datasets[other].templates["answer"]) != getattr(prepare, "answer", None):
+        if (template := params.datasets[other].templates["answer"]) != getattr(prepare, "answer", None):
             yield (
                 f"cascades.{cascade}.dataset is {params.cascades[cascade].dataset}, and the answers of "
-                f"datasets.{other} in it are {its!r}, which the classifier of {main} does not begin; "
+                f"datasets.{other} in it are {template!r}, which the classifier of {main} does not begin; "
                 "mix datasets of the same answers."
             )
 
 
 def _problems_of_columns(params: Params, name: str, cascade: str) -> Iterator[str]:
-    """One sentence where what is told is not the beginning of the answer, or all of it."""
+    """Yield a sentence if the predicted columns are not the beginning of the answer, or are all of it."""
     main, labels = params.sources(cascade)[0], _labels(params, cascade)
-    answer, teller = params.datasets[main].templates["answer"], params.cascades[cascade].model
+    answer, classifier = params.datasets[main].templates["answer"], params.cascades[cascade].model
     if not isinstance(answer, list):
-        return  # which is said before
+        return  # reported by _problems_of_answer
     first, left = listed(labels), [column for column in answer if column not in labels]
     if unknown := [label for label in labels if label not in answer]:
         yield (
-            f"cascades.{cascade}.model is {teller}, which tells `{unknown[0]}`, and the answers of datasets.{main} "
+            f"cascades.{cascade}.model is {classifier}, which tells `{unknown[0]}`, and the answers of datasets.{main} "
             f"have no such column ({', '.join(answer)}); remove it from its labels, or name it in the answer."
         )
     elif not left:
         yield (
-            f"cascades.{cascade}.model is {teller}, which tells all that answers of datasets.{main} say ({first}), so "
-            f"nothing is left for models.{name} to write; serve {teller} itself, or take a label out of it."
+            f"cascades.{cascade}.model is {classifier}, which tells all that answers of datasets.{main} say ({first}), "
+            f"so nothing is left for models.{name} to write; serve {classifier} itself, or take a label out of it."
         )
     elif set(answer[: len(labels)]) != set(labels):
         yield (
-            f"cascades.{cascade}.model is {teller}, which tells {first}, and answers of datasets.{main} begin with "
+            f"cascades.{cascade}.model is {classifier}, which tells {first}, and answers of datasets.{main} begin with "
             f"{listed(answer[: len(labels)])}; write answer: [{', '.join([*labels, *left])}] there, labels first."
         )
 
 
 def _problems_of_splits(params: Params, cascade: str) -> Iterator[str]:
-    """One sentence where the rows of both datasets may be in other splits, or their labels called otherwise."""
+    """Yield a sentence if a row may be in different splits of the two datasets, or its labels have different names."""
     main, learnt = params.sources(cascade)[0], params.sources(params.cascades[cascade].trained_on)[0]
-    ours, its = params.datasets[main], params.datasets[learnt]
-    if not isinstance(its.prepare, labelled.Params):
-        return  # the check of what its objective eats says so
-    pairs: list[tuple[str, object, object]] = [("ingest.source", ours.ingest.source, its.ingest.source)]
-    pairs += [(f"prepare.{key}", getattr(ours.prepare, key, None), getattr(its.prepare, key)) for key in ALIKE]
-    if unlike := [(key, own, other) for key, own, other in pairs if own != other]:
-        key, own, other = unlike[0]
+    dataset, source = params.datasets[main], params.datasets[learnt]
+    if not isinstance(source.prepare, labelled.Params):
+        return  # reported by objective_fits
+    pairs: list[tuple[str, object, object]] = [("ingest.source", dataset.ingest.source, source.ingest.source)]
+    pairs += [
+        (f"prepare.{key}", getattr(dataset.prepare, key, None), getattr(source.prepare, key)) for key in SPLIT_KEYS
+    ]
+    if differing := [(key, expected, value) for key, expected, value in pairs if expected != value]:
+        key, expected, value = differing[0]
         yield (
-            f"datasets.{learnt}.{key} is {other!r}, and that of datasets.{main} {own!r}, so the classifier of "
+            f"datasets.{learnt}.{key} is {value!r}, and that of datasets.{main} {expected!r}, so the classifier of "
             f"cascades.{cascade} may have been trained on rows that {main} holds out; write the same."
         )
-    elif its.prepare.class_names:
+    elif source.prepare.class_names:
         yield (
             f"datasets.{learnt}.prepare.class_names gives classes other names than the answers of datasets.{main} do; "
             "remove it."

@@ -25,10 +25,9 @@ from tasks.steps import snapshot
 
 
 def ready(model: str, say: Callable[[str], None]) -> Params:
-    """What comes before any work of `make pipeline`: params.yaml, completed and checked for a run of `model`, fresh
-    snapshots of its data, and suites for them.
+    """Complete and check params.yaml for a run of `model`, refresh the snapshots of its data, and write missing suites.
 
-    `say` gets a line for each entry or file that was written; nothing is written before all has been checked. Raises
+    `say` gets a line for each entry or file that was written; params.yaml is written only after all checks. Raises
     ParamsError for the first problem that would stop the run.
     """
     params = load(text=sections.complete().text)
@@ -36,7 +35,7 @@ def ready(model: str, say: Callable[[str], None]) -> Params:
     snapshot.refresh_all(params.datasets, datasets_of(params, model), say)
     completion = sections.complete()  # shapes and labels are looked for in the data
     params = load(text=completion.text)
-    _refuse_untold(params, completion)
+    _refuse_undecided(params, completion)
     check(params, [model])
     for problem in completion.problems:
         raise ParamsError(f"params.yaml: {problem}")
@@ -48,20 +47,20 @@ def ready(model: str, say: Callable[[str], None]) -> Params:
 
 
 def check(params: Params, models: Iterable[str]) -> None:
-    """Raise ParamsError for the first problem that would stop a run of one of `models`, of what they build on, or of
-    their data.
+    """Raise ParamsError for the first problem of `models`, the models they build on, or their data that would stop a
+    run.
     """
     for problem in problems(params, list(models)):
         raise ParamsError(f"params.yaml: {problem}")
 
 
 def check_file() -> None:
-    """Raise ParamsError for the first problem in params.yaml that would stop any run; nothing is written, and what
-    must be there is named.
+    """Raise ParamsError for the first problem in params.yaml that would stop any run. Nothing is written; missing
+    entries are named.
     """
     completion = sections.complete()
     params = load(text=completion.text)
-    _refuse_untold(params, completion)
+    _refuse_undecided(params, completion)
     missing = (
         f"DVC must find what is left out, and `make pipeline` writes it, or you do: {'; '.join(completion.left_out)}."
     )
@@ -70,8 +69,8 @@ def check_file() -> None:
     )
 
 
-def _refuse_untold(params: Params, completion: sections.Completion) -> None:
-    """Raise ParamsError where a shape is not told: what would be checked next is a stopgap's."""
+def _refuse_undecided(params: Params, completion: sections.Completion) -> None:
+    """Raise ParamsError if a shape cannot be inferred: all later checks would be of a placeholder."""
     for words in completion.undecided:
         raise ParamsError(f"params.yaml: {words}")
     sourceless = (sources.problems(name, params.datasets[name]) for name in params.datasets if completion.unread)
@@ -80,8 +79,8 @@ def _refuse_untold(params: Params, completion: sections.Completion) -> None:
 
 
 def check_everything(params: Params, more: Iterable[str] = ()) -> None:
-    """The same as `check` for all rows, and for datasets that no model uses; then `more` problems, and suites must
-    exist.
+    """Do `check` for all rows, including datasets that no model uses; then report `more` problems and missing
+    suites.
     """
     for problem in chain(problems(params, list(params.models), list(params.datasets)), more):
         raise ParamsError(f"params.yaml: {problem}")
@@ -90,33 +89,33 @@ def check_everything(params: Params, more: Iterable[str] = ()) -> None:
 
 
 def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) -> Iterator[str]:
-    """One sentence for each problem that would stop a run; what costs most to find out comes last."""
+    """Yield a sentence for each problem that would stop a run; the most expensive checks come last."""
     rows = needed(params, models)
     data = dict.fromkeys([*_sources(params, rows), *datasets])
-    yield from _each(params, rows, pairs.problems, training.problems)
-    yield from _each(params, models, serving.problems)  # an ancestor is merged, not served
+    yield from _run_checks(params, rows, pairs.problems, training.problems)
+    yield from _run_checks(params, models, serving.problems)  # an ancestor is merged, not served
     for name in data:
         yield from sources.problems(name, params.datasets[name])
     for name in data:
         yield from columns.problems(name, params.datasets[name])
-    yield from _each(params, rows, objective_fits.problems, cascades.problems, measures.problems, probes.problems)
+    yield from _run_checks(params, rows, objective_fits.problems, cascades.problems, measures.problems, probes.problems)
     yield from measures.problems_of_quality(params)
-    yield from _each(params, rows, pairs.problems_of_base, serving.problems_of_base)
-    yield from _each(params, rows, turns.problems, tokens.problems, layers.problems)
+    yield from _run_checks(params, rows, pairs.problems_of_base, serving.problems_of_base)
+    yield from _run_checks(params, rows, turns.problems, tokens.problems, layers.problems)
 
 
-def _each(params: Params, names: Iterable[str], *checks: Callable[[Params, str], Iterator[str]]) -> Iterator[str]:
-    """What the `checks` say of the rows of these names, one check after the other."""
+def _run_checks(params: Params, names: Iterable[str], *checks: Callable[[Params, str], Iterator[str]]) -> Iterator[str]:
+    """Yield the problems that `checks` find in the named rows, one check after the other."""
     for check in checks:
         for name in names:
             yield from check(params, name)
 
 
 def datasets_of(params: Params, model: str) -> list[str]:
-    """The rows of `datasets` that `model` and the models it needs are trained on."""
+    """Return the rows of `datasets` that `model` and the models it needs are trained on."""
     return _sources(params, needed(params, [model]))
 
 
 def _sources(params: Params, models: Iterable[str]) -> list[str]:
-    """The rows of `datasets` that `models` are trained on, by themselves, in a mix or in a cascade."""
+    """Return the rows of `datasets` that `models` are trained on, directly or through mixes and cascades."""
     return list(dict.fromkeys(name for model in models for name in params.sources(params.models[model].dataset)))

@@ -1,4 +1,4 @@
-"""Whether templates and answers name existing columns."""
+"""Checks that templates and answers name existing columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -14,11 +14,11 @@ from tasks.texts import template
 
 Row = Mapping[str, str]
 
-ID = "id"  # what every row has besides
+ID = "id"  # a column that every row has
 
 
 def problems(name: str, dataset: Dataset) -> Iterator[str]:
-    """One sentence for each column, template or answer of the dataset `name` that its rows do not have or cannot
+    """Yield a sentence for each column, template or answer of the dataset `name` that its rows do not have or cannot
     fill.
     """
     known = sources.columns(dataset.ingest)
@@ -35,7 +35,7 @@ def problems(name: str, dataset: Dataset) -> Iterator[str]:
 
 
 def _problems_of_rows(key: str, prepare: Section, rows: Sequence[Row]) -> Iterator[str]:
-    """A sentence when none of the first rows can be read as the shape that they are said to have."""
+    """Yield a sentence if none of the first rows can be read as their declared shape."""
     shape, reasons = shapes.of(prepare), list[str]()
     for row in rows:
         try:
@@ -61,7 +61,7 @@ def _problems_of_table(key: str, prepare: table.Params, known: Sequence[str], ro
 
 
 def _problem_of_system(key: str, text: str | None, known: Sequence[str]) -> Iterator[str]:
-    """The system message is no template: the name of a column in braces would stand in every prompt as it is."""
+    """Yield a sentence if the system message names a column: it is not a template, and would appear as it is."""
     if (
         text
         and not template.problem(text)
@@ -71,10 +71,12 @@ def _problem_of_system(key: str, text: str | None, known: Sequence[str]) -> Iter
 
 
 def _problems_of_template(key: str, text: str, known: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
-    """Why the template `text` makes no prompt or answer of rows with the columns `known`."""
+    """Yield why the template `text` makes no prompt or answer from rows with the columns `known`."""
     if words := template.problem(text):
-        way = _way(text, known) or "; a column whose name is not an identifier is written {{ row['its name'] }}."
-        yield f"{key} is not a valid template: {words}{way}"
+        advice = (
+            _spelling(text, known) or "; a column whose name is not an identifier is written {{ row['its name'] }}."
+        )
+        yield f"{key} is not a valid template: {words}{advice}"
         return
     named = template.columns(text)
     if not named:
@@ -87,7 +89,7 @@ def _problems_of_template(key: str, text: str, known: Sequence[str], rows: Seque
         if column not in known:
             yield (
                 f"{key} names `{column}`, which is not a column of the "
-                f"data{_way(text, known) or suggestion(column, known)}"
+                f"data{_spelling(text, known) or suggestion(column, known)}"
             )
             return
     for row in rows:
@@ -99,7 +101,7 @@ def _problems_of_template(key: str, text: str, known: Sequence[str], rows: Seque
 
 
 def _with_braces(text: str, known: Sequence[str]) -> str:
-    """How the column that is probably meant by a `text` without a column is written."""
+    """Return how to write the column that a `text` without a column probably means."""
     meant = text.strip().strip("{}").strip()
     if meant in known:
         return f'write "{template.reference(meant)}" for the column.'
@@ -109,8 +111,8 @@ def _with_braces(text: str, known: Sequence[str]) -> str:
     return f'name one as in "{template.reference(shortest)}".'
 
 
-def _way(text: str, known: Sequence[str]) -> str:
-    """How to name the column in `text` whose name is not an identifier; empty when there is none."""
+def _spelling(text: str, known: Sequence[str]) -> str:
+    """Return how to name the column in `text` whose name is not an identifier; empty if there is none."""
     meant = next(
         (column for column in sorted(known, key=len, reverse=True) if not column.isidentifier() and column in text),
         None,

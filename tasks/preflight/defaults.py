@@ -1,4 +1,4 @@
-"""The objective and the tuner of a model that names none."""
+"""Default objective and tuner of a model."""
 
 from collections.abc import Mapping
 
@@ -20,12 +20,12 @@ OBJECTIVES = {
     "spans": "extract",
     "image": "classify_images",
     "scored": "regress",
-}  # of what a shape makes; sft of all else, or seq2seq where the base has an encoder
+}  # by kind of example; for all others sft, or seq2seq if the base has an encoder
 
 
 def kinds_for(dataset: object, has_encoder: bool = False) -> dict[str, str]:
-    """What `train` says of its kinds, as YAML, for a row of `datasets` as it was read, on a base that writes what an
-    encoder beside it read, or not.
+    """Return the kinds for `train`, as YAML, given a row of `datasets` as it was read; `has_encoder`: the base is an
+    encoder-decoder.
     """
     prepare = dataset.get("prepare") if isinstance(dataset, Mapping) else None
     shape = prepare.get("shape") if isinstance(prepare, Mapping) else None
@@ -38,16 +38,16 @@ def kinds_for(dataset: object, has_encoder: bool = False) -> dict[str, str]:
 
 
 def has_encoder(parent: str, models: Mapping[object, object], bases: Mapping[object, object]) -> bool:
-    """Whether `parent`, a base or a model on one, has an encoder beside its decoder; False while its config is not
-    there.
+    """True if the base of `parent`, a base or a model, is an encoder-decoder; False if its config does not exist
+    yet.
     """
-    for _ in models:  # as long as a line of parents can be, and no longer where it is a ring
-        above = models.get(parent)
-        parent = str(above.get("parent")) if isinstance(above, Mapping) else parent
+    for _ in models:  # a chain of parents is no longer, unless it is a cycle
+        row = models.get(parent)
+        parent = str(row.get("parent")) if isinstance(row, Mapping) else parent
     try:
         folder = config_folder(parent, Base.model_validate(bases.get(parent)))
     except ValidationError:
-        return False  # the check of the section says what is wrong with it
+        return False  # reported when the section is parsed
     if folder is None or not read_json(folder / "config.json").get("is_encoder_decoder"):
         return False
     return architecture.of_folder(folder) == "encoder_decoder"

@@ -1,4 +1,4 @@
-"""What to write for a table with classes as answers on a base or objective that classifies."""
+"""Advice for a table with classes or numbers as answers, on a base or objective that predicts them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from tasks.texts import template
 from tasks.texts.clean import clean
 
 
-def way(params: Params, model: str) -> str | None:
-    """The shape and the objective with which the model's table is learnt as classes; None of another shape, of answers
-    without a label, and while the source cannot be read.
+def rewrite_advice(params: Params, model: str) -> str | None:
+    """Return the shape and objective with which the model's table is learnt as classes or numbers; None for another
+    shape, for answers without either, or if the source cannot be read.
     """
     name = params.main_dataset(model)
     prepare = params.datasets[name].prepare

@@ -21,11 +21,11 @@ SECTION: TypeAdapter[Section] = TypeAdapter(Annotated[Section, KindIn(shapes.__n
 
 
 def measured(dataset: object) -> dict[str, list[str]]:
-    """What `evaluate` says of `dataset` (a row of params.yaml as it was read): the columns of its answers that hold
-    `labels`, one of a few classes, `numbers` or `tags`.
+    """Return the keys of `evaluate` for `dataset` (a row of params.yaml as it was read): the columns of its answers
+    that hold `labels` (one of a few classes), `numbers` or `tags`.
 
-    A label is short, stands on one line and recurs: at most half as many values as rows. A row that does not parse has
-    none, as the check that follows refuses it; AnnealError when its source cannot be read.
+    A label is short, on one line and recurs: at most half as many values as rows. A row that does not parse has none,
+    as a later check refuses it; AnnealError if its source cannot be read.
     """
     if not isinstance(dataset, dict):
         return {}
@@ -41,10 +41,10 @@ def measured(dataset: object) -> dict[str, list[str]]:
         return {"tags": list(columns)}
     if shape.makes == "scored":
         return {"numbers": list(columns)}
-    if shape.makes != "chat":  # how a text goes on is no class, however often texts recur; nor is what is preferred
+    if shape.makes != "chat":  # continuations and preferences are not classes, even if they recur
         return {}
     rows = sources.rows(ingest)
-    if not set(columns) & set(rows[0]):  # those of a shape
+    if not set(columns) & set(rows[0]):  # the shape makes the columns
         rows = list(_as_examples(rows, shape, prepare))
     known = rows[0] if rows else {}
     labels = [column for column in columns if column in known and is_label([clean(row[column]) for row in rows])]
@@ -53,5 +53,5 @@ def measured(dataset: object) -> dict[str, list[str]]:
 
 def _as_examples(rows: list[dict[str, str]], shape: Any, prepare: Section) -> Iterator[dict[str, str]]:
     for row in rows:
-        with suppress(SetAside, KeyError):  # prepare says which, and why
+        with suppress(SetAside, KeyError):  # reported by prepare
             yield shape.example(row, prepare)["row"]

@@ -1,4 +1,4 @@
-"""Whether the tuner can tune the base, from the base's config alone."""
+"""Checks that the tuner can tune the base, from the base's config alone."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """A sentence when the model's tuner does not fit the layers of its base; none while the base is not there (train
-    asks again).
+    """Yield a sentence if the model's tuner does not fit the layers of its base; none while the base is missing (train
+    checks again).
     """
     settings = params.models[name].train.tuner
     model = _base(params, name)
@@ -23,7 +23,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
 
 
 def remarks(params: Params, name: str) -> Iterator[str]:
-    """A line where layers are left as they are because the run ends before their turn."""
+    """Yield a line if layers stay frozen because the run ends before their turn."""
     train = params.models[name].train
     if not isinstance(train.tuner, layer_groups.Layered) or not train.tuner.gradual_unfreezing:
         return
@@ -32,7 +32,7 @@ def remarks(params: Params, name: str) -> Iterator[str]:
         return
     if objectives.of(train.objective).head in ("lm", "seq2seq"):
         starts = [group.first_epoch for group in layer_groups.groups(train.tuner, model)]
-    else:  # the base is yet without its head, which learns first
+    else:  # the base has no head yet, which learns first
         starts = list(range(1 + max(layer_groups.stacks(model).values(), default=0) + 1))
     late = sum(start >= train.num_train_epochs for start in starts)
     if late:
@@ -44,7 +44,7 @@ def remarks(params: Params, name: str) -> Iterator[str]:
 
 
 def _base(params: Params, name: str) -> "nn.Module | None":
-    """The base of the model `name`, without weights; None while it is not there, or cannot be told."""
+    """Return the base of the model `name`, without weights; None if it is missing or cannot be read."""
     base = lineage(params, name)[-1]
     folder = config_folder(base, params.bases[base])
     if folder is None:
@@ -53,9 +53,5 @@ def _base(params: Params, name: str) -> "nn.Module | None":
 
     try:
         return without_weights(folder)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-    ):  # of an architecture that transformers does not know: the stage `base` says so
+    except (OSError, ValueError, KeyError):  # an architecture unknown to transformers, which the stage `base` reports
         return None

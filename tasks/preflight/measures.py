@@ -1,4 +1,4 @@
-"""Whether labels, texts, weights and the gate's keys name existing columns and measures."""
+"""Checks that labels, texts, weights and the gate's keys name existing columns and measures."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ from tasks.stages.prepare import shapes
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """One sentence for each label, text, minimum or compared measure of the model `name` that its answers do not
+    """Yield a sentence for each label, text, minimum or compared measure of the model `name` that its answers do not
     have.
     """
     model, dataset = params.models[name], params.main_dataset(name)
@@ -50,7 +50,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
 
 
 def _words_for_numbers(params: Params, name: str, dataset: str) -> Iterator[str]:
-    """A sentence for each column of numbers that holds none in the first rows of the source."""
+    """Yield a sentence for each column of numbers that holds none in the first rows of the source."""
     if not (columns := params.models[name].evaluate.numbers):
         return
     rows = sources.first_rows(params.datasets[dataset].ingest)
@@ -64,7 +64,7 @@ def _words_for_numbers(params: Params, name: str, dataset: str) -> Iterator[str]
 
 
 def _weights(params: Params, name: str, dataset: str) -> Iterator[str]:
-    """A sentence for each column that the objective weighs and the JSON answers do not have."""
+    """Yield a sentence for each column that the objective weights and the JSON answers do not have."""
     form = answer.format_of(params.datasets[dataset].templates["answer"])
     for column in getattr(params.models[name].train.objective, "weights", {}):
         key = f"models.{name}.train.objective.weights names `{column}`"
@@ -75,7 +75,7 @@ def _weights(params: Params, name: str, dataset: str) -> Iterator[str]:
 
 
 def problems_of_quality(params: Params) -> Iterator[str]:
-    """One sentence for each key of retrain.min_quality that the monitor follows for no model."""
+    """Yield a sentence for each key of retrain.min_quality that the monitor measures for no model."""
     followed = {measure for name, model in params.models.items() for measure in _followed(model, _table(params, name))}
     for name in params.retrain.min_quality:
         if name not in followed:
@@ -86,13 +86,13 @@ def problems_of_quality(params: Params) -> Iterator[str]:
 
 
 def _followed(model: Model, table: Mapping[str, Measure]) -> set[str]:
-    """What the monitor measures of a model: it takes all that a version answers together."""
+    """Return the measures that the monitor computes for a model."""
     return {"valid", "exact_match", *(named(label, "accuracy") for label in model.evaluate.labels)} & table.keys()
 
 
 def _table(params: Params, name: str) -> dict[str, Measure]:
-    """The measures of the model `name`; none where its answer's template does not parse, which the check of its data
-    set says.
+    """Return the measures of the model `name`; none if its answer's template does not parse, which `columns`
+    reports.
     """
     try:
         dataset = params.datasets[params.main_dataset(name)]
@@ -109,7 +109,7 @@ def _range(bounds: tuple[float, float]) -> str:
 
 
 def _clashes(key: str, columns: Sequence[str]) -> Iterator[str]:
-    """Measures are named after columns in the characters that MLflow takes: no name may be empty, no two the same."""
+    """Yield a sentence for each column whose measures would have an empty name, or the name of another's, in MLflow."""
     for column in columns:
         if not slug(column):
             yield f"{key} names `{column}`, which has no letter or digit to name a measure with; rename the column."

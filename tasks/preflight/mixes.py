@@ -1,4 +1,4 @@
-"""Writes out a mix of several datasets in rows of two parts each, as DVC needs it."""
+"""Expands a mix of several datasets into rows of two parts each, as DVC needs them."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def left_out(text: str) -> Iterator[Change]:
-    """What the rows of `mixes` in a params.yaml need more: the parts of one that has `shares` alone, and rows between
-    them. One that has no two shares, or some of its parts, is left to the check.
+    """Yield what the rows of `mixes` in a params.yaml lack: the parts of a mix that has only `shares`, and intermediate
+    rows. A mix with fewer than two shares, or with some of its parts, is left to the check.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -21,7 +21,7 @@ def left_out(text: str) -> Iterator[Change]:
     try:
         root = YAML(typ="safe", pure=True).compose(text)
     except (YAMLError, ValueError, RecursionError):
-        return  # who reads the file says so
+        return  # reported when the file is loaded
     table = value_of(root, "mixes") if root else None
     if not isinstance(table, MappingNode):
         return

@@ -1,4 +1,4 @@
-"""Whether an objective can learn from the rows of a dataset."""
+"""Checks that an objective can learn from the rows of a dataset."""
 
 from collections.abc import Iterator
 
@@ -7,30 +7,31 @@ from tasks.params import Params
 from tasks.preflight import heads
 from tasks.stages.prepare import shapes
 
-ALIKE = {"chat", "text"}  # an objective that eats one of these takes the other in a mix
+INTERCHANGEABLE = {"chat", "text"}  # in a mix, an objective for one also takes the other
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """A sentence for each dataset of the model `name` whose rows its objective does not eat."""
+    """Yield a sentence for each dataset of the model `name` whose rows its objective does not accept."""
     model, main = params.models[name], params.main_dataset(name)
     objective, eats = model.train.objective, objectives.of(model.train.objective).eats
     for dataset in params.sources(model.dataset):
         prepare = params.datasets[dataset].prepare
         makes = shapes.of(prepare).makes
-        if makes in eats or (dataset != main and makes in ALIKE and eats & ALIKE):
+        if makes in eats or (dataset != main and makes in INTERCHANGEABLE and eats & INTERCHANGEABLE):
             continue
-        if eats & {"labelled", "scored"} and (head := heads.way(params, name)):
+        if eats & {"labelled", "scored"} and (advice := heads.rewrite_advice(params, name)):
             yield (
                 f"models.{name}.train.objective.kind is {objective.kind}, and the rows of datasets.{dataset} are a "
-                f"table; {head}."
+                f"table; {advice}."
             )
             continue
         others = [kind for kind in kinds.names(objectives.__name__) if makes in _eats(kind)]
         fitting = [kind for kind in kinds.names(shapes.__name__) if kinds.load(shapes.__name__, kind).makes in eats]
-        way = f"use an objective that does ({', '.join(others)}), or give" if others else "no objective does; give"
+        remedy = f"use an objective that does ({', '.join(others)}), or give" if others else "no objective does; give"
         yield (
             f"models.{name}.train.objective.kind is {objective.kind}, which does not learn from rows of the shape "
-            f"{shapes.name_of(prepare)} (datasets.{dataset}); {way} it a dataset of the shape {' or '.join(fitting)}."
+            f"{shapes.name_of(prepare)} (datasets.{dataset}); {remedy} it a dataset of the shape "
+            f"{' or '.join(fitting)}."
         )
 
 

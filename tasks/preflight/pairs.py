@@ -1,4 +1,4 @@
-"""Whether an objective and a tuner go together, and whether a model can be built on its parent, from what the kinds
+"""Checks that an objective and a tuner fit each other, and that a model can be built on its parent, by what the kinds
 declare.
 """
 
@@ -19,7 +19,7 @@ from tasks.stages.train.params import Train
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """One sentence for each thing about the kinds of the model `name` that no training can make good."""
+    """Yield a sentence for each incompatibility of the kinds of the model `name`."""
     model = params.models[name]
     objective, tuner = objectives.of(model.train.objective), tuners.of(model.train.tuner)
     if objective.needs_parent and not tuner.keeps_parent:
@@ -41,10 +41,10 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"{_kinds(lambda kind: not kind.virtual_tokens and (kind.keeps_parent or not objective.needs_parent))}."
         )
     if tuner.virtual_tokens and objective.head not in cast(tuners.VirtualTokens, tuner).heads:
-        whole = "reads a text as a whole" if objective.head not in objectives.WRITES else "has an encoder read a text"
-        whole = "sees an image" if "image" in objective.eats else whole
+        reads = "reads a text as a whole" if objective.head not in objectives.WRITES else "has an encoder read a text"
+        reads = "sees an image" if "image" in objective.eats else reads
         yield (
-            f"models.{name}.train.objective.kind is {model.train.objective.kind}, which {whole}, and tuner.kind "
+            f"models.{name}.train.objective.kind is {model.train.objective.kind}, which {reads}, and tuner.kind "
             f"{model.train.tuner.kind} puts its own tokens before it, for models that write; use "
             f"{_kinds(lambda kind: not kind.virtual_tokens or objective.head in kind.heads)}."
         )
@@ -58,7 +58,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
 
 
 def _problems_of_new_tokens(name: str, train: Train, tuner: tuners.Tuner) -> Iterator[str]:
-    """One sentence where new tokens are asked for and the rows of the embedding that they need would not learn."""
+    """Yield a sentence if the rows of the embedding for new tokens would not be trained."""
     if not vocabulary.of(train.objective):
         return
     if not tuner.grows:
@@ -74,8 +74,8 @@ def _problems_of_new_tokens(name: str, train: Train, tuner: tuners.Tuner) -> Ite
 
 
 def problems_of_base(params: Params, name: str) -> Iterator[str]:
-    """One sentence when the base of the model `name` is not of the kind that its objective trains; none while the
-    base's config is not there (training says it then).
+    """Yield a sentence if the base of the model `name` is not of the kind that its objective trains; none while the
+    base's config is missing (training checks again).
     """
     train, base = params.models[name].train, lineage(params, name)[-1]
     objective, folder = train.objective, config_folder(base, params.bases[base])
@@ -85,17 +85,17 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
         yield f"models.{name}.train.{words}"
     if folder is None or architecture.of_folder(folder) in objectives.of(objective).architectures:
         return
-    is_, needed = architecture.of_folder(folder), objectives.of(objective).architectures
-    way = heads.way(params, name) if is_ == "encoder" else None
-    does = " or ".join(BASES[each] for each in BASES if each in needed)
+    actual, needed = architecture.of_folder(folder), objectives.of(objective).architectures
+    advice = heads.rewrite_advice(params, name) if actual == "encoder" else None
+    suitable = " or ".join(BASES[kind] for kind in BASES if kind in needed)
     yield (
-        f"models.{name}.train.objective.kind is {objective.kind}, and {base} {IS[is_]} (its config.json says so); "
-        f"{way or f'use {_objectives(objective, is_)}'}, or use a base that {does}."
+        f"models.{name}.train.objective.kind is {objective.kind}, and {base} {IS[actual]} (its config.json says so); "
+        f"{advice or f'use {_objectives(objective, actual)}'}, or use a base that {suitable}."
     )
 
 
 def _of_dropout(share: float | None, folder: Path) -> str | None:
-    """Why the base cannot drop `share`; None where it can, or is of a type that transformers does not know, which the
+    """Return why the base cannot drop `share`; None if it can, or if transformers does not know its type, which the
     stage `base` refuses.
     """
     try:
@@ -105,15 +105,15 @@ def _of_dropout(share: float | None, folder: Path) -> str | None:
 
 
 def _objectives(objective: Section, base: Architecture) -> str:
-    """The objectives that such a base can be trained for, from the same rows where there are some."""
-    every = {kind: kinds.load(objectives.__name__, kind) for kind in kinds.names(objectives.__name__)}
-    fitting = [kind for kind, of in every.items() if base in of.architectures]
-    alike = [kind for kind in fitting if every[kind].eats & objectives.of(objective).eats]
+    """Return the objectives for a base of that architecture, those for the same rows if there are any."""
+    modules = {kind: kinds.load(objectives.__name__, kind) for kind in kinds.names(objectives.__name__)}
+    fitting = [kind for kind, module in modules.items() if base in module.architectures]
+    alike = [kind for kind in fitting if modules[kind].eats & objectives.of(objective).eats]
     return " or ".join(alike or fitting)
 
 
 def _kinds(fits: Callable[[Any], bool]) -> str:
-    """`full, ia3 or lora`: the tuners that `fits` holds for."""
+    """Return the tuners for which `fits` is true: `full, ia3 or lora`."""
     known = {name: kinds.load("tasks.tuners", name) for name in kinds.names("tasks.tuners")}
     *others, last = [name for name, kind in known.items() if fits(kind) and not getattr(kind, "only_head", False)]
     return f"{', '.join(others)} or {last}" if others else last

@@ -1,4 +1,4 @@
-"""The encoder of a model's probe: written where a row names none, and checked."""
+"""Writes the encoder of a model's probe if the row names none, and checks it."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
@@ -19,14 +19,14 @@ KEY = "probe"
 
 
 def encoder_for(parent: str, bases: Mapping[object, object]) -> str:
-    """The first of `bases` that is known to be an encoder, else `parent`, of which the probe reads nothing where it
-    writes.
+    """Return the first of `bases` that is known to be an encoder, else `parent`; of a `parent` that writes, the probe
+    uses nothing.
     """
     return next((str(name) for name, base in bases.items() if _is_encoder(str(name), base)), parent)
 
 
 def is_named(row: Mapping[object, object]) -> bool:
-    """Whether a row of `models` names the encoder of its probe."""
+    """True if a row of `models` names the encoder of its probe."""
     section = row.get(KEY)
     return isinstance(section, Mapping) and "encoder" in section
 
@@ -34,8 +34,8 @@ def is_named(row: Mapping[object, object]) -> bool:
 def left_out(
     text: str, place: str, row: Mapping[object, object], node: "MappingNode", encoder: str, known: set[int]
 ) -> "Iterator[Change]":
-    """What the `probe` section of the model at `place` does not say: its encoder. A section that is that of another row
-    as well, by an alias, is `known`, and gets one.
+    """Yield the encoder if the `probe` section of the model at `place` leaves it out. `known` are the sections already
+    handled, since an alias may share one between rows.
     """
     section, entry = row.get(KEY), value_of(node, KEY)  # one that is merged in from another row is written there
     if not isinstance(section, Mapping) or "encoder" in section or entry is None or id(entry) in known:
@@ -47,12 +47,12 @@ def left_out(
 
 
 def section(text: str, node: "MappingNode", encoder: str) -> str:
-    """The section of a row that has none, as it is written."""
+    """Return the section for a row that has none, as it is written."""
     return as_written(table_of({"encoder": in_one_line(encoder)}), text, node)
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """A sentence where the encoder of the model `name` is not one of the weights that its probe can stand on."""
+    """Yield a sentence if the encoder of the model `name` is neither a base nor its parent."""
     model, known = params.models[name], [*params.bases]
     encoder = model.probe.encoder
     if encoder and encoder not in known and encoder != model.parent:
@@ -66,5 +66,5 @@ def _is_encoder(name: str, base: object) -> bool:
     try:
         folder = config_folder(name, Base.model_validate(base))
     except ValidationError:
-        return False  # the check of the section says what is wrong with it
+        return False  # reported when the section is parsed
     return folder is not None and architecture.of_folder(folder) == "encoder"

@@ -1,4 +1,4 @@
-"""Rules that the rows satisfy today, as Great Expectations: the first suite of a dataset, for a person to edit."""
+"""Rules that the rows satisfy today, as Great Expectations: a first suite of a dataset, for a person to edit."""
 
 import re
 import unicodedata
@@ -12,10 +12,10 @@ from tasks.formats.answer import Spec
 from tasks.texts.clean import clean
 
 Row = Mapping[str, object]
-MOST_VALUES = 200  # a column with more of them holds text, not classes
-LEAST_ROWS = 5  # of a value, on average: a class is met again
+MAX_CLASSES = 200  # a column with more values holds text, not classes
+MIN_ROWS_PER_CLASS = 5  # on average: classes recur
 NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
-ROOM = 2  # times the longest text of today
+MAX_LENGTH_FACTOR = 2  # times the longest text of today
 
 
 class Rule(TypedDict):
@@ -28,11 +28,11 @@ class Rule(TypedDict):
 def raw_rules(
     rows: Sequence[Row], columns: Sequence[str], max_quarantined_share: float, numbers: Sequence[str] = ()
 ) -> list[Rule]:
-    """Rules for raw `rows`, of which at most the allowed share breaks any of them; `numbers` are columns that hold any
-    number, however few there are today.
+    """Return rules for raw `rows`; together, they set aside at most the allowed share of today's rows. Columns in
+    `numbers` may hold any number, even if today's values are few.
 
-    A rule that today's rows break too often (blank texts, mostly) is left out: a profile describes data, and a person
-    decides what they ought to be.
+    A rule that today's rows break too often (mostly blank texts) is left out: a profile describes the data as they are,
+    and a person decides what they should be.
     """
     allowed = int(max_quarantined_share * len(rows))
     rules: list[Rule] = [_rule("expect_table_row_count_to_be_between", min_value=max(1, len(rows) // 2))]
@@ -48,7 +48,7 @@ def raw_rules(
 
 
 def spellings(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
-    """One sentence for each column of classes that writes some of them in two ways, as in `Billing` and `billing`."""
+    """Yield a sentence for each column with classes that are written in two ways, such as `Billing` and `billing`."""
     for column in columns:
         texts = [cleaned for row in rows if isinstance(text := row.get(column), str) and (cleaned := clean(text))]
         counts = Counter(texts) if _classes(texts) else Counter()
@@ -67,7 +67,7 @@ def spellings(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
 
 
 def prepared_rules(makes: Example, answer: Spec) -> list[Rule]:
-    """Rules that hold for prepared rows of any data; `split`, `prompt` and `answer` are columns that `prepare` adds."""
+    """Return rules for prepared rows of any data; `split`, `prompt` and `answer` are columns that `prepare` adds."""
     texts = ["prompt", "answer", *(["rejected"] if makes == "preference" else [])]
     rules = [
         _rule("expect_column_values_to_be_in_set", column="split", value_set=list(SPLITS)),
@@ -81,7 +81,7 @@ def prepared_rules(makes: Example, answer: Spec) -> list[Rule]:
 
 
 def _rules_of_column(column: str, texts: Sequence[object]) -> "Iterator[tuple[Rule, set[int]]]":
-    """(rule, places of the rows that break it) for one column."""
+    """Yield (rule, indices of the rows that break it) for one column."""
     absent = {i for i, text in enumerate(texts) if not isinstance(text, str)}
     blank = absent | {i for i, text in enumerate(texts) if isinstance(text, str) and not clean(text)}
     yield _rule("expect_column_values_to_not_be_null", column=column), absent
@@ -90,12 +90,12 @@ def _rules_of_column(column: str, texts: Sequence[object]) -> "Iterator[tuple[Ru
     if values := _classes(held):
         yield _rule("expect_column_values_to_be_in_set", column=column, value_set=values), blank
     elif held:
-        longest = _rounded_up(ROOM * max(map(len, held)))
+        longest = _rounded_up(MAX_LENGTH_FACTOR * max(map(len, held)))
         yield _rule("expect_column_value_lengths_to_be_between", column=column, min_value=1, max_value=longest), blank
 
 
 def _rules_of_numbers(column: str, texts: Sequence[object]) -> "Iterator[tuple[Rule, set[int]]]":
-    """The same of a column of numbers."""
+    """Yield (rule, indices of the rows that break it) for a column of numbers."""
     yield (
         _rule("expect_column_values_to_not_be_null", column=column),
         {i for i, text in enumerate(texts) if not isinstance(text, str)},
@@ -107,18 +107,16 @@ def _rules_of_numbers(column: str, texts: Sequence[object]) -> "Iterator[tuple[R
 
 
 def _classes(texts: Sequence[str]) -> list[str]:
-    """The values of a column of classes, the commonest first, as they stand and as they are cleaned; none when it
-    holds text.
-    """
+    """Return the values of a column of classes, most common first, both raw and cleaned; empty if it holds text."""
     counts = Counter(texts)
-    if not counts or len(counts) > MOST_VALUES or len(texts) < LEAST_ROWS * len(counts):
+    if not counts or len(counts) > MAX_CLASSES or len(texts) < MIN_ROWS_PER_CLASS * len(counts):
         return []
     ordered = sorted(counts, key=lambda text: (-counts[text], text))
     return list(dict.fromkeys(version for text in ordered for version in (text, clean(text))))
 
 
 def _rounded_up(number: int) -> int:
-    """`number` rounded up to two figures."""
+    """Return `number` rounded up to two significant digits."""
     step: int = 10 ** max(0, len(str(number)) - 2)
     return -(-number // step) * step
 

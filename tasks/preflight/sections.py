@@ -1,4 +1,4 @@
-"""Writes into params.yaml what a row leaves out and DVC must find there: sections, and paths without `~`."""
+"""Writes into params.yaml what a row leaves out and DVC needs there: sections, and paths without `~`."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, cast
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
-from tasks.preflight import cascades as tellers
-from tasks.preflight import mixes as mixtures
-from tasks.preflight import probes, shape
+from tasks.preflight import cascades, mixes, probes, shape
 from tasks.preflight.defaults import has_encoder, kinds_for
 from tasks.preflight.labels import measured
 from tasks.preflight.yaml_edit import (
@@ -37,10 +35,10 @@ TABLES: dict[str, type[Section]] = {"datasets": Dataset, "models": Model}
 
 @dataclass(frozen=True)
 class Completion:
-    """The `text` of params.yaml with what it leaves out, and what that is (a line each).
+    """The completed `text` of params.yaml, and a line for each addition.
 
-    `undecided` says which shapes the rows do not tell, `unread` why those of others could not be looked for, `problems`
-    why labels could not be.
+    `undecided` are the shapes that the rows leave open, `unread` the sources that could not be read, `problems` why
+    labels could not be inferred.
     """
 
     path: Path
@@ -52,7 +50,7 @@ class Completion:
     problems: tuple[str, ...]
 
     def write(self) -> None:
-        """Put the text in place of the file; ParamsError for a file that nobody may write."""
+        """Replace the file with the text; ParamsError if it is read-only."""
         if not self.lines:
             return
         if not os.access(self.path, os.W_OK):
@@ -64,39 +62,38 @@ class Completion:
 
 
 def complete(path: Path = Path("params.yaml")) -> Completion:
-    """The file at `path` with what its rows leave out; all else stays character by character, and nothing is written
-    yet.
+    """Return the file at `path` with what its rows leave out; all else stays character by character. Writes nothing.
 
-    A section that is left out is one that is all defaults; DVC cannot watch what is not there. Only `evaluate` gets the
-    labels that the dataset's answers hold, so that a classifier is judged as one. A source that begins with `~` is
-    spelt out: DVC would look for a folder of that name. A file that does not parse is left to who reads it.
+    A missing section becomes an empty one, all defaults, since DVC cannot watch a missing key. Only `evaluate` gets the
+    labels in the dataset's answers, so that a classifier is judged as one. A source that begins with `~` is expanded:
+    DVC would look for a folder of that name. A file that does not parse is reported when it is loaded.
     """
     text = _read(path)
     rows = [(f"{table}.{key}", row, node) for table, key, row, node in _rows(text) if table == "datasets"]
     shapes = shape.left_out(text, rows)
     first = _applied(text, shapes.changes, path)
-    mixed = [*mixtures.left_out(first), *tellers.left_out(first)]
-    first = _applied(first, mixed, path)
-    datasets, mixes = _table(first, "datasets"), {**_table(first, "mixes"), **_table(first, "cascades")}
+    expanded = [*mixes.left_out(first), *cascades.left_out(first)]
+    first = _applied(first, expanded, path)
+    datasets, combined = _table(first, "datasets"), {**_table(first, "mixes"), **_table(first, "cascades")}
     models, bases = _table(first, "models"), _table(first, "bases")
     changes, problems, aliased = list[Change](), list[str](), set[int]()
     for table, key, row, node in _rows(first):
-        dataset = datasets.get(_main(str(row.get("dataset")), mixes))
+        dataset = datasets.get(_main(str(row.get("dataset")), combined))
         kinds = kinds_for(dataset, has_encoder(str(row.get("parent")), models, bases))
         columns = dict[str, list[str]]()
         if table == "models" and "evaluate" not in row:
             columns, problem = _measured(dataset)
             if problem:
                 problems.append(f"models.{key} has no `evaluate`, and its labels cannot be inferred: {problem}")
-        is_missing = table == "models" and not probes.is_named(row)  # to look for one takes seconds
+        is_missing = table == "models" and not probes.is_named(row)  # looking for an encoder takes seconds
         encoder = probes.encoder_for(str(row.get("parent")), bases) if is_missing else ""
         changes += _sections(first, f"{table}.{key}", row, node, columns, kinds, encoder)
         if table == "models":
             changes += _kinds(first, f"{table}.{key}", row, node, kinds)
             changes += probes.left_out(first, f"{table}.{key}", row, node, encoder, aliased)
         changes += _home(f"{table}.{key}", node)
-    every = [*shapes.changes, *mixed, *changes]
-    return _completion(path, _applied(first, changes, path), every, shapes, problems)
+    all_changes = [*shapes.changes, *expanded, *changes]
+    return _completion(path, _applied(first, changes, path), all_changes, shapes, problems)
 
 
 def _completion(path: Path, text: str, changes: list[Change], shapes: shape.LeftOut, problems: list[str]) -> Completion:
@@ -106,16 +103,16 @@ def _completion(path: Path, text: str, changes: list[Change], shapes: shape.Left
     return Completion(path, text, lines, left_out, *unknown)
 
 
-def _main(name: str, mixes: Mapping[object, object]) -> str:
-    """The row of `datasets` that a mix, a mix of mixes or a cascade is measured on; another name is its own."""
-    for _ in mixes:  # as deep as mixes can be nested, and no deeper where they are a ring
-        mixed = mixes.get(name)
-        name = str(mixed.get("dataset")) if isinstance(mixed, Mapping) else name
+def _main(name: str, combined: Mapping[object, object]) -> str:
+    """Return the row of `datasets` that a mix or a cascade, possibly nested, is measured on; else `name` itself."""
+    for _ in combined:  # mixes are not nested deeper, unless in a cycle
+        row = combined.get(name)
+        name = str(row.get("dataset")) if isinstance(row, Mapping) else name
     return name
 
 
 def _applied(text: str, changes: list[Change], path: Path) -> str:
-    """`text` with all changes; what an alias repeats is written once."""
+    """Return `text` with all changes; an edit that an alias repeats is made once."""
     edits = list(dict.fromkeys(change.edit for change in changes))
     return applied(text, edits, path) if edits else text
 
@@ -129,7 +126,7 @@ def _sections(
     kinds: Mapping[str, str],
     encoder: str,
 ) -> "Iterator[Change]":
-    """What the row at `place` needs more: the sections that it does not name."""
+    """Yield the sections that the row at `place` leaves out."""
     table = place.partition(".")[0]
     sections = {name: "{}" for name in _sections_of_defaults(TABLES[table]) if name not in row}
     if table == "models" and "train" not in row:
@@ -147,13 +144,10 @@ def _sections(
 def _kinds(
     text: str, place: str, row: Mapping[object, object], node: "MappingNode", defaults: Mapping[str, str]
 ) -> "Iterator[Change]":
-    """The kinds that the `train` section of a model does not name."""
-    train, section = (
-        row.get("train"),
-        value_of(node, "train"),
-    )  # one that is merged in from another row is written there
+    """Yield the kinds that the `train` section of a model leaves out."""
+    train, section = row.get("train"), value_of(node, "train")  # None if it is merged in from another row
     if not isinstance(train, dict) or section is None:
-        return  # the check of the section says what is wrong with it
+        return  # reported when the section is parsed
     if kinds := {name: value for name, value in defaults.items() if name not in train}:
         edit = into(text, node, cast("MappingNode", section), kinds)
         written = ", ".join(f"`{name}: {value}`" for name, value in kinds.items())
@@ -161,7 +155,7 @@ def _kinds(
 
 
 def _home(place: str, node: "MappingNode") -> "Iterator[Change]":
-    """A source that begins with `~`, spelt out."""
+    """Yield the expanded path of a source that begins with `~`."""
     if source := _source_node(node):
         expanded = Path(source.value).expanduser().as_posix()
         edit = Edit(source.start_mark.index, source.end_mark.index, quoted(expanded))
@@ -170,7 +164,7 @@ def _home(place: str, node: "MappingNode") -> "Iterator[Change]":
 
 
 def _measured(dataset: object) -> tuple[dict[str, list[str]], str]:
-    """(what `evaluate` says of a row of `datasets`, why its labels cannot be looked for)."""
+    """Return (the keys of `evaluate` for a row of `datasets`, why its labels cannot be inferred)."""
     try:
         return measured(dataset), ""
     except AnnealError as error:
@@ -178,22 +172,20 @@ def _measured(dataset: object) -> tuple[dict[str, list[str]], str]:
 
 
 def _read(path: Path) -> str:
-    """The text of the file as it stands, line ends included; empty when it cannot be read."""
+    """Return the text of the file, with its line ends; empty if it cannot be read."""
     try:
         return path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError):  # load_yaml says which
+    except (OSError, UnicodeDecodeError):  # reported by load_yaml
         return ""
 
 
 def _table(text: str, name: str) -> Mapping[object, object]:
-    """The rows of a table as they are read, those that are one by an alias as well; none where the file does not
-    parse.
-    """
+    """Return the parsed rows of a table, aliases included; none if the file does not parse."""
     table = _values(text).get(name)
     return table if isinstance(table, dict) else {}
 
 
-@lru_cache(maxsize=2)  # a file as it stands and as it is fixed: each is asked for several tables
+@lru_cache(maxsize=2)  # the file before and after; several tables are read from each
 def _values(text: str) -> Mapping[object, object]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -206,8 +198,8 @@ def _values(text: str) -> Mapping[object, object]:
 
 
 def _rows(text: str) -> "Iterator[tuple[str, str, Mapping[object, object], MappingNode]]":
-    """(table, key, value, node) of each row of `datasets` and `models` that is a table of keys; rows that are one by
-    an alias come once.
+    """Yield (table, key, value, node) of each row of `datasets` and `models` that is a table of keys; aliased rows come
+    once.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.nodes import MappingNode
@@ -226,7 +218,7 @@ def _rows(text: str) -> "Iterator[tuple[str, str, Mapping[object, object], Mappi
 
 
 def _sections_of_defaults(row: type[Section]) -> list[str]:
-    """The keys of a row that are sections whose every value has a default."""
+    """Return the keys of a row that are sections with defaults for all values."""
     sections = {field.alias or name: field.annotation for name, field in row.model_fields.items()}
     return [
         name
@@ -238,7 +230,7 @@ def _sections_of_defaults(row: type[Section]) -> list[str]:
 
 
 def _source_node(row: "MappingNode") -> "Node | None":
-    """The node of `ingest.source` when it begins with `~`."""
+    """Return the node of `ingest.source` if it begins with `~`."""
     ingest = value_of(row, "ingest")
     source = value_of(ingest, "source") if ingest else None
     return source if source and isinstance(source.value, str) and source.value.startswith("~/") else None

@@ -1,4 +1,4 @@
-"""Whether the server can load what is trained, and whether prompt and answer fit."""
+"""Checks that the server can load what is trained, and that prompt and answer fit."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,21 +13,20 @@ from tasks.stages.base import Base, in_package
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """One sentence for each value of the model `name` that the server cannot serve."""
+    """Yield a sentence for each value of the model `name` that the server cannot serve."""
     model, deploy = params.models[name], params.deploy
     tuner = model.train.tuner
     yield from _problems_of_form(params, name)
     yield from _problems_of_engine(params, name)
     if objectives.of(model.train.objective).head not in objectives.WRITES:
-        return  # it is cut to what the base has positions for
+        return  # texts are cut to the base's positions
     rank = getattr(tuner, "saved_rank", 0) if tuners.of(tuner).hot(tuner) else 0
-    asked = getattr(tuner, "r", rank)
-    kept = f", kept as an adapter of rank {rank}" if rank != asked else ""
+    trained_rank = getattr(tuner, "r", rank)
+    saved_as = f", kept as an adapter of rank {rank}" if rank != trained_rank else ""
     if deploy.serve == "adapter" and rank > deploy.max_lora_rank:
         yield (
-            f"models.{name}.train.tuner.r is {asked}{kept}, and the server takes ranks up to deploy.max_lora_rank, "
-            f"{deploy.max_lora_rank}; "
-            "raise that, lower the rank, or set deploy.serve to merged."
+            f"models.{name}.train.tuner.r is {trained_rank}{saved_as}, and the server takes ranks up to "
+            f"deploy.max_lora_rank, {deploy.max_lora_rank}; raise that, lower the rank, or set deploy.serve to merged."
         )
     if model.train.max_length > deploy.max_model_len:
         yield (
@@ -44,22 +43,22 @@ def problems(params: Params, name: str) -> Iterator[str]:
 
 
 def _problems_of_form(params: Params, name: str) -> Iterator[str]:
-    """One sentence when what the tuner of the model `name` trains cannot be served as deploy.serve says."""
+    """Yield a sentence if the model `name` cannot be served as deploy.serve says."""
     train, serve = params.models[name].train, params.deploy.serve
     tuner = train.tuner
     forms = possible(tuner, objectives.of(train.objective).head)
-    if serve in ("auto", "pooling") or serve in forms:  # pooling is for those that can be, among others
+    if serve in ("auto", "pooling") or serve in forms:  # pooling applies only to models that support it
         return
-    what = "loaded into vLLM as an adapter" if serve == "adapter" else "merged into the weights of its parent"
+    required = "loaded into vLLM as an adapter" if serve == "adapter" else "merged into the weights of its parent"
     how = "served as merged weights" if forms == (Form.MERGED,) else "served by transformers"
     yield (
-        f"deploy.serve is {serve}, and what models.{name}.train.tuner ({tuner.kind}) trains cannot be {what}; with "
+        f"deploy.serve is {serve}, and what models.{name}.train.tuner ({tuner.kind}) trains cannot be {required}; with "
         f"`deploy.serve: auto` it is {how}, and every other model as it can be."
     )
 
 
 def _problems_of_engine(params: Params, name: str) -> Iterator[str]:
-    """One sentence when vLLM is to write answers that it cannot write."""
+    """Yield a sentence if predict.engine asks vLLM for answers that it cannot write."""
     model = params.models[name]
     if model.predict.engine != "vllm":
         return
@@ -70,8 +69,8 @@ def _problems_of_engine(params: Params, name: str) -> Iterator[str]:
 
 
 def problems_of_base(params: Params, name: str) -> Iterator[str]:
-    """One sentence for each length that the base of the model `name` has no positions for; none while the base is
-    not there.
+    """Yield a sentence for each length that exceeds the positions of the base of the model `name`; none while the
+    base is missing.
     """
     base, train = lineage(params, name)[-1], params.models[name].train
     folder = config_folder(base, params.bases[base])
@@ -88,8 +87,8 @@ def problems_of_base(params: Params, name: str) -> Iterator[str]:
 
 
 def config_folder(name: str, base: Base) -> Path | None:
-    """A folder with the base's config.json: what the stage `base` made, or the folder that it is made of; None when
-    there is none yet.
+    """Return a folder with the base's config.json: that of the stage `base`, or the base's source; None if there is
+    none yet.
     """
     places = [paths.weights(name), *([Path(base.folder).expanduser()] if base.folder else [])]
     places += [place] if (place := in_package(base)) else []

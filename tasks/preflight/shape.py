@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from tasks.preflight.recognise import Recognised, recognised
+from tasks.preflight.recognise import Recognised, recognise
 from tasks.preflight.yaml_edit import Change, as_written, in_one_line, insertion, into, table_of, value_of
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ WHY = "because there was none"
 
 @dataclass
 class LeftOut:
-    """What the rows of `datasets` leave out of their shapes, and why that of some cannot be told."""
+    """What the rows of `datasets` leave out of their shapes, and why some cannot be inferred."""
 
     changes: list[Change] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
@@ -23,20 +23,20 @@ class LeftOut:
 
 
 def left_out(text: str, rows: "Iterable[tuple[str, Mapping[object, object], MappingNode]]") -> LeftOut:
-    """What each row (place, value, node) of `datasets` needs more."""
+    """Return what the rows (place, value, node) of `datasets` leave out."""
     shapes = LeftOut()
     for place, row, node in rows:
-        known = recognised(row)
-        shapes.changes += _changes(text, place, row, node, known)
-        shapes.undecided += [f"{place} {known.undecided}"] if known.undecided else []
-        shapes.unread += [f"{place} {known.unread}"] if known.unread else []
+        inferred = recognise(row)
+        shapes.changes += _changes(text, place, row, node, inferred)
+        shapes.undecided += [f"{place} {inferred.undecided}"] if inferred.undecided else []
+        shapes.unread += [f"{place} {inferred.unread}"] if inferred.unread else []
     return shapes
 
 
 def _changes(
-    text: str, place: str, row: Mapping[object, object], node: "MappingNode", known: Recognised
+    text: str, place: str, row: Mapping[object, object], node: "MappingNode", inferred: Recognised
 ) -> "Iterator[Change]":
-    for name, values in (("ingest", known.ingest), ("prepare", known.prepare)):
+    for name, values in (("ingest", inferred.ingest), ("prepare", inferred.prepare)):
         written = {key: in_one_line(value) for key, value in values.items()}
         section = value_of(node, name)
         if written and section is not None:

@@ -1,4 +1,4 @@
-"""Whether the source of a dataset exists, and its columns."""
+"""Checks that the source of a dataset exists, and reads its columns and rows."""
 
 import re
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ URL = re.compile(r"[A-Za-z][\w+.-]*://")
 
 
 def problems(name: str, dataset: Dataset) -> Iterator[str]:
-    """One sentence when the source of the dataset `name` is not there, holds nothing that can be read, lies where
-    stages write, or is no path.
+    """Yield a sentence if the source of the dataset `name` is missing, unreadable, inside a folder that stages
+    write, or not a path.
     """
-    key, ingest, taken = f"datasets.{name}.ingest.source", dataset.ingest, snapshot.place(name)
+    key, ingest, place = f"datasets.{name}.ingest.source", dataset.ingest, snapshot.place(name)
     try:
-        if dataset.snapshot and Path(ingest.source) != taken:
-            yield f"{key} is '{ingest.source}', but the snapshot of {name} is in {taken}: write that."
-        elif dataset.snapshot and not taken.exists():
-            yield f"{key} is '{taken}', of which no snapshot has been taken yet: run `make snapshot`."
+        if dataset.snapshot and Path(ingest.source) != place:
+            yield f"{key} is '{ingest.source}', but the snapshot of {name} is in {place}: write that."
+        elif dataset.snapshot and not place.exists():
+            yield f"{key} is '{place}', of which no snapshot has been taken yet: run `make snapshot`."
         elif URL.match(ingest.source):
             yield (
-                f"{key} is a URL ({ingest.source.partition(':')[0]}://…), and DVC watches files: write {taken} there, "
+                f"{key} is a URL ({ingest.source.partition(':')[0]}://…), and DVC watches files: write {place} there, "
                 f"and under datasets.{name} `snapshot: {{kind: url, url: …}}`, or kind sql or hub (see README)."
             )
         elif ingest.source.startswith("~"):
@@ -33,7 +33,7 @@ def problems(name: str, dataset: Dataset) -> Iterator[str]:
             yield f"{key} is '{ingest.source}', and DVC does not expand `~`: write {home}."
         elif not Path(ingest.source).exists():
             yield f"{key} is '{ingest.source}', which does not exist: put the data there, or correct the path."
-        elif folder := _made(name, Path(ingest.source)):
+        elif folder := _output_folder(name, Path(ingest.source)):
             yield (
                 f"{key} is '{ingest.source}', and {folder} is made by the pipeline: put the data elsewhere, for "
                 f"example into data/{name}-source."
@@ -47,21 +47,19 @@ def problems(name: str, dataset: Dataset) -> Iterator[str]:
 
 
 def unreachable(params: Params) -> Iterator[str]:
-    """One sentence for each dataset whose snapshot could not be taken now."""
+    """Yield a sentence for each dataset whose snapshot could not be taken now."""
     for name, dataset in params.datasets.items():
         if dataset.snapshot and (words := snapshot.problem(name, dataset.snapshot)):
             yield words
 
 
 def columns(ingest: Ingest) -> tuple[str, ...]:
-    """The columns of the rows that `ingest` takes: those that it names, or those of its source's first row; `id`
-    comes first.
-    """
+    """Return the columns that `ingest` reads: those that it names, or those of the first row; `id` comes first."""
     return ("id", *_peek(ingest).columns)
 
 
 def first_rows(ingest: Ingest) -> tuple[dict[str, str], ...]:
-    """The first few rows of the source, as `ingest` will take them."""
+    """Return the first few rows of the source, as `ingest` will read them."""
     return _peek(ingest).rows
 
 
@@ -73,26 +71,22 @@ def _peek(ingest: Ingest) -> Peek:
 
 
 def rows(ingest: Ingest) -> list[dict[str, str]]:
-    """The rows of the source as `ingest` will take them; AnnealError for the first that is broken, and when there is
+    """Return the rows of the source as `ingest` will read them; AnnealError for the first broken one, or if there are
     none.
     """
     try:
-        taken = read(ingest, Path(ingest.source))[0]
+        source_rows = read(ingest, Path(ingest.source))[0]
     except OSError as error:
         raise AnnealError(unusable(error)) from None
-    if not taken:
+    if not source_rows:
         raise AnnealError(f"{ingest.source} has no rows.")
-    return taken
+    return source_rows
 
 
-def _made(name: str, source: Path) -> Path | None:
-    """The folder of the dataset's own that holds `source` or is held by it."""
+def _output_folder(name: str, source: Path) -> Path | None:
+    """Return the output folder of the dataset that contains `source` or lies in it; None if there is none."""
     place = source.resolve()
-    return next(
-        (
-            folder
-            for folder in paths.of_dataset(name)
-            if (whole := folder.resolve()).is_relative_to(place) or place.is_relative_to(whole)
-        ),
-        None,
-    )
+    for folder in paths.of_dataset(name):
+        if folder.resolve().is_relative_to(place) or place.is_relative_to(folder.resolve()):
+            return folder
+    return None

@@ -1,6 +1,4 @@
-"""The Great Expectations suites of a dataset: whether they exist, and the first ones, written from a profile of its
-rows.
-"""
+"""Checks that a dataset's Great Expectations suites exist, and writes first ones from a profile of its rows."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -17,7 +15,7 @@ STAGES = {"raw": "validate", "prepared": "prepare"}  # suite: the stage that che
 
 
 def missing(datasets: Iterable[str]) -> Iterator[str]:
-    """One sentence for each suite of `datasets` that is not there."""
+    """Yield a sentence for each missing suite of `datasets`."""
     for name in datasets:
         for suite, stage in STAGES.items():
             if not (path := _path(name, suite)).is_file():
@@ -28,9 +26,9 @@ def missing(datasets: Iterable[str]) -> Iterator[str]:
 
 
 def write_missing(params: Params, datasets: Iterable[str]) -> list[str]:
-    """Write each suite of `datasets` that is not there, from its rows as they are; what was written, one line each.
+    """Write each missing suite of `datasets` from its rows; return a line for each.
 
-    Raises ParamsError when the rows cannot be read.
+    Raises ParamsError if the rows cannot be read.
     """
     lines = []
     for name in datasets:
@@ -49,17 +47,17 @@ def write_missing(params: Params, datasets: Iterable[str]) -> list[str]:
 
 
 def as_json(rules: list[profile.Rule]) -> str:
-    """A suite file: a rule a line, as a person edits them."""
+    """Return the text of a suite file: one rule per line, for people to edit."""
     body = ",\n".join(f"    {json.dumps(rule, ensure_ascii=False)}" for rule in rules)
     return f'{{\n  "expectations": [\n{body}\n  ]\n}}\n'
 
 
 def _profiled(dataset: Dataset, suite: str) -> tuple[list[profile.Rule], list[str]]:
-    """(rules, what a person should know of the rows)."""
+    """Return (rules, remarks on the rows)."""
     if suite == "prepared":
         return profile.prepared_rules(shapes.of(dataset.prepare).makes, dataset.templates["answer"]), []
-    paths = getattr(dataset.prepare, "image", None)  # ingest puts others in their place
-    columns = [column for column in shapes.of(dataset.prepare).columns(dataset.prepare) if column != paths]
+    image_column = getattr(dataset.prepare, "image", None)  # ingest replaces its paths
+    columns = [column for column in shapes.of(dataset.prepare).columns(dataset.prepare) if column != image_column]
     rows = sources.rows(dataset.ingest)
     numbers = getattr(dataset.prepare, "numbers", ())  # of a shape whose rows have some
     rules = profile.raw_rules(rows, columns, dataset.validate_.max_quarantined_share, numbers)

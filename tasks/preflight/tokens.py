@@ -1,4 +1,4 @@
-"""Whether the base's tokenizer allows a model's new tokens."""
+"""Checks that the base's tokenizer allows a model's new tokens."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,8 @@ from tasks.preflight.serving import config_folder
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """A sentence for the first text that is a token already, of the base or of a model between, or that the tokenizer
-    cannot take; of the base none while it is not there (train asks again).
+    """Yield a sentence for the first new token that the base, or a model between, already has, or that the tokenizer
+    cannot add; while the base is missing, only models are checked (train checks again).
     """
     new = vocabulary.of(params.models[name].train.objective)
     if not new:

@@ -1,15 +1,15 @@
-"""Whether a model can be trained as its `train` section says, and what in it is unusual."""
+"""Checks that a model can be trained as its `train` section says, and remarks on unusual settings."""
 
 from collections.abc import Iterator
 
 from tasks import objectives, tuners
 from tasks.params import Params
 
-FAR = 2.0  # a rate this many times below or above the sensible ones is remarked on
+FAR = 2.0  # a rate this many times below or above the sensible ones gets a remark
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """One sentence for each setting of the model `name` that its tuner, or this machine, cannot carry out."""
+    """Yield a sentence for each setting of the model `name` that its tuner or this machine does not support."""
     train = params.models[name].train
     if train.gradient_checkpointing and not tuners.of(train.tuner).checkpointing:
         yield (
@@ -27,7 +27,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
 
 
 def remarks(params: Params, name: str) -> Iterator[str]:
-    """A line for a learning rate that is far from those that are known to work; none for one that is not."""
+    """Yield a line if the learning rate is far from those that are known to work."""
     train = params.models[name].train
     tuner, share = tuners.of(train.tuner), objectives.of(train.objective).rate_share
     low, high = (rate * share for rate in tuner.learning_rates)

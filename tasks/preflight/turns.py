@@ -1,4 +1,4 @@
-"""Whether a base has a chat template that takes the system message and the tools of a dataset, from its text alone."""
+"""Checks that the base's chat template renders the system message and the tools of a dataset, by its text alone."""
 
 import json
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ QUESTION = {"role": "user", "content": "a"}
 
 
 def problems(params: Params, name: str) -> Iterator[str]:
-    """A sentence when the template of the model's base is not there, refuses or drops the system message of its data
-    set, or writes no tools and the rows have some; none while the base is not there (train asks again).
+    """Yield a sentence if the base's chat template is missing, refuses or drops the dataset's system message, or
+    does not render the rows' tools; none while the base is missing (train checks again).
     """
     head = objectives.of(params.models[name].train.objective).head
     base, dataset = lineage(params, name)[-1], params.main_dataset(name)
     if head == "seq2seq":
         yield from _problems_of_one_text(params, base, dataset)
     if head != "lm":
-        return  # it reads a text as it is
+        return  # it reads plain text
     folder = config_folder(base, params.bases[base])
     template = _template_of(params.bases[base], folder)
     if template is None:
@@ -46,7 +46,9 @@ def problems(params: Params, name: str) -> Iterator[str]:
 
 
 def _problems_of_one_text(params: Params, base: str, dataset: str) -> Iterator[str]:
-    """A sentence for what an encoder, which reads one text, is not told: a system message, tools, a named template."""
+    """Yield a sentence for each thing that an encoder, which reads one text, ignores: system message, tools,
+    template.
+    """
     if params.datasets[dataset].templates["system"]:
         yield (
             f"datasets.{dataset}.prepare.system is given, and {base} has an encoder, which reads one text: put the "
@@ -62,21 +64,21 @@ def _problems_of_one_text(params: Params, base: str, dataset: str) -> Iterator[s
 
 
 def _template_of(base: Base, folder: Path | None) -> str | None:
-    """The text of the template that a base will have, as far as it can be known without its weights."""
+    """Return the text of the template that a base will have, if it is known without its weights."""
     if base.chat_template != "own":
         return templates.template(base.chat_template, begins_with_bos=False)
     return _template(folder) if folder else None
 
 
 def _is_without_template(folder: Path) -> bool:
-    """Whether the tokenizer in `folder` has no chat template in any of the places where one may stand."""
+    """True if the tokenizer in `folder` has no chat template in any of the possible places."""
     config = folder / "tokenizer_config.json"
     named = read_json(config).get("chat_template") if config.is_file() else None
     return (folder / "tokenizer.json").is_file() and not (named or any(folder.glob("*chat_template*")))
 
 
 def _has_tools(dataset: str) -> bool:
-    """Whether the rows had tools when they were last prepared."""
+    """True if the rows had tools when they were last prepared."""
     file = paths.prepared(dataset) / "format.json"
     return file.is_file() and bool(read_json(file).get("tools"))
 
@@ -90,15 +92,13 @@ def _template(folder: Path) -> str | None:
 
 
 def _takes_system(template: str) -> bool:
-    """False only where a question alone is rendered and the system message before it is refused or not there; the
-    tokenizer is not loaded.
-    """
+    """False only if a question alone is rendered and a system message before it is refused or dropped."""
     from jinja2 import TemplateError
 
     try:
         _render(template, [QUESTION])
     except (TemplateError, TypeError, ValueError):
-        return True  # it uses what only transformers has: no verdict here
+        return True  # it needs transformers' own functions: undecided
     try:
         return SYSTEM["content"] in _render(template, [SYSTEM, QUESTION])
     except TemplateError:
@@ -106,7 +106,7 @@ def _takes_system(template: str) -> bool:
 
 
 def _takes_tools(template: str) -> bool:
-    """False only where a question is rendered alike with tools and without them."""
+    """False only if a question is rendered the same with tools as without."""
     from jinja2 import TemplateError
 
     from tasks.dialogues.chat_template import TOOL
@@ -114,7 +114,7 @@ def _takes_tools(template: str) -> bool:
     try:
         return _render(template, [QUESTION]) != _render(template, [QUESTION], tools=[TOOL])
     except (TemplateError, TypeError, ValueError):
-        return True  # no verdict here
+        return True  # undecided
 
 
 def _render(template: str, messages: list[dict[str, str]], **more: object) -> str:

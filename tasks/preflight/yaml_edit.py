@@ -34,7 +34,7 @@ class Change(NamedTuple):
 
 
 def value_of(node: "Node", name: str) -> "Node | None":
-    """What stands under the key `name` of a table itself, not of one that is merged into it; None without it."""
+    """Return the value of the key `name` in a table itself, not in one merged into it; None if it is missing."""
     from ruamel.yaml.nodes import MappingNode
 
     pairs = node.value if isinstance(node, MappingNode) else []
@@ -42,8 +42,8 @@ def value_of(node: "Node", name: str) -> "Node | None":
 
 
 def insertion(text: str, row: "MappingNode", sections: Mapping[str, str]) -> Edit:
-    """Where and how `sections` (name: value) are written: as more lines of a block, or before the bracket that
-    closes `{…}`.
+    """Return the edit that writes `sections` (name: value): as lines after a block, or before the bracket that closes
+    `{…}`.
     """
     first, last = row.value[0][0], row.value[-1][1]
     written = [f"{key_as_written(name, text, row)}: {value}" for name, value in sections.items()]
@@ -58,7 +58,7 @@ def insertion(text: str, row: "MappingNode", sections: Mapping[str, str]) -> Edi
 
 
 def into(text: str, row: "MappingNode", section: "MappingNode", values: Mapping[str, str]) -> Edit:
-    """Where and how `values` (name: value) are written into a section of a `row`, which may be `{}`."""
+    """Return the edit that writes `values` (name: value) into a section of a `row`, which may be `{}`."""
     if section.value:
         return insertion(text, section, {name: as_written(value, text, row) for name, value in values.items()})
     place = section.end_mark.index - 1  # before the bracket that closes `{}`
@@ -71,7 +71,7 @@ def table_of(values: Mapping[str, str]) -> str:
 
 
 def in_one_line(value: object) -> str:
-    """A value in one line, as YAML and JSON have it; a plain word without quotes."""
+    """Return a value in one line that is valid YAML; a plain word has no quotes."""
     if isinstance(value, str):
         return value if WORD.fullmatch(value) else quoted(value)
     if isinstance(value, Mapping):
@@ -80,7 +80,7 @@ def in_one_line(value: object) -> str:
 
 
 def as_written(value: str, text: str, row: "MappingNode") -> str:
-    """A value of plain words, in quotes where the row's keys stand in quotes: JSON stays JSON."""
+    """Return a value of plain words, quoted if the row's keys are quoted: JSON stays JSON."""
     is_json = key_as_written("a", text, row) != "a"
     return QUOTED_OR_WORD.sub(_in_quotes, value) if is_json else value
 
@@ -90,12 +90,12 @@ def _in_quotes(word: re.Match[str]) -> str:
 
 
 def key_as_written(name: str, text: str, row: "MappingNode") -> str:
-    """A key as the row writes its own: JSON stays JSON."""
+    """Return a key, quoted if the row's own keys are: JSON stays JSON."""
     return quoted(name) if text[row.value[0][0].start_mark.index] == '"' else name
 
 
 def _end_of_block(text: str, row: "MappingNode") -> int:
-    """The place after the row's last line: blank lines, and comments further left, belong to what follows."""
+    """Return the index after the row's last line: blank lines, and comments further left, belong to what follows."""
     column: int = row.value[0][0].start_mark.column
     place: int = row.end_mark.index
     if not text[(start := text.rfind("\n", 0, place) + 1) : place].strip():
@@ -111,12 +111,12 @@ def _is_between(line: str, column: int) -> bool:
 
 
 def quoted(value: str | list[str]) -> str:
-    """A text, or a list of texts, as YAML and JSON have it."""
+    """Return a text, or a list of texts, quoted for YAML and JSON."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def applied(text: str, edits: list[Edit], path: Path) -> str:
-    """`text` with `edits`; ParamsError when the file would then say anything else than before besides."""
+    """Return `text` with `edits`; ParamsError if they would change anything else in the file."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -137,7 +137,7 @@ def applied(text: str, edits: list[Edit], path: Path) -> str:
 
 
 def _only_adds(before: object, after: object) -> bool:
-    """Whether `after` is `before` with sections and kinds more, and homes spelt out."""
+    """True if `after` is `before` plus sections and kinds, with `~` expanded."""
     if isinstance(before, dict) and isinstance(after, dict):
         same = before.keys() <= after.keys() and all(_only_adds(before[key], after[key]) for key in before)
         new = after.keys() - before.keys()
@@ -149,7 +149,7 @@ def _only_adds(before: object, after: object) -> bool:
 
 
 def _is_written(key: object, value: object) -> bool:
-    """Whether a new key and its value are of those that are written here."""
+    """True if a new key and its value are among those that this package writes."""
     named = ("shape", "json_columns", "optional_columns", "image_column", "split", "dataset", "other", "trained_on")
     if key in (*named, "encoder"):
         return True

@@ -21,15 +21,15 @@ class Source(Protocol):
     IS_FIXED: bool
 
     def problem(self, params: Section) -> str | None:
-        """Why nothing could be fetched, as far as that can be known in seconds; no secret is in it."""
+        """Return why nothing could be fetched, as far as seconds allow; it contains no secret."""
 
     def fetch(self, params: Section, ingest: Ingest, folder: Path) -> int:
-        """Write files that `ingest` reads into the empty `folder`; the number of rows.
+        """Write files that `ingest` reads into the empty `folder`; return the number of rows.
 
-        AnnealError when it breaks off.
+        Raises AnnealError if it is interrupted.
         """
 
 
 def of(params: Section) -> Source:
-    """The module that `params` are of."""
+    """Return the module that `params` belong to."""
     return cast(Source, kinds.of(params, PACKAGE))

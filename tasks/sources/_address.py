@@ -16,7 +16,7 @@ Address = Annotated[
 
 
 def resolved(address: str) -> str:
-    """The URL itself; AnnealError when its variable is not set, or when a password stands in params.yaml."""
+    """Return the URL; AnnealError if its variable is not set, or if params.yaml contains a password."""
     if VARIABLE.fullmatch(address):
         if url := os.environ.get(address):
             return url
@@ -25,19 +25,18 @@ def resolved(address: str) -> str:
         raise AnnealError(
             "the URL contains a password, which does not belong in params.yaml: put the URL into an environment "
             "variable, and write the variable's name"
-            ""
         )
     return address
 
 
 def shown(address: str) -> str:
-    """The address as it may be printed: as params.yaml writes it, and no password in it."""
+    """Return the address for printing: as in params.yaml, without a password."""
     password = _password(address)
     return address.replace(password, "…") if password else address
 
 
 def without_secrets(words: object, address: str) -> str:
-    """What a library says of the URL at `address`, in one line, without the URL and its password."""
+    """Return a library's message about the URL at `address`, in one line, without the URL and its password."""
     text, url = " ".join(str(words).split()), os.environ.get(address, "")
     password = _password(url)
     for secret in filter(None, (url, password, unquote(password))):

@@ -24,7 +24,7 @@ class Params(Section):
 
 
 def problem(params: Section) -> str | None:
-    """Why the hub does not have it, or does not answer."""
+    """Return why the hub does not have the dataset, or does not answer."""
     assert isinstance(params, Params)
     from httpx2 import HTTPError
     from huggingface_hub import HfApi

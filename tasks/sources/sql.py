@@ -37,7 +37,7 @@ class Params(Section):
 
 
 def problem(params: Section) -> str | None:
-    """Why the query cannot be asked: no select, no such table, no database that answers."""
+    """Return why the query cannot be run: not a select, no such table, a database that does not answer."""
     assert isinstance(params, Params)
     try:
         _checked(params.query)
@@ -52,7 +52,7 @@ def problem(params: Section) -> str | None:
 
 
 def fetch(params: Section, ingest: Ingest, folder: Path) -> int:
-    """Write `folder/rows.jsonl`; the same rows are the same bytes, as those of a query without an order are sorted."""
+    """Write `folder/rows.jsonl`. Equal rows give equal bytes: those of a query without an order are sorted."""
     assert isinstance(params, Params)
     lines: list[str] = []
     is_ordered = _checked(params.query)
@@ -67,7 +67,7 @@ def fetch(params: Section, ingest: Ingest, folder: Path) -> int:
 
 
 def _checked(query: str) -> bool:
-    """Whether the query says in which order its rows come; AnnealError when it is not one select."""
+    """True if the query orders its rows; AnnealError if it is not a single select."""
     import sqlparse
 
     statements = [statement for statement in sqlparse.parse(query) if str(statement).strip(" \t\r\n;")]
@@ -79,7 +79,7 @@ def _checked(query: str) -> bool:
 
 @contextmanager
 def _connected(params: Params) -> "Iterator[Connection]":
-    """A connection that only reads; what the database says against it or against the query is a TransientError."""
+    """Yield a read-only connection; errors of the database become TransientError."""
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
     engine = _engine(params.url)
@@ -120,14 +120,14 @@ def _engine(address: str) -> "Engine":
 
 
 def _sqlite(path: str | None) -> sqlite3.Connection:
-    """A file that is there, opened for reading: SQLite would make an empty one otherwise."""
+    """Open an existing file read-only: SQLite would otherwise create an empty one."""
     if not path or not Path(path).is_file():
         raise AnnealError(f"the SQLite database {path or '(in memory)'} does not exist: correct the path")
     return sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=SECONDS)
 
 
 def _json(text: str | bytes) -> object:
-    """A cell of type JSON, numbers as they are written."""
+    """Return the value of a JSON cell, with numbers as they are written."""
     return value_of(text if isinstance(text, str) else text.decode("utf-8"), "a cell of JSON")
 
 
@@ -145,13 +145,13 @@ def _rows(connection: "Connection", query: str) -> Iterator[Mapping[str, object]
 
 
 def _line(row: Mapping[str, object], ingest: Ingest, where: str) -> str:
-    """A row as a line of JSON; a text in a column that holds JSON is read as that, since not every database has a
-    type for it.
+    """Return a row as a line of JSON; a text in one of `ingest.json_columns` is parsed, since not every database has a
+    JSON type.
     """
     cells = {}
     for column, value in row.items():
-        what = f"{where}: `{column}`"
+        cell = f"{where}: `{column}`"
         is_json_text = column in ingest.json_columns and isinstance(value, str)
-        taken = value_of(str(value), what) if is_json_text else plain(value)
-        cells[column] = as_json(taken, what, "of the query")
+        plain_value = value_of(str(value), cell) if is_json_text else plain(value)
+        cells[column] = as_json(plain_value, cell, "of the query")
     return f"{{{','.join(f'{as_json(column, where)}:{text}' for column, text in cells.items())}}}\n"

@@ -34,7 +34,7 @@ class Params(Section):
 
 
 def problem(params: Section) -> str | None:
-    """Why there is nothing at the URL: an unknown scheme, a missing package, a server that does not answer."""
+    """Return why the URL cannot be read: an unknown scheme, a missing package, a server that does not answer."""
     assert isinstance(params, Params)
     try:
         _files(params)
@@ -44,7 +44,7 @@ def problem(params: Section) -> str | None:
 
 
 def fetch(params: Section, ingest: Ingest, folder: Path) -> int:
-    """Write each file into `folder` under its own name, and read it once: what broke off is not taken."""
+    """Write each file into `folder` under its own name, and read it once, so that a truncated one is refused."""
     assert isinstance(params, Params)
     files = _files(params)
     system, _ = _system(params.url, LONGEST_PAUSE)
@@ -63,7 +63,7 @@ def fetch(params: Section, ingest: Ingest, folder: Path) -> int:
 
 
 def _files(params: Params) -> dict[str, str]:
-    """(path at the server: name that the file gets here) of each file; AnnealError when there is none."""
+    """Return {path at the server: local file name}; AnnealError if there is no file."""
     system, path = _system(params.url, SECONDS)
     try:
         paths = sorted(system.glob(path)) if "*" in path else [path]
@@ -90,7 +90,7 @@ def _files(params: Params) -> dict[str, str]:
 
 
 def _system(address: str, pause: int) -> "tuple[AbstractFileSystem, str]":
-    """The file system of a URL and the path in it; its server may pause for as many seconds."""
+    """Return the file system of a URL and the path in it; `pause`: most seconds that its server may be silent."""
     from fsspec.core import url_to_fs
     from fsspec.registry import known_implementations
 
@@ -110,7 +110,7 @@ def _system(address: str, pause: int) -> "tuple[AbstractFileSystem, str]":
 
 
 def _timeout(pause: int) -> object:
-    """A server answers at once or not at all; what it sends may take long in all."""
+    """Return aiohttp's timeout: short for connecting, `pause` between bytes, none for the whole download."""
     from aiohttp import ClientTimeout
 
     return ClientTimeout(total=None, sock_connect=SECONDS, sock_read=pause)

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256
-from tasks.preflight.recognise import recognised
+from tasks.preflight.recognise import recognise
 from tasks.stages.ingest import Ingest, peek
 from tasks.stages.ingest.__main__ import ingest
 from tests import pictures
@@ -100,11 +100,11 @@ def test_a_table_beside_a_folder_of_images_is_a_table_still() -> None:
 
 def test_the_shape_is_told_from_the_rows_and_so_is_the_column_of_images() -> None:
     pictures.write_folders(Path("photos"), 12)
-    told = recognised({"ingest": {"source": "photos"}})
+    told = recognise({"ingest": {"source": "photos"}})
     assert told.prepare == {"shape": "image", "labels": ["label"]} and told.ingest == {}
     assert peek(Ingest(source="photos"), count=1).rows[0]["image"] == "photos/blue/11.png"
     rows = pictures.write_images(Path("listed/files"), 12)
     table(Path("listed"), [{"file_name": f"files/{row['id'][1:]}.png", "label": row["colour"]} for row in rows])
-    told = recognised({"ingest": {"source": "listed"}})
+    told = recognise({"ingest": {"source": "listed"}})
     assert told.prepare == {"shape": "image", "image": "file_name", "labels": ["label"]}
     assert told.ingest == {"image_column": "file_name"}

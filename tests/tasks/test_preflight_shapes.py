@@ -9,7 +9,7 @@ import pytest
 
 from tasks.errors import ParamsError
 from tasks.preflight import checks
-from tasks.preflight.recognise import recognised
+from tasks.preflight.recognise import recognise
 from tasks.preflight.sections import complete
 from tasks.stage import parse_yaml
 from tasks.stages.ingest import Ingest, read
@@ -76,7 +76,7 @@ def test_a_shape_is_told_from_the_rows(
 ) -> None:
     source = tmp_path / f"rows.{ending}"
     source.write_text(write([row] * 12))
-    told = recognised({"ingest": {"source": str(source)}})
+    told = recognise({"ingest": {"source": str(source)}})
     assert (told.prepare, told.ingest, told.undecided, told.unread) == (prepare, ingest, "", "")
 
 
@@ -133,7 +133,7 @@ def test_columns_that_some_rows_lack_or_leave_null_are_optional(tmp_path: Path) 
     source = tmp_path / "rows.jsonl"
     rows = [{"messages": TURNS, "n": None}, {"messages": TURNS, "n": "1", "tools": [TOOL]}]
     source.write_text(lines(rows))
-    told = recognised({"ingest": {"source": str(source)}})
+    told = recognise({"ingest": {"source": str(source)}})
     assert told.ingest == {"json_columns": ["messages", "tools"], "optional_columns": ["n", "tools"]}
     taken, _ = read(Ingest.model_validate({"source": str(source), **told.ingest}), source)
     assert [(row["n"], row["tools"][:8]) for row in taken] == [("", ""), ("1", '[{"type"')]
@@ -142,7 +142,7 @@ def test_columns_that_some_rows_lack_or_leave_null_are_optional(tmp_path: Path) 
 def test_a_shape_that_is_named_gets_only_how_its_source_is_read(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     source.write_text(lines([{"messages": TURNS, "label": True}]))
-    told = recognised({"ingest": {"source": str(source)}, "prepare": {"shape": "chat"}})
+    told = recognise({"ingest": {"source": str(source)}, "prepare": {"shape": "chat"}})
     assert (told.prepare, told.ingest) == ({}, {"json_columns": ["messages"]})
 
 

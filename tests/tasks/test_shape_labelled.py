@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.preflight.recognise import recognised
+from tasks.preflight.recognise import recognise
 from tasks.preflight.sections import complete
 from tasks.stage import parse_yaml
 
@@ -14,7 +14,7 @@ def told(folder: Path, rows: list[dict], prepare: dict | None = None) -> tuple[d
     """(what is written into `prepare`, whether a person is asked)."""
     source = folder / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    known = recognised({"ingest": {"source": str(source)}, **({"prepare": prepare} if prepare else {})})
+    known = recognise({"ingest": {"source": str(source)}, **({"prepare": prepare} if prepare else {})})
     return known.prepare, bool(known.undecided)
 
 

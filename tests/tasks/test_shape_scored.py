@@ -102,11 +102,11 @@ def test_which_files_are_told(given: list[dict], shape: str | None, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["stars", "Rating"])
 def test_few_whole_numbers_may_be_either_and_are_asked_about_with_what_to_write(name: str, tmp_path: Path) -> None:
-    from tasks.preflight.recognise import recognised
+    from tasks.preflight.recognise import recognise
 
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows(name, "1", "2", "3", "4", "5")))
-    assert recognised({"ingest": {"source": str(source)}}).undecided == Says(
+    assert recognise({"ingest": {"source": str(source)}}).undecided == Says(
         f"has no shape, and its rows (`text`, `{name}`)",
         f'prepare: {{shape: labelled, user: "{{{{ text }}}}", labels: [{name}]}}',
         f'prepare: {{shape: scored, user: "{{{{ text }}}}", numbers: [{name}]}}',
@@ -114,12 +114,12 @@ def test_few_whole_numbers_may_be_either_and_are_asked_about_with_what_to_write(
 
 
 def test_several_columns_that_hold_classes_are_named(tmp_path: Path) -> None:
-    from tasks.preflight.recognise import recognised
+    from tasks.preflight.recognise import recognise
 
     source = tmp_path / "rows.jsonl"
     given = [{**row, "rude": i % 2, "angry": i % 3 // 2} for i, row in enumerate(rows("loud", 0, 1))]
     source.write_text("".join(json.dumps(row) + "\n" for row in given))
-    words = recognised({"ingest": {"source": str(source)}}).undecided
+    words = recognise({"ingest": {"source": str(source)}}).undecided
     assert 'write prepare: {shape: labelled, user: "{{ text }}", labels: [loud, rude, angry]}, with those that' in words
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tasks.formats.answer import format_of, problem
 from tasks.formats.span_answer import places
 from tasks.formats.spans import Span, read, span_of, to_json
-from tasks.preflight.recognise import recognised
+from tasks.preflight.recognise import recognise
 from tasks.stages.ingest import Ingest
 from tasks.stages.ingest import read as ingested
 from tasks.stages.ingest.json_rows import read_json
@@ -163,7 +163,7 @@ def test_the_shape_is_told_from_the_rows(ending: str, row: dict, prepare: dict, 
             table.writerows([row] * 12)
         else:
             file.writelines(json.dumps(row) + "\n" for _ in range(12))
-    told = recognised({"ingest": {"source": str(source)}})
+    told = recognise({"ingest": {"source": str(source)}})
     assert (told.prepare, told.ingest, told.undecided, told.unread) == (prepare, ingest, "", "")
 
 
@@ -176,7 +176,7 @@ def test_squads_own_file_is_a_row_for_each_question(tmp_path: Path) -> None:
     paragraphs = [{"context": "Anna left.", "qas": asked}, {"context": "Lee came.", "qas": [{**asked[0], "id": "q2"}]}]
     source = tmp_path / "train-v2.0.json"
     source.write_text(json.dumps({"version": "v2.0", "data": [{"title": "x", "paragraphs": paragraphs}]}, indent=1))
-    told = recognised({"ingest": {"source": str(source)}})
+    told = recognise({"ingest": {"source": str(source)}})
     assert (told.prepare, told.ingest) == ({"shape": "spans"}, {"json_columns": ["answers"]})
     rows, _ = ingested(Ingest(source=str(source), **told.ingest), source)
     made = [spans.example(row, spans.Params(shape="spans")) for row in rows]
@@ -193,7 +193,7 @@ def test_an_answer_without_a_start_may_be_one_to_write_and_one_that_stands_nowhe
 ) -> None:
     row = {"question": "Who?", "context": "Anna left", "answer": answer}
     (tmp_path / "rows.jsonl").write_text((json.dumps(row) + "\n") * 12)
-    told = recognised({"ingest": {"source": str(tmp_path / "rows.jsonl")}})
+    told = recognise({"ingest": {"source": str(tmp_path / "rows.jsonl")}})
     assert ("may be alpaca or spans" in told.undecided) is may_be
     assert may_be or told.prepare["shape"] == "alpaca"
 
