@@ -1,1 +1,1 @@
-"""What stages hand to each other: rows in a split, as tokens, answered; and the checks of a table of rows."""
+"""The data that stages exchange: rows of a split, as tokens, with answers; and checks of a table of rows."""

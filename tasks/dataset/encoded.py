@@ -1,6 +1,6 @@
-"""What a row is where a model is trained on it: as tokens, and with others in a batch.
+"""Types of rows as tokens and of batches, as models are trained on them.
 
-An objective whose rows hold more has a type of its own, which says what.
+An objective whose rows hold more has a type of its own.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 class Encoded(TypedDict):
-    """A row as tokens: what all objectives' have."""
+    """A row as tokens, with the keys that all objectives share."""
 
     id: str
-    input_ids: list[int]  # by their number rows are grouped
-    epoch: NotRequired[int]  # in which the row is trained on, from 0; noted before each
+    input_ids: list[int]  # rows are grouped by their number
+    epoch: NotRequired[int]  # in which the row is trained on, from 0; set before each epoch
 
 
 @final
 class Completion(Encoded):
     """A prompt, and the tokens after it that are trained on."""
 
-    prompt_length: int  # tokens that are only read
-    weights: NotRequired[list[float]]  # of each token behind those in the loss, where they are not all 1
+    prompt_length: int  # number of tokens that are only read
+    weights: NotRequired[list[float]]  # weight in the loss of each token after the prompt, unless all are 1
 
 
 @final
@@ -37,33 +37,33 @@ class Packed(Encoded):
 class Labelled(Encoded):
     """A text, or an image, and its classes."""
 
-    labels: list[int]  # a column each, the number of the class
+    labels: list[int]  # class number of each column
 
 
 class Batch(TypedDict, total=False):
-    """Rows that a model reads together. `time`: tokens of the longest of them, others are padded."""
+    """Rows that a model reads together. `time` is the number of tokens of the longest; the others are padded."""
 
     input_ids: Required["Tensor"]  # (batch, time), token ids
-    attention_mask: Required["Tensor"]  # (batch, time), 0 in the padding; with tokens of a shared prefix before it
+    attention_mask: Required["Tensor"]  # (batch, time), 0 in the padding; includes tokens of a shared prefix
     position_ids: "Tensor"  # (batch, time)
-    token_type_ids: "Tensor"  # (batch, time), 1 of a text behind its question
+    token_type_ids: "Tensor"  # (batch, time), 1 in a context after its question
     pixel_values: "Tensor"  # (batch, channels, height, width)
     is_place: "Tensor"  # (batch, time), whether an answer may begin or end there
-    labels: "Tensor"  # what is right: tokens (batch, kept), tags (batch, time), -100 where none is; (batch, columns)
-    weights: "Tensor"  # as labels: how much each token counts
-    prefix: list[int]  # tokens that stand before each row, of which a model is told that reads them itself;
-    past_key_values: object  # what any other has made of them
+    labels: "Tensor"  # targets: tokens (batch, kept) or tags (batch, time), -100 for none; or classes (batch, columns)
+    weights: "Tensor"  # shaped as labels: weight of each token in the loss
+    prefix: list[int]  # tokens before each row, for a model that reads them itself;
+    past_key_values: object  # their keys and values, for any other
     use_cache: bool
-    num_items_in_batch: "Tensor"  # what the summed loss is divided by, where not by the batch's own
-    logits_to_keep: int  # kept: the last tokens of all rows that have logits
+    num_items_in_batch: "Tensor"  # divisor of the summed loss, if it is not the batch's own count
+    logits_to_keep: int  # kept: number of last tokens of each row that get logits
 
 
 class Processor(Protocol):
-    """What turns prepared rows into tokens; an objective's own knows more."""
+    """Turns prepared rows into tokens; objectives extend it."""
 
     @property
     def pad_token_id(self) -> int:
-        """What fills rows that are shorter than others."""
+        """The token that pads shorter rows."""
         ...
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -72,25 +72,25 @@ class Processor(Protocol):
 
 
 def to_device(batch: Batch, device: "Device | str") -> Batch:
-    """`batch` with its tensors there."""
+    """`batch` with its tensors on `device`."""
     return cast(Batch, {name: value.to(device) if hasattr(value, "to") else value for name, value in batch.items()})
 
 
 def shared_prefix(rows: Sequence[Completion]) -> list[int]:
     """The token ids that all prompts begin with (the system message, mostly); never a whole prompt."""
     prompts = [row["input_ids"][: row["prompt_length"] - 1] for row in rows]
-    low, high = min(prompts), max(prompts)  # what the extremes share, all share
+    low, high = min(prompts), max(prompts)  # a prefix that the extremes share is shared by all
     same = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     return low[:same]
 
 
 def left_padded(rows: Sequence[Completion], pad_token_id: int, prefix_length: int = 0) -> Batch:
-    """A batch, padded on the left so that the answers stand at its end and logits are needed for the last tokens only.
+    """A batch, padded on the left so that answers are at its end and logits are needed for the last tokens only.
 
-    input_ids and position_ids are without the first `prefix_length` tokens of each row, which the caller has in its
-    key-value cache; attention_mask has them. `logits_to_keep`: the most tokens from the first that is trained on, + 1.
-    Padding is masked by position, never by id: pad may equal EOS. Where a token counts neither 0 nor 1, the batch has
-    weights.
+    input_ids and position_ids leave out the first `prefix_length` tokens of each row, which the caller has in its
+    key-value cache; attention_mask includes them. `logits_to_keep` is 1 plus the largest number of tokens after a
+    prompt. Padding is masked by position, never by id: pad may equal EOS. The batch has weights if any is neither 0
+    nor 1.
     """
     import torch
 

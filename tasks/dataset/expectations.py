@@ -20,9 +20,7 @@ SITE = "docs"
 
 @dataclass(frozen=True)
 class Broken:
-    """One expectation that did not hold: its rule in words, the rows (positions) that broke it, or none for a table
-    rule.
-    """
+    """An expectation that does not hold, and the positions of the rows that broke it; none for a table rule."""
 
     expectation: str
     column: str
@@ -36,12 +34,12 @@ class Broken:
 
 
 def check(rows: Sequence[Mapping[str, str]], suite: Path, docs: Path, title: str) -> list[Broken]:
-    """Validate `rows` with the suite in the JSON file `suite`, build Data Docs in `docs/`, return what did not hold.
+    """Validate `rows` with the suite in the JSON file `suite`, build Data Docs in `docs/`, return the broken rules.
 
     Row rules are checked on all rows, table rules on those that break no row rule: a row that is set aside is not part
     of the table. The suite is `{"expectations": [{"type": …, "kwargs": {…}}, …]}`. Raises AnnealError for a suite that
     names an unknown expectation, or a column that the rows do not have, and for a rule that could not be computed: a
-    rule that is not looked at must never look like a rule that holds.
+    rule that was not checked must never look like one that holds.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read by the library at import
     import pandas
@@ -56,11 +54,11 @@ def check(rows: Sequence[Mapping[str, str]], suite: Path, docs: Path, title: str
     try:
         with whole_directory(docs) as folder:
             context = _context(folder)
-            broken = _judged(_run(context, frame, of_rows, title), suite) if of_rows or not of_table else []
+            broken = _broken_rules(_run(context, frame, of_rows, title), suite) if of_rows or not of_table else []
             left = frame.drop(index=list({index for rule in broken for index in rule.rows}))
-            if of_table and (len(left) or not rows):  # where none is left, that is what is wrong
-                broken += _judged(_run(context, left, of_table, f"{title}, table rules"), suite)
-            context.build_data_docs(site_names=[SITE])  # not the site that each context has of itself
+            if of_table and (len(left) or not rows):  # if no row is left, the row rules say what is wrong
+                broken += _broken_rules(_run(context, left, of_table, f"{title}, table rules"), suite)
+            context.build_data_docs(site_names=[SITE])  # not the default site of each context
     except (GreatExpectationsError, TypeError, ValueError) as error:
         raise AnnealError(f"{suite} is not a usable suite: {' '.join(str(error).split())[:200]}") from None
     return broken
@@ -81,7 +79,7 @@ def _is_of_rows(kind: str) -> bool:
 
 
 def _read_suite(suite: Path, columns: list[str]) -> list[dict[str, Any]]:
-    """The expectations in `suite`; the library itself logs and skips the ones that it does not know."""
+    """The expectations in `suite`. Unknown ones are refused here, since the library logs and skips them."""
     from great_expectations.expectations.registry import list_registered_expectation_implementations
 
     try:
@@ -153,11 +151,11 @@ def _run(
     return results
 
 
-def _judged(results: list[Any], suite: Path) -> list[Broken]:
+def _broken_rules(results: list[Any], suite: Path) -> list[Broken]:
     return [broken for broken in (_broken(result, suite) for result in results) if broken is not None]
 
 
-def _broken(result: Any, suite: Path) -> Broken | None:  # Great Expectations is not read for its types
+def _broken(result: Any, suite: Path) -> Broken | None:  # Great Expectations is untyped for mypy
     config = result.expectation_config
     # `{raised_exception: …}`, or such an object for each thing that the rule computes
     for info in [result.exception_info, *result.exception_info.values()]:
@@ -167,7 +165,7 @@ def _broken(result: Any, suite: Path) -> Broken | None:  # Great Expectations is
                 f"{' '.join(str(info['exception_message']).split())[:200]}"
             )
     rows = tuple(sorted(result.result.get("unexpected_index_list") or ()))
-    if result.success and not rows:  # `mostly` forgives a share of rows; we still set them aside
+    if result.success and not rows:  # `mostly` tolerates a share of rows; they are still set aside
         return None
     kwargs = config.kwargs
     column = (

@@ -1,8 +1,8 @@
 """Packs several examples into a row without padding and without attention between them.
 
-Positions start anew with each example. transformers tells from that, and only where a batch has neither an attention
-mask nor a cache, that a row is packed, and keeps attention within each example (masking_utils.py). So the mask that
-`collate` makes is for counting tokens, and `loss` leaves it out.
+Positions restart with each example. From that, and only in a batch without attention mask and cache, transformers
+infers that a row is packed and keeps attention within each example (masking_utils.py). So the mask that `collate` makes
+is for counting tokens only, and `loss` leaves it out.
 """
 
 from bisect import bisect_left, insort
@@ -20,7 +20,7 @@ def pack(encoded: Sequence[Completion], max_length: int) -> list[Packed]:
     """Rows of at most `max_length` tokens, each of whole examples: the longest first, into the row with the least
     room that takes it (best fit, decreasing).
 
-    Raises ValueError for an example that is longer than a row.
+    Raises ValueError if an example is longer than a row.
     """
     if any(len(example["input_ids"]) > max_length for example in encoded):
         raise ValueError(f"an example is longer than {max_length} tokens")
@@ -46,15 +46,15 @@ def _packed(examples: Sequence[Completion]) -> Packed:
 
 
 def trained_on(row: Packed) -> list[float]:
-    """How much each token of a packed row counts in the loss; 0 in the prompts in it."""
+    """The weight of each token of a packed row in the loss; 0 in its prompts."""
     return [weight for example in row["examples"] for weight in dialogue.weights(example)]
 
 
 def collate(rows: Sequence[Packed], pad_token_id: int) -> Batch:
-    """A batch of packed rows, padded on the right, where padding is one more example.
+    """A batch of packed rows, padded on the right; the padding counts as one more example.
 
-    input_ids, position_ids, attention_mask (see above), labels (-100 where nothing is trained), and weights where a
-    token counts neither 0 nor 1: (batch, time).
+    All of shape (batch, time): input_ids, position_ids, attention_mask (see above), labels (-100 for tokens that are
+    not trained on), and weights if any is neither 0 nor 1.
     """
     import torch
 
@@ -82,8 +82,8 @@ def collate(rows: Sequence[Packed], pad_token_id: int) -> Batch:
 
 
 def loss(model: "nn.Module", batch: Batch, num_items: "Tensor | None") -> "Tensor":
-    """The mean negative log-likelihood of the trained tokens, weighted where they have weights; the head reads only
-    the places that predict one of them.
+    """The (weighted) mean negative log-likelihood of the trained tokens; logits are computed only where one of them is
+    predicted.
     """
     from torch.nn.functional import cross_entropy
 

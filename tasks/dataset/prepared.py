@@ -9,11 +9,11 @@ SPLITS = ("train", "validation", "test")
 
 
 def splits(folder: Path) -> dict[str, list[Prepared]]:
-    """{split: its rows} of those that `folder` has."""
+    """{split: its rows} of the splits in `folder`."""
     files = {split: folder / f"{split}.jsonl" for split in SPLITS}
     return {split: read_jsonl(file) for split, file in files.items() if file.exists()}
 
 
 def rows_of(folder: Path) -> list[Prepared]:
     """All rows of `folder`."""
-    return [row for of_split in splits(folder).values() for row in of_split]
+    return [row for rows in splits(folder).values() for row in rows]

@@ -1,13 +1,13 @@
-"""What a row is where it lies on disk: prepared in a split, and answered."""
+"""Types of rows on disk: prepared rows of a split, and answered rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NotRequired, TypedDict
 
 from tasks.formats.tools import Tool, ToolCall
 
-# What objectives eat.
+# The kinds of examples that objectives accept.
 Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged", "spans", "image", "scored"]
-# {label column: {class: its probability}}; of entities {stretch: {label: …}}; of an answer in a text as in
+# {label column: {class: probability}}; for entities {span: {label: probability}}; for extracted answers as in
 # tasks/formats/spans.py
 Probabilities = Mapping[str, Mapping[str, float]]
 
@@ -20,62 +20,62 @@ class Message(TypedDict):
     tool_calls: NotRequired[list[ToolCall]]  # of an assistant
     tool_call_id: NotRequired[str]  # of a tool's result
     name: NotRequired[str]
-    weight: NotRequired[float]  # of an assistant's turn in the loss; the template does not see it
+    weight: NotRequired[float]  # of an assistant's turn in the loss; not passed to the template
 
 
 class Row(TypedDict):
-    """What is asked, the right answer, and what both were made of."""
+    """A prompt, the right answer, and the columns that both were made from."""
 
     id: str
-    messages: list[Message]  # none of a text that is gone on with
+    messages: list[Message]  # empty for a text to continue
     answer: str
     row: dict[str, str]  # the columns that the templates name
     tools: NotRequired[list[Tool]]
-    calls: NotRequired[list[ToolCall]]  # that the right answer makes
-    given: NotRequired[str]  # of a cascade: the beginning of the answer, which the model is asked with, and
+    calls: NotRequired[list[ToolCall]]  # of the right answer
+    given: NotRequired[str]  # of a cascade: the beginning of the answer, which ends the prompt, and
     rest: NotRequired[str]  # what follows it
 
 
 class Prepared(Row):
-    """A row as it stands in a split; `answer` is of the last assistant turn that is trained on."""
+    """A row of a split; `answer` is the last assistant turn that is trained on."""
 
     rejected: NotRequired[str]
     rating: NotRequired[bool]
-    weight: NotRequired[float]  # of the answer in the loss, where it is not 1
-    of: NotRequired[str]  # the dataset that it is of, in a mix of whole ones
+    weight: NotRequired[float]  # of the answer in the loss, if it is not 1
+    of: NotRequired[str]  # the dataset that the row comes from, in a mix of whole datasets
 
 
 class Score(TypedDict):
-    """How likely a model finds the right answer."""
+    """The likelihood of the right answer."""
 
-    nll: float  # negative log-likelihood, in nats, summed over
-    tokens: int  # so many of the answer's tokens, its end included; of what tells and does not write: of its choices
+    nll: float  # negative log-likelihood in nats, summed over
+    tokens: int  # this many tokens of the answer, its end included; for models that predict, this many choices
 
 
 class Text(TypedDict):
-    """What a model writes."""
+    """Generated text."""
 
     text: str
-    token_ids: list[int]  # without the end; none of a model that tells and does not write
+    token_ids: list[int]  # without the end; empty for models that predict classes, numbers or spans
     finished: bool  # whether it ended by itself
 
 
 class Answer(Text, Score):
-    """What a model says to a row."""
+    """A model's answer to a row."""
 
-    probabilities: NotRequired[Probabilities]  # of a model that tells
-    told: NotRequired[list[str]]  # the columns that are told, of an answer of which others cannot be
+    probabilities: NotRequired[Probabilities]  # of models that predict
+    told: NotRequired[list[str]]  # the predicted columns, if the answer has columns that are not predicted
     scales: NotRequired[dict[str, float]]  # {column of numbers: standard deviation in training}
 
 
 class Answered(Row, Answer):
     """A row of a predictions.jsonl."""
 
-    image: NotRequired[str]  # a data: URL of the image that it is about, of the first ones (tasks/texts/images.py)
+    image: NotRequired[str]  # its image as a data: URL, in the first rows only (tasks/texts/images.py)
 
 
 class Reply(TypedDict):
-    """What a model that tells says to what is read; probabilities of those that have some."""
+    """What a model that predicts (classes, numbers, spans) returns for a text."""
 
     token_ids: tuple[int, ...]
     text: str
@@ -86,7 +86,7 @@ Splits = Mapping[str, Sequence[Prepared]]  # {split: its rows}
 
 
 def as_answer(reply: Reply, likelihood: Score) -> Answer:
-    """What a model that tells says to a row."""
+    """The answer to a row of a model that predicts."""
     answer: Answer = {
         "text": reply["text"],
         "token_ids": [],

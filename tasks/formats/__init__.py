@@ -1,1 +1,1 @@
-"""What an answer is: how each kind is written, read, judged and compared, and the contract of a version."""
+"""Answer formats: how each kind of answer is written, read, validated and compared; and the contract of a version."""

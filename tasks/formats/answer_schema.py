@@ -1,6 +1,6 @@
 """The JSON schema that constrains the answers of an untuned model.
 
-Such a model mostly fails at the form. Held to it as a server would hold it, it shows what it knows.
+Such a model mostly fails at the form. Constrained to it as by a server, it shows what it knows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,8 +13,8 @@ from tasks.texts.clean import clean
 
 
 def schema(form: JsonAnswer, rows: Iterable[Row]) -> Schema:
-    """The JSON schema of answers like those of the training `rows`: of a label one of its classes, of any other column
-    a text that is not blank at once, and no longer than the longest one, so that an answer ends.
+    """The JSON schema of answers like those of the training `rows`: a label is one of its classes, any other column a
+    text of at least one character and no longer than the longest one, so that an answer ends.
     """
     right = [answer for row in rows if (answer := form.read(row["answer"])) is not None]
     properties = {column: _column([answer[column] for answer in right]) for column in form.columns}

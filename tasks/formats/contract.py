@@ -25,15 +25,15 @@ REGISTER = "register the model again with `make pipeline`"
 class Contract:
     """The templates of one version and the format of its answers, read and written by the functions of training."""
 
-    system: str | None  # no system message when it is null
+    system: str | None  # None: no system message
     user: str
-    inputs: tuple[str, ...]  # columns that the template names, in the order in which it does
+    inputs: tuple[str, ...]  # columns of the template, in its order
     form: AnswerFormat
     classes: Classes = field(default_factory=dict)  # label column: the values it may have
     template_sha256: str | None = None
-    special: SpecialTexts = USUAL  # to the version's tokenizer
-    example: str = "chat"  # or text: what the version goes on from is no dialogue
-    context: str | None = None  # the column of a text that is asked about, below all else, which is on one line
+    special: SpecialTexts = USUAL  # of the version's tokenizer
+    example: str = "chat"  # or text: the version continues a text
+    context: str | None = None  # column of the text that questions are about; it follows the others, each on one line
 
     @property
     def calls_tools(self) -> bool:
@@ -41,22 +41,21 @@ class Contract:
         return isinstance(self.form, ToolAnswer)
 
     def check(self, text: str) -> dict[str, str] | None:
-        """`{column: text}` of what a model wrote, its labels cleaned.
-
-        None when it is not a whole answer with labels of known classes.
+        """`{column: text}` of a model's output with cleaned labels; None unless it is a complete answer with labels of
+        known classes.
         """
         columns = answer.read_valid(self.form, text, self.classes)
         return columns and {name: clean(value) if name in self.classes else value for name, value in columns.items()}
 
     def result(self, columns: Mapping[str, str]) -> Mapping[str, object]:
-        """What `check` has read, as a client receives it: numbers as numbers, entities as a list."""
+        """The result of `check` as a client receives it: numbers as numbers, entities as a list."""
         if isinstance(self.form, EntityAnswer):
             return {column: json.loads(text) for column, text in columns.items()}
         return as_numbers(columns) if isinstance(self.form, NumberAnswer) else columns
 
     def as_texts(self, correction: Mapping[str, object]) -> Mapping[str, object]:
-        """A correction in texts: of numbers where this version tells numbers, of lists where it marks a text or calls
-        tools. What is no text then is of another kind than its answers.
+        """A correction with numbers (of a version that predicts them) or lists (entities, tool calls) as texts.
+        Values of other types stay, and `problem` refuses them.
         """
         if isinstance(self.form, EntityAnswer | ToolAnswer):
             return {
@@ -71,28 +70,28 @@ class Contract:
         return correction
 
     def problem(self, value: object) -> str | None:
-        """Why `value` (`{column: text}`) is not a whole answer of this task, in one clause; None when it is one."""
+        """Why `value` (`{column: text}`) is not a complete answer of this task, in one clause; None if it is."""
         return answer.problem(self.form, value, self.classes)
 
     def agrees(self, output: str | None, correction: Mapping[str, str], labels: Sequence[str]) -> bool | None:
-        """Whether a logged answer of this version says what a person's correction says.
+        """Whether a logged answer of this version agrees with a person's correction.
 
-        They are compared in the `labels`, or in all columns where the correction names none of them; numbers in the
-        digits that the correction has. None when it names no column that this version answers with: the format has
-        changed since.
+        They are compared in the `labels`, or in all columns if the correction names none of them; numbers in as many
+        digits as the correction has. None if it names no column of this version's answers: the format has changed
+        since.
         """
         right = {column: text for column, text in correction.items() if column in self.form.columns}
         right = dict(answer.canonical_answer(self.form, right))
         return answer.agrees(self.form.read(output or ""), right, labels, self.form) if right else None
 
-    def row(self, given: object) -> dict[str, str]:
-        """The cleaned input columns of `given` (`{column: text}`, or one text for all); AnnealError says what does not
+    def row(self, value: object) -> dict[str, str]:
+        """The cleaned input columns of `value` (`{column: text}`, or one text for all); AnnealError says what does not
         fit.
 
-        A text for several columns: its first line (without `Subject:`) is the first, the rest is the last;
+        A text for several columns is split: its first line (without `Subject:`) is the first column, the rest the last;
         a single line is both.
         """
-        values = self._columns_of(given) if isinstance(given, str) else given
+        values = self._columns_of(value) if isinstance(value, str) else value
         needed = ", ".join(self.inputs)
         if not isinstance(values, Mapping) or not all(isinstance(value, str) for value in values.values()):
             raise AnnealError(f"`input` must be an object of texts: {needed}.")
@@ -106,7 +105,7 @@ class Contract:
         return row if self.context is None else self._above_context(row)
 
     def _above_context(self, row: Mapping[str, str]) -> dict[str, str]:
-        """`row` with all but the context on one line, as the model was trained; AnnealError for what is empty."""
+        """`row` with all columns but the context on one line, as in training; AnnealError if one is empty."""
         if blank := [column for column in self.inputs if is_blank(row[column])]:
             raise AnnealError(f"`{blank[0]}` is empty (it needs {', '.join(self.inputs)}).")
         return {column: text if column == self.context else " ".join(text.split()) for column, text in row.items()}
@@ -125,18 +124,18 @@ class Contract:
         }
 
     def question(self, row: Mapping[str, str]) -> dict[str, object]:
-        """What a server is asked about `row`: the messages of a chat, or the text that it is to go on from."""
+        """The body of a request about `row`: the messages of a chat, or the text to continue."""
         if self.example != "text":
             return {"messages": self.messages(row)}
         return {"prompt": self.special.neutral(template.render(self.user, row))}
 
     def messages(self, row: Mapping[str, str]) -> list[dict[str, str]]:
-        """What the model is asked about `row`, exactly as in training."""
+        """The messages about `row`, exactly as in training."""
         return template.messages(self.system, self.user, row)
 
 
 def load(folder: Path) -> Contract:
-    """The contract of the version kept in `folder`; AnnealError when its format.json is missing or is not one."""
+    """The contract of the version in `folder`; AnnealError if its format.json is missing or not usable."""
     file, artifact, known = folder / "format.json", folder / "artifact.json", folder / "reference" / "classes.json"
     spec = read_json(file)
     try:

@@ -1,7 +1,6 @@
-"""Entities in a text: word boundaries, tags of words, and the one form in which entities are written, read and
-compared.
+"""Entities in a text: word boundaries, tags of words, and the canonical JSON of entities.
 
-A place is counted in characters of the text. Entities do not overlap: a word has one tag.
+Positions are counted in characters of the text. Entities do not overlap: a word has one tag.
 """
 
 import json
@@ -11,22 +10,22 @@ from itertools import pairwise
 from typing import NamedTuple
 
 FIELDS = ("label", "text", "start", "end")
-BEGINS, ENDS = ("B", "S", "U"), ("E", "S", "L")  # prefixes of IOB2, IOBES and BILOU; I goes on, or begins after O
+BEGINS, ENDS = ("B", "S", "U"), ("E", "S", "L")  # prefixes of IOB2, IOBES and BILOU; I continues, or begins after O
 OUTSIDE = "O"
 SpanProbabilities = dict[str, dict[str, float]]  # {span of a marked entity: {label: probability}}; OUTSIDE: no label
 
 
 class Entity(NamedTuple):
-    """A stretch of a text, or of its words, and what it is called."""
+    """A labelled span of a text, or of its words."""
 
     start: int
-    end: int  # the first place behind it
+    end: int  # exclusive
     label: str
 
 
 def is_border(text: str, place: int) -> bool:
-    """Whether a word may begin or end before the character at `place`: not between two letters or digits, unless they
-    are of a script that writes no blanks.
+    """Whether a word may begin or end before the character at `place`: not between two letters or digits, unless their
+    script has no blanks between words.
     """
     if not 0 < place < len(text):
         return True
@@ -41,13 +40,13 @@ def _is_inner(character: str) -> bool:
 
 
 def words(text: str) -> list[tuple[int, int]]:
-    """(start, end) of the words and marks of `text`."""
+    """(start, end) of the words and punctuation marks of `text`."""
     edges = [place for place in range(len(text) + 1) if is_border(text, place)]
     return [(start, end) for start, end in pairwise(edges) if not text[start:end].isspace()]
 
 
 def problem(text: str, entities: Iterable[Entity]) -> str | None:
-    """Why `entities` cannot be expressed by a tag for each word of `text`, in one clause; None if they can."""
+    """Why `entities` cannot be expressed as one tag per word of `text`, in one clause; None if they can."""
     last = 0
     for start, end, label in sorted(entities):
         if not 0 <= start < end <= len(text):
@@ -67,23 +66,23 @@ def to_json(text: str, entities: Iterable[Entity]) -> str:
     return pairs_to_json((entity, text[entity.start : entity.end]) for entity in sorted(entities))
 
 
-def pairs_to_json(known: Iterable[tuple[Entity, str]]) -> str:
+def pairs_to_json(pairs: Iterable[tuple[Entity, str]]) -> str:
     """Entities with their texts as canonical JSON."""
-    every = ((entity.label, text, entity.start, entity.end) for entity, text in known)
-    return json.dumps([dict(zip(FIELDS, values, strict=True)) for values in every], ensure_ascii=False)
+    rows = ((entity.label, text, entity.start, entity.end) for entity, text in pairs)
+    return json.dumps([dict(zip(FIELDS, values, strict=True)) for values in rows], ensure_ascii=False)
 
 
 def read(answer: str) -> list[tuple[Entity, str]] | None:
-    """The entities of a JSON list with their texts, in the order of the text; None for what is not one."""
+    """(entity, its text) of a JSON list, in the order of the text; None for anything else."""
     try:
         value = json.loads(answer)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, list) or not all(map(_is_entity, value)):
         return None
-    known = sorted((Entity(entry["start"], entry["end"], entry["label"]), entry["text"]) for entry in value)
-    overlap = any(later.start < earlier.end for (earlier, _), (later, _) in pairwise(known))
-    return None if overlap else known
+    pairs = sorted((Entity(entry["start"], entry["end"], entry["label"]), entry["text"]) for entry in value)
+    overlap = any(later.start < earlier.end for (earlier, _), (later, _) in pairwise(pairs))
+    return None if overlap else pairs
 
 
 def _is_entity(value: object) -> bool:
@@ -96,7 +95,7 @@ def _is_entity(value: object) -> bool:
 
 
 def spans(answer: str) -> list[Entity]:
-    """The entities of an answer that is one."""
+    """The entities of an answer; none if it is not valid."""
     return [entity for entity, _ in read(answer) or ()]
 
 
@@ -106,39 +105,37 @@ def key(start: int, end: int) -> str:
 
 
 def likeliest(probabilities: Mapping[str, Mapping[str, float]]) -> dict[str, tuple[str, float]]:
-    """Of each stretch its likeliest label, and how likely that is."""
+    """{span: (its likeliest label, the probability of that)}."""
     labels = {
         name: {label: p for label, p in shares.items() if label != OUTSIDE} for name, shares in probabilities.items()
     }
-    return {name: max(known.items(), key=lambda item: item[1]) for name, known in labels.items() if known}
+    return {name: max(shares.items(), key=lambda item: item[1]) for name, shares in labels.items() if shares}
 
 
 def calibration_pairs(probabilities: Mapping[str, Mapping[str, float]], right: str) -> list[tuple[float, bool]]:
-    """Of each stretch that was told of how likely its likeliest label was, and whether the right answer has exactly
-    that entity.
-    """
-    known = {(key(entity.start, entity.end), entity.label) for entity in spans(right)}
-    return [(p, (name, label) in known) for name, (label, p) in likeliest(probabilities).items()]
+    """(probability of the likeliest label, whether the right answer has exactly that entity) of each reported span."""
+    expected = {(key(entity.start, entity.end), entity.label) for entity in spans(right)}
+    return [(p, (name, label) in expected) for name, (label, p) in likeliest(probabilities).items()]
 
 
 def from_tags(tags: Sequence[str]) -> list[Entity]:
-    """The entities of `tags`, by places of words, read as seqeval does: IOB1, IOB2, IOBES or BILOU; a tag without a
-    prefix goes on, or begins.
+    """The entities of `tags`, as positions of words, read as seqeval does: IOB1, IOB2, IOBES or BILOU. A tag without a
+    prefix continues an entity, or begins one.
     """
-    known: list[Entity] = []
+    entities: list[Entity] = []
     before, is_open = "", False
     for place, tag in enumerate(tags):
         prefix, label = _parts(tag)
         if label and (prefix in BEGINS or not is_open or label != before):
-            known.append(Entity(place, place + 1, label))
+            entities.append(Entity(place, place + 1, label))
         elif label:
-            known[-1] = known[-1]._replace(end=place + 1)
+            entities[-1] = entities[-1]._replace(end=place + 1)
         before, is_open = label, bool(label) and prefix not in ENDS
-    return known
+    return entities
 
 
 def _parts(tag: str) -> tuple[str, str]:
-    """(prefix, label) of a tag; no label of one that is outside."""
+    """(prefix, label) of a tag; the label of O is empty."""
     prefix, dash, label = tag.partition("-")
     if dash and label and prefix in {*BEGINS, *ENDS, "I"}:
         return prefix, label
@@ -146,7 +143,7 @@ def _parts(tag: str) -> tuple[str, str]:
 
 
 def to_tags(entities: Iterable[Entity], of_words: Sequence[tuple[int, int]]) -> list[str]:
-    """A tag of IOB2 for each word (start, end): a word that an entity reaches into belongs to it."""
+    """An IOB2 tag for each word (start, end): a word that an entity overlaps belongs to it."""
     tags = [OUTSIDE] * len(of_words)
     for start, end, label in sorted(entities):
         inside = [place for place, (first, last) in enumerate(of_words) if first < end and start < last]

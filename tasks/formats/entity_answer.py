@@ -9,10 +9,10 @@ from tasks.texts.clean import has_half_character
 
 @dataclass(frozen=True)
 class EntityAnswer:
-    """A JSON list of entities, `{label, text, start, end}` each; as a column it is the canonical one."""
+    """A JSON list of entities, `{label, text, start, end}` each; as a column it is canonical JSON."""
 
     column: str
-    is_json = False  # it is no object of columns
+    is_json = False  # a list, not an object of columns
     is_invertible = True
 
     @property
@@ -21,11 +21,11 @@ class EntityAnswer:
         return (self.column,)
 
     def write(self, row: Mapping[str, object]) -> str:
-        """The column as it is; KeyError when `row` lacks it."""
+        """The column unchanged; KeyError if `row` lacks it."""
         return str(row[self.column])
 
     def read(self, text: str) -> dict[str, str] | None:
-        """The entities in their canonical form; None for what is not exactly a list of them."""
-        known = entities.read(text)
-        answer = None if known is None else entities.pairs_to_json(known)
+        """The entities as canonical JSON; None for anything but a list of entities."""
+        pairs = entities.read(text)
+        answer = None if pairs is None else entities.pairs_to_json(pairs)
         return None if answer is None or has_half_character(answer) else {self.column: answer}

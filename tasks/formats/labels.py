@@ -1,8 +1,8 @@
-"""Which columns of a table are labels (short, recurring values), and the class that an answer gives for one."""
+"""Which columns of a table are labels (short, recurring values), and the likeliest class of one."""
 
 from collections.abc import Mapping, Sequence
 
-LONGEST = 40, 100  # characters of a label, and of one that is a single word, as identifiers are
+LONGEST = 40, 100  # characters of a label of several words, and of a single word, such as an identifier
 FEWEST = 2  # values
 
 
@@ -14,5 +14,5 @@ def is_label(values: Sequence[str]) -> bool:
 
 
 def likeliest(shares: Mapping[str, float]) -> str:
-    """The class with the highest probability; of several the first by name."""
+    """The class with the highest probability; among equals the first by name."""
     return min(shares, key=lambda name: (-shares[name], name))

@@ -1,17 +1,16 @@
-"""Numbers as text: what counts as one, and the one way to write each."""
+"""Numbers as text: which texts are numbers, and the canonical way to write them."""
 
 import math
 import re
 
-LARGEST = 1e100  # of a number that is taken for one: its square is a number as well
+LARGEST = 1e100  # accepted magnitude: its square is still finite
 LONGEST = 60  # characters of a number with its unit
-MARKED = re.compile(
-    r"[^\d.,+-]*([-+]?\d[\d., '\u00a0\u202f]*)[^\d]*"
-)  # a number with a unit, or marks between its digits
+# A number with a unit, or marks between its digits.
+MARKED = re.compile(r"[^\d.,+-]*([-+]?\d[\d., '\u00a0\u202f]*)[^\d]*")
 
 
 def number(text: str) -> float | None:
-    """The number that `text` is; None for anything else, and for one beyond 1e100 on either side."""
+    """`text` as a number; None for anything else, and beyond ±1e100."""
     try:
         value = float(text.strip())
     except ValueError:
@@ -20,12 +19,12 @@ def number(text: str) -> float | None:
 
 
 def format_number(value: float) -> str:
-    """A number in as few digits as tell it: `4.5`, `4`."""
+    """A number in as few digits as identify it: `4.5`, `4`."""
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
 def problem(text: str) -> str | None:
-    """Why `text` is not a number, and what to write where that can be told, in one clause; None when it is one."""
+    """Why `text` is not a number and, if possible, what to write instead, in one clause; None if it is one."""
     if number(text) is not None:
         return None
     shown = text.strip()[:40]
@@ -35,11 +34,11 @@ def problem(text: str) -> str | None:
 
 
 def decimals(text: str) -> int:
-    """How many digits stand behind the point of a number that is written without an exponent; 15 of any other."""
+    """The number of digits after the decimal point; 15 for a number with an exponent."""
     return len(text.strip().partition(".")[2]) if "e" not in text.lower() else 15
 
 
-def rounds_to(said: str, right: str) -> bool:
-    """Whether the number `said` is the one that a person wrote, in as many decimals as they wrote."""
-    ours, theirs = number(said), number(right)
-    return ours is not None and theirs is not None and round(ours, decimals(right)) == theirs
+def rounds_to(answer: str, right: str) -> bool:
+    """Whether the number `answer`, rounded to as many decimals as `right` has, equals it."""
+    value, expected = number(answer), number(right)
+    return value is not None and expected is not None and round(value, decimals(right)) == expected

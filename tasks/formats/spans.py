@@ -1,7 +1,7 @@
-"""Extracted answers: the one form in which they are written and read, and how a question is put above its context.
+"""Extracted answers as JSON, and the layout of a question above its context.
 
-A place is counted in characters of the text. An answer that is empty says that the text has none. Where a row has
-several right answers, those beside the first are its `others`: texts.
+Positions are counted in characters of the text. An empty answer says that the text has none. If a row has several right
+answers, the texts of all but the first are its `others`.
 """
 
 import json
@@ -11,33 +11,33 @@ from typing import Any, NamedTuple
 FIELDS = ("answer", "start", "end")
 COLUMN = FIELDS[0]
 DIGITS = 7  # of a probability in a file
-GIVEN, OTHER = "given", "other"  # the answer as it was given, and any other: what probabilities are told of
+GIVEN, OTHER = "given", "other"  # keys of probabilities: the reported answer, and any other
 
 
 class Span(NamedTuple):
-    """A stretch of a text."""
+    """A part of a text."""
 
     start: int
-    end: int  # the first place behind it
+    end: int  # exclusive
 
 
 def split_question(text: str) -> tuple[str, str]:
-    """(question, text below it) of what a model reads: the question is the first line."""
+    """(question, context) of a prompt: the question is its first line."""
     question, _, context = text.partition("\n")
     return question, context
 
 
 def to_json(context: str, span: Span | None, others: Sequence[str] = ()) -> str:
-    """The answer that is the `span` of `context` (None: there is none) as JSON."""
+    """The answer at `span` of `context` (None: no answer) as JSON."""
     start, end = span or (None, None)
     answer = {"answer": context[slice(*span)] if span else "", "start": start, "end": end}
     return json.dumps({**answer, **({"others": list(others)} if others else {})}, ensure_ascii=False)
 
 
 def read(text: str) -> dict[str, Any] | None:
-    """The object of an answer, `{answer, start, end}` and maybe `others`; None for what is not one.
+    """The object of an answer, `{answer, start, end}` and maybe `others`; None for anything else.
 
-    Its length is not held against its text, of which the records may have taken something out.
+    Start and end need not match the length of the text, which may have been redacted in the records.
     """
     try:
         value = json.loads(text)
@@ -54,16 +54,16 @@ def read(text: str) -> dict[str, Any] | None:
 
 
 def span_of(text: str) -> Span | None:
-    """Where an answer stands; None where it is empty, or none."""
+    """The position of an answer; None if it is empty or not valid."""
     value = read(text)
     return None if value is None or value["start"] is None else Span(value["start"], value["end"])
 
 
 def as_probabilities(probability: float) -> dict[str, dict[str, float]]:
-    """How probable an answer is, as probabilities of a column are told."""
+    """The probability of an answer, in the form of a column's probabilities."""
     return {COLUMN: {GIVEN: probability, OTHER: round(1 - probability, DIGITS)}}
 
 
-def probability_in(as_probabilities: Mapping[str, Mapping[str, float]] | None) -> float | None:
-    """The probability of an answer of this kind; None of another kind."""
-    return (as_probabilities or {}).get(COLUMN, {}).get(GIVEN)
+def probability_in(probabilities: Mapping[str, Mapping[str, float]] | None) -> float | None:
+    """The probability of an extracted answer; None for other kinds of answers."""
+    return (probabilities or {}).get(COLUMN, {}).get(GIVEN)

@@ -1,4 +1,4 @@
-"""Tool calls: read from what a model wrote, written in one way, and held against the tools that there were.
+"""Tool calls: parsed from a model's output, written as canonical JSON, and validated against the tools of a row.
 
 A call is `{"name": str, "arguments": object}`. Models write it in Hermes form (`<tool_call>{…}</tool_call>`), and data
 hold it as a JSON list; both are read.
@@ -30,7 +30,7 @@ class ToolCall(TypedDict):
 
 
 class Function(TypedDict):
-    """What can be called."""
+    """The definition of a function."""
 
     name: str
     description: NotRequired[str | None]
@@ -45,13 +45,13 @@ class Tool(TypedDict):
 
 
 class MalformedCallError(ValueError):
-    """A text that begins a call of a tool and is not one."""
+    """A text that begins a tool call and is not a complete one."""
 
 
 def read(text: str) -> list[Call] | None:
-    """The calls in an answer; None where it calls nothing. MalformedCallError where a call is not whole.
+    """The calls in an answer; None if it calls nothing. Raises MalformedCallError if a call is not complete.
 
-    What is said beside calls is left out, and a JSON list (or one object) with nothing but calls in it is read as such.
+    Text beside calls is left out. A JSON list (or one object) that holds nothing but calls is read as calls.
     """
     blocks = HERMES.findall(text)
     if blocks:
@@ -68,18 +68,18 @@ def read(text: str) -> list[Call] | None:
 
 
 def canonical(calls: Iterable[Mapping[str, object]]) -> str:
-    """Calls as one text, the same for all that are equal as JSON: their order counts, that of keys does not."""
+    """Calls as one text, the same for calls that are equal as JSON: their order matters, that of keys does not."""
     plain = [{"name": call["name"], "arguments": _plain(call["arguments"])} for call in calls]
     return json.dumps(plain, ensure_ascii=False, sort_keys=True)
 
 
 def of_message(calls: Iterable[ToolCall]) -> list[Call]:
-    """The calls of a message's `tool_calls`; MalformedCallError for what is not one."""
+    """The calls of a message's `tool_calls`; MalformedCallError for an entry that is not a call."""
     return [call_of(entry["function"]) for entry in calls]
 
 
 def problem(calls: Iterable[Call], tools: Iterable[Tool]) -> str | None:
-    """Why `calls` are not calls of `tools`, in one clause; None when names are known and arguments fit the schemas."""
+    """Why `calls` are not calls of `tools`, in one clause; None if names are known and arguments fit the schemas."""
     schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
     for call in calls:
         if call["name"] not in schemas:
@@ -90,9 +90,7 @@ def problem(calls: Iterable[Call], tools: Iterable[Tool]) -> str | None:
 
 
 def _misfit(arguments: Mapping[str, object], schema: Mapping[str, object]) -> str | None:
-    """Why `arguments` do not fit; None too where the tool's own schema is not one, or points elsewhere: nothing is
-    fetched.
-    """
+    """Why `arguments` do not fit; None also if the schema is invalid or refers to others: nothing is fetched."""
     from jsonschema.exceptions import SchemaError, ValidationError
     from jsonschema.validators import validator_for
     from referencing import Registry
@@ -110,40 +108,40 @@ def _misfit(arguments: Mapping[str, object], schema: Mapping[str, object]) -> st
 
 
 def template_tools(tools: Iterable[Tool]) -> list[Tool]:
-    """`tools` as vLLM gives them to a template, whatever else the data or a client say of them."""
-    return [{"type": "function", "function": _rendered(tool["function"])} for tool in tools]
+    """`tools` with only the keys that vLLM passes to a template."""
+    return [{"type": "function", "function": _template_function(tool["function"])} for tool in tools]
 
 
-def _rendered(function: Function) -> Function:
+def _template_function(function: Function) -> Function:
     description, parameters = function.get("description"), function.get("parameters")
     return {"name": function.get("name"), "description": description, "parameters": parameters}
 
 
 def openai_messages(messages: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
-    """`messages` as OpenAI's API takes them: calls have ids (their own, or numbers), arguments are JSON in a text.
+    """`messages` as OpenAI's API takes them: calls have ids (their own, or numbered), arguments are JSON in a text.
 
-    A result that names no call is that of the next one, in the order in which they were called.
+    A result that names no call is matched to the next call, in order.
     """
     turns = [{key: value for key, value in turn.items() if key != "weight"} for turn in messages]
     ids, answered = list[str](), 0
     for turn in turns:
         if calls := cast("list[ToolCall] | None", turn.get("tool_calls")):
-            own = [call.get("id", f"call_{len(ids) + place}") for place, call in enumerate(calls)]
-            pairs = zip(own, calls, strict=True)
-            turn["tool_calls"] = [{"id": id_, **call, "function": _sent(call["function"])} for id_, call in pairs]
-            ids += own
+            new = [call.get("id", f"call_{len(ids) + place}") for place, call in enumerate(calls)]
+            pairs = zip(new, calls, strict=True)
+            turn["tool_calls"] = [{"id": id_, **call, "function": _openai(call["function"])} for id_, call in pairs]
+            ids += new
         elif turn["role"] == "tool":
             turn.setdefault("tool_call_id", ids[answered] if answered < len(ids) else f"call_{answered}")
             answered += 1
     return turns
 
 
-def _sent(function: Call) -> dict[str, str]:
+def _openai(function: Call) -> dict[str, str]:
     return {"name": function["name"], "arguments": json.dumps(function["arguments"], ensure_ascii=False)}
 
 
 def parser(template: str) -> str | None:
-    """The name of vLLM's parser for the calls that a chat template writes; None where it writes none that is known."""
+    """The name of vLLM's parser for the calls that a chat template writes; None if none is known."""
     return next((name for mark, name in PARSERS.items() if mark in template), None)
 
 
@@ -156,7 +154,7 @@ def _json(text: str) -> object:
 
 
 def call_of(value: object) -> Call:
-    """`value` as a call; its arguments may be JSON in a text, as OpenAI sends them, and may be called parameters."""
+    """`value` as a call; arguments may be JSON text, as OpenAI sends them, and their key may be `parameters`."""
     if not isinstance(value, Mapping):
         raise MalformedCallError(str(value)[:80])
     arguments = value.get("arguments", value.get("parameters"))
@@ -167,7 +165,7 @@ def call_of(value: object) -> Call:
 
 
 def _plain(value: object) -> object:
-    """A JSON value in which 5 and 5.0, which are one number in JSON, are written in one way."""
+    """A JSON value in which 5.0 becomes 5, since both are the same number in JSON."""
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list):

@@ -58,8 +58,8 @@ def columns(template: str) -> tuple[str, ...]:
     from jinja2 import nodes
 
     tree, free = _parsed(template)
-    columns_of_all = (_column_of(node, free) for node in tree.find_all((nodes.Name, nodes.Getitem, nodes.Getattr)))
-    return tuple(dict.fromkeys(name for name in columns_of_all if name is not None))
+    names = (_column_of(node, free) for node in tree.find_all((nodes.Name, nodes.Getitem, nodes.Getattr)))
+    return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 def columns_of_all(*specs: str | Iterable[str]) -> tuple[str, ...]:

@@ -180,12 +180,12 @@ def test_corrections_become_rows_where_their_place_is_known_and_questions_about_
     made = harvest(engine, params, "triage", NOW + 10)
     assert (made.taken, made.skipped, made.quarantined) == (5, 3, 0)
     assert "its answer occurs 2 times in its context, and no start says which one is meant" in made.why
-    as_probabilities = {row["id"]: row["answers"] for row in read_jsonl(Path(str(made.file)))}
-    assert as_probabilities["feedback-q1"] == {"text": ["Bern"], "answer_start": [36]}
-    assert as_probabilities["feedback-q3"] == {"text": [], "answer_start": []}
+    harvested = {row["id"]: row["answers"] for row in read_jsonl(Path(str(made.file)))}
+    assert harvested["feedback-q1"] == {"text": ["Bern"], "answer_start": [36]}
+    assert harvested["feedback-q3"] == {"text": [], "answer_start": []}
     section = params.datasets["tickets"].prepare
-    for harvested in read_jsonl(Path(str(made.file))):
-        cells = {**harvested, "answers": json.dumps(harvested["answers"])}
+    for row in read_jsonl(Path(str(made.file))):
+        cells = {**row, "answers": json.dumps(row["answers"])}
         assert spans.example(cells, section)["row"]["context"] == CONTEXT
 
 

@@ -28,9 +28,9 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
     """Write `out/{train,validation,test,dropped}.jsonl` and `out/format.json`, Data Docs in `docs/`, figures in
     `report`.
 
-    A row of a split is `{id, messages, answer, row}`. Raises AnnealError when a split is empty, a column is no
-    label, a table rule of the suite for prepared rows does not hold, or more rows are set aside (here and by validate)
-    than validate allows.
+    A row of a split is `{id, messages, answer, row}`. Raises AnnealError if a split is empty, a column is not a label,
+    a table rule of the suite for prepared rows does not hold, or more rows are set aside (here and by validate) than
+    validate allows.
     """
     shape = shapes.of(params)
     examples, useless = _examples(read_jsonl(validated / "rows.jsonl"), params)
@@ -67,19 +67,19 @@ def prepare(params: Prepare, validated: Path, suite: Path, out: Path, docs: Path
 
 
 def _with_system(form: Templates, kept: Sequence[Placed]) -> Templates:
-    """`form` with the system message that all rows bring themselves: the model is asked with it when it is served."""
+    """`form` with the system message that all rows share, so that the served model gets it too."""
     first = [placed.row["messages"][0] for placed in kept if placed.row["messages"]]
     own = {turn["content"] if turn["role"] == "system" else None for turn in first}
     return {**form, "system": own.pop()} if len(own) == 1 and form["system"] is None else form
 
 
 def _tools(kept: Sequence[Placed]) -> dict[str, bool]:
-    """Whether answers may call tools, where they may."""
+    """`{"tools": True}` if answers may call tools."""
     return {"tools": True} if any("tools" in placed.row or "calls" in placed.row for placed in kept) else {}
 
 
 def _known(kept: Sequence[Placed], labels: Sequence[str], scored: Sequence[str]) -> dict[str, object]:
-    """The classes of each label and their shares, where rows are labelled; the scales of numbers."""
+    """The shares of each label's classes, and the scales of numbers, if the rows have some."""
     shares = {"classes": classes.shares(kept, labels)} if labels else {}
     return {**shares, **({"numbers": numbers.scales(kept, scored)} if scored else {})}
 
@@ -91,14 +91,14 @@ def _answered(kept: Sequence[Placed]) -> dict[str, float]:
 
 
 def _examples(rows: Sequence[dict[str, str]], params: Prepare) -> tuple[list[Prepared], list[Dropped]]:
-    """(examples, rows of which none can be made)."""
+    """(examples, rows that nothing can be learnt from)."""
     shape, examples, aside = shapes.of(params), list[Prepared](), list[Dropped]()
     classes.check_names(rows, getattr(params, "names_of", {}))
     for row in rows:
         try:
             examples.append(shape.example(row, params))
-        except SetAside as why:
-            aside.append(Dropped(row, why.kind, str(why)))
+        except SetAside as reason:
+            aside.append(Dropped(row, reason.kind, str(reason)))
         except KeyError as column:
             has = listed(row)
             raise AnnealError(
@@ -110,31 +110,29 @@ def _examples(rows: Sequence[dict[str, str]], params: Prepare) -> tuple[list[Pre
 def _refuse_empty_split(kept: Sequence[Placed], dropped: Sequence[Dropped], params: Prepare) -> None:
     for name in SPLITS:
         if not any(placed.split == name for placed in kept):
-            why = "".join(f"; {line}" for line in sentences(dropped, params))
+            reasons = "".join(f"; {line}" for line in sentences(dropped, params))
             raise AnnealError(
                 f"prepare: the {name} split is empty ({len(kept) + len(dropped)} rows in, {len(dropped)} "
-                f"dropped{why}); "
-                "add data, or change the shares or thresholds in params.yaml."
+                f"dropped{reasons}); add data, or change the shares or thresholds in params.yaml."
             )
 
 
 def _refuse_too_many(aside: Sequence[Dropped], validated: Path) -> None:
-    """Blank rows and rows that break a rule count with those that validate has set aside, against the same share."""
+    """Raise AnnealError if the rows set aside here and by validate exceed the share that validate allows."""
     limits = read_json(validated / "limits.json")
     count, allowed = limits["quarantined"] + len(aside), limits["max_quarantined_share"]
     if aside and count > allowed * limits["rows"]:
         shown = "; ".join(f"{row.row['id']}: {row.reason}" for row in aside[:3])
         raise AnnealError(
             f"{count / limits['rows']:.1%} of {limits['rows']} rows are blank, not of their shape or break a rule "
-            "(validate.max_quarantined_share "
-            f"allows {allowed:.1%}), {len(aside)} of them seen by prepare, for example {shown}; fix the data, or the "
-            "rule."
+            f"(validate.max_quarantined_share allows {allowed:.1%}), {len(aside)} of them seen by prepare, for example "
+            f"{shown}; fix the data, or the rule."
         )
 
 
 def _checked(kept: Sequence[Placed], suite: Path, docs: Path) -> tuple[list[Placed], list[Dropped]]:
-    """The rows that break no row rule of the suite for prepared rows, and those that do; AnnealError for a table
-    rule.
+    """(rows that keep all row rules of the suite for prepared rows, those that break one); AnnealError for a broken
+    table rule.
     """
     rows = [{**table(placed.row), "split": placed.split} for placed in kept]
     reasons: dict[int, list[str]] = {}

@@ -8,10 +8,10 @@ from tasks.texts.clean import is_blank
 
 
 def problem(row: Mapping[str, str], form: Templates) -> str | None:
-    """Why a row as it was ingested has nothing to learn from, in one clause; None when it has.
+    """Why nothing can be learnt from an ingested row, in one clause; None if something can.
 
-    A column may be left empty, since the question or answer may have others. One that holds only blanks or invisible
-    characters looks filled and is not, so its row is set aside; so is a row whose whole question or answer is empty.
+    A column may be empty, since the question or answer may have others. One that holds only blanks or invisible
+    characters looks filled but is not, so its row is set aside; so is a row whose whole question or answer is empty.
     """
     answer = template.columns_of_all(form["answer"] or ())
     for side, columns in (("question", template.columns(form["user"])), ("answer", answer)):

@@ -15,14 +15,14 @@ SHOWN, LONGEST = 3, 40  # classes in a sentence, characters of one
 
 
 def shares(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """{label: {class: its share of the training rows}}, by the alphabet."""
+    """{label: {class: its share of the training rows}}, classes in alphabetical order."""
     rows = [placed.row["row"] for placed in kept if placed.split == "train"]
     counts = {label: Counter(row[label] for row in rows) for label in labels}
     return {label: {name: count[name] / len(rows) for name in sorted(count)} for label, count in counts.items()}
 
 
 def check(kept: Sequence[Placed], labels: Sequence[str]) -> None:
-    """Raise AnnealError for a label whose training rows are of one class, or of nearly as many classes as rows."""
+    """Raise AnnealError for a label with a single class in training, or with more classes than half of the rows."""
     rows = [placed.row["row"] for placed in kept if placed.split == "train"]
     for label in labels:
         counts = Counter(row[label] for row in rows)
@@ -42,34 +42,33 @@ def check(kept: Sequence[Placed], labels: Sequence[str]) -> None:
 
 
 def check_names(rows: Sequence[Mapping[str, str]], names_of: Mapping[str, Mapping[str, str]]) -> None:
-    """Raise AnnealError for a name of a class that no row of the source has."""
+    """Raise AnnealError for a named class that no row of the source has."""
     for label, names in names_of.items():
-        drop_unseen = {clean(row[label]) for row in rows if label in row}
-        if strange := next((code for code in names if code not in drop_unseen), None):
+        present = {clean(row[label]) for row in rows if label in row}
+        if absent := next((code for code in names if code not in present), None):
             raise AnnealError(
-                f"prepare: class_names names {strange!r} of `{label}` ({names[strange]!r}), and no row has that "
-                f"({_shown(sorted(drop_unseen))}); correct it, or remove it."
+                f"prepare: class_names names {absent!r} of `{label}` ({names[absent]!r}), and no row has that "
+                f"({_shown(sorted(present))}); correct it, or remove it."
             )
 
 
 def figures(kept: Sequence[Placed], labels: Sequence[str]) -> dict[str, dict[str, int]]:
-    """{label: how many classes it has, how many of a single row, how many that differ from another in case or blanks
-    only}.
+    """{label: number of classes, of classes with a single row, and of classes that differ from another only in case or
+    blanks}.
     """
-    every = {label: _counts(kept, label) for label in labels}
     return {
         label: {
             "classes": len(counts),
             "of_a_single_row": len(_single(counts)),
             "alike": sum(map(len, _alike(counts))),
         }
-        for label, counts in every.items()
+        for label, counts in ((label, _counts(kept, label)) for label in labels)
     }
 
 
 def remarks(kept: Sequence[Placed], labels: Sequence[str]) -> Iterable[str]:
-    """A sentence for each label with classes of a single row, and for classes that look like one written in two
-    ways.
+    """Sentences on classes with a single row, on classes that are numbers, and on classes that differ only in case or
+    blanks.
     """
     for label in labels:
         counts = _counts(kept, label)
@@ -102,7 +101,7 @@ def _single(counts: Counter[str]) -> list[str]:
 
 
 def _alike(counts: Counter[str]) -> list[list[str]]:
-    """The classes that are one to a reader, together; those that are one class alone are not among them."""
+    """Groups of two or more classes that look the same to a reader."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in sorted(counts):
         groups[folded(name)].append(name)
@@ -117,28 +116,28 @@ def _shown(names: Sequence[str]) -> str:
 
 def drop_unseen(kept: Sequence[Placed], labels: Sequence[str]) -> tuple[list[Placed], list[Dropped]]:
     """(rows whose classes all occur in training, the others with the reason)."""
-    of_training = shares(kept, labels)
+    trained = shares(kept, labels)
     left, dropped = [], []
     for placed in kept:
         row = placed.row["row"]
-        strange = next((label for label in labels if row[label] not in of_training[label]), None)
-        if strange is None:
+        unseen = next((label for label in labels if row[label] not in trained[label]), None)
+        if unseen is None:
             left.append(placed)
         else:
-            words = f"`{strange}` is {row[strange]!r} in the {placed.split} split and in no row of training"
-            dropped.append(Dropped(row, "unseen_class", words))
+            reason = f"`{unseen}` is {row[unseen]!r} in the {placed.split} split and in no row of training"
+            dropped.append(Dropped(row, "unseen_class", reason))
     return left, dropped
 
 
 def drop_unseen_entities(kept: Sequence[Placed]) -> tuple[list[Placed], list[Dropped]]:
-    """(rows whose labels of entities all occur in training, the others with the reason)."""
-    every = [{entity.label for entity in spans(placed.row["answer"])} for placed in kept]
-    of_training = set().union(*(labels for labels, placed in zip(every, kept, strict=True) if placed.split == "train"))
+    """(rows whose entity labels all occur in training, the others with the reason)."""
+    pairs = [(placed, {entity.label for entity in spans(placed.row["answer"])}) for placed in kept]
+    trained = set().union(*(labels for placed, labels in pairs if placed.split == "train"))
     left, dropped = [], []
-    for placed, labels in zip(kept, every, strict=True):
-        if strange := sorted(labels - of_training):
-            words = f"an entity is {strange[0]!r} in the {placed.split} split and in no row of training"
-            dropped.append(Dropped(placed.row["row"], "unseen_class", words))
+    for placed, labels in pairs:
+        if unseen := sorted(labels - trained):
+            reason = f"an entity is {unseen[0]!r} in the {placed.split} split and in no row of training"
+            dropped.append(Dropped(placed.row["row"], "unseen_class", reason))
         else:
             left.append(placed)
     return left, dropped

@@ -1,4 +1,4 @@
-"""A prepared row of a dialogue: what precedes the answer, the answer, and what a client would send."""
+"""The prepared row of a dialogue: the messages before the answer, the answer, and the last question."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def prepared_row(
     tools: Sequence[Tool] = (),
     train_on: TrainOn = "all",
 ) -> Prepared:
-    """The row of a dialogue that ends with an answer; SetAside where it is not one, or where no turn is trained on."""
+    """The row of a dialogue up to its last trained turn; SetAside if it is malformed or no turn is trained on."""
     turn.check(turns, what, tools)
     last = max((place for place, message in enumerate(turns) if _is_trained(message)), default=None)
     if last is None:
@@ -33,12 +33,11 @@ def prepared_row(
     before = [_read_only(message) if train_on == "last" else message.copy() for message in turns[:last]]
     answer = turns[last]
     text = tool.to_json(answer["tool_calls"]) if answer.get("tool_calls") else answer["content"]
-    asked = next(message["content"] for message in reversed(before) if message["role"] == "user")
     row: Prepared = {
         "id": identity,
         "messages": [*_system(before, system), *before],
         "answer": text,
-        "row": {"id": identity, QUESTION: asked, ANSWER: text},
+        "row": {"id": identity, QUESTION: last_question(before), ANSWER: text},
     }
     if answer.get("tool_calls"):
         row["calls"] = answer["tool_calls"]
@@ -50,13 +49,13 @@ def prepared_row(
 
 
 def prompt(turns: Sequence[Message], what: str, system: str | None) -> list[Message]:
-    """The messages before an answer, of which the last is not the assistant's."""
+    """The messages before an answer; SetAside unless an assistant's turn may follow."""
     turn.check([*turns, {"role": "assistant", "content": "a"}], what)
     return [*_system(turns, system), *(message.copy() for message in turns)]
 
 
 def last_question(messages: Sequence[Message]) -> str:
-    """What the person said last."""
+    """The content of the last user message."""
     return next(message["content"] for message in reversed(messages) if message["role"] == "user")
 
 
@@ -70,7 +69,7 @@ def as_json(question: str, answer: str) -> str:
 
 
 def require_text(text: str, what: str) -> str:
-    """An answer that shows something; SetAside for one that does not."""
+    """`text`; SetAside if it is blank."""
     if is_blank(text):
         raise SetAside("blank", f"`{what}` is empty")
     return text
@@ -85,5 +84,5 @@ def _read_only(message: Message) -> Message:
 
 
 def _system(turns: Sequence[Message], system: str | None) -> list[Message]:
-    """The system message of the dataset, for a dialogue that brings none."""
+    """The system message of the dataset, for a dialogue without one of its own."""
     return [{"role": "system", "content": system}] if system and turns[0]["role"] != "system" else []

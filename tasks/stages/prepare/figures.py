@@ -27,7 +27,7 @@ SHOWN = 20  # contradictions in the report; dropped.jsonl has all
 
 
 def figures(kept: Sequence[Placed], dropped: Sequence[Dropped], params: Prepare) -> dict[str, object]:
-    """The report: rows in, rows of each split, rows dropped of each kind with an example, and what contradicts what."""
+    """The report: counts of rows, of each split and of each kind of dropped rows with an example; contradictions."""
     counts = Counter(row.kind for row in dropped)
     pairs = [f"{row.row['id']}: {row.reason}" for row in dropped if row.kind == "contradiction"]
     return {
@@ -41,7 +41,7 @@ def figures(kept: Sequence[Placed], dropped: Sequence[Dropped], params: Prepare)
 
 
 def sentences(dropped: Sequence[Dropped], params: Prepare) -> list[str]:
-    """For each kind of which there are any: how many, and an example with its threshold."""
+    """For each kind of dropped rows that occurs: how many, and an example with its threshold."""
     counts = Counter(row.kind for row in dropped)
     return [
         f"{counts[kind]} {words}, for example {_example(kind, dropped, params)}"
@@ -51,7 +51,7 @@ def sentences(dropped: Sequence[Dropped], params: Prepare) -> list[str]:
 
 
 def too_few(kept: Sequence[Placed], params: Prepare) -> list[str]:
-    """A sentence where so few rows are held out for the test that no model can be shown to be better by them."""
+    """A sentence if too few test rows are held out to show that a model is better."""
     count = sum(placed.split == "test" for placed in kept)
     if count >= FEWEST:
         return []
@@ -63,7 +63,7 @@ def too_few(kept: Sequence[Placed], params: Prepare) -> list[str]:
 
 
 def _example(kind: Kind, dropped: Sequence[Dropped], params: Prepare) -> str:
-    """The pair that only just reaches the threshold, which tells most about it."""
+    """The pair closest to the threshold, which shows best whether it is right."""
     row = min(
         (row for row in dropped if row.kind == kind), key=lambda row: (row.similarity is None, row.similarity or 0.0)
     )

@@ -10,25 +10,21 @@ from tasks.texts.template import messages
 
 
 def fill_templates(row: dict[str, str], form: Templates) -> Prepared:
-    """`{id, messages, answer, row}`: what the model is asked, what it should say, and the columns it came from."""
-    asked = cast("list[Message]", messages(form["system"], form["user"], row))
-    return {"id": row["id"], "messages": asked, "answer": _written(format_of(form["answer"]), row), "row": row}
+    """`{id, messages, answer, row}`: the prompt, the expected answer, and the columns that both were made from."""
+    prompt = cast("list[Message]", messages(form["system"], form["user"], row))
+    return {"id": row["id"], "messages": prompt, "answer": _written(format_of(form["answer"]), row), "row": row}
 
 
 def _written(form: AnswerFormat, row: dict[str, str]) -> str:
-    """The answer to `row`; AnnealError when a column is missing, or when the answer does not read back as what was
-    written.
-    """
+    """The answer to `row`; AnnealError if a column is missing, or if the answer does not read back as its columns."""
     try:
         answer = form.write(row)
     except KeyError as error:
         raise AnnealError(
             f"params.yaml: prepare.answer names `{error.args[0]}`, which the rows do not have ({', '.join(row)})."
         ) from None
-    is_whole = all(
-        row[column].strip() for column in form.columns if column in row
-    )  # rows with blank texts are not this function's to judge
-    if is_whole and form.read(answer) is None:
+    is_filled = all(row[column].strip() for column in form.columns if column in row)  # blank rows are refused elsewhere
+    if is_filled and form.read(answer) is None:
         shown = answer if len(answer) <= 80 else f"{answer[:79]}…"
         why = "reads as its columns in more than one way, so no answer could be judged right"
         raise AnnealError(f"row {row['id']}: its answer {shown!r} {why}; fix the row, or params.yaml's prepare.answer.")

@@ -12,10 +12,8 @@ LABEL_LENGTH = 40  # characters
 
 
 def asked_columns(rows: Sequence[Mapping[str, str]], user: str) -> tuple[str, ...]:
-    """The columns of the template `user` in which a person wrote something: an instruction that is the same in all
-    `rows` is none.
-
-    All of them where the rows differ in none.
+    """The columns of the template `user` that differ between rows, so not an instruction that is the same in all; all
+    columns if none differs.
     """
     columns = template.columns(user)
     return tuple(column for column in columns if len({row.get(column) for row in rows}) > 1) or columns
@@ -27,11 +25,11 @@ def question(row: Mapping[str, str], columns: Sequence[str]) -> str:
 
 
 def answers(row: Prepared, form: Templates) -> dict[str, str]:
-    """What a row answers, by column: the whole answer where it has no columns of the row; which of two is preferred, or
-    the rating; of a text nothing.
+    """The answer of a row by column (the whole answer if it has no columns of the row), or its preference or rating;
+    empty for a text.
     """
     if "rejected" in row:
-        return {"preferred": "first" if row["answer"] <= row["rejected"] else "second"}  # in the order of their letters
+        return {"preferred": "first" if row["answer"] <= row["rejected"] else "second"}  # in alphabetical order
     if "rating" in row:
         return {"rating": "good" if row["rating"] else "bad"}
     if not row["messages"]:
@@ -40,16 +38,16 @@ def answers(row: Prepared, form: Templates) -> dict[str, str]:
     return {column: row["row"][column] for column in columns} or {TEXT: row["answer"]}
 
 
-def label_columns(questions: Sequence[str], given: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
-    """The columns of the answers to (folded) questions that are labels, so that two values for the same question
-    contradict each other.
+def label_columns(questions: Sequence[str], row_answers: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """The columns of the answers to (folded) questions that are labels: two values for one question contradict each
+    other.
 
     A label is a column whose values are all short and on one line, or recur: at most half as many values as pairs of a
     question and a value. The rest is free text, of which a question may have more than one.
     """
     labels = []
-    for column in given[0] if given else ():
-        pairs = {(text, clean(answer[column])) for text, answer in zip(questions, given, strict=True)}
+    for column in row_answers[0] if row_answers else ():
+        pairs = {(text, clean(answer[column])) for text, answer in zip(questions, row_answers, strict=True)}
         values = {value for _, value in pairs}
         is_short = all(len(value) <= LABEL_LENGTH and "\n" not in value for value in values)
         if is_short or 2 * len(values) <= len(pairs):

@@ -11,17 +11,17 @@ Scales = dict[str, dict[str, float]]  # {column: {mean, deviation}}
 
 
 def scales(kept: Sequence[Placed], columns: Sequence[str]) -> Scales:
-    """The mean and the standard deviation of the training rows; AnnealError where all are the same number."""
-    every = {
+    """The mean and standard deviation over the training rows; AnnealError if all have the same number."""
+    by_column = {
         column: [float(placed.row["row"][column]) for placed in kept if placed.split == "train"] for column in columns
     }
-    for column, values in every.items():
+    for column, values in by_column.items():
         if min(values) == max(values):
             raise AnnealError(
                 f"prepare: `{column}` is {values[0]:g} in all {len(values)} training rows, so there is nothing to "
                 "learn; add rows of other numbers, or leave the column out of prepare.numbers."
             )
-    return {column: {"mean": fmean(values), "deviation": pstdev(values)} for column, values in every.items()}
+    return {column: {"mean": fmean(values), "deviation": pstdev(values)} for column, values in by_column.items()}
 
 
 def remarks(kept: Sequence[Placed], columns: Sequence[str]) -> Iterable[str]:

@@ -14,7 +14,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 
 class Prepare(Section):
-    """Who ends up in which split; how rows become prompts and answers is the shape's."""
+    """How rows are split and deduplicated; the shape decides how they become prompts and answers."""
 
     seed: Annotated[int, Field(ge=0, description="seed of the split")] = 42
     validation_share: Annotated[float, Field(gt=0, lt=1, description="share of rows, used for early stopping")] = 0.1

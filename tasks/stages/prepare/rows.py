@@ -1,4 +1,4 @@
-"""What is judged of a prepared row, whatever the shape that it came from, and what makes it of columns."""
+"""What all shapes share: templates, faults of rows, and the texts by which rows are split and compared."""
 
 from collections.abc import Sequence
 from typing import Literal, NotRequired, TypedDict
@@ -14,13 +14,13 @@ class Templates(TypedDict):
 
     system: str | None
     user: str
-    # {column: fields}: entities, or a span; {column: number}: numbers; None: a text that goes on
+    # {column: fields}: entities, or a span; {column: number}: numbers; None: a text to continue
     answer: list[str] | str | dict[str, list[str]] | dict[str, str] | None
-    context: NotRequired[str]  # the column of a text that rows ask about: they share a split; all else is on one line
+    context: NotRequired[str]  # column of the text that questions are about: its rows share a split
 
 
 class SetAside(Exception):
-    """A row that nothing can be learnt from; its words say why, in one clause."""
+    """Raised for a row that nothing can be learnt from; the message says why, in one clause."""
 
     def __init__(self, kind: Fault, reason: str) -> None:
         super().__init__(reason)
@@ -28,28 +28,26 @@ class SetAside(Exception):
 
 
 def prompt(row: Prepared) -> str:
-    """All that the person said, with the template around the last of it; the text of a row that asks nothing."""
+    """The contents of all user messages, templates included; the text of a row without messages."""
     turns = [message["content"] for message in row["messages"] if message["role"] == "user"]
     return "\n".join(turns) if turns else row["answer"]
 
 
 def user_text(row: Prepared, columns: Sequence[str]) -> str:
-    """What the person wrote: earlier turns, then the `columns` of the template without its own words."""
+    """What the person wrote: earlier user turns, then the `columns` of the template without its own words."""
     turns = [message["content"] for message in row["messages"] if message["role"] == "user"][:-1]
     return "\n".join([*turns, *(row["row"][column] for column in columns if column in row["row"])]) or prompt(row)
 
 
 def duplicate_key(row: Prepared, question: str) -> str:
-    """The folded text by which a row with this (folded) question repeats another: rated and preferred answers belong to
-    it.
-    """
+    """The folded text by which rows are duplicates: the (folded) question, and rated or preferred answers with it."""
     if "rejected" in row:
         return folded("\n".join([question, *sorted((row["answer"], row["rejected"]))]))
     return folded(f"{question}\n{row['answer']}") if "rating" in row else question
 
 
 def table(row: Prepared) -> dict[str, str]:
-    """The columns that the suite for prepared rows sees, but the split."""
+    """The columns that the suite for prepared rows checks, without the split."""
     more = {"rejected": row["rejected"]} if "rejected" in row else {}
     if "rating" in row:
         more["rating"] = "true" if row["rating"] else "false"

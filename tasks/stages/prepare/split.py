@@ -4,11 +4,11 @@ import hashlib
 
 
 def split(text: str, seed: int, validation_share: float, test_share: float) -> str:
-    """`train`, `validation` or `test` for a row whose input is `text`: the hash of seed and text, as a number in [0,
-    1).
+    """`train`, `validation` or `test` for a row with the input `text`, by the hash of seed and text as a number in
+    [0, 1).
     """
     digest = hashlib.sha256(f"{seed}\n{text}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    if place < test_share:
+    quantile = int.from_bytes(digest[:8], "big") / 2**64
+    if quantile < test_share:
         return "test"
-    return "validation" if place < test_share + validation_share else "train"
+    return "validation" if quantile < test_share + validation_share else "train"

@@ -28,7 +28,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A row (its columns) that is in no split: why, in words, and the id of the row that it is `like`, and how much
+    """A row (its columns) that is in no split, the reason, and the id of the row that it is like, with the similarity
     (0 to 1).
     """
 
@@ -50,21 +50,22 @@ class Assignment:
 def assign(rows: Sequence[Prepared], params: Prepare) -> Assignment:
     """Each row with its split, in an order that does not depend on the order of the source, and the dropped ones.
 
-    Rows that ask (nearly) the same and have other labels are all dropped; of those that agree one survives; then rows
-    of training that resemble a held-out row too much go as well.
+    Rows with (nearly) the same question and different labels are all dropped; of those that agree one is kept. Then
+    training rows that are too similar to a held-out row are dropped.
     """
     rows = sorted(rows, key=lambda row: (prompt(row), row["answer"], row["id"]))
     form = shapes.of(params).templates(params)
     columns = asked_columns([row["row"] for row in rows], form["user"])
-    shared = form.get("context")  # rows of one text are in one split, or it would be known there
-    asked = [folded(row["row"][shared] if shared else user_text(row, columns)) for row in rows]
-    dropped = _repeated(rows, asked, params, form)
-    texts = [row["row"][shared] if shared else prompt(row) for row in rows]
+    context = form.get("context")  # all rows about a text are in one split, or it would leak into others
+    questions = [folded(row["row"][context] if context else user_text(row, columns)) for row in rows]
+    dropped = _repeated(rows, questions, params, form)
+    texts = [row["row"][context] if context else prompt(row) for row in rows]
     splits = [split(text, params.seed, params.validation_share, params.test_share) for text in texts]
     left = [i for i in range(len(rows)) if i not in dropped]
     trained, held_out = [i for i in left if splits[i] == "train"], [i for i in left if splits[i] != "train"]
-    near = first_like([asked[i] for i in trained], [asked[i] for i in held_out], params.contamination_similarity)
-    for i, pair in zip(trained, near, strict=True):
+    trained_questions, held_out_questions = ([questions[i] for i in part] for part in (trained, held_out))
+    similar = first_like(trained_questions, held_out_questions, params.contamination_similarity)
+    for i, pair in zip(trained, similar, strict=True):
         if pair:
             other = held_out[pair.place]
             reason = f"too similar to {rows[other]['id']} of the {splits[other]} split"
@@ -73,20 +74,20 @@ def assign(rows: Sequence[Prepared], params: Prepare) -> Assignment:
     return Assignment(kept, tuple(dropped[i] for i in sorted(dropped)))
 
 
-def _repeated(rows: Sequence[Prepared], asked: list[str], params: Prepare, form: Templates) -> dict[int, Dropped]:
-    """Position: why, of the rows that ask what another asks."""
-    given = [answers(row, form) for row in rows]
-    repeated = [duplicate_key(row, question) for row, question in zip(rows, asked, strict=True)]
-    is_of_places = shapes.of(params).makes in ("tagged", "spans", "scored")
-    labels = tuple(given[0]) if is_of_places and given else label_columns(repeated, given)
+def _repeated(rows: Sequence[Prepared], questions: list[str], params: Prepare, form: Templates) -> dict[int, Dropped]:
+    """{position: the dropped row} of near-duplicates and contradictions."""
+    row_answers = [answers(row, form) for row in rows]
+    keys = [duplicate_key(row, question) for row, question in zip(rows, questions, strict=True)]
+    is_exact = shapes.of(params).makes in ("tagged", "spans", "scored")  # answers of other texts are not comparable
+    labels = tuple(row_answers[0]) if is_exact and row_answers else label_columns(keys, row_answers)
     groups: dict[int, list[tuple[int, Pair]]] = defaultdict(list)
-    for i, pair in enumerate(_leaders(repeated, _beside(rows, form), params.near_duplicate_similarity)):
+    for i, pair in enumerate(_leaders(keys, _context_questions(rows, form), params.near_duplicate_similarity)):
         groups[pair.place].append((i, pair))
     dropped = {}
     for leader, members in groups.items():
-        values = {i: tuple(clean(given[i][label]) for label in labels) for i, _ in members}
-        if is_of_places:  # of two texts that differ, so do they
-            values = {i: own if repeated[i] == repeated[leader] else values[leader] for i, own in values.items()}
+        values = {i: tuple(clean(row_answers[i][label]) for label in labels) for i, _ in members}
+        if is_exact:
+            values = {i: value if keys[i] == keys[leader] else values[leader] for i, value in values.items()}
         is_contradicted = len(set(values.values())) > 1
         for i, pair in members:
             if is_contradicted:
@@ -108,29 +109,26 @@ def _repeated(rows: Sequence[Prepared], asked: list[str], params: Prepare, form:
     return dropped
 
 
-def _beside(rows: Sequence[Prepared], form: Templates) -> list[str]:
-    """What rows ask about their context, folded; the same of all where they ask about none."""
-    shared = form.get("context")
-    columns = [column for column in template.columns(form["user"]) if shared and column != shared]
+def _context_questions(rows: Sequence[Prepared], form: Templates) -> list[str]:
+    """The folded questions about the contexts of rows; empty for rows without context."""
+    context = form.get("context")
+    columns = [column for column in template.columns(form["user"]) if context and column != context]
     return [folded("\n".join(row["row"][column] for column in columns)) for row in rows]
 
 
-def _leaders(texts: Sequence[str], beside: Sequence[str], similarity: float) -> list[Pair]:
-    """The first text that each of `texts` is like (itself, where there is none), among those beside which the same
-    stands.
-    """
+def _leaders(texts: Sequence[str], group_keys: Sequence[str], similarity: float) -> list[Pair]:
+    """The first text that each of `texts` is like (itself if there is none), among those with the same group key."""
     groups: dict[str, list[int]] = defaultdict(list)
-    for i, words in enumerate(beside):
-        groups[words].append(i)
+    for i, group_key in enumerate(group_keys):
+        groups[group_key].append(i)
     pairs: dict[int, Pair] = {}
     for members in groups.values():
-        of_group = leaders([texts[i] for i in members], similarity) if len(members) > 1 else [Pair(0, 1.0)]
-        pairs |= {i: pair._replace(place=members[pair.place]) for i, pair in zip(members, of_group, strict=True)}
+        group = leaders([texts[i] for i in members], similarity) if len(members) > 1 else [Pair(0, 1.0)]
+        pairs |= {i: pair._replace(place=members[pair.place]) for i, pair in zip(members, group, strict=True)}
     return [pairs[i] for i in range(len(texts))]
 
 
-def _difference(labels: Sequence[str], own: Sequence[str], other: Sequence[str]) -> str:
+def _difference(labels: Sequence[str], values: Sequence[str], others: Sequence[str]) -> str:
     """The first label in which two rows differ, with both values."""
-    return next(
-        f"`{label}` is {a!r} here and {b!r} there" for label, a, b in zip(labels, own, other, strict=True) if a != b
-    )
+    triples = zip(labels, values, others, strict=True)
+    return next(f"`{label}` is {a!r} here and {b!r} there" for label, a, b in triples if a != b)

@@ -52,7 +52,7 @@ def _call(item: object, what: str) -> ToolCall:
 
 
 def identity_of(value: object, what: str) -> str | None:
-    """The id of a call, as a call or a result gives it; None where it gives none."""
+    """The id of a call in a call or a result; None if it has none."""
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
@@ -61,7 +61,7 @@ def identity_of(value: object, what: str) -> str | None:
 
 
 def _plain(value: object, what: str) -> object:
-    """A value that may stand in a text as JSON; an empty text holds nothing."""
+    """A value, parsed if it is JSON text; None for an empty text."""
     if not isinstance(value, str):
         return value
     if not value.strip():
@@ -78,14 +78,14 @@ def _refuse(name: str) -> object:
 
 
 def unknown_tool(call: ToolCall, tools: Sequence[Tool]) -> str:
-    """Why a call is of none of the `tools`; empty where it is, or where the dialogue names no tools."""
+    """Why a call is of none of the `tools`; empty if it is, or if the dialogue has no tools."""
     names = [tool["function"]["name"] for tool in tools]
     name = call["function"]["name"]
     return f"calls `{name}`, which is not one of its tools ({', '.join(names)})" if names and name not in names else ""
 
 
 def unknown_call(result: Message, calls: Sequence[ToolCall]) -> str:
-    """Why a tool's `result` is of none of the `calls` before it; empty where it is, or where it names none."""
+    """Why a tool's `result` belongs to none of the `calls` before it; empty if it does, or if it names none."""
     for key, names in (
         ("tool_call_id", [call["id"] for call in calls if "id" in call]),
         ("name", [call["function"]["name"] for call in calls]),
@@ -98,14 +98,14 @@ def unknown_call(result: Message, calls: Sequence[ToolCall]) -> str:
 
 
 def repeated_id(calls: Sequence[ToolCall]) -> str:
-    """Why results could not be told apart by the ids of `calls`; empty where they can."""
+    """Why the ids of `calls` do not identify them; empty if they do."""
     ids = [call["id"] for call in calls if "id" in call]
-    twice = next((identity for identity in ids if ids.count(identity) > 1), None)
-    return f"gives the id `{twice}` to two calls" if twice else ""
+    repeated = next((identity for identity in ids if ids.count(identity) > 1), None)
+    return f"gives the id `{repeated}` to two calls" if repeated else ""
 
 
 def to_json(calls: Sequence[ToolCall]) -> str:
-    """The calls as the one text that an answer is: `[{"name": …, "arguments": {…}}]`."""
+    """The calls as the text of an answer: `[{"name": …, "arguments": {…}}]`."""
     functions = [call["function"] for call in calls]
     pairs = [{"name": function["name"], "arguments": function["arguments"]} for function in functions]
     return json.dumps(pairs, ensure_ascii=False)

@@ -26,11 +26,11 @@ FOLLOWERS = {
     "tool": ("assistant", "tool"),
 }
 ROLE_KEYS, TEXT_KEYS = ("role", "from"), ("content", "value")
-SPOKEN = re.compile(r"^(?:Human|Assistant):\s*", re.MULTILINE)  # how HH writes a dialogue as one text
+SPEAKER = re.compile(r"^(?:Human|Assistant):\s*", re.MULTILINE)  # how HH writes a dialogue as one text
 
 
 def cell(row: Mapping[str, str], column: str) -> object:
-    """The JSON value of a cell; SetAside where it holds none."""
+    """The JSON value of a cell; SetAside if it is not JSON."""
     try:
         return json.loads(row[column], parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -42,7 +42,7 @@ def _refuse(name: str) -> object:
 
 
 def is_turn(value: object) -> bool:
-    """Whether a value says who speaks and what."""
+    """Whether a value is a turn: an object with a role."""
     return isinstance(value, Mapping) and any(key in value for key in ROLE_KEYS) and not set(value) >= _CALL_ITEM
 
 
@@ -50,9 +50,9 @@ _CALL_ITEM = {"name", "arguments"}
 
 
 def turns_of(value: object, what: str, roles: Mapping[str, str]) -> list[Message]:
-    """A list of turns (or a single one) as messages; SetAside for what is none.
+    """A list of turns (or a single one) as messages; SetAside for anything else.
 
-    Calls that follow an assistant's turn belong to it, as in one message of OpenAI's form.
+    Calls that follow an assistant's turn are merged into it, as in one message of OpenAI's form.
     """
     items = [value] if isinstance(value, Mapping) else value
     if not isinstance(items, list):
@@ -73,7 +73,7 @@ def turns_of(value: object, what: str, roles: Mapping[str, str]) -> list[Message
 
 
 def text_or_turns(text: str, what: str, roles: Mapping[str, str], speaker: str) -> list[Message]:
-    """A cell that holds turns as JSON or as HH writes them, or else the words of one `speaker`."""
+    """The messages of a cell: turns as JSON or in HH's notation, or else one text by `speaker`."""
     if text[:1] in ("[", "{"):
         try:
             value = json.loads(text)
@@ -81,14 +81,14 @@ def text_or_turns(text: str, what: str, roles: Mapping[str, str], speaker: str) 
             value = None
         if is_turn(value) or (isinstance(value, list) and value and all(map(is_turn, value))):
             return turns_of(value, what, roles)
-    whole = clean(text)
-    if whole.startswith(("Human:", "Assistant:")) and len(SPOKEN.findall(whole)) > 1:
-        return _spoken(whole)
-    return [{"role": speaker, "content": whole}]
+    cleaned = clean(text)
+    if cleaned.startswith(("Human:", "Assistant:")) and len(SPEAKER.findall(cleaned)) > 1:
+        return _hh_turns(cleaned)
+    return [{"role": speaker, "content": cleaned}]
 
 
-def _spoken(text: str) -> list[Message]:
-    marks = list(SPOKEN.finditer(text))
+def _hh_turns(text: str) -> list[Message]:
+    marks = list(SPEAKER.finditer(text))
     ends = [*(mark.start() for mark in marks[1:]), len(text)]
     return [
         {"role": ROLES[mark[0].split(":")[0].lower()], "content": text[mark.end() : end].strip()}
@@ -107,23 +107,23 @@ def _turn(item: object, what: str, roles: Mapping[str, str]) -> Message:
     content = _text(next((item[key] for key in TEXT_KEYS if key in item), None), what)
     if role == "calls":
         calls = calls_of(_decoded(content, what), what)
-        return _weighed({"role": "assistant", "content": "", "tool_calls": calls}, item, what)
+        return _with_weight({"role": "assistant", "content": "", "tool_calls": calls}, item, what)
     turn: Message = {"role": role, "content": content}
     if role == "assistant":
         if called := item.get("tool_calls") or item.get("function_call"):
             turn["tool_calls"] = calls_of(called, what)
-        return _weighed(turn, item, what)
-    return _result(turn, item, what) if role == "tool" else turn
+        return _with_weight(turn, item, what)
+    return _with_call(turn, item, what) if role == "tool" else turn
 
 
-def _weighed(turn: Message, item: Mapping[str, object], what: str) -> Message:
+def _with_weight(turn: Message, item: Mapping[str, object], what: str) -> Message:
     if item.get("weight") is not None:
         turn["weight"] = _weight(item["weight"], what)
     return turn
 
 
-def _result(turn: Message, item: Mapping[str, object], what: str) -> Message:
-    """A tool's turn with which call it is the result of, as far as it says so: the call's id, the tool's name."""
+def _with_call(turn: Message, item: Mapping[str, object], what: str) -> Message:
+    """A tool's turn with the id of the call and the name of the tool that it is the result of, if it gives them."""
     if call := identity_of(item.get("tool_call_id"), what):
         turn["tool_call_id"] = call
     if name := identity_of(item.get("name"), what):
@@ -164,14 +164,14 @@ def _decoded(text: str, what: str) -> object:
 
 
 def check(turns: Sequence[Message], what: str, tools: Sequence[Tool] = ()) -> None:
-    """SetAside unless `turns` are in order, end with the assistant, and none is blank."""
+    """Raise SetAside unless `turns` are in order, end with the assistant, and none is blank."""
     state: str | None = None
     calls: Sequence[ToolCall] = ()
     for number, turn in enumerate(turns, 1):
         role, where = turn["role"], f"turn {number} of `{what}`"
         if role not in FOLLOWERS[state]:
-            ought = " or ".join(FOLLOWERS[state])
-            raise SetAside("malformed", f"{where} is of the {role}, where a turn of the {ought} is expected")
+            expected = " or ".join(FOLLOWERS[state])
+            raise SetAside("malformed", f"{where} is of the {role}, where a turn of the {expected} is expected")
         if role in ("user", "assistant") and not turn.get("tool_calls") and is_blank(turn["content"]):
             raise SetAside("blank", f"{where}, of the {role}, is empty")
         if role == "tool":

@@ -1,4 +1,4 @@
-"""Shapes of rows, one file per kind. The protocol below says what each declares and does."""
+"""Shapes of rows, one module per kind, each with what the protocol below declares."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
@@ -12,16 +12,16 @@ from tasks.stages.prepare.rows import Templates
 class Shape(Protocol):
     """A module of this package."""
 
-    Params: type[Section]  # shape: Literal["…"], and where in a row things stand
+    Params: type[Section]  # shape: Literal["…"], and the columns of a row
     summary: str  # what a row holds, in one line
-    makes: Example  # what its rows become
+    makes: Example  # the kind of examples that its rows become
 
     def example(self, raw: Mapping[str, str], params: Section) -> Prepared:
-        """A row as it was ingested, as one to learn from; SetAside when it is not fit to be one."""
+        """The prepared row of an ingested one; SetAside if nothing can be learnt from it."""
         ...
 
     def templates(self, params: Section) -> Templates:
-        """What makes a prompt and an answer of the `row` of an example, at the gateway as in training."""
+        """The templates that make prompt and answer from the `row` of an example, in training and at the gateway."""
         ...
 
     def columns(self, params: Section) -> tuple[str, ...]:
@@ -29,15 +29,11 @@ class Shape(Protocol):
         ...
 
     def source_row(self, row: Mapping[str, str], params: Section) -> dict[str, str] | None:
-        """The columns of a row of the source of which `example` makes this `row`, for what a person has corrected; None
-        where corrected answers make no rows.
-        """
+        """The columns of a source row that `example` makes into this corrected `row`; None if corrections make none."""
         ...
 
     def recognise(self, rows: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
-        """What `prepare` must say besides the shape for `rows` of a source, as they were read; None when they are of
-        another shape.
-        """
+        """The keys of `prepare` besides the shape for `rows` of a source; None if they are of another shape."""
         ...
 
 

@@ -25,7 +25,7 @@ NAMES = {
 
 
 class Params(Prepare):
-    """Where instruction, input and output are."""
+    """The columns of instruction, input and output."""
 
     shape: Literal["alpaca"]
     instruction: str = Field(default="instruction", min_length=1, description="column")
@@ -39,7 +39,7 @@ class Params(Prepare):
 
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:
-    """The instruction, two line ends and the input as the question."""
+    """The instruction, an empty line and the input as the question; the output as the answer."""
     row = {"instruction": raw[params.instruction], "input": raw.get(params.input, ""), "output": raw[params.output]}
     if problem := blank.problem(row, templates(params)):
         raise SetAside("blank", problem)
@@ -49,8 +49,8 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
         {"role": "assistant", "content": row["output"]},
     ]
     system = clean(raw.get(params.system_column, "")) or params.system
-    made = dialogue.prepared_row(row["id"], [*_history(raw, params.history), *last], "instruction", system=system)
-    return {**made, "row": row}
+    turns = [*_history(raw, params.history), *last]
+    return {**dialogue.prepared_row(row["id"], turns, "instruction", system=system), "row": row}
 
 
 def _history(raw: Mapping[str, str], column: str) -> list[Message]:
@@ -65,17 +65,17 @@ def _history(raw: Mapping[str, str], column: str) -> list[Message]:
 
 
 def templates(params: Params) -> Templates:
-    """As the question is made here."""
+    """The same template as in training, and the output."""
     return {"system": params.system, "user": USER, "answer": "{{ output }}"}
 
 
 def columns(params: Params) -> tuple[str, ...]:
-    """Instruction and output, and what is named besides."""
+    """Instruction and output, and optional columns that are set."""
     return (params.instruction, params.output, *columns_set(params, "input", "history", "system_column"))
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
-    """The same under the names of the source's columns."""
+    """The same columns under their names in the source."""
     return {params.instruction: row["instruction"], params.input: row.get("input", ""), params.output: row["output"]}
 
 

@@ -20,7 +20,7 @@ MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "
 
 
 class Params(Prepare):
-    """Where the turns are, and which are trained on."""
+    """The column of the turns, and which of them are trained on."""
 
     shape: Literal["chat"]
     messages: str = Field(default="messages", min_length=1, description="column of the turns")
@@ -50,7 +50,7 @@ def templates(params: Params) -> Templates:
 
 
 def columns(params: Params) -> tuple[str, ...]:
-    """The turns, and what is named besides."""
+    """The turns, and optional columns that are set."""
     return (params.messages, *columns_set(params, "tools", "system_column"))
 
 

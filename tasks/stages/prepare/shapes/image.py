@@ -46,18 +46,18 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     try:
         content = images.content(Path(raw[params.image]))
         pixels.decode(content)
-    except NotAnImageError as why:
-        raise SetAside("malformed", f"its image {Path(raw[params.image]).name[-60:]} {why}") from None
+    except NotAnImageError as error:
+        raise SetAside("malformed", f"its image {Path(raw[params.image]).name[-60:]} {error}") from None
     labels = {label: clean(raw[label]) for label in params.labels}
     for label, value in labels.items():
         if is_blank(value):
             raise SetAside("blank", f"`{label}` is empty")
-    own = {"image": images.digest(content), "image_file": raw[params.image]}
-    return fill_templates({"id": clean(raw["id"]), **own, **labels}, templates(params))
+    image = {"image": images.digest(content), "image_file": raw[params.image]}
+    return fill_templates({"id": clean(raw["id"]), **image, **labels}, templates(params))
 
 
 def templates(params: Params) -> Templates:
-    """The hash stands for the image, wherever a row is told from another."""
+    """The prompt is the image's hash, by which rows are distinguished."""
     return {"system": None, "user": "{{ image }}", "answer": params.labels}
 
 
@@ -72,10 +72,10 @@ def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
 
 
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
-    """A column of paths that end as images do, and one that is called as labels are."""
-    every = list(rows[0]) if rows else []
-    image = next((name for name in NAMES if name in every and all(_is_path(row.get(name)) for row in rows)), None)
-    labels = [name for name in every if name.casefold() in LABELS and name != image]
+    """A column of paths with extensions of images, and one that is named like a label."""
+    names = list(rows[0]) if rows else []
+    image = next((name for name in NAMES if name in names and all(_is_path(row.get(name)) for row in rows)), None)
+    labels = [name for name in names if name.casefold() in LABELS and name != image]
     if image is None or len(labels) != 1:
         return None
     return {**({} if image == "image" else {"image": image}), "labels": labels}

@@ -44,7 +44,7 @@ NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
 def _texts(value: object) -> object:
-    """A table whose keys are texts, as YAML reads numbers and yes or no where data have texts."""
+    """A table with its keys as texts, since YAML reads some as numbers or booleans."""
     return {_text(key): entry for key, entry in value.items()} if isinstance(value, Mapping) else value
 
 
@@ -82,7 +82,7 @@ class Params(Prepare):
 
     @property
     def names_of(self) -> dict[str, dict[str, str]]:
-        """{column: {class as the data have it: its name}}."""
+        """{column: {class as in the data: its name}}."""
         flat = {code: name for code, name in self.class_names.items() if isinstance(name, str)}
         by_column = {column: names for column, names in self.class_names.items() if isinstance(names, dict)}
         return {self.labels[0]: flat} if flat else by_column
@@ -90,8 +90,8 @@ class Params(Prepare):
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:
     """The text as one message, the labels as one JSON object; SetAside for a text or a label that is blank."""
-    if words := blank.problem(raw, templates(params)):
-        raise SetAside("blank", words)
+    if reason := blank.problem(raw, templates(params)):
+        raise SetAside("blank", reason)
     row = {name: clean(text) for name, text in raw.items()}
     for label in params.labels:
         if is_blank(row[label]):
@@ -102,7 +102,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
 
 
 def _named(code: str, names: Mapping[str, str], where: str) -> str:
-    """The name of a class; AnnealError for one that has none."""
+    """The name of a class; AnnealError if it has none."""
     if code not in names:
         raise AnnealError(
             f"{where} is {code[:LONGEST]!r}, and prepare.class_names has no name for that ({', '.join(names)}); add "
@@ -112,17 +112,17 @@ def _named(code: str, names: Mapping[str, str], where: str) -> str:
 
 
 def templates(params: Params) -> Templates:
-    """No system message: a text is read as it is."""
+    """No system message: the text is read unchanged."""
     return {"system": None, "user": params.user, "answer": params.labels}
 
 
 def columns(params: Params) -> tuple[str, ...]:
-    """The columns that the template names, but the id, and the labels."""
+    """The columns of the template, without the id, and the labels."""
     return tuple(column for column in template.columns_of_all(params.user, params.labels) if column != "id")
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
-    """The same columns, classes as the data have them: of two that are called alike the first."""
+    """The same columns, with classes as in the data: the first of those with the same name."""
     codes = {
         column: {name: code for code, name in reversed(names.items())} for column, names in params.names_of.items()
     }
@@ -130,10 +130,10 @@ def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
 
 
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
-    """One column that is called as labels are and holds a few short values, beside columns of texts and no others."""
-    every = [column for column in (rows[0] if rows else ()) if column != "id"]
-    labels = [column for column in every if _is_called_label(rows, column)]
-    texts = [column for column in every if column not in labels]
+    """One column that is named like a label and holds a few short values, beside columns of texts and no others."""
+    names = [column for column in (rows[0] if rows else ()) if column != "id"]
+    labels = [column for column in names if _is_called_label(rows, column)]
+    texts = [column for column in names if column not in labels]
     if len(labels) != 1 or not texts or any(column.casefold() in TAKEN for column in texts):
         return None
     if not _holds_classes([row.get(labels[0]) for row in rows]) or not all(is_prose(rows, column) for column in texts):
@@ -142,12 +142,12 @@ def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
 
 
 def guess(rows: Sequence[Row]) -> dict[str, object] | None:
-    """What `prepare` may say, whatever the columns are called: labels are those of a few short values, where all others
-    are texts; None of other rows.
+    """A possible `prepare`, whatever the names of columns: labels are columns of a few short values, if all others are
+    texts; None for other rows.
     """
-    every = [column for column in (rows[0] if rows else ()) if column != "id"]
-    labels = [column for column in every if _holds_classes([row.get(column) for row in rows])]
-    texts = [column for column in every if column not in labels]
+    names = [column for column in (rows[0] if rows else ()) if column != "id"]
+    labels = [column for column in names if _holds_classes([row.get(column) for row in rows])]
+    texts = [column for column in names if column not in labels]
     if not labels or not texts or not all(is_prose(rows, column) for column in texts):
         return None
     return {"shape": "labelled", "user": references(texts), "labels": labels}
@@ -159,10 +159,10 @@ def _is_called_label(rows: Sequence[Row], column: str) -> bool:
 
 
 def _holds_classes(values: Sequence[object]) -> bool:
-    """Whether the cells of a column are short and recur: at most half as many values as rows."""
+    """Whether the cells of a column are short and recur: at most half as many classes as rows."""
     classes = {clean(str(value)) for value in values}
     is_plain = all(isinstance(value, str | int | float) for value in values)
-    is_measured = all(map(NUMBER.fullmatch, classes)) and any("." in name for name in classes)  # as 3.8 is
+    is_measured = all(map(NUMBER.fullmatch, classes)) and any("." in name for name in classes)  # such as 3.8
     return (
         is_plain
         and not is_measured

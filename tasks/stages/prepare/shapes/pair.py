@@ -22,7 +22,7 @@ NESTED = ("translation", "pair")
 
 
 class Params(Prepare):
-    """Where source and target are."""
+    """The columns of source and target."""
 
     shape: Literal["pair"]
     source: str = Field(default="source", min_length=1, description="column; `column.key` if it holds an object")

@@ -21,7 +21,7 @@ PROMPTS = ("prompt", "question", "instruction", "conversations", "messages", "in
 
 
 class Params(Prepare):
-    """Where the prompt and the two answers are."""
+    """The columns of the prompt and the two answers."""
 
     shape: Literal["preference"]
     prompt: str = Field(
@@ -36,13 +36,13 @@ class Params(Prepare):
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:
     """The prompt's turns, and both answers."""
-    asked = text_or_turns(raw[params.prompt], params.prompt, params.roles, "user") if raw.get(params.prompt) else []
+    given = text_or_turns(raw[params.prompt], params.prompt, params.roles, "user") if raw.get(params.prompt) else []
     chosen, rejected = (text_or_turns(raw[name], name, params.roles, "assistant") for name in _sides(params))
     system = clean(raw.get(params.system_column, "")) or params.system
-    before = [_before(turns, asked, name) for turns, name in zip((chosen, rejected), _sides(params), strict=True)]
+    before = [_before(turns, given, name) for turns, name in zip((chosen, rejected), _sides(params), strict=True)]
     if before[0] != before[1]:
         raise SetAside("malformed", "its two dialogues differ in more than their last turn")
-    messages = dialogue.prompt(before[0], params.prompt if asked else params.chosen, system)
+    messages = dialogue.prompt(before[0], params.prompt if given else params.chosen, system)
     best, other = (turns[-1]["content"] for turns in (chosen, rejected))
     best, other = dialogue.require_text(best, params.chosen), dialogue.require_text(other, params.rejected)
     if folded(best) == folded(other):
@@ -56,13 +56,13 @@ def _sides(params: Params) -> tuple[str, str]:
     return params.chosen, params.rejected
 
 
-def _before(turns: Sequence[Message], asked: Sequence[Message], what: str) -> list[Message]:
-    """The turns before the last one, which is the answer: the prompt, or what a whole dialogue brings itself."""
+def _before(turns: Sequence[Message], prompt: Sequence[Message], column: str) -> list[Message]:
+    """The turns before the answer, which is the last one: those of a whole dialogue, or else the prompt."""
     if turns[-1]["role"] != "assistant":
-        raise SetAside("malformed", f"the last turn of `{what}` is not of the assistant")
-    before = list(turns[:-1]) or list(asked)
+        raise SetAside("malformed", f"the last turn of `{column}` is not of the assistant")
+    before = list(turns[:-1]) or list(prompt)
     if not before:
-        raise SetAside("malformed", f"it has no prompt, and `{what}` is not a whole dialogue")
+        raise SetAside("malformed", f"it has no prompt, and `{column}` is not a whole dialogue")
     return before
 
 
@@ -72,12 +72,12 @@ def templates(params: Params) -> Templates:
 
 
 def columns(params: Params) -> tuple[str, ...]:
-    """Both answers, and what is named besides."""
+    """Both answers, and optional columns that are set."""
     return (*_sides(params), *columns_set(params, "prompt", "system_column"))
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
-    """None: a corrected answer is chosen, but over which is not known."""
+    """None: a corrected answer is preferred, but no rejected one is known."""
     return None
 
 

@@ -26,7 +26,7 @@ PROMPTS, ANSWERS = ("prompt", "question", "instruction", "query"), ("completion"
 
 
 class Params(Prepare):
-    """Where the answer and its label are."""
+    """The columns of the answer and its label."""
 
     shape: Literal["rated"]
     messages: str = Field(default="messages", min_length=1, description="column of a whole dialogue")
@@ -46,15 +46,15 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     if word not in RATINGS:
         raise SetAside("malformed", f"`{params.label}` is {raw[params.label][:40]!r}, which is neither true nor false")
     if params.answer is None:
-        asked, what = text_or_turns(raw[params.messages], params.messages, params.roles, "user"), params.messages
+        turns, column = text_or_turns(raw[params.messages], params.messages, params.roles, "user"), params.messages
     else:
-        asked, what = text_or_turns(raw[params.prompt], params.prompt, params.roles, "user"), params.answer
-        asked += text_or_turns(raw[params.answer], params.answer, params.roles, "assistant")
-    if asked[-1]["role"] != "assistant":
-        raise SetAside("malformed", f"the last turn of `{what}` is not of the assistant")
+        turns, column = text_or_turns(raw[params.prompt], params.prompt, params.roles, "user"), params.answer
+        turns += text_or_turns(raw[params.answer], params.answer, params.roles, "assistant")
+    if turns[-1]["role"] != "assistant":
+        raise SetAside("malformed", f"the last turn of `{column}` is not of the assistant")
     system = clean(raw.get(params.system_column, "")) or params.system
-    messages = dialogue.prompt(asked[:-1], what, system)
-    answer, identity = dialogue.require_text(asked[-1]["content"], what), clean(raw["id"])
+    messages = dialogue.prompt(turns[:-1], column, system)
+    answer, identity = dialogue.require_text(turns[-1]["content"], column), clean(raw["id"])
     row = {"id": identity, QUESTION: dialogue.last_question(messages), ANSWER: answer}
     return {"id": identity, "messages": messages, "answer": answer, "row": row, "rating": RATINGS[word]}
 
@@ -65,13 +65,13 @@ def templates(params: Params) -> Templates:
 
 
 def columns(params: Params) -> tuple[str, ...]:
-    """The dialogue, or prompt and answer; the label, and what is named besides."""
+    """The dialogue, or prompt and answer; the label, and optional columns that are set."""
     turns = (params.messages,) if params.answer is None else (params.prompt, params.answer)
     return (*turns, params.label, *columns_set(params, "system_column"))
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
-    """None: a correction is no rating."""
+    """None: a correction is not a rating."""
     return None
 
 

@@ -42,9 +42,9 @@ class Params(Prepare):
 
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:
-    """The text as one message, the numbers as one JSON object; SetAside for a blank text and for what is no number."""
-    if words := blank.problem(raw, {"system": None, "user": params.user, "answer": params.numbers}):
-        raise SetAside("blank", words)
+    """The text as one message, the numbers as one JSON object; SetAside for a blank text or a cell without one."""
+    if reason := blank.problem(raw, {"system": None, "user": params.user, "answer": params.numbers}):
+        raise SetAside("blank", reason)
     row = {name: clean(text) for name, text in raw.items()}
     for column in params.numbers:
         value = numbers.number(row[column])
@@ -55,12 +55,12 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
 
 
 def templates(params: Params) -> Templates:
-    """No system message: a text is read as it is."""
+    """No system message: the text is read unchanged."""
     return {"system": None, "user": params.user, "answer": dict.fromkeys(params.numbers, KIND)}
 
 
 def columns(params: Params) -> tuple[str, ...]:
-    """The columns that the template names, but the id, and the numbers."""
+    """The columns of the template, without the id, and the numbers."""
     return tuple(column for column in template.columns_of_all(params.user, params.numbers) if column != "id")
 
 
@@ -70,10 +70,10 @@ def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
 
 
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
-    """One column that is called as scores are and holds several numbers, beside columns of texts and no others."""
-    every = [column for column in (rows[0] if rows else ()) if column != "id"]
-    scores = [column for column in every if _is_called_score(rows, column)]
-    texts = [column for column in every if column not in scores]
+    """One column that is named like a score and holds several numbers, beside columns of texts and no others."""
+    names = [column for column in (rows[0] if rows else ()) if column != "id"]
+    scores = [column for column in names if _is_called_score(rows, column)]
+    texts = [column for column in names if column not in scores]
     if len(scores) != 1 or not texts or not all(is_prose(rows, column) for column in texts):
         return None
     values = {numbers.number(str(row.get(scores[0]))) for row in rows}

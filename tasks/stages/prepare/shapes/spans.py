@@ -23,11 +23,11 @@ NAMES = {"question": ("question", "query"), "context": ("context", "passage", "p
 ANSWER, START = ("answer", "answer_text"), ("start", "answer_start", "start_position", "start_char")
 NEAR = 40  # characters around a start that is wrong, in which the answer is looked for
 SHOWN = 40  # characters of a text in a sentence
-Given = tuple[str, int | None]  # text, and where it is said to begin
+Given = tuple[str, int | None]  # text, and the start that the source gives
 
 
 class Params(Prepare):
-    """Where question, context and answers are; or one answer a row, where `answer` is named."""
+    """The columns of question, context and answers; or of one answer per row, if `answer` is set."""
 
     shape: Literal["spans"]
     question: str = Field(default="question", min_length=1, description="column of the question")
@@ -59,23 +59,23 @@ class Params(Prepare):
 
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:
-    """The question above the context as one message, and the answer; SetAside for a text that is empty, an answer that
-    does not stand where it is said to, and one that stands in several places and is not said to be in any.
+    """The question above the context as one message, and the answer; SetAside for an empty text, an answer that is not
+    at its start, and an answer without a start that occurs several times.
     """
     question, context = " ".join(clean(raw[params.question]).split()), clean(raw[params.context])
     for name, text in (("question", question), ("context", context)):
         if is_blank(text):
             raise SetAside("blank", f"its {name} is empty")
-    known = [_span(raw[params.context], context, given) for given in _given(raw, params)]
-    first, others = _best(context, known)
+    answer_spans = [_span(raw[params.context], context, given) for given in _answers(raw, params)]
+    first, others = _best(context, answer_spans)
     row = {"id": clean(raw["id"]), "question": question, "context": context}
     row["answer"] = context[slice(*first)] if first else ""
     messages: list[Message] = [{"role": "user", "content": f"{question}\n{context}"}]
     return {"id": row["id"], "messages": messages, "answer": spans.to_json(context, first, others), "row": row}
 
 
-def _given(raw: Mapping[str, str], params: Params) -> list[Given]:
-    """The answers of a row, as it says them."""
+def _answers(raw: Mapping[str, str], params: Params) -> list[Given]:
+    """The answers of a row, as it gives them."""
     if params.answer is None:
         return _listed(_value(raw[params.answers]), params.answers)
     text, start = raw[params.answer], raw[params.start].strip() if params.start else ""
@@ -99,7 +99,7 @@ def _listed(value: object, column: str) -> list[Given]:
         value = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=False)]
         if len(texts) != len(starts):
             raise SetAside("malformed", f"`{column}` has {len(texts)} texts and {len(starts)} starts")
-    given: list[Given] = []
+    answers: list[Given] = []
     for entry in value if isinstance(value, list) else [None]:
         text, start = (
             (entry.get(key) for key in ("text", "answer_start")) if isinstance(entry, Mapping) else (None, None)
@@ -107,8 +107,8 @@ def _listed(value: object, column: str) -> list[Given]:
         place = None if start is None else _number(start)
         if not isinstance(text, str) or (place is None and start is not None):
             raise SetAside("malformed", f"`{column}` is not a list of answers, each with text and answer_start")
-        given += [(text, place)] if not is_blank(text) else []
-    return given
+        answers += [(text, place)] if not is_blank(text) else []
+    return answers
 
 
 def _value(text: str) -> object:
@@ -124,7 +124,7 @@ def _value(text: str) -> object:
 
 
 def _number(value: object) -> int | None:
-    """A place as it is written, also as tables write whole numbers: `12.0`."""
+    """A position, also as tables write whole numbers: `12.0`; None for anything else."""
     try:
         number = float(str(value))
     except ValueError:
@@ -133,10 +133,10 @@ def _number(value: object) -> int | None:
 
 
 def _span(raw: str, context: str, given: Given) -> Span:
-    """Where an answer stands in the cleaned `context`, given where it does in the `raw` one."""
+    """The position of an answer in the cleaned `context`, from its start in the `raw` one."""
     text, start = given
     if start is None:
-        return _only(context, clean(text))
+        return _only_occurrence(context, clean(text))
     if not 0 <= start <= start + len(text) <= len(raw):
         end = start + len(text)
         raise SetAside("malformed", f"its answer from {start} to {end} is outside its context of {len(raw)} characters")
@@ -150,8 +150,8 @@ def _span(raw: str, context: str, given: Given) -> Span:
     return Span(first, last)
 
 
-def _only(context: str, text: str) -> Span:
-    """The one place of an answer of which only the text is known."""
+def _only_occurrence(context: str, text: str) -> Span:
+    """The position of an answer without a start; SetAside unless it occurs exactly once."""
     starts = places(text, context)
     if not starts:
         raise SetAside("malformed", f"its answer {text[:SHOWN]!r} does not occur in its context")
@@ -165,61 +165,56 @@ def _only(context: str, text: str) -> Span:
 
 
 def _moved(raw: str, text: str, start: int) -> str:
-    """What stands where an answer is said to, and how far it is from there, where it is near."""
-    there = raw[start : start + len(text)]
-    words = f"its answer {text[:SHOWN]!r} is not at {start}, where there is {there[:SHOWN]!r}"
+    """Why an answer is not at its start, and by how much the start is off if the answer is near."""
+    actual = raw[start : start + len(text)]
+    reason = f"its answer {text[:SHOWN]!r} is not at {start}, where there is {actual[:SHOWN]!r}"
     low = max(0, start - NEAR)
     window = raw[low : start + len(text) + NEAR]
     near = [low + place for place in range(len(window)) if window.startswith(text, place)]
     if not near:
-        return words
+        return reason
     place = min(near, key=lambda place: abs(place - start))
-    return f"{words}: it is at {place}, so the start is off by {abs(place - start)}"
+    return f"{reason}: it is at {place}, so the start is off by {abs(place - start)}"
 
 
-def _best(context: str, known: Sequence[Span]) -> tuple[Span | None, list[str]]:
-    """(the right answer that most gave, the first of those; the texts of the others, each once)."""
-    if not known:
+def _best(context: str, answer_spans: Sequence[Span]) -> tuple[Span | None, list[str]]:
+    """(the most frequent answer, among equals the first; the distinct texts of the others)."""
+    if not answer_spans:
         return None, []
-    first = Counter(known).most_common(1)[0][0]
-    texts = dict.fromkeys(context[slice(*span)] for span in known)
+    first = Counter(answer_spans).most_common(1)[0][0]
+    texts = dict.fromkeys(context[slice(*span)] for span in answer_spans)
     return first, [text for text in texts if text != context[slice(*first)]]
 
 
 def templates(params: Params) -> Templates:
-    """The question above its context. All questions about a context are in one split: what is learnt of a text from
-    one would help with the others.
-    """
+    """The question above its context. All questions about a context share a split, since one helps with the others."""
     user, answer = "{{ question }}\n{{ context }}", {spans.COLUMN: list(spans.FIELDS)}
     return {"system": None, "user": user, "answer": answer, "context": "context"}
 
 
 def columns(params: Params) -> tuple[str, ...]:
-    """Question, context, and the columns of the way in which answers are given."""
-    given = (params.answers,) if params.answer is None else (params.answer, *([params.start] if params.start else []))
-    return (params.question, params.context, *given)
+    """Question, context, and the columns of answers."""
+    start = [params.start] if params.start else []
+    return (params.question, params.context, *([params.answers] if params.answer is None else [params.answer, *start]))
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
-    """Question, context and the answer in the columns of the source; its start where the correction says it, or the
-    context has the answer once.
+    """Question, context and answer in the columns of the source; the start if the correction gives it, or if the answer
+    occurs once.
     """
     text, starts = row["answer"], places(row["answer"], row["context"])
     start = row.get("start") or (str(starts[0]) if len(starts) == 1 else "")
-    made = {params.question: row["question"], params.context: row["context"]}
+    source = {params.question: row["question"], params.context: row["context"]}
     if params.answer is None:
-        given = (
-            {"text": [text], "answer_start": [int(start) if start else None]}
-            if text
-            else {"text": [], "answer_start": []}
-        )
-        return {**made, params.answers: json.dumps(given, ensure_ascii=False)}
-    return {**made, params.answer: text, **({params.start: start} if params.start else {})}
+        start_value = int(start) if start else None
+        answers = {"text": [text], "answer_start": [start_value]} if text else {"text": [], "answer_start": []}
+        return {**source, params.answers: json.dumps(answers, ensure_ascii=False)}
+    return {**source, params.answer: text, **({params.start: start} if params.start else {})}
 
 
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
-    """A question and a context by their names, with SQuAD's answers, whole or as columns of their own, or an answer
-    that stands in its context in every row that has one.
+    """A question and a context by their names, with SQuAD's answers in one column or two, or an answer that occurs in
+    its context in every row that has one.
     """
     named = {key: first_of(rows, names) for key, names in NAMES.items()}
     question, context = named["question"], named["context"]
@@ -228,9 +223,9 @@ def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
     answers = first_of(rows, ("answers",))
     if answers and all(_is_squads(row.get(answers)) for row in rows):
         return {**keys(named), **keys({"answers": answers})}
-    apart = [first_of(rows, (name,)) for name in ("answers.text", "answers.answer_start")]
-    if all(apart):
-        return {**keys(named), "answer": apart[0], "start": apart[1]}
+    flat = [first_of(rows, (name,)) for name in ("answers.text", "answers.answer_start")]
+    if all(flat):
+        return {**keys(named), "answer": flat[0], "start": flat[1]}
     answer, start = first_of(rows, ANSWER), first_of(rows, START)
     texts = [str(row.get(answer) or "") for row in rows] if answer else []
     if not any(texts) or not all(text in str(row[context]) for text, row in zip(texts, rows, strict=True)):

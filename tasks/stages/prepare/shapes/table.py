@@ -41,12 +41,12 @@ def format_row(row: dict[str, str], params: Params) -> Prepared:
 
 
 def templates(params: Params) -> Templates:
-    """As they are given."""
+    """The templates of `params`."""
     return {"system": params.system, "user": params.user, "answer": params.answer}
 
 
 def columns(params: Params) -> tuple[str, ...]:
-    """The columns that the templates name, but the id."""
+    """The columns of the templates, without the id."""
     return tuple(column for column in template.columns_of_all(params.user, params.answer) if column != "id")
 
 
@@ -56,5 +56,5 @@ def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
 
 
 def recognise(rows: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
-    """None: which columns ask and which answer, only a person can say."""
+    """None: only a person knows which columns are the question and which the answer."""
     return None

@@ -28,7 +28,7 @@ DOCUMENT = "-DOCSTART-"
 
 
 class Params(Prepare):
-    """Where tokens and tags are; or text and spans, where `spans` is named; or lines, where `conll` is."""
+    """The columns of tokens and tags; or of text and spans, if `spans` is set; or of lines, if `conll` is."""
 
     shape: Literal["tagged"]
     tokens: str = Field(default="tokens", min_length=1, description="column of the tokens, a list")
@@ -45,30 +45,30 @@ class Params(Prepare):
 
 
 def example(raw: Mapping[str, str], params: Params) -> Prepared:
-    """The text as one message, its entities as canonical JSON; SetAside for tags that are not one a token, and for a
-    span that is not of its text's words.
+    """The text as one message, its entities as canonical JSON; SetAside unless there is one tag per token and spans
+    are of whole words.
     """
     if params.spans:
-        text, marked = _of_spans(raw[params.text], cell(raw, params.spans), params.spans)
+        text, marked = _from_spans(raw[params.text], cell(raw, params.spans), params.spans)
     elif params.conll:
-        text, marked = _of_tokens(*_of_lines(raw[params.conll]))
+        text, marked = _from_tokens(*_from_lines(raw[params.conll]))
     else:
         tags = [_tag(value, params) for value in _list(raw, params.tags)]
-        text, marked = _of_tokens([str(token) for token in _list(raw, params.tokens)], tags)
+        text, marked = _from_tokens([str(token) for token in _list(raw, params.tokens)], tags)
     if is_blank(text):
         raise SetAside("blank", "its text is empty")
-    if words := entities.problem(text, marked):
-        raise SetAside("malformed", words)
+    if reason := entities.problem(text, marked):
+        raise SetAside("malformed", reason)
     row = {"id": clean(raw["id"]), "text": text, "entities": entities.to_json(text, marked)}
     return fill_templates(row, templates(params))
 
 
-def _of_tokens(tokens: Sequence[str], tags: Sequence[str]) -> tuple[str, list[Entity]]:
-    """(the tokens with blanks between them, the entities); a token that shows nothing is left out with its tag."""
+def _from_tokens(tokens: Sequence[str], tags: Sequence[str]) -> tuple[str, list[Entity]]:
+    """(the tokens joined by blanks, the entities); blank tokens are left out with their tags."""
     if len(tokens) != len(tags):
         raise SetAside("malformed", f"it has {len(tokens)} tokens and {len(tags)} tags")
-    whole = [" ".join(clean(token).split()) for token in tokens]
-    kept = [(token, tag) for token, tag in zip(whole, tags, strict=True) if not is_blank(token)]
+    cleaned = [" ".join(clean(token).split()) for token in tokens]
+    kept = [(token, tag) for token, tag in zip(cleaned, tags, strict=True) if not is_blank(token)]
     starts = [0]
     for token, _ in kept:
         starts.append(starts[-1] + len(token) + 1)
@@ -79,8 +79,8 @@ def _of_tokens(tokens: Sequence[str], tags: Sequence[str]) -> tuple[str, list[En
     return " ".join(token for token, _ in kept), marked
 
 
-def _of_lines(text: str) -> tuple[list[str], list[str]]:
-    """(tokens, tags) of lines as CoNLL has them: the first and the last field; comments say nothing."""
+def _from_lines(text: str) -> tuple[list[str], list[str]]:
+    """(tokens, tags) of CoNLL lines: the first and the last field; comments are skipped."""
     tokens, tags = [], []
     for number, line in enumerate(text.splitlines(), 1):
         fields = line.split()
@@ -95,8 +95,8 @@ def _of_lines(text: str) -> tuple[list[str], list[str]]:
     return tokens, tags
 
 
-def _of_spans(text: str, value: object, column: str) -> tuple[str, list[Entity]]:
-    """(the cleaned text, the entities in it); blanks at the ends of a span are not part of it."""
+def _from_spans(text: str, value: object, column: str) -> tuple[str, list[Entity]]:
+    """(the cleaned text, its entities); blanks at the ends of a span are left out of it."""
     cleaned, marked = clean(text), set()
     for start, end, label in map(_span, value if isinstance(value, list) else [None]):
         if not isinstance(label, str):
@@ -113,7 +113,7 @@ def _of_spans(text: str, value: object, column: str) -> tuple[str, list[Entity]]
 
 
 def _span(value: object) -> tuple[int, int, object]:
-    """(start, end, label); the label of what is no span is None."""
+    """(start, end, label); the label is None if `value` is not a span."""
     fields = [value.get(key) for key in ("start", "end", "label")] if isinstance(value, Mapping) else value
     if not isinstance(fields, list) or len(fields) != 3 or not all(PLACE.fullmatch(str(place)) for place in fields[:2]):
         return 0, 0, None
@@ -121,7 +121,7 @@ def _span(value: object) -> tuple[int, int, object]:
 
 
 def _list(raw: Mapping[str, str], column: str) -> list[object]:
-    """The list in a cell: JSON's, as Python writes it, or words with blanks between them."""
+    """The list in a cell: JSON, Python's notation, or words separated by blanks."""
     text = raw[column].strip()
     if not text.startswith("["):
         return list(text.split())
@@ -136,7 +136,7 @@ def _list(raw: Mapping[str, str], column: str) -> list[object]:
 
 
 def _tag(value: object, params: Params) -> str:
-    """A tag as it is written, or the one that a number stands for."""
+    """A tag, or the name of a numeric tag."""
     text = str(value).strip()
     if not text.isdecimal():
         return text
@@ -147,12 +147,12 @@ def _tag(value: object, params: Params) -> str:
 
 
 def templates(params: Params) -> Templates:
-    """The text as it is, and the list of entities."""
+    """The text unchanged, and the list of entities."""
     return {"system": None, "user": "{{ text }}", "answer": {"entities": list(entities.FIELDS)}}
 
 
 def columns(params: Params) -> tuple[str, ...]:
-    """The columns of the way in which entities are marked."""
+    """The columns of the text and of its entities, in the notation that `params` name."""
     if params.spans:
         return (params.text, params.spans)
     return (params.conll,) if params.conll else (params.tokens, params.tags)
@@ -160,12 +160,12 @@ def columns(params: Params) -> tuple[str, ...]:
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
     """The text with its spans, or its words with their tags."""
-    known, text = entities.spans(row["entities"]), row["text"]
+    marked, text = entities.spans(row["entities"]), row["text"]
     if params.spans:
-        marks = [entity._asdict() for entity in known]
-        return {params.text: text, params.spans: json.dumps(marks, ensure_ascii=False)}
-    places = entities.words(text)
-    tokens, tags = [text[start:end] for start, end in places], entities.to_tags(known, places)
+        objects = [entity._asdict() for entity in marked]
+        return {params.text: text, params.spans: json.dumps(objects, ensure_ascii=False)}
+    words = entities.words(text)
+    tokens, tags = [text[start:end] for start, end in words], entities.to_tags(marked, words)
     if params.conll:
         return {params.conll: "\n".join(f"{token} {tag}" for token, tag in zip(tokens, tags, strict=True))}
     return {
@@ -196,6 +196,6 @@ def _is_tagged(tokens: object, tags: object) -> bool:
 
 def _is_conll(text: str) -> bool:
     try:
-        return bool(_of_lines(text)[0]) or DOCUMENT in text
+        return bool(_from_lines(text)[0]) or DOCUMENT in text
     except SetAside:
         return False

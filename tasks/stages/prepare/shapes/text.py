@@ -33,7 +33,7 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
 
 
 def templates(params: Params) -> Templates:
-    """A text goes on as it begins."""
+    """The prompt is the beginning of the text; there is no answer."""
     return {"system": None, "user": "{{ text }}", "answer": None}
 
 
@@ -43,12 +43,12 @@ def columns(params: Params) -> tuple[str, ...]:
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
-    """None: a text asks nothing."""
+    """None: a text has no answer to correct."""
     return None
 
 
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
-    """One column of text, and no other but what says where it comes from."""
+    """One column of text, and no other columns but its metadata."""
     columns = [column for column in (rows[0] if rows else ()) if column != "id"]
     name = columns[0] if len(columns) == 1 else "text"
     is_alone = name in columns and all(column.casefold() in ABOUT for column in columns if column != name)
