@@ -1,1 +1,1 @@
-"""Dialogues: messages, chat templates, special tokens, and which turns are trained on and asked."""
+"""Dialogues: messages, chat templates, special tokens, and which turns are trained on and evaluated."""

@@ -1,6 +1,4 @@
-"""Turns messages into tokens, in one way for training, evaluation and serving, and knows which tokens are the
-answer.
-"""
+"""Encodes messages as tokens, alike in training, evaluation and serving, and knows which tokens are the answer."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -19,15 +17,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 CHANGED_WORDS = "chat template changes the words of a message; correct chat_template.jinja"
-# Keys of a row (tasks/dataset/rows.py): the beginning of its answer, which it is asked with, and what follows it.
+# Keys of a row (tasks/dataset/rows.py): the beginning of its answer, which ends the prompt, and the rest of it.
 GIVEN: Final = "given"
 REST: Final = "rest"
 OPENING = 400  # characters
 
 
 def load_tokenizer(weights: Path) -> "Tokenizer":
-    """The tokenizer in `weights/`, which pads with its end of turn when it has no padding token; AnnealError when it
-    has no chat template.
+    """The tokenizer in `weights/`, which pads with its end of turn if it has no padding token; AnnealError if it has no
+    chat template.
     """
     from transformers import AutoTokenizer
 
@@ -37,7 +35,7 @@ def load_tokenizer(weights: Path) -> "Tokenizer":
             f"{weights} has a tokenizer without a chat template: set chat_template: chatml in its row of bases."
         )
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token  # never read: `collate` masks padding by place
+        tokenizer.pad_token = tokenizer.eos_token  # never read: `collate` masks padding by position
     return tokenizer
 
 
@@ -52,20 +50,20 @@ def _special_texts(tokenizer: "Tokenizer", _template: str, _tokens: tuple[str, .
 
 
 def neutral_turns(tokenizer: "Tokenizer", messages: Sequence[Message]) -> list[Message]:
-    """`messages` as a template gets them: special tokens in them, arguments and results of tools included, are text."""
+    """`messages` for a template: special tokens in contents, arguments and results of tools are neutralised to text."""
     texts = special_texts(tokenizer)
     return [texts.neutral_in(without_weight(turn)) for turn in messages]
 
 
 def without_weight(turn: Message) -> Message:
-    """A turn as a template sees it."""
+    """`turn` without its weight, as templates take it."""
     plain = turn.copy()
     plain.pop("weight", None)
     return plain
 
 
 def neutral_tools(tokenizer: "Tokenizer", tools: Sequence[Tool] | None) -> dict[str, list[Tool]]:
-    """The argument `tools` of a template, where a dialogue has some."""
+    """The argument `tools` of a template, if a dialogue has tools."""
     return {"tools": special_texts(tokenizer).neutral_in(template_tools(tools))} if tools else {}
 
 
@@ -79,7 +77,7 @@ def last_turn(row: Row) -> Message:
 def encode_prompt(
     tokenizer: "Tokenizer", messages: Sequence[Message], tools: Sequence[Tool] | None = None
 ) -> list[int]:
-    """Token ids of `messages` as the model sees them when it is about to answer; special tokens in them are text."""
+    """Token ids of the prompt of `messages`, ready for an answer; special tokens in them are text."""
     return render(
         tokenizer, neutral_turns(tokenizer, messages), **neutral_tools(tokenizer, tools), add_generation_prompt=True
     )
@@ -100,8 +98,8 @@ def encode_text(tokenizer: "Tokenizer", text: str) -> list[int]:
 
 
 def encode_question(tokenizer: "Tokenizer", row: Row) -> list[int]:
-    """Token ids of what a model is asked by a prepared row, or by one that was answered: its messages and the beginning
-    of the answer that it is given, if it is; or the opening of its text.
+    """Token ids of the prompt of a prepared or answered row: its messages and the given beginning of the answer, if
+    any; or the opening of its text.
     """
     if row["messages"]:
         prompt = encode_prompt(tokenizer, row["messages"], row.get("tools"))
@@ -110,7 +108,7 @@ def encode_question(tokenizer: "Tokenizer", row: Row) -> list[int]:
 
 
 def opening(text: str) -> str:
-    """What a model is given of a text, to go on from: its first half, at most OPENING characters, whole words."""
+    """The part of a text that a model continues: its first half, at most OPENING characters, whole words."""
     half = text[: max(1, min(len(text) // 2, OPENING))]
     return re.sub(r"\s+\S*$", "", half) or half
 
@@ -121,7 +119,7 @@ def decode_answer(tokenizer: "Tokenizer", tokens: list[int]) -> str:
 
 
 def encode_calls(tokenizer: "Tokenizer", row: Row) -> list[int]:
-    """Token ids of the tool calls of a row, in the form that the template gives them, and the end-of-turn token."""
+    """Token ids of the tool calls of a row as the template writes them, and the end-of-turn token."""
     tools, messages = neutral_tools(tokenizer, row.get("tools")), neutral_turns(tokenizer, row["messages"])
     before = text(tokenizer, messages, **tools, add_generation_prompt=True) or ""
     whole = text(tokenizer, [*messages, *neutral_turns(tokenizer, [last_turn(row)])], **tools) or ""
@@ -134,8 +132,8 @@ def encode_calls(tokenizer: "Tokenizer", row: Row) -> list[int]:
 def encode(tokenizer: "Tokenizer", row: Row) -> Completion:
     """A prepared row as tokens; the labels are `input_ids[prompt_length:]`, its last turn.
 
-    Of an answer whose beginning is given (tasks/stages/cascade.py) they are the rest. A row without messages is a text:
-    all of it is trained on but its first token, which nothing stands before.
+    If the beginning of the answer is given (tasks/stages/cascade.py) they are the rest. A row without messages is a
+    text: all of it is trained on but its first token, which has no context.
     """
     if not row["messages"]:
         ids = [*encode_text(tokenizer, row["answer"]), tokenizer.eos_token_id]
@@ -150,8 +148,8 @@ def encode(tokenizer: "Tokenizer", row: Row) -> Completion:
 def cut(encoded: Completion, max_length: int, overlap: int = 1) -> list[Completion]:
     """An example in chunks of at most `max_length` tokens.
 
-    A chunk begins with the last `overlap` tokens of the one before it, which are only read there: so each token but
-    the first is trained on exactly once.
+    A chunk begins with the last `overlap` tokens of the one before it, as context only: each token but the first is
+    trained on exactly once.
     """
     ids, step = encoded["input_ids"], max_length - overlap
     starts = range(0, max(len(ids) - overlap, 1), step)
@@ -168,12 +166,12 @@ def cut(encoded: Completion, max_length: int, overlap: int = 1) -> list[Completi
 
 
 def check_template(tokenizer: "Tokenizer", row: Row) -> None:
-    """Raise AnnealError unless the chat template, given a whole dialogue, says exactly what we train on.
+    """Raise AnnealError unless the chat template renders a whole dialogue as exactly the tokens that are trained on.
 
-    A template that renders an answer otherwise than prompt + answer + end of turn, or that ends a turn with another
-    token than the one generation stops at, trains a model that answers gibberish or never stops.
+    A template that renders an answer differently from prompt + answer + end of turn, or that ends a turn with another
+    token than the one at which generation stops, trains a model that answers gibberish or never stops.
     """
-    if "given" in row:  # a server renders the beginning, and what it goes on with ends as a whole answer does
+    if "given" in row:  # a server renders the beginning; its continuation ends as a whole answer does
         whole_answer = row.copy()
         beginning = whole_answer.pop("given")
         whole_answer.pop("rest", None)
@@ -183,17 +181,17 @@ def check_template(tokenizer: "Tokenizer", row: Row) -> None:
     dialogue, tools = neutral_turns(tokenizer, [*row["messages"], last_turn(row)]), row.get("tools")
     whole = render(tokenizer, dialogue, **neutral_tools(tokenizer, tools))
     if whole[: len(ours)] == ours:
-        return _check_that_all_is_said(tokenizer, dialogue, neutral_tools(tokenizer, tools))
-    at = next((i for i, (a, b) in enumerate(zip(ours, whole, strict=False)) if a != b), min(len(ours), len(whole)))
+        return _check_completeness(tokenizer, dialogue, neutral_tools(tokenizer, tools))
+    place = next((i for i, (a, b) in enumerate(zip(ours, whole, strict=False)) if a != b), min(len(ours), len(whole)))
     raise AnnealError(
-        f"the chat template does not fit: at token {at} a whole dialogue reads "
-        f"{tokenizer.decode(whole[at : at + 4])!r}, prompt + answer + eos reads "
-        f"{tokenizer.decode(ours[at : at + 4])!r}; correct chat_template.jinja or eos_token of the base."
+        f"the chat template does not fit: at token {place} a whole dialogue reads "
+        f"{tokenizer.decode(whole[place : place + 4])!r}, prompt + answer + eos reads "
+        f"{tokenizer.decode(ours[place : place + 4])!r}; correct chat_template.jinja or eos_token of the base."
     )
 
 
 def check_tools(tokenizer: "Tokenizer", rows: Iterable[Row]) -> None:
-    """Raise AnnealError when one of `rows` has tools or calls them, and the chat template writes none."""
+    """Raise AnnealError if one of `rows` has tools or calls them, and the chat template does not support tools."""
     if any(uses_tools(row) for row in rows) and not takes_tools(tokenizer):
         raise AnnealError(f"the rows have tools, and the base's chat template {NO_TOOLS}.")
 
@@ -203,9 +201,9 @@ def uses_tools(row: Row) -> bool:
     return bool(row.get("tools") or row.get("calls") or any(turn.get("tool_calls") for turn in row["messages"]))
 
 
-def _check_that_all_is_said(tokenizer: "Tokenizer", dialogue: Sequence[Message], tools: dict[str, list[Tool]]) -> None:
-    """Raise AnnealError when a message or a tool is not in the prompt, as where a template knows no system message, or
-    when today's date is.
+def _check_completeness(tokenizer: "Tokenizer", dialogue: Sequence[Message], tools: dict[str, list[Tool]]) -> None:
+    """Raise AnnealError if a message or a tool is missing from the prompt (such as a system message that the template
+    drops), or if it contains today's date.
     """
     whole = text(tokenizer, dialogue, **tools) or ""
     for message in dialogue:

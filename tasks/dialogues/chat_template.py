@@ -1,5 +1,5 @@
-"""What a chat template must not do: refuse or drop a message, change from day to day, or take text for the end of a
-turn.
+"""Renders chat templates, and checks that they neither refuse or drop messages, nor change from day to day, nor take
+text for the end of a turn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,9 +39,7 @@ DIALOGUES: tuple[list[Message], ...] = ([QUESTION], [{"role": "system", "content
 
 
 def render(tokenizer: "Tokenizer", messages: Sequence[Message], **more: object) -> list[int]:
-    """Token ids of `messages`, whose special texts are neutral already; AnnealError when the template does not take
-    them.
-    """
+    """Token ids of `messages`, whose special texts are neutral already; AnnealError if the template refuses them."""
     from jinja2 import TemplateError
 
     try:
@@ -52,7 +50,7 @@ def render(tokenizer: "Tokenizer", messages: Sequence[Message], **more: object) 
 
 
 def text(tokenizer: "Tokenizer", messages: Sequence[Message], **more: object) -> str | None:
-    """The same as text; None when the template does not take them."""
+    """The same as text; None if the template refuses them."""
     from jinja2 import TemplateError
 
     try:
@@ -62,7 +60,7 @@ def text(tokenizer: "Tokenizer", messages: Sequence[Message], **more: object) ->
 
 
 def problem(tokenizer: "Tokenizer") -> str | None:
-    """Why no dialogue can be trained with this tokenizer and its template, in one clause; None when one can."""
+    """Why dialogues cannot be trained with this tokenizer and its template, in one clause; None if they can."""
     if tokenizer.eos_token_id is None:
         return (
             "its tokenizer names no eos_token, so no answer would ever end; set eos_token in tokenizer_config.json "
@@ -73,8 +71,7 @@ def problem(tokenizer: "Tokenizer") -> str | None:
     if has_date(tokenizer):
         return (
             "its chat template writes today's date into each prompt, so that tomorrow's prompts would not be those it "
-            "was trained on; "
-            "put a fixed date in place of strftime_now in chat_template.jinja of the base's folder"
+            "was trained on; put a fixed date in place of strftime_now in chat_template.jinja of the base's folder"
         )
     texts = of_tokenizer(tokenizer)
     forged = texts.neutral("".join(sorted({*texts.texts, *tokenizer.all_special_tokens})))
@@ -89,7 +86,7 @@ def problem(tokenizer: "Tokenizer") -> str | None:
 
 
 def has_date(tokenizer: "Tokenizer") -> bool:
-    """Whether the time of day or the date becomes part of a prompt."""
+    """Whether prompts contain the current time or date."""
     return any(DATE in (text(tokenizer, messages, strftime_now=lambda _: DATE) or "") for messages in DIALOGUES)
 
 
@@ -126,9 +123,10 @@ NO_SYSTEM = "chat template takes no system message: leave out prepare.system and
 
 
 def _specials(tokenizer: "Tokenizer", messages: Sequence[Message], content: str) -> list[int]:
-    """The special tokens in `messages` with `content` in each; none where the template does not take them.
+    """The special tokens in `messages` with `content` in each; none if the template refuses them.
 
-    What stands for letters that a vocabulary lacks, as the joiner is to most of sentencepiece, ends and begins nothing.
+    The unknown token, to which most sentencepiece vocabularies map the joiner, is not counted: it ends and begins
+    nothing.
     """
     whole = text(tokenizer, [{**message, "content": content} for message in messages], add_generation_prompt=True)
     marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Span(NamedTuple):
-    """Characters `start` to `end` of a text, and how much they count."""
+    """Characters `start` to `end` of a text, and their weight in the loss."""
 
     start: int
     end: int
@@ -24,11 +24,11 @@ class Span(NamedTuple):
 
 
 def encode(tokenizer: "Tokenizer", row: Prepared) -> Completion:
-    """`chat.encode`, and where earlier turns are trained on or turns count differently `weights`: of each token from
+    """`chat.encode`; if earlier turns are trained on or turns have weights, with `weights` of all tokens from
     `prompt_length` on, which is then the first that is trained on.
 
-    An assistant's turn counts 1, or its `weight`; with 0 it is only read. AnnealError where the template writes an
-    earlier turn otherwise than it would be asked for.
+    An assistant's turn counts 1, or its `weight`; with 0 it is only read. AnnealError if the template renders an
+    earlier turn differently from how it would be generated.
     """
     encoded, last = chat.encode(tokenizer, row), row.get("weight", 1)
     spans = list(_earlier_turns(tokenizer, row))
@@ -36,7 +36,7 @@ def encode(tokenizer: "Tokenizer", row: Prepared) -> Completion:
         return encoded
     answer = len(encoded["input_ids"]) - encoded["prompt_length"]
     of_prompt = _of_tokens(tokenizer, _prompt(tokenizer, row), spans)
-    given = [0.0] * (encoded["prompt_length"] - len(of_prompt))  # the beginning of the answer, where it is given
+    given = [0.0] * (encoded["prompt_length"] - len(of_prompt))  # the given beginning of the answer, if any
     weights = [*of_prompt, *given, *[last] * answer]
     return _with_weights(encoded, weights)
 
@@ -44,8 +44,8 @@ def encode(tokenizer: "Tokenizer", row: Prepared) -> Completion:
 def weigh_columns(
     tokenizer: "Tokenizer", row: Prepared, encoded: Completion, factors: Mapping[str, float]
 ) -> Completion:
-    """`encoded`, where the values of the columns of its JSON answer count `factors` times as much; AnnealError when the
-    answer does not hold one of them. What is given of an answer counts nothing.
+    """`encoded` with the weights of columns of its JSON answer multiplied by `factors`; AnnealError if the answer lacks
+    one of them. The given beginning of an answer has weight 0.
     """
     answer = chat.special_texts(tokenizer).neutral(row["answer"])
     rest = chat.special_texts(tokenizer).neutral(row.get("rest", row["answer"]))
@@ -69,7 +69,7 @@ def weigh_columns(
 
 
 def weights(encoded: Completion) -> list[float]:
-    """How much each token of an encoded row counts in the loss; 0 where it is only read."""
+    """The weight of each token of an encoded row in the loss; 0 if it is only read."""
     length, trained = len(encoded["input_ids"]), len(encoded["input_ids"]) - encoded["prompt_length"]
     return [0.0] * (length - trained) + list(encoded.get("weights", [1.0] * trained))
 
@@ -85,7 +85,7 @@ def _prompt(tokenizer: "Tokenizer", row: Prepared) -> str:
 
 
 def _earlier_turns(tokenizer: "Tokenizer", row: Prepared) -> Iterator[Span]:
-    """Where the turns before the last that are trained on stand in the prompt, their ends of turn included."""
+    """The spans in the prompt of the earlier turns that are trained on, their ends of turn included."""
     trained = [
         place for place, turn in enumerate(row["messages"]) if turn["role"] == "assistant" and turn.get("weight", 1) > 0
     ]
@@ -109,7 +109,7 @@ def _earlier_turns(tokenizer: "Tokenizer", row: Prepared) -> Iterator[Span]:
 
 
 def _of_tokens(tokenizer: "Tokenizer", words: str, spans: list[Span], other: float = 0.0) -> list[float]:
-    """The weight of each token of `words`: that of the span that it is part of, else `other`."""
+    """The weight of each token of `words`: that of its span, or `other`."""
     offsets = tokenizer(words, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     return [
         next((span.weight for span in spans if start < span.end and max(end, start + 1) > span.start), other)
@@ -118,18 +118,17 @@ def _of_tokens(tokenizer: "Tokenizer", words: str, spans: list[Span], other: flo
 
 
 def _members(answer: str) -> dict[str, tuple[int, int]]:
-    """`{key: (start, end)}`: where the values of a JSON object stand in `answer`; empty when it is none."""
+    """`{key: (start, end)}` of the values of a JSON object in `answer`; empty if it is not one."""
     try:
         if not isinstance(json.loads(answer), dict):
             return {}
     except ValueError:
         return {}
-    places, decoder, at = {}, json.JSONDecoder(), answer.index("{") + 1
-    while (at := answer.find('"', at)) != -1:
-        key, at = scanstring(answer, at + 1)
-        start = at = next(
-            place for place in range(answer.index(":", at) + 1, len(answer)) if not answer[place].isspace()
-        )
-        _, at = decoder.raw_decode(answer, start)
-        places[key] = (start, at)
-    return places
+    spans, decoder, position = {}, json.JSONDecoder(), answer.index("{") + 1
+    while (position := answer.find('"', position)) != -1:
+        key, position = scanstring(answer, position + 1)
+        colon = answer.index(":", position)
+        start = next(i for i in range(colon + 1, len(answer)) if not answer[i].isspace())
+        _, position = decoder.raw_decode(answer, start)
+        spans[key] = (start, position)
+    return spans

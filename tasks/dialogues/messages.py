@@ -1,7 +1,7 @@
 """Messages of a chat: their text, whatever the format, and the kind of a logged request.
 
-A version is trained on one kind of request: its template, filled in, behind its system message. What is asked in
-another way says nothing about whether the task's requests have changed, so it is told apart here, by its form alone.
+A version is trained on one kind of request: its template, filled in, after its system message. Other requests say
+nothing about whether the task's requests have changed, so they are distinguished here, by their form alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,9 +37,7 @@ SHAPING: dict[str, tuple[object, ...]] = {
 
 
 class Kind(StrEnum):
-    """What a logged request is. Only a `TASK` is what the version was trained for; the others are counted, not
-    judged.
-    """
+    """The kind of a logged request. Only a `TASK` is what the version was trained for; the others are only counted."""
 
     TASK = "requests of the task"
     COMPLETION = "completions"
@@ -83,23 +81,21 @@ def last_text(messages: Sequence[object]) -> str:
 
 
 def logged(body: Mapping[str, object]) -> dict[str, object]:
-    """What the records keep of a chat's checked `body`: its messages, whether it brought tools, and which settings
-    shape its answer.
-    """
-    brought = any(body.get(name) for name in ("tools", "functions"))
+    """The record of a chat's checked `body`: messages, whether it has tools, and which settings shape its answer."""
+    has_tools = any(body.get(name) for name in ("tools", "functions"))
     settings = sorted(
         name for name in (*SHAPING, *LIMITS) if name in body and body[name] not in (None, *SHAPING.get(name, ()))
     )
     return (
         {"messages": body["messages"]}
-        | ({"tools": True} if brought else {})
+        | ({"tools": True} if has_tools else {})
         | ({"settings": settings} if settings else {})
     )
 
 
 def is_own_answer(given: object, finish_reason: str | None = None) -> bool:
-    """Whether a chat's own settings may have made its answer another one than the task's: a temperature, a schema, a
-    limit that cut it.
+    """Whether a chat's settings may have changed its answer from the task's: a temperature, a schema, a limit that cut
+    it.
     """
     settings = given.get("settings") if isinstance(given, Mapping) and isinstance(given.get("messages"), list) else None
     if not isinstance(settings, list):
@@ -159,9 +155,7 @@ def readings(text: str, user: str) -> list[tuple[str, str]]:
 
 @lru_cache
 def logged_template(user: str) -> str:
-    """A template whose words are as the records keep them: without personal data. As it is where a column's name
-    would go with them.
-    """
+    """A template whose words are redacted as in the records; unchanged if that would change the name of a column."""
     redacted = _redacted(user)
     try:
         return redacted if template.columns(redacted) == template.columns(user) else user

@@ -1,4 +1,4 @@
-"""Special tokens that stand in a text are text: they are broken before the model reads them and fixed after it wrote.
+"""Special tokens in a text are text: they are broken up before the model reads them and restored in what it writes.
 
 A tokenizer takes `<|im_end|>` for the end of a turn wherever it stands, also in a customer's message. So one invisible
 character, U+2060 WORD JOINER, goes behind the first character of each special text in a content: training, evaluation
@@ -33,7 +33,7 @@ class AddedToken(Protocol):
 
 
 class Tokenizer(Protocol):
-    """What is needed of a tokenizer of transformers."""
+    """The attributes of a transformers tokenizer that are needed here."""
 
     chat_template: object
     all_special_tokens: list[str]
@@ -42,14 +42,14 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class SpecialTexts:
-    """The texts that mean more than themselves to one tokenizer and its chat template."""
+    """The texts that one tokenizer and its chat template take for special tokens or marks of turns."""
 
     texts: frozenset[str]
 
     @cached_property
     def _start(self) -> re.Pattern[str]:
-        """Where one of the texts begins; they may overlap. Its first character is looked at first: most are none of
-        them.
+        """Matches where one of the texts begins; they may overlap. First characters are tested first, since most
+        positions match none.
         """
         firsts = "".join(map(re.escape, sorted(self._firsts)))
         return re.compile(f"(?=[{firsts}])(?={'|'.join(map(re.escape, sorted(self.texts)))})")
@@ -59,8 +59,8 @@ class SpecialTexts:
         return frozenset(text[0] for text in self.texts)
 
     def _places(self, text: str) -> list[int]:
-        """Behind the first character of each special text in `text`, joiners left out of account, so that a text and
-        its neutral form have the same.
+        """The position after the first character of each special text in `text`; joiners are ignored, so that a text
+        and its neutral form have the same positions.
         """
         if not any(first in text for first in self._firsts):
             return []
@@ -69,7 +69,7 @@ class SpecialTexts:
         return [kept[match.start()] + 1 for match in self._start.finditer(bare)]
 
     def neutral(self, text: str) -> str:
-        """`text` with one joiner more in each special text; `original` takes it out again. Apply it once."""
+        """`text` with one more joiner in each special text; `original` removes it again. Apply it once."""
         return JOINER.join(_cut(text, self._places(text)))
 
     def original(self, text: str) -> str:
@@ -88,7 +88,7 @@ class SpecialTexts:
         return value
 
 
-# What a version without a tokenizer's files is held against: what begins and ends turns in the usual families.
+# For versions without tokenizer files: what begins and ends turns in the usual families.
 USUAL = SpecialTexts(
     frozenset(
         {
@@ -134,9 +134,7 @@ def of_tokenizer(tokenizer: Tokenizer) -> SpecialTexts:
 
 
 def of_folder(folder: Path) -> SpecialTexts:
-    """The same from the files of the tokenizer in `folder`; of a folder without one, the texts that are special to
-    most.
-    """
+    """The same from the tokenizer's files in `folder`; USUAL for a folder without them."""
     if not (folder / "tokenizer.json").exists():
         return USUAL
     template = folder / "chat_template.jinja"
@@ -158,8 +156,8 @@ def _added_tokens(text: str) -> list[dict[str, Any]]:
 
 
 def _special_texts(added: Iterable[tuple[str, bool]], template: str) -> SpecialTexts:
-    """Special tokens, and marks of turns: a token for tools or thoughts that is not special stays what it is, since
-    answers are made of those.
+    """Special tokens and marks of turns. Tokens for tools or thoughts that are not special are left out, since answers
+    contain them.
     """
     tokens = {text for text, special in added if special or MARK.fullmatch(text)}
     return SpecialTexts(frozenset(text for text in {*tokens, *MARK.findall(template)} if len(text) > 1))

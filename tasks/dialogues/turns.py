@@ -1,4 +1,4 @@
-"""The turns of held-out dialogues that a model is asked: the last, and earlier ones that call tools."""
+"""The turns of held-out dialogues that are evaluated: the last, and earlier ones that call tools."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,14 +7,14 @@ from tasks.formats import tools
 
 
 def with_tool_turns(rows: Sequence[Prepared], most: int) -> list[Prepared]:
-    """`rows`, and before each of them a row for each of its earlier turns that calls tools and is trained on, with all
-    that was said before that turn.
+    """`rows`, each preceded by a row for each of its earlier trained turns that calls tools, with all messages before
+    that turn.
 
-    Its id is the row's and the turn's number, `17#3`. Of more than `most` turns in a dialogue these many are asked,
-    spread over it. Rows without such turns stay as they are.
+    Its id is the row's and the turn's number, `17#3`. At most `most` turns of a dialogue are taken, spread over it.
+    Rows without such turns stay unchanged.
     """
     taken = {row["id"] for row in rows}
-    return [each for row in rows for each in (*_earlier(row, most, taken), row)]
+    return [turn for row in rows for turn in (*_earlier(row, most, taken), row)]
 
 
 def _earlier(row: Prepared, most: int, taken: set[str]) -> Iterable[Prepared]:
@@ -29,7 +29,7 @@ def _calls(turn: Message) -> bool:
 
 
 def _row(row: Prepared, place: int, taken: set[str]) -> Prepared:
-    """The row of one turn, in the form in which `prepare` writes a dialogue that ends with it."""
+    """The row of one turn, as `prepare` writes a dialogue that ends with it."""
     before, calls = row["messages"][:place], row["messages"][place]["tool_calls"]
     identity = f"{row['id']}#{place + 1}"
     while identity in taken:  # the data have a row of this name

@@ -12,10 +12,7 @@ BREAK_HINTS = re.compile("[\u00ad\u200b\u2060\ufeff]")
 CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # Cc and Cs, but for the line break
 INVISIBLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cs}]")  # Unicode, UAX #44
 VISIBLE = regex.compile(r"[^\p{M}\p{Z}\p{Cc}\p{Cf}\p{Cs}\N{BRAILLE PATTERN BLANK}]")
-HALF, HALVES = (
-    re.compile("[\ud800-\udfff]"),
-    re.compile("[\ud800-\udbff][\udc00-\udfff]"),
-)  # surrogates, and pairs of them
+HALF, HALVES = re.compile("[\ud800-\udfff]"), re.compile("[\ud800-\udbff][\udc00-\udfff]")  # surrogates, and pairs
 
 
 def clean(text: str) -> str:
@@ -24,32 +21,24 @@ def clean(text: str) -> str:
     """
     text = BREAK_HINTS.sub("", LINE_BREAKS.sub("\n", text).replace("\t", " "))
     text = CONTROLS.sub("", text)
-    text = unicodedata.normalize("NFC", text)  # last: what stood apart may now be one character
+    text = unicodedata.normalize("NFC", text)  # last: characters that were apart may now combine
     return "\n".join(line.rstrip() for line in text.split("\n")).strip()
 
 
 def folded(text: str) -> str:
-    """The form in which texts are compared for being the same to a reader: NFKC, no case, nothing invisible, single
-    blanks.
-    """
-    for _ in range(
-        2
-    ):  # what casefold writes may be folded further, and what was taken out may have stood between two that join
+    """The form in which texts that look alike are equal: NFKC, no case, nothing invisible, single blanks."""
+    for _ in range(2):  # casefold's output may fold further, and removed characters may have separated two that combine
         text = INVISIBLE.sub("", unicodedata.normalize("NFKC", " ".join(text.split()))).casefold()
     return " ".join(unicodedata.normalize("NFKC", text).split())
 
 
 def is_blank(text: str) -> bool:
-    """Whether `text` is visually empty: only white space, control characters, invisible characters, or combining marks
-    without a letter.
-    """
+    """Whether `text` shows nothing: only white space, control or invisible characters, or marks without a letter."""
     return VISIBLE.search(folded(text)) is None
 
 
 def encodable(text: str) -> str:
-    """`text` as UTF-8 can write it: a half of a character (a lone surrogate) becomes U+FFFD, two that belong
-    together become one.
-    """
+    """`text` as UTF-8 can encode it: surrogate pairs are joined, and a lone surrogate becomes U+FFFD."""
     return HALF.sub("\ufffd", joined(text))
 
 

@@ -21,7 +21,7 @@ EVERY = 10  # seconds between two lines of progress
 
 
 class Pair(NamedTuple):
-    """A text that is like the one at `place` of the others, and how much: Jaccard similarity, 0 to 1."""
+    """The position of a similar text, and its Jaccard similarity (0 to 1)."""
 
     place: int
     similarity: float
@@ -41,7 +41,7 @@ def shingles(text: str) -> frozenset[str]:
 
 
 class Index:
-    """Texts, among which those like a given one are found.
+    """An index of texts that finds those similar to a given one.
 
     Candidates come from MinHash LSH (Leskovec, Rajaraman, Ullman, *Mining of Massive Datasets*, ch. 3) with a fixed
     seed, and are then compared exactly, so there are no false pairs and the result is the same every time.
@@ -50,15 +50,14 @@ class Index:
     def __init__(self, threshold: float) -> None:
         from datasketch import MinHashLSH
 
-        self._least = threshold
+        self._threshold = threshold
         self._lsh = MinHashLSH(num_perm=PERMUTATIONS, params=_bands(max(0.1, threshold - MARGIN)))
         self._numbers: dict[str, int] = {}  # of the pieces that any text here has
-        self._texts: list[
-            NDArray[int64]
-        ] = []  # each as the numbers of its pieces: counting in arrays is much faster than in sets
+        # Each text as the numbers of its pieces: counting in arrays is much faster than in sets.
+        self._texts: list[NDArray[int64]] = []
 
     def add(self, text: Signed) -> int:
-        """Put in a text; its place, counted from 0."""
+        """Add a text; return its position, from 0."""
         import numpy
 
         place = len(self._texts)
@@ -68,7 +67,7 @@ class Index:
         return place
 
     def like(self, text: Signed) -> Iterator[Pair]:
-        """The texts that are at least as like `text` as the threshold asks, in the order of their places."""
+        """The texts at least as similar to `text` as the threshold, in the order of their positions."""
         import numpy
 
         places = sorted(self._lsh.query(text.signature))
@@ -80,14 +79,14 @@ class Index:
         starts = numpy.cumsum(sizes) - sizes
         shared = numpy.add.reduceat(has[numpy.concatenate([self._texts[place] for place in places])], starts)
         similarities = shared / (len(text.pieces) + sizes - shared)
-        for at in numpy.flatnonzero(similarities >= self._least):
-            yield Pair(places[at], float(similarities[at]))
+        for i in numpy.flatnonzero(similarities >= self._threshold):
+            yield Pair(places[i], float(similarities[i]))
 
 
 @lru_cache
 def _bands(threshold: float) -> tuple[int, int]:
-    """(bands, rows of each) of the signature for a threshold; to weigh all of them takes longer than to compare a few
-    hundred texts.
+    """(bands, rows per band) of the signature for a threshold; cached, since choosing them takes longer than comparing
+    a few hundred texts.
     """
     from datasketch import MinHashLSH
 
@@ -111,10 +110,10 @@ def _empty() -> "MinHash":
 
 
 def leaders(texts: Sequence[str], threshold: float) -> list[Pair]:
-    """For each text the one that stands for it: one before it that is like it, and itself where there is none.
+    """For each text its leader: an earlier text that it is similar to, or itself if there is none.
 
-    A text that is represented represents none, so every text is like its leader. Linear where texts are equal or alike.
-    Equal ones are compared once; so give texts that are folded already.
+    A text with a leader leads no others, so every text is similar to its leader. Linear in time where texts are equal
+    or similar. Equal texts are compared once, so pass folded texts.
     """
     index, result = Index(threshold), list[Pair]()
     places, known = list[int](), dict[str, Pair]()  # of the texts in the index; of each text

@@ -1,4 +1,4 @@
-"""Images as bytes: their names, how they are sent, and why one cannot be read."""
+"""Images as bytes: their digests, media types and data: URLs, and why one cannot be read."""
 
 import base64
 import binascii
@@ -11,27 +11,28 @@ from typing import Any
 from tasks.errors import AnnealError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")  # of files that are tried
+# Media types that clients may send: their first bytes.
 SENT = {
     "image/png": (b"\x89PNG\r\n\x1a\n",),
     "image/jpeg": (b"\xff\xd8\xff",),
     "image/webp": (b"RIFF",),
-}  # how they begin
+}
 MOST_BYTES = 32 << 20  # of an image
 CARRIED, MOST_CARRIED = 16, 64 << 20  # rows whose images go with a version, and their bytes
 URL = re.compile(r"data:(image/[a-z]+);base64,")
 
 
 class NotAnImageError(AnnealError):
-    """What cannot be read as one image; its words say why, in one clause that follows on `it`."""
+    """Raised for bytes that cannot be read as one image; the message says why, in one clause that continues "it"."""
 
 
 def digest(content: bytes) -> str:
-    """What an image is called by: the SHA-256 of its bytes."""
+    """The name of an image: the SHA-256 of its bytes."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def content(path: Path) -> bytes:
-    """The bytes of an image; NotAnImageError where they are not there, or more than MOST_BYTES."""
+    """The bytes of an image; NotAnImageError if the file is missing or has more than MOST_BYTES."""
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
@@ -53,9 +54,7 @@ def as_url(raw: bytes) -> str:
 
 
 def of_url(url: str) -> bytes:
-    """The bytes in a `data:` URL; NotAnImageError for any other URL, since nothing that a client points to is
-    fetched.
-    """
+    """The bytes in a `data:` URL; NotAnImageError for any other URL, since nothing is fetched for clients."""
     match = URL.match(url)
     if not match:
         raise NotAnImageError("must come as a data: URL with its bytes in base64; no URL is fetched")
@@ -66,19 +65,19 @@ def of_url(url: str) -> bytes:
 
 
 def with_images(predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`predictions`, the first of those about images with these as `image`, a `data:` URL: a server is asked them again
-    wherever the version is deployed. The others are as they are.
+    """`predictions`, the first ones about images with their `image` as a `data:` URL, so that a server can be asked
+    them again wherever the version is deployed. The others are unchanged.
     """
-    left, made = MOST_CARRIED, []
+    left, rows = MOST_CARRIED, []
     for place, row in enumerate(predictions):
         raw = content(Path(row["row"]["image_file"])) if place < CARRIED and "image_file" in row["row"] else b""
         left -= len(raw)
-        made.append({**row, "image": as_url(raw)} if raw and (left > 0 or place == 0) else dict(row))
-    return made
+        rows.append({**row, "image": as_url(raw)} if raw and (left > 0 or place == 0) else dict(row))
+    return rows
 
 
 def can_be_asked(prediction: Mapping[str, Any]) -> bool:
-    """Whether a prediction has all that a server is asked: one about an image must carry it."""
+    """Whether a server can be asked a prediction again: one about an image must carry it."""
     return "image_file" not in prediction["row"] or "image" in prediction
 
 

@@ -18,7 +18,7 @@ WHITE = (255, 255, 255)
 
 
 def decode(raw: bytes) -> "Image":
-    """The image in `raw` as RGB of 8 bits, upright, what is transparent on white; NotAnImageError for what is none."""
+    """The image in `raw` as upright 8-bit RGB, transparency on white; NotAnImageError if it cannot be read."""
     from PIL import Image, ImageOps
 
     try:
@@ -36,7 +36,7 @@ def decode(raw: bytes) -> "Image":
 
 
 def _refuse(image: "Image") -> None:
-    """Raise NotAnImageError for more pixels than are read, and for more pictures than one; none is decoded yet."""
+    """Raise NotAnImageError for too many pixels and for several frames, before anything is decoded."""
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise _too_many(f"{width} × {height}")

@@ -35,9 +35,7 @@ def render(template: str, row: Mapping[str, object]) -> str:
 
 
 def problem(template: str) -> str | None:
-    """Why `template` does not parse, or which filter or test it names that there is not, in one clause; None when
-    all is well.
-    """
+    """Why `template` does not parse, or which unknown filter or test it names, in one clause; None if it is valid."""
     from jinja2 import TemplateSyntaxError, nodes
 
     environment = _environment()
@@ -54,7 +52,7 @@ def problem(template: str) -> str | None:
 
 @lru_cache
 def columns(template: str) -> tuple[str, ...]:
-    """The columns that `template` names, in the order in which it does; AnnealError when it does not parse."""
+    """The columns that `template` names, in its order; AnnealError if it does not parse."""
     from jinja2 import nodes
 
     tree, free = _parsed(template)
@@ -63,22 +61,22 @@ def columns(template: str) -> tuple[str, ...]:
 
 
 def columns_of_all(*specs: str | Iterable[str]) -> tuple[str, ...]:
-    """The columns that templates name, and those that are listed, in their order, each once."""
-    every = (columns(spec) if isinstance(spec, str) else spec for spec in specs)
-    return tuple(dict.fromkeys(column for each in every for column in each))
+    """The columns of templates and lists of columns, in their order, each once."""
+    lists = (columns(spec) if isinstance(spec, str) else spec for spec in specs)
+    return tuple(dict.fromkeys(column for names in lists for column in names))
 
 
 def reference(column: str) -> str:
-    """How a template names `column`."""
+    """The expression for `column` in a template."""
     plain = f"{{{{ {column} }}}}"
     is_plain = column.isidentifier() and not problem(plain) and columns(plain) == (column,)
     return plain if is_plain else f"{{{{ {ROW}[{column!r}] }}}}"
 
 
 def messages(system: str | None, user: str, row: Mapping[str, object]) -> list[dict[str, str]]:
-    """What a model is asked about `row`: the same in training, in evaluation and by a client's columns."""
-    asked = [{"role": "user", "content": render(user, row)}]
-    return [{"role": "system", "content": system}, *asked] if system else asked
+    """The messages about `row`: the same in training, in evaluation and for a client's columns."""
+    prompt = [{"role": "user", "content": render(user, row)}]
+    return [{"role": "system", "content": system}, *prompt] if system else prompt
 
 
 @lru_cache
@@ -104,10 +102,10 @@ def parts(template: str) -> tuple[Part, ...] | None:
 
 
 def invert(text: str, template: str, one_line: Iterable[str] = ()) -> dict[str, str] | None:
-    """The columns from which `template` makes `text`, or None when there are none or more than one set of them.
+    """The columns from which `template` makes `text`; None if there are no such columns, or several sets of them.
 
     `one_line` names the columns that never hold a line break. A column that the template names twice does not help to
-    tell the others apart.
+    separate the others.
     """
     pieces = parts(template)
     if pieces is None:
@@ -120,7 +118,7 @@ def invert(text: str, template: str, one_line: Iterable[str] = ()) -> dict[str, 
 
 
 def fits(text: str, template: str) -> bool:
-    """Whether `template` could have made `text`; True for a template that computes, of which nobody can tell."""
+    """Whether `template` could have made `text`; True for a template that computes, since that cannot be decided."""
     pieces = parts(template)
     return pieces is None or _read(text, pieces, frozenset(), True) is not None
 
@@ -128,12 +126,11 @@ def fits(text: str, template: str) -> bool:
 def _read(
     text: str, pieces: tuple[Part, ...], one_line: frozenset[str], is_short: bool
 ) -> list[tuple[str, str]] | None:
-    """(column, text) of each column where each, in turn, takes as little as it can (`is_short`), or as much; None where
+    """(column, text) of each column if each, in turn, takes as little as it can (`is_short`), or as much; None if
     nothing fits.
 
-    Where both agree there is one way only. Texts come from outside, so this takes time in proportion to their length,
-    where a regular expression may take its third power: the places where a column can end are found from the last one
-    on.
+    If both agree there is only one way. Texts come from outside, so this takes time linear in their length, where a
+    regular expression may take cubic time: the positions where a column can end are computed from the last one on.
     """
     names, words = [piece.text for piece in pieces if piece.kind == "column"], _words(pieces)
     ends = [[len(text) - len(words[-1])] if text.endswith(words[-1]) else []]
@@ -177,7 +174,7 @@ def _is_line(column: str, after: str, one_line: frozenset[str]) -> bool:
 
 
 def _occurrences(text: str, words: str) -> Iterator[int]:
-    """Where `words` stand in `text`, also where they overlap."""
+    """Where `words` occur in `text`, overlaps included."""
     place = text.find(words)
     while place >= 0:
         yield place
@@ -209,9 +206,7 @@ def _column_of(node: "nodes.Node", free: set[str]) -> str | None:
 
 
 def _parsed(template: str) -> "tuple[nodes.Template, set[str]]":
-    """(the tree of `template`, the names that come from outside); AnnealError when it does not parse, or names a
-    filter that there is not.
-    """
+    """(the tree of `template`, its free variables); AnnealError if it does not parse or names an unknown filter."""
     from jinja2 import TemplateSyntaxError, meta
 
     try:

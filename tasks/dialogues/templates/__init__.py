@@ -1,5 +1,5 @@
-"""Chat templates by name, for bases without one and for those whose own does not know tools; and one for an encoder,
-which reads one text.
+"""Named chat templates, for bases without one and for those whose own does not support tools; and one for encoders,
+which read one text.
 """
 
 import json
@@ -18,15 +18,15 @@ FRAME = (
 
 
 def template(name: str, begins_with_bos: bool) -> str:
-    """The template called `name`; KeyError for the base's own. It writes the beginning token of a base that has been
-    trained with one.
+    """The template called `name`; KeyError for the base's own. It begins with the BOS token if the base was trained
+    with one.
     """
     text = (Path(__file__).parent / FILES[name]).read_text(encoding="utf-8")
     return (BOS if begins_with_bos else "") + text
 
 
 def single_text_template(tokenizer: Any) -> str | None:
-    """A chat template that frames one text as `tokenizer` does; None where it reads other tokens then."""
+    """A chat template that encodes one text as `tokenizer` does; None if the tokens would differ."""
     inside, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
     places = range(len(whole) - len(inside) + 1)
     start = next((place for place in places if whole[place : place + len(inside)] == inside), 0)
@@ -34,10 +34,10 @@ def single_text_template(tokenizer: Any) -> str | None:
         json.dumps("".join(tokenizer.convert_ids_to_tokens(part)), ensure_ascii=False)
         for part in (whole[:start], whole[start + len(inside) :])
     )
-    made = FRAME.format(before=before, after=after, refusal=json.dumps(ONE_TEXT))
+    chat_template = FRAME.format(before=before, after=after, refusal=json.dumps(ONE_TEXT))
     for text in ("a", "Read this: it has two lines.\nHas it?"):
         turn = [{"role": "user", "content": text}]
-        told = tokenizer.apply_chat_template(turn, chat_template=made, tokenize=True, return_dict=True)
-        if list(told["input_ids"]) != list(tokenizer(text)["input_ids"]):
+        encoded = tokenizer.apply_chat_template(turn, chat_template=chat_template, tokenize=True, return_dict=True)
+        if list(encoded["input_ids"]) != list(tokenizer(text)["input_ids"]):
             return None
-    return made
+    return chat_template

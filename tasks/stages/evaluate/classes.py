@@ -1,4 +1,4 @@
-"""The class that each answer names, and the quality of each class: the data of confusion matrices and bars."""
+"""Actual and predicted classes, and the F1 of each class: the data of confusion matrices and bar charts."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ from tasks.formats.answer import Classes
 from tasks.stages.evaluate.predictions import Prediction
 from tasks.texts.clean import clean
 
-NO_CLASS = "(none)"  # the answer is not one, or names no known class
+NO_CLASS = "(none)"  # an invalid answer, or one without a known class
 
 
 def pairs(predictions: Sequence[Prediction], label: str, classes: Classes) -> tuple[list[str], list[str]]:
     """(actual, predicted) classes of `label`."""
     actual = [clean(row.right[label]) for row in predictions]
     known = classes[label]
-    answered = (clean((row.parsed or {}).get(label, "")) for row in predictions)
-    return actual, [value if value in known else NO_CLASS for value in answered]
+    predicted = (clean((row.parsed or {}).get(label, "")) for row in predictions)
+    return actual, [value if value in known else NO_CLASS for value in predicted]
 
 
 def per_class_f1(actual: list[str], predicted: list[str]) -> dict[str, float]:

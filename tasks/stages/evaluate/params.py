@@ -8,7 +8,7 @@ from tasks.section import Section
 
 
 class Evaluate(Section):
-    """What is measured in the answers, and how."""
+    """Which columns of the answers are measured, and how."""
 
     labels: list[str] = Field(default=[], description="answer columns that hold one of a few classes")
     texts: list[str] | None = Field(

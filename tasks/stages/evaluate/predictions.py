@@ -20,17 +20,17 @@ _cleaned = lru_cache(maxsize=100_000)(clean)  # classes recur in every row
 class Prediction:
     """One answer. `nll` is the summed negative log-likelihood (nats) of the `tokens` tokens of the right answer."""
 
-    text: str  # that the model wrote
-    answer: str  # the right one
-    parsed: Mapping[str, str] | None  # `text` by column; None when it is not an answer of this format
+    text: str  # the model's output
+    answer: str  # the right answer
+    parsed: Mapping[str, str] | None  # `text` by column; None if it does not have this format
     right: Mapping[str, str]  # `answer` by column
-    is_valid: bool  # of this format, with labels of known classes; calls name tools of the row and fit their schemas
+    is_valid: bool  # has this format, with labels of known classes; calls name tools of the row and fit their schemas
     nll: float
     tokens: int
     should_call: bool = False  # the right answer calls tools
-    others: tuple[str, ...] = ()  # texts that are as right, of an answer that stands in a text
-    probabilities: Probabilities | None = None  # of all classes, as data are cleaned; None of a model that writes
-    columns: tuple[str, ...] | None = None  # the columns that it tells, of one that cannot tell all
+    others: tuple[str, ...] = ()  # other right texts of an extracted answer
+    probabilities: Probabilities | None = None  # of all cleaned classes; None for models that write
+    columns: tuple[str, ...] | None = None  # the predicted columns, if not all are
 
 
 def read(rows: Iterable[Answered], form: AnswerFormat, classes: Classes) -> list[Prediction]:
@@ -39,7 +39,7 @@ def read(rows: Iterable[Answered], form: AnswerFormat, classes: Classes) -> list
 
 
 def known_classes(rows: Iterable[Prepared], form: AnswerFormat, labels: Iterable[str]) -> dict[str, frozenset[str]]:
-    """`{label: its values}` over prepared rows, as `valid` compares them; only of labels that the answer holds."""
+    """`{label: its cleaned values}` over prepared rows, for those of `labels` that are columns of the answer."""
     values: dict[str, set[str]] = {label: set() for label in labels if label in form.columns}
     for row in rows:
         right = right_answer(form, row)
@@ -67,12 +67,12 @@ def _prediction(row: Answered, form: AnswerFormat, classes: Classes) -> Predicti
 
 
 def _probabilities(row: Answered) -> Probabilities | None:
-    """Those of the row, by cleaned class; AnnealError for what are no probabilities, as no measure may come of it."""
+    """The row's probabilities by cleaned class; AnnealError if they do not sum to 1 or one is negative."""
     given = row.get("probabilities")
     if given is None:
         return None
     for column, classes in given.items():
-        total = sum(classes.values())  # also what is not a number makes this none
+        total = sum(classes.values())  # NaN if one of them is
         if min(classes.values(), default=0) < 0 or not math.isclose(total, 1, abs_tol=TOLERANCE):
             raise AnnealError(
                 f"row {row.get('id')}: the probabilities of `{column}` sum to {total:g} instead of 1, or one is below "
@@ -89,7 +89,7 @@ def _by_class(classes: Mapping[str, float]) -> dict[str, float]:
 
 
 def _fits_tools(row: Answered, form: AnswerFormat) -> bool:
-    """Whether an answer that is of `form` calls nothing but the row's own tools, as their schemas ask."""
+    """Whether the calls of a valid answer name tools of the row and fit their schemas."""
     calls = tools.read(row["text"]) if isinstance(form, ToolAnswer) else None
-    is_unknown = "calls" in row and not row.get("tools")  # data that call tools and do not say which there are
+    is_unknown = "calls" in row and not row.get("tools")  # data with calls that do not define the tools
     return calls is None or is_unknown or tools.problem(calls, row.get("tools") or ()) is None

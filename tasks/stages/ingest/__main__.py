@@ -1,6 +1,4 @@
-"""Takes a snapshot of a source: its rows as JSON lines, each with an id, and a manifest that says what was read and
-what was not.
-"""
+"""Takes a snapshot of a source: its rows as JSON lines, each with an id, and a manifest of what was read."""
 
 import sys
 from pathlib import Path
@@ -14,8 +12,8 @@ from tasks.stages.ingest.source import Snapshot, take_snapshot, version
 
 
 def ingest(params: Ingest, out: Path) -> None:
-    """Write `out/rows.jsonl` (id first, then the columns) and `out/manifest.json`, which names each file that was
-    read; of rows that name images these as well, by the hash of their bytes.
+    """Write `out/rows.jsonl` (id first, then the columns), `out/manifest.json`, which names each file that was read,
+    and the images that rows name, by the hash of their bytes.
 
     Raises AnnealError naming file and line for a row that is broken, not Unicode, or lacks a column.
     """
@@ -23,9 +21,9 @@ def ingest(params: Ingest, out: Path) -> None:
     snapshot = take_snapshot(params, source)
     if not snapshot.rows:
         raise AnnealError(f"{source} has no rows.")
-    of_images = pictures.column(snapshot.listing.files[0], params)
+    image_column = pictures.column(snapshot.listing.files[0], params)
     with whole_directory(out) as folder:
-        kept = pictures.store_images(snapshot.rows, of_images, folder, out) if of_images else None
+        kept = pictures.store_images(snapshot.rows, image_column, folder, out) if image_column else None
         write_jsonl(folder / "rows.jsonl", snapshot.rows)
         more = {} if kept is None else {"images": kept}
         write_json(folder / "manifest.json", {**manifest(params, snapshot, source), **more})
@@ -36,7 +34,7 @@ def ingest(params: Ingest, out: Path) -> None:
 
 
 def manifest(params: Ingest, snapshot: Snapshot, source: Path) -> dict[str, object]:
-    """What was read of `source`, and what was left out of it."""
+    """The contents of manifest.json: what was read of `source`, and what was left out."""
     more = {"license": params.license, "times_as_text": dict(snapshot.times)}
     return {
         "source": str(source),
@@ -52,7 +50,7 @@ def manifest(params: Ingest, snapshot: Snapshot, source: Path) -> dict[str, obje
 
 
 def notes(snapshot: Snapshot) -> list[str]:
-    """What a person should know of a snapshot that was taken, a line each."""
+    """What a person should know about a snapshot, one line each."""
     lines = []
     if names := snapshot.listing.left_out:
         lines.append(f"left out, because their names are not those of data files: {', '.join(names)}")

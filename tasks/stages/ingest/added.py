@@ -11,7 +11,7 @@ from tasks.stages.ingest.source import source_files
 
 def format_for_new_rows(params: Ingest, source: Path) -> str:
     """The format in which rows can be added to the folder: the one that is set, that of its first file, or JSON lines
-    beside files that nobody adds to; AnnealError where these would not be read.
+    if that cannot be added to; AnnealError if these would not be read.
     """
     first = name_of(source_files(params, source)[0], params)
     is_headless = params.header is False and reader(first).HAS_HEADER  # there is no place for an id

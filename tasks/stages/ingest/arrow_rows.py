@@ -21,7 +21,7 @@ Shape = Callable[[object], object]
 
 @contextmanager
 def open_file(path: Path, what: str) -> "Iterator[pa.NativeFile]":
-    """The file for reading, decompressed; AnnealError for one that is not, or no longer, `what`."""
+    """The file for reading, decompressed; AnnealError if it is not a complete file of the format `what`."""
     import pyarrow as pa
 
     try:
@@ -48,18 +48,13 @@ def rows_of(
     for batch in batches:
         for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             number += 1
-            yield (
-                number,
-                {
-                    column: None if value is None else shape(value)
-                    for column, shape, value in zip(columns, shapes, values, strict=True)
-                },
-            )
+            cells = zip(columns, shapes, values, strict=True)
+            yield number, {column: None if value is None else shape(value) for column, shape, value in cells}
 
 
 def _shape(kind: "pa.DataType") -> Shape:
-    """What makes a value of JSON of a value of this type; bytes, durations, NaN and infinity stay, and are refused in
-    a column that is taken.
+    """The function that converts values of this type to JSON values; bytes, durations, NaN and infinity stay, and are
+    refused if their column is read.
     """
     from pyarrow import types
 
@@ -91,7 +86,7 @@ def _items(shape: Shape) -> Shape:
 
 
 def _pairs(shape: Shape) -> Shape:
-    """A map as an object; one with a key twice, or keys that are no texts, stays what no JSON holds."""
+    """A map as an object; one with a repeated key or keys that are not texts becomes a tuple, which is refused."""
 
     def shaped(value: object) -> object:
         if not isinstance(value, list):

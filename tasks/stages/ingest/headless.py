@@ -1,4 +1,4 @@
-"""Tables whose first row is data: how to recognise one, and the separator that its rows imply."""
+"""Tables without a header: how to recognise one, and the separator that its rows imply."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,7 @@ def separator(read: Mapping[str, list[list[str]] | AnnealError], count: int, pat
     }
     if fitting:
         first, cells_of_first = next(iter(fitting.items()))
-        if first != "\t" and any(
-            other != cells_of_first for other in fitting.values()
-        ):  # of a file of tabs its name says it
+        if first != "\t" and any(other != cells_of_first for other in fitting.values()):  # .tsv files are of tabs
             names = " or ".join(SEPARATORS[known] for known in fitting)
             raise AnnealError(
                 f"{path}: its rows can be read with {names} between the cells; say which in a first line, for example "
@@ -63,7 +61,7 @@ def refuse_data(header: Sequence[str], records: Sequence[Sequence[str]], where: 
 
 
 def _names(records: Sequence[Sequence[str]]) -> list[str]:
-    """What the columns of some records may be called: those of a few short values a label, the others a text."""
+    """Suggested names for the columns of `records`: label for columns of few short values, text for others."""
     kinds = ["label" if _recurs([clean(cell) for cell in cells]) else "text" for cells in zip(*records, strict=True)]
     return [
         kind if kinds.count(kind) == 1 else f"{kind}_{kinds[: place + 1].count(kind)}"

@@ -16,12 +16,12 @@ BLANK = re.compile("[ \t\r\n\ufeff]*")  # a mark in the middle comes from files 
 
 
 class _RepeatedKey(ValueError):
-    """An object names one key twice; a reader that keeps the last would lose the first."""
+    """An object has a key twice; Python's parser would silently keep the last."""
 
 
 def read_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    """(line where it begins, row) of each object of `text`, or of each question of one that is SQuAD's; AnnealError
-    names the line of the first that is none.
+    """(line where it begins, row) of each object of `text`, or of each question of a SQuAD file; AnnealError names the
+    line of the first value that is not an object.
     """
     position = _skip(text, 0)
     values = _items(text, position, path) if text.startswith("[", position) else _values(text, position, path)
@@ -35,7 +35,7 @@ def read_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, object]]]:
 
 
 def value_of(text: str, where: str) -> object:
-    """The one JSON value that `text` is, numbers as they are written; AnnealError when it is not one."""
+    """The JSON value of `text`, numbers as written; AnnealError if it is not valid JSON."""
     try:
         return _DECODER.decode(text)
     except _RepeatedKey as error:
@@ -48,9 +48,7 @@ def value_of(text: str, where: str) -> object:
 
 
 def _row(value: dict[str, object], where: str) -> dict[str, object]:
-    """A row by the clean form of its keys, as headers are read: one letter may be written in two ways that look
-    alike.
-    """
+    """A row with its keys cleaned like headers, since a letter may have two encodings that look the same."""
     row = {_name(key): cell for key, cell in value.items()}
     if len(row) < len(value):
         name = Counter(map(_name, value)).most_common(1)[0][0]
@@ -59,7 +57,7 @@ def _row(value: dict[str, object], where: str) -> dict[str, object]:
 
 
 def _values(text: str, position: int, path: Path) -> Iterator[tuple[int, object]]:
-    """The values that follow each other."""
+    """(line, value) of values that follow each other."""
     line, counted = 1, 0
     while position < len(text):
         line, counted = line + _line_ends(text, counted, position), position
@@ -69,7 +67,7 @@ def _values(text: str, position: int, path: Path) -> Iterator[tuple[int, object]
 
 
 def _items(text: str, position: int, path: Path) -> Iterator[tuple[int, object]]:
-    """The items of the array that begins at `position`, of which nothing may follow."""
+    """(line, item) of the array that begins at `position`; AnnealError if anything follows it."""
     line, counted, mark = 1, 0, ","
     position = _skip(text, position + 1)
     while mark == "," and not (counted == 0 and text.startswith("]", position)):

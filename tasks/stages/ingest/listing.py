@@ -28,13 +28,13 @@ class Listing:
 
 
 def list_files(params: Ingest, source: Path) -> Listing:
-    """What is read of `source`: itself, or the files of the folder whose endings say that they are of the format.
+    """The files of `source`: itself, or those of the folder with an extension of the format.
 
-    Endings are read in any case, with or without `.gz` and `.zst`. AnnealError when there is none, and for each file,
-    folder or broken link that looks like data and would be left out.
+    Extensions count in any case, with or without `.gz` and `.zst`. AnnealError if there is no file, and for files,
+    folders and broken links that look like data and would be left out.
     """
     if source.is_file():
-        return _alone(params, source)
+        return _single_file(params, source)
     if source.exists() and not source.is_dir():
         raise AnnealError(f"{source} is neither a file nor a folder: correct ingest.source in params.yaml.")
     if not source.is_dir():
@@ -47,10 +47,10 @@ def list_files(params: Ingest, source: Path) -> Listing:
     files = tuple(path for path in entries if path.is_file() and _is_read(path, params.format))
     if params.format is None:  # a README beside data is not data
         files = tuple(path for path in files if not _is_document(path)) or files
-    of_text = bool(files) and all(map(_is_document, files))
-    if params.split and files and not of_text:
+    are_texts = bool(files) and all(map(_is_document, files))
+    if params.split and files and not are_texts:
         raise AnnealError(NO_TEXT.format(source))
-    lost = [path for path in entries if path not in files and _holds_data(path, of_text)]
+    lost = [path for path in entries if path not in files and _holds_data(path, are_texts)]
     if lost:
         raise AnnealError(_sentence(source, lost, params.format))
     if not files:
@@ -59,14 +59,14 @@ def list_files(params: Ingest, source: Path) -> Listing:
             f"{source} holds no file that ends in {', '.join(known)}: put the data there, or correct ingest.source or "
             "ingest.format in params.yaml."
         )
-    of_images = [
-        path for path in entries if params.image_column and (path.is_dir() or is_image(path))
-    ]  # rows name them
-    return Listing(files, tuple(path.name for path in entries if path not in files and path not in of_images))
+    images = [path for path in entries if params.image_column and (path.is_dir() or is_image(path))]  # rows name them
+    return Listing(files, tuple(path.name for path in entries if path not in files and path not in images))
 
 
 def _is_of_images(params: Ingest, source: Path) -> bool:
-    """Whether a folder is one of folders of images: it says so, or holds no file of data and no table names images."""
+    """Whether a folder is one of images per class: by ingest.format, or because it has no data files and no table of
+    images.
+    """
     if params.format == "images":
         if not classes_of(source):
             raise AnnealError(f"{source} holds no folder with images: put those of a class into a folder of its name.")
@@ -76,8 +76,8 @@ def _is_of_images(params: Ingest, source: Path) -> bool:
     return bool(classes_of(source))
 
 
-def _alone(params: Ingest, source: Path) -> Listing:
-    """A file that is the whole source."""
+def _single_file(params: Ingest, source: Path) -> Listing:
+    """The listing of a source that is a file; AnnealError if it cannot be read."""
     ending = format_of(source)
     if params.image_column or params.format == "images":
         raise AnnealError(
@@ -105,8 +105,7 @@ def _alone(params: Ingest, source: Path) -> Listing:
     if is_text and params.split is None:
         raise AnnealError(
             f"{source} is one file of text: write ingest.split into params.yaml (lines: one row per line; "
-            "paragraphs: one row per paragraph; none: a single row)"
-            ", or ingest.format if it is a table."
+            "paragraphs: one row per paragraph; none: a single row), or ingest.format if it is a table."
         )
     return Listing((source,), ())
 
@@ -127,7 +126,7 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _holds_data(path: Path, of_text: bool) -> bool:
-    """Whether a file, or a folder with any such file beneath, is called like data; texts are data among texts."""
+    """Whether a file, or one below a folder, is named like data; text files count as data only among text files."""
     if _is_hidden(path):
         return False
     if path.is_dir():

@@ -60,12 +60,11 @@ class Ingest(Section):
     def _check(self) -> Self:
         if self.header is False and self.columns is None:
             raise ValueError("header is false, so the file names no columns; name those of its cells under columns")
-        of_images = [self.image_column] if self.image_column else []
-        for key, named in (
+        for key, names in (
             ("json_columns", self.json_columns),
             ("optional_columns", self.optional_columns),
-            ("image_column", of_images),
+            ("image_column", [self.image_column] if self.image_column else []),
         ):
-            if self.columns is not None and (more := [name for name in named if name not in self.columns]):
-                raise ValueError(f"{key} names `{more[0]}`, which columns does not; add it there, or remove it")
+            if self.columns is not None and (missing := [name for name in names if name not in self.columns]):
+                raise ValueError(f"{key} names `{missing[0]}`, which columns does not; add it there, or remove it")
         return self

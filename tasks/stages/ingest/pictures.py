@@ -1,4 +1,4 @@
-"""The images that rows name: where they are in the source, and how ingest stores their bytes."""
+"""The images of rows: their paths in the source, and how ingest stores their bytes."""
 
 import hashlib
 import shutil
@@ -14,7 +14,7 @@ KEPT = "images"  # beside rows.jsonl
 
 
 class Kept(TypedDict):
-    """What the manifest records about images: how many distinct ones, their bytes, and how many rows name none."""
+    """The manifest's record of images: how many are distinct, their bytes, and how many rows lack theirs."""
 
     count: int
     bytes: int
@@ -22,12 +22,12 @@ class Kept(TypedDict):
 
 
 def column(path: Path, params: Ingest) -> str | None:
-    """The column of a file of the source that names images; None where none does."""
+    """The column of image paths in a file of the source; None if it has none."""
     return FOLDER_COLUMN if path.is_dir() else params.image_column
 
 
 def image_path(cell: object, file: Path, where: str) -> str:
-    """The path of the image that a cell of `file` names; AnnealError for one outside of the source, whose changes would
+    """The path of the image that a cell of `file` names; AnnealError if it is outside the source, where changes would
     go unnoticed.
     """
     name = str(cell).strip()
@@ -41,8 +41,8 @@ def image_path(cell: object, file: Path, where: str) -> str:
 
 
 def store_images(rows: Iterable[dict[str, str]], name: str, folder: Path, out: Path) -> Kept:
-    """Copy the image that each row names under `name` into `folder`, by the hash of its bytes, and name it there as
-    it will lie in `out`; a file that is not there stays named as it is, and prepare sets its row aside.
+    """Copy the image in column `name` of each row into `folder`, by the hash of its bytes, and replace the path by the
+    one in `out`. The path of a missing file stays, and prepare sets its row aside.
     """
     kept: Kept = {"count": 0, "bytes": 0, "missing": 0}
     for row in rows:

@@ -21,7 +21,7 @@ SEPARATOR_LINE = re.compile(
     r'\s*"?sep=(\\t|[^\r\n])"?[ \t]*(?:\r\n|\r|\n|$)', re.IGNORECASE
 )  # what Excel writes and reads
 LINE_END = re.compile("\r\n|\r|\n")
-UNNAMED = re.compile(r"\(column \d+\)")  # the name that a column gets whose header is blank
+UNNAMED = re.compile(r"\(column \d+\)")  # the name of a column with a blank header
 
 Record = tuple[int, list[str]]
 
@@ -86,7 +86,7 @@ def _beginning(text: str, separator: str, path: Path, usual: str, start: int = 0
 
 
 def _candidates(text: str, path: Path, usual: str) -> dict[str, list[list[str]] | AnnealError]:
-    """The first records as each separator makes them, the usual one first."""
+    """The first records as read with each separator, the usual one first."""
     read: dict[str, list[list[str]] | AnnealError] = {}
     for separator in (usual, *(other for other in SEPARATORS if other != usual)):
         try:
@@ -97,7 +97,7 @@ def _candidates(text: str, path: Path, usual: str) -> dict[str, list[list[str]] 
 
 
 def _first(rows: Iterator[Record]) -> Record:
-    """The first record that holds anything."""
+    """The first record with a cell that is not blank."""
     return next(((line, cells) for line, cells in rows if any(cell.strip() for cell in cells)), (1, []))
 
 
@@ -110,8 +110,8 @@ def _header(cells: list[str], where: str) -> list[str]:
 
 
 def _separator(text: str, path: Path, columns: Sequence[str] | None, usual: str) -> str | AnnealError:
-    """The separator that makes the wanted columns of the header; without such a wish, the one that divides it. Where
-    several do, the sentence that asks.
+    """The separator with which the header has the named columns, or any if none are named; if several do so
+    differently, an error that asks which.
     """
     headers: dict[str, list[str]] = {}
     trouble: AnnealError | None = None
@@ -163,8 +163,8 @@ def _records(text: str, separator: str, path: Path, position: int, line: int, us
 
 
 def _is_text(match: re.Match[str], text: str) -> bool:
-    """Whether a quote at the beginning of a cell between tabs is one of the text: many such files know no quoting. Then
-    it does not close at the end of a cell, or tabs and line ends stand before it does.
+    """Whether a quote at the beginning of a cell between tabs is part of the text, since many TSV files have no
+    quoting: it does not close at the end of a cell, or only after tabs and line ends.
     """
     after = text[match.end() : match.end() + 1]
     return not match["close"] or after not in ("", "\t", "\r", "\n") or ("\t" in match[0] and "\n" in match[0])

@@ -41,7 +41,7 @@ class Peek(NamedTuple):
 
 @dataclass
 class Snapshot:
-    """All that is read of a source, and what is not: files and columns that are left out, numbers that became texts."""
+    """The rows of a source, the files and columns that are left out, and how many numbers and times became texts."""
 
     listing: Listing
     columns: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Snapshot:
 
 
 def take_snapshot(params: Ingest, source: Path) -> Snapshot:
-    """The whole of `source`; AnnealError names file and line of the first row that is not well-formed."""
+    """All rows of `source`; AnnealError names file and line of the first row that is not well-formed."""
     snapshot = Snapshot(_listed(params, source.expanduser()))
     places: dict[str, tuple[dict[str, str], str]] = {}
     columns: tuple[str, ...] | None = None
@@ -94,12 +94,12 @@ def _size(path: Path) -> int:
 
 
 def is_image_folder(params: Ingest) -> bool:
-    """Whether the source is a folder of folders of images."""
+    """Whether the source is a folder with a folder of images per class."""
     return any(path.is_dir() for path in _listed(params, Path(params.source).expanduser()).files)
 
 
 def read(params: Ingest, source: Path) -> tuple[list[dict[str, str]], list[FileRead]]:
-    """(rows with their ids, what was read of each file) of `source`."""
+    """(rows with their ids, record of each file) of `source`."""
     snapshot = take_snapshot(params, source)
     return snapshot.rows, snapshot.files
 
@@ -119,19 +119,19 @@ def peek(params: Ingest, source: Path | None = None, count: int = 5) -> Peek:
 
 
 def first_as_read(params: Ingest, count: int = 1000) -> list[Mapping[str, object]]:
-    """The first `count` rows with all their columns and values as they were read; AnnealError for what cannot be."""
+    """The first `count` rows with all columns and values unconverted; AnnealError if they cannot be read."""
     files = _listed(params, Path(params.source).expanduser()).files
     return [row for _, row in islice(chain.from_iterable(_rows(path, params) for path in files), count)]
 
 
 def with_columns(params: Ingest, source: Path) -> Ingest:
-    """`params` with the columns that the source has, where they are not given; AnnealError when it does not tell."""
+    """`params` with the columns of the source, unless they are set; AnnealError if it has no rows."""
     if params.columns is not None:
         return params
-    seen = peek(params, source, count=1)
-    if not seen.columns:
+    columns = peek(params, source, count=1).columns
+    if not columns:
         raise AnnealError(f"{source} has no rows.")
-    return params.model_copy(update={"columns": list(seen.columns)})
+    return params.model_copy(update={"columns": list(columns)})
 
 
 def source_files(params: Ingest, source: Path) -> list[Path]:
@@ -140,7 +140,7 @@ def source_files(params: Ingest, source: Path) -> list[Path]:
 
 
 def version(files: Sequence[Mapping[str, object]]) -> str:
-    """One hash for the content of all files, whatever they are called: a lone file's own, so that moving it makes no
+    """One hash of the content of all files, whatever their names; of a single file its own, so that moving it makes no
     new version.
     """
     hashes = [str(file["sha256"]) for file in files]
@@ -148,36 +148,33 @@ def version(files: Sequence[Mapping[str, object]]) -> str:
 
 
 def _listed(params: Ingest, source: Path) -> Listing:
-    """The files of `source`; AnnealError where ingest.header is said of files that have none."""
+    """The files of `source`; AnnealError if ingest.header is set for formats without headers."""
     listing = list_files(params, source)
     names = [name_of(path, params) for path in listing.files]
     if params.header is not None and names and not any(reader(name).HAS_HEADER for name in names):
         raise AnnealError(
             f"{source}: ingest.header is {str(params.header).lower()}, and a file of {names[0]} has no optional "
             "header; leave it out."
-            ""
         )
     return listing
 
 
 def _rows(path: Path, params: Ingest) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """(file and place in it, row) of each row; what a cell of ingest.json_columns holds as JSON text is read."""
+    """(file and line or row, row) of each row; JSON text in ingest.json_columns is parsed."""
     kind = reader(name_of(path, params))
     json_texts = () if kind.IS_TYPED_JSON else params.json_columns
-    of_images = pictures.column(path, params)
+    image_column = pictures.column(path, params)
     for number, row in kind.read(path, params):
         where = f"{path}, {kind.UNIT} {number}"
-        if of_images and of_images in row:
-            row = {**row, of_images: pictures.image_path(row[of_images], path, where)}
+        if image_column and image_column in row:
+            row = {**row, image_column: pictures.image_path(row[image_column], path, where)}
         texts = [name for name in json_texts if isinstance(row.get(name), str)]
-        yield (
-            where,
-            {**row, **{name: value_of(str(row[name]), f"{where}: `{name}`") for name in texts}} if texts else row,
-        )
+        values = {name: value_of(str(row[name]), f"{where}: `{name}`") for name in texts}
+        yield where, {**row, **values} if values else row
 
 
 def _columns(params: Ingest, row: Mapping[str, object], where: str) -> tuple[str, ...]:
-    """The columns that are taken: those that are named, or all that the first row has; the id is no column."""
+    """The columns to read, without the id: those that are named, or all of the first row."""
     columns = tuple(
         key
         for key in params.columns or dict.fromkeys([*row, *params.optional_columns])
@@ -201,8 +198,8 @@ def _columns(params: Ingest, row: Mapping[str, object], where: str) -> tuple[str
 
 
 def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, params: Ingest) -> dict[str, str]:
-    """The row's id and columns as texts; without an id of its own, one made from its content (the same text, the same
-    id). Where the columns were not chosen, the row may have no other.
+    """The row's id and columns as texts; a row without id gets one made from its content. Unless ingest.columns names
+    the columns, AnnealError for a row with others than the first.
     """
     for column in columns:
         if column not in row and column not in params.optional_columns:
@@ -210,16 +207,16 @@ def _with_id(row: Mapping[str, object], columns: tuple[str, ...], where: str, pa
             raise AnnealError(
                 f"{where}: has no `{column}`; add it, or correct ingest.columns in params.yaml (the row has {has})."
             )
-    is_whole = params.columns is None
-    if is_whole and (more := [key for key in row if key not in columns and key != ID and not UNNAMED.fullmatch(key)]):
+    others = [key for key in row if key not in columns and key != ID and not UNNAMED.fullmatch(key)]
+    if params.columns is None and others:
         raise AnnealError(
-            f"{where}: has `{more[0]}`, which the first row lacks; name the columns to take under ingest.columns in "
+            f"{where}: has `{others[0]}`, which the first row lacks; name the columns to take under ingest.columns in "
             "params.yaml."
         )
-    kept = {column: _text(row.get(column), column, where, params) for column in columns}
-    own = "" if row.get(ID) is None else clean(as_text(row[ID], f"{where}: `{ID}`"))
-    made = hashlib.sha256(json.dumps(kept, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:12]
-    return {ID: own or made, **kept}
+    texts = {column: _text(row.get(column), column, where, params) for column in columns}
+    identity = "" if row.get(ID) is None else clean(as_text(row[ID], f"{where}: `{ID}`"))
+    digest = hashlib.sha256(json.dumps(texts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:12]
+    return {ID: identity or digest, **texts}
 
 
 def _text(value: object, column: str, where: str, params: Ingest) -> str:
@@ -229,9 +226,7 @@ def _text(value: object, column: str, where: str, params: Ingest) -> str:
 
 
 def _refuse_repeated_id(row: dict[str, str], where: str, places: dict[str, tuple[dict[str, str], str]]) -> None:
-    """Two different rows under one id would be mixed up later; the same row twice is left to prepare's
-    deduplication.
-    """
+    """Raise AnnealError for two different rows with one id; the same row twice is left to prepare's deduplication."""
     other, first = places.setdefault(row[ID], (row, where))
     if other != row:
         (file, _, place), (other_file, _, other_place) = where.rpartition(", "), first.rpartition(", ")

@@ -6,7 +6,7 @@ KEYS = ("id", "question", "answers")  # of a question
 
 
 def questions(value: Mapping[str, object]) -> list[dict[str, object]] | None:
-    """The rows of such an object, with the context of each; None of any other."""
+    """The questions of an object in SQuAD's format, each with its context; None for any other object."""
     try:
         return list(_rows(value))
     except (KeyError, TypeError, AttributeError):
@@ -16,11 +16,9 @@ def questions(value: Mapping[str, object]) -> list[dict[str, object]] | None:
 def _rows(value: Mapping[str, object]) -> Iterator[dict[str, object]]:
     for article in _list(value["data"]):
         for paragraph in _list(article["paragraphs"]):
-            for asked in _list(paragraph["qas"]):
-                yield {
-                    "context": paragraph["context"],
-                    **{key: asked[key] for key in KEYS if key in asked or key != "id"},
-                }
+            for question in _list(paragraph["qas"]):
+                columns = {key: question[key] for key in KEYS if key in question or key != "id"}
+                yield {"context": paragraph["context"], **columns}
 
 
 def _list(value: object) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""The text that a row holds for the value of a cell, or the reason why there is none."""
+"""Converts the value of a cell to the text of a row, or says why it cannot be."""
 
 import json
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ class Time(str):
 
 
 def plain(value: object) -> object:
-    """What a typed source holds as a value of JSON, numbers and times as texts that know what they were.
+    """A value of a typed source as a JSON value, with numbers and times as texts that keep their type.
 
-    What no JSON holds (bytes, durations, NaN, infinity) stays, and is refused where it is taken.
+    Values that JSON cannot hold (bytes, durations, NaN, infinity) stay, and are refused if their column is read.
     """
     if isinstance(value, bool | str):
         return value
@@ -42,7 +42,7 @@ def plain(value: object) -> object:
 
 
 def as_text(value: object, what: str) -> str:
-    """A value as text: numbers as they are written, true and false; AnnealError for what holds no single text.
+    """A value as text: numbers as written, `true` and `false`; AnnealError for any other value.
 
     `what` names the row and the column.
     """
@@ -64,12 +64,11 @@ def as_text(value: object, what: str) -> str:
 
 
 def as_json(value: object, what: str, place: str = "of ingest.json_columns") -> str:
-    """A JSON value as its JSON text: no blanks, keys in their order, numbers as they are written, characters as they
-    are.
+    """A value as JSON text: no blanks, keys in their order, numbers as written, characters unescaped.
 
-    `clean` leaves the text as it is, so the value that is read from it later is the same: a string that `clean` would
-    change (NFC, invisible characters, line separators) is written in escapes. Raises AnnealError for half a surrogate
-    pair, for what no JSON holds, and for values nested too deeply; `place` is where the column can be left out.
+    `clean` does not change the text, so the value parsed from it later is the same: a string that `clean` would change
+    (NFC, invisible characters, line separators) is escaped. Raises AnnealError for half a surrogate pair, for values
+    that JSON cannot hold or that are nested too deeply; `place` is where the column can be left out.
     """
     try:
         return _json(value, what)
@@ -80,7 +79,7 @@ def as_json(value: object, what: str, place: str = "of ingest.json_columns") -> 
 
 
 class _NotJson(ValueError):
-    """A value holds what no JSON holds."""
+    """A value contains something that JSON cannot hold."""
 
 
 def _json(value: object, what: str) -> str:

@@ -14,12 +14,12 @@ CHANCE = 0.5
 
 
 def auroc(label: str) -> Measure:
-    """The unweighted mean over the classes of `label` of the chance that a row of the class is thought likelier to be
-    of it than a row that is not; ties count half.
+    """The unweighted mean over the classes of `label` of the chance that a row of the class has a higher probability of
+    it than a row of another; ties count half.
 
     A row's parts are its class, and its ranks among the model's answers, one for each class. Two models exchange ranks,
-    not probabilities (Venkatraman & Begg 1996), as the area knows nothing else. Where only one class occurs it is not
-    defined, and counts as chance, 0.5.
+    not probabilities (Venkatraman & Begg 1996), since the area depends on ranks only. If only one class occurs it is
+    not defined, and counts as chance, 0.5.
     """
     return Measure(
         named(label, "auroc"),
@@ -54,11 +54,11 @@ def of_ranks(rows: Rows) -> float:
 
 
 def shares(first: Rows, second: Rows) -> Rows:
-    """Each row's share of the difference of two models' areas, the sign of which turns when its ranks are exchanged.
+    """Each row's share of the difference of two models' areas; its sign flips when the row's ranks are exchanged.
 
-    An area counts pairs. What a pair of rows adds to the difference changes its sign when both are exchanged, so it is
-    a sum of one number for each of the two, and that is half of how many rows of the other side, of both models, the
-    one model's rank passes and the other's does not.
+    An area counts pairs of rows. A pair's contribution to the difference changes its sign when both rows are exchanged,
+    so it is a sum of one number per row: half the number of rows of the other side, of both models, that are below one
+    model's rank and not below the other's.
     """
     actual = first[:, 0].astype(int)
     total, classes = np.zeros(len(actual)), 0
@@ -81,5 +81,5 @@ def _below(ordered: Rows, values: Rows) -> Rows:
 
 
 def _ranks(rows: Sequence[Prediction], label: str) -> Rows:
-    actual, given = class_probabilities(rows, label)
-    return np.column_stack([actual, doubled_ranks(given)])
+    actual, shares = class_probabilities(rows, label)
+    return np.column_stack([actual, doubled_ranks(shares)])

@@ -10,7 +10,7 @@ from tasks.texts.clean import clean
 
 def brier(label: str) -> Measure:
     """The mean over rows of Σ (p - y)² over all classes of `label`, y being 1 for the right one: 0 to 2, as Brier
-    defined it (half of it is in use for two classes).
+    defined it (for two classes, half of it is also in use).
     """
     return Measure(
         named(label, "brier"),
@@ -24,6 +24,6 @@ def brier(label: str) -> Measure:
 
 
 def _error(row: Prediction, label: str) -> float:
-    given = probabilities(row, label)
-    right = given.get(clean(row.right[label]), 0.0)
-    return sum(p * p for p in given.values()) - right**2 + (1 - right) ** 2
+    shares = probabilities(row, label)
+    right = shares.get(clean(row.right[label]), 0.0)
+    return sum(p * p for p in shares.values()) - right**2 + (1 - right) ** 2

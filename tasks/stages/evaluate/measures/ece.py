@@ -15,10 +15,10 @@ BINS = 15  # as in Guo et al.
 
 def ece(label: str) -> Measure:
     """The expected calibration error of `label`: Σ |B| / n · |share right in B - mean p in B| over 15 bins of equal
-    width of the probability p of the class that is thought most likely.
+    width of the probability p of the likeliest class.
 
-    Of few rows it is too high, also of a model that is calibrated: a bin of few rows is off by chance. Of classes that
-    are equally likely the first by name is taken.
+    With few rows it is too high even for a calibrated model: bins of few rows are off by chance. Among equally likely
+    classes the first by name is taken.
     """
     return Measure(
         named(label, "ece"),
@@ -39,10 +39,10 @@ def of_bins(rows: Rows) -> float:
 def _bins(rows: Sequence[Prediction], label: str) -> list[tuple[int, float]]:
     pairs = []
     for row in rows:
-        given = probabilities(row, label)
-        top = likeliest(given)
-        right = top == clean(row.right[label])
-        pairs.append((bin_of(given[top]), right - given[top]))
+        shares = probabilities(row, label)
+        top = likeliest(shares)
+        is_right = top == clean(row.right[label])
+        pairs.append((bin_of(shares[top]), is_right - shares[top]))
     return pairs
 
 

@@ -1,7 +1,5 @@
 """entity_ece: how far the probabilities of entities are from the share correct (ece, for entities)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from tasks.formats.entities import calibration_pairs
@@ -32,8 +30,8 @@ def of_bins(rows: Rows) -> float:
 
 
 def _bins(row: Prediction, column: str) -> list[float]:
-    known: Sequence[tuple[float, bool]] = calibration_pairs(row.probabilities or {}, row.right[column])
+    pairs = calibration_pairs(row.probabilities or {}, row.right[column])
     sums = [0.0] * BINS
-    for p, is_right in known:
+    for p, is_right in pairs:
         sums[bin_of(p)] += is_right - p
-    return [*sums, len(known)]
+    return [*sums, len(pairs)]

@@ -35,7 +35,7 @@ def of_counts(rows: Rows) -> float:
 
 
 def entities(tags: Sequence[str]) -> frozenset[Entity]:
-    """The entities of a row's tags (`B-PER I-PER O`, IOB1, IOB2 or IOBES); a tag without a prefix goes on as `I-`."""
+    """The entities of a row's tags (`B-PER I-PER O`, IOB1, IOB2 or IOBES); a tag without a prefix counts as `I-`."""
     from seqeval.metrics.sequence_labeling import get_entities
 
     return frozenset(get_entities([_prefixed(tag) for tag in tags]))
@@ -47,8 +47,8 @@ def _prefixed(tag: str) -> str:
 
 
 def _counts(row: Prediction, column: str) -> tuple[int, int, int]:
-    ours, theirs = _entities(answer_text(row, column)), _entities(row.right[column])
-    return len(ours & theirs), len(ours - theirs), len(theirs - ours)
+    predicted, right = _entities(answer_text(row, column)), _entities(row.right[column])
+    return len(predicted & right), len(predicted - right), len(right - predicted)
 
 
 def _entities(value: str) -> frozenset[Entity]:

@@ -8,12 +8,12 @@ from tasks.stages.evaluate.measures.measure import Measure, named
 from tasks.stages.evaluate.measures.parts import have_probabilities, probabilities
 from tasks.texts.clean import clean
 
-SMALLEST = float(np.finfo(float).eps)  # probability: what was thought impossible costs 36 nats, not infinitely many
+SMALLEST = float(np.finfo(float).eps)  # a right class of probability 0 costs 36 nats, not infinitely many
 
 
 def log_loss(label: str) -> Measure:
-    """The mean of -ln p of the right class of `label`, p at least 2.2e-16 as in scikit-learn; also for a class that the
-    model does not know.
+    """The mean of -ln p of the right class of `label`, p at least 2.2e-16 as in scikit-learn; p is 0 for a class that
+    the model does not know.
     """
     return Measure(
         named(label, "log_loss"),

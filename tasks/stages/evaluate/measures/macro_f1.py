@@ -17,6 +17,6 @@ def of_classes(rows: Rows) -> float:
     classes = int(max(actual.max(), predicted.max())) + 1
     hits = np.bincount(actual[actual == predicted], minlength=classes)
     occurs = np.bincount(actual, minlength=classes)
-    told = np.bincount(predicted[predicted != NO_CLASS], minlength=classes)
+    predictions = np.bincount(predicted[predicted != NO_CLASS], minlength=classes)
     present = occurs > 0
-    return float((2 * hits[present] / (occurs + told)[present]).mean())
+    return float((2 * hits[present] / (occurs + predictions)[present]).mean())

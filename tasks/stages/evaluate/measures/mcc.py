@@ -9,9 +9,9 @@ from tasks.stages.evaluate.measures.parts import class_numbers
 
 
 def mcc(label: str) -> Measure:
-    """Matthews' correlation R_K of `label`: 1 for all right, 0 for no better than the classes' shares would tell.
+    """Matthews' correlation R_K of `label`: 1 if all are right, 0 if no better than chance given the classes' shares.
 
-    All that names none of the classes that occur is one class more. 0 where it is not defined, as the correlation of a
+    All answers without a class that occurs count as one more class. 0 where it is not defined, as the correlation of a
     constant: all rows are of one class, or all answers.
     """
     return Measure(
@@ -28,8 +28,8 @@ def mcc(label: str) -> Measure:
 def of_classes(rows: Rows) -> float:
     """R_K of (actual, predicted) class numbers, shape (rows, 2).
 
-    R_K = (c s - Σ t p) / √((s² - Σ p²)(s² - Σ t²)) with s rows, c of them right, and of each class t rows that are
-    of it and p that are said to be.
+    R_K = (c s - Σ t p) / √((s² - Σ p²)(s² - Σ t²)) with s rows, c of them right; of each class, t actual and p
+    predicted rows.
     """
     actual, predicted = rows.astype(int).T + 1  # no class is 0
     classes = int(max(actual.max(), predicted.max())) + 1

@@ -1,4 +1,4 @@
-"""What a measure is: a number with a name, a unit, a direction, and a kind that decides its interval and its test."""
+"""The type of measures: a name, a unit, a direction, and a kind that decides the interval and the test."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -13,9 +13,7 @@ from tasks.stages.evaluate.predictions import Prediction
 Rows: TypeAlias = NDArray[np.float64]  # (rows,), or (rows, parts) where `value` is not the mean of one number a row
 Kind = Literal["share", "score", "ratio"]
 
-REFUSED = re.compile(
-    r"[^\w.-]+"
-)  # MLflow takes letters, digits and _-./: and blanks; a / would be a folder of the plots
+REFUSED = re.compile(r"[^\w.-]+")  # MLflow takes letters, digits, _-./: and blanks; a / would be a folder of plots
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,10 @@ class Measure:
     kind: Kind
     rows: Callable[[Sequence[Prediction]], Rows]
     value: Callable[[Rows], float] = lambda rows: float(rows.mean())
-    bounds: tuple[float, float] = (0.0, 1.0)  # what `value` can be
-    has_own_unit: bool = False  # of the column: a difference says something as a share of the value only
-    shares: Callable[[Rows, Rows], Rows] | None = (
-        None  # see tasks/stages/evaluate/comparison.py: what makes its test fast
-    )
-    is_measurable: Callable[[Sequence[Prediction]], bool] = lambda rows: True  # whether `rows` can read these
+    bounds: tuple[float, float] = (0.0, 1.0)  # range of `value`
+    has_own_unit: bool = False  # that of the column: differences are comparable only as a share of the value
+    shares: Callable[[Rows, Rows], Rows] | None = None  # speeds up the test; see tasks/stages/evaluate/comparison.py
+    is_measurable: Callable[[Sequence[Prediction]], bool] = lambda rows: True  # whether `rows` accepts these
 
 
 def named(column: str, measure: str) -> str:

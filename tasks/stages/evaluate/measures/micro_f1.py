@@ -9,11 +9,11 @@ from tasks.texts.clean import clean
 
 
 def micro_f1(label: str) -> Measure:
-    """F1 = 2 TP / (2 TP + FP + FN) over the classes of `label` together; where each row is given a class it is the
-    accuracy.
+    """F1 = 2 TP / (2 TP + FP + FN) over all classes of `label` together; equal to the accuracy if every answer names a
+    class.
 
-    A row's parts are whether it is right, and whether any class was named: a wrong one is a FP of the one class and a
-    FN of the other, none is a FN only.
+    A row's parts are whether it is right, and whether it names a class: a wrong one is a FP of one class and a FN of
+    the other, no class is only a FN.
     """
     return Measure(
         named(label, "micro_f1"),

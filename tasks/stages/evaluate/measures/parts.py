@@ -1,4 +1,4 @@
-"""Shared by measures: class numbers, ranks, probabilities and numbers of rows."""
+"""Values of rows that several measures share: texts, class numbers, ranks, probabilities and numbers."""
 
 from collections.abc import Sequence
 
@@ -10,23 +10,23 @@ from tasks.stages.evaluate.measures.measure import Rows
 from tasks.stages.evaluate.predictions import Prediction
 from tasks.texts.clean import clean
 
-NO_CLASS = -1  # no answer, or one of a class that no row is of: models may err in different words, and mix in a test
+NO_CLASS = -1  # no answer, or a class that no row has; one number for all, since tests mix the answers of two models
 
 
 def answer_text(row: Prediction, column: str) -> str:
-    """The answer's value in `column`; an invalid answer has none."""
+    """The answer's value in `column`; empty for an invalid answer."""
     return (row.parsed or {}).get(column, "")
 
 
 def right_texts(row: Prediction, column: str) -> list[str]:
-    """The texts that are right in `column`; several where the row has several."""
+    """All right texts of `column`."""
     return [row.right[column], *row.others]
 
 
 def class_numbers(rows: Sequence[Prediction], label: str) -> Rows:
-    """(actual, predicted) of each row, shape (rows, 2): classes by their place among those that occur."""
-    number = {name: i for i, name in enumerate(_classes(rows, label))}
-    pairs = [(number[clean(row.right[label])], number.get(clean(answer_text(row, label)), NO_CLASS)) for row in rows]
+    """(actual, predicted) class numbers of each row, shape (rows, 2), by the order of the classes that occur."""
+    index = {name: i for i, name in enumerate(_classes(rows, label))}
+    pairs = [(index[clean(row.right[label])], index.get(clean(answer_text(row, label)), NO_CLASS)) for row in rows]
     return np.array(pairs, float)
 
 
@@ -35,14 +35,14 @@ def class_probabilities(rows: Sequence[Prediction], label: str) -> tuple[Rows, R
     class that the model does not know.
     """
     classes = _classes(rows, label)
-    number = {name: i for i, name in enumerate(classes)}
-    actual = np.array([number[clean(row.right[label])] for row in rows], float)
-    given = [probabilities(row, label) for row in rows]
-    return actual, np.array([[row.get(name, 0.0) for name in classes] for row in given], float)
+    index = {name: i for i, name in enumerate(classes)}
+    actual = np.array([index[clean(row.right[label])] for row in rows], float)
+    shares = [probabilities(row, label) for row in rows]
+    return actual, np.array([[row.get(name, 0.0) for name in classes] for row in shares], float)
 
 
 def probabilities(row: Prediction, label: str) -> dict[str, float]:
-    """The probability of each class of `label`; AnnealError where the model gave none."""
+    """The probability of each class of `label`; AnnealError if the model gave none."""
     if row.probabilities is None or label not in row.probabilities:
         raise AnnealError(
             f"params.yaml: gate.compare_on is a measure of the probabilities of `{label}`, and not all answers have "
@@ -52,12 +52,12 @@ def probabilities(row: Prediction, label: str) -> dict[str, float]:
 
 
 def have_probabilities(rows: Sequence[Prediction], label: str) -> bool:
-    """Whether each row has the probabilities of `label`."""
+    """Whether every row has probabilities of `label`."""
     return all(row.probabilities is not None and label in row.probabilities for row in rows)
 
 
 def doubled_ranks(values: Rows) -> Rows:
-    """Twice the rank from 0 of each value in its column, ties at their middle: whole numbers below twice the rows."""
+    """Twice the rank (from 0) of each value in its column, ties at their mean: integers below twice the rows."""
     from scipy.stats import rankdata
 
     ranks: Rows = 2 * rankdata(values, axis=0) - 2
@@ -67,13 +67,13 @@ def doubled_ranks(values: Rows) -> Rows:
 def numbers(rows: Sequence[Prediction], column: str) -> tuple[Rows, Rows]:
     """(right, answered) numbers, each of shape (rows,).
 
-    An answer that is not a number counts as the right number that is farthest from the row's own, so that to say
-    nothing is never better than to guess among them. AnnealError where the right answer is not a number.
+    An answer that is not a number counts as the right number that is farthest from the row's own, so that no answer is
+    never better than a guess. AnnealError if a right answer is not a number.
     """
     right = np.array([_right_number(row, column) for row in rows], float)
     ends = np.array([right.min(), right.max()])
     if ends[0] == ends[1]:
-        ends += [0, 1]  # all rows are alike: some distance there must be
+        ends += [0, 1]  # all rows are equal: an invalid answer still needs some distance
     farthest = np.where(right - ends[0] > ends[1] - right, ends[0], ends[1])
     answers = [number(answer_text(row, column)) for row in rows]
     return right, np.array([far if value is None else value for value, far in zip(answers, farthest, strict=True)])

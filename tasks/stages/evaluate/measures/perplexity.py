@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.stages.evaluate.measures.measure import Measure, Rows
 
-MOST = 700.0  # nats: exp of more is no number that JSON can write
+MOST = 700.0  # nats: exp of more overflows
 
 
 def perplexity(_: str) -> Measure:

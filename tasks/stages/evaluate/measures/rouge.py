@@ -23,7 +23,7 @@ def score(answer: str, expected: str) -> float:
     """ROUGE-L between two texts: 1 for the same text in any script, 0 when no token is shared."""
     from rapidfuzz.distance import LCSseq
 
-    ours, theirs = tokens(answer), tokens(expected)
-    if not ours and not theirs:  # nothing but marks: the same or not
+    words, right = tokens(answer), tokens(expected)
+    if not words and not right:  # only punctuation
         return float(clean(answer) == clean(expected))
-    return 2 * LCSseq.similarity(ours, theirs) / (len(ours) + len(theirs))
+    return 2 * LCSseq.similarity(words, right) / (len(words) + len(right))

@@ -26,8 +26,8 @@ def text_match(text: str) -> Measure:
 
 
 def is_match(answer: str, expected: str) -> bool:
-    """SQuAD's exact match of two texts; where either has nothing that it counts, they are the same or not."""
-    ours, theirs = squad_tokens(answer), squad_tokens(expected)
-    if not ours or not theirs:
+    """SQuAD's exact match of two texts; if either has no words that SQuAD counts, whether they are the same."""
+    words, right = squad_tokens(answer), squad_tokens(expected)
+    if not words or not right:
         return clean(answer).casefold() == clean(expected).casefold()
-    return ours == theirs
+    return words == right

@@ -26,10 +26,10 @@ def token_f1(text: str) -> Measure:
 
 
 def score(answer: str, expected: str) -> float:
-    """SQuAD's F1 of two texts. Where either has nothing that it counts (the choice "A" is an article to it), they are
-    the same or not.
+    """SQuAD's F1 of two texts; if either has no words that SQuAD counts (the choice "A" is an article), whether they
+    are the same.
     """
-    ours, theirs = squad_tokens(answer), squad_tokens(expected)
-    if not ours or not theirs:
+    words, right = squad_tokens(answer), squad_tokens(expected)
+    if not words or not right:
         return float(clean(answer).casefold() == clean(expected).casefold())
-    return 2 * (Counter(ours) & Counter(theirs)).total() / (len(ours) + len(theirs))
+    return 2 * (Counter(words) & Counter(right)).total() / (len(words) + len(right))

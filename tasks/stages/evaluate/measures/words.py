@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import regex
 
-# Scripts that put no blanks between words: a token is what a reader takes for one character.
+# Scripts without blanks between words: a token is a grapheme cluster.
 WITHOUT_BLANKS = (
     r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
     r"\p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Tham}\p{Tai_Viet}\p{Javanese}\p{Balinese}"
@@ -39,8 +39,8 @@ def squad_tokens(text: str) -> list[str]:
 
 def is_without_blanks(text: str) -> bool:
     """Whether most letters of `text` are of scripts that put no blanks between words."""
-    own, letters = (len(pattern.findall(text)) for pattern in (_unspaced(), _letters()))
-    return own > letters / 2
+    unspaced, letters = (len(pattern.findall(text)) for pattern in (_unspaced(), _letters()))
+    return unspaced > letters / 2
 
 
 def _caseless(text: str) -> str:

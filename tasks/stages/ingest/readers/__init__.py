@@ -1,7 +1,7 @@
-"""The formats that are read: a module each, with the name that `ingest.format` gives it, found by listing the folder.
+"""Readers of formats: one module each, named as in `ingest.format` and found by listing the folder.
 
-A new format is one file here and a test. It says its ENDINGS, what its rows are counted in (UNIT: a line, a row), and
-how it is `read`.
+A new format is one file here and a test. It defines its ENDINGS, the UNIT in which rows are counted (line, row), and
+`read`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,9 +20,9 @@ class Reader(Protocol):
 
     ENDINGS: tuple[str, ...]
     UNIT: str
-    IS_TYPED_JSON: bool  # its cells are JSON values; where they are not, ingest.json_columns hold JSON as text
-    IS_DOCUMENTS: bool  # its files stand beside data as well, as a README does: read where nothing else is
-    IS_ADDED_TO: bool  # rows from elsewhere may be written as one more file of this format
+    IS_TYPED_JSON: bool  # cells are JSON values; otherwise ingest.json_columns hold JSON as text
+    IS_DOCUMENTS: bool  # files may also be documents beside data, like a README: read only if there is no data
+    IS_ADDED_TO: bool  # harvested rows may be written as one more file of this format
     HAS_HEADER: bool  # its first row names the columns, unless ingest.header is false
 
     def read(self, path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:

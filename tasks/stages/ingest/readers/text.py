@@ -22,8 +22,8 @@ ENDS = {"lines": LINE_END, "labelled": LINE_END, "paragraphs": re.compile(r"(?>\
 def read(path: Path, params: Ingest) -> Iterator[tuple[int, Mapping[str, object]]]:
     """(line where it begins, row) of each text that holds more than blanks.
 
-    A whole file has its name as id. A part has none, and so gets one that is made from its words: it stays the same row
-    when the file grows.
+    A whole file has its name as id. A part has none, so its id is made from its content: it stays the same row when the
+    file grows.
     """
     text = text_of(path)
     if params.split not in ENDS:
