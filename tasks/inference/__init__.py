@@ -1,1 +1,1 @@
-"""What a model says: prompts read in batches, answers written, likelihoods of the right ones."""
+"""Inference: prompts read in batches, answers generated, likelihoods of the right ones."""

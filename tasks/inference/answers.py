@@ -38,30 +38,30 @@ class Answers:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What is answered greedily, by at most so many tokens until one of `ends`, and how it must look.
+    """Prompts to answer greedily, with at most `max_new_tokens` tokens up to one of `ends`, within `limits`.
 
-    `told` begins to count seconds, and makes what is told of how many rows are done.
+    `new_progress` starts a clock and returns a function that reports the number of rows done.
     """
 
     tokens: list[list[int]]
     ends: list[int]
     max_new_tokens: int
     limits: "Limits | None"
-    told: Callable[[], Callable[[float], None]]
+    new_progress: Callable[[], Callable[[float], None]]
 
 
 class Writer(Protocol):
-    """What writes the answers of a model in its place (tasks/inference/engine)."""
+    """Generates the answers in place of the model (tasks/inference/engine)."""
 
     @property
     def name(self) -> str:
-        """What it is called in timing.json."""
+        """Its name in timing.json."""
 
     def can(self, model: "nn.Module", prompts: Prompts) -> bool:
         """Whether it can answer; reports why not."""
 
     def write(self, model: "nn.Module", prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
-        """(tokens without the end, whether that came) of each, and the seconds; `model` may be changed by it."""
+        """(tokens without the end, whether there was an end) of each prompt, and the seconds; may change `model`."""
 
 
 def load_body(weights: Path) -> "nn.Module":
@@ -76,15 +76,15 @@ def load_body(weights: Path) -> "nn.Module":
 
 
 @dataclass(frozen=True)
-class _Asking:
-    """The rows as they are scored, which begin as they are asked; how they are asked, and who is told."""
+class _Request:
+    """The rows whose right answers are scored, how answers are generated, and the progress function."""
 
     scored: list[Row]
     batch_size: int
     max_new_tokens: int
     limits: "Limits | None"
     tell: Callable[[float], None]
-    writes: bool = True  # or only scores
+    writes: bool = True  # False: only scores
 
 
 def answer(
@@ -102,34 +102,36 @@ def answer(
     """Greedy answers to `rows`.
 
     `nll` is the summed negative log-likelihood (nats) of the right answer's `tokens` tokens, end of turn included;
-    `finished` says that the model ended its turn by itself. `what` names the model on the progress line. Where rows
-    give the beginning of their answers, `nll` is of the rest; `takes_given`: and the model is asked with it. Turns of
-    `examples` come before each question; `limits` say what an answer may be. Where `writer` can, it writes the
+    `finished` says that the model ended its turn itself. `what` names the model on the progress line. Where rows
+    have the beginning of their answers, `nll` is of the rest, and with `takes_given` the prompt includes the beginning.
+    Turns of `examples` come before each question; `limits` constrain answers. If `writer` can, it generates the
     answers, and the model only scores.
     """
     seed_everything(0)
     print(f"{what}: 0/{len(rows)} answers", file=sys.stderr, flush=True)
-    tell, started = _told_of(what, len(rows)), time.monotonic()
+    tell, started = _progress_printer(what, len(rows)), time.monotonic()
     scored: list[Row] = [{**row, "messages": insert_examples(examples, row["messages"])} for row in rows]
     asked = scored if takes_given else [_without_beginning(row) for row in scored]
-    asking = _Asking(scored, batch_size, max_new_tokens, limits, tell)
+    request = _Request(scored, batch_size, max_new_tokens, limits, tell)
     prompts = [encode_question(tokenizer, row) for row in asked]
-    given = Prompts(prompts, stop_ids(tokenizer, model), max_new_tokens, limits, lambda: _told_of(what, len(rows)))
-    other = writer if writer and writer.can(model, given) else None
-    read = _together if fits_one_pass(model, rows) else _apart
-    written, seconds = read(model, tokenizer, prompts, replace(asking, writes=other is None))
+    to_answer = Prompts(
+        prompts, stop_ids(tokenizer, model), max_new_tokens, limits, lambda: _progress_printer(what, len(rows))
+    )
+    other = writer if writer and writer.can(model, to_answer) else None
+    read = _in_one_pass if fits_one_pass(model, rows) else _generated
+    written, seconds = read(model, tokenizer, prompts, replace(request, writes=other is None))
     if other:
-        made, seconds = other.write(model, given)
-        written = [_answer(tokenizer, *new, old) for new, old in zip(made, written, strict=True)]
+        generated, seconds = other.write(model, to_answer)
+        written = [_answer(tokenizer, *new, old) for new, old in zip(generated, written, strict=True)]
     taken = seconds if other else time.monotonic() - started
     print(progress(what, len(rows), len(rows), taken), file=sys.stderr, flush=True)
-    for row, each in zip(asked, written, strict=True):
-        each["text"] = row.get("given", "") + each["text"]
+    for row, prediction in zip(asked, written, strict=True):
+        prediction["text"] = row.get("given", "") + prediction["text"]
     return Answers(list(map(answered.with_answer, rows, written)), seconds, other.name if other else TRANSFORMERS)
 
 
 def fits_one_pass(model: "nn.Module", rows: Iterable[Row]) -> bool:
-    """Whether answers and likelihoods come from one reading, and an answer may have limits."""
+    """Whether one pass gives answers and likelihoods; only then can answers have limits."""
     from tasks.inference import shared_cache
 
     return not seq2seq.is_encoder_decoder(model) and all(row["messages"] for row in rows) and shared_cache.fits(model)
@@ -147,53 +149,53 @@ def _without_beginning(row: Row) -> Row:
     return plain
 
 
-def _together(
-    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], asking: _Asking
+def _in_one_pass(
+    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], request: _Request
 ) -> tuple[list[Answer], float]:
-    """Answers and likelihoods from one reading (tasks/inference/writing.py), and the seconds that the answers took."""
+    """Answers and likelihoods from one pass (tasks/inference/writing.py), and the seconds that the answers took."""
     from tasks.inference import writing
     from tasks.inference.reading import ScoredPrompt
 
-    encoded = [encode(tokenizer, row) for row in asking.scored]
+    encoded = [encode(tokenizer, row) for row in request.scored]
     asked = [
-        ScoredPrompt(prompt, each["input_ids"][len(prompt) :], each["prompt_length"] - len(prompt))
-        for prompt, each in zip(prompts, encoded, strict=True)
+        ScoredPrompt(prompt, example["input_ids"][len(prompt) :], example["prompt_length"] - len(prompt))
+        for prompt, example in zip(prompts, encoded, strict=True)
     ]
     prefix = shared_prefix(list(map(_unanswered, prompts)))
     ends, pad = stop_ids(tokenizer, model), tokenizer.pad_token_id
     how = writing.Decoding(
-        asking.batch_size, asking.max_new_tokens, ends, pad, asking.limits, asking.tell, asking.writes
+        request.batch_size, request.max_new_tokens, ends, pad, request.limits, request.tell, request.writes
     )
-    made, seconds = writing.write(model, asked, prefix, how)
-    scores: list[Score] = [{"nll": each.nll, "tokens": each.count} for each in made]
-    pairs = zip(made, scores, strict=True)
-    return [_answer(tokenizer, each.tokens, each.finished, score) for each, score in pairs], seconds
+    written, seconds = writing.write(model, asked, prefix, how)
+    scores: list[Score] = [{"nll": row.nll, "tokens": row.count} for row in written]
+    pairs = zip(written, scores, strict=True)
+    return [_answer(tokenizer, row.tokens, row.finished, score) for row, score in pairs], seconds
 
 
-def _apart(
-    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], asking: _Asking
+def _generated(
+    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], request: _Request
 ) -> tuple[list[Answer], float]:
-    """Answers as transformers generates them, without limits, and likelihoods from a reading of their own."""
+    """Answers generated by transformers, without limits, and likelihoods from a pass of their own."""
     import torch
 
     lengths = [len(prompt) for prompt in prompts]
     written: dict[int, Answer] = {}
     generating = 0.0
     with torch.inference_mode():
-        for places in batches(longest_first(lengths), lengths, asking.batch_size):
+        for places in batches(longest_first(lengths), lengths, request.batch_size):
             began = time.monotonic()
-            own = [prompts[place] for place in places] if asking.writes else []
-            texts = _generate(model, tokenizer, own, asking.max_new_tokens) if own else [([], False)] * len(places)
+            batch = [prompts[place] for place in places] if request.writes else []
+            texts = _generate(model, tokenizer, batch, request.max_new_tokens) if batch else [([], False)] * len(places)
             generating += time.monotonic() - began
-            scores = likelihoods(model, tokenizer, [asking.scored[place] for place in places])
+            scores = likelihoods(model, tokenizer, [request.scored[place] for place in places])
             for place, text, score in zip(places, texts, scores, strict=True):
                 written[place] = _answer(tokenizer, *text, score)
-            asking.tell(len(written))
+            request.tell(len(written))
     return [written[place] for place in range(len(prompts))], generating
 
 
-def _told_of(what: str, rows: int) -> Callable[[float], None]:
-    """Shows how far it is, at most every ten seconds."""
+def _progress_printer(what: str, rows: int) -> Callable[[float], None]:
+    """A function that prints progress, at most every ten seconds."""
     started = last = time.monotonic()
 
     def tell(done: float) -> None:
@@ -207,7 +209,7 @@ def _told_of(what: str, rows: int) -> Callable[[float], None]:
 
 
 def progress(what: str, done: float, rows: int, seconds: float) -> str:
-    """The line that shows how far it is; a row that is half done counts as half."""
+    """The progress line; a row that is half done counts as half."""
     left = seconds / done * (rows - done)
     return f"{what}: {int(done)}/{rows} answers, {done / seconds:.1f} per second, {left:.0f} s left"
 
@@ -215,9 +217,9 @@ def progress(what: str, done: float, rows: int, seconds: float) -> str:
 def _generate(
     model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], max_new_tokens: int
 ) -> list[tuple[list[int], bool]]:
-    """(tokens without the end, whether that came) of each."""
+    """(tokens without the end, whether there was an end) of each prompt."""
     ends = stop_ids(tokenizer, model)
-    writes = seq2seq.generate if seq2seq.is_encoder_decoder(model) else _go_on
+    writes = seq2seq.generate if seq2seq.is_encoder_decoder(model) else _generate_causal
     settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": ends}
     answers = []
     for tokens in writes(model, prompts, tokenizer.pad_token_id, **settings):
@@ -240,7 +242,9 @@ def _unanswered(prompt: list[int]) -> Completion:
     return {"id": "", "input_ids": prompt, "prompt_length": len(prompt)}
 
 
-def _go_on(model: "nn.Module", prompts: Sequence[list[int]], pad_token_id: int, **settings: object) -> list[list[int]]:
+def _generate_causal(
+    model: "nn.Module", prompts: Sequence[list[int]], pad_token_id: int, **settings: object
+) -> list[list[int]]:
     batch = to_device(left_padded(list(map(_unanswered, prompts)), pad_token_id), model.device)
     ids, mask = batch["input_ids"], batch["attention_mask"]
     out = model.generate(input_ids=ids, attention_mask=mask, pad_token_id=pad_token_id, **settings)

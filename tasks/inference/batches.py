@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-# Tokens of a pass that reads, padding included: on a CPU so few that what is between the products stays in its cache.
+# Tokens of a forward pass, padding included: on a CPU few enough that activations stay in its cache.
 READ_AT_ONCE, READ_ON_A_CPU = 4096, 768
-AT_ONCE = 16_384  # tokens of the prompts of a batch, padding included: of longer prompts fewer rows are asked at once
+AT_ONCE = 16_384  # tokens of the prompts of a batch, padding included: with longer prompts, a batch has fewer rows
 
 
 def batches(order: Sequence[int], lengths: Sequence[int], rows: int, tokens: int = AT_ONCE) -> Iterator[list[int]]:

@@ -6,8 +6,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-# What a generation config says of a model; everything else in it says how to choose tokens (penalties, temperatures,
-# limits).
+# Keys of a generation config that describe the model; all others are about sampling (penalties, temperatures, limits).
 KEPT = {
     "bos_token_id",
     "eos_token_id",
@@ -18,7 +17,7 @@ KEPT = {
     "_from_model_config",
     "transformers_version",
 }
-# Without these a decoder beside an encoder does not begin as it has learnt to.
+# Without these, the decoder of an encoder-decoder does not begin as it was trained to.
 BEGINS = {"decoder_start_token_id", "forced_bos_token_id"}
 
 

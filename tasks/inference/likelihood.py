@@ -18,7 +18,7 @@ Encode = Callable[["Tokenizer", Row], Completion]
 
 
 def likelihoods(model: "nn.Module", tokenizer: "Tokenizer", rows: Sequence[Row]) -> list[Score]:
-    """Texts, which may be long, are read in windows, in which each scored token has half a window before it."""
+    """The score of each row's right answer. Long texts are read in windows with half a window of context."""
     encoded = [_encoder(model)(tokenizer, row) for row in rows]
     if all(row["messages"] for row in rows):
         return _of_batch(model, tokenizer, encoded)
@@ -34,22 +34,22 @@ def likelihoods(model: "nn.Module", tokenizer: "Tokenizer", rows: Sequence[Row])
 def _of_batch(model: "nn.Module", tokenizer: "Tokenizer", encoded: Sequence[Completion]) -> list[Score]:
     import torch
 
-    told: list[Score] = []
+    scores: list[Score] = []
     # (rows, kept, vocabulary) in fp32 would be large; one row at a time it is small.
-    for logits, target in zip(*_told(model, tokenizer, encoded), strict=True):
+    for logits, target in zip(*_logits(model, tokenizer, encoded), strict=True):
         nll = torch.nn.functional.cross_entropy(logits.float(), target, ignore_index=-100, reduction="sum").item()
-        told.append({"nll": nll, "tokens": int((target != -100).sum())})
-    return told
+        scores.append({"nll": nll, "tokens": int((target != -100).sum())})
+    return scores
 
 
 def log_probabilities(model: "nn.Module", tokenizer: "Tokenizer", rows: Sequence[Row]) -> "list[Tensor]":
-    """One (tokens, vocabulary), in nats and fp32: at the places where a token of the right answers is predicted."""
-    logits, targets = _told(model, tokenizer, [_checked(_encoder(model), tokenizer, row) for row in rows])
+    """One (tokens, vocabulary) in nats and fp32: of all tokens of the right answers."""
+    logits, targets = _logits(model, tokenizer, [_encode_start(_encoder(model), tokenizer, row) for row in rows])
     return [logits[targets != -100].float().log_softmax(-1)]
 
 
-def _told(model: "nn.Module", tokenizer: "Tokenizer", encoded: Sequence[Completion]) -> "tuple[Tensor, Tensor]":
-    """((rows, places, vocabulary): logits, (rows, places): the tokens that they are of, -100 where none is scored)."""
+def _logits(model: "nn.Module", tokenizer: "Tokenizer", encoded: Sequence[Completion]) -> "tuple[Tensor, Tensor]":
+    """((rows, places, vocabulary): logits, (rows, places): the target tokens, -100 where not scored)."""
     gather = seq2seq.collate if seq2seq.is_encoder_decoder(model) else left_padded
     batch = to_device(gather(encoded, tokenizer.pad_token_id), model.device)
     if seq2seq.is_encoder_decoder(model):
@@ -62,7 +62,7 @@ def _encoder(model: "nn.Module") -> Encode:
     return seq2seq.encode if seq2seq.is_encoder_decoder(model) else encode
 
 
-def _checked(encode: Encode, tokenizer: "Tokenizer", row: Row) -> Completion:
-    """A row as tokens; of a text its first ones."""
+def _encode_start(encode: Encode, tokenizer: "Tokenizer", row: Row) -> Completion:
+    """A row as tokens; a text only as its first LONGEST."""
     encoded = encode(tokenizer, row)
     return encoded if row["messages"] else cut(encoded, LONGEST)[0]

@@ -1,4 +1,4 @@
-"""Asks an untuned parent about the held-out rows, with constrained answers (tasks/inference/structured.py)."""
+"""Gets an untuned parent's answers to the held-out rows, constrained to their form (tasks/inference/structured.py)."""
 
 import sys
 from collections.abc import Sequence
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 class ParentFacts(TypedDict, total=False):
     """How a parent was asked."""
 
-    structured: bool  # held to a JSON schema
-    unstructured: str  # why not, of answers that are JSON
+    structured: bool  # whether constrained to a JSON schema
+    unstructured: str  # why JSON answers were not
     engine: str
 
 
 def ask(
     params: Predict, parent: Path, prepared: Path, rows: Sequence[Row], what: str, examples: Sequence[Message] = ()
 ) -> tuple[Answers, ParentFacts]:
-    """The answers of the model in `parent`, asked behind turns of `examples`, and how it was asked."""
+    """The answers of the model in `parent`, after turns of `examples`, and how it was asked."""
     model, tokenizer = load_body(parent), load_tokenizer(parent)
     limits, facts = _limits(model, tokenizer, prepared, rows, params.max_new_tokens)
     if "unstructured" in facts:
@@ -65,8 +65,8 @@ def _limits(
         return None, {"structured": False, "unstructured": why}
     width = model.get_output_embeddings().weight.shape[0]
     try:
-        known: list[Prepared] = read_jsonl(prepared / "train.jsonl")
-        structure = schema(form, known)
+        train: list[Prepared] = read_jsonl(prepared / "train.jsonl")
+        structure = schema(form, train)
         return Structure(structure, tokenizer, width, stop_ids(tokenizer, model), max_new_tokens), {"structured": True}
     except AnnealError as error:
         return None, {"structured": False, "unstructured": str(error)}

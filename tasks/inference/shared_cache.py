@@ -16,23 +16,23 @@ import torch
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-GROUPED = "anneal_grouped"  # name of the attention below
+GROUPED = "anneal_grouped"  # the name of the attention function below
 STEP = 32  # tokens by which a cache grows
-# Models with nothing but a product and a softmax between cache and values; of each it is tested. Others read in their
-# own way, from keys and values that are put together for each token.
+# Models whose attention is no more than a product and a softmax; each is tested. Others use their own attention, on
+# keys and values that are concatenated for each token.
 PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3", "olmo2", "granite", "phi3", "starcoder2"})
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Keys, or values, as an attention layer gets them: (1 or 0, heads, shared, d), and (rows, heads, room, d)."""
+    """Keys or values for an attention layer: (1 or 0, heads, shared, d), and (rows, heads, room, d)."""
 
     shared: torch.Tensor
     own: torch.Tensor
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """A layer's keys and values; `update` hands over all of them, in two parts or (`joined`) put together."""
+    """A layer's keys and values; `update` returns all of them, in two parts or (`joined`) concatenated."""
 
     def __init__(self, shared: tuple[torch.Tensor, torch.Tensor] | None, joined: bool) -> None:
         super().__init__()
@@ -62,9 +62,9 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
                 self.keys, self.values = (_roomier(part, self.used) for part in (self.keys, self.values))
             self.keys[:, :, start : self.used] = key_states
             self.values[:, :, start : self.used] = value_states
-        return self._told(0, self.keys), self._told(1, self.values)
+        return self._parts(0, self.keys), self._parts(1, self.values)
 
-    def _told(self, which: int, own: torch.Tensor) -> "Parts | torch.Tensor":
+    def _parts(self, which: int, own: torch.Tensor) -> "Parts | torch.Tensor":
         shared = own[:0, :, :0] if self.shared is None else self.shared[which]
         if not self.joined:
             return Parts(shared, own)
@@ -72,7 +72,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         return own if self.shared is None else torch.cat([shared.expand(len(own), -1, -1, -1), own], dim=2)
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Leave out all rows but those at the places `rows`."""
+        """Keep only the rows at the places `rows`."""
         self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
 
     def get_seq_length(self) -> int:
@@ -115,17 +115,17 @@ class SharedCache(Cache):  # type: ignore[misc]
         for mine, layer in zip(self.layers, other.layers, strict=True):
             if not mine.is_initialized:
                 mine.make_room(layer, rows, width)
-            at = slice(row, row + len(layer.keys)), slice(None), slice(width - left, width)
-            mine.keys[at], mine.values[at] = layer.keys[:, :, :left], layer.values[:, :, :left]
+            target = slice(row, row + len(layer.keys)), slice(None), slice(width - left, width)
+            mine.keys[target], mine.values[target] = layer.keys[:, :, :left], layer.values[:, :, :left]
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Leave out all rows but those at the places `rows`."""
+        """Keep only the rows at the places `rows`."""
         for layer in self.layers:
             layer.keep(rows)
 
 
 def fits(model: torch.nn.Module) -> bool:
-    """Whether all that `model` keeps of a token are keys and values of layers that read all tokens before it."""
+    """Whether the cache of `model` holds only keys and values of layers with full attention."""
     import inspect
 
     if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
@@ -137,12 +137,12 @@ def fits(model: torch.nn.Module) -> bool:
 
 
 def count_layers(model: torch.nn.Module) -> int:
-    """Layers of the cache of a model that `fits`."""
+    """The number of layers in the cache of a model that `fits`."""
     return len(DynamicCache(config=_base(model).config).layers)
 
 
 def bytes_a_token(model: torch.nn.Module) -> int:
-    """Of the keys and values of a model that `fits`."""
+    """Bytes of keys and values for each token, of a model that `fits`."""
     config = _base(model).config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -151,15 +151,15 @@ def bytes_a_token(model: torch.nn.Module) -> int:
 
 @contextmanager
 def attending(model: torch.nn.Module) -> Iterator[bool]:
-    """Have a `model` attend to parts where it can, and say whether it does."""
+    """Switch `model` to attention on parts if it is PLAIN; yields whether it is."""
     base = _base(model)
-    usual, can = base.config._attn_implementation, base.config.model_type in PLAIN
-    if can:
+    usual, is_plain = base.config._attn_implementation, base.config.model_type in PLAIN
+    if is_plain:
         base.set_attn_implementation(GROUPED)
     try:
-        yield can
+        yield is_plain
     finally:
-        if can:
+        if is_plain:
             base.set_attn_implementation(usual)
 
 

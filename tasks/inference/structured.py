@@ -1,5 +1,5 @@
-"""Holds a model to a JSON schema (tasks/formats/answer_schema.py) while it writes, by the grammar engine of
-vLLM's structured outputs.
+"""Constrains generation to a JSON schema (tasks/formats/answer_schema.py), with the grammar engine of vLLM's structured
+outputs.
 """
 
 import json
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
     from xgrammar import GrammarMatcher
 
-SPARE = 6  # tokens: the end, and a column's name or class that is written in more tokens than it takes
+SPARE = 6  # tokens: for the end, and for a name or class that is written in more tokens than needed
 LONG = 10**9  # characters
 
 
@@ -36,24 +36,24 @@ class Schema(TypedDict):
 
 
 class Structure:
-    """The `Limits` (tasks/inference/writing.py) that such a JSON schema is, and that an answer ends within its tokens.
+    """`Limits` (tasks/inference/writing.py) by a JSON schema; an answer also ends within its tokens.
 
-    A text is closed where it is as long as it may be, and where only as many tokens are left as the rest needs. The
-    engine is not told how long: it would take control characters then, and no escapes. What follows of itself is
-    written in the tokens that a tokenizer takes it to.
+    A text is closed at its longest length, and when only as many tokens are left as the rest needs. The engine gets no
+    lengths: with them, it would allow control characters and no escapes. Forced text is written in the tokenizer's own
+    tokens.
     """
 
     def __init__(
         self, schema: Schema, tokenizer: "Tokenizer", width: int, ends: Sequence[int], max_new_tokens: int
     ) -> None:
-        """`width`: of the logits. Raises AnnealError where the engine is missing or can do nothing with the tokenizer
-        or the schema.
+        """`width`: of the logits. Raises AnnealError if the engine is missing or does not support the tokenizer or the
+        schema.
         """
         try:
             import xgrammar
 
-            about = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=width, stop_token_ids=list(ends))
-            compiler = xgrammar.GrammarCompiler(about, max_threads=2)
+            info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=width, stop_token_ids=list(ends))
+            compiler = xgrammar.GrammarCompiler(info, max_threads=2)
             self.grammar = compiler.compile_json_schema(without_length(schema), any_whitespace=False)
         except (ImportError, RuntimeError, ValueError, TypeError) as error:
             words = " ".join(str(error).split())[:200]
@@ -61,12 +61,12 @@ class Structure:
         self.schema, self.engine, self.width = schema, xgrammar, width
         self.tokenizer, self.most = tokenizer, max_new_tokens
         words = xgrammar.allocate_token_bitmask(1, width).shape[1]
-        self.closing = _bits([token.startswith(b'"') for token in about.decoded_vocab], words)
+        self.closing = _bits([token.startswith(b'"') for token in info.decoded_vocab], words)
         self.texts = _texts(schema["properties"], tokenizer)
         self.rows: dict[int, tuple[GrammarMatcher, list[int]]] = {}  # the matcher and the tokens of each
 
     def mask(self, logits: "Tensor", places: Sequence[int | None]) -> None:
-        """Make the logits, (rows, vocabulary), of what may not come next -inf."""
+        """Set the logits (rows, vocabulary) of forbidden next tokens to -inf."""
         bits = self.engine.allocate_token_bitmask(len(places), self.width)
         for row, place in enumerate(places):
             if place is not None:
@@ -75,7 +75,7 @@ class Structure:
         self.engine.apply_token_bitmask_inplace(logits, bits.to(logits.device), vocab_size=self.width, indices=limited)
 
     def accept(self, place: int, token: int) -> None:
-        """Note what came; AnnealError where it was not allowed, as then the mask was wrong."""
+        """Note the next token of a row; AnnealError if it was not allowed, since then the mask was wrong."""
         matcher, written = self._row(place)
         if not matcher.accept_token(token):
             raise AnnealError(
@@ -89,7 +89,7 @@ class Structure:
         return self.rows[place]
 
     def _allow(self, allowed: "Tensor", matcher: "GrammarMatcher", written: Sequence[int]) -> None:
-        """Fill in what may follow the tokens of a row: `allowed`, (1, words)."""
+        """Fill in `allowed`, (1, words): the tokens that may follow those of a row."""
         matcher.fill_next_token_bitmask(allowed, 0)
         if forced := matcher.find_jump_forward_string():
             token = self.tokenizer(forced, add_special_tokens=False)["input_ids"][0]
@@ -105,34 +105,34 @@ class Structure:
             allowed &= ~self.closing
 
     def _text(self, written: Sequence[int]) -> tuple[int, bool]:
-        """Characters of the text that is being written, if one is, and whether it may not go on."""
-        whole = self.tokenizer.decode(written)
+        """(characters of the unfinished text, or -1 outside a text; whether it must be closed)."""
+        answer = self.tokenizer.decode(written)
         for key, (longest, rest) in reversed(self.texts.items()):
-            if (start := whole.find(key)) >= 0:
-                length = len(whole) - start - len(key)
+            if (start := answer.find(key)) >= 0:
+                length = len(answer) - start - len(key)
                 return length, self.most - len(written) <= rest or length >= longest
         return -1, False
 
 
 def without_length(schema: Schema) -> str:
-    """The JSON schema, as JSON, that the engine is given."""
+    """The schema for the engine, as JSON."""
     columns = {
-        name: {key: value for key, value in about.items() if key not in ("minLength", "maxLength")}
-        for name, about in schema["properties"].items()
+        name: {key: value for key, value in column.items() if key not in ("minLength", "maxLength")}
+        for name, column in schema["properties"].items()
     }
     return json.dumps({**schema, "properties": columns}, ensure_ascii=False)
 
 
 def _texts(properties: Mapping[str, Column], tokenizer: "Tokenizer") -> dict[str, tuple[int, int]]:
-    """How each column begins, `"column": "`: its characters at most, and the tokens that it takes to close it and to
-    write what comes behind.
+    """{`"column": "`, the beginning of each column: (its most characters, the tokens needed to close it and write the
+    rest)}.
     """
-    shortest = {name: max(about.get("enum", ["a"]), key=len) for name, about in properties.items()}
+    shortest = {name: max(column.get("enum", ["a"]), key=len) for name, column in properties.items()}
     names, texts = list(shortest), {}
-    for place, (name, about) in enumerate(properties.items()):
+    for place, (name, column) in enumerate(properties.items()):
         behind = json.dumps({later: shortest[later] for later in names[place + 1 :]}, ensure_ascii=False)
         rest = len(tokenizer(f'"{behind}', add_special_tokens=False)["input_ids"]) + SPARE
-        texts[f'{json.dumps(name, ensure_ascii=False)}: "'] = about.get("maxLength", LONG), rest
+        texts[f'{json.dumps(name, ensure_ascii=False)}: "'] = column.get("maxLength", LONG), rest
     return texts
 
 

@@ -1,4 +1,4 @@
-"""Does several pieces of work at once on a CPU, each on its share of the cores."""
+"""Runs several tasks at once on a CPU, each on its share of the cores."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +10,10 @@ MOST = 4  # at once, since each holds memory of its own
 
 
 def several_at_once(work: Callable[[Item], Result], items: Sequence[Item], device: str = "cpu") -> list[Result]:
-    """`work` of each item, in their order: on a CPU in threads that share the cores, elsewhere one after the other.
+    """The results of `work`, in the order of `items`: on a CPU in threads that share the cores, else one by one.
 
-    A product of a small model is done sooner by one core than its parts by two: twice the products at once take 0.7
-    of the time of one after the other on all cores (docs/log.md). Python's lock is open during each.
+    Products of a small model do not parallelise well: two at once on a core each take 0.7 of the time of one after the
+    other on both cores (docs/log.md). Python's lock is released during each.
     """
     import torch
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 Rank = Annotated[int, Field(ge=1, le=512, description="rank of the adapter")]
 Alpha = Annotated[int, Field(ge=1, le=4096, description="the update is scaled by lora_alpha / r")]
-FROM_PARENT = re.compile(r"pissa|pissa_niter_\d+|olora|loftq")  # init_lora_weights, of parts of the parent
+FROM_PARENT = re.compile(
+    r"pissa|pissa_niter_\d+|olora|loftq"
+)  # values of init_lora_weights that use the parent's weights
 
 
 class LowRank(Section):
@@ -40,13 +42,13 @@ class LowRank(Section):
 
     @property
     def saved_rank(self) -> int:
-        """The highest rank of what is kept, which a server must allow."""
+        """The highest rank in the saved adapter, which a server must allow."""
         highest = max(self.r, *self.rank_pattern.values(), 1)
         return highest * (2 if starts_from_parent(self) else 1)
 
 
 def starts_from_parent(params: LowRank) -> bool:
-    """Whether the adapter starts as a part of the parent's weights."""
+    """Whether the adapter is initialised from the parent's weights."""
     return bool(FROM_PARENT.fullmatch(str(params.init_lora_weights)))
 
 
@@ -88,7 +90,7 @@ def load(model: "nn.Module", folder: Path) -> "nn.Module":
 
 
 def save(model: "nn.Module", parent: Path, folder: Path) -> None:
-    """The adapter as safetensors and a config with sorted keys and lists; as plain LoRA, whatever it started from."""
+    """The adapter as safetensors and a config with sorted keys and lists; as plain LoRA, however it was initialised."""
     from tasks.weights.lora import starts
 
     model.save_pretrained(folder)
@@ -106,15 +108,15 @@ def save(model: "nn.Module", parent: Path, folder: Path) -> None:
 
 
 def _subtract(start: "dict[str, Tensor]", file: Path) -> None:
-    """Put s [B, -B₀] [A; A₀] in the place of s B A."""
+    """Replace s B A with s [B, -B₀] [A; A₀]."""
     import torch
     from safetensors.torch import load_file, save_file
 
     weights = load_file(file)
     for name, value in start.items():
         axis = 0 if ".lora_A." in name else 1
-        before = value.cpu() if axis == 0 else -value.cpu()
-        weights[name] = torch.cat([weights[name], before.to(weights[name].dtype)], axis)
+        initial = value.cpu() if axis == 0 else -value.cpu()
+        weights[name] = torch.cat([weights[name], initial.to(weights[name].dtype)], axis)
     save_file(weights, file, metadata={"format": "pt"})
 
 
@@ -153,7 +155,7 @@ def problem(params: LowRank, model: "nn.Module") -> str | None:
 
 
 def problem_of_start(params: LowRank, model: "nn.Module") -> str | None:
-    """A layer from whose weights no adapter can start."""
+    """A layer whose weights cannot initialise an adapter."""
     from torch import nn
 
     from tasks.weights.targets import targeted
@@ -184,5 +186,5 @@ def _ranks_above(params: LowRank, layers: "dict[str, nn.Module]") -> Iterator[st
 
 
 def _fits(pattern: str, name: str) -> bool:
-    """As peft matches the keys of its patterns."""
+    """Whether a pattern matches a layer, as in peft."""
     return re.match(rf"(.*\.)?({pattern})$", name) is not None

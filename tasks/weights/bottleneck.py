@@ -15,13 +15,8 @@ import torch
 from torch import nn
 from transformers.activations import ACT2FN
 
-ATTENTION = (
-    "attention",
-    "self_attn",
-    "attn",
-    "self_attention",
-    "SelfAttention",
-)  # what models call the two blocks of a layer
+# The names that models have for the two blocks of a layer.
+ATTENTION = ("attention", "self_attn", "attn", "self_attention", "SelfAttention")
 MLP = ("mlp", "feed_forward", "ffn", "DenseReluDense")
 PLACEMENTS = {"houlsby": (ATTENTION, MLP), "parallel": (MLP,)}
 Output: TypeAlias = "torch.Tensor | tuple[torch.Tensor, ...]"  # of a block
@@ -51,7 +46,7 @@ def _linear(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
 
 
 def put_on(model: nn.Module, placement: str, size: int, activation: str, scaling: float) -> nn.Module:
-    """`model`, frozen, with trainable adapters on its blocks; `model.disable_adapter()` leaves them out for a while."""
+    """`model`, frozen, with trainable adapters on its blocks; `model.disable_adapter()` disables them temporarily."""
     model.requires_grad_(False)
     width, adapters = model.config.get_text_config().hidden_size, []
     for block in places(model, placement):
@@ -59,7 +54,7 @@ def put_on(model: nn.Module, placement: str, size: int, activation: str, scaling
         block.add_module(NAME, adapter)
         block.register_forward_hook(_beside(adapter) if placement == "parallel" else _after(adapter), with_kwargs=True)
         adapters.append(adapter)
-    model.disable_adapter = lambda: _left_out(adapters)
+    model.disable_adapter = lambda: _disabled(adapters)
     return model
 
 
@@ -85,16 +80,16 @@ def _of_bert(model: nn.Module) -> list[nn.Module]:
         if {"attention", "intermediate", "output"} <= set(dict(layer.named_children()))
     ]
     pairs = [(getattr(layer.attention, "output", None), layer.output) for layer in layers]
-    known = [getattr(part, "dense", None) for pair in pairs for part in pair]
-    return [part for part in known if isinstance(part, nn.Module)] if all(known) else []
+    linear = [getattr(part, "dense", None) for pair in pairs for part in pair]
+    return [layer for layer in linear if isinstance(layer, nn.Module)] if all(linear) else []
 
 
-def blocks(model: nn.Module, wanted: tuple[tuple[str, ...], ...]) -> list[nn.Module]:
-    """The modules with one of the `wanted` names that are not inside another such module."""
-    names = {name for kind in wanted for name in kind}
-    known = [block for name, block in model.named_modules() if name.rpartition(".")[2] in names]
-    inside = {id(part) for block in known for part in block.modules() if part is not block}
-    return [block for block in known if id(block) not in inside]
+def blocks(model: nn.Module, kinds: tuple[tuple[str, ...], ...]) -> list[nn.Module]:
+    """The modules with a name of one of the `kinds` that are not inside another such module."""
+    names = {name for kind in kinds for name in kind}
+    named = [block for name, block in model.named_modules() if name.rpartition(".")[2] in names]
+    inside = {id(part) for block in named for part in block.modules() if part is not block}
+    return [block for block in named if id(block) not in inside]
 
 
 def save(model: nn.Module, folder: Path) -> None:
@@ -150,7 +145,7 @@ def _beside(adapter: Bottleneck) -> Callable[..., Output]:
 
 
 @contextmanager
-def _left_out(adapters: list[Bottleneck]) -> Iterator[None]:
+def _disabled(adapters: list[Bottleneck]) -> Iterator[None]:
     for adapter in adapters:
         adapter.enabled = False
     try:

@@ -32,8 +32,8 @@ class Layered(Section):
     )
 
     @property
-    def tells_layers_apart(self) -> bool:
-        """Whether not all weights are treated alike."""
+    def is_layerwise(self) -> bool:
+        """Whether layers are treated differently."""
         return self.layer_decay < 1 or self.gradual_unfreezing
 
 
@@ -50,11 +50,11 @@ class Headed(Section):
 def head_rate(settings: Section, learning_rate: float) -> float:
     """The learning rate of a head, where the body's is `learning_rate`.
 
-    On the shipped tickets MiniLM was tuned best at 1e-4 with its heads at 20 times that; a linear layer on features
-    that do not move learns at about 1e-3 (Adam's default) to 1e-2, whatever its body's rate.
+    On the shipped tickets MiniLM was tuned best at 1e-4 with its heads at 20 times that; a linear layer on fixed
+    features learns at about 1e-3 (Adam's default) to 1e-2, whatever its body's rate.
     """
-    given: float | None = getattr(settings, "head_learning_rate", None)
-    return given or max(learning_rate, min(HEAD_SHARE * learning_rate, HEAD_RATE))
+    rate: float | None = getattr(settings, "head_learning_rate", None)
+    return rate or max(learning_rate, min(HEAD_SHARE * learning_rate, HEAD_RATE))
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Group:
 def groups(settings: Section, model: "nn.Module") -> tuple[Group, ...]:
     """The groups of `model`, from the output down; none where the settings treat all weights alike.
 
-    Group i has the rate layer_decay^i and begins in epoch i. Norms that stand alone above the last layer, as where the
-    head is tied to the embeddings, can learn little by themselves: the last layer begins with them.
+    Group i has the rate layer_decay^i and begins in epoch i. If there are only norms above the last layer, as where the
+    head is tied to the embeddings, they begin together with the last layer.
     """
-    if not isinstance(settings, Layered) or not settings.tells_layers_apart:
+    if not isinstance(settings, Layered) or not settings.is_layerwise:
         return ()
     weights = dict(model.named_parameters())
     depths = by_depth(model)
@@ -92,11 +92,11 @@ def with_head(groups: Sequence[Group], model: "nn.Module", body: "nn.Module", ra
     heads = {name for name, weight in learnt.items() if id(weight) not in inside}
     if not heads or rate == 1:
         return tuple(groups)
-    every = groups or (Group(tuple(learnt), 1.0, 0),)
+    all_groups = groups or (Group(tuple(learnt), 1.0, 0),)
     parts = [
         (group, [name for name in group.names if (name in heads) is is_head])
         for is_head in (False, True)
-        for group in every
+        for group in all_groups
     ]
     return tuple(
         replace(group, names=tuple(names), rate=rate if names[0] in heads else group.rate)
@@ -107,7 +107,7 @@ def with_head(groups: Sequence[Group], model: "nn.Module", body: "nn.Module", ra
 
 def problem(settings: Layered, model: "nn.Module") -> str | None:
     """Why the settings cannot be carried out on `model`, from the key on; None when they can."""
-    if not settings.tells_layers_apart or stacks(model):
+    if not settings.is_layerwise or stacks(model):
         return None
     key = "gradual_unfreezing" if settings.gradual_unfreezing else "layer_decay"
     return f"{key} works by layer, and no layers were recognised in a {type(model).__name__}; leave it out"
@@ -118,8 +118,8 @@ def by_depth(model: "nn.Module") -> list[list[str]]:
     first, then those below (embeddings, also where a head is tied to them).
 
     Stacks of layers are aligned at their last layers, an encoder's beside its decoder's, whose every layer reads it.
-    transformers registers modules in the order of their use, and by this order above and below are told; where norms
-    are registered out of order (OPT's final one, BART's of its embeddings), they count as the other.
+    transformers registers modules in the order of their use, which says what is above and what below; norms that are
+    registered out of order (OPT's final one, BART's of its embeddings) count as the other.
     """
     from torch import nn
 
@@ -147,8 +147,8 @@ def by_depth(model: "nn.Module") -> list[list[str]]:
 def stacks(model: "nn.Module") -> dict[str, int]:
     """Each outermost list of layers in the body of `model`: its name, and how many layers it has.
 
-    A layer has at least three weight matrices; a list of convolutions, or of heads with one layer or two, is none. A
-    list of as many parts beside one holds parts of its layers (XLM keeps attentions, norms and MLPs apart).
+    A layer has three or more weight matrices; a list of convolutions, or of heads of one or two layers, does not count.
+    A list of as many parts beside one holds parts of its layers (XLM keeps attentions, norms and MLPs apart).
     """
     from torch import nn
 
@@ -171,7 +171,7 @@ def _is_layer(module: "nn.Module") -> bool:
 
 
 def _body(model: "nn.Module") -> "nn.Module":
-    """The model without its heads, as far as transformers separates them."""
+    """The model without its heads, as transformers separates them."""
     body: nn.Module = getattr(model, "base_model", model)
     return body
 
@@ -185,4 +185,4 @@ def _precedes(name: str, place: int, starts: dict[str, int]) -> bool:
 
 def _shared_parts(name: str, other: str) -> int:
     pairs = list(zip(name.split("."), other.split("."), strict=False))
-    return next((count for count, (one, two) in enumerate(pairs) if one != two), len(pairs))
+    return next((count for count, (part, of_other) in enumerate(pairs) if part != of_other), len(pairs))

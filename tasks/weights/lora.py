@@ -1,4 +1,4 @@
-"""peft's LoRA layers with one matrix product less: the low-rank path is added into the base product's output."""
+"""peft's LoRA layers with one matrix product fewer: the low-rank path is added into the base product's output."""
 
 from collections.abc import Callable
 
@@ -78,7 +78,7 @@ def keep_start(layer: nn.Module) -> None:
 
 
 def starts(model: nn.Module) -> dict[str, torch.Tensor]:
-    """What each matrix of an adapter started from, by its name in peft's file; empty where that was no update."""
+    """The initial matrices of an adapter, by their names in peft's file; empty where their product was zero."""
     return {
         f"{name}.{matrix}.weight": getattr(layer, which)
         for name, layer in model.named_modules()
@@ -90,10 +90,10 @@ def starts(model: nn.Module) -> dict[str, torch.Tensor]:
 def _forward_from_start(layer: nn.Module) -> Callable[..., torch.Tensor]:
     """peft's forward, less the path of the matrices that it started from."""
     (name,) = layer.active_adapters
-    whole = layer.forward
+    full = layer.forward
 
     def forward(x: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
-        out: torch.Tensor = whole(x, *args, **kwargs)
+        out: torch.Tensor = full(x, *args, **kwargs)
         if layer.disable_adapters or layer.merged:
             return out
         a, b = (getattr(layer, which).to(x.dtype) for which in START)

@@ -1,4 +1,4 @@
-"""Merges an adapter into its parent, and verifies that the result answers as the two did separately."""
+"""Merges an adapter into its parent, and verifies that the result answers as before merging."""
 
 import math
 import shutil
@@ -20,7 +20,7 @@ def write_merged(parent: Path, trained: Path, rows: Sequence[Row], max_divergenc
     """Write the weights of `trained` on `parent`, and what loads them, to `folder`; how far merging moved the answers.
 
     Weights that were trained whole are copied, byte by byte. Raises AnnealError when the divergence is over
-    `max_divergence`, and for what answers with numbers that are not finite.
+    `max_divergence`, or for weights that give values that are not finite.
     """
     if tuners.of_folder(trained).keeps_parent:
         model, divergence = merged_model(parent, trained, rows, max_divergence)
@@ -35,8 +35,8 @@ def write_merged(parent: Path, trained: Path, rows: Sequence[Row], max_divergenc
 
 def check_finite(parent: Path, trained: Path, rows: Sequence[Row]) -> None:
     """Raise AnnealError unless `trained` on `parent` gives the answers of `rows` probabilities that are numbers."""
-    _, apart = _asked(parent, trained, rows)
-    if not all(told.isfinite().all() for told in apart):
+    _, separate = _load_and_score(parent, trained, rows)
+    if not all(values.isfinite().all() for values in separate):
         raise AnnealError(f"{trained} produces values that are not numbers: lower learning_rate and train again.")
 
 
@@ -45,7 +45,7 @@ def merged_model(parent: Path, adapter: Path, rows: Sequence[Row], max_divergenc
 
     Raises AnnealError when the divergence is over `max_divergence`: such a merge would answer gibberish in production.
     """
-    model, apart = _asked(parent, adapter, rows)
+    model, separate = _load_and_score(parent, adapter, rows)
     objective = objectives.of_folder(adapter)
     try:
         merged = tuners.of_folder(adapter).merge(objective.body(model))
@@ -53,16 +53,14 @@ def merged_model(parent: Path, adapter: Path, rows: Sequence[Row], max_divergenc
         raise AnnealError(
             f"{adapter} cannot be merged into {parent} ({error}): train again with a lower learning_rate."
         ) from None
-    together = _log_probabilities(objective.with_body(model, merged), parent, adapter, rows)
-    divergences = [_divergence(before, after) for before, after in zip(apart, together, strict=True)]
+    combined = _log_probabilities(objective.with_body(model, merged), parent, adapter, rows)
+    divergences = [_divergence(before, after) for before, after in zip(separate, combined, strict=True)]
     divergence = next((value for value in divergences if math.isnan(value)), max(divergences))  # max() overlooks nan
     if not divergence <= max_divergence:
         raise AnnealError(
-            f"the merged weights do not answer as {parent} with the adapter does: mean KL {divergence:.4f} nats per "
-            "token"
-            ", "
-            f"package.max_divergence allows {max_divergence:g}; serve the adapter instead (deploy.serve: adapter), or "
-            "train with bf16: false."
+            f"the merged weights do not answer as {parent} with the adapter does: mean KL {divergence:.4f} nats "
+            f"per token, package.max_divergence allows {max_divergence:g}; serve the adapter instead (deploy.serve: "
+            "adapter), or train with bf16: false."
         )
     return merged, divergence
 
@@ -72,7 +70,7 @@ def _divergence(before: "Tensor", after: "Tensor") -> float:
     return float((before.exp() * (before - after)).sum(-1).mean())
 
 
-def _asked(parent: Path, trained: Path, rows: Sequence[Row]) -> "tuple[nn.Module, list[Tensor]]":
+def _load_and_score(parent: Path, trained: Path, rows: Sequence[Row]) -> "tuple[nn.Module, list[Tensor]]":
     """(`trained` on `parent`, its log-probabilities for the first rows)."""
     from tasks.weights.tuned import load
 

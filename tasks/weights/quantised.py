@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def keep_trainable(model: "torch.nn.Module") -> None:
-    """Have the 4-bit layers of `model` compute in its own dtype, and keep their weights as gradients need them.
+    """Make the 4-bit layers of `model` compute in its dtype, and keep their weights in the form that gradients need.
 
-    On a CPU that multiplies bfloat16, a layer that is asked once without gradients packs its weights for a kernel
+    On a CPU with bfloat16 products, a layer that runs once without gradients packs its weights for a kernel
     through which no gradient flows, and never unpacks them: an evaluation amid training would end the training.
     """
     from bitsandbytes.nn.modules import Linear4bit
 
-    # Of 8 bits it says for each product that it casts.
+    # With 8 bits it logs each cast.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     dtype = next(weight.dtype for weight in model.parameters() if weight.is_floating_point())
     for layer in model.modules():
@@ -45,8 +45,8 @@ def start_from_loss(model: "torch.nn.Module") -> None:
             continue
         (name,) = layer.active_adapters
         packed = layer.get_base_layer().weight
-        held = dequantize_4bit(packed.data, packed.quant_state).float()
-        lost = _weight(folder, f"{path}.weight").to(held.device).float() - held
+        quantised = dequantize_4bit(packed.data, packed.quant_state).float()
+        lost = _weight(folder, f"{path}.weight").to(quantised.device).float() - quantised
         left, sizes, right = torch.linalg.svd(lost, full_matrices=False)
         root = (sizes[: layer.r[name]] / layer.scaling[name]).sqrt()
         layer.lora_A[name].weight.data = root[:, None] * right[: layer.r[name]]
@@ -59,7 +59,7 @@ def _weight(folder: Path, name: str) -> "torch.Tensor":
 
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as weights:
-            if name in weights.keys():  # noqa: SIM118 - it is no dict
+            if name in weights.keys():  # noqa: SIM118 - not a dict
                 return weights.get_tensor(name)
     raise ParamsError(
         f"params.yaml: train.tuner.init_lora_weights is loftq, and {folder} has no {name} to start from; leave it out."

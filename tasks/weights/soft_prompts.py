@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SoftPrompt(Section):
-    """What all have a setting for; names are peft's."""
+    """The settings that all share; names are peft's."""
 
     num_virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 20
 
@@ -45,7 +45,7 @@ def load(model: "nn.Module", folder: Path) -> "nn.Module":
 
 
 def merge(model: "nn.Module") -> "nn.Module":
-    """Tokens are no weights."""
+    """Virtual tokens cannot be merged: raises ValueError."""
     raise ValueError("virtual tokens cannot be folded into weights")
 
 

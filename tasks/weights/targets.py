@@ -26,8 +26,8 @@ def without_weights(folder: Path) -> "nn.Module":
 def problem(model: "nn.Module", targets: Iterable[str]) -> str | None:
     """Why peft could not put adapters on all `targets` of `model`, from the key on; None when it can.
 
-    As peft matches them: a target is a layer's whole name or its end after a dot. peft itself is content when one
-    matches.
+    Names match as in peft: a target is a layer's whole name or its end after a dot. peft itself accepts targets if only
+    one of them matches.
     """
     names = _adaptable(model)
     for target in targets:
@@ -57,7 +57,7 @@ def targeted(model: "nn.Module", targets: str | Iterable[str]) -> "list[tuple[st
 
 
 def task_type(model: "nn.Module") -> str | None:
-    """What peft calls a model that writes; None, which wraps any other as it is."""
+    """peft's task type of a model that writes; None for others, which peft wraps as they are."""
     if not hasattr(model, "prepare_inputs_for_generation"):
         return None
     return "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"

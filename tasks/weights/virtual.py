@@ -1,5 +1,5 @@
-"""Tokens that no text has, learnt in front of each row (prefix, prompt and p-tuning): peft's encoders, with every
-token at its own position wherever a batch is padded.
+"""Virtual tokens trained in front of each row (prefix, prompt and p-tuning): peft's encoders, with correct positions
+however a batch is padded.
 
 peft itself drops the `position_ids` of embeddings in front of a row and counts padding, so that a row padded on the
 left would stand further away from them than the same row alone.
@@ -52,8 +52,8 @@ class VirtualTokens(PeftModelForCausalLM):  # type: ignore[misc]
                     "tuner.kind prefix learns: leave it out, or use prompt."
                 )
             rest |= {"past_key_values": self.get_prompt(len(input_ids)), "use_cache": True}
-            own = places[:, self.count :]
-            return self.base_model(input_ids=input_ids, attention_mask=mask, position_ids=own, **rest)
+            row_places = places[:, self.count :]
+            return self.base_model(input_ids=input_ids, attention_mask=mask, position_ids=row_places, **rest)
         embedded, rest = self._embedded(input_ids), {"logits_to_keep": input_ids.shape[1], **rest}
         return self.base_model(inputs_embeds=embedded, attention_mask=mask, position_ids=places, **rest)
 
@@ -107,9 +107,9 @@ def before(model: torch.nn.Module, config: type[PeftConfig], **settings: object)
 
 
 def starting_ids(model: torch.nn.Module, count: int, text: str | None) -> torch.Tensor:
-    """(count,): tokens that virtual ones begin as: those of `text`, over and over; else drawn from the vocabulary.
+    """(count,): tokens to initialise virtual ones from: those of `text`, repeated, else drawn from the vocabulary.
 
-    Of the vocabulary only what the parent's tokenizer knows: rows of the embedding beyond that were never trained.
+    Only tokens that the tokenizer knows are drawn: further rows of the embedding were never trained.
     """
     from transformers import AutoTokenizer
 
@@ -131,7 +131,7 @@ def save(model: torch.nn.Module, parent: Path, folder: Path) -> None:
 
 
 def load(model: torch.nn.Module, folder: Path) -> Virtual:
-    """The parent behind the virtual tokens in `folder`, for asking."""
+    """The parent behind the virtual tokens in `folder`, for inference."""
     kind = EncoderTokens if task_type(model) == "SEQ_2_SEQ_LM" else VirtualTokens
     adapted = kind(model, PeftConfig.from_pretrained(folder, inference_mode=True))
     adapted.load_adapter(folder, "default", autocast_adapter_dtype=False)

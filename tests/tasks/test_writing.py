@@ -152,7 +152,7 @@ def test_what_all_prompts_begin_with_is_read_once_and_no_row_more_than_once(base
     counting.__signature__ = inspect.signature(forward)
     monkeypatch.setattr(type(model), "forward", counting)
     answer(model, tokenizer, rows, 4, 3, "parent")
-    prefix, pass_over, *steps = read
+    prefix, forward_pass, *steps = read
     longest = max(len(encode(tokenizer, row)["input_ids"]) for row in rows)
-    assert prefix[0] == 1 and prefix[1] > 10 and pass_over == (3, longest - prefix[1])
+    assert prefix[0] == 1 and prefix[1] > 10 and forward_pass == (3, longest - prefix[1])
     assert steps == [(3, 1)] * 2

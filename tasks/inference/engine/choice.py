@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def of_parent(engine: str, parent: Path) -> "Vllm | None":
-    """vLLM with the weights in `parent`, as predict.engine asks; None for transformers. Raises AnnealError where it is
-    asked for and cannot answer.
+    """vLLM with the weights in `parent`, by predict.engine; None for transformers. Raises AnnealError if vLLM is
+    required and cannot answer.
     """
     if not uses_vllm(engine, lambda: why_not(parent)):
         return None
@@ -39,13 +39,13 @@ def uses_vllm(engine: str, why: Callable[[], str]) -> bool:
 
 
 def why_not(parent: Path) -> str:
-    """Why vLLM answers nothing here, or not with the weights in `parent`; empty where it does."""
+    """Why vLLM cannot answer here, or not with the weights in `parent`; empty if it can."""
     if not is_installed():
         return "vLLM is not installed here"
-    is_ = architecture.of_folder(parent)
-    return "" if is_ == "causal" else f"{parent} {architecture.IS[is_]}"
+    kind = architecture.of_folder(parent)
+    return "" if kind == "causal" else f"{parent} {architecture.IS[kind]}"
 
 
 def is_installed() -> bool:
-    """Whether there is a vLLM here."""
+    """Whether vLLM is installed."""
     return find_spec("vllm") is not None

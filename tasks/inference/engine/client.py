@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 LOG = Path(".anneal/logs/engine.log")
 STARTS = 900.0  # seconds until it must answer
-LENGTH = 2048  # tokens at least, so that whoever asks next with more examples finds room
-RANKS = (16, 32, 64, 128, 256, 320, 512)  # that vLLM knows
+LENGTH = 2048  # tokens at least, so that the next stage, with more examples, finds room
+RANKS = (16, 32, 64, 128, 256, 320, 512)  # that vLLM supports
 CACHE = 2**31  # bytes of keys and values at most, unless one row needs more
 RESERVE = 2 * 2**30  # bytes of a GPU that are left to what a pass needs
 OTHERWISE = "set predict.engine to transformers in params.yaml"
@@ -33,7 +33,7 @@ OTHERWISE = "set predict.engine to transformers in params.yaml"
 
 @dataclass(frozen=True)
 class Adapter:
-    """LoRA of a rank in a folder; what is another has another name."""
+    """A LoRA adapter in a folder; different adapters have different names."""
 
     folder: Path
     name: str
@@ -45,7 +45,7 @@ class Vllm:
     """vLLM with the parent, under an adapter if there is one, or with the weights in the folder that `weights` makes of
     the model, and a tokenizer.
 
-    `must`: where it cannot answer that is an error; else the model is asked itself.
+    `must`: it is an error if it cannot answer; else transformers does.
     """
 
     parent: Path
@@ -56,7 +56,7 @@ class Vllm:
     name: str = "vllm"
 
     def can(self, model: "nn.Module", prompts: Prompts) -> bool:
-        """Whether prompts fit into the context and the engine beside the model into the device; says why not."""
+        """Whether the prompts fit the context, and the engine beside the model the device; reports why not."""
         if reason := self._why_not(model, prompts):
             if self.must:
                 raise AnnealError(f"predict.engine is vllm, and {reason}: {OTHERWISE}.")
@@ -71,12 +71,12 @@ class Vllm:
             return ""
         import torch
 
-        weights = sum(each.nbytes for each in model.parameters())
+        weights = sum(weight.nbytes for weight in model.parameters())
         cache = _cache(model, _length(model, prompts))
         return no_room(weights, cache, torch.cuda.mem_get_info()[0], _running())
 
     def write(self, model: "nn.Module", prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
-        """(tokens without the end, whether that came) of each prompt, and the seconds without a start of the engine."""
+        """(tokens without the end, whether there was an end) of each prompt, and the seconds once the engine runs."""
         question = Question(
             prompts=prompts.tokens,
             ends=prompts.ends,
@@ -88,10 +88,10 @@ class Vllm:
         own = self.weights(model) if self.weights else nullcontext(self.parent)
         length = _length(model, prompts)
         with lifetime.held(), own as weights, _connected(self._settings(weights, model, length)) as connection:
-            return _asked(connection, question, prompts)
+            return _ask(connection, question, prompts)
 
     def _settings(self, weights: Path, model: "nn.Module", length: int) -> Settings:
-        """A parent without an adapter is loaded so that one may come: the next to ask is what was tuned."""
+        """A parent is loaded so that an adapter may follow: the next question is for the tuned model."""
         rank = self.adapter.rank if self.adapter else 1
         return Settings(
             weights=str(weights),
@@ -99,7 +99,7 @@ class Vllm:
             tokenizer=str(self.tokenizer),
             dtype=str(compute_dtype()).removeprefix("torch."),
             max_model_len=length,
-            max_lora_rank=0 if self.weights else next(each for each in RANKS if each >= rank),
+            max_lora_rank=0 if self.weights else next(supported for supported in RANKS if supported >= rank),
             kv_bytes=_cache(model, length),
         )
 
@@ -108,17 +108,17 @@ def no_room(weights: int, cache: int, free: int, running: Settings | None) -> st
     """Why a GPU of which so many bytes are `free` has no room for the engine beside the model, twice, as a step that
     merges it holds it twice; empty where it has. What the process that runs holds is free when another is needed.
     """
-    asked = 2 * weights + cache + RESERVE
+    needed = 2 * weights + cache + RESERVE
     if running:
         free += running.kv_bytes + sum(file.stat().st_size for file in Path(running.weights).glob("*.safetensors"))
-    if asked <= free:
+    if needed <= free:
         return ""
-    return f"vLLM wants {asked / 2**30:.1f} GiB of the GPU beside the model, and {free / 2**30:.1f} are free"
+    return f"vLLM wants {needed / 2**30:.1f} GiB of the GPU beside the model, and {free / 2**30:.1f} are free"
 
 
 def _running() -> Settings | None:
     """What the process that runs serves; None where none does."""
-    connection = _found()
+    connection = _connect()
     if connection is None:
         return None
     try:
@@ -133,7 +133,7 @@ def _longest(prompts: Prompts) -> int:
 
 
 def _context(model: "nn.Module") -> int:
-    """Tokens that the model reads at most."""
+    """The most tokens that the model reads."""
     config = model.config.get_text_config()
     return int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 2**31)
 
@@ -143,7 +143,7 @@ def _length(model: "nn.Module", prompts: Prompts) -> int:
 
 
 def _cache(model: "nn.Module", length: int) -> int:
-    """Bytes of keys and values: of as many whole rows as write at once, at most CACHE, at least of two."""
+    """Bytes of keys and values: for server.ROWS full rows, at most CACHE, at least two rows."""
     row = length * shared_cache.bytes_a_token(model)
     return max(min(server.ROWS * row, CACHE), 2 * row)
 
@@ -152,30 +152,30 @@ def _cache(model: "nn.Module", length: int) -> int:
 def _connected(settings: Settings) -> Iterator[Connection]:
     """A process that serves `settings`: the one that runs, or one that is started; another one is ended before."""
     with lifetime.locked(lifetime.STARTS):
-        connection = _found()
+        connection = _connect()
         if connection and not _serves(connection, settings):
             connection.close()
             connection = None
         if connection is None:
             lifetime.wait_for_end()
-            connection = _started(settings)
+            connection = _start(settings)
             receive(connection)
     with connection:
         yield connection
 
 
 def _serves(connection: Connection, settings: Settings) -> bool:
-    """Whether the process at the other end does; one that does not is told to end, and one that ends does not."""
+    """Whether the process at the other end serves `settings`; it is told to end if it does not."""
     try:
-        does = Settings(**receive(connection)["settings"]).serves(settings)
-        if not does:
+        is_fit = Settings(**receive(connection)["settings"]).serves(settings)
+        if not is_fit:
             send(connection, end=True)
     except (EOFError, OSError):
         return False
-    return does
+    return is_fit
 
 
-def _found() -> Connection | None:
+def _connect() -> Connection | None:
     """A connection to the process that runs; None where none does."""
     try:
         return Client(str(SOCKET), "AF_UNIX")
@@ -183,7 +183,7 @@ def _found() -> Connection | None:
         return None
 
 
-def _started(settings: Settings) -> Connection:
+def _start(settings: Settings) -> Connection:
     LOG.parent.mkdir(parents=True, exist_ok=True)
     began = shown = time.monotonic()
     paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
@@ -194,9 +194,9 @@ def _started(settings: Settings) -> Connection:
             stdout=log,
             stderr=log,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            start_new_session=True,  # Ctrl-C ends who asks; it ends because nobody holds it
+            start_new_session=True,  # Ctrl-C ends the client; this process ends when nobody holds it
         )
-    while (connection := _found()) is None:
+    while (connection := _connect()) is None:
         now = time.monotonic()
         if process.poll() is not None:
             raise AnnealError(f"vLLM did not start ({_last_words()}); see {LOG}, or {OTHERWISE}.")
@@ -210,22 +210,22 @@ def _started(settings: Settings) -> Connection:
     return connection
 
 
-def _asked(connection: Connection, question: Question, prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
-    began, tell = time.monotonic(), prompts.told()
+def _ask(connection: Connection, question: Question, prompts: Prompts) -> tuple[list[tuple[list[int], bool]], float]:
+    began, report = time.monotonic(), prompts.new_progress()
     try:
         send(connection, question=asdict(question))
-        while "answers" not in (told := receive(connection)):
-            if "error" in told:
-                raise AnnealError(f"vLLM does not answer ({told['error']}); see {LOG}, or {OTHERWISE}.")
-            tell(told["done"])
+        while "answers" not in (message := receive(connection)):
+            if "error" in message:
+                raise AnnealError(f"vLLM does not answer ({message['error']}); see {LOG}, or {OTHERWISE}.")
+            report(message["done"])
     except (EOFError, OSError):
         raise AnnealError(
             f"vLLM ended while it answered ({_last_words()}); see {LOG}, and run again, or {OTHERWISE}."
         ) from None
-    return [(tokens, finished) for tokens, finished in told["answers"]], time.monotonic() - began
+    return [(tokens, finished) for tokens, finished in message["answers"]], time.monotonic() - began
 
 
 def _last_words() -> str:
     lines = [line.strip() for line in LOG.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines[-200:] if "Error" in line] or lines
-    return telling[-1].removeprefix("error: ")[-200:] if telling else "it said nothing"
+    errors = [line for line in lines[-200:] if "Error" in line] or lines
+    return errors[-1].removeprefix("error: ")[-200:] if errors else "it said nothing"

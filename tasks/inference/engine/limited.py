@@ -22,14 +22,14 @@ Hold = Callable[[list[int], "Tensor"], "Tensor"]  # (tokens so far, logits of on
 
 
 class Requests:
-    """Holds each request that brings a schema to it as tasks/inference/structured.py does."""
+    """Constrains each request that has a schema, as tasks/inference/structured.py does."""
 
     def __init__(self, tokenizer: "Tokenizer", width: int) -> None:
         self.tokenizer, self.width, self.places = tokenizer, width, count()
         self.structure = lru_cache(1)(self._structure)
 
     def hold(self, params: "SamplingParams") -> Hold | None:
-        """What masks the logits of one request; None for one without a schema."""
+        """The function that masks the logits of one request; None without a schema."""
         schema = (params.extra_args or {}).get(SCHEMA)
         if schema is None:
             return None
@@ -52,7 +52,7 @@ class Requests:
 
 
 def processor() -> type:
-    """vLLM's class of such a processor; made here, for what it is made of listens on a socket when it is imported."""
+    """The class for vLLM; defined here because importing its base class opens a socket."""
     from vllm.v1.sample.logits_processor import AdapterLogitsProcessor
 
     from tasks.dialogues.chat import load_tokenizer

@@ -1,5 +1,5 @@
-"""vLLM's engine in this process, which answers whoever asks at the socket, one after the other, and ends when nobody
-holds it any more: `python -m tasks.inference.engine.server SETTINGS`.
+"""vLLM's engine in this process, which answers clients at the socket one after the other, and ends when nobody holds
+it any more: `python -m tasks.inference.engine.server SETTINGS`.
 
 vLLM runs within this one process, so that it dies whole and nothing of it is left behind.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
 
-ROWS = 256  # that write at once
+ROWS = 256  # generated at once
 BATCH = 8192  # tokens of a pass
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process, which dies whole
@@ -30,7 +30,7 @@ ENVIRONMENT = {
 
 
 def main() -> int:
-    """Load what the command line names, and answer."""
+    """Load the weights of the settings on the command line, and answer."""
     settings = Settings(**json.loads(sys.argv[1]))
     os.umask(0o077)
     lifetime.end_when_let_go()
@@ -39,10 +39,10 @@ def main() -> int:
     os.environ.update(ENVIRONMENT)
     try:
         llm = _load(settings)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the stage that waits is told in one line
+    except Exception as error:  # noqa: BLE001 - the waiting stage gets any error in one line
         print(f"error: {_first_line(error)}", flush=True)
         return 1
-    SOCKET.unlink(missing_ok=True)  # of one that was killed
+    SOCKET.unlink(missing_ok=True)  # left by a killed process
     with running, Listener(str(SOCKET), "AF_UNIX", backlog=16) as listener:
         while True:
             with listener.accept() as connection:
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _load(settings: Settings) -> "LLM":
-    """Eager: to compile and capture graphs takes longer than to answer some hundred rows."""
+    """Load vLLM, eager: compiling and capturing graphs takes longer than answering some hundred rows."""
     from vllm import LLM
 
     from tasks.inference.engine.limited import processor
@@ -66,7 +66,7 @@ def _load(settings: Settings) -> "LLM":
         max_model_len=settings.max_model_len,
         max_num_seqs=ROWS,
         kv_cache_memory_bytes=settings.kv_bytes,
-        gpu_memory_utilization=0.01,  # what is checked to be free at the start; the cache's size is given
+        gpu_memory_utilization=0.01,  # the share that must be free at the start; the size of the cache is set above
         block_size=32 if device() == "cpu" else None,  # as tasks/serve/state.py has it
         max_num_batched_tokens=BATCH,
         enforce_eager=True,
@@ -80,25 +80,25 @@ def _load(settings: Settings) -> "LLM":
 
 
 def _answer(connection: Connection, llm: "LLM", settings: Settings) -> bool:
-    """Say what runs here and answer one question; True when this process is to end."""
+    """Send the settings and answer one question; True if this process is told to end."""
     try:
         send(connection, settings=settings.__dict__)
-        asked = receive(connection)
-        if asked.get("end"):
+        message = receive(connection)
+        if message.get("end"):
             return True
-        answers = _write(llm, Question(**asked["question"]), lambda done: send(connection, done=done))
+        answers = _write(llm, Question(**message["question"]), lambda done: send(connection, done=done))
         send(connection, answers=answers)
         print(f"{len(answers)} answers written", flush=True)
-    except (EOFError, OSError):  # who asked is gone
+    except (EOFError, OSError):  # the client is gone
         _abort(llm)
-    except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told, and the next may ask
+    except Exception as error:  # noqa: BLE001 - the client gets any error, and the next may ask
         _abort(llm)
         send(connection, error=_first_line(error))
     return False
 
 
 def _write(llm: "LLM", question: Question, tell: Callable[[float], None]) -> list[tuple[list[int], bool]]:
-    """(tokens without the end, whether it ended by itself) of each prompt."""
+    """(tokens without the end, whether there was an end) of each prompt."""
     engine, written = llm.llm_engine, {}
     for place, prompt in enumerate(question.prompts):
         engine.add_request(str(place), {"prompt_token_ids": prompt}, _how(question), lora_request=_adapter(question))
@@ -149,7 +149,7 @@ _numbers: dict[str, int] = {}
 
 
 def _number(name: str) -> int:
-    """vLLM's number of an adapter, which no other has."""
+    """vLLM's number of an adapter, unique in this process."""
     return _numbers.setdefault(name, len(_numbers) + 1)
 
 

@@ -27,9 +27,8 @@ MERGED = "merged-"  # and the process that made it: a folder of lifetime.FOLDER
 
 
 def of_trained(engine: str, parent: Path, trained: Path) -> "Vllm | None":
-    """vLLM with what was `trained` on `parent`, as predict.engine asks; None for transformers, and for what reads.
-
-    Raises AnnealError where vLLM is asked for and cannot answer.
+    """vLLM with what was `trained` on `parent`, by predict.engine; None for transformers, and for models that
+    do not generate text. Raises AnnealError if vLLM is required and cannot answer.
     """
     settings, head = tuners.settings_of(trained), objectives.head_of(trained)
     if engine != "vllm" and head not in objectives.WRITES:
@@ -51,9 +50,7 @@ def of_trained(engine: str, parent: Path, trained: Path) -> "Vllm | None":
 
 
 def why_never(settings: Section, head: objectives.Head) -> str:
-    """Why vLLM never writes for what these settings of a tuner train under such a head, in a clause; empty where it
-    does.
-    """
+    """Why vLLM can never run what these settings of a tuner train under such a head, in a clause; empty if it can."""
     if head == "seq2seq":
         return "the model has an encoder beside what writes"
     if head != "lm":
@@ -65,22 +62,22 @@ def why_never(settings: Section, head: objectives.Head) -> str:
 
 
 def _name(adapter: Path) -> str:
-    """The name of an adapter, which what is trained in the same place later does not have."""
+    """A name for an adapter, which another one in the same folder does not get."""
     return hashlib.sha256(f"{adapter} {key(adapter, 'adapter_*')}".encode()).hexdigest()[:16]
 
 
 @contextmanager
 def _merged(model: "nn.Module", parent: Path, trained: Path) -> Iterator[Path]:
-    """A folder with the weights of the `model` that was loaded, merged, while they are asked."""
+    """A temporary folder with the merged weights of the loaded `model`."""
     import psutil
 
     try:
         merged: nn.Module = tuners.of_folder(trained).merge(model)
     except ValueError as error:  # a weight that is not finite
         raise AnnealError(f"{trained} cannot be merged into {parent} ({error}): train again.") from None
-    for left in lifetime.FOLDER.glob(f"{MERGED}*"):  # by those that were killed
-        if not psutil.pid_exists(int(left.name.removeprefix(MERGED))):
-            shutil.rmtree(left, ignore_errors=True)
+    for folder in lifetime.FOLDER.glob(f"{MERGED}*"):  # left by killed processes
+        if not psutil.pid_exists(int(folder.name.removeprefix(MERGED))):
+            shutil.rmtree(folder, ignore_errors=True)
     folder = lifetime.FOLDER / f"{MERGED}{os.getpid()}"
     try:
         merged.save_pretrained(folder)

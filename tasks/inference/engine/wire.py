@@ -1,7 +1,7 @@
 """The protocol between a stage and the engine process: JSON over a socket in .anneal that only its owner may open."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ SOCKET = FOLDER / "socket"  # a relative path: an absolute one may be too long f
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings whose change needs another process. `key` distinguishes different weights at the same path."""
+    """Settings that are fixed for a process. `key` distinguishes different weights at the same path."""
 
     weights: str
     key: str
@@ -24,22 +24,18 @@ class Settings:
     kv_bytes: int
 
     def serves(self, needed: "Settings") -> bool:
-        """Whether a process with these settings answers what needs `needed`."""
+        """Whether a process with these settings can answer questions that need `needed`."""
         same = ("weights", "key", "tokenizer", "dtype")
         enough = ("max_model_len", "max_lora_rank", "kv_bytes")
         return all(getattr(self, name) == getattr(needed, name) for name in same) and all(
             getattr(self, name) >= getattr(needed, name) for name in enough
         )
 
-    def written(self) -> str:
-        """As a word of a command line."""
-        return json.dumps(asdict(self))
-
 
 @dataclass(frozen=True)
 class Question:
-    """Prompts that are answered greedily, each until one of the tokens `ends`; held to a JSON `schema` if there is
-    one, by the adapter in a folder, of a name that no other has, if there is one.
+    """Prompts that are answered greedily, each until one of the tokens `ends`; constrained to a JSON `schema` if there
+    is one, by the adapter in a folder, with a unique name, if there is one.
     """
 
     prompts: list[list[int]]
@@ -51,7 +47,7 @@ class Question:
 
 
 def key(folder: Path, pattern: str) -> str:
-    """Tells the files of a folder that fit `pattern` from what lay there before, without reading them."""
+    """A key of the files of a folder that match `pattern`: it changes if they do, and needs no reading."""
     stats = ((file.name, file.stat()) for file in sorted(folder.glob(pattern)))
     return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
@@ -62,6 +58,6 @@ def send(connection: Connection, **value: Any) -> None:
 
 
 def receive(connection: Connection) -> dict[str, Any]:
-    """The next message; EOFError or OSError where the other end is gone."""
+    """The next message; EOFError or OSError if the other end is gone."""
     value: dict[str, Any] = json.loads(connection.recv_bytes())
     return value
