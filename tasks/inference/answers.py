@@ -69,9 +69,8 @@ def load_body(weights: Path) -> "nn.Module":
     loader = architecture.auto_class(architecture.of_folder(weights))
     model = loader.from_pretrained(weights, dtype=compute_dtype(), attn_implementation=attention())
     make_greedy(model)
-    model.get_output_embeddings().register_forward_pre_hook(
-        lambda _, inputs: (inputs[0].contiguous(),)
-    )  # see tasks/stages/train/fit.py
+    # see tasks/models/lm.py
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
     return model.to(device()).eval()
 
 
@@ -114,9 +113,8 @@ def answer(
     asked = scored if takes_given else [_without_beginning(row) for row in scored]
     request = _Request(scored, batch_size, max_new_tokens, limits, tell)
     prompts = [encode_question(tokenizer, row) for row in asked]
-    to_answer = Prompts(
-        prompts, stop_ids(tokenizer, model), max_new_tokens, limits, lambda: _progress_printer(what, len(rows))
-    )
+    ends = stop_ids(tokenizer, model)
+    to_answer = Prompts(prompts, ends, max_new_tokens, limits, lambda: _progress_printer(what, len(rows)))
     other = writer if writer and writer.can(model, to_answer) else None
     read = _in_one_pass if fits_one_pass(model, rows) else _generated
     written, seconds = read(model, tokenizer, prompts, replace(request, writes=other is None))
