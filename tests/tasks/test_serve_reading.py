@@ -118,7 +118,7 @@ def test_texts_that_come_at_once_are_read_together(url: str, made: SimpleNamespa
         sizes.append(len(encoded))
         return of_tokens(model, reader, encoded)
 
-    monkeypatch.setattr(classifier, "of_tokens", counted)
+    monkeypatch.setattr(classifier, "log_probabilities_of_tokens", counted)
     texts = [text_of(row) for row in made.rows] * 8
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda text: classify(url, input=text).json()["data"][0], texts))
