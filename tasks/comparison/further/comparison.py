@@ -23,7 +23,7 @@ from tasks.stages.evaluate.predictions import known_classes, read
 
 COMPARES = (
     *("comparison/contestants.py", "comparison/further", "comparison/measure_names.py", "comparison/paces.py"),
-    *("comparison/worth.py", "dataset/answered.py", "stages/evaluate"),
+    *("comparison/worth.py", "dataset/answered.py", "stages/evaluate", "stages/evaluate/measures"),
 )
 FILES = (answered.FILE, answered.TIMING)
 
