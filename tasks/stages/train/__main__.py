@@ -1,5 +1,5 @@
-"""Tunes a parent on prepared rows: resumes from its last checkpoint, stops early, keeps the best, says what it
-trains on.
+"""Tunes a parent on prepared rows: resumes from the last checkpoint, stops early, keeps the best weights, and shows
+which tokens are trained on.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: P
     """Write the best adapter to `out/` and `metrics.json`, `timing.json`, `loss.csv`, `lengths.csv` and `xray.html` to
     `report/`.
 
-    `checkpoints/` keeps what a killed run needs to go on; it is emptied when the run is done.
+    `checkpoints/` keeps what a killed run needs to continue; it is emptied when the run is done.
     Raises AnnealError for rows without trainable tokens, a template that does not fit, or a loss that is not finite.
     """
     words = f"another training of {checkpoints.name} is running in this checkout; waiting for it to end"
@@ -37,7 +37,7 @@ def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: P
 
 
 def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
-    """The same for the same params, parent and rows: only then may a run go on from a checkpoint."""
+    """A hash of params, parent and rows: only if it is the same may a run continue from a checkpoint."""
     parts = [
         params.model_dump_json(),
         sha256(parent),
@@ -90,7 +90,7 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
 
 
 def _refuse_other_base(kind: str, fitting: Collection[architecture.Architecture], parent: Path) -> None:
-    """Raise ParamsError for a parent that the objective does not train: a half of some would load, and be trained."""
+    """Raise ParamsError for a parent that the objective cannot train; some would load in part and be trained."""
     base = architecture.of_folder(parent)
     if base not in fitting:
         raise ParamsError(
@@ -100,7 +100,7 @@ def _refuse_other_base(kind: str, fitting: Collection[architecture.Architecture]
 
 
 def _trainable(params: Train, processor: Processor, rows: Splits) -> tuple[dict[str, list[Encoded]], dict[str, int]]:
-    """(rows of train and validation as they are trained on, how many examples went in and were left out)."""
+    """(encoded rows of train and validation, counts of rows used and left out)."""
     objective = objectives.of(params.objective)
     encoded = {
         name: [objective.encode(params.objective, processor, row) for row in split] for name, split in rows.items()
@@ -129,7 +129,7 @@ def _trainable(params: Train, processor: Processor, rows: Splits) -> tuple[dict[
 
 
 def _last_whole_checkpoint(run: Path) -> str | None:
-    """The checkpoint to go on from; those that a kill tore are removed."""
+    """The last complete checkpoint, to resume from; incomplete ones are removed."""
     from transformers.trainer_utils import get_last_checkpoint
 
     for checkpoint in run.glob("checkpoint-*"):

@@ -1,10 +1,10 @@
-"""How much of what a base computes is left out at random while it is trained (Srivastava et al. 2014, JMLR 15)."""
+"""The dropout of a base in training (Srivastava et al. 2014, JMLR 15)."""
 
 from pathlib import Path
 
 from tasks.errors import ParamsError
 
-# What the configurations of transformers call it, layer by layer and in attention.
+# The keys of transformers' configurations for dropout in layers and in attention.
 NAMES = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -22,25 +22,24 @@ NAMES = (
 
 
 def settings(share: float | None, weights: Path) -> dict[str, float]:
-    """Arguments of from_pretrained by which the base in `weights/` drops `share` of its states; none where the base's
-    own shares hold.
+    """Arguments of from_pretrained that set the dropout of the base in `weights/` to `share`; none if `share` is None.
 
-    Raises ParamsError where its configuration names no dropout.
+    Raises ParamsError if its configuration has no dropout.
     """
-    if words := problem(share, weights):
-        raise ParamsError(f"params.yaml: train.{words}")
+    if reason := problem(share, weights):
+        raise ParamsError(f"params.yaml: train.{reason}")
     return {} if share is None else dict.fromkeys(_named(weights), share)
 
 
 def problem(share: float | None, weights: Path) -> str | None:
-    """Why the base in `weights/` cannot drop `share`, in a sentence that begins with the key; None where it can."""
+    """Why dropout cannot be set for the base in `weights/`, in a sentence that begins with the key; None if it can."""
     if share is None or _named(weights):
         return None
     return "dropout has no effect, since this base has no dropout; leave it out."
 
 
 def _named(weights: Path) -> list[str]:
-    """What the base's configuration calls it, whether its file says so or leaves it at transformers' default."""
+    """The keys of dropout in the base's configuration, whether its file sets them or leaves transformers' defaults."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(weights, trust_remote_code=False)

@@ -1,9 +1,9 @@
-"""An embedding of which only the rows of tokens that occur are learnt: of a small encoder it holds half of all weights,
+"""An embedding that learns only the rows of tokens that occur. In a small encoder the embedding is half of all weights,
 and nearly all of its rows have no gradient at any step.
 
-Such a row stays what it is under an optimizer that steps each weight by its own gradients and does not decay it: Adam's
-step is m / (√v + ε), and both are 0. To leave the rows out is the same training, without gradients, norms and steps
-of millions of zeros.
+Such a row does not change under an optimizer that steps each weight by its own gradients without decay: Adam's step is
+m / (√v + ε), and m is 0. Leaving the rows out is the same training, without gradients, norms and steps of millions of
+zeros.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ ELEMENTWISE = ("adamw_torch", "adamw_torch_fused", "sgd", "rmsprop", "adagrad") 
 
 
 class Narrow(nn.Embedding):  # type: ignore[misc]
-    """`whole`, of which `tokens` are learnt; IndexError when it is asked for another."""
+    """The rows of `whole` for `tokens`; IndexError for other tokens."""
 
     def __init__(self, whole: nn.Embedding, tokens: torch.Tensor) -> None:
         weight = whole.weight.detach()[tokens].clone()
@@ -35,7 +35,7 @@ class Narrow(nn.Embedding):  # type: ignore[misc]
         return super().forward(self.place[input])
 
     def whole(self) -> nn.Embedding:
-        """All rows, with what was learnt."""
+        """An embedding of all rows, with the learnt ones in place."""
         rows = self.rows.to(self.weight.device, copy=True)
         rows[self.tokens] = self.weight.detach()
         padding = None if self.padding_idx is None else int(self.tokens[self.padding_idx])
@@ -43,8 +43,8 @@ class Narrow(nn.Embedding):  # type: ignore[misc]
 
 
 def narrow(body: nn.Module, encoded: Iterable[Encoded], pad_token_id: int) -> None:
-    """Leave out of `body` the rows of tokens that are not in `encoded`, where its embedding learns and is no part of a
-    head.
+    """Remove the rows of tokens that are not in `encoded` from the embedding of `body`, if it learns and is not tied to
+    a head.
     """
     try:
         whole = body.get_input_embeddings()
@@ -63,6 +63,6 @@ def narrow(body: nn.Module, encoded: Iterable[Encoded], pad_token_id: int) -> No
 
 
 def widen(body: nn.Module) -> None:
-    """Give a `body` that was narrowed all rows again; no other is changed."""
+    """Restore all rows of the embedding of a narrowed `body`; others are unchanged."""
     for narrowed in [module for module in body.modules() if isinstance(module, Narrow)]:
         body.set_input_embeddings(narrowed.whole())

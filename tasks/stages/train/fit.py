@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def make_trainer(
     params: Train, parent: Path, processor: Processor, rows: Mapping[str, Sequence[Encoded]], run: Path
 ) -> "tuple[ObjectiveTrainer, History]":
-    """A Trainer over the encoded `rows` that keeps its checkpoints in `run/`, and the history that it fills."""
+    """(a Trainer over the encoded `rows` with its checkpoints in `run/`, the history that it fills)."""
     from transformers import EarlyStoppingCallback, PrinterCallback
 
     from tasks.stages.train import fast_lora
@@ -37,7 +37,7 @@ def make_trainer(
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
     history = History(params, run)
     shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
-    shares = shares and not params.gradient_checkpointing  # which drops keys and values that are handed in
+    shares = shares and not params.gradient_checkpointing  # which drops keys and values that are passed in
     prefix = shared_prefix(cast("list[Completion]", [*rows["train"], *rows["validation"]])) if shares else []
     model = make_model(params, parent, processor)
     rate = layer_groups.head_rate(params.objective, params.learning_rate) / params.learning_rate
@@ -67,7 +67,7 @@ def make_trainer(
 
 
 def _narrow(params: Train, body: "nn.Module", rows: Mapping[str, Sequence[Encoded]], processor: Processor) -> None:
-    """Leave out of the embedding what is never read, where that is the same training."""
+    """Leave rows that are never read out of the embedding, if that is the same training."""
     from tasks.stages.train import embedding
 
     if params.weight_decay == 0 and params.optim in embedding.ELEMENTWISE:
@@ -75,20 +75,20 @@ def _narrow(params: Train, body: "nn.Module", rows: Mapping[str, Sequence[Encode
 
 
 def make_model(params: Train, parent: Path, processor: Processor) -> "nn.Module":
-    """The parent as its tuner trains it, with its head; what is frozen in the precision that is computed in."""
+    """The parent with its tuner and its head attached; frozen weights are in the precision of the computation."""
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
     arguments = {"dtype": precision(params), "attn_implementation": attention()}
     arguments |= dropout.settings(params.dropout, parent)
     body = objective.parent(parent, {**arguments, **tuner.loading(params.tuner)})
     if new := vocabulary.of(params.objective):
         vocabulary.grow(body, parent, new)
-    if words := tuner.problem(params.tuner, body):
-        raise ParamsError(f"params.yaml: train.tuner.{words}")
+    if reason := tuner.problem(params.tuner, body):
+        raise ParamsError(f"params.yaml: train.tuner.{reason}")
     return objective.with_head(params.objective, tuner.attach(params.tuner, body), processor)
 
 
 def precision(params: Train) -> "torch.dtype":
-    """What a run computes in here; ParamsError where this machine cannot."""
+    """The dtype of a run's computation on this machine; ParamsError if the machine does not support it."""
     import torch
 
     if params.fp16:
@@ -103,7 +103,6 @@ def make_arguments(params: Train, run: Path) -> "TrainingArguments":
     from transformers import TrainingArguments
 
     watched, greater = objectives.of(params.objective).watch
-
     return TrainingArguments(
         output_dir=str(run),
         **_settings_of_steps(params),
@@ -123,7 +122,7 @@ def make_arguments(params: Train, run: Path) -> "TrainingArguments":
         load_best_model_at_end=params.load_best_model_at_end,
         metric_for_best_model=watched,
         greater_is_better=greater,
-        restore_callback_states_from_checkpoint=True,  # the patience that is used up, above all
+        restore_callback_states_from_checkpoint=True,  # above all the patience already used
         logging_steps=5,
         logging_first_step=True,  # so that the shortest run has a loss to show
         logging_nan_inf_filter=False,
@@ -136,7 +135,7 @@ def make_arguments(params: Train, run: Path) -> "TrainingArguments":
 
 
 def _settings_of_steps(params: Train) -> dict[str, object]:
-    """How the weights are stepped, and in what precision that is computed."""
+    """The settings of the optimizer, its schedule and the precision."""
     import torch
 
     dtype = precision(params)

@@ -1,6 +1,4 @@
-"""Follows a run as it happens: progress on the screen, curves on disk, metrics in MLflow, and a stop when the loss
-is lost.
-"""
+"""Follows a run: progress on the screen, curves on disk, metrics in MLflow, and an error if the loss is not finite."""
 
 import csv
 import io
@@ -38,8 +36,8 @@ class History(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        """Open the MLflow run, or the one that a killed run had begun; start the clock."""
-        for entry in state.log_history:  # a resumed run brings its past along
+        """Open an MLflow run, or the one that a killed run had begun; start the clock."""
+        for entry in state.log_history:  # of the part before a run was resumed
             self._keep(entry, entry["step"])
         self.tokens = self.tokens_at_start = int(state.num_input_tokens_seen)
         self.step_at_start = state.global_step
@@ -77,25 +75,24 @@ class History(TrainerCallback):  # type: ignore[misc]
         logs: Mapping[str, float] | None = None,
         **_: object,
     ) -> None:
-        """Keep the point, send it to MLflow, stop when it is not a number."""
+        """Keep the point and send it to MLflow; AnnealError if a loss is not finite."""
         logs = logs or {}
         self._keep(logs, state.global_step)
         point = self.points.get(state.global_step, {})
         for name in ("loss", "eval_loss"):
             if not math.isfinite(point.get(name, 0.0)):
-                self._tell(lambda client: client.set_terminated(self.run_id, "FAILED"))
+                self._log(lambda client: client.set_terminated(self.run_id, "FAILED"))
                 raise AnnealError(
                     f"the {'training' if name == 'loss' else 'validation'} loss is {point[name]} at step "
-                    f"{state.global_step}: "
-                    f"lower learning_rate (now {self.params.learning_rate:g}) or max_grad_norm in params.yaml, and "
-                    "run again."
+                    f"{state.global_step}: lower learning_rate (now {self.params.learning_rate:g}) or max_grad_norm in "
+                    "params.yaml, and run again."
                 )
         if "eval_loss" in logs:
             print(f"validation loss {logs['eval_loss']:.4f} at step {state.global_step}", file=sys.stderr, flush=True)
         self._send(point, state.global_step)
 
     def summary(self) -> dict[str, float]:
-        """Figures of the whole run: losses, steps and tokens; the validation loss of what is kept, and its step."""
+        """Figures of the whole run: losses, steps and tokens; the validation loss of the kept weights, and its step."""
         points = sorted(self.points.items())
         losses = [point["loss"] for _, point in points if "loss" in point]
         held_out = [(point["eval_loss"], step) for step, point in points if "eval_loss" in point] or [(math.nan, 0)]
@@ -109,7 +106,7 @@ class History(TrainerCallback):  # type: ignore[misc]
         }
 
     def timing(self) -> dict[str, float]:
-        """Seconds and tokens per second of the part that this process trained, validation included."""
+        """Seconds and tokens per second of the steps in this process, validation included."""
         seconds = time.monotonic() - self.started
         return {
             "seconds": round(seconds, 1),
@@ -117,7 +114,7 @@ class History(TrainerCallback):  # type: ignore[misc]
         }
 
     def write_csv(self, path: Path) -> None:
-        """The curves: one line a logged step."""
+        """Write the curves: one line per logged step."""
         text = io.StringIO()
         table = csv.DictWriter(text, ["step", "loss", "eval_loss", "learning_rate"], lineterminator="\n")
         table.writeheader()
@@ -128,10 +125,10 @@ class History(TrainerCallback):  # type: ignore[misc]
         write_text(path, text.getvalue())
 
     def finish(self, artifact: str, summary: dict[str, float]) -> None:
-        """Close the MLflow run, tagged with the hash of what it made, so that the registry finds it again."""
-        self._tell(lambda client: client.set_tag(self.run_id, "adapter_sha256", artifact))
+        """Close the MLflow run, tagged with the hash of its artifact, by which the registry finds it."""
+        self._log(lambda client: client.set_tag(self.run_id, "adapter_sha256", artifact))
         self._send({f"final_{name}": value for name, value in summary.items()}, 0)
-        self._tell(lambda client: client.set_terminated(self.run_id))
+        self._log(lambda client: client.set_terminated(self.run_id))
 
     def _keep(self, logs: Mapping[str, float], step: int) -> None:
         for name in ("loss", "eval_loss", "learning_rate", "grad_norm"):
@@ -152,7 +149,7 @@ class History(TrainerCallback):  # type: ignore[misc]
         )
         self.run_id = created.info.run_id
         values = [Param(key, str(value)) for key, value in _flat(self.params.model_dump()).items()]
-        for start in range(0, len(values), 100):  # as many as one request may hold
+        for start in range(0, len(values), 100):  # the most that one request may hold
             client.log_batch(self.run_id, params=values[start : start + 100])
         write_text(note, self.run_id)
 
@@ -161,21 +158,20 @@ class History(TrainerCallback):  # type: ignore[misc]
 
         now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, step) for name, value in point.items()]
-        self._tell(lambda client: client.log_batch(self.run_id, metrics=metrics))
+        self._log(lambda client: client.log_batch(self.run_id, metrics=metrics))
 
-    def _tell(self, what: "Callable[[MlflowClient], object]") -> None:
-        """Do `what` with the MLflow client; a store that fails costs the curves there, never the training."""
+    def _log(self, action: "Callable[[MlflowClient], object]") -> None:
+        """Call `action` with the MLflow client; if the store fails, its curves end, but never the training."""
         from mlflow.exceptions import MlflowException
 
         if self.client is None:
             return
         try:
-            what(self.client)
+            action(self.client)
         except MlflowException as error:
             print(
                 f"MLflow stopped answering ({str(error)[:80]}); training continues without it; the curves are kept "
-                "on disk"
-                "",
+                "on disk",
                 file=sys.stderr,
             )
             self.client = None

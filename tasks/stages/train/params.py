@@ -9,7 +9,7 @@ from tasks.kinds import Kind, KindIn
 from tasks.section import Section, suggestion
 
 Share = Annotated[float, Field(gt=0, le=1, description="share of all steps")]
-# What transformers names, as far as the locked libraries hold it, and what each takes in optim_args.
+# The optimizers of transformers that the locked libraries provide, and the arguments that each takes in optim_args.
 OPTIMIZERS: dict[str, tuple[str, ...]] = {
     "adamw_torch": (),
     "adamw_torch_fused": (),

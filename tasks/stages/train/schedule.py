@@ -1,4 +1,4 @@
-"""At which rate the weights learn at each step, and from which epoch: what transformers has no setting for."""
+"""Learning rates by step and by layer group, and gradual unfreezing, for which transformers has no setting."""
 
 import math
 from collections.abc import Sequence
@@ -28,21 +28,21 @@ SCHEDULES = {"slanted_triangular": slanted_triangular}  # the names are values o
 
 
 def split_parameter_groups(optimizer: torch.optim.Optimizer, model: torch.nn.Module, groups: Sequence[Group]) -> None:
-    """Part each parameter group of an optimizer that has not stepped yet by `groups`, each with its share of the rate;
-    the first is the group with the highest.
+    """Split each parameter group of an optimizer that has not stepped yet into `groups`, each with its factor of the
+    rate; the first has the highest.
     """
-    whole = list(optimizer.param_groups)
+    original = list(optimizer.param_groups)
     optimizer.param_groups.clear()
     weights = dict(model.named_parameters())
     for group in groups:
         ids = {id(weights[name]) for name in group.names}
-        for options in whole:
+        for options in original:
             if part := [weight for weight in options["params"] if id(weight) in ids]:
                 optimizer.add_param_group({**options, "params": part, "lr": options["lr"] * group.rate})
 
 
 def freeze(model: torch.nn.Module, groups: Sequence[Group], epoch: float) -> None:
-    """Leave the groups that begin in `epoch` or earlier to learn, and no others."""
+    """Let the groups that begin in `epoch` or earlier learn, and freeze the others."""
     weights = dict(model.named_parameters())
     for group in groups:
         for name in group.names:
@@ -50,8 +50,8 @@ def freeze(model: torch.nn.Module, groups: Sequence[Group], epoch: float) -> Non
 
 
 class Unfreezing(TrainerCallback):  # type: ignore[misc]
-    """Lets each of `groups` learn from its epoch on. What is frozen follows from the epoch alone, so a resumed run
-    finds it again; a frozen weight has no gradient, and an optimizer neither moves nor decays it.
+    """Lets each of `groups` learn from its epoch on. What is frozen depends on the epoch alone, so a resumed run
+    freezes the same; a frozen weight has no gradient, and the optimizer neither moves nor decays it.
     """
 
     def __init__(self, groups: Sequence[Group]) -> None:
@@ -65,5 +65,5 @@ class Unfreezing(TrainerCallback):  # type: ignore[misc]
         model: torch.nn.Module = None,
         **_: object,
     ) -> None:
-        """Unfreeze what begins now; `state.epoch` counts the rows that were seen, in epochs."""
+        """Unfreeze the groups of this epoch; `state.epoch` is the number of rows seen, in epochs."""
         freeze(model, self.groups, int(state.epoch or 0))

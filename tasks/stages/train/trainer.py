@@ -1,5 +1,5 @@
-"""transformers' Trainer for any objective and tuner: what all prompts of a batch begin with is read once, rows come in
-an order that a resumed run finds again, and checkpoints hold what learns and nothing else.
+"""transformers' Trainer for any objective and tuner: the shared prefix of a batch is read once, rows come in an order
+that a resumed run reproduces, and checkpoints hold only the weights that learn.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ LEARNT = "model.safetensors"  # in a checkpoint; transformers looks for a file o
 
 
 class EpochOrder(LengthGroupedSampler):  # type: ignore[misc]
-    """Rows of like length together, in an order that follows from seed and epoch alone.
+    """Batches of rows of similar length, in an order that depends on seed and epoch alone.
 
     transformers draws the order from torch's global state, which a resumed run no longer has at the start of its epoch:
     it would see some rows twice and others never.
@@ -35,7 +35,7 @@ class EpochOrder(LengthGroupedSampler):  # type: ignore[misc]
         self.seed, self.epoch, self.dataset = seed, 0, dataset
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before each epoch; rows are told which it is, for what is drawn anew in each."""
+        """Called by the Trainer before each epoch; its number is set in the rows, for augmentation by epoch."""
         self.epoch = epoch
         for row in self.dataset:
             row["epoch"] = epoch
@@ -43,9 +43,9 @@ class EpochOrder(LengthGroupedSampler):  # type: ignore[misc]
     def __iter__(self) -> Iterator[int]:
         order = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
         rows = get_length_grouped_indices(self.lengths, self.batch_size, generator=order)
-        whole = len(rows) // self.batch_size  # batches; the rest, fewer rows, stays the last
+        whole = len(rows) // self.batch_size  # full batches; the remaining rows stay last
         # transformers goes from long to short in every epoch, so that short rows would always be learnt last. The
-        # first batch stays, which has the longest row: memory trouble shows at once.
+        # first batch, with the longest row, stays first, so that running out of memory shows at once.
         batches = [0, *(torch.randperm(whole - 1, generator=order) + 1).tolist()] if whole else []
         for batch in batches:
             yield from rows[batch * self.batch_size : (batch + 1) * self.batch_size]
@@ -53,13 +53,12 @@ class EpochOrder(LengthGroupedSampler):  # type: ignore[misc]
 
 
 class ObjectiveTrainer(Trainer):  # type: ignore[misc]
-    """A Trainer whose loss is an objective's, and whose batches leave out the shared `prefix`: its keys and values are
-    computed once a batch, gradients included.
+    """A Trainer with an objective's loss, whose batches leave out the shared `prefix`: its keys and values are computed
+    once per batch, gradients included.
 
-    The loss and its gradients are those of whole rows; only the repeated work is gone. `core` takes the short way where
-    it knows the model. `groups` learn at rates of their
-    own, each from its epoch on; `schedule` is the factor of all rates at a step of so many, where it is none of
-    transformers'.
+    The loss and its gradients are those of whole rows; only repeated work is saved. `core` is the faster forward and
+    backward pass for models that it supports. `groups` learn at rates of their own, each from its epoch on; `schedule`
+    maps (step, number of steps) to the factor of all rates, if it is not one of transformers'.
     """
 
     lr_scheduler: LRScheduler
@@ -87,7 +86,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         return {name: weight.data for name, weight in self.model.named_parameters() if name in self.names}
 
     def create_optimizer(self, model: nn.Module = None) -> Optimizer:
-        """transformers' own, with its parameter groups parted by `groups`."""
+        """transformers' optimizer, with its parameter groups split by `groups`."""
         is_new = self.optimizer is None
         super().create_optimizer(model)
         if self.groups and is_new:
@@ -95,7 +94,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer = None) -> LRScheduler:
-        """transformers' own, or one that follows `schedule`."""
+        """transformers' scheduler, or one that follows `schedule`."""
         if self.schedule is None or self.lr_scheduler is not None:
             return super().create_scheduler(num_training_steps, optimizer)
         factor = self.schedule
@@ -131,7 +130,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         return (loss, {}) if return_outputs else loss
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor:
-        """The trained tokens of a step's batches, each counted by its weight where one of them has weights."""
+        """The number of trained tokens in a step's batches, weighted if one of them has weights."""
         if not any("weights" in batch for batch in batch_samples):
             return super()._get_num_items_in_batch(batch_samples, device)
         counts = [batch["weights"] if "weights" in batch else batch["labels"].ne(-100) for batch in batch_samples]
@@ -140,13 +139,13 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         return self.accelerator.gather(total).sum() if is_shared else total
 
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
-        """A checkpoint: the weights that learn, whatever the tuner, also those that are frozen for now."""
+        """Write a checkpoint: the weights that learn at any time, also those that are frozen now."""
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: weight.contiguous().cpu() for name, weight in self.learnt().items()}, folder / LEARNT)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module = None) -> None:
-        """Put the weights of a checkpoint back in place; KeyError when it holds others."""
+        """Restore the weights of a checkpoint; KeyError if it holds others."""
         weights = dict((model or self.model).named_parameters())
         with torch.no_grad():
             for name, value in load_file(Path(resume_from_checkpoint) / LEARNT).items():

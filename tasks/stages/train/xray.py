@@ -23,7 +23,7 @@ the grey ones are only read. Each box is one token; ⏎ is a line break.</p>{sam
 
 
 def write_xray(processor: Processor, trained_on: TrainedOn, rows: Sequence[Encoded], path: Path) -> None:
-    """An HTML page with the first rows, each token marked as trained on or not."""
+    """Write an HTML page of the first rows, each token marked as trained on or not."""
     samples = []
     for row in rows[:SHOWN]:
         spans = []
@@ -41,7 +41,7 @@ def write_xray(processor: Processor, trained_on: TrainedOn, rows: Sequence[Encod
 
 
 def write_lengths(trained_on: TrainedOn, rows: Sequence[Encoded], path: Path) -> None:
-    """One line a row: how many of its tokens are only read, and how many are trained on."""
+    """Write one line per row: how many of its tokens are only read, and how many are trained on."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["prompt_tokens", "answer_tokens"])
@@ -52,5 +52,5 @@ def write_lengths(trained_on: TrainedOn, rows: Sequence[Encoded], path: Path) ->
 
 
 def _trained(trained_on: TrainedOn, row: Encoded) -> int:
-    """How many tokens of an encoded row the loss is taken on."""
+    """The number of tokens of an encoded row that are trained on."""
     return sum(weight > 0 for weight in trained_on(row))

@@ -1,4 +1,4 @@
-"""Attention of a flat batch: heads that share keys and values are one product, and each row is as long as it is."""
+"""Attention of a flat batch: heads that share keys and values are one product, and rows are not padded."""
 
 from collections.abc import Sequence
 
@@ -24,8 +24,8 @@ Seen = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # of a span: keys, value
 def forward(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Sequence[Span]
 ) -> tuple[torch.Tensor, list[Seen]]:
-    """q: (groups, tokens, heads, d), rotated and scaled; k, v: (groups, tokens, d) → (what is read: (tokens, groups,
-    heads, d); what each span has seen).
+    """q: (groups, tokens, heads, d), rotated and scaled; k, v: (groups, tokens, d) → (attention output: (tokens,
+    groups, heads, d); what each span attended to).
     """
     groups, tokens, heads, width = q.shape
     read, made = q.new_empty(tokens, groups, heads, width), []
@@ -43,7 +43,7 @@ def forward(
 def backward(
     grad: torch.Tensor, q: torch.Tensor, made: Sequence[Seen], spans: Sequence[Span]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The gradients of q, k and v for that of what is read."""
+    """The gradients of q, k and v for `grad`, that of the attention output."""
     of_q, of_k = torch.empty_like(q), q.new_empty(len(q), len(grad), q.shape[-1])
     of_v = torch.empty_like(of_k)
     common: list[tuple[torch.Tensor, torch.Tensor]] = []  # k and v of the tokens that all rows begin with, by row

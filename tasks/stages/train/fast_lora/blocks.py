@@ -1,5 +1,5 @@
-"""The two halves of a layer of Llama's kind, each with its residual and a backward pass of its own: what is between
-the products is done in few passes over memory, and little is kept.
+"""The two halves of a layer of Llama's kind, each with its residual and a backward pass of its own: operations between
+the products take few passes over memory, and few intermediate results are kept.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tasks.stages.train.fast_lora.flat import Span
 
 @dataclass(frozen=True)
 class Half:
-    """What is frozen of half a layer: its norm, and the products behind it and before the residual."""
+    """The frozen parts of half a layer: its norm, and the products after it and before the residual."""
 
     norm: torch.Tensor
     epsilon: float
@@ -25,7 +25,7 @@ class Half:
 
 @dataclass(frozen=True)
 class Reading:
-    """Where the tokens are: rotary angles (tokens, d / 2), those of queries scaled; and the spans."""
+    """Positions of the tokens: (cos, sin) of rotary angles (tokens, d / 2), those of queries scaled; and the spans."""
 
     of_q: tuple[torch.Tensor, torch.Tensor]
     of_k: tuple[torch.Tensor, torch.Tensor]
@@ -68,7 +68,7 @@ class Attention(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Of h and of the pairs."""
+        """The gradients of h and of the pairs."""
         half, reading, spans = ctx.half, ctx.reading, ctx.reading.spans
         h, x, rate, low, q, read, low_out, *pairs = ctx.saved_tensors[: -3 * len(spans)]
         kept = ctx.saved_tensors[-3 * len(spans) :]
@@ -97,7 +97,7 @@ def _heads(y: torch.Tensor, reading: Reading) -> tuple[torch.Tensor, torch.Tenso
 
 
 def _joined(grads: tuple[torch.Tensor, ...], reading: Reading) -> torch.Tensor:
-    """The gradient of _heads' argument for those of what it gives."""
+    """The gradient of _heads' argument, given those of its results."""
     of_q, of_k, of_v = (grad.transpose(0, 1) for grad in grads)
     tokens, groups = of_k.shape[:2]
     y = of_q.new_empty(tokens, groups * (reading.heads + 2), reading.width)
@@ -127,7 +127,7 @@ class GatedUnit(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Of h and of the pairs."""
+        """The gradients of h and of the pairs."""
         h, x, rate, low, y, opened, low_out, *pairs = ctx.saved_tensors
         half, (gate, up) = ctx.half, y.chunk(2, -1)
         of_made, last = cast(

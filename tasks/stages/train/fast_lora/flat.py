@@ -1,6 +1,4 @@
-"""A batch without padding: the tokens of all rows one behind the other, and once, before them, those that all rows
-begin with.
-"""
+"""A batch without padding: the shared prefix once, followed by the concatenated tokens of all rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +12,15 @@ ALIGNED = 32  # keys: the softmax of rows of such a length takes half as long
 
 @dataclass(frozen=True)
 class Span:
-    """Tokens `start` to `end` of a flat batch, which see each other up to themselves, and the first `past` of all."""
+    """Tokens `start` to `end` of a flat batch: each attends to those up to itself, and to the first `past` of all."""
 
     start: int
     end: int
     past: int
-    mask: torch.Tensor  # (end - start, padded keys): 0, and -inf at what is not seen
+    mask: torch.Tensor  # (end - start, padded keys): 0, and -inf at keys that are not attended to
 
     def seen(self, states: torch.Tensor) -> torch.Tensor:
-        """(heads, tokens, d) → (heads, padded keys, d): what the span sees, then zeros."""
+        """(heads, tokens, d) → (heads, padded keys, d): the keys that the span attends to, then zeros."""
         length, heads, width = self.end - self.start, len(states), states.shape[-1]
         padding = states.new_zeros(heads, self.mask.shape[-1] - self.past - length, width)
         return torch.cat([states[:, : self.past], states[:, self.start : self.end], padding], 1)
@@ -30,7 +28,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Flat:
-    """ids, positions: (tokens,); places: (batch, time), where in them a token of the padded batch is."""
+    """ids, positions: (tokens,); places: (batch, time), the index in them of each token of the padded batch."""
 
     ids: torch.Tensor
     positions: torch.Tensor
@@ -40,7 +38,7 @@ class Flat:
 
 
 def flatten(batch: Batch, prefix: Sequence[int], dtype: torch.dtype) -> Flat:
-    """The `batch` of tasks/dataset/encoded.py behind its `prefix`; masks are of `dtype`."""
+    """The `batch` (tasks/dataset/encoded.py) after its `prefix`; masks are of `dtype`."""
     past, valid = len(prefix), batch["attention_mask"][:, len(prefix) :].bool()
     lengths = valid.sum(1).tolist()
     places = torch.zeros(valid.shape, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""The loss of the tokens that are trained on: logits are made of these alone, a part at a time, and never kept."""
+"""The loss of the trained tokens: logits are computed for these only, in parts, and never kept."""
 
 import torch
 from torch.autograd.function import FunctionCtx
@@ -7,7 +7,7 @@ PART = 128  # tokens whose logits are in memory together
 
 
 class SummedLoss(torch.autograd.Function):  # type: ignore[misc]
-    """The summed negative log-likelihood of `targets`; the gradient is made with it, in fp32."""
+    """The summed negative log-likelihood of `targets`; the forward pass computes the gradient too, in fp32."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -27,6 +27,6 @@ class SummedLoss(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Of x."""
-        (made,) = ctx.saved_tensors
-        return made * grad.to(made.dtype), None, None
+        """The gradient of x."""
+        (of_x,) = ctx.saved_tensors
+        return of_x * grad.to(of_x.dtype), None, None

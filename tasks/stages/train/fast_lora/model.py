@@ -1,4 +1,4 @@
-"""Which models the short way knows, and how it takes a batch."""
+"""Which models the fast pass supports, and its forward pass over a batch."""
 
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Unpack
@@ -17,7 +17,7 @@ KINDS = ("llama", "mistral")  # model_type of a config
 
 
 class Core:
-    """Stands for a peft `model` in training: called as it is, and it gives the same loss or logits."""
+    """Replaces a peft `model` in training: it is called the same way and returns the same loss or logits."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model, self.inner = model, model.get_base_model()
@@ -29,8 +29,8 @@ class Core:
         return context
 
     def __call__(self, **batch: Unpack[Batch]) -> "CausalLMOutput":
-        """transformers' output for a `batch` that leaves out its `prefix`: with a loss where it has labels, else with
-        logits, which mean nothing where there is padding.
+        """transformers' output for a `batch` that leaves out its `prefix`: with a loss if it has labels, else with
+        logits, which are meaningless in the padding.
         """
         from transformers.modeling_outputs import CausalLMOutput
 
@@ -44,9 +44,7 @@ class Core:
         return CausalLMOutput(logits=self.inner.lm_head(self._read(rows, kept.flatten())).unflatten(0, kept.shape))
 
     def _read(self, rows: flat.Flat, places: torch.Tensor) -> torch.Tensor:
-        """The states that the head reads of the tokens at `places`, (places, width); only of these is the last half
-        layer computed.
-        """
+        """The final states of the tokens at `places`, (places, width); the last half layer is computed only there."""
         body, config = self.inner.model, self.inner.config
         h: torch.Tensor = body.embed_tokens(rows.ids)
         cos, sin = (angles[0].chunk(2, -1)[0] for angles in body.rotary_emb(h, rows.positions[None]))
@@ -65,7 +63,7 @@ class Core:
         return states
 
     def _loss(self, rows: flat.Flat, batch: Batch) -> torch.Tensor:
-        """As transformers has it: the mean over the trained tokens, or their sum by `num_items_in_batch`."""
+        """As in transformers: the mean over the trained tokens, or their sum divided by `num_items_in_batch`."""
         labels = batch["labels"][:, 1:]
         places = rows.places[:, -labels.shape[1] - 1 : -1]
         trained = labels != -100
@@ -76,7 +74,7 @@ class Core:
 
 
 def of(model: nn.Module) -> Core | None:
-    """The short way of a model that it knows, on a CPU."""
+    """The fast pass for `model` if it supports it, which includes that it is on a CPU; else None."""
     return Core(model) if _knows(model) else None
 
 

@@ -21,18 +21,18 @@ class Stack:
     outs: tuple[int, ...]
 
     def pairs(self) -> Pairs:
-        """The matrices of the adapters as they are now, in the dtype of the weight, scaled; differentiable."""
-        made = [_pair(layer) for layer in self.layers]
-        if all(pair is None for pair in made):
+        """The current matrices of the adapters, scaled, in the dtype of the weight; differentiable."""
+        adapters = [_pair(layer) for layer in self.layers]
+        if all(pair is None for pair in adapters):
             return ()
         dtype, width = self.weight.dtype, self.weight.shape[1]
         empty = [(self.weight.new_empty(0, width), self.weight.new_empty(out, 0)) for out in self.outs]
-        lows, ups = zip(*(pair or none for pair, none in zip(made, empty, strict=True)), strict=True)
+        lows, ups = zip(*(pair or none for pair, none in zip(adapters, empty, strict=True)), strict=True)
         return torch.cat(lows).to(dtype), *(up.to(dtype) for up in ups)
 
 
 def _pair(layer: nn.Module) -> Pairs | None:
-    """A and s B of a layer; None where it has no adapter, or one that is off."""
+    """A and s B of a layer; None if it has no adapter, or a disabled one."""
     if not lora.is_layer(layer) or (pair := lora.matrices(layer)) is None:
         return None
     (name,) = layer.active_adapters
@@ -40,7 +40,7 @@ def _pair(layer: nn.Module) -> Pairs | None:
 
 
 def stack(layers: Sequence[nn.Module]) -> Stack:
-    """`layers` as one; their weights become parts of one tensor, so nothing is held twice."""
+    """`layers` as one; their weights become views of one tensor, so nothing is stored twice."""
     bases = [layer.get_base_layer() if lora.is_layer(layer) else layer for layer in layers]
     weights = [base.weight for base in bases]
     outs = tuple(len(weight) for weight in weights)
@@ -53,7 +53,7 @@ def stack(layers: Sequence[nn.Module]) -> Stack:
 def forward(
     x: torch.Tensor, weight: torch.Tensor, pairs: Pairs, onto: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """x: (tokens, in) → (x Wᵀ + (x Aᵀ) Bᵀ, plus `onto` where that is given; x Aᵀ)."""
+    """x: (tokens, in) → (x Wᵀ + (x Aᵀ) Bᵀ, plus `onto` if given; x Aᵀ)."""
     y = x @ weight.t() if onto is None else torch.addmm(onto, x, weight.t())
     if not pairs:
         return y, None
