@@ -18,7 +18,7 @@ Matrix: TypeAlias = NDArray[np.float64]
 
 FEW = 2000  # rows for which a square matrix is small
 WIDTH = 500  # columns that words and characters of more rows are reduced to
-NGRAMS = 100_000  # words, or pieces of words, that count: the commonest
+NGRAMS = 100_000  # the most frequent words and pieces of words
 
 
 def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -38,9 +38,9 @@ def embeddings(weights: Path, texts: Sequence[str]) -> NDArray[np.float32]:
     def read(places: list[int]) -> NDArray[np.float32]:
         with torch.inference_mode():  # of a thread
             batch = encoder.collate([encoded[place] for place in places], reader.pad_token_id)
-            there = to_device(batch, device())
-            hidden = body(**there).last_hidden_state
-            pooled: NDArray[np.float32] = encoder.pool(hidden, there["attention_mask"], "mean").cpu().numpy()
+            batch = to_device(batch, device())
+            hidden = body(**batch).last_hidden_state
+            pooled: NDArray[np.float32] = encoder.pool(hidden, batch["attention_mask"], "mean").cpu().numpy()
             return pooled
 
     pooled = several_at_once(read, passes, device())
@@ -57,8 +57,8 @@ def features(
 ) -> tuple[Matrix, Matrix]:
     """(known, width), (asked, width): TF-IDF of words and of characters, beside `embedded` where there is an encoder.
 
-    Of few rows the columns are turned so that as many hold all that the rows hold: a linear model says the same of
-    them, and is found a hundred times sooner. Words of many rows are reduced (latent semantic analysis).
+    With few rows, the columns are rotated to as many as there are rows without loss: a linear model predicts the same
+    and is fitted a hundred times faster. With many rows, words are reduced (latent semantic analysis).
     """
     from scipy.sparse import csr_matrix, hstack
 
@@ -73,7 +73,7 @@ def features(
             hstack([words, csr_matrix(embedded[0])]).tocsr(),
             hstack([asked_words, csr_matrix(embedded[1])]).tocsr(),
         )
-    return _turned(words, asked_words)
+    return _rotated(words, asked_words)
 
 
 def chances(classifier: "LogisticRegression", rows: Matrix) -> list[dict[str, float]]:
@@ -104,7 +104,7 @@ def _reduced(known: "csr_matrix", asked: "csr_matrix") -> tuple[Matrix, Matrix]:
     return svd.fit_transform(known), svd.transform(asked)
 
 
-def _turned(known: "csr_matrix", asked: "csr_matrix") -> tuple[Matrix, Matrix]:
+def _rotated(known: "csr_matrix", asked: "csr_matrix") -> tuple[Matrix, Matrix]:
     """X = U S Vᵀ: the rows U S and, of others, Z V, from the small matrix X Xᵀ."""
     values, vectors = np.linalg.eigh((known @ known.T).toarray())
     kept = values > 1e-9 * values[-1]

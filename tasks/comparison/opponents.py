@@ -23,7 +23,7 @@ Reader: TypeAlias = Callable[[Rows], Sequence[Prediction]]
 def opponent(
     who: str, tuned: Rows, reports: Path, labels: Sequence[str], measure: Measure, readable: Reader
 ) -> Opponent:
-    """The contestant `who`, whose answers lie in `reports`, beside the answers of the `tuned` model."""
+    """The contestant `who`, with answers in `reports`, paired with the answers of the `tuned` model."""
     folder, words = folders(reports)[who], CONTESTANTS[who].words
     if not (folder / answered.FILE).exists():
         return Opponent(words, (), "it has not answered the held-out rows; run `dvc repro`")

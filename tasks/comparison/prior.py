@@ -17,7 +17,7 @@ SENTENCE = re.compile(r"\S.*?(?:[.!?](?=\s)|[\u3002\uff01\uff1f]|$)", re.MULTILI
 
 
 def commonest_classes(classes: Probabilities, rows: Sequence[Prepared]) -> list[Answered]:
-    """What is said to each row; `classes`: {column: {class: its share}}."""
+    """The most common class of each column, for every row; `classes`: {column: {class: its share}}."""
     text = json.dumps({column: likeliest(known) for column, known in classes.items()}, ensure_ascii=False)
     return [{**_answered(row, text, _surprise(classes, row), len(classes)), "probabilities": classes} for row in rows]
 
@@ -27,7 +27,7 @@ def _surprise(classes: Probabilities, row: Prepared) -> float:
 
 
 def mean_numbers(scales: Mapping[str, Mapping[str, float]], rows: Sequence[Prepared]) -> list[Answered]:
-    """The same of numbers; `scales`: {column: {mean, deviation}} of the training rows."""
+    """The mean of each column of numbers, for every row; `scales`: {column: {mean, deviation}} of the training rows."""
     text = json.dumps({column: scale["mean"] for column, scale in scales.items()})
     return [_answered(row, text, _distance(scales, row), len(scales)) for row in rows]
 
@@ -40,15 +40,13 @@ def _distance(scales: Mapping[str, Mapping[str, float]], row: Prepared) -> float
 
 
 def no_entities(rows: Sequence[Prepared]) -> list[Answered]:
-    """The same for rows whose entities are marked: most words belong to none. Of what was not thought likely or
-    unlikely no token counts.
-    """
+    """No entities, for every row: most words belong to none. Without probabilities, no token is scored."""
     return [_answered(row, "[]") for row in rows]
 
 
 def matching_sentences(answered: float, rows: Sequence[Prepared]) -> list[Answered]:
-    """The same for rows that ask about a context: its sentence that has the most of the question's words, the first
-    of these; that it has no answer where that is right of most rows (`answered`: the share that have one).
+    """The sentence of each context with the most words of its question, the first of equals; no answer if most rows
+    have none (`answered`: the share that have one).
     """
     spans = [
         matching_sentence(row["row"]["question"], row["row"]["context"]) if answered >= 0.5 else None for row in rows
@@ -58,10 +56,10 @@ def matching_sentences(answered: float, rows: Sequence[Prepared]) -> list[Answer
 
 
 def matching_sentence(question: str, context: str) -> Span | None:
-    """Where the sentence of `context` is that shares the most words with `question`."""
-    asked = set(WORD.findall(question.casefold()))
+    """The span of the sentence in `context` that shares the most words with `question`."""
+    words = set(WORD.findall(question.casefold()))
     places = [Span(*match.span()) for match in SENTENCE.finditer(context)]
-    shared = [len(asked & set(WORD.findall(context[slice(*span)].casefold()))) for span in places]
+    shared = [len(words & set(WORD.findall(context[slice(*span)].casefold()))) for span in places]
     return places[shared.index(max(shared))] if places else None
 
 

@@ -1,4 +1,4 @@
-"""Whether tuning was worth it: who tells each label best, by how much, how fast and at what price."""
+"""Whether tuning was worth it: which contestant predicts each label best, by how much, how fast and at what price."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
@@ -53,7 +53,7 @@ class Worth(TypedDict):
 
 def worth(leads: "Leads", paces: Mapping[str, float], cores: int) -> Worth | None:
     """What leads.json of an evaluation says, with the seconds that each contestant takes for an answer on `cores`
-    cores; None where the tuned model met nobody.
+    cores; None where the tuned model had no opponent.
     """
     rankings = [_ranking(contest, paces, cores) for contest in leads["contests"]]
     if not rankings:
@@ -74,12 +74,12 @@ def _ranking(contest: "Contest", paces: Mapping[str, float], cores: int) -> Rank
         standing(who, rival["value"], rival["lead"], rival["interval"]) for who, rival in contest["others"].items()
     ]
     sign = -1 if contest["higher_is_better"] else 1
-    standings = sorted(every, key=lambda each: sign * each["value"])  # of equals the tuned model first
+    standings = sorted(every, key=lambda row: sign * row["value"])  # of equals the tuned model first
     return Ranking(what=contest["what"], measure=contest["measure"], winner=standings[0]["who"], standings=standings)
 
 
 def _sentence(ranking: Ranking, contest: "Contest", confidence: float) -> tuple[bool | None, str]:
-    best = next(each["who"] for each in ranking["standings"] if each["who"] != TUNED)
+    best = next(row["who"] for row in ranking["standings"] if row["who"] != TUNED)
     rival = contest["others"][best]
     low, high = rival["interval"]
     was = True if low > 0 else False if high < 0 else None

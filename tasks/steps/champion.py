@@ -61,7 +61,7 @@ def gate_verdict(name: str, model: Model, weights: Path, reports: Path, adapter:
 def _measures(
     model: Model, spec: Mapping[str, Any], reports: Path
 ) -> tuple[dict[str, Measure], Measure, Callable[[list[Answered]], Sequence[Prediction]]]:
-    """The measures of a model of the format `spec`, the one that the gate compares on, and what reads answers."""
+    """The measures of a model of the format `spec`, the one that the gate compares on, and a reader of answers."""
     form, example = format_in(spec), example_in(spec)
     table = measures.of(model.evaluate, form, example)
     compare_on = model.gate.compare_on or measures.compared_on(model.evaluate, example)
@@ -76,22 +76,19 @@ def _measures(
 
 
 class Incomparable(Exception):
-    """Why the champion cannot be asked what the tuned model was asked, in one clause: a gate that cannot compare
-    refuses.
-    """
+    """Why the champion cannot answer the tuned model's rows, in one clause: a gate that cannot compare refuses."""
 
 
 def _champions_answers(
     champion: registry.Version, tuned: list[Answered], params: Predict, weights: Path, adapter: Path, cache: Path
 ) -> list[Answered]:
-    """The champion's answers to the rows of `tuned`: those of its own evaluation and of an earlier gate, and for rows
-    that it has not seen it is asked.
+    """The champion's answers to the rows of `tuned`: from its own evaluation, an earlier gate, or newly generated.
 
-    It is asked in the words that it was trained on, as when it serves. Raises Incomparable.
+    Its prompts are those that it was trained on, as when it serves. Raises Incomparable.
     """
     its_adapter = registry.folder(champion, "adapter")
     own = its_adapter / labeller.FOLDER
-    rows = _as_asked(tuned, its_adapter, adapter)
+    rows = _in_champions_words(tuned, its_adapter, adapter)
     rows = labeller.with_rests(own, rows) if own.exists() else rows
     known = _by_question(answered.read(registry.folder(champion, "evaluate")))
     if (cache / champion.artifact).exists():
@@ -120,10 +117,8 @@ def _champions_answers(
     return in_order
 
 
-def _as_asked(tuned: list[Answered], its_adapter: Path, adapter: Path) -> list[Answered]:
-    """The rows of `tuned` in the words of the champion's own templates; Incomparable when its answers are written in
-    another way.
-    """
+def _in_champions_words(tuned: list[Answered], its_adapter: Path, adapter: Path) -> list[Answered]:
+    """The rows of `tuned` with the champion's own templates; Incomparable if its answers have another format."""
     its, ours = read_json(its_adapter / "format.json"), read_json(adapter / "format.json")
     if its["answer"] != ours["answer"]:
         raise Incomparable(f"its answers are {its['answer']!r}, and those of this model {ours['answer']!r}")
@@ -137,9 +132,7 @@ def _as_asked(tuned: list[Answered], its_adapter: Path, adapter: Path) -> list[A
 
 
 def _in_words(row: Answered, own: contract.Contract, words: contract.Contract) -> list[Message]:
-    """The messages of a `row` of the template `own`, in `words`; a dialogue, which no template makes, under their
-    system message.
-    """
+    """The messages of a `row` of the template `own`, rendered by `words`; a dialogue only gets its system message."""
     messages = row["messages"]
     if messages == own.messages(row["row"]):
         return cast("list[Message]", words.messages(row["row"]))
@@ -151,6 +144,6 @@ def _in_words(row: Answered, own: contract.Contract, words: contract.Contract) -
 
 
 def _by_question(predictions: list[Answered]) -> dict[str, Answered]:
-    """The same in their order, by what was asked, the right answer, and the part of it whose likelihood is known."""
+    """Predictions in their order, by question, right answer, and the part of it that was scored."""
     key = ("id", "messages", "answer", REST)
     return {json.dumps([row.get(name) for name in key], sort_keys=True): row for row in predictions}

@@ -66,28 +66,28 @@ def deploy(version: Version, weights: Path, settings: Params, models: Mapping[st
     params = settings.deploy
     with _one_at_a_time():
         supervisor.ensure(settings.servers)
-        asked = _server(version, weights, settings, models)
-        slot, started = _place(asked, params)
+        asked = _required_server(version, weights, settings, models)
+        slot, started = _find_or_start(asked, params)
         try:
-            url = _asked_of(slot).url
+            url = _target_state(slot).url
             verify.wait_until_healthy(url, state.program(slot), params.startup_timeout)
-            if not _asked_of(slot).merged:
+            if not _target_state(slot).merged:
                 slots.load(url, version.served_name, str(state.adapter_folder(version.name, version.artifact)))
             parity = _verify(url, version, params)
         except BaseException:
-            _give_up(slot, started, version)
+            _undo(slot, started, version)
             raise
         # first: a verified server with nothing to serve would be stopped
         registry.tag(version, parity=f"{parity.share:.4f}", **{forms.TAG: asked.form})
         write_json(parity_file(version.artifact), asdict(parity))
         with locked():
-            now = _asked_of(slot)
+            now = _target_state(slot)
             state.write(slot, replace(now, verified=True, adapters={**now.adapters, **asked.adapters}))
     return url, parity
 
 
-def _asked_of(slot: str) -> state.State:
-    """What `slot` should serve; AnnealError where another has freed it meanwhile."""
+def _target_state(slot: str) -> state.State:
+    """The state that `slot` should have; AnnealError if it was freed meanwhile."""
     asked = state.read(slot)
     if asked is None:
         raise AnnealError(f"slot {slot} was freed while a version was deployed on it: run again.")
@@ -96,7 +96,7 @@ def _asked_of(slot: str) -> state.State:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """The lock of deployments; a server on trial that is found under it was left by one that was killed."""
+    """The lock of deployments; a server on trial that is found under it was left by a killed one."""
     from filelock import FileLock
 
     LOCK.parent.mkdir(parents=True, exist_ok=True)
@@ -107,8 +107,8 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _place(asked: state.State, params: Deploy) -> tuple[str, bool]:
-    """(slot, whether a server was started for it): the newest server that is as `asked`, or a free slot."""
+def _find_or_start(asked: state.State, params: Deploy) -> tuple[str, bool]:
+    """(slot, whether a server was started for it): the newest server like `asked`, or a free slot."""
     with locked():
         taken = state.read_all()
         for slot, server in sorted(taken.items(), key=lambda entry: -entry[1].since):
@@ -131,8 +131,8 @@ def _place(asked: state.State, params: Deploy) -> tuple[str, bool]:
         return free, True
 
 
-def _give_up(slot: str, started: bool, version: Version) -> None:
-    """Take back what this deployment has added."""
+def _undo(slot: str, started: bool, version: Version) -> None:
+    """Remove what this deployment has added."""
     server = state.read(slot)
     if started:
         slots.stop(slot)
@@ -140,10 +140,8 @@ def _give_up(slot: str, started: bool, version: Version) -> None:
         slots.unload(server.url, version.served_name)
 
 
-def _server(version: Version, weights: Path, settings: Params, models: Mapping[str, Model]) -> state.State:
-    """The server that `version` needs, its files kept where DVC does not touch them; the slot's port is still to be
-    put in.
-    """
+def _required_server(version: Version, weights: Path, settings: Params, models: Mapping[str, Model]) -> state.State:
+    """The server that `version` needs, with copies of its files that DVC does not touch; its port is not set yet."""
     adapter = fetch_adapter(version)
     base_hash = read_json(weights / "source.json")["weights_sha256"]
     needed = read_json(adapter / "artifact.json")["base_sha256"]
@@ -164,27 +162,27 @@ def _server(version: Version, weights: Path, settings: Params, models: Mapping[s
 
 
 def _merged(version: Version, weights: Path, adapter: Path, max_divergence: float) -> Path:
-    """The whole weights of `version`, made again from base and adapter where the registry keeps only the adapter."""
+    """The folder of the merged weights of `version`, written if it does not exist."""
     place = state.merged_folder(adapter)
     if not place.exists():
         from tasks.weights.merge import write_merged
 
         rows = answered.read(folder(version, "evaluate"))
-        with whole_directory(place) as making:
-            write_merged(weights, adapter, rows, max_divergence, making)
+        with whole_directory(place) as temporary:
+            write_merged(weights, adapter, rows, max_divergence, temporary)
             for file in (*adapter.glob("tokenizer*"), adapter / "chat_template.jinja"):
-                shutil.copy(file, making / file.name)
+                shutil.copy(file, temporary / file.name)
             if (adapter / labeller.FOLDER).is_dir():
-                shutil.copytree(adapter / labeller.FOLDER, making / labeller.FOLDER)
+                shutil.copytree(adapter / labeller.FOLDER, temporary / labeller.FOLDER)
     return place
 
 
 def _pooled(weights: Path, adapter: Path) -> Path:
-    """The classifier kept in `adapter` as vLLM's pooling takes it."""
+    """The folder of the classifier in `adapter` in the form for vLLM's pooling, written if it does not exist."""
     place = state.pooled_folder(adapter)
     if not place.exists():
-        with whole_directory(place) as making:
-            pooled.write(weights, adapter, making)
+        with whole_directory(place) as temporary:
+            pooled.write(weights, adapter, temporary)
     return place
 
 
@@ -194,7 +192,7 @@ def _verify(url: str, version: Version, params: Deploy) -> verify.Parity:
     if objectives.head_of(adapter) not in objectives.WRITES:
         asked = list(filter(images.can_be_asked, predictions))[: params.parity_prompts]
         parity, too_long = reading_parity.check_parity(url, version.served_name, of_folder(adapter), asked)
-        _say_too_long(version, too_long, f"longer than deploy.max_model_len, {params.max_model_len} tokens")
+        _print_too_long(version, too_long, f"longer than deploy.max_model_len, {params.max_model_len} tokens")
         return parity
     kept, too_long = verify.answerable(adapter, predictions, params.parity_prompts, params.max_model_len)
     what = f"longer than deploy.max_model_len, {params.max_model_len} tokens, with their answers"
@@ -203,7 +201,7 @@ def _verify(url: str, version: Version, params: Deploy) -> verify.Parity:
             f"{version.served_name} cannot be verified: all {len(predictions)} test rows are {what}; raise it in "
             "params.yaml."
         )
-    _say_too_long(version, too_long, what)
+    _print_too_long(version, too_long, what)
     special, row = of_folder(adapter), kept[0]
     reply = verify.ask(url, version.served_name, verify.question(special, row), 1 + len(row["token_ids"]))["text"]
     if not reply.removeprefix(beginning_of(special, row)):
@@ -211,7 +209,7 @@ def _verify(url: str, version: Version, params: Deploy) -> verify.Parity:
     return verify.check_parity(url, version.served_name, adapter, kept, params.max_model_len, params.min_agreement)
 
 
-def _say_too_long(version: Version, ids: list[str], what: str) -> None:
+def _print_too_long(version: Version, ids: list[str], what: str) -> None:
     if ids:
         shown = ", ".join(ids[:5]) + (" …" if len(ids) > 5 else "")
         left_out = f"the parity check leaves out {len(ids)} of the test rows, {what}: {shown}"

@@ -54,7 +54,7 @@ class GateCheck:
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """Whether the model passes, and all that was looked at."""
+    """Whether the model passes, and all checks."""
 
     passed: bool
     checks: tuple[GateCheck, ...]
@@ -74,7 +74,7 @@ class GateVerdict:
 @dataclass(frozen=True)
 class Opponent:
     """A contestant that must be beaten: `words` name it. Where nothing is compared, `reason` says why, in a clause, and
-    it `is_excused` where it has nothing that it could tell.
+    it `is_excused` if there is nothing that it could predict.
     """
 
     words: str
@@ -104,8 +104,8 @@ def gate(
     Pure: the same values, the same verdict. ValueError when rows do not pair up.
     """
     excused = [_excused(opponent) for opponent in rivals.opponents if opponent.is_excused]
-    asked = [opponent for opponent in rivals.opponents if not opponent.is_excused]
-    checks = [check for opponent in asked for check in _beats(params, opponent)]
+    compared = [opponent for opponent in rivals.opponents if not opponent.is_excused]
+    checks = [check for opponent in compared for check in _beats(params, opponent)]
     checks += [*_minimums(params, measures, metrics["tuned"]), _beats_parent(params, rivals, metrics["parent"])]
     if rivals.champion is None:
         checks.append(GateCheck(True, "there is no other champion to compare with"))

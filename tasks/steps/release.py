@@ -35,7 +35,7 @@ def promote(name: str, force: bool) -> None:
     if outcome is None:
         with alias_moves.held(name, params.models) as now:
             outcome = _promoted(now, params, force)
-    _tell(params, now.model, outcome, began)
+    _print_champion(params, now.model, outcome, began)
     for move in regroup(params, now.models):
         print(move.words)
 
@@ -50,7 +50,7 @@ def _undeployed(now: Held, params: Params, force: bool) -> Version | None:
 
 def _promoted(now: Held, params: Params, force: bool) -> step.StepResult:
     """Promote @challenger, and take a step by the same reading of the registry."""
-    _done(promotion.promote_challenger(now, "by hand", force))
+    _check_done(promotion.promote_challenger(now, "by hand", force))
     return step.once(params, lambda names: now.models)
 
 
@@ -62,19 +62,19 @@ def rollback(name: str) -> None:
         print(records.ask(name, "rollback", PATIENCE))
         return
     with alias_moves.held(name, params.models) as now:
-        _done(promotion.roll_back(now, "by hand"))
+        _check_done(promotion.roll_back(now, "by hand"))
         outcome = step.once(params, lambda names: now.models)
-    _tell(params, now.model, outcome, began)
+    _print_champion(params, now.model, outcome, began)
 
 
-def _done(outcome: Outcome) -> None:
-    """AnnealError with its words for one that was refused."""
+def _check_done(outcome: Outcome) -> None:
+    """Raise AnnealError if the move was refused."""
     if isinstance(outcome, Refused):
         raise AnnealError(outcome.words)
 
 
-def _tell(params: Params, model: Model, outcome: step.StepResult, began: float) -> None:
-    """Wait until the champion of the registry answers, and say who does."""
+def _print_champion(params: Params, model: Model, outcome: step.StepResult, began: float) -> None:
+    """Wait until the champion of the registry answers, and print which version does."""
     target = step.await_champion(params, model, outcome).targets["champion"]
     print(f"{model.name} is answered by version {target.version} ({time.monotonic() - began:.1f} s)")
     for which, version in model.aliased.items():

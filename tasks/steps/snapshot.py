@@ -20,7 +20,7 @@ FOLDER = Path("data/snapshots")
 
 
 class FileTaken(TypedDict):
-    """What the manifest says of a file."""
+    """The manifest's entry of a file."""
 
     name: str
     sha256: str
@@ -86,7 +86,7 @@ def refresh(name: str, params: Section, ingest: Ingest) -> bool:
 
 
 def _about(params: Section, ingest: Ingest) -> dict[str, object]:
-    """What was asked for, as params.yaml says it: it holds no secret."""
+    """The source as in params.yaml, which holds no secrets, and the licence."""
     licence = {"license": ingest.license} if ingest.license else {}
     return {"source": params.model_dump(exclude_none=True), **licence}
 
@@ -96,7 +96,7 @@ def _manifest(name: str) -> Path:
 
 
 def _taken(folder: Path, files: Sequence[Mapping[str, object]]) -> list[FileTaken]:
-    """The files of that name as they lie in `folder`; those that are not there are left out."""
+    """Entries for those of the named files that exist in `folder`."""
     paths = [folder / str(file["name"]) for file in files]
     return [
         {"name": path.name, "sha256": sha256(path), "bytes": path.stat().st_size} for path in paths if path.is_file()

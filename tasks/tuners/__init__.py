@@ -1,7 +1,7 @@
 """Which weights learn: a file a kind. What a tuner declares and does is in the protocol below.
 
-A trained folder names its kind in tuner.json, so whoever loads one (evaluation, the gate, a server) needs no
-params.yaml.
+A trained folder names its kind in tuner.json, so that evaluation, the gate and servers need no params.yaml
+to load it.
 """
 
 from pathlib import Path
@@ -23,11 +23,11 @@ class Tuner(Protocol):
     Params: type[Section]  # kind: Literal["…"], and the kind's own settings
     summary: str  # what is trained, in one line
     mergeable: bool  # the result can be folded into weights of the parent's shape
-    keeps_parent: bool  # the parent is there beside what is learnt: `disable_adapter()` of the model gives it
+    keeps_parent: bool  # the parent's weights stay unchanged: the model's `disable_adapter()` gives it
     virtual_tokens: bool  # tokens without text: no shared prefix, no packing
-    grows: bool  # the embedding learns as a whole, so that new tokens can be added to it
+    grows: bool  # the whole embedding is trained, so that new tokens can be added
     checkpointing: bool  # activations may be computed again in the backward pass (gradient_checkpointing)
-    learning_rates: tuple[float, float]  # sensible ones, and where that is known from
+    learning_rates: tuple[float, float]  # sensible ones; their origin is `source`
     source: str
 
     def hot(self, params: Section) -> bool:
@@ -39,15 +39,15 @@ class Tuner(Protocol):
         ...
 
     def attach(self, params: Section, model: "nn.Module") -> "nn.Module":
-        """The parent made trainable: what learns has `requires_grad`, and nothing else."""
+        """The parent made trainable: exactly the trained weights have `requires_grad`."""
         ...
 
     def save(self, model: "nn.Module", parent: Path, folder: Path) -> None:
-        """Write what was learnt to `folder`: equal weights, equal bytes."""
+        """Write what was trained to `folder`: equal weights, equal bytes."""
         ...
 
     def load(self, model: "nn.Module", folder: Path) -> "nn.Module":
-        """The parent `model`, loaded for asking, with what was learnt in `folder`."""
+        """The parent `model`, loaded for inference, with what was trained in `folder`."""
         ...
 
     def merge(self, model: "nn.Module") -> "nn.Module":
@@ -62,7 +62,7 @@ class Tuner(Protocol):
 class VirtualTokens(Tuner, Protocol):
     """A tuner of tokens without text."""
 
-    heads: frozenset[str]  # of models before whose texts they can stand
+    heads: frozenset[str]  # of models whose inputs they can precede
 
 
 def of(section: Section) -> Tuner:
@@ -71,13 +71,13 @@ def of(section: Section) -> Tuner:
 
 
 def of_folder(folder: Path) -> Tuner:
-    """The tuner whose work lies in `folder`; an adapter of the time before there were kinds is LoRA."""
+    """The tuner of a trained `folder`; without FILE, as from older versions, it is LoRA."""
     file = folder / FILE
     return cast(Tuner, kinds.load(__name__, read_json(file)["kind"] if file.exists() else "lora"))
 
 
 def settings_of(folder: Path) -> Section:
-    """The typed settings that what lies in `folder` was trained with; LoRA with the defaults where it names none."""
+    """The typed settings of a trained `folder`; LoRA's defaults without FILE."""
     file = folder / FILE
     values = read_json(file) if file.exists() else {"kind": "lora"}
     return of_folder(folder).Params(**values)
@@ -89,6 +89,6 @@ def is_hot(folder: Path) -> bool:
 
 
 def save(params: Section, model: "nn.Module", parent: Path, folder: Path) -> None:
-    """Write what was learnt, and which kind it is, to `folder`."""
+    """Write what was trained, and its kind, to `folder`."""
     of(params).save(model, parent, folder)
     write_json(folder / FILE, params.model_dump())

@@ -28,7 +28,7 @@ class Params(Section):
 
 
 def hot(params: Params) -> bool:
-    """There is no adapter to be loaded."""
+    """There is no adapter to load."""
     return False
 
 
@@ -38,7 +38,7 @@ def loading(params: Params) -> dict[str, object]:
 
 
 def attach(params: Params, model: "nn.Module") -> "nn.Module":
-    """The parent, of which nothing learns."""
+    """The parent, frozen."""
     return model.requires_grad_(False)
 
 
@@ -57,5 +57,5 @@ def merge(model: "nn.Module") -> "nn.Module":
 
 
 def problem(params: Params, model: "nn.Module") -> str | None:
-    """None: any body can be read; that its objective has a head of its own is seen from the kinds."""
+    """None: any body will do. That the objective has a head is checked from the kinds."""
     return None

@@ -61,8 +61,8 @@ def load(model: "nn.Module", folder: Path) -> "nn.Module":
 
     strange = [load_model(model, file, strict=False)[1] for file in sorted(folder.glob("model*.safetensors"))]
     if any(strange):  # transformers writes some models under the names of their first checkpoints
-        own = type(model).from_pretrained(folder, dtype=model.dtype, trust_remote_code=False)
-        model.load_state_dict(own.state_dict(), strict=False)
+        saved = type(model).from_pretrained(folder, dtype=model.dtype, trust_remote_code=False)
+        model.load_state_dict(saved.state_dict(), strict=False)
     loaded: nn.Module = model
     return loaded
 
@@ -73,5 +73,5 @@ def merge(model: "nn.Module") -> "nn.Module":
 
 
 def problem(params: Params, model: "nn.Module") -> str | None:
-    """Any model can be tuned whole, but for its layers one by one they must be told."""
+    """Any model can be tuned whole; layer by layer only if its layers are recognised."""
     return layer_groups.problem(params, model)

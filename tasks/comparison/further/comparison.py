@@ -49,9 +49,9 @@ def file(place: Place) -> Path:
 
 
 def bring(place: Place, reasons: Mapping[str, str]) -> bool:
-    """Write comparison.json unless it is of these answers; whether it was written.
+    """Write comparison.json unless it is up to date; returns whether it was written.
 
-    `reasons` holds each further contestant: why it did not answer, or nothing where it did.
+    `reasons`: why each further contestant did not answer, empty if it did.
     """
     folders = contestants.folders(place.reports)
     folders |= {who: place.further / who for who, reason in reasons.items() if not reason}
@@ -105,7 +105,7 @@ def _answers(place: Place, folders: Mapping[str, Path]) -> dict[str, list[Answer
 
 
 def _chosen(timing: Mapping[str, Any]) -> str:
-    """How many rows are taken, and what spoke for it."""
+    """How many rows are used, and why."""
     shares = ", ".join(f"{k}: {100 * timing['tried'][k]:.1f} %" for k in sorted(timing["tried"], key=int))
     return f"{timing['k']} per row, chosen on {timing['tried_on']} (labels right by {shares or 'none'})"
 

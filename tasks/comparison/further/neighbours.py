@@ -26,12 +26,12 @@ PLACES = 6  # of a cosine, which two machines agree on
 Features = NDArray[np.floating[Any]]
 
 
-def nearest(known: Features, asked: Features, count: int, are_same: bool = False) -> NDArray[np.intp]:
-    """(asked, count): the places of the nearest of `known` by cosine, the nearest first, of equals the earlier.
+def nearest(known: Features, queries: Features, count: int, are_same: bool = False) -> NDArray[np.intp]:
+    """(queries, count): the places of the nearest of `known` by cosine, the nearest first, of equals the earlier.
 
-    `are_same`: the asked are the known, and no row is its own neighbour.
+    `are_same`: the queries are the known rows, and no row is its own neighbour.
     """
-    ours, theirs = _unit(known), _unit(asked)
+    ours, theirs = _unit(known), _unit(queries)
     most = min(count, len(ours) - are_same)
     parts: list[NDArray[np.intp]] = []
     for first in range(0, len(theirs), BLOCK):
@@ -49,8 +49,8 @@ def vote(labels: Sequence[str]) -> dict[str, float]:
 
 
 def choose(near: Sequence[Sequence[int]], classes: Mapping[str, Sequence[str]]) -> tuple[int, dict[int, float]]:
-    """(k, {k: the share of labels that the k nearest tell right}), of each training row by its neighbours among the
-    others: the smallest of the best.
+    """(the best k, the smallest of equals; {k: the share of labels that the k nearest predict right}), by leave-one-out
+    on the training rows.
     """
     most = min((len(places) for places in near), default=0)
     shares = {k: _right(near, classes, k) for k in KS if k <= most}
@@ -73,7 +73,7 @@ def made_of(place: Place) -> dict[str, object]:
 
 
 def known_rows(place: Place) -> list[Prepared]:
-    """The training rows that are looked at: all, or so many as the probe reads, spread over all."""
+    """The training rows that are searched: all, or as many as the probe uses, evenly spaced."""
     rows: list[Prepared] = read_jsonl(place.prepared / "train.jsonl")
     return rows[:: max(1, -(-len(rows) // logistic.MOST))]
 

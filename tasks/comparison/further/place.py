@@ -11,7 +11,7 @@ from tasks.stages.evaluate.params import Evaluate
 from tasks.stages.predict.params import Predict
 
 MADE_OF = "made_of.json"
-ANSWERS = (  # what is rewritten here may answer otherwise
+ANSWERS = (  # modules whose change may change answers
     "inference/engine",
     *(
         f"{folder}/{name}.py"
@@ -44,7 +44,7 @@ class Place:
 
     @property
     def further(self) -> Path:
-        """The folder that all is written to."""
+        """The output folder of all further contestants."""
         return self.reports / "further"
 
     def answers(self, who: str) -> Path:
@@ -62,9 +62,9 @@ class Place:
 
 
 def keep(folder: Path, made_of: Mapping[str, object], make: Callable[[Path], None]) -> bool:
-    """Let `make` fill `folder`, unless it holds what was made of the same; whether it was made.
+    """Let `make` fill `folder`, unless it was made of the same inputs; returns whether it was made.
 
-    It is replaced whole: where `make` fails or is killed, it stays as it was.
+    The folder is replaced as a whole: if `make` fails or is killed, it stays as it was.
     """
     of = {**made_of, "code": code(ANSWERS)}
     if _holds(folder, of):

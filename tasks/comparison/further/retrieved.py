@@ -43,7 +43,7 @@ def made_of(place: Place) -> dict[str, object]:
 
 
 def try_out(place: Place, k: int, out: Path) -> None:
-    """Write `out/score.json`: the share of labels that is right of the validation rows, asked behind k examples."""
+    """Write `out/score.json`: the share of right labels of the validation rows, asked with k examples."""
     rows = tried_rows(place)
     rows_answered, _ = _asked(place, rows, "validation", k, f"{NAME} ({k} a row)")
     labels, form = place.evaluate.labels, format_in(read_json(place.prepared / "format.json"))
@@ -61,7 +61,7 @@ def chosen(place: Place) -> tuple[int, dict[int, float]]:
 
 
 def answer(place: Place, k: int, scores: dict[int, float], out: Path) -> None:
-    """Write `out/predictions.jsonl` and `out/timing.json`: the parent's answers to the test rows, each behind its k
+    """Write `out/predictions.jsonl` and `out/timing.json`: the parent's answers to the test rows, each after its k
     nearest training rows, the nearest last.
     """
     predictions, timing = _asked(place, read_jsonl(place.prepared / "test.jsonl"), "test", k, NAME)

@@ -31,7 +31,7 @@ Sure = list[tuple[float, bool]]  # how sure an answer was, and whether it was ri
 
 @dataclass(frozen=True)
 class Miss:
-    """A row of which the tuned model was surely wrong in a column."""
+    """A confident error of the tuned model: a row and a column."""
 
     id: str
     text: str
@@ -64,7 +64,7 @@ def calibrations(rows: Rows, form: AnswerFormat, labels: Sequence[str], confiden
 
 
 def misses(rows: Rows, form: AnswerFormat, labels: Sequence[str]) -> list[Miss]:
-    """The rows whose right class was thought least likely, where another was told; one for each row and column."""
+    """The errors with the least likely right class; one for each row and column."""
     every = []
     for label in labels:
         for row, (shares, right) in zip(rows, _shares(rows, form, label), strict=False):
@@ -107,11 +107,11 @@ def _draw(figure: "Figure", sure: Sure, what: str, confidence: float) -> None:
     above.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=DASHED)
     edges, counts = np.linspace(0, 1, BINS + 1), []
     for place in range(BINS):
-        own = [pair for pair in sure if place == min(BINS - 1, int(pair[0] * BINS))]
-        counts.append(len(own))
-        if own:
-            p, right = (float(np.mean([pair[side] for pair in own])) for side in (0, 1))
-            low, high = wilson(np.array([pair[1] for pair in own]), confidence)
+        pairs = [pair for pair in sure if place == min(BINS - 1, int(pair[0] * BINS))]
+        counts.append(len(pairs))
+        if pairs:
+            p, right = (float(np.mean([pair[side] for pair in pairs])) for side in (0, 1))
+            low, high = wilson(np.array([pair[1] for pair in pairs]), confidence)
             above.plot((p, p), (low, high), color=TUNED, linewidth=1.6, alpha=0.5)
             above.plot(p, right, "o", color=TUNED, markersize=7, markeredgecolor=CARD)
     above.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.05), ylabel="share correct")

@@ -81,8 +81,8 @@ def headline(summary: Summary) -> Headline:
 
 
 def evidence(summary: Summary) -> str:
-    """What says whether tuning was worth it, without the verdict itself where the title has that; empty where nobody
-    was met.
+    """What says whether tuning was worth it, without the verdict itself if the title has that; empty without
+    opponents.
     """
     worth = summary.get("worth")
     if not worth:
@@ -108,7 +108,7 @@ def _title(summary: Summary) -> str:
 
 
 def checks(summary: Summary) -> list[tuple[bool, str]]:
-    """(whether it held, words) of each thing that the gate looked at, measures named as people name them."""
+    """(whether it held, words) of each check of the gate, with readable names of measures."""
     names = sorted(summary["evaluation"]["measures"], key=len, reverse=True)
     known = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names) or "$^")
     return [

@@ -21,7 +21,7 @@ Rows = Sequence[Answered]
 @dataclass(frozen=True)
 class ShownAnswer:
     """One answer: `fields` of (column, value, state) when it is an answer of several columns, else only its `text`;
-    notes say what is odd.
+    `notes` say what is unusual.
 
     `state` is right or wrong for a label, and free for text that no one expects word for word.
     """
@@ -34,7 +34,7 @@ class ShownAnswer:
 
 @dataclass(frozen=True)
 class Sample:
-    """One row: what was asked, what was expected, and what parent and tuned said."""
+    """One row: its prompt, the expected answer, and those of parent and tuned model."""
 
     id: str
     prompt: tuple[tuple[str, str], ...]
@@ -45,8 +45,8 @@ class Sample:
 
 
 def choose(tuned: Rows, parent: Rows, form: AnswerFormat, labels: Sequence[str]) -> list[Sample]:
-    """Up to eight rows in the order of a hash of their ids, so that nobody picked them: half that `tuned` has wrong,
-    half right.
+    """Up to eight rows in the order of a hash of their ids, so that nobody has picked them: half that `tuned` has
+    wrong, half right.
     """
     samples = [_sample(row, before, form, labels) for row, before in _paired(tuned, parent)]
     samples.sort(key=lambda sample: hashlib.sha256(sample.id.encode()).hexdigest())
@@ -58,7 +58,7 @@ def choose(tuned: Rows, parent: Rows, form: AnswerFormat, labels: Sequence[str])
 
 
 def tally(tuned: Rows, parent: Rows, form: AnswerFormat, labels: Sequence[str]) -> dict[str, int]:
-    """How many rows each has right, who alone has them right, and how many there are."""
+    """Counts: rows, those right for each, and those that tuning gained and lost."""
     pairs = [
         (shown_answer(row, form, labels).right, shown_answer(before, form, labels).right)
         for row, before in _paired(tuned, parent)
@@ -73,7 +73,7 @@ def tally(tuned: Rows, parent: Rows, form: AnswerFormat, labels: Sequence[str]) 
 
 
 def right_means(form: AnswerFormat, labels: Sequence[str]) -> str:
-    """What it takes for an answer to be right, in a clause; see `shown_answer`."""
+    """When an answer counts as right, in a clause; see `shown_answer`."""
     if labels:
         return f"every label ({', '.join(label.replace('_', ' ') for label in labels)}) is right"
     if isinstance(form, NumberAnswer):
@@ -92,7 +92,7 @@ def system_prompt(rows: Rows) -> str | None:
 
 
 def shown_answer(row: Answered, form: AnswerFormat, labels: Sequence[str]) -> ShownAnswer:
-    """What the answer of `row` says: right when every label is, or, without labels, when it is the expected answer."""
+    """The answer of `row`: right when every label is, or, without labels, when it is the expected answer."""
     answer, right = form.read(row["text"]), form.read(row["answer"])
     notes = [] if row["finished"] else ["cut off at the longest answer allowed"]
     is_right = right is not None and agrees(answer, right, labels, form)

@@ -106,7 +106,7 @@ class CascadeFacts(TypedDict):
 
 
 class Summary(TypedDict):
-    """Everything that is said at the end of a run; None is what a run did not come to."""
+    """The outcome of a run; None for steps that it did not reach."""
 
     model: str
     finished: str  # ISO 8601

@@ -12,7 +12,7 @@ SIDE = 96  # pixels
 
 
 def of_row(row: Answered) -> str | None:
-    """A `data:` URL of the image of an answered row; None of a row without one, and where it is not there any more."""
+    """A `data:` URL of the image of an answered row; None without one, or if the file is missing or changed."""
     file = row["row"].get("image_file")
     if file is None:
         return None
