@@ -1,4 +1,4 @@
-"""What a step shows in the Prefect UI: tables and markdown made from the reports on disk."""
+"""Artifacts of stages and steps in the Prefect UI: tables and markdown from the reports on disk."""
 
 from tasks import paths
 from tasks.comparison import contestants
@@ -7,7 +7,7 @@ from tasks.steps.gate import GateVerdict
 
 
 def publish(stage: str) -> None:
-    """An artifact for a stage that has one: validate and prepare (rows), evaluate (each contestant)."""
+    """Publish the artifact of a stage that has one: validate and prepare (rows), evaluate (each contestant)."""
     from prefect.artifacts import create_table_artifact
 
     family, _, row = stage.partition("@")
@@ -36,14 +36,14 @@ def publish(stage: str) -> None:
 
 
 def figure(value: float | None, interval: list[float] | None) -> str:
-    """A value and its interval; a dash for what was not measured, as the parent may have no probabilities."""
+    """Return a value and its interval as text; a dash if it was not measured."""
     if value is None or interval is None:
         return "–"
     return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def publish_verdict(model: str, verdict: GateVerdict) -> None:
-    """The gate's verdict with its reasons."""
+    """Publish the gate's verdict with its reasons."""
     from prefect.artifacts import create_markdown_artifact
 
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)

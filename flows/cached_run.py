@@ -1,5 +1,5 @@
-"""What is shown of a run that finds nothing to do: the remarks and the summary of the last one, and a flow run in
-Prefect where a server runs. It is told over HTTP, since Prefect's own client takes seconds to import.
+"""Shows a run that finds nothing to do: the remarks and the summary of the last one, and a flow run in Prefect if a
+server runs. It is reported over HTTP, since Prefect's own client takes seconds to import.
 """
 
 from typing import TYPE_CHECKING
@@ -17,22 +17,22 @@ TIMEOUT = 5.0  # seconds
 
 
 def show(result: UpToDate) -> None:
-    """Print what any run prints at its end, and let Prefect know of it; NotPromoted where the gate had refused."""
+    """Print what any run prints at its end, and report it to Prefect; NotPromoted if the gate had refused."""
     from flows.summary_table import show as show_table
 
     last_run = result.last_run
     for line in last_run.remarks:
         print(line, flush=True)
     if url := prefect_server.choose(Servers(prefect_port=last_run.prefect_port)):
-        tell(url, last_run.asked.model, last_run.stages)
+        report_to_prefect(url, last_run.asked.model, last_run.stages)
     show_table(last_run.asked.model, result.summary["stages"], result.summary)
     if failures := tuple(check["words"] for check in result.summary["gate"]["checks"] if not check["held"]):
         raise NotPromoted(last_run.asked.model, failures)
 
 
-def tell(url: str, model: str, stages: tuple[str, ...]) -> None:
-    """A flow run of `model` in the Prefect server at `url` whose `stages` were all cached. A server that does not take
-    it is said, and stops nothing: nothing was to be done.
+def report_to_prefect(url: str, model: str, stages: tuple[str, ...]) -> None:
+    """Record a flow run of `model`, all `stages` cached, in the Prefect server at `url`. A failure is printed and stops
+    nothing.
     """
     import httpx
 
@@ -54,5 +54,5 @@ def _record(client: "Client", model: str, stages: tuple[str, ...]) -> None:
 
 
 def _post(client: "Client", path: str, **body: object) -> str:
-    """The id of what the server has made."""
+    """Return the id of the object that the server created."""
     return str(client.post(path, json=body).raise_for_status().json()["id"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def stages(target: str) -> list[str]:
-    """The stages that `target` needs, itself last, each after those it depends on."""
+    """Return the stages that `target` needs, itself last, each after those it depends on."""
     with _repo() as repo:
         return [stage.addressing for stage in _in_order(repo, target)]
 
@@ -31,21 +31,23 @@ def stages(target: str) -> list[str]:
 def _in_order(repo: "Repo", target: str) -> "list[Stage]":
     import networkx
 
-    place = {stage: i for i, stage in enumerate(repo.index.stages)}  # of dvc.yaml, where the DAG leaves a choice
+    place = {stage: i for i, stage in enumerate(repo.index.stages)}  # the order of dvc.yaml breaks ties
     needed = set(repo.stage.collect(target, with_deps=True))
     graph = repo.index.graph.subgraph(needed).reverse()
     return list(networkx.lexicographical_topological_sort(graph, key=place.__getitem__))
 
 
 def is_up_to_date(stage: str) -> bool:
-    """True when DVC would not run `stage`: its command, params, code, inputs and outputs are those of dvc.lock."""
+    """True if DVC would not run `stage`: its command, params, code, inputs and outputs are those of dvc.lock."""
     with _repo() as repo, repo.lock:
         (node,) = repo.stage.collect(stage)
         return not node.changed()
 
 
 def first_change(target: str) -> str | None:
-    """What has changed in the first stage that `target` needs and DVC would run, in a clause; None when none would."""
+    """Return what has changed in the first stage of `target` that DVC would run, in a clause; None if it would run
+    none.
+    """
     with _repo() as repo, repo.lock:
         for node in _in_order(repo, target):
             if node.changed():
@@ -54,7 +56,7 @@ def first_change(target: str) -> str | None:
 
 
 def pending(target: str) -> list[str]:
-    """The stages that `target` needs and DVC would run, and those that depend on one, in their order."""
+    """Return, in order, the stages of `target` that DVC would run, and those that depend on them."""
     import networkx
 
     with _repo() as repo, repo.lock:
@@ -65,19 +67,19 @@ def pending(target: str) -> list[str]:
 
 
 def _described(changes: Sequence[object]) -> str:
-    """The first of what DVC lists as changed: `tasks/dialogues/chat.py is modified`, `changed command`."""
+    """Return the first change that DVC lists: `tasks/dialogues/chat.py is modified`, `changed command`."""
     for change in changes:
-        for what in change.values() if isinstance(change, dict) else ():
-            if not isinstance(what, dict):
-                return str(what)
-            if what:
-                return ", ".join(f"{path} is {_described([{'': how}])}" for path, how in list(what.items())[:3])
+        for details in change.values() if isinstance(change, dict) else ():
+            if not isinstance(details, dict):
+                return str(details)
+            if details:
+                return ", ".join(f"{path} is {_described([{'': how}])}" for path, how in list(details.items())[:3])
         return str(change)
     return "something of it has changed"
 
 
 def run(stage: str, say: Callable[[str], None]) -> bool:
-    """Bring `stage` up to date through `dvc repro --single-item`; True when it ran, False when DVC had its outputs.
+    """Bring `stage` up to date through `dvc repro --single-item`; True if it ran, False if DVC had its outputs.
 
     `say` gets each line as it is printed. Raises StageFailed with the stage's own sentence.
     """
@@ -129,7 +131,7 @@ NOISE = (
 
 
 def keep(folder: Path) -> None:
-    """Let DVC keep the content of `folder`, which no stage makes, as it is now; it is part of the DAG from then on."""
+    """Add `folder`, which no stage makes, to DVC as it is now; it is part of the DAG from then on."""
     file = f"{folder}.dvc"
     if not Path(file).exists() or not is_up_to_date(file):
         words = [sys.executable, "-m", "dvc", "--wait-for-lock", "add", "--quiet", str(folder)]
@@ -139,9 +141,7 @@ def keep(folder: Path) -> None:
 
 
 def share_results(copy: Path) -> None:
-    """Let the copy of the project in the folder `copy` find what this checkout has computed: the same lock file, the
-    same cache.
-    """
+    """Give the copy of the project in the folder `copy` this checkout's results: the same lock file and cache."""
     with _repo() as repo:
         cache = repo.cache.local_cache_dir
     (copy / ".dvc").mkdir(exist_ok=True)
@@ -151,8 +151,8 @@ def share_results(copy: Path) -> None:
 
 
 def _verify_cache(stage: str) -> None:
-    """Raise AnnealError when a cached output that would be brought back is damaged: DVC trusts read-only cache files
-    unread.
+    """Raise AnnealError if a cached output that DVC would restore is damaged: DVC does not verify read-only cache
+    files.
     """
     with _repo() as repo, repo.lock:
         (node,) = repo.stage.collect(stage)
@@ -167,7 +167,7 @@ def _verify_cache(stage: str) -> None:
 
 
 def _cached_files(out: "Output") -> Iterable[tuple[str, str, Path]]:
-    """(name, md5, path in the cache) of each file of an output."""
+    """Yield (name, md5, path in the cache) of each file of an output."""
     if not out.hash_info.isdir:
         yield str(out), out.hash_info.value, Path(out.cache.oid_to_path(out.hash_info.value))
         return
@@ -195,8 +195,8 @@ def _repo() -> "Repo":
 
 
 def _environment() -> dict[str, str]:
-    """Stages run `python`: the one of this environment, first in PATH; bash gives way to it, where sh would stay and
-    shield it from the flow's death.
+    """Return the environment of DVC: this `python` first in PATH; bash as the shell, since it execs the stage, where sh
+    would stay and shield the stage from the flow's death.
     """
     return os.environ | {
         "SHELL": shutil.which("bash") or "/bin/sh",

@@ -28,7 +28,7 @@ PATIENCE = 1800.0  # seconds for the canary's traffic
 
 
 def run() -> None:
-    """Play the demo to its end and leave its servers up; AnnealError when a step does not come to what it should."""
+    """Play the demo to its end and leave its servers up; AnnealError if a step has an unexpected result."""
     if not paths.adapter(TASK).exists():
         raise AnnealError(
             "the demo starts from the model of `make pipeline`, and there is none yet: run `make pipeline "
@@ -55,7 +55,7 @@ def run() -> None:
 
 
 def _tickets(folder: Path) -> tuple[list[Ticket], list[Ticket], dict[str, Ticket]]:
-    """(held-out tickets, tickets about the new product, the right answers to the latter by id), in the seed's order."""
+    """Return (held-out tickets, tickets about the new product, their right answers by id), shuffled by the seed."""
     prepared = folder / paths.prepared("support_tickets")
     columns = read_json(prepared / "format.json")["answer"]
     held_out = [row["row"] for name in ("test", "validation") for row in read_jsonl(prepared / f"{name}.jsonl")]
@@ -66,7 +66,7 @@ def _tickets(folder: Path) -> tuple[list[Ticket], list[Ticket], dict[str, Ticket
 
 
 class Reply(TypedDict):
-    """What the gateway answers to a ticket."""
+    """The gateway's answer to a ticket."""
 
     request_id: str
     version: str
@@ -85,12 +85,12 @@ class Demo:
         self.client: httpx.Client
 
     def say(self, title: str, words: str = "") -> None:
-        """A heading of the story with the minutes passed."""
+        """Print a heading with the time passed."""
         minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
         self.console.print(f"\n[bold]{minutes:02}:{seconds:02}  {title}[/bold]  {words}")
 
     def python(self, title: str, *words: str) -> None:
-        """Run `python -m words…` in the copy, its output shown; AnnealError when it fails."""
+        """Run `python -m words…` in the copy, its output shown; AnnealError if it fails."""
         self.say(title, "python -m " + " ".join(words))
         if subprocess.run([sys.executable, "-m", *words], cwd=self.folder, env=environment()).returncode:
             raise AnnealError(f"the demo stopped at {title}; its logs are in {HOME}/.anneal/logs/.")
@@ -113,7 +113,7 @@ class Demo:
         self.say("the gateway is open", f"{url}/dashboard#1h   key for its buttons: {key}")
 
     def send(self, title: str, tickets: list[Ticket]) -> None:
-        """Ask the task about each ticket, eight at a time, and say how often it named the right category."""
+        """Send each ticket to the task, eight at a time, and print how often the category was right."""
         from concurrent.futures import ThreadPoolExecutor
 
         from rich.progress import track
@@ -147,8 +147,8 @@ class Demo:
         return answer
 
     def check(self, expect_alarm: bool) -> None:
-        """Run the monitor and say what it found; AnnealError when that is not what the story needs."""
-        time.sleep(2)  # the records are written behind the answers
+        """Run the monitor and print the result; AnnealError if it is not as expected."""
+        time.sleep(2)  # the records are written after the answers
         self.python("monitor", "flows.monitor", TASK)
         newest = self.rows("checks")[-1]
         self.console.print(
@@ -161,7 +161,7 @@ class Demo:
             )
 
     def label(self, labels: dict[str, Ticket]) -> None:
-        """People look at some of the answers and say what they should have been: late labels, as feedback."""
+        """Send the right answers to some of the requests as feedback: late labels."""
         chosen = [ticket for ticket in self.request_of if ticket in labels][:LABELLED]
         self.say("labels arrive late", f"{len(chosen)} corrected answers as feedback")
         for ticket in chosen:
@@ -171,7 +171,7 @@ class Demo:
         self.python("monitor, with labels", "flows.monitor", TASK)
 
     def canary(self, fresh: list[Ticket], old: list[Ticket]) -> None:
-        """Go on with the traffic of the new world until the reconciler has promoted the challenger or taken it back."""
+        """Send traffic until the reconciler has promoted the challenger or rolled it back."""
         traffic = self._endless([*fresh, *old])
         end = time.monotonic() + PATIENCE
         while not (
@@ -185,8 +185,8 @@ class Demo:
         if closed[-1]["verdict"] != "promoted":
             raise AnnealError("the challenger was not promoted; the reasons are above.")
 
-    def rows(self, table: str) -> list[dict[str, Any]]:  # other columns in each table
-        """All rows of a table of the records, oldest first."""
+    def rows(self, table: str) -> list[dict[str, Any]]:  # the columns depend on the table
+        """Return all rows of a table of the records, oldest first."""
         from sqlalchemy import select
 
         from tasks.records import database

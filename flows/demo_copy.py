@@ -1,4 +1,4 @@
-"""The copy of the project that `make drift-demo` plays in, with ports, registry and records of its own."""
+"""The copy of the project for `make drift-demo`, with its own ports, registry and records."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ SHIFTED_PORTS = (
     ("servers", "prefect_port"),
     ("servers", "mlflow_port"),
 )
-COMMITTED = (
+GIT_COMMANDS = (
     ["init", "-q"],
     ["add", "-A"],
     ["-c", "user.name=demo", "-c", "user.email=demo@example.com", "commit", "-qm", "the demo's copy"],
 )
 # What differs from params.yaml: an hour of the loop passes in a minute. The champion is that of the project.
 CHANGES = {
-    "monitor": {"check_every": 10_000, "report_rows": 200},  # the demo asks for its checks itself
+    "monitor": {"check_every": 10_000, "report_rows": 200},  # the demo starts its checks itself
     "retrain": {"consider_every": 10_000, "min_labelled_for_drift": 60, "cooldown": 0.1},
     "deploy": {"serve": "adapter"},  # swapped in seconds; merged weights need a server of their own, a minute each
     "release": {"canary_share": 0.5, "canary_requests": 40},
@@ -31,26 +31,24 @@ CHANGES = {
 
 
 def make() -> Path:
-    """A fresh copy of the project's files, which finds what this checkout has computed; an earlier demo's servers
-    are stopped.
-    """
+    """Make a fresh copy of the project's files that shares this checkout's results; stop an earlier demo's servers."""
     if HOME.exists():
         _stop_servers()
         shutil.rmtree(HOME)
     for name in _files():
         (HOME / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(name, HOME / name)
-    # With what has been harvested, which git does not know.
+    # Harvested rows are not in git.
     shutil.copytree("data/seed", HOME / "data/seed", dirs_exist_ok=True)
     _write_params()
-    for words in COMMITTED:
+    for words in GIT_COMMANDS:
         subprocess.run(["git", *words], cwd=HOME, check=True)
     dag.share_results(HOME)
     return HOME
 
 
 def environment() -> dict[str, str]:
-    """The user's, without what points at servers of theirs."""
+    """Return the user's environment without variables that point at their servers."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "ANNEAL_"))
     }
@@ -63,14 +61,14 @@ def _stop_servers() -> None:
 
 
 def _files() -> list[str]:
-    """What git knows or would add."""
+    """Return the files that git tracks or would add."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, check=True).stdout.decode().split("\0")
     return [name for name in listed if name and Path(name).is_file()]
 
 
 def _write_params() -> None:
-    """params.yaml, otherwise as it was, with CHANGES and other ports."""
+    """Write params.yaml with CHANGES and other ports."""
     from ruamel.yaml import YAML
 
     yaml = YAML()

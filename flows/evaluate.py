@@ -1,4 +1,4 @@
-"""`make evaluate`: a model beside all that could answer in its place, also what `make pipeline` has no time for."""
+"""`make evaluate`: compares a model with all alternatives, including those too slow for `make pipeline`."""
 
 import argparse
 import sys
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from flows import dag, full_run
 from flows.pipeline import LOGS, only_one
-from flows.pipeline_flow import hold
+from flows.pipeline_flow import hold_or_release
 from flows.screen import Screen
 from flows.stage_failed import StageBroke
-from flows.summary_table import WIDE
+from flows.summary_table import WIDTH
 from tasks import paths
 from tasks import stage as edge
 from tasks.comparison.contestants import CONTESTANTS, TUNED
@@ -27,7 +27,7 @@ from tasks.stages.evaluate.paired import Rival
 if TYPE_CHECKING:
     from rich.table import Table
 
-LEAST = 0.0001  # of a p that is shown
+MIN_P = 0.0001  # a smaller p is not printed
 
 
 def run(model: str) -> None:
@@ -41,13 +41,13 @@ def run(model: str) -> None:
             place = place_of(params, model)
             keeper.hold()
             for step in steps.of(place):
-                _shown(f"{step.name}@{model}", screen, step.run)
+                _show_running(f"{step.name}@{model}", screen, step.run)
     show(model, comparison.load(place))
     print(f"full comparison: {comparison.file(place)}", flush=True)
 
 
 def place_of(params: Params, model: str) -> Place:
-    """Where the further contestants of a row read and write."""
+    """Return where the further contestants of a row read and write."""
     row = params.models[model]
     parent, encoder = paths.weights(row.parent), paths.weights(row.probe.encoder)
     prepared, reports = paths.prepared(row.dataset), paths.reports(model)
@@ -58,12 +58,12 @@ def _stages(target: str, screen: Screen, keeper: Keeper) -> None:
     every, pending = dag.stages(target), dag.pending(target)
     screen.expect(pending, [], len(every) - len(pending))
     for name in pending:
-        hold(keeper, name.partition("@")[0])
-        _shown(name, screen, partial(_run, name, screen))
+        hold_or_release(keeper, name.partition("@")[0])
+        _show_running(name, screen, partial(_run, name, screen))
 
 
 def _run(name: str, screen: Screen) -> bool:
-    """Bring a stage up to date; whether it ran."""
+    """Bring a stage up to date; return whether it ran."""
     try:
         return not dag.is_up_to_date(name) and dag.run(name, screen.hear)
     except StageBroke:
@@ -71,17 +71,17 @@ def _run(name: str, screen: Screen) -> bool:
         raise
 
 
-def _shown(name: str, screen: Screen, work: Callable[[], bool]) -> None:
-    """Do `work`, and show that `name` runs, and at its end whether it did anything."""
+def _show_running(name: str, screen: Screen, work: Callable[[], bool]) -> None:
+    """Do `work`, showing `name` while it runs."""
     screen.begin(name)
     screen.end(name, work())
 
 
 def show(model: str, compared: Comparison) -> None:
-    """Print the first sentence, then who stands where on each label and over all, the best first."""
+    """Print the verdict, then the contestants on each label and overall, best first."""
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
     console.print(f"\n{model}: {compared['sentence']}", markup=False)
     console.print(_table(compared))
     for who, how in compared["chosen"].items():
@@ -115,7 +115,7 @@ def _lead(rival: Rival | None, measure: str) -> tuple[str, str, str]:
     if rival is None:
         return "", "", ""
     low, high = (margin(end, measure) for end in rival["interval"])
-    p = f"{rival['p']:.4f}" if rival["p"] >= LEAST else f"< {LEAST}"
+    p = f"{rival['p']:.4f}" if rival["p"] >= MIN_P else f"< {MIN_P}"
     return margin(rival["lead"], measure), f"{low} to {high}", p
 
 

@@ -1,5 +1,5 @@
-"""All that decides what a run does beside the DAG: code, settings, the registry, what is served. Read in a second, by
-code that imports no library that takes seconds.
+"""Digests of all that decides what a run does besides the DAG: code, settings, the registry, what is served. Read in a
+second, without slow imports.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ CODE = ("flows", "tasks", "infra/local", "infra/requirements", "model_cards/temp
 
 @dataclass(frozen=True)
 class RunScope:
-    """What must be known to read all that decides: a run that came to its end knew it from params.yaml."""
+    """What `read` needs of params.yaml; a finished run keeps it for the next one."""
 
     model: str
     models: tuple[str, ...]  # all rows: the champion of another may want to share a server
@@ -32,17 +32,17 @@ class RunScope:
     gateway_port: int
 
 
-def read(asked: RunScope) -> dict[str, str]:
-    """Name: digest of its content, for each thing that decides what a run of `asked.model` does.
+def read(scope: RunScope) -> dict[str, str]:
+    """Return {name: digest} of each thing that decides what a run of `scope.model` does.
 
-    Raises Unreadable, OSError or AnnealError where it cannot be told; then there is no short way.
+    Raises Unreadable, OSError or AnnealError if something cannot be read; then a whole run is needed.
     """
     serving = {f"the server of slot {slot.name}": _server(slot) for slot in slots.look()}
-    return {name: _digest(text) for name, text in (_settings() | serving | _of_model(asked)).items()} | dict(_files())
+    return {name: _digest(text) for name, text in (_settings() | serving | _of_model(scope)).items()} | dict(_files())
 
 
 def commit() -> str:
-    """The commit that is checked out, with `+` when tracked files differ from it; empty outside a repository."""
+    """Return the commit that is checked out, with `+` if tracked files differ from it; empty outside a repository."""
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
     if head.returncode:
         return ""
@@ -53,7 +53,7 @@ def commit() -> str:
 
 
 def _settings() -> dict[str, str]:
-    """This checkout, and how its programs are run."""
+    """Return this checkout's settings and environment."""
     variables = sorted(entry for entry in os.environ.items() if entry[0].startswith("ANNEAL_"))
     return {
         "the folder of this checkout": str(Path.cwd()),
@@ -65,28 +65,28 @@ def _settings() -> dict[str, str]:
     }
 
 
-def _of_model(asked: RunScope) -> dict[str, str]:
-    """What the registry, the routing table, the gateway and the report say."""
+def _of_model(scope: RunScope) -> dict[str, str]:
+    """Return the state of the registry, the routing table, the gateway and the report."""
     table = {name: asdict(task) for name, task in routes.read().tasks.items()}
-    kept = [name for name in _names(state.FOLDER, "*") if (state.FOLDER / name).is_dir()]
-    presence = gateway.presence(Gateway(host=asked.gateway_host, port=asked.gateway_port))
-    registered = registry_reading.read(asked.models)
-    return {f"the registry ({what})": text for what, text in registered.items()} | {
+    served_copies = [name for name in _names(state.FOLDER, "*") if (state.FOLDER / name).is_dir()]
+    presence = gateway.presence(Gateway(host=scope.gateway_host, port=scope.gateway_port))
+    registered = registry_reading.read(scope.models)
+    return {f"the registry ({name})": text for name, text in registered.items()} | {
         "who answers": json.dumps(table, sort_keys=True),
-        "what is kept to be served": json.dumps(kept),
+        "what is kept to be served": json.dumps(served_copies),
         "the gateway": presence.name,
-        "the summary": json.dumps(summary.lasting(summary.read(asked.model)), sort_keys=True),
-        "the page": paths.page(asked.model).read_text(encoding="utf-8"),
+        "the summary": json.dumps(summary.lasting(summary.read(scope.model)), sort_keys=True),
+        "the page": paths.page(scope.model).read_text(encoding="utf-8"),
     }
 
 
 def _server(slot: slots.Slot) -> str:
-    """What a server should serve, whether it answers, and what it serves."""
+    """Return what a server should serve, whether it answers, and what it serves."""
     return json.dumps([asdict(slot.state), slot.healthy, sorted(slot.names)], sort_keys=True)
 
 
 def _files() -> Iterator[tuple[str, str]]:
-    """Each file of code and settings, and the parity checks of what is deployed."""
+    """Yield (name, digest) of each file of code and settings, and of the parity checks of deployed versions."""
     yield "params.yaml", _digest(Path("params.yaml").read_bytes())
     for file in (file for root in map(Path, CODE) for file in _below(root)):
         yield str(file), _digest(file.read_bytes())
@@ -95,7 +95,7 @@ def _files() -> Iterator[tuple[str, str]]:
 
 
 def _below(root: Path) -> Iterable[Path]:
-    """The files in `root`, or `root` where it is one; not what Python has compiled."""
+    """Return the files in `root`, or `root` if it is a file; without compiled Python."""
     files = root.rglob("*") if root.is_dir() else [root]
     return sorted(file for file in files if "__pycache__" not in file.parts and file.is_file())
 

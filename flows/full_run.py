@@ -1,4 +1,4 @@
-"""A whole run of `make pipeline`: what can be refused is, then the flow run; and whether the next one will find nothing
+"""A whole run of `make pipeline`: the checks before any work, the flow run, and whether the next run will find nothing
 to do.
 """
 
@@ -26,7 +26,7 @@ from tasks.versions.registry_reading import Unreadable
 
 
 def checked(model: str, say: Callable[[str], None]) -> Params:
-    """What comes before any stage: all that can be refused is, and what is left out in params.yaml is written there."""
+    """Do all checks before any stage, and write what params.yaml leaves out; return the params."""
     params = checks.ready(model, say)
     dag_lock.check()
     for name in checks.datasets_of(params, model):
@@ -37,14 +37,14 @@ def checked(model: str, say: Callable[[str], None]) -> Params:
 
 
 def ready(model: str, say: Callable[[str], None]) -> Steps:
-    """What comes before any work of a whole run: `checked`, and the port of the server is not another program's."""
+    """Do all checks before a whole run, also that the server's port is free; return its steps."""
     params = checked(model, say)
     ports.refuse_taken_port(params.deploy.port, "vllm-a", "deploy.port")
     return Steps(params, model)
 
 
 def run(steps: Steps, screen: Screen) -> None:
-    """The flow run of a model, and what the next run will compare with; NotPromoted where the gate refuses."""
+    """Run the flow of a model, and keep what the next run compares with; NotPromoted if the gate refuses."""
     model = steps.name
     up_to_date.forget(model)
     every, pending = dag.stages(f"package@{model}"), dag.pending(f"package@{model}")
@@ -61,30 +61,30 @@ def run(steps: Steps, screen: Screen) -> None:
 
 
 def _remember(steps: Steps, screen: Screen) -> None:
-    """Keep what a run reads, where one that began now would do nothing; else the next run looks for itself."""
+    """Keep what a run reads, if one that began now would do nothing; else the next run checks everything."""
     params, model = steps.params, steps.name
     screen.begin("looking whether anything is left to do")
     if any(params.datasets[name].snapshot for name in checks.datasets_of(params, model)):
-        return  # its source is asked by every run
-    asked = RunScope(model, tuple(params.models), params.gateway.host, params.gateway.port)
+        return  # every run fetches its source
+    scope = RunScope(model, tuple(params.models), params.gateway.host, params.gateway.port)
     remarks: list[str] = []
     try:
-        before = fingerprint.read(asked)
+        before = fingerprint.read(scope)
         if checks.ready(model, remarks.append) != params or not is_done(Steps(params, model)):
             return
-        if fingerprint.read(asked) == before:
+        if fingerprint.read(scope) == before:
             stages = tuple(entry["name"] for entry in steps.done)
             listening = params.deploy.port, params.servers.prefect_port
-            up_to_date.remember(up_to_date.LastRun(asked, before, stages, tuple(remarks), *listening))
+            up_to_date.remember(up_to_date.LastRun(scope, before, stages, tuple(remarks), *listening))
     except (AnnealError, Unreadable, OSError) as error:
         print(f"the next run looks for itself whether there is something to do ({error})", flush=True)
 
 
 def is_done(steps: Steps) -> bool:
-    """Whether no step had anything to do: the registry has the artifact with its verdict, and where it may be served
-    it is the champion, or its canary is open, and it is served as params.yaml says. Nothing is changed.
+    """True if no step has anything to do: the registry has the artifact with its verdict, and if it may be served, it
+    is the champion or has an open canary, and is served as params.yaml says. Changes nothing.
 
-    A champion is not compared with itself: the reasons that the registry and the page keep are those of its promotion.
+    A champion is not compared with itself: the registry and the page keep the reasons of its promotion.
     """
     steps.gate()
     artifact = read_json(steps.adapter / "artifact.json")["artifact_sha256"]
@@ -95,8 +95,8 @@ def is_done(steps: Steps) -> bool:
         return False
     is_champion = model.aliases.get("champion") == version.version
     steps.version, steps.held_back = version, steps.verdict.passed and "rolled_back" in version.tags
-    itself = {"gate_reasons"} if is_champion else set()
-    if any(version.tags.get(name) != value for name, value in steps.tags(version).items() if name not in itself):
+    ignored = {"gate_reasons"} if is_champion else set()
+    if any(version.tags.get(name) != value for name, value in steps.tags(version).items() if name not in ignored):
         return False
     current, kept = summary.lasting(steps.summarise()), summary.lasting(summary.read(steps.name))
     if {**current, "gate": kept["gate"]} != kept or (not is_champion and current != kept):
@@ -107,7 +107,7 @@ def is_done(steps: Steps) -> bool:
 
 
 def _is_served(steps: Steps, models: Mapping[str, Model], champion: Version) -> bool:
-    """Whether deploy and release have nothing to do for the champion."""
+    """True if deploy and release have nothing to do for the champion."""
     target = routes.read().tasks.get(steps.name, routes.Task()).targets.get("champion")
     return (
         promotion.plan(models[steps.name], champion, Reason("promote", ())) is None
@@ -119,16 +119,16 @@ def _is_served(steps: Steps, models: Mapping[str, Model], champion: Version) -> 
 
 
 def _is_on_trial(steps: Steps, models: Mapping[str, Model], version: Version) -> bool:
-    """Whether deploy and release have nothing to do for a version whose canary is open: the reconciler decides then.
-    It and the champion answer, and share the traffic as the registry says.
+    """True if deploy and release have nothing to do for a version with an open canary: it and the champion answer, and
+    share the traffic as the registry says. The reconciler decides the rest.
     """
     model, task = models[steps.name], routes.read().tasks.get(steps.name, routes.Task())
-    at, aliases = {alias: target.version for alias, target in task.targets.items()}, model.aliases
+    routed, aliases = {alias: target.version for alias, target in task.targets.items()}, model.aliases
     return (
-        [each.version for each in model.versions.values() if each.canary] == [version.version]
+        [other.version for other in model.versions.values() if other.canary] == [version.version]
         and aliases.get("challenger") == version.version
         and "champion" in aliases
-        and all(at.get(alias) == aliases[alias] for alias in ("champion", "challenger"))
+        and all(routed.get(alias) == aliases[alias] for alias in ("champion", "challenger"))
         and (task.canary, task.share, task.since) == (version.canary, version.canary_share, version.canary_since)
         and all(_answers(task.targets[alias]) for alias in ("champion", "challenger"))
         and is_available(version, steps.params.deploy, models)
@@ -138,5 +138,5 @@ def _is_on_trial(steps: Steps, models: Mapping[str, Model], version: Version) ->
 
 
 def _answers(target: routes.Target) -> bool:
-    """Whether the server that the table names for a version is up and has it."""
+    """True if the server that the table names for a version is up and has it."""
     return any(slot.url == target.url and slot.healthy and target.model in slot.names for slot in slots.look())

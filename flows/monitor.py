@@ -1,4 +1,4 @@
-"""One flow run per check: each task that is served is looked at, and what was found is shown in the Prefect UI."""
+"""One flow run per check: checks each served task and shows the result in the Prefect UI."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def monitor_flow() -> "Flow[[str | None], None]":
-    """The Prefect flow `monitor(task=None)`: one task run per model task; all that are served when none is named."""
+    """Return the Prefect flow `monitor(task=None)`: one task run per model task; all served ones by default."""
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
 
@@ -46,20 +46,20 @@ def monitor_flow() -> "Flow[[str | None], None]":
 
 
 def champions(table: routes.Table, task: str | None) -> dict[str, routes.Target]:
-    """The champion of `task`, or of each task that has one; AnnealError when there is nothing to check."""
+    """Return the champion of `task`, or of each task that has one; AnnealError if `task` has none."""
     served = {name: entry.targets["champion"] for name, entry in table.tasks.items() if "champion" in entry.targets}
     if task is None:
         return served
     if task not in served:
-        there = (
+        known = (
             f"there are: {', '.join(served)}" if served else "nothing is served yet (`make up`, then `make pipeline`)"
         )
-        raise AnnealError(f"{routes.TABLE} has no champion of the task `{task}`; {there}.")
+        raise AnnealError(f"{routes.TABLE} has no champion of the task `{task}`; {known}.")
     return {task: served[task]}
 
 
 def publish(outcome: MonitorCheck) -> None:
-    """The artifact `monitor-<task>`: verdict, reasons, figures and the report's path."""
+    """Publish the artifact `monitor-<task>`: verdict, reasons, figures and the report's path."""
     from prefect.artifacts import create_markdown_artifact
 
     create_markdown_artifact(
@@ -70,10 +70,10 @@ def publish(outcome: MonitorCheck) -> None:
 
 
 def markdown(outcome: MonitorCheck) -> str:
-    """A check as a person reads it in the UI."""
+    """Return a check as markdown for the UI."""
     reasons = "\n".join(f"- {reason}" for reason in outcome.reasons) or "- nothing has changed"
     evidence = "\n".join(
-        f"| {what} | 10^{value:.1f} |" for what, value in sorted(outcome.evidence.items(), key=lambda item: -item[1])
+        f"| {group} | 10^{value:.1f} |" for group, value in sorted(outcome.evidence.items(), key=lambda item: -item[1])
     )
     numbers = "\n".join(f"| {name} | {value:.4g} |" for name, value in outcome.figures.items())
     report = f"Report: `{outcome.report}`" if outcome.report else "No report."
@@ -85,7 +85,7 @@ def markdown(outcome: MonitorCheck) -> str:
 
 
 def show(outcome: MonitorCheck) -> None:
-    """Print what was found in a few lines."""
+    """Print the result of a check in a few lines."""
     print(
         f"{outcome.task}, version {outcome.version}: {'ALARM' if outcome.alarm else 'no alarm'} "
         f"({outcome.requests} new requests)",

@@ -1,5 +1,5 @@
-"""`make pipeline`: the DAG of dvc.yaml and the steps after it, in one flow run; where nothing has changed since a run
-that had nothing left to do, its summary once more.
+"""`make pipeline`: the DAG of dvc.yaml and the steps after it, in one flow run; if nothing has changed since a run that
+had nothing left to do, its summary again.
 """
 
 import argparse
@@ -80,8 +80,8 @@ def only_one() -> AbstractContextManager[None]:
 
 
 def _leave_soon(*_: object) -> None:
-    """On Ctrl-C: stop as usual, but within seconds. An ephemeral server got the signal too, and Prefect would wait
-    for its answer, holding our lock.
+    """On Ctrl-C, stop within seconds: an ephemeral server got the signal too, and Prefect would wait for its answer,
+    holding the lock.
     """
 
     def leave() -> None:

@@ -17,17 +17,13 @@ if TYPE_CHECKING:
     from prefect.states import State
 
 Run = Callable[[str], object]  # a task run by the name of its stage or step
-ANSWERS = (
-    "baseline",
-    "few_shot",
-    "predict",
-)  # stages, whose process of vLLM the gate may ask too (tasks/inference/engine)
-ALONE = ("train", "deploy")  # which may want the whole GPU
+ANSWERING = ("baseline", "few_shot", "predict")  # stages that share a vLLM process with the gate
+NEEDS_GPU = ("train", "deploy")  # which may need the whole GPU
 STEPS = ("gate", "register", "deploy", "release", "report")
 
 
 def run(steps: Steps, screen: Screen) -> None:
-    """The flow run `pipeline <model>`; NotPromoted where the gate refuses."""
+    """Run the flow `pipeline <model>`; NotPromoted if the gate refuses."""
     from prefect import flow
 
     model = steps.name
@@ -53,8 +49,8 @@ def run(steps: Steps, screen: Screen) -> None:
 
 
 def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Run, Run]:
-    """(stage, step): the two kinds of task run, each named for what it does, retried where a server or a hub did not
-    answer.
+    """Return (stage, step): the two kinds of task run, named for their stage or step, and retried after a
+    TransientError.
     """
     from prefect.logging import get_run_logger
     from prefect.states import Completed
@@ -65,7 +61,7 @@ def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Run, Run]:
 
     def finished(name: str, ran: bool, started: float) -> "State":
         steps.note(name, ran, time.monotonic() - started)
-        screen.end(_full(name, steps.name), ran)
+        screen.end(_timing_name(name, steps.name), ran)
         return Completed(
             name="Completed" if ran else "Cached", message="ran" if ran else "nothing it depends on has changed"
         )
@@ -74,16 +70,16 @@ def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Run, Run]:
     def stage(name: str) -> "State":
         started = time.monotonic()
         screen.begin(name)
-        hold(keeper, name.partition("@")[0])
-        ran = not dag.is_up_to_date(name) and _ran(name, screen, get_run_logger().info)
+        hold_or_release(keeper, name.partition("@")[0])
+        ran = not dag.is_up_to_date(name) and _run_stage(name, screen, get_run_logger().info)
         artifacts.publish(name)
         return finished(name, ran, started)
 
     @retried
     def step(name: str) -> "State":
         started = time.monotonic()
-        screen.begin(_full(name, steps.name))
-        hold(keeper, name)
+        screen.begin(_timing_name(name, steps.name))
+        hold_or_release(keeper, name)
         ran = getattr(steps, name)()
         if name == "gate":
             artifacts.publish_verdict(steps.name, steps.verdict)
@@ -92,35 +88,39 @@ def _task_runs(steps: Steps, screen: Screen, keeper: Keeper) -> tuple[Run, Run]:
     return stage, step
 
 
-def hold(keeper: Keeper, name: str) -> None:
-    """Keep vLLM's process from the first stage that may start one on, and end it before what may want the whole GPU."""
-    if name in ANSWERS:
+def hold_or_release(keeper: Keeper, name: str) -> None:
+    """Keep vLLM's process from the first stage that may start one, and end it before one that may need the whole
+    GPU.
+    """
+    if name in ANSWERING:
         keeper.hold()
-    elif name in ALONE:
+    elif name in NEEDS_GPU:
         keeper.let_go()
 
 
-def _full(name: str, model: str) -> str:
-    """The name of a stage, or of a step with its model, by which its time is remembered."""
+def _timing_name(name: str, model: str) -> str:
+    """Return the name of a stage, or of a step with its model, for its timing."""
     return name if "@" in name else f"{name}@{model}"
 
 
-def _ran(stage: str, screen: Screen, in_prefect: Callable[[str], None]) -> bool:
-    """Run a stage; what it says goes to Prefect and to the screen."""
+def _run_stage(stage: str, screen: Screen, log_in_prefect: Callable[[str], None]) -> bool:
+    """Run a stage; its output goes to Prefect and to the screen."""
 
-    def heard(line: str) -> None:
-        in_prefect(line)
+    def take_line(line: str) -> None:
+        log_in_prefect(line)
         screen.hear(line)
 
     try:
-        return dag.run(stage, heard)
+        return dag.run(stage, take_line)
     except StageBroke:
         screen.fail()
         raise
 
 
 def _retried() -> "Callable[[Callable[[str], State]], Run]":
-    """The decorator of task runs: named for what they do, never cached, tried again after a TransientError."""
+    """Return the decorator of task runs: named for their stage or step, never cached, retried after a
+    TransientError.
+    """
     from prefect import task
     from prefect.cache_policies import NO_CACHE
 

@@ -1,4 +1,4 @@
-"""Chooses the Prefect server of a run and clears up after runs that were killed. Importing it imports no Prefect."""
+"""Chooses the Prefect server of a run and cleans up after killed runs. Importing it does not import Prefect."""
 
 import hashlib
 import logging
@@ -14,48 +14,47 @@ from tasks.serve.params import Servers
 
 
 def choose(servers: Servers) -> str | None:
-    """Set Prefect up for this process before it is imported; the address of the server, or None for an ephemeral one.
+    """Set Prefect up before it is imported; return the address of the server, or None for an ephemeral one.
 
-    In order: `PREFECT_API_URL` when it is set, the server of `make up` when it answers, an ephemeral one.
-    Raises TransientError or AnnealError when a server that was asked for does not answer or is of another version.
+    In order: `PREFECT_API_URL` if it is set, the server of `make up` if it runs, an ephemeral one.
+    Raises TransientError if a configured server does not answer, AnnealError if its version is another.
     """
     os.environ["PREFECT_HOME"] = environment.prefect_home()
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    os.environ.setdefault(
-        "PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL"
-    )  # an ephemeral server would print every busy moment of SQLite
+    # An ephemeral server would print every busy moment of SQLite.
+    os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     url = os.environ.get("PREFECT_API_URL")
     if url:
-        _ask(url)
+        _check_server(url)
         return url
     from tasks.serve import supervisor
 
-    ours = f"http://127.0.0.1:{servers.prefect_port}/api"
+    local = f"http://127.0.0.1:{servers.prefect_port}/api"
     if supervisor.status("prefect") == "RUNNING":
-        _ask(ours)
-        os.environ["PREFECT_API_URL"] = ours
-        return ours
+        _check_server(local)
+        os.environ["PREFECT_API_URL"] = local
+        return local
     _refuse_full_disk(Path(environment.prefect_home()))
     return None
 
 
-LEAST_FREE = 32  # MiB, for the database of an ephemeral server and what a run writes beside it
+MIN_FREE = 32  # MiB, for the database of an ephemeral server and what a run writes beside it
 
 
 def _refuse_full_disk(home: Path) -> None:
-    """Raise AnnealError where an ephemeral server could not write its database: it would wait two minutes for
-    itself, and say nothing of the disk.
+    """Raise AnnealError if an ephemeral server could not write its database: it would time out after two minutes
+    without naming the disk.
     """
-    there = next(folder for folder in (home, *home.parents) if folder.exists())
-    if (free := shutil.disk_usage(there).free // 2**20) < LEAST_FREE:
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    if (free := shutil.disk_usage(existing).free // 2**20) < MIN_FREE:
         raise AnnealError(
-            f"only {free} MiB are free on the disk of {home}, and Prefect's server needs {LEAST_FREE}: free some "
+            f"only {free} MiB are free on the disk of {home}, and Prefect's server needs {MIN_FREE}: free some "
             "(`dvc gc -w` clears the cache) and run again."
         )
 
 
-def _ask(url: str) -> None:
+def _check_server(url: str) -> None:
     from importlib.metadata import version
 
     import httpx
@@ -77,13 +76,13 @@ def _ask(url: str) -> None:
 
 
 def checkout_tag() -> str:
-    """The tag by which the flow runs of this checkout are found."""
+    """Return the tag of this checkout's flow runs."""
     return "checkout:" + hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:12]
 
 
 def mark_killed_runs_crashed() -> int:
-    """Mark pipelines of this checkout that are Running though nothing runs them (the pipeline's lock is ours) as
-    Crashed; their number.
+    """Mark this checkout's pipelines as Crashed that are Running though nothing runs them (the caller holds the lock);
+    return their number.
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
@@ -93,7 +92,7 @@ def mark_killed_runs_crashed() -> int:
     with get_client(sync_client=True) as client:
         unfinished = FlowRunFilter(tags={"all_": [checkout_tag()]}, state={"type": {"any_": ["RUNNING", "PENDING"]}})
         runs = client.read_flow_runs(flow_run_filter=unfinished, flow_filter=FlowFilter(name={"any_": ["pipeline"]}))
-        dead = [run for run in runs if str(run.id) != flow_run.id]  # it is asked from within one
+        dead = [run for run in runs if str(run.id) != flow_run.id]  # called from within a flow run
         for run in dead:
             client.set_flow_run_state(
                 run.id,
@@ -105,7 +104,7 @@ def mark_killed_runs_crashed() -> int:
 
 
 def _end_orphaned_servers() -> None:
-    """End ephemeral servers of this checkout whose flow was killed: they have no parent left, and nobody asks them."""
+    """End ephemeral servers of this checkout whose flow was killed: they have no parent left."""
     import psutil
 
     for process in psutil.process_iter(["ppid", "cmdline", "uids"]):
@@ -128,7 +127,7 @@ def _end_orphaned_servers() -> None:
 
 @contextmanager
 def runs() -> Iterator[None]:
-    """Flow runs in the block carry this checkout's tag; TransientError where an ephemeral server does not come up."""
+    """Give flow runs in the block this checkout's tag; TransientError if an ephemeral server does not start."""
     from prefect import tags
 
     try:
@@ -144,18 +143,16 @@ def runs() -> Iterator[None]:
 
 
 def silence_tracebacks() -> None:
-    """Let Prefect print a user's mistake as its sentence."""
+    """Make Prefect print a user's mistake as a sentence, without a traceback."""
     for name in ("prefect", "prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
         logging.getLogger(name).addFilter(UserErrorFilter())
 
 
 class UserErrorFilter(logging.Filter):
-    """Leaves the sentence of a user's mistake as the last thing that is said: no traceback with it, no farewell of
-    the server after it.
-    """
+    """Removes the traceback of a user's mistake, and the ephemeral server's last line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for the ephemeral server's farewell; a record of a user's mistake is shortened."""
+        """Strip the traceback of a user's mistake; False for the ephemeral server's last line."""
         if record.exc_info and isinstance(record.exc_info[1], AnnealError | KeyboardInterrupt):
             record.exc_info = record.exc_text = None
         return not record.getMessage().startswith("Stopping temporary server")

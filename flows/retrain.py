@@ -1,4 +1,4 @@
-"""Decides about retraining, writes the decision down, and carries it out: `python -m flows.retrain [MODEL] [--now]`."""
+"""Decides about retraining, records the decision, and carries it out: `python -m flows.retrain [MODEL] [--now]`."""
 
 import argparse
 import sys
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from prefect import Flow
 
 LOCK, ALIVE = Path(".anneal/retrain.lock"), Path(".anneal/retrain.alive")
-PATIENCE = 10.0  # seconds for a decision that another process is just making
-BEAT = 20.0  # seconds between signs of life: what a killed retraining has used of its budget is known that well
+PATIENCE = 10.0  # seconds to wait while another process decides
+BEAT = 20.0  # seconds between signs of life: the precision of a killed retraining's duration
 
 
 def run(task: str | None = None, now: bool = False) -> None:
@@ -55,7 +55,7 @@ def run(task: str | None = None, now: bool = False) -> None:
 
 
 def ask_by_hand(params: settings.Params, task: str | None) -> None:
-    """Write down that the command line asks for a retraining."""
+    """Record that the command line asks for a retraining."""
     engine = database.connect()
     for name in served(params, task):
         store.add_command(engine, name, "retrain", None, time.time())
@@ -63,7 +63,7 @@ def ask_by_hand(params: settings.Params, task: str | None) -> None:
 
 
 def retrain_flow() -> "Flow[[str | None], dict[str, RetrainOutcome]]":
-    """The Prefect flow of one decision about one task, or about each that is served."""
+    """Return the Prefect flow of one decision about one task, or about each served one."""
     from prefect import flow, get_run_logger
 
     @flow(name="retrain", flow_run_name=_run_name, validate_parameters=False, persist_result=False)
@@ -80,7 +80,7 @@ def _run_name() -> str:
 
 
 def served(params: settings.Params, task: str | None) -> list[str]:
-    """The rows of models to decide about: `task`, or those that have a champion."""
+    """Return the rows of models to decide about: `task`, or those that have a champion."""
     if task is not None:
         settings.model_of(params, task)
         return [task]
@@ -92,24 +92,26 @@ def served(params: settings.Params, task: str | None) -> list[str]:
 def decide(
     task: str | None, say: Callable[[str], object], show: Callable[[Engine, str], object]
 ) -> dict[str, RetrainOutcome]:
-    """Task: what came of it. One at a time in this checkout; a retraining that was killed is closed first."""
+    """Decide about each task and return the outcomes. One at a time in this checkout; killed retrainings are closed
+    first.
+    """
     params = settings.load()
     engine = database.connect()
     try:
-        with only_one() as mine:
-            if mine and (
+        with only_one() as has_lock:
+            if has_lock and (
                 killed := store.close_killed(engine, ALIVE.stat().st_mtime if ALIVE.exists() else 0.0, time.time())
             ):
                 say(f"{killed} retraining(s) had been killed")
             show_decisions.prune(engine, params.records.retention_days, time.time())
-            return {name: consider(engine, params, name, mine, say, show) for name in served(params, task)}
+            return {name: consider(engine, params, name, has_lock, say, show) for name in served(params, task)}
     finally:
         engine.dispose()
 
 
 @contextmanager
 def only_one() -> Iterator[bool]:
-    """True while the lock is ours, False when another process retrains. The kernel lets go of it when its holder
+    """Yield True while this process has the lock, False if another one retrains. The kernel releases it when its holder
     dies.
     """
     from filelock import FileLock, Timeout
@@ -131,21 +133,21 @@ def consider(
     engine: Engine,
     params: settings.Params,
     task: str,
-    mine: bool,
+    has_lock: bool,
     say: Callable[[str], object],
     show: Callable[[Engine, str], object],
 ) -> RetrainOutcome:
-    """Decide about one task, write it down, and do it when the answer is yes; what came of it."""
+    """Decide about one task, record the decision, and retrain if it is yes; return the outcome."""
     now = time.time()
-    asked = store.open_commands(engine, task)
-    by_hand = [command for command in asked if command.action == "retrain"]
-    known = gather.gather(engine, params, task, now, (by_hand[-1].key_id or "") if by_hand else None, not mine)
-    decision = should_retrain(params.retrain, known, now)
-    number = store.write_decision(engine, decision, known, now)
+    commands = store.open_commands(engine, task)
+    by_hand = [command for command in commands if command.action == "retrain"]
+    facts = gather.gather(engine, params, task, now, (by_hand[-1].key_id or "") if by_hand else None, not has_lock)
+    decision = should_retrain(params.retrain, facts, now)
+    number = store.write_decision(engine, decision, facts, now)
     started = (CommandState.DONE, "started") if number else (CommandState.REFUSED, "; ".join(decision.reasons))
     answers = {"pause": (CommandState.DONE, "paused"), "resume": (CommandState.DONE, "resumed"), "retrain": started}
     for action, (state, result) in answers.items():
-        ids = [command.id for command in asked if command.action == action]
+        ids = [command.id for command in commands if command.action == action]
         store.close_commands(engine, ids, state, result, now)
     for reason in decision.reasons:
         say(f"{task}: {reason}")
@@ -153,13 +155,13 @@ def consider(
     if number is None:
         return RetrainOutcome(None, "no retraining")
     with sign_of_life():
-        return carry_out(engine, params, task, number, known.champion, say)
+        return carry_out(engine, params, task, number, facts.champion, say)
 
 
 def carry_out(
     engine: Engine, params: settings.Params, task: str, number: int, champion: str | None, say: Callable[[str], object]
 ) -> RetrainOutcome:
-    """Harvest, run the pipeline, and close the retraining with what came of it."""
+    """Harvest, run the pipeline, and close the retraining with its outcome."""
     outcome = RetrainOutcome(RetrainingState.FAILED, "failed: it was stopped")
     try:
         say(f"{task}: {harvest(engine, params, task, time.time()).words()}")
@@ -179,10 +181,10 @@ def carry_out(
 
 
 def outcome_of(task: str, champion: str | None) -> RetrainOutcome:
-    """What a pipeline that ended well came to; `champion` is the version before it."""
+    """Return the outcome of a pipeline that ended well; `champion` is the version before it."""
     run = summary.read(task)
     registry = run["registry"]
-    assert registry is not None  # a run that ended well has registered its version
+    assert registry is not None  # a successful run has registered its version
     version = f"version {registry['version']}"
     if run["gate"]["held_back"]:
         return RetrainOutcome(RetrainingState.HELD_BACK, f"held back: {version} was rolled back before")
@@ -213,7 +215,7 @@ def sign_of_life() -> Iterator[None]:
 
 
 def publish(engine: Engine, task: str) -> None:
-    """The newest decisions about `task` as an artifact in the UI."""
+    """Publish the newest decisions about `task` as an artifact in the UI."""
     from prefect.artifacts import create_markdown_artifact
 
     key = f"decisions-{task}".replace("_", "-")

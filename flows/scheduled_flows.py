@@ -1,6 +1,4 @@
-"""The flows that Prefect starts by itself, `monitor` and `retrain`: their entrypoints. Importing this imports
-Prefect.
-"""
+"""The entrypoints of the flows that Prefect starts itself, `monitor` and `retrain`. Importing this imports Prefect."""
 
 import os
 import signal
@@ -14,8 +12,8 @@ from tasks import environment
 
 
 def end_with_parent(*_: object) -> None:
-    """Let a run end with the process that serves it, so that `make down` leaves nothing behind; what stays open is
-    closed by the next one.
+    """Let a run end with the process that serves it, so that `make down` leaves nothing behind; the next run closes
+    what stays open.
     """
     environment.apply()
     silence_tracebacks()
@@ -23,8 +21,8 @@ def end_with_parent(*_: object) -> None:
 
 
 def _follow(parent: int) -> None:
-    """Wait until `parent` is gone, then end what this run has started, and itself as Prefect would: the run is
-    marked as crashed.
+    """Wait until `parent` is gone, then end this run's children, and itself as Prefect would: the run is marked as
+    crashed.
     """
     import psutil
 

@@ -1,4 +1,4 @@
-"""Serves the flows on their schedules, starts what people ask for at once, and repeats what crashed: `python -m
+"""Serves the flows on their schedules, starts requested runs at once, and repeats crashed ones: `python -m
 flows.schedules`.
 """
 
@@ -31,7 +31,7 @@ SILENT, CRASHED = "anneal: a silent run has crashed", "anneal: a crashed run is 
 
 
 def run() -> None:
-    """Serve monitor and retrain until stopped; waits for the Prefect server as long as it takes."""
+    """Serve monitor and retrain until stopped; wait for the Prefect server as long as it takes."""
     params = settings.load()
     prepare(params)
     from prefect import serve
@@ -61,8 +61,8 @@ def prepare(params: settings.Params) -> None:
 
 
 def paused(flow: str) -> tuple[bool, set[str]]:
-    """Whether a person has paused the deployment `flow/every`, and which of its schedules: applied anew, it would
-    forget both.
+    """Return whether a person has paused the deployment `flow/every`, and which of its schedules: applying it again
+    would forget both.
     """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
@@ -78,7 +78,7 @@ def paused(flow: str) -> tuple[bool, set[str]]:
 def deployment(
     params: settings.Params, flow: str, is_paused: bool = False, off: Collection[str] = ()
 ) -> "RunnerDeployment":
-    """The deployment `flow/every` with its schedules, of which those in `off` are paused."""
+    """Return the deployment `flow/every` with its schedules; those in `off` are paused."""
     from prefect.deployments.runner import RunnerDeployment
     from prefect.schedules import Cron, Interval
 
@@ -91,19 +91,17 @@ def deployment(
         "retrain": "Decides about retraining, and does it when the answer is yes.",
     }[flow]
     # By module, not by file: by file its folder would come first on the path.
-    more = {"description": words, "tags": ["anneal"], "paused": is_paused, "enforce_parameter_schema": False}
-    return RunnerDeployment.from_entrypoint(f"flows.scheduled_flows.{flow}", NAME, schedules=schedules, **more)
+    options = {"description": words, "tags": ["anneal"], "paused": is_paused, "enforce_parameter_schema": False}
+    return RunnerDeployment.from_entrypoint(f"flows.scheduled_flows.{flow}", NAME, schedules=schedules, **options)
 
 
 def forget_late_runs() -> int:
-    """Delete runs that were due while nobody served: one decision now says as much as all of them. Returns their
-    number.
-    """
+    """Delete runs that were due while nothing served: one decision now replaces all of them. Return their number."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 
     with get_client(sync_client=True) as client:
-        # Scheduled by their schedule and due; what a person asked for stays.
+        # Only due runs of a schedule; those that a person requested stay.
         due = FlowRunFilter(
             state={"type": {"any_": ["SCHEDULED"]}},
             expected_start_time={"before_": datetime.now(UTC)},
@@ -116,7 +114,7 @@ def forget_late_runs() -> int:
 
 
 def automations(deployments: list[str]) -> "list[Automation]":
-    """What Prefect's server does about runs of these deployments that come to no end, and about those that crash."""
+    """Return the automations for runs of these deployments that never end, and for those that crash."""
     from prefect.automations import Automation, ChangeFlowRunState, RunDeployment
 
     return [
@@ -138,7 +136,7 @@ def automations(deployments: list[str]) -> "list[Automation]":
 
 
 def _silence(deployments: list[str]) -> "EventTrigger":
-    """Neither a heartbeat nor an end within SILENCE of a run's last heartbeat."""
+    """Return a trigger: neither a heartbeat nor an end within SILENCE of a run's last heartbeat."""
     from prefect.automations import EventTrigger, Posture
 
     ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled")}
@@ -155,7 +153,7 @@ def _silence(deployments: list[str]) -> "EventTrigger":
 
 
 def _crash(deployments: list[str]) -> "EventTrigger":
-    """A crashed run, once for each deployment within AGAIN_WITHIN."""
+    """Return a trigger: a crashed run, once for each deployment within AGAIN_WITHIN."""
     from prefect.automations import EventTrigger, Posture
 
     return EventTrigger(
@@ -177,15 +175,13 @@ def _related(deployments: list[str]) -> dict[str, str | list[str]]:
 
 
 def automate(deployments: list[str]) -> None:
-    """Put the automations on the server: made when they are not there, brought up to date when they are; one that a
-    person disabled stays so.
-    """
+    """Create or update the automations on the server; one that a person disabled stays disabled."""
     from prefect.automations import Automation
 
     for automation in automations(deployments):
         try:
             known = Automation.read(name=automation.name)
-        except ValueError:  # there is none of this name
+        except ValueError:  # it does not exist
             automation.create()
             continue
         automation.id, automation.enabled = known.id, known.enabled
@@ -193,7 +189,7 @@ def automate(deployments: list[str]) -> None:
 
 
 def follow_commands(pause: float = 1.0) -> None:
-    """Start a decision as soon as somebody asks for a retraining, a pause or its end on the dashboard; never
+    """Start a decision as soon as somebody asks for a retraining, a pause or a resume on the dashboard; never
     returns.
     """
     import httpx
@@ -205,8 +201,8 @@ def follow_commands(pause: float = 1.0) -> None:
     while True:
         try:
             engine = engine or database.connect()
-            start_asked(engine, started)
-            engine.dispose()  # a file that was put in its place is seen
+            start_requested(engine, started)
+            engine.dispose()  # so that a replaced file is noticed
         except (AnnealError, SQLAlchemyError, PrefectException, httpx.HTTPError, OSError) as error:
             print(f"commands cannot be carried out now ({type(error).__name__})", flush=True)
             engine = None
@@ -214,8 +210,8 @@ def follow_commands(pause: float = 1.0) -> None:
         time.sleep(pause)
 
 
-def start_asked(engine: Engine, started: set[int]) -> list[str]:
-    """Start one run for each task with commands that are not in `started` yet; the tasks."""
+def start_requested(engine: Engine, started: set[int]) -> list[str]:
+    """Start one run for each task with commands that are not in `started` yet; return the tasks."""
     from prefect.deployments import run_deployment
 
     from tasks.retrain import store

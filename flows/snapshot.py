@@ -1,4 +1,4 @@
-"""Takes fresh snapshots of the sources that are not files here, and lets DVC keep them."""
+"""Takes fresh snapshots of remote sources, and adds them to DVC."""
 
 import argparse
 import sys

@@ -10,18 +10,18 @@ class StageFailed(AnnealError):
 
 
 class StageFailedForNow(StageFailed, TransientError):
-    """A stage failed for a reason that may pass: a hub or a server that did not answer."""
+    """A stage failed for a temporary reason: a hub or a server did not answer."""
 
 
 class StageBroke(StageFailed):
-    """A stage failed without a sentence: what it said before is all there is."""
+    """A stage failed without a sentence: only its previous output explains it."""
 
 
 UNKEPT = "ERROR: failed to transfer"  # to the cache; DVC calls the stage done, and makes it again the next time
 
 
 def not_kept(stage: str, lines: list[str]) -> str:
-    """The sentence for a stage that ran, but whose files the cache could not take."""
+    """Return the sentence for a stage that ran, but whose files the cache could not store."""
     reason = re.search(r"\[Errno \d+\] ([^:]+)", lines[0])
     return (
         f"{stage} is done, but DVC's cache could not take {len(lines)} of its files "
@@ -31,7 +31,7 @@ def not_kept(stage: str, lines: list[str]) -> str:
 
 
 def of_exit(stage: str, status: int, sentence: str, last: str) -> StageFailed:
-    """The error of a stage that ended with `status`: its own `sentence` where it said one."""
+    """Return the error of a stage that ended with `status`: its own `sentence` if it printed one."""
     killed = re.search(r"exited with -?(\d+)$", last)
     code = int(killed.group(1)) if killed else status
     if sentence:

@@ -32,7 +32,7 @@ from tasks.versions.registry import Version
 
 
 class Steps:
-    """One run's steps on one model, and what it will say at its end. Each step returns True when it did something."""
+    """One run's steps on one model, and its results. Each step returns True if it did something."""
 
     def __init__(self, params: Params, model: str) -> None:
         self.params, self.name = params, model
@@ -49,7 +49,7 @@ class Steps:
 
     @property
     def registered(self) -> Version:
-        """The version, once `register` has found or made it."""
+        """The version that `register` has found or made."""
         assert self.version is not None
         return self.version
 
@@ -58,12 +58,12 @@ class Steps:
         self.done.append({"name": name, "state": "ran" if ran else "cached", "seconds": round(seconds, 1)})
 
     def gate(self) -> bool:
-        """Compare with parent and champion."""
+        """Compare the model with its parent and the champion."""
         self.verdict = gate_verdict(self.name, self.model, self.weights, self.reports, self.adapter)
         return True
 
     def register(self) -> bool:
-        """Make sure that the registry has this artifact, and what it came from."""
+        """Register this artifact with its origin, unless the registry has it."""
         known = registry.read(self.name).of_artifact(read_json(self.adapter / "artifact.json")["artifact_sha256"])
         tags = self.tags(known)
         if known is None or any(known.tags.get(key) != value for key, value in tags.items()):
@@ -74,7 +74,7 @@ class Steps:
         return known is None
 
     def tags(self, known: Version | None) -> dict[str, str]:
-        """What the registry is to say of this artifact; `known` is the version that it has of it."""
+        """Return the registry's tags for this artifact; `known` is its registered version."""
         artifact = read_json(self.adapter / "artifact.json")
         return {
             "git_commit": fingerprint.commit(),
@@ -87,9 +87,7 @@ class Steps:
         }
 
     def _registered(self, tags: dict[str, str], known: Version | None) -> Version:
-        """The version, made when it is not `known`: with its figures, and with what the monitor will compare the
-        traffic with.
-        """
+        """Return the version, registered if it is not `known`, with its metrics and the reference for the monitor."""
         metrics = read_json(self.evaluation / "metrics.json")
         flat = {
             f"{who}_{name}": value for who in contestants.with_figures(metrics) for name, value in metrics[who].items()
@@ -127,15 +125,15 @@ class Steps:
         return True
 
     def release(self) -> bool:
-        """Open a canary beside the champion, or promote at once where nothing can be compared."""
+        """Open a canary beside the champion, or promote at once if there is nothing to compare."""
         changed = self._released()
-        while changed is None:  # without the lock, which nobody should hold for so long
+        while changed is None:  # without the lock, which must not be held that long
             gateway.await_presence(self.params.gateway)
             changed = self._released()
         return changed
 
     def _released(self) -> bool | None:
-        """Whether anything was done; None where it depends on a gateway that is starting, or does not start."""
+        """Return whether anything was done; None if it depends on a gateway that is starting or failed to start."""
         version, release, presence = self.registered, self.params.release, None
         with alias_moves.held(self.name, self.params.models) as now:
             if canaries.needs_traffic(now.model, version.version, release):
@@ -157,7 +155,7 @@ class Steps:
         return any(move.done for move in moved)
 
     def report(self) -> bool:
-        """Write reports/<model>/summary.json, and index.html when it would say something else."""
+        """Write reports/<model>/summary.json, and index.html if its content would change."""
         from tasks.steps.report.page import write_report
 
         kept, page = paths.summary(self.name), paths.page(self.name)
@@ -171,6 +169,6 @@ class Steps:
         return changed
 
     def summarise(self) -> Summary:
-        """All that is said at the end."""
+        """Return the summary of the run."""
         progress = Progress(self.done, self.verdict, self.version, self.held_back, self.released)
         return summarise(self.params, self.name, progress)

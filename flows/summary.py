@@ -1,4 +1,4 @@
-"""Makes the summary of a run, which the terminal and the page show, of what its stages and steps left."""
+"""Makes the summary of a run, which the terminal and the page show, from the outputs of its stages and steps."""
 
 import json
 import os
@@ -41,7 +41,7 @@ from tasks.versions.registry import Model, Version
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: its stages, the gate's verdict, the version and what became of it."""
+    """The progress of a run: its stages, the gate's verdict, the version and its release."""
 
     stages: Sequence[StageRun]
     verdict: GateVerdict
@@ -51,7 +51,7 @@ class Progress:
 
 
 def summarise(params: Params, name: str, progress: Progress) -> Summary:
-    """The summary of a run on the model `name`."""
+    """Return the summary of a run on the model `name`."""
     reports, model = paths.reports(name), registry.read(name) if progress.version else Model(name)
     version = model.version(progress.version.version) if progress.version else None
     evaluation = _evaluation(params, name, reports)
@@ -87,7 +87,7 @@ def _evaluation(params: Params, name: str, reports: Path) -> Evaluation:
 
 
 def _worth(leads: Path, evaluation: Evaluation) -> Worth | None:
-    """Whether tuning was worth it, on this machine."""
+    """Return whether tuning was worth it, on this machine."""
     if not leads.exists():
         return None
     return worth(cast(Leads, read_json(leads)), evaluation["seconds_per_answer"], os.cpu_count() or 1)
@@ -105,7 +105,9 @@ def _origin(params: Params, name: str) -> Origin:
 
 
 def _cascade(params: Params, name: str) -> CascadeFacts | None:
-    """The model that tells the first columns of the answers of `name`, and which; None where one model makes all."""
+    """Return the model that predicts the first columns of the answers of `name`; None if one model makes all
+    columns.
+    """
     classifier, folder = params.labeller(name), paths.adapter(name) / labeller.FOLDER
     if classifier is None or not folder.exists():
         return None
@@ -113,7 +115,7 @@ def _cascade(params: Params, name: str) -> CascadeFacts | None:
 
 
 def _where(params: Params, name: str) -> dict[str, str]:
-    """Where a person looks next."""
+    """Return the places where a person looks next."""
     dataset, address = params.main_dataset(name), gateway.address(params.gateway)
     served = {
         "gateway": f"{address}/v1 and {address}/tasks/{name} (`make key NAME=…`)",
@@ -132,8 +134,8 @@ def _where(params: Params, name: str) -> dict[str, str]:
 
 
 def _endpoint(name: str, version: str) -> Endpoint | None:
-    """Where `version` of `name` answers (the champion, when that one does not), with a line to try it; None when
-    none does.
+    """Return where `version` of `name` answers (or else the champion), with a command to try it; None if neither
+    does.
     """
     targets = routes.read().tasks.get(name, routes.Task()).targets
     target = next((target for target in targets.values() if target.version == version), targets.get("champion"))

@@ -1,4 +1,6 @@
-"""The last screen of a run: is it good, was it worth it, where is it served; then what ran, and what the gate saw."""
+"""The last screen of a run: is the model good, was it worth it, where is it served; then the gate's checks, and what
+ran.
+"""
 
 import re
 import sys
@@ -23,16 +25,16 @@ from tasks.timings import measured_duration
 if TYPE_CHECKING:
     from rich.table import Table
 
-SHOWN = re.compile(r"^valid$|_accuracy$|^perplexity$|_rmse$|_entity_f1$|_token_f1$")  # the page has all
-MOST = 6  # measures
-WIDE = 120  # characters, where no terminal says how wide it is
+FIRST_MEASURES = re.compile(r"^valid$|_accuracy$|^perplexity$|_rmse$|_entity_f1$|_token_f1$")  # the page has all
+MAX_MEASURES = 6
+WIDTH = 120  # characters, without a terminal
 
 
 def show(name: str, done: Sequence[StageRun], summary: Summary | None, log: Path | None = None) -> None:
-    """Print what a person wants to know at the end of a run of `name`; only what was done when it ended early."""
+    """Print the end of a run of `name`; only what was done if it ended early."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else WIDE
+    width = None if sys.stdout.isatty() else WIDTH
     console = Console(highlight=False, soft_wrap=True, width=width)
     if summary is not None:
         for line in head(summary):
@@ -49,11 +51,11 @@ def show(name: str, done: Sequence[StageRun], summary: Summary | None, log: Path
 
 
 def head(summary: Summary) -> Iterator[str]:
-    """The first lines: what has become of the model, is it good, was it worth it, where is it served."""
+    """Yield the first lines: the model's state, is it good, was it worth it, where is it served."""
     registry, endpoint = summary["registry"], summary["endpoint"]
-    which = f"{summary['model']} version {registry['version']}" if registry else summary["model"]
+    version = f"{summary['model']} version {registry['version']}" if registry else summary["model"]
     yield ""
-    yield f"{which}: {_state(summary)}"
+    yield f"{version}: {_state(summary)}"
     yield f"  good?      {_good(summary['evaluation'])}"
     if worth := summary.get("worth"):
         yield f"  worth it?  {worth['sentence']}"
@@ -68,7 +70,7 @@ def head(summary: Summary) -> Iterator[str]:
 
 
 def _state(summary: Summary) -> str:
-    """In one clause, what has become of the version."""
+    """Return the state of the version in one clause."""
     gate, aliases = summary["gate"], summary["registry"]["aliases"] if summary["registry"] else []
     if not gate["passed"]:
         return "not promoted, as the gate refused it"
@@ -82,17 +84,17 @@ def _state(summary: Summary) -> str:
 
 
 def _good(evaluation: Evaluation) -> str:
-    """The measures that a person looks at first, of the tuned model on held-out rows."""
+    """Return the most important measures of the tuned model on held-out rows."""
     shown = _shown(evaluation)
     parts = [f"{_plain(name)} {_figure(name, value)}" for name, value in shown["tuned"].items()]
     return f"{', '.join(parts)}, on {evaluation['rows']} held-out rows"
 
 
 def _shown(evaluation: Evaluation) -> Evaluation:
-    """The evaluation with few measures: those that a person looks at first, or the first where none is of these."""
+    """Return the evaluation with only the most important measures, or the first ones if it has none of these."""
     tuned = evaluation["tuned"]
-    names = [name for name in tuned if SHOWN.search(name)] or list(tuned)
-    return {**evaluation, "tuned": {name: tuned[name] for name in names[:MOST]}}
+    names = [name for name in tuned if FIRST_MEASURES.search(name)] or list(tuned)
+    return {**evaluation, "tuned": {name: tuned[name] for name in names[:MAX_MEASURES]}}
 
 
 def _plain(name: str) -> str:
@@ -105,14 +107,14 @@ def _figure(name: str, value: float) -> str:
 
 
 def _gate(gate: GateFacts) -> Iterator[str]:
-    """What the gate looked at."""
+    """Yield the gate's checks."""
     yield f"gate: {'passed' if gate['passed'] else 'refused'}"
     for check in gate["checks"]:
         yield f"  {'✓' if check['held'] else '✗'} {check['words']}"
 
 
 def _stages(done: Sequence[StageRun]) -> "Table | str":
-    """What ran, and for how long; what was cached is counted."""
+    """Return a table of what ran, and for how long, with the number of cached stages."""
     from rich.table import Table
 
     cached = sum(entry["state"] == "cached" for entry in done)

@@ -1,7 +1,7 @@
-"""Whether there is nothing to do: everything that decides is as it was when a run had found nothing left to do.
+"""Whether there is nothing to do: all inputs are as they were when a run had found nothing left to do.
 
-A run ends by trying all its steps again. Where that changes nothing at all, what they read is remembered, as digests;
-the same content leads to the same end. Where anything is another, or cannot be told, there is work for a whole run.
+A run ends by trying all its steps again. If that changes nothing, digests of what they read are kept; the same content
+leads to the same result. If anything differs or cannot be read, a whole run is needed.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ from tasks.steps.report.summary import StageRun, Summary
 from tasks.versions.registry_reading import Unreadable
 
 FOLDER = Path(".anneal/unchanged")
-FORM = 1  # of the file: another one is not read
+FORM = 1  # of the file; other forms are not read
 
 
 @dataclass(frozen=True)
 class LastRun:
-    """What a run read when it had nothing left to do, its stages and steps, and what it remarked on params.yaml."""
+    """What a run read when it had nothing left to do, its stages and steps, and its remarks on params.yaml."""
 
     asked: RunScope
     read: Mapping[str, str]
@@ -44,7 +44,7 @@ class UpToDate:
 
 
 def check(model: str) -> UpToDate | str:
-    """`UpToDate` when nothing needs to be done for `model`; otherwise what has changed first, in a clause."""
+    """Return `UpToDate` if nothing needs to be done for `model`; otherwise the first change, in a clause."""
     try:
         before = _last_run(model)
         if isinstance(before, str):
@@ -58,7 +58,7 @@ def check(model: str) -> UpToDate | str:
 
 
 def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    """The first thing of which `before` and `now` tell otherwise, in a clause; None where there is none. Pure."""
+    """Return the first difference between `before` and `now`, in a clause; None if they are equal. Pure."""
     for name in sorted({*before, *now}):
         if name not in now:
             return f"{name} is gone"
@@ -73,7 +73,7 @@ def remember(run: LastRun) -> None:
 
 
 def forget(model: str) -> None:
-    """The next run looks for itself."""
+    """Forget the last run of `model`, so that the next one checks everything."""
     _path(model).unlink(missing_ok=True)
 
 
@@ -82,7 +82,7 @@ def _path(model: str) -> Path:
 
 
 def _last_run(model: str) -> LastRun | str:
-    """What the last run of `model` left, or why there is nothing of it."""
+    """Return what the last run of `model` kept, or why there is nothing."""
     if not _path(model).exists():
         return "it is the first run that comes to its end"
     value = read_json(_path(model))
@@ -98,7 +98,7 @@ def _last_run(model: str) -> LastRun | str:
 
 
 def _summary(model: str, before: LastRun) -> Summary:
-    """The summary of a run that found everything done, written as any run writes it."""
+    """Write and return the summary of a run that found everything done."""
     cached = [StageRun(name=name, state="cached", seconds=0.0) for name in before.stages]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     written: Summary = {**summary.read(model), "finished": now, "stages": cached, "release": []}

@@ -38,7 +38,7 @@ def test_prefect_gets_a_completed_flow_run_with_each_stage_cached(
     prefect: tuple[str, list[tuple[str, dict]]],
 ) -> None:
     url, posted = prefect
-    cached_run.tell(url, "things", STAGES)
+    cached_run.report_to_prefect(url, "things", STAGES)
     paths, bodies = zip(*posted, strict=True)
     run = "/api/flow_runs/id-2/set_state"
     assert paths == ("/api/flows/", "/api/flow_runs/", "/api/task_runs/", "/api/task_runs/", run)
@@ -49,5 +49,5 @@ def test_prefect_gets_a_completed_flow_run_with_each_stage_cached(
 
 
 def test_a_prefect_that_is_away_is_said_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    cached_run.tell("http://127.0.0.1:9/api", "things", STAGES)
+    cached_run.report_to_prefect("http://127.0.0.1:9/api", "things", STAGES)
     assert capsys.readouterr().out == "Prefect at http://127.0.0.1:9/api was not told of this run (ConnectError)\n"

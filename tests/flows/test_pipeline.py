@@ -53,7 +53,7 @@ def test_without_a_server_the_run_is_ephemeral(tmp_path: Path, monkeypatch: pyte
     for name in ("PREFECT_HOME", "PREFECT_LOGGING_SERVER_LEVEL"):
         monkeypatch.setenv(name, str(tmp_path))
     assert prefect_server.choose(Servers()) is None
-    monkeypatch.setattr(prefect_server, "LEAST_FREE", 2**40)
+    monkeypatch.setattr(prefect_server, "MIN_FREE", 2**40)
     with pytest.raises(AnnealError, match=rf"^only \d+ MiB are free on the disk of {tmp_path}, and .* free some \("):
         prefect_server.choose(Servers())
 

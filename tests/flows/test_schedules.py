@@ -95,10 +95,10 @@ def test_what_people_ask_for_starts_one_run_for_each_task_once(tmp_path, monkeyp
     engine, seen = database.connect(), set()
     for task, action in (("a", "retrain"), ("b", "pause"), ("a", "retrain"), ("a", "promote")):
         store.add_command(engine, task, action, "k", time.time())
-    assert schedules.start_asked(engine, seen) == ["a", "b"]
-    assert schedules.start_asked(engine, seen) == []
+    assert schedules.start_requested(engine, seen) == ["a", "b"]
+    assert schedules.start_requested(engine, seen) == []
     store.add_command(engine, "b", "resume", "k", time.time())
-    assert schedules.start_asked(engine, seen) == ["b"]
+    assert schedules.start_requested(engine, seen) == ["b"]
     assert started == [("retrain/every", "a"), ("retrain/every", "b"), ("retrain/every", "b")]
     engine.dispose()
 
@@ -113,9 +113,9 @@ def test_a_server_that_is_away_is_asked_again_for_commands_that_it_missed(tmp_pa
     store.add_command(engine, "a", "retrain", "k", time.time())
     monkeypatch.setattr("prefect.deployments.run_deployment", away)
     with pytest.raises(OSError):
-        schedules.start_asked(engine, seen)
+        schedules.start_requested(engine, seen)
     monkeypatch.setattr("prefect.deployments.run_deployment", lambda *_, **__: None)
-    assert schedules.start_asked(engine, seen) == ["a"]
+    assert schedules.start_requested(engine, seen) == ["a"]
     engine.dispose()
 
 

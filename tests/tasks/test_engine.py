@@ -183,7 +183,7 @@ def test_a_run_holds_it_from_the_first_stage_that_asks_to_what_wants_the_device(
     monkeypatch.chdir(tmp_path)
     keeper, told = lifetime.Keeper(), {}
     for name in ("prepare", "train", "baseline", "few_shot", "predict", "evaluate", "package", "gate", "deploy"):
-        pipeline_flow.hold(keeper, name)
+        pipeline_flow.hold_or_release(keeper, name)
         told[name] = is_held()
     assert [name for name, holds in told.items() if holds] == [
         "baseline",
