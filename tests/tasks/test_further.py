@@ -90,7 +90,7 @@ def test_a_second_time_nothing_is_made_and_what_is_another_is(place: Place) -> N
 
 
 def test_behind_a_classifier_an_answer_takes_the_time_of_both(place: Place, tmp_path: Path) -> None:
-    behind = replace(place, teller=tmp_path / "told")
+    behind = replace(place, cascade_reports=tmp_path / "told")
     for seconds in (0.25, 0.125):
         write_json(tmp_path / "told/timing.json", {"seconds_per_answer": seconds})
         assert done(behind)["comparison"]
