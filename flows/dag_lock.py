@@ -22,9 +22,10 @@ def digest() -> str:
 
 
 def keep() -> None:
-    """Copy a sound dvc.lock to where `restore_if_torn` finds it; an empty copy says that there was none."""
-    if not _problem():
-        write_text(COPY, LOCK.read_text(encoding="utf-8") if LOCK.exists() else "")
+    """Copy dvc.lock to where `restore_if_torn` finds it, unless it is cut off. An empty copy: there was none."""
+    text = LOCK.read_text(encoding="utf-8", errors="replace") if LOCK.exists() else ""
+    if not LOCK.exists() or text.endswith("\n"):  # a whole check takes a second of a long file, and `check` does it
+        write_text(COPY, text)
 
 
 def restore_if_torn() -> None:
@@ -66,12 +67,12 @@ def _problem() -> str:
         return ""
     try:
         text = LOCK.read_text(encoding="utf-8")
-        lock = YAML(typ="safe", pure=True).load(text)
+        lock = YAML(typ="safe").load(text)
         if not isinstance(lock, dict) or not isinstance(lock.get("stages"), dict | None):
             return "it holds no stages"
         torn = [name for name, entry in (lock.get("stages") or {}).items() if "cmd" not in (entry or ())]
-        if torn or not text.endswith("\n"):
-            return f"stage {torn[0]} has no cmd" if torn else "it is cut off"
-        return ""
+        if torn:
+            return f"stage {torn[0]} has no cmd"
+        return "" if text.endswith("\n") else "it is cut off"
     except (YAMLError, ValueError, TypeError) as error:
         return " ".join(str(getattr(error, "problem", None) or error).split())[:120]

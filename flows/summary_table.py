@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tasks.comparison import contestants
 from tasks.comparison.measure_names import words
+from tasks.comparison.worth import figure
 from tasks.steps.report.summary import (
     Evaluation,
     GateFacts,
@@ -86,7 +87,7 @@ def _state(summary: Summary) -> str:
 def _good(evaluation: Evaluation) -> str:
     """Return the most important measures of the tuned model on held-out rows."""
     shown = _shown(evaluation)
-    parts = [f"{_plain(name)} {_figure(name, value)}" for name, value in shown["tuned"].items()]
+    parts = [f"{_plain(name)} {figure(value, name)}" for name, value in shown["tuned"].items()]
     return f"{', '.join(parts)}, on {evaluation['rows']} held-out rows"
 
 
@@ -99,11 +100,6 @@ def _shown(evaluation: Evaluation) -> Evaluation:
 
 def _plain(name: str) -> str:
     return "valid answers" if name == "valid" else words(name.removesuffix("_accuracy"))
-
-
-def _figure(name: str, value: float) -> str:
-    is_share = name == "valid" or name.endswith(("_accuracy", "_f1", "_exact_match"))
-    return f"{100 * value:.1f} %" if is_share else f"{value:.3g}"
 
 
 def _gate(gate: GateFacts) -> Iterator[str]:

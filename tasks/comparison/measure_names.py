@@ -17,6 +17,12 @@ ACRONYMS = {  # of measures, as papers write them
     "_bleu": " BLEU",
     "_chrf": " chrF",
 }
+SHARES = ("valid", "accuracy", "exact_match", "f1", "labels_right")
+
+
+def is_share(name: str) -> bool:
+    """Whether a measure reads best in per cent: a share of rows, or of entities or words."""
+    return name.endswith(SHARES)
 
 
 def words(name: str) -> str:

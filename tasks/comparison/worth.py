@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from tasks.comparison.contestants import CONTESTANTS, TUNED
-from tasks.comparison.measure_names import words
+from tasks.comparison.measure_names import is_share, words
 
 if TYPE_CHECKING:
     from tasks.stages.evaluate.paired import Contest, Leads
@@ -83,13 +83,12 @@ def _sentence(ranking: Ranking, contest: "Contest", confidence: float) -> tuple[
     rival = contest["others"][best]
     low, high = rival["interval"]
     was = True if low > 0 else False if high < 0 else None
-    is_share = _is_share(contest["measure"])
     what = contest["what"]
     over = f"over {what}" if what == "all labels" else f"on {words(what)}"
     over += "" if contest["higher_is_better"] else " (lower is better)"
-    margin = _margin(rival["lead"], low, high, confidence, is_share)
+    margin = _margin(rival["lead"], low, high, confidence, contest["measure"])
     alone = "" if rival["tells_all"] else ", which predicts labels and writes no text"
-    ours, theirs = (_figure(value, is_share) for value in (contest["tuned"], rival["value"]))
+    ours, theirs = (figure(value, contest["measure"]) for value in (contest["tuned"], rival["value"]))
     return was, (
         f"{VERDICTS[was]}: {over}, the tuned model reaches {ours}, and the best without tuning, "
         f"{CONTESTANTS[best].rival}{alone}, {theirs} ({margin})."
@@ -98,23 +97,15 @@ def _sentence(ranking: Ranking, contest: "Contest", confidence: float) -> tuple[
 
 def figure(value: float, measure: str) -> str:
     """A value of a measure, as a person reads it."""
-    return _figure(value, _is_share(measure))
+    return f"{100 * value:.1f} %" if is_share(measure) else f"{value:.3g}"
 
 
 def margin(lead: float, measure: str) -> str:
     """A lead, as a person reads it: in points where the measure is a share."""
-    return f"{100 * lead:+.1f}" if _is_share(measure) else f"{lead:+.3g}"
+    return f"{100 * lead:+.1f}" if is_share(measure) else f"{lead:+.3g}"
 
 
-def _is_share(measure: str) -> bool:
-    return measure.endswith(("_accuracy", "labels_right"))
-
-
-def _figure(value: float, is_share: bool) -> str:
-    return f"{100 * value:.1f} %" if is_share else f"{value:.3g}"
-
-
-def _margin(lead: float, low: float, high: float, confidence: float, is_share: bool) -> str:
-    if is_share:
+def _margin(lead: float, low: float, high: float, confidence: float, measure: str) -> str:
+    if is_share(measure):
         return f"{100 * lead:+.1f} points, {100 * confidence:g} % interval {100 * low:+.1f} to {100 * high:+.1f}"
     return f"{lead:+.3g}, {100 * confidence:g} % interval {low:+.3g} to {high:+.3g}"

@@ -85,6 +85,17 @@ class Reply(TypedDict):
 Splits = Mapping[str, Sequence[Prepared]]  # {split: its rows}
 
 
+def user_turns(row: Prepared) -> list[str]:
+    """The contents of the user messages, templates included; none in a row that is a text."""
+    return [message["content"] for message in row["messages"] if message["role"] == "user"]
+
+
+def prompt(row: Prepared) -> str:
+    """The user messages as one text; the text itself of a row without any."""
+    turns = user_turns(row)
+    return "\n".join(turns) if turns else row["answer"]
+
+
 def as_answer(reply: Reply, likelihood: Score) -> Answer:
     """The answer to a row of a model that predicts."""
     answer: Answer = {

@@ -17,7 +17,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from tasks import stage
-from tasks.dataset.rows import Prepared
+from tasks.dataset.rows import Prepared, prompt
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, whole_directory, write_json, write_jsonl
 from tasks.section import Section
@@ -189,11 +189,7 @@ def _questions(rows: Sequence[Prepared], spec: Mapping[str, object]) -> list[str
     messages, or the text.
     """
     columns = template.columns(spec["user"])
-    return ["\n".join(row["row"][name] for name in columns if name in row["row"]) or _prompt(row) for row in rows]
-
-
-def _prompt(row: Prepared) -> str:
-    return "\n".join(turn["content"] for turn in row["messages"] if turn["role"] == "user") or str(row["answer"])
+    return ["\n".join(row["row"][name] for name in columns if name in row["row"]) or prompt(row) for row in rows]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pydantic import Field
 from tasks import stage
 from tasks.comparison import linear
 from tasks.dataset import answered
-from tasks.dataset.rows import Answer, Answered, Prepared, Probabilities
+from tasks.dataset.rows import Answer, Answered, Prepared, Probabilities, user_turns
 from tasks.files import read_json, read_jsonl, whole_directory
 from tasks.formats.answer import AnswerFormat, example_in, format_in, right_answer
 from tasks.formats.labels import is_label, likeliest
@@ -111,7 +111,7 @@ def _probabilities(
 
 def user_text(row: Prepared) -> str:
     """The contents of all user messages."""
-    return "\n".join(message["content"] for message in row["messages"] if message["role"] == "user")
+    return "\n".join(user_turns(row))
 
 
 def _prediction(row: Prepared, probabilities: Probabilities, form: AnswerFormat, is_whole: bool) -> Answered:

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from tasks import kinds
+from tasks.dataset.rows import prompt
 from tasks.errors import AnnealError
 from tasks.files import read_json
 from tasks.preflight import profile
 from tasks.stages.prepare import shapes
-from tasks.stages.prepare.rows import prompt
 from tasks.stages.prepare.split_or_drop import assign
 from tests.tasks.preparing import SPLITS, bodies, run
 

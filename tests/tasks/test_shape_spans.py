@@ -119,13 +119,13 @@ def test_an_answer_reads_back_and_so_does_what_a_correction_makes(text: str, sta
     answer = context[start : start + length]
     if not answer.strip() or answer != answer.strip():
         return
-    said = to_json(context, Span(start, start + len(answer)))
-    assert span_of(said) == (start, start + len(answer))
+    written = to_json(context, Span(start, start + len(answer)))
+    assert span_of(written) == (start, start + len(answer))
     assert all(context.startswith(answer, place) for place in places(answer, context))
     for keys in ({}, {"answer": "a", "start": "s"}):
         params = spans.Params(shape="spans", **keys)
         row = {"question": "q", "context": context, "answer": answer, "start": str(start)}
-        assert spans.example({"id": "1", **(spans.source_row(row, params) or {})}, params)["answer"] == said
+        assert spans.example({"id": "1", **(spans.source_row(row, params) or {})}, params)["answer"] == written
 
 
 def test_an_answer_is_checked_and_what_is_none_is_said_why() -> None:

@@ -59,9 +59,9 @@ class ReadingModel:
     def work(self) -> None:
         """Predict for the texts that wait longest, with one forward pass for those of similar length."""
         taken = [self.waiting.popleft() for _ in range(min(MOST_TEXTS, len(self.waiting)))]
-        wanted = [entry for entry in taken if entry[1].set_running_or_notify_cancel()]
+        running = [entry for entry in taken if entry[1].set_running_or_notify_cancel()]
         try:
-            read = [(self.tokens(text), future) for text, future in wanted]
+            read = [(self.tokens(text), future) for text, future in running]
             short = [(tokens, future) for tokens, future in read if not self._refused(tokens, future)]
             for group in batches([len(tokens) for tokens, _ in short]):
                 predictions = self.predict([short[place][0] for place in group])
@@ -69,7 +69,7 @@ class ReadingModel:
                     short[place][1].set_result(prediction)
         except Exception as error:
             log.exception("texts could not be read")
-            for _, future in wanted:
+            for _, future in running:
                 if not future.done():
                     future.set_exception(error)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NotRequired, TypedDict
 
-from tasks.dataset.rows import Prepared
+from tasks.dataset.rows import Prepared, prompt, user_turns
 from tasks.texts.clean import folded
 
 Fault = Literal["blank", "malformed", "no_preference"]
@@ -27,16 +27,11 @@ class SetAside(Exception):
         self.kind: Fault = kind
 
 
-def prompt(row: Prepared) -> str:
-    """The contents of all user messages, templates included; the text of a row without messages."""
-    turns = [message["content"] for message in row["messages"] if message["role"] == "user"]
-    return "\n".join(turns) if turns else row["answer"]
-
-
 def user_text(row: Prepared, columns: Sequence[str]) -> str:
     """What the person wrote: earlier user turns, then the `columns` of the template without its own words."""
-    turns = [message["content"] for message in row["messages"] if message["role"] == "user"][:-1]
-    return "\n".join([*turns, *(row["row"][column] for column in columns if column in row["row"])]) or prompt(row)
+    return "\n".join(
+        [*user_turns(row)[:-1], *(row["row"][column] for column in columns if column in row["row"])]
+    ) or prompt(row)
 
 
 def duplicate_key(row: Prepared, question: str) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.dataset.rows import Prepared
+from tasks.dataset.rows import Prepared, prompt
 from tasks.stages.prepare import shapes
 from tasks.stages.prepare.labels import answers, asked_columns, label_columns
 from tasks.stages.prepare.params import Prepare
-from tasks.stages.prepare.rows import Fault, Templates, duplicate_key, prompt, user_text
+from tasks.stages.prepare.rows import Fault, Templates, duplicate_key, user_text
 from tasks.stages.prepare.split import split
 from tasks.texts import template
 from tasks.texts.clean import clean, folded

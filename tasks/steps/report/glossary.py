@@ -39,7 +39,6 @@ MEASURES = {  # endings of names, the longer ones first where one ends as anothe
     "chrf": ("0 to 1", "how many runs of characters the text shares with the expected one"),
     "valid": ("share of rows", "answers in the required form"),
 }
-SHARES = ("valid", "accuracy", "exact_match", "labels_right")
 
 
 def unit(name: str) -> str:
@@ -60,11 +59,6 @@ def meanings(names: Iterable[str]) -> dict[str, str]:
         if ending:
             known[words(f"_{ending}").strip()] = MEASURES[ending][1]
     return known
-
-
-def is_share(name: str) -> bool:
-    """Whether a measure is a share, which reads best in per cent."""
-    return name.endswith(SHARES)
 
 
 def _of(name: str) -> tuple[str, str]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.comparison.contestants import CONTESTANTS, NO_MODEL, PARENT, TUNED
+from tasks.comparison.measure_names import is_share
 from tasks.comparison.worth import Ranking, Worth
-from tasks.steps.report.glossary import is_share, meaning
+from tasks.steps.report.glossary import meaning
 from tasks.steps.report.headline import figure
 from tasks.steps.report.summary import Evaluation, intervals_of
 
