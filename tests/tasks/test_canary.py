@@ -40,7 +40,7 @@ def reconciler(world: World) -> Iterator[Reconciler]:
     """The loop's body, one turn at a time, judging at every turn."""
     write_text(Path("params.yaml"), (ROOT / "params.yaml").read_text())
     made = Reconciler(Path("params.yaml"))
-    made.params, made.mark = world.params, Path("params.yaml").stat().st_mtime_ns
+    made.params, made.mtime = world.params, Path("params.yaml").stat().st_mtime_ns
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tasks.serve.reconcile.loop.JUDGE_EVERY", 0.0)
         yield made

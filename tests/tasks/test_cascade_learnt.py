@@ -110,7 +110,7 @@ def test_the_package_holds_the_labeller_and_its_hash_covers_it(made: SimpleNames
     assert sha256(own) == sha256(made.both / labeller.FOLDER)
     assert read_json(made.adapter / "artifact.json")["parts"][labeller.FOLDER] == sha256(own)
     card = (made.adapter / "README.md").read_text(encoding="utf-8")
-    assert 'that tells colour, mood, and the model goes on behind `{"colour": "…", "mood": "…", "reply":`' in card
+    assert 'that predicts colour, mood, and the model continues after `{"colour": "…", "mood": "…", "reply":`' in card
     row = predictions(made, "predict")[0]
     assert labeller.predict_beginning(labeller.load(own), row["messages"]) == row[GIVEN]
 
