@@ -47,7 +47,7 @@ class Promotions(RuleBasedStateMachine):
             versions={n: {**tags, "gate": gate} for n, gate in zip(VERSIONS, gates, strict=True)}, watch=self.watch
         )
         self.rows: dict[tuple[str, float], Decision] = {}
-        self.records_away, self.force, self.rolling_back = False, False, False
+        self.records_away = False
         self.forced: set[str] = set()  # versions that FORCE made champion against the gate
         self.patch.setattr(tracking, "client", lambda: self.double)
         self.patch.setattr(decisions, "write", self.write)
