@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.dataset.encoded import Batch
 from tasks.dataset.rows import Prepared, Splits
 from tasks.dialogues.chat import check_template, check_tools, load_tokenizer, uses_tools
 from tasks.models.architecture import Architecture
 from tasks.section import Section
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 CHECKED = 16  # dialogues
@@ -58,3 +59,17 @@ def with_body(model: "nn.Module", body: "nn.Module") -> "nn.Module":
 
 def save_head(model: "nn.Module", folder: Path) -> None:
     """Nothing: the head is part of the parent."""
+
+
+def answer_log_probabilities(model: "nn.Module", batch: Batch) -> "Tensor":
+    """(rows,): the summed log-probability (nats) of each row's answer given its prompt, in fp32 after the head."""
+    inputs = {name: value for name, value in batch.items() if name not in ("labels", "weights")}
+    logits = model(**inputs).logits[:, :-1].float().log_softmax(-1)
+    targets = batch["labels"][:, 1:]
+    picked: Tensor = logits.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return (picked * (targets != -100)).sum(-1)
+
+
+def answer_lengths(batch: Batch) -> "Tensor":
+    """(rows,): the number of tokens of each row's answer, its end included."""
+    return batch["labels"][:, 1:].ne(-100).sum(-1)

@@ -69,20 +69,11 @@ def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | 
     """-log sigmoid(beta (tuned margin - parent margin)), margin = log p(chosen) - log p(rejected); mean over rows."""
     import torch
 
-    labels = batch.pop("labels")
     with torch.no_grad(), model.disable_adapter():
-        chosen, rejected = _log_probabilities(model, batch, labels).chunk(2)
-    tuned_chosen, tuned_rejected = _log_probabilities(model, batch, labels).chunk(2)
+        chosen, rejected = lm.answer_log_probabilities(model, batch).chunk(2)
+    tuned_chosen, tuned_rejected = lm.answer_log_probabilities(model, batch).chunk(2)
     margin = (tuned_chosen - tuned_rejected) - (chosen - rejected)
     return -torch.nn.functional.logsigmoid(params.beta * margin).mean()
-
-
-def _log_probabilities(model: "nn.Module", batch: Batch, labels: "Tensor") -> "Tensor":
-    """(rows,): the summed log-probability (nats) of each row's answer, in fp32."""
-    logits = model(**batch).logits[:, :-1].float().log_softmax(-1)
-    targets = labels[:, 1:]
-    picked = logits.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    return (picked * (targets != -100)).sum(-1)
 
 
 def trained_on(encoded: Compared) -> list[bool]:
