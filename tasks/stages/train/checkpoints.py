@@ -1,0 +1,79 @@
+"""What every Trainer of ours has, whatever library its loss comes from: checkpoints of the weights that learn, rates by
+layer group, and a schedule that transformers has not.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from transformers import Trainer
+
+from tasks.stages.train.schedule import Unfreezing, split_parameter_groups
+from tasks.weights.layer_groups import Group
+
+Schedule: TypeAlias = Callable[[int, int], float]  # (step, number of steps) → the factor of all rates
+LEARNT = "model.safetensors"  # in a checkpoint; transformers looks for a file of this name
+
+
+class LearntWeights(Trainer):  # type: ignore[misc]
+    """A Trainer whose checkpoints hold only the weights that learn.
+
+    `groups` learn at rates of their own, each from its epoch on; `schedule` is set if it is not one of transformers'.
+    """
+
+    lr_scheduler: LRScheduler
+
+    def __init__(
+        self,
+        *args: object,
+        groups: Sequence[Group] = (),
+        schedule: Schedule | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.groups, self.schedule = groups, schedule
+        self.names = {name for name, weight in self.model.named_parameters() if weight.requires_grad}
+        if any(group.first_epoch for group in groups):
+            self.add_callback(Unfreezing(groups))
+
+    def learnt(self) -> dict[str, torch.Tensor]:
+        """The weights that learn at any time of the run, frozen now or not."""
+        return {name: weight.data for name, weight in self.model.named_parameters() if name in self.names}
+
+    def create_optimizer(self, model: nn.Module = None) -> Optimizer:
+        """transformers' optimizer, with its parameter groups split by `groups`."""
+        is_new = self.optimizer is None
+        super().create_optimizer(model)
+        if self.groups and is_new:
+            split_parameter_groups(self.optimizer, self.model, self.groups)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer = None) -> LRScheduler:
+        """transformers' scheduler, or one that follows `schedule`."""
+        if self.schedule is None or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        factor = self.schedule
+        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, lambda step: factor(step, num_training_steps))
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
+        """Write a checkpoint: the weights that learn at any time, also those that are frozen now."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: weight.contiguous().cpu() for name, weight in self.learnt().items()}, folder / LEARNT)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module = None) -> None:
+        """Restore the weights of a checkpoint; KeyError if it holds others."""
+        weights = dict((model or self.model).named_parameters())
+        with torch.no_grad():
+            for name, value in load_file(Path(resume_from_checkpoint) / LEARNT).items():
+                weights[name].copy_(value)
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(self.state.best_model_checkpoint)
