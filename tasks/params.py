@@ -1,13 +1,12 @@
 """The typed view of all of params.yaml, checked once before any work."""
 
 from collections.abc import Iterable
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from tasks import sources, stage
+from tasks import derived, sources, stage
 from tasks.errors import ParamsError
 from tasks.kinds import KindIn
 from tasks.monitor.params import Monitor
@@ -24,6 +23,7 @@ from tasks.stages.predict.params import Predict
 from tasks.stages.prepare import shapes
 from tasks.stages.prepare.rows import Templates
 from tasks.stages.probe import Probe
+from tasks.stages.rubric import RubricRow
 from tasks.stages.train.params import Train
 from tasks.stages.validate import Validate
 from tasks.steps.gate import Gate
@@ -68,6 +68,7 @@ class Params(Section):
     datasets: dict[Name, Dataset]
     mixes: dict[Name, Mix] = Field(default={})
     cascades: dict[Name, Cascade] = Field(default={})
+    rubrics: dict[Name, RubricRow] = Field(default={})
     models: dict[Name, Model]
     deploy: Deploy = Deploy()
     gateway: Gateway = Gateway()
@@ -77,12 +78,18 @@ class Params(Section):
     retrain: Retrain = Retrain()
     servers: Servers = Servers()
 
+    @property
+    def built(self) -> dict[str, str]:
+        """{row: the dataset whose rows it adds something to}: of every table but `mixes`."""
+        tables = (self.cascades, self.rubrics)
+        return {name: row.dataset for table in tables for name, row in table.items()}
+
     def sources(self, data: str) -> list[str]:
-        """Return the rows of `datasets` that `data` (one of them, a mix or a cascade) is made of; the rows of the first
+        """Return the rows of `datasets` that `data` (one of them, or made of them) is made of; the rows of the first
         one are held out.
         """
-        if data in self.cascades:
-            return self.sources(self.cascades[data].dataset)
+        if data in self.built:
+            return self.sources(self.built[data])
         if data not in self.mixes:
             return [data]
         mix = self.mixes[data]
@@ -94,8 +101,14 @@ class Params(Section):
 
     def labeller(self, model: str) -> str | None:
         """Return the row of `models` that predicts the beginning of the answers of `model`; None if none does."""
-        cascade = self.cascades.get(self.models[model].dataset)
-        return cascade.model if cascade else None
+        return next((self.cascades[name].model for name in self.chain(model) if name in self.cascades), None)
+
+    def chain(self, model: str) -> list[str]:
+        """Return the dataset of `model`, the one that this adds something to, … down to a dataset or a mix."""
+        names = [self.models[model].dataset]
+        while names[-1] in self.built and names[-1] not in names[:-1]:
+            names.append(self.built[names[-1]])
+        return names
 
 
 def load(path: Path = Path("params.yaml"), text: str | None = None) -> Params:
@@ -115,8 +128,7 @@ def check_rows(params: Params) -> None:
         raise ParamsError(
             f"params.yaml: `{name}` is both a dataset and a model or base; give one of them another name."
         )
-    _check_mixes(params)
-    _check_cascades(params)
+    derived.check(params)
     for name, model in params.models.items():
         parents = [*params.bases, *(other for other in params.models if other != name)]
         if model.parent not in parents and model.parent != name:
@@ -124,101 +136,14 @@ def check_rows(params: Params) -> None:
                 f"params.yaml: models.{name}.parent is '{model.parent}', which is not a row of bases or "
                 f"models{suggestion(model.parent, parents)}"
             )
-        _check_data(params, f"models.{name}.dataset", model.dataset, params.cascades)
+        derived.check_data(params, f"models.{name}.dataset", model.dataset, params.built)
         chain = lineage(params, name)
         if chain[-1] in params.models:
             raise ParamsError(
                 f"params.yaml: these models build on each other in a cycle: {' → '.join(chain)}; give one of them a "
                 "base as parent."
             )
-    _check_cycles(params)
-
-
-def _check_data(params: Params, key: str, name: str, cascades: Iterable[str] = ()) -> None:
-    known = [*params.datasets, *params.mixes, *cascades]
-    if name in params.cascades and name not in known:
-        raise ParamsError(
-            f"params.yaml: {key} is '{name}', a cascade, on which only models can build; cascade this row instead."
-        )
-    if name not in known:
-        raise ParamsError(f"params.yaml: {key} is '{name}', which is not a row of datasets{suggestion(name, known)}")
-
-
-def _check_mixes(params: Params) -> None:
-    for name, mix in params.mixes.items():
-        if name in {*params.datasets, *params.models, *params.bases}:
-            raise ParamsError(f"params.yaml: `{name}` is both a mix and another row; give one of them another name.")
-        for key, part in (("dataset", mix.dataset), ("other", mix.other)):
-            _check_data(params, f"mixes.{name}.{key}", part)
-        if mix.dataset == mix.other:
-            raise ParamsError(f"params.yaml: mixes.{name} mixes {mix.other} into itself; name another dataset.")
-    graph = {name: [mix.dataset, mix.other] for name, mix in params.mixes.items()}
-    try:
-        tuple(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        ring = " → ".join(error.args[1])
-        raise ParamsError(f"params.yaml: these mixes are made of each other in a cycle: {ring}; break it.") from None
-    for name, mix in params.mixes.items():
-        if mix.shares and (words := _problem_of_shares(params, name, mix)):
-            raise ParamsError(f"params.yaml: mixes.{name}.shares {words}")
-
-
-def _check_cascades(params: Params) -> None:
-    for name, row in params.cascades.items():
-        if name in {*params.datasets, *params.mixes, *params.models, *params.bases}:
-            raise ParamsError(
-                f"params.yaml: `{name}` is both a cascade and another row; give one of them another name."
-            )
-        _check_data(params, f"cascades.{name}.dataset", row.dataset)
-        if row.model not in params.models:
-            raise ParamsError(
-                f"params.yaml: cascades.{name}.model is '{row.model}', which is not a row of "
-                f"models{suggestion(row.model, params.models)}"
-            )
-        if row.trained_on != (of_model := params.models[row.model].dataset):
-            raise ParamsError(
-                f"params.yaml: cascades.{name}.trained_on is '{row.trained_on}', and models.{row.model}.dataset is "
-                f"'{of_model}'; write that, or leave it out."
-            )
-
-
-def _check_cycles(params: Params) -> None:
-    """Raise ParamsError for a cycle through a cascade; all others are refused before."""
-    graph = {
-        **{name: [model.parent, model.dataset] for name, model in params.models.items()},
-        **{name: [row.dataset, row.model] for name, row in params.cascades.items()},
-    }
-    try:
-        tuple(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        ring = " → ".join(reversed(error.args[1]))
-        raise ParamsError(
-            f"params.yaml: these rows build on each other in a cycle: {ring}; predict the labels with another "
-            "classifier."
-        ) from None
-
-
-def _problem_of_shares(params: Params, name: str, mix: Mix) -> str:
-    """Return why `shares` do not fit the parts of a mix, as the words after its key; empty if they do."""
-    below = _mixes_below(params, name)
-    sides = [side for row in (name, *below) for side in (params.mixes[row].dataset, params.mixes[row].other)]
-    parts = [side for side in sides if side not in params.mixes]
-    for part in mix.shares:
-        if part not in parts:
-            return f"names `{part}`, which is not one of the datasets that it is made of{suggestion(part, parts)}"
-    if missing := [part for part in parts if part not in mix.shares]:
-        return f"leaves out {missing[0]}, which is part of the mix; give it a share, or remove it from the mix."
-    if twice := [part for part in parts if parts.count(part) > 1]:
-        return f"says how much {twice[0]} counts, which is included twice; remove it from one of its mixes."
-    if inner := [side for side in below if not params.mixes[side].is_whole]:
-        return f"says how much each dataset counts, and so does mixes.{inner[0]}; give that one `share: all`."
-    return ""
-
-
-def _mixes_below(params: Params, name: str) -> list[str]:
-    """Return the mixes that the mix `name` is made of, directly or through others."""
-    sides = [side for side in (params.mixes[name].dataset, params.mixes[name].other) if side in params.mixes]
-    return [below for side in sides for below in (side, *_mixes_below(params, side))]
+    derived.check_cycles(params)
 
 
 def lineage(params: Params, name: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
-from tasks import environment, kinds, methods
+from tasks import environment, kinds, methods, rewards
 from tasks.files import write_text
 from tasks.kinds import KindIn
 from tasks.params import Params
@@ -60,9 +60,12 @@ def section_paths(section: type[Section] = Params, path: str = "") -> Iterator[S
     for name, field in section.model_fields.items():
         for spot in unfold(field.annotation, field):
             inner, below = spot.annotation, ".".join(filter(None, [path, field.alias or name]))
+            rules = spot.rules
             if get_origin(inner) is dict:
                 inner, below = get_args(inner)[-1], f"{below}.<name>"
-            if kind := next((rule for rule in spot.rules if isinstance(rule, KindIn)), None):
+            elif get_origin(inner) is list:
+                inner, rules, _ = unfold(get_args(inner)[-1])[0]
+            if kind := next((rule for rule in rules if isinstance(rule, KindIn)), None):
                 yield SectionPath(below, Section, kind)
             elif inspect.isclass(inner) and issubclass(inner, Section):
                 yield from section_paths(inner, below)
@@ -149,7 +152,11 @@ def _kinds() -> Iterator[tuple[str, list[Sequence[str]]]]:
         (methods.TUNERS, methods.tuners()),
     ):
         yield TITLES[package], [lines[0], *((f"`{kind}`", *rest) for kind, *rest in lines[1:])]
-    for package, title, key in ((SOURCES, TITLES[SOURCES], "kind"), (FORMATS, "Formats of files", "format")):
+    for package, title, key in (
+        (SOURCES, TITLES[SOURCES], "kind"),
+        (rewards.__name__, "Rewards", "kind"),
+        (FORMATS, "Formats of files", "format"),
+    ):
         modules = methods.modules(package).items()
         yield title, [(key, "holds"), *((f"`{kind}`", _first_line(module.__doc__)) for kind, module in modules)]
 
@@ -171,7 +178,9 @@ def _first_line(text: str | None) -> str:
 
 
 def _is_section(spot: Spot) -> bool:
-    inner = get_args(spot.annotation)[-1] if get_origin(spot.annotation) is dict else spot.annotation
+    inner = spot.annotation
+    if get_origin(inner) in (dict, list):
+        inner = unfold(get_args(inner)[-1])[0].annotation
     return inspect.isclass(inner) and issubclass(inner, Section)
 
 

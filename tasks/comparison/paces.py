@@ -12,8 +12,7 @@ from tasks.params import Params
 
 def cascade_reports(params: Params, name: str) -> Path | None:
     """The reports of the cascade that predicts labels for the model `name`; None where there is none."""
-    dataset = params.models[name].dataset
-    return paths.reports(dataset) if dataset in params.cascades else None
+    return next((paths.reports(row) for row in params.chain(name) if row in params.cascades), None)
 
 
 def paces(folders: Mapping[str, Path], cascade: Path | None) -> dict[str, float]:

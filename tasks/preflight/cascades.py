@@ -50,8 +50,8 @@ def problems(params: Params, name: str) -> Iterator[str]:
     """Yield a sentence for each reason why the model `name`, if it is trained on a cascade, cannot continue its
     classifier's answers.
     """
-    cascade = params.models[name].dataset
-    if cascade not in params.cascades:
+    cascade = next((row for row in params.chain(name) if row in params.cascades), None)
+    if cascade is None:
         return
     train = params.models[name].train
     head = objectives.of(train.objective).head

@@ -13,6 +13,7 @@ from tasks.preflight import (
     objective_fits,
     pairs,
     probes,
+    rubrics,
     sections,
     serving,
     sources,
@@ -99,6 +100,9 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     for name in data:
         yield from columns.problems(name, params.datasets[name])
     yield from _run_checks(params, rows, objective_fits.problems, cascades.problems, measures.problems, probes.problems)
+    yield from _run_checks(params, rows, rubrics.problems)
+    for name, row in params.rubrics.items() if datasets else ():
+        yield from rubrics.problems_of(params, name, row)
     yield from measures.problems_of_quality(params)
     yield from _run_checks(params, rows, pairs.problems_of_base, serving.problems_of_base)
     yield from _run_checks(params, rows, turns.problems, tokens.problems, layers.problems)

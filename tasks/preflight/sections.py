@@ -30,6 +30,7 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
+COMBINED = ("mixes", "cascades", "rubrics")  # tables of rows made of datasets
 TABLES: dict[str, type[Section]] = {"datasets": Dataset, "models": Model}
 
 
@@ -74,7 +75,8 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     first = _applied(text, shapes.changes, path)
     expanded = [*mixes.left_out(first), *cascades.left_out(first)]
     first = _applied(first, expanded, path)
-    datasets, combined = _table(first, "datasets"), {**_table(first, "mixes"), **_table(first, "cascades")}
+    datasets = _table(first, "datasets")
+    combined = {name: row for table in COMBINED for name, row in _table(first, table).items()}
     models, bases = _table(first, "models"), _table(first, "bases")
     changes, problems, aliased = list[Change](), list[str](), set[int]()
     for table, key, row, node in _rows(first):

@@ -24,9 +24,11 @@ MADE = (
 # Packages whose modules are kinds, and the key of a row of params.yaml that names the one that is loaded.
 KINDS = {
     "tasks.objectives": "train.objective.kind",
+    "tasks.rewards": "",  # none is declared: rows hold the hash of the code of those that a rubric uses
     "tasks.stages.prepare.shapes": "prepare.shape",
     "tasks.tuners": "train.tuner.kind",
 }
+ANY_OF = {"tasks.stages.rubric": "tasks.rewards"}  # a module that runs, and the package of which it may load any kind
 WHOLE = {
     "tasks.stages.ingest.readers"
 }  # packages of kinds of which a stage may load any: a folder may hold several formats
@@ -68,6 +70,7 @@ def params_of(root: Path) -> dict:
     model = next(iter(params.get("models", {"": {}})))
     more = {
         "mixes": {"mixed": {"dataset": first, "other": first}},
+        "rubrics": {"scored": {"dataset": first, "rewards": [{"kind": "valid"}]}},
         "cascades": {"told": {"dataset": first, "model": model, "trained_on": first}},
     }
     return {**more, **params}
@@ -181,7 +184,8 @@ def closure(root: Path, module: str, kinds: Mapping[str, str] | None = None) -> 
         if name in WHOLE:
             waiting += [other for other in known if other.rpartition(".")[0] == name]
         waiting += [f"{other}.__main__" for other in _strings(known[name]) if f"{other}.__main__" in known]
-    others = {name for name in found if name.rpartition(".")[0] in KINDS}
+    declared = KINDS.keys() - {ANY_OF.get(module)}
+    others = {name for name in found if name.rpartition(".")[0] in declared}
     files = {known[name] for name in found - others} | {
         known[f"{package}.{kind}"] for package, kind in (kinds or {}).items() if f"{package}.{kind}" in others
     }

@@ -1,0 +1,118 @@
+"""Checks of the rows of params.yaml that are made of others: mixes, and datasets with something added to each row."""
+
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from tasks.errors import ParamsError
+from tasks.section import suggestion
+from tasks.stages.mix import Mix
+
+if TYPE_CHECKING:
+    from tasks.params import Params
+
+
+def check(params: "Params") -> None:
+    """Raise ParamsError for a name used twice, and for a part or a model that does not exist or does not fit."""
+    _check_mixes(params)
+    _check_cascades(params)
+    for name, row in params.rubrics.items():
+        _check_name(params, "rubric", name)
+        check_data(params, f"rubrics.{name}.dataset", row.dataset, params.built)
+
+
+def check_data(params: "Params", key: str, name: str, more: Iterable[str] = ()) -> None:
+    """Raise ParamsError if `name`, the value of `key`, is neither a dataset nor a mix nor one of `more`."""
+    known = [*params.datasets, *params.mixes, *more]
+    if name in params.cascades and name not in known:
+        raise ParamsError(
+            f"params.yaml: {key} is '{name}', a cascade, on which only models can build; cascade this row instead."
+        )
+    if name in params.built and name not in known:
+        raise ParamsError(
+            f"params.yaml: {key} is '{name}', whose rows say more than those of a dataset; write "
+            f"'{params.built[name]}', and build that row on this one."
+        )
+    if name not in known:
+        raise ParamsError(f"params.yaml: {key} is '{name}', which is not a row of datasets{suggestion(name, known)}")
+
+
+def _check_name(params: "Params", what: str, name: str) -> None:
+    tables = (params.datasets, params.mixes, params.models, params.bases, params.cascades, params.rubrics)
+    if sum(name in table for table in tables) > 1:
+        raise ParamsError(f"params.yaml: `{name}` is both a {what} and another row; give one of them another name.")
+
+
+def _check_mixes(params: "Params") -> None:
+    for name, mix in params.mixes.items():
+        if name in {*params.datasets, *params.models, *params.bases}:
+            raise ParamsError(f"params.yaml: `{name}` is both a mix and another row; give one of them another name.")
+        for key, part in (("dataset", mix.dataset), ("other", mix.other)):
+            check_data(params, f"mixes.{name}.{key}", part)
+        if mix.dataset == mix.other:
+            raise ParamsError(f"params.yaml: mixes.{name} mixes {mix.other} into itself; name another dataset.")
+    graph = {name: [mix.dataset, mix.other] for name, mix in params.mixes.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        ring = " → ".join(error.args[1])
+        raise ParamsError(f"params.yaml: these mixes are made of each other in a cycle: {ring}; break it.") from None
+    for name, mix in params.mixes.items():
+        if mix.shares and (words := _problem_of_shares(params, name, mix)):
+            raise ParamsError(f"params.yaml: mixes.{name}.shares {words}")
+
+
+def _check_cascades(params: "Params") -> None:
+    for name, row in params.cascades.items():
+        _check_name(params, "cascade", name)
+        check_data(params, f"cascades.{name}.dataset", row.dataset)
+        if row.model not in params.models:
+            raise ParamsError(
+                f"params.yaml: cascades.{name}.model is '{row.model}', which is not a row of "
+                f"models{suggestion(row.model, params.models)}"
+            )
+        if row.trained_on != (of_model := params.models[row.model].dataset):
+            raise ParamsError(
+                f"params.yaml: cascades.{name}.trained_on is '{row.trained_on}', and models.{row.model}.dataset is "
+                f"'{of_model}'; write that, or leave it out."
+            )
+
+
+def check_cycles(params: "Params") -> None:
+    """Raise ParamsError for a cycle through rows made of others; all other cycles are refused before."""
+    graph = {
+        **{name: [model.parent, model.dataset] for name, model in params.models.items()},
+        **{name: [dataset] for name, dataset in params.built.items()},
+        **{name: [row.dataset, row.model] for name, row in params.cascades.items()},
+    }
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        ring = " → ".join(reversed(error.args[1]))
+        raise ParamsError(
+            f"params.yaml: these rows build on each other in a cycle: {ring}; "
+            f"{'predict the labels with another classifier' if {*error.args[1]} & {*params.cascades} else 'break it'}."
+        ) from None
+
+
+def _problem_of_shares(params: "Params", name: str, mix: Mix) -> str:
+    """Return why `shares` do not fit the parts of a mix, as the words after its key; empty if they do."""
+    below = _mixes_below(params, name)
+    sides = [side for row in (name, *below) for side in (params.mixes[row].dataset, params.mixes[row].other)]
+    parts = [side for side in sides if side not in params.mixes]
+    for part in mix.shares:
+        if part not in parts:
+            return f"names `{part}`, which is not one of the datasets that it is made of{suggestion(part, parts)}"
+    if missing := [part for part in parts if part not in mix.shares]:
+        return f"leaves out {missing[0]}, which is part of the mix; give it a share, or remove it from the mix."
+    if twice := [part for part in parts if parts.count(part) > 1]:
+        return f"says how much {twice[0]} counts, which is included twice; remove it from one of its mixes."
+    if inner := [side for side in below if not params.mixes[side].is_whole]:
+        return f"says how much each dataset counts, and so does mixes.{inner[0]}; give that one `share: all`."
+    return ""
+
+
+def _mixes_below(params: "Params", name: str) -> list[str]:
+    """Return the mixes that the mix `name` is made of, directly or through others."""
+    sides = [side for side in (params.mixes[name].dataset, params.mixes[name].other) if side in params.mixes]
+    return [below for side in sides for below in (side, *_mixes_below(params, side))]
