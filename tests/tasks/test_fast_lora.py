@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2
 from tasks import objectives
 from tasks.dataset.encoded import left_padded
 from tasks.objectives import dpo, sft
-from tasks.stages.train import fast_lora
-from tasks.stages.train.fast_lora import attention, flat, head
+from tasks.models import fast_lora
+from tasks.models.fast_lora import attention, flat, head
 from tasks.weights import lora
 
 pytestmark = pytest.mark.slow  # torch is loaded

@@ -22,7 +22,7 @@ LONG = "and this answer is much longer than the others are "
 @pytest.fixture(params=["core", "plain"])
 def trainer(base, tokenizer, tmp_path, request) -> Any:
     """A ObjectiveTrainer in fp32 over rows of different lengths, whose adapters are not zero; by the short way of
-    tasks/stages/train/fast_lora, and by transformers'.
+    tasks/models/fast_lora, and by transformers'.
     """
     rows = [
         encode(tokenizer, {**row, "answer": row["answer"] + LONG * (i % 3)})

@@ -31,7 +31,7 @@ def make_trainer(
     """(a Trainer over the encoded `rows` with its checkpoints in `run/`, the history that it fills)."""
     from transformers import EarlyStoppingCallback, PrinterCallback
 
-    from tasks.stages.train import fast_lora
+    from tasks.models import fast_lora
     from tasks.stages.train.trainer import ObjectiveTrainer
 
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)

@@ -9,10 +9,10 @@ from torch import nn
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
 from tasks.dataset.encoded import Batch, Encoded
+from tasks.models.fast_lora import Core
 from tasks.objectives import Objective
 from tasks.section import Section
 from tasks.stages.train.checkpoints import LearntWeights, Schedule
-from tasks.stages.train.fast_lora import Core
 from tasks.weights.layer_groups import Group
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from tasks.stages.train.fast_lora.flat import Span
+from tasks.models.fast_lora.flat import Span
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, out: torch.Tensor) -> None:

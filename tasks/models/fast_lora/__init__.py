@@ -2,6 +2,6 @@
 without padding, with the shared prefix read once, and in fewer passes over memory.
 """
 
-from tasks.stages.train.fast_lora.model import Core, of
+from tasks.models.fast_lora.model import Core, of
 
 __all__ = ["Core", "of"]

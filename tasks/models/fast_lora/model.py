@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tasks.dataset.encoded import Batch
-from tasks.stages.train.fast_lora import blocks, flat, head, products
+from tasks.models.fast_lora import blocks, flat, head, products
 from tasks.weights import lora
 
 if TYPE_CHECKING:
@@ -43,6 +43,19 @@ class Core:
         kept = rows.places[:, -batch["logits_to_keep"] :]
         return CausalLMOutput(logits=self.inner.lm_head(self._read(rows, kept.flatten())).unflatten(0, kept.shape))
 
+    def answer_log_probabilities(self, batch: Batch) -> torch.Tensor:
+        """(rows,): the summed log-probability (nats, fp32) of each row's labels; a prompt that several rows have is
+        read once for all of them, which do not see each other.
+        """
+        prefix = batch.get("prefix", [])
+        rows = flat.flatten(batch, prefix, self.inner.dtype, flat.of_one_prompt(batch, len(prefix)))
+        places, labels, trained = _trained(rows, batch)
+        states, at = places.unique(return_inverse=True)
+        picked: torch.Tensor = head.LogProbabilities.apply(
+            self._read(rows, states), self.inner.lm_head.weight, at, labels
+        )
+        return picked.new_zeros(len(trained)).index_add(0, trained.nonzero()[:, 0], picked)
+
     def _read(self, rows: flat.Flat, places: torch.Tensor) -> torch.Tensor:
         """The final states of the tokens at `places`, (places, width); the last half layer is computed only there."""
         body, config = self.inner.model, self.inner.config
@@ -64,13 +77,17 @@ class Core:
 
     def _loss(self, rows: flat.Flat, batch: Batch) -> torch.Tensor:
         """As in transformers: the mean over the trained tokens, or their sum divided by `num_items_in_batch`."""
-        labels = batch["labels"][:, 1:]
-        places = rows.places[:, -labels.shape[1] - 1 : -1]
-        trained = labels != -100
-        states = self._read(rows, places[trained])
-        total: torch.Tensor = head.SummedLoss.apply(states, self.inner.lm_head.weight, labels[trained])
+        places, labels, trained = _trained(rows, batch)
+        total: torch.Tensor = head.SummedLoss.apply(self._read(rows, places), self.inner.lm_head.weight, labels)
         items = batch.get("num_items_in_batch")
         return total / (trained.sum() if items is None else items)
+
+
+def _trained(rows: flat.Flat, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(the places that predict the trained tokens, these tokens, (batch, kept - 1): which of the labels they are)."""
+    labels = batch["labels"][:, 1:]
+    trained = labels != -100
+    return rows.places[:, -labels.shape[1] - 1 : -1][trained], labels[trained], trained
 
 
 def of(model: nn.Module) -> Core | None:

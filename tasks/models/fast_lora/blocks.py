@@ -9,8 +9,8 @@ from typing import cast
 import torch
 from torch.autograd.function import FunctionCtx
 
-from tasks.stages.train.fast_lora import attention, norm, products
-from tasks.stages.train.fast_lora.flat import Span
+from tasks.models.fast_lora import attention, norm, products
+from tasks.models.fast_lora.flat import Span
 
 
 @dataclass(frozen=True)
