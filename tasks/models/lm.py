@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tasks.dataset.encoded import Batch
 from tasks.dataset.rows import Prepared, Splits
@@ -61,8 +61,19 @@ def save_head(model: "nn.Module", folder: Path) -> None:
     """Nothing: the head is part of the parent."""
 
 
-def answer_log_probabilities(model: "nn.Module", batch: Batch) -> "Tensor":
+@runtime_checkable
+class ReadsAnswers(Protocol):
+    """A model with a way of its own, for example tasks/models/fast_lora, which reads a prompt once for its answers."""
+
+    def answer_log_probabilities(self, batch: Batch) -> "Tensor":
+        """As the function below."""
+        ...
+
+
+def answer_log_probabilities(model: "nn.Module | ReadsAnswers", batch: Batch) -> "Tensor":
     """(rows,): the summed log-probability (nats) of each row's answer given its prompt, in fp32 after the head."""
+    if isinstance(model, ReadsAnswers):
+        return model.answer_log_probabilities(batch)
     inputs = {name: value for name, value in batch.items() if name not in ("labels", "weights")}
     logits = model(**inputs).logits[:, :-1].float().log_softmax(-1)
     targets = batch["labels"][:, 1:]

@@ -9,9 +9,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2
 
 from tasks import objectives
 from tasks.dataset.encoded import left_padded
-from tasks.objectives import dpo, sft
 from tasks.models import fast_lora
 from tasks.models.fast_lora import attention, flat, head
+from tasks.objectives import dpo, sft
 from tasks.weights import lora
 
 pytestmark = pytest.mark.slow  # torch is loaded

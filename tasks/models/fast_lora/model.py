@@ -17,10 +17,12 @@ KINDS = ("llama", "mistral")  # model_type of a config
 
 
 class Core:
-    """Replaces a peft `model` in training: it is called the same way and returns the same loss or logits."""
+    """Replaces a peft `model` in training, or a frozen one: it is called the same way and returns the same loss or
+    logits.
+    """
 
     def __init__(self, model: nn.Module) -> None:
-        self.model, self.inner = model, model.get_base_model()
+        self.model, self.inner = model, _inner(model)
         self.halves = [_halves(layer) for layer in self.inner.model.layers]
 
     def disable_adapter(self) -> AbstractContextManager[None]:
@@ -95,13 +97,21 @@ def of(model: nn.Module) -> Core | None:
     return Core(model) if _knows(model) else None
 
 
-def _knows(model: nn.Module) -> bool:
+def _inner(model: nn.Module) -> nn.Module:
+    """The causal model under LoRA, or `model` itself."""
     from peft import PeftModel
     from peft.tuners.lora import LoraModel
 
-    if not (isinstance(model, PeftModel) and isinstance(model.base_model, LoraModel)):
+    has_lora = isinstance(model, PeftModel) and isinstance(model.base_model, LoraModel)
+    return model.get_base_model() if has_lora else model
+
+
+def _knows(model: nn.Module) -> bool:
+    from transformers import PreTrainedModel
+
+    inner = _inner(model)
+    if not isinstance(inner, PreTrainedModel) or (inner is model and any(w.requires_grad for w in inner.parameters())):
         return False
-    inner = model.get_base_model()
     config = inner.config
     plain = (
         config.model_type in KINDS
@@ -118,6 +128,8 @@ def _knows(model: nn.Module) -> bool:
 
 
 def _is_known(layer: nn.Module, dtype: torch.dtype) -> bool:
+    if any(part._forward_hooks or part._forward_pre_hooks for part in layer.modules()):  # something is added to it
+        return False
     linears = [*_linears(layer)]
     frozen = [layer.input_layernorm.weight, layer.post_attention_layernorm.weight]
     bases = [linear.get_base_layer() if lora.is_layer(linear) else linear for linear in linears]
