@@ -6,7 +6,7 @@ from typing import Literal, NotRequired, TypedDict
 from tasks.formats.tools import Tool, ToolCall
 
 # The kinds of examples that objectives accept.
-Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged", "spans", "image", "scored"]
+Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged", "spans", "image", "scored", "choice"]
 # {label column: {class: probability}}; for entities {span: {label: probability}}; for extracted answers as in
 # tasks/formats/spans.py
 Probabilities = Mapping[str, Mapping[str, float]]
@@ -41,6 +41,7 @@ class Prepared(Row):
 
     rejected: NotRequired[str]
     rating: NotRequired[bool]
+    margin: NotRequired[float]  # by which the better answer of a choice is better
     weight: NotRequired[float]  # of the answer in the loss, if it is not 1
     of: NotRequired[str]  # the dataset that the row comes from, in a mix of whole datasets
 

@@ -15,9 +15,9 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# What a model predicts: a text (causal, or encoder-decoder), a class a column, a tag a word, a span of a text, or a
-# number a column.
-Head = Literal["lm", "seq2seq", "classes", "tags", "spans", "numbers"]
+# What a model predicts: a text (causal, or encoder-decoder), a class a column, a tag a word, a span of a text, a
+# number a column, or a score of each answer to a prompt.
+Head = Literal["lm", "seq2seq", "classes", "tags", "spans", "numbers", "scalar"]
 WRITES: frozenset[Head] = frozenset({"lm", "seq2seq"})
 E = TypeVar("E", bound=Encoded)
 
@@ -27,7 +27,9 @@ class Objective(Protocol):
 
     Params: type[Section]  # kind: Literal["…"], and the kind's own settings
     summary: str  # what is learnt, in one line
-    eats: frozenset[str]  # what its rows hold: chat, preference, rated, text, labelled, tagged, spans, image, scored
+    eats: frozenset[
+        str
+    ]  # what its rows hold: chat, preference, rated, text, labelled, tagged, spans, image, scored, choice
     head: Head
     architectures: frozenset[Architecture]  # of bases that it trains
     needs_parent: bool  # its loss compares with the parent, so the tuner must keep that

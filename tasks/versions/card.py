@@ -23,6 +23,7 @@ HUB_TASKS: dict[objectives.Head, str] = {
     "tags": "token-classification",
     "spans": "question-answering",
     "numbers": "text-classification",  # transformers' own name of a regression over texts
+    "scalar": "text-classification",  # of reward models too
 }
 Json = Mapping[str, Any]  # a file that another stage wrote
 TEMPLATE = Path("model_cards/template.md.jinja")

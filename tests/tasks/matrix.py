@@ -13,6 +13,7 @@ from tasks import kinds, objectives
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.formats.entities import Entity, to_json
 from tasks.preflight import pairs
+from tasks.stages.prepare.shapes import choice
 from tasks.stages.train.params import Train
 from tests import encoders, pictures, sequences, tiny
 from tests.tasks import own_params
@@ -74,10 +75,18 @@ def _row(eats: str, row: dict) -> dict:
         text, thing = row["messages"][-1]["content"], row["row"]["thing"].removeprefix("a ")
         start = text.index(thing)
         return {**row, "answer": to_json(text, [Entity(start, start + len(thing), "THING")])}
+    if eats == "choice":
+        return choice_row(row)
     if eats == "spans":
         return encoders.span_row(row["row"])
     more = {"preference": {"rejected": "none of these"}, "rated": {"rating": row["id"][-1] in "02468"}}
     return {**row, **more.get(eats, {})}
+
+
+def choice_row(row: dict) -> dict:
+    """The answer of a row, and a worse one."""
+    raw = {"id": row["id"], "prompt": row["messages"][-1]["content"], "chosen": row["answer"], "rejected": "none of it"}
+    return dict(choice.example(raw, choice.Params(shape="choice")))
 
 
 def run(place: Path, base: Path, rows: Path, train: dict[str, object]) -> SimpleNamespace:

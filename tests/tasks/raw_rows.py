@@ -49,6 +49,11 @@ def preference(thing: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def choice(thing: dict[str, str]) -> dict[str, Any]:
+    """The same, with how much better the answer is."""
+    return {**preference(thing), "margin": "0.5"}
+
+
 def text(thing: dict[str, str]) -> dict[str, Any]:
     """A short document that shares little with the others."""
     dice = random.Random(thing["id"])
@@ -89,7 +94,7 @@ def spans(thing: dict[str, str]) -> dict[str, Any]:
 
 
 MAKERS = {
-    maker.__name__: maker for maker in (table, labelled, scored, alpaca, chat, preference, text, pair, tagged, spans)
+    maker.__name__: maker for maker in (table, labelled, scored, alpaca, chat, preference, choice, text, pair, tagged, spans)
 }
 
 

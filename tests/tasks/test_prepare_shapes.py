@@ -41,6 +41,7 @@ def cells(shape: str, number: int, text: str) -> dict[str, str]:
             "alpaca": {"instruction": text, "input": "", "output": REPLIES[number]},
             "chat": {"messages": turns("Hello", "Hi", text, REPLIES[number])},
             "preference": {"prompt": text, "chosen": REPLIES[number], "rejected": "No."},
+            "choice": {"prompt": text, "chosen": REPLIES[number], "rejected": "No."},
             "rated": {"messages": turns(text, REPLIES[number]), "label": ["true", "false"][number % 2]},
             "text": {"text": text},
             "pair": {"source": text, "target": REPLIES[number]},
@@ -89,7 +90,7 @@ def test_rows_of_every_shape_are_split_and_said_what_they_are(shape: str, tmp_pa
     form = read_json(tmp_path / "out" / "format.json")
     assert (form["shape"], form["example"]) == (shape, shapes.of(section).makes)
     assert {"id", "messages", "answer", "row"} <= set(made["train"][0])
-    repeats = 0 if shape in ("preference", "rated") else 2  # other answers to one question are other rows
+    repeats = 0 if shape in ("choice", "preference", "rated") else 2  # other answers to one question are other rows
     assert len([row for row in made["dropped"] if row["reason"].startswith("near-duplicate")]) == repeats
     asked = {prompt(row): name for name in SPLITS for row in made[name]}
     assert all(asked[prompt(row)] == name for name in SPLITS for row in made[name])
@@ -102,6 +103,10 @@ def test_rows_of_every_shape_are_split_and_said_what_they_are(shape: str, tmp_pa
          {"prompt": "tea?", "chosen": "No.", "rejected": "Yes."}, "contradicts a, which asks"),
         ("preference", {"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."},
          {"prompt": "tea?", "chosen": "Yes.", "rejected": "No."}, "near-duplicate of a"),
+        ("choice", {"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."},
+         {"prompt": "Tea?", "chosen": "No.", "rejected": "Yes."}, "contradicts a, which asks"),
+        ("choice", {"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."},
+         {"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."}, "near-duplicate of a"),
         ("rated", {"messages": turns("Tea?", "Yes."), "label": "yes"},
          {"messages": turns("Tea?", "yes."), "label": "no"},
          "contradicts a, which asks (nearly) the same: `rating` is 'bad' here and 'good' there"),

@@ -22,7 +22,12 @@ router = APIRouter()
 Classified = tuple[ModelRequest, Answered]
 MOST = 256  # texts of one request
 # Examples whose versions neither predict classes nor write.
-DOES = {"tagged": "marks a text", "spans": "finds answers in a text", "scored": "returns numbers"}
+DOES = {
+    "tagged": "marks a text",
+    "spans": "finds answers in a text",
+    "scored": "returns numbers",
+    "choice": "scores answers",
+}
 
 
 @router.post(CLASSIFY)

@@ -22,6 +22,7 @@ DOES: dict[Head, str] = {
     "tags": "marks a text",
     "spans": "finds answers in a text",
     "numbers": "returns numbers",
+    "scalar": "scores answers",
 }
 
 

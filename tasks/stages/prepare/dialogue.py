@@ -1,7 +1,9 @@
-"""The prepared row of a dialogue: the messages before the answer, the answer, and the last question."""
+"""The prepared row of a dialogue: the messages before the answer, the answer, and the last question; and of two
+answers.
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -9,8 +11,9 @@ from tasks.dataset.rows import Message, Prepared
 from tasks.formats.tools import Tool
 from tasks.stages.prepare import tools as tool
 from tasks.stages.prepare import turns as turn
+from tasks.stages.prepare.params import Pairs
 from tasks.stages.prepare.rows import SetAside
-from tasks.texts.clean import is_blank
+from tasks.texts.clean import clean, folded, is_blank
 
 TrainOn = Literal["all", "last"]
 QUESTION, ANSWER = "question", "answer"
@@ -52,6 +55,37 @@ def prompt(turns: Sequence[Message], what: str, system: str | None) -> list[Mess
     """The messages before an answer; SetAside unless an assistant's turn may follow."""
     turn.check([*turns, {"role": "assistant", "content": "a"}], what)
     return [*_system(turns, system), *(message.copy() for message in turns)]
+
+
+def preference(raw: Mapping[str, str], params: Pairs) -> Prepared:
+    """The prompt's turns, and both answers; SetAside for a malformed row, and for answers that say the same."""
+    given = (
+        turn.text_or_turns(raw[params.prompt], params.prompt, params.roles, "user") if raw.get(params.prompt) else []
+    )
+    sides = params.chosen, params.rejected
+    chosen, rejected = (turn.text_or_turns(raw[name], name, params.roles, "assistant") for name in sides)
+    system = clean(raw.get(params.system_column, "")) or params.system
+    before = [_before(turns, given, name) for turns, name in zip((chosen, rejected), sides, strict=True)]
+    if before[0] != before[1]:
+        raise SetAside("malformed", "its two dialogues differ in more than their last turn")
+    messages = prompt(before[0], params.prompt if given else params.chosen, system)
+    best, other = (turns[-1]["content"] for turns in (chosen, rejected))
+    best, other = require_text(best, params.chosen), require_text(other, params.rejected)
+    if folded(best) == folded(other):
+        raise SetAside("no_preference", f"`{params.chosen}` and `{params.rejected}` say the same")
+    identity = clean(raw["id"])
+    row = {"id": identity, QUESTION: last_question(messages), ANSWER: best}
+    return {"id": identity, "messages": messages, "answer": best, "row": row, "rejected": other}
+
+
+def _before(turns: Sequence[Message], prompt: Sequence[Message], column: str) -> list[Message]:
+    """The turns before the answer, which is the last one: those of a whole dialogue, or else the prompt."""
+    if turns[-1]["role"] != "assistant":
+        raise SetAside("malformed", f"the last turn of `{column}` is not of the assistant")
+    before = list(turns[:-1]) or list(prompt)
+    if not before:
+        raise SetAside("malformed", f"it has no prompt, and `{column}` is not a whole dialogue")
+    return before
 
 
 def last_question(messages: Sequence[Message]) -> str:

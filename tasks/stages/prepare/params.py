@@ -27,3 +27,16 @@ class Prepare(Section):
         if self.validation_share + self.test_share >= 1:
             raise ValueError("validation_share + test_share leave nothing to train on; together they must be below 1")
         return self
+
+
+class Pairs(Prepare):
+    """The columns of a prompt and two answers, for the shapes of preferences."""
+
+    prompt: str = Field(
+        default="prompt", min_length=1, description="column; not needed if the answers are whole dialogues"
+    )
+    chosen: str = Field(default="chosen", min_length=1, description="column")
+    rejected: str = Field(default="rejected", min_length=1, description="column")
+    system: System = None
+    system_column: str = Field(default="system", min_length=1, description="column, if the rows have it")
+    roles: dict[str, Role] = Field(default={}, description="your names for the standard roles: {human: user}")

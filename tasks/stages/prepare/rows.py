@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NotRequired, TypedDict
 
 from tasks.dataset.rows import Prepared, prompt, user_turns
+from tasks.dialogues import choices
 from tasks.texts.clean import folded
 
 Fault = Literal["blank", "malformed", "no_preference"]
@@ -38,6 +39,9 @@ def duplicate_key(row: Prepared, question: str) -> str:
     """The folded text by which rows are duplicates: the (folded) question, and rated or preferred answers with it."""
     if "rejected" in row:
         return folded("\n".join([question, *sorted((row["answer"], row["rejected"]))]))
+    _, answers = choices.split(row["messages"])
+    if len(answers) > 1:
+        return folded("\n".join([question, *sorted(answers)]))
     return folded(f"{question}\n{row['answer']}") if "rating" in row else question
 
 

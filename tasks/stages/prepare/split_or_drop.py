@@ -17,6 +17,8 @@ from tasks.texts.duplicates import Pair, first_like, leaders
 
 Kind = Fault | Literal["contradiction", "near_duplicate", "contamination", "broken_rule", "unseen_class"]
 
+EXACT = ("tagged", "spans", "scored", "choice")  # examples whose answers are not comparable between similar texts
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -78,7 +80,7 @@ def _repeated(rows: Sequence[Prepared], questions: list[str], params: Prepare, f
     """{position: the dropped row} of near-duplicates and contradictions."""
     row_answers = [answers(row, form) for row in rows]
     keys = [duplicate_key(row, question) for row, question in zip(rows, questions, strict=True)]
-    is_exact = shapes.of(params).makes in ("tagged", "spans", "scored")  # answers of other texts are not comparable
+    is_exact = shapes.of(params).makes in EXACT
     labels = tuple(row_answers[0]) if is_exact and row_answers else label_columns(keys, row_answers)
     groups: dict[int, list[tuple[int, Pair]]] = defaultdict(list)
     for i, pair in enumerate(_leaders(keys, _context_questions(rows, form), params.near_duplicate_similarity)):
